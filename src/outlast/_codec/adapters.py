@@ -1,0 +1,170 @@
+"""A declared type as a codec: what the engine calls for every value.
+
+Invariants:
+  * `decode(encode(x))` equals x and has its type, or `encode` raises;
+  * only EncodingError leaves `encode`, only DecodingError leaves `decode` and `from_json`;
+  * scalars stay on a short path: they are most of what steps pass around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from msgspec import msgpack
+
+from outlast._codec.build import build_node, has_name, ordered_key
+from outlast._codec.faults import TOO_DEEP, Fault
+from outlast._codec.jsonlike import decode_wire, encode_wire
+from outlast._codec.nodes import SCALARS, Node, Walk
+from outlast._codec.references import FromData, ToData, register
+from outlast.errors import EncodingError, PayloadTooLarge
+from outlast.limits import DEPTH_MAX, PAYLOAD_BYTES_MAX
+
+_DIGEST_BYTES = 16
+
+
+class Adapter:
+    """The codec of one declared type. It has no state; threads may share it."""
+
+    __slots__ = ("_native", "is_scalar", "kept", "node")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.kept = node.kept
+        self.is_scalar = bool(node.types) and node.types <= SCALARS
+        self._native = _native_decoder(node)
+
+    def encode(self, value: object) -> bytes:
+        """Return the stored form.
+
+        Raises:
+            EncodingError: the value is not of the declared type, or cannot be stored.
+            PayloadTooLarge: it is too large.
+        """
+        try:
+            data = encode_wire(self.node.lower(value, DEPTH_MAX, Walk()))
+        except Fault as fault:
+            raise fault.encoding_error() from None
+        except RecursionError:
+            raise EncodingError("$", TOO_DEEP) from None
+        if len(data) > PAYLOAD_BYTES_MAX:
+            raise PayloadTooLarge("the value", len(data), PAYLOAD_BYTES_MAX)
+        return data
+
+    def decode(self, data: bytes) -> object:
+        """Return the value.
+
+        Raises:
+            DecodingError: the bytes are not the stored form of the declared type.
+        """
+        try:
+            return self._read(data)
+        except Fault as fault:
+            raise fault.decoding_error() from None
+
+    def roundtrip(self, value: object) -> tuple[bytes, object]:
+        """Return the stored form, and the value that reading it gives.
+
+        Raises:
+            EncodingError: the value cannot be stored, or would not read back.
+        """
+        data = self.encode(value)
+        if type(value) in self.kept:
+            return data, value
+        try:
+            return data, self._read(data)
+        except Fault as fault:
+            raise fault.encoding_error() from None
+
+    def _read(self, data: bytes) -> object:
+        if self._native is not None:
+            try:
+                value: object = self._native.decode(data)
+            except Exception:  # noqa: BLE001 - ours decides, and says where the fault is
+                pass
+            else:
+                return value
+        try:
+            return self.node.lift(decode_wire(data), DEPTH_MAX)
+        except RecursionError:
+            raise Fault(TOO_DEEP) from None
+
+    def from_json(self, data: object) -> object:
+        """Return the value that JSON data from outside stands for, validated.
+
+        Raises:
+            DecodingError: it does not fit; every fault is named with its path.
+        """
+        try:
+            return self.node.from_json(data, DEPTH_MAX)
+        except Fault as fault:
+            raise fault.decoding_error() from None
+        except RecursionError:
+            raise Fault(TOO_DEEP).decoding_error() from None
+        except PayloadTooLarge as error:
+            raise Fault(f"{error}").decoding_error() from None
+
+    def to_json(self, value: object) -> object:
+        """Return JSON data that shows a value which `encode` accepts."""
+        return self.node.to_json(value)
+
+    def digest(self, value: object) -> bytes:
+        """Return 16 bytes that are equal for equal values, in every process.
+
+        Raises:
+            EncodingError: the value cannot be stored.
+        """
+        try:
+            wire = self.node.lower(value, DEPTH_MAX, Walk(is_canonical=True))
+        except Fault as fault:
+            raise fault.encoding_error() from None
+        except RecursionError:
+            raise EncodingError("$", TOO_DEEP) from None
+        return digest_bytes(encode_wire(wire))
+
+
+def digest_bytes(data: bytes) -> bytes:
+    """Return the 16-byte hash of bytes."""
+    # OpenSSL's import costs milliseconds, and only starts with an id need a hash.
+    from hashlib import blake2b
+
+    return blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+
+_adapters: dict[Hashable, Adapter] = {}
+
+
+def adapter_for(annotation: object, *, names: Mapping[str, object] | None = None) -> Adapter:
+    """Return the codec of an annotation.
+
+    `names` resolves those that a recursive alias leaves in it: `Json = dict[str, "Json"] | str`.
+
+    Raises:
+        RegistrationError: a part of the type cannot be stored; the message has its path.
+    """
+    if has_name(annotation):
+        return Adapter(build_node(annotation, names))
+    key = ordered_key(annotation)
+    found = _adapters.get(key)
+    if found is None:
+        found = _adapters[key] = Adapter(build_node(annotation))
+    return found
+
+
+def register_reference(cls: type, to_data: ToData, from_data: FromData) -> None:
+    """Let instances of `cls`, also as `cls[...]`, be payload.
+
+    `to_data` gives JSON-like data for an instance, `from_data` an instance for that data.
+    """
+    register(cls, to_data, from_data)
+    _adapters.clear()
+
+
+def _native_decoder(node: Node) -> msgpack.Decoder[object] | None:
+    if node.native is None:
+        return None
+    try:
+        decoder: msgpack.Decoder[object] = msgpack.Decoder(node.native)
+    except Exception:  # noqa: BLE001 - whatever msgspec refuses, our own layer can do
+        return None
+    return decoder

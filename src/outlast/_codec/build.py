@@ -1,0 +1,388 @@
+"""From an annotation to its node.
+
+Invariants:
+  * whatever is not listed here is refused, with its path, when the definition is registered;
+  * the node of an annotation depends on the annotation alone, so that what one process wrote
+    another one reads. `A | B` and `B | A` are equal to Python but not here: unions are written
+    by index.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import copy
+import dataclasses
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Hashable, Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import ForwardRef, Literal, NewType, TypeVar
+
+import msgspec
+import typing_extensions
+
+from outlast._codec.classes import (
+    QUALIFIERS,
+    Hints,
+    Scope,
+    dataclass_node,
+    named_tuple_node,
+    struct_node,
+    type_parameters,
+    typed_dict_node,
+)
+from outlast._codec.containers import DictNode, ListNode, RowNode, SetNode, TupleNode
+from outlast._codec.faults import Fault, type_name
+from outlast._codec.jsonlike import JSON_LIKE, JsonLikeNode
+from outlast._codec.models import (
+    ValidatedDataclassNode,
+    is_model,
+    is_pydantic_dataclass,
+    model_node,
+)
+from outlast._codec.nodes import Later, Node, NoneType
+from outlast._codec.references import reference_node
+from outlast._codec.scalars import BoolNode, BytesNode, FloatNode, IntNode, NoneNode, StrNode
+from outlast._codec.shapes import is_class, is_subclass
+from outlast._codec.texts import PATHS, path_node, text_nodes
+from outlast._codec.unions import EnumNode, LiteralNode, union_node
+from outlast.errors import RegistrationError
+
+_SCALARS: dict[object, Node] = {
+    str: StrNode(),
+    int: IntNode(),
+    float: FloatNode(),
+    bool: BoolNode(),
+    bytes: BytesNode(),
+    NoneType: NoneNode(),
+}
+
+_ANYTHING: tuple[object, ...] = (inspect.Parameter.empty, object, typing.Any, typing_extensions.Any)
+
+_LITERALS: tuple[object, ...] = (Literal, typing_extensions.Literal)
+
+_UNIONS: tuple[object, ...] = (typing.Union, types.UnionType)
+
+_WRAPPERS: tuple[object, ...] = (*QUALIFIERS, typing.Final)
+
+_ALIASES: tuple[type, ...] = tuple(
+    {
+        kind
+        for module in (typing, typing_extensions)
+        if isinstance(kind := getattr(module, "TypeAliasType", None), type)
+    }
+)
+
+# What an abstract type may hold at run time, written as a union of exactly these.
+_ABSTRACT: dict[object, tuple[type, ...]] = {
+    collections.abc.Sequence: (list, tuple),
+    collections.abc.MutableSequence: (list,),
+    collections.abc.Mapping: (dict,),
+    collections.abc.MutableMapping: (dict,),
+    collections.abc.Set: (set, frozenset),
+    collections.abc.MutableSet: (set,),
+    collections.abc.Iterable: (list, tuple, set, frozenset),
+    collections.abc.Collection: (list, tuple, set, frozenset),
+    collections.abc.Reversible: (list, tuple),
+}
+
+_MAP: frozenset[type] = frozenset({dict})
+_LIST: frozenset[type] = frozenset({list})
+
+
+def build_node(annotation: object, names: Mapping[str, object] | None = None) -> Node:
+    """Return the node of an annotation; `names` resolves those left in a recursive alias.
+
+    Raises:
+        RegistrationError: a part of it cannot be stored; the message says which.
+    """
+    try:
+        return _Builder(names or {}).node(annotation, Scope({}), "")
+    except Fault as fault:
+        found = fault.decoding_error()
+        raise RegistrationError(
+            f"the declared type cannot be stored, at {found.path}: {found.reason}"
+        ) from None
+    except RecursionError:
+        raise RegistrationError("the declared type is nested without end") from None
+
+
+def names_of_module(definition: object) -> Mapping[str, object]:
+    """Return the global names of the module that defines a class or function."""
+    module = sys.modules.get(f"{getattr(definition, '__module__', None)}")
+    return {} if module is None else vars(module)
+
+
+def has_name(annotation: object) -> bool:
+    """Tell whether names are left in an annotation: what it means depends on where it stands."""
+    return isinstance(annotation, (str, ForwardRef)) or (
+        typing.get_origin(annotation) not in _LITERALS
+        and any(has_name(argument) for argument in typing.get_args(annotation))
+    )
+
+
+def ordered_key(annotation: object, scope: Scope | None = None) -> Hashable:
+    """Return a key that is equal only for annotations with the same node."""
+    if scope is not None and (meaning := scope.meaning(annotation)) is not None:
+        return ordered_key(*meaning)
+    origin: object = typing.get_origin(annotation)
+    if origin is None:
+        try:
+            hash(annotation)
+        except TypeError:
+            return ("unhashable", id(annotation))
+        return _hashable(annotation)
+    arguments = typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return ("annotated", ordered_key(arguments[0], scope), _has_constraint(arguments[1:]))
+    if origin in _LITERALS:
+        return ("literal", *(_literal_key(value) for value in arguments))
+    return (_hashable(origin), *(ordered_key(argument, scope) for argument in arguments))
+
+
+def _literal_key(value: object) -> Hashable:
+    # Literal[1] and Literal[True] differ, though 1 == True.
+    return (type(value), f"{value!r}")
+
+
+def _hashable(origin: object) -> Hashable:
+    hashable: Hashable = origin
+    return hashable
+
+
+def _has_constraint(metadata: tuple[object, ...]) -> bool:
+    return any(isinstance(item, msgspec.Meta) for item in metadata)
+
+
+class _Builder:
+    """One build: knows the classes under construction, so that a type may contain itself."""
+
+    def __init__(self, names: Mapping[str, object]) -> None:
+        self._names = names
+        self._open: dict[Hashable, Later] = {}
+        self._done: dict[Hashable, Node] = {}
+
+    def node(self, annotation: object, scope: Scope, segment: str) -> Node:
+        """Return the node of an annotation; a fault gets the segment."""
+        try:
+            return self._node(annotation, scope)
+        except Fault as fault:
+            if segment:
+                fault.under(segment)
+            raise
+
+    def _node(self, annotation: object, scope: Scope) -> Node:
+        if any(annotation is anything for anything in _ANYTHING):
+            return JSON_LIKE
+        if annotation is None:
+            return _SCALARS[NoneType]
+        if isinstance(annotation, TypeVar):
+            return self._variable(annotation, scope)
+        if isinstance(annotation, NewType):
+            supertype: object = annotation.__supertype__
+            return self._node(supertype, scope)
+        if isinstance(annotation, (str, ForwardRef)):
+            return self._named(annotation, scope)
+        if type(annotation) in _ALIASES:
+            return self._alias(annotation, (), scope)
+        origin: object = typing.get_origin(annotation)
+        if origin is not None:
+            return self._parametrised(annotation, origin, typing.get_args(annotation), scope)
+        if isinstance(annotation, dataclasses.InitVar):
+            raise Fault("an InitVar is no part of the value")
+        if is_class(annotation):
+            return self._class(annotation, (), scope)
+        raise Fault(f"{_shown(annotation)} is no type that can be stored")
+
+    def _parametrised(
+        self, annotation: object, origin: object, arguments: tuple[object, ...], scope: Scope
+    ) -> Node:
+        if origin is typing.Annotated:
+            return self._annotated(arguments, scope)
+        if origin in _LITERALS:
+            return _literal(arguments)
+        if origin in _UNIONS:
+            return self._union(arguments, scope)
+        if origin in _WRAPPERS:
+            return self._node(arguments[0], scope)
+        if type(origin) in _ALIASES:
+            return self._alias(origin, arguments, scope)
+        if is_class(origin):
+            return self._class(origin, arguments, scope)
+        raise Fault(f"{_shown(annotation)} is no type that can be stored")
+
+    def _annotated(self, arguments: tuple[object, ...], scope: Scope) -> Node:
+        node = self._node(arguments[0], scope)
+        if not _has_constraint(arguments[1:]) or node.native is None:
+            return node
+        # msgspec would apply the constraint when reading back, and refuse what was accepted.
+        unconstrained = copy.copy(node)
+        unconstrained.native = None
+        return unconstrained
+
+    def _variable(self, variable: TypeVar, scope: Scope) -> Node:
+        meaning = scope.meaning(variable)
+        if meaning is not None:
+            return self._node(*meaning)
+        constraints: tuple[object, ...] = variable.__constraints__
+        if constraints:
+            return self._union(constraints, scope)
+        # Before Python 3.13 only typing_extensions gives defaults.
+        default: object = getattr(variable, "__default__", None)
+        if default is not None and default is not typing_extensions.NoDefault:
+            return self._node(default, scope)
+        bound: object = variable.__bound__
+        return JSON_LIKE if bound is None else self._node(bound, scope)
+
+    def _union(self, arguments: tuple[object, ...], scope: Scope) -> Node:
+        nodes = [self.node(argument, scope, "") for argument in arguments]
+        if all(isinstance(node, (JsonLikeNode, NoneNode)) for node in nodes):
+            return JSON_LIKE
+        members = tuple(nodes)
+        nil_or_one = len(members) == 2 and any(isinstance(node, NoneNode) for node in members)
+        union = union_node(members)
+        if nil_or_one:
+            natives = [node.native for node in members if not isinstance(node, NoneNode)]
+            if natives and natives[0] is not None:
+                union.native = typing.Optional[natives[0]]  # noqa: UP045 - a run-time value
+        return union
+
+    def _named(self, reference: str | ForwardRef, scope: Scope) -> Node:
+        """Look up a name that Python left alone, as in `Json = dict[str, "Json"] | str`."""
+        name = reference if isinstance(reference, str) else reference.__forward_arg__
+        if name not in self._names:
+            raise Fault(f"the annotation {name[:100]!a} is a name that was not resolved")
+        later = Later(name, frozenset(), frozenset())
+        key = ("name", name, id(self._names))
+        return self._recursive(key, later, lambda: self._node(self._names[name], scope))
+
+    def _alias(self, alias: object, arguments: tuple[object, ...], scope: Scope) -> Node:
+        name = f"{getattr(alias, '__name__', 'alias')}"
+        parameters = type_parameters(alias)
+        inner = Scope({p: (a, scope) for p, a in zip(parameters, arguments, strict=False)})
+        key = ("alias", id(alias), *(ordered_key(argument, scope) for argument in arguments))
+
+        def make() -> Node:
+            attribute = "__value__"
+            value: object = getattr(alias, attribute)
+            return self._node(value, inner)
+
+        return self._recursive(key, Later(name, frozenset(), frozenset()), make)
+
+    def _class(self, cls: type[object], arguments: tuple[object, ...], scope: Scope) -> Node:
+        scalar = _SCALARS.get(cls)
+        if scalar is not None:
+            return scalar
+        container = self._container(cls, arguments, scope)
+        if container is not None:
+            return container
+        reference = reference_node(cls)
+        if reference is not None:
+            return reference
+        if issubclass(cls, Enum):
+            if not cls.__members__:
+                raise Fault(f"the enum {type_name(cls)} has no members")
+            return EnumNode(cls)
+        text = text_nodes().get(cls)
+        if text is not None:
+            return text
+        if cls in PATHS and issubclass(cls, PurePath):
+            return path_node(cls)
+        key = (cls, *(ordered_key(argument, scope) for argument in arguments))
+        is_tuple = is_subclass(cls, tuple)
+        kinds = frozenset({dict}) if typing_extensions.is_typeddict(cls) else frozenset({cls})
+        later = Later(type_name(cls), kinds, _LIST if is_tuple else _MAP)
+        return self._recursive(key, later, lambda: self._record(cls, arguments, scope))
+
+    def _record(self, cls: type[object], arguments: tuple[object, ...], scope: Scope) -> Node:
+        outer, self._names = self._names, names_of_module(cls)
+        try:
+            return self._fields(cls, arguments, scope)
+        finally:
+            self._names = outer
+
+    def _fields(self, cls: type[object], arguments: tuple[object, ...], scope: Scope) -> Node:
+        if is_model(cls):
+            return model_node(cls, self.node)
+        if typing_extensions.is_typeddict(cls):
+            return typed_dict_node(cls, Hints(cls, arguments, scope), self.node)
+        if is_subclass(cls, tuple) and hasattr(cls, "_fields"):
+            return named_tuple_node(cls, Hints(cls, arguments, scope), self.node)
+        if issubclass(cls, msgspec.Struct):
+            return struct_node(cls, Hints(cls, arguments, scope), self.node)
+        if dataclasses.is_dataclass(cls):
+            stored = dataclass_node(cls, Hints(cls, arguments, scope), self.node)
+            return ValidatedDataclassNode(cls, stored) if is_pydantic_dataclass(cls) else stored
+        raise Fault(
+            f"{type_name(cls)} is no type that can be stored; use a dataclass, "
+            f"a msgspec Struct or a pydantic model"
+        )
+
+    def _container(
+        self, cls: type[object], arguments: tuple[object, ...], scope: Scope
+    ) -> Node | None:
+        if cls in _ABSTRACT:
+            of_tuple = (*arguments, Ellipsis) if arguments else ()
+            kinds = [
+                self._container(kind, of_tuple if kind is tuple else arguments, scope)
+                for kind in _ABSTRACT[cls]
+            ]
+            members = tuple(node for node in kinds if node is not None)
+            return members[0] if len(members) == 1 else union_node(members)
+        if cls is dict:
+            key, item = arguments if len(arguments) == 2 else (object, object)
+            return DictNode(self.node(key, scope, "[key]"), self.node(item, scope, "[value]"))
+        if cls is tuple:
+            return self._tuple(arguments, scope)
+        if cls not in (list, set, frozenset):
+            return None
+        item_node = self.node(arguments[0] if arguments else object, scope, "[]")
+        if cls is list:
+            return ListNode(item_node)
+        return SetNode(item_node, is_frozen=cls is frozenset)
+
+    def _tuple(self, arguments: tuple[object, ...], scope: Scope) -> Node:
+        if not arguments:
+            return TupleNode(JSON_LIKE)
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return TupleNode(self.node(arguments[0], scope, "[]"))
+        nodes = tuple(
+            self.node(argument, scope, f"[{index}]")
+            for index, argument in enumerate(arguments)
+            if argument != ()
+        )
+        name = f"tuple[{', '.join(node.name for node in nodes)}]"
+        return RowNode(tuple, nodes, name=name, make=tuple)
+
+    def _recursive(self, key: Hashable, later: Later, make: Callable[[], Node]) -> Node:
+        done = self._done.get(key)
+        if done is not None:
+            return done
+        under_way = self._open.get(key)
+        if under_way is not None:
+            return under_way
+        self._open[key] = later
+        try:
+            node = make()
+        finally:
+            del self._open[key]
+        later.complete(node)
+        self._done[key] = node
+        return node
+
+
+def _literal(values: tuple[object, ...]) -> Node:
+    try:
+        return LiteralNode(values)
+    except RegistrationError as error:
+        raise Fault(f"{error}") from None
+
+
+def _shown(annotation: object) -> str:
+    try:
+        return f"{annotation!r}"[:200]
+    except Exception:  # noqa: BLE001 - an annotation may be any object
+        return type_name(type(annotation))

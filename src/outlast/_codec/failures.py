@@ -1,0 +1,379 @@
+"""The stored form of an exception.
+
+Invariants:
+  * `capture` never raises, whatever the exception does when it is looked at, and what it
+    returns is bounded and can be encoded;
+  * `revive` makes instances only of classes that the caller names or that are builtin; nothing
+    is imported;
+  * what would stop a process, a task or an iteration (KeyboardInterrupt, SystemExit,
+    GeneratorExit, CancelledError, StopIteration) is never revived: a recorded one is a failure
+    like any other.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+from msgspec import msgpack
+
+from outlast._codec.faults import Fault, type_name
+from outlast._codec.jsonlike import JSON_LIKE, decode_wire, encode_wire
+from outlast._codec.nodes import Walk
+from outlast._codec.shapes import as_object, is_any_tuple, is_dict, is_group, is_subclass, is_tuple
+from outlast.errors import DecodingError, PayloadTooLarge
+from outlast.limits import CAUSES_MAX, DEPTH_MAX, ERROR_TEXT_CHARS_MAX, TRACEBACK_CHARS_MAX
+
+DATA_BYTES_MAX = 4 * ERROR_TEXT_CHARS_MAX
+"""Encoded `args`, and encoded attributes: as much as the longest message takes in UTF-8."""
+
+FRAMES_FIRST, FRAMES_LAST = 16, 64
+"""Frames of a traceback: where the call began, and where it ended."""
+
+_CUT = "\n... (cut) ...\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception as data.
+
+    Attributes:
+        args: its `args`, encoded; None when they cannot be.
+        state: those of its attributes that can be encoded; None when there are none.
+        traceback: text, with the members of a group summed up.
+        members: the exceptions of a group; empty when one of them did not fit.
+    """
+
+    module: str
+    qualname: str
+    message: str
+    args: bytes | None = None
+    state: bytes | None = None
+    traceback: str = ""
+    cause: Failure | None = None
+    members: tuple[Failure, ...] = ()
+
+
+def capture(exc: BaseException) -> Failure:
+    """Return the stored form of an exception. Never raises."""
+    try:
+        return _Capture().failure(exc, depth=0)
+    except BaseException:  # noqa: BLE001 - out of memory or stack, or an exception that fights back
+        name = type_name(type(exc))
+        return Failure(module=_module_of(type(exc)), qualname=_cut(name, 200), message="(lost)")
+
+
+def encode_failure(failure: Failure) -> bytes:
+    """Return the bytes of a failure."""
+    return encode_wire(failure)
+
+
+def decode_failure(data: bytes) -> Failure:
+    """Return the failure that was encoded.
+
+    Raises:
+        DecodingError: the bytes are no failure.
+    """
+    try:
+        return _decoder.decode(data)
+    except Exception as error:  # noqa: BLE001 - outside bytes: msgspec, Unicode, recursion
+        raise DecodingError("$", f"no stored failure ({type_name(type(error))})") from None
+
+
+def revive(
+    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]]
+) -> BaseException | None:
+    """Return the exception of a failure, or None if its class is not known or not restorable.
+
+    A class is looked up in `known` by (module, qualified name), then among the builtins. A
+    builtin is called with its args. Another class is made by `__new__` with its args, and gets
+    its attributes back: its `__init__` may take something else. The cause is revived likewise.
+    """
+    try:
+        return _revive(failure, known, depth=0)
+    except Exception:  # noqa: BLE001 - `__new__` and `__setattr__` of the user's class ran
+        return None
+
+
+_decoder = msgpack.Decoder(Failure)
+
+
+class _Capture:
+    """One capture: knows what it has seen, since causes and groups can be cyclic."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._left = CAUSES_MAX * CAUSES_MAX
+
+    def failure(self, exc: BaseException, *, depth: int) -> Failure:
+        """Return the failure of one exception and what belongs to it."""
+        self._seen.add(id(exc))
+        self._left -= 1
+        cls = type(exc)
+        message = _message_of(exc)
+        cause = self._cause(exc, depth)
+        members = self._members(exc, depth)
+        # Those below the first share the space of one: together they stay within the limit.
+        share = TRACEBACK_CHARS_MAX if depth == 0 else TRACEBACK_CHARS_MAX // CAUSES_MAX
+        return Failure(
+            module=_module_of(cls),
+            qualname=_cut(type_name(cls), 200),
+            message=message,
+            args=_args_of(exc, message),
+            state=_state_of(exc),
+            traceback=_cut(_traceback_of(exc, message, cause, members), share),
+            cause=cause,
+            members=members,
+        )
+
+    def _cause(self, exc: BaseException, depth: int) -> Failure | None:
+        cause = _attribute(exc, "__cause__")
+        if cause is None and _attribute(exc, "__suppress_context__") is not True:
+            cause = _attribute(exc, "__context__")
+        return self._part(cause, depth)
+
+    def _part(self, exc: object, depth: int) -> Failure | None:
+        if (
+            not isinstance(exc, BaseException)
+            or id(exc) in self._seen
+            or depth + 1 >= CAUSES_MAX
+            or self._left <= 0
+        ):
+            return None
+        return self.failure(exc, depth=depth + 1)
+
+    def _members(self, exc: BaseException, depth: int) -> tuple[Failure, ...]:
+        if not is_group(exc):
+            return ()
+        found: list[Failure] = []
+        members: object = _attribute(exc, "exceptions")
+        for member in members if is_any_tuple(members) else ():
+            part = self._part(member, depth)
+            if part is None:
+                return ()
+            found.append(part)
+        return tuple(found)
+
+
+def _attribute(exc: BaseException, name: str) -> object:
+    try:
+        value: object = object.__getattribute__(exc, name)
+    except BaseException:  # noqa: BLE001 - a property of the user's class may raise anything
+        return None
+    return value
+
+
+def _module_of(cls: type) -> str:
+    module: object = cls.__dict__.get("__module__", "builtins")
+    return _cut(module, 200) if type(module) is str else "?"
+
+
+def _message_of(exc: BaseException) -> str:
+    try:
+        text = str(exc)
+    except BaseException as error:  # noqa: BLE001 - a user's __str__ may raise anything
+        return f"(its __str__ raised {_cut(type_name(type(error)), 200)})"
+    # Its class may derive from str, with methods of its own.
+    return _cut(str.__str__(text), ERROR_TEXT_CHARS_MAX)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return text within the limit, its middle cut out, without lone surrogates."""
+    if len(text) > limit:
+        half = (limit - len(_CUT)) // 2
+        text = text[:half] + _CUT + text[len(text) - half :]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _args_of(exc: BaseException, message: str) -> bytes | None:
+    args = _attribute(exc, "args")
+    if isinstance(exc, OSError) and type(exc).__module__ == "builtins":
+        # Its `args` leave out the file names; what it gives to pickle has them.
+        reduced: object = exc.__reduce__()
+        args = reduced[1] if is_any_tuple(reduced) and len(reduced) > 1 else args
+    elif is_group(exc):
+        # The members are stored as failures of their own.
+        args = (_attribute(exc, "message"),)
+    if not is_tuple(args):
+        return None
+    data = _encoded(args)
+    if data is None and len(args) == 1 and isinstance(args[0], str):
+        return _encoded((message,))  # too long, or no text that UTF-8 can hold
+    return data
+
+
+def _state_of(exc: BaseException) -> bytes | None:
+    state = _attribute(exc, "__dict__")
+    if not is_dict(state):
+        return None
+    kept = {
+        name: value
+        for name, value in list(state.items())[:100]
+        if type(name) is str and _encoded(value) is not None
+    }
+    return _encoded(kept) if kept else None
+
+
+def _encoded(value: object) -> bytes | None:
+    try:
+        walk = Walk()
+        walk.left = DATA_BYTES_MAX
+        data = encode_wire(JSON_LIKE.lower(value, DEPTH_MAX, walk))
+    except (Fault, PayloadTooLarge, RecursionError, MemoryError):
+        return None
+    return data if len(data) <= DATA_BYTES_MAX else None
+
+
+def _traceback_of(
+    exc: BaseException, message: str, cause: Failure | None, members: tuple[Failure, ...]
+) -> str:
+    lines: list[str] = []
+    if cause is not None:
+        lines += [cause.traceback, "\n\nWhich led to:\n\n"]
+    try:
+        lines += _frames(exc.__traceback__)
+    except BaseException as error:  # noqa: BLE001 - source lines come through loaders of others
+        lines.append(f"(its traceback cannot be shown: {type_name(type(error))})\n")
+    lines.append(f"{type_name(type(exc))}: {message}")
+    for number, member in enumerate(members, 1):
+        lines.append(f"\n\n  Member {number} of {len(members)}:\n{member.traceback}")
+    if not members and is_group(exc):
+        lines += [f"\n  Member: {_summary(member)}" for member in _first_members(exc)]
+    return "".join(lines)
+
+
+def _first_members(exc: BaseException) -> tuple[object, ...]:
+    members = _attribute(exc, "exceptions")
+    return members[: CAUSES_MAX * CAUSES_MAX] if is_any_tuple(members) else ()
+
+
+def _summary(exc: object) -> str:
+    if not isinstance(exc, BaseException):
+        return "?"
+    return f"{type_name(type(exc))}: {_message_of(exc)[:500]}"
+
+
+def _frames(start: TracebackType | None) -> list[str]:
+    frames: list[TracebackType] = []
+    while start is not None:
+        frames.append(start)
+        start = start.tb_next
+    if not frames:
+        return []
+    lines = ["Traceback (most recent call last):\n"]
+    if len(frames) > FRAMES_FIRST + FRAMES_LAST:
+        skipped = len(frames) - FRAMES_FIRST - FRAMES_LAST
+        lines += _format(frames[:FRAMES_FIRST])
+        lines.append(f"  ... ({skipped} frames) ...\n")
+        return lines + _format(frames[-FRAMES_LAST:])
+    return lines + _format(frames)
+
+
+def _format(frames: list[TracebackType]) -> list[str]:
+    pairs = ((frame.tb_frame, frame.tb_lineno) for frame in frames)
+    return traceback.StackSummary.extract(pairs).format()
+
+
+# ---- back ------------------------------------------------------------------------------------
+
+
+_CONTROL = (KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration, StopAsyncIteration)
+
+
+def _is_control(cls: type[BaseException]) -> bool:
+    # Whoever could have raised asyncio's CancelledError has imported it; we need not.
+    cancelled: object = getattr(sys.modules.get("asyncio.exceptions"), "CancelledError", None)
+    return issubclass(cls, _CONTROL) or (isinstance(cancelled, type) and issubclass(cls, cancelled))
+
+
+_BUILTINS: dict[str, type[BaseException]] = {
+    name: cls
+    for name, cls in vars(builtins).items()
+    if isinstance(cls, type) and issubclass(cls, BaseException) and not _is_control(cls)
+}
+
+
+def _revive(
+    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]], *, depth: int
+) -> BaseException | None:
+    cls = known.get((failure.module, failure.qualname))
+    is_builtin = cls is None and failure.module == "builtins"
+    if is_builtin:
+        cls = _BUILTINS.get(failure.qualname)
+    if cls is None or _is_control(cls) or depth > CAUSES_MAX:
+        return None
+    exc = (
+        _revive_group(cls, failure, known, depth)
+        if is_subclass(cls, BaseExceptionGroup)
+        else _revive_one(cls, failure, is_builtin=is_builtin)
+    )
+    if exc is None:
+        return None
+    _restore_state(exc, failure)
+    if failure.cause is not None:
+        exc.__cause__ = _revive_cause(failure.cause, known, depth)
+    return exc
+
+
+def _revive_one(
+    cls: type[BaseException], failure: Failure, *, is_builtin: bool
+) -> BaseException | None:
+    args = _stored_args(failure)
+    if args is None:
+        return None
+    if is_builtin:
+        return cls(*args)
+    made = as_object(cls.__new__(cls, *args))
+    if not isinstance(made, BaseException) or as_object(type(made)) is not cls:
+        return None
+    made.args = args
+    return made
+
+
+def _revive_group(
+    cls: type[BaseException],
+    failure: Failure,
+    known: Mapping[tuple[str, str], type[BaseException]],
+    depth: int,
+) -> BaseException | None:
+    members: list[BaseException] = []
+    for member in failure.members:
+        revived = _revive_cause(member, known, depth)
+        if revived is None:
+            return None
+        members.append(revived)
+    args = _stored_args(failure)
+    if not members or args is None:
+        return None
+    made = as_object(cls.__new__(cls, *args, members))
+    return made if isinstance(made, BaseException) else None
+
+
+def _stored_args(failure: Failure) -> tuple[object, ...] | None:
+    if failure.args is None:
+        return None
+    args = JSON_LIKE.lift(decode_wire(failure.args), DEPTH_MAX)
+    return args if is_tuple(args) else None
+
+
+def _revive_cause(
+    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]], depth: int
+) -> BaseException | None:
+    try:
+        return _revive(failure, known, depth=depth + 1)
+    except Exception:  # noqa: BLE001 - a cause that cannot be restored is left out
+        return None
+
+
+def _restore_state(exc: BaseException, failure: Failure) -> None:
+    if failure.state is None:
+        return
+    state = JSON_LIKE.lift(decode_wire(failure.state), DEPTH_MAX)
+    if is_dict(state):
+        for name, value in state.items():
+            if type(name) is str:
+                exc.__dict__[name] = value

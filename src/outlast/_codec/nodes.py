@@ -1,0 +1,143 @@
+"""What a node is: the codec of one part of a declared type.
+
+An annotation becomes a tree of nodes once, at registration. Each node knows five ways:
+
+    lower      value -> wire    what msgpack holds: None, bool, int, float, str, bytes, list, dict
+    lift       wire -> value
+    from_json  what a person or another program sent as JSON -> value
+    to_json    value -> what JSON can show
+    canonical  `lower` in a walk that `is_canonical`: equal values give equal wire
+
+Invariants:
+  * `lower` accepts exactly what `lift` gives back, equal and of the same type;
+  * no method calls a method of the user's value, except a tzinfo's `utcoffset`;
+  * recursion ends: every container spends one level of `depth`;
+  * work ends: a walk spends at least one unit of `left` for each node it meets, so a small
+    value that refers to itself many times cannot expand without bound.
+"""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from outlast._codec.faults import Fault, type_name
+from outlast.errors import PayloadTooLarge
+from outlast.limits import PAYLOAD_BYTES_MAX
+
+RETRIED_UNITS_MAX = 8 * PAYLOAD_BYTES_MAX
+"""Work on union members that did not fit, in one walk: nested guesses multiply."""
+
+NoneType = type(None)
+
+SCALARS: frozenset[type] = frozenset({str, int, float, bool, NoneType, bytes})
+"""Immutable and identical after a round trip: they may skip it."""
+
+
+class Walk:
+    """One pass over one value: how many bytes it may still take, and for what it is done.
+
+    `left` falls by a lower bound of what each node encodes to (at least a quarter of it), so a
+    value that is too large is refused before more than four times the limit has been built.
+    """
+
+    __slots__ = ("is_canonical", "left", "retried")
+
+    def __init__(self, *, is_canonical: bool = False) -> None:
+        self.left = PAYLOAD_BYTES_MAX
+        self.retried = 0
+        self.is_canonical = is_canonical
+
+    def spend(self, units: int) -> None:
+        """Count `units` bytes.
+
+        Raises:
+            PayloadTooLarge: the value cannot fit the limit any more.
+        """
+        self.left -= units
+        if self.left < 0:
+            raise PayloadTooLarge("the value", PAYLOAD_BYTES_MAX - self.left, PAYLOAD_BYTES_MAX)
+
+    def take_back(self, left_before: int) -> None:
+        """Undo what a union member that did not fit has spent."""
+        self.retried += left_before - self.left + 1
+        self.left = left_before
+        if self.retried > RETRIED_UNITS_MAX:
+            raise PayloadTooLarge("the value", self.retried, RETRIED_UNITS_MAX)
+
+
+class Node:
+    """The codec of one part of a declared type; see the module.
+
+    Attributes:
+        name: how messages call the declared type.
+        types: runtime classes that this node surely stands for; empty if it cannot tell.
+        wire: wire classes that it surely gives; empty if it may give any.
+        kept: scalar classes whose values `lift(lower(x))` returns as they are.
+        native: the type to hand to msgspec's decoder, when its rules are exactly ours.
+    """
+
+    name: str = "?"
+    types: frozenset[type] = frozenset()
+    wire: frozenset[type] = frozenset()
+    kept: frozenset[type] = frozenset()
+    native: object | None = None
+
+    def lower(self, value: object, depth: int, walk: Walk) -> object:
+        """Return the wire form. Raises Fault."""
+        raise NotImplementedError
+
+    def lift(self, wire: object, depth: int) -> object:
+        """Return the value. Raises Fault."""
+        raise NotImplementedError
+
+    def from_json(self, data: object, depth: int) -> object:
+        """Return the value that JSON data stands for. Raises Fault."""
+        raise NotImplementedError
+
+    def to_json(self, value: object) -> object:
+        """Return JSON data for a value that `lower` has accepted."""
+        raise NotImplementedError
+
+
+class Later(Node):
+    """Stands for a type inside its own definition, until that is complete."""
+
+    def __init__(self, name: str, types: frozenset[type], wire: frozenset[type]) -> None:
+        self.name = name
+        # Said ahead, so that a union that holds the unfinished type is written the same way
+        # from wherever its definition was entered.
+        self.types = types
+        self.wire = wire
+        self._target: Node | None = None
+
+    @property
+    def target(self) -> Node:
+        """The node that this one stands for."""
+        if self._target is None:
+            raise RuntimeError(f"the type {self.name} was used before it was complete")
+        return self._target
+
+    def complete(self, target: Node) -> None:
+        """Say what this node stands for."""
+        self._target = target
+
+    @override
+    def lower(self, value: object, depth: int, walk: Walk) -> object:
+        return self.target.lower(value, depth, walk)
+
+    @override
+    def lift(self, wire: object, depth: int) -> object:
+        return self.target.lift(wire, depth)
+
+    @override
+    def from_json(self, data: object, depth: int) -> object:
+        return self.target.from_json(data, depth)
+
+    @override
+    def to_json(self, value: object) -> object:
+        return self.target.to_json(value)
+
+
+def mismatch(declared: str, value: object) -> Fault:
+    """Return the fault of a value of another class than the declared one."""
+    return Fault(f"declared {declared}, got {type_name(type(value))}")

@@ -1,0 +1,270 @@
+"""Nodes of classes with named fields: dataclass, msgspec Struct, pydantic model, TypedDict.
+
+Stored data restores the state that was stored; data from outside goes through the class's own
+constructor, so that its `__post_init__` or validators see it.
+
+Invariants:
+  * exactly the declared class is accepted: a subclass would read back as the parent;
+  * restoring sets every stored field to the stored value, whatever the constructor made of it;
+  * a field missing in stored data takes its default, an unknown one is ignored: classes grow
+    and shrink while runs are open. In JSON from outside an unknown field is a fault.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from outlast._codec.faults import TOO_DEEP, Fault, key_segment, type_name
+from outlast._codec.nodes import Node, Walk, mismatch
+from outlast._codec.shapes import is_dict
+
+_MAP: frozenset[type] = frozenset({dict})
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One field: its name in the class and in JSON, and what stands in when it is missing."""
+
+    name: str
+    json_name: str
+    node: Node
+    default: Callable[[], object] | None
+    is_init: bool = True
+
+
+class RecordNode(Node):
+    """A class whose instances have named fields."""
+
+    wire = _MAP
+
+    def __init__(
+        self,
+        cls: type,
+        members: tuple[Member, ...],
+        *,
+        restore: Callable[[dict[str, object]], object],
+        create: Callable[[dict[str, object]], object],
+        native: object | None = None,
+    ) -> None:
+        self.name = type_name(cls)
+        self.types = frozenset({cls})
+        self.native = native
+        self._class = cls
+        self._members = members
+        self._cost = sum(len(member.name) + 2 for member in members) + 1
+        self._restore = restore
+        self._create = create
+        self._by_json_name = {member.json_name: member for member in members} | {
+            member.name: member for member in members
+        }
+
+    @override
+    def lower(self, value: object, depth: int, walk: Walk) -> object:
+        if type(value) is not self._class:
+            raise self._other_class(value)
+        if depth <= 0:
+            raise Fault(TOO_DEEP)
+        walk.spend(self._cost)
+        depth -= 1
+        out: dict[str, object] = {}
+        for member in self._members:
+            name = member.name
+            try:
+                item: object = getattr(value, name)
+            except AttributeError:
+                # A field without default that nobody has set yet: `init=False`, or slots.
+                walk.left += len(name) + 2
+                continue
+            try:
+                out[name] = member.node.lower(item, depth, walk)
+            except Fault as fault:
+                fault.under(f".{name}")
+                raise
+        return out
+
+    @override
+    def lift(self, wire: object, depth: int) -> object:
+        if not is_dict(wire):
+            raise mismatch(self.name, wire)
+        if depth <= 0:
+            raise Fault(TOO_DEEP)
+        depth -= 1
+        values: dict[str, object] = {}
+        for member in self._members:
+            name = member.name
+            try:
+                if name in wire:
+                    values[name] = member.node.lift(wire[name], depth)
+                elif member.default is not None:
+                    values[name] = member.default()
+                elif member.is_init:
+                    raise Fault(f"missing in the stored {self.name}")
+            except Fault as fault:
+                fault.under(f".{name}")
+                raise
+        return self._restored(values)
+
+    @override
+    def from_json(self, data: object, depth: int) -> object:
+        if not is_dict(data):
+            raise mismatch(f"{self.name} (as an object)", data)
+        values = members_from_json(self._members, self._by_json_name, data, depth)
+        try:
+            return self._create(values)
+        except Fault:
+            raise
+        except Exception as error:
+            raise Fault(f"{self.name} refuses it: {error_text(error)}") from error
+
+    @override
+    def to_json(self, value: object) -> object:
+        return {
+            member.json_name: member.node.to_json(getattr(value, member.name))
+            for member in self._members
+            if hasattr(value, member.name)
+        }
+
+    def _restored(self, values: dict[str, object]) -> object:
+        try:
+            return self._restore(values)
+        except Exception as error:
+            reason = f"{self.name} does not take its stored state: {error_text(error)}"
+            raise Fault(reason) from error
+
+    def _other_class(self, value: object) -> Fault:
+        if isinstance(value, self._class):
+            return Fault(
+                f"declared {self.name}, got its subclass {type_name(type(value))}: "
+                f"declare the union of the classes that may come"
+            )
+        return mismatch(self.name, value)
+
+
+class TypedDictNode(Node):
+    """A TypedDict: a dict with declared keys."""
+
+    types = frozenset({dict})
+    wire = _MAP
+
+    def __init__(self, cls: type, members: tuple[Member, ...], required: frozenset[str]) -> None:
+        self.name = type_name(cls)
+        self._members = members
+        self._required = required
+        self._by_name = {member.name: member for member in members}
+
+    @override
+    def lower(self, value: object, depth: int, walk: Walk) -> object:
+        if not is_dict(value):
+            raise mismatch(self.name, value)
+        if depth <= 0:
+            raise Fault(TOO_DEEP)
+        self._check_names(value)
+        out: dict[str, object] = {}
+        # In the dict's own order, which a TypedDict does not fix.
+        names = sorted(map(str, value)) if walk.is_canonical else value
+        for name in names:
+            if type(name) is not str:
+                raise mismatch("str", name)
+            walk.spend(len(name) + 2)
+            try:
+                out[name] = self._by_name[name].node.lower(value[name], depth - 1, walk)
+            except Fault as fault:
+                fault.under(key_segment(name))
+                raise
+        return out
+
+    @override
+    def lift(self, wire: object, depth: int) -> object:
+        if not is_dict(wire):
+            raise mismatch(self.name, wire)
+        if depth <= 0:
+            raise Fault(TOO_DEEP)
+        self._check_required(wire)
+        out: dict[object, object] = {}
+        for name, item in wire.items():
+            member = self._by_name.get(name) if type(name) is str else None
+            if member is None:
+                continue
+            try:
+                out[member.name] = member.node.lift(item, depth - 1)
+            except Fault as fault:
+                fault.under(f".{member.name}")
+                raise
+        return out
+
+    @override
+    def from_json(self, data: object, depth: int) -> object:
+        if not is_dict(data):
+            raise mismatch(f"{self.name} (as an object)", data)
+        return members_from_json(self._members, self._by_name, data, depth)
+
+    @override
+    def to_json(self, value: object) -> object:
+        if not is_dict(value):
+            return None
+        return {
+            member.name: member.node.to_json(value[member.name])
+            for member in self._members
+            if member.name in value
+        }
+
+    def _check_names(self, value: Mapping[object, object]) -> None:
+        for key in value:
+            if type(key) is not str or key not in self._by_name:
+                raise Fault(f"{self.name} has no such key").under(key_segment(key))
+        self._check_required(value)
+
+    def _check_required(self, value: Mapping[object, object]) -> None:
+        for name in self._required:
+            if name not in value:
+                raise Fault(f"missing in {self.name}").under(f".{name}")
+
+
+def members_from_json(
+    members: Iterable[Member],
+    by_name: Mapping[str, Member],
+    data: Mapping[object, object],
+    depth: int,
+) -> dict[str, object]:
+    """Read each field from a JSON object, and report every fault at once."""
+    if depth <= 0:
+        raise Fault(TOO_DEEP)
+    values: dict[str, object] = {}
+    faults: list[Fault] = []
+    given: set[str] = set()
+    for key, item in data.items():
+        member = by_name.get(key) if type(key) is str else None
+        if member is None:
+            faults.append(unknown_name(key, by_name))
+            continue
+        given.add(member.name)
+        try:
+            values[member.name] = member.node.from_json(item, depth - 1)
+        except Fault as fault:
+            faults.append(fault.under(f".{member.json_name}"))
+    for member in members:
+        if member.name not in given and member.default is None and member.is_init:
+            faults.append(Fault("missing").under(f".{member.json_name}"))
+    if faults:
+        raise Fault.together(faults)
+    return values
+
+
+def unknown_name(name: object, known: Iterable[str], what: str = "field") -> Fault:
+    """Return the fault of a name that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name[:100], list(known), n=1) if type(name) is str else []
+    advice = f"; did you mean {near[0]}?" if near else ""
+    return Fault(f"unknown {what}{advice}").under(key_segment(name))
+
+
+def error_text(error: BaseException) -> str:
+    """Return a short text of an error from a class of the user's."""
+    try:
+        text = f"{error}"
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        text = "(its text cannot be read)"
+    return f"{type_name(type(error))}: {text[:500]}"

@@ -1,0 +1,350 @@
+"""The parameters and the result of a function as a codec.
+
+Arguments are stored by parameter name, as they were given: a default that the caller left out
+is looked up when the call is made, so a parameter with a default can be added at any time.
+
+Invariants:
+  * hints are resolved on first use, once: they may name classes that are defined later;
+  * what a callee gets from `isolate` shares no mutable object with its caller, and is what
+    decoding the stored call gives;
+  * a call is stored whole or not at all.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from outlast._codec.adapters import Adapter, adapter_for, digest_bytes
+from outlast._codec.containers import DictNode, TupleNode
+from outlast._codec.difference import first_difference
+from outlast._codec.faults import TOO_DEEP, Fault
+from outlast._codec.jsonlike import decode_wire, encode_wire, plain_json
+from outlast._codec.nodes import Walk
+from outlast._codec.parameters import (
+    EMPTY,
+    EXTRA,
+    REST,
+    Arguments,
+    Bound,
+    P,
+    Parameters,
+    UnresolvedName,
+    names_around,
+    resolved_hints,
+    title_of,
+)
+from outlast._codec.records import unknown_name
+from outlast._codec.scalars import StrNode
+from outlast._codec.shapes import is_dict
+from outlast.errors import DecodingError, EncodingError, PayloadTooLarge, RegistrationError
+from outlast.limits import DEPTH_MAX, PAYLOAD_BYTES_MAX
+
+_TEXT: frozenset[type] = frozenset({str})
+
+_Read = Callable[[Adapter, object], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    adapters: dict[str, Adapter]
+    positional: tuple[Adapter, ...]
+    extra: Adapter | None
+    returns: Adapter
+
+
+class SignatureCodec:
+    """The codec of one function's calls and results.
+
+    `is_method` leaves out the first parameter. `localns` resolves names that are not in the
+    function's module, for definitions inside functions.
+    """
+
+    __slots__ = ("_fn", "_localns", "_parameters", "_resolved")
+
+    def __init__(
+        self,
+        fn: Callable[P, object],
+        *,
+        is_method: bool = False,
+        localns: Mapping[str, object] | None = None,
+    ) -> None:
+        self._fn: object = fn
+        self._localns = dict(localns or {})
+        self._parameters = Parameters(fn, is_method=is_method)
+        self._resolved: _Resolved | None = None
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The parameters that a caller gives, with annotations as written."""
+        return self._parameters.signature
+
+    @property
+    def returns(self) -> Adapter:
+        """The codec of the result."""
+        return self._ready().returns
+
+    def check(self) -> None:
+        """Resolve the hints now.
+
+        Raises:
+            RegistrationError: a declared type cannot be stored, or its name does not resolve.
+        """
+        self._ready()
+
+    def bind(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Bound:
+        """Return the arguments in their parameters' order.
+
+        Raises:
+            TypeError: the function cannot be called like this.
+        """
+        return self._parameters.bind(args, kwargs)
+
+    def encode(self, bound: Bound) -> bytes:
+        """Return the stored form of a call's arguments.
+
+        Raises:
+            EncodingError: an argument cannot be stored; the path begins with its name.
+            PayloadTooLarge: together they are too large.
+        """
+        data = encode_wire(self._lower(bound, Walk()))
+        if len(data) > PAYLOAD_BYTES_MAX:
+            raise PayloadTooLarge("the arguments", len(data), PAYLOAD_BYTES_MAX)
+        return data
+
+    def decode(self, data: bytes) -> Arguments:
+        """Return (args, kwargs) to call the function with.
+
+        Raises:
+            DecodingError: the bytes are no call of this function.
+        """
+        try:
+            return self._lift(decode_wire(data))
+        except Fault as fault:
+            raise fault.decoding_error() from None
+        except RecursionError:
+            raise DecodingError("$", TOO_DEEP) from None
+
+    def isolate(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Arguments:
+        """Return the same arguments, sharing nothing mutable with the given ones.
+
+        Raises:
+            EncodingError: an argument cannot be stored; the path begins with its name.
+        """
+        ready = self._resolved or self._ready()
+        if not kwargs and len(args) <= len(ready.positional):
+            for adapter, value in zip(ready.positional, args, strict=False):
+                if type(value) not in adapter.kept:
+                    break
+            else:
+                return args, {}
+        return self._trip(Bound(args, dict(kwargs)))
+
+    def digest(self, bound: Bound) -> bytes:
+        """Return 16 bytes that are equal for equal arguments, in every process.
+
+        Raises:
+            EncodingError: an argument cannot be stored.
+        """
+        wire = self._lower(bound, Walk(is_canonical=True))
+        return digest_bytes(encode_wire(sorted(wire.items(), key=_name_of)))
+
+    # ---- JSON and text from outside ----------------------------------------------------------
+
+    def from_json(self, data: object) -> Bound:
+        """Return the call that a JSON object of arguments by name stands for.
+
+        Raises:
+            DecodingError: it names every unknown or missing argument and every value that
+                does not fit, each with its path.
+        """
+        if not is_dict(data):
+            raise DecodingError("$", "the arguments are given as an object of names and values")
+        return self._from_outside(data, _read_json)
+
+    def from_strings(self, texts: Mapping[str, str]) -> Bound:
+        """Return the call that `name=text` pairs of a command line stand for.
+
+        A `str` parameter takes its text as it is; others read it as JSON, then as text.
+
+        Raises:
+            DecodingError: as `from_json`.
+        """
+        return self._from_outside(_objects(texts), _read_text)
+
+    def to_json(self, data: bytes) -> dict[str, object]:
+        """Return stored arguments as JSON data, by name.
+
+        Raises:
+            DecodingError: the bytes are no call of this function.
+        """
+        args, kwargs = self.decode(data)
+        adapters = self._ready().adapters
+        shown: dict[str, object] = {}
+        for name, value in self._parameters.values_of(Bound(args, kwargs)).items():
+            json = adapters[name].to_json(value)
+            if name == self._parameters.extra and is_dict(json):
+                shown.update({f"{key!s}": item for key, item in json.items()})
+            else:
+                shown[name] = json
+        return shown
+
+    def first_difference(self, a: bytes, b: bytes) -> str:
+        """Return the path and both values where two stored calls first differ."""
+        try:
+            return first_difference(self.to_json(a), self.to_json(b))
+        except DecodingError:
+            # Stored by an older version of the function: the bytes can still be compared.
+            return first_difference(stored_json(a), stored_json(b))
+
+    # ---- inside ------------------------------------------------------------------------------
+
+    def _ready(self) -> _Resolved:
+        if self._resolved is None:
+            self._resolved = self._resolve()
+        return self._resolved
+
+    def _resolve(self) -> _Resolved:
+        hints = resolved_hints(self._fn, self._localns)
+        names = names_around(self._fn, self._localns)
+        adapters: dict[str, Adapter] = {}
+        extra: Adapter | None = None
+        where = "return"
+        try:
+            returns = adapter_for(hints.get("return", EMPTY), names=names)
+            for where, parameter in self._parameters.by_name.items():
+                adapter = adapter_for(hints.get(where, EMPTY), names=names)
+                if parameter.kind is REST:
+                    adapter = Adapter(TupleNode(adapter.node))
+                elif parameter.kind is EXTRA:
+                    extra = adapter
+                    adapter = Adapter(DictNode(StrNode(), adapter.node))
+                adapters[where] = adapter
+        except RegistrationError as error:
+            raise RegistrationError(f"{title_of(self._fn)}: {where}: {error}") from None
+        return _Resolved(
+            adapters=adapters,
+            positional=tuple(adapters[name] for name in self._parameters.names),
+            extra=extra,
+            returns=returns,
+        )
+
+    def _lower(self, bound: Bound, walk: Walk) -> dict[str, object]:
+        adapters = (self._resolved or self._ready()).adapters
+        wire: dict[str, object] = {}
+        name = ""
+        try:
+            for name, value in self._parameters.values_of(bound).items():
+                walk.spend(len(name) + 2)
+                wire[name] = adapters[name].node.lower(value, DEPTH_MAX, walk)
+        except Fault as fault:
+            raise fault.under(f".{name}").encoding_error() from None
+        except RecursionError:
+            raise EncodingError(f"$.{name}", TOO_DEEP) from None
+        return wire
+
+    def _lift(self, wire: object) -> Arguments:
+        if not is_dict(wire):
+            raise Fault("stored arguments are a map of names and values")
+        adapters = (self._resolved or self._ready()).adapters
+        values: dict[str, object] = {}
+        for name, item in wire.items():
+            if type(name) is not str or name not in adapters:
+                raise unknown_name(name, adapters, "argument")
+            try:
+                values[name] = adapters[name].node.lift(item, DEPTH_MAX)
+            except Fault as fault:
+                fault.under(f".{name}")
+                raise
+        missing = self._parameters.missing(values)
+        if missing:
+            raise Fault.together(missing)
+        return self._parameters.call_of(values)
+
+    def _from_outside(self, data: Mapping[object, object], read: _Read) -> Bound:
+        ready = self._ready()
+        extra_name = self._parameters.extra
+        values: dict[str, object] = {}
+        extra: dict[str, object] = {}
+        faults: list[Fault] = []
+        given: dict[str, object] = {}
+        for name, item in data.items():
+            is_own = name in ready.adapters and name != extra_name
+            adapter = ready.adapters[f"{name!s}"] if is_own else ready.extra
+            if type(name) is not str or adapter is None:
+                faults.append(unknown_name(name, ready.adapters, "argument"))
+                continue
+            given[name] = item
+            try:
+                (values if is_own else extra)[name] = read(adapter, item)
+            except Fault as fault:
+                faults.append(fault.under(f".{name}"))
+        if extra and extra_name is not None:
+            values[extra_name] = extra
+        # A name that was given with a value that does not fit is not missing too.
+        faults += self._parameters.missing(given)
+        if faults:
+            raise Fault.together(faults).decoding_error()
+        return Bound(*self._parameters.call_of(values))
+
+    def _trip(self, bound: Bound) -> Arguments:
+        try:
+            return self._lift(decode_wire(self.encode(bound)))
+        except Fault as fault:
+            raise fault.encoding_error() from None
+
+
+def check_types(signature: SignatureCodec) -> None:
+    """Refuse types that cannot be stored, as far as their names are known already.
+
+    Raises:
+        RegistrationError: a declared type cannot be stored.
+    """
+    try:
+        signature.check()
+    except UnresolvedName:
+        return  # defined further down, perhaps: looked at again on first use
+
+
+def stored_json(data: bytes) -> object:
+    """Return stored bytes of a type that is not known here as JSON data, to show them."""
+    try:
+        return plain_json(decode_wire(data))
+    except Fault:
+        return "unreadable"
+
+
+def _read_json(adapter: Adapter, data: object) -> object:
+    try:
+        return adapter.node.from_json(data, DEPTH_MAX)
+    except RecursionError:
+        raise Fault(TOO_DEEP) from None
+    except PayloadTooLarge as error:
+        raise Fault(f"{error}") from None
+
+
+def _read_text(adapter: Adapter, text: object) -> object:
+    if type(text) is not str or adapter.node.types == _TEXT:
+        return _read_json(adapter, text)
+    try:
+        data: object = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return _read_json(adapter, text)
+    try:
+        return _read_json(adapter, data)
+    except Fault as fault:
+        try:
+            return _read_json(adapter, text)
+        except Fault:
+            raise fault from None
+
+
+def _name_of(item: tuple[str, object]) -> str:
+    return item[0]
+
+
+def _objects(texts: Mapping[str, str]) -> dict[object, object]:
+    return {name: text for name, text in texts.items()}  # noqa: C416 - of wider types

@@ -1,0 +1,239 @@
+"""One open engine, assembled: the verbs that `Engine` and `Run` stand on.
+
+Opening takes the leases, starts the writer and recovers; closing drains: it stops what is new,
+lets steps finish, passivates what waits, and gives the leases back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from outlast import limits
+from outlast._events import Events
+from outlast._engine.dormant import Dormant
+from outlast._engine.latency import GarbagePolicy, Watchdog
+from outlast._engine.messages import Messages
+from outlast._engine.reader import Reader
+from outlast._engine.recovery import Reconciler, Recovery
+from outlast._engine.residency import Residency
+from outlast._engine.results import Results
+from outlast._engine.retention import Retention
+from outlast._engine.scheduler import Scheduler
+from outlast._engine.starts import Started, StartRequest, Starts
+from outlast._execution.bodies import Bodies, ProcessRunner
+from outlast._execution.context import MadeOnce
+from outlast._execution.guards import install_guards
+from outlast._journal.writer import Writer
+from outlast._registry import Registry
+from outlast._store.contract import Message, RunRow, Store
+from outlast._world import Ticker, World, process_id
+from outlast.errors import EngineClosed, StoreError
+from outlast.types import Lease, RunId
+
+log = logging.getLogger("outlast.engine")
+
+ambient_core: ContextVar[EngineCore | None] = ContextVar("ambient_core", default=None)
+"""The engine whose step is executing: what a handle inside a step's body speaks to."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreOptions:
+    """What an engine is opened with."""
+
+    recover: bool = True
+    retention_seconds: float | None = 30 * 86_400.0
+    live_runs_max: int = limits.LIVE_RUNS_MAX
+    live_bytes_max: int = limits.LIVE_BYTES_MAX
+    tail_records_max: int = limits.JOURNAL_TAIL_RECORDS_MAX
+    resources: Mapping[type[object], Callable[[], object]] = field(
+        default_factory=dict[type[object], Callable[[], object]]
+    )
+    owns_process: bool = True  # false in simulation: no guards, watchdog or collector settings
+    shards_max: int | None = None
+
+
+class EngineCore:
+    """An open engine."""
+
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        registry: Registry,
+        options: CoreOptions,
+        *,
+        processes: Callable[[EngineCore], ProcessRunner] | None = None,
+    ) -> None:
+        self.world = world
+        self.store = store
+        self.registry = registry
+        self.options = options
+        self.events = Events()
+        self.owner = f"{process_id()}-{world.new_id()}"
+        self.writer = Writer(store, world, owner=self.owner, events=self.events)
+        self.scheduler = Scheduler(world, store, registry, self.writer, self.events)
+        self.scheduler.bodies = Bodies(
+            world,
+            self.scheduler,
+            self.scheduler.step_ended,
+            resources=MadeOnce(dict(options.resources)),
+            processes=processes(self) if processes is not None else None,
+            prepare=lambda: ambient_core.set(self),
+        )
+        self.residency = Residency(
+            self.scheduler,
+            live_runs_max=options.live_runs_max,
+            live_bytes_max=options.live_bytes_max,
+            tail_max=options.tail_records_max,
+        )
+        self.dormant = Dormant(self.scheduler)
+        self.messages = Messages(self.scheduler, self.dormant)
+        self.results = Results(self.scheduler)
+        self.reader = Reader(
+            store, world, registry, scheduler=self.scheduler, residency=self.residency
+        )
+        self.starts = Starts(self.scheduler, self.messages, self.results, self.residency)
+        self.recovery = Recovery(
+            self.scheduler, self.messages, self.dormant, live_runs_max=options.live_runs_max
+        )
+        self.scheduler.on_stream = self.reader.changed
+        self.scheduler.on_passivated = self._passivated
+        self._process = process_id()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tickers: list[Ticker] = []
+        self._garbage: GarbagePolicy | None = None
+        self._watchdog: Watchdog | None = None
+        self._reconciler: Reconciler | None = None
+        self._is_closed = False
+        self.events.on_fatal.append(self._failed)
+
+    # ----------------------------------------------------------------------- opening
+    async def open(self) -> None:
+        """Take the leases and go on with what is open."""
+        options, world = self.options, self.world
+        if options.owns_process:
+            install_guards()
+            self._garbage = GarbagePolicy(world, self.events)
+            self._watchdog = Watchdog(world, self.events)
+        wanted = range(self.store.shards_count)
+        if options.shards_max is not None:
+            wanted = range(min(options.shards_max, len(wanted)))
+        leases = await self.store.acquire_leases(self.owner, wanted)
+        self.scheduler.leases.update({lease.shard: lease for lease in leases})
+        if options.recover:
+            await self.recovery.recover(leases)
+        if self.store.is_shared:
+            self._reconciler = Reconciler(self.scheduler, self.recovery, self.owner)
+            self._tasks.append(world.spawn(self._reconciler.run(), name="outlast-reconcile"))
+            seconds = limits.LEASE_SECONDS / 5
+            self._tickers.append(world.every(seconds, self._renew, name="outlast-leases"))
+        if options.retention_seconds is not None:
+            retention = Retention(self.store, world, options.retention_seconds)
+            self._tasks.append(world.spawn(retention.run(), name="outlast-retention"))
+        if self._garbage is not None:
+            self._garbage.freeze()
+            self.scheduler.on_worked = self._garbage.worked
+
+    def _renew(self) -> None:
+        """Renew the leases, on a thread that a blocked loop cannot starve."""
+        held = list(self.scheduler.leases.values())
+        kept = {(k.shard, k.epoch) for k in self.store.renew_leases(held)}
+        for lease in held:
+            if (lease.shard, lease.epoch) not in kept:
+                self.world.call_soon_threadsafe(self._lost, lease)
+
+    def _lost(self, lease: Lease) -> None:
+        self.events.fenced += 1
+        self.scheduler.lose_shard(lease.shard, lease.epoch)
+
+    def _failed(self, error: StoreError) -> None:
+        self.results.fail_all(error)
+        self.scheduler.fail_waiters(error)
+
+    def _passivated(self, row: RunRow) -> None:
+        if row.wake_at is not None:
+            self.recovery.expect(row.wake_at)
+
+    @property
+    def hint(self) -> Callable[[], None] | None:
+        """What a shared store calls after others wrote."""
+        return self._reconciler.hint if self._reconciler is not None else None
+
+    # ------------------------------------------------------------------------- verbs
+    def check(self) -> None:
+        """Refuse use after close, and in a forked child.
+
+        Raises:
+            EngineClosed, StoreError
+        """
+        if process_id() != self._process:
+            raise StoreError(
+                "this engine was opened by another process and came here by fork: "
+                "open an engine in this process instead"
+            )
+        if self._is_closed:
+            raise EngineClosed("the engine is closed; open another")
+        if self.events.fatal is not None:
+            raise self.events.fatal
+
+    async def start(self, request: StartRequest) -> Started:
+        """Start a run; see `Starts.start`."""
+        self.check()
+        if self.scheduler.is_closing:
+            raise EngineClosed("the engine is draining and starts nothing new")
+        return await self.starts.start(request)
+
+    async def send(self, message: Message) -> None:
+        """Send a message to a run; see `Messages.send`."""
+        self.check()
+        await self.messages.send(message)
+
+    async def closed(self, run: RunId, *, parked_counts: bool = False) -> RunRow:
+        """Wait for a run to end; see `Results.closed`."""
+        self.check()
+        return await self.results.closed(run, parked_counts=parked_counts)
+
+    # ----------------------------------------------------------------------- closing
+    async def drain(self, grace_seconds: float) -> None:
+        """Stop starting things, let steps finish, let go of what waits."""
+        if self.scheduler.is_closing:
+            return
+        self.scheduler.is_closing = True
+        self.recovery.stop()
+        await self.scheduler.bodies.drain(grace_seconds)
+        for _ in range(3):  # what the last outcomes set off may itself have to be put away
+            await self.writer.flushed()
+            await self.world.pass_turn()
+            self.residency.passivate_all()
+        await self.writer.flushed()
+        await self.world.pass_turn()
+
+    async def close(self) -> None:
+        """Let go of everything; what could not be put away is recovered by the next engine."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for ticker in self._tickers:
+            ticker.stop()
+        self.residency.stop()
+        await self.scheduler.bodies.close()
+        await self.writer.close()
+        for live in list(self.scheduler.residents.values()):
+            live.leave()
+        if self.events.fatal is None:
+            await self.store.release_leases(list(self.scheduler.leases.values()))
+        await self.store.close()
+        if self._watchdog is not None:
+            self._watchdog.close()
+        if self._garbage is not None:
+            self._garbage.close()
+        self.scheduler.detach()
+        self.results.fail_all(EngineClosed("the engine was closed while somebody waited"))

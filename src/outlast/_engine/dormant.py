@@ -1,0 +1,195 @@
+"""Open runs that nobody executes: parked, without code here, or delayed.
+
+They have no code in memory, so what happens to them is written straight to the store.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from outlast import limits
+from outlast._engine.scheduler import Scheduler
+from outlast._execution.operations import ChildBody, ClosedBody, encode_body
+from outlast._records import Record, pack_records
+from outlast._store.contract import (
+    Cursor,
+    Message,
+    ParkedAs,
+    RunFilter,
+    RunRow,
+    Segment,
+    Transaction,
+)
+from outlast.errors import LeaseLost, UnknownWorkflow
+from outlast.types import CLOSED_STATUSES, Status
+
+OPEN = frozenset[Status](("pending", "running", "waiting", "paused", "parked"))
+
+
+class Dormant:
+    """Open runs of this engine's shards that are not in memory."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._store = scheduler.store
+        self._world = scheduler.world
+        scheduler.on_dormant = self.no_code
+
+    def no_code(self, row: RunRow, records: list[Record]) -> None:
+        """Put away a run whose workflow is not registered here."""
+        why = f"no code here for workflow {row.workflow!r}"
+        status: Status = "pending" if row.started_at is None else "parked"
+        self._put_away(row, records, status=status, why=why, parked_as="code")
+
+    def park(self, row: RunRow, records: list[Record], why: str, parked_as: ParkedAs) -> None:
+        """Park a run that is not in memory."""
+        self._put_away(row, records, status="parked", why=why, parked_as=parked_as)
+
+    def _put_away(
+        self, row: RunRow, records: list[Record], *, status: Status, why: str, parked_as: ParkedAs
+    ) -> None:
+        lease = self._scheduler.leases.get(row.shard)
+        unpacked = [r for r in records if r.seq > row.packed_seq]
+        is_same = row.waiting_for == why and row.status == status and not row.resident
+        if lease is None or (is_same and not unpacked):
+            return
+        last = records[-1].seq if records else row.last_seq
+        summary = msgspec.structs.replace(
+            row,
+            status=status,
+            resident=False,
+            wake_at=None,
+            waiting_for=why,
+            parked_as=parked_as,
+            last_seq=last,
+            packed_seq=last if unpacked else row.packed_seq,
+        )
+        transaction = Transaction(lease, row.id, [], summary=summary)
+        if unpacked:
+            first = unpacked[0].seq
+            transaction.segments = (Segment(row.id, first, last, pack_records(unpacked)),)
+        self._scheduler.submit(transaction)
+
+    async def close(self, row: RunRow, status: Status, reason: str) -> None:
+        """Close an open run without running its code; its children follow their policies.
+
+        Raises:
+            LeaseLost: another engine owns it now.
+        """
+        lease = self._scheduler.leases.get(row.shard)
+        if lease is None:
+            raise LeaseLost(f"another engine owns run {row.id!r} now; ask again")
+        now = self._world.now()
+        records = await self._store.read_journal(row.id)
+        last = records[-1]
+        body = ClosedBody(status, b"", reason)
+        closing = Record(
+            seq=last.seq + 1,
+            kind="run_closed",
+            key="",
+            name="",
+            at=max(now, last.at),
+            epoch=lease.epoch,
+            body=encode_body(body),
+        )
+        unpacked = [*(r for r in records if r.seq > row.packed_seq), closing]
+        segment = Segment(row.id, unpacked[0].seq, closing.seq, pack_records(unpacked))
+        summary = msgspec.structs.replace(
+            row,
+            status=status,
+            closed_at=closing.at,
+            wake_at=None,
+            resident=False,
+            parked_as="",
+            last_seq=closing.seq,
+            packed_seq=closing.seq,
+            output=b"",
+            error=reason or status,
+            waiting_for="",
+        )
+        transaction = Transaction(
+            lease,
+            row.id,
+            [closing],
+            summary=summary,
+            segments=(segment,),
+            posts=await self._posts_of(row, body, now),
+        )
+        self._scheduler.submit(transaction)
+        await self._scheduler.acknowledged(transaction)
+        self._scheduler.on_closed(row.id)
+
+    async def _posts_of(self, row: RunRow, body: ClosedBody, now: int) -> list[Message]:
+        posts: list[Message] = []
+        if row.parent is not None and row.parent_key:
+            ended = ChildBody(body.status, body.outcome, body.reason)
+            posts.append(
+                Message(
+                    run=row.parent,
+                    kind="child_done",
+                    name=row.parent_key,
+                    body=encode_body(ended),
+                    dedup=f"{row.id}:done",
+                    at=now,
+                )
+            )
+        which = RunFilter(parent=row.id, statuses=OPEN)
+        for child in await self._store.list_runs(which, None, limits.OPERATIONS_PENDING_MAX):
+            if child.on_parent_close != "abandon":
+                kind = child.on_parent_close
+                posts.append(Message(run=child.id, kind=kind, name="its parent closed", at=now))
+        return posts
+
+    # ------------------------------------------------------------------- going on
+    async def consider(self, row: RunRow) -> None:
+        """A parked run has mail: a request to resume brings it back."""
+        mail = await self._store.read_mailbox(row.id, limits.MAILBOX_READ_MAX)
+        numbers = [m.number for m in mail if m.kind == "resume"]
+        lease = self._scheduler.leases.get(row.shard)
+        if numbers and lease is not None:
+            await self.wake(row, consumed=numbers)
+
+    async def wake(self, row: RunRow, *, consumed: list[int] | None = None) -> None:
+        """Make a dormant run open again, and bring it into memory."""
+        lease = self._scheduler.leases.get(row.shard)
+        if lease is None:
+            return
+        summary = msgspec.structs.replace(
+            row,
+            status="pending" if row.started_at is None else "running",
+            resident=True,
+            parked_as="",
+            crash_count=0,
+            is_alone=False,
+            waiting_for="",
+        )
+        transaction = Transaction(lease, row.id, [], summary=summary, consumed=consumed or [])
+        self._scheduler.submit(transaction)
+        await self._scheduler.acknowledged(transaction)
+        self._scheduler.on_mail(row.id)
+
+    async def look_again(self) -> None:
+        """Wake the dormant runs that the code registered now may be able to run."""
+        statuses = frozenset[Status](("pending", "parked"))
+        after: Cursor | None = None
+        while True:
+            rows = await self._store.list_runs(
+                RunFilter(statuses=statuses), after, limits.PAGE_ROWS
+            )
+            for row in rows:
+                if self._can_wake(row):
+                    await self.wake(row)
+            if len(rows) < limits.PAGE_ROWS:
+                return
+            after = Cursor(rows[-1].created_at, rows[-1].id)
+
+    def _can_wake(self, row: RunRow) -> bool:
+        if row.id in self._scheduler.residents or row.status in CLOSED_STATUSES:
+            return False
+        if row.parked_as != "code" or not self._scheduler.owns(row.id):
+            return False
+        try:
+            self._scheduler.registry.find_workflow(row.workflow)
+        except UnknownWorkflow:
+            return False
+        return True

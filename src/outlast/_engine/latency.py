@@ -1,0 +1,103 @@
+"""Owning the pauses: when garbage is collected, and who blocks the loop.
+
+Default CPython stalls for seconds when 100,000 runs are alive. The engine freezes what start-up
+made, raises the thresholds, and collects young garbage itself while the loop is idle.
+A thread watches the loop and logs the stack of whoever blocks it.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import traceback
+
+from outlast import limits
+from outlast._events import Events
+from outlast._world import Ticker, Timer, World
+
+log = logging.getLogger("outlast.latency")
+
+
+class GarbagePolicy:
+    """Collects in idle gaps; the collector's own settings are put back on close."""
+
+    _open = 0
+    _thresholds = (700, 10, 10)
+
+    def __init__(self, world: World, events: Events) -> None:
+        self._world = world
+        self._events = events
+        self._timer: Timer | None = None
+        self._commits_seen = 0
+        if GarbagePolicy._open == 0:
+            GarbagePolicy._thresholds = gc.get_threshold()
+            gc.set_threshold(*limits.GC_THRESHOLDS)
+        GarbagePolicy._open += 1
+
+    def freeze(self) -> None:
+        """Leave everything that exists now out of future collections."""
+        gc.collect()
+        gc.freeze()
+
+    def worked(self) -> None:
+        """The engine did something: look for an idle gap to collect in."""
+        if self._timer is None:
+            self._timer = self._world.call_later(limits.GC_IDLE_SECONDS, self._maybe_collect)
+
+    def _maybe_collect(self) -> None:
+        self._timer = None
+        if self._events.commits != self._commits_seen:
+            self._commits_seen = self._events.commits
+            self.worked()
+            return
+        began = self._world.monotonic()
+        gc.collect(1)
+        pause = self._world.monotonic() - began
+        self._events.collections += 1
+        self._events.collection_seconds_max = max(self._events.collection_seconds_max, pause)
+
+    def close(self) -> None:
+        """Put the collector back as it was."""
+        if self._timer is not None:
+            self._timer.cancel()
+        GarbagePolicy._open -= 1
+        if GarbagePolicy._open == 0:
+            gc.set_threshold(*GarbagePolicy._thresholds)
+            gc.unfreeze()
+
+
+class Watchdog:
+    """A thread that notices when the loop does not turn, and says what it was doing instead."""
+
+    def __init__(self, world: World, events: Events) -> None:
+        self._world = world
+        self._events = events
+        self._loop_thread = threading.get_ident()
+        self._asked_at: float | None = None
+        self._is_reported = False
+        seconds = limits.LAG_SECONDS_MAX / 2
+        self._ticker: Ticker = world.every(seconds, self._look, name="outlast-watchdog")
+
+    def _look(self) -> None:
+        now = self._world.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+            self._world.call_soon_threadsafe(self._answered)
+        elif now - self._asked_at >= limits.LAG_SECONDS_MAX and not self._is_reported:
+            self._is_reported = True
+            self._events.loop_blocked += 1
+            frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # documented
+            stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown"
+            log.warning(
+                "the event loop has been blocked for %.2fs by:\n%s", now - self._asked_at, stack
+            )
+
+    def _answered(self) -> None:
+        self._asked_at = None
+        self._is_reported = False
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._ticker.stop()

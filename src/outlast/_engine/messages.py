@@ -1,0 +1,163 @@
+"""Messages from outside to runs: signals, requests to cancel, to terminate, to go on.
+
+A message for a run in memory is appended at once, in one commit. One for a run that is not goes
+into its mailbox, and the run is brought in to read it; or, when nobody here may or can run it,
+it waits there.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from outlast import limits
+from outlast._engine.dormant import Dormant
+from outlast._engine.scheduler import Scheduler
+from outlast._execution.operations import SignalBody, decode_body
+from outlast._execution.run import LiveRun
+from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction
+from outlast.errors import EngineClosed, MailboxFull, RunClosed, RunNotFound, SignalConflict
+from outlast.types import CLOSED_STATUSES, RunId
+
+log = logging.getLogger("outlast.engine")
+
+
+class Messages:
+    """Sending to runs, and bringing in the runs that have mail."""
+
+    def __init__(self, scheduler: Scheduler, dormant: Dormant) -> None:
+        self._scheduler = scheduler
+        self._world = scheduler.world
+        self._store = scheduler.store
+        self._dormant = dormant
+        self._arriving: dict[RunId, None] = {}
+        self._is_bringing = False
+        scheduler.on_mail = self.has_mail
+
+    async def send(self, message: Message) -> None:
+        """Make a message safe; return when it is.
+
+        Raises:
+            RunNotFound, RunClosed, MailboxFull, SignalConflict: nothing was stored.
+        """
+        if self._scheduler.writer.trouble is not None:
+            raise self._scheduler.writer.trouble
+        live = self._scheduler.residents.get(message.run)
+        if live is not None and live.state == "live" and not live.journal.has_closed:
+            await self._append(live, message)
+            return
+        if message.kind == "signal" and message.dedup and await self._was_sent(message):
+            return
+        if message.kind in ("cancel", "terminate") and await self._close_unrun(message):
+            return
+        transaction = Transaction(None, message.run, [], posts=(message,))
+        receipt = await self._scheduler.writer.commit(transaction)
+        if isinstance(receipt, Fenced):
+            raise EngineClosed("the store refused a message that needs no lease")
+        await self._judge(message, receipt.posts[0])
+        self._scheduler.deliver(message, receipt.numbers[0])
+
+    async def _append(self, live: LiveRun, message: Message) -> None:
+        if message.kind == "signal":
+            known = live.inbox.dedups.get(message.dedup) if message.dedup else None
+            if known is not None:
+                if known != (message.name, message.body):
+                    raise SignalConflict(message.run, message.name, message.dedup)
+                return
+            if live.inbox.unread >= limits.SIGNALS_BUFFERED_MAX:
+                raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
+        live.accept(message)
+        await self._scheduler.acknowledged(live.journal.transaction())
+
+    async def _judge(self, message: Message, result: PostResult) -> None:
+        match result:
+            case "accepted" | "duplicate":
+                return
+            case "conflict":
+                raise SignalConflict(message.run, message.name, message.dedup)
+            case "full":
+                raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
+            case "not_found":
+                raise RunNotFound(message.run)
+            case "closed":
+                row = await self._store.read_run(message.run)
+                if message.kind != "signal":
+                    return  # it has ended: what the sender wanted is so
+                raise RunClosed(message.run, row.status if row is not None else "closed")
+
+    async def _was_sent(self, message: Message) -> bool:
+        """Look for a dedup key among the signals that the run has in its journal already."""
+        for record in await self._store.read_journal(message.run):
+            if record.kind != "signal":
+                continue
+            body = decode_body(record.body, SignalBody)
+            if body.dedup == message.dedup:
+                if (record.name, body.payload) != (message.name, message.body):
+                    raise SignalConflict(message.run, message.name, message.dedup)
+                return True
+        return False
+
+    async def _close_unrun(self, message: Message) -> bool:
+        """Close a run that has no code in memory to ask: parked, delayed, or without code."""
+        row = await self._store.read_run(message.run)
+        if row is None:
+            raise RunNotFound(message.run)
+        if row.status in CLOSED_STATUSES:
+            return True
+        is_unrun = row.started_at is None and not row.resident and row.status == "pending"
+        if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:
+            return False
+        if message.kind == "terminate" or is_unrun:
+            status = "terminated" if message.kind == "terminate" else "cancelled"
+            await self._dormant.close(row, status, message.name)
+            return True
+        return False
+
+    # ---------------------------------------------------------------- bringing in
+    def has_mail(self, run: RunId) -> None:
+        """Have a run brought into memory; an empty id means: look for whoever is waiting."""
+        self._arriving[run] = None
+        if not self._is_bringing and not self._scheduler.is_closing:
+            self._is_bringing = True
+            self._world.spawn(self._bring(), name="outlast-bring")
+
+    async def _bring(self) -> None:
+        try:
+            while self._arriving and not self._scheduler.is_closing:
+                run = next(iter(self._arriving))
+                del self._arriving[run]
+                if run:
+                    await self.bring(run)
+                else:
+                    await self._dormant.look_again()
+        finally:
+            self._is_bringing = False
+
+    async def bring(self, run: RunId) -> LiveRun | None:
+        """Bring one open run of ours into memory, with its mail."""
+        scheduler = self._scheduler
+        live = scheduler.residents.get(run)
+        if live is None:
+            row = await self._store.read_run(run)
+            if row is None or not self._may_run(row):
+                if row is not None and row.status == "parked":
+                    await self._dormant.consider(row)
+                return None
+            records = await self._store.read_journal(run)
+            if run in scheduler.residents or not scheduler.owns(run):
+                return scheduler.residents.get(run)
+            live = scheduler.adopt(row, records)
+        if live is not None:
+            await self._read_mail(live)
+        return live
+
+    def _may_run(self, row: RunRow) -> bool:
+        is_due = row.wake_at is None or row.started_at is not None or row.wake_at <= self._now()
+        return self._scheduler.owns(row.id) and self._scheduler.is_open_here(row) and is_due
+
+    def _now(self) -> int:
+        return self._world.now()
+
+    async def _read_mail(self, live: LiveRun) -> None:
+        for message in await self._store.read_mailbox(live.id, limits.SIGNALS_BUFFERED_MAX):
+            if self._scheduler.residents.get(live.id) is live:
+                live.accept(message)

@@ -1,0 +1,94 @@
+"""From a url to an open engine: which store, and what is assembled around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from outlast._engine.core import CoreOptions, EngineCore
+from outlast._engine.reader import Reader
+from outlast._registry import Registry
+from outlast._store.contract import Store
+from outlast._store.memory import MemoryDatabase, MemoryStore
+from outlast._store.sqlite import SqliteStore
+from outlast._world import RealWorld, World
+from outlast.errors import NotSupported, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an engine's data is."""
+
+    kind: Literal["sqlite", "memory"]
+    name: str
+    read_only: bool = False
+
+
+def parse_url(url: str, *, read_only: bool) -> Target:
+    """Return what a path or url means.
+
+    Raises:
+        UsageError: a url that is none; NotSupported: a store that this version does not have.
+    """
+    scheme, colon, rest = url.partition("://")
+    if not colon:
+        if not url:
+            raise UsageError("the path of the database is empty")
+        return Target("sqlite", url, read_only)
+    if scheme == "memory":
+        if read_only:
+            raise UsageError("a memory:// store lives in one process: read_only makes no sense")
+        return Target("memory", rest)
+    if scheme == "sqlite":
+        if not rest.startswith("/") or rest == "/":
+            raise UsageError(f"{url!r}: write sqlite:///relative.db or sqlite:////absolute.db")
+        return Target("sqlite", rest[1:], read_only)
+    if scheme in ("postgres", "postgresql"):
+        raise NotSupported("a Postgres store")
+    raise UsageError(f"{url!r} is neither a path nor a sqlite:/// or memory:// url")
+
+
+_databases: dict[str, MemoryDatabase] = {}
+
+
+class Opened:
+    """An open engine, or a store opened for reading."""
+
+    def __init__(self, store: Store, reader: Reader, core: EngineCore | None) -> None:
+        self.store = store
+        self.reader = reader
+        self.core = core
+
+    async def close(self, grace_seconds: float) -> None:
+        """Drain and close; a second call does nothing."""
+        if self.core is None:
+            await self.store.close()
+            return
+        await self.core.drain(grace_seconds)
+        await self.core.close()
+
+
+async def open_target(target: Target, options: CoreOptions, registry: Registry) -> Opened:
+    """Open a store, and unless it is for reading only, an engine on it."""
+    world = RealWorld()
+    store = await _open_store(target, world)
+    if target.read_only:
+        return Opened(store, Reader(store, world, registry), None)
+    core = EngineCore(world, store, registry, options)
+    try:
+        await core.open()
+    except BaseException:
+        await core.close()
+        raise
+    return Opened(store, core.reader, core)
+
+
+async def _open_store(target: Target, world: World) -> Store:
+    if target.kind == "memory":
+        database = _databases.get(target.name)
+        if database is None:
+            database = MemoryDatabase(clock=world.now, pass_turn=world.pass_turn)
+            _databases[target.name] = database
+        return MemoryStore(database)
+    return await SqliteStore.open(Path(target.name), world=world, read_only=target.read_only)

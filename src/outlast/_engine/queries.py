@@ -1,0 +1,95 @@
+"""The language of run listings: `status:failed workflow:checkout since:1h customer:42`.
+
+Words are `key:value`. `status` takes several values by commas, and `open` or `closed`; `since` and
+`until` take a length of time back from now or an ISO date; `id` a prefix, `parent` a run id,
+`workflow` a name or the end of one. Any other key is an attribute.
+"""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+
+from outlast._durations import seconds_of
+from outlast._engine.dormant import OPEN
+from outlast._store.contract import RunFilter
+from outlast.errors import QueryError
+from outlast.types import CLOSED_STATUSES, RunId, Status
+
+STATUSES: frozenset[Status] = OPEN | CLOSED_STATUSES
+
+
+def parse_query(text: str, now: int) -> RunFilter:
+    """Return the filter that `text` describes.
+
+    Raises:
+        QueryError: with what is wrong and what would be right.
+    """
+    statuses: frozenset[Status] | None = None
+    plain: dict[str, str] = {}
+    attributes: list[tuple[str, str]] = []
+    for key, value in _words(text):
+        if key == "status":
+            statuses = _statuses(value)
+        elif key in ("workflow", "since", "until", "id", "parent"):
+            plain[key] = value
+        else:
+            attributes.append((key, value))
+    return RunFilter(
+        statuses=statuses,
+        workflow=plain.get("workflow"),
+        created_from=_moment(plain.get("since"), now),
+        created_to=_moment(plain.get("until"), now),
+        id_prefix=plain.get("id"),
+        parent=RunId(plain["parent"]) if "parent" in plain else None,
+        attributes=tuple(attributes),
+    )
+
+
+def _words(text: str) -> list[tuple[str, str]]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise QueryError(f"the query {text!r} has an open quote: {error}") from error
+    pairs: list[tuple[str, str]] = []
+    for word in words:
+        key, colon, value = word.partition(":")
+        if not colon or not key or not value:
+            raise QueryError(
+                f"{word!r} is not key:value; write for instance "
+                f"'status:failed workflow:checkout since:1h customer:42'"
+            )
+        pairs.append((key, value))
+    return pairs
+
+
+def _statuses(value: str) -> frozenset[Status]:
+    found: set[Status] = set()
+    for word in value.split(","):
+        if word == "open":
+            found |= OPEN
+        elif word == "closed":
+            found |= CLOSED_STATUSES
+        else:
+            known = next((s for s in STATUSES if s == word), None)
+            if known is None:
+                names = ", ".join(sorted(STATUSES))
+                raise QueryError(f"there is no status {word!r}; there are open, closed, {names}")
+            found.add(known)
+    return frozenset(found)
+
+
+def _moment(value: str | None, now: int) -> int | None:
+    if value is None:
+        return None
+    try:
+        return now - int(seconds_of(value) * 1e6)
+    except ValueError:
+        pass  # not a length of time: a date, or a mistake
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise QueryError(
+            f"{value!r} is neither a length of time such as '1h' nor a date such as '2026-01-31'"
+        ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)

@@ -1,0 +1,360 @@
+"""Reading what a store knows, with or without an engine that runs it.
+
+With a scheduler, what is in memory is fresher than the rows and wins; without one (another
+process's store, opened for reading) the rows are at most a second old.
+"""
+
+from __future__ import annotations
+
+import json
+from asyncio import Future
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from outlast import limits
+from outlast._codec import stored_json
+from outlast._durations import text_of
+from outlast._engine.queries import parse_query
+from outlast._engine.residency import Residency
+from outlast._engine.scheduler import Scheduler
+from outlast._execution.operations import (
+    AttemptBody,
+    CancelBody,
+    ChildBody,
+    ClosedBody,
+    SignalBody,
+    StartedBody,
+    WrittenBody,
+    decode_body,
+    failure_in,
+)
+from outlast._execution.streams import values_in
+from outlast._execution.why import why_of
+from outlast._records import BLOB, Record as StoredRecord
+from outlast._registry import Registry
+from outlast._store.contract import Cursor, RunRow, Store, StreamRow
+from outlast._world import World
+from outlast.errors import RunNotFound
+from outlast.types import CLOSED_STATUSES, RunId, RunInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a journal as people and tools read it; `value` is JSON-like data.
+
+    `stored` is the record as the journal has it, which replaying it in a test needs.
+    """
+
+    seq: int
+    key: str
+    kind: str
+    name: str
+    at: datetime
+    epoch: int
+    attempt: int
+    value: object
+    error: str | None
+    place: str = ""
+    stored: StoredRecord | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """One event of a stream, its value still encoded."""
+
+    offset: int
+    kind: Literal["data", "retract", "end"]
+    writer: str
+    value: bytes = b""
+
+
+class Reader:
+    """Answers questions about runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        world: World,
+        registry: Registry,
+        *,
+        scheduler: Scheduler | None = None,
+        residency: Residency | None = None,
+    ) -> None:
+        self._store = store
+        self._world = world
+        self.registry = registry
+        self._scheduler = scheduler
+        self._residency = residency
+        self._followers: dict[RunId, list[Future[None]]] = {}
+
+    # ------------------------------------------------------------------------ runs
+    async def row(self, run: RunId) -> RunRow:
+        """Return the run's row, as fresh as can be.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        row = await self._store.read_run(run)
+        if row is None:
+            raise RunNotFound(run)
+        return self._refreshed(row)
+
+    def _refreshed(self, row: RunRow) -> RunRow:
+        live = self._scheduler.residents.get(row.id) if self._scheduler is not None else None
+        if live is None or self._residency is None or live.state in ("left", "ended"):
+            return row
+        status, why = self._residency.standing(live)
+        return msgspec.structs.replace(
+            row,
+            status=status,
+            waiting_for=why,
+            started_at=live.started_at,
+            wake_at=live.next_wake(),
+            steps=live.journal.steps,
+            attributes=live.attributes,
+            crash_count=live.row.crash_count,
+        )
+
+    async def closed(self, run: RunId, *, parked_counts: bool) -> RunRow:
+        """Return the run's row once it has ended, by looking at the store again and again."""
+        while True:
+            row = await self.row(run)
+            if row.status in CLOSED_STATUSES or (parked_counts and row.status == "parked"):
+                return row
+            await self._world.sleep(limits.SUMMARY_SECONDS)
+
+    async def info(self, run: RunId) -> RunInfo:
+        """Return what is known of a run."""
+        return info_of(await self.row(run))
+
+    async def why(self, run: RunId) -> str:
+        """Return why a run is not further, in one line."""
+        row = await self.row(run)
+        live = self._scheduler.residents.get(run) if self._scheduler is not None else None
+        if live is not None and live.state not in ("left", "ended"):
+            return why_of(live, self._world.now())
+        if row.status in CLOSED_STATUSES:
+            since = text_of((self._world.now() - (row.closed_at or row.created_at)) / 1e6)
+            because = f": {row.error}" if row.error else ""
+            return f"{row.status} {since} ago{because}"
+        if row.status == "parked":
+            return f"parked: {row.waiting_for}"
+        if row.status == "pending" and row.wake_at is not None:
+            left = text_of((row.wake_at - self._world.now()) / 1e6)
+            return f"waiting for its start, due in {left}"
+        return row.waiting_for or "waiting for an engine that has its workflow"
+
+    async def runs(self, query: str, page: int = limits.PAGE_ROWS) -> AsyncIterator[RunRow]:
+        """Iterate over the runs that a query wants, newest first.
+
+        Raises:
+            QueryError: the query does not parse.
+        """
+        which = parse_query(query, self._world.now())
+        if self._residency is not None and which.statuses is not None:
+            self._residency.write_summaries(settled_only=False)
+            await self._flushed()
+        after: Cursor | None = None
+        while True:
+            rows = await self._store.list_runs(which, after, page)
+            for row in rows:
+                fresh = self._refreshed(row)
+                if which.statuses is None or fresh.status in which.statuses:
+                    yield fresh
+            if len(rows) < page:
+                return
+            after = Cursor(rows[-1].created_at, rows[-1].id)
+
+    async def _flushed(self) -> None:
+        if self._scheduler is not None and self._scheduler.writer.trouble is None:
+            await self._scheduler.writer.flushed()
+
+    async def journal(self, run: RunId, after: int = 0) -> list[Record]:
+        """Return a run's records, readable."""
+        await self.row(run)
+        return [readable(record) for record in await self._store.read_journal(run, after)]
+
+    # ---------------------------------------------------------------------- values
+    async def value(self, run: RunId, name: str) -> bytes | None:
+        """Return the last value set under a name, encoded."""
+        await self.row(run)
+        return await self._store.read_value(run, name)
+
+    def adapter_json(self, kind: Literal["value", "stream"], name: str, data: bytes) -> object:
+        """Return an encoded value as JSON data, by its declared type where that is known."""
+        known = self.registry.values if kind == "value" else self.registry.streams
+        definition = known.get(name)
+        if definition is None:
+            return stored_json(data)
+        return definition.adapter.to_json(definition.adapter.decode(data))
+
+    # --------------------------------------------------------------------- streams
+    async def stream(self, run: RunId, name: str, offset: int) -> AsyncIterator[RawEvent]:
+        """Iterate over a stream from an offset, live, until the run ends.
+
+        What was retracted before is not shown to who comes later; who may have seen it gets the
+        retraction.
+        """
+        retracted = await self._retracted(run, name)
+        position = offset
+        shown: set[str] = set()
+        while True:
+            future: Future[None] = self._world.create_future()
+            self._followers.setdefault(run, []).append(future)
+            try:
+                row = await self.row(run)
+                rows = await self._store.read_stream(run, name, position, limits.STREAM_READ_MAX)
+                for stream_row in rows:
+                    for event in _events_of(stream_row, position, retracted, shown, offset > 0):
+                        yield event
+                    position = stream_row.offset + stream_row.count
+                if not rows:
+                    if row.status in CLOSED_STATUSES:
+                        yield RawEvent(position, "end", "")
+                        return
+                    await self._more(run, future)
+            finally:
+                self._forget(run, future)
+
+    async def _retracted(self, run: RunId, name: str) -> dict[str, int]:
+        """Return the writers that are taken back by now, and at which offset."""
+        found: dict[str, int] = {}
+        position = 0
+        while rows := await self._store.read_stream(run, name, position, limits.STREAM_READ_MAX):
+            found.update({r.writer: r.offset for r in rows if r.kind == "retract"})
+            position = rows[-1].offset + rows[-1].count
+        return found
+
+    async def _more(self, run: RunId, future: Future[None]) -> None:
+        if self._scheduler is not None and self._scheduler.owns(run):
+            await future
+            return
+        timer = self._world.call_later(limits.SUMMARY_SECONDS, self.changed, run)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def changed(self, run: RunId) -> None:
+        """A stream of this run has grown, or the run has ended: wake who follows."""
+        for future in self._followers.pop(run, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def _forget(self, run: RunId, future: Future[None]) -> None:
+        waiting = self._followers.get(run)
+        if waiting is not None and future in waiting:
+            waiting.remove(future)
+            if not waiting:
+                del self._followers[run]
+
+
+def _events_of(
+    row: StreamRow, position: int, retracted: dict[str, int], shown: set[str], is_resumed: bool
+) -> list[RawEvent]:
+    if row.kind == "retract":
+        if row.writer in shown or (is_resumed and row.offset >= position):
+            return [RawEvent(row.offset, "retract", row.writer)]
+        return []
+    if retracted.get(row.writer, -1) > row.offset:
+        return []
+    shown.add(row.writer)
+    return [
+        RawEvent(offset, "data", row.writer, value)
+        for offset, value in enumerate(values_in(row), start=row.offset)
+        if offset >= position
+    ]
+
+
+def moment(at: int | None) -> datetime | None:
+    """Return microseconds since 1970 as a time with zone."""
+    return None if at is None else datetime.fromtimestamp(at / 1e6, UTC)
+
+
+def info_of(row: RunRow) -> RunInfo:
+    """Return a row as users see it."""
+    created = moment(row.created_at)
+    return RunInfo(
+        id=row.id,
+        workflow=row.workflow,
+        version=row.version,
+        status=row.status,
+        created_at=created if created is not None else datetime.fromtimestamp(0, UTC),
+        started_at=moment(row.started_at),
+        closed_at=moment(row.closed_at),
+        wake_at=moment(row.wake_at),
+        parent=row.parent,
+        attributes=json.loads(row.attributes),
+        steps=row.steps,
+        crash_count=row.crash_count,
+        error=row.error,
+    )
+
+
+def readable(record: StoredRecord) -> Record:
+    """Return a record with its body as JSON-like data."""
+    value, error = _body_of(record)
+    at = moment(record.at)
+    return Record(
+        seq=record.seq,
+        key=record.key,
+        kind=record.kind,
+        name=record.name,
+        at=at if at is not None else datetime.fromtimestamp(0, UTC),
+        epoch=record.epoch,
+        attempt=record.attempt,
+        value=value,
+        error=error,
+        place=record.place,
+        stored=record,
+    )
+
+
+def _body_of(record: StoredRecord) -> tuple[object, str | None]:
+    body = record.body
+    if not body or body[:1] == BLOB:
+        return None, None
+    match record.kind:
+        case "run_started":
+            started = decode_body(body, StartedBody)
+            return {"input": stored_json(started.input), "version": started.version}, None
+        case "signal":
+            payload = decode_body(body, SignalBody).payload
+            is_json = payload[:1] == b"j"
+            return (json.loads(payload[1:]) if is_json else stored_json(payload[1:])), None
+        case "attempt_failed":
+            attempt = decode_body(body, AttemptBody)
+            next_at = moment(attempt.next_at or None)
+            return {"next_at": next_at and next_at.isoformat()}, _error_in(attempt.failure)
+        case "cancel_requested":
+            cancel = decode_body(body, CancelBody)
+            return {"reason": cancel.reason, "grace": cancel.grace_seconds}, None
+        case "stream_written" | "stream_retracted":
+            written = decode_body(body, WrittenBody)
+            return msgspec.to_builtins(written), None
+        case "child_done":
+            child = decode_body(body, ChildBody)
+            return _outcome_of(child.status, child.outcome)
+        case "run_closed":
+            closed = decode_body(body, ClosedBody)
+            return _outcome_of(closed.status, closed.outcome)
+        case _:
+            error = _error_in(body)
+            return (None, error) if error is not None else (stored_json(body[1:]), None)
+
+
+def _outcome_of(status: str, outcome: bytes) -> tuple[object, str | None]:
+    error = _error_in(outcome) if outcome else None
+    result = stored_json(outcome[1:]) if outcome and error is None else None
+    return {"status": status, "result": result}, error
+
+
+def _error_in(body: bytes) -> str | None:
+    failure = failure_in(body)
+    return None if failure is None else f"{failure.qualname}: {failure.message}"
+
+

@@ -1,0 +1,236 @@
+"""Going on with what earlier processes left open.
+
+Runs that were in memory come first, then those with mail, then those whose timers came due. Runs
+that died with their process again and again are suspects: they go on last, one at a time, so
+that a poisonous run cannot keep the process in a crash loop, and innocent ones are not blamed.
+
+Invariants:
+  * recovery does not end with the first look: whatever it could not take, it looks at again;
+  * how often a run has died is written down before it is given another chance.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import Future
+
+import msgspec
+
+from outlast import limits
+from outlast._engine.dormant import Dormant
+from outlast._engine.messages import Messages
+from outlast._engine.scheduler import Scheduler
+from outlast._records import Record
+from outlast._store.contract import RunRow, TailRun, Transaction
+from outlast._world import Timer
+from outlast.errors import EngineClosed, StoreError
+from outlast.types import Lease, RunId
+
+log = logging.getLogger("outlast.engine")
+_BATCH = 200
+_SUSPECT_SECONDS = 10.0  # how long one suspect may keep the next one waiting
+
+
+class Recovery:
+    """Brings open runs into memory: after a start, a take-over, a wake-up time."""
+
+    def __init__(
+        self, scheduler: Scheduler, messages: Messages, dormant: Dormant, *, live_runs_max: int
+    ) -> None:
+        self._scheduler = scheduler
+        self._store = scheduler.store
+        self._world = scheduler.world
+        self._messages = messages
+        self._dormant = dormant
+        self._live_runs_max = live_runs_max
+        self._wake_timer: tuple[int, Timer] | None = None
+        self._suspects: list[RunId] = []
+        self._is_waking = False
+        self.recovered = 0
+
+    async def recover(self, leases: list[Lease]) -> None:
+        """Take over the runs of newly acquired shards."""
+        shards = {lease.shard for lease in leases}
+        died = {lease.shard for lease in leases if lease.was_left}
+        tail = await self._store.read_tail(shards)
+        suspects: list[RunRow] = []
+        for index, row in enumerate(await self._store.resident_runs(shards)):
+            row = self._count_death(row, tail.get(row.id), row.shard in died)
+            if row.crash_count >= limits.CRASHES_MAX:
+                suspects.append(row)
+            else:
+                await self._take(row, tail.get(row.id))
+            if index % _BATCH == _BATCH - 1:
+                await self._world.pass_turn()
+        for run in await self._store.runs_with_mail(shards, limits.LIVE_RUNS_MAX):
+            self._scheduler.on_mail(run)
+        self._scheduler.on_mail(RunId(""))
+        if suspects:
+            self._world.spawn(self._try_suspects(suspects), name="outlast-suspects")
+        await self.wake_due()
+
+    def _count_death(self, row: RunRow, tail: TailRun | None, has_died: bool) -> RunRow:
+        last = tail.records[-1].seq if tail is not None else row.packed_seq
+        if not has_died or not self._scheduler.is_open_here(row):
+            return row
+        is_suspect = row.crash_count >= limits.CRASHES_MAX and last <= row.last_seq
+        if is_suspect and not row.is_alone:
+            return row  # others ran beside it: this death proves nothing about it
+        deaths = 1 if last > row.last_seq else row.crash_count + 1
+        row = msgspec.structs.replace(row, crash_count=deaths, last_seq=last, is_alone=False)
+        lease = self._scheduler.leases.get(row.shard)
+        if lease is not None and deaths > 1:
+            self._scheduler.submit(Transaction(lease, row.id, [], summary=row))
+        return row
+
+    async def _take(self, row: RunRow, tail: TailRun | None) -> None:
+        scheduler = self._scheduler
+        if row.id in scheduler.residents or not scheduler.is_open_here(row):
+            return
+        if row.packed_seq or tail is None:
+            records = await self._store.read_journal(row.id)
+        else:
+            records = tail.records
+        if not records or row.id in scheduler.residents:
+            return
+        live = scheduler.adopt(row, records)
+        self.recovered += 1
+        if live is not None and tail is not None:
+            live.journal.position = tail.first_position
+
+    # --------------------------------------------------------------------- suspects
+    async def _try_suspects(self, rows: list[RunRow]) -> None:
+        """Give each suspect its chance, alone, when all others are at rest."""
+        for row in rows:
+            records = await self._store.read_journal(row.id)
+            if row.crash_count >= 2 * limits.CRASHES_MAX:
+                why = f"the process died {row.crash_count} times while running it"
+                log.error("run %s is parked: %s", row.id, why)
+                self._dormant.park(row, records, why, "suspect")
+                continue
+            await self._quiet()
+            await self._try_alone(row, records)
+
+    async def _try_alone(self, row: RunRow, records: list[Record]) -> None:
+        lease = self._scheduler.leases.get(row.shard)
+        if lease is None:
+            return
+        alone = msgspec.structs.replace(row, is_alone=True)
+        transaction = Transaction(lease, row.id, [], summary=alone)
+        self._scheduler.submit(transaction)
+        try:
+            await self._scheduler.acknowledged(transaction)
+        except EngineClosed:
+            return
+        live = self._scheduler.adopt(alone, records)
+        self.recovered += 1
+        waited = 0.0
+        while live is not None and not self._has_moved(live.id, alone.last_seq):
+            if waited >= _SUSPECT_SECONDS:
+                return
+            await self._world.sleep(0.05)
+            waited += 0.05
+
+    def _has_moved(self, run: RunId, last_seq: int) -> bool:
+        live = self._scheduler.residents.get(run)
+        return live is None or live.journal.last_seq > last_seq or live.can_leave
+
+    async def _quiet(self) -> None:
+        """Wait until no other run executes a step, for a while at most."""
+        waited = 0.0
+        while len(self._scheduler.bodies) and waited < _SUSPECT_SECONDS:
+            await self._world.sleep(0.05)
+            waited += 0.05
+
+    # ------------------------------------------------------------------ coming due
+    async def wake_due(self) -> None:
+        """Bring in the passivated runs whose time has come, then sleep until the next."""
+        if self._is_waking or self._scheduler.is_closing:
+            return
+        self._is_waking = True
+        try:
+            while not self._scheduler.is_closing:
+                shards = list(self._scheduler.leases)
+                room = max(1, min(_BATCH, self._live_runs_max - len(self._scheduler.residents)))
+                due = await self._store.due_runs(shards, self._world.now(), room)
+                fresh = [row for row in due if row.id not in self._scheduler.residents]
+                for row in fresh:
+                    await self._messages.bring(row.id)
+                if len(fresh) < room:
+                    break
+                await self._world.pass_turn()
+            self._arm(await self._store.next_wake(list(self._scheduler.leases)))
+        finally:
+            self._is_waking = False
+
+    def expect(self, at: int) -> None:
+        """A run has left memory until `at`: be there in time."""
+        if self._wake_timer is None or at < self._wake_timer[0]:
+            self._arm(at)
+
+    def _arm(self, at: int | None) -> None:
+        if self._wake_timer is not None:
+            self._wake_timer[1].cancel()
+            self._wake_timer = None
+        if at is None or self._scheduler.is_closing:
+            return
+        seconds = max(0.0, (at - self._world.now()) / 1e6)
+        self._wake_timer = (at, self._world.call_later(seconds, self._wake))
+
+    def _wake(self) -> None:
+        self._wake_timer = None
+        self._world.spawn(self.wake_due(), name="outlast-wake")
+
+    def stop(self) -> None:
+        """Wake nobody any more."""
+        if self._wake_timer is not None:
+            self._wake_timer[1].cancel()
+            self._wake_timer = None
+
+
+class Reconciler:
+    """Looks again at a shared store: hints may be lost, shards may fall free."""
+
+    def __init__(self, scheduler: Scheduler, recovery: Recovery, owner: str) -> None:
+        self._scheduler = scheduler
+        self._recovery = recovery
+        self._owner = owner
+        self._hint: Future[None] | None = None
+        self.shards_max = scheduler.store.shards_count
+        scheduler.store.watch(self.hint)
+
+    def hint(self) -> None:
+        """Somebody wrote: look soon."""
+        if self._hint is not None and not self._hint.done():
+            self._hint.set_result(None)
+
+    async def run(self) -> None:
+        """Look after each hint, and every second without one, until cancelled."""
+        world = self._scheduler.world
+        while True:
+            self._hint = world.create_future()
+            timer = world.call_later(limits.RECONCILE_SECONDS, self.hint)
+            await self._hint
+            timer.cancel()
+            try:
+                await self.look()
+            except StoreError as error:
+                log.warning("the store could not be looked at, trying again: %s", error)
+
+    async def look(self) -> None:
+        """Take free shards, and bring in runs that others left for us."""
+        scheduler = self._scheduler
+        missing = set(range(scheduler.store.shards_count)) - set(scheduler.leases)
+        if missing:
+            taken = await scheduler.store.acquire_leases(self._owner, missing)
+            for lease in taken:
+                scheduler.leases[lease.shard] = lease
+            if taken:
+                await self._recovery.recover(taken)
+        shards = list(scheduler.leases)
+        for row in await scheduler.store.resident_runs(shards):
+            if row.id not in scheduler.residents and scheduler.is_open_here(row):
+                scheduler.on_mail(row.id)
+        for run in await scheduler.store.runs_with_mail(shards, limits.MAILBOX_READ_MAX):
+            scheduler.on_mail(run)
+        await self._recovery.wake_due()

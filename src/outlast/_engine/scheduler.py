@@ -1,0 +1,381 @@
+"""The runs that are in memory: how they come, what they are fed, how they go.
+
+The scheduler is the engine as its runs see it (`RunHost`) and as the bodies of their steps see it
+(`BodySink`). Who comes and goes when is decided beside it: `recovery` after a start, `residency`
+when memory is short, `messages` when something arrives.
+
+Invariants:
+  * a run is in `residents` at most once, and only while this engine holds its shard's lease;
+  * what a run appended reaches it again only when it is durable;
+  * a run that lost its lease is dropped without another word to anyone.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import Future
+from collections.abc import Callable
+from zlib import crc32
+
+from outlast._events import Events
+from outlast._execution.bodies import Bodies
+from outlast._execution.operations import KnownErrors, StepOperation
+from outlast._execution.run import LiveRun
+from outlast._execution.streams import write_stream
+from outlast._journal.writer import Writer
+from outlast._records import Record
+from outlast._registry import Registry, known_error_types
+from outlast._store.contract import (
+    CommitResult,
+    Fenced,
+    Message,
+    ParkedAs,
+    Receipt,
+    RunRow,
+    Store,
+    Transaction,
+)
+from outlast._world import Timer, World
+from outlast.errors import EngineClosed, UnknownWorkflow
+from outlast.types import CLOSED_STATUSES, Lease, RunId
+
+log = logging.getLogger("outlast.engine")
+HEARTBEAT = "\x00heartbeat:"
+
+
+class Scheduler:
+    """Runs in memory, their leases, and the writer they share."""
+
+    def __init__(
+        self, world: World, store: Store, registry: Registry, writer: Writer, events: Events
+    ) -> None:
+        self.world = world
+        self.store = store
+        self.registry = registry
+        self.writer = writer
+        self.events = events
+        self.bodies: Bodies
+        self.residents: dict[RunId, LiveRun] = {}
+        self.leases: dict[int, Lease] = {}
+        self.last_position = 0
+        self.is_closing = False
+        self.on_changed: Callable[[LiveRun], None] = _ignore
+        self.on_closed: Callable[[RunId], None] = _ignore
+        self.on_parked: Callable[[RunId], None] = _ignore
+        self.on_stream: Callable[[RunId], None] = _ignore
+        self.on_passivated: Callable[[RunRow], None] = _ignore
+        self.on_worked: Callable[[], None] = _idle
+        self.on_gone: Callable[[RunId], None] = _ignore
+        self.on_mail: Callable[[RunId], None] = _ignore
+        self.on_lease_lost: Callable[[int], None] = _ignore
+        self.on_dormant: Callable[[RunRow, list[Record]], None] = _ignore_start
+        self._acknowledged: dict[int, list[Future[None]]] = {}
+        self._known = dict(known_error_types(registry))
+        self._known_size = len(registry.known_errors)
+        self._streams: dict[tuple[RunId, str, str, str], list[bytes]] = {}
+        registry.on_workflow.append(self._registry_changed)
+
+    # --------------------------------------------------------------- the run's host
+    @property
+    def known_errors(self) -> KnownErrors:
+        if len(self.registry.known_errors) != self._known_size:
+            self._known = dict(known_error_types(self.registry))
+            self._known_size = len(self.registry.known_errors)
+        return self._known
+
+    def submit(self, transaction: Transaction) -> None:
+        self.writer.submit(transaction, self._committed)
+
+    def start_body(self, run: RunId, operation: StepOperation) -> None:
+        if self.is_closing:
+            operation.is_started = False
+            return
+        fence = self.leases[self.shard_of(run)].epoch
+        if operation.attempt or operation.is_resumed:
+            work = self._start_again(run, operation, fence)
+            self.world.spawn(work, name=f"heartbeat of {operation.key}")
+        else:
+            self.bodies.start(run, operation, fence=fence, last_heartbeat=None)
+
+    async def _start_again(self, run: RunId, operation: StepOperation, fence: int) -> None:
+        """An earlier attempt may have left a heartbeat: read it first."""
+        details = await self.store.read_value(run, HEARTBEAT + operation.key)
+        live = self.residents.get(run)
+        if live is not None and live.steps.pending.get(operation.key) is operation:
+            self.bodies.start(run, operation, fence=fence, last_heartbeat=details)
+
+    def stop_body(self, run: RunId, key: str) -> None:
+        self.bodies.stop(run, key)
+
+    def call_at(self, run: RunId, at: int) -> Timer:
+        seconds = (at - self.world.now()) / 1e6
+        return self.world.call_later(max(0.0, seconds), self._wake, run)
+
+    def _wake(self, run: RunId) -> None:
+        live = self.residents.get(run)
+        if live is not None:
+            live.wake()
+
+    def run_changed(self, run: RunId) -> None:
+        live = self.residents.get(run)
+        if live is not None:
+            self.on_changed(live)
+
+    def run_closed(self, run: RunId) -> None:
+        self.events.runs_closed += 1
+        self._remove(run)
+        self.on_closed(run)
+        self.on_stream(run)
+
+    def run_parked(self, run: RunId, reason: str) -> None:
+        self.park(run, reason, "attempts" if "spent its" in reason else "code")
+
+    def park(self, run: RunId, reason: str, parked_as: ParkedAs) -> None:
+        """Take a run out of memory until a person, or other code, can go on with it."""
+        live = self.residents.get(run)
+        if live is None or live.state == "left":
+            return
+        log.warning("run %s is parked: %s", run, reason)
+        self.events.runs_parked += 1
+        live.leave()
+        self.bodies.stop_run(run)
+        summary = live.summary(
+            status="parked", resident=False, waiting_for=reason, parked_as=parked_as
+        )
+        live.journal.transaction().summary = summary
+        # It stays among the residents until this is durable: nobody may read its journal before.
+
+    def shard_of(self, run: RunId) -> int:
+        return crc32(run.encode()) % self.store.shards_count
+
+    # ------------------------------------------------------------------- coming in
+    def owns(self, run: RunId) -> bool:
+        """Whether this engine holds the lease for a run."""
+        return self.shard_of(run) in self.leases
+
+    def adopt(self, row: RunRow, records: list[Record]) -> LiveRun | None:
+        """Bring an open run into memory; None when there is no code for it here."""
+        lease = self.leases.get(row.shard)
+        if lease is None or row.id in self.residents or self.is_closing:
+            return self.residents.get(row.id)
+        try:
+            definition = self.registry.find_workflow(row.workflow)
+        except UnknownWorkflow:
+            self.on_dormant(row, records)
+            return None
+        live = LiveRun(self, definition, row, lease, records)
+        self.residents[row.id] = live
+        self.events.runs_activated += 1
+        self.world.call_soon(self._begin, live)
+        return live
+
+    def _begin(self, live: LiveRun) -> None:
+        if self.residents.get(live.id) is live:
+            live.begin()
+            self.on_changed(live)
+
+    def _registry_changed(self) -> None:
+        self.on_mail(RunId(""))
+
+    # -------------------------------------------------------------- records durable
+    def _committed(self, transaction: Transaction, result: CommitResult) -> None:
+        live = self.residents.get(transaction.run)
+        if isinstance(result, Fenced):
+            self._fenced(transaction)
+            return
+        if result.position and transaction.records:
+            self.last_position = result.position + len(transaction.records) - 1
+        for future in self._acknowledged.pop(id(transaction), ()):
+            if not future.done():
+                future.set_result(None)
+        if live is not None:
+            live.committed(transaction, result)
+            self._after_commit(live, transaction)
+        if transaction.streams:
+            self.on_stream(transaction.run)
+        self.on_worked()
+        self._outbox(transaction, result)
+
+    def _after_commit(self, live: LiveRun, transaction: Transaction) -> None:
+        if live.state == "left" and not live.journal.in_flight:
+            self._remove(live.id)
+            self.on_parked(live.id)
+        elif transaction.summary is not None and not transaction.summary.resident:
+            self.passivated(live)
+
+    def passivated(self, live: LiveRun) -> None:
+        """The run's passivation is durable: let it go, unless it has something to do again."""
+        if live.state in ("ended", "left"):
+            return
+        if live.can_leave:
+            live.leave()
+            self.events.runs_passivated += 1
+            self._remove(live.id)
+            self.on_passivated(live.row)
+        else:
+            live.journal.transaction().summary = live.summary(status="running")
+
+    def _outbox(self, transaction: Transaction, receipt: Receipt) -> None:
+        for start in transaction.starts:
+            if start.row.id not in receipt.existing:
+                self.started(start.row, list(start.records))
+        for message, result, number in zip(
+            transaction.posts, receipt.posts, receipt.numbers, strict=True
+        ):
+            if result == "accepted":
+                self.deliver(message, number)
+
+    def started(self, row: RunRow, records: list[Record]) -> None:
+        """A start is durable: run it, if it is ours and due."""
+        self.events.runs_started += 1
+        if row.resident and self.owns(row.id):
+            self.adopt(row, records)
+        elif self.owns(row.id):
+            self.on_mail(row.id)
+
+    def deliver(self, message: Message, number: int) -> None:
+        """A message is safe in its mailbox: hand it to its run, or have the run brought in."""
+        live = self.residents.get(message.run)
+        if live is not None:
+            live.accept(_numbered(message, number))
+        elif self.owns(message.run):
+            self.on_mail(message.run)
+
+    async def acknowledged(self, transaction: Transaction) -> None:
+        """Return when a run's transaction is durable.
+
+        Raises:
+            EngineClosed: the lease was lost, or the engine failed, before it was.
+        """
+        future: Future[None] = self.world.create_future()
+        self._acknowledged.setdefault(id(transaction), []).append(future)
+        await future
+
+    # -------------------------------------------------------------------- going out
+    def _remove(self, run: RunId) -> None:
+        live = self.residents.pop(run, None)
+        if live is not None:
+            self.on_gone(run)
+
+    def _fenced(self, transaction: Transaction) -> None:
+        self.events.fenced += 1
+        error = EngineClosed("another engine owns this run now; nothing was written, ask it again")
+        for future in self._acknowledged.pop(id(transaction), ()):
+            if not future.done():
+                future.set_exception(error)
+        if transaction.lease is not None:
+            self.lose_shard(transaction.lease.shard, transaction.lease.epoch)
+
+    def lose_shard(self, shard: int, epoch: int) -> None:
+        """Drop every run of a shard whose lease is gone, silently."""
+        lease = self.leases.get(shard)
+        if lease is None or lease.epoch != epoch:
+            return
+        del self.leases[shard]
+        log.warning("the lease of shard %d (epoch %d) is lost; its runs are dropped", shard, epoch)
+        for run in [r for r, live in self.residents.items() if live.row.shard == shard]:
+            self.bodies.stop_run(run)
+            self.residents[run].leave()
+            self._remove(run)
+        self.on_lease_lost(shard)
+
+    def hears_nothing_of(self, run: RunId) -> bool:
+        """Whether a run may end without this engine hearing of it."""
+        return not self.owns(run)
+
+    def fail_waiters(self, error: Exception) -> None:
+        """The writer is broken for good: tell everyone who waits for a commit."""
+        for futures in self._acknowledged.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+        self._acknowledged.clear()
+
+    def detach(self) -> None:
+        """Stop listening to the registry, which outlives the engine."""
+        self.registry.on_workflow.remove(self._registry_changed)
+
+    def is_open_here(self, row: RunRow) -> bool:
+        """Whether this engine could run it now."""
+        return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
+
+    # ------------------------------------------------------------ messages of steps
+    def step_ended(
+        self, run: RunId, key: str, value: object, error: BaseException | None
+    ) -> None:
+        """A body has returned or raised."""
+        self.events.steps_executed += 1
+        self._flush_streams()
+        live = self.residents.get(run)
+        if live is not None:
+            live.step_ended(key, value, error)
+
+    def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None:
+        live = self.residents.get(run)
+        if live is not None and not live.journal.has_closed:
+            transaction = live.journal.transaction()
+            transaction.values = (*transaction.values, (HEARTBEAT + key, data))
+
+    def step_wrote(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
+        if not self._streams:
+            self.world.call_soon(self._flush_streams)
+        lease = self.leases.get(self.shard_of(run))
+        writer = f"{key}@{attempt}-{lease.epoch if lease is not None else 0}"
+        self._streams.setdefault((run, key, name, writer), []).append(data)
+
+    def _flush_streams(self) -> None:
+        """Merge what was written to streams in one turn of the loop."""
+        streams, self._streams = self._streams, {}
+        for (run, key, name, writer), values in streams.items():
+            live = self.residents.get(run)
+            if live is None or live.journal.has_closed or live.state not in ("live", "ending"):
+                continue
+            steps = live.steps
+            operation = steps.pending.get(key)
+            if operation is not None:
+                operation.writers[name] = writer
+            write_stream(
+                live.journal,
+                steps.offsets,
+                self.world.now(),
+                stream=name,
+                key=key,
+                writer=writer,
+                values=values,
+            )
+
+    def step_set(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
+        live = self.residents.get(run)
+        if live is not None and live.state in ("live", "ending") and not live.journal.has_closed:
+            live.set_value(name, data, key=key)
+
+    @property
+    def is_full(self) -> bool:
+        return self.writer.is_full
+
+    async def room(self) -> None:
+        await self.writer.room()
+
+
+def _numbered(message: Message, number: int) -> Message:
+    return Message(
+        run=message.run,
+        kind=message.kind,
+        name=message.name,
+        body=message.body,
+        dedup=message.dedup,
+        at=message.at,
+        number=number,
+    )
+
+
+def _ignore(_: object) -> None:
+    """Until somebody listens."""
+
+
+def _idle() -> None:
+    """Until somebody listens."""
+
+
+def _ignore_start(_: RunRow, __: list[Record]) -> None:
+    """Until somebody listens."""

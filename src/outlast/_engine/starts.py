@@ -1,0 +1,153 @@
+"""Starting runs: under which id, and what happens when the id is taken.
+
+Invariants:
+  * looking for a taken id and creating the run are one transaction: of two racing starts exactly
+    one creates;
+  * attaching means the same work: same workflow, same input, or `IdempotencyMismatch`;
+  * a start that is made again under the same request id finds what it created.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outlast import limits
+from outlast._codec import Bound
+from outlast._engine.messages import Messages
+from outlast._engine.residency import Residency
+from outlast._engine.results import Results
+from outlast._engine.scheduler import Scheduler
+from outlast._execution.operations import StartedBody, decode_body
+from outlast._execution.starting import check_name, new_run
+from outlast._registry import WorkflowDefinition
+from outlast._store.contract import Fenced, Message, RunRow, Transaction
+from outlast._store.decide import names_workflow
+from outlast.errors import EngineClosed, IdempotencyMismatch, RunExists
+from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
+
+_ROUNDS_MAX = 100  # others may keep starting the id that we want; give up rather than spin
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """One call of `Engine.start`, checked and encoded."""
+
+    definition: WorkflowDefinition
+    bound: Bound
+    id: str | None = None
+    on_conflict: OnConflict = "attach"
+    reuse: Reuse = "if_failed"
+    attributes: str = "{}"
+    signals: tuple[tuple[str, bytes], ...] = ()
+    delay_seconds: float = 0.0
+    timeout_seconds: float | None = None
+    request: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Which run a start gave, and whether it made it."""
+
+    run: RunId
+    created: bool
+
+
+class Starts:
+    """Starts of one engine."""
+
+    def __init__(
+        self, scheduler: Scheduler, messages: Messages, results: Results, residency: Residency
+    ) -> None:
+        self._scheduler = scheduler
+        self._messages = messages
+        self._results = results
+        self._residency = residency
+
+    async def start(self, request: StartRequest) -> Started:
+        """Start a run, or attach to the one that has its id.
+
+        Raises:
+            RunExists, IdempotencyMismatch: the id is taken and the policies refuse.
+            StoreFull, StoreUnavailable: nothing was stored.
+        """
+        world = self._scheduler.world
+        run = RunId(request.id if request.id is not None else world.new_id())
+        check_name("a run id", run, limits.ID_CHARS_MAX)
+        request_id = request.request or world.new_id()
+        await self._residency.room()
+        for _ in range(_ROUNDS_MAX):
+            existing = await self._create(run, request, request_id, request.reuse)
+            if existing is None:
+                return Started(run, created=True)
+            if existing.request == request_id:
+                return Started(run, created=True)
+            if existing.status in CLOSED_STATUSES:
+                await self._check_same(existing, request)
+                return Started(run, created=False)
+            if request.on_conflict == "fail":
+                raise RunExists(run, existing.status)
+            if request.on_conflict == "attach":
+                await self._check_same(existing, request)
+                return Started(run, created=False)
+            await self._make_way(existing, request.on_conflict)
+            existing = await self._create(run, request, request_id, "always")
+            if existing is None or existing.request == request_id:
+                return Started(run, created=True)
+        raise RunExists(run, "started again by others each time it was ended")
+
+    async def _create(
+        self, run: RunId, request: StartRequest, request_id: str, reuse: Reuse
+    ) -> RunRow | None:
+        """Create the run, or return the row that has its id."""
+        scheduler = self._scheduler
+        shard = scheduler.shard_of(run)
+        lease = scheduler.leases.get(shard)
+        start, blobs = new_run(
+            scheduler.world,
+            request.definition,
+            request.bound,
+            run=run,
+            shard=shard,
+            epoch=lease.epoch if lease is not None else 0,
+            reuse=reuse,
+            delay=request.delay_seconds,
+            timeout=request.timeout_seconds,
+            attributes=request.attributes,
+            signals=request.signals,
+            place=request.place,
+            request=request_id,
+        )
+        transaction = Transaction(None, run, [], starts=(start,), blobs=blobs)
+        result = await scheduler.writer.commit(transaction)
+        if isinstance(result, Fenced):
+            raise EngineClosed("the store refused a start that needs no lease")
+        existing = result.existing.get(run)
+        if existing is None:
+            scheduler.started(start.row, list(start.records))
+        return existing
+
+    async def _make_way(self, existing: RunRow, how: OnConflict) -> None:
+        kind = "terminate" if how == "terminate" else "cancel"
+        message = Message(
+            run=existing.id,
+            kind=kind,
+            name="another run was started under its id",
+            at=self._scheduler.world.now(),
+        )
+        await self._messages.send(message)
+        await self._results.closed(existing.id)
+
+    async def _check_same(self, existing: RunRow, request: StartRequest) -> None:
+        definition = request.definition
+        if not names_workflow(existing.workflow, definition.name):
+            raise IdempotencyMismatch(
+                existing.id, f"it runs workflow {existing.workflow!r}, not {definition.name!r}"
+            )
+        if existing.digest == definition.signature.digest(request.bound):
+            return
+        records = await self._scheduler.store.read_journal(existing.id)
+        before = decode_body(records[0].body, StartedBody).input
+        after = definition.signature.encode(request.bound)
+        difference = definition.signature.first_difference(before, after)
+        raise IdempotencyMismatch(existing.id, difference)

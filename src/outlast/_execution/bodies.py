@@ -1,0 +1,416 @@
+"""Running the bodies of steps: on the host loop, on a thread, or in a worker process.
+
+Invariants:
+  * whatever a body raises, up to SystemExit, is an outcome; nothing of it reaches the host loop;
+  * the outcome is reported once, from a callback of the host loop, unless the body was stopped
+    because nobody waits for it;
+  * a thread cannot be killed: it loses its slot only when it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from inspect import iscoroutinefunction
+from typing import Protocol
+
+from outlast import limits
+from outlast._execution.context import (
+    MadeOnce,
+    StepContext,
+    StepSink,
+    StepState,
+    executing_step,
+)
+from outlast._execution.operations import StepOperation
+from outlast._registry import Function, StepDefinition
+from outlast._world import Timer, World
+from outlast.errors import Shutdown, StepTimeout
+from outlast.types import RunId
+
+log = logging.getLogger("outlast.steps")
+
+Ended = Callable[[RunId, str, object, BaseException | None], None]
+
+
+class BodySink(Protocol):
+    """The engine, as the messages of running steps reach it; called on the host loop."""
+
+    def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None: ...
+
+    def step_wrote(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None: ...
+
+    def step_set(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None: ...
+
+    @property
+    def is_full(self) -> bool: ...
+
+    async def room(self) -> None: ...
+
+
+class ProcessRunner(Protocol):
+    """Runs bodies in worker processes."""
+
+    async def run(self, body: Body) -> object:
+        """Run the body in a worker; cancelling the call kills that worker."""
+        ...
+
+    async def close(self) -> None:
+        """End the workers."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Body:
+    """One attempt of a step at work."""
+
+    run: RunId
+    key: str
+    definition: StepDefinition
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
+    context: StepContext
+    state: StepState
+    task: asyncio.Task[None] | None = None
+    timers: list[Timer] | None = None
+    idle_timer: Timer | None = None
+    timed_out: StepTimeout | None = None
+    is_abandoned: bool = False
+    begun: asyncio.Future[None] | None = None
+
+
+class _LoopSink:
+    """Messages of one body, sent from the host loop's own thread or from a step's thread."""
+
+    def __init__(self, bodies: Bodies, run: RunId, key: str, attempt: int) -> None:
+        self._bodies = bodies
+        self._run = run
+        self._key = key
+        self._attempt = attempt
+
+    def heartbeat(self, data: bytes) -> None:
+        self._bodies.on_loop(self._bodies.beat, self._run, self._key, data)
+
+    def write_stream(self, name: str, data: bytes) -> None:
+        sink = self._bodies.sink
+        self._bodies.on_loop(sink.step_wrote, self._run, self._key, self._attempt, name, data)
+
+    def set_value(self, name: str, data: bytes) -> None:
+        sink = self._bodies.sink
+        self._bodies.on_loop(sink.step_set, self._run, self._key, self._attempt, name, data)
+
+    async def room(self) -> None:
+        await self._bodies.sink.room()
+
+    def wait_for_room(self) -> None:
+        self._bodies.wait_for_room()
+
+
+class Bodies:
+    """All bodies at work in one engine."""
+
+    def __init__(
+        self,
+        world: World,
+        sink: BodySink,
+        ended: Ended,
+        *,
+        resources: MadeOnce,
+        processes: ProcessRunner | None,
+        prepare: Callable[[], object],
+    ) -> None:
+        self._world = world
+        self.sink = sink
+        self._ended = ended
+        self._resources = resources
+        self._processes = processes
+        self._ambient = Context()  # what every body finds around it, copied for each
+        self._ambient.run(prepare)
+        self._bodies: dict[tuple[RunId, str], Body] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        self._thread = threading.get_ident()
+        self._is_closed = False
+        self.fakes: dict[str, Function] = {}  # tests put other bodies in the place of real ones
+        self.observe: Callable[[Body], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    # --------------------------------------------------------------------- starting
+    def start(
+        self, run: RunId, operation: StepOperation, *, fence: int, last_heartbeat: bytes | None
+    ) -> None:
+        """Begin an attempt; `ended` is called when it is over."""
+        definition = operation.definition
+        state = StepState(shutting_down=self._is_closed)
+        attempt = operation.attempt + 1
+        sink: StepSink = _LoopSink(self, run, operation.key, attempt)
+        where = where_of(definition)
+        context = StepContext(
+            run_id=run,
+            key=operation.key,
+            attempt=attempt,
+            fence=fence,
+            deadline=self._deadline(operation),
+            sink=sink,
+            resources=self._resources,
+            state=state,
+            last_heartbeat=last_heartbeat,
+            blocks=where != "loop",
+        )
+        fake = self.fakes.get(definition.name)
+        if fake is not None:
+            definition = replace(definition, fn=fake, is_async=iscoroutinefunction(fake))
+        body = Body(
+            run,
+            operation.key,
+            definition,
+            operation.args,
+            dict(operation.kwargs),
+            context,
+            state,
+        )
+        self._bodies[run, operation.key] = body
+        if self.observe is not None:
+            self.observe(body)
+        ambient = self._ambient.copy()
+        ambient.run(executing_step.set, context)
+        runner: Coroutine[object, object, None]
+        if where == "loop":
+            runner = self._run_on_loop(body)
+        elif where == "thread" or self._processes is None:
+            runner = self._run_on_thread(body, ambient)
+        else:
+            runner = self._run_in_process(body, self._processes)
+        body.task = self._world.spawn(runner, name=f"step {operation.key}", context=ambient)
+        self._arm(body, operation)
+
+    def _deadline(self, operation: StepOperation) -> datetime | None:
+        timeout = operation.definition.timeout
+        now = self._world.now()
+        ends: list[int] = []
+        if timeout.run is not None:
+            ends.append(now + int(timeout.run * 1e6))
+        if timeout.total is not None:
+            ends.append(operation.first_at + int(timeout.total * 1e6))
+        return datetime.fromtimestamp(min(ends) / 1e6, UTC) if ends else None
+
+    def _arm(self, body: Body, operation: StepOperation) -> None:
+        timeout = body.definition.timeout
+        if timeout.total is not None:
+            left = (operation.first_at - self._world.now()) / 1e6 + timeout.total
+            self._limit(body, "total", timeout.total, left)
+        if timeout.queue is not None and where_of(body.definition) != "loop":
+            self._limit(body, "queue", timeout.queue, timeout.queue)
+        elif where_of(body.definition) == "loop":
+            self._begin_run(body)
+
+    def _begin_run(self, body: Body) -> None:
+        """The body has its thread or process: the time of the attempt runs from here."""
+        timeout = body.definition.timeout
+        if timeout.run is not None:
+            self._limit(body, "run", timeout.run, timeout.run)
+        self._arm_idle(body)
+
+    def _limit(self, body: Body, kind: str, seconds: float, left: float) -> None:
+        timer = self._world.call_later(left, self._time_out, body, kind, seconds)
+        if body.timers is None:
+            body.timers = []
+        body.timers.append(timer)
+
+    def _arm_idle(self, body: Body) -> None:
+        seconds = body.definition.timeout.idle
+        if seconds is None:
+            return
+        if body.idle_timer is not None:
+            body.idle_timer.cancel()
+        body.idle_timer = self._world.call_later(seconds, self._time_out, body, "idle", seconds)
+
+    def _time_out(self, body: Body, kind: str, seconds: float) -> None:
+        if (body.run, body.key) not in self._bodies or body.timed_out is not None:
+            return
+        if kind == "queue" and (body.begun is None or body.begun.done()):
+            return
+        body.timed_out = StepTimeout(body.definition.name, kind, seconds)
+        body.state.cancelled = True
+        if body.task is not None:
+            body.task.cancel()
+
+    # --------------------------------------------------------------------- running
+    async def _run_on_loop(self, body: Body) -> None:
+        await self._report(body, self._call_on_loop(body))
+
+    async def _call_on_loop(self, body: Body) -> object:
+        result = body.definition.fn(*body.args, **body.kwargs)
+        return await result if isinstance(result, Coroutine) else result
+
+    async def _run_on_thread(self, body: Body, ambient: Context) -> None:
+        await self._report(body, self._call_on_thread(body, ambient))
+
+    async def _call_on_thread(self, body: Body, ambient: Context) -> object:
+        body.begun = begun = self._world.create_future()
+
+        def call() -> object:
+            self.on_loop(self._thread_began, body, begun)
+            if body.definition.is_async:
+                return asyncio.run(_as_coroutine(body))
+            return body.definition.fn(*body.args, **body.kwargs)
+
+        copy = ambient.copy()
+        return await self._world.run_blocking(lambda: _contained(copy, call), pool=self._threads())
+
+    def _thread_began(self, body: Body, begun: asyncio.Future[None]) -> None:
+        if not begun.done():
+            begun.set_result(None)
+            self._begin_run(body)
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(limits.THREADS_MAX, thread_name_prefix="outlast-step")
+        return self._pool
+
+    async def _run_in_process(self, body: Body, processes: ProcessRunner) -> None:
+        body.begun = self._world.create_future()
+        await self._report(body, processes.run(body))
+
+    def process_began(self, body: Body) -> None:
+        """A worker has taken the body."""
+        if body.begun is not None and not body.begun.done():
+            body.begun.set_result(None)
+            self._begin_run(body)
+
+    async def _report(self, body: Body, work: Coroutine[object, object, object]) -> None:
+        """Await `work` and report its outcome, whatever that is."""
+        value: object = None
+        error: BaseException | None = None
+        try:
+            value = await work
+            if isinstance(value, _Raised):
+                error = value.error
+        except asyncio.CancelledError as cancelled:
+            # Ours: a timeout, a shutdown, a wait that was given up. Else the user's own, a failure.
+            error = body.timed_out or (Shutdown("the engine shut down") if self._is_closed else None)
+            error = error or cancelled
+        except BaseException as raised:  # noqa: BLE001  # any exception of a body is its outcome
+            error = body.timed_out or raised
+        self._drop(body)
+        if not body.is_abandoned:
+            self._world.call_soon(self._ended, body.run, body.key, value, error)
+
+    def _drop(self, body: Body) -> None:
+        if self._bodies.get((body.run, body.key)) is body:
+            del self._bodies[body.run, body.key]
+        for timer in body.timers or ():
+            timer.cancel()
+        if body.idle_timer is not None:
+            body.idle_timer.cancel()
+
+    # -------------------------------------------------------------------- messages
+    def on_loop(self, call: Callable[..., None], *args: object) -> None:
+        """Call on the host loop's thread: at once when we are on it."""
+        if threading.get_ident() == self._thread:
+            call(*args)
+        else:
+            self._world.call_soon_threadsafe(call, *args)
+
+    def wait_for_room(self) -> None:
+        """Block a step's thread while the writer's queue is full."""
+        if threading.get_ident() == self._thread or not self.sink.is_full:
+            return
+        done = threading.Event()
+
+        async def wait() -> None:
+            await self.sink.room()
+            done.set()
+
+        self._world.call_soon_threadsafe(lambda: self._world.spawn(wait(), name="room"))
+        done.wait()
+
+    def beat(self, run: RunId, key: str, data: bytes) -> None:
+        """A step is alive."""
+        body = self._bodies.get((run, key))
+        if body is not None:
+            self._arm_idle(body)
+            self.sink.step_heartbeat(run, key, data)
+
+    # -------------------------------------------------------------------- stopping
+    def stop(self, run: RunId, key: str) -> None:
+        """Nobody waits for this body any more: tell it, and forget it."""
+        body = self._bodies.pop((run, key), None)
+        if body is None:
+            return
+        body.is_abandoned = True
+        body.state.cancelled = True
+        if body.task is not None:
+            body.task.cancel()
+
+    def stop_run(self, run: RunId) -> None:
+        """The same for every body of a run."""
+        for owner, key in [k for k in self._bodies if k[0] == run]:
+            self.stop(owner, key)
+
+    async def drain(self, grace: float) -> None:
+        """Let bodies finish for `grace` seconds, then end them with `Shutdown`."""
+        for body in self._bodies.values():
+            body.state.shutting_down = True
+        ends = self._world.monotonic() + grace
+        while self._bodies and (left := ends - self._world.monotonic()) > 0:
+            tasks = [b.task for b in self._bodies.values() if b.task is not None]
+            timer: asyncio.Future[None] = self._world.create_future()
+            handle = self._world.call_later(left, _wake, timer)
+            await asyncio.wait([*tasks, timer], return_when=asyncio.FIRST_COMPLETED)
+            handle.cancel()
+        self._is_closed = True
+        tasks = [b.task for b in self._bodies.values() if b.task is not None]
+        for body in list(self._bodies.values()):
+            body.state.cancelled = True
+            if body.task is not None:
+                body.task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        """End workers; threads that do not return die with the process."""
+        self._is_closed = True
+        if self._processes is not None:
+            await self._processes.close()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """An exception that must not travel through a thread pool's future as itself."""
+
+    error: BaseException
+
+
+def _contained(context: Context, call: Callable[[], object]) -> object:
+    try:
+        return context.run(call)
+    except BaseException as error:  # noqa: BLE001  # SystemExit on a pool thread is an outcome
+        return _Raised(error)
+
+
+async def _as_coroutine(body: Body) -> object:
+    return await body.definition.fn(*body.args, **body.kwargs)  # type: ignore[misc]  # is_async
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def where_of(definition: StepDefinition) -> str:
+    """Return where a step runs when the user left it to us."""
+    if definition.where != "auto":
+        return definition.where
+    return "loop" if definition.is_async else "thread"
+
+

@@ -1,0 +1,96 @@
+"""Cancellation of a run: level-triggered, so that swallowing it once does not lose it.
+
+A request marks a scope. At every quiet moment while a scope is marked, each task suspended in it
+is cancelled again, until it ends or goes into a shield. A shield lets awaits work for its grace.
+"""
+
+from __future__ import annotations
+
+from outlast._execution.loop import RunLoop
+from outlast._execution.tasks import Scope
+
+
+class Cancelling:
+    """The run's request, and the delivery of cancellations to its tasks."""
+
+    __slots__ = (
+        "_loop",
+        "_scopes",
+        "_shields",
+        "grace_seconds",
+        "is_requested",
+        "is_timeout",
+        "reason",
+        "requested_at",
+    )
+
+    def __init__(self, loop: RunLoop) -> None:
+        self._loop = loop
+        self._scopes: set[Scope] = set()
+        self.is_requested = False
+        self.is_timeout = False
+        self.reason = ""
+        self.grace_seconds: float | None = None
+        self.requested_at = 0
+        self._shields: dict[Scope, float] = {}
+
+    @property
+    def grace_at(self) -> int | None:
+        """When a run that was given a grace has used it up."""
+        if not self.is_requested or self.grace_seconds is None:
+            return None
+        return self.requested_at + int(self.grace_seconds * 1e6)
+
+    def request(self, reason: str, at: int, grace: float | None, *, is_timeout: bool) -> None:
+        """Mark the whole run; a later request may only shorten the grace."""
+        if self.is_requested:
+            if grace is not None:
+                left = (at - self.requested_at) / 1e6 + grace
+                known = self.grace_seconds
+                self.grace_seconds = left if known is None else min(known, left)
+            return
+        self.is_requested = True
+        self.is_timeout = is_timeout
+        self.reason = reason
+        self.requested_at = at
+        self.grace_seconds = grace
+        for scope, seconds in self._shields.items():
+            self._end_shield_in(scope, seconds)
+        self.cancel_scope(self._loop.root)
+
+    def add_shield(self, scope: Scope, seconds: float) -> None:
+        """Let a shield hold for `seconds` from the moment that the run is cancelled."""
+        self._shields[scope] = seconds
+        if self.is_requested:
+            self._end_shield_in(scope, seconds)
+
+    def _end_shield_in(self, scope: Scope, seconds: float) -> None:
+        if self.grace_seconds is not None:
+            seconds = min(seconds, self.grace_seconds)
+        self._loop.call_later(seconds, self._end_shield, scope)
+
+    def _end_shield(self, scope: Scope) -> None:
+        if scope in self._shields:
+            scope.has_expired = True
+            self.cancel_scope(scope)
+
+    def cancel_scope(self, scope: Scope) -> None:
+        """Mark a scope from now until it is left."""
+        scope.is_cancelled = True
+        self._scopes.add(scope)
+
+    def leave_scope(self, scope: Scope) -> None:
+        """Forget a scope whose code has ended."""
+        self._scopes.discard(scope)
+        self._shields.pop(scope, None)
+
+    def deliver(self) -> bool:
+        """Cancel every suspended task that a marked scope reaches; say whether there was one."""
+        if not self._scopes:
+            return False
+        reached = [task for task in self._loop.live_tasks() if task.scope.is_reached()]
+        self._loop.cancels.is_delivering = True
+        for task in reached:
+            task.cancel(self.reason or None)
+        self._loop.cancels.is_delivering = False
+        return bool(reached)

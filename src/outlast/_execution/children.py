@@ -1,0 +1,235 @@
+"""The child runs of one run: started in its own commits, awaited, cancelled with it.
+
+Invariants:
+  * a child's start and the record of it are one transaction, so parent and child cannot disagree;
+  * how a child ended reaches the parent as a message, and the code as a record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+from outlast import limits
+from outlast._codec import Bound
+from outlast._execution.host import RunHost
+from outlast._execution.journal import RunJournal
+from outlast._execution.loop import RunLoop
+from outlast._execution.operations import (
+    ChildBody,
+    ChildOperation,
+    decode_body,
+    encode_body,
+    failure_body,
+    failure_in,
+)
+from outlast._execution.starting import check_name, new_run
+from outlast._records import Record
+from outlast._registry import WorkflowDefinition
+from outlast._store.contract import Message, RunRow
+from outlast.errors import (
+    ChildFailed,
+    OutlastError,
+    RunCancelled,
+    RunExists,
+    RunFailed,
+    RunTerminated,
+    RunTimedOut,
+)
+from outlast.types import OnParentClose, RunId
+
+
+class ChildCalls:
+    """The child runs that one run has started."""
+
+    __slots__ = ("_by_id", "_host", "_journal", "_loop", "by_key")
+
+    def __init__(self, host: RunHost, journal: RunJournal, loop: RunLoop) -> None:
+        self._host = host
+        self._journal = journal
+        self._loop = loop
+        self.by_key: dict[str, ChildOperation] = {}
+        self._by_id: dict[RunId, ChildOperation] = {}
+
+    def start(
+        self,
+        definition: WorkflowDefinition,
+        bound: Bound,
+        *,
+        id: str | None,
+        on_parent_close: OnParentClose,
+        timeout: float | None,
+        place: str,
+    ) -> ChildOperation:
+        """Start a child with the parent's next commit, or find the one that is recorded."""
+        if id is not None:
+            check_name("a run id", id, limits.ID_CHARS_MAX)
+        key = self._loop.next_key(definition.name)
+        journal = self._journal
+        journal.issued(key, place)
+        child = RunId(id if id is not None else child_id(journal.run, key))
+        operation = ChildOperation(key, definition.name, place, child, definition, on_parent_close)
+        self.by_key[key] = operation
+        self._by_id[child] = operation
+        if not journal.is_recorded("child_started", key):
+            self._commit_start(operation, bound, is_named=id is not None, timeout=timeout)
+        return operation
+
+    def _commit_start(
+        self, operation: ChildOperation, bound: Bound, *, is_named: bool, timeout: float | None
+    ) -> None:
+        world, journal = self._host.world, self._journal
+        start, blobs = new_run(
+            world,
+            operation.definition,
+            bound,
+            run=operation.child,
+            shard=self._host.shard_of(operation.child),
+            epoch=journal.lease.epoch,
+            # An id of our own making belongs to this parent: what an earlier parent of the same
+            # id left behind gives way. A name that the user chose may be somebody else's.
+            reuse="never" if is_named else "always",
+            timeout=timeout,
+            parent=journal.run,
+            parent_key=operation.key,
+            on_parent_close=operation.on_parent_close,
+            place=operation.place,
+        )
+        journal.append(
+            "child_started",
+            at=world.now(),
+            key=operation.key,
+            name=operation.child,
+            place=operation.place,
+        )
+        transaction = journal.transaction()
+        transaction.starts = (*transaction.starts, start)
+        transaction.blobs = (*transaction.blobs, *blobs)
+
+    def find(self, child: RunId) -> ChildOperation | None:
+        """Return the child of this id, if it is one of this run's."""
+        return self._by_id.get(child)
+
+    def conflicts(self, existing: Sequence[RunRow]) -> None:
+        """Record that the ids of some children were taken by other runs."""
+        for row in existing:
+            operation = self._by_id.get(row.id)
+            if operation is not None:
+                error = RunExists(row.id, row.status)
+                self.ended(operation.key, ChildBody("taken", failure_body(error)))
+
+    def ended(self, key: str, body: ChildBody) -> bool:
+        """Append how a child ended; False when no child waits under this key."""
+        operation = self.by_key.get(key)
+        if operation is None or operation.done is not None:
+            return False
+        self._journal.append(
+            "child_done",
+            at=self._host.world.now(),
+            key=key,
+            name=operation.child,
+            body=encode_body(body),
+            place=operation.place,
+        )
+        operation.done = body
+        return True
+
+    def deliver_done(self, record: Record) -> None:
+        """Hand a child's end to the code that waits for it."""
+        operation = self.by_key.get(record.key)
+        if operation is None:
+            return
+        operation.done = body = decode_body(record.body, ChildBody)
+        try:
+            operation.value = self._value_of(operation, body)
+        except OutlastError as error:
+            operation.error = error
+        operation.is_delivered = True
+        waiters, operation.waiters = operation.waiters, []
+        for future in waiters:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, operation: ChildOperation) -> object:
+        """Return the child's result.
+
+        Raises:
+            ChildFailed: it ended in another way; `cause` says how.
+        """
+        operation.is_awaited = True
+        if not operation.is_delivered:
+            future: asyncio.Future[object] = self._loop.create_future()
+            operation.waiters.append(future)
+            await future
+        if operation.error is not None:
+            raise operation.error
+        return operation.value
+
+    async def wait_or_cancel(self, operation: ChildOperation) -> object:
+        """The same for a call that is awaited itself: whoever stops waiting wants it stopped."""
+        try:
+            return await self.wait(operation)
+        except asyncio.CancelledError:
+            self.cancel([operation], "its parent stopped waiting for it")
+            raise
+
+    def open_children(self) -> list[ChildOperation]:
+        """Return the children that have not ended, in order of their start."""
+        return [op for op in self.by_key.values() if op.done is None]
+
+    def cancel(self, operations: Sequence[ChildOperation], reason: str) -> None:
+        """Ask children to stop, with the parent's next commit."""
+        self._post([op for op in operations if op.done is None], "cancel", reason)
+
+    def close_with_parent(self) -> None:
+        """Apply each open child's policy, as part of the parent's last commit."""
+        for operation in reversed(self.open_children()):
+            if operation.on_parent_close == "cancel":
+                self._post([operation], "cancel", "its parent closed")
+            elif operation.on_parent_close == "terminate":
+                self._post([operation], "terminate", "its parent closed")
+
+    def _post(self, operations: Sequence[ChildOperation], kind: str, reason: str) -> None:
+        if not operations or (self._journal.is_replaying):
+            return
+        messages = [
+            Message(
+                run=operation.child,
+                kind="cancel" if kind == "cancel" else "terminate",
+                name=reason,
+                at=self._host.world.now(),
+            )
+            for operation in operations
+        ]
+        transaction = self._journal.transaction()
+        transaction.posts = (*transaction.posts, *messages)
+
+    def _value_of(self, operation: ChildOperation, body: ChildBody) -> object:
+        failure = failure_in(body.outcome)
+        if body.status == "completed":
+            return operation.definition.signature.returns.decode(body.outcome[1:])
+        if body.status == "taken" and failure is not None:
+            raise RunExists(operation.child, "of another parent")
+        child = operation.child
+        cause: OutlastError
+        if body.status == "cancelled":
+            cause = RunCancelled(child, body.reason)
+        elif body.status == "terminated":
+            cause = RunTerminated(child, body.reason)
+        elif body.status == "timed_out":
+            cause = RunTimedOut(child, body.reason)
+        elif failure is not None:
+            cause = RunFailed(child, failure.qualname, failure.message, failure.traceback)
+        else:
+            cause = RunFailed(child, body.status, body.reason)
+        raise ChildFailed(child, cause)
+
+
+def child_id(parent: RunId, key: str) -> str:
+    """Return the id of a child: its parent's id and its place in the parent's code."""
+    name = f"{parent}.{key.partition(':')[0].replace('#', '-')}"
+    if len(name) <= limits.ID_CHARS_MAX:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name[: limits.ID_CHARS_MAX - 17]}-{digest}"

@@ -1,0 +1,226 @@
+"""What a step may ask about itself while it runs, in the engine's process or in a worker's.
+
+Invariant: what a step sends (a heartbeat, a stream's values, a value) is queued at once, in order,
+when it is called; awaiting what the call returns only adds backpressure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from outlast._codec import adapter_for
+from outlast.errors import NotInRun, UsageError
+
+T = TypeVar("T")
+
+
+class StepSink(Protocol):
+    """Where a step's own messages go."""
+
+    def heartbeat(self, data: bytes) -> None:
+        """Keep the details for the next attempt, and the idle timeout away."""
+        ...
+
+    def write_stream(self, name: str, data: bytes) -> None:
+        """Append one encoded value to a stream of the run."""
+        ...
+
+    def set_value(self, name: str, data: bytes) -> None:
+        """Set a value of the run."""
+        ...
+
+    async def room(self) -> None:
+        """Wait until more may be sent without growing memory."""
+        ...
+
+    def wait_for_room(self) -> None:
+        """The same, blocking: for steps on threads and in worker processes."""
+        ...
+
+
+class Resources(Protocol):
+    """Things made once per process, by type."""
+
+    def get(self, kind: type[T]) -> T:
+        """Return the resource of this type, making it on first use."""
+        ...
+
+
+class Posted:
+    """Something that was queued; await it to be held back when there is too much."""
+
+    __slots__ = ("_sink",)
+
+    def __init__(self, sink: StepSink | None) -> None:
+        self._sink = sink
+
+    def __await__(self) -> Generator[object, None, None]:
+        if self._sink is None:
+            return
+        yield from self._sink.room().__await__()
+
+
+NOTHING_POSTED = Posted(None)
+
+
+@dataclass(slots=True)
+class StepState:
+    """What others set while the step runs."""
+
+    cancelled: bool = False
+    shutting_down: bool = False
+
+
+class StepContext:
+    """What `this_step()` gives to the body of a step.
+
+    Attributes:
+        run_id: the run that the step belongs to.
+        key: stable over attempts and crashes: the idempotency key for the outside world.
+        attempt: 1 for the first attempt.
+        fence: a number that never goes down for this run; hand it to systems that refuse older.
+        deadline: when this attempt is given up, None without a timeout.
+    """
+
+    __slots__ = (
+        "_blocks",
+        "_last_heartbeat",
+        "_resources",
+        "_sink",
+        "_state",
+        "attempt",
+        "deadline",
+        "fence",
+        "key",
+        "run_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        key: str,
+        attempt: int,
+        fence: int,
+        deadline: datetime | None,
+        sink: StepSink,
+        resources: Resources,
+        state: StepState,
+        last_heartbeat: bytes | None,
+        blocks: bool,
+    ) -> None:
+        self.run_id = run_id
+        self.key = f"{run_id}/{key}"
+        self.attempt = attempt
+        self.fence = fence
+        self.deadline = deadline
+        self._sink = sink
+        self._resources = resources
+        self._state = state
+        self._last_heartbeat = last_heartbeat
+        self._blocks = blocks
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for this step any more: stop when it suits."""
+        return self._state.cancelled
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether the engine is draining: finish soon, or save what is done in a heartbeat."""
+        return self._state.shutting_down
+
+    def heartbeat(self, details: object = None) -> Awaitable[None]:
+        """Say that the step is alive, and keep `details` for the next attempt, over crashes.
+
+        Raises:
+            EncodingError: `details` is not JSON-like data.
+        """
+        self._sink.heartbeat(adapter_for(object).encode(details))
+        return self.posted()
+
+    def last_heartbeat(self, kind: Callable[..., T] | type[T] | None = None) -> T | None:
+        """Return what the last attempt that sent a heartbeat gave it, None if none did.
+
+        Raises:
+            DecodingError: it does not fit `kind`.
+        """
+        if self._last_heartbeat is None:
+            return None
+        data = adapter_for(object).decode(self._last_heartbeat)
+        if kind is None:
+            return data  # type: ignore[return-value]  # the caller asked for no type: T is object
+        adapter = adapter_for(kind)
+        value = adapter.from_json(data)
+        return value  # type: ignore[return-value]  # the adapter checked it against `kind`
+
+    def resource(self, kind: type[T]) -> T:
+        """Return what `Engine.open(resources={kind: make})` makes, once per process.
+
+        Raises:
+            UsageError: the engine was opened without a resource of this type.
+        """
+        return self._resources.get(kind)
+
+    def write_stream(self, name: str, data: bytes) -> Posted:
+        """Append one encoded value to a stream (used by `Stream.write`)."""
+        self._sink.write_stream(name, data)
+        return self.posted()
+
+    def set_value(self, name: str, data: bytes) -> Posted:
+        """Set a value (used by `Value.set`)."""
+        self._sink.set_value(name, data)
+        return self.posted()
+
+    def posted(self) -> Posted:
+        """Return what a sending call gives back; on a thread, wait for room at once."""
+        if self._blocks:
+            self._sink.wait_for_room()
+            return NOTHING_POSTED
+        return Posted(self._sink)
+
+
+executing_step: ContextVar[StepContext | None] = ContextVar("executing_step", default=None)
+
+
+def current_step() -> StepContext:
+    """Return the context of the step that is running.
+
+    Raises:
+        NotInRun: no step is running here.
+    """
+    context = executing_step.get()
+    if context is None:
+        raise NotInRun("this_step() works only inside the body of a step that a run executes")
+    return context
+
+
+class MadeOnce:
+    """Resources of one process, each made on first use by the maker that the user gave."""
+
+    __slots__ = ("_made", "_makers")
+
+    def __init__(self, makers: dict[type[object], Callable[[], object]]) -> None:
+        self._makers = makers
+        self._made: dict[type[object], object] = {}
+
+    def get(self, kind: type[T]) -> T:
+        made = self._made.get(kind)
+        if made is None:
+            make = self._makers.get(kind)
+            if make is None:
+                known = ", ".join(sorted(k.__name__ for k in self._makers)) or "none"
+                raise UsageError(
+                    f"no resource of type {kind.__name__} is configured (there are: {known}); "
+                    f"pass resources={{{kind.__name__}: make}} to Engine.open"
+                )
+            made = self._made[kind] = make()
+        if not isinstance(made, kind):
+            raise UsageError(
+                f"the maker for {kind.__name__} returned a {type(made).__name__} instead"
+            )
+        return made

@@ -1,0 +1,62 @@
+"""What a run in memory asks of the engine around it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from outlast._execution.operations import KnownErrors, StepOperation
+from outlast._registry import Registry
+from outlast._store.contract import Transaction
+from outlast._world import Timer, World
+from outlast.types import RunId
+
+
+class RunHost(Protocol):
+    """The engine as one run sees it; all of it is called from host-loop callbacks."""
+
+    @property
+    def world(self) -> World:
+        """Time, chance and tasks."""
+        ...
+
+    @property
+    def registry(self) -> Registry:
+        """Declared signals, steps and workflows."""
+        ...
+
+    @property
+    def known_errors(self) -> KnownErrors:
+        """Error classes that may come back as themselves in any run."""
+        ...
+
+    def submit(self, transaction: Transaction) -> None:
+        """Queue a transaction of this run; its result comes back to `LiveRun.committed`."""
+        ...
+
+    def start_body(self, run: RunId, operation: StepOperation) -> None:
+        """Run the body of a step; its outcome comes back to `LiveRun.step_ended`."""
+        ...
+
+    def stop_body(self, run: RunId, key: str) -> None:
+        """Tell a running body that nobody waits for it any more."""
+        ...
+
+    def call_at(self, run: RunId, at: int) -> Timer:
+        """Call `LiveRun.wake` at a wall-clock time."""
+        ...
+
+    def run_changed(self, run: RunId) -> None:
+        """Note that what the run waits for may have changed."""
+        ...
+
+    def run_closed(self, run: RunId) -> None:
+        """Note that the run's last record is durable."""
+        ...
+
+    def run_parked(self, run: RunId, reason: str) -> None:
+        """Take the run out of memory: it cannot go on without a person."""
+        ...
+
+    def shard_of(self, run: RunId) -> int:
+        """Return the shard that a run id belongs to."""
+        ...

@@ -1,0 +1,208 @@
+"""One run's own view of its journal: what to replay, what to append.
+
+Invariants:
+  * `seq` and logical time ascend; a record is given its `seq` when it is appended here, and the
+    writer keeps that order;
+  * a transaction stays open for more until the writer seals it, so what one turn of the loop
+    produces is one transaction;
+  * while replaying, nothing is appended that the journal has already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from outlast._records import EMPTY, Blob, Kind, Record, blob_digest, detach, pack_records
+from outlast._store.contract import Segment, Transaction
+from outlast.errors import ReplayMismatch
+from outlast.types import Lease, RunId
+
+_OF_OPERATIONS: frozenset[Kind] = frozenset(
+    (
+        "step_intent",
+        "step_done",
+        "attempt_failed",
+        "timer_fired",
+        "child_started",
+        "child_done",
+        "value_set",
+        "stream_written",
+    )
+)
+
+
+class RunJournal:
+    """Appends for one run, and checks what its code asks against what is recorded."""
+
+    __slots__ = (
+        "_issued",
+        "_recorded",
+        "_replay",
+        "_submit",
+        "_transaction",
+        "bytes_unpacked",
+        "has_closed",
+        "in_flight",
+        "last_at",
+        "last_seq",
+        "lease",
+        "packed_seq",
+        "position",
+        "run",
+        "steps",
+        "unpacked",
+    )
+
+    def __init__(
+        self,
+        run: RunId,
+        *,
+        lease: Lease,
+        records: list[Record],
+        packed_seq: int,
+        submit: Callable[[Transaction], None],
+    ) -> None:
+        self.run = run
+        self.lease = lease
+        self.last_seq = records[-1].seq
+        self.last_at = records[-1].at
+        self.packed_seq = packed_seq
+        self.position = 0  # of the oldest unpacked record in the log, 0 when none is known
+        self.unpacked: list[Record] = [_as_stored(r) for r in records if r.seq > packed_seq]
+        self.bytes_unpacked = sum(len(r.body) + 100 for r in self.unpacked)
+        self.steps = sum(1 for r in records if r.kind == "step_done")
+        self.in_flight = 0
+        self.has_closed = False
+        self._submit = submit
+        self._transaction: Transaction | None = None
+        self._replay = records
+        self._issued: dict[str, str] | None = {}
+        self._recorded = {(r.kind, r.key) for r in records if r.key}
+
+    # ---------------------------------------------------------------- appending
+    def transaction(self) -> Transaction:
+        """Return the transaction that the writer will take next for this run."""
+        transaction = self._transaction
+        if transaction is None or transaction.is_sealed:
+            transaction = self._transaction = Transaction(self.lease, self.run, [])
+            self.in_flight += 1
+            self._submit(transaction)
+        return transaction
+
+    def append(
+        self,
+        kind: Kind,
+        *,
+        at: int,
+        key: str = "",
+        name: str = "",
+        body: bytes = EMPTY,
+        attempt: int = 0,
+        place: str = "",
+    ) -> Record:
+        """Give a record its place at the end and hand it to the writer."""
+        self.last_seq += 1
+        self.last_at = at = max(self.last_at, at)
+        blob: Blob | None
+        stored, blob = detach(body)
+        epoch = self.lease.epoch
+        record = Record(self.last_seq, kind, key, name, at, epoch, attempt, place, stored)
+        transaction = self.transaction()
+        transaction.records.append(record)
+        if blob is not None:
+            transaction.blobs = (*transaction.blobs, blob)
+        self.unpacked.append(record)
+        self.bytes_unpacked += len(stored) + 100
+        if kind == "step_done":
+            self.steps += 1
+        elif kind == "run_closed":
+            self.has_closed = True
+        return record
+
+    def take_segment(self) -> Segment | None:
+        """Pack what is in the log's tail; the caller commits it with the run's summary."""
+        if not self.unpacked:
+            return None
+        first, last = self.unpacked[0].seq, self.unpacked[-1].seq
+        segment = Segment(self.run, first, last, pack_records(self.unpacked))
+        self.unpacked = []
+        self.bytes_unpacked = 0
+        self.position = 0
+        self.packed_seq = last
+        return segment
+
+    # ---------------------------------------------------------------- replaying
+    @property
+    def is_replaying(self) -> bool:
+        """Whether records of an earlier life are still being delivered."""
+        return self._issued is not None
+
+    def records_to_replay(self) -> list[Record]:
+        """Return the records of earlier lives, in order."""
+        return self._replay
+
+    def end_replay(self) -> None:
+        """From here on everything is new."""
+        self._issued = None
+        self._recorded = set()
+        self._replay = []
+
+    def is_recorded(self, kind: Kind, key: str) -> bool:
+        """Whether the journal of earlier lives has this record."""
+        return (kind, key) in self._recorded
+
+    def issued(self, key: str, place: str) -> None:
+        """Note that the code asked for an operation."""
+        if self._issued is not None:
+            self._issued[key] = place
+
+    def check(self, record: Record) -> None:
+        """Refuse a record whose operation the code has not asked for by now.
+
+        Raises:
+            ReplayMismatch: with both operations and their source lines.
+        """
+        if self._issued is None or record.kind not in _OF_OPERATIONS or record.key in self._issued:
+            return
+        where = record.key.partition(":")[0]
+        same = next((k for k in self._issued if k.partition(":")[0] == where), None)
+        if same is None:
+            last = next(reversed(self._issued), None)
+            seen = f"nothing there (its last operation was {self._name(last)})"
+        else:
+            seen = self._name(same)
+        expected = f"{_name_in(record.key)!r} at {where}{_at(record.place)}"
+        raise ReplayMismatch(self.run, expected=expected, actual=seen)
+
+    def _name(self, key: str | None) -> str:
+        if key is None or self._issued is None:
+            return "none"
+        where = key.partition(":")[0]
+        return f"{_name_in(key)!r} at {where}{_at(self._issued[key])}"
+
+
+def _name_in(key: str) -> str:
+    return key.partition(":")[2] or key
+
+
+def _at(place: str) -> str:
+    return f" ({place})" if place else ""
+
+
+def _as_stored(record: Record) -> Record:
+    if blob_digest(record.body) is not None:
+        return record
+    stored, blob = detach(record.body)
+    if blob is None:
+        return record
+    return Record(
+        record.seq,
+        record.kind,
+        record.key,
+        record.name,
+        record.at,
+        record.epoch,
+        record.attempt,
+        record.place,
+        stored,
+    )

@@ -1,0 +1,342 @@
+"""The event loop of one run: a first-in-first-out queue, drained by callbacks of the host loop.
+
+Workflow code never runs on the host's loop. It runs on a `RunLoop`, whose only inputs are
+journal records, handed over one at a time and drained to quiescence in between. Stock asyncio
+(gather, TaskGroup, timeout, Queue, Lock ...) is therefore deterministic here, and durable.
+
+Invariants:
+  * time is the time of the last delivered record and moves only between drains;
+  * a drain ends when nothing is runnable; it never blocks, and never runs inside a host task;
+  * whatever would reach outside (sockets, threads, executors) raises `NotDeterministic`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import sys
+from asyncio import AbstractEventLoop, Handle, TimerHandle
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from contextvars import Context
+from typing import Protocol, TypeVar
+
+from typing_extensions import TypeVarTuple, Unpack
+
+from outlast import limits
+from outlast._execution.places import calling_place
+from outlast._execution.tasks import Cancels, Place, RunTask, Scope
+from outlast.errors import NotDeterministic
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+log = logging.getLogger("outlast.workflow")
+
+_set_running_loop = asyncio._set_running_loop  # noqa: SLF001  # documented for loop implementers
+_get_running_loop = asyncio._get_running_loop  # noqa: SLF001
+
+
+class LoopOwner(Protocol):
+    """What a loop needs of the run it belongs to."""
+
+    def operation_issued(self, key: str, place: str) -> None:
+        """Called for each timer that the code asks for."""
+        ...
+
+
+class Spinning(Exception):
+    """The workflow keeps running without ever waiting for anything."""
+
+
+class RunLoop(AbstractEventLoop):
+    """The loop that asyncio sees while workflow code of one run executes."""
+
+    __slots__ = (
+        "_asyncgens",
+        "_hashes",
+        "_ready",
+        "_tasks",
+        "_tasks_made",
+        "_timers",
+        "_timers_by_key",
+        "_timers_made",
+        "callback_place",
+        "cancels",
+        "now",
+        "owner",
+        "root",
+        "salt",
+    )
+
+    def __init__(self, owner: LoopOwner, *, salt: int, now: float) -> None:
+        self.owner = owner
+        self.salt = salt
+        self.now = now
+        self.root = Scope(None)
+        self.callback_place = Place("c")
+        self.cancels = Cancels()
+        self._ready: deque[Handle] = deque()
+        self._tasks: list[RunTask[object]] = []
+        self._tasks_made = 0
+        self._hashes = 0
+        self._timers: list[tuple[float, int, str]] = []
+        self._timers_by_key: dict[str, TimerHandle] = {}
+        self._timers_made = 0
+        self._asyncgens: list[AsyncGenerator[object, object]] = []
+
+    # ------------------------------------------------- what asyncio asks of a running loop
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def time(self) -> float:
+        return self.now
+
+    def create_future(self) -> asyncio.Future[T]:
+        return asyncio.Future(loop=self)
+
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: Context | None = None,
+    ) -> Handle:
+        handle = Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: Context | None = None,
+    ) -> TimerHandle:
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: Context | None = None,
+    ) -> TimerHandle:
+        handle = TimerHandle(when, callback, args, self, context)
+        if when <= self.now:
+            self._ready.append(handle)  # already due: a plain yield, no record (as asyncio does)
+        else:
+            self.add_timer(handle, "timer", place=calling_place())
+        return handle
+
+    def create_task(
+        self,
+        coro: Generator[object, None, T] | Coroutine[object, object, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **_: object,
+    ) -> RunTask[T]:
+        if isinstance(coro, Generator):
+            raise TypeError(f"a coroutine was expected, got {coro!r}")
+        parent = self.current_task()
+        place = Place("0") if not self._tasks_made else Place(self.place_of(parent).next_path())
+        self._tasks_made += 1
+        task = RunTask(
+            coro,
+            loop=self,
+            name=name,
+            context=context,
+            place=place,
+            scope=self.root if parent is None else parent.scope,
+            cancels=self.cancels,
+            ordinal=(self.salt + self._tasks_made) & 0xFFFFFFFFFFFFFFF,
+        )
+        self._remember(task)
+        return task
+
+    def get_task_factory(self) -> None:
+        return None
+
+    def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
+        """Called by asyncio; the timer is dropped when it comes to the top."""
+
+    def call_exception_handler(self, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        log.error(
+            "%s",
+            context.get("message", "unhandled error in workflow code"),
+            exc_info=error if isinstance(error, BaseException) else None,
+        )
+
+    def default_exception_handler(self, context: dict[str, object]) -> None:
+        self.call_exception_handler(context)
+
+    async def shutdown_asyncgens(self) -> None:
+        """Nothing to do: abandoned generators are closed by the run itself."""
+
+    # --------------------------------------------------------------------------- what is ours
+    def current_task(self) -> RunTask[object] | None:
+        """Return the task of this run that is executing, None in a plain callback."""
+        task: object = asyncio.current_task(self)
+        return task if isinstance(task, RunTask) else None
+
+    def place_of(self, task: RunTask[object] | None) -> Place:
+        """Return where operations of `task` are counted."""
+        return self.callback_place if task is None else task.place
+
+    def next_hash(self) -> int:
+        """Return a hash for an object of this run, the same in every process."""
+        self._hashes += 1
+        return (self.salt ^ (self._hashes << 1)) & 0xFFFFFFFFFFFFFFF
+
+    def next_key(self, name: str) -> str:
+        """Return the key of the operation that the executing code asks for now."""
+        return self.place_of(self.current_task()).next_key(name)
+
+    def add_timer(self, handle: TimerHandle, name: str, *, place: str = "") -> str:
+        """Make `handle` due when a record says that its time has come; return its key."""
+        key = self.next_key(name)
+        self._timers_made += 1
+        heapq.heappush(self._timers, (handle.when(), self._timers_made, key))
+        self._timers_by_key[key] = handle
+        self.owner.operation_issued(key, place)
+        return key
+
+    def next_timer(self) -> tuple[float, str] | None:
+        """Return when the earliest live timer is due, and its key."""
+        while self._timers:
+            when, _, key = self._timers[0]
+            handle = self._timers_by_key.get(key)
+            if handle is not None and not handle.cancelled():
+                return when, key
+            heapq.heappop(self._timers)
+            self._timers_by_key.pop(key, None)
+        return None
+
+    def take_due_timers(self, until: float) -> list[tuple[float, str]]:
+        """Take the live timers due by `until` off the heap, earliest first; they stay pending."""
+        due: list[tuple[float, str]] = []
+        while (timer := self.next_timer()) is not None and timer[0] <= until:
+            heapq.heappop(self._timers)
+            due.append(timer)
+        return due
+
+    def fire_timer(self, key: str) -> bool:
+        """Make the timer's callback runnable; False when the code has cancelled it."""
+        handle = self._timers_by_key.pop(key, None)
+        if handle is None or handle.cancelled():
+            return False
+        self._ready.append(handle)
+        return True
+
+    def live_tasks(self) -> list[RunTask[object]]:
+        """Return the tasks that have not ended, in order of creation."""
+        return [task for task in self._tasks if not task.done()]
+
+    def drain(self) -> None:
+        """Run until nothing is runnable, as the running loop of this thread.
+
+        Raises:
+            Spinning: it did not come to rest.
+        """
+        if not self._ready:
+            return
+        outer = _get_running_loop()
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=self._note_asyncgen, finalizer=_leave_to_run)
+        _set_running_loop(self)
+        budget = limits.DRAIN_HANDLES_MAX
+        ready = self._ready
+        try:
+            while ready:
+                handle = ready.popleft()
+                if not handle.cancelled():
+                    try:
+                        handle._run()  # noqa: SLF001  # the loop's half of asyncio's own contract
+                    except (SystemExit, KeyboardInterrupt):
+                        # asyncio re-raises these after it has stored them in the task, where the
+                        # run finds them: user code that raises them must not stop the process.
+                        continue
+                    budget -= 1
+                    if not budget:
+                        raise Spinning
+        finally:
+            _set_running_loop(outer)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def run_inside(self, action: Callable[[], T]) -> T:
+        """Call `action` as though from a callback of this loop."""
+        outer = _get_running_loop()
+        _set_running_loop(self)
+        try:
+            return action()
+        finally:
+            _set_running_loop(outer)
+
+    def _note_asyncgen(self, generator: AsyncGenerator[object, object]) -> None:
+        if len(self._asyncgens) >= 32:
+            self._asyncgens = self._open_asyncgens()
+        self._asyncgens.append(generator)
+
+    def _open_asyncgens(self) -> list[AsyncGenerator[object, object]]:
+        return [g for g in self._asyncgens if getattr(g, "ag_frame", None) is not None]
+
+    @property
+    def has_open_asyncgens(self) -> bool:
+        """Whether an async generator was started and not finished."""
+        return bool(self._open_asyncgens())
+
+    def close_asyncgens(self) -> None:
+        """Close the async generators that the code has abandoned, in order of creation."""
+        generators, self._asyncgens = self._open_asyncgens(), []
+        for generator in generators:
+            self.create_task(_aclose(generator))
+
+    def dismantle(self) -> None:
+        """Let go of everything, so that the run's memory is free without a collection."""
+        self._ready.clear()
+        self._tasks.clear()
+        self._timers.clear()
+        self._timers_by_key.clear()
+        self._asyncgens.clear()
+
+    def _remember(self, task: RunTask[T]) -> None:
+        tasks: list[RunTask[object]] = self._tasks
+        if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0:
+            tasks[:] = [t for t in tasks if not t.done()]
+        tasks.append(task)  # type: ignore[arg-type]  # read only, so a Task[T] serves as Task[object]
+
+
+async def _aclose(generator: AsyncGenerator[object, object]) -> None:
+    await generator.aclose()
+
+
+def _leave_to_run(_: object) -> None:
+    """The run holds every started generator and closes it itself; asyncio must not."""
+
+
+def running_loop() -> RunLoop | None:
+    """Return the loop of the run whose code is executing on this thread, if one is."""
+    loop = _get_running_loop()
+    return loop if type(loop) is RunLoop else None
+
+
+def _refuse(name: str) -> Callable[..., object]:
+    def refused(self: RunLoop, *args: object, **kwargs: object) -> object:
+        raise NotDeterministic(f"loop.{name}()", "move the call into a step")
+
+    refused.__name__ = name
+    return refused
+
+
+_ALLOWED: Mapping[str, object] = vars(RunLoop)
+for _name in dir(AbstractEventLoop):
+    if not _name.startswith("_") and _name not in _ALLOWED:
+        setattr(RunLoop, _name, _refuse(_name))

@@ -1,0 +1,175 @@
+"""What a run waits for: steps and children that its code has asked for.
+
+Invariant: an operation is made once per key and life in memory; it leaves `pending` when its
+outcome record is delivered, or when the code has cancelled its wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import msgspec
+
+from outlast._codec import Failure, capture, decode_failure, encode_failure, revive
+from outlast._records import EMPTY, FAILURE, VALUE
+from outlast._registry import StepDefinition, WorkflowDefinition
+from outlast.errors import StepFailed
+from outlast.types import OnParentClose, RunId
+
+_B = TypeVar("_B", bound=msgspec.Struct)
+
+KnownErrors = Mapping[tuple[str, str], type[BaseException]]
+
+
+class StartedBody(msgspec.Struct, frozen=True, array_like=True):
+    """Body of `run_started`."""
+
+    input: bytes
+    salt: int
+    version: str
+    python: str
+    signals: int = 0
+
+
+class AttemptBody(msgspec.Struct, frozen=True, array_like=True):
+    """Body of `attempt_failed`: `next_at` is absolute, `first_at` when the first attempt began."""
+
+    failure: bytes
+    next_at: int
+    first_at: int
+
+
+class CancelBody(msgspec.Struct, frozen=True, array_like=True):
+    """Body of `cancel_requested`."""
+
+    reason: str
+    grace_seconds: float | None
+    is_timeout: bool = False
+
+
+class WrittenBody(msgspec.Struct, frozen=True, array_like=True):
+    """Body of `stream_written` and `stream_retracted`."""
+
+    writer: str
+    offset: int
+    count: int
+
+
+class SignalBody(msgspec.Struct, frozen=True, array_like=True):
+    """Body of `signal`: the payload, and the sender's dedup key."""
+
+    payload: bytes
+    dedup: str = ""
+
+
+class ChildBody(msgspec.Struct, frozen=True, array_like=True):
+    """Body of `child_done`: how the child ended, and its result or failure."""
+
+    status: str
+    outcome: bytes
+    reason: str = ""
+
+
+class ClosedBody(msgspec.Struct, frozen=True, array_like=True):
+    """Body of `run_closed`."""
+
+    status: str
+    outcome: bytes
+    reason: str = ""
+    was_cancelled: bool = False
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_body(body: msgspec.Struct) -> bytes:
+    """Return a record's structured body as bytes."""
+    return VALUE + _encode(body)
+
+
+def decode_body(data: bytes, kind: type[_B]) -> _B:
+    """Return the structured body of a record."""
+    return msgspec.msgpack.decode(memoryview(data)[1:], type=kind)
+
+
+@dataclass(slots=True, eq=False)
+class StepOperation:
+    """A step that the code awaits."""
+
+    key: str
+    name: str
+    place: str
+    future: asyncio.Future[object]
+    definition: StepDefinition
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
+    catches: tuple[type[BaseException], ...] = ()
+    attempt: int = 0  # attempts that failed so far
+    first_at: int = 0
+    next_at: int = 0
+    last_error: str = ""
+    has_intent: bool = False
+    is_started: bool = False
+    is_parked: bool = False
+    is_resumed: bool = False  # an earlier life may have begun it
+    value: object = None
+    error: BaseException | None = None
+    writers: dict[str, str] = field(default_factory=dict[str, str])  # stream -> writer
+
+
+@dataclass(slots=True, eq=False)
+class ChildOperation:
+    """A child run; `waiters` are the futures of code that awaits its end."""
+
+    key: str
+    name: str
+    place: str
+    child: RunId
+    definition: WorkflowDefinition
+    on_parent_close: OnParentClose
+    waiters: list[asyncio.Future[object]] = field(default_factory=list[asyncio.Future[object]])
+    done: ChildBody | None = None
+    is_awaited: bool = False
+    is_delivered: bool = False
+    error: BaseException | None = None
+    value: object = None
+
+
+Operation = StepOperation | ChildOperation
+WriteKind = Literal["value_set", "stream_written", "child_started", "step_intent"]
+
+
+def known_for(operation: StepOperation, shared: KnownErrors) -> KnownErrors:
+    """Return the closed set of error classes that may come back from this step."""
+    extra = (
+        *operation.definition.raises,
+        *operation.definition.retry.never_on,
+        *operation.catches,
+    )
+    if not extra:
+        return shared
+    named = {(c.__module__, c.__qualname__): c for c in extra}
+    return {**shared, **named}
+
+
+def failure_body(error: BaseException) -> bytes:
+    """Return an error as the body of a record."""
+    return FAILURE + encode_failure(capture(error))
+
+
+def failure_in(body: bytes) -> Failure | None:
+    """Return the failure that a body holds, None when it holds a value."""
+    return decode_failure(body[1:]) if body[:1] == FAILURE else None
+
+
+def error_from(failure: Failure, known: KnownErrors) -> BaseException:
+    """Return the error as the workflow sees it: itself when its class is known here."""
+    revived = revive(failure, known)
+    if revived is not None:
+        return revived
+    return StepFailed(failure.qualname, failure.message, failure.traceback)
+
+

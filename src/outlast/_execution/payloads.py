@@ -1,0 +1,35 @@
+"""Payloads that come from outside under a name: encoded by type, or as the JSON that was sent.
+
+Who sends by a declared name encodes by its type. The command line and HTTP may not know the type;
+they leave JSON, and whoever receives it, knowing the type, reads it then.
+"""
+
+from __future__ import annotations
+
+import json
+
+from outlast._codec import Adapter
+
+_TYPED = b"t"
+_JSON = b"j"
+
+
+def typed_payload(adapter: Adapter, value: object) -> bytes:
+    """Return `value` as a payload of a declared type."""
+    return _TYPED + adapter.encode(value)
+
+
+def json_payload(data: object) -> bytes:
+    """Return JSON data as a payload whose type is known only to its receiver."""
+    return _JSON + json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+
+
+def read_payload(adapter: Adapter, payload: bytes) -> object:
+    """Return the value of a payload.
+
+    Raises:
+        DecodingError: it does not fit the type.
+    """
+    if payload[:1] == _JSON:
+        return adapter.from_json(json.loads(payload[1:]))
+    return adapter.decode(payload[1:])

@@ -1,0 +1,50 @@
+"""Source lines of user code, short enough to stand in every record."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
+
+_OURS = str(Path(__file__).parent.parent)
+_ASYNCIO = str(Path(asyncio.__file__).parent)
+_names: dict[tuple[CodeType, int], str] = {}
+_NAMES_MAX = 10_000
+
+
+def place_of_frame(frame: FrameType) -> str:
+    """Return `file.py:line` of the line that a frame executes."""
+    code, line = frame.f_code, frame.f_lineno
+    name = _names.get((code, line))
+    if name is None:
+        if len(_names) >= _NAMES_MAX:
+            _names.clear()
+        parts = Path(code.co_filename).parts[-2:]
+        name = _names[(code, line)] = f"{'/'.join(parts)}:{line}"
+    return name
+
+
+def calling_place() -> str:
+    """Return the innermost line on the stack that is neither ours nor asyncio's."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # CPython's documented call
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_OURS, _ASYNCIO)):
+            return place_of_frame(frame)
+        frame = frame.f_back
+    return ""
+
+
+def defining_locals(fn: Callable[..., object]) -> dict[str, object]:
+    """Return the local names around a function that is being defined inside another one.
+
+    Annotations of such a function may name classes that only that scope knows.
+    """
+    if "<locals>" not in fn.__qualname__:
+        return {}
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # CPython's documented call
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    return dict(frame.f_locals) if frame is not None else {}

@@ -1,0 +1,544 @@
+"""One run in memory: its code on its own loop, fed by its journal.
+
+    begin        replays what earlier lives recorded, then goes live
+    committed    hands over, one at a time, the records that have become durable
+    accept       takes a message from outside
+    wake         takes what the clock makes due
+    settle       drains the loop to rest, delivers cancellations, starts what was asked for
+
+All of these are called from callbacks of the host loop, never inside a host task.
+
+Invariants:
+  * records reach the code singly, in the order of `seq`, with a drain after each;
+  * what the code asks for is started only after the drain, and only when live;
+  * after `leave` nothing that the code does has any effect.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextvars import Context
+from typing import Literal
+
+from outlast import limits
+from outlast._execution.cancelling import Cancelling
+from outlast._execution.children import ChildCalls
+from outlast._execution.closing import close_tasks, error_summary, outcome_of
+from outlast._execution.host import RunHost
+from outlast._execution.inbox import Inbox
+from outlast._execution.journal import RunJournal
+from outlast._execution.loop import RunLoop, Spinning, running_loop
+from outlast._execution.operations import (
+    CancelBody,
+    ChildBody,
+    ClosedBody,
+    SignalBody,
+    StartedBody,
+    decode_body,
+    encode_body,
+)
+from outlast._execution.steps import StepCalls
+from outlast._execution.tasks import RunTask
+from outlast._execution.waits import Conditions
+from outlast._records import VALUE, Record
+from outlast._registry import WorkflowDefinition
+from outlast._store.contract import Message, ParkedAs, Receipt, RunRow, Transaction
+from outlast._world import Timer
+from outlast.errors import NotInRun, OutlastError, Passivating
+from outlast.types import Lease, RunId, Status
+
+log = logging.getLogger("outlast.run")
+_REPLAY_SLICE = 500  # records replayed in one turn of the host loop, about 5 ms
+
+State = Literal["replaying", "live", "ending", "ended", "left"]
+
+
+class LiveRun:
+    """A run in memory. `state` says whether it replays, lives, ends, or has left."""
+
+    def __init__(
+        self,
+        host: RunHost,
+        definition: WorkflowDefinition,
+        row: RunRow,
+        lease: Lease,
+        records: list[Record],
+    ) -> None:
+        self.id: RunId = row.id
+        self.row = row
+        self.definition = definition
+        self.state: State = "replaying"
+        self.host = host
+        self.journal = RunJournal(
+            row.id,
+            lease=lease,
+            records=records,
+            packed_seq=row.packed_seq,
+            submit=host.submit,
+        )
+        self.started = decode_body(records[0].body, StartedBody)
+        self.loop = RunLoop(self, salt=self.started.salt, now=records[0].at / 1e6)
+        self.inbox = Inbox(self.loop)
+        self.steps = StepCalls(host, self.journal, self.loop)
+        self.children = ChildCalls(host, self.journal, self.loop)
+        self.cancelling = Cancelling(self.loop)
+        self.conditions = Conditions(self.loop)
+        self.attributes = row.attributes
+        self.started_at = row.started_at
+        self.waiting_since = self.loop.now
+        self._main: RunTask[object] | None = None
+        self._outcome: ClosedBody | None = None
+        self._timer: tuple[int, Timer] | None = None
+        self._mail: list[Message] = []
+        self._numbers: set[int] = set()  # mail that was accepted, perhaps not yet consumed
+
+    # ------------------------------------------------------------------- life begins
+    def begin(self) -> None:
+        """Replay, in slices, then go live."""
+        records = self.journal.records_to_replay()
+        first = 1 + self.started.signals
+        for record in records[1:first]:
+            self._apply(record)
+        self._guarded(self._start_main)
+        self._replay_from(records, first)
+
+    def _start_main(self) -> None:
+        args, kwargs = self.definition.signature.decode(self.started.input)
+        # A context of its own: context variables of the host must not leak into a run.
+        self._main = Context().run(
+            self.loop.create_task, self.definition.fn(*args, **kwargs), name=self.id
+        )
+        self.settle()
+
+    def _replay_from(self, records: list[Record], start: int) -> None:
+        if self.state != "replaying":
+            return
+        stop = min(len(records), start + _REPLAY_SLICE)
+
+        def replay() -> None:
+            for record in records[start:stop]:
+                if self.state == "replaying":
+                    self._deliver(record)
+
+        self._guarded(replay)
+        if stop < len(records):
+            self.host.world.call_soon(self._replay_from, records, stop)
+        elif self.state == "replaying":
+            self._guarded(self._go_live)
+
+    def _go_live(self) -> None:
+        self.journal.end_replay()
+        self.state = "live"
+        now = self.host.world.now()
+        if self.started_at is None:
+            self.started_at = now
+            if now - self.journal.last_at > 1_000_000:
+                # It waited long for someone to run it: its clock starts when it does.
+                self.journal.append("run_began", at=now)
+        self.steps.resume()
+        mail, self._mail = self._mail, []
+        for message in mail:
+            self._take(message)
+        self.settle()
+
+    # --------------------------------------------------------------- records arrive
+    def committed(self, transaction: Transaction, receipt: Receipt) -> None:
+        """Hand over the records of a transaction that has become durable."""
+        self.journal.in_flight -= 1
+        if self.state in ("ended", "left"):
+            return
+        if not self.journal.position:
+            self.journal.position = receipt.position
+        if receipt.existing:
+            self.children.conflicts(list(receipt.existing.values()))
+        self._guarded(lambda: self._deliver_all(transaction.records))
+
+    def _deliver_all(self, records: list[Record]) -> None:
+        for record in records:
+            if self.state in ("live", "ending"):
+                self._deliver(record)
+        self._rearm()
+        self.host.run_changed(self.id)
+
+    def _deliver(self, record: Record) -> None:
+        self.journal.check(record)
+        self.loop.now = max(self.loop.now, record.at / 1e6)
+        self._apply(record)
+        self.settle()
+
+    def _apply(self, record: Record) -> None:
+        match record.kind:
+            case "step_done":
+                self.steps.deliver_done(record)
+            case "attempt_failed":
+                self.steps.deliver_attempt(record)
+            case "step_intent":
+                self.steps.deliver_intent(record)
+            case "timer_fired":
+                self.loop.fire_timer(record.key)
+            case "signal":
+                body = decode_body(record.body, SignalBody)
+                if body.dedup:
+                    self.inbox.dedups[body.dedup] = (record.name, body.payload)
+                self.inbox.deliver(record.name, body.payload)
+            case "child_done":
+                self.children.deliver_done(record)
+            case "cancel_requested":
+                self._deliver_cancel(record)
+            case "stream_written" | "stream_retracted":
+                self.steps.deliver_written(record)
+            case "run_closed":
+                self._ended()
+            case "run_started" | "run_began" | "resumed" | "child_started":
+                pass
+            case "value_set" | "attributes_set":
+                pass
+
+    def _deliver_cancel(self, record: Record) -> None:
+        body = decode_body(record.body, CancelBody)
+        self.cancelling.request(
+            body.reason, record.at, body.grace_seconds, is_timeout=body.is_timeout
+        )
+        attached = [op for op in self.children.open_children() if op.on_parent_close == "cancel"]
+        self.children.cancel(list(reversed(attached)), body.reason)
+
+    # ----------------------------------------------------------------- to rest again
+    def settle(self) -> None:
+        """Drain to rest; deliver cancellations at each quiet moment; start what was asked for."""
+        rounds = 0
+        while True:
+            self.loop.drain()
+            if self.conditions.check() or self._is_cut_short():
+                continue
+            if self.loop.cancels.happened:
+                self.loop.cancels.happened = False
+                self.steps.forget_cancelled()
+            if not self.cancelling.deliver():
+                break
+            rounds += 1
+            if rounds > limits.CANCEL_ROUNDS_MAX:
+                self.terminate(f"its code swallowed the cancellation {rounds - 1:,} times")
+                return
+        if self.state == "live":
+            for operation in self.steps.take_starts():
+                self.steps.start(operation)
+            self._rearm()
+            if self._main is not None and self._main.done():
+                self._end()
+            elif self.steps.parked is not None:
+                self.host.run_parked(self.id, self.steps.parked)
+        elif self.state == "ending":
+            self._finish_when_children_ended()
+
+    def _is_cut_short(self) -> bool:
+        """When the body has returned, tasks that it left behind are cancelled, as asyncio does."""
+        main = self._main
+        if main is None or not main.done() or self.loop.root.is_cancelled:
+            return False
+        if len(self.loop.live_tasks()) == 0 and not self.loop.has_open_asyncgens:
+            return False
+        self.cancelling.cancel_scope(self.loop.root)
+        self.loop.close_asyncgens()
+        return True
+
+    # ------------------------------------------------------------------ the run ends
+    def _end(self) -> None:
+        main = self._main
+        if main is None or self._outcome is not None:
+            return
+        self._outcome = outcome_of(main, self.definition, self.cancelling)
+        self.state = "ending"
+        self._finish_when_children_ended()
+
+    def _finish_when_children_ended(self) -> None:
+        """A cancelled run stays open until the children it cancelled have ended."""
+        if self._outcome is None:
+            return
+        if self.cancelling.is_requested and self._outcome.status != "completed":
+            attached = [
+                op for op in self.children.open_children() if op.on_parent_close == "cancel"
+            ]
+            if attached:
+                return
+        self._close(self._outcome)
+
+    def _close(self, body: ClosedBody) -> None:
+        self._outcome = None
+        self.state = "ending"
+        self.children.close_with_parent()
+        now = self.host.world.now()
+        record = self.journal.append("run_closed", at=now, body=encode_body(body))
+        transaction = self.journal.transaction()
+        row = self.row
+        if row.parent is not None and row.parent_key:
+            ended = ChildBody(body.status, body.outcome, body.reason)
+            message = Message(
+                run=row.parent,
+                kind="child_done",
+                name=row.parent_key,
+                body=encode_body(ended),
+                dedup=f"{row.id}:done",
+                at=now,
+            )
+            transaction.posts = (*transaction.posts, message)
+        transaction.summary = self.summary(closed=body, closed_at=record.at)
+
+    def terminate(self, reason: str) -> None:
+        """End the run without running any more of its code."""
+        if self.state in ("ended", "left") or self.journal.has_closed:
+            return
+        for operation in list(self.steps.pending.values()):
+            self.host.stop_body(self.id, operation.key)
+        self.steps.pending.clear()
+        self._close(ClosedBody("terminated", b"", reason, self.cancelling.is_requested))
+
+    def _ended(self) -> None:
+        self.state = "ended"
+        self._disarm()
+        close_tasks(self.loop)
+        self.host.run_closed(self.id)
+
+    def leave(self) -> None:
+        """Drop the run from memory: its code unwinds without any effect."""
+        self.state = "left"
+        self._disarm()
+        close_tasks(self.loop)
+
+    # ------------------------------------------------------------ messages and clock
+    def accept(self, message: Message) -> None:
+        """Append what a message says, once; it is delivered when that is durable."""
+        if message.number:
+            if message.number in self._numbers:
+                return
+            self._numbers.add(message.number)
+        if self.state == "replaying":
+            self._mail.append(message)
+        else:
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        ends_anyway = self.state != "live" and message.kind not in ("terminate", "child_done")
+        if self.journal.has_closed or ends_anyway:
+            return  # what stays in the mailbox is kept as undelivered when the run closes
+        if message.number:
+            transaction = self.journal.transaction()
+            transaction.consumed = (*transaction.consumed, message.number)
+        at = message.at or self.host.world.now()
+        match message.kind:
+            case "signal":
+                self._accept_signal(message, at)
+            case "cancel":
+                self.request_cancel(message.name, float(message.body) if message.body else None)
+            case "terminate":
+                self.terminate(message.name)
+            case "child_done":
+                self.children.ended(message.name, decode_body(message.body, ChildBody))
+            case "resume":
+                pass
+
+    def _accept_signal(self, message: Message, at: int) -> None:
+        if message.dedup and message.dedup in self.inbox.dedups:
+            return
+        if message.dedup:
+            self.inbox.dedups[message.dedup] = (message.name, message.body)
+        # Timers that were due before the message was accepted come first, as though there had
+        # been no outage; on equal time the message wins.
+        self._append_due_timers(at - 1)
+        body = encode_body(SignalBody(message.body, message.dedup))
+        self.journal.append("signal", at=at, name=message.name, body=body)
+
+    def request_cancel(
+        self, reason: str, grace_seconds: float | None, *, is_timeout: bool = False
+    ) -> None:
+        """Append a request to cancel the run."""
+        body = CancelBody(reason, grace_seconds, is_timeout)
+        now = self.host.world.now()
+        self.journal.append("cancel_requested", at=now, body=encode_body(body))
+
+    def _append_due_timers(self, until: int) -> None:
+        for when, key in self.loop.take_due_timers(until / 1e6):
+            self.journal.append("timer_fired", at=-int(-when * 1e6 // 1), key=key)
+
+    def wake(self) -> None:
+        """Do what the clock makes due: timers, retries, the run's timeout, the end of a grace."""
+        self._timer = None
+        if self.state not in ("live", "ending") or self.journal.has_closed:
+            return
+        self._guarded(self._wake)
+
+    def _wake(self) -> None:
+        now = self.host.world.now()
+        ends_at = self._cleanup_ends_at()
+        if ends_at is not None and ends_at <= now:
+            reason = self.cancelling.reason or "cancelled"
+            self.terminate(f"{reason}; its cleanup took longer than the grace")
+            return
+        timeout_at = self.row.timeout_at
+        if timeout_at is not None and timeout_at <= now and not self.cancelling.is_requested:
+            self.request_cancel("the run's timeout ran out", None, is_timeout=True)
+        self._append_due_timers(now)
+        self.steps.start_due(now)
+        self._rearm()
+
+    def next_wake(self) -> int | None:
+        """Return the wall-clock time at which the clock makes something due."""
+        times: list[int] = []
+        timer = self.loop.next_timer()
+        if timer is not None:
+            times.append(-int(-timer[0] * 1e6 // 1))
+        retry_at = self.steps.next_retry_at()
+        if retry_at is not None:
+            times.append(retry_at)
+        ends_at = self._cleanup_ends_at()
+        if ends_at is not None:
+            times.append(ends_at)
+        elif not self.cancelling.is_requested and self.row.timeout_at is not None:
+            times.append(self.row.timeout_at)
+        return min(times, default=None)
+
+    def _cleanup_ends_at(self) -> int | None:
+        """Return when a cancelled run that is still open is terminated."""
+        grace_at = self.cancelling.grace_at
+        if grace_at is not None:
+            return grace_at + 1_000_000  # a shield that ends with the grace may still unwind
+        if self.state == "ending" and self.cancelling.is_requested:
+            return self.cancelling.requested_at + int(limits.CANCEL_GRACE_SECONDS * 1e6)
+        return None
+
+    def _rearm(self) -> None:
+        at = self.next_wake() if self.state in ("live", "ending") else None
+        if self._timer is not None:
+            if self._timer[0] == at:
+                return
+            self._disarm()
+        if at is not None:
+            self._timer = (at, self.host.call_at(self.id, at))
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer[1].cancel()
+            self._timer = None
+
+    # --------------------------------------------------------------- step outcomes
+    def step_ended(self, key: str, value: object, error: BaseException | None) -> None:
+        """Record what a body returned or raised."""
+        if self.state not in ("live", "ending") or self.journal.has_closed:
+            return
+        if error is None:
+            self.steps.succeeded(key, value)
+        else:
+            self.steps.failed(key, error)
+        self._rearm()
+
+    def operation_issued(self, key: str, place: str) -> None:
+        """Note a timer that the code asked for."""
+        self.journal.issued(key, place)
+
+    def set_value(self, name: str, data: bytes, *, key: str, place: str = "") -> None:
+        """Append a value that the code, or one of its steps, has set."""
+        now = self.host.world.now()
+        self.journal.append("value_set", at=now, key=key, name=name, body=VALUE + data, place=place)
+        transaction = self.journal.transaction()
+        transaction.values = (*transaction.values, (name, data))
+
+    # ------------------------------------------------------------------- its summary
+    @property
+    def can_leave(self) -> bool:
+        """Whether it only waits, with nothing on its way to the disk."""
+        return (
+            self.state == "live" and not self.journal.in_flight and not self.steps.are_running
+        )
+
+    def summary(
+        self,
+        *,
+        status: Status | None = None,
+        resident: bool = True,
+        closed: ClosedBody | None = None,
+        closed_at: int | None = None,
+        waiting_for: str = "",
+        parked_as: ParkedAs = "",
+    ) -> RunRow:
+        """Return the run's row as it should stand now."""
+        row = self.row
+        is_open = closed is None
+        if closed is not None:
+            status = _closed_status(closed)
+        segment = self.journal.take_segment() if not (is_open and resident) else None
+        if segment is not None:
+            transaction = self.journal.transaction()
+            transaction.segments = (*transaction.segments, segment)
+        self.row = row = RunRow(
+            id=row.id,
+            shard=row.shard,
+            workflow=row.workflow,
+            version=row.version,
+            status=status or row.status,
+            created_at=row.created_at,
+            started_at=self.started_at,
+            closed_at=closed_at,
+            wake_at=self.next_wake() if is_open else None,
+            timeout_at=row.timeout_at,
+            parent=row.parent,
+            parent_key=row.parent_key,
+            on_parent_close=row.on_parent_close,
+            attributes=self.attributes,
+            steps=self.journal.steps,
+            crash_count=0 if self.journal.last_seq > row.last_seq else row.crash_count,
+            is_alone=row.is_alone and self.journal.last_seq == row.last_seq,
+            parked_as=parked_as,
+            resident=resident and is_open,
+            last_seq=self.journal.last_seq,
+            packed_seq=self.journal.packed_seq,
+            started_position=row.started_position,
+            request=row.request,
+            digest=row.digest,
+            output=closed.outcome if closed is not None else None,
+            error=error_summary(closed) if closed is not None else None,
+            waiting_for=waiting_for,
+        )
+        return row
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Run a piece of the run's life; what cannot go on is parked, never failed."""
+        try:
+            action()
+        except OutlastError as error:
+            # The code and its journal disagree, or a recorded value no longer fits its type.
+            self.host.run_parked(self.id, str(error))
+        except Spinning:
+            self.host.run_parked(
+                self.id,
+                f"its code ran {limits.DRAIN_HANDLES_MAX:,} callbacks without waiting for "
+                f"anything durable: it spins",
+            )
+
+
+def _closed_status(body: ClosedBody) -> Status:
+    match body.status:
+        case "completed" | "failed" | "cancelled" | "terminated" | "timed_out":
+            return body.status
+        case _:
+            raise ValueError(f"unknown closing status {body.status!r}")
+
+
+def current_run() -> LiveRun:
+    """Return the run whose code is executing.
+
+    Raises:
+        NotInRun: no run's code is executing on this thread.
+        Passivating: the run is leaving memory; its code must let this pass.
+    """
+    loop = running_loop()
+    if loop is None:
+        raise NotInRun(
+            "this works only in workflow code: start the workflow with engine.start(), "
+            "engine.run() or outlast.run()"
+        )
+    run = loop.owner
+    if not isinstance(run, LiveRun):
+        raise NotInRun("the running loop belongs to no run")
+    if run.state in ("left", "ended"):
+        raise Passivating("the run is leaving memory")
+    return run

@@ -1,0 +1,104 @@
+"""What a new run is made of: its row and its first records."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+
+from outlast import limits
+from outlast._codec import Bound
+from outlast._execution.operations import SignalBody, StartedBody, encode_body
+from outlast._records import Blob, Record, detach
+from outlast._registry import WorkflowDefinition, version_of
+from outlast._store.contract import RunRow, StartRun
+from outlast._world import World
+from outlast.errors import UsageError
+from outlast.types import OnParentClose, Reuse, RunId
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+cached_version_of = lru_cache(maxsize=10_000)(version_of)
+
+
+def check_name(what: str, name: str, chars_max: int = limits.NAME_CHARS_MAX) -> str:
+    """Return `name` if it can be an id or a name.
+
+    Raises:
+        UsageError: it is empty, too long, or has control characters.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"{what} must be text, got {type(name).__name__}")
+    if not name or len(name) > chars_max or not name.isprintable():
+        raise UsageError(
+            f"{what} {name[:50]!r} must have 1 to {chars_max} printable characters"
+        )
+    return name
+
+
+def new_run(
+    world: World,
+    definition: WorkflowDefinition,
+    bound: Bound,
+    *,
+    run: RunId,
+    shard: int,
+    epoch: int,
+    reuse: Reuse,
+    delay: float = 0.0,
+    timeout: float | None = None,
+    attributes: str = "{}",
+    signals: Sequence[tuple[str, bytes]] = (),
+    parent: RunId | None = None,
+    parent_key: str = "",
+    on_parent_close: OnParentClose = "cancel",
+    place: str = "",
+    request: str = "",
+) -> tuple[StartRun, list[Blob]]:
+    """Return the start of a run, ready to be committed, and the blobs that its input needs."""
+    now = world.now()
+    begins = now + int(delay * 1e6)
+    version = cached_version_of(definition)
+    started = StartedBody(
+        input=definition.signature.encode(bound),
+        salt=world.rng.getrandbits(60),
+        version=version,
+        python=PYTHON,
+        signals=len(signals),
+    )
+    bodies = [encode_body(started)]
+    bodies += [encode_body(SignalBody(payload)) for _, payload in signals]
+    detached = [detach(body) for body in bodies]
+    names = [definition.name, *(name for name, _ in signals)]
+    records = tuple(
+        Record(
+            seq=seq,
+            kind="run_started" if seq == 1 else "signal",
+            key="",
+            name=name,
+            at=begins,
+            epoch=epoch,
+            place=place,
+            body=body,
+        )
+        for seq, (name, (body, _)) in enumerate(zip(names, detached, strict=True), start=1)
+    )
+    seconds = timeout if timeout is not None else definition.timeout_seconds
+    row = RunRow(
+        id=run,
+        shard=shard,
+        workflow=definition.name,
+        version=version,
+        status="pending",
+        created_at=now,
+        wake_at=begins if delay > 0 else None,
+        timeout_at=None if seconds is None else begins + int(seconds * 1e6),
+        parent=parent,
+        parent_key=parent_key,
+        on_parent_close=on_parent_close,
+        attributes=attributes,
+        resident=delay <= 0,
+        last_seq=len(records),
+        request=request,
+        digest=definition.signature.digest(bound),
+    )
+    return StartRun(row, records, reuse), [blob for _, blob in detached if blob is not None]

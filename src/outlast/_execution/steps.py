@@ -1,0 +1,317 @@
+"""The steps of one run: asked for, started, tried again, recorded, handed over.
+
+The way of a step's value: `issue` gives the code a future · `start_due` has the host run the body
+· `ended` encodes what came back and appends its record · `deliver_done` sets the future, once the
+record is durable. On replay the record is there already, and the body is never started.
+
+Invariants:
+  * a value is encoded and decoded again before it is recorded, so what the code sees live is
+    what it would see on replay;
+  * a failed attempt is recorded, with the absolute time of the next one, before that wait begins;
+  * an at-most-once step starts only after its intent is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from outlast import limits
+from outlast._codec import Failure
+from outlast._execution.host import RunHost
+from outlast._execution.journal import RunJournal
+from outlast._execution.loop import RunLoop
+from outlast._execution.operations import (
+    AttemptBody,
+    KnownErrors,
+    StepOperation,
+    WrittenBody,
+    decode_body,
+    encode_body,
+    error_from,
+    failure_body,
+    failure_in,
+    known_for,
+)
+from outlast._execution.streams import write_stream
+from outlast._records import VALUE, Record
+from outlast._registry import StepDefinition
+from outlast.errors import EncodingError, OutcomeUnknown, Shutdown, StepTimeout, UsageError
+
+
+class StepCalls:
+    """The steps that the code of one run has asked for and not yet seen the end of."""
+
+    __slots__ = ("_host", "_journal", "_loop", "_parked", "_starts", "offsets", "pending")
+
+    def __init__(self, host: RunHost, journal: RunJournal, loop: RunLoop) -> None:
+        self._host = host
+        self._journal = journal
+        self._loop = loop
+        self._starts: list[StepOperation] = []
+        self._parked: str | None = None
+        self.pending: dict[str, StepOperation] = {}
+        self.offsets: dict[str, int] = {}
+
+    # ------------------------------------------------------------------ the code asks
+    def issue(
+        self,
+        definition: StepDefinition,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        *,
+        place: str,
+        catches: tuple[type[BaseException], ...] = (),
+    ) -> asyncio.Future[object]:
+        """Return the future of a step's outcome; its body starts when the drain is over."""
+        if len(self.pending) >= limits.OPERATIONS_PENDING_MAX:
+            raise UsageError(
+                f"the run waits for {limits.OPERATIONS_PENDING_MAX:,} steps at once, the limit: "
+                f"bound the width of gather with a semaphore, or use child workflows"
+            )
+        key = self._loop.next_key(definition.name)
+        journal = self._journal
+        journal.issued(key, place)
+        if not journal.is_recorded("step_done", key):
+            args, kwargs = definition.signature.isolate(args, kwargs)
+        future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
+        operation = StepOperation(
+            key, definition.name, place, future, definition, args, kwargs, catches
+        )
+        self.pending[key] = operation
+        if not journal.is_replaying:
+            self._starts.append(operation)
+        return future
+
+    def forget_cancelled(self) -> None:
+        """Stop the bodies of steps whose wait the code has cancelled."""
+        cancelled = [op for op in self.pending.values() if op.future.cancelled()]
+        for operation in cancelled:
+            del self.pending[operation.key]
+            if operation.is_started:
+                self._host.stop_body(self._journal.run, operation.key)
+
+    # ------------------------------------------------------------------- bodies start
+    def take_starts(self) -> list[StepOperation]:
+        """Return the operations that were asked for since the last call."""
+        starts, self._starts = self._starts, []
+        return [op for op in starts if op.key in self.pending]
+
+    def resume(self) -> None:
+        """After replay: go on with what earlier lives began and did not finish."""
+        for operation in list(self.pending.values()):
+            self._retract(operation)
+            if operation.has_intent:
+                unknown = OutcomeUnknown(operation.name, operation.key)
+                self._record_failure(operation, failure_body(unknown))
+            else:
+                operation.is_resumed = True
+                self._starts.append(operation)
+
+    def start(self, operation: StepOperation) -> None:
+        """Start the body, or first write down that it is about to start."""
+        now = self._host.world.now()
+        if operation.next_at > now or operation.is_parked:
+            return
+        if operation.definition.once == "at_most" and not operation.has_intent:
+            if not operation.is_started:
+                operation.is_started = True
+                self._journal.append(
+                    "step_intent",
+                    at=now,
+                    key=operation.key,
+                    name=operation.name,
+                    place=operation.place,
+                )
+            return
+        operation.first_at = operation.first_at or now
+        operation.is_started = True
+        self._host.start_body(self._journal.run, operation)
+
+    def next_retry_at(self) -> int | None:
+        """Return when the earliest retry is due."""
+        times = [op.next_at for op in self.pending.values() if op.next_at and not op.is_started]
+        return min(times, default=None)
+
+    def start_due(self, now: int) -> None:
+        """Start the attempts whose time has come."""
+        for operation in list(self.pending.values()):
+            if operation.next_at and operation.next_at <= now and not operation.is_started:
+                self.start(operation)
+
+    @property
+    def are_running(self) -> bool:
+        """Whether a body is at work: then the run cannot leave memory."""
+        return any(op.is_started for op in self.pending.values()) or bool(self._starts)
+
+    @property
+    def parked(self) -> str | None:
+        """Why a step waits for a person, if one does."""
+        return self._parked
+
+    # --------------------------------------------------------------------- bodies end
+    def succeeded(self, key: str, value: object) -> None:
+        """Record what a body returned."""
+        operation = self.pending.get(key)
+        if operation is None:
+            return
+        try:
+            data, decoded = operation.definition.signature.returns.roundtrip(value)
+        except EncodingError as error:
+            self.failed(key, error)
+            return
+        operation.value = decoded
+        self._journal.append(
+            "step_done",
+            at=self._host.world.now(),
+            key=key,
+            name=operation.name,
+            body=VALUE + data,
+            attempt=operation.attempt + 1,
+            place=operation.place,
+        )
+
+    def failed(self, key: str, error: BaseException) -> None:
+        """Record that an attempt failed: the next one is planned, or the step has failed."""
+        operation = self.pending.get(key)
+        if operation is None:
+            return
+        if isinstance(error, Shutdown):
+            operation.is_started = False
+            return
+        body = failure_body(error)
+        now = self._host.world.now()
+        self._retract(operation)
+        attempt = operation.attempt + 1
+        next_at = self._next_attempt_at(operation, error, attempt, now)
+        parks = operation.definition.retry.parks and next_at is None
+        if next_at is None and not parks:
+            self._record_failure(operation, body)
+            return
+        self._journal.append(
+            "attempt_failed",
+            at=now,
+            key=key,
+            name=operation.name,
+            body=encode_body(AttemptBody(body, next_at or 0, operation.first_at)),
+            attempt=attempt,
+            place=operation.place,
+        )
+
+    def _record_failure(self, operation: StepOperation, body: bytes) -> None:
+        failure = failure_in(body)
+        if failure is not None:
+            operation.error = self._error_from(failure, operation)
+        operation.is_started = True
+        self._journal.append(
+            "step_done",
+            at=self._host.world.now(),
+            key=operation.key,
+            name=operation.name,
+            body=body,
+            attempt=operation.attempt + 1,
+            place=operation.place,
+        )
+
+    def _next_attempt_at(
+        self, operation: StepOperation, error: BaseException, attempt: int, now: int
+    ) -> int | None:
+        plan = operation.definition.retry
+        # A value that cannot be stored comes out the same on every attempt.
+        is_final = isinstance(error, (*plan.never_on, EncodingError)) or (
+            isinstance(error, StepTimeout) and error.kind == "total"
+        )
+        if attempt >= plan.attempts or is_final:
+            return None
+        pause = min(plan.cap_seconds, plan.first_seconds * plan.factor ** min(attempt - 1, 60))
+        if plan.jitter == "full":
+            pause *= self._host.world.rng.random()
+        next_at = now + int(pause * 1e6)
+        bounds = (plan.within_seconds, operation.definition.timeout.total)
+        for bound in bounds:
+            if bound is not None and next_at > operation.first_at + int(bound * 1e6):
+                return None
+        return next_at
+
+    # ---------------------------------------------------------------- records arrive
+    def deliver_done(self, record: Record) -> None:
+        """Hand a recorded outcome to the code, unless it has stopped waiting."""
+        operation = self.pending.pop(record.key, None)
+        if operation is None or operation.future.done():
+            return
+        if self._journal.is_replaying:
+            self._decode(operation, record.body)
+        if operation.error is not None:
+            operation.future.set_exception(operation.error)
+        else:
+            operation.future.set_result(operation.value)
+
+    def deliver_attempt(self, record: Record) -> None:
+        """Take note of a failed attempt and of when the next one is due."""
+        operation = self.pending.get(record.key)
+        if operation is None:
+            return
+        body = decode_body(record.body, AttemptBody)
+        failure = failure_in(body.failure)
+        operation.attempt = record.attempt
+        operation.first_at = body.first_at
+        operation.next_at = body.next_at
+        operation.is_started = False
+        operation.writers.clear()
+        operation.last_error = "" if failure is None else f"{failure.qualname}: {failure.message}"
+        if not body.next_at:
+            operation.is_parked = True
+            self._parked = (
+                f"step {operation.name!r} spent its {record.attempt} attempts; "
+                f"the last error was {operation.last_error}"
+            )
+
+    def deliver_intent(self, record: Record) -> None:
+        """An at-most-once step may start now; after a crash it may have happened."""
+        operation = self.pending.get(record.key)
+        if operation is None:
+            return
+        operation.has_intent = True
+        if not self._journal.is_replaying:
+            self.start(operation)
+
+    def _decode(self, operation: StepOperation, body: bytes) -> None:
+        failure = failure_in(body)
+        if failure is not None:
+            operation.error = self._error_from(failure, operation)
+        else:
+            operation.value = operation.definition.signature.returns.decode(body[1:])
+
+    def _error_from(self, failure: Failure, operation: StepOperation) -> BaseException:
+        known: KnownErrors = known_for(operation, self._host.known_errors)
+        return error_from(failure, known)
+
+    # ------------------------------------------------------------------------ streams
+    def deliver_written(self, record: Record) -> None:
+        """Keep count of a stream's offsets, and of who wrote."""
+        body = decode_body(record.body, WrittenBody)
+        # Live, later writes may be on their way already: an offset never goes back.
+        end = body.offset + body.count
+        self.offsets[record.name] = max(end, self.offsets.get(record.name, 0))
+        operation = self.pending.get(record.key)
+        if operation is None:
+            return
+        if record.kind == "stream_written":
+            operation.writers[record.name] = body.writer
+        else:
+            operation.writers.pop(record.name, None)
+
+    def _retract(self, operation: StepOperation) -> None:
+        """Take back what a dead attempt wrote to streams."""
+        for stream, writer in operation.writers.items():
+            write_stream(
+                self._journal,
+                self.offsets,
+                self._host.world.now(),
+                stream=stream,
+                key=operation.key,
+                writer=writer,
+                values=None,
+            )
+        operation.writers = {}
+

@@ -1,0 +1,56 @@
+"""Appending to a run's streams: a row that readers see, and a record that replay counts by.
+
+The values travel in the row; the record says only who wrote how many at which offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from outlast._execution.journal import RunJournal
+from outlast._execution.operations import WrittenBody, encode_body
+from outlast._store.contract import StreamRow
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+def write_stream(
+    journal: RunJournal,
+    offsets: dict[str, int],
+    now: int,
+    *,
+    stream: str,
+    key: str,
+    writer: str,
+    values: Sequence[bytes] | None,
+) -> None:
+    """Append encoded values of one writer, or with None the retraction of all it wrote."""
+    offset = offsets.get(stream, 0)
+    count = 1 if values is None else len(values)
+    offsets[stream] = offset + count
+    row = StreamRow(
+        run=journal.run,
+        name=stream,
+        offset=offset,
+        count=count,
+        kind="retract" if values is None else "data",
+        writer=writer,
+        body=b"" if values is None else _pack(list(values)),
+    )
+    journal.append(
+        "stream_retracted" if values is None else "stream_written",
+        at=now,
+        key=key,
+        name=stream,
+        body=encode_body(WrittenBody(writer, offset, count)),
+    )
+    transaction = journal.transaction()
+    transaction.streams = (*transaction.streams, row)
+
+
+def values_in(row: StreamRow) -> list[bytes]:
+    """Return the encoded values of a stream row."""
+    return _unpack(row.body) if row.body else []

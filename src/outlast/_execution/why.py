@@ -1,0 +1,46 @@
+"""What a run waits for, in words for people."""
+
+from __future__ import annotations
+
+from outlast._durations import text_of
+from outlast._execution.run import LiveRun
+
+_SHOWN_MAX = 5
+
+
+def waits_of(run: LiveRun, now: int) -> list[str]:
+    """Return one phrase for each thing that the run waits for."""
+    waits: list[str] = []
+    for step in run.steps.pending.values():
+        what = f"step {step.name}"
+        if step.is_started:
+            since = f" for {text_of((now - step.first_at) / 1e6)}" if step.first_at else ""
+            waits.append(f"{what}, attempt {step.attempt + 1} running{since}")
+        elif step.next_at > now:
+            left = text_of((step.next_at - now) / 1e6)
+            waits.append(f"{what}, attempt {step.attempt + 1} in {left} after {step.last_error}")
+        else:
+            waits.append(f"{what}, about to start")
+    waits += [f"signal {name!r}" for name in run.inbox.waiting_names()]
+    waits += [f"child run {c.child}" for c in run.children.open_children() if c.waiters]
+    if len(run.conditions):
+        waits.append("a condition in its code (wf.until)")
+    timer = run.loop.next_timer()
+    if timer is not None:
+        left = timer[0] - now / 1e6
+        waits.append(f"a timer, due in {text_of(left)}" if left > 0 else "a timer that is due")
+    return waits
+
+
+def why_of(run: LiveRun, now: int) -> str:
+    """Return why the run is not further, in one line."""
+    if run.state == "replaying":
+        return "replaying its journal"
+    waits = waits_of(run, now)
+    if run.cancelling.is_requested:
+        waits.insert(0, f"its cleanup after a request to cancel ({run.cancelling.reason})")
+    if not waits:
+        return "its code is running" if run.journal.in_flight else "nothing: its code is stuck"
+    shown = "; ".join(waits[:_SHOWN_MAX])
+    more = len(waits) - _SHOWN_MAX
+    return f"waiting for {shown}" + (f"; and {more} more" if more > 0 else "")

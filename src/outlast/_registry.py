@@ -1,0 +1,224 @@
+"""What modules declare: workflows, steps, names and errors, found again by name.
+
+Invariants:
+  * a name stands for one definition; the same function registered again (a reload, a notebook
+    cell) replaces the older one;
+  * stored data only ever names things that are registered here: nothing is imported because data
+    says so.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from outlast import errors
+from outlast._codec import Adapter, SignatureCodec
+from outlast.errors import RegistrationError, UnknownWorkflow
+from outlast.types import Jitter, Once, Where
+
+Function = Callable[..., object]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlan:
+    """`types.Retry` with its lengths in seconds."""
+
+    attempts: int = 1
+    first_seconds: float = 0.2
+    factor: float = 2.0
+    cap_seconds: float = 30.0
+    jitter: Jitter = "full"
+    within_seconds: float | None = None
+    never_on: tuple[type[BaseException], ...] = ()
+    parks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutPlan:
+    """`types.Timeout` in seconds."""
+
+    run: float | None = None
+    queue: float | None = None
+    total: float | None = None
+    idle: float | None = None
+
+
+NO_RETRY = RetryPlan()
+NO_TIMEOUT = TimeoutPlan()
+
+
+@dataclass(frozen=True, slots=True)
+class StepDefinition:
+    """A function that runs outside the workflow's loop and whose outcome is recorded."""
+
+    name: str
+    fn: Function
+    signature: SignatureCodec
+    is_async: bool
+    retry: RetryPlan = NO_RETRY
+    timeout: TimeoutPlan = NO_TIMEOUT
+    raises: tuple[type[BaseException], ...] = ()
+    once: Once = "at_least"
+    where: Where = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowDefinition:
+    """A coroutine function whose runs are durable."""
+
+    name: str
+    fn: Function
+    signature: SignatureCodec
+    label: str = ""
+    timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NameDefinition:
+    """A declared signal, value or stream."""
+
+    name: str
+    adapter: Adapter
+
+
+@dataclass(slots=True)
+class Registry:
+    """Definitions by name."""
+
+    workflows: dict[str, WorkflowDefinition] = field(default_factory=dict[str, WorkflowDefinition])
+    steps: dict[str, StepDefinition] = field(default_factory=dict[str, StepDefinition])
+    signals: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
+    values: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
+    streams: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
+    known_errors: dict[tuple[str, str], type[BaseException]] = field(
+        default_factory=dict[tuple[str, str], type[BaseException]]
+    )
+    on_workflow: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    def add_workflow(self, definition: WorkflowDefinition) -> None:
+        """Register a workflow; see `_refuse_double` for what a taken name means."""
+        _refuse_double("workflow", self.workflows.get(definition.name), definition)
+        self.workflows[definition.name] = definition
+        for listener in self.on_workflow:
+            listener()
+
+    def add_step(self, definition: StepDefinition) -> None:
+        """Register a step."""
+        _refuse_double("step", self.steps.get(definition.name), definition)
+        self.steps[definition.name] = definition
+
+    def find_workflow(self, name: str) -> WorkflowDefinition:
+        """Return the workflow of this full name, or of this last part where that is unique.
+
+        Raises:
+            UnknownWorkflow: there is none, or several.
+        """
+        exact = self.workflows.get(name)
+        if exact is not None:
+            return exact
+        found = [d for d in self.workflows.values() if d.name.endswith("." + name)]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(sorted(d.name for d in (found or self.workflows.values()))) or "none"
+        problem = "several workflows go" if found else "no workflow goes"
+        raise UnknownWorkflow(f"{problem} by the name {name!r} here; registered: {names}")
+
+
+def _refuse_double(
+    what: str,
+    old: StepDefinition | WorkflowDefinition | None,
+    new: StepDefinition | WorkflowDefinition,
+) -> None:
+    if old is None or identity_of(old.fn) == identity_of(new.fn):
+        return
+    raise RegistrationError(
+        f"two different functions are registered as {what} {new.name!r}: "
+        f"{'.'.join(identity_of(old.fn))} and {'.'.join(identity_of(new.fn))}; "
+        f"give one of them another name="
+    )
+
+
+def module_name(fn: Function) -> str:
+    """Return the module a function belongs to; a script counts as its file's module."""
+    module = fn.__module__
+    if module not in ("__main__", "__mp_main__"):
+        return module
+    main = sys.modules[module]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name not in ("__main__", "__mp_main__"):
+        return str(spec.name).removesuffix(".__main__")
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else "__main__"
+
+
+def identity_of(fn: Function) -> tuple[str, str]:
+    """Return what makes two registrations the same definition: module and qualified name."""
+    return module_name(fn), fn.__qualname__
+
+
+def default_name(fn: Function) -> str:
+    """Return a definition's name when the user gives none."""
+    return ".".join(identity_of(fn)).replace(".<locals>", "")
+
+
+def known_error_types(registry: Registry) -> dict[tuple[str, str], type[BaseException]]:
+    """Return the closed set of error classes that may be rebuilt from a journal anywhere."""
+    own = {(c.__module__, c.__qualname__): c for c in _own_errors()}
+    return {**own, **registry.known_errors}
+
+
+def _own_errors() -> Iterator[type[BaseException]]:
+    for value in vars(errors).values():
+        if isinstance(value, type) and issubclass(value, errors.OutlastError):
+            yield value
+
+
+def version_of(definition: WorkflowDefinition) -> str:
+    """Return a short hash of the workflow's code, equal on every Python minor, plus its label.
+
+    Comments, formatting, docstrings and decorators do not count. A function without source
+    (a built executable, an interactive session) is hashed by its compiled code.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(definition.fn)))
+        text = _normal_form(tree.body[0])
+    except (OSError, TypeError, SyntaxError, IndexError):
+        code = definition.fn.__code__
+        text = f"{code.co_code.hex()} {code.co_names} {code.co_varnames}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{definition.label}@{digest}" if definition.label else digest
+
+
+_IGNORED_FIELDS = frozenset(("decorator_list", "type_comment", "type_params", "ctx", "kind"))
+
+
+def _normal_form(node: object) -> str:
+    # Empty and unset fields are left out, since newer Pythons add such fields to old nodes.
+    if isinstance(node, list):
+        return "[" + " ".join(_normal_form(item) for item in _without_docstring(node)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = [type(node).__name__]
+    for name in sorted(node._fields):
+        value = getattr(node, name, None)
+        if name not in _IGNORED_FIELDS and value is not None and value != []:
+            parts.append(f"{name}={_normal_form(value)}")
+    return "(" + " ".join(parts) + ")"
+
+
+def _without_docstring(nodes: list[object]) -> list[object]:
+    first = nodes[0] if nodes else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        return nodes[1:]
+    return nodes
+
+
+default_registry = Registry()
+"""Where decorators register; `Engine.open(registry=...)` may use another."""

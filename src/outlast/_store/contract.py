@@ -1,0 +1,317 @@
+"""What the engine asks of a store, in the engine's own words.
+
+A store keeps runs, their journals, mailboxes, streams, values and blobs. It promises:
+
+  * `commit` makes a batch of transactions durable before it returns: each transaction is whole or
+    absent, and one under a lease that is no longer held is refused without a trace (fenced);
+  * every reading verb sees all that was committed before it was called;
+  * after an error that leaves the outcome open (`CommitUnknown`), `outcome_of` tells it.
+
+Whatever the store (memory, SQLite, later Postgres), the rest of outlast sees only this page, and
+`tests/conformance` holds every store to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import msgspec
+
+from outlast._records import Blob, Record
+from outlast.types import Lease, OnParentClose, Reuse, RunId, Status
+
+ParkedAs = Literal["", "code", "attempts", "suspect", "limit"]
+MessageKind = Literal["signal", "cancel", "terminate", "resume", "child_done"]
+
+
+class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One run as its row has it: a summary that its owner keeps up to date within a second.
+
+    `resident` says that an engine has (or should have) it in memory; a passivated run has
+    `resident=False` and `wake_at`. Records up to `packed_seq` are in history segments, later ones
+    in the log at `started_position` or beyond.
+    """
+
+    id: RunId
+    shard: int
+    workflow: str
+    version: str
+    status: Status
+    created_at: int
+    started_at: int | None = None
+    closed_at: int | None = None
+    wake_at: int | None = None
+    timeout_at: int | None = None
+    parent: RunId | None = None
+    parent_key: str = ""
+    on_parent_close: OnParentClose = "cancel"
+    attributes: str = "{}"
+    steps: int = 0
+    crash_count: int = 0
+    is_alone: bool = False  # a suspect that runs while nothing else does (semantics: crashes)
+    parked_as: ParkedAs = ""
+    resident: bool = True
+    last_seq: int = 0
+    packed_seq: int = 0
+    started_position: int = 0
+    request: str = ""
+    digest: bytes = b""
+    output: bytes | None = None
+    error: str | None = None
+    waiting_for: str = ""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Something for a run from outside, safe in its mailbox until its owner appends it."""
+
+    run: RunId
+    kind: MessageKind
+    name: str = ""
+    body: bytes = b""
+    dedup: str = ""
+    at: int = 0
+    number: int = 0  # given by the store, ascending within a run
+
+
+class StreamRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Some consecutive values of one writer in a stream, or the retraction of a writer."""
+
+    run: RunId
+    name: str
+    offset: int
+    count: int
+    kind: Literal["data", "retract"]
+    writer: str
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """Create a run with its first records, unless its id is taken.
+
+    A closed run under the same id gives way when `reuse` allows it.
+    """
+
+    row: RunRow
+    records: tuple[Record, ...]
+    reuse: Reuse
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Records of one run, packed, that leave the log's tail."""
+
+    run: RunId
+    first_seq: int
+    last_seq: int
+    body: bytes
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What must become durable together: one run's records and all they cause.
+
+    `lease` is the right to write `run`; None for what needs no right (a start, a post). Whoever
+    fills it may go on adding until the writer takes it into a batch and seals it.
+    """
+
+    lease: Lease | None
+    run: RunId
+    records: list[Record]
+    summary: RunRow | None = None
+    starts: Sequence[StartRun] = ()
+    posts: Sequence[Message] = ()
+    consumed: Sequence[int] = ()
+    segments: Sequence[Segment] = ()
+    streams: Sequence[StreamRow] = ()
+    values: Sequence[tuple[str, bytes]] = ()
+    blobs: Sequence[Blob] = ()
+    is_sealed: bool = False
+
+
+PostResult = Literal["accepted", "duplicate", "conflict", "not_found", "closed", "full"]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of a transaction.
+
+    `position` is the log position of its first record, 0 without any; `existing` the rows that
+    stood in the way of its starts; `posts` one result for each message, `numbers` what accepted
+    ones are called, 0 for the others.
+    """
+
+    position: int = 0
+    existing: Mapping[RunId, RunRow] = msgspec.field(default_factory=dict[RunId, RunRow])
+    posts: tuple[PostResult, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The transaction's lease is no longer held: nothing of it was written."""
+
+
+CommitResult = Receipt | Fenced
+PLAIN_RECEIPT = Receipt()
+FENCED = Fenced()
+
+
+@dataclass(frozen=True, slots=True)
+class CommitId:
+    """Names one commit of one writer, so that a lost reply can be asked for."""
+
+    owner: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs a listing wants; None means any."""
+
+    statuses: frozenset[Status] | None = None
+    workflow: str | None = None
+    created_from: int | None = None
+    created_to: int | None = None
+    id_prefix: str | None = None
+    parent: RunId | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page of a listing ended: runs are listed newest first."""
+
+    created_at: int
+    id: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class TailRun:
+    """The records of one open run that are in the log's tail."""
+
+    records: list[Record]
+    first_position: int
+
+
+class LeaseVerbs(Protocol):
+    """Who may write which runs."""
+
+    @property
+    def shards_count(self) -> int:
+        """How many shards the runs are spread over; 1 where one engine owns the whole store."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other engines may write: then the engine looks for what they left it."""
+        ...
+
+    async def acquire_leases(self, owner: str, shards: Collection[int]) -> list[Lease]:
+        """Take those of `shards` that are free or expired, each under the next epoch."""
+        ...
+
+    def renew_leases(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Return the leases that are still held, renewed. Blocks: the lease thread calls it."""
+        ...
+
+    async def release_leases(self, leases: Sequence[Lease]) -> None:
+        """Give leases back, so that others need not wait for them to expire."""
+        ...
+
+    def watch(self, hint: Callable[[], None]) -> None:
+        """Call `hint`, at times and at best, after another engine wrote. Hints may be lost."""
+        ...
+
+
+class CommitVerbs(Protocol):
+    """How anything gets in."""
+
+    async def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
+        """Make `batch` durable, then return one result for each transaction, in order.
+
+        A commit id is used again only for the same call after StoreFull or StoreUnavailable, or
+        after CommitUnknown when `outcome_of` said that it was not made.
+
+        Raises:
+            StoreFull, StoreUnavailable: nothing was written; the same call may be made again.
+            CommitUnknown: ask `outcome_of`.
+        """
+        ...
+
+    async def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
+        """Return the results of the writer's last commit, or None when it was not made."""
+        ...
+
+
+class ReadVerbs(Protocol):
+    """What is there."""
+
+    async def read_run(self, run: RunId) -> RunRow | None:
+        """Return the run's row."""
+        ...
+
+    async def read_journal(self, run: RunId, after: int = 0) -> list[Record]:
+        """Return the run's records with a `seq` above `after`, bodies of blobs filled in."""
+        ...
+
+    async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
+        """Return the unpacked records of every open run of these shards."""
+        ...
+
+    async def resident_runs(self, shards: Collection[int]) -> list[RunRow]:
+        """Return the open runs that are not passivated, oldest first."""
+        ...
+
+    async def due_runs(self, shards: Collection[int], now: int, limit: int) -> list[RunRow]:
+        """Return passivated runs whose `wake_at` has come, earliest first."""
+        ...
+
+    async def next_wake(self, shards: Collection[int]) -> int | None:
+        """Return the earliest `wake_at` of a passivated run."""
+        ...
+
+    async def read_mailbox(self, run: RunId, limit: int) -> list[Message]:
+        """Return the run's undelivered messages, oldest first."""
+        ...
+
+    async def runs_with_mail(self, shards: Collection[int], limit: int) -> list[RunId]:
+        """Return open runs that have undelivered messages."""
+        ...
+
+    async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
+        """Return one page of runs, newest first."""
+        ...
+
+    async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
+        """Return stream rows that hold offsets from `offset` on."""
+        ...
+
+    async def read_value(self, run: RunId, name: str) -> bytes | None:
+        """Return the last value set under this name."""
+        ...
+
+
+class UpkeepVerbs(Protocol):
+    """What keeps the store small, and its end."""
+
+    async def log_size(self) -> int:
+        """Return how many records the log's tail holds."""
+        ...
+
+    async def truncate_log(self, before: int, limit: int) -> int:
+        """Drop up to `limit` records below this position; all of them are packed. Count them."""
+        ...
+
+    async def prune(self, closed_before: int, limit: int) -> int:
+        """Delete runs closed before this time with all they own; return how many."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; leases stay until released or expired."""
+        ...
+
+
+class Store(LeaseVerbs, CommitVerbs, ReadVerbs, UpkeepVerbs, Protocol):
+    """The seam between the engine and what keeps its data."""

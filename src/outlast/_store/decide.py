@@ -1,0 +1,69 @@
+"""Decisions that every store makes alike: may a start replace a row, may a message be taken.
+
+Kept apart from the stores, so that memory (the model) and SQL cannot drift.
+"""
+
+from __future__ import annotations
+
+import json
+
+from outlast import limits
+from outlast._store.contract import Message, PostResult, RunFilter, RunRow
+from outlast.types import CLOSED_STATUSES, Reuse
+
+
+def gives_way(existing: RunRow, reuse: Reuse) -> bool:
+    """Say whether a run under the same id is closed and may be replaced by a new one."""
+    if existing.status not in CLOSED_STATUSES:
+        return False
+    return reuse == "always" or (reuse == "if_failed" and existing.status != "completed")
+
+
+def judge_post(
+    message: Message, status: str | None, waiting: int, same: Message | None
+) -> PostResult:
+    """Say what becomes of a message for a run with `waiting` messages unread."""
+    if status is None:
+        return "not_found"
+    if status in CLOSED_STATUSES:
+        return "closed"
+    if same is not None:
+        is_same = same.name == message.name and same.body == message.body
+        return "duplicate" if is_same else "conflict"
+    if message.kind == "signal" and waiting >= limits.SIGNALS_BUFFERED_MAX:
+        return "full"
+    return "accepted"
+
+
+def matches(row: RunRow, which: RunFilter) -> bool:
+    """Say whether a filter wants this run: the meaning that SQL must agree with."""
+    if which.statuses is not None and row.status not in which.statuses:
+        return False
+    if which.workflow is not None and not names_workflow(row.workflow, which.workflow):
+        return False
+    if which.created_from is not None and row.created_at < which.created_from:
+        return False
+    if which.created_to is not None and row.created_at > which.created_to:
+        return False
+    if which.id_prefix is not None and not row.id.startswith(which.id_prefix):
+        return False
+    if which.parent is not None and row.parent != which.parent:
+        return False
+    if which.attributes:
+        attributes = json.loads(row.attributes)
+        return all(attribute_text(attributes.get(k)) == v for k, v in which.attributes)
+    return True
+
+
+def names_workflow(full: str, asked: str) -> bool:
+    """Say whether `asked` is the workflow's full name or the end of it after a dot."""
+    return full == asked or full.endswith("." + asked)
+
+
+def attribute_text(value: object) -> str | None:
+    """Return an attribute as a filter writes it."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

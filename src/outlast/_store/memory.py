@@ -1,0 +1,471 @@
+"""The store in memory: the model that other stores are held to, and the disk of simulations.
+
+A `MemoryDatabase` is the disk: it outlives engines, several engines may share one, each through
+a `MemoryStore` of its own. Nothing here survives the process.
+
+Invariants:
+  * a transaction is applied in one go, between two turns of the loop;
+  * `faults`, when given, is asked before and after every commit: simulation makes the store
+    slow, failing, or silent there.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, insort
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+from typing_extensions import override
+
+from outlast import limits
+from outlast._records import Record, blob_digest, unpack_records
+from outlast._store.contract import (
+    FENCED,
+    CommitId,
+    CommitResult,
+    Cursor,
+    Message,
+    PostResult,
+    Receipt,
+    RunFilter,
+    RunRow,
+    Segment,
+    Store,
+    StreamRow,
+    TailRun,
+    Transaction,
+)
+from outlast._store.decide import gives_way, judge_post, matches
+from outlast.types import CLOSED_STATUSES, Lease, RunId
+
+
+class Faults(Protocol):
+    """What simulation may do around a commit; raising or never returning are both allowed."""
+
+    async def before_commit(self, batch: Sequence[Transaction]) -> None:
+        """Called when nothing of the batch is written."""
+        ...
+
+    async def after_commit(self, batch: Sequence[Transaction]) -> None:
+        """Called when the batch is durable, and its writer does not know."""
+        ...
+
+
+@dataclass(slots=True)
+class _Held:
+    owner: str = ""
+    epoch: int = 0
+    expires_at: int = 0
+
+
+@dataclass(slots=True)
+class _Data:
+    """What belongs to one run beside its row."""
+
+    segments: list[Segment] = field(default_factory=list[Segment])
+    mailbox: list[Message] = field(default_factory=list[Message])
+    undelivered: list[Message] = field(default_factory=list[Message])
+    streams: list[StreamRow] = field(default_factory=list[StreamRow])
+    values: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+class MemoryLeases:
+    """Who holds which shard."""
+
+    def __init__(
+        self, *, clock: Callable[[], int], shards_count: int, lease_seconds: float
+    ) -> None:
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._held = [_Held() for _ in range(shards_count)]
+        self._lock = threading.Lock()  # the lease thread renews while the loop acquires
+
+    def acquire(self, owner: str, shards: Collection[int]) -> list[Lease]:
+        taken: list[Lease] = []
+        now = self._clock()
+        with self._lock:
+            for shard in sorted(shards):
+                held = self._held[shard]
+                if held.owner and held.owner != owner and held.expires_at > now:
+                    continue
+                was_left = bool(held.owner)
+                held.owner, held.epoch = owner, held.epoch + 1
+                held.expires_at = now + int(self._lease_seconds * 1e6)
+                taken.append(Lease(shard, owner, held.epoch, was_left))
+        return taken
+
+    def renew(self, leases: Sequence[Lease]) -> list[Lease]:
+        kept: list[Lease] = []
+        now = self._clock()
+        with self._lock:
+            for lease in leases:
+                held = self._held[lease.shard]
+                # An expired lease that nobody took is still ours: no later epoch exists.
+                if self.holds(lease):
+                    held.expires_at = now + int(self._lease_seconds * 1e6)
+                    kept.append(lease)
+        return kept
+
+    def release(self, leases: Sequence[Lease]) -> None:
+        with self._lock:
+            for lease in leases:
+                held = self._held[lease.shard]
+                if self.holds(lease):
+                    held.owner, held.expires_at = "", 0
+
+    def holds(self, lease: Lease) -> bool:
+        """Say whether no later epoch of the lease's shard exists, nor was it given back."""
+        held = self._held[lease.shard]
+        return held.owner == lease.owner and held.epoch == lease.epoch
+
+
+class MemoryDatabase:
+    """The data itself. `clock` gives microseconds, `pass_turn` lets other tasks run."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], int],
+        pass_turn: Callable[[], Awaitable[None]],
+        shards_count: int = limits.SHARDS,
+        lease_seconds: float = limits.LEASE_SECONDS,
+    ) -> None:
+        self.pass_turn = pass_turn
+        self.shards_count = shards_count
+        self.rows: dict[RunId, RunRow] = {}
+        self.log: list[tuple[int, RunId, Record]] = []
+        self.blobs: dict[bytes, bytes] = {}
+        self.hints: list[Callable[[], None]] = []
+        self._data: dict[RunId, _Data] = {}
+        self._next_position = 1
+        self._next_message = 1
+        self.leases = MemoryLeases(
+            clock=clock, shards_count=shards_count, lease_seconds=lease_seconds
+        )
+        self._open: dict[RunId, None] = {}
+        self._with_mail: dict[RunId, None] = {}
+        self._wakes: list[tuple[int, RunId]] = []
+        self._last_commits: dict[str, tuple[int, list[CommitResult]]] = {}
+
+    # ---------------------------------------------------------------- writing
+    def apply(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
+        """Write a batch; this is the moment it becomes durable."""
+        results = [self._apply_one(transaction) for transaction in batch]
+        self._last_commits[commit_id.owner] = (commit_id.number, results)
+        return results
+
+    def last_outcome(self, commit_id: CommitId) -> list[CommitResult] | None:
+        number, results = self._last_commits.get(commit_id.owner, (0, []))
+        return results if number == commit_id.number else None
+
+    def _apply_one(self, transaction: Transaction) -> CommitResult:
+        lease = transaction.lease
+        if lease is not None and not self.leases.holds(lease):
+            return FENCED
+        for blob in transaction.blobs:
+            self.blobs[blob.digest] = blob.body
+        first = self._append(transaction.run, transaction.records)
+        position = first if transaction.records else 0
+        existing: dict[RunId, RunRow] = {}
+        for start in transaction.starts:
+            taken = self.rows.get(start.row.id)
+            if taken is not None and not gives_way(taken, start.reuse):
+                existing[start.row.id] = taken
+                continue
+            self.forget(start.row.id)
+            first = self._append(start.row.id, start.records)
+            self._put_row(msgspec.structs.replace(start.row, started_position=first))
+        numbers: list[int] = []
+        posts: list[PostResult] = []
+        for message in transaction.posts:
+            posts.append(self._post(message))
+            numbers.append(self._next_message - 1 if posts[-1] == "accepted" else 0)
+        self._apply_extras(transaction)
+        if transaction.summary is not None:
+            self._update_row(transaction.summary)
+        return Receipt(position, existing, tuple(posts), tuple(numbers))
+
+    def _apply_extras(self, transaction: Transaction) -> None:
+        data = self._data_of(transaction.run)
+        if transaction.consumed:
+            gone = set(transaction.consumed)
+            data.mailbox = [m for m in data.mailbox if m.number not in gone]
+            if not data.mailbox:
+                self._with_mail.pop(transaction.run, None)
+        data.segments.extend(transaction.segments)
+        data.streams.extend(transaction.streams)
+        data.values.update(transaction.values)
+
+    def _append(self, run: RunId, records: Sequence[Record]) -> int:
+        first = self._next_position
+        for record in records:
+            self.log.append((self._next_position, run, record))
+            self._next_position += 1
+        return first
+
+    def _update_row(self, summary: RunRow) -> None:
+        current = self.rows.get(summary.id)
+        if current is None:
+            return
+        row = msgspec.structs.replace(summary, started_position=current.started_position)
+        self._put_row(row)
+        if row.status in CLOSED_STATUSES:
+            data = self._data_of(row.id)
+            data.undelivered.extend(data.mailbox)
+            data.mailbox = []
+            self._with_mail.pop(row.id, None)
+
+    def _put_row(self, row: RunRow) -> None:
+        self.rows[row.id] = row
+        if row.status in CLOSED_STATUSES:
+            self._open.pop(row.id, None)
+        else:
+            self._open[row.id] = None
+            if not row.resident and row.wake_at is not None:
+                insort(self._wakes, (row.wake_at, row.id))
+
+    def _post(self, message: Message) -> PostResult:
+        row = self.rows.get(message.run)
+        data = self._data_of(message.run) if row is not None else _Data()
+        same = next((m for m in data.mailbox if message.dedup and m.dedup == message.dedup), None)
+        status = row.status if row is not None else None
+        result = judge_post(message, status, len(data.mailbox), same)
+        if result == "accepted":
+            data.mailbox.append(msgspec.structs.replace(message, number=self._next_message))
+            self._next_message += 1
+            self._with_mail[message.run] = None
+        return result
+
+    # ---------------------------------------------------------------- reading
+    def journal(self, run: RunId, after: int) -> list[Record]:
+        row = self.rows.get(run)
+        if row is None:
+            return []
+        records: list[Record] = []
+        for segment in self._data_of(run).segments:
+            if segment.last_seq > after:
+                records.extend(r for r in unpack_records(segment.body) if r.seq > after)
+        for position, owner, record in self.log:
+            is_live = position >= row.started_position and record.seq > row.packed_seq
+            if owner == run and is_live and record.seq > after:
+                records.append(record)
+        return [self._fill(record) for record in records]
+
+    def tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
+        tails: dict[RunId, TailRun] = {}
+        for position, run, record in self.log:
+            row = self.rows.get(run)
+            if row is None or run not in self._open or row.shard not in shards:
+                continue
+            if position < row.started_position or record.seq <= row.packed_seq:
+                continue
+            tail = tails.setdefault(run, TailRun([], position))
+            tail.records.append(self._fill(record))
+        return tails
+
+    def _fill(self, record: Record) -> Record:
+        digest = blob_digest(record.body)
+        if digest is None:
+            return record
+        return msgspec.structs.replace(record, body=self.blobs[digest])
+
+    def open_rows(self, shards: Collection[int]) -> list[RunRow]:
+        rows = [self.rows[run] for run in self._open]
+        return [row for row in rows if row.shard in shards]
+
+    def due(self, shards: Collection[int], now: int, limit: int) -> list[RunRow]:
+        self._drop_stale_wakes()
+        found: list[RunRow] = []
+        for at, run in self._wakes:
+            if at > now or len(found) == limit:
+                break
+            row = self.rows[run]
+            if row.shard in shards and self._is_wake(at, run) and row not in found:
+                found.append(row)
+        return found
+
+    def first_wake(self, shards: Collection[int]) -> int | None:
+        self._drop_stale_wakes()
+        wakes = (
+            at
+            for at, run in self._wakes
+            if self._is_wake(at, run) and self.rows[run].shard in shards
+        )
+        return next(wakes, None)
+
+    def _drop_stale_wakes(self) -> None:
+        while self._wakes and not self._is_wake(*self._wakes[0]):
+            self._wakes.pop(0)
+
+    def _is_wake(self, at: int, run: RunId) -> bool:
+        row = self.rows.get(run)
+        return (
+            row is not None
+            and not row.resident
+            and row.wake_at == at
+            and row.status not in CLOSED_STATUSES
+        )
+
+    def mail_of(self, run: RunId, limit: int) -> list[Message]:
+        return self._data_of(run).mailbox[:limit] if run in self.rows else []
+
+    def mailed(self, shards: Collection[int], limit: int) -> list[RunId]:
+        return [r for r in self._with_mail if self.rows[r].shard in shards][:limit]
+
+    def stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
+        rows = [r for r in self._data_of(run).streams if r.name == name] if run in self.rows else []
+        first = bisect_left(rows, offset, key=lambda r: r.offset + r.count - 1)
+        return rows[first : first + limit]
+
+    def value(self, run: RunId, name: str) -> bytes | None:
+        return self._data_of(run).values.get(name) if run in self.rows else None
+
+    # ------------------------------------------------------------ maintenance
+    def truncate(self, before: int, limit: int) -> int:
+        count = min(bisect_left(self.log, before, key=lambda line: line[0]), limit)
+        del self.log[:count]
+        return count
+
+    def prune(self, closed_before: int, limit: int) -> int:
+        old = [
+            row.id
+            for row in self.rows.values()
+            if row.closed_at is not None and row.closed_at < closed_before
+        ][:limit]
+        for run in old:
+            self.forget(run)
+        return len(old)
+
+    def forget(self, run: RunId) -> None:
+        """Delete a run and all it owns."""
+        self.rows.pop(run, None)
+        self._data.pop(run, None)
+        self._open.pop(run, None)
+        self._with_mail.pop(run, None)
+
+    def _data_of(self, run: RunId) -> _Data:
+        data = self._data.get(run)
+        if data is None:
+            data = self._data[run] = _Data()
+        return data
+
+
+class MemoryStore(Store):
+    """One engine's way to a `MemoryDatabase`; see `outlast._store.contract` for the verbs."""
+
+    def __init__(self, database: MemoryDatabase, *, faults: Faults | None = None) -> None:
+        self._db = database
+        self._faults = faults
+        self._hint: Callable[[], None] | None = None
+
+    @property
+    @override
+    def shards_count(self) -> int:
+        return self._db.shards_count
+
+    @property
+    @override
+    def is_shared(self) -> bool:
+        return True
+
+    @override
+    async def acquire_leases(self, owner: str, shards: Collection[int]) -> list[Lease]:
+        return self._db.leases.acquire(owner, shards)
+
+    @override
+    def renew_leases(self, leases: Sequence[Lease]) -> list[Lease]:
+        return self._db.leases.renew(leases)
+
+    @override
+    async def release_leases(self, leases: Sequence[Lease]) -> None:
+        self._db.leases.release(leases)
+
+    @override
+    def watch(self, hint: Callable[[], None]) -> None:
+        self._hint = hint
+        self._db.hints.append(hint)
+
+    @override
+    async def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
+        if self._faults is None:
+            await self._db.pass_turn()
+        else:
+            await self._faults.before_commit(batch)
+        results = self._db.apply(commit_id, batch)
+        for hint in self._db.hints:
+            if hint is not self._hint and any(t.starts or t.posts for t in batch):
+                hint()
+        if self._faults is not None:
+            await self._faults.after_commit(batch)
+        return results
+
+    @override
+    async def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
+        return self._db.last_outcome(commit_id)
+
+    @override
+    async def read_run(self, run: RunId) -> RunRow | None:
+        return self._db.rows.get(run)
+
+    @override
+    async def read_journal(self, run: RunId, after: int = 0) -> list[Record]:
+        return self._db.journal(run, after)
+
+    @override
+    async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
+        return self._db.tail(shards)
+
+    @override
+    async def resident_runs(self, shards: Collection[int]) -> list[RunRow]:
+        return [row for row in self._db.open_rows(shards) if row.resident]
+
+    @override
+    async def due_runs(self, shards: Collection[int], now: int, limit: int) -> list[RunRow]:
+        return self._db.due(shards, now, limit)
+
+    @override
+    async def next_wake(self, shards: Collection[int]) -> int | None:
+        return self._db.first_wake(shards)
+
+    @override
+    async def read_mailbox(self, run: RunId, limit: int) -> list[Message]:
+        return self._db.mail_of(run, limit)
+
+    @override
+    async def runs_with_mail(self, shards: Collection[int], limit: int) -> list[RunId]:
+        return self._db.mailed(shards, limit)
+
+    @override
+    async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
+        rows = sorted(self._db.rows.values(), key=lambda r: (r.created_at, r.id), reverse=True)
+        if after is not None:
+            rows = [r for r in rows if (r.created_at, r.id) < (after.created_at, after.id)]
+        return [row for row in rows if matches(row, which)][:limit]
+
+    @override
+    async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
+        return self._db.stream(run, name, offset, limit)
+
+    @override
+    async def read_value(self, run: RunId, name: str) -> bytes | None:
+        return self._db.value(run, name)
+
+    @override
+    async def log_size(self) -> int:
+        return len(self._db.log)
+
+    @override
+    async def truncate_log(self, before: int, limit: int) -> int:
+        return self._db.truncate(before, limit)
+
+    @override
+    async def prune(self, closed_before: int, limit: int) -> int:
+        return self._db.prune(closed_before, limit)
+
+    @override
+    async def close(self) -> None:
+        if self._hint is not None and self._hint in self._db.hints:
+            self._db.hints.remove(self._hint)

@@ -1,0 +1,296 @@
+"""The store in a SQLite file: one engine owns it, any process may read it.
+
+One thread writes, on a connection of its own; a few threads read. The host loop never touches
+the file. Neither does anything here decide: what the tables look like is `migrations/`, what a
+batch does to them `sqlite_batch`, and whether the file may be opened `sqlite_schema`.
+
+Invariants:
+  * whoever may write holds the owner lock (`sqlite_lock`);
+  * a commit is durable (WAL, synchronous=FULL) before its results reach the loop;
+  * no read transaction outlives the call that began it.
+"""
+
+from __future__ import annotations
+
+import os
+from asyncio import Future
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+from typing_extensions import override
+
+from outlast._records import Record
+from outlast._store import sqlite_forget, sqlite_reads
+from outlast._store.contract import (
+    CommitId,
+    CommitResult,
+    Cursor,
+    Message,
+    RunFilter,
+    RunRow,
+    Store,
+    StreamRow,
+    TailRun,
+    Transaction,
+)
+from outlast._store.sqlite_connection import Connection
+from outlast._store.sqlite_faults import translate
+from outlast._store.sqlite_lock import OwnerLock, is_held_here, refuse_network_file_system
+from outlast._store.sqlite_schema import missing, open_reader, prepare, prepare_reading
+from outlast._store.sqlite_workers import Workers
+from outlast._store.sqlite_writing import Writing
+from outlast._world import World, process_id
+from outlast.errors import StoreError, StoreReadOnly
+from outlast.types import Lease, RunId
+
+T = TypeVar("T")
+
+READERS = 2  # one long listing must not hold up the reading of a journal
+
+
+class SqliteStore(Store):
+    """A database file; see `outlast._store.contract` for the verbs."""
+
+    def __init__(
+        self,
+        path: Path,
+        world: World,
+        *,
+        readers: Sequence[Connection],
+        writing: Writing | None,
+        lock: OwnerLock | None,
+    ) -> None:
+        self.path = path
+        self._world = world
+        self._pid = process_id()
+        self._is_closed = False
+        self._lock = lock
+        self._connections = readers
+        self._readers = Workers(
+            world, readers, name="outlast-read", after_job=_nothing, explain=self._explain
+        )
+        self._writing = writing
+        self._writer = None
+        if writing is not None:
+            self._writer = Workers(
+                world,
+                [writing],
+                name="outlast-write",
+                after_job=Writing.after_job,
+                explain=self._explain,
+            )
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        world: World,
+        read_only: bool = False,
+        create: bool = True,
+    ) -> SqliteStore:
+        """Open a database, as its owner or to read it.
+
+        Its owner makes it if it is not there (`create`) and brings it up to date. A reader may
+        open it beside an owner in another process, or when nobody owns it.
+
+        Raises:
+            StoreLocked: another engine owns it.
+            StoreMissing, StoreDamaged, StoreTooNew: what is there cannot be used; it is not
+                touched.
+            StoreError: the file cannot be opened or made, or is on a network file system.
+        """
+
+        def work() -> SqliteStore:
+            full = Path(os.path.realpath(path))
+            refuse_network_file_system(full)
+            if read_only:
+                if not is_held_here(full):
+                    prepare_reading(full)
+                readers = _open_readers(full)
+                return cls(full, world, readers=readers, writing=None, lock=None)
+            return _open_owned(cls, full, world, create=create)
+
+        # The threads are started inside: their futures belong to the loop all the same.
+        return await world.run_blocking(work)
+
+    @property
+    @override
+    def shards_count(self) -> int:
+        return 1
+
+    @property
+    @override
+    def is_shared(self) -> bool:
+        return False
+
+    # ------------------------------------------------------------------------- ownership
+    @override
+    async def acquire_leases(self, owner: str, shards: Collection[int]) -> list[Lease]:
+        if 0 not in shards:
+            return []
+        return await self._write(lambda writing: writing.acquire(owner))
+
+    @override
+    def renew_leases(self, leases: Sequence[Lease]) -> list[Lease]:
+        # The owner lock does not expire, so there is nothing to renew.
+        self._check_usable()
+        return [] if self._writing is None else self._writing.matches(leases)
+
+    @override
+    async def release_leases(self, leases: Sequence[Lease]) -> None:
+        await self._write(lambda writing: writing.release(leases))
+
+    @override
+    def watch(self, hint: Callable[[], None]) -> None:
+        """Do nothing: no other engine writes."""
+
+    # --------------------------------------------------------------------------- writing
+    @override
+    async def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
+        return await self._write(lambda writing: writing.commit(commit_id, batch))
+
+    @override
+    async def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
+        return await self._write(lambda writing: writing.outcome_of(commit_id))
+
+    # --------------------------------------------------------------------------- reading
+    @override
+    async def read_run(self, run: RunId) -> RunRow | None:
+        return await self._read(lambda db: sqlite_reads.read_run(db, run))
+
+    @override
+    async def read_journal(self, run: RunId, after: int = 0) -> list[Record]:
+        return await self._read(lambda db: sqlite_reads.read_journal(db, run, after))
+
+    @override
+    async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
+        if 0 not in shards:
+            return {}
+        return await self._read(sqlite_reads.read_tail)
+
+    @override
+    async def resident_runs(self, shards: Collection[int]) -> list[RunRow]:
+        return await self._read(sqlite_reads.resident_runs) if 0 in shards else []
+
+    @override
+    async def due_runs(self, shards: Collection[int], now: int, limit: int) -> list[RunRow]:
+        if 0 not in shards:
+            return []
+        return await self._read(lambda db: sqlite_reads.due_runs(db, now, limit))
+
+    @override
+    async def next_wake(self, shards: Collection[int]) -> int | None:
+        return await self._read(sqlite_reads.next_wake) if 0 in shards else None
+
+    @override
+    async def read_mailbox(self, run: RunId, limit: int) -> list[Message]:
+        return await self._read(lambda db: sqlite_reads.read_mailbox(db, run, limit))
+
+    @override
+    async def runs_with_mail(self, shards: Collection[int], limit: int) -> list[RunId]:
+        if 0 not in shards:
+            return []
+        return await self._read(lambda db: sqlite_reads.runs_with_mail(db, limit))
+
+    @override
+    async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
+        return await self._read(lambda db: sqlite_reads.list_runs(db, which, after, limit))
+
+    @override
+    async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
+        return await self._read(lambda db: sqlite_reads.read_stream(db, run, name, offset, limit))
+
+    @override
+    async def read_value(self, run: RunId, name: str) -> bytes | None:
+        return await self._read(lambda db: sqlite_reads.read_value(db, run, name))
+
+    # ----------------------------------------------------------------------- maintenance
+    @override
+    async def log_size(self) -> int:
+        return await self._read(sqlite_reads.log_size)
+
+    @override
+    async def truncate_log(self, before: int, limit: int) -> int:
+        return await self._change(lambda db: sqlite_forget.truncate(db, before, limit))
+
+    @override
+    async def prune(self, closed_before: int, limit: int) -> int:
+        return await self._change(lambda db: sqlite_forget.prune(db, closed_before, limit))
+
+    @override
+    async def close(self) -> None:
+        if self._is_closed or self._pid != process_id():
+            return
+        self._is_closed = True
+        await self._world.run_blocking(self._close)
+
+    def _close(self) -> None:
+        self._readers.close()
+        for db in self._connections:
+            db.close(True)
+        if self._writer is not None:
+            self._writer.close()
+        if self._writing is not None:
+            self._writing.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    # --------------------------------------------------------------------------- threads
+    def _read(self, job: Callable[[Connection], T]) -> Future[T]:
+        self._check_usable()
+        return self._readers.call(job)
+
+    def _write(self, job: Callable[[Writing], T]) -> Future[T]:
+        self._check_usable()
+        if self._writer is None:
+            raise StoreReadOnly(f"{self.path} was opened for reading")
+        return self._writer.call(job)
+
+    def _change(self, work: Callable[[Connection], T]) -> Future[T]:
+        return self._write(lambda writing: writing.change(work))
+
+    def _check_usable(self) -> None:
+        if self._pid != process_id():
+            raise StoreError(
+                f"{self.path} was opened by process {self._pid}, and this is a fork of it "
+                f"(process {process_id()}): open an engine after the fork, not before"
+            )
+        if self._is_closed:
+            raise StoreError(f"{self.path} is closed")
+
+    def _explain(self, error: Exception) -> Exception:
+        return translate(error, str(self.path)) if isinstance(error, apsw.Error) else error
+
+
+def _open_owned(cls: type[SqliteStore], path: Path, world: World, *, create: bool) -> SqliteStore:
+    if not path.parent.is_dir():
+        if not create:
+            raise missing(path)
+        _make_directory(path.parent)
+    lock = OwnerLock(path)
+    try:
+        db = prepare(path, create=create)
+        writing = Writing(db, path)
+        readers = _open_readers(path)
+        return cls(path, world, readers=readers, writing=writing, lock=lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make the directory {path}: {error.strerror}") from error
+
+
+def _open_readers(path: Path) -> list[Connection]:
+    return [open_reader(path) for _ in range(READERS)]
+
+
+def _nothing(_: Connection) -> None:
+    """Reading leaves nothing to tidy up."""

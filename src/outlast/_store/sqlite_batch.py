@@ -1,0 +1,335 @@
+"""One commit: what a batch of transactions does to the tables.
+
+Transactions are taken one after another, as the model in memory does; what they write is
+collected and written by table at the end. The few things that depend on what is in the tables
+(is the id taken, is the mailbox full) are read for the whole batch at once, and kept up to date
+here while the batch goes on.
+
+Invariants:
+  * the tables after `write` are those that the transactions one by one would have left;
+  * a run that replaces another is written after everything before it, and its predecessor is
+    deleted in between: nothing of the old one can be taken for the new one's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import msgspec
+
+from outlast._records import blob_digest
+from outlast._store import sqlite_rows as rows
+from outlast._store.contract import (
+    FENCED,
+    CommitResult,
+    Message,
+    PostResult,
+    Receipt,
+    RunRow,
+    StartRun,
+    Transaction,
+)
+from outlast._store.decide import gives_way, judge_post
+from outlast._store.sqlite_connection import Cell, Connection, texts
+from outlast._store.sqlite_forget import forget
+from outlast.types import CLOSED_STATUSES, RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The row of the one shard: who owns it, and the last position and message number given."""
+
+    owner: str
+    epoch: int
+    position: int
+    message: int
+
+
+class Batch:
+    """A batch on its way into the tables; used once, inside a transaction of the caller's."""
+
+    def __init__(self, db: Connection, shard: Shard) -> None:
+        self._db = db
+        self._owner = shard.owner
+        self._epoch = shard.epoch
+        self.position = shard.position
+        self.message = shard.message
+        self._mail = _Mail()
+        self._taken: dict[RunId, RunRow] = {}
+        self._status: dict[RunId, str] = {}
+        self._lines: list[Cell] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._lines.clear()
+        self._new: dict[RunId, RunRow] = {}
+        self._summaries: dict[RunId, RunRow] = {}
+        self._closed: dict[RunId, None] = {}
+        self._segments: list[Cell] = []
+        self._posted: list[Cell] = []
+        self._consumed: list[Cell] = []
+        self._streams: list[Cell] = []
+        self._values: list[Cell] = []
+        self._blobs: list[Cell] = []
+        self._blob_refs: list[Cell] = []
+        self._has_extras = False
+
+    def write(self, batch: Sequence[Transaction]) -> list[CommitResult]:
+        """Write all of it, and return what became of each transaction."""
+        self._look_up(batch)
+        results: list[CommitResult] = []
+        owner, epoch = self._owner, self._epoch
+        good = None
+        append = results.append
+        line = self._lines.extend
+        for transaction in batch:
+            lease = transaction.lease
+            if lease is not None and lease is not good:
+                if lease.owner != owner or lease.epoch != epoch or lease.shard != 0:
+                    append(FENCED)
+                    continue
+                good = lease
+            first = 0
+            if transaction.records:
+                run = transaction.run
+                position = self.position
+                first = position + 1
+                for r in transaction.records:
+                    position += 1
+                    body = r.body
+                    line((position, run, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
+                          r.attempt, r.place, body, crc32(body)))  # fmt: skip
+                self.position = position
+            if (
+                transaction.summary is None
+                and not transaction.posts
+                and not transaction.starts
+                and not transaction.consumed
+                and not transaction.values
+                and not transaction.streams
+                and not transaction.blobs
+                and not transaction.segments
+            ):
+                append(Receipt(first))
+            else:
+                append(self._take(transaction, first))
+        self._flush()
+        return results
+
+    # ------------------------------------------------------------------ one transaction
+    def _take(self, transaction: Transaction, first: int) -> Receipt:
+        """Take what a transaction has beside its records, in the order of the model."""
+        self._has_extras = True
+        existing: dict[RunId, RunRow] = {}
+        for start in transaction.starts:
+            taken = self._start(start)
+            if taken is not None:
+                existing[start.row.id] = taken
+        if transaction.blobs:
+            self._keep_blobs(transaction)
+        posts: list[PostResult] = []
+        numbers: list[int] = []
+        for message in transaction.posts:
+            result = self._post(message)
+            posts.append(result)
+            numbers.append(self.message if result == "accepted" else 0)
+        run = transaction.run
+        for number in transaction.consumed:
+            self._consumed += (number, run)
+            self._mail.take(run, number)
+        for segment in transaction.segments:
+            body, checksum = rows.segment_cells(segment.body)
+            self._segments += (segment.run, segment.first_seq, segment.last_seq, body, checksum)
+        for written in transaction.streams:
+            self._streams += msgspec.structs.astuple(written)
+        for name, value in transaction.values:
+            self._values += (run, name, value)
+        if transaction.summary is not None:
+            self._summarise(transaction.summary)
+        return Receipt(first, existing, tuple(posts), tuple(numbers))
+
+    def _start(self, start: StartRun) -> RunRow | None:
+        """Create a run, or return the one that has its id."""
+        run = start.row.id
+        taken = self._taken.get(run)
+        if taken is not None:
+            if not gives_way(taken, start.reuse):
+                return taken
+            has_extras = self._has_extras
+            self._flush()
+            self._has_extras = has_extras
+            forget(self._db, [run])
+            self._mail.forget(run)
+        first = self.position + 1
+        for r in start.records:
+            self.position += 1
+            self._lines += (self.position, run, *msgspec.structs.astuple(r), crc32(r.body))
+        row = msgspec.structs.replace(start.row, started_position=first)
+        self._new[run] = self._taken[run] = row
+        self._status[run] = row.status
+        return None
+
+    def _keep_blobs(self, transaction: Transaction) -> None:
+        run = transaction.run
+        for blob in transaction.blobs:
+            self._blobs += (blob.digest, blob.body)
+            self._blob_refs += (run, blob.digest)
+        # A child's input travels with its parent's transaction, and must outlive the parent.
+        for start in transaction.starts:
+            for r in start.records:
+                digest = blob_digest(r.body)
+                if digest is not None:
+                    self._blob_refs += (start.row.id, digest)
+
+    def _post(self, message: Message) -> PostResult:
+        run = message.run
+        same = self._mail.same(message)
+        result = judge_post(message, self._status.get(run), self._mail.waiting(run), same)
+        if result == "accepted":
+            self.message += 1
+            numbered = msgspec.structs.replace(message, number=self.message)
+            self._mail.add(numbered)
+            self._posted += msgspec.structs.astuple(numbered)
+        return result
+
+    def _summarise(self, summary: RunRow) -> None:
+        run = summary.id
+        new = self._new.get(run)
+        if new is not None:
+            self._new[run] = msgspec.structs.replace(summary, started_position=new.started_position)
+        else:
+            self._summaries[run] = summary
+        if run in self._status:
+            self._status[run] = summary.status
+        taken = self._taken.get(run)
+        if taken is not None:
+            self._taken[run] = msgspec.structs.replace(
+                summary, started_position=taken.started_position
+            )
+        if summary.status in CLOSED_STATUSES:
+            self._closed[run] = None
+            self._mail.forget(run)
+
+    # -------------------------------------------------------------------------- reading
+    def _look_up(self, batch: Sequence[Transaction]) -> None:
+        """Read what the starts and posts of the batch depend on."""
+        starts = {s.row.id: None for t in batch if t.starts for s in t.starts}
+        posts = [message for t in batch if t.posts for message in t.posts]
+        if starts:
+            found = self._db.execute(
+                f"SELECT {rows.RUN_COLUMNS} FROM runs WHERE id IN carray(?)",
+                (texts(starts),),
+            ).fetchall()
+            for cells in found:
+                row = rows.run_row(cells)
+                self._taken[row.id] = row
+                self._status[row.id] = row.status
+        if posts:
+            runs = tuple({message.run: None for message in posts})
+            found = self._db.execute(
+                "SELECT id, status FROM runs WHERE id IN carray(?)", (texts(runs),)
+            ).fetchall()
+            for run, status in found:
+                self._status[RunId(str(run))] = str(status)
+            self._mail.load(self._db, runs, posts)
+
+    # -------------------------------------------------------------------------- writing
+    def _flush(self) -> None:
+        db = self._db
+        if self._lines:
+            rows.JOURNAL.write(db, self._lines)
+        if not self._has_extras:
+            self._lines.clear()
+            return
+        rows.BLOBS.write(db, self._blobs)
+        rows.BLOB_REFS.write(db, self._blob_refs)
+        cells: list[Cell] = []
+        for row in self._new.values():
+            cells += msgspec.structs.astuple(row)
+        rows.RUNS.write(db, cells)
+        cells = []
+        for row in self._summaries.values():
+            cells += rows.summary_cells(row)
+        rows.SUMMARIES.write(db, cells)
+        rows.HISTORIES.write(db, self._segments)
+        rows.MAILBOX.write(db, self._posted)
+        rows.CONSUMED.write(db, self._consumed)
+        rows.STREAMS.write(db, self._streams)
+        rows.VALUES.write(db, self._values)
+        if self._closed:
+            self._set_mail_aside()
+        self._clear()
+
+    def _set_mail_aside(self) -> None:
+        """Move what closed runs have not read to where nobody delivers it from."""
+        closed = tuple(self._closed)
+        mailed = self._db.execute(
+            "SELECT number FROM mailbox WHERE run IN carray(?)", (texts(closed),)
+        ).fetchall()
+        if mailed:
+            self._db.execute(
+                "INSERT INTO undelivered SELECT * FROM mailbox WHERE run IN carray(?)",
+                (texts(closed),),
+            )
+            self._db.execute("DELETE FROM mailbox WHERE run IN carray(?)", (texts(closed),))
+
+
+class _Mail:
+    """What is in the mailboxes that a batch posts to."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[RunId, int] = {}
+        self._deduped: dict[tuple[RunId, str], Message] = {}
+
+    def load(self, db: Connection, runs: tuple[RunId, ...], posts: Sequence[Message]) -> None:
+        self._waiting = dict.fromkeys(runs, 0)
+        counts = db.execute(
+            "SELECT run, count(*) FROM mailbox WHERE run IN carray(?) GROUP BY run",
+            (texts(runs),),
+        ).fetchall()
+        for run, count in counts:
+            if isinstance(count, int):
+                self._waiting[RunId(str(run))] = count
+        pairs = [[message.run, message.dedup] for message in posts if message.dedup]
+        if not pairs:
+            return
+        columns = ", ".join(f"m.{name}" for name in Message.__struct_fields__)
+        found = db.execute(
+            f"SELECT {columns} FROM json_each(?) AS asked JOIN mailbox AS m "
+            f"ON m.run = asked.value ->> 0 AND m.dedup = asked.value ->> 1 AND m.dedup <> ''",
+            (json.dumps(pairs, ensure_ascii=False),),
+        ).fetchall()
+        for cells in found:
+            self._note(rows.message(cells))
+
+    def waiting(self, run: RunId) -> int:
+        return self._waiting.get(run, 0)
+
+    def same(self, message: Message) -> Message | None:
+        return self._deduped.get((message.run, message.dedup)) if message.dedup else None
+
+    def add(self, message: Message) -> None:
+        self._waiting[message.run] = self._waiting.get(message.run, 0) + 1
+        self._note(message)
+
+    def _note(self, message: Message) -> None:
+        if message.dedup:
+            self._deduped[message.run, message.dedup] = message
+
+    def take(self, run: RunId, number: int) -> None:
+        """A message was consumed; it is in the mailbox, for its owner has read it from there."""
+        if run not in self._waiting:
+            return
+        self._waiting[run] -= 1
+        for key, message in self._deduped.items():
+            if message.number == number and message.run == run:
+                del self._deduped[key]
+                return
+
+    def forget(self, run: RunId) -> None:
+        if run in self._waiting:
+            self._waiting[run] = 0
+            self._deduped = {k: m for k, m in self._deduped.items() if m.run != run}

@@ -1,0 +1,81 @@
+"""A database connection, typed: the part of apsw's that we use.
+
+apsw's own stubs name a type that Python has only since 3.12, so before that nothing that passes
+through them has a type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeAlias
+
+import apsw
+
+Cell = int | str | bytes | None
+
+
+# As text: apsw.CArrayBinding is in the stubs only.
+Cells: TypeAlias = "Sequence[Cell | apsw.CArrayBinding]"
+
+
+class Rows(Protocol):
+    """What a statement returned."""
+
+    def fetchall(self) -> Sequence[Sequence[object]]:
+        """Return all of them; this ends the statement."""
+        ...
+
+
+class Connection(Protocol):
+    """One connection; see apsw for the meaning of its methods."""
+
+    @property
+    def system_errno(self) -> int:
+        """The operating system's number for the last error."""
+        ...
+
+    def execute(self, statements: str, bindings: Cells = (), /) -> Rows:
+        """Run statements."""
+        ...
+
+    def executemany(self, statements: str, bindings: Iterable[Sequence[Cell]], /) -> Rows:
+        """Run a statement for each of the bindings."""
+        ...
+
+    def changes(self) -> int:
+        """Return how many rows the last statement changed."""
+        ...
+
+    def get_autocommit(self) -> bool:
+        """Whether no transaction is open."""
+        ...
+
+    def pragma(self, name: str, value: str | int | None = None, /) -> object:
+        """Set or read a pragma."""
+        ...
+
+    def set_busy_timeout(self, milliseconds: int, /) -> None:
+        """Wait this long for a lock."""
+        ...
+
+    def set_wal_hook(self, callable: Callable[[Connection, str, int], int] | None, /) -> None:
+        """Call after every commit with the pages in the write-ahead log."""
+        ...
+
+    def wal_checkpoint(self, dbname: str | None = None, mode: int = 0) -> tuple[int, int]:
+        """Copy the write-ahead log into the database."""
+        ...
+
+    def close(self, force: bool = False, /) -> None:
+        """Close it."""
+        ...
+
+
+def connect(name: str, flags: int, *, statements_cached: int = 100) -> Connection:
+    """Open a database."""
+    return apsw.Connection(name, flags=flags, statementcachesize=statements_cached)
+
+
+def texts(values: Iterable[str]) -> apsw.CArrayBinding:
+    """Return what `carray(?)` takes: many texts in one parameter."""
+    return apsw.carray(tuple(values))  # pyright: ignore[reportUnknownMemberType]  # see above

@@ -1,0 +1,286 @@
+"""A database file: made whole or not at all, brought up to date, refused when it is not ours.
+
+Invariants:
+  * under its own name a database is complete: it is built under another one and renamed;
+  * a file that is not what it should be is never written;
+  * a migration is one transaction with the number that says it was made.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+from outlast._store.sqlite_connection import Connection, connect
+from outlast._store.sqlite_faults import translate
+from outlast.errors import (
+    StoreDamaged,
+    StoreError,
+    StoreMissing,
+    StoreTooNew,
+)
+
+APPLICATION_ID = 0x4F75744C  # "OutL", in the file's header
+BUSY_MILLISECONDS = 5_000
+_STATEMENTS_CACHED = 300  # every statement has a text for each power of two rows
+
+_PRAGMAS = (
+    "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA foreign_keys=ON;"
+    "PRAGMA temp_store=MEMORY;"
+)
+# WAL alone would let the last commits vanish at a power loss.
+_WRITER_PRAGMAS = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;" + (
+    "PRAGMA fullfsync=ON; PRAGMA checkpoint_fullfsync=ON;" if sys.platform == "darwin" else ""
+)
+
+
+def prepare(path: Path, *, create: bool) -> Connection:
+    """Return the writing connection to a database that is whole and of the newest schema.
+
+    The caller holds the owner lock.
+
+    Raises:
+        StoreMissing, StoreDamaged, StoreTooNew, StoreError: what is there cannot be used.
+    """
+    _remove_leftovers(path)
+    if not _exists(path):
+        if not create:
+            raise missing(path)
+        _create(path)
+    db = open_writer(path)
+    try:
+        _check(db, path)
+        _migrate(db, path)
+        _check_tables(db, path)
+    except BaseException:
+        db.close(True)
+        raise
+    return db
+
+
+def prepare_reading(path: Path) -> None:
+    """Check that a database can be read.
+
+    Raises:
+        StoreMissing, StoreDamaged, StoreTooNew, StoreError: it cannot.
+    """
+    if not _exists(path):
+        raise missing(path)
+    db = open_reader(path)
+    try:
+        version = _check(db, path)
+        if version < newest_version():
+            raise StoreError(
+                f"{path} was written by an older outlast and must be brought up to date first: "
+                f"open it once for writing"
+            )
+        _check_tables(db, path)
+    finally:
+        db.close(True)
+
+
+def missing(path: Path) -> StoreMissing:
+    """Return the error for a database that is not there."""
+    return StoreMissing(f"there is no database at {path}; is the path right?")
+
+
+def open_writer(path: Path) -> Connection:
+    """Return a writing connection to an existing database."""
+    with _translated(path):
+        db = connect(str(path), apsw.SQLITE_OPEN_READWRITE, statements_cached=_STATEMENTS_CACHED)
+        db.set_busy_timeout(BUSY_MILLISECONDS)
+        db.execute(_PRAGMAS + _WRITER_PRAGMAS)
+        if db.pragma("journal_mode") != "wal":
+            # Only an owner may change it, and only on a file that is known to be ours.
+            _check(db, path)
+            db.pragma("journal_mode", "wal")
+    return db
+
+
+def open_reader(path: Path) -> Connection:
+    """Return a reading connection; it works beside an owner and without one."""
+    with _translated(path):
+        try:
+            return _open_reading(str(path), 0)
+        except (apsw.CantOpenError, apsw.ReadOnlyError):
+            # A database on a read-only disk cannot have the shared memory of a WAL. It needs none
+            # when nothing is in the WAL, for then nobody writes.
+            if _size(_beside(path, "-wal")):
+                raise
+            quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+            return _open_reading(f"file:{quoted}?immutable=1", apsw.SQLITE_OPEN_URI)
+
+
+def _open_reading(name: str, flags: int) -> Connection:
+    db = connect(name, apsw.SQLITE_OPEN_READONLY | flags)
+    try:
+        db.set_busy_timeout(BUSY_MILLISECONDS)
+        db.execute(_PRAGMAS + "PRAGMA query_only=ON")
+        db.execute("SELECT 1 FROM sqlite_schema").fetchall()
+    except BaseException:
+        db.close(True)
+        raise
+    return db
+
+
+# ------------------------------------------------------------------------ making
+def _create(path: Path) -> None:
+    building = _beside(path, ".creating")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite would make it readable for all, and gives its WAL the same permissions.
+        os.close(os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(f"cannot make a database at {path}: {error.strerror}") from error
+    with _translated(path):
+        db = connect(str(building), apsw.SQLITE_OPEN_READWRITE)
+        try:
+            db.execute(_PRAGMAS)
+            db.pragma("journal_mode", "wal")
+            db.execute(_WRITER_PRAGMAS)
+            _migrate(db, building)
+        finally:
+            db.close()  # the last connection empties the WAL into the file and removes it
+    _sync(building)
+    building.rename(path)
+    _sync(path.parent)
+
+
+def _migrate(db: Connection, path: Path) -> None:
+    with _translated(path):
+        for number, text in migrations():
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                if number > _pragma(db, "user_version"):
+                    db.execute(text)
+                    db.pragma("application_id", APPLICATION_ID)
+                    db.pragma("user_version", number)
+                db.execute("COMMIT")
+            except BaseException:
+                if not db.get_autocommit():
+                    db.execute("ROLLBACK")
+                raise
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return the numbered migrations that this outlast knows, in order."""
+    found: list[tuple[int, str]] = []
+    for file in resources.files("outlast._store").joinpath("migrations").iterdir():
+        match = re.fullmatch(r"(\d{4})_\w+\.sql", file.name)
+        if match is not None:
+            found.append((int(match[1]), file.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def newest_version() -> int:
+    """Return the number of the newest schema."""
+    return migrations()[-1][0]
+
+
+def _remove_leftovers(path: Path) -> None:
+    # We hold the lock, so whoever was building these is dead.
+    for suffix in (".creating", ".creating-wal", ".creating-shm", ".creating-journal"):
+        try:
+            _beside(path, suffix).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot clear {path}{suffix}: {error.strerror}") from error
+
+
+# ---------------------------------------------------------------------- checking
+def _exists(path: Path) -> bool:
+    """Look at the file without opening it: closing it again would drop SQLite's locks on it."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        if _size(_beside(path, "-wal")):
+            raise StoreDamaged(
+                f"{path} is missing but its write-ahead log {path}-wal is there: put the "
+                f"database file back beside it"
+            ) from None
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot look at {path}: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a directory" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        raise StoreDamaged(f"{path} is {kind}, a database is wanted")
+    if found.st_size == 0:
+        raise StoreDamaged(f"{path} is empty; outlast never leaves such a file: restore a backup")
+    return True
+
+
+def _check(db: Connection, path: Path) -> int:
+    with _translated(path):
+        application_id = _pragma(db, "application_id")
+        version = _pragma(db, "user_version")
+    if application_id != APPLICATION_ID or version < 1:
+        raise StoreDamaged(
+            f"{path} is a SQLite database, but not one of outlast "
+            f"(application id {application_id:#x}); it was not touched"
+        )
+    if version > newest_version():
+        raise StoreTooNew(
+            f"{path} has schema {version}, this outlast knows up to {newest_version()}: "
+            f"use the newer outlast that wrote it"
+        )
+    return version
+
+
+def _check_tables(db: Connection, path: Path) -> None:
+    """Compare with what the migrations make of an empty database."""
+    model = connect(":memory:", apsw.SQLITE_OPEN_READWRITE)
+    for _, text in migrations():
+        model.execute(text)
+    with _translated(path):
+        lost = sorted(_columns(model) - _columns(db))
+        if lost:
+            raise StoreDamaged(f"{path} has no {lost[0]}; restore it from a backup")
+        if not db.execute("SELECT 1 FROM shards WHERE id = 0").fetchall():
+            raise StoreDamaged(f"{path} has lost the row of its shard; restore it from a backup")
+
+
+def _columns(db: Connection) -> set[str]:
+    rows = db.execute(
+        "SELECT 'table ' || m.name || ' with column ' || c.name FROM sqlite_schema m "
+        "JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"
+    ).fetchall()
+    return {str(name) for (name,) in rows}
+
+
+def _pragma(db: Connection, name: str) -> int:
+    value = db.pragma(name)
+    return value if isinstance(value, int) else 0
+
+
+@contextmanager
+def _translated(path: Path) -> Generator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise translate(error, str(path)) from error
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

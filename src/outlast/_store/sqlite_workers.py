@@ -1,0 +1,91 @@
+"""Threads that work on a database for the host loop.
+
+Invariants:
+  * a connection is used by the one thread that it was given to;
+  * jobs of one `Workers` begin in the order they were asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+from outlast._world import World
+
+C = TypeVar("C")
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+class Workers(Generic[C]):
+    """One thread for each of `tools`, taking jobs from one queue."""
+
+    def __init__(
+        self,
+        world: World,
+        tools: Sequence[C],
+        *,
+        name: str,
+        after_job: Callable[[C], None],
+        explain: Callable[[Exception], Exception],
+    ) -> None:
+        self._world = world
+        self._after_job = after_job
+        self._explain = explain
+        self._queue: SimpleQueue[Callable[[C], None] | None] = SimpleQueue()
+        # Daemons: a program that forgets to close its engine must still end. Nothing is lost
+        # with them, for what was acknowledged is on disk.
+        self._threads = [
+            threading.Thread(target=self._run, args=(tool,), name=f"{name}-{n}", daemon=True)
+            for n, tool in enumerate(tools, start=1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def call(self, job: Callable[[C], T]) -> Future[T]:
+        """Run `job` with one of the tools."""
+        future: Future[T] = self._world.create_future()
+
+        def work(tool: C) -> None:
+            try:
+                result = job(tool)
+            except Exception as error:  # noqa: BLE001  # it belongs to whoever asked
+                self._tell(_set_error, future, self._explain(error))
+            else:
+                self._tell(_set_result, future, result)
+
+        self._queue.put(work)
+        return future
+
+    def close(self) -> None:
+        """Do what was asked for, then end the threads. Blocks."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _tell(self, how: Callable[[Future[T], V], None], future: Future[T], what: V) -> None:
+        try:
+            self._world.call_soon_threadsafe(how, future, what)
+        except RuntimeError:
+            pass  # the loop is closed, and nobody waits any more
+
+    def _run(self, tool: C) -> None:
+        while (work := self._queue.get()) is not None:
+            work(tool)
+            # Kept, the job's closure would hold its future and batch until the next one.
+            del work
+            self._after_job(tool)
+
+
+def _set_result(future: Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _set_error(future: Future[T], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

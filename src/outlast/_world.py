@@ -1,0 +1,237 @@
+"""The one door to time, chance, ids, tasks and threads.
+
+The engine never asks the operating system for these; it asks a `World` that it was given. The
+real one is here. Simulation has another, where a seed decides everything (`outlast.testing`).
+
+Invariants:
+  * every task has an owner: `spawn` keeps it referenced until it ends and reports its error;
+  * `now` is wall-clock time in microseconds and may jump; `monotonic` never goes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from typing_extensions import TypeVarTuple, Unpack
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+log = logging.getLogger("outlast")
+
+
+class Timer(Protocol):
+    """A call that is due later."""
+
+    def cancel(self) -> None:
+        """Let it never happen."""
+        ...
+
+
+class Ticker(Protocol):
+    """A call that repeats until stopped."""
+
+    def stop(self) -> None:
+        """Stop it; returns when it does not run any more."""
+        ...
+
+
+class World(Protocol):
+    """What the engine may know of the outside."""
+
+    @property
+    def rng(self) -> random.Random:
+        """Chance."""
+        ...
+
+    def now(self) -> int:
+        """Return the wall-clock time in microseconds since 1970."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never jumps."""
+        ...
+
+    def new_id(self) -> str:
+        """Return a new id that sorts by the time it was made."""
+        ...
+
+    def spawn(
+        self,
+        coro: Coroutine[object, object, T],
+        *,
+        name: str,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Task[T]:
+        """Run a task that this world owns; an error that nobody awaits is logged."""
+        ...
+
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> None:
+        """Call from the host loop, outside any task."""
+        ...
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+    ) -> None:
+        """The same, from another thread."""
+        ...
+
+    def call_later(
+        self, seconds: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+    ) -> Timer:
+        """Call from the host loop after `seconds`."""
+        ...
+
+    def create_future(self) -> asyncio.Future[T]:
+        """Return a future of the host loop."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        ...
+
+    async def pass_turn(self) -> None:
+        """Let other tasks run."""
+        ...
+
+    def run_blocking(
+        self, work: Callable[[], T], *, pool: ThreadPoolExecutor | None = None
+    ) -> asyncio.Future[T]:
+        """Run `work` on a thread."""
+        ...
+
+    def every(self, seconds: float, work: Callable[[], None], *, name: str) -> Ticker:
+        """Call `work` every `seconds` on a thread of its own."""
+        ...
+
+
+class _ThreadTicker:
+    def __init__(self, seconds: float, work: Callable[[], None], name: str) -> None:
+        self._stopped = threading.Event()
+        self._seconds = seconds
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            try:
+                self._work()
+            except Exception:  # a ticker must survive one bad round, and say so
+                log.exception("a round of %s failed", self._thread.name)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+
+class RealWorld:
+    """The world of production: the running event loop and the operating system."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rng = random.Random()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._last_id = 0
+
+    @property
+    def rng(self) -> random.Random:
+        return self._rng
+
+    def now(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def new_id(self) -> str:
+        return format_uuid7(self._next_id_time(), self._rng.getrandbits(74))
+
+    def _next_id_time(self) -> int:
+        # Ids of one process ascend even when the clock stands still or steps back.
+        self._last_id = max(self._last_id, time.time_ns() // 1_000_000)
+        return self._last_id
+
+    def spawn(
+        self,
+        coro: Coroutine[object, object, T],
+        *,
+        name: str,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Task[T]:
+        task = self._loop.create_task(coro, name=name, context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[T]) -> None:
+        self._tasks.discard(task)
+        report_task_error(task)
+
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> None:
+        self._loop.call_soon(callback, *args)
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+    ) -> None:
+        self._loop.call_soon_threadsafe(callback, *args)
+
+    def call_later(
+        self, seconds: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+    ) -> Timer:
+        return self._loop.call_later(max(0.0, seconds), callback, *args)
+
+    def create_future(self) -> asyncio.Future[T]:
+        return self._loop.create_future()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def pass_turn(self) -> None:
+        await asyncio.sleep(0)
+
+    def run_blocking(
+        self, work: Callable[[], T], *, pool: ThreadPoolExecutor | None = None
+    ) -> asyncio.Future[T]:
+        return self._loop.run_in_executor(pool, work)
+
+    def every(self, seconds: float, work: Callable[[], None], *, name: str) -> Ticker:
+        return _ThreadTicker(seconds, work, name)
+
+
+def report_task_error(task: asyncio.Task[T]) -> None:
+    """Log the error of a task that ended by one; retrieving it keeps asyncio from logging twice."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.debug("task %s ended with %r", task.get_name(), error)
+
+
+def format_uuid7(milliseconds: int, chance: int) -> str:
+    """Return a UUID of version 7 (RFC 9562): 48 bits of time, 74 of chance."""
+    high, low = chance >> 62, chance & ((1 << 62) - 1)
+    value = (
+        (milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | low
+    )
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def process_id() -> int:
+    """Return this process's id: an engine used after a fork must notice."""
+    return os.getpid()
+
+
+def entropy(bits: int) -> int:
+    """Return bits that nobody can guess."""
+    return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
+
+

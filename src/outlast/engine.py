@@ -1,0 +1,295 @@
+"""`Engine`: what a program opens and holds; and `run`, the one-liner of a script.
+
+    async with Engine.open("outlast.db") as engine:
+        label = await engine.run(checkout("7", 999), id="order-7")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import NoReturn, TypeVar, overload
+
+from outlast import limits
+from outlast._codec import Codec
+from outlast._durations import seconds_of
+from outlast._engine.attributes import merged_attributes
+from outlast._engine.core import CoreOptions, EngineCore
+from outlast._engine.opening import Opened, Target, open_target, parse_url
+from outlast._engine.reader import info_of
+from outlast._engine.starts import StartRequest
+from outlast._execution.loop import running_loop
+from outlast._registry import Registry, WorkflowDefinition, default_registry
+from outlast.call import Call, WorkflowCall
+from outlast.errors import EngineClosed, NotInRun, NotSupported, StoreReadOnly, UsageError
+from outlast.handle import Run, signal_payload
+from outlast.names import Signal
+from outlast.types import Duration, OnConflict, Reuse, RunInfo
+from outlast.workflow import Workflow
+
+R = TypeVar("R")
+T = TypeVar("T")
+Scalar = str | int | float | bool
+SignalArgument = tuple[Signal[T] | str, T]
+
+
+class Engine:
+    """Runs workflows on one store, and gives handles on their runs.
+
+    Opening recovers: every open run whose workflow is registered goes on by itself. Leaving the
+    `async with` drains: steps get time to finish, waiting runs are put away, the store is released.
+    """
+
+    def __init__(self, target: Target, options: CoreOptions, registry: Registry) -> None:
+        self._target = target
+        self._options = options
+        self._registry = registry
+        self._opened: Opened | None = None
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str] = "outlast.db",
+        *,
+        recover: bool = True,
+        read_only: bool = False,
+        registry: Registry | None = None,
+        resources: Mapping[type[object], Callable[[], object]] | None = None,
+        retention: Duration | None = limits.RETENTION,
+        live_runs_max: int = limits.LIVE_RUNS_MAX,
+        live_bytes_max: int | None = None,
+        codec: Sequence[Codec] | None = None,
+    ) -> Engine:
+        """Return an engine to enter with `async with`.
+
+        Args:
+            url: a path or `sqlite:///path` (one process owns it), or `memory://name` (this
+                process only, several engines may share it).
+            recover: False leaves open runs alone until another engine opens.
+            read_only: look, also at a store that another process is running.
+            registry: other definitions than those the decorators made.
+            resources: makers by type, called once per process; `this_step().resource(type)`.
+            retention: how long closed runs are kept; None keeps them.
+            live_runs_max: runs in memory; more are passivated.
+            live_bytes_max: journal bytes that runs in memory may hold.
+
+        Raises (on entering):
+            StoreLocked, StoreDamaged, StoreTooNew, StoreMissing, StoreError
+        """
+        if codec is not None:
+            raise NotSupported("codec= of Engine.open")
+        if live_runs_max < 1:
+            raise UsageError("live_runs_max must be at least 1")
+        options = CoreOptions(
+            recover=recover,
+            retention_seconds=None if retention is None else seconds_of(retention),
+            live_runs_max=live_runs_max,
+            live_bytes_max=live_bytes_max or limits.LIVE_BYTES_MAX,
+            resources=dict(resources or {}),
+        )
+        target = parse_url(os.fspath(url), read_only=read_only)
+        return cls(target, options, registry or default_registry)
+
+    async def __aenter__(self) -> Engine:
+        if running_loop() is not None:
+            raise NotInRun("an engine cannot be opened inside a workflow")
+        if self._opened is not None:
+            raise UsageError("this engine is open already; Engine.open() makes another")
+        self._opened = await open_target(self._target, self._options, self._registry)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.close(limits.DRAIN_GRACE_SECONDS)
+
+    @property
+    def _core(self) -> EngineCore:
+        if self._opened is None:
+            raise EngineClosed("the engine is not open: use `async with Engine.open(...) as engine`")
+        if self._opened.core is None:
+            raise StoreReadOnly("the store was opened with read_only=True")
+        return self._opened.core
+
+    # ------------------------------------------------------------------------- starting
+    async def start(
+        self,
+        call: Call[R],
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+        reuse: Reuse = "if_failed",
+        attributes: Mapping[str, Scalar] | None = None,
+        signals: Sequence[tuple[Signal[T] | str, T]] = (),
+        delay: Duration | None = None,
+        queue: str | None = None,
+        priority: int = 0,
+        fair_key: str | None = None,
+        timeout: Duration | None = None,
+        budget: object = None,
+    ) -> Run[R]:
+        """Start a run, or attach to the one that has this id; returns when that is safe on disk.
+
+        Args:
+            id: names the run; starting again under it is idempotent. Without it, a new UUIDv7.
+            on_conflict: what an open run of this id means: "attach" to it, "fail", or end it
+                ("terminate": at once, "replace": cancelled, with its cleanup) and start anew.
+            reuse: what a closed run of this id means: "if_failed" attaches to a completed one and
+                replaces any other, "always" replaces, "never" attaches.
+            signals: delivered before the workflow's first line.
+            delay: start later.
+            timeout: the run's own, instead of the workflow's.
+
+        Raises:
+            RunExists, IdempotencyMismatch: the id is taken and the policies refuse.
+            EncodingError: an argument cannot be stored.
+            StoreFull, StoreUnavailable: nothing was stored.
+        """
+        for feature, given in (("queue", queue), ("priority", priority), ("fair_key", fair_key)):
+            if given:
+                raise NotSupported(f"{feature}= of start")
+        if budget is not None:
+            raise NotSupported("budget= of start")
+        if on_conflict not in ("attach", "fail", "terminate", "replace"):
+            raise UsageError("on_conflict is 'attach', 'fail', 'terminate' or 'replace'")
+        if reuse not in ("always", "if_failed", "never"):
+            raise UsageError("reuse is 'always', 'if_failed' or 'never'")
+        core = self._core
+        definition = _begin_call(call)
+        request = StartRequest(
+            definition=definition,
+            bound=call.bound,
+            id=id,
+            on_conflict=on_conflict,
+            reuse=reuse,
+            attributes=merged_attributes("{}", attributes or {}),
+            signals=tuple(
+                (s.name if isinstance(s, Signal) else s, signal_payload(core, s, value))
+                for s, value in signals
+            ),
+            delay_seconds=0.0 if delay is None else max(0.0, seconds_of(delay)),
+            timeout_seconds=None if timeout is None else seconds_of(timeout),
+            place=call.place,
+        )
+        started = await core.start(request)
+        returns = definition.signature.returns
+        return Run(started.run, core=core, returns=returns, created=started.created)
+
+    async def run(
+        self,
+        call: Call[R],
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+        reuse: Reuse = "if_failed",
+        attributes: Mapping[str, Scalar] | None = None,
+        timeout: Duration | None = None,
+    ) -> R:
+        """Start a run and return its result; see `start` and `Run.result` for what they raise."""
+        run = await self.start(
+            call,
+            id=id,
+            on_conflict=on_conflict,
+            reuse=reuse,
+            attributes=attributes,
+            timeout=timeout,
+        )
+        return await run.result()
+
+    # -------------------------------------------------------------------------- looking
+    @overload
+    def get(self, run_id: str) -> Run[object]: ...
+    @overload
+    def get(self, run_id: str, workflow: Workflow[..., R]) -> Run[R]: ...
+    def get(self, run_id: str, workflow: Workflow[..., R] | None = None) -> Run[R] | Run[object]:
+        """Return a handle on a run; looks nothing up, an unknown id fails at the first await."""
+        opened = self._require_open()
+        if workflow is None:
+            plain: Run[object] = Run(run_id, core=opened.core, reader=opened.reader)
+            return plain
+        returns = workflow.definition.signature.returns
+        return Run(run_id, core=opened.core, reader=opened.reader, returns=returns)
+
+    async def runs(self, query: str = "") -> AsyncIterator[RunInfo]:
+        """Iterate over runs, newest first: `status:failed workflow:checkout since:1h customer:42`.
+
+        Raises:
+            QueryError: the query does not parse.
+        """
+        async for row in self._require_open().reader.runs(query):
+            yield info_of(row)
+
+    def _require_open(self) -> Opened:
+        opened = self._opened
+        if opened is None:
+            raise EngineClosed("the engine is not open: use `async with Engine.open(...) as engine`")
+        if opened.core is not None:
+            opened.core.check()
+        return opened
+
+    # ------------------------------------------------------------------------- stopping
+    async def drain(self, grace: Duration = "30s") -> None:
+        """Start nothing new, give steps `grace` to finish, put waiting runs away."""
+        await self._core.drain(seconds_of(grace))
+
+    # --------------------------------------------------------------- not supported yet
+    def actor(self, *_: object) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("Engine.actor")
+
+    async def apply(self, *_: object) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("Engine.apply")
+
+    def memory(self, *_: object) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("Engine.memory")
+
+
+def _begin_call(call: Call[R]) -> WorkflowDefinition:
+    if not isinstance(call, WorkflowCall):
+        raise UsageError(
+            f"an engine starts calls of workflows, such as checkout('7', 999); got {call!r}"
+        )
+    call.use()
+    return call.definition
+
+
+def run(
+    call: Call[R],
+    *,
+    db: str | os.PathLike[str] = "outlast.db",
+    id: str | None = None,
+    timeout: Duration | None = None,
+) -> R:
+    """Run a workflow to its end and return its result: the one-liner of a script.
+
+    The default id is the workflow's name and a hash of the input, so running the script again
+    attaches to what it began, or returns what it has finished.
+    """
+    if not isinstance(call, WorkflowCall):
+        raise UsageError(f"outlast.run takes a call of a workflow, got {call!r}")
+    definition = call.definition
+    run_id = id or f"{definition.name}-{definition.signature.digest(call.bound).hex()}"
+
+    async def main() -> R:
+        async with Engine.open(db) as engine:
+            return await engine.run(call, id=run_id, timeout=timeout)
+
+    return run_loop(main())
+
+
+def run_loop(main: Coroutine[object, object, T]) -> T:
+    """Run a coroutine to its end on the fastest loop that is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

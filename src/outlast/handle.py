@@ -1,0 +1,363 @@
+"""`Run`: a handle on one durable run, the same outside and inside workflows.
+
+Outside, its verbs go to the engine that made it. In a workflow they are recorded, so that replay
+sees the same answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Generic, Literal, NoReturn, TypeVar, overload
+
+import msgspec
+
+from outlast import limits
+from outlast._codec import Adapter, adapter_for, register_reference
+from outlast._durations import seconds_of, text_of
+from outlast._engine.core import EngineCore
+from outlast._engine.outcomes import error_of
+from outlast._engine.reader import Reader, Record
+from outlast._engine.remote import SEND_STEP, WAIT_STEP, ambient
+from outlast._execution.loop import running_loop
+from outlast._execution.payloads import json_payload, read_payload, typed_payload
+from outlast._execution.places import calling_place
+from outlast._execution.run import current_run
+from outlast._execution.starting import check_name
+from outlast._registry import Registry
+from outlast._store.contract import Message, RunRow
+from outlast.errors import (
+    DecodingError,
+    EncodingError,
+    NotInRun,
+    NotSupported,
+    RunFailed,
+    WaitTimeout,
+)
+from outlast.names import Signal, Stream, Update, Value
+from outlast.types import CLOSED_STATUSES, Duration, RunId, RunInfo, StreamEvent
+
+R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Run(Generic[R_co]):
+    """A handle on a run. Making one looks nothing up: an unknown id fails at the first await."""
+
+    __slots__ = ("_core", "_created", "_id", "_known_reader", "_returns")
+
+    def __init__(
+        self,
+        run_id: str,
+        *,
+        core: EngineCore | None = None,
+        reader: Reader | None = None,
+        returns: Adapter | None = None,
+        created: bool = False,
+    ) -> None:
+        self._id = RunId(check_name("a run id", run_id, limits.ID_CHARS_MAX))
+        self._core = core
+        self._known_reader = reader
+        self._returns = returns
+        self._created = created
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._id
+
+    @property
+    def created(self) -> bool:
+        """Whether the call that gave this handle started the run, rather than attached to it."""
+        return self._created
+
+    def _engine(self) -> EngineCore:
+        if running_loop() is not None:
+            raise NotInRun("this verb of Run does not work in workflow code: move it into a step")
+        return self._core if self._core is not None else ambient()
+
+    def _reader(self) -> Reader:
+        """Return what answers questions; a store opened for reading has no more than that."""
+        if running_loop() is not None:
+            raise NotInRun("this verb of Run does not work in workflow code: move it into a step")
+        if self._core is None and self._known_reader is not None:
+            return self._known_reader
+        core = self._engine()
+        core.check()
+        return core.reader
+
+    # ----------------------------------------------------------------------- its end
+    async def result(
+        self,
+        timeout: Duration | None = None,
+        parked: Literal["raise", "wait"] = "raise",
+    ) -> R_co:
+        """Return what the run returned, once it has.
+
+        Raises:
+            RunFailed, RunCancelled, RunTerminated, RunTimedOut: how else it ended.
+            RunParked: it cannot go on without a person (unless `parked="wait"`).
+            ChildFailed: in a workflow, for a child of it that ended in another way.
+            WaitTimeout: it took longer than `timeout`; the run goes on.
+            RunNotFound: there is no such run.
+        """
+        if timeout is None:
+            value = await self._result(parked)
+        else:
+            seconds = seconds_of(timeout)
+            try:
+                async with asyncio.timeout(seconds) as clock:
+                    value = await self._result(parked)
+            except TimeoutError:
+                if not clock.expired():
+                    raise
+                raise WaitTimeout(
+                    f"run {self._id!r} did not end within {text_of(seconds)}; it goes on"
+                ) from None
+        return value  # type: ignore[return-value]  # decoded by the workflow's declared result
+
+    async def _result(self, parked: Literal["raise", "wait"]) -> object:
+        if running_loop() is not None:
+            return await self._result_in_run()
+        reader = self._known_reader
+        if self._core is None and reader is not None:
+            row = await reader.closed(self._id, parked_counts=parked == "raise")
+        else:
+            row = await self._engine().closed(self._id, parked_counts=parked == "raise")
+        return self._value_of(row)
+
+    async def _result_in_run(self) -> object:
+        run = current_run()
+        child = run.children.find(self._id)
+        if child is not None:
+            return await run.children.wait(child)
+        place = calling_place()
+        answer = await run.steps.issue(WAIT_STEP, (self._id,), {}, place=place)
+        status, outcome, reason = msgspec.convert(answer, tuple[str, bytes, str])
+        fields = msgspec.structs.replace(_CLOSED, id=self._id, output=outcome, error=reason)
+        status_known = next((s for s in CLOSED_STATUSES if s == status), "failed")
+        return self._value_of(msgspec.structs.replace(fields, status=status_known))
+
+    def _value_of(self, row: RunRow) -> object:
+        error = error_of(row)
+        if error is not None:
+            raise error
+        data = (row.output or b"\x00")[1:]
+        adapter = self._returns or self._declared(row.workflow)
+        try:
+            return adapter.decode(data)
+        except DecodingError as unfit:
+            raise RunFailed(
+                self._id, "DecodingError", f"its recorded result does not fit the type: {unfit}"
+            ) from unfit
+
+    def _declared(self, workflow: str) -> Adapter:
+        registry = self._known_reader.registry if self._known_reader else self._registry()
+        definition = registry.workflows.get(workflow)
+        return definition.signature.returns if definition is not None else _ANY
+
+    def _registry(self) -> Registry:
+        return (self._core if self._core is not None else ambient()).registry
+
+    async def info(self) -> RunInfo:
+        """Return what the store knows of the run."""
+        return await self._reader().info(self._id)
+
+    async def why(self) -> str:
+        """Return in one line what the run waits for, or how it ended."""
+        return await self._reader().why(self._id)
+
+    # ------------------------------------------------------------------ talking to it
+    @overload
+    async def signal(self, name: Signal[T], value: T, *, dedup: str | None = None) -> None: ...
+    @overload
+    async def signal(
+        self, name: str, value: object = None, *, dedup: str | None = None
+    ) -> None: ...
+    async def signal(
+        self, name: Signal[T] | str, value: object = None, *, dedup: str | None = None
+    ) -> None:
+        """Send a signal; returns when it is safe.
+
+        With `dedup`, sending again under the same key is acknowledged and not delivered twice.
+
+        Raises:
+            EncodingError, DecodingError: the value does not fit the signal's type.
+            RunNotFound, RunClosed, MailboxFull: nothing was sent.
+            SignalConflict: the dedup key was used with another payload.
+        """
+        if dedup is not None:
+            check_name("a dedup key", dedup)
+        text = name.name if isinstance(name, Signal) else check_name("a signal's name", name)
+        if running_loop() is not None:
+            body = typed_payload(name.adapter, value) if isinstance(name, Signal) else None
+            await self._send_in_run("signal", text, body or json_payload(value), dedup or "")
+            return
+        core = self._engine()
+        body = signal_payload(core, name, value)
+        await self._send(core, "signal", text, body, dedup or "")
+
+    async def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
+        """Ask the run to stop: its code sees `CancelledError` and may clean up for `grace`.
+
+        Returns when the request is safe, not when the run has ended. Asking again may only shorten
+        the grace.
+        """
+        body = b"" if grace is None else repr(seconds_of(grace)).encode()
+        if running_loop() is not None:
+            child = current_run().children.find(self._id)
+            if child is not None:
+                current_run().children.cancel([child], reason)
+                return
+            await self._send_in_run("cancel", reason, body, "")
+            return
+        await self._send(self._engine(), "cancel", reason, body, "")
+
+    async def terminate(self, reason: str = "") -> None:
+        """End the run now, without running any more of its code."""
+        if running_loop() is not None:
+            await self._send_in_run("terminate", reason, b"", "")
+            return
+        await self._send(self._engine(), "terminate", reason, b"", "")
+
+    async def _send(
+        self,
+        core: EngineCore,
+        kind: Literal["signal", "cancel", "terminate"],
+        name: str,
+        body: bytes,
+        dedup: str,
+    ) -> None:
+        at = core.world.now()
+        await core.send(
+            Message(run=self._id, kind=kind, name=name, body=body, dedup=dedup, at=at)
+        )
+
+    async def _send_in_run(self, kind: str, name: str, body: bytes, dedup: str) -> None:
+        arguments = (self._id, kind, name, body, dedup)
+        await current_run().steps.issue(SEND_STEP, arguments, {}, place=calling_place())
+
+    @overload
+    async def read(self, name: Value[T]) -> T | None: ...
+    @overload
+    async def read(self, name: str) -> object: ...
+    async def read(self, name: Value[T] | str) -> object:
+        """Return the last value set under `name`, None when none was."""
+        reader = self._reader()
+        text = name.name if isinstance(name, Value) else name
+        data = await reader.value(self._id, text)
+        if data is None:
+            return None
+        if isinstance(name, Value):
+            return name.adapter.decode(data)
+        return reader.adapter_json("value", text, data)
+
+    @overload
+    def stream(self, name: Stream[T], offset: int = 0) -> AsyncIterator[StreamEvent[T]]: ...
+    @overload
+    def stream(self, name: str, offset: int = 0) -> AsyncIterator[StreamEvent[object]]: ...
+    async def stream(
+        self, name: Stream[T] | str, offset: int = 0
+    ) -> AsyncIterator[StreamEvent[T] | StreamEvent[object]]:
+        """Iterate over a stream from `offset`, live, until its `end` event.
+
+        No value is shown twice or left out; a `retract` event takes back all that its writer wrote.
+        """
+        reader = self._reader()
+        text = name.name if isinstance(name, Stream) else name
+        async for event in reader.stream(self._id, text, offset):
+            if event.kind != "data":
+                yield StreamEvent(event.offset, event.kind, event.writer)
+            elif isinstance(name, Stream):
+                value = name.adapter.decode(event.value)
+                yield StreamEvent(event.offset, "data", event.writer, value)
+            else:
+                data = reader.adapter_json("stream", text, event.value)
+                yield StreamEvent(event.offset, "data", event.writer, data)
+
+    async def journal(self, after: int = 0) -> AsyncIterator[Record]:
+        """Iterate over the run's records with a `seq` above `after`."""
+        for record in await self._reader().journal(self._id, after):
+            yield record
+
+    # ---------------------------------------------------------- for a person to decide
+    async def resume(self, version: str | None = None) -> None:
+        """Let a parked run go on: a step that spent its attempts is tried again."""
+        if version is not None:
+            raise NotSupported("resume(version=)")
+        core = self._engine()
+        await core.send(Message(run=self._id, kind="resume", at=core.world.now()))
+
+    def update(self, name: Update[object, object], value: object) -> Awaitable[NoReturn]:
+        """Not supported yet."""
+        raise NotSupported("Run.update")
+
+    async def pause(self) -> None:
+        """Not supported yet."""
+        raise NotSupported("Run.pause")
+
+    async def retry(self) -> None:
+        """Not supported yet."""
+        raise NotSupported("Run.retry")
+
+    async def fork(
+        self, at: int | str, input: object = None, version: str | None = None
+    ) -> Run[R_co]:
+        """Not supported yet."""
+        raise NotSupported("Run.fork")
+
+    def __repr__(self) -> str:
+        return f"Run({self._id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and other._id == self._id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+
+def signal_payload(core: EngineCore, name: Signal[T] | str, value: object) -> bytes:
+    """Return a signal's payload, checked against the type where it is known.
+
+    Raises:
+        EncodingError, DecodingError: `value` does not fit.
+    """
+    if isinstance(name, Signal):
+        return typed_payload(name.adapter, value)
+    known = core.registry.signals.get(name)
+    if known is None:
+        try:
+            return json_payload(value)
+        except (TypeError, ValueError) as error:
+            raise EncodingError("$", f"a signal sent by its plain name is JSON: {error}") from error
+    try:
+        payload = json_payload(value)
+    except (TypeError, ValueError):
+        return typed_payload(known.adapter, value)
+    try:
+        return typed_payload(known.adapter, read_payload(known.adapter, payload))
+    except DecodingError:
+        return typed_payload(known.adapter, value)
+
+
+_ANY = adapter_for(object)
+_CLOSED = RunRow(
+    id=RunId("x"), shard=0, workflow="", version="", status="completed", created_at=0
+)
+
+
+def _to_data(value: object) -> object:
+    if not isinstance(value, Run):
+        raise EncodingError("$", f"expected a Run, got {type(value).__name__}")
+    return value.id
+
+
+def _from_data(data: object) -> object:
+    if not isinstance(data, str):
+        raise DecodingError("$", "expected the id of a run")
+    handle: Run[object] = Run(data)
+    return handle
+
+
+register_reference(Run, _to_data, _from_data)

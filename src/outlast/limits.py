@@ -1,0 +1,143 @@
+"""Every bound of the engine, with its reason.
+
+A bound is here, and nowhere else, so that the person who meets one at night finds why it is
+what it is. Those that `Engine.open` takes as an argument are its defaults.
+"""
+
+from __future__ import annotations
+
+# Values and payloads.
+PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
+"""One encoded value. Larger things belong in a file or object store, by reference."""
+
+BLOB_BYTES_MIN = 32 * 1024
+"""Payloads from here on leave the journal row for the blobs table: small rows keep commits fast."""
+
+COMPRESS_BYTES_MIN = 1024
+"""Below this zlib costs more time than the bytes it saves are worth."""
+
+DEPTH_MAX = 100
+"""Nesting of one value. Deeper data is a mistake or an attack, and recursion must end somewhere."""
+
+ERROR_TEXT_CHARS_MAX = 16_384
+"""An error message in the journal; more is cut, since some libraries put whole bodies in it."""
+
+TRACEBACK_CHARS_MAX = 32_768
+"""A traceback in the journal; the middle of a longer one is cut."""
+
+CAUSES_MAX = 8
+"""Length of a stored chain of causes; chains can be cyclic."""
+
+# Names and ids.
+ID_CHARS_MAX = 200
+"""A run id: it stands in urls, in child ids and in every journal row."""
+
+NAME_CHARS_MAX = 200
+"""A name of a signal, value, stream or dedup key."""
+
+ATTRIBUTES_MAX = 32
+"""Attributes of one run; they are for finding runs, not for data."""
+
+ATTRIBUTE_CHARS_MAX = 500
+"""The text of one attribute."""
+
+# Runs.
+LIVE_RUNS_MAX = 10_000
+"""Runs in memory; the rest are passivated. Beyond this the garbage collector's pauses grow."""
+
+LIVE_BYTES_MAX = 512 * 1024 * 1024
+"""Journal bytes that resident runs hold in memory, a proxy for their state."""
+
+IDLE_SECONDS_MIN = 1.0
+"""A run that only waits stays in memory at least this long, so a short wait costs no replay."""
+
+OPERATIONS_PENDING_MAX = 10_000
+"""Steps, timers and children one run may wait for at once."""
+
+CANCEL_ROUNDS_MAX = 1_000
+"""How often one quiet moment re-delivers a cancellation that the code swallows; then terminate."""
+
+DRAIN_HANDLES_MAX = 1_000_000
+"""Callbacks in one drain of a run: a workflow that spins without waiting is stopped here."""
+
+CANCEL_GRACE_SECONDS = 30.0
+"""How long a cancelled run may clean up before it is terminated."""
+
+SIGNALS_BUFFERED_MAX = 10_000
+"""Unread signals of one run; senders are refused beyond it."""
+
+CRASHES_MAX = 3
+"""Deaths since the last new record: at this count a run is a suspect, at twice it is parked."""
+
+JOURNAL_RECORDS_MAX = 100_000
+"""Records of one run: replay grows with it. Beyond, the run is parked with the advice to split."""
+
+# The store and the writer.
+JOURNAL_TAIL_RECORDS_MAX = 200_000
+"""Records in the log's tail; recovery reads it whole. Beyond, the oldest runs are packed."""
+
+COMMIT_TRANSACTIONS_MAX = 2_000
+"""Transactions in one group commit: bounds how long the last one waits for the first."""
+
+WRITER_QUEUE_MAX = 20_000
+"""Transactions waiting for the writer; beyond it steps and senders wait (backpressure)."""
+
+STORE_RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
+"""Pauses while the store is full or away; the last repeats until it is back."""
+
+RESERVE_BYTES = 1024 * 1024
+"""Kept on disk beside the database so that a cancel still works when the disk is full."""
+
+MAILBOX_READ_MAX = 1_000
+"""Messages taken from a mailbox at once."""
+
+PAGE_ROWS = 200
+"""Rows of one page of a listing."""
+
+STREAM_READ_MAX = 500
+"""Stream rows read at once."""
+
+PRUNE_RUNS = 500
+"""Closed runs deleted in one transaction of retention."""
+
+SUMMARY_SECONDS = 0.25
+"""How far a run's row may lag behind what it does; readers in other processes see the row."""
+
+RETENTION = "30d"
+"""How long closed runs are kept."""
+
+RETENTION_SECONDS = 60.0
+"""Between two rounds of deleting closed runs whose retention is over."""
+
+# Leases.
+SHARDS = 256
+"""Leases of a shared store: cost of renewal does not grow with runs."""
+
+LEASE_SECONDS = 15.0
+"""How long a dead worker's runs wait for another; a crash costs at most this."""
+
+# Steps.
+THREADS_MAX = 32
+"""Threads for `def` steps."""
+
+PROCESS_FRAME_BYTES_MAX = 16 * 1024 * 1024
+"""One message between the engine and a process worker."""
+
+RECONCILE_SECONDS = 1.0
+"""How often a store shared by several engines is looked at; hints in between may be lost."""
+
+DRAIN_GRACE_SECONDS = 30.0
+"""How long a shutdown waits for steps in flight."""
+
+# Latency.
+LAG_SECONDS_MAX = 0.25
+"""The host loop did not turn for this long: the watchdog logs the stack that blocks it."""
+
+GC_IDLE_SECONDS = 0.02
+"""The engine collects garbage after the loop was idle for this long."""
+
+GC_THRESHOLDS = (100_000, 50, 1_000)
+"""Collector thresholds while an engine is open; defaults stall seconds at 100,000 live runs."""
+
+SOCKET_FRAME_BYTES_MAX = 8 * 1024 * 1024
+"""One message on the owner's Unix socket."""

@@ -1,0 +1,236 @@
+"""`@step`: functions whose outcome is recorded, and `this_step()` for their bodies.
+
+    @step(retry=Retry(attempts=3), raises=(Declined,))
+    async def charge(order: str, cents: int) -> str: ...
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Generic, ParamSpec, Protocol, TypeVar, overload
+
+from outlast._codec import SignatureCodec, check_types
+from outlast._durations import seconds_of
+from outlast._execution.context import StepContext, current_step
+from outlast._execution.places import defining_locals, place_of_frame
+from outlast._registry import (
+    NO_RETRY,
+    NO_TIMEOUT,
+    RetryPlan,
+    StepDefinition,
+    TimeoutPlan,
+    default_name,
+    default_registry,
+)
+from outlast.call import StepCall
+from outlast.errors import NotSupported, RegistrationError
+from outlast.types import Duration, Once, Retry, Timeout, Where
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_ONCE = ("at_least", "at_most", "tx")
+_WHERE = ("auto", "loop", "thread", "process")
+
+
+class Step(Generic[P, R]):
+    """A registered step. Calling it gives an inert `Call`; `fn` is the plain function.
+
+    Guarantee: in a run, the effect of a step may happen more than once (after a crash), its
+    outcome is recorded once and never changes. With `once="at_most"` the effect happens at most
+    once, and after a crash in the middle `OutcomeUnknown` is raised.
+    """
+
+    def __init__(self, fn: Callable[P, object], definition: StepDefinition) -> None:
+        self.fn = fn
+        self.definition = definition
+        self.__wrapped__ = fn
+        self.__name__ = definition.fn.__name__
+        self.__qualname__ = definition.fn.__qualname__
+        self.__doc__ = definition.fn.__doc__
+
+    @property
+    def name(self) -> str:
+        """The name that the journal knows the step by."""
+        return self.definition.name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> StepCall[R]:
+        """Return a call to await; TypeError when the arguments do not fit the function."""
+        place = place_of_frame(sys._getframe(1))  # noqa: SLF001  # CPython's documented call
+        definition = self.definition
+        return StepCall(definition, definition.signature.bind(args, kwargs), place)
+
+    def options(
+        self,
+        *,
+        retry: Retry | None = None,
+        timeout: Timeout | Duration | None = None,
+        raises: tuple[type[BaseException], ...] | None = None,
+        once: Once | None = None,
+        where: Where | None = None,
+        limit: object = None,
+    ) -> Step[P, R]:
+        """Return the same step with other options; those left out stay as they are."""
+        old = self.definition
+        definition = replace(
+            old,
+            retry=old.retry if retry is None else _retry_plan(retry),
+            timeout=old.timeout if timeout is None else _timeout_plan(timeout),
+            raises=old.raises if raises is None else raises,
+            once=old.once if once is None else once,
+            where=old.where if where is None else where,
+        )
+        _check(definition, limit)
+        return Step(self.fn, definition)
+
+    def __repr__(self) -> str:
+        return f"<step {self.definition.name}>"
+
+
+class StepDecorator(Protocol):
+    """What `@step(...)` with options gives."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
+
+
+@overload
+def step(fn: Callable[P, Awaitable[R]], /) -> Step[P, R]: ...
+@overload
+def step(fn: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *,
+    retry: Retry | None = None,
+    timeout: Timeout | Duration | None = None,
+    raises: tuple[type[BaseException], ...] = (),
+    once: Once = "at_least",
+    where: Where = "auto",
+    name: str | None = None,
+    limit: object = None,
+) -> StepDecorator: ...
+def step(
+    fn: Callable[..., object] | None = None,
+    /,
+    *,
+    retry: Retry | None = None,
+    timeout: Timeout | Duration | None = None,
+    raises: tuple[type[BaseException], ...] = (),
+    once: Once = "at_least",
+    where: Where = "auto",
+    name: str | None = None,
+    limit: object = None,
+) -> object:
+    """Declare a step: a function that a workflow awaits and whose outcome is recorded.
+
+    Args:
+        retry: when failed attempts are made again; without it a step has one attempt.
+        timeout: how long it may take; a plain duration bounds one attempt.
+        raises: errors that come back to the workflow as themselves, not as `StepFailed`.
+        once: "at_least" runs again after a crash in the middle, "at_most" never does.
+        where: "loop" for coroutines, "thread" for plain functions, "process" for what burns CPU.
+        name: instead of `module.qualname`.
+
+    Raises:
+        RegistrationError: options that contradict each other, or types that cannot be encoded.
+    """
+
+    def decorate(function: Callable[..., object]) -> Step[..., object]:
+        if not callable(function) or isinstance(function, type):
+            raise RegistrationError(f"@step needs a function, got {function!r}")
+        definition = StepDefinition(
+            name=name or default_name(function),
+            fn=function,
+            signature=SignatureCodec(function, localns=defining_locals(function)),
+            is_async=inspect.iscoroutinefunction(function),
+            retry=NO_RETRY if retry is None else _retry_plan(retry),
+            timeout=NO_TIMEOUT if timeout is None else _timeout_plan(timeout),
+            raises=raises,
+            once=once,
+            where=where,
+        )
+        _check(definition, limit)
+        default_registry.add_step(definition)
+        return Step(function, definition)
+
+    return decorate if fn is None else decorate(fn)
+
+
+def this_step() -> StepContext:
+    """Return what the running step may know of itself: key, attempt, deadline, heartbeat.
+
+    Raises:
+        NotInRun: no step of a run is executing here.
+    """
+    return current_step()
+
+
+def _retry_plan(retry: Retry) -> RetryPlan:
+    try:
+        plan = RetryPlan(
+            attempts=retry.attempts,
+            first_seconds=seconds_of(retry.first),
+            factor=retry.factor,
+            cap_seconds=seconds_of(retry.cap),
+            jitter=retry.jitter,
+            within_seconds=None if retry.within is None else seconds_of(retry.within),
+            never_on=retry.never_on,
+            parks=retry.then == "park",
+        )
+    except (TypeError, ValueError) as error:
+        raise RegistrationError(f"Retry: {error}") from error
+    if plan.attempts < 1 or plan.first_seconds < 0 or plan.cap_seconds < 0 or plan.factor < 0:
+        raise RegistrationError("Retry needs attempts >= 1 and no negative lengths")
+    if retry.jitter not in ("full", "none") or retry.then not in ("fail", "park"):
+        raise RegistrationError("Retry: jitter is 'full' or 'none', then is 'fail' or 'park'")
+    return plan
+
+
+def _timeout_plan(timeout: Timeout | Duration) -> TimeoutPlan:
+    given = timeout if isinstance(timeout, Timeout) else Timeout(run=timeout)
+
+    def seconds(length: Duration | None) -> float | None:
+        if length is None:
+            return None
+        value = seconds_of(length)
+        if value <= 0:
+            raise ValueError("lengths must be positive")
+        return value
+
+    try:
+        return TimeoutPlan(
+            run=seconds(given.run),
+            queue=seconds(given.queue),
+            total=seconds(given.total),
+            idle=seconds(given.idle),
+        )
+    except (TypeError, ValueError) as error:
+        raise RegistrationError(f"Timeout: {error}") from error
+
+
+def _check(definition: StepDefinition, limit: object) -> None:
+    name = definition.name
+    if limit is not None:
+        raise NotSupported("limit= of a step")
+    if definition.once == "tx":
+        raise NotSupported("once='tx' (it needs Postgres)")
+    if definition.once not in _ONCE or definition.where not in _WHERE:
+        raise RegistrationError(
+            f"step {name!r}: once is one of {_ONCE}, where is one of {_WHERE}"
+        )
+    if definition.once == "at_most" and definition.retry.attempts > 1:
+        raise RegistrationError(
+            f"step {name!r}: an at-most-once step cannot have {definition.retry.attempts} attempts"
+        )
+    if definition.where == "loop" and not definition.is_async:
+        raise RegistrationError(
+            f"step {name!r} is a plain function, which would block the loop: make it `async def`, "
+            f"or use where='thread' or 'process'"
+        )
+    if not all(isinstance(e, type) and issubclass(e, BaseException) for e in definition.raises):
+        raise RegistrationError(f"step {name!r}: raises= takes exception classes")
+    check_types(definition.signature)

@@ -1,0 +1,122 @@
+"""A world whose time, chance and threads are decided by a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
+from typing import TypeVar
+
+from typing_extensions import TypeVarTuple, Unpack
+
+from outlast._world import Ticker, Timer, format_uuid7
+from outlast.testing.loop import SimLoop, node_of_context
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class _SimTicker:
+    def __init__(self, world: SimWorld, seconds: float, work: Callable[[], None]) -> None:
+        self._world = world
+        self._seconds = seconds
+        self._work = work
+        self._is_stopped = False
+        self._timer: Timer = world.call_later(seconds, self._tick)
+
+    def _tick(self) -> None:
+        if not self._is_stopped:
+            self._work()
+            self._timer = self._world.call_later(self._seconds, self._tick)
+
+    def stop(self) -> None:
+        self._is_stopped = True
+        self._timer.cancel()
+
+
+class SimWorld:
+    """The world as one simulated machine sees it; `skew` is what its wall clock is wrong by."""
+
+    def __init__(self, loop: SimLoop, node: str, *, skew: float = 0.0) -> None:
+        self.loop = loop
+        self.node = node
+        self.skew = skew
+        self.tasks: set[asyncio.Task[object]] = set()
+        self._context = Context()
+        self._context.run(node_of_context.set, node)
+
+    @property
+    def rng(self) -> random.Random:
+        return self.loop.rng
+
+    def now(self) -> int:
+        return int((self.loop.time() + self.skew) * 1e6)
+
+    def monotonic(self) -> float:
+        return self.loop.time()
+
+    def new_id(self) -> str:
+        return format_uuid7(int(self.loop.time() * 1000), self.loop.rng.getrandbits(74))
+
+    def spawn(
+        self,
+        coro: Coroutine[object, object, T],
+        *,
+        name: str,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        context = copy_context() if context is None else context
+        context.run(node_of_context.set, self.node)
+        task = self.loop.create_task(coro, name=name, context=context)
+        self.tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[T]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.loop.unhandled.append({"task": task.get_name(), "exception": error})
+
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> None:
+        self.loop.call_soon(callback, *args, context=self._context)
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+    ) -> None:
+        self.loop.call_soon(callback, *args, context=self._context)
+
+    def call_later(
+        self, seconds: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+    ) -> Timer:
+        return self.loop.call_later(max(0.0, seconds), callback, *args, context=self._context)
+
+    def create_future(self) -> asyncio.Future[T]:
+        return self.loop.create_future()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def pass_turn(self) -> None:
+        await asyncio.sleep(0)
+
+    def run_blocking(
+        self, work: Callable[[], T], *, pool: ThreadPoolExecutor | None = None
+    ) -> asyncio.Future[T]:
+        """Run `work` inline, after the time that a thread might have taken."""
+        future: asyncio.Future[T] = self.loop.create_future()
+
+        def finish() -> None:
+            if future.done():
+                return
+            try:
+                future.set_result(work())
+            except Exception as error:  # the caller's own error, at the caller's await
+                future.set_exception(error)
+
+        self.loop.call_later(self.rng.random() * 0.01, finish, context=self._context)
+        return future
+
+    def every(self, seconds: float, work: Callable[[], None], *, name: str) -> Ticker:
+        return _SimTicker(self, seconds, work)

@@ -1,0 +1,119 @@
+"""The nouns that every layer shares: frozen, without behaviour.
+
+Times inside the engine are integers: microseconds since 1970-01-01 UTC, in fields whose
+names end in `at`. Lengths of time that users write are a `Duration`; inside they are float
+seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Generic, Literal, NewType, TypeAlias, TypeVar
+
+R = TypeVar("R")
+
+RunId = NewType("RunId", str)
+Duration: TypeAlias = timedelta | float | str
+"""A length of time: seconds as a number, a `timedelta`, or text such as "200ms", "30s", "3d"."""
+
+Status: TypeAlias = Literal[
+    "pending",
+    "running",
+    "waiting",
+    "paused",
+    "parked",
+    "completed",
+    "failed",
+    "cancelled",
+    "terminated",
+    "timed_out",
+]
+CLOSED_STATUSES: frozenset[Status] = frozenset(
+    ("completed", "failed", "cancelled", "terminated", "timed_out")
+)
+OnConflict: TypeAlias = Literal["attach", "fail", "terminate", "replace"]
+Reuse: TypeAlias = Literal["always", "if_failed", "never"]
+OnParentClose: TypeAlias = Literal["cancel", "terminate", "abandon"]
+Once: TypeAlias = Literal["at_least", "at_most", "tx"]
+Where: TypeAlias = Literal["auto", "loop", "thread", "process"]
+Jitter: TypeAlias = Literal["full", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """When a failed attempt of a step is made again.
+
+    `attempts` counts the first one. The wait before attempt n+1 is `first * factor**(n-1)`, at
+    most `cap`, and with `jitter="full"` a random part of it, drawn once and stored. `within`
+    bounds all attempts together, measured from the first start of the step, over crashes. Errors
+    of a type in `never_on` are final at once. When attempts are spent, `then="fail"` raises the
+    last error in the workflow, `then="park"` keeps the run open until a person resumes it.
+    """
+
+    attempts: int = 5
+    first: Duration = "200ms"
+    factor: float = 2.0
+    cap: Duration = "30s"
+    jitter: Jitter = "full"
+    within: Duration | None = None
+    never_on: tuple[type[BaseException], ...] = ()
+    then: Literal["fail", "park"] = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeout:
+    """How long a step may take.
+
+    `run` bounds one attempt, `queue` the wait for a free thread or process, `total` all attempts
+    and the waits between them, `idle` the time between heartbeats. A time that runs out fails
+    the attempt with `StepTimeout`; `total` fails the step.
+    """
+
+    run: Duration | None = None
+    queue: Duration | None = None
+    total: Duration | None = None
+    idle: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write the runs of one shard: a later epoch of the same shard refuses it.
+
+    `was_left` says that the owner before did not give it back: it died, or hung.
+    """
+
+    shard: int
+    owner: str
+    epoch: int
+    was_left: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What the store knows of one run: the fields that `--json` prints."""
+
+    id: str
+    workflow: str
+    version: str
+    status: Status
+    created_at: datetime
+    started_at: datetime | None
+    closed_at: datetime | None
+    wake_at: datetime | None
+    parent: str | None
+    attributes: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    steps: int = 0
+    crash_count: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent(Generic[R]):
+    """One event of a stream: `data` carries a value, `retract` drops all values of `writer`."""
+
+    offset: int
+    kind: Literal["data", "retract", "end"]
+    writer: str
+    value: R | None = None
