@@ -71,8 +71,9 @@ class World(Protocol):
         *,
         name: str,
         context: contextvars.Context | None = None,
+        then: Callable[[], None] | None = None,
     ) -> asyncio.Task[T]:
-        """Run a task that this world owns; an error that nobody awaits is logged."""
+        """Run a task that this world owns; `then` is called, outside any task, when it ended."""
         ...
 
     def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> None:
@@ -168,15 +169,19 @@ class RealWorld:
         *,
         name: str,
         context: contextvars.Context | None = None,
+        then: Callable[[], None] | None = None,
     ) -> asyncio.Task[T]:
         task = self._loop.create_task(coro, name=name, context=context)
         self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
 
-    def _forget(self, task: asyncio.Task[T]) -> None:
-        self._tasks.discard(task)
-        report_task_error(task)
+        def ended(_: asyncio.Task[T]) -> None:
+            self._tasks.discard(task)
+            report_task_error(task)
+            if then is not None:
+                then()
+
+        task.add_done_callback(ended)
+        return task
 
     def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> None:
         self._loop.call_soon(callback, *args)

@@ -163,7 +163,14 @@ class Dormant:
             is_alone=False,
             waiting_for="",
         )
-        transaction = Transaction(lease, row.id, [], summary=summary, consumed=consumed or [])
+        records: list[Record] = []
+        if consumed:
+            # A person asked for it: that is part of the run's history, and lets a step that
+            # has spent its attempts be tried again on every replay from here on.
+            last = (await self._store.read_journal(row.id))[-1]
+            at = max(last.at, self._world.now())
+            records.append(Record(last.seq + 1, "resumed", "", "", at, lease.epoch))
+        transaction = Transaction(lease, row.id, records, summary=summary, consumed=consumed or [])
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
         self._scheduler.on_mail(row.id)

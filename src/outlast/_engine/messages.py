@@ -42,7 +42,8 @@ class Messages:
         if self._scheduler.writer.trouble is not None:
             raise self._scheduler.writer.trouble
         live = self._scheduler.residents.get(message.run)
-        if live is not None and live.state == "live" and not live.journal.has_closed:
+        is_ready = live is not None and live.state == "live" and not live.journal.has_closed
+        if live is not None and is_ready and not self._store.is_shared:
             await self._append(live, message)
             return
         if message.kind == "signal" and message.dedup and await self._was_sent(message):
@@ -146,8 +147,11 @@ class Messages:
             if run in scheduler.residents or not scheduler.owns(run):
                 return scheduler.residents.get(run)
             live = scheduler.adopt(row, records)
-        if live is not None:
-            await self._read_mail(live)
+            if live is not None:
+                await self.read_mail(live)
+                scheduler.begin(live)
+        else:
+            await self.read_mail(live)
         return live
 
     def _may_run(self, row: RunRow) -> bool:
@@ -157,7 +161,8 @@ class Messages:
     def _now(self) -> int:
         return self._world.now()
 
-    async def _read_mail(self, live: LiveRun) -> None:
+    async def read_mail(self, live: LiveRun) -> None:
+        """Give a run what is in its mailbox, oldest first."""
         for message in await self._store.read_mailbox(live.id, limits.SIGNALS_BUFFERED_MAX):
             if self._scheduler.residents.get(live.id) is live:
                 live.accept(message)

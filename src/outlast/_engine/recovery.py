@@ -28,6 +28,7 @@ from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.engine")
 _BATCH = 200
+_AGAIN = 100_000  # microseconds
 _SUSPECT_SECONDS = 10.0  # how long one suspect may keep the next one waiting
 
 
@@ -95,8 +96,12 @@ class Recovery:
             return
         live = scheduler.adopt(row, records)
         self.recovered += 1
-        if live is not None and tail is not None:
+        if live is None:
+            return
+        if tail is not None:
             live.journal.position = tail.first_position
+        await self._messages.read_mail(live)
+        scheduler.begin(live)
 
     # --------------------------------------------------------------------- suspects
     async def _try_suspects(self, rows: list[RunRow]) -> None:
@@ -124,6 +129,9 @@ class Recovery:
             return
         live = self._scheduler.adopt(alone, records)
         self.recovered += 1
+        if live is not None:
+            await self._messages.read_mail(live)
+            self._scheduler.begin(live)
         waited = 0.0
         while live is not None and not self._has_moved(live.id, alone.last_seq):
             if waited >= _SUSPECT_SECONDS:
@@ -148,6 +156,7 @@ class Recovery:
         if self._is_waking or self._scheduler.is_closing:
             return
         self._is_waking = True
+        due: list[RunRow] = []
         try:
             while not self._scheduler.is_closing:
                 shards = list(self._scheduler.leases)
@@ -156,10 +165,14 @@ class Recovery:
                 fresh = [row for row in due if row.id not in self._scheduler.residents]
                 for row in fresh:
                     await self._messages.bring(row.id)
-                if len(fresh) < room:
+                if not fresh:
                     break
                 await self._world.pass_turn()
-            self._arm(await self._store.next_wake(list(self._scheduler.leases)))
+            at = await self._store.next_wake(list(self._scheduler.leases))
+            if at is not None:
+                # What is due but already in memory has its new row on the way: look again soon.
+                at = max(at, self._world.now() + (_AGAIN if due else 0))
+            self._arm(at)
         finally:
             self._is_waking = False
 

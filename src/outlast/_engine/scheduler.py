@@ -36,7 +36,7 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast._world import Timer, World
-from outlast.errors import EngineClosed, UnknownWorkflow
+from outlast.errors import EngineClosed, OutlastError, UnknownWorkflow
 from outlast.types import CLOSED_STATUSES, Lease, RunId
 
 log = logging.getLogger("outlast.engine")
@@ -127,8 +127,10 @@ class Scheduler:
         self.on_closed(run)
         self.on_stream(run)
 
-    def run_parked(self, run: RunId, reason: str) -> None:
-        self.park(run, reason, "attempts" if "spent its" in reason else "code")
+    def run_parked(
+        self, run: RunId, reason: str, error: OutlastError | None = None
+    ) -> None:
+        self.park(run, reason, "attempts" if error is None else "code")
 
     def park(self, run: RunId, reason: str, parked_as: ParkedAs) -> None:
         """Take a run out of memory until a person, or other code, can go on with it."""
@@ -166,8 +168,11 @@ class Scheduler:
         live = LiveRun(self, definition, row, lease, records)
         self.residents[row.id] = live
         self.events.runs_activated += 1
-        self.world.call_soon(self._begin, live)
         return live
+
+    def begin(self, live: LiveRun) -> None:
+        """Let an adopted run replay and go on; its mail, if it has any, is in its hands."""
+        self.world.call_soon(self._begin, live)
 
     def _begin(self, live: LiveRun) -> None:
         if self.residents.get(live.id) is live:
@@ -229,14 +234,18 @@ class Scheduler:
         """A start is durable: run it, if it is ours and due."""
         self.events.runs_started += 1
         if row.resident and self.owns(row.id):
-            self.adopt(row, records)
+            live = self.adopt(row, records)
+            if live is not None:
+                self.begin(live)
         elif self.owns(row.id):
             self.on_mail(row.id)
 
     def deliver(self, message: Message, number: int) -> None:
         """A message is safe in its mailbox: hand it to its run, or have the run brought in."""
         live = self.residents.get(message.run)
-        if live is not None:
+        # In a shared store another engine may have taken an earlier message of the same sender:
+        # there the mailbox itself says what comes first.
+        if live is not None and not self.store.is_shared:
             live.accept(_numbered(message, number))
         elif self.owns(message.run):
             self.on_mail(message.run)

@@ -102,14 +102,12 @@ class Starts:
         """Create the run, or return the row that has its id."""
         scheduler = self._scheduler
         shard = scheduler.shard_of(run)
-        lease = scheduler.leases.get(shard)
         start, blobs = new_run(
             scheduler.world,
             request.definition,
             request.bound,
             run=run,
             shard=shard,
-            epoch=lease.epoch if lease is not None else 0,
             reuse=reuse,
             delay=request.delay_seconds,
             timeout=request.timeout_seconds,

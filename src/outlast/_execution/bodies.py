@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass, replace
@@ -25,11 +25,10 @@ from outlast._execution.context import (
     MadeOnce,
     StepContext,
     StepSink,
-    StepState,
     executing_step,
 )
 from outlast._execution.operations import StepOperation
-from outlast._registry import Function, StepDefinition
+from outlast._registry import NO_TIMEOUT, Function, StepDefinition
 from outlast._world import Timer, World
 from outlast.errors import Shutdown, StepTimeout
 from outlast.types import RunId
@@ -74,15 +73,52 @@ class Body:
     key: str
     definition: StepDefinition
     args: tuple[object, ...]
-    kwargs: dict[str, object]
-    context: StepContext
-    state: StepState
+    kwargs: Mapping[str, object]
+    attempt: int
+    fence: int
+    first_at: int
+    began_at: int
+    last_heartbeat: bytes | None
+    resources: MadeOnce
+    sink: StepSink
+    cancelled: bool = False
+    shutting_down: bool = False
+    made: StepContext | None = None
+    value: object = None
+    error: BaseException | None = None
     task: asyncio.Task[None] | None = None
     timers: list[Timer] | None = None
     idle_timer: Timer | None = None
     timed_out: StepTimeout | None = None
     is_abandoned: bool = False
     begun: asyncio.Future[None] | None = None
+
+    @property
+    def context(self) -> StepContext:
+        """What `this_step()` gives; made when it is first asked for, since most never ask."""
+        if self.made is None:
+            self.made = StepContext(
+                run_id=self.run,
+                key=self.key,
+                attempt=self.attempt,
+                fence=self.fence,
+                deadline=self._deadline(),
+                sink=self.sink,
+                resources=self.resources,
+                state=self,
+                last_heartbeat=self.last_heartbeat,
+                blocks=where_of(self.definition) != "loop",
+            )
+        return self.made
+
+    def _deadline(self) -> datetime | None:
+        timeout = self.definition.timeout
+        ends: list[int] = []
+        if timeout.run is not None:
+            ends.append(self.began_at + int(timeout.run * 1e6))
+        if timeout.total is not None:
+            ends.append(self.first_at + int(timeout.total * 1e6))
+        return datetime.fromtimestamp(min(ends) / 1e6, UTC) if ends else None
 
 
 class _LoopSink:
@@ -148,22 +184,7 @@ class Bodies:
     ) -> None:
         """Begin an attempt; `ended` is called when it is over."""
         definition = operation.definition
-        state = StepState(shutting_down=self._is_closed)
         attempt = operation.attempt + 1
-        sink: StepSink = _LoopSink(self, run, operation.key, attempt)
-        where = where_of(definition)
-        context = StepContext(
-            run_id=run,
-            key=operation.key,
-            attempt=attempt,
-            fence=fence,
-            deadline=self._deadline(operation),
-            sink=sink,
-            resources=self._resources,
-            state=state,
-            last_heartbeat=last_heartbeat,
-            blocks=where != "loop",
-        )
         fake = self.fakes.get(definition.name)
         if fake is not None:
             definition = replace(definition, fn=fake, is_async=iscoroutinefunction(fake))
@@ -172,44 +193,44 @@ class Bodies:
             operation.key,
             definition,
             operation.args,
-            dict(operation.kwargs),
-            context,
-            state,
+            operation.kwargs,
+            attempt,
+            fence,
+            operation.first_at,
+            self._world.now(),
+            last_heartbeat,
+            self._resources,
+            _LoopSink(self, run, operation.key, attempt),
+            shutting_down=self._is_closed,
         )
         self._bodies[run, operation.key] = body
         if self.observe is not None:
             self.observe(body)
         ambient = self._ambient.copy()
-        ambient.run(executing_step.set, context)
+        ambient.run(executing_step.set, body)
+        where = where_of(operation.definition)
         runner: Coroutine[object, object, None]
         if where == "loop":
             runner = self._run_on_loop(body)
         elif where == "thread" or self._processes is None:
-            runner = self._run_on_thread(body, ambient)
+            runner = self._report(body, self._call_on_thread(body, ambient))
         else:
-            runner = self._run_in_process(body, self._processes)
-        body.task = self._world.spawn(runner, name=f"step {operation.key}", context=ambient)
-        self._arm(body, operation)
+            runner = self._report(body, self._call_in_process(body, self._processes))
+        body.task = self._world.spawn(
+            runner, name=operation.key, context=ambient, then=lambda: self._finish(body)
+        )
+        if definition.timeout is not NO_TIMEOUT:
+            self._arm(body, where)
 
-    def _deadline(self, operation: StepOperation) -> datetime | None:
-        timeout = operation.definition.timeout
-        now = self._world.now()
-        ends: list[int] = []
-        if timeout.run is not None:
-            ends.append(now + int(timeout.run * 1e6))
-        if timeout.total is not None:
-            ends.append(operation.first_at + int(timeout.total * 1e6))
-        return datetime.fromtimestamp(min(ends) / 1e6, UTC) if ends else None
-
-    def _arm(self, body: Body, operation: StepOperation) -> None:
+    def _arm(self, body: Body, where: str) -> None:
         timeout = body.definition.timeout
         if timeout.total is not None:
-            left = (operation.first_at - self._world.now()) / 1e6 + timeout.total
+            left = (body.first_at - body.began_at) / 1e6 + timeout.total
             self._limit(body, "total", timeout.total, left)
-        if timeout.queue is not None and where_of(body.definition) != "loop":
-            self._limit(body, "queue", timeout.queue, timeout.queue)
-        elif where_of(body.definition) == "loop":
+        if where == "loop":
             self._begin_run(body)
+        elif timeout.queue is not None:
+            self._limit(body, "queue", timeout.queue, timeout.queue)
 
     def _begin_run(self, body: Body) -> None:
         """The body has its thread or process: the time of the attempt runs from here."""
@@ -238,20 +259,43 @@ class Bodies:
         if kind == "queue" and (body.begun is None or body.begun.done()):
             return
         body.timed_out = StepTimeout(body.definition.name, kind, seconds)
-        body.state.cancelled = True
+        body.cancelled = True
         if body.task is not None:
             body.task.cancel()
 
     # --------------------------------------------------------------------- running
     async def _run_on_loop(self, body: Body) -> None:
-        await self._report(body, self._call_on_loop(body))
+        try:
+            result = body.definition.fn(*body.args, **body.kwargs)
+            body.value = await result if isinstance(result, Awaitable) else result
+        except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
+            body.error = self._error_of(body, error)
 
-    async def _call_on_loop(self, body: Body) -> object:
-        result = body.definition.fn(*body.args, **body.kwargs)
-        return await result if isinstance(result, Coroutine) else result
+    async def _report(self, body: Body, work: Coroutine[object, object, object]) -> None:
+        try:
+            body.value = await work
+            if isinstance(body.value, _Raised):
+                body.error = body.value.error
+        except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
+            body.error = self._error_of(body, error)
 
-    async def _run_on_thread(self, body: Body, ambient: Context) -> None:
-        await self._report(body, self._call_on_thread(body, ambient))
+    def _error_of(self, body: Body, error: BaseException) -> BaseException:
+        """A cancellation is ours after a timeout or in a shutdown, else the user's own failure."""
+        if body.timed_out is not None:
+            return body.timed_out
+        if isinstance(error, asyncio.CancelledError) and self._is_closed:
+            return Shutdown("the engine shut down")
+        return error
+
+    def _finish(self, body: Body) -> None:
+        if self._bodies.get((body.run, body.key)) is body:
+            del self._bodies[body.run, body.key]
+        for timer in body.timers or ():
+            timer.cancel()
+        if body.idle_timer is not None:
+            body.idle_timer.cancel()
+        if not body.is_abandoned:
+            self._ended(body.run, body.key, body.value, body.error)
 
     async def _call_on_thread(self, body: Body, ambient: Context) -> object:
         body.begun = begun = self._world.create_future()
@@ -265,6 +309,10 @@ class Bodies:
         copy = ambient.copy()
         return await self._world.run_blocking(lambda: _contained(copy, call), pool=self._threads())
 
+    async def _call_in_process(self, body: Body, processes: ProcessRunner) -> object:
+        body.begun = self._world.create_future()
+        return await processes.run(body)
+
     def _thread_began(self, body: Body, begun: asyncio.Future[None]) -> None:
         if not begun.done():
             begun.set_result(None)
@@ -275,41 +323,11 @@ class Bodies:
             self._pool = ThreadPoolExecutor(limits.THREADS_MAX, thread_name_prefix="outlast-step")
         return self._pool
 
-    async def _run_in_process(self, body: Body, processes: ProcessRunner) -> None:
-        body.begun = self._world.create_future()
-        await self._report(body, processes.run(body))
-
     def process_began(self, body: Body) -> None:
         """A worker has taken the body."""
         if body.begun is not None and not body.begun.done():
             body.begun.set_result(None)
             self._begin_run(body)
-
-    async def _report(self, body: Body, work: Coroutine[object, object, object]) -> None:
-        """Await `work` and report its outcome, whatever that is."""
-        value: object = None
-        error: BaseException | None = None
-        try:
-            value = await work
-            if isinstance(value, _Raised):
-                error = value.error
-        except asyncio.CancelledError as cancelled:
-            # Ours: a timeout, a shutdown, a wait that was given up. Else the user's own, a failure.
-            error = body.timed_out or (Shutdown("the engine shut down") if self._is_closed else None)
-            error = error or cancelled
-        except BaseException as raised:  # noqa: BLE001  # any exception of a body is its outcome
-            error = body.timed_out or raised
-        self._drop(body)
-        if not body.is_abandoned:
-            self._world.call_soon(self._ended, body.run, body.key, value, error)
-
-    def _drop(self, body: Body) -> None:
-        if self._bodies.get((body.run, body.key)) is body:
-            del self._bodies[body.run, body.key]
-        for timer in body.timers or ():
-            timer.cancel()
-        if body.idle_timer is not None:
-            body.idle_timer.cancel()
 
     # -------------------------------------------------------------------- messages
     def on_loop(self, call: Callable[..., None], *args: object) -> None:
@@ -346,7 +364,7 @@ class Bodies:
         if body is None:
             return
         body.is_abandoned = True
-        body.state.cancelled = True
+        body.cancelled = True
         if body.task is not None:
             body.task.cancel()
 
@@ -358,7 +376,7 @@ class Bodies:
     async def drain(self, grace: float) -> None:
         """Let bodies finish for `grace` seconds, then end them with `Shutdown`."""
         for body in self._bodies.values():
-            body.state.shutting_down = True
+            body.shutting_down = True
         ends = self._world.monotonic() + grace
         while self._bodies and (left := ends - self._world.monotonic()) > 0:
             tasks = [b.task for b in self._bodies.values() if b.task is not None]
@@ -369,7 +387,7 @@ class Bodies:
         self._is_closed = True
         tasks = [b.task for b in self._bodies.values() if b.task is not None]
         for body in list(self._bodies.values()):
-            body.state.cancelled = True
+            body.cancelled = True
             if body.task is not None:
                 body.task.cancel()
         if tasks:

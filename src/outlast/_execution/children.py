@@ -86,7 +86,6 @@ class ChildCalls:
             bound,
             run=operation.child,
             shard=self._host.shard_of(operation.child),
-            epoch=journal.lease.epoch,
             # An id of our own making belongs to this parent: what an earlier parent of the same
             # id left behind gives way. A name that the user chose may be somebody else's.
             reuse="never" if is_named else "always",

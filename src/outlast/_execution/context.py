@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -67,12 +66,18 @@ class Posted:
 NOTHING_POSTED = Posted(None)
 
 
-@dataclass(slots=True)
-class StepState:
+class StepState(Protocol):
     """What others set while the step runs."""
 
-    cancelled: bool = False
-    shutting_down: bool = False
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        ...
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether the engine is draining."""
+        ...
 
 
 class StepContext:
@@ -184,7 +189,16 @@ class StepContext:
         return Posted(self._sink)
 
 
-executing_step: ContextVar[StepContext | None] = ContextVar("executing_step", default=None)
+class HasContext(Protocol):
+    """A step at work."""
+
+    @property
+    def context(self) -> StepContext:
+        """What it may know of itself."""
+        ...
+
+
+executing_step: ContextVar[HasContext | None] = ContextVar("executing_step", default=None)
 
 
 def current_step() -> StepContext:
@@ -193,10 +207,10 @@ def current_step() -> StepContext:
     Raises:
         NotInRun: no step is running here.
     """
-    context = executing_step.get()
-    if context is None:
+    step = executing_step.get()
+    if step is None:
         raise NotInRun("this_step() works only inside the body of a step that a run executes")
-    return context
+    return step.context
 
 
 class MadeOnce:

@@ -8,6 +8,7 @@ from outlast._execution.operations import KnownErrors, StepOperation
 from outlast._registry import Registry
 from outlast._store.contract import Transaction
 from outlast._world import Timer, World
+from outlast.errors import OutlastError
 from outlast.types import RunId
 
 
@@ -53,8 +54,10 @@ class RunHost(Protocol):
         """Note that the run's last record is durable."""
         ...
 
-    def run_parked(self, run: RunId, reason: str) -> None:
-        """Take the run out of memory: it cannot go on without a person."""
+    def run_parked(
+        self, run: RunId, reason: str, error: OutlastError | None = None
+    ) -> None:
+        """Take the run out of memory: it cannot go on without a person, or other code."""
         ...
 
     def shard_of(self, run: RunId) -> int:

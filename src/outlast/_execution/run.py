@@ -95,7 +95,9 @@ class LiveRun:
 
     # ------------------------------------------------------------------- life begins
     def begin(self) -> None:
-        """Replay, in slices, then go live."""
+        """Replay, in slices, then go live; a second call does nothing."""
+        if self._main is not None or self.state != "replaying":
+            return
         records = self.journal.records_to_replay()
         first = 1 + self.started.signals
         for record in records[1:first]:
@@ -136,11 +138,15 @@ class LiveRun:
             if now - self.journal.last_at > 1_000_000:
                 # It waited long for someone to run it: its clock starts when it does.
                 self.journal.append("run_began", at=now)
+        if not self.row.resident:
+            # With or before its first new record: else a crash would find it asleep.
+            self.journal.transaction().summary = self.summary(status="running")
         self.steps.resume()
         mail, self._mail = self._mail, []
-        for message in mail:
+        for message in sorted(mail, key=lambda m: m.number):
             self._take(message)
         self.settle()
+        self._rearm()
 
     # --------------------------------------------------------------- records arrive
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:
@@ -190,7 +196,9 @@ class LiveRun:
                 self.steps.deliver_written(record)
             case "run_closed":
                 self._ended()
-            case "run_started" | "run_began" | "resumed" | "child_started":
+            case "resumed":
+                self.steps.unpark()
+            case "run_started" | "run_began" | "child_started":
                 pass
             case "value_set" | "attributes_set":
                 pass
@@ -223,7 +231,6 @@ class LiveRun:
         if self.state == "live":
             for operation in self.steps.take_starts():
                 self.steps.start(operation)
-            self._rearm()
             if self._main is not None and self._main.done():
                 self._end()
             elif self.steps.parked is not None:
@@ -366,6 +373,7 @@ class LiveRun:
         if self.state not in ("live", "ending") or self.journal.has_closed:
             return
         self._guarded(self._wake)
+        self._rearm()
 
     def _wake(self) -> None:
         now = self.host.world.now()
@@ -379,12 +387,13 @@ class LiveRun:
             self.request_cancel("the run's timeout ran out", None, is_timeout=True)
         self._append_due_timers(now)
         self.steps.start_due(now)
-        self._rearm()
 
     def next_wake(self) -> int | None:
         """Return the wall-clock time at which the clock makes something due."""
-        times: list[int] = []
         timer = self.loop.next_timer()
+        if timer is None and self.steps.next_retry_at() is None and self._has_no_deadline:
+            return None
+        times: list[int] = []
         if timer is not None:
             times.append(-int(-timer[0] * 1e6 // 1))
         retry_at = self.steps.next_retry_at()
@@ -396,6 +405,10 @@ class LiveRun:
         elif not self.cancelling.is_requested and self.row.timeout_at is not None:
             times.append(self.row.timeout_at)
         return min(times, default=None)
+
+    @property
+    def _has_no_deadline(self) -> bool:
+        return self.row.timeout_at is None and not self.cancelling.is_requested
 
     def _cleanup_ends_at(self) -> int | None:
         """Return when a cancelled run that is still open is terminated."""
@@ -429,7 +442,6 @@ class LiveRun:
             self.steps.succeeded(key, value)
         else:
             self.steps.failed(key, error)
-        self._rearm()
 
     def operation_issued(self, key: str, place: str) -> None:
         """Note a timer that the code asked for."""
@@ -506,7 +518,7 @@ class LiveRun:
             action()
         except OutlastError as error:
             # The code and its journal disagree, or a recorded value no longer fits its type.
-            self.host.run_parked(self.id, str(error))
+            self.host.run_parked(self.id, str(error), error)
         except Spinning:
             self.host.run_parked(
                 self.id,

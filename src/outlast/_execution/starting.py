@@ -42,7 +42,6 @@ def new_run(
     *,
     run: RunId,
     shard: int,
-    epoch: int,
     reuse: Reuse,
     delay: float = 0.0,
     timeout: float | None = None,
@@ -76,7 +75,7 @@ def new_run(
             key="",
             name=name,
             at=begins,
-            epoch=epoch,
+            epoch=0,  # before anybody owned it
             place=place,
             body=body,
         )

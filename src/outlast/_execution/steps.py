@@ -42,7 +42,7 @@ from outlast.errors import EncodingError, OutcomeUnknown, Shutdown, StepTimeout,
 class StepCalls:
     """The steps that the code of one run has asked for and not yet seen the end of."""
 
-    __slots__ = ("_host", "_journal", "_loop", "_parked", "_starts", "offsets", "pending")
+    __slots__ = ("_host", "_journal", "_loop", "_parked", "_retrying", "_starts", "offsets", "pending")
 
     def __init__(self, host: RunHost, journal: RunJournal, loop: RunLoop) -> None:
         self._host = host
@@ -50,6 +50,7 @@ class StepCalls:
         self._loop = loop
         self._starts: list[StepOperation] = []
         self._parked: str | None = None
+        self._retrying: dict[str, StepOperation] = {}  # those that wait for their next attempt
         self.pending: dict[str, StepOperation] = {}
         self.offsets: dict[str, int] = {}
 
@@ -88,6 +89,7 @@ class StepCalls:
         cancelled = [op for op in self.pending.values() if op.future.cancelled()]
         for operation in cancelled:
             del self.pending[operation.key]
+            self._retrying.pop(operation.key, None)
             if operation.is_started:
                 self._host.stop_body(self._journal.run, operation.key)
 
@@ -104,14 +106,14 @@ class StepCalls:
             if operation.has_intent:
                 unknown = OutcomeUnknown(operation.name, operation.key)
                 self._record_failure(operation, failure_body(unknown))
-            else:
+            elif operation.key not in self._retrying:
                 operation.is_resumed = True
                 self._starts.append(operation)
 
     def start(self, operation: StepOperation) -> None:
         """Start the body, or first write down that it is about to start."""
         now = self._host.world.now()
-        if operation.next_at > now or operation.is_parked:
+        if operation.is_parked:
             return
         if operation.definition.once == "at_most" and not operation.has_intent:
             if not operation.is_started:
@@ -130,19 +132,27 @@ class StepCalls:
 
     def next_retry_at(self) -> int | None:
         """Return when the earliest retry is due."""
-        times = [op.next_at for op in self.pending.values() if op.next_at and not op.is_started]
-        return min(times, default=None)
+        if not self._retrying:
+            return None
+        return min((op.next_at for op in self._retrying.values()), default=None)
 
     def start_due(self, now: int) -> None:
         """Start the attempts whose time has come."""
-        for operation in list(self.pending.values()):
-            if operation.next_at and operation.next_at <= now and not operation.is_started:
+        for operation in [op for op in self._retrying.values() if op.next_at <= now]:
+            del self._retrying[operation.key]
+            if operation.key in self.pending:
                 self.start(operation)
 
     @property
     def are_running(self) -> bool:
         """Whether a body is at work: then the run cannot leave memory."""
         return any(op.is_started for op in self.pending.values()) or bool(self._starts)
+
+    def unpark(self) -> None:
+        """A person let the run go on: steps that spent their attempts are tried once more."""
+        self._parked = None
+        for operation in self.pending.values():
+            operation.is_parked = False
 
     @property
     def parked(self) -> str | None:
@@ -237,6 +247,8 @@ class StepCalls:
     def deliver_done(self, record: Record) -> None:
         """Hand a recorded outcome to the code, unless it has stopped waiting."""
         operation = self.pending.pop(record.key, None)
+        if self._retrying:
+            self._retrying.pop(record.key, None)
         if operation is None or operation.future.done():
             return
         if self._journal.is_replaying:
@@ -259,7 +271,9 @@ class StepCalls:
         operation.is_started = False
         operation.writers.clear()
         operation.last_error = "" if failure is None else f"{failure.qualname}: {failure.message}"
-        if not body.next_at:
+        if body.next_at:
+            self._retrying[operation.key] = operation
+        else:
             operation.is_parked = True
             self._parked = (
                 f"step {operation.name!r} spent its {record.attempt} attempts; "

@@ -116,6 +116,10 @@ class MemoryLeases:
                 if self.holds(lease):
                     held.owner, held.expires_at = "", 0
 
+    def epoch_of(self, shard: int) -> int:
+        """Return the shard's present epoch."""
+        return self._held[shard].epoch
+
     def holds(self, lease: Lease) -> bool:
         """Say whether no later epoch of the lease's shard exists, nor was it given back."""
         held = self._held[lease.shard]

@@ -12,6 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 import os
 from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
@@ -113,8 +114,12 @@ class SqliteStore(Store):
                 return cls(full, world, readers=readers, writing=None, lock=None)
             return _open_owned(cls, full, world, create=create)
 
-        # The threads are started inside: their futures belong to the loop all the same.
-        return await world.run_blocking(work)
+        opening = world.run_blocking(work)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unwanted)
+            raise
 
     @property
     @override
@@ -228,15 +233,17 @@ class SqliteStore(Store):
         await self._world.run_blocking(self._close)
 
     def _close(self) -> None:
-        self._readers.close()
-        for db in self._connections:
-            db.close(True)
-        if self._writer is not None:
-            self._writer.close()
-        if self._writing is not None:
-            self._writing.close()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            self._readers.close()
+            for db in self._connections:
+                db.close(True)
+            if self._writer is not None:
+                self._writer.close()
+            if self._writing is not None:
+                self._writing.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     # --------------------------------------------------------------------------- threads
     def _read(self, job: Callable[[Connection], T]) -> Future[T]:
@@ -286,6 +293,13 @@ def _make_directory(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot make the directory {path}: {error.strerror}") from error
+
+
+def _close_unwanted(opening: Future[SqliteStore]) -> None:
+    """Nobody waits for the store any more: it must not keep the lock."""
+    if not opening.cancelled() and opening.exception() is None:
+        store = opening.result()
+        store._world.run_blocking(store._close)
 
 
 def _open_readers(path: Path) -> list[Connection]:

@@ -37,6 +37,8 @@ from outlast._store.sqlite_connection import Cell, Connection, texts
 from outlast._store.sqlite_forget import forget
 from outlast.types import CLOSED_STATUSES, RunId
 
+_encode = msgspec.msgpack.Encoder().encode
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -85,6 +87,7 @@ class Batch:
         good = None
         append = results.append
         line = self._lines.extend
+        encode = _encode
         for transaction in batch:
             lease = transaction.lease
             if lease is not None and lease is not good:
@@ -99,9 +102,8 @@ class Batch:
                 first = position + 1
                 for r in transaction.records:
                     position += 1
-                    body = r.body
                     line((position, run, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
-                          r.attempt, r.place, body, crc32(body)))  # fmt: skip
+                          r.attempt, r.place, r.body, crc32(encode(r))))  # fmt: skip
                 self.position = position
             if (
                 transaction.summary is None
@@ -166,7 +168,7 @@ class Batch:
         first = self.position + 1
         for r in start.records:
             self.position += 1
-            self._lines += (self.position, run, *msgspec.structs.astuple(r), crc32(r.body))
+            self._lines += (self.position, run, *msgspec.structs.astuple(r), rows.record_checksum(r))
         row = msgspec.structs.replace(start.row, started_position=first)
         self._new[run] = self._taken[run] = row
         self._status[run] = row.status

@@ -66,6 +66,7 @@ def read_journal(db: Connection, run: RunId, after: int) -> list[Record]:
             body = rows.segment_body(packed, checksum, run)
             records += [r for r in _unpacked(body, run) if r.seq > after]
         records += [rows.record(cells, run) for cells in tail]
+        _refuse_gaps(records, after + 1, run)
         return _filled(db, records)
 
 
@@ -74,19 +75,22 @@ def read_tail(db: Connection) -> dict[RunId, TailRun]:
     with _snapshot(db):
         # CROSS JOIN keeps the log outside: its order is the order of the result.
         found = db.execute(
-            f"SELECT j.run, j.position, {', '.join(f'j.{c}' for c in Record.__struct_fields__)}, "
+            f"SELECT j.run, r.packed_seq, j.position, {', '.join(f'j.{c}' for c in Record.__struct_fields__)}, "
             f"j.checksum FROM journal AS j CROSS JOIN runs AS r ON r.id = j.run "
             f"WHERE r.{rows.OPEN} AND j.position >= r.started_position "
             f"AND j.seq > r.packed_seq ORDER BY j.position"
         ).fetchall()
         tails: dict[RunId, TailRun] = {}
-        for run_text, position, *cells in found:
+        packed: dict[RunId, int] = {}
+        for run_text, packed_seq, position, *cells in found:
             run = RunId(str(run_text))
             tail = tails.get(run)
             if tail is None:
                 tail = tails[run] = TailRun([], _integer(position))
+                packed[run] = _integer(packed_seq)
             tail.records.append(rows.record(cells, run))
-        for tail in tails.values():
+        for run, tail in tails.items():
+            _refuse_gaps(tail.records, packed[run] + 1, run)
             tail.records[:] = _filled(db, tail.records)
         return tails
 
@@ -202,6 +206,15 @@ def _unpacked(body: bytes, run: RunId) -> list[Record]:
         return unpack_records(body)
     except msgspec.MsgspecError as error:
         raise StoreDamaged(f"the history of run {run!r} is damaged: {error}") from error
+
+
+def _refuse_gaps(records: list[Record], first: int, run: RunId) -> None:
+    for seq, record in enumerate(records, start=first):
+        if record.seq != seq:
+            raise StoreDamaged(
+                f"the journal of run {run!r} is damaged: record {seq} is missing "
+                f"(record {record.seq} stands there)"
+            )
 
 
 def _filled(db: Connection, records: list[Record]) -> list[Record]:

@@ -61,6 +61,9 @@ _SUMMARY_COLUMNS = (
 )
 
 
+_encode = msgspec.msgpack.Encoder().encode
+
+
 class RowWriter:
     """Writes rows into one table with as few statements as it takes."""
 
@@ -173,6 +176,11 @@ def run_row(cells: Sequence[object]) -> RunRow:
     return _converted(cells, RunRow, f"the row of run {cells[0]!r}")
 
 
+def record_checksum(found: Record) -> int:
+    """Return the checksum of all that a record says."""
+    return crc32(_encode(found))
+
+
 def record(cells: Sequence[object], run: RunId) -> Record:
     """Return a record, its cells in the order of `RECORD_COLUMNS`, the last its checksum.
 
@@ -184,7 +192,7 @@ def record(cells: Sequence[object], run: RunId) -> Record:
         found = msgspec.convert(fields, Record)
     except msgspec.ValidationError as error:
         raise StoreDamaged(f"record {cells[0]!r} of run {run!r} is damaged: {error}") from error
-    if crc32(found.body) != checksum:
+    if record_checksum(found) != checksum:
         raise StoreDamaged(
             f"record {found.seq} of run {run!r} is damaged: its checksum does not fit"
         )

@@ -55,9 +55,9 @@ def prepare(path: Path, *, create: bool) -> Connection:
         if not create:
             raise missing(path)
         _create(path)
+    _check_unopened(path)
     db = open_writer(path)
     try:
-        _check(db, path)
         _migrate(db, path)
         _check_tables(db, path)
     except BaseException:
@@ -97,11 +97,7 @@ def open_writer(path: Path) -> Connection:
     with _translated(path):
         db = connect(str(path), apsw.SQLITE_OPEN_READWRITE, statements_cached=_STATEMENTS_CACHED)
         db.set_busy_timeout(BUSY_MILLISECONDS)
-        db.execute(_PRAGMAS + _WRITER_PRAGMAS)
-        if db.pragma("journal_mode") != "wal":
-            # Only an owner may change it, and only on a file that is known to be ours.
-            _check(db, path)
-            db.pragma("journal_mode", "wal")
+        db.execute(_PRAGMAS + _WRITER_PRAGMAS).fetchall()
     return db
 
 
@@ -115,15 +111,19 @@ def open_reader(path: Path) -> Connection:
             # when nothing is in the WAL, for then nobody writes.
             if _size(_beside(path, "-wal")):
                 raise
-            quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-            return _open_reading(f"file:{quoted}?immutable=1", apsw.SQLITE_OPEN_URI)
+            return _open_immutable(path)
+
+
+def _open_immutable(path: Path) -> Connection:
+    quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return _open_reading(f"file:{quoted}?immutable=1", apsw.SQLITE_OPEN_URI)
 
 
 def _open_reading(name: str, flags: int) -> Connection:
     db = connect(name, apsw.SQLITE_OPEN_READONLY | flags)
     try:
         db.set_busy_timeout(BUSY_MILLISECONDS)
-        db.execute(_PRAGMAS + "PRAGMA query_only=ON")
+        db.execute(_PRAGMAS + "PRAGMA query_only=ON").fetchall()
         db.execute("SELECT 1 FROM sqlite_schema").fetchall()
     except BaseException:
         db.close(True)
@@ -143,9 +143,9 @@ def _create(path: Path) -> None:
     with _translated(path):
         db = connect(str(building), apsw.SQLITE_OPEN_READWRITE)
         try:
-            db.execute(_PRAGMAS)
+            db.execute(_PRAGMAS).fetchall()
             db.pragma("journal_mode", "wal")
-            db.execute(_WRITER_PRAGMAS)
+            db.execute(_WRITER_PRAGMAS).fetchall()
             _migrate(db, building)
         finally:
             db.close()  # the last connection empties the WAL into the file and removes it
@@ -160,7 +160,7 @@ def _migrate(db: Connection, path: Path) -> None:
             db.execute("BEGIN IMMEDIATE")
             try:
                 if number > _pragma(db, "user_version"):
-                    db.execute(text)
+                    db.execute(text).fetchall()
                     db.pragma("application_id", APPLICATION_ID)
                     db.pragma("user_version", number)
                 db.execute("COMMIT")
@@ -216,15 +216,34 @@ def _exists(path: Path) -> bool:
     return True
 
 
+def _check_unopened(path: Path) -> None:
+    """Look before a writer opens it: at its close it would empty even a foreign WAL into it."""
+    if _size(_beside(path, "-wal")):
+        db = open_reader(path)
+    else:
+        with _translated(path):
+            db = _open_immutable(path)  # leaves no files beside one that may not be ours
+    try:
+        _check(db, path)
+    finally:
+        db.close(True)
+
+
 def _check(db: Connection, path: Path) -> int:
     with _translated(path):
         application_id = _pragma(db, "application_id")
         version = _pragma(db, "user_version")
+        bytes_min = _pragma(db, "page_count") * _pragma(db, "page_size")
+    # SQLite itself takes what is missing of the last page for zeros. While the WAL holds pages the
+    # file may be shorter; looked at in this order, an owner that checkpoints meanwhile is no fault.
+    is_whole = _size(_beside(path, "-wal")) > 0 or path.stat().st_size >= bytes_min
     if application_id != APPLICATION_ID or version < 1:
         raise StoreDamaged(
             f"{path} is a SQLite database, but not one of outlast "
             f"(application id {application_id:#x}); it was not touched"
         )
+    if not is_whole:
+        raise StoreDamaged(f"{path} is damaged (its end is missing); restore it from a backup")
     if version > newest_version():
         raise StoreTooNew(
             f"{path} has schema {version}, this outlast knows up to {newest_version()}: "

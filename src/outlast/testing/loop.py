@@ -47,6 +47,7 @@ class SimLoop(AbstractEventLoop):
         self._timers: list[tuple[float, int, TimerHandle, str]] = []
         self._timers_made = 0
         self._dead: set[str] = set()
+        self._paused: dict[str, float] = {}
         self._graveyard: list[object] = []
         self.unhandled: list[dict[str, object]] = []
 
@@ -156,10 +157,6 @@ class SimLoop(AbstractEventLoop):
         self._graveyard.append(self._ready.pop(node, None))
         self._note(f"crash {node}")
 
-    def bury(self, remains: object) -> None:
-        """Keep what is left of a crashed node from being collected, which would run its code."""
-        self._graveyard.append(remains)
-
     def drive(self, until: Callable[[], bool], *, steps_max: int, now_max: float) -> None:
         """Run until `until()`; call this from no task.
 
@@ -181,7 +178,9 @@ class SimLoop(AbstractEventLoop):
     def _turn(self, now_max: float) -> bool:
         if not self._ready:
             return self._advance(now_max)
-        nodes = list(self._ready)
+        nodes = [n for n in self._ready if n not in self._paused] if self._paused else [*self._ready]
+        if not nodes:
+            return self._advance(now_max)
         node = nodes[self.rng.randrange(len(nodes))] if len(nodes) > 1 else nodes[0]
         queue = self._ready[node]
         handle = queue.popleft()
@@ -194,6 +193,12 @@ class SimLoop(AbstractEventLoop):
             except (SystemExit, KeyboardInterrupt) as error:
                 self.unhandled.append({"exception": error})
         return True
+
+    def pause(self, node: str, seconds: float) -> None:
+        """Let nothing of a node run for a while, as SIGSTOP or a sleeping laptop do."""
+        self._paused[node] = self._now + seconds
+        self._note(f"pause {node}")
+        self.call_later(seconds, self._paused.pop, node, None, context=Context())
 
     def _advance(self, now_max: float) -> bool:
         while self._timers:

@@ -11,7 +11,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from outlast import limits
 from outlast._engine.core import CoreOptions, EngineCore
+from outlast._events import Events
 from outlast._execution.bodies import Body
 from outlast._registry import Function, Registry
 from outlast._store.contract import Transaction
@@ -29,6 +31,7 @@ class FaultPlan:
     slow: float = 0.1
     fails: float = 0.0
     silent: float = 0.0
+    pauses: float = 0.0
     delay_max: float = 0.005
     slow_max: float = 2.0
 
@@ -85,6 +88,9 @@ class MachineFaults:
             await asyncio.sleep(yard.loop.rng.random() * plan.slow_max)
         if yard.roll(plan.crash / 2):
             await yard.die(self._machine, self._node)
+        if yard.roll(plan.pauses):
+            yard.loop.pause(self._node, yard.loop.rng.random() * 3 * limits.LEASE_SECONDS)
+            await asyncio.sleep(0.001)
         if yard.roll(plan.fails):
             raise (StoreFull if yard.loop.rng.random() < 0.5 else StoreUnavailable)("simulated")
 
@@ -121,12 +127,15 @@ class Yard:
         self.executions = Executions()
         self.fakes: dict[str, Function] = {}
         self.on_commit: Callable[[Machine, Sequence[Transaction]], None] | None = None
+        self.observe: Callable[[Body], None] = self.executions.count
+        self.events: list[Events] = []
         self.restart_seconds_max = 1.0
         self._store_class = store_class
         self._options = options or CoreOptions(owns_process=False, retention_seconds=None)
         self._shards = shards
         self._changed: list[asyncio.Future[None]] = []
         self._client = SimWorld(self.loop, "client")
+        self._remains: list[EngineCore] = []  # of crashed machines: collecting them would run code
         self.database = MemoryDatabase(
             clock=self._client.now,
             pass_turn=self._client.pass_turn,
@@ -166,7 +175,8 @@ class Yard:
             )
         core = EngineCore(world, store, self.registry, options)
         core.scheduler.bodies.fakes = self.fakes
-        core.scheduler.bodies.observe = self.executions.count
+        core.scheduler.bodies.observe = self.observe
+        self.events.append(core.events)
         machine.core = core
         machine.is_up = True
         await core.open()
@@ -189,7 +199,7 @@ class Yard:
             machine.core.scheduler.detach()
             hints = self.database.hints
             hints[:] = [h for h in hints if h != machine.core.hint]
-        self.loop.bury((machine.core, machine.world))
+            self._remains.append(machine.core)
         machine.core = None
         self._notify()
         delay = self.loop.rng.random() * self.restart_seconds_max
@@ -271,6 +281,10 @@ class Yard:
                 self.loop.crash(machine.node)
                 if machine.core is not None:
                     machine.core.scheduler.detach()
+                    self._remains.append(machine.core)
+        for core in self._remains:
+            for live in core.scheduler.residents.values():
+                live.leave()
         self.loop.dispose()
 
 

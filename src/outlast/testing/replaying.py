@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import copy_context
 from typing import TypeVar
 
-from outlast._engine.core import EngineCore
+from outlast._codec import stored_json
 from outlast._engine.reader import Record
+from outlast._execution.operations import ClosedBody, KnownErrors, StepOperation, decode_body
 from outlast._execution.run import LiveRun
-from outlast._registry import default_registry
+from outlast._records import Record as StoredRecord
+from outlast._registry import Registry, WorkflowDefinition, default_registry, known_error_types
 from outlast._store.contract import RunRow, Transaction
+from outlast._world import Timer, World
 from outlast.call import Call, WorkflowCall
-from outlast.errors import ReplayMismatch, UsageError
+from outlast.errors import OutlastError, ReplayMismatch, UsageError
 from outlast.names import Signal
 from outlast.step import Step
-from outlast.testing.machines import FaultPlan, Machine, Yard
+from outlast.testing.loop import SimLoop
+from outlast.testing.machines import Machine
 from outlast.testing.sim import Sim
+from outlast.testing.world import SimWorld
 from outlast.types import Lease, RunId
 from outlast.workflow import Workflow
 
@@ -29,11 +33,10 @@ Fakes = Mapping[Step[..., object], Callable[..., object]]
 class _KilledAt(Sim):
     """A simulation whose machine dies once, right after record `seq` of a run was committed."""
 
-    def __init__(self, kill_at: int, run: str, *, before: bool) -> None:
+    def __init__(self, kill_at: int, run: str) -> None:
         super().__init__(seed=0, slow=0.0)
         self._kill_at = kill_at
         self._kill_run = run
-        self._before = before
         self.records = 0
         self._yard.on_commit = self._look
 
@@ -81,7 +84,7 @@ async def _outcome(
     call: WorkflowCall[R], kill_at: int, signals: Sequence[tuple[Signal[T], T]], fakes: Fakes | None
 ) -> tuple[str, int]:
     run = "crash-everywhere"
-    async with _KilledAt(kill_at, run, before=False) as sim:
+    async with _KilledAt(kill_at, run) as sim:
         for step, body in (fakes or {}).items():
             sim.fake(step, body)
         again: WorkflowCall[R] = WorkflowCall(call.definition, call.bound, call.place)
@@ -101,21 +104,136 @@ async def replay(workflow: Workflow[..., R], journal: Iterable[Record]) -> None:
     stored = [record.stored for record in journal if record.stored is not None]
     if not stored or stored[0].kind != "run_started":
         raise UsageError("replay needs a whole journal, from its first record on")
-    yard = Yard(0, registry=default_registry, plan=FaultPlan(slow=0.0), shards=1)
-    found: list[str] = []
-    open_records = [record for record in stored if record.kind != "run_closed"]
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[ReplayMismatch | None] = loop.create_future()
 
-    def begin(core: EngineCore) -> None:
-        row = RunRow(
-            id=RunId("replay"),
-            shard=0,
-            workflow=workflow.definition.name,
-            version="",
-            status="running",
-            created_at=stored[0].at,
-        )
-        live = LiveRun(
-            _ReplayHost(core, found), workflow.definition, row, Lease(0, "", 0), open_records
-        )
-        live.begin()
+    def call() -> None:
+        # Not inside the task that awaits us: workflow code never runs in a host task.
+        try:
+            done.set_result(replay_end(workflow.definition, stored))
+        except Exception as error:  # handed to the awaiting test
+            done.set_exception(error)
+
+    loop.call_soon(call)
+    mismatch = await done
+    if mismatch is not None:
+        raise mismatch
+
+
+def replay_end(
+    definition: WorkflowDefinition, stored: list[StoredRecord]
+) -> ReplayMismatch | None:
+    """Replay stored records and say where the code differs; call this from no task."""
+    closing = stored[-1] if stored[-1].kind == "run_closed" else None
+    loop = SimLoop(0)
+    host = _ReplayHost(SimWorld(loop, "replay"))
+    live = LiveRun(
+        host,
+        definition,
+        _row_of(definition.name, stored[0].at),
+        Lease(0, "replay", stored[-1].epoch),
+        stored if closing is None else stored[:-1],
+    )
+    live.begin()
+    loop.drive(
+        lambda: live.state != "replaying" or host.mismatch is not None,
+        steps_max=10_000_000,
+        now_max=float("inf"),
+    )
+    if host.mismatch is None and closing is not None:
+        host.mismatch = _other_end(closing, host.closings, live.id)
+    if live.state not in ("ended", "left"):
         live.leave()
+    return host.mismatch
+
+
+def _row_of(workflow: str, created_at: int) -> RunRow:
+    return RunRow(
+        id=RunId("replay"),
+        shard=0,
+        workflow=workflow,
+        version="",
+        status="running",
+        created_at=created_at,
+    )
+
+
+def _other_end(closing: StoredRecord, found: list[StoredRecord], run: str) -> ReplayMismatch | None:
+    expected = decode_body(closing.body, ClosedBody)
+    if expected.status in ("terminated",):
+        return None  # ended from outside: the code itself had not come to an end
+    if not found:
+        return ReplayMismatch(
+            run, expected=f"its end ({expected.status})", actual="more, after its last record"
+        )
+    actual = decode_body(found[0].body, ClosedBody)
+    if (actual.status, actual.outcome[:1]) != (expected.status, expected.outcome[:1]):
+        return ReplayMismatch(
+            run, expected=f"its end ({expected.status})", actual=f"another end ({actual.status})"
+        )
+    if expected.status == "completed" and actual.outcome != expected.outcome:
+        return ReplayMismatch(
+            run,
+            expected=f"the result {stored_json(expected.outcome[1:])!r}",
+            actual=f"the result {stored_json(actual.outcome[1:])!r}",
+        )
+    return None
+
+
+class _ReplayHost:
+    """A host that starts nothing and keeps nothing: only the journal speaks."""
+
+    def __init__(self, world: SimWorld) -> None:
+        self._world = world
+        self.mismatch: ReplayMismatch | None = None
+        self._transactions: list[Transaction] = []
+
+    @property
+    def closings(self) -> list[StoredRecord]:
+        """The ends that the code came to."""
+        records = [r for t in self._transactions for r in t.records]
+        return [record for record in records if record.kind == "run_closed"]
+
+    @property
+    def world(self) -> World:
+        return self._world
+
+    @property
+    def registry(self) -> Registry:
+        return default_registry
+
+    @property
+    def known_errors(self) -> KnownErrors:
+        return known_error_types(default_registry)
+
+    def submit(self, transaction: Transaction) -> None:
+        self._transactions.append(transaction)
+
+    def start_body(self, run: RunId, operation: StepOperation) -> None:
+        """Nothing runs in a replay."""
+
+    def stop_body(self, run: RunId, key: str) -> None:
+        """Nothing runs in a replay."""
+
+    def call_at(self, run: RunId, at: int) -> Timer:
+        return self._world.call_later(1e9, _nothing)
+
+    def run_changed(self, run: RunId) -> None:
+        """Nobody looks."""
+
+    def run_closed(self, run: RunId) -> None:
+        """Nobody waits."""
+
+    def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
+        if self.mismatch is None:
+            if isinstance(error, ReplayMismatch):
+                self.mismatch = error
+            else:
+                self.mismatch = ReplayMismatch(run, expected="what was recorded", actual=reason)
+
+    def shard_of(self, run: RunId) -> int:
+        return 0
+
+
+def _nothing() -> None:
+    """A timer of a replay is never due."""

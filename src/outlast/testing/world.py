@@ -66,18 +66,22 @@ class SimWorld:
         *,
         name: str,
         context: Context | None = None,
+        then: Callable[[], None] | None = None,
     ) -> asyncio.Task[T]:
         context = copy_context() if context is None else context
         context.run(node_of_context.set, self.node)
         task = self.loop.create_task(coro, name=name, context=context)
         self.tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
 
-    def _forget(self, task: asyncio.Task[T]) -> None:
-        self.tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.loop.unhandled.append({"task": task.get_name(), "exception": error})
+        def ended(_: asyncio.Task[T]) -> None:
+            self.tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self.loop.unhandled.append({"task": task.get_name(), "exception": error})
+            if then is not None:
+                then()
+
+        task.add_done_callback(ended, context=self._context)
+        return task
 
     def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> None:
         self.loop.call_soon(callback, *args, context=self._context)

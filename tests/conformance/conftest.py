@@ -1,0 +1,85 @@
+"""The stores that are held to the contract, each with its own idea of where data lies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from typing_extensions import override
+
+from outlast._store.contract import Store
+from outlast._store.memory import MemoryDatabase, MemoryStore
+from outlast._store.sqlite import SqliteStore
+from outlast._world import RealWorld
+from tests.conformance.driving import Driver
+
+LEASE_SECONDS = 15.0
+
+
+class Home(Protocol):
+    """Where one store's data lies."""
+
+    async def open(self) -> Store:
+        """Open it for the first time."""
+        ...
+
+    async def open_after_a_death(self, store: Store) -> Store:
+        """Open it anew: the engine that had `store` died, and its leases have run out."""
+        ...
+
+
+class _MemoryHome(Home):
+    def __init__(self) -> None:
+        world = RealWorld()
+        self._now = 1_000_000
+        self._database = MemoryDatabase(
+            clock=lambda: self._now,
+            pass_turn=world.pass_turn,
+            shards_count=4,
+            lease_seconds=LEASE_SECONDS,
+        )
+
+    @override
+    async def open(self) -> Store:
+        return MemoryStore(self._database)
+
+    @override
+    async def open_after_a_death(self, store: Store) -> Store:
+        await store.close()
+        self._now += int(LEASE_SECONDS * 1e6) + 1
+        return MemoryStore(self._database)
+
+
+class _SqliteHome(Home):
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._world = RealWorld()
+
+    @override
+    async def open(self) -> Store:
+        return await SqliteStore.open(self._path, world=self._world)
+
+    @override
+    async def open_after_a_death(self, store: Store) -> Store:
+        await store.close()
+        return await self.open()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    return _MemoryHome() if request.param == "memory" else _SqliteHome(tmp_path / "outlast.db")
+
+
+@pytest.fixture
+async def store(home: Home) -> AsyncIterator[Store]:
+    store = await home.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def engine(store: Store) -> Driver:
+    """An engine that holds every lease."""
+    return await Driver.begin(store)

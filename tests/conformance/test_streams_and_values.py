@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from outlast._store.contract import Store, StreamRow
+from outlast.types import RunId
+from tests.conformance.driving import OTHER, RUN, Driver
+
+
+def chunk(offset: int, count: int = 1, *, name: str = "out", run: RunId = RUN) -> StreamRow:
+    return StreamRow(
+        run=run, name=name, offset=offset, count=count, kind="data", writer="w", body=b"%d" % offset
+    )
+
+
+async def write(engine: Driver, *chunks: StreamRow) -> None:
+    transaction = engine.on(chunks[0].run)
+    transaction.streams = chunks
+    await engine.receipt(transaction)
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [(0, [0, 3, 4, 9]), (1, [0, 3, 4, 9]), (2, [0, 3, 4, 9]), (3, [3, 4, 9]), (4, [4, 9]),
+     (8, [4, 9]), (9, [9]), (10, [])],
+)  # fmt: skip
+async def test_a_stream_is_read_from_the_row_that_holds_the_offset(
+    store: Store, engine: Driver, offset: int, expected: list[int]
+) -> None:
+    await engine.start(RUN)
+    await write(engine, chunk(0, 3), chunk(3))
+    await write(engine, chunk(4, 5), chunk(9))
+
+    rows = await store.read_stream(RUN, "out", offset, 10)
+
+    assert [row.offset for row in rows] == expected
+    limited = await store.read_stream(RUN, "out", offset, 1)
+    assert [row.offset for row in limited] == expected[:1]
+
+
+async def test_streams_are_apart_by_run_and_name(store: Store, engine: Driver) -> None:
+    await engine.start(RUN, OTHER)
+    retraction = StreamRow(run=RUN, name="out", offset=1, count=1, kind="retract", writer="w2")
+    await write(engine, chunk(0), chunk(0, name="log"), retraction)
+    await write(engine, chunk(0, run=OTHER))
+
+    assert await store.read_stream(RUN, "out", 0, 10) == [chunk(0), retraction]
+    assert await store.read_stream(RUN, "log", 0, 10) == [chunk(0, name="log")]
+    assert await store.read_stream(OTHER, "out", 0, 10) == [chunk(0, run=OTHER)]
+    assert await store.read_stream(OTHER, "log", 0, 10) == []
+
+
+async def test_a_value_is_the_last_one_set(store: Store, engine: Driver) -> None:
+    await engine.start(RUN, OTHER)
+    first, second, other = engine.on(RUN), engine.on(RUN), engine.on(OTHER)
+    first.values = (("total", b"1"), ("total", b"2"), ("state", b""))
+    second.values = (("total", b"3"),)
+    other.values = (("total", b"9"),)
+
+    await engine.commit(first, second, other)
+
+    assert await store.read_value(RUN, "total") == b"3"
+    assert await store.read_value(RUN, "state") == b""
+    assert await store.read_value(OTHER, "total") == b"9"
+    assert await store.read_value(RUN, "absent") is None
+    assert await store.read_value(RunId("nobody"), "total") is None
