@@ -141,3 +141,6 @@ GC_THRESHOLDS = (100_000, 50, 1_000)
 
 SOCKET_FRAME_BYTES_MAX = 8 * 1024 * 1024
 """One message on the owner's Unix socket."""
+
+PROCESS_KILL_SECONDS = 2.0
+"""How long a cancelled process step may go on before its worker is killed."""

@@ -78,6 +78,15 @@ class StoreMachine(RuleBasedStateMachine):
     def is_known(self, run: RunId) -> bool:
         return run in self.database.rows
 
+    def loose(self, run: RunId) -> list[Record]:
+        """Return what the log's tail has of a run."""
+        row = self.database.rows[run]
+        return [
+            record
+            for position, owner, record in self.database.log
+            if owner == run and position >= row.started_position and record.seq > row.packed_seq
+        ]
+
     @rule(run=runs, reuse=st.sampled_from(REUSES), body=bodies, resident=st.booleans())
     def start(self, run: RunId, reuse: Reuse, body: bytes, resident: bool) -> None:
         self.created += 1
@@ -105,13 +114,15 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(run=runs, count=st.integers(0, 5), body=bodies, is_stale=st.booleans())
     def append(self, run: RunId, count: int, body: bytes, is_stale: bool) -> None:
-        if not self.is_known(run):
+        # Records of a run have no gaps, and what is on its way has not got its numbers yet.
+        is_waiting = any(t.run == run and (t.records or t.starts) for t in self.batch)
+        if not self.is_known(run) or is_waiting:
             return
         transaction = self.under_lease(run)
         if is_stale:
             transaction.lease = self.leases[0]
         stored, blob = detach(body)
-        last = max((r.seq for _, owner, r in self.database.log if owner == run), default=0)
+        last = max((r.seq for r in self.loose(run)), default=self.database.rows[run].packed_seq)
         for seq in range(last + 1, last + count + 1):
             transaction.records.append(Record(seq, "step_done", "k", "n", 1, 1, 0, "p", stored))
         transaction.blobs = () if blob is None else (blob,)
@@ -135,11 +146,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not self.is_known(run) or self.batch:
             return
         row = self.database.rows[run]
-        loose = [
-            record
-            for position, owner, record in self.database.log
-            if owner == run and position >= row.started_position and record.seq > row.packed_seq
-        ]
+        loose = self.loose(run)
         packed = loose[: len(loose) - keep]
         if packed:
             transaction = self.under_lease(run)
@@ -182,6 +189,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.under_lease(run).streams = (row,)
 
     # -------------------------------------------------------------------------- verbs
+    # Twice, so that batches are short; a long one hides what the first of it did.
+    @rule()
+    def commit_early(self) -> None:
+        self.commit()
+
     @rule()
     def commit(self) -> None:
         self.number += 1

@@ -8,6 +8,8 @@ from typing import Literal
 
 from outlast._engine.core import CoreOptions, EngineCore
 from outlast._engine.reader import Reader
+from outlast._execution.process_code import refuse_while_loading
+from outlast._execution.processes import ProcessPool
 from outlast._registry import Registry
 from outlast._store.contract import Store
 from outlast._store.memory import MemoryDatabase, MemoryStore
@@ -71,17 +73,22 @@ class Opened:
 
 async def open_target(target: Target, options: CoreOptions, registry: Registry) -> Opened:
     """Open a store, and unless it is for reading only, an engine on it."""
+    refuse_while_loading()
     world = RealWorld()
     store = await _open_store(target, world)
     if target.read_only:
         return Opened(store, Reader(store, world, registry), None)
-    core = EngineCore(world, store, registry, options)
+    core = EngineCore(world, store, registry, options, processes=_processes)
     try:
         await core.open()
     except BaseException:
         await core.close()
         raise
     return Opened(store, core.reader, core)
+
+
+def _processes(core: EngineCore) -> ProcessPool:
+    return ProcessPool(core.world, core.options.resources)
 
 
 async def _open_store(target: Target, world: World) -> Store:

@@ -114,9 +114,8 @@ class Residency:
             and row.resident
             and row.started_at is not None
         )
-        if not is_same and not live.journal.has_closed:
-            summary = live.summary(status=status, waiting_for=why)
-            live.journal.transaction().summary = summary
+        if not is_same:
+            live.write_summary(status, waiting_for=why)
 
     def standing(self, live: LiveRun) -> tuple[Status, str]:
         """Return the status of a run in memory, and why it is not further."""
@@ -160,8 +159,7 @@ class Residency:
     def passivate(self, live: LiveRun) -> None:
         """Begin to let a waiting run go; it leaves when its packed records are durable."""
         why = why_of(live, self._world.now())
-        summary = live.summary(status="waiting", resident=False, waiting_for=why)
-        live.journal.transaction().summary = summary
+        live.write_summary("waiting", resident=False, waiting_for=why)
 
     def passivate_all(self) -> None:
         """Before a clean shutdown: let every run go that only waits."""
@@ -190,7 +188,7 @@ class Residency:
                         transaction = live.journal.transaction()
                         transaction.segments = (*transaction.segments, segment)
                         status, why = self.standing(live)
-                        transaction.summary = live.summary(status=status, waiting_for=why)
+                        live.write_summary(status, waiting_for=why)
         oldest = min(
             (live.journal.position for live in residents if live.journal.position),
             default=last + 1,

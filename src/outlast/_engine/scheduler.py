@@ -135,16 +135,13 @@ class Scheduler:
     def park(self, run: RunId, reason: str, parked_as: ParkedAs) -> None:
         """Take a run out of memory until a person, or other code, can go on with it."""
         live = self.residents.get(run)
-        if live is None or live.state == "left":
+        if live is None or live.state == "left" or live.journal.has_closed:
             return
         log.warning("run %s is parked: %s", run, reason)
         self.events.runs_parked += 1
         live.leave()
         self.bodies.stop_run(run)
-        summary = live.summary(
-            status="parked", resident=False, waiting_for=reason, parked_as=parked_as
-        )
-        live.journal.transaction().summary = summary
+        live.write_summary("parked", resident=False, waiting_for=reason, parked_as=parked_as)
         # It stays among the residents until this is durable: nobody may read its journal before.
 
     def shard_of(self, run: RunId) -> int:
@@ -218,7 +215,7 @@ class Scheduler:
             self._remove(live.id)
             self.on_passivated(live.row)
         else:
-            live.journal.transaction().summary = live.summary(status="running")
+            live.write_summary("running")
 
     def _outbox(self, transaction: Transaction, receipt: Receipt) -> None:
         for start in transaction.starts:

@@ -56,8 +56,12 @@ class BodySink(Protocol):
 class ProcessRunner(Protocol):
     """Runs bodies in worker processes."""
 
-    async def run(self, body: Body) -> object:
-        """Run the body in a worker; cancelling the call kills that worker."""
+    async def run(self, body: Body, began: Callable[[Body], None]) -> object:
+        """Run the body in a worker; cancelling the call tells it, then kills that worker."""
+        ...
+
+    def shut_down(self) -> None:
+        """Let the bodies at work know that the engine drains."""
         ...
 
     async def close(self) -> None:
@@ -212,7 +216,7 @@ class Bodies:
         runner: Coroutine[object, object, None]
         if where == "loop":
             runner = self._run_on_loop(body)
-        elif where == "thread" or self._processes is None:
+        elif where == "thread" or fake is not None or self._processes is None:
             runner = self._report(body, self._call_on_thread(body, ambient))
         else:
             runner = self._report(body, self._call_in_process(body, self._processes))
@@ -311,7 +315,7 @@ class Bodies:
 
     async def _call_in_process(self, body: Body, processes: ProcessRunner) -> object:
         body.begun = self._world.create_future()
-        return await processes.run(body)
+        return await processes.run(body, self.process_began)
 
     def _thread_began(self, body: Body, begun: asyncio.Future[None]) -> None:
         if not begun.done():
@@ -377,6 +381,8 @@ class Bodies:
         """Let bodies finish for `grace` seconds, then end them with `Shutdown`."""
         for body in self._bodies.values():
             body.shutting_down = True
+        if self._processes is not None:
+            self._processes.shut_down()
         ends = self._world.monotonic() + grace
         while self._bodies and (left := ends - self._world.monotonic()) > 0:
             tasks = [b.task for b in self._bodies.values() if b.task is not None]

@@ -155,8 +155,26 @@ def known_for(operation: StepOperation, shared: KnownErrors) -> KnownErrors:
     return {**shared, **named}
 
 
+class RemoteError(Exception):
+    """What a step raised in another process: its stored form, and the classes that it is of."""
+
+    def __init__(self, failure: Failure, classes: frozenset[tuple[str, str]]) -> None:
+        super().__init__(f"{failure.qualname}: {failure.message}")
+        self.failure = failure
+        self.classes = classes
+
+
+def is_error_of(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
+    """Say whether an error is of one of these types, also when it comes from another process."""
+    if isinstance(error, RemoteError):
+        return any((t.__module__, t.__qualname__) in error.classes for t in types)
+    return isinstance(error, types)
+
+
 def failure_body(error: BaseException) -> bytes:
     """Return an error as the body of a record."""
+    if isinstance(error, RemoteError):
+        return FAILURE + encode_failure(error.failure)
     return FAILURE + encode_failure(capture(error))
 
 

@@ -20,8 +20,11 @@ WORKER_MAIN = "__mp_main__"
 _loading: list[str] = []
 
 
-def reference_to(found: object) -> CodeReference | None:
-    """Return where a function or class is found by name, None when it cannot be."""
+def reference_to(found: object, *, is_step: bool = False) -> CodeReference | None:
+    """Return where a function or class is found by name, None when it cannot be.
+
+    A step only has to be made when its module is imported: there it is found by its step's name.
+    """
     module = getattr(found, "__module__", None)
     qualname = getattr(found, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(qualname, str) or "<" in qualname:
@@ -32,9 +35,9 @@ def reference_to(found: object) -> CodeReference | None:
     file = getattr(home, "__file__", None)
     if not isinstance(file, str) and module == MAIN:
         return None  # an interactive session: there is no file that a worker could load
-    at = _attribute(home, qualname)
-    is_same = at is found or getattr(at, "__wrapped__", None) is found
-    return CodeReference(module, qualname, file or "") if is_same else None
+    if not is_step and _attribute(home, qualname) is not found:
+        return None
+    return CodeReference(module, qualname, file or "")
 
 
 def main_of_this_process() -> tuple[str, str]:

@@ -15,13 +15,14 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from typing_extensions import override
 
 from outlast._codec import capture, encode_failure
-from outlast._execution.context import Resources, StepContext, StepSink, StepState, executing_step
+from outlast._execution.context import Resources, StepContext, StepSink, executing_step
 from outlast._execution.process_code import MAIN, WORKER_MAIN, load
 from outlast._execution.process_frames import (
     HEADER,
@@ -139,25 +140,41 @@ class _Makers(Resources):
         )
 
 
+@dataclass(slots=True)
+class _AtWork:
+    """A job, as the step that runs sees it, and as the engine's messages change it."""
+
+    number: int
+    cancelled: bool = False
+    shutting_down: bool = False
+    made: StepContext | None = None
+    task: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
+
+    @property
+    def context(self) -> StepContext:
+        """What `this_step()` gives."""
+        if self.made is None:
+            raise UsageError("the step has not begun")
+        return self.made
+
+
 class Worker:
     """Takes jobs until the engine goes."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._channel = _Channel(connection)
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Job, _AtWork]] = queue.SimpleQueue()
         self._setup = Setup([], "", "", [])
         self._resources: Resources = _Makers(self._setup)
         self._guard = threading.Lock()
-        self._number = 0
-        self._state = StepState()
-        self._task: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
+        self._at_work = _AtWork(0)
 
     def run(self) -> None:
         """Work; returns never, the process ends when the engine closes its end."""
         threading.Thread(target=self._listen, name="outlast-engine", daemon=True).start()
         while True:
-            job = self._jobs.get()
-            self._channel.send(self._outcome_of(job))
+            job, at_work = self._jobs.get()
+            self._channel.send(self._outcome_of(job, at_work))
 
     # ------------------------------------------------------------------- listening
     def _listen(self) -> None:
@@ -175,24 +192,26 @@ class Worker:
                 self._setup = message
                 self._resources = _Makers(message)
             case Job():
-                with self._guard:
-                    self._number = message.number
-                    self._state = StepState()
-                self._jobs.put(message)
+                self._at_work = _AtWork(message.number)
+                self._jobs.put((message, self._at_work))
             case Tell():
-                with self._guard:
-                    if message.number == self._number:
-                        self._state.shutting_down = message.shutting_down
-                        self._state.cancelled = message.cancelled
-                        if message.cancelled and self._task is not None:
-                            loop, task = self._task
-                            loop.call_soon_threadsafe(task.cancel)
+                self._told(message, self._at_work)
+
+    def _told(self, message: Tell, at_work: _AtWork) -> None:
+        if message.number != at_work.number:
+            return  # it came after the end
+        at_work.shutting_down = message.shutting_down
+        with self._guard:
+            at_work.cancelled = message.cancelled
+            if message.cancelled and at_work.task is not None:
+                loop, task = at_work.task
+                loop.call_soon_threadsafe(task.cancel)
 
     # --------------------------------------------------------------------- working
-    def _outcome_of(self, job: Job) -> Returned | Raised:
+    def _outcome_of(self, job: Job, at_work: _AtWork) -> Returned | Raised:
         try:
             definition = self._find(job)
-            value = self._call(job, definition)
+            value = self._call(job, definition, at_work)
             outcome: Returned | Raised = Returned(
                 job.number, definition.signature.returns.encode(value)
             )
@@ -218,9 +237,9 @@ class Worker:
             )
         return definition
 
-    def _call(self, job: Job, definition: StepDefinition) -> object:
+    def _call(self, job: Job, definition: StepDefinition, at_work: _AtWork) -> object:
         args, kwargs = definition.signature.decode(job.arguments)
-        context = StepContext(
+        at_work.made = StepContext(
             run_id=job.run,
             key=job.key,
             attempt=job.attempt,
@@ -228,29 +247,31 @@ class Worker:
             deadline=None if job.deadline is None else datetime.fromtimestamp(job.deadline, UTC),
             sink=_Sink(self._channel),
             resources=self._resources,
-            state=self._state,
+            state=at_work,
             last_heartbeat=job.last_heartbeat,
             blocks=True,
         )
-        token = executing_step.set(context)
+        token = executing_step.set(at_work)
         try:
             result = definition.fn(*args, **kwargs)
-            return asyncio.run(self._awaited(result)) if inspect.isawaitable(result) else result
+            if inspect.isawaitable(result):
+                return asyncio.run(self._awaited(result, at_work))
+            return result
         finally:
             executing_step.reset(token)
 
-    async def _awaited(self, result: Awaitable[object]) -> object:
+    async def _awaited(self, result: Awaitable[object], at_work: _AtWork) -> object:
         task = asyncio.current_task()
-        if task is not None:
-            with self._guard:
-                self._task = asyncio.get_running_loop(), task
-                if self._state.cancelled:
+        with self._guard:
+            if task is not None:
+                at_work.task = asyncio.get_running_loop(), task
+                if at_work.cancelled:
                     task.cancel()
         try:
             return await result
         finally:
             with self._guard:
-                self._task = None
+                at_work.task = None
 
 
 def _parents_name(cls: type) -> str:

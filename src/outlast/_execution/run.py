@@ -140,7 +140,7 @@ class LiveRun:
                 self.journal.append("run_began", at=now)
         if not self.row.resident:
             # With or before its first new record: else a crash would find it asleep.
-            self.journal.transaction().summary = self.summary(status="running")
+            self.write_summary("running")
         self.steps.resume()
         mail, self._mail = self._mail, []
         for message in sorted(mail, key=lambda m: m.number):
@@ -289,7 +289,7 @@ class LiveRun:
                 at=now,
             )
             transaction.posts = (*transaction.posts, message)
-        transaction.summary = self.summary(closed=body, closed_at=record.at)
+        transaction.summary = self._summary(closed=body, closed_at=record.at)
 
     def terminate(self, reason: str) -> None:
         """End the run without running any more of its code."""
@@ -462,7 +462,21 @@ class LiveRun:
             self.state == "live" and not self.journal.in_flight and not self.steps.are_running
         )
 
-    def summary(
+    def write_summary(
+        self,
+        status: Status,
+        *,
+        resident: bool = True,
+        waiting_for: str = "",
+        parked_as: ParkedAs = "",
+    ) -> None:
+        """Bring the run's row up to date with its next commit; its end is never overwritten."""
+        if not self.journal.has_closed:
+            self.journal.transaction().summary = self._summary(
+                status=status, resident=resident, waiting_for=waiting_for, parked_as=parked_as
+            )
+
+    def _summary(
         self,
         *,
         status: Status | None = None,

@@ -31,6 +31,7 @@ from outlast._execution.operations import (
     error_from,
     failure_body,
     failure_in,
+    is_error_of,
     known_for,
 )
 from outlast._execution.streams import write_stream
@@ -228,7 +229,7 @@ class StepCalls:
     ) -> int | None:
         plan = operation.definition.retry
         # A value that cannot be stored comes out the same on every attempt.
-        is_final = isinstance(error, (*plan.never_on, EncodingError)) or (
+        is_final = is_error_of(error, (*plan.never_on, EncodingError)) or (
             isinstance(error, StepTimeout) and error.kind == "total"
         )
         if attempt >= plan.attempts or is_final:

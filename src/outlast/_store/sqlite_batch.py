@@ -168,7 +168,8 @@ class Batch:
         first = self.position + 1
         for r in start.records:
             self.position += 1
-            self._lines += (self.position, run, *msgspec.structs.astuple(r), rows.record_checksum(r))
+            checksum = rows.record_checksum(r)
+            self._lines += (self.position, run, *msgspec.structs.astuple(r), checksum)
         row = msgspec.structs.replace(start.row, started_position=first)
         self._new[run] = self._taken[run] = row
         self._status[run] = row.status

@@ -74,8 +74,9 @@ def read_tail(db: Connection) -> dict[RunId, TailRun]:
     """Return the unpacked records of every open run."""
     with _snapshot(db):
         # CROSS JOIN keeps the log outside: its order is the order of the result.
+        columns = ", ".join(f"j.{name}" for name in Record.__struct_fields__)
         found = db.execute(
-            f"SELECT j.run, r.packed_seq, j.position, {', '.join(f'j.{c}' for c in Record.__struct_fields__)}, "
+            f"SELECT j.run, r.packed_seq, j.position, {columns}, "
             f"j.checksum FROM journal AS j CROSS JOIN runs AS r ON r.id = j.run "
             f"WHERE r.{rows.OPEN} AND j.position >= r.started_position "
             f"AND j.seq > r.packed_seq ORDER BY j.position"
