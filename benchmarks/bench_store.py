@@ -27,7 +27,7 @@ from outlast._store import sqlite_rows
 from outlast._store.contract import CommitId, RunRow, StartRun, Transaction
 from outlast._store.sqlite import SqliteStore
 from outlast._store.sqlite_batch import Batch, Shard
-from outlast._store.sqlite_connection import Cell
+from outlast._store.sqlite_connection import Cell, connect
 from outlast._store.sqlite_schema import open_writer
 from outlast._world import RealWorld
 from outlast.types import Lease, RunId
@@ -89,8 +89,12 @@ class Floor:
     """The same rows, one statement a row count, on one thread."""
 
     def __init__(self, path: Path) -> None:
-        self._db = apsw.Connection(str(path), statementcachesize=300)
-        self._db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
+        self._db = connect(
+            str(path),
+            apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE,
+            statements_cached=300,
+        )
+        self._db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL").fetchall()
         self._db.execute(
             "CREATE TABLE journal (position INTEGER PRIMARY KEY, run TEXT NOT NULL, "
             "seq INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, "

@@ -78,6 +78,7 @@ class WorkflowDefinition:
     signature: SignatureCodec
     label: str = ""
     timeout_seconds: float | None = None
+    known_version: str = ""  # of code that is not here: another process computed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,8 @@ def version_of(definition: WorkflowDefinition) -> str:
     Comments, formatting, docstrings and decorators do not count. A function without source
     (a built executable, an interactive session) is hashed by its compiled code.
     """
+    if definition.known_version:
+        return definition.known_version
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(definition.fn)))
         text = _normal_form(tree.body[0])

@@ -134,8 +134,11 @@ class Run(Generic[R_co]):
             return await run.children.wait(child)
         place = calling_place()
         answer = await run.steps.issue(WAIT_STEP, (self._id,), {}, place=place)
-        status, outcome, reason = msgspec.convert(answer, tuple[str, bytes, str])
-        fields = msgspec.structs.replace(_CLOSED, id=self._id, output=outcome, error=reason)
+        parts = msgspec.convert(answer, tuple[str, str, bytes, str])
+        workflow, status, outcome, reason = parts
+        fields = msgspec.structs.replace(
+            _CLOSED, id=self._id, workflow=workflow, output=outcome, error=reason
+        )
         status_known = next((s for s in CLOSED_STATUSES if s == status), "failed")
         return self._value_of(msgspec.structs.replace(fields, status=status_known))
 
@@ -158,6 +161,8 @@ class Run(Generic[R_co]):
         return definition.signature.returns if definition is not None else _ANY
 
     def _registry(self) -> Registry:
+        if running_loop() is not None:
+            return current_run().host.registry
         return (self._core if self._core is not None else ambient()).registry
 
     async def info(self) -> RunInfo:

@@ -144,3 +144,9 @@ SOCKET_FRAME_BYTES_MAX = 8 * 1024 * 1024
 
 PROCESS_KILL_SECONDS = 2.0
 """How long a cancelled process step may go on before its worker is killed."""
+
+SOCKET_CLIENTS_MAX = 32
+"""Commands that talk to the owner of a database at once; more are hung up on."""
+
+SOCKET_SILENCE_SECONDS = 10.0
+"""How long the owner's socket waits for the rest of a message, or for the next one."""

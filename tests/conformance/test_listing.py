@@ -52,7 +52,7 @@ FILTERS = [
 
 
 async def fill(engine: Driver) -> list[RunRow]:
-    rows = []
+    rows: list[RunRow] = []
     for n in range(24):
         row = engine.row(RunId(f"{'aÜüA'[n % 4]}-{n}"), created_at=1_000 + n // 3)
         rows.append(
@@ -64,7 +64,7 @@ async def fill(engine: Driver) -> list[RunRow]:
             )
         )
     await engine.commit(*[engine.starting(row) for row in rows])
-    kept = []
+    kept: list[RunRow] = []
     for n, row in enumerate(rows):
         current = await engine.current(row.id)
         kept.append(msgspec.structs.replace(current, status=STATUSES[n % len(STATUSES)]))

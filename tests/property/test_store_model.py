@@ -12,6 +12,7 @@ import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from typing_extensions import override
 
 from outlast._records import Record, detach, pack_records
 from outlast._store.contract import (
@@ -49,36 +50,36 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.directory = tempfile.TemporaryDirectory()
-        self.do(self.open())
+        self._do(self._open())
         self.number = 0
         self.created = 0
         self.batch: list[Transaction] = []
         self.leases: list[Lease] = []
         self.acquire()
 
-    def do(self, work: Coroutine[object, object, T]) -> T:
+    def _do(self, work: Coroutine[object, object, T]) -> T:
         return self.runner.run(work)
 
-    async def open(self) -> None:
+    async def _open(self) -> None:
         world = RealWorld()
         self.database = MemoryDatabase(clock=lambda: 0, pass_turn=world.pass_turn, shards_count=1)
         self.model = MemoryStore(self.database)
-        self.real = await self.open_real()
+        self.real = await self._open_real()
 
-    async def open_real(self) -> SqliteStore:
+    async def _open_real(self) -> SqliteStore:
         path = Path(self.directory.name) / "outlast.db"
         return await SqliteStore.open(path, world=RealWorld())
 
     # ------------------------------------------------------------------ transactions
-    def under_lease(self, run: RunId) -> Transaction:
+    def _under_lease(self, run: RunId) -> Transaction:
         transaction = Transaction(self.leases[-1], run, [])
         self.batch.append(transaction)
         return transaction
 
-    def is_known(self, run: RunId) -> bool:
+    def _is_known(self, run: RunId) -> bool:
         return run in self.database.rows
 
-    def loose(self, run: RunId) -> list[Record]:
+    def _loose(self, run: RunId) -> list[Record]:
         """Return what the log's tail has of a run."""
         row = self.database.rows[run]
         return [
@@ -116,23 +117,23 @@ class StoreMachine(RuleBasedStateMachine):
     def append(self, run: RunId, count: int, body: bytes, is_stale: bool) -> None:
         # Records of a run have no gaps, and what is on its way has not got its numbers yet.
         is_waiting = any(t.run == run and (t.records or t.starts) for t in self.batch)
-        if not self.is_known(run) or is_waiting:
+        if not self._is_known(run) or is_waiting:
             return
-        transaction = self.under_lease(run)
+        transaction = self._under_lease(run)
         if is_stale:
             transaction.lease = self.leases[0]
         stored, blob = detach(body)
-        last = max((r.seq for r in self.loose(run)), default=self.database.rows[run].packed_seq)
+        last = max((r.seq for r in self._loose(run)), default=self.database.rows[run].packed_seq)
         for seq in range(last + 1, last + count + 1):
             transaction.records.append(Record(seq, "step_done", "k", "n", 1, 1, 0, "p", stored))
         transaction.blobs = () if blob is None else (blob,)
 
     @rule(run=runs, status=st.sampled_from(STATUSES), wake_at=st.none() | st.integers(0, 5))
     def summarise(self, run: RunId, status: Status, wake_at: int | None) -> None:
-        if not self.is_known(run):
+        if not self._is_known(run):
             return
         row = self.database.rows[run]
-        self.under_lease(run).summary = msgspec.structs.replace(
+        self._under_lease(run).summary = msgspec.structs.replace(
             row,
             status=status,
             wake_at=wake_at,
@@ -143,13 +144,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(run=runs, keep=st.integers(0, 3))
     def pack(self, run: RunId, keep: int) -> None:
-        if not self.is_known(run) or self.batch:
+        if not self._is_known(run) or self.batch:
             return
         row = self.database.rows[run]
-        loose = self.loose(run)
+        loose = self._loose(run)
         packed = loose[: len(loose) - keep]
         if packed:
-            transaction = self.under_lease(run)
+            transaction = self._under_lease(run)
             body = pack_records(packed)
             transaction.segments = (Segment(run, packed[0].seq, packed[-1].seq, body),)
             transaction.summary = msgspec.structs.replace(row, packed_seq=packed[-1].seq)
@@ -171,22 +172,22 @@ class StoreMachine(RuleBasedStateMachine):
     def consume(self, run: RunId, which: set[int]) -> None:
         numbers = [message.number for message in self.database.mail_of(run, 10)]
         chosen = [number for n, number in enumerate(numbers) if n in which]
-        if self.is_known(run):
-            self.under_lease(run).consumed = chosen
+        if self._is_known(run):
+            self._under_lease(run).consumed = chosen
 
     @rule(run=runs, name=names, body=bodies)
     def set_value(self, run: RunId, name: str, body: bytes) -> None:
-        if self.is_known(run):
-            self.under_lease(run).values = ((name, body), (name, body + b"!"))
+        if self._is_known(run):
+            self._under_lease(run).values = ((name, body), (name, body + b"!"))
 
     @rule(run=runs, name=names, count=st.integers(1, 3))
     def write_stream(self, run: RunId, name: str, count: int) -> None:
-        if not self.is_known(run) or self.batch:
+        if not self._is_known(run) or self.batch:
             return
         rows = self.database.stream(run, name, 0, 1_000)
         offset = rows[-1].offset + rows[-1].count if rows else 0
         row = StreamRow(run=run, name=name, offset=offset, count=count, kind="data", writer="w")
-        self.under_lease(run).streams = (row,)
+        self._under_lease(run).streams = (row,)
 
     # -------------------------------------------------------------------------- verbs
     # Twice, so that batches are short; a long one hides what the first of it did.
@@ -198,23 +199,23 @@ class StoreMachine(RuleBasedStateMachine):
     def commit(self) -> None:
         self.number += 1
         commit_id = CommitId("me", self.number)
-        expected = self.do(self.model.commit(commit_id, self.batch))
-        assert self.do(self.real.commit(commit_id, self.batch)) == expected
-        assert self.do(self.real.outcome_of(commit_id)) == expected
+        expected = self._do(self.model.commit(commit_id, self.batch))
+        assert self._do(self.real.commit(commit_id, self.batch)) == expected
+        assert self._do(self.real.outcome_of(commit_id)) == expected
         self.batch = []
 
     @rule()
     def acquire(self) -> None:
-        expected = self.do(self.model.acquire_leases("me", [0]))
-        assert self.do(self.real.acquire_leases("me", [0])) == expected
+        expected = self._do(self.model.acquire_leases("me", [0]))
+        assert self._do(self.real.acquire_leases("me", [0])) == expected
         self.leases += expected
 
     @rule(closed_before=st.integers(0, 40))
     def prune(self, closed_before: int) -> None:
         # What is on its way to a run may not outlive it: a closed run's owner sends nothing.
         if not self.batch:
-            expected = self.do(self.model.prune(closed_before, 100))
-            assert self.do(self.real.prune(closed_before, 100)) == expected
+            expected = self._do(self.model.prune(closed_before, 100))
+            assert self._do(self.real.prune(closed_before, 100)) == expected
 
     @rule(limit=st.integers(1, 10))
     def truncate(self, limit: int) -> None:
@@ -227,21 +228,21 @@ class StoreMachine(RuleBasedStateMachine):
             and record.seq > rows[run].packed_seq
         ]
         before = min(live, default=10**9)
-        expected = self.do(self.model.truncate_log(before, limit))
-        assert self.do(self.real.truncate_log(before, limit)) == expected
+        expected = self._do(self.model.truncate_log(before, limit))
+        assert self._do(self.real.truncate_log(before, limit)) == expected
 
     @rule()
     def reopen(self) -> None:
-        self.do(self.real.close())
-        self.real = self.do(self.open_real())
+        self._do(self.real.close())
+        self.real = self._do(self._open_real())
         self.acquire()
 
     @invariant()
     def both_read_the_same(self) -> None:
         if not self.batch:
-            self.do(self.compare())
+            self._do(self._compare())
 
-    async def compare(self) -> None:
+    async def _compare(self) -> None:
         model, real = self.model, self.real
         assert await real.list_runs(RunFilter(), None, 10) == await model.list_runs(
             RunFilter(), None, 10
@@ -263,8 +264,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert await real.log_size() == await model.log_size()
         assert real.renew_leases(self.leases) == model.renew_leases(self.leases)
 
+    @override
     def teardown(self) -> None:
-        self.do(self.real.close())
+        self._do(self.real.close())
         self.runner.close()
         self.directory.cleanup()
 

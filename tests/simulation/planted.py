@@ -1,33 +1,28 @@
 """Bugs planted by hand, to prove that the simulation would find them.
 
-Each is a patch of one place of the engine. `find` runs seeds until one of them fails.
+Each is a patch of one place of the engine; `find` runs seeds until one of them fails.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
 
-from outlast._engine.messages import Messages
-from outlast._engine.recovery import Reconciler, Recovery
+from outlast._codec import Adapter
+from outlast._engine.recovery import Reconciler
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.cancelling import Cancelling
-from outlast._execution.children import ChildCalls
 from outlast._execution.inbox import Inbox
-from outlast._execution.loop import RunLoop
-from outlast._execution.operations import StepOperation
+from outlast._execution.journal import RunJournal
 from outlast._execution.run import LiveRun
 from outlast._execution.steps import StepCalls
 from outlast._journal.writer import Writer, _Entry
 from outlast._records import Record
-from outlast._store.contract import PLAIN_RECEIPT, CommitId, CommitResult, Message
-from outlast._store.memory import MemoryDatabase, MemoryLeases
-from outlast.errors import CommitUnknown, StoreError
-from outlast.testing.loop import Deadlock
-from outlast.types import Lease, RunId
+from outlast._store.contract import CommitId, CommitResult, Message, ParkedAs, Receipt
+from outlast._store.memory import MemoryLeases
+from outlast.types import Lease, Status
 from tests.simulation.invariants import Violated
 from tests.simulation.scenario import run_seed
 
@@ -36,12 +31,13 @@ SEEDS_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """One bug: where it is, what is wrong there."""
+    """One bug: what it is, where, and what stands there instead."""
 
     name: str
     holder: type[object]
     attribute: str
     replacement: Callable[..., object]
+    near: int = 0  # where the last full search found it, so that a short one can begin there
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -49,82 +45,143 @@ class Planted:
         with mock.patch.object(self.holder, self.attribute, self.replacement):
             yield
 
+    def find(self, first: int = 0, count: int = SEEDS_MAX) -> tuple[int, str] | None:
+        """Return the first seed that fails under the bug, and how; None when none does."""
+        with self.in_place():
+            for seed in range(first, first + count):
+                try:
+                    run_seed(seed)
+                except Violated as violated:
+                    return seed, str(violated).splitlines()[0]
+                except Exception as error:  # the bug may break the engine in its own way
+                    return seed, f"{type(error).__name__}: {error}"
+        return None
 
-async def _acknowledges_early(self: Writer, batch: list[_Entry]) -> list[CommitResult]:
-    # Hands out success at once; the commit goes on behind everybody's back.
+
+async def _acknowledge_first(self: Writer, batch: list[_Entry]) -> list[CommitResult]:
+    # Success is handed out at once; the commit goes on behind everybody's back.
     self._number += 1
     commit_id = CommitId(self._owner, self._number)
-    transactions = [e.transaction for e in batch]
+    transactions = [entry.transaction for entry in batch]
 
     async def later() -> None:
         await self._store.commit(commit_id, transactions)
 
     self._world.spawn(later(), name="late commit")
-    return [PLAIN_RECEIPT for _ in batch]
+    return [
+        Receipt(posts=("accepted",) * len(t.posts), numbers=tuple(range(len(t.posts))))
+        for t in transactions
+    ]
+
+
+async def _commit_again(self: Writer, commit_id: CommitId) -> list[CommitResult] | None:
+    return None  # the reply was lost, so the commit is taken for not made
+
+
+async def _look_at_own_shards(self: Reconciler) -> None:
+    await self._recovery.wake_due()
 
 
 def _any_epoch(self: MemoryLeases, lease: Lease) -> bool:
     return True
 
 
-async def _no_takeover(self: Reconciler) -> None:
-    await self._recovery.wake_due()
-
-
-async def _recovers_nothing(self: Recovery, leases: list[Lease]) -> None:
-    await self.wake_due()
-
-
-def _never_wakes(self: LiveRun) -> None:
+def _arm_nothing(self: LiveRun) -> None:
     return None
 
 
-_deliver_cancel = Cancelling.deliver
+_deliver_cancellation = Cancelling.deliver
 
 
-def _cancels_once(self: Cancelling) -> bool:
-    cancelled = _deliver_cancel(self)
+def _cancel_once(self: Cancelling) -> bool:
+    happened = _deliver_cancellation(self)
     self._scopes.clear()
-    return cancelled
+    return happened
 
 
 _deliver_attempt = StepCalls.deliver_attempt
 
 
-def _forgets_attempts(self: StepCalls, record: Record) -> None:
+def _forget_attempts(self: StepCalls, record: Record) -> None:
     _deliver_attempt(self, record)
     operation = self.pending.get(record.key)
     if operation is not None and self._journal.is_replaying:
         operation.attempt = 0
 
 
-def _forgets_dedups(self: Inbox, name: str, payload: bytes) -> None:
-    self._buffers.setdefault(name, _deque()).append(payload)
-    self.unread += 1
+_deliver_signal = Inbox.deliver
+
+
+def _forget_dedups(self: Inbox, name: str, payload: bytes) -> None:
     self.dedups.clear()
-    self._wake_next(name)
+    _deliver_signal(self, name, payload)
 
 
-def _deque() -> _Payloads:
-    from collections import deque
+def _drop_child_ends(self: Scheduler, message: Message, number: int) -> None:
+    live = self.residents.get(message.run)
+    if live is not None and message.kind == "child_done":
+        live.journal.transaction().consumed = (number,)
+    else:
+        self.on_mail(message.run)
 
-    return deque()
+
+def _deliver_past_mailbox(self: Scheduler, message: Message, number: int) -> None:
+    live = self.residents.get(message.run)
+    if live is not None and live.state == "live":
+        live.accept(message)
+    else:
+        self.on_mail(message.run)
 
 
-async def _guesses(self: Writer, commit_id: CommitId) -> list[CommitResult] | None:
-    self._number += 1
+def _hand_over_itself(self: Adapter, value: object) -> tuple[bytes, object]:
+    return self.encode(value), value
+
+
+def _clock_of_the_wall(self: LiveRun, record: Record) -> None:
+    self.journal.check(record)
+    self.loop.now = max(self.loop.now, self.host.world.now() / 1e6)
+    self._apply(record)
+    self.settle()
+
+
+def _overwrite_the_end(
+    self: LiveRun,
+    status: Status,
+    *,
+    resident: bool = True,
+    waiting_for: str = "",
+    parked_as: ParkedAs = "",
+) -> None:
+    self.journal.transaction().summary = self._summary(
+        status=status, resident=resident, waiting_for=waiting_for, parked_as=parked_as
+    )
+
+
+def _sleep_on(self: RunJournal) -> None:
     return None
 
 
-async def _believes(self: Writer, commit_id: CommitId) -> list[CommitResult] | None:
-    raise StoreError(f"the outcome of {commit_id} is taken for a failure")
+PLANTED = (
+    Planted("acknowledge before the commit", Writer, "_commit", _acknowledge_first),
+    Planted("commit again when the reply was lost", Writer, "_resolve", _commit_again),
+    Planted("no epoch check", MemoryLeases, "holds", _any_epoch),
+    Planted("recovery once only", Reconciler, "look", _look_at_own_shards),
+    Planted("a lost wake-up: timers are not armed", LiveRun, "_rearm", _arm_nothing),
+    Planted("a swallowed cancellation is lost", Cancelling, "deliver", _cancel_once),
+    Planted("retries begin again after a crash", StepCalls, "deliver_attempt", _forget_attempts),
+    Planted("dedup keys are forgotten", Inbox, "deliver", _forget_dedups),
+    Planted("a child's end is lost", Scheduler, "deliver", _drop_child_ends),
+    Planted("messages overtake the mailbox", Scheduler, "deliver", _deliver_past_mailbox),
+    Planted("live values are not decoded", Adapter, "roundtrip", _hand_over_itself),
+    Planted("logical time is the wall clock", LiveRun, "_deliver", _clock_of_the_wall),
+    Planted("a summary overwrites the end", LiveRun, "write_summary", _overwrite_the_end),
+    Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on),
+)
 
 
-def _timers_from_now(self: RunLoop, until: float) -> list[tuple[float, str]]:
-    return [(until, self.next_timer()[1])] if self.next_timer() else []  # type: ignore[index]
+if __name__ == "__main__":
+    import logging
 
-
-def _drops_child_ends(self: Scheduler, message: Message, number: int) -> None:
-    live = self.residents.get(message.run)
-    if live is not None and message.kind != "child_done":
-        self.on_mail(message.run)
+    logging.disable(logging.CRITICAL)
+    for planted in PLANTED:
+        print(f"{planted.name}: {planted.find()}", flush=True)

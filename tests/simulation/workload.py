@@ -53,9 +53,13 @@ def threaded(n: int) -> int:
     return n + 100
 
 
+KEPT: list[int] = []
+
+
 @step
 async def listing(n: int) -> list[int]:
-    return [n]
+    # The same list each time: who gets it without a copy sees what others did to it.
+    return KEPT
 
 
 @workflow
@@ -71,9 +75,8 @@ async def mixed(n: int) -> list[object]:
     """Fan-out, retries, catching, timers, a child, shared state."""
     out: list[object] = []
     seen = await listing(n)
-    shared = [seen, seen]
-    shared[0].append(1)
-    out.append(shared[1])
+    seen.append(n)
+    out.append(len(seen))
 
     async def branch(k: int) -> None:
         out.append(await double(k))

@@ -45,6 +45,7 @@ class CoreOptions:
     """What an engine is opened with."""
 
     recover: bool = True
+    executes: bool = True  # false: only commits verbs, and leaves what they start to other engines
     retention_seconds: float | None = 30 * 86_400.0
     live_runs_max: int = limits.LIVE_RUNS_MAX
     live_bytes_max: int = limits.LIVE_BYTES_MAX
@@ -76,6 +77,7 @@ class EngineCore:
         self.owner = f"{process_id()}-{world.new_id()}"
         self.writer = Writer(store, world, owner=self.owner, events=self.events)
         self.scheduler = Scheduler(world, store, registry, self.writer, self.events)
+        self.scheduler.executes = options.executes
         self.scheduler.bodies = Bodies(
             world,
             self.scheduler,

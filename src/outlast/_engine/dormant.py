@@ -21,7 +21,7 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast.errors import LeaseLost, UnknownWorkflow
-from outlast.types import CLOSED_STATUSES, Status
+from outlast.types import CLOSED_STATUSES, RunId, Status
 
 OPEN = frozenset[Status](("pending", "running", "waiting", "paused", "parked"))
 
@@ -38,21 +38,28 @@ class Dormant:
     def no_code(self, row: RunRow, records: list[Record]) -> None:
         """Put away a run whose workflow is not registered here."""
         why = f"no code here for workflow {row.workflow!r}"
-        status: Status = "pending" if row.started_at is None else "parked"
-        self._put_away(row, records, status=status, why=why, parked_as="code")
+        self._world.spawn(self.park(row.id, why, "code"), name=f"put {row.id} away")
 
-    def park(self, row: RunRow, records: list[Record], why: str, parked_as: ParkedAs) -> None:
-        """Park a run that is not in memory."""
-        self._put_away(row, records, status="parked", why=why, parked_as=parked_as)
+    async def park(self, run: RunId, why: str, parked_as: ParkedAs) -> None:
+        """Park an open run that is not in memory (or leave it pending, if it never began)."""
+        async with self._scheduler.exclusion.alone_with(run):
+            row = await self._store.read_run(run)
+            if row is None or row.status in CLOSED_STATUSES or run in self._scheduler.residents:
+                return
+            is_new = row.started_at is None and parked_as == "code"
+            status: Status = "pending" if is_new else "parked"
+            is_same = row.waiting_for == why and row.status == status and not row.resident
+            if not is_same:
+                await self._put_away(row, status=status, why=why, parked_as=parked_as)
 
-    def _put_away(
-        self, row: RunRow, records: list[Record], *, status: Status, why: str, parked_as: ParkedAs
+    async def _put_away(
+        self, row: RunRow, *, status: Status, why: str, parked_as: ParkedAs
     ) -> None:
         lease = self._scheduler.leases.get(row.shard)
-        unpacked = [r for r in records if r.seq > row.packed_seq]
-        is_same = row.waiting_for == why and row.status == status and not row.resident
-        if lease is None or (is_same and not unpacked):
+        if lease is None:
             return
+        records = await self._store.read_journal(row.id)
+        unpacked = [r for r in records if r.seq > row.packed_seq]
         last = records[-1].seq if records else row.last_seq
         summary = msgspec.structs.replace(
             row,
@@ -69,13 +76,25 @@ class Dormant:
             first = unpacked[0].seq
             transaction.segments = (Segment(row.id, first, last, pack_records(unpacked)),)
         self._scheduler.submit(transaction)
+        await self._scheduler.acknowledged(transaction)
 
-    async def close(self, row: RunRow, status: Status, reason: str) -> None:
+    async def close(self, run: RunId, status: Status, reason: str) -> bool:
         """Close an open run without running its code; its children follow their policies.
+
+        Returns False when it came into memory meanwhile: then its owner there must close it.
 
         Raises:
             LeaseLost: another engine owns it now.
         """
+        async with self._scheduler.exclusion.alone_with(run):
+            if run in self._scheduler.residents:
+                return False
+            row = await self._store.read_run(run)
+            if row is not None and row.status not in CLOSED_STATUSES:
+                await self._close(row, status, reason)
+            return True
+
+    async def _close(self, row: RunRow, status: Status, reason: str) -> None:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             raise LeaseLost(f"another engine owns run {row.id!r} now; ask again")
@@ -145,12 +164,17 @@ class Dormant:
         """A parked run has mail: a request to resume brings it back."""
         mail = await self._store.read_mailbox(row.id, limits.MAILBOX_READ_MAX)
         numbers = [m.number for m in mail if m.kind == "resume"]
-        lease = self._scheduler.leases.get(row.shard)
-        if numbers and lease is not None:
-            await self.wake(row, consumed=numbers)
+        if numbers:
+            await self._wake(row, consumed=numbers)
 
-    async def wake(self, row: RunRow, *, consumed: list[int] | None = None) -> None:
+    async def wake(self, run: RunId) -> None:
         """Make a dormant run open again, and bring it into memory."""
+        async with self._scheduler.exclusion.alone_with(run):
+            row = await self._store.read_run(run)
+            if row is not None and self._can_wake(row):
+                await self._wake(row)
+
+    async def _wake(self, row: RunRow, *, consumed: list[int] | None = None) -> None:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             return
@@ -185,7 +209,7 @@ class Dormant:
             )
             for row in rows:
                 if self._can_wake(row):
-                    await self.wake(row)
+                    await self.wake(row.id)
             if len(rows) < limits.PAGE_ROWS:
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)

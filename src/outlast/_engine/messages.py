@@ -109,8 +109,7 @@ class Messages:
             return False
         if message.kind == "terminate" or is_unrun:
             status = "terminated" if message.kind == "terminate" else "cancelled"
-            await self._dormant.close(row, status, message.name)
-            return True
+            return await self._dormant.close(row.id, status, message.name)
         return False
 
     # ---------------------------------------------------------------- bringing in
@@ -137,21 +136,20 @@ class Messages:
         """Bring one open run of ours into memory, with its mail."""
         scheduler = self._scheduler
         live = scheduler.residents.get(run)
-        if live is None:
+        if live is not None:
+            await self.read_mail(live)
+            return live
+        async with scheduler.exclusion.alone_with(run):
             row = await self._store.read_run(run)
-            if row is None or not self._may_run(row):
-                if row is not None and row.status == "parked":
-                    await self._dormant.consider(row)
-                return None
-            records = await self._store.read_journal(run)
-            if run in scheduler.residents or not scheduler.owns(run):
-                return scheduler.residents.get(run)
-            live = scheduler.adopt(row, records)
+            if row is not None and row.status == "parked":
+                await self._dormant.consider(row)
+            elif row is not None and self._may_run(row):
+                records = await self._store.read_journal(run)
+                if run not in scheduler.residents and scheduler.owns(run):
+                    live = scheduler.adopt(row, records)
             if live is not None:
                 await self.read_mail(live)
                 scheduler.begin(live)
-        else:
-            await self.read_mail(live)
         return live
 
     def _may_run(self, row: RunRow) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from outlast._engine.core import CoreOptions, EngineCore
+from outlast._engine.owner_socket import OwnerSocket
 from outlast._engine.reader import Reader
 from outlast._execution.process_code import refuse_while_loading
 from outlast._execution.processes import ProcessPool
@@ -57,10 +58,17 @@ _databases: dict[str, MemoryDatabase] = {}
 class Opened:
     """An open engine, or a store opened for reading."""
 
-    def __init__(self, store: Store, reader: Reader, core: EngineCore | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        core: EngineCore | None,
+        socket: OwnerSocket | None = None,
+    ) -> None:
         self.store = store
         self.reader = reader
         self.core = core
+        self._socket = socket
 
     async def close(self, grace_seconds: float) -> None:
         """Drain and close; a second call does nothing."""
@@ -68,6 +76,8 @@ class Opened:
             await self.store.close()
             return
         await self.core.drain(grace_seconds)
+        if self._socket is not None:
+            await self._socket.close()
         await self.core.close()
 
 
@@ -84,7 +94,11 @@ async def open_target(target: Target, options: CoreOptions, registry: Registry) 
     except BaseException:
         await core.close()
         raise
-    return Opened(store, core.reader, core)
+    if target.kind == "memory" or not options.executes:
+        return Opened(store, core.reader, core)
+    owner_socket = OwnerSocket(core, Path(target.name))
+    await owner_socket.open()
+    return Opened(store, core.reader, core, owner_socket)
 
 
 def _processes(core: EngineCore) -> ProcessPool:

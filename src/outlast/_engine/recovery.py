@@ -111,7 +111,7 @@ class Recovery:
             if row.crash_count >= 2 * limits.CRASHES_MAX:
                 why = f"the process died {row.crash_count} times while running it"
                 log.error("run %s is parked: %s", row.id, why)
-                self._dormant.park(row, records, why, "suspect")
+                await self._dormant.park(row.id, why, "suspect")
                 continue
             await self._quiet()
             await self._try_alone(row, records)

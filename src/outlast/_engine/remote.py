@@ -27,10 +27,10 @@ def ambient() -> EngineCore:
     return core
 
 
-async def wait_for_run(run: str) -> tuple[str, bytes, str]:
-    """Return the status, the outcome and the reason of a run that has ended."""
+async def wait_for_run(run: str) -> tuple[str, str, bytes, str]:
+    """Return the workflow, the status, the outcome and the reason of a run that has ended."""
     row = await ambient().closed(RunId(run))
-    return row.status, row.output or b"", row.error or ""
+    return row.workflow, row.status, row.output or b"", row.error or ""
 
 
 async def send_to_run(run: str, kind: str, name: str, body: bytes, dedup: str) -> None:

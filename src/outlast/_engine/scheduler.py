@@ -17,6 +17,7 @@ from asyncio import Future
 from collections.abc import Callable
 from zlib import crc32
 
+from outlast._engine.exclusion import Exclusion
 from outlast._events import Events
 from outlast._execution.bodies import Bodies
 from outlast._execution.operations import KnownErrors, StepOperation
@@ -55,10 +56,12 @@ class Scheduler:
         self.writer = writer
         self.events = events
         self.bodies: Bodies
+        self.exclusion = Exclusion()
         self.residents: dict[RunId, LiveRun] = {}
         self.leases: dict[int, Lease] = {}
         self.last_position = 0
         self.is_closing = False
+        self.executes = True
         self.on_changed: Callable[[LiveRun], None] = _ignore
         self.on_closed: Callable[[RunId], None] = _ignore
         self.on_parked: Callable[[RunId], None] = _ignore
@@ -155,7 +158,7 @@ class Scheduler:
     def adopt(self, row: RunRow, records: list[Record]) -> LiveRun | None:
         """Bring an open run into memory; None when there is no code for it here."""
         lease = self.leases.get(row.shard)
-        if lease is None or row.id in self.residents or self.is_closing:
+        if lease is None or row.id in self.residents or self.is_closing or not self.executes:
             return self.residents.get(row.id)
         try:
             definition = self.registry.find_workflow(row.workflow)
@@ -235,7 +238,7 @@ class Scheduler:
             if live is not None:
                 self.begin(live)
         elif self.owns(row.id):
-            self.on_mail(row.id)
+            self.on_passivated(row)
 
     def deliver(self, message: Message, number: int) -> None:
         """A message is safe in its mailbox: hand it to its run, or have the run brought in."""

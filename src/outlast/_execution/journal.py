@@ -35,8 +35,10 @@ class RunJournal:
     """Appends for one run, and checks what its code asks against what is recorded."""
 
     __slots__ = (
+        "_asleep",
         "_issued",
         "_recorded",
+        "_rouse",
         "_replay",
         "_submit",
         "_transaction",
@@ -61,6 +63,7 @@ class RunJournal:
         records: list[Record],
         packed_seq: int,
         submit: Callable[[Transaction], None],
+        rouse: Callable[[], None],
     ) -> None:
         self.run = run
         self.lease = lease
@@ -74,6 +77,8 @@ class RunJournal:
         self.in_flight = 0
         self.has_closed = False
         self._submit = submit
+        self._rouse = rouse
+        self._asleep = False
         self._transaction: Transaction | None = None
         self._replay = records
         self._issued: dict[str, str] | None = {}
@@ -101,6 +106,11 @@ class RunJournal:
         place: str = "",
     ) -> Record:
         """Give a record its place at the end and hand it to the writer."""
+        if self._asleep:
+            # The row on its way says that the run sleeps. A record that nobody would look for
+            # after a crash must take the truth with it (simulation seed 11092).
+            self._asleep = False
+            self._rouse()
         self.last_seq += 1
         self.last_at = at = max(self.last_at, at)
         blob: Blob | None
@@ -118,6 +128,10 @@ class RunJournal:
         elif kind == "run_closed":
             self.has_closed = True
         return record
+
+    def fall_asleep(self) -> None:
+        """The run's row says, from the next commit on, that it is not in memory."""
+        self._asleep = True
 
     def take_segment(self) -> Segment | None:
         """Pack what is in the log's tail; the caller commits it with the run's summary."""

@@ -26,7 +26,6 @@ from outlast._execution.context import Resources, StepContext, StepSink, executi
 from outlast._execution.process_code import MAIN, WORKER_MAIN, load
 from outlast._execution.process_frames import (
     HEADER,
-    CodeReference,
     FromWorker,
     Heartbeat,
     Job,

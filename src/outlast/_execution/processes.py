@@ -25,6 +25,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from typing_extensions import TypeVarTuple, Unpack
+
 from outlast import limits
 from outlast._codec import Bound, Failure, decode_failure
 from outlast._execution.bodies import Body
@@ -53,6 +55,8 @@ from outlast._execution.process_frames import (
 )
 from outlast._world import World
 from outlast.errors import EngineClosed, OutcomeUnknown, RegistrationError, StepFailed
+
+Ts = TypeVarTuple("Ts")
 
 log = logging.getLogger("outlast.steps")
 
@@ -121,7 +125,7 @@ class Worker:
         self._tell_loop(_succeed, started)
         self._tell_loop(self._ended, process.wait())
 
-    def _tell_loop(self, call: Callable[..., None], *args: object) -> None:
+    def _tell_loop(self, call: Callable[[Unpack[Ts]], None], *args: Unpack[Ts]) -> None:
         try:
             self._world.call_soon_threadsafe(call, *args)
         except RuntimeError:
@@ -136,7 +140,8 @@ class Worker:
         """
         self._number = job.number
         self._body = body
-        self._outcome = outcome = self._world.create_future()
+        outcome: asyncio.Future[Returned | Raised] = self._world.create_future()
+        self._outcome = outcome
         try:
             self._send(job)
             # Shielded: a cancelled body may still end by itself.

@@ -76,6 +76,7 @@ class LiveRun:
             records=records,
             packed_seq=row.packed_seq,
             submit=host.submit,
+            rouse=lambda: self.write_summary("running"),
         )
         self.started = decode_body(records[0].body, StartedBody)
         self.loop = RunLoop(self, salt=self.started.salt, now=records[0].at / 1e6)
@@ -139,7 +140,6 @@ class LiveRun:
                 # It waited long for someone to run it: its clock starts when it does.
                 self.journal.append("run_began", at=now)
         if not self.row.resident:
-            # With or before its first new record: else a crash would find it asleep.
             self.write_summary("running")
         self.steps.resume()
         mail, self._mail = self._mail, []
@@ -475,6 +475,8 @@ class LiveRun:
             self.journal.transaction().summary = self._summary(
                 status=status, resident=resident, waiting_for=waiting_for, parked_as=parked_as
             )
+            if not resident:
+                self.journal.fall_asleep()
 
     def _summary(
         self,

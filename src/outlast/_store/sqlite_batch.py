@@ -164,7 +164,6 @@ class Batch:
             self._flush()
             self._has_extras = has_extras
             forget(self._db, [run])
-            self._mail.forget(run)
         first = self.position + 1
         for r in start.records:
             self.position += 1

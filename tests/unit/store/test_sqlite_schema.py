@@ -11,6 +11,7 @@ import pytest
 
 from outlast._store.contract import RunFilter
 from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite_connection import connect
 from outlast._store.sqlite_schema import APPLICATION_ID, migrations, newest_version
 from outlast._world import RealWorld
 from outlast.errors import (
@@ -112,6 +113,26 @@ def contents(path: Path) -> dict[str, bytes]:
     }
 
 
+def put(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def data_of(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def clear(directory: Path) -> None:
+    for file in directory.iterdir():
+        file.unlink()
+
+
+def query(path: Path, sql: str) -> list[tuple[object, ...]]:
+    db = connect(str(path), apsw.SQLITE_OPEN_READONLY)
+    rows = [tuple(row) for row in db.execute(sql).fetchall()]
+    db.close()
+    return rows
+
+
 # ------------------------------------------------------------------------------ creating
 async def test_a_new_database_is_private_whole_and_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deep" / "outlast.db"
@@ -144,7 +165,7 @@ async def test_leftovers_of_a_killed_creation_are_cleared(path: Path) -> None:
 
 
 async def test_a_directory_that_cannot_be_made_is_said_clearly(path: Path) -> None:
-    path.write_text("a file")
+    put(path, b"a file")
 
     with pytest.raises(StoreError, match="cannot make the directory"):
         await SqliteStore.open(path / "sub" / "outlast.db", world=RealWorld())
@@ -168,13 +189,13 @@ def _log_without_database(path: Path) -> None:
 
 
 def _somebody_elses(path: Path) -> None:
-    db = apsw.Connection(str(path))
+    db = connect(str(path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     db.execute("CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)")
     db.close()
 
 
 def _somebody_elses_with_a_log(path: Path) -> None:
-    db = apsw.Connection(str(path))
+    db = connect(str(path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     db.execute("PRAGMA journal_mode=WAL; CREATE TABLE theirs (a)").fetchall()
     copies = {p: p.read_bytes() for p in (path, path.with_name("outlast.db-wal"))}
     db.close()
@@ -184,7 +205,7 @@ def _somebody_elses_with_a_log(path: Path) -> None:
 
 def _changed_by(sql: str) -> Callable[[Path], None]:
     def change(path: Path) -> None:
-        db = apsw.Connection(str(path))
+        db = connect(str(path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         db.execute("PRAGMA journal_mode=DELETE")
         db.execute(sql)
         db.execute("PRAGMA journal_mode=WAL")
@@ -256,22 +277,22 @@ async def test_a_store_that_cannot_be_used_is_refused_and_left_as_it_is(
 ) -> None:
     await make(path)
     damage(path)
-    before = path.read_bytes()
+    before = data_of(path)
 
     with pytest.raises(error, match=message) as caught:
         await SqliteStore.open(path, world=RealWorld(), read_only=read_only)
 
     assert str(path) in str(caught.value)
-    assert path.read_bytes() == before
+    assert data_of(path) == before
 
 
 async def test_a_truncated_database_is_refused_or_whole_but_never_wrong(path: Path) -> None:
     await make(path)
-    data = path.read_bytes()
+    data = data_of(path)
     rng = random.Random(11)
     refused = 0
     for _ in range(40):
-        path.write_bytes(data[: rng.randrange(len(data))])
+        put(path, data[: rng.randrange(len(data))])
         try:
             assert await is_whole(path)
         except StoreDamaged:
@@ -281,12 +302,13 @@ async def test_a_truncated_database_is_refused_or_whole_but_never_wrong(path: Pa
 
 async def test_a_flipped_bit_is_noticed_or_harmless(path: Path) -> None:
     await make(path)
-    data = path.read_bytes()
+    data = data_of(path)
     rng = random.Random(12)
     refused = 0
     for _ in range(60):
         at = rng.randrange(len(data))
-        path.write_bytes(data[:at] + bytes((data[at] ^ (1 << rng.randrange(8)),)) + data[at + 1 :])
+        flipped = bytes((data[at] ^ (1 << rng.randrange(8)),))
+        put(path, data[:at] + flipped + data[at + 1 :])
         try:
             store = await SqliteStore.open(path, world=RealWorld())
         except StoreError:
@@ -318,10 +340,9 @@ async def test_an_older_database_is_brought_up_to_date_by_its_owner_only(
     with pytest.raises(StoreReadOnly, match="opened for reading"):
         await reader.prune(1, 1)
     await reader.close()
-    db = apsw.Connection(str(path))
-    assert db.pragma("user_version") == newest_version() == newer[-1][0]
-    assert db.pragma("application_id") == APPLICATION_ID
-    db.close()
+    assert newest_version() == newer[-1][0]
+    assert query(path, "PRAGMA user_version") == [(newest_version(),)]
+    assert query(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
 
 
 # ------------------------------------------------------------------------- being killed
@@ -351,28 +372,25 @@ async def test_a_migration_killed_anywhere_is_made_whole_by_the_next_start(
 ) -> None:
     path = tmp_path / "outlast.db"
     await make(path)
-    data = path.read_bytes()
+    data = data_of(path)
     rng = random.Random(22)
     died = 0
     for point in sorted(rng.sample(range(1, 110), 10)):
-        for file in tmp_path.iterdir():
-            file.unlink()
-        path.write_bytes(data)
+        clear(tmp_path)
+        put(path, data)
         died += die_at(path, point, "with more migrations")
 
         assert not die_at(path, 0, "with more migrations")
 
-        db = apsw.Connection(str(path))
-        assert db.pragma("user_version") == 3
-        rows = db.execute("SELECT count(*), count(c), min(a) FROM extra").fetchall()
-        assert rows == [(200, 200, 1)]
-        db.close()
+        assert query(path, "PRAGMA user_version") == [(3,)]
+        found = query(path, "SELECT count(*), count(c), min(a) FROM extra")
+        assert found == [(200, 200, 1)]
     assert died >= 6
 
 
 async def test_of_several_starts_at_once_one_makes_the_database(path: Path) -> None:
     starts = [python(OPEN_AND_CLOSE, path) for _ in range(4)]
-    outputs = []
+    outputs: list[str] = []
     for process in starts:
         out, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors

@@ -1,0 +1,190 @@
+"""`outlast db migrate | status | backup | export | prune`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import click
+
+from outlast._engine.opening import Target, open_target
+from outlast._engine.retention import Retention
+from outlast._registry import default_registry
+from outlast._store.sqlite_faults import translate
+from outlast._store.sqlite_schema import newest_version, open_reader, prepare_reading
+from outlast._world import RealWorld
+from outlast.cli.inputs import seconds_option
+from outlast.cli.looking import reading, record_data
+from outlast.cli.ownership import holder_of
+from outlast.cli.places import database_options, existing_target, json_option
+from outlast.cli.printing import as_json, note, safe_line, say
+from outlast.cli.writing import ONLY_COMMITS
+from outlast.engine import run_loop
+from outlast.errors import StoreError, StoreUnavailable, UsageError
+from outlast.handle import Run
+
+
+@click.group()
+def db() -> None:
+    """Look after a database."""
+
+
+@db.command()
+@database_options
+def migrate(*, db: str | None, url: str | None) -> None:
+    """Bring a database up to date with this outlast; nobody may be running it."""
+    target = existing_target(db, url)
+    before = schema_of(Path(target.name))
+    run_loop(_open_once(target))
+    after = schema_of(Path(target.name))
+    note(f"schema {after}: up to date already" if before == after else f"schema {before} -> {after}")
+
+
+async def _open_once(target: Target) -> None:
+    opened = await open_target(target, ONLY_COMMITS, default_registry)
+    await opened.close(0)
+
+
+@db.command()
+@json_option
+@database_options
+def status(*, as_data: bool, db: str | None, url: str | None) -> None:
+    """Show what is in a database, how large it is, and who runs it."""
+    path = Path(existing_target(db, url, read_only=True).name)
+    prepare_reading(path)
+    facts: dict[str, object] = {
+        "path": str(path.resolve()),
+        "bytes": path.stat().st_size,
+        "wal_bytes": _size(path.with_name(path.name + "-wal")),
+        "schema": schema_of(path),
+        "schema_newest": newest_version(),
+        "owner_pid": holder_of(path),
+        "runs": _counts(path, "SELECT status, count(*) FROM runs GROUP BY status ORDER BY 1"),
+        "records": _counts(path, "SELECT 'tail', count(*) FROM journal").get("tail", 0),
+    }
+    if as_data:
+        say(as_json(facts))
+        return
+    for name, value in facts.items():
+        say(f"{name:14} {safe_line(value if isinstance(value, str) else as_json(value))}")
+
+
+@db.command()
+@click.argument("destination", metavar="FILE", type=click.Path(path_type=Path))
+@database_options
+def backup(*, destination: Path, db: str | None, url: str | None) -> None:
+    """Copy a database to FILE, consistent, also while an engine runs it."""
+    path = Path(existing_target(db, url, read_only=True).name)
+    if destination.exists():
+        raise UsageError(f"{destination} exists already; a backup never overwrites")
+    prepare_reading(path)
+    partial = destination.with_name(destination.name + ".partial")
+    try:
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"cannot write {partial}: {error.strerror}") from None
+    try:
+        _guarded(partial, lambda: _copy(path, partial))
+        os.fsync(descriptor)
+        # `link` refuses to replace what somebody else has put there meanwhile.
+        os.link(partial, destination)
+    except OSError as error:
+        raise StoreError(f"cannot write {destination}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+        partial.unlink(missing_ok=True)
+    say(safe_line(destination))
+    note(f"{destination.stat().st_size:,} bytes, checked")
+
+
+def _copy(source: Path, partial: Path) -> None:
+    reader = open_reader(source)
+    copy = apsw.Connection(str(partial))
+    try:
+        # All pages in one step: one consistent moment, however much is written meanwhile.
+        with copy.backup("main", reader, "main") as work:
+            work.step(-1)
+        found = copy.pragma("quick_check")
+        if found != "ok":
+            raise StoreError(f"the copy of {source} is not whole ({found}); it was removed")
+    finally:
+        copy.close(True)
+        reader.close(True)
+
+
+@db.command()
+@click.option("--query", default="", help="Only these runs, as in `outlast ls`.")
+@database_options
+def export(*, query: str, db: str | None, url: str | None) -> None:
+    """Print runs and their journals as lines of JSON.
+
+    A line is {"type": "run", ...} or, after its run, {"type": "record", "run": id, ...}.
+    """
+    run_loop(_export(db, url, query))
+
+
+async def _export(db: str | None, url: str | None, query: str) -> None:
+    async with reading(db, url) as engine:
+        async for info in engine.runs(query):
+            fields = {name: getattr(info, name) for name in type(info).__dataclass_fields__}
+            say(as_json({"type": "run", **fields}))
+            run: Run[object] = engine.get(info.id)
+            async for record in run.journal():
+                say(as_json({"type": "record", "run": info.id, **record_data(record)}))
+
+
+@db.command()
+@click.option("--older-than", metavar="TIME", required=True, help="Closed so long ago, as 30d.")
+@database_options
+def prune(*, older_than: str, db: str | None, url: str | None) -> None:
+    """Delete runs that closed long ago, with all they own; nobody may be running the store."""
+    target = existing_target(db, url)
+    count = run_loop(_prune(target, seconds_option("--older-than", older_than)))
+    note(f"{count} runs deleted")
+
+
+async def _prune(target: Target, seconds: float) -> int:
+    opened = await open_target(target, ONLY_COMMITS, default_registry)
+    try:
+        return await Retention(opened.store, RealWorld(), seconds).prune()
+    finally:
+        await opened.close(0)
+
+
+def schema_of(path: Path) -> int:
+    """Return the number of a database's schema."""
+    return _counts(path, "SELECT 'schema', user_version FROM pragma_user_version")["schema"]
+
+
+def _counts(path: Path, query: str) -> dict[str, int]:
+    """Return pairs of a name and a number."""
+    found: dict[str, int] = {}
+
+    def work() -> None:
+        reader = open_reader(path)
+        try:
+            for name, count in reader.execute(query).fetchall():
+                found[f"{name}"] = int(f"{count}")
+        finally:
+            reader.close(True)
+
+    _guarded(path, work)
+    return found
+
+
+def _guarded(path: Path, work: Callable[[], None]) -> None:
+    try:
+        work()
+    except apsw.Error as error:
+        raise translate(error, str(path)) from None
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: {error.strerror}") from None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

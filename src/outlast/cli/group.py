@@ -1,0 +1,136 @@
+"""The group of commands: their names and one-line helps, and the way out of each.
+
+Exit codes: 0 ok, 1 the run failed or is parked, or findings, 2 usage, 3 not found, 4 the store or
+its owner cannot be reached, 5 timed out, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+from typing_extensions import override
+
+from outlast import errors
+from outlast.cli.printing import complain, safe_line
+
+# name: (module, attribute, help)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("outlast.cli.project", "init", "Make a small project to begin with."),
+    "demo": ("outlast.demo", "command", "Run a real job, kill it half-way, and watch it go on."),
+    "run": ("outlast.cli.run", "run", "Start a workflow and wait for its result."),
+    "ls": ("outlast.cli.looking", "ls", "List runs: `status:failed workflow:checkout since:1h`."),
+    "show": ("outlast.cli.looking", "show", "Show one run."),
+    "why": ("outlast.cli.looking", "why", "Say what a run waits for, or how it ended."),
+    "tail": ("outlast.cli.looking", "tail", "Follow a run's journal, or one of its streams."),
+    "signal": ("outlast.cli.sending", "signal", "Send a signal to a run."),
+    "cancel": ("outlast.cli.sending", "cancel", "Ask a run to stop; its code may clean up."),
+    "terminate": ("outlast.cli.sending", "terminate", "End a run without running its code."),
+    "resume": ("outlast.cli.sending", "resume", "Let a parked run go on."),
+    "bench": ("outlast.bench", "command", "Measure durable execution on this machine."),
+    "doctor": ("outlast.cli.doctor", "doctor", "Look at this machine, this disk and the store."),
+    "db": ("outlast.cli.databases", "db", "Look after a database."),
+    "version": ("outlast.cli.version", "version", "Show the versions of what runs here."),
+}
+
+# Errors and exit codes, the first match counts.
+_EXITS: tuple[tuple[type[BaseException], int], ...] = (
+    (errors.RunNotFound, 3),
+    (errors.UnknownWorkflow, 3),
+    (errors.UsageError, 2),
+    (errors.EncodingError, 2),
+    (errors.DecodingError, 2),
+    (errors.StoreError, 4),
+    (errors.EngineClosed, 4),
+    (errors.WaitTimeout, 5),
+)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code that an error of ours means."""
+    return next((code for kind, code in _EXITS if isinstance(error, kind)), 1)
+
+
+class CommandGroup(click.Group):
+    """Imports a command when it is asked for, and turns errors into messages and exit codes."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = COMMANDS.get(cmd_name)
+        if found is None:
+            return None
+        module, attribute, _ = found
+        try:
+            # By name, since importing every command would import the engine to print a help.
+            command: object = getattr(importlib.import_module(module), attribute, None)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            command = None
+        if not isinstance(command, click.Command):
+            raise errors.NotSupported(f"`outlast {cmd_name}`")
+        return command
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and name not in COMMANDS and not name.startswith("-"):
+            raise click.UsageError(
+                f"there is no command {safe_line(name)!r}; `outlast --help` lists them", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """Run the command of `sys.argv` and end the process with its exit code."""
+        sys.exit(run_command(self, sys.argv[1:]))
+
+
+def run_command(group: click.Group, args: Sequence[str]) -> int:
+    """Run a command line and return its exit code; messages are on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            # A terminal that cannot show a letter must not end a command.
+            reconfigure(errors="backslashreplace")
+    try:
+        result: object = group.main(args=list(args), prog_name="outlast", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except errors.OutlastError as error:
+        complain(f"{error}")
+        return exit_code_of(error)
+    return result if isinstance(result, int) else 0
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Run durable workflows, and look after them.
+
+    Exit codes: 0 ok, 1 the run failed or is parked, 2 usage, 3 not found, 4 the store cannot be
+    reached, 5 timed out, 130 interrupted.
+    """

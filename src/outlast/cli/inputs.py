@@ -1,0 +1,94 @@
+"""What a user gives on a command line: JSON, `key=value` pairs, lengths of time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from outlast._codec import Bound
+from outlast._durations import seconds_of
+from outlast._registry import WorkflowDefinition
+from outlast.errors import DecodingError, UsageError
+
+
+def json_of(given: str, what: str) -> tuple[object, str]:
+    """Return JSON data and its text, given as text, as `@file`, or as `-` for stdin.
+
+    Raises:
+        UsageError: it is not JSON, or the file cannot be read.
+    """
+    text = _text_of(given, what)
+    try:
+        data: object = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        hint = ""
+        if given == text and text.replace("_", "").replace("-", "").isalnum():
+            hint = f"; a text needs its quotes: '\"{text}\"'"
+        raise UsageError(f"{what} is not JSON ({error}){hint}") from None
+    return data, text
+
+
+def _text_of(given: str, what: str) -> str:
+    try:
+        if given == "-":
+            return sys.stdin.read()
+        if given.startswith("@"):
+            return Path(given[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"{what} cannot be read from {given}: {reason}") from None
+    return given
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def arguments_of(
+    definition: WorkflowDefinition, pairs: Sequence[str], given: str | None
+) -> Bound:
+    """Return a workflow's arguments from `key=value` pairs or from `--input`.
+
+    Raises:
+        UsageError: they do not fit; every fault is named.
+    """
+    if given is not None and pairs:
+        raise UsageError("give the input as key=value or as --input, not both")
+    signature = definition.signature
+    try:
+        if given is not None:
+            return signature.from_json(json_of(given, "--input")[0])
+        return signature.from_strings(_pairs(pairs))
+    except DecodingError as error:
+        usage = f"{definition.fn.__name__}{signature.signature}"
+        raise UsageError(f"the input does not fit {usage}\n  {error}") from None
+
+
+def _pairs(pairs: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{pair!r} is not key=value")
+        if name in found:
+            raise UsageError(f"argument {name!r} is given twice")
+        found[name] = text
+    return found
+
+
+def seconds_option(option: str, text: str) -> float:
+    """Return a length of time in seconds.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        seconds = seconds_of(float(text) if text.replace(".", "", 1).isdigit() else text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if seconds < 0:
+        raise UsageError(f"{option}: {text!r} is negative")
+    return seconds

@@ -1,0 +1,140 @@
+"""Finding the workflow that `APP:FLOW` names.
+
+A fault in the user's module is shown as one line with its place in the file, not as a traceback
+through our loader.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from outlast._registry import WorkflowDefinition, default_registry, module_name
+from outlast.errors import UnknownWorkflow, UsageError
+from outlast.workflow import Workflow
+
+
+class BrokenProgram(UsageError):
+    """The user's module cannot be loaded."""
+
+
+class ProgramMissing(UnknownWorkflow):
+    """There is no such file or module."""
+
+
+def find_workflow(app_and_flow: str) -> WorkflowDefinition:
+    """Return the workflow that `APP:FLOW` names.
+
+    Raises:
+        UsageError: it is not of this form; BrokenProgram: the module raises when it is loaded.
+        ProgramMissing, UnknownWorkflow: there is no such module, or no such workflow in it.
+    """
+    app, colon, flow = app_and_flow.rpartition(":")
+    if not colon or not app or not flow:
+        raise UsageError(
+            f"{app_and_flow!r} is not APP:FLOW; write for instance app.py:greet or shop.orders:ship"
+        )
+    module = load_program(app)
+    found: object = module
+    for part in flow.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, Workflow):
+        return found.definition
+    names = _workflows_of(module)
+    by_name = next((d for d in default_registry.workflows.values() if d.name == flow), None)
+    if by_name is not None:
+        return by_name
+    what = "is no workflow" if found is not None else "is not there"
+    listing = ", ".join(sorted(names)) or "none: mark a function with @workflow"
+    raise UnknownWorkflow(f"{flow!r} {what} in {app}; its workflows: {listing}")
+
+
+def _workflows_of(module: ModuleType) -> list[str]:
+    return [
+        definition.fn.__qualname__
+        for definition in default_registry.workflows.values()
+        if module_name(definition.fn) == module.__name__
+    ]
+
+
+def load_program(app: str) -> ModuleType:
+    """Import `file.py` (under its stem) or `package.module`.
+
+    Raises:
+        ProgramMissing, BrokenProgram
+    """
+    is_file = app.endswith(".py") or "/" in app
+    return _load_file(Path(app)) if is_file else _load_module(app)
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ProgramMissing(f"there is no file {path}")
+    file = path.resolve()
+    name = file.stem
+    if not name.isidentifier():
+        raise UsageError(f"{path.name} cannot be a module: its name is no Python name")
+    known = sys.modules.get(name)
+    if known is not None:
+        if getattr(known, "__file__", None) == str(file):
+            return known
+        raise UsageError(f"{path} would hide the module {name!r}: give the file another name")
+    _put_first(file.parent)
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise BrokenProgram(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a user's module raises, SystemExit too
+        del sys.modules[name]
+        raise BrokenProgram(_told(error, str(path))) from error
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    _put_first(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise ProgramMissing(
+                f"there is no module {name!r} (no {error.name!r} on the path); "
+                f"for a file write its name with .py"
+            ) from None
+        raise BrokenProgram(_told(error, name)) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # as above
+        raise BrokenProgram(_told(error, name)) from error
+
+
+def _put_first(directory: Path) -> None:
+    text = str(directory)
+    if text not in sys.path:
+        sys.path.insert(0, text)
+
+
+def _told(error: BaseException, what: str) -> str:
+    """Return one line: where in the user's code, and what."""
+    kind = type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}: {kind}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith("<") and f.filename != __file__]
+    # The innermost line that is not in somebody's library is the one to mend.
+    mine = [f for f in own if "site-packages" not in f.filename and not _is_stdlib(f.filename)]
+    place = (mine or own or list(frames))[-1:]
+    where = f"{place[0].filename}:{place[0].lineno}" if place else what
+    return f"{where}: {kind}: {error} (while {what} was loaded)"
+
+
+def _is_stdlib(filename: str) -> bool:
+    return Path(filename).is_relative_to(Path(importlib.__file__).parents[1])

@@ -1,0 +1,76 @@
+"""Which database a command means, and the options that say so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from outlast._engine.opening import Target, parse_url
+from outlast.errors import NotSupported, StoreMissing, UsageError
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def database_options(command: F) -> F:
+    """Add `--db` and `--url`."""
+    command = click.option(
+        "--url", "url", metavar="URL", default=None, hidden=True, help="A server; not yet."
+    )(command)
+    return click.option(
+        "--db",
+        "db",
+        metavar="URL",
+        default=None,
+        help="A path or sqlite:/// url [default: OUTLAST_DB, or .outlast/outlast.db]",
+    )(command)
+
+
+json_option = click.option("--json", "as_data", is_flag=True, help="Print JSON.")
+
+
+def target_of(db: str | None, url: str | None, *, read_only: bool = False) -> Target:
+    """Return the database that a command means.
+
+    Raises:
+        NotSupported: `--url`; UsageError: what is given is no database.
+    """
+    if url is not None:
+        raise NotSupported("--url (a server)")
+    given = db if db is not None else os.environ.get("OUTLAST_DB")
+    if given is not None:
+        target = parse_url(given, read_only=read_only)
+        if target.kind == "memory":
+            raise UsageError(
+                "a memory:// store lives in one process, so no command can find it there; "
+                "give --db a path"
+            )
+        return target
+    return Target("sqlite", str(project_root() / ".outlast" / "outlast.db"), read_only)
+
+
+def existing_target(db: str | None, url: str | None, *, read_only: bool = False) -> Target:
+    """Return the same, for commands that make no database.
+
+    Raises:
+        StoreMissing: there is none.
+    """
+    target = target_of(db, url, read_only=read_only)
+    if not Path(target.name).exists():
+        raise StoreMissing(
+            f"there is no database at {target.name}: `outlast run app.py:flow` makes one; "
+            f"name another with --db or OUTLAST_DB"
+        )
+    return target
+
+
+def project_root() -> Path:
+    """Return the nearest directory upwards that is a project, else the current one."""
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        if (directory / "pyproject.toml").is_file() or (directory / ".outlast").is_dir():
+            return directory
+    return here

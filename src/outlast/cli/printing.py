@@ -1,0 +1,107 @@
+"""What commands print: data on stdout, messages on stderr, and nothing that drives a terminal.
+
+Invariant: control characters of user data reach no terminal, be they in text or in JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+# C0, DEL and C1 begin escape sequences; the rest turn the direction of text around.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
+_CONTROLS_IN_TEXT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]"
+)
+
+
+def safe_line(text: object) -> str:
+    """Return text as one harmless line."""
+    return _CONTROLS.sub(_escaped, f"{text}")
+
+
+def safe_text(text: str) -> str:
+    """Return text made harmless; its lines and tabs stay."""
+    return _CONTROLS_IN_TEXT.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    )
+
+
+def as_json(value: object) -> str:
+    """Return one line of JSON; times are in ISO form, dataclasses are objects."""
+    text = json.dumps(value, ensure_ascii=False, default=_json_of)
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _json_of(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    return repr(value)
+
+
+def say(line: str = "") -> None:
+    """Print a line of data."""
+    print(line)
+
+
+def note(line: str) -> None:
+    """Print a message."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def complain(message: str) -> None:
+    """Print an error."""
+    note(f"error: {safe_text(message)}")
+
+
+def shown(value: object) -> str:
+    """Return a value for a person: text as it is, anything else as JSON."""
+    return safe_text(value) if isinstance(value, str) else as_json(value)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return lines of columns, cells made harmless."""
+    cells = [list(head), *([safe_line(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time in the reader's zone."""
+    return "-" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+class Status:
+    """A line on a terminal that is written over again and again; nothing where there is none."""
+
+    def __init__(self) -> None:
+        self._is_live = sys.stderr.isatty()
+        self._is_shown = False
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if self._is_live:
+            print(f"\r\x1b[K{safe_line(text)[:110]}", end="", file=sys.stderr, flush=True)
+            self._is_shown = True
+
+    def clear(self) -> None:
+        """Remove the line."""
+        if self._is_shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._is_shown = False

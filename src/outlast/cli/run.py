@@ -1,0 +1,346 @@
+"""`outlast run`: start a workflow and wait for its result.
+
+Who owns the store executes the run: this process when nobody does, else the owner, which is asked
+over its socket. When the owner goes while we wait, we take over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from outlast import limits
+from outlast._codec import Bound
+from outlast._durations import text_of
+from outlast._engine.opening import Target
+from outlast._engine.owner_client import OwnerClient
+from outlast._engine.owner_protocol import Start, WasStarted
+from outlast._execution.starting import cached_version_of, check_name
+from outlast._registry import WorkflowDefinition
+from outlast.call import WorkflowCall
+from outlast.cli.inputs import arguments_of, seconds_option
+from outlast.cli.loading import find_workflow
+from outlast.cli.looking import record_line
+from outlast.cli.places import database_options, target_of
+from outlast.cli.printing import Status, as_json, note, safe_line, safe_text, say, shown
+from outlast.cli.writing import PAUSES, write
+from outlast.engine import Engine, run_loop
+from outlast.errors import EngineClosed, RunError, RunFailed, StoreLocked, UsageError, WaitTimeout
+from outlast.handle import Run
+
+R = TypeVar("R")
+
+_OWNER_SECONDS = 1.0  # how often the owner is looked for while it executes our run
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to start, and how to wait."""
+
+    target: Target
+    definition: WorkflowDefinition
+    bound: Bound
+    id: str
+    command: str
+    follows: bool
+    as_data: bool
+    timeout: float | None
+
+    def call(self) -> WorkflowCall[object]:
+        """Return a call to give to an engine; each can be used once."""
+        call: WorkflowCall[object] = WorkflowCall(self.definition, self.bound, "")
+        return call
+
+    def request(self) -> Start:
+        """Return the same for the engine that owns the store."""
+        signature = self.definition.signature
+        return Start(
+            workflow=self.definition.name,
+            encoded=signature.encode(self.bound),
+            digest=signature.digest(self.bound),
+            version=cached_version_of(self.definition),
+            timeout_seconds=self.definition.timeout_seconds,
+            id=self.id,
+        )
+
+
+class Interrupted(Exception):
+    """The user, or the system, asked us to stop."""
+
+
+class OwnerGone(Exception):
+    """The engine that executed the run has left the store."""
+
+
+@click.command()
+@click.argument("app", metavar="APP:FLOW")
+@click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--input", "given", metavar="JSON|@FILE|-", default=None, help="An object of inputs.")
+@click.option("--id", "run_id", metavar="ID", default=None, help="[default: flow and input]")
+@click.option("--detach", is_flag=True, help="Start it, print its id, and go.")
+@click.option("--follow", is_flag=True, help="Show its records as they come.")
+@click.option("--timeout", metavar="TIME", default=None, help="Wait no longer; it goes on.")
+@click.option("--json", "as_data", is_flag=True, help="Print the result as JSON.")
+@database_options
+def run(
+    *,
+    app: str,
+    pairs: Sequence[str],
+    given: str | None,
+    run_id: str | None,
+    detach: bool,
+    follow: bool,
+    timeout: str | None,
+    as_data: bool,
+    db: str | None,
+    url: str | None,
+) -> int:
+    """Start a workflow and wait for its result.
+
+    APP is file.py or package.module. The same flow with the same input is the same run: started
+    again it goes on, or gives the result that it has; name another run with --id.
+    """
+    if detach and (follow or timeout is not None):
+        raise UsageError("--detach does not wait: it goes without --follow and --timeout")
+    target = target_of(db, url)
+    definition = find_workflow(app)
+    bound = arguments_of(definition, pairs, given)
+    name = f"{definition.name}-{definition.signature.digest(bound).hex()}"
+    plan = Plan(
+        target=target,
+        definition=definition,
+        bound=bound,
+        id=check_name("a run id", name if run_id is None else run_id, limits.ID_CHARS_MAX),
+        command=f"outlast run {app}",
+        follows=follow,
+        as_data=as_data,
+        timeout=None if timeout is None else seconds_option("--timeout", timeout),
+    )
+    if detach:
+        return run_loop(_detach(plan))
+    code = run_loop(_attend(plan))
+    if code >= 128:
+        # A step on a thread may still be busy, and Python would wait for it. All is safe on disk.
+        sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+# -------------------------------------------------------------------------- detached
+async def _detach(plan: Plan) -> int:
+    async def ask(client: OwnerClient) -> WasStarted:
+        return await client.start(plan.request())
+
+    async def commit(engine: Engine) -> WasStarted:
+        started = await engine.start(plan.call(), id=plan.id)
+        return WasStarted(started.id, started.created, has_code=False)
+
+    started = await write(plan.target, ask=ask, commit=commit)
+    say(started.run)
+    if not started.created:
+        note("it was there already")
+    elif not started.has_code:
+        note(
+            f"it waits for an engine that has {plan.definition.name}; "
+            f"`outlast why {safe_line(started.run)}` tells"
+        )
+    return 0
+
+
+# -------------------------------------------------------------------------- attended
+async def _attend(plan: Plan) -> int:
+    stop = _Stop()
+    try:
+        async with asyncio.timeout(plan.timeout):
+            while True:
+                try:
+                    return await _once(plan, stop)
+                except OwnerGone:
+                    note("the engine that ran it has gone; it goes on here")
+    except TimeoutError:
+        raise WaitTimeout(
+            f"run {plan.id!r} did not end within {text_of(plan.timeout or 0)}; "
+            f"`outlast why {plan.id}` says what it waits for"
+        ) from None
+    except Interrupted:
+        note(
+            f"run {safe_line(plan.id)} is not finished, and nothing is lost: it goes on with the "
+            f"same command again (`{safe_line(plan.command)} ...`); "
+            f"`outlast why {safe_line(plan.id)}` says what it waits for"
+        )
+        return 128 + stop.number
+
+
+async def _once(plan: Plan, stop: _Stop) -> int:
+    try:
+        async with Engine.open(plan.target.name) as engine:
+            started = await stop.unless(engine.start(plan.call(), id=plan.id))
+            _announce(plan, created=started.created)
+            code = await _ended(plan, started, stop)
+            if stop.number:
+                raise Interrupted
+            return code
+    except StoreLocked as locked:
+        return await _through_owner(plan, stop, locked)
+
+
+async def _through_owner(plan: Plan, stop: _Stop, locked: StoreLocked) -> int:
+    started, pid = await _start_at_owner(plan, locked)
+    _announce(plan, created=started.created)
+    if not started.has_code:
+        note(
+            f"process {pid} owns the store and does not have {plan.definition.name}: the run "
+            f"stays pending until an engine that has it opens the store; waiting"
+        )
+    async with Engine.open(plan.target.name, read_only=True) as engine:
+        watch = asyncio.ensure_future(_owner_leaves(plan))
+        try:
+            return await _ended(plan, engine.get(plan.id), stop, watch)
+        finally:
+            watch.cancel()
+
+
+async def _start_at_owner(plan: Plan, locked: StoreLocked) -> tuple[WasStarted, int]:
+    request = plan.request()
+    for pause in (*PAUSES, None):
+        client = await OwnerClient.connect(Path(plan.target.name))
+        if client is not None:
+            with contextlib.suppress(EngineClosed):  # it drains: we may be the owner soon
+                try:
+                    return await client.start(request), (await client.ping()).pid
+                finally:
+                    await client.close()
+        if pause is None:
+            break
+        await asyncio.sleep(pause)
+    raise locked
+
+
+async def _owner_leaves(plan: Plan) -> None:
+    while True:
+        await asyncio.sleep(_OWNER_SECONDS)
+        client = await OwnerClient.connect(Path(plan.target.name))
+        if client is None:
+            return
+        await client.close()
+
+
+async def _ended(
+    plan: Plan, run: Run[object], stop: _Stop, owner: asyncio.Future[None] | None = None
+) -> int:
+    """Wait for the end of the run and print it; return the exit code."""
+    status = Status()
+    watch = asyncio.ensure_future(_watch(plan, run, status))
+    try:
+        value = await stop.unless(run.result(), owner)
+    except (RunError, Interrupted) as error:
+        watch.cancel()
+        await _show_rest(plan, run, watch)
+        status.clear()
+        if isinstance(error, RunError):
+            return _failed(error)
+        raise
+    finally:
+        watch.cancel()
+        status.clear()
+    await _show_rest(plan, run, watch)
+    data = plan.definition.signature.returns.to_json(value)
+    if plan.as_data:
+        say(as_json(data))
+    elif data is not None:
+        say(shown(data))
+    return 0
+
+
+def _failed(error: RunError) -> int:
+    note(f"error: {safe_text(f'{error}')}")
+    if isinstance(error, RunFailed):
+        note(f"`outlast show {safe_line(error.run_id)}` has its records and the traceback")
+    return 1
+
+
+def _announce(plan: Plan, *, created: bool) -> None:
+    if created:
+        note(f"run {safe_line(plan.id)}")
+    else:
+        note(
+            f"run {safe_line(plan.id)} was started before: the same flow with the same input is "
+            f"the same run (another --id is another)"
+        )
+
+
+# --------------------------------------------------------------------------- meanwhile
+async def _watch(plan: Plan, run: Run[object], status: Status) -> int:
+    """Show how the run gets on; never returns but by being cancelled."""
+    after = 0
+    with contextlib.suppress(asyncio.CancelledError):
+        while plan.follows or sys.stderr.isatty():
+            if plan.follows:
+                after = await _follow(run, after)
+            else:
+                info = await run.info()
+                status.show(f"{info.status}, {info.steps} steps: {await run.why()}")
+            await asyncio.sleep(limits.SUMMARY_SECONDS)
+    return after
+
+
+async def _show_rest(plan: Plan, run: Run[object], watch: asyncio.Future[int]) -> None:
+    watch.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        after = await watch
+        if plan.follows:
+            await _follow(run, after)
+
+
+async def _follow(run: Run[object], after: int) -> int:
+    async for record in run.journal(after):
+        note(record_line(record))
+        after = record.seq
+    return after
+
+
+class _Stop:
+    """Ctrl-C and SIGTERM: the first one stops in good order, the second at once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        loop = asyncio.get_running_loop()
+        self._asked: asyncio.Future[None] = loop.create_future()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop, number)
+
+    def _stop(self, number: signal.Signals) -> None:
+        if self.number:
+            os._exit(128 + number)
+        self.number = number
+        note("\nstopping: steps in flight may end; once more stops at once")
+        self._asked.set_result(None)
+
+    async def unless(
+        self,
+        work: Coroutine[object, object, R],
+        owner: asyncio.Future[None] | None = None,
+    ) -> R:
+        """Return what `work` returns.
+
+        Raises:
+            Interrupted: we were asked to stop first; OwnerGone: the owner left first.
+        """
+        task = asyncio.ensure_future(work)
+        others = [self._asked] if owner is None else [self._asked, owner]
+        try:
+            await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+        finally:
+            task.cancel()
+        raise Interrupted if self._asked.done() else OwnerGone

@@ -1,0 +1,105 @@
+"""`outlast signal | cancel | terminate | resume`."""
+
+from __future__ import annotations
+
+import click
+
+from outlast._engine.owner_client import OwnerClient
+from outlast.cli.inputs import json_of, seconds_option
+from outlast.cli.places import database_options, existing_target
+from outlast.cli.printing import note, safe_line
+from outlast.cli.writing import write
+from outlast.engine import Engine, run_loop
+
+
+def _sent(what: str, run_id: str, *, has_owner: bool) -> None:
+    later = "" if has_owner else "; no engine is running, the next one that opens the store acts"
+    note(f"{what} {safe_line(run_id)}{later}")
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.argument("name")
+@click.argument("value", metavar="JSON", default="null")
+@click.option("--dedup", metavar="KEY", default=None, help="Sending again under it does nothing.")
+@database_options
+def signal(
+    *, run_id: str, name: str, value: str, dedup: str | None, db: str | None, url: str | None
+) -> None:
+    """Send a signal to a run: its NAME, and its value as JSON (or @file, or - for stdin)."""
+    target = existing_target(db, url)
+    data, text = json_of(value, "the signal's value")
+
+    async def ask(client: OwnerClient) -> bool:
+        await client.signal(run_id, name, text.encode(), dedup=dedup or "")
+        return True
+
+    async def commit(engine: Engine) -> bool:
+        await engine.get(run_id).signal(name, data, dedup=dedup)
+        return False
+
+    has_owner = run_loop(write(target, ask=ask, commit=commit))
+    _sent(f"signal {safe_line(name)} sent to", run_id, has_owner=has_owner)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--reason", default="", help="Kept with the run.")
+@click.option("--grace", metavar="TIME", default=None, help="For its clean-up, such as 10s.")
+@database_options
+def cancel(
+    *, run_id: str, reason: str, grace: str | None, db: str | None, url: str | None
+) -> None:
+    """Ask a run to stop: its code sees a cancellation and may clean up."""
+    target = existing_target(db, url)
+    seconds = None if grace is None else seconds_option("--grace", grace)
+
+    async def ask(client: OwnerClient) -> bool:
+        await client.cancel(run_id, reason, seconds)
+        return True
+
+    async def commit(engine: Engine) -> bool:
+        await engine.get(run_id).cancel(reason, seconds)
+        return False
+
+    has_owner = run_loop(write(target, ask=ask, commit=commit))
+    _sent("asked to stop:", run_id, has_owner=has_owner)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--reason", default="", help="Kept with the run.")
+@database_options
+def terminate(*, run_id: str, reason: str, db: str | None, url: str | None) -> None:
+    """End a run now, without running any more of its code."""
+    target = existing_target(db, url)
+
+    async def ask(client: OwnerClient) -> bool:
+        await client.terminate(run_id, reason)
+        return True
+
+    async def commit(engine: Engine) -> bool:
+        await engine.get(run_id).terminate(reason)
+        return True  # ended already: there is nothing left to act on
+
+    has_owner = run_loop(write(target, ask=ask, commit=commit))
+    _sent("terminated:", run_id, has_owner=has_owner)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@database_options
+def resume(*, run_id: str, db: str | None, url: str | None) -> None:
+    """Let a parked run go on: a step that spent its attempts is tried again."""
+    target = existing_target(db, url)
+
+    async def ask(client: OwnerClient) -> bool:
+        await client.resume(run_id)
+        return True
+
+    async def commit(engine: Engine) -> bool:
+        await engine.get(run_id).resume()
+        return False
+
+    has_owner = run_loop(write(target, ask=ask, commit=commit))
+    _sent("asked to go on:", run_id, has_owner=has_owner)

@@ -1,0 +1,482 @@
+"""The command line, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import Project, end, until
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    found = Project(tmp_path / "shop")
+    yield found
+    for process in found.started:
+        if process.poll() is None:
+            end(process)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+# ------------------------------------------------------------------------------- run
+def test_init_makes_a_project_that_runs(project: Project) -> None:
+    made = project("init", "hello")
+    again = project("init", "hello")
+
+    assert (made.code, made.out) == (0, "hello\n")
+    assert again.code == 2
+    assert "not an empty directory" in again.err
+    inner = Project.__new__(Project)
+    inner.directory, inner.started = project.directory / "hello", project.started
+    done = inner("run", "app.py:greet", "name=Ada")
+    assert (done.code, done.out) == (0, "Hello, Ada!\n")
+    assert (inner.directory / ".outlast" / "outlast.db").exists()
+
+
+def test_run_prints_the_result_and_nothing_else_on_stdout(project: Project) -> None:
+    plain = project("run", "app.py:greet", "name=Ada", "times=2")
+    as_json = project("run", "app:greet", "--input", '{"name": "Ada"}', "--json")
+    from_file = project("run", "app.py:greet", "--input", "-", stdin='{"name": "Bob"}')
+
+    assert (plain.code, plain.out) == (0, "Hello, Ada!, Hello, Ada!\n")
+    assert as_json.data == "Hello, Ada!"
+    assert from_file.out == "Hello, Bob!\n"
+
+
+def test_the_same_input_is_the_same_run(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada")
+    again = project("run", "app.py:greet", "name=Ada")
+    other = project("run", "app.py:greet", "name=Ada", "--id", "other")
+
+    assert again.out == other.out == "Hello, Ada!\n"
+    assert "was started before" in again.err
+    assert len(project("ls", "--json").data) == 2
+
+
+def test_a_run_that_fails_exits_with_1_and_shows_no_traceback(project: Project) -> None:
+    done = project("run", "app.py:fail", "text=boom", "--id", "f")
+
+    assert done.code == 1
+    assert "ValueError: boom" in done.err
+    assert project("why", "f").out.startswith("failed")
+    assert "raise ValueError(text)" in project("show", "f").out
+
+
+def test_a_run_that_parks_exits_with_1_and_resume_lets_it_go_on(project: Project) -> None:
+    parked = project("run", "app.py:parks", "path=there.txt", "--id", "p")
+    (project.directory / "there.txt").write_text("here")
+    resumed = project("resume", "p")
+    done = project("run", "app.py:parks", "path=there.txt", "--id", "p")
+
+    assert parked.code == 1
+    assert "parked" in parked.err
+    assert resumed.code == 0
+    assert (done.code, done.out) == (0, "here\n")
+
+
+def test_waiting_too_long_exits_with_5(project: Project) -> None:
+    done = project("run", "app.py:slow", "--timeout", "0.5", "--id", "s")
+
+    assert done.code == 5
+    assert "why s" in done.err
+
+
+def test_follow_shows_the_records_on_stderr(project: Project) -> None:
+    done = project("run", "app.py:slow", "seconds=0.1", "--follow")
+
+    assert done.out == "done\n"
+    assert "timer_fired" in done.err
+    assert "run_closed" in done.err
+
+
+def test_process_steps_run_from_a_file_that_the_command_line_loaded(project: Project) -> None:
+    done = project("run", "app.py:squares")
+
+    assert (done.code, done.out) == (0, "[0, 1, 4]\n")
+
+
+# ------------------------------------------------------------------------- mistakes
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["run", "app.py:nothing"], 3, ["greet", "slow", "no workflow|not there"]),
+        (["run", "app.py:mark"], 3, ["is no workflow"]),
+        (["run", "missing.py:greet"], 3, ["no file missing.py"]),
+        (["run", "missing.module:greet"], 3, ["no module"]),
+        (["run", "app.py"], 2, ["APP:FLOW"]),
+        (["run", "broken.py:x"], 2, ["broken.py:2", "SyntaxError"]),
+        (["run", "raises.py:x"], 2, ["raises.py:3", "NameError"]),
+        (["run", "exits.py:x"], 2, ["exits.py:2", "SystemExit"]),
+        (["run", "app.py:greet"], 2, ["$.name", "missing"]),
+        (["run", "app.py:greet", "nam=x", "times=many"], 2, ["nam", "times", "name"]),
+        (["run", "app.py:greet", "name"], 2, ["key=value"]),
+        (["run", "app.py:greet", "name=a", "name=b"], 2, ["twice"]),
+        (["run", "app.py:greet", "--input", "{bad"], 2, ["not JSON"]),
+        (["run", "app.py:greet", "--input", "@none.json"], 2, ["none.json"]),
+        (["run", "app.py:greet", "name=x", "--id", ""], 2, ["a run id"]),
+        (["run", "app.py:slow", "--detach", "--follow"], 2, ["--detach"]),
+        (["run", "app.py:slow", "--timeout", "soon"], 2, ["--timeout"]),
+        (["frobnicate"], 2, ["no command 'frobnicate'"]),
+        (["ls", "--url", "http://x"], 2, ["not supported"]),
+        (["ls", "--db", "mysql://x"], 2, ["mysql"]),
+        (["ls", "--db", "memory://x"], 2, ["one process"]),
+        (["ls"], 4, ["no database at"]),
+        (["show", "x"], 4, ["no database at"]),
+        (["cancel", "x"], 4, ["no database at"]),
+        (["db", "status"], 4, ["no database at"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_told_in_words(
+    project: Project, args: list[str], code: int, words: list[str]
+) -> None:
+    (project.directory / "broken.py").write_text("x = 1\ndef (:\n")
+    (project.directory / "raises.py").write_text("import os\n\nos.sep + undefined\n")
+    (project.directory / "exits.py").write_text("import sys\nsys.exit(7)\n")
+
+    done = project(*args)
+
+    assert done.code == code, done.err
+    assert done.out == ""
+    for word in words:
+        assert any(choice in done.err for choice in word.split("|")), done.err
+    assert not project.db.exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["show", "nobody"], 3, "no run has the id"),
+        (["why", "nobody"], 3, "no run has the id"),
+        (["tail", "nobody"], 3, "no run has the id"),
+        (["signal", "nobody", "x", "1"], 3, "no run has the id"),
+        (["cancel", "nobody"], 3, "no run has the id"),
+        (["terminate", "nobody"], 3, "no run has the id"),
+        (["resume", "nobody"], 3, "no run has the id"),
+        (["signal", "g", "x", "{bad"], 2, "not JSON"),
+        (["signal", "g", "x", "bare"], 2, "quotes"),
+        (["signal", "g", "x", "1"], 1, "has ended"),
+        (["ls", "status"], 2, "key:value"),
+        (["ls", "status:odd"], 2, "no status"),
+        (["cancel", "g", "--grace", "soon"], 2, "--grace"),
+        (["run", "app.py:greet", "name=Bob", "--id", "g"], 1, "other input"),
+        (["run", "app.py:fail", "text=x", "--id", "g"], 1, "runs workflow"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_not_there_or_does_not_fit(
+    project: Project, args: list[str], code: int, words: str
+) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "g")
+
+    done = project(*args)
+
+    assert (done.code, done.out) == (code, ""), done.err
+    assert words in done.err
+
+
+@pytest.mark.parametrize("command", [["ls"], ["run", "app.py:greet", "name=x"], ["cancel", "x"]])
+def test_a_database_that_cannot_be_used_is_refused_and_left_alone(
+    project: Project, command: list[str]
+) -> None:
+    project("run", "app.py:greet", "name=Ada")
+    connection = sqlite3.connect(project.db)
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    newer = project(*command)
+    project.db.write_bytes(b"this is not a database, but it is long enough to be looked at" * 50)
+    before = project.db.read_bytes()
+    damaged = project(*command)
+
+    assert newer.code == damaged.code == 4
+    assert "use the newer outlast" in newer.err
+    assert "not a SQLite database" in damaged.err
+    assert project.db.read_bytes() == before
+
+
+# ----------------------------------------------------------------- dying and going on
+def test_a_killed_run_goes_on_when_the_same_command_is_given_again(project: Project) -> None:
+    first = project.start("run", "app.py:slow", "seconds=1.5")
+    until(lambda: project.effects() == ["begun"])
+    end(first, signal.SIGKILL)
+
+    done = project("run", "app.py:slow", "seconds=1.5")
+
+    assert (done.code, done.out) == (0, "done\n")
+    assert project.effects() == ["begun", "ended"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_drains_and_says_how_to_go_on(
+    project: Project, number: signal.Signals, code: int
+) -> None:
+    process = project.start("run", "app.py:slow", "--id", "s")
+    until(lambda: project.effects() == ["begun"])
+
+    done = end(process, number)
+
+    assert done.code == code
+    assert "Traceback" not in done.err
+    assert "outlast why s" in done.err
+    assert not project.db.with_name("outlast.db.sock").exists()
+    assert "timer" in project("why", "s").out
+
+
+def test_a_second_ctrl_c_ends_at_once(project: Project) -> None:
+    process = project.start("run", "app.py:blocked", "seconds=60")
+    until(lambda: project.effects() == ["blocking"])
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while "stopping" not in process.stderr.readline():
+        pass
+
+    done = end(process, signal.SIGINT)
+
+    assert done.code == 130
+
+
+def test_detached_runs_wait_for_an_engine(project: Project) -> None:
+    detached = project("run", "app.py:slow", "seconds=0.1", "--id", "d", "--detach")
+    effects = project.effects()
+    waiting = project("show", "d", "--json").data
+    done = project("run", "app.py:slow", "seconds=0.1", "--id", "d")
+
+    assert (detached.code, detached.out) == (0, "d\n")
+    assert effects == []
+    assert waiting["status"] == "pending"
+    assert (done.code, done.out) == (0, "done\n")
+
+
+# -------------------------------------------------------------------- with an owner
+def test_reading_works_beside_an_owner(project: Project) -> None:
+    with project.owner("app.py:approve", "--id", "a"):
+        until(lambda: project.effects() == ["asked"])
+        until(lambda: project("show", "a", "--json").data["status"] == "waiting")
+
+        assert "approval" in project("why", "a").out
+        assert [r["id"] for r in project("ls", "status:waiting", "--json").data] == ["a"]
+        assert project("db", "status", "--json").data["owner_pid"] is not None
+
+
+def test_a_signal_reaches_a_run_through_its_owner(project: Project) -> None:
+    with project.owner("app.py:approve", "--id", "a") as owner:
+        until(lambda: project.effects() == ["asked"])
+        wrong = project("signal", "a", "approval", '"maybe"')
+        sent = project("signal", "a", "approval", "true", "--dedup", "k")
+
+        out, _ = owner.communicate(timeout=20)
+
+    assert wrong.code == 2
+    assert sent.code == 0
+    assert out == "true\n"
+
+
+@pytest.mark.parametrize(("verb", "status"), [("cancel", "cancelled"), ("terminate", "terminated")])
+def test_stopping_reaches_a_run_through_its_owner(
+    project: Project, verb: str, status: str
+) -> None:
+    with project.owner("app.py:approve", "--id", "a") as owner:
+        until(lambda: project.effects() == ["asked"])
+        done = project(verb, "a", "--reason", "enough")
+        _, err = owner.communicate(timeout=20)
+
+    assert done.code == 0
+    assert owner.returncode == 1
+    assert "enough" in err
+    assert project("show", "a", "--json").data["status"] == status
+
+
+def test_a_signal_to_nobody_is_read_by_the_next_engine(project: Project) -> None:
+    with project.owner("app.py:approve", "--id", "a"):
+        until(lambda: project.effects() == ["asked"])
+
+    sent = project("signal", "a", "approval", "true")
+    done = project("run", "app.py:approve", "--id", "a")
+
+    assert sent.code == 0
+    assert "no engine is running" in sent.err
+    assert (done.code, done.out) == (0, "true\n")
+
+
+def test_cancel_and_terminate_to_nobody(project: Project) -> None:
+    for run in ("c", "t"):
+        with project.owner("app.py:approve", "--id", run):
+            until(lambda: "asked" in project.effects())
+        (project.directory / "effects.txt").unlink()
+
+    cancelled, terminated = project("cancel", "c"), project("terminate", "t")
+    ended = project("run", "app.py:approve", "--id", "c")
+
+    assert cancelled.code == terminated.code == 0
+    assert project("show", "t", "--json").data["status"] == "terminated"
+    assert ended.code == 1
+    assert project("show", "c", "--json").data["status"] == "cancelled"
+
+
+def test_run_beside_an_owner_starts_there_and_waits(project: Project) -> None:
+    with project.owner("app.py:approve", "--id", "a"):
+        done = project("run", "app.py:greet", "name=Ada")
+        detached = project("run", "app.py:greet", "name=Bob", "--id", "b", "--detach")
+        until(lambda: project("show", "b", "--json").data["status"] == "completed")
+
+    assert (done.code, done.out) == (0, "Hello, Ada!\n")
+    assert (detached.code, detached.out) == (0, "b\n")
+
+
+def test_a_run_that_the_owner_has_no_code_for_waits_and_is_taken_over(project: Project) -> None:
+    (project.directory / "other.py").write_text(
+        "from outlast import workflow\n\n@workflow\nasync def double(n: int) -> int:\n"
+        "    return 2 * n\n"
+    )
+    with project.owner("app.py:approve", "--id", "a"):
+        detached = project("run", "other.py:double", "n=2", "--id", "two", "--detach")
+        pending = project("show", "two", "--json").data
+        waiting = project.start("run", "other.py:double", "n=3")
+        assert waiting.stderr is not None
+        while "stays pending" not in waiting.stderr.readline():
+            pass
+
+    out, _ = waiting.communicate(timeout=20)
+
+    assert detached.code == 0
+    assert "no code" in project("why", "two").out or pending["status"] == "pending"
+    assert (waiting.returncode, out) == (0, "6\n")
+
+
+def test_a_locked_store_whose_owner_does_not_listen_exits_with_4(project: Project) -> None:
+    with project.owner("app.py:approve", "--id", "a"):
+        until(lambda: project.effects() == ["asked"])
+        project.db.with_name("outlast.db.sock").unlink()
+        done = project("cancel", "a")
+
+    assert done.code == 4
+    assert "is owned by process" in done.err
+
+
+# ---------------------------------------------------------------------------- looking
+def test_tail_follows_to_the_end(project: Project) -> None:
+    project("run", "app.py:slow", "seconds=1.0", "--id", "s", "--detach")
+    runner = project.start("run", "app.py:slow", "seconds=1.0", "--id", "s")
+    followed = project("tail", "s", "--json")
+    runner.communicate(timeout=20)
+
+    records = [json.loads(line) for line in followed.out.splitlines()]
+    assert [r["seq"] for r in records] == list(range(1, len(records) + 1))
+    assert records[-1]["kind"] == "run_closed"
+    assert set(records[0]) == set("seq key kind name at epoch attempt value error".split())
+
+
+def test_streams_are_shown_with_their_control_characters_made_harmless(project: Project) -> None:
+    project("run", "app.py:talk", "--id", "t")
+    plain = project("tail", "t", "--stream", "words")
+    events = [json.loads(line) for line in project("tail", "t", "--stream", "words", "--json").out
+              .splitlines()]  # fmt: skip
+
+    assert plain.out == "a\nb\n\\x1b[31mred\n"
+    assert [e["kind"] for e in events] == ["data", "data", "data", "end"]
+    assert events[2]["value"] == "\x1b[31mred"
+
+
+def test_a_result_does_not_drive_the_terminal(project: Project) -> None:
+    plain = project("run", "app.py:rude", "--id", "r")
+
+    assert plain.out == "\\x1b[2Jgone\n"
+    assert "\x1b" not in project("show", "r").out
+
+
+def test_show_prints_the_fields_of_run_info(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "g")
+    info = project("show", "g", "--json").data
+
+    assert set(info) == set(
+        "id workflow version status created_at started_at closed_at wake_at parent attributes "
+        "steps crash_count error".split()
+    )
+    assert "Hello, Ada!" in project("show", "g").out
+    assert project("why", "g", "--json").data["status"] == "completed"
+
+
+def test_a_reader_that_has_seen_enough_hears_no_complaint(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "g")
+    process = project.start("ls", "--json")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.wait(20)
+
+    assert err == ""
+
+
+# ----------------------------------------------------------------------- maintenance
+def test_db_commands(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "g")
+    backup = project("db", "backup", "copy.db")
+    again = project("db", "backup", "copy.db")
+    lines = [json.loads(line) for line in project("db", "export").out.splitlines()]
+    status = project("db", "status", "--json").data
+    pruned = project("db", "prune", "--older-than", "0s")
+
+    assert backup.code == 0
+    assert again.code == 2
+    assert lines[0]["type"] == "run"
+    assert {line["type"] for line in lines[1:]} == {"record"}
+    assert status["runs"] == {"completed": 1}
+    assert "1 runs deleted" in pruned.err
+    assert project("ls", "--json").data == []
+    assert [r["id"] for r in project("ls", "--json", "--db", "copy.db").data] == ["g"]
+    assert "up to date" in project("db", "migrate").err
+
+
+def test_a_backup_can_be_taken_beside_an_owner(project: Project) -> None:
+    with project.owner("app.py:approve", "--id", "a"):
+        until(lambda: project.effects() == ["asked"])
+        done = project("db", "backup", "copy.db")
+        locked = project("db", "prune", "--older-than", "0s")
+
+    assert done.code == 0
+    assert locked.code == 4
+    assert project("show", "a", "--json", "--db", "copy.db").data["id"] == "a"
+
+
+def test_doctor_finds_a_damaged_store(project: Project) -> None:
+    healthy = project("doctor", "--json")
+    project.db.write_bytes(b"not a database" * 100)
+    sick = project("doctor")
+
+    assert healthy.code == 0
+    assert {"python", "sqlite", "disk", "file system", "limits"} <= {
+        finding["name"] for finding in healthy.data
+    }
+    assert sick.code == 1
+    assert "BAD" in sick.out
+
+
+def test_version_and_help() -> None:
+    outs = [
+        subprocess.run(
+            [sys.executable, "-m", "outlast", *args], capture_output=True, text=True, check=True
+        ).stdout
+        for args in (["version"], ["--help"], ["run", "--help"], ["db", "--help"])
+    ]
+
+    assert outs[0].startswith("outlast ")
+    assert "doctor" in outs[1]
+
+
+def test_the_environment_names_the_database(project: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.db"
+    project("run", "app.py:greet", "name=Ada", env={"OUTLAST_DB": str(elsewhere)})
+
+    assert elsewhere.exists()
+    assert not project.db.exists()
+    assert len(project("ls", "--json", "--db", f"sqlite:///{elsewhere}").data) == 1
