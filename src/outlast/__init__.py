@@ -2,15 +2,171 @@
 
 from __future__ import annotations
 
-from outlast import errors as errors
-from outlast._execution.context import StepContext
-from outlast._engine.reader import Record
-from outlast._registry import Registry
-from outlast.call import Call, Err, Ok
-from outlast.engine import Engine, run
-from outlast.errors import *  # noqa: F403
-from outlast.handle import Run
-from outlast.names import Signal, Stream, Update, Value
-from outlast.step import Step, step, this_step
-from outlast.types import Duration, Retry, RunInfo, Status, StreamEvent, Timeout
-from outlast.workflow import Workflow, wf, workflow
+from outlast._engine.reader import (
+    Record,
+)
+from outlast._execution.context import (
+    StepContext,
+)
+from outlast._registry import (
+    Registry,
+)
+from outlast.call import (
+    Call,
+    Err,
+    Ok,
+)
+from outlast.engine import (
+    Engine,
+    run,
+)
+from outlast.errors import (
+    CallReused,
+    ChildFailed,
+    CommitUnknown,
+    DecodingError,
+    EncodingError,
+    EngineClosed,
+    IdempotencyMismatch,
+    LeaseLost,
+    MailboxFull,
+    NotDeterministic,
+    NotInRun,
+    NotSupported,
+    OutcomeUnknown,
+    OutlastError,
+    Passivating,
+    PayloadTooLarge,
+    QueryError,
+    RegistrationError,
+    ReplayMismatch,
+    RunCancelled,
+    RunClosed,
+    RunError,
+    RunExists,
+    RunFailed,
+    RunNotFound,
+    RunParked,
+    RunTerminated,
+    RunTimedOut,
+    Shutdown,
+    SignalConflict,
+    StepError,
+    StepFailed,
+    StepTimeout,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreMissing,
+    StoreReadOnly,
+    StoreTooNew,
+    StoreUnavailable,
+    UnknownWorkflow,
+    UsageError,
+    WaitTimeout,
+)
+from outlast.handle import (
+    Run,
+)
+from outlast.names import (
+    Signal,
+    Stream,
+    Update,
+    Value,
+)
+from outlast.step import (
+    Step,
+    error,
+    step,
+    this_step,
+)
+from outlast.types import (
+    Duration,
+    Retry,
+    RunInfo,
+    Status,
+    StreamEvent,
+    Timeout,
+)
+from outlast.workflow import (
+    Workflow,
+    wf,
+    workflow,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Call",
+    "CallReused",
+    "ChildFailed",
+    "CommitUnknown",
+    "DecodingError",
+    "Duration",
+    "EncodingError",
+    "Engine",
+    "EngineClosed",
+    "Err",
+    "IdempotencyMismatch",
+    "LeaseLost",
+    "MailboxFull",
+    "NotDeterministic",
+    "NotInRun",
+    "NotSupported",
+    "Ok",
+    "OutcomeUnknown",
+    "OutlastError",
+    "Passivating",
+    "PayloadTooLarge",
+    "QueryError",
+    "Record",
+    "RegistrationError",
+    "Registry",
+    "ReplayMismatch",
+    "Retry",
+    "Run",
+    "RunCancelled",
+    "RunClosed",
+    "RunError",
+    "RunExists",
+    "RunFailed",
+    "RunInfo",
+    "RunNotFound",
+    "RunParked",
+    "RunTerminated",
+    "RunTimedOut",
+    "Shutdown",
+    "Signal",
+    "SignalConflict",
+    "Status",
+    "Step",
+    "StepContext",
+    "StepError",
+    "StepFailed",
+    "StepTimeout",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreMissing",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "Stream",
+    "StreamEvent",
+    "Timeout",
+    "UnknownWorkflow",
+    "Update",
+    "UsageError",
+    "Value",
+    "WaitTimeout",
+    "Workflow",
+    "__version__",
+    "error",
+    "run",
+    "step",
+    "this_step",
+    "wf",
+    "workflow",
+]

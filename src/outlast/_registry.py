@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from outlast import errors
 from outlast._codec import Adapter, SignatureCodec
@@ -86,7 +87,7 @@ class NameDefinition:
     """A declared signal, value or stream."""
 
     name: str
-    adapter: Adapter
+    adapter: Adapter | None  # None: declared several times with different types
 
 
 @dataclass(slots=True)
@@ -102,6 +103,17 @@ class Registry:
         default_factory=dict[tuple[str, str], type[BaseException]]
     )
     on_workflow: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    def add_name(self, names: dict[str, NameDefinition], definition: NameDefinition) -> None:
+        """Register a signal, value or stream.
+
+        Two modules may use one name for two types; then the name alone tells no type, and what
+        comes by it is read by whoever declared it.
+        """
+        known = names.get(definition.name)
+        if known is not None and known.adapter is not definition.adapter:
+            definition = NameDefinition(definition.name, None)
+        names[definition.name] = definition
 
     def add_workflow(self, definition: WorkflowDefinition) -> None:
         """Register a workflow; see `_refuse_double` for what a taken name means."""
@@ -202,9 +214,14 @@ def version_of(definition: WorkflowDefinition) -> str:
 _IGNORED_FIELDS = frozenset(("decorator_list", "type_comment", "type_params", "ctx", "kind"))
 
 
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    """Narrow to a list of anything."""
+    return isinstance(value, list)
+
+
 def _normal_form(node: object) -> str:
     # Empty and unset fields are left out, since newer Pythons add such fields to old nodes.
-    if isinstance(node, list):
+    if _is_list(node):
         return "[" + " ".join(_normal_form(item) for item in _without_docstring(node)) + "]"
     if not isinstance(node, ast.AST):
         return repr(node)

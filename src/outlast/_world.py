@@ -21,7 +21,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from typing_extensions import TypeVarTuple, Unpack
+from typing_extensions import TypeVarTuple, Unpack, override
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -47,6 +47,11 @@ class Ticker(Protocol):
 
 class World(Protocol):
     """What the engine may know of the outside."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The host loop; its futures are what the engine waits on."""
+        ...
 
     @property
     def rng(self) -> random.Random:
@@ -76,24 +81,18 @@ class World(Protocol):
         """Run a task that this world owns; `then` is called, outside any task, when it ended."""
         ...
 
-    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> None:
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         """Call from the host loop, outside any task."""
         ...
 
-    def call_soon_threadsafe(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
-    ) -> None:
+    def call_soon_threadsafe(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         """The same, from another thread."""
         ...
 
     def call_later(
-        self, seconds: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+        self, seconds: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts
     ) -> Timer:
         """Call from the host loop after `seconds`."""
-        ...
-
-    def create_future(self) -> asyncio.Future[T]:
-        """Return a future of the host loop."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -136,7 +135,7 @@ class _ThreadTicker:
             self._thread.join()
 
 
-class RealWorld:
+class RealWorld(World):
     """The world of production: the running event loop and the operating system."""
 
     def __init__(self) -> None:
@@ -146,15 +145,24 @@ class RealWorld:
         self._last_id = 0
 
     @property
+    @override
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    @property
+    @override
     def rng(self) -> random.Random:
         return self._rng
 
+    @override
     def now(self) -> int:
         return time.time_ns() // 1000
 
+    @override
     def monotonic(self) -> float:
         return time.monotonic()
 
+    @override
     def new_id(self) -> str:
         return format_uuid7(self._next_id_time(), self._rng.getrandbits(74))
 
@@ -163,6 +171,7 @@ class RealWorld:
         self._last_id = max(self._last_id, time.time_ns() // 1_000_000)
         return self._last_id
 
+    @override
     def spawn(
         self,
         coro: Coroutine[object, object, T],
@@ -183,33 +192,35 @@ class RealWorld:
         task.add_done_callback(ended)
         return task
 
-    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> None:
+    @override
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         self._loop.call_soon(callback, *args)
 
-    def call_soon_threadsafe(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
-    ) -> None:
+    @override
+    def call_soon_threadsafe(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         self._loop.call_soon_threadsafe(callback, *args)
 
+    @override
     def call_later(
-        self, seconds: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+        self, seconds: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts
     ) -> Timer:
         return self._loop.call_later(max(0.0, seconds), callback, *args)
 
-    def create_future(self) -> asyncio.Future[T]:
-        return self._loop.create_future()
-
+    @override
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    @override
     async def pass_turn(self) -> None:
         await asyncio.sleep(0)
 
+    @override
     def run_blocking(
         self, work: Callable[[], T], *, pool: ThreadPoolExecutor | None = None
     ) -> asyncio.Future[T]:
         return self._loop.run_in_executor(pool, work)
 
+    @override
     def every(self, seconds: float, work: Callable[[], None], *, name: str) -> Ticker:
         return _ThreadTicker(seconds, work, name)
 
@@ -238,5 +249,3 @@ def process_id() -> int:
 def entropy(bits: int) -> int:
     """Return bits that nobody can guess."""
     return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
-
-

@@ -1,17 +1,17 @@
 """What calling a step or a workflow gives: an inert `Call`, awaited or started once.
 
-    match await charge(order, cents).catch(Declined):
-        case Ok(receipt): ...
-        case Err(declined): ...
+match await charge(order, cents).catch(Declined):
+    case Ok(receipt): ...
+    case Err(declined): ...
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, TypeVar, overload
+from typing import Generic, TypeGuard, TypeVar, overload
 
 from typing_extensions import override
 
@@ -126,7 +126,9 @@ class Call(Coroutine[object, object, R_co]):
     @overload
     def catch(self, e1: type[E1], e2: type[E2], /) -> Catching[R_co, E1 | E2]: ...
     @overload
-    def catch(self, e1: type[E1], e2: type[E2], e3: type[E3], /) -> Catching[R_co, E1 | E2 | E3]: ...
+    def catch(
+        self, e1: type[E1], e2: type[E2], e3: type[E3], /
+    ) -> Catching[R_co, E1 | E2 | E3]: ...
     @overload
     def catch(
         self, e1: type[E1], e2: type[E2], e3: type[E3], e4: type[E4], /
@@ -211,12 +213,12 @@ class StepCall(Call[R_co]):
             place=self.place,
             catches=self.catches,
         )
-        return future.__await__()  # type: ignore[return-value]  # the codec checked it against R
+        return _typed(future)
 
     async def _run_plainly(self) -> R_co:
         """Outside a run, and inside another step, a step is just its function."""
-        result = self.definition.fn(*self.bound.args, **self.bound.kwargs)
-        if isinstance(result, Coroutine):
+        result: object = self.definition.fn(*self.bound.args, **self.bound.kwargs)
+        if is_awaitable(result):
             result = await result
         return result  # type: ignore[return-value]  # declared so by the function itself
 
@@ -256,6 +258,16 @@ class WorkflowCall(Call[R_co]):
     @override
     def __repr__(self) -> str:
         return f"<call of workflow {self.definition.name}>"
+
+
+def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
+    """Narrow to something that can be awaited."""
+    return isinstance(value, Awaitable)
+
+
+def _typed(future: Awaitable[object]) -> Generator[object, object, R]:
+    # The value was decoded by the step's declared result, which is R.
+    return (yield from future.__await__())  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # as said
 
 
 def _driven(awaited: Generator[object, object, R]) -> Generator[object, object, R]:

@@ -1,7 +1,7 @@
 """`Engine`: what a program opens and holds; and `run`, the one-liner of a script.
 
-    async with Engine.open("outlast.db") as engine:
-        label = await engine.run(checkout("7", 999), id="order-7")
+async with Engine.open("outlast.db") as engine:
+    label = await engine.run(checkout("7", 999), id="order-7")
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ class Engine:
     @property
     def _core(self) -> EngineCore:
         if self._opened is None:
-            raise EngineClosed("the engine is not open: use `async with Engine.open(...) as engine`")
+            raise EngineClosed(
+                "the engine is not open: use `async with Engine.open(...) as engine`"
+            )
         if self._opened.core is None:
             raise StoreReadOnly("the store was opened with read_only=True")
         return self._opened.core
@@ -228,7 +230,9 @@ class Engine:
     def _require_open(self) -> Opened:
         opened = self._opened
         if opened is None:
-            raise EngineClosed("the engine is not open: use `async with Engine.open(...) as engine`")
+            raise EngineClosed(
+                "the engine is not open: use `async with Engine.open(...) as engine`"
+            )
         if opened.core is not None:
             opened.core.check()
         return opened

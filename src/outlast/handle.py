@@ -6,7 +6,6 @@ sees the same answers.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import Generic, Literal, NoReturn, TypeVar, overload
 
@@ -24,6 +23,7 @@ from outlast._execution.payloads import json_payload, read_payload, typed_payloa
 from outlast._execution.places import calling_place
 from outlast._execution.run import current_run
 from outlast._execution.starting import check_name
+from outlast._execution.waits import within
 from outlast._registry import Registry
 from outlast._store.contract import Message, RunRow
 from outlast.errors import (
@@ -32,7 +32,6 @@ from outlast.errors import (
     NotInRun,
     NotSupported,
     RunFailed,
-    WaitTimeout,
 )
 from outlast.names import Signal, Stream, Update, Value
 from outlast.types import CLOSED_STATUSES, Duration, RunId, RunInfo, StreamEvent
@@ -106,15 +105,8 @@ class Run(Generic[R_co]):
             value = await self._result(parked)
         else:
             seconds = seconds_of(timeout)
-            try:
-                async with asyncio.timeout(seconds) as clock:
-                    value = await self._result(parked)
-            except TimeoutError:
-                if not clock.expired():
-                    raise
-                raise WaitTimeout(
-                    f"run {self._id!r} did not end within {text_of(seconds)}; it goes on"
-                ) from None
+            message = f"run {self._id!r} did not end within {text_of(seconds)}; it goes on"
+            value = await within(self._result(parked), seconds, message)
         return value  # type: ignore[return-value]  # decoded by the workflow's declared result
 
     async def _result(self, parked: Literal["raise", "wait"]) -> object:
@@ -235,9 +227,7 @@ class Run(Generic[R_co]):
         dedup: str,
     ) -> None:
         at = core.world.now()
-        await core.send(
-            Message(run=self._id, kind=kind, name=name, body=body, dedup=dedup, at=at)
-        )
+        await core.send(Message(run=self._id, kind=kind, name=name, body=body, dedup=dedup, at=at))
 
     async def _send_in_run(self, kind: str, name: str, body: bytes, dedup: str) -> None:
         arguments = (self._id, kind, name, body, dedup)
@@ -330,7 +320,8 @@ def signal_payload(core: EngineCore, name: Signal[T] | str, value: object) -> by
     """
     if isinstance(name, Signal):
         return typed_payload(name.adapter, value)
-    known = core.registry.signals.get(name)
+    definition = core.registry.signals.get(name)
+    known = definition.adapter if definition is not None else None
     if known is None:
         try:
             return json_payload(value)
@@ -339,17 +330,15 @@ def signal_payload(core: EngineCore, name: Signal[T] | str, value: object) -> by
     try:
         payload = json_payload(value)
     except (TypeError, ValueError):
-        return typed_payload(known.adapter, value)
+        return typed_payload(known, value)
     try:
-        return typed_payload(known.adapter, read_payload(known.adapter, payload))
+        return typed_payload(known, read_payload(known, payload))
     except DecodingError:
-        return typed_payload(known.adapter, value)
+        return typed_payload(known, value)
 
 
 _ANY = adapter_for(object)
-_CLOSED = RunRow(
-    id=RunId("x"), shard=0, workflow="", version="", status="completed", created_at=0
-)
+_CLOSED = RunRow(id=RunId("x"), shard=0, workflow="", version="", status="completed", created_at=0)
 
 
 def _to_data(value: object) -> object:

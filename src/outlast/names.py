@@ -9,7 +9,6 @@ Declared once, at module level, and imported by both sides:
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
@@ -20,13 +19,14 @@ from outlast._codec import Adapter, adapter_for
 from outlast._durations import seconds_of, text_of
 from outlast._execution.context import NOTHING_POSTED, current_step
 from outlast._execution.loop import running_loop
+from outlast._execution.payloads import read_payload
 from outlast._execution.places import calling_place
-from outlast._execution.run import current_run
+from outlast._execution.run import LiveRun, current_run
 from outlast._execution.starting import check_name
 from outlast._execution.streams import write_stream
-from outlast._execution.payloads import read_payload
+from outlast._execution.waits import within
 from outlast._registry import NameDefinition, default_registry
-from outlast.errors import DecodingError, NotSupported, WaitTimeout
+from outlast.errors import DecodingError, NotSupported
 from outlast.types import Duration
 
 log = logging.getLogger("outlast.workflow")
@@ -55,7 +55,7 @@ class Signal(_Named[T]):
 
     def __init__(self, name: str, kind: type[T] | Callable[..., T]) -> None:
         super().__init__(name, kind)
-        default_registry.signals[name] = self._definition()
+        default_registry.add_name(default_registry.signals, self._definition())
 
     async def receive(self, timeout: Duration | None = None) -> T:
         """Return the next unread signal of this name, in workflow code.
@@ -65,31 +65,25 @@ class Signal(_Named[T]):
         """
         run = current_run()
         while True:
-            if timeout is None:
-                payload = await run.inbox.receive(self.name)
-            else:
-                seconds = seconds_of(timeout)
-                ready = run.inbox.take(self.name) if seconds <= 0 else None
-                if ready is not None:
-                    payload = ready
-                else:
-                    try:
-                        async with asyncio.timeout(seconds) as clock:
-                            payload = await run.inbox.receive(self.name)
-                    except TimeoutError:
-                        if not clock.expired():
-                            raise
-                        raise WaitTimeout(
-                            f"no signal {self.name!r} came within {text_of(seconds)}"
-                        ) from None
+            payload = await self._next_payload(run, timeout)
             try:
                 value = read_payload(self.adapter, payload)
             except DecodingError as error:
                 # Sent by name only, by someone who did not know the type: the run must not fail.
-                log.warning("a signal %r that does not fit its type was dropped: %s",
-                            self.name, error)
+                log.warning(
+                    "a signal %r that does not fit its type was dropped: %s", self.name, error
+                )
                 continue
             return value  # type: ignore[return-value]  # the adapter checked it against T
+
+    async def _next_payload(self, run: LiveRun, timeout: Duration | None) -> bytes:
+        if timeout is None:
+            return await run.inbox.receive(self.name)
+        seconds = seconds_of(timeout)
+        if seconds <= 0 and (ready := run.inbox.take(self.name)) is not None:
+            return ready
+        message = f"no signal {self.name!r} came within {text_of(seconds)}"
+        return await within(run.inbox.receive(self.name), seconds, message)
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Signals(self)
@@ -114,7 +108,7 @@ class Value(_Named[T]):
 
     def __init__(self, name: str, kind: type[T] | Callable[..., T]) -> None:
         super().__init__(name, kind)
-        default_registry.values[name] = self._definition()
+        default_registry.add_name(default_registry.values, self._definition())
 
     def set(self, value: T) -> Awaitable[None]:
         """Set it, in a workflow or a step; it is queued at once, awaiting adds backpressure.
@@ -143,7 +137,7 @@ class Stream(_Named[T]):
 
     def __init__(self, name: str, kind: type[T] | Callable[..., T]) -> None:
         super().__init__(name, kind)
-        default_registry.streams[name] = self._definition()
+        default_registry.add_name(default_registry.streams, self._definition())
 
     def write(self, value: T) -> Awaitable[None]:
         """Append a value, in a workflow or a step; queued at once, awaiting adds backpressure.
@@ -175,5 +169,3 @@ class Update(Generic[A, B]):
 
     def __init__(self, name: str, request: type[A], response: type[B]) -> None:
         raise NotSupported("Update")
-
-

@@ -1,7 +1,7 @@
 """`@step`: functions whose outcome is recorded, and `this_step()` for their bodies.
 
-    @step(retry=Retry(attempts=3), raises=(Declined,))
-    async def charge(order: str, cents: int) -> str: ...
+@step(retry=Retry(attempts=3), raises=(Declined,))
+async def charge(order: str, cents: int) -> str: ...
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from outlast.types import Duration, Once, Retry, Timeout, Where
 
 P = ParamSpec("P")
 R = TypeVar("R")
+E = TypeVar("E", bound=BaseException)
 _ONCE = ("at_least", "at_most", "tx")
 _WHERE = ("auto", "loop", "thread", "process")
 
@@ -58,7 +59,7 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> StepCall[R]:
         """Return a call to await; TypeError when the arguments do not fit the function."""
-        place = place_of_frame(sys._getframe(1))  # noqa: SLF001  # CPython's documented call
+        place = place_of_frame(sys._getframe(1))  # CPython's documented call
         definition = self.definition
         return StepCall(definition, definition.signature.bind(args, kwargs), place)
 
@@ -160,6 +161,12 @@ def step(
     return decorate if fn is None else decorate(fn)
 
 
+def error(cls: type[E]) -> type[E]:
+    """Declare an error class that comes back as itself from every step, without `raises=`."""
+    default_registry.known_errors[cls.__module__, cls.__qualname__] = cls
+    return cls
+
+
 def this_step() -> StepContext:
     """Return what the running step may know of itself: key, attempt, deadline, heartbeat.
 
@@ -219,9 +226,7 @@ def _check(definition: StepDefinition, limit: object) -> None:
     if definition.once == "tx":
         raise NotSupported("once='tx' (it needs Postgres)")
     if definition.once not in _ONCE or definition.where not in _WHERE:
-        raise RegistrationError(
-            f"step {name!r}: once is one of {_ONCE}, where is one of {_WHERE}"
-        )
+        raise RegistrationError(f"step {name!r}: once is one of {_ONCE}, where is one of {_WHERE}")
     if definition.once == "at_most" and definition.retry.attempts > 1:
         raise RegistrationError(
             f"step {name!r}: an at-most-once step cannot have {definition.retry.attempts} attempts"

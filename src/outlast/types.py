@@ -103,7 +103,9 @@ class RunInfo:
     closed_at: datetime | None
     wake_at: datetime | None
     parent: str | None
-    attributes: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    attributes: Mapping[str, str | int | float | bool] = field(
+        default_factory=dict[str, str | int | float | bool]
+    )
     steps: int = 0
     crash_count: int = 0
     error: str | None = None

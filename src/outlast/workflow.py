@@ -1,10 +1,10 @@
 """`@workflow`, and `wf`: what workflow code asks of its run.
 
-    @workflow
-    async def checkout(order: str, cents: int) -> str:
-        receipt = await charge(order, cents)
-        await asyncio.sleep(3 * 86_400)          # a durable timer
-        return receipt
+@workflow
+async def checkout(order: str, cents: int) -> str:
+    receipt = await charge(order, cents)
+    await asyncio.sleep(3 * 86_400)          # a durable timer
+    return receipt
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import inspect
 import logging
 import random
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from outlast._execution.loop import running_loop
 from outlast._execution.places import calling_place, defining_locals, place_of_frame
 from outlast._execution.run import LiveRun, current_run
 from outlast._execution.tasks import RunTask, Scope
+from outlast._execution.waits import within
 from outlast._registry import WorkflowDefinition, default_name, default_registry
 from outlast.call import Call, WorkflowCall
 from outlast.errors import NotInRun, NotSupported, RegistrationError, UsageError, WaitTimeout
@@ -61,7 +62,7 @@ class Workflow(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R]:
         """Return a call to start or await; TypeError when the arguments do not fit."""
-        place = place_of_frame(sys._getframe(1))  # noqa: SLF001  # CPython's documented call
+        place = place_of_frame(sys._getframe(1))  # CPython's documented call
         definition = self.definition
         return WorkflowCall(definition, definition.signature.bind(args, kwargs), place)
 
@@ -282,9 +283,7 @@ class _Wf:
         current_run()
         return Run(run_id)
 
-    async def until(
-        self, condition: Callable[[], object], timeout: Duration | None = None
-    ) -> None:
+    async def until(self, condition: Callable[[], object], timeout: Duration | None = None) -> None:
         """Wait until `condition()` is true; it is looked at after every record of the run.
 
         Raises:
@@ -295,13 +294,8 @@ class _Wf:
             await conditions.wait(condition)
             return
         seconds = seconds_of(timeout)
-        try:
-            async with asyncio.timeout(seconds) as clock:
-                await conditions.wait(condition)
-        except TimeoutError:
-            if not clock.expired():
-                raise
-            raise WaitTimeout(f"the condition was not true within {text_of(seconds)}") from None
+        message = f"the condition was not true within {text_of(seconds)}"
+        await within(conditions.wait(condition), seconds, message)
 
     async def first(self, **calls: Awaitable[R]) -> tuple[str, R]:
         """Return the name and the result of the call that ends first; the rest are cancelled.

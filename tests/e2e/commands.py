@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 import outlast
 
 SOURCE = Path(outlast.__file__).resolve().parents[1]
 
-APP = '''
+APP = """
 from __future__ import annotations
 import asyncio, os, time
 from pathlib import Path
@@ -92,7 +92,7 @@ async def squares() -> list[int]:
 @workflow
 async def rude() -> str:
     return "\\x1b[2Jgone"
-'''
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,16 @@ class Done:
     err: str
 
     @property
-    def data(self) -> Any:
-        return json.loads(self.out)
+    def fields(self) -> dict[str, object]:
+        return msgspec.json.decode(self.out, type=dict[str, object])
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        return msgspec.json.decode(self.out, type=list[dict[str, object]])
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        return msgspec.json.decode_lines(self.out, type=dict[str, object])
 
 
 class Project:
@@ -139,7 +147,7 @@ class Project:
         return process
 
     @contextmanager
-    def owner(self, *args: str) -> Iterator[subprocess.Popen[str]]:
+    def owner(self, *args: str) -> Generator[subprocess.Popen[str]]:
         """A process that owns the store for as long as the block lasts."""
         process = self.start("run", *args)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.commands import Project, end, until
+
+
+def words_of(value: list[str] | int | str) -> str:
+    return " ".join(value) if isinstance(value, list) else ""
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_run_prints_the_result_and_nothing_else_on_stdout(project: Project) -> N
     from_file = project("run", "app.py:greet", "--input", "-", stdin='{"name": "Bob"}')
 
     assert (plain.code, plain.out) == (0, "Hello, Ada!, Hello, Ada!\n")
-    assert as_json.data == "Hello, Ada!"
+    assert as_json.out == '"Hello, Ada!"\n'
     assert from_file.out == "Hello, Bob!\n"
 
 
@@ -59,7 +62,7 @@ def test_the_same_input_is_the_same_run(project: Project) -> None:
 
     assert again.out == other.out == "Hello, Ada!\n"
     assert "was started before" in again.err
-    assert len(project("ls", "--json").data) == 2
+    assert len(project("ls", "--json").rows) == 2
 
 
 def test_a_run_that_fails_exits_with_1_and_shows_no_traceback(project: Project) -> None:
@@ -134,7 +137,7 @@ def test_process_steps_run_from_a_file_that_the_command_line_loaded(project: Pro
         (["cancel", "x"], 4, ["no database at"]),
         (["db", "status"], 4, ["no database at"]),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=words_of,
 )
 def test_a_mistake_is_told_in_words(
     project: Project, args: list[str], code: int, words: list[str]
@@ -171,7 +174,7 @@ def test_a_mistake_is_told_in_words(
         (["run", "app.py:greet", "name=Bob", "--id", "g"], 1, "other input"),
         (["run", "app.py:fail", "text=x", "--id", "g"], 1, "runs workflow"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=words_of,
 )
 def test_what_is_not_there_or_does_not_fit(
     project: Project, args: list[str], code: int, words: str
@@ -247,7 +250,7 @@ def test_a_second_ctrl_c_ends_at_once(project: Project) -> None:
 def test_detached_runs_wait_for_an_engine(project: Project) -> None:
     detached = project("run", "app.py:slow", "seconds=0.1", "--id", "d", "--detach")
     effects = project.effects()
-    waiting = project("show", "d", "--json").data
+    waiting = project("show", "d", "--json").fields
     done = project("run", "app.py:slow", "seconds=0.1", "--id", "d")
 
     assert (detached.code, detached.out) == (0, "d\n")
@@ -260,11 +263,11 @@ def test_detached_runs_wait_for_an_engine(project: Project) -> None:
 def test_reading_works_beside_an_owner(project: Project) -> None:
     with project.owner("app.py:approve", "--id", "a"):
         until(lambda: project.effects() == ["asked"])
-        until(lambda: project("show", "a", "--json").data["status"] == "waiting")
+        until(lambda: project("show", "a", "--json").fields["status"] == "waiting")
 
         assert "approval" in project("why", "a").out
-        assert [r["id"] for r in project("ls", "status:waiting", "--json").data] == ["a"]
-        assert project("db", "status", "--json").data["owner_pid"] is not None
+        assert [r["id"] for r in project("ls", "status:waiting", "--json").rows] == ["a"]
+        assert project("db", "status", "--json").fields["owner_pid"] is not None
 
 
 def test_a_signal_reaches_a_run_through_its_owner(project: Project) -> None:
@@ -281,9 +284,7 @@ def test_a_signal_reaches_a_run_through_its_owner(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("verb", "status"), [("cancel", "cancelled"), ("terminate", "terminated")])
-def test_stopping_reaches_a_run_through_its_owner(
-    project: Project, verb: str, status: str
-) -> None:
+def test_stopping_reaches_a_run_through_its_owner(project: Project, verb: str, status: str) -> None:
     with project.owner("app.py:approve", "--id", "a") as owner:
         until(lambda: project.effects() == ["asked"])
         done = project(verb, "a", "--reason", "enough")
@@ -292,7 +293,7 @@ def test_stopping_reaches_a_run_through_its_owner(
     assert done.code == 0
     assert owner.returncode == 1
     assert "enough" in err
-    assert project("show", "a", "--json").data["status"] == status
+    assert project("show", "a", "--json").fields["status"] == status
 
 
 def test_a_signal_to_nobody_is_read_by_the_next_engine(project: Project) -> None:
@@ -317,16 +318,16 @@ def test_cancel_and_terminate_to_nobody(project: Project) -> None:
     ended = project("run", "app.py:approve", "--id", "c")
 
     assert cancelled.code == terminated.code == 0
-    assert project("show", "t", "--json").data["status"] == "terminated"
+    assert project("show", "t", "--json").fields["status"] == "terminated"
     assert ended.code == 1
-    assert project("show", "c", "--json").data["status"] == "cancelled"
+    assert project("show", "c", "--json").fields["status"] == "cancelled"
 
 
 def test_run_beside_an_owner_starts_there_and_waits(project: Project) -> None:
     with project.owner("app.py:approve", "--id", "a"):
         done = project("run", "app.py:greet", "name=Ada")
         detached = project("run", "app.py:greet", "name=Bob", "--id", "b", "--detach")
-        until(lambda: project("show", "b", "--json").data["status"] == "completed")
+        until(lambda: project("show", "b", "--json").fields["status"] == "completed")
 
     assert (done.code, done.out) == (0, "Hello, Ada!\n")
     assert (detached.code, detached.out) == (0, "b\n")
@@ -339,7 +340,7 @@ def test_a_run_that_the_owner_has_no_code_for_waits_and_is_taken_over(project: P
     )
     with project.owner("app.py:approve", "--id", "a"):
         detached = project("run", "other.py:double", "n=2", "--id", "two", "--detach")
-        pending = project("show", "two", "--json").data
+        pending = project("show", "two", "--json").fields
         waiting = project.start("run", "other.py:double", "n=3")
         assert waiting.stderr is not None
         while "stays pending" not in waiting.stderr.readline():
@@ -369,17 +370,26 @@ def test_tail_follows_to_the_end(project: Project) -> None:
     followed = project("tail", "s", "--json")
     runner.communicate(timeout=20)
 
-    records = [json.loads(line) for line in followed.out.splitlines()]
+    records = followed.lines
     assert [r["seq"] for r in records] == list(range(1, len(records) + 1))
     assert records[-1]["kind"] == "run_closed"
-    assert set(records[0]) == set("seq key kind name at epoch attempt value error".split())
+    assert set(records[0]) == {
+        "seq",
+        "key",
+        "kind",
+        "name",
+        "at",
+        "epoch",
+        "attempt",
+        "value",
+        "error",
+    }
 
 
 def test_streams_are_shown_with_their_control_characters_made_harmless(project: Project) -> None:
     project("run", "app.py:talk", "--id", "t")
     plain = project("tail", "t", "--stream", "words")
-    events = [json.loads(line) for line in project("tail", "t", "--stream", "words", "--json").out
-              .splitlines()]  # fmt: skip
+    events = project("tail", "t", "--stream", "words", "--json").lines
 
     assert plain.out == "a\nb\n\\x1b[31mred\n"
     assert [e["kind"] for e in events] == ["data", "data", "data", "end"]
@@ -395,14 +405,25 @@ def test_a_result_does_not_drive_the_terminal(project: Project) -> None:
 
 def test_show_prints_the_fields_of_run_info(project: Project) -> None:
     project("run", "app.py:greet", "name=Ada", "--id", "g")
-    info = project("show", "g", "--json").data
+    info = project("show", "g", "--json").fields
 
-    assert set(info) == set(
-        "id workflow version status created_at started_at closed_at wake_at parent attributes "
-        "steps crash_count error".split()
-    )
+    assert set(info) == {
+        "id",
+        "workflow",
+        "version",
+        "status",
+        "created_at",
+        "started_at",
+        "closed_at",
+        "wake_at",
+        "parent",
+        "attributes",
+        "steps",
+        "crash_count",
+        "error",
+    }
     assert "Hello, Ada!" in project("show", "g").out
-    assert project("why", "g", "--json").data["status"] == "completed"
+    assert project("why", "g", "--json").fields["status"] == "completed"
 
 
 def test_a_reader_that_has_seen_enough_hears_no_complaint(project: Project) -> None:
@@ -422,8 +443,8 @@ def test_db_commands(project: Project) -> None:
     project("run", "app.py:greet", "name=Ada", "--id", "g")
     backup = project("db", "backup", "copy.db")
     again = project("db", "backup", "copy.db")
-    lines = [json.loads(line) for line in project("db", "export").out.splitlines()]
-    status = project("db", "status", "--json").data
+    lines = project("db", "export").lines
+    status = project("db", "status", "--json").fields
     pruned = project("db", "prune", "--older-than", "0s")
 
     assert backup.code == 0
@@ -432,8 +453,8 @@ def test_db_commands(project: Project) -> None:
     assert {line["type"] for line in lines[1:]} == {"record"}
     assert status["runs"] == {"completed": 1}
     assert "1 runs deleted" in pruned.err
-    assert project("ls", "--json").data == []
-    assert [r["id"] for r in project("ls", "--json", "--db", "copy.db").data] == ["g"]
+    assert project("ls", "--json").rows == []
+    assert [r["id"] for r in project("ls", "--json", "--db", "copy.db").rows] == ["g"]
     assert "up to date" in project("db", "migrate").err
 
 
@@ -445,7 +466,7 @@ def test_a_backup_can_be_taken_beside_an_owner(project: Project) -> None:
 
     assert done.code == 0
     assert locked.code == 4
-    assert project("show", "a", "--json", "--db", "copy.db").data["id"] == "a"
+    assert project("show", "a", "--json", "--db", "copy.db").fields["id"] == "a"
 
 
 def test_doctor_finds_a_damaged_store(project: Project) -> None:
@@ -455,7 +476,7 @@ def test_doctor_finds_a_damaged_store(project: Project) -> None:
 
     assert healthy.code == 0
     assert {"python", "sqlite", "disk", "file system", "limits"} <= {
-        finding["name"] for finding in healthy.data
+        finding["name"] for finding in healthy.rows
     }
     assert sick.code == 1
     assert "BAD" in sick.out
@@ -479,4 +500,4 @@ def test_the_environment_names_the_database(project: Project, tmp_path: Path) ->
 
     assert elsewhere.exists()
     assert not project.db.exists()
-    assert len(project("ls", "--json", "--db", f"sqlite:///{elsewhere}").data) == 1
+    assert len(project("ls", "--json", "--db", f"sqlite:///{elsewhere}").rows) == 1

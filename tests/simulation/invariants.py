@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -73,7 +74,7 @@ def check_journal(run: RunId, records: list[Record]) -> None:
     require(records, f"I1: the run {run} has no journal")
     seqs = [r.seq for r in records]
     require(seqs == list(range(1, len(records) + 1)), f"I3: {run} has gaps or doubles: {seqs}")
-    for before, after in zip(records, records[1:], strict=False):
+    for before, after in itertools.pairwise(records):
         require(before.epoch <= after.epoch, f"I3: the epoch of {run} goes back")
         require(before.at <= after.at, f"I3: the clock of {run} goes back")
     done = [r.key for r in records if r.kind in ("step_done", "timer_fired", "child_done")]
@@ -91,6 +92,4 @@ def check_journal(run: RunId, records: list[Record]) -> None:
 
 def signals_in(records: list[Record]) -> list[tuple[str, str]]:
     """Return (name, dedup) of the signals in a journal, in order."""
-    return [
-        (r.name, decode_body(r.body, SignalBody).dedup) for r in records if r.kind == "signal"
-    ]
+    return [(r.name, decode_body(r.body, SignalBody).dedup) for r in records if r.kind == "signal"]

@@ -5,7 +5,7 @@ Each is a patch of one place of the engine; `find` runs seeds until one of them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
@@ -20,7 +20,7 @@ from outlast._execution.run import LiveRun
 from outlast._execution.steps import StepCalls
 from outlast._journal.writer import Writer, _Entry
 from outlast._records import Record
-from outlast._store.contract import CommitId, CommitResult, Message, ParkedAs, Receipt
+from outlast._store.contract import CommitId, CommitResult, Message, ParkedAs, PostResult, Receipt
 from outlast._store.memory import MemoryLeases
 from outlast.types import Lease, Status
 from tests.simulation.invariants import Violated
@@ -40,7 +40,7 @@ class Planted:
     near: int = 0  # where the last full search found it, so that a short one can begin there
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def in_place(self) -> Generator[None]:
         """Let the engine have the bug."""
         with mock.patch.object(self.holder, self.attribute, self.replacement):
             yield
@@ -69,9 +69,13 @@ async def _acknowledge_first(self: Writer, batch: list[_Entry]) -> list[CommitRe
 
     self._world.spawn(later(), name="late commit")
     return [
-        Receipt(posts=("accepted",) * len(t.posts), numbers=tuple(range(len(t.posts))))
+        Receipt(posts=tuple(_accepted() for _ in t.posts), numbers=tuple(range(len(t.posts))))
         for t in transactions
     ]
+
+
+def _accepted() -> PostResult:
+    return "accepted"
 
 
 async def _commit_again(self: Writer, commit_id: CommitId) -> list[CommitResult] | None:

@@ -13,7 +13,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from outlast import limits
-from outlast._events import Events
 from outlast._engine.dormant import Dormant
 from outlast._engine.latency import GarbagePolicy, Watchdog
 from outlast._engine.messages import Messages
@@ -24,6 +23,7 @@ from outlast._engine.results import Results
 from outlast._engine.retention import Retention
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.starts import Started, StartRequest, Starts
+from outlast._events import Events
 from outlast._execution.bodies import Bodies, ProcessRunner
 from outlast._execution.context import MadeOnce
 from outlast._execution.guards import install_guards

@@ -7,7 +7,7 @@ one of them is at it, the others wait. A run in memory needs no such care: it ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from outlast.types import RunId
@@ -21,7 +21,7 @@ class Exclusion:
         self._wanted: dict[RunId, int] = {}
 
     @asynccontextmanager
-    async def alone_with(self, run: RunId) -> AsyncIterator[None]:
+    async def alone_with(self, run: RunId) -> AsyncGenerator[None]:
         """Keep others from touching this run while it is not in memory."""
         lock = self._locks.setdefault(run, asyncio.Lock())
         self._wanted[run] = self._wanted.get(run, 0) + 1

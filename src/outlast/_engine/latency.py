@@ -88,7 +88,7 @@ class Watchdog:
         elif now - self._asked_at >= limits.LAG_SECONDS_MAX and not self._is_reported:
             self._is_reported = True
             self._events.loop_blocked += 1
-            frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # documented
+            frame = sys._current_frames().get(self._loop_thread)  # documented
             stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown"
             log.warning(
                 "the event loop has been blocked for %.2fs by:\n%s", now - self._asked_at, stack

@@ -16,7 +16,7 @@ from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.run import LiveRun
 from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction
 from outlast.errors import EngineClosed, MailboxFull, RunClosed, RunNotFound, SignalConflict
-from outlast.types import CLOSED_STATUSES, RunId
+from outlast.types import CLOSED_STATUSES, RunId, Status
 
 log = logging.getLogger("outlast.engine")
 
@@ -55,6 +55,9 @@ class Messages:
         if isinstance(receipt, Fenced):
             raise EngineClosed("the store refused a message that needs no lease")
         await self._judge(message, receipt.posts[0])
+        if message.kind == "resume" and self._scheduler.owns(message.run):
+            # Whoever asked may look at it next, and must not find it parked still.
+            await self.bring(message.run)
         self._scheduler.deliver(message, receipt.numbers[0])
 
     async def _append(self, live: LiveRun, message: Message) -> None:
@@ -108,7 +111,7 @@ class Messages:
         if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:
             return False
         if message.kind == "terminate" or is_unrun:
-            status = "terminated" if message.kind == "terminate" else "cancelled"
+            status: Status = "terminated" if message.kind == "terminate" else "cancelled"
             return await self._dormant.close(row.id, status, message.name)
         return False
 

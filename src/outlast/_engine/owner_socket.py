@@ -218,10 +218,11 @@ def signal_body(core: EngineCore, name: str, data: bytes) -> bytes:
         DecodingError: it does not fit.
     """
     payload = json_payload(_json(data))
-    known = core.registry.signals.get(name)
+    definition = core.registry.signals.get(name)
+    known = definition.adapter if definition is not None else None
     if known is None:
         return payload
-    return typed_payload(known.adapter, read_payload(known.adapter, payload))
+    return typed_payload(known, read_payload(known, payload))
 
 
 def _json(data: bytes) -> object:
@@ -277,5 +278,3 @@ def _is_same_user(writer: asyncio.StreamWriter) -> bool:
     data: bytes = getsockopt(socket.SOL_SOCKET, option, credentials.size)
     _, uid, _ = credentials.unpack(data)
     return uid in (os.geteuid(), 0)
-
-

@@ -71,11 +71,11 @@ def _statuses(value: str) -> frozenset[Status]:
         elif word == "closed":
             found |= CLOSED_STATUSES
         else:
-            known = next((s for s in STATUSES if s == word), None)
-            if known is None:
+            known = {status for status in STATUSES if status == word}
+            if not known:
                 names = ", ".join(sorted(STATUSES))
                 raise QueryError(f"there is no status {word!r}; there are open, closed, {names}")
-            found.add(known)
+            found |= known
     return frozenset(found)
 
 

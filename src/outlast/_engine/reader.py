@@ -34,7 +34,8 @@ from outlast._execution.operations import (
 )
 from outlast._execution.streams import values_in
 from outlast._execution.why import why_of
-from outlast._records import BLOB, Record as StoredRecord
+from outlast._records import BLOB
+from outlast._records import Record as StoredRecord
 from outlast._registry import Registry
 from outlast._store.contract import Cursor, RunRow, Store, StreamRow
 from outlast._world import World
@@ -188,7 +189,7 @@ class Reader:
         """Return an encoded value as JSON data, by its declared type where that is known."""
         known = self.registry.values if kind == "value" else self.registry.streams
         definition = known.get(name)
-        if definition is None:
+        if definition is None or definition.adapter is None:
             return stored_json(data)
         return definition.adapter.to_json(definition.adapter.decode(data))
 
@@ -203,7 +204,7 @@ class Reader:
         position = offset
         shown: set[str] = set()
         while True:
-            future: Future[None] = self._world.create_future()
+            future: Future[None] = self._world.loop.create_future()
             self._followers.setdefault(run, []).append(future)
             try:
                 row = await self.row(run)
@@ -356,5 +357,3 @@ def _outcome_of(status: str, outcome: bytes) -> tuple[object, str | None]:
 def _error_in(body: bytes) -> str | None:
     failure = failure_in(body)
     return None if failure is None else f"{failure.qualname}: {failure.message}"
-
-

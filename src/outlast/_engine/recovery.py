@@ -221,7 +221,7 @@ class Reconciler:
         """Look after each hint, and every second without one, until cancelled."""
         world = self._scheduler.world
         while True:
-            self._hint = world.create_future()
+            self._hint = world.loop.create_future()
             timer = world.call_later(limits.RECONCILE_SECONDS, self.hint)
             await self._hint
             timer.cancel()

@@ -132,7 +132,7 @@ class Residency:
     async def room(self) -> None:
         """Wait until there is room for one more run."""
         while len(self._scheduler.residents) >= 2 * self._live_runs_max:
-            future: Future[None] = self._world.create_future()
+            future: Future[None] = self._world.loop.create_future()
             self._room.append(future)
             self._schedule()
             await future

@@ -46,7 +46,7 @@ class Results:
             RunNotFound: there is no such run.
         """
         while True:
-            future: Future[None] = self._scheduler.world.create_future()
+            future: Future[None] = self._scheduler.world.loop.create_future()
             self._waiters.setdefault(run, []).append(future)
             try:
                 row = await self._store.read_run(run)

@@ -130,9 +130,7 @@ class Scheduler:
         self.on_closed(run)
         self.on_stream(run)
 
-    def run_parked(
-        self, run: RunId, reason: str, error: OutlastError | None = None
-    ) -> None:
+    def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
         self.park(run, reason, "attempts" if error is None else "code")
 
     def park(self, run: RunId, reason: str, parked_as: ParkedAs) -> None:
@@ -256,7 +254,7 @@ class Scheduler:
         Raises:
             EngineClosed: the lease was lost, or the engine failed, before it was.
         """
-        future: Future[None] = self.world.create_future()
+        future: Future[None] = self.world.loop.create_future()
         self._acknowledged.setdefault(id(transaction), []).append(future)
         await future
 
@@ -309,9 +307,7 @@ class Scheduler:
         return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
 
     # ------------------------------------------------------------ messages of steps
-    def step_ended(
-        self, run: RunId, key: str, value: object, error: BaseException | None
-    ) -> None:
+    def step_ended(self, run: RunId, key: str, value: object, error: BaseException | None) -> None:
         """A body has returned or raised."""
         self.events.steps_executed += 1
         self._flush_streams()

@@ -20,7 +20,7 @@ from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import StartedBody, decode_body
 from outlast._execution.starting import check_name, new_run
 from outlast._registry import WorkflowDefinition
-from outlast._store.contract import Fenced, Message, RunRow, Transaction
+from outlast._store.contract import Fenced, Message, MessageKind, RunRow, Transaction
 from outlast._store.decide import names_workflow
 from outlast.errors import EngineClosed, IdempotencyMismatch, RunExists
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
@@ -126,7 +126,7 @@ class Starts:
         return existing
 
     async def _make_way(self, existing: RunRow, how: OnConflict) -> None:
-        kind = "terminate" if how == "terminate" else "cancel"
+        kind: MessageKind = "terminate" if how == "terminate" else "cancel"
         message = Message(
             run=existing.id,
             kind=kind,

@@ -302,7 +302,8 @@ class Bodies:
             self._ended(body.run, body.key, body.value, body.error)
 
     async def _call_on_thread(self, body: Body, ambient: Context) -> object:
-        body.begun = begun = self._world.create_future()
+        begun: asyncio.Future[None] = self._world.loop.create_future()
+        body.begun = begun
 
         def call() -> object:
             self.on_loop(self._thread_began, body, begun)
@@ -314,7 +315,7 @@ class Bodies:
         return await self._world.run_blocking(lambda: _contained(copy, call), pool=self._threads())
 
     async def _call_in_process(self, body: Body, processes: ProcessRunner) -> object:
-        body.begun = self._world.create_future()
+        body.begun = self._world.loop.create_future()
         return await processes.run(body, self.process_began)
 
     def _thread_began(self, body: Body, begun: asyncio.Future[None]) -> None:
@@ -386,7 +387,7 @@ class Bodies:
         ends = self._world.monotonic() + grace
         while self._bodies and (left := ends - self._world.monotonic()) > 0:
             tasks = [b.task for b in self._bodies.values() if b.task is not None]
-            timer: asyncio.Future[None] = self._world.create_future()
+            timer: asyncio.Future[None] = self._world.loop.create_future()
             handle = self._world.call_later(left, _wake, timer)
             await asyncio.wait([*tasks, timer], return_when=asyncio.FIRST_COMPLETED)
             handle.cancel()
@@ -436,5 +437,3 @@ def where_of(definition: StepDefinition) -> str:
     if definition.where != "auto":
         return definition.where
     return "loop" if definition.is_async else "thread"
-
-

@@ -56,8 +56,6 @@ def close_tasks(loop: RunLoop) -> None:
     for task in reversed(loop.live_tasks()):
         task.give_up()
         coro = task.get_coro()
-        if coro is None:
-            continue
         for _ in range(_CLOSE_TRIES):
             try:
                 loop.run_inside(coro.close)
@@ -67,4 +65,3 @@ def close_tasks(loop: RunLoop) -> None:
                 break
             break
     loop.dismantle()
-

@@ -21,11 +21,30 @@ from outlast._execution.loop import running_loop
 from outlast._execution.replacements import install_replacements
 from outlast.errors import NotDeterministic
 
-_RANDOM = (
-    "betavariate binomialvariate choice choices expovariate gammavariate gauss getrandbits "
-    "lognormvariate normalvariate paretovariate randbytes randint random randrange sample "
-    "seed shuffle triangular uniform vonmisesvariate weibullvariate"
-).split()
+_RANDOM = [
+    "betavariate",
+    "binomialvariate",
+    "choice",
+    "choices",
+    "expovariate",
+    "gammavariate",
+    "gauss",
+    "getrandbits",
+    "lognormvariate",
+    "normalvariate",
+    "paretovariate",
+    "randbytes",
+    "randint",
+    "random",
+    "randrange",
+    "sample",
+    "seed",
+    "shuffle",
+    "triangular",
+    "uniform",
+    "vonmisesvariate",
+    "weibullvariate",
+]
 _AUDITED = {
     "open": "open()",
     "socket.__new__": "a socket",
@@ -82,7 +101,7 @@ def _audit(event: str, _: tuple[object, ...]) -> None:
 
 
 def _is_exempt() -> bool:
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # CPython's documented call
+    frame: FrameType | None = sys._getframe(1)  # CPython's documented call
     while frame is not None:
         if frame.f_globals.get("__name__") in _EXEMPT_MODULES:
             return True

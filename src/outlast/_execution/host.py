@@ -54,9 +54,7 @@ class RunHost(Protocol):
         """Note that the run's last record is durable."""
         ...
 
-    def run_parked(
-        self, run: RunId, reason: str, error: OutlastError | None = None
-    ) -> None:
+    def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
         """Take the run out of memory: it cannot go on without a person, or other code."""
         ...
 

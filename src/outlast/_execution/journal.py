@@ -38,8 +38,8 @@ class RunJournal:
         "_asleep",
         "_issued",
         "_recorded",
-        "_rouse",
         "_replay",
+        "_rouse",
         "_submit",
         "_transaction",
         "bytes_unpacked",
@@ -82,7 +82,7 @@ class RunJournal:
         self._transaction: Transaction | None = None
         self._replay = records
         self._issued: dict[str, str] | None = {}
-        self._recorded = {(r.kind, r.key) for r in records if r.key}
+        self._recorded: set[tuple[Kind, str]] = {(r.kind, r.key) for r in records if r.key}
 
     # ---------------------------------------------------------------- appending
     def transaction(self) -> Transaction:

@@ -20,7 +20,7 @@ from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextvars import Context
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeGuard, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack
 
@@ -34,8 +34,8 @@ Ts = TypeVarTuple("Ts")
 
 log = logging.getLogger("outlast.workflow")
 
-_set_running_loop = asyncio._set_running_loop  # noqa: SLF001  # documented for loop implementers
-_get_running_loop = asyncio._get_running_loop  # noqa: SLF001
+_set_running_loop = asyncio._set_running_loop  # documented for loop implementers
+_get_running_loop = asyncio._get_running_loop
 
 
 class LoopOwner(Protocol):
@@ -105,7 +105,7 @@ class RunLoop(AbstractEventLoop):
     def call_soon(
         self,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: Context | None = None,
     ) -> Handle:
         handle = Handle(callback, args, self, context)
@@ -116,7 +116,7 @@ class RunLoop(AbstractEventLoop):
         self,
         delay: float,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: Context | None = None,
     ) -> TimerHandle:
         return self.call_at(self.now + delay, callback, *args, context=context)
@@ -125,7 +125,7 @@ class RunLoop(AbstractEventLoop):
         self,
         when: float,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: Context | None = None,
     ) -> TimerHandle:
         handle = TimerHandle(when, callback, args, self, context)
@@ -160,6 +160,15 @@ class RunLoop(AbstractEventLoop):
         )
         self._remember(task)
         return task
+
+    def start_main(self, work: object, context: Context) -> RunTask[object]:
+        """Return the run's first task, in a context of its own."""
+        if not _is_coroutine(work):
+            raise TypeError(f"a workflow must be an async function; calling it gave {work!r}")
+        return context.run(self._first_task, work)
+
+    def _first_task(self, work: Coroutine[object, object, object]) -> RunTask[object]:
+        return self.create_task(work)
 
     def get_task_factory(self) -> None:
         return None
@@ -259,7 +268,7 @@ class RunLoop(AbstractEventLoop):
                 handle = ready.popleft()
                 if not handle.cancelled():
                     try:
-                        handle._run()  # noqa: SLF001  # the loop's half of asyncio's own contract
+                        handle._run()  # the loop's half of asyncio's own contract
                     except (SystemExit, KeyboardInterrupt):
                         # asyncio re-raises these after it has stored them in the task, where the
                         # run finds them: user code that raises them must not stop the process.
@@ -320,6 +329,17 @@ async def _aclose(generator: AsyncGenerator[object, object]) -> None:
 
 def _leave_to_run(_: object) -> None:
     """The run holds every started generator and closes it itself; asyncio must not."""
+
+
+def _is_coroutine(work: object) -> TypeGuard[Coroutine[object, object, object]]:
+    return isinstance(work, Coroutine)
+
+
+def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
+    """Return the loop of a run."""
+    # Typeshed calls AbstractEventLoop abstract; at run time its methods merely raise, and ours
+    # raise better.
+    return RunLoop(owner, salt=salt, now=now)  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
 
 
 def running_loop() -> RunLoop | None:

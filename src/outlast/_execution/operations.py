@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from outlast._codec import Failure, capture, decode_failure, encode_failure, revive
-from outlast._records import EMPTY, FAILURE, VALUE
+from outlast._records import FAILURE, VALUE
 from outlast._registry import StepDefinition, WorkflowDefinition
 from outlast.errors import StepFailed
 from outlast.types import OnParentClose, RunId
@@ -189,5 +189,3 @@ def error_from(failure: Failure, known: KnownErrors) -> BaseException:
     if revived is not None:
         return revived
     return StepFailed(failure.qualname, failure.message, failure.traceback)
-
-

@@ -28,7 +28,7 @@ def place_of_frame(frame: FrameType) -> str:
 
 def calling_place() -> str:
     """Return the innermost line on the stack that is neither ours nor asyncio's."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # CPython's documented call
+    frame: FrameType | None = sys._getframe(1)  # CPython's documented call
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith((_OURS, _ASYNCIO)):
@@ -44,7 +44,7 @@ def defining_locals(fn: Callable[..., object]) -> dict[str, object]:
     """
     if "<locals>" not in fn.__qualname__:
         return {}
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # CPython's documented call
+    frame: FrameType | None = sys._getframe(1)  # CPython's documented call
     while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame = frame.f_back
     return dict(frame.f_locals) if frame is not None else {}

@@ -110,9 +110,9 @@ class _Makers(Resources):
 
     @override
     def get(self, kind: type[T]) -> T:
-        if kind not in self._made:
-            self._made[kind] = self._make(kind)
-        made = self._made[kind]
+        made = self._made.get(kind)
+        if made is None:
+            made = self._made[kind] = self._make(kind)
         if not isinstance(made, kind):
             raise UsageError(
                 f"the maker for {kind.__name__} returned a {type(made).__name__} instead"

@@ -78,7 +78,7 @@ class Worker:
         self._body: Body | None = None
         self._number = 0
         self._outcome: asyncio.Future[Returned | Raised] | None = None
-        self._exit: asyncio.Future[int] = world.create_future()
+        self._exit: asyncio.Future[int] = world.loop.create_future()
         self.is_alive = False
 
     async def start(self, setup: Setup) -> None:
@@ -88,7 +88,7 @@ class Worker:
             OSError: the system refuses another process.
         """
         ours, theirs = socket.socketpair()
-        started: asyncio.Future[None] = self._world.create_future()
+        started: asyncio.Future[None] = self._world.loop.create_future()
         thread = threading.Thread(
             target=self._watch, args=(theirs, started), name="outlast-worker", daemon=True
         )
@@ -125,7 +125,7 @@ class Worker:
         self._tell_loop(_succeed, started)
         self._tell_loop(self._ended, process.wait())
 
-    def _tell_loop(self, call: Callable[[Unpack[Ts]], None], *args: Unpack[Ts]) -> None:
+    def _tell_loop(self, call: Callable[[Unpack[Ts]], None], *args: *Ts) -> None:
         try:
             self._world.call_soon_threadsafe(call, *args)
         except RuntimeError:
@@ -140,7 +140,7 @@ class Worker:
         """
         self._number = job.number
         self._body = body
-        outcome: asyncio.Future[Returned | Raised] = self._world.create_future()
+        outcome: asyncio.Future[Returned | Raised] = self._world.loop.create_future()
         self._outcome = outcome
         try:
             self._send(job)
@@ -306,7 +306,7 @@ class ProcessPool:
                 return worker
 
     async def _next_free(self) -> Worker:
-        future: asyncio.Future[Worker] = self._world.create_future()
+        future: asyncio.Future[Worker] = self._world.loop.create_future()
         self._waiting.append(future)
         self._start_more()
         try:

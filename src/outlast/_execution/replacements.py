@@ -115,12 +115,15 @@ def as_completed(
 ) -> Iterator[Coroutine[object, object, T]]:
     """Iterate over awaitables in the order in which they end."""
     if running_loop() is None:
-        return iter(_stock_as_completed(fs, timeout=timeout))
-    return iter(_Completions(fs, timeout))
+        stock: Iterator[Coroutine[object, object, T]] = iter(
+            _stock_as_completed(fs, timeout=timeout)  # type: ignore[arg-type]  # by typeshed's minor
+        )
+        return stock
+    return _Completions(fs, timeout)
 
 
 def install_replacements() -> None:
     """Put ours in asyncio's place; outside a run they call the stock ones."""
     for module in (asyncio, asyncio.tasks):
-        module.wait_for = wait_for  # type: ignore[assignment]  # same signature, narrower overloads
-        module.as_completed = as_completed  # type: ignore[assignment]  # the same
+        setattr(module, "wait_for", wait_for)  # noqa: B010  # type checkers refuse the plain form
+        setattr(module, "as_completed", as_completed)  # noqa: B010

@@ -28,7 +28,7 @@ from outlast._execution.closing import close_tasks, error_summary, outcome_of
 from outlast._execution.host import RunHost
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
-from outlast._execution.loop import RunLoop, Spinning, running_loop
+from outlast._execution.loop import Spinning, new_loop, running_loop
 from outlast._execution.operations import (
     CancelBody,
     ChildBody,
@@ -79,7 +79,7 @@ class LiveRun:
             rouse=lambda: self.write_summary("running"),
         )
         self.started = decode_body(records[0].body, StartedBody)
-        self.loop = RunLoop(self, salt=self.started.salt, now=records[0].at / 1e6)
+        self.loop = new_loop(self, salt=self.started.salt, now=records[0].at / 1e6)
         self.inbox = Inbox(self.loop)
         self.steps = StepCalls(host, self.journal, self.loop)
         self.children = ChildCalls(host, self.journal, self.loop)
@@ -109,9 +109,7 @@ class LiveRun:
     def _start_main(self) -> None:
         args, kwargs = self.definition.signature.decode(self.started.input)
         # A context of its own: context variables of the host must not leak into a run.
-        self._main = Context().run(
-            self.loop.create_task, self.definition.fn(*args, **kwargs), name=self.id
-        )
+        self._main = self.loop.start_main(self.definition.fn(*args, **kwargs), Context())
         self.settle()
 
     def _replay_from(self, records: list[Record], start: int) -> None:
@@ -458,9 +456,7 @@ class LiveRun:
     @property
     def can_leave(self) -> bool:
         """Whether it only waits, with nothing on its way to the disk."""
-        return (
-            self.state == "live" and not self.journal.in_flight and not self.steps.are_running
-        )
+        return self.state == "live" and not self.journal.in_flight and not self.steps.are_running
 
     def write_summary(
         self,

@@ -29,9 +29,7 @@ def check_name(what: str, name: str, chars_max: int = limits.NAME_CHARS_MAX) -> 
     if not isinstance(name, str):
         raise UsageError(f"{what} must be text, got {type(name).__name__}")
     if not name or len(name) > chars_max or not name.isprintable():
-        raise UsageError(
-            f"{what} {name[:50]!r} must have 1 to {chars_max} printable characters"
-        )
+        raise UsageError(f"{what} {name[:50]!r} must have 1 to {chars_max} printable characters")
     return name
 
 

@@ -43,7 +43,16 @@ from outlast.errors import EncodingError, OutcomeUnknown, Shutdown, StepTimeout,
 class StepCalls:
     """The steps that the code of one run has asked for and not yet seen the end of."""
 
-    __slots__ = ("_host", "_journal", "_loop", "_parked", "_retrying", "_starts", "offsets", "pending")
+    __slots__ = (
+        "_host",
+        "_journal",
+        "_loop",
+        "_parked",
+        "_retrying",
+        "_starts",
+        "offsets",
+        "pending",
+    )
 
     def __init__(self, host: RunHost, journal: RunJournal, loop: RunLoop) -> None:
         self._host = host
@@ -329,4 +338,3 @@ class StepCalls:
                 values=None,
             )
         operation.writers = {}
-

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from outlast._execution.loop import RunLoop
+from outlast.errors import WaitTimeout
+
+T = TypeVar("T")
+
+
+async def within(work: Awaitable[T], seconds: float, message: str) -> T:
+    """Await `work` for at most `seconds`.
+
+    Raises:
+        WaitTimeout: with `message`, when the time ran out; what was waited for goes on.
+    """
+    clock = asyncio.timeout(seconds)
+    try:
+        async with clock:
+            return await work
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        raise WaitTimeout(message) from None
 
 
 class Conditions:
@@ -48,7 +68,7 @@ class Conditions:
         try:
             if not self._loop.run_inside(condition):
                 return False
-        except Exception as error:  # it is the waiting code's own error: raised at its await
+        except Exception as error:  # noqa: BLE001  # it is the waiting code's own error: raised at its await
             future.set_exception(error)
         else:
             future.set_result(None)

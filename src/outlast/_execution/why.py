@@ -27,8 +27,8 @@ def waits_of(run: LiveRun, now: int) -> list[str]:
         waits.append("a condition in its code (wf.until)")
     timer = run.loop.next_timer()
     if timer is not None:
-        left = timer[0] - now / 1e6
-        waits.append(f"a timer, due in {text_of(left)}" if left > 0 else "a timer that is due")
+        due_in = timer[0] - now / 1e6
+        waits.append(f"a timer, due in {text_of(due_in)}" if due_in > 0 else "a timer that is due")
     return waits
 
 

@@ -90,7 +90,7 @@ class Writer:
         """
         if self._task.done():
             raise EngineClosed("the engine's journal is closed")
-        answer: Future[CommitResult] = self._world.create_future()
+        answer: Future[CommitResult] = self._world.loop.create_future()
 
         def done(_: Transaction, result: CommitResult) -> None:
             if not answer.done():
@@ -106,14 +106,14 @@ class Writer:
     async def room(self) -> None:
         """Wait until the queue is below its bound."""
         while self.is_full and not self._task.done():
-            future: Future[None] = self._world.create_future()
+            future: Future[None] = self._world.loop.create_future()
             self._room.append(future)
             await future
 
     async def flushed(self) -> None:
         """Return when everything submitted so far is durable."""
         while (self._queue or self._is_committing) and not self._task.done():
-            future: Future[None] = self._world.create_future()
+            future: Future[None] = self._world.loop.create_future()
             self._flushes.append(future)
             await future
 
@@ -133,7 +133,7 @@ class Writer:
                 if not self._queue:
                     if self._is_closing:
                         return
-                    self._waiting = self._world.create_future()
+                    self._waiting = self._world.loop.create_future()
                     await self._waiting
                     continue
                 batch = self._take()

@@ -47,7 +47,7 @@ class Workers(Generic[C]):
 
     def call(self, job: Callable[[C], T]) -> Future[T]:
         """Run `job` with one of the tools."""
-        future: Future[T] = self._world.create_future()
+        future: Future[T] = self._world.loop.create_future()
 
         def work(tool: C) -> None:
             try:

@@ -39,7 +39,9 @@ def migrate(*, db: str | None, url: str | None) -> None:
     before = schema_of(Path(target.name))
     run_loop(_open_once(target))
     after = schema_of(Path(target.name))
-    note(f"schema {after}: up to date already" if before == after else f"schema {before} -> {after}")
+    note(
+        f"schema {after}: up to date already" if before == after else f"schema {before} -> {after}"
+    )
 
 
 async def _open_once(target: Target) -> None:
@@ -100,18 +102,22 @@ def backup(*, destination: Path, db: str | None, url: str | None) -> None:
 
 
 def _copy(source: Path, partial: Path) -> None:
-    reader = open_reader(source)
+    reader = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
     copy = apsw.Connection(str(partial))
     try:
         # All pages in one step: one consistent moment, however much is written meanwhile.
         with copy.backup("main", reader, "main") as work:
             work.step(-1)
-        found = copy.pragma("quick_check")
-        if found != "ok":
-            raise StoreError(f"the copy of {source} is not whole ({found}); it was removed")
     finally:
         copy.close(True)
         reader.close(True)
+    checked = open_reader(partial)
+    try:
+        found = checked.pragma("quick_check")
+    finally:
+        checked.close(True)
+    if found != "ok":
+        raise StoreError(f"the copy of {source} is not whole ({found}); it was removed")
 
 
 @db.command()

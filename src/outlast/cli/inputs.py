@@ -47,9 +47,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def arguments_of(
-    definition: WorkflowDefinition, pairs: Sequence[str], given: str | None
-) -> Bound:
+def arguments_of(definition: WorkflowDefinition, pairs: Sequence[str], given: str | None) -> Bound:
     """Return a workflow's arguments from `key=value` pairs or from `--input`.
 
     Raises:

@@ -17,6 +17,8 @@ from outlast._registry import WorkflowDefinition, default_registry, module_name
 from outlast.errors import UnknownWorkflow, UsageError
 from outlast.workflow import Workflow
 
+_LIBRARIES = (Path(importlib.__file__).parents[1], Path(__file__).parents[1])
+
 
 class BrokenProgram(UsageError):
     """The user's module cannot be loaded."""
@@ -129,12 +131,12 @@ def _told(error: BaseException, what: str) -> str:
         return f"{error.filename}:{error.lineno}: {kind}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith("<") and f.filename != __file__]
-    # The innermost line that is not in somebody's library is the one to mend.
-    mine = [f for f in own if "site-packages" not in f.filename and not _is_stdlib(f.filename)]
+    # The innermost line that is not in somebody's library, ours included, is the one to mend.
+    mine = [f for f in own if not _is_library(f.filename)]
     place = (mine or own or list(frames))[-1:]
     where = f"{place[0].filename}:{place[0].lineno}" if place else what
     return f"{where}: {kind}: {error} (while {what} was loaded)"
 
 
-def _is_stdlib(filename: str) -> bool:
-    return Path(filename).is_relative_to(Path(importlib.__file__).parents[1])
+def _is_library(filename: str) -> bool:
+    return "site-packages" in filename or any(Path(filename).is_relative_to(d) for d in _LIBRARIES)

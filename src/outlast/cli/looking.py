@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -196,7 +197,7 @@ async def _tail_stream(
 
 def flush() -> None:
     """Let who reads through a pipe see what has come so far."""
-    click.get_text_stream("stdout").flush()
+    sys.stdout.flush()
 
 
 def record_data(record: Record) -> dict[str, object]:

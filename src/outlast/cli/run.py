@@ -336,9 +336,11 @@ class _Stop:
             Interrupted: we were asked to stop first; OwnerGone: the owner left first.
         """
         task = asyncio.ensure_future(work)
-        others = [self._asked] if owner is None else [self._asked, owner]
+        waiting: set[asyncio.Future[R] | asyncio.Future[None]] = {task, self._asked}
+        if owner is not None:
+            waiting.add(owner)
         try:
-            await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
         finally:

@@ -47,9 +47,7 @@ def signal(
 @click.option("--reason", default="", help="Kept with the run.")
 @click.option("--grace", metavar="TIME", default=None, help="For its clean-up, such as 10s.")
 @database_options
-def cancel(
-    *, run_id: str, reason: str, grace: str | None, db: str | None, url: str | None
-) -> None:
+def cancel(*, run_id: str, reason: str, grace: str | None, db: str | None, url: str | None) -> None:
     """Ask a run to stop: its code sees a cancellation and may clean up."""
     target = existing_target(db, url)
     seconds = None if grace is None else seconds_option("--grace", grace)

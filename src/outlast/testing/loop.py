@@ -31,6 +31,12 @@ Ts = TypeVarTuple("Ts")
 node_of_context: ContextVar[str] = ContextVar("node_of_context", default="client")
 
 
+def new_sim_loop(seed: int) -> SimLoop:
+    """Return a loop for one simulation."""
+    # Typeshed calls AbstractEventLoop abstract; at run time its methods merely raise.
+    return SimLoop(seed)  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
+
+
 class Deadlock(Exception):
     """Nothing is runnable, nothing is due, and what was waited for has not happened."""
 
@@ -92,7 +98,7 @@ class SimLoop(AbstractEventLoop):
     def call_soon(
         self,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: Context | None = None,
     ) -> Handle:
         context = copy_context() if context is None else context
@@ -104,7 +110,7 @@ class SimLoop(AbstractEventLoop):
     def call_soon_threadsafe(
         self,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: Context | None = None,
     ) -> Handle:
         return self.call_soon(callback, *args, context=context)
@@ -114,7 +120,7 @@ class SimLoop(AbstractEventLoop):
         self,
         delay: float,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: Context | None = None,
     ) -> TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
@@ -124,7 +130,7 @@ class SimLoop(AbstractEventLoop):
         self,
         when: float,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: Context | None = None,
     ) -> TimerHandle:
         context = copy_context() if context is None else context
@@ -163,8 +169,8 @@ class SimLoop(AbstractEventLoop):
         Raises:
             Deadlock: it cannot happen any more, or not within the bounds.
         """
-        outer = asyncio._get_running_loop()  # noqa: SLF001  # documented for loop implementers
-        asyncio._set_running_loop(self)  # noqa: SLF001
+        outer = asyncio._get_running_loop()  # documented for loop implementers
+        asyncio._set_running_loop(self)
         try:
             while not until():
                 if not self._turn(now_max):
@@ -173,12 +179,14 @@ class SimLoop(AbstractEventLoop):
                 if self.steps > steps_max:
                     raise Deadlock(f"not done after {steps_max:,} steps of the loop")
         finally:
-            asyncio._set_running_loop(outer)  # noqa: SLF001
+            asyncio._set_running_loop(outer)
 
     def _turn(self, now_max: float) -> bool:
         if not self._ready:
             return self._advance(now_max)
-        nodes = [n for n in self._ready if n not in self._paused] if self._paused else [*self._ready]
+        nodes = (
+            [n for n in self._ready if n not in self._paused] if self._paused else [*self._ready]
+        )
         if not nodes:
             return self._advance(now_max)
         node = nodes[self.rng.randrange(len(nodes))] if len(nodes) > 1 else nodes[0]
@@ -189,7 +197,7 @@ class SimLoop(AbstractEventLoop):
         if not handle.cancelled():
             self._note(node)
             try:
-                handle._run()  # noqa: SLF001  # the loop's half of asyncio's own contract
+                handle._run()  # the loop's half of asyncio's own contract
             except (SystemExit, KeyboardInterrupt) as error:
                 self.unhandled.append({"exception": error})
         return True

@@ -8,8 +8,9 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from outlast import limits
 from outlast._engine.core import CoreOptions, EngineCore
@@ -19,8 +20,11 @@ from outlast._registry import Function, Registry
 from outlast._store.contract import Transaction
 from outlast._store.memory import MemoryDatabase, MemoryStore
 from outlast.errors import CommitUnknown, StoreFull, StoreUnavailable
-from outlast.testing.loop import SimLoop
+from outlast.testing.loop import new_sim_loop
 from outlast.testing.world import SimWorld
+
+T = TypeVar("T")
+Work = Callable[[EngineCore], Coroutine[object, object, T]]
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class Executions:
     by_step: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
 
     def count(self, body: Body) -> None:
+        """Count a body that begins."""
         keys = self.by_step.setdefault(body.definition.name, {})
         key = body.context.key
         keys[key] = keys.get(key, 0) + 1
@@ -82,6 +87,7 @@ class MachineFaults:
         self._node = node
 
     async def before_commit(self, batch: Sequence[Transaction]) -> None:
+        """Be slow, die, pause or refuse while nothing is written."""
         yard, plan = self._yard, self._yard.plan
         await asyncio.sleep(yard.loop.rng.random() * plan.delay_max)
         if yard.roll(plan.slow):
@@ -95,6 +101,7 @@ class MachineFaults:
             raise (StoreFull if yard.loop.rng.random() < 0.5 else StoreUnavailable)("simulated")
 
     async def after_commit(self, batch: Sequence[Transaction]) -> None:
+        """Die or fall silent when it is."""
         yard, plan = self._yard, self._yard.plan
         if yard.on_commit is not None:
             yard.on_commit(self._machine, batch)
@@ -121,7 +128,7 @@ class Yard:
         options: CoreOptions | None = None,
         store_class: Callable[..., MemoryStore] = MemoryStore,
     ) -> None:
-        self.loop = SimLoop(seed)
+        self.loop = new_sim_loop(seed)
         self.plan = plan
         self.registry = registry
         self.executions = Executions()
@@ -158,7 +165,8 @@ class Yard:
         machine.incarnation += 1
         world = machine.world = SimWorld(self.loop, machine.node)
         opening = world.spawn(self._open(machine, world, shards_max), name="open")
-        await asyncio.wait([opening, self._next_change()], return_when=asyncio.FIRST_COMPLETED)
+        waits: list[asyncio.Future[object]] = [_plain(opening), _plain(self._next_change())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
 
     async def _open(self, machine: Machine, world: SimWorld, shards_max: int | None) -> None:
         node = machine.node
@@ -229,7 +237,7 @@ class Yard:
                     return candidate.core
             await self._next_change()
 
-    async def attempt(self, work: Callable[[EngineCore], object], machine: Machine) -> object:
+    async def attempt(self, work: Work[T], machine: Machine) -> T:
         """Call an engine as a client does: its machine may die before it answers.
 
         Raises:
@@ -238,8 +246,6 @@ class Yard:
         core = await self.core(machine)
         node = machine.node
         made = work(core)
-        if not asyncio.iscoroutine(made):
-            return made
         world = machine.world
         if world is None:
             raise ConnectionError(f"{node} is down")
@@ -247,24 +253,26 @@ class Yard:
         while not task.done():
             if machine.node != node or not machine.is_up:
                 raise ConnectionError(f"{node} died")
-            change = self._next_change()
-            await asyncio.wait([task, change], return_when=asyncio.FIRST_COMPLETED)
+            waits: list[asyncio.Future[object]] = [_plain(task), _plain(self._next_change())]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         return task.result()
 
     # ---------------------------------------------------------------------- driving
     def run(
-        self, work: Callable[[], object], *, steps_max: int = 2_000_000, seconds_max: float = 1e9
-    ) -> object:
+        self,
+        work: Callable[[], Coroutine[object, object, T]],
+        *,
+        steps_max: int = 2_000_000,
+        seconds_max: float = 1e9,
+    ) -> T:
         """Run a coroutine of the client to its end in virtual time; call this from no task."""
         coro = work()
-        if not asyncio.iscoroutine(coro):
-            return coro
-        outer = asyncio._get_running_loop()  # noqa: SLF001  # a task needs a running loop to be made
-        asyncio._set_running_loop(self.loop)  # noqa: SLF001
+        outer = asyncio._get_running_loop()  # a task needs a running loop to be made
+        asyncio._set_running_loop(self.loop)
         try:
             task = self._client.spawn(coro, name="client")
         finally:
-            asyncio._set_running_loop(outer)  # noqa: SLF001
+            asyncio._set_running_loop(outer)
         now_max = self.loop.time() + seconds_max
         self.loop.drive(task.done, steps_max=steps_max, now_max=now_max)
         return task.result()
@@ -288,3 +296,6 @@ class Yard:
         self.loop.dispose()
 
 
+def _plain(future: asyncio.Future[T]) -> asyncio.Future[object]:
+    """Return the same future as one of `object`: it is only waited for."""
+    return future  # type: ignore[return-value]  # read only, so a Future[T] serves

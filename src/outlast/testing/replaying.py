@@ -18,7 +18,7 @@ from outlast.call import Call, WorkflowCall
 from outlast.errors import OutlastError, ReplayMismatch, UsageError
 from outlast.names import Signal
 from outlast.step import Step
-from outlast.testing.loop import SimLoop
+from outlast.testing.loop import new_sim_loop
 from outlast.testing.machines import Machine
 from outlast.testing.sim import Sim
 from outlast.testing.world import SimWorld
@@ -84,13 +84,14 @@ async def _outcome(
     call: WorkflowCall[R], kill_at: int, signals: Sequence[tuple[Signal[T], T]], fakes: Fakes | None
 ) -> tuple[str, int]:
     run = "crash-everywhere"
-    async with _KilledAt(kill_at, run) as sim:
+    sim = _KilledAt(kill_at, run)
+    async with sim:
         for step, body in (fakes or {}).items():
             sim.fake(step, body)
         again: WorkflowCall[R] = WorkflowCall(call.definition, call.bound, call.place)
         try:
             value = await sim.run(again, id=run, signals=signals)
-        except Exception as error:  # any end of the run is an outcome to compare
+        except Exception as error:  # noqa: BLE001  # any end of the run is an outcome to compare
             return f"raised {type(error).__name__}: {error}", sim.records
         return f"returned {value!r}", sim.records
 
@@ -111,7 +112,7 @@ async def replay(workflow: Workflow[..., R], journal: Iterable[Record]) -> None:
         # Not inside the task that awaits us: workflow code never runs in a host task.
         try:
             done.set_result(replay_end(workflow.definition, stored))
-        except Exception as error:  # handed to the awaiting test
+        except Exception as error:  # noqa: BLE001  # handed to the awaiting test
             done.set_exception(error)
 
     loop.call_soon(call)
@@ -120,12 +121,10 @@ async def replay(workflow: Workflow[..., R], journal: Iterable[Record]) -> None:
         raise mismatch
 
 
-def replay_end(
-    definition: WorkflowDefinition, stored: list[StoredRecord]
-) -> ReplayMismatch | None:
+def replay_end(definition: WorkflowDefinition, stored: list[StoredRecord]) -> ReplayMismatch | None:
     """Replay stored records and say where the code differs; call this from no task."""
     closing = stored[-1] if stored[-1].kind == "run_closed" else None
-    loop = SimLoop(0)
+    loop = new_sim_loop(0)
     host = _ReplayHost(SimWorld(loop, "replay"))
     live = LiveRun(
         host,

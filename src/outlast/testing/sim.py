@@ -1,27 +1,26 @@
 """`Sim`: a workflow in virtual time, with crashes, in memory, decided by one seed.
 
-    async with Sim(seed=7, crash=0.2) as sim:
-        sim.fake(charge, lambda order, cents: "r1")
-        assert await sim.run(checkout("7", 999)) == ...
-        assert sim.effects(charge) == 1
+async with Sim(seed=7, crash=0.2) as sim:
+    sim.fake(charge, lambda order, cents: "r1")
+    assert await sim.run(checkout("7", 999)) == ...
+    assert sim.effects(charge) == 1
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import TypeVar
 
+from outlast._codec import Bound
 from outlast._engine.core import EngineCore
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Record
-from outlast._engine.starts import StartRequest
+from outlast._engine.starts import Started, StartRequest
 from outlast._execution.payloads import typed_payload
-from outlast._registry import Registry, default_registry
+from outlast._registry import Registry, WorkflowDefinition, default_registry
 from outlast._store.contract import Message, RunRow
-from outlast._codec import Bound
-from outlast._registry import WorkflowDefinition
 from outlast.call import Call, WorkflowCall
 from outlast.errors import (
     EngineClosed,
@@ -32,7 +31,7 @@ from outlast.errors import (
 from outlast.handle import signal_payload
 from outlast.names import Signal
 from outlast.step import Step
-from outlast.testing.machines import FaultPlan, Machine, Yard
+from outlast.testing.machines import FaultPlan, Machine, Work, Yard
 from outlast.types import RunId
 
 R = TypeVar("R")
@@ -151,7 +150,7 @@ class Sim:
         run_id = id or yard.client.new_id()
         request_id = yard.client.new_id()
 
-        def request(core: EngineCore) -> object:
+        def request(core: EngineCore) -> Coroutine[object, object, Started]:
             payloads = tuple(
                 (s.name if isinstance(s, Signal) else s, signal_payload(core, s, v))
                 for s, v in signals
@@ -179,10 +178,7 @@ class Sim:
         return definition.signature.returns.decode((row.output or b"\x00")[1:])
 
     async def _closed(self, run: str) -> RunRow:
-        row = await self._until_done(lambda core: core.closed(RunId(run), parked_counts=True))
-        if not isinstance(row, RunRow):
-            raise TypeError(f"expected a row, got {row!r}")
-        return row
+        return await self._until_done(lambda core: core.closed(RunId(run), parked_counts=True))
 
     async def signal(self, run: str, signal: Signal[T], value: T, *, dedup: str = "") -> None:
         """Send a signal to a run; sent again after a crash, so give it a dedup key."""
@@ -202,12 +198,11 @@ class Sim:
 
     async def journal(self, run: str) -> list[Record]:
         """Return a run's records."""
-        records = await self._drive(
+        return await self._drive(
             lambda: self._until_done(lambda core: core.reader.journal(RunId(run)))
         )
-        return list(records) if isinstance(records, list) else []
 
-    async def _until_done(self, work: Callable[[EngineCore], object]) -> object:
+    async def _until_done(self, work: Work[T]) -> T:
         """Call the engine until it answers; a client retries what a crash has cut off."""
         while True:
             try:
@@ -229,10 +224,10 @@ class Sim:
         """A hash of everything that happened, the same for the same seed."""
         return f"{self._yard.loop.trace:08x}"
 
-    async def _drive(self, work: Callable[[], object]) -> object:
+    async def _drive(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
         """Drive the simulation from a callback of the real loop, never inside a task."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[object] = loop.create_future()
+        done: asyncio.Future[T] = loop.create_future()
 
         def drive() -> None:
             try:
@@ -242,5 +237,3 @@ class Sim:
 
         loop.call_soon(drive)
         return await done
-
-

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import TypeVar
 
-from typing_extensions import TypeVarTuple, Unpack
+from typing_extensions import TypeVarTuple, Unpack, override
 
-from outlast._world import Ticker, Timer, format_uuid7
+from outlast._world import Ticker, Timer, World, format_uuid7
 from outlast.testing.loop import SimLoop, node_of_context
 
 T = TypeVar("T")
@@ -36,11 +36,11 @@ class _SimTicker:
         self._timer.cancel()
 
 
-class SimWorld:
+class SimWorld(World):
     """The world as one simulated machine sees it; `skew` is what its wall clock is wrong by."""
 
     def __init__(self, loop: SimLoop, node: str, *, skew: float = 0.0) -> None:
-        self.loop = loop
+        self._loop = loop
         self.node = node
         self.skew = skew
         self.tasks: set[asyncio.Task[object]] = set()
@@ -48,18 +48,28 @@ class SimWorld:
         self._context.run(node_of_context.set, node)
 
     @property
+    @override
+    def loop(self) -> SimLoop:
+        return self._loop
+
+    @property
+    @override
     def rng(self) -> random.Random:
-        return self.loop.rng
+        return self._loop.rng
 
+    @override
     def now(self) -> int:
-        return int((self.loop.time() + self.skew) * 1e6)
+        return int((self._loop.time() + self.skew) * 1e6)
 
+    @override
     def monotonic(self) -> float:
-        return self.loop.time()
+        return self._loop.time()
 
+    @override
     def new_id(self) -> str:
-        return format_uuid7(int(self.loop.time() * 1000), self.loop.rng.getrandbits(74))
+        return format_uuid7(int(self._loop.time() * 1000), self._loop.rng.getrandbits(74))
 
+    @override
     def spawn(
         self,
         coro: Coroutine[object, object, T],
@@ -70,57 +80,59 @@ class SimWorld:
     ) -> asyncio.Task[T]:
         context = copy_context() if context is None else context
         context.run(node_of_context.set, self.node)
-        task = self.loop.create_task(coro, name=name, context=context)
+        task = self._loop.create_task(coro, name=name, context=context)
         self.tasks.add(task)
 
         def ended(_: asyncio.Task[T]) -> None:
             self.tasks.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:
-                self.loop.unhandled.append({"task": task.get_name(), "exception": error})
+                self._loop.unhandled.append({"task": task.get_name(), "exception": error})
             if then is not None:
                 then()
 
         task.add_done_callback(ended, context=self._context)
         return task
 
-    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> None:
-        self.loop.call_soon(callback, *args, context=self._context)
+    @override
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
+        self._loop.call_soon(callback, *args, context=self._context)
 
-    def call_soon_threadsafe(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
-    ) -> None:
-        self.loop.call_soon(callback, *args, context=self._context)
+    @override
+    def call_soon_threadsafe(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
+        self._loop.call_soon(callback, *args, context=self._context)
 
+    @override
     def call_later(
-        self, seconds: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+        self, seconds: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts
     ) -> Timer:
-        return self.loop.call_later(max(0.0, seconds), callback, *args, context=self._context)
+        return self._loop.call_later(max(0.0, seconds), callback, *args, context=self._context)
 
-    def create_future(self) -> asyncio.Future[T]:
-        return self.loop.create_future()
-
+    @override
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    @override
     async def pass_turn(self) -> None:
         await asyncio.sleep(0)
 
+    @override
     def run_blocking(
         self, work: Callable[[], T], *, pool: ThreadPoolExecutor | None = None
     ) -> asyncio.Future[T]:
         """Run `work` inline, after the time that a thread might have taken."""
-        future: asyncio.Future[T] = self.loop.create_future()
+        future: asyncio.Future[T] = self._loop.create_future()
 
         def finish() -> None:
             if future.done():
                 return
             try:
                 future.set_result(work())
-            except Exception as error:  # the caller's own error, at the caller's await
+            except Exception as error:  # noqa: BLE001  # the caller's own error, at the caller's await
                 future.set_exception(error)
 
-        self.loop.call_later(self.rng.random() * 0.01, finish, context=self._context)
+        self._loop.call_later(self.rng.random() * 0.01, finish, context=self._context)
         return future
 
+    @override
     def every(self, seconds: float, work: Callable[[], None], *, name: str) -> Ticker:
         return _SimTicker(self, seconds, work)

@@ -158,14 +158,14 @@ async def fails(message: str) -> str:
 @workflow
 async def parent_of(seconds: float, policy: str) -> str:
     """Start a child, then end without waiting for it."""
-    kwargs = {"id": f"{wf.run_id}-kid"}
+    kid = f"{wf.run_id}-kid"
     match policy:
         case "terminate":
-            wf.start(naps(seconds), on_parent_close="terminate", **kwargs)
+            wf.start(naps(seconds), on_parent_close="terminate", id=kid)
         case "abandon":
-            wf.start(naps(seconds), on_parent_close="abandon", **kwargs)
+            wf.start(naps(seconds), on_parent_close="abandon", id=kid)
         case _:
-            wf.start(naps(seconds), **kwargs)
+            wf.start(naps(seconds), id=kid)
     await add(1, 1)
     return "closed"
 

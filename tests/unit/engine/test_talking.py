@@ -83,7 +83,9 @@ async def test_a_closed_run_takes_no_signal(engine: Engine) -> None:
 
 async def test_a_value_can_be_read_from_outside(engine: Engine) -> None:
     run = await engine.start(flows.asks())
-    await until_waiting(run)
+    async with asyncio.timeout(5):
+        while await run.read(flows.progress) is None:
+            await asyncio.sleep(0.005)
 
     assert await run.read(flows.progress) == 0.5
     assert await run.read("progress") == 0.5

@@ -12,33 +12,24 @@ import pytest
 
 from outlast import limits
 from outlast._records import detach
-from outlast._store import sqlite_writing
 from outlast._store.contract import (
-    FENCED,
     CommitId,
-    CommitResult,
     Message,
-    Receipt,
-    StartRun,
-    Transaction,
 )
 from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_connection import Connection, connect
-from outlast._store.sqlite_reads import read_journal
-from outlast._store.sqlite_schema import open_reader, open_writer, prepare
-from outlast._store.sqlite_writing import CHECKPOINT_PAGES, Writing
+from outlast._store.sqlite_connection import connect
+from outlast._store.sqlite_schema import open_reader
+from outlast._store.sqlite_writing import CHECKPOINT_PAGES
 from outlast._world import RealWorld
 from outlast.errors import (
-    CommitUnknown,
     StoreDamaged,
     StoreError,
     StoreFull,
     StoreLocked,
     StoreReadOnly,
-    StoreUnavailable,
 )
 from outlast.types import RunId
-from tests.conformance.driving import RUN, Driver, new_row, record, records, segment
+from tests.conformance.driving import RUN, Driver, record, records, segment
 from tests.unit.store.processes import kill, next_line, output_of, python
 
 READ = """
@@ -237,169 +228,6 @@ async def test_space_is_kept_in_reserve(store: SqliteStore, path: Path) -> None:
 
     assert reserve.st_size == limits.RESERVE_BYTES
     assert reserve.st_blocks * 512 >= limits.RESERVE_BYTES
-
-
-# ------------------------------------------------------------------------- failing disks
-
-
-class Disk:
-    """A writer on a disk that fails when told to, once."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        db = prepare(path, create=True)
-        self.writing = Writing(db, path)
-        [self.lease] = self.writing.acquire("engine-1")
-        start = StartRun(new_row(RUN), (record(1, kind="run_started"),), "never")
-        self.commit(1, Transaction(None, RUN, [], starts=(start,)))
-        self._db = db
-
-    def commit(self, number: int, *batch: Transaction) -> list[CommitResult]:
-        return self.writing.commit(CommitId("engine-1", number), batch)
-
-    def append(self, number: int) -> Transaction:
-        return Transaction(self.lease, RUN, [record(number)])
-
-    def fail_before_commit(self, code: int) -> None:
-        """The disk fails while COMMIT writes: SQLite rolls back."""
-        assert isinstance(self._db, apsw.Connection)
-        self._db.set_commit_hook(lambda: self._fail(code))
-
-    def fail_after_commit(self, code: int) -> None:
-        """COMMIT is done, and its answer is an error all the same."""
-
-        def hook(_: Connection, __: str, ___: int) -> int:
-            return self._fail(code)
-
-        self._db.set_wal_hook(hook)
-
-    def _fail(self, code: int) -> bool:
-        error = apsw.IOError("disk I/O error")
-        vars(error)["extendedresult"] = code
-        raise error
-
-    def hurry(self) -> None:
-        self._db.set_busy_timeout(1)
-
-    def written(self) -> list[int]:
-        db = open_reader(self.path)
-        found = [r.seq for r in read_journal(db, RUN, 0)]
-        db.close()
-        return found
-
-
-@pytest.fixture
-def disk(path: Path) -> Iterator[Disk]:
-    disk = Disk(path)
-    yield disk
-    disk.writing.close()
-
-
-CODES = [apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_SHMMAP]
-
-
-@pytest.mark.parametrize("code", CODES)
-def test_a_commit_that_failed_is_refused_and_may_be_made_again(disk: Disk, code: int) -> None:
-    disk.fail_before_commit(code)
-
-    with pytest.raises(StoreUnavailable, match="disk I/O error"):
-        disk.commit(2, disk.append(2))
-    assert disk.written() == [1]
-
-    [result] = disk.commit(2, disk.append(2))
-    assert result == Receipt(position=2)
-    assert disk.written() == [1, 2]
-
-
-@pytest.mark.parametrize("code", CODES)
-def test_a_commit_whose_answer_was_an_error_is_found_to_be_made(disk: Disk, code: int) -> None:
-    disk.fail_after_commit(code)
-
-    assert disk.commit(2, disk.append(2)) == [Receipt(position=2)]
-    assert disk.commit(3, disk.append(3)) == [Receipt(position=3)]
-    assert disk.written() == [1, 2, 3]
-
-
-def test_after_a_failed_sync_the_log_is_copied_into_the_database_first(disk: Disk) -> None:
-    wal = disk.path.with_name("outlast.db-wal")
-    # Closing the last connection would empty the log anyway.
-    reader = open_reader(disk.path)
-    disk.fail_after_commit(apsw.SQLITE_IOERR_FSYNC)
-    assert wal.stat().st_size > 0
-
-    disk.commit(2, disk.append(2))
-
-    assert wal.stat().st_size == 0
-    reader.close()
-    assert disk.written() == [1, 2]
-
-
-@pytest.mark.parametrize("is_made", [True, False])
-def test_what_cannot_be_told_now_is_told_when_the_file_is_back(disk: Disk, is_made: bool) -> None:
-    away = disk.path.with_name("away.db")
-    side = ("", "-wal", "-shm")
-
-    def gone(path: Path) -> Connection:
-        for suffix in side:
-            file = Path(f"{disk.path}{suffix}")
-            if file.exists():
-                file.rename(f"{away}{suffix}")
-        return open_writer(path)
-
-    (disk.fail_after_commit if is_made else disk.fail_before_commit)(apsw.SQLITE_IOERR_WRITE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_writing, "open_writer", gone)
-        with pytest.raises(CommitUnknown, match="cannot be told"):
-            disk.commit(2, disk.append(2))
-        with pytest.raises(StoreUnavailable):
-            disk.writing.outcome_of(CommitId("engine-1", 2))
-
-    for suffix in side:
-        file = Path(f"{away}{suffix}")
-        if file.exists():
-            file.rename(f"{disk.path}{suffix}")
-    outcome = disk.writing.outcome_of(CommitId("engine-1", 2))
-
-    assert outcome == ([Receipt(position=2)] if is_made else None)
-    if not is_made:
-        disk.commit(2, disk.append(2))
-    disk.commit(3, disk.append(3))
-    assert disk.written() == [1, 2, 3]
-
-
-def test_a_database_changed_by_another_program_is_noticed(disk: Disk) -> None:
-    other = open_writer(disk.path)
-    other.execute("UPDATE shards SET owner = 'thief', epoch = 9")
-    other.close()
-
-    with pytest.raises(StoreUnavailable, match="changed by another program"):
-        disk.commit(2, disk.append(2))
-
-    assert disk.commit(2, disk.append(2)) == [FENCED]
-    assert disk.written() == [1]
-
-
-def test_a_database_held_by_another_program_makes_the_writer_wait(disk: Disk) -> None:
-    other = open_writer(disk.path)
-    other.execute("BEGIN IMMEDIATE")
-    disk.hurry()
-
-    with pytest.raises(StoreUnavailable, match="held by another program"):
-        disk.commit(2, disk.append(2))
-
-    other.close(True)
-    disk.commit(2, disk.append(2))
-    assert disk.written() == [1, 2]
-
-
-def test_a_value_that_sqlite_refuses_leaves_the_writer_usable(disk: Disk) -> None:
-    broken = Transaction(disk.lease, RUN, [record(2, body=b"x")], values=(("\ud800", b""),))
-
-    with pytest.raises(UnicodeEncodeError):
-        disk.commit(2, broken)
-
-    disk.commit(3, disk.append(2))
-    assert disk.written() == [1, 2]
 
 
 # -------------------------------------------------------------------------- damaged data

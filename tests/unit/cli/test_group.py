@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from outlast import errors
+from outlast.cli import main
+from outlast.cli.group import COMMANDS, exit_code_of, run_command
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.RunFailed("r", "ValueError", "x"), 1),
+        (errors.RunParked("r", "x"), 1),
+        (errors.RunClosed("r", "completed"), 1),
+        (errors.IdempotencyMismatch("r", "x"), 1),
+        (errors.UsageError("x"), 2),
+        (errors.NotSupported("x"), 2),
+        (errors.QueryError("x"), 2),
+        (errors.DecodingError("$", "x"), 2),
+        (errors.RunNotFound("r"), 3),
+        (errors.UnknownWorkflow("x"), 3),
+        (errors.StoreMissing("x"), 4),
+        (errors.StoreLocked("x", 1), 4),
+        (errors.EngineClosed("x"), 4),
+        (errors.WaitTimeout("x"), 5),
+    ],
+)
+def test_exit_codes(error: errors.OutlastError, code: int) -> None:
+    assert exit_code_of(error) == code
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if importlib.util.find_spec(COMMANDS[name][0]) is None:
+        assert run_command(main, [name]) == 2
+        assert "not supported" in capsys.readouterr().err
+        return
+
+    assert run_command(main, [name, "--help"]) == 0
+    assert "Usage: outlast " + name in capsys.readouterr().out
+
+
+def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(main, ["--help"]) == 0
+
+    out = capsys.readouterr().out
+    assert [name for name in COMMANDS if f"\n  {name} " not in out] == []
+
+
+@pytest.mark.parametrize("args", [["nothing"], ["--nothing"], ["ls", "--nothing"], ["show"]])
+def test_usage_errors_exit_with_2(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(main, args) == 2
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from outlast import workflow
+from outlast.cli.inputs import arguments_of, json_of, seconds_option
+from outlast.errors import UsageError
+
+
+@workflow
+async def ship(order: str, weight: float, tags: list[str] | None = None) -> None: ...
+
+
+def test_json_is_given_as_text_as_a_file_or_on_stdin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "input.json").write_text('{"a": 1}')
+    monkeypatch.setattr("sys.stdin", io.StringIO("[2]"))
+
+    assert json_of('"x"', "it") == ("x", '"x"')
+    assert json_of(f"@{tmp_path}/input.json", "it")[0] == {"a": 1}
+    assert json_of("-", "it")[0] == [2]
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN", "-Infinity", "[" * 100_000, "nul"])
+def test_what_is_not_json_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="the value is not JSON"):
+        json_of(text, "the value")
+
+
+def test_a_text_without_quotes_gets_a_hint() -> None:
+    with pytest.raises(UsageError, match="a text needs its quotes: '\"yes\"'"):
+        json_of("yes", "the value")
+
+
+@pytest.mark.parametrize(("name", "words"), [("none.json", "No such file"), ("bad", "not UTF-8")])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "bad").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(UsageError, match=words):
+        json_of(f"@{tmp_path / name}", "the value")
+
+
+def test_pairs_are_read_by_the_parameters_types() -> None:
+    bound = arguments_of(ship.definition, ["order=7", "weight=2.5", 'tags=["a"]'], None)
+
+    assert ship.definition.signature.bind(bound.args, bound.kwargs).args == ("7", 2.5, ["a"])
+
+
+def test_every_fault_is_named() -> None:
+    with pytest.raises(UsageError) as caught:
+        arguments_of(ship.definition, ["weight=heavy", "colour=red"], None)
+
+    for word in ("order", "weight", "colour", "ship("):
+        assert word in f"{caught.value}"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "given", "words"),
+    [
+        (["order"], None, "not key=value"),
+        (["=x"], None, "not key=value"),
+        (["order=1", "order=2"], None, "twice"),
+        (["order=1"], "{}", "not both"),
+        ([], "[1]", "object of names and values"),
+    ],
+)
+def test_input_of_another_form_is_refused(pairs: list[str], given: str | None, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        arguments_of(ship.definition, pairs, given)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("2", 2.0), ("0.5", 0.5), ("30s", 30.0), ("2m", 120)]
+)
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert seconds_option("--grace", text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "", "-5s", "1x"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--grace"):
+        seconds_option("--grace", text)
