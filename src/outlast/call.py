@@ -16,8 +16,8 @@ from typing import Generic, TypeGuard, TypeVar, overload
 from typing_extensions import override
 
 from outlast._codec import Bound
+from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
-from outlast._execution.run import current_run
 from outlast._registry import StepDefinition, WorkflowDefinition
 from outlast.errors import CallReused, NotInRun
 

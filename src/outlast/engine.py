@@ -16,7 +16,7 @@ from outlast import limits
 from outlast._codec import Codec
 from outlast._durations import seconds_of
 from outlast._engine.attributes import merged_attributes
-from outlast._engine.core import CoreOptions, EngineCore
+from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.reader import info_of
 from outlast._engine.starts import StartRequest

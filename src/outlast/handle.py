@@ -14,14 +14,14 @@ import msgspec
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, register_reference
 from outlast._durations import seconds_of, text_of
-from outlast._engine.core import EngineCore
+from outlast._engine.open_engine import EngineCore
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Reader, Record
 from outlast._engine.remote import SEND_STEP, WAIT_STEP, ambient
+from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.payloads import json_payload, read_payload, typed_payload
 from outlast._execution.places import calling_place
-from outlast._execution.run import current_run
 from outlast._execution.starting import check_name
 from outlast._execution.waits import within
 from outlast._registry import Registry
@@ -41,7 +41,31 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Run(Generic[R_co]):
+class LaterVerbs:
+    """Verbs that this version does not have yet; an argument is never silently ignored."""
+
+    __slots__ = ()
+
+    def update(self, name: Update[object, object], value: object) -> Awaitable[NoReturn]:
+        """Not supported yet."""
+        raise NotSupported("Run.update")
+
+    async def pause(self) -> None:
+        """Not supported yet."""
+        raise NotSupported("Run.pause")
+
+    async def retry(self) -> None:
+        """Not supported yet."""
+        raise NotSupported("Run.retry")
+
+    async def fork(
+        self, at: int | str, input: object = None, version: str | None = None
+    ) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("Run.fork")
+
+
+class Run(LaterVerbs, Generic[R_co]):
     """A handle on a run. Making one looks nothing up: an unknown id fails at the first await."""
 
     __slots__ = ("_core", "_created", "_id", "_known_reader", "_returns")
@@ -283,24 +307,6 @@ class Run(Generic[R_co]):
             raise NotSupported("resume(version=)")
         core = self._engine()
         await core.send(Message(run=self._id, kind="resume", at=core.world.now()))
-
-    def update(self, name: Update[object, object], value: object) -> Awaitable[NoReturn]:
-        """Not supported yet."""
-        raise NotSupported("Run.update")
-
-    async def pause(self) -> None:
-        """Not supported yet."""
-        raise NotSupported("Run.pause")
-
-    async def retry(self) -> None:
-        """Not supported yet."""
-        raise NotSupported("Run.retry")
-
-    async def fork(
-        self, at: int | str, input: object = None, version: str | None = None
-    ) -> Run[R_co]:
-        """Not supported yet."""
-        raise NotSupported("Run.fork")
 
     def __repr__(self) -> str:
         return f"Run({self._id!r})"

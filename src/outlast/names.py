@@ -18,10 +18,11 @@ from typing_extensions import override
 from outlast._codec import Adapter, adapter_for
 from outlast._durations import seconds_of, text_of
 from outlast._execution.context import NOTHING_POSTED, current_step
+from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.payloads import read_payload
 from outlast._execution.places import calling_place
-from outlast._execution.run import LiveRun, current_run
+from outlast._execution.run import LiveRun
 from outlast._execution.starting import check_name
 from outlast._execution.streams import write_stream
 from outlast._execution.waits import within

@@ -27,9 +27,10 @@ from typing_extensions import override
 from outlast._codec import SignatureCodec, check_types
 from outlast._durations import seconds_of, text_of
 from outlast._engine.attributes import merged_attributes
+from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.places import calling_place, defining_locals, place_of_frame
-from outlast._execution.run import LiveRun, current_run
+from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask, Scope
 from outlast._execution.waits import within
 from outlast._registry import WorkflowDefinition, default_name, default_registry
@@ -209,7 +210,35 @@ class _ScopeManager(AbstractAsyncContextManager[Scope]):
         return False
 
 
-class _Wf:
+class _LaterVerbs:
+    """Verbs that this version does not have yet."""
+
+    def actor(self, *_: object) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("wf.actor")
+
+    def token(self, *_: object, **__: object) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("wf.token")
+
+    def approve(self, *_: object, **__: object) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("wf.approve")
+
+    def saga(self) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("wf.saga")
+
+    def fold(self, *_: object) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("wf.fold")
+
+    def patched(self, _: str) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("wf.patched")
+
+
+class _Wf(_LaterVerbs):
     """The verbs of workflow code; every one needs a run around it (`NotInRun` elsewhere)."""
 
     log = _SilentOnReplay(logging.getLogger("outlast.workflow"), {})
@@ -328,34 +357,10 @@ class _Wf:
     def set_attributes(self, **attributes: str | int | float | bool | None) -> None:
         """Set attributes that listings can filter by; None removes one."""
         run = current_run()
-        merged = merged_attributes(run.attributes, attributes)
-        if merged != run.attributes:
-            run.attributes = merged
+        merged = merged_attributes(run.standing.attributes, attributes)
+        if merged != run.standing.attributes:
+            run.standing.attributes = merged
             run.host.run_changed(run.id)
-
-    def actor(self, *_: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.actor")
-
-    def token(self, *_: object, **__: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.token")
-
-    def approve(self, *_: object, **__: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.approve")
-
-    def saga(self) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.saga")
-
-    def fold(self, *_: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.fold")
-
-    def patched(self, _: str) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.patched")
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -140,3 +140,13 @@ class Driver:
         await self.summarise(
             msgspec.structs.replace(row, status=status, closed_at=closed_at, resident=False)
         )
+
+
+async def pack(engine: Driver, packed: list[Record], *, last_seq: int) -> None:
+    """Pack records of RUN as its owner does: the segment and the row in one transaction."""
+    transaction = engine.on(RUN)
+    transaction.segments = (segment(RUN, packed),)
+    transaction.summary = msgspec.structs.replace(
+        await engine.current(RUN), packed_seq=packed[-1].seq, last_seq=last_seq
+    )
+    await engine.receipt(transaction)

@@ -8,7 +8,7 @@ import pytest
 from outlast._records import Record
 from outlast._store.contract import CommitId, Receipt, Store
 from tests.conformance.conftest import Home
-from tests.conformance.driving import OTHER, RUN, Driver, record, records, signal
+from tests.conformance.driving import OTHER, RUN, Driver, pack, record, records, signal
 
 
 def positions(results: Sequence[object]) -> list[int]:
@@ -57,7 +57,8 @@ async def test_positions_go_on_after_the_log_was_emptied(home: Home, store: Stor
     engine = await Driver.begin(store)
     await engine.start(RUN)
     await engine.commit(engine.on(RUN, *records(2, 5)))
-    assert await store.truncate_log(6, 100) == 5
+    await pack(engine, [record(1, kind="run_started"), *records(2, 5)], last_seq=5)
+    assert await store.truncate_log(100) == 5
 
     reopened = await home.open_after_a_death(store)
     later = await Driver.begin(reopened, "engine-2")

@@ -113,7 +113,8 @@ class Done:
 
     @property
     def lines(self) -> list[dict[str, object]]:
-        return msgspec.json.decode_lines(self.out, type=dict[str, object])
+        decoder = msgspec.json.Decoder(dict[str, object])
+        return decoder.decode_lines(self.out)
 
 
 class Project:

@@ -14,9 +14,11 @@ from outlast._codec import Adapter
 from outlast._engine.recovery import Reconciler
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.cancelling import Cancelling
+from outlast._execution.clock import RunClock
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
 from outlast._execution.run import LiveRun
+from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._journal.writer import Writer, _Entry
 from outlast._records import Record
@@ -90,7 +92,7 @@ def _any_epoch(self: MemoryLeases, lease: Lease) -> bool:
     return True
 
 
-def _arm_nothing(self: LiveRun) -> None:
+def _arm_nothing(self: RunClock) -> None:
     return None
 
 
@@ -129,14 +131,6 @@ def _drop_child_ends(self: Scheduler, message: Message, number: int) -> None:
         self.on_mail(message.run)
 
 
-def _deliver_past_mailbox(self: Scheduler, message: Message, number: int) -> None:
-    live = self.residents.get(message.run)
-    if live is not None and live.state == "live":
-        live.accept(message)
-    else:
-        self.on_mail(message.run)
-
-
 def _hand_over_itself(self: Adapter, value: object) -> tuple[bytes, object]:
     return self.encode(value), value
 
@@ -149,15 +143,21 @@ def _clock_of_the_wall(self: LiveRun, record: Record) -> None:
 
 
 def _overwrite_the_end(
-    self: LiveRun,
+    self: Standing,
     status: Status,
     *,
     resident: bool = True,
     waiting_for: str = "",
     parked_as: ParkedAs = "",
 ) -> None:
-    self.journal.transaction().summary = self._summary(
-        status=status, resident=resident, waiting_for=waiting_for, parked_as=parked_as
+    if not resident:
+        self._pack()
+    self._journal.transaction().summary = self._summary(
+        status,
+        resident=resident,
+        wake_at=self._clock.next_wake(),
+        waiting_for=waiting_for,
+        parked_as=parked_as,
     )
 
 
@@ -170,16 +170,15 @@ PLANTED = (
     Planted("commit again when the reply was lost", Writer, "_resolve", _commit_again),
     Planted("no epoch check", MemoryLeases, "holds", _any_epoch),
     Planted("recovery once only", Reconciler, "look", _look_at_own_shards),
-    Planted("a lost wake-up: timers are not armed", LiveRun, "_rearm", _arm_nothing),
+    Planted("a lost wake-up: timers are not armed", RunClock, "arm", _arm_nothing),
     Planted("a swallowed cancellation is lost", Cancelling, "deliver", _cancel_once),
     Planted("retries begin again after a crash", StepCalls, "deliver_attempt", _forget_attempts),
-    Planted("dedup keys are forgotten", Inbox, "deliver", _forget_dedups),
+    Planted("dedup keys are forgotten", Inbox, "deliver", _forget_dedups, near=365),
     Planted("a child's end is lost", Scheduler, "deliver", _drop_child_ends),
-    Planted("messages overtake the mailbox", Scheduler, "deliver", _deliver_past_mailbox),
     Planted("live values are not decoded", Adapter, "roundtrip", _hand_over_itself),
     Planted("logical time is the wall clock", LiveRun, "_deliver", _clock_of_the_wall),
-    Planted("a summary overwrites the end", LiveRun, "write_summary", _overwrite_the_end),
-    Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on),
+    Planted("a summary overwrites the end", Standing, "write", _overwrite_the_end, near=31),
+    Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on, near=1577),
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from outlast._engine.core import CoreOptions
+from outlast._engine.open_engine import CoreOptions
 from outlast._engine.starts import StartRequest
 from outlast._execution.operations import failure_in
 from outlast._execution.payloads import typed_payload

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from outlast._engine.core import CoreOptions, EngineCore
+from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.owner_socket import OwnerSocket
 from outlast._engine.reader import Reader
 from outlast._execution.process_code import refuse_while_loading

@@ -23,7 +23,7 @@ from typing_extensions import override
 from outlast import limits
 from outlast._codec import Bound, SignatureCodec, capture, encode_failure
 from outlast._engine.attributes import merged_attributes
-from outlast._engine.core import EngineCore
+from outlast._engine.open_engine import EngineCore
 from outlast._engine.owner_protocol import (
     Cancel,
     Done,

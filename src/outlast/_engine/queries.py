@@ -71,11 +71,11 @@ def _statuses(value: str) -> frozenset[Status]:
         elif word == "closed":
             found |= CLOSED_STATUSES
         else:
-            known = {status for status in STATUSES if status == word}
+            known = [status for status in STATUSES if status == word]
             if not known:
                 names = ", ".join(sorted(STATUSES))
                 raise QueryError(f"there is no status {word!r}; there are open, closed, {names}")
-            found |= known
+            found.update(known)
     return frozenset(found)
 
 

@@ -113,10 +113,10 @@ class Reader:
             row,
             status=status,
             waiting_for=why,
-            started_at=live.started_at,
-            wake_at=live.next_wake(),
+            started_at=live.standing.started_at,
+            wake_at=live.clock.next_wake(),
             steps=live.journal.steps,
-            attributes=live.attributes,
+            attributes=live.standing.attributes,
             crash_count=live.row.crash_count,
         )
 

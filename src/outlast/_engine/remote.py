@@ -7,7 +7,7 @@ recorded, and a repeated signal is recognised by the step's key.
 from __future__ import annotations
 
 from outlast._codec import SignatureCodec
-from outlast._engine.core import EngineCore, ambient_core
+from outlast._engine.open_engine import EngineCore, ambient_core
 from outlast._execution.context import current_step
 from outlast._registry import RetryPlan, StepDefinition
 from outlast._store.contract import Message, MessageKind

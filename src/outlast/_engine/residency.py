@@ -7,7 +7,7 @@ log's tail is kept short by packing the oldest runs while they live.
 
 Invariants:
   * a passivated run's records are packed and its row is written before it leaves memory;
-  * the log is only ever cut below the oldest record that no segment holds.
+  * the log is cut by the store itself, which keeps what no segment holds.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Residency:
         self._room: deque[Future[None]] = deque()
         self._first_kept = 0
         self._is_cutting = False
+        self._cut_tried_at = 0
         self._hurried = False
         scheduler.on_changed = self.changed
         scheduler.on_gone = self.gone
@@ -108,14 +109,14 @@ class Residency:
         row = live.row
         is_same = (
             row.status == status
-            and row.wake_at == live.next_wake()
+            and row.wake_at == live.clock.next_wake()
             and row.steps == live.journal.steps
-            and row.attributes == live.attributes
+            and row.attributes == live.standing.attributes
             and row.resident
             and row.started_at is not None
         )
         if not is_same:
-            live.write_summary(status, waiting_for=why)
+            live.standing.write(status, waiting_for=why)
 
     def standing(self, live: LiveRun) -> tuple[Status, str]:
         """Return the status of a run in memory, and why it is not further."""
@@ -159,7 +160,7 @@ class Residency:
     def passivate(self, live: LiveRun) -> None:
         """Begin to let a waiting run go; it leaves when its packed records are durable."""
         why = why_of(live, self._world.now())
-        live.write_summary("waiting", resident=False, waiting_for=why)
+        live.standing.write("waiting", resident=False, waiting_for=why)
 
     def passivate_all(self) -> None:
         """Before a clean shutdown: let every run go that only waits."""
@@ -183,24 +184,21 @@ class Residency:
         if last - self._first_kept > self._tail_max:
             limit = last - self._tail_max // 2
             for live in residents:
-                if live.state == "live" and 0 < live.journal.position < limit:
-                    if segment := live.journal.take_segment():
-                        transaction = live.journal.transaction()
-                        transaction.segments = (*transaction.segments, segment)
-                        status, why = self.standing(live)
-                        live.write_summary(status, waiting_for=why)
-        oldest = min(
-            (live.journal.position for live in residents if live.journal.position),
-            default=last + 1,
-        )
-        if oldest - self._first_kept >= _CUT_RECORDS and last:
+                is_old = live.state == "live" and live.journal.position < limit
+                if is_old:
+                    status, why = self.standing(live)
+                    live.standing.pack(status, waiting_for=why)
+        if last - self._first_kept >= _CUT_RECORDS and last > self._cut_tried_at + _CUT_RECORDS:
             self._is_cutting = True
-            self._world.spawn(self._cut(oldest), name="outlast-cut-log")
+            self._cut_tried_at = last
+            self._world.spawn(self._cut(), name="outlast-cut-log")
 
-    async def _cut(self, before: int) -> None:
+    async def _cut(self) -> None:
+        """Cut what the store does not need any more off the log's beginning."""
+        store = self._scheduler.store
         try:
-            while await self._scheduler.store.truncate_log(before, _CUT_RECORDS) == _CUT_RECORDS:
+            while await store.truncate_log(_CUT_RECORDS) == _CUT_RECORDS:
                 await self._world.pass_turn()
-            self._first_kept = before
+            self._first_kept = self._scheduler.last_position - await store.log_size()
         finally:
             self._is_cutting = False

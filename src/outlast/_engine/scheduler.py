@@ -17,12 +17,14 @@ from asyncio import Future
 from collections.abc import Callable
 from zlib import crc32
 
+from typing_extensions import override
+
 from outlast._engine.exclusion import Exclusion
 from outlast._events import Events
 from outlast._execution.bodies import Bodies
+from outlast._execution.host import RunHost
 from outlast._execution.operations import KnownErrors, StepOperation
 from outlast._execution.run import LiveRun
-from outlast._execution.streams import write_stream
 from outlast._journal.writer import Writer
 from outlast._records import Record
 from outlast._registry import Registry, known_error_types
@@ -44,15 +46,15 @@ log = logging.getLogger("outlast.engine")
 HEARTBEAT = "\x00heartbeat:"
 
 
-class Scheduler:
+class Scheduler(RunHost):
     """Runs in memory, their leases, and the writer they share."""
 
     def __init__(
         self, world: World, store: Store, registry: Registry, writer: Writer, events: Events
     ) -> None:
-        self.world = world
+        self._world = world
+        self._registry = registry
         self.store = store
-        self.registry = registry
         self.writer = writer
         self.events = events
         self.bodies: Bodies
@@ -75,20 +77,32 @@ class Scheduler:
         self._acknowledged: dict[int, list[Future[None]]] = {}
         self._known = dict(known_error_types(registry))
         self._known_size = len(registry.known_errors)
-        self._streams: dict[tuple[RunId, str, str, str], list[bytes]] = {}
         registry.on_workflow.append(self._registry_changed)
 
     # --------------------------------------------------------------- the run's host
     @property
+    @override
+    def world(self) -> World:
+        return self._world
+
+    @property
+    @override
+    def registry(self) -> Registry:
+        return self._registry
+
+    @property
+    @override
     def known_errors(self) -> KnownErrors:
         if len(self.registry.known_errors) != self._known_size:
             self._known = dict(known_error_types(self.registry))
             self._known_size = len(self.registry.known_errors)
         return self._known
 
+    @override
     def submit(self, transaction: Transaction) -> None:
         self.writer.submit(transaction, self._committed)
 
+    @override
     def start_body(self, run: RunId, operation: StepOperation) -> None:
         if self.is_closing:
             operation.is_started = False
@@ -107,9 +121,11 @@ class Scheduler:
         if live is not None and live.steps.pending.get(operation.key) is operation:
             self.bodies.start(run, operation, fence=fence, last_heartbeat=details)
 
+    @override
     def stop_body(self, run: RunId, key: str) -> None:
         self.bodies.stop(run, key)
 
+    @override
     def call_at(self, run: RunId, at: int) -> Timer:
         seconds = (at - self.world.now()) / 1e6
         return self.world.call_later(max(0.0, seconds), self._wake, run)
@@ -119,17 +135,20 @@ class Scheduler:
         if live is not None:
             live.wake()
 
+    @override
     def run_changed(self, run: RunId) -> None:
         live = self.residents.get(run)
         if live is not None:
             self.on_changed(live)
 
+    @override
     def run_closed(self, run: RunId) -> None:
         self.events.runs_closed += 1
         self._remove(run)
         self.on_closed(run)
         self.on_stream(run)
 
+    @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
         self.park(run, reason, "attempts" if error is None else "code")
 
@@ -142,9 +161,10 @@ class Scheduler:
         self.events.runs_parked += 1
         live.leave()
         self.bodies.stop_run(run)
-        live.write_summary("parked", resident=False, waiting_for=reason, parked_as=parked_as)
+        live.standing.write("parked", resident=False, waiting_for=reason, parked_as=parked_as)
         # It stays among the residents until this is durable: nobody may read its journal before.
 
+    @override
     def shard_of(self, run: RunId) -> int:
         return crc32(run.encode()) % self.store.shards_count
 
@@ -216,7 +236,7 @@ class Scheduler:
             self._remove(live.id)
             self.on_passivated(live.row)
         else:
-            live.write_summary("running")
+            live.standing.write("running")
 
     def _outbox(self, transaction: Transaction, receipt: Receipt) -> None:
         for start in transaction.starts:
@@ -305,61 +325,6 @@ class Scheduler:
     def is_open_here(self, row: RunRow) -> bool:
         """Whether this engine could run it now."""
         return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
-
-    # ------------------------------------------------------------ messages of steps
-    def step_ended(self, run: RunId, key: str, value: object, error: BaseException | None) -> None:
-        """A body has returned or raised."""
-        self.events.steps_executed += 1
-        self._flush_streams()
-        live = self.residents.get(run)
-        if live is not None:
-            live.step_ended(key, value, error)
-
-    def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None:
-        live = self.residents.get(run)
-        if live is not None and not live.journal.has_closed:
-            transaction = live.journal.transaction()
-            transaction.values = (*transaction.values, (HEARTBEAT + key, data))
-
-    def step_wrote(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
-        if not self._streams:
-            self.world.call_soon(self._flush_streams)
-        lease = self.leases.get(self.shard_of(run))
-        writer = f"{key}@{attempt}-{lease.epoch if lease is not None else 0}"
-        self._streams.setdefault((run, key, name, writer), []).append(data)
-
-    def _flush_streams(self) -> None:
-        """Merge what was written to streams in one turn of the loop."""
-        streams, self._streams = self._streams, {}
-        for (run, key, name, writer), values in streams.items():
-            live = self.residents.get(run)
-            if live is None or live.journal.has_closed or live.state not in ("live", "ending"):
-                continue
-            steps = live.steps
-            operation = steps.pending.get(key)
-            if operation is not None:
-                operation.writers[name] = writer
-            write_stream(
-                live.journal,
-                steps.offsets,
-                self.world.now(),
-                stream=name,
-                key=key,
-                writer=writer,
-                values=values,
-            )
-
-    def step_set(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
-        live = self.residents.get(run)
-        if live is not None and live.state in ("live", "ending") and not live.journal.has_closed:
-            live.set_value(name, data, key=key)
-
-    @property
-    def is_full(self) -> bool:
-        return self.writer.is_full
-
-    async def room(self) -> None:
-        await self.writer.room()
 
 
 def _numbered(message: Message, number: int) -> Message:

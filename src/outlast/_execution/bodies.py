@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from inspect import iscoroutinefunction
 from typing import Protocol
 
+from typing_extensions import TypeVarTuple, Unpack, override
+
 from outlast import limits
 from outlast._execution.context import (
     MadeOnce,
@@ -34,6 +36,7 @@ from outlast.errors import Shutdown, StepTimeout
 from outlast.types import RunId
 
 log = logging.getLogger("outlast.steps")
+Ts = TypeVarTuple("Ts")
 
 Ended = Callable[[RunId, str, object, BaseException | None], None]
 
@@ -41,16 +44,26 @@ Ended = Callable[[RunId, str, object, BaseException | None], None]
 class BodySink(Protocol):
     """The engine, as the messages of running steps reach it; called on the host loop."""
 
-    def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None: ...
+    def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None:
+        """Keep what a step said of its progress."""
+        ...
 
-    def step_wrote(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None: ...
+    def step_wrote(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
+        """Append a value to a stream of the run."""
+        ...
 
-    def step_set(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None: ...
+    def step_set(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
+        """Set a value of the run."""
+        ...
 
     @property
-    def is_full(self) -> bool: ...
+    def is_full(self) -> bool:
+        """Whether producers should wait."""
+        ...
 
-    async def room(self) -> None: ...
+    async def room(self) -> None:
+        """Wait until there is room for more."""
+        ...
 
 
 class ProcessRunner(Protocol):
@@ -125,7 +138,7 @@ class Body:
         return datetime.fromtimestamp(min(ends) / 1e6, UTC) if ends else None
 
 
-class _LoopSink:
+class _LoopSink(StepSink):
     """Messages of one body, sent from the host loop's own thread or from a step's thread."""
 
     def __init__(self, bodies: Bodies, run: RunId, key: str, attempt: int) -> None:
@@ -134,20 +147,40 @@ class _LoopSink:
         self._key = key
         self._attempt = attempt
 
+    @property
+    def _is_heard(self) -> bool:
+        """A thread that was given up may go on writing: nobody listens to it any more."""
+        return self._bodies.is_at_work(self._run, self._key, self._attempt)
+
+    @override
     def heartbeat(self, data: bytes) -> None:
-        self._bodies.on_loop(self._bodies.beat, self._run, self._key, data)
+        self._bodies.on_loop(self._beat, data)
 
+    def _beat(self, data: bytes) -> None:
+        if self._is_heard:
+            self._bodies.beat(self._run, self._key, data)
+
+    @override
     def write_stream(self, name: str, data: bytes) -> None:
-        sink = self._bodies.sink
-        self._bodies.on_loop(sink.step_wrote, self._run, self._key, self._attempt, name, data)
+        self._bodies.on_loop(self._write, name, data)
 
+    def _write(self, name: str, data: bytes) -> None:
+        if self._is_heard:
+            self._bodies.sink.step_wrote(self._run, self._key, self._attempt, name, data)
+
+    @override
     def set_value(self, name: str, data: bytes) -> None:
-        sink = self._bodies.sink
-        self._bodies.on_loop(sink.step_set, self._run, self._key, self._attempt, name, data)
+        self._bodies.on_loop(self._set, name, data)
 
+    def _set(self, name: str, data: bytes) -> None:
+        if self._is_heard:
+            self._bodies.sink.step_set(self._run, self._key, self._attempt, name, data)
+
+    @override
     async def room(self) -> None:
         await self._bodies.sink.room()
 
+    @override
     def wait_for_room(self) -> None:
         self._bodies.wait_for_room()
 
@@ -335,7 +368,12 @@ class Bodies:
             self._begin_run(body)
 
     # -------------------------------------------------------------------- messages
-    def on_loop(self, call: Callable[..., None], *args: object) -> None:
+    def is_at_work(self, run: RunId, key: str, attempt: int) -> bool:
+        """Whether this very attempt is still the one that counts."""
+        body = self._bodies.get((run, key))
+        return body is not None and body.attempt == attempt and body.timed_out is None
+
+    def on_loop(self, call: Callable[[Unpack[Ts]], None], *args: Unpack[Ts]) -> None:
         """Call on the host loop's thread: at once when we are on it."""
         if threading.get_ident() == self._thread:
             call(*args)

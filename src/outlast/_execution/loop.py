@@ -18,11 +18,11 @@ import logging
 import sys
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from contextvars import Context
 from typing import Protocol, TypeGuard, TypeVar
 
-from typing_extensions import TypeVarTuple, Unpack
+from typing_extensions import TypeVarTuple, Unpack, override
 
 from outlast import limits
 from outlast._execution.places import calling_place
@@ -87,21 +87,27 @@ class RunLoop(AbstractEventLoop):
         self._asyncgens: list[AsyncGenerator[object, object]] = []
 
     # ------------------------------------------------- what asyncio asks of a running loop
+    @override
     def get_debug(self) -> bool:
         return False
 
+    @override
     def is_running(self) -> bool:
         return True
 
+    @override
     def is_closed(self) -> bool:
         return False
 
+    @override
     def time(self) -> float:
         return self.now
 
+    @override
     def create_future(self) -> asyncio.Future[T]:
         return asyncio.Future(loop=self)
 
+    @override
     def call_soon(
         self,
         callback: Callable[[Unpack[Ts]], object],
@@ -112,6 +118,7 @@ class RunLoop(AbstractEventLoop):
         self._ready.append(handle)
         return handle
 
+    @override
     def call_later(
         self,
         delay: float,
@@ -121,6 +128,7 @@ class RunLoop(AbstractEventLoop):
     ) -> TimerHandle:
         return self.call_at(self.now + delay, callback, *args, context=context)
 
+    @override
     def call_at(
         self,
         when: float,
@@ -135,6 +143,7 @@ class RunLoop(AbstractEventLoop):
             self.add_timer(handle, "timer", place=calling_place())
         return handle
 
+    @override
     def create_task(
         self,
         coro: Generator[object, None, T] | Coroutine[object, object, T],
@@ -170,12 +179,14 @@ class RunLoop(AbstractEventLoop):
     def _first_task(self, work: Coroutine[object, object, object]) -> RunTask[object]:
         return self.create_task(work)
 
+    @override
     def get_task_factory(self) -> None:
         return None
 
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
         """Called by asyncio; the timer is dropped when it comes to the top."""
 
+    @override
     def call_exception_handler(self, context: dict[str, object]) -> None:
         error = context.get("exception")
         log.error(
@@ -184,9 +195,11 @@ class RunLoop(AbstractEventLoop):
             exc_info=error if isinstance(error, BaseException) else None,
         )
 
+    @override
     def default_exception_handler(self, context: dict[str, object]) -> None:
         self.call_exception_handler(context)
 
+    @override
     async def shutdown_asyncgens(self) -> None:
         """Nothing to do: abandoned generators are closed by the run itself."""
 
@@ -217,6 +230,12 @@ class RunLoop(AbstractEventLoop):
         self._timers_by_key[key] = handle
         self.owner.operation_issued(key, place)
         return key
+
+    def own(self, awaitable: Awaitable[T]) -> asyncio.Future[T]:
+        """Return `awaitable` as a future of this run, in a new task if need be."""
+        if isinstance(awaitable, asyncio.Future):
+            return awaitable
+        return self.create_task(_awaited(awaitable))
 
     def next_timer(self) -> tuple[float, str] | None:
         """Return when the earliest live timer is due, and its key."""
@@ -329,6 +348,10 @@ async def _aclose(generator: AsyncGenerator[object, object]) -> None:
 
 def _leave_to_run(_: object) -> None:
     """The run holds every started generator and closes it itself; asyncio must not."""
+
+
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable
 
 
 def _is_coroutine(work: object) -> TypeGuard[Coroutine[object, object, object]]:

@@ -53,6 +53,7 @@ from outlast._execution.process_frames import (
     frame,
     length_of,
 )
+from outlast._registry import StepDefinition
 from outlast._world import World
 from outlast.errors import EngineClosed, OutcomeUnknown, RegistrationError, StepFailed
 
@@ -187,7 +188,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001  # not our frames: something else wrote to it
             log.warning("a worker process sent what cannot be read (%r) and is killed", error)
         # A worker that cannot be heard cannot be used, whether it lives or not.
-        self.kill()
+        if self.is_alive:
+            self.kill()
 
     async def _heard(self, message: FromWorker) -> None:
         body = self._body
@@ -237,11 +239,20 @@ class Worker:
         except (ProcessLookupError, PermissionError):
             process.kill()
 
-    async def close(self) -> None:
-        """End the process; return when it has."""
-        self.kill()
-        if self._process is not None:
-            await asyncio.shield(self._exit)
+    def dismiss(self) -> None:
+        """Hang up: a worker ends when its socket does."""
+        self.is_alive = False
+        if self._writer is not None:
+            self._writer.close()
+
+    async def gone(self) -> None:
+        """Return when the process has ended; one that does not end by itself is killed."""
+        timer = self._world.call_later(limits.PROCESS_KILL_SECONDS, self.kill)
+        try:
+            if self._process is not None:
+                await asyncio.shield(self._exit)
+        finally:
+            timer.cancel()
 
 
 class ProcessPool:
@@ -272,11 +283,11 @@ class ProcessPool:
             RemoteError: what the step raised.
             StepFailed, OutcomeUnknown: the worker died.
         """
-        job = self._job(body)
+        code = _code_of(body.definition)
         worker = await self._take()
         try:
             began(body)
-            outcome = await worker.run(job, body)
+            outcome = await worker.run(self._job(body, code), body)
         finally:
             self._give(worker)
         if isinstance(outcome, Returned):
@@ -295,8 +306,11 @@ class ProcessPool:
         for future in self._waiting:
             if not future.done():
                 future.set_exception(EngineClosed("the engine is closed"))
-        for worker in list(self._workers):
-            await worker.close()
+        workers = list(self._workers)
+        for worker in workers:
+            worker.dismiss()
+        for worker in workers:
+            await worker.gone()
 
     # -------------------------------------------------------------------- free workers
     async def _take(self) -> Worker:
@@ -354,7 +368,7 @@ class ProcessPool:
         self._starting -= 1
         self._workers.append(worker)
         if self._is_closed:
-            await worker.close()
+            worker.dismiss()
             return
         self._give(worker)
         self._start_more()
@@ -375,15 +389,8 @@ class ProcessPool:
             resources.append((wanted, reference_to(maker)))
         return Setup(list(sys.path), main_file, main_name, resources)
 
-    def _job(self, body: Body) -> Job:
+    def _job(self, body: Body, code: CodeReference) -> Job:
         definition = body.definition
-        code = reference_to(definition.fn, is_step=True)
-        if code is None:
-            raise RegistrationError(
-                f"step {definition.name!r} runs in a worker process, which finds it by importing "
-                f"its module: declare it with `def` at the top of a module or program file, not "
-                f"in a function, as a lambda, or in an interactive session"
-            )
         self._last_number += 1
         deadline = body.context.deadline
         return Job(
@@ -398,6 +405,17 @@ class ProcessPool:
             deadline=None if deadline is None else deadline.timestamp(),
             last_heartbeat=body.last_heartbeat,
         )
+
+
+def _code_of(definition: StepDefinition) -> CodeReference:
+    code = reference_to(definition.fn, is_step=True)
+    if code is None:
+        raise RegistrationError(
+            f"step {definition.name!r} runs in a worker process, which finds it by importing "
+            f"its module: declare it with `def` at the top of a module or program file, not "
+            f"in a function, as a lambda, or in an interactive session"
+        )
+    return code
 
 
 def _as_in_parent(failure: Failure) -> Failure:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from outlast._execution.loop import running_loop
+from outlast._execution.loop import RunLoop, running_loop
 
 T = TypeVar("T")
 
@@ -24,10 +24,11 @@ _stock_as_completed = asyncio.as_completed
 
 async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
     """Wait for `fut`, at most `timeout` seconds; then cancel it and raise TimeoutError."""
-    if running_loop() is None:
+    loop = running_loop()
+    if loop is None:
         return await _stock_wait_for(fut, timeout)
     if timeout is not None and timeout <= 0:
-        future = asyncio.ensure_future(fut)
+        future = loop.own(fut)
         if future.done():
             return future.result()
         future.cancel()
@@ -43,18 +44,20 @@ async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
 class _Completions(Generic[T]):
     """Both faces of `as_completed`: plain iteration gives awaitables, async iteration futures."""
 
-    def __init__(self, awaitables: Iterable[Awaitable[T]], timeout: float | None) -> None:
+    def __init__(
+        self, loop: RunLoop, awaitables: Iterable[Awaitable[T]], timeout: float | None
+    ) -> None:
         self._todo: dict[Future[T], None] = {}
         self._done: deque[Future[T]] = deque()
         self._waiter: Future[None] | None = None
         self._is_late = False
         unique: dict[int, Awaitable[T]] = {id(a): a for a in awaitables}
         for awaitable in unique.values():
-            self._todo[asyncio.ensure_future(awaitable)] = None
+            self._todo[loop.own(awaitable)] = None
         self._left = len(self._todo)
         self._timer = None
         if timeout is not None and self._todo:
-            self._timer = asyncio.get_running_loop().call_later(timeout, self._expire)
+            self._timer = loop.call_later(timeout, self._expire)
         for future in list(self._todo):
             future.add_done_callback(self._finished)
 
@@ -114,12 +117,13 @@ def as_completed(
     fs: Iterable[Awaitable[T]], *, timeout: float | None = None
 ) -> Iterator[Coroutine[object, object, T]]:
     """Iterate over awaitables in the order in which they end."""
-    if running_loop() is None:
+    loop = running_loop()
+    if loop is None:
         stock: Iterator[Coroutine[object, object, T]] = iter(
             _stock_as_completed(fs, timeout=timeout)  # type: ignore[arg-type]  # by typeshed's minor
         )
         return stock
-    return _Completions(fs, timeout)
+    return _Completions(loop, fs, timeout)
 
 
 def install_replacements() -> None:

@@ -24,11 +24,12 @@ from typing import Literal
 from outlast import limits
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.children import ChildCalls
-from outlast._execution.closing import close_tasks, error_summary, outcome_of
+from outlast._execution.clock import RunClock
+from outlast._execution.closing import close_tasks, outcome_of
 from outlast._execution.host import RunHost
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
-from outlast._execution.loop import Spinning, new_loop, running_loop
+from outlast._execution.loop import Spinning, new_loop
 from outlast._execution.operations import (
     CancelBody,
     ChildBody,
@@ -38,15 +39,15 @@ from outlast._execution.operations import (
     decode_body,
     encode_body,
 )
+from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._execution.tasks import RunTask
 from outlast._execution.waits import Conditions
 from outlast._records import VALUE, Record
 from outlast._registry import WorkflowDefinition
-from outlast._store.contract import Message, ParkedAs, Receipt, RunRow, Transaction
-from outlast._world import Timer
-from outlast.errors import NotInRun, OutlastError, Passivating
-from outlast.types import Lease, RunId, Status
+from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast.errors import OutlastError
+from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.run")
 _REPLAY_SLICE = 500  # records replayed in one turn of the host loop, about 5 ms
@@ -66,7 +67,6 @@ class LiveRun:
         records: list[Record],
     ) -> None:
         self.id: RunId = row.id
-        self.row = row
         self.definition = definition
         self.state: State = "replaying"
         self.host = host
@@ -76,7 +76,7 @@ class LiveRun:
             records=records,
             packed_seq=row.packed_seq,
             submit=host.submit,
-            rouse=lambda: self.write_summary("running"),
+            rouse=lambda: self.standing.write("running"),
         )
         self.started = decode_body(records[0].body, StartedBody)
         self.loop = new_loop(self, salt=self.started.salt, now=records[0].at / 1e6)
@@ -85,14 +85,24 @@ class LiveRun:
         self.children = ChildCalls(host, self.journal, self.loop)
         self.cancelling = Cancelling(self.loop)
         self.conditions = Conditions(self.loop)
-        self.attributes = row.attributes
-        self.started_at = row.started_at
-        self.waiting_since = self.loop.now
+        self.clock = RunClock(
+            host,
+            self.journal,
+            self.loop,
+            self.steps,
+            self.cancelling,
+            timeout_at=row.timeout_at,
+        )
+        self.standing = Standing(row, self.journal, self.clock)
         self._main: RunTask[object] | None = None
         self._outcome: ClosedBody | None = None
-        self._timer: tuple[int, Timer] | None = None
         self._mail: list[Message] = []
         self._numbers: set[int] = set()  # mail that was accepted, perhaps not yet consumed
+
+    @property
+    def row(self) -> RunRow:
+        """The run's row as it was last written, or will be with the next commit."""
+        return self.standing.row
 
     # ------------------------------------------------------------------- life begins
     def begin(self) -> None:
@@ -132,19 +142,19 @@ class LiveRun:
         self.journal.end_replay()
         self.state = "live"
         now = self.host.world.now()
-        if self.started_at is None:
-            self.started_at = now
+        if self.standing.started_at is None:
+            self.standing.started_at = now
             if now - self.journal.last_at > 1_000_000:
                 # It waited long for someone to run it: its clock starts when it does.
                 self.journal.append("run_began", at=now)
         if not self.row.resident:
-            self.write_summary("running")
+            self.standing.write("running")
         self.steps.resume()
         mail, self._mail = self._mail, []
         for message in sorted(mail, key=lambda m: m.number):
             self._take(message)
         self.settle()
-        self._rearm()
+        self._arm()
 
     # --------------------------------------------------------------- records arrive
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:
@@ -162,8 +172,14 @@ class LiveRun:
         for record in records:
             if self.state in ("live", "ending"):
                 self._deliver(record)
-        self._rearm()
+        self._arm()
         self.host.run_changed(self.id)
+        if self.journal.last_seq > limits.JOURNAL_RECORDS_MAX and self.state == "live":
+            self.host.run_parked(
+                self.id,
+                f"its journal has more than {limits.JOURNAL_RECORDS_MAX:,} records, the limit: "
+                f"split the work into child workflows",
+            )
 
     def _deliver(self, record: Record) -> None:
         self.journal.check(record)
@@ -254,6 +270,7 @@ class LiveRun:
             return
         self._outcome = outcome_of(main, self.definition, self.cancelling)
         self.state = "ending"
+        self.clock.is_ending = True
         self._finish_when_children_ended()
 
     def _finish_when_children_ended(self) -> None:
@@ -271,6 +288,7 @@ class LiveRun:
     def _close(self, body: ClosedBody) -> None:
         self._outcome = None
         self.state = "ending"
+        self.clock.is_ending = True
         self.children.close_with_parent()
         now = self.host.world.now()
         record = self.journal.append("run_closed", at=now, body=encode_body(body))
@@ -287,7 +305,7 @@ class LiveRun:
                 at=now,
             )
             transaction.posts = (*transaction.posts, message)
-        transaction.summary = self._summary(closed=body, closed_at=record.at)
+        self.standing.close(body, record.at)
 
     def terminate(self, reason: str) -> None:
         """End the run without running any more of its code."""
@@ -300,14 +318,14 @@ class LiveRun:
 
     def _ended(self) -> None:
         self.state = "ended"
-        self._disarm()
+        self.clock.disarm()
         close_tasks(self.loop)
         self.host.run_closed(self.id)
 
     def leave(self) -> None:
         """Drop the run from memory: its code unwinds without any effect."""
         self.state = "left"
-        self._disarm()
+        self.clock.disarm()
         close_tasks(self.loop)
 
     # ------------------------------------------------------------ messages and clock
@@ -349,7 +367,7 @@ class LiveRun:
             self.inbox.dedups[message.dedup] = (message.name, message.body)
         # Timers that were due before the message was accepted come first, as though there had
         # been no outage; on equal time the message wins.
-        self._append_due_timers(at - 1)
+        self.clock.append_due_timers(at - 1)
         body = encode_body(SignalBody(message.body, message.dedup))
         self.journal.append("signal", at=at, name=message.name, body=body)
 
@@ -361,75 +379,31 @@ class LiveRun:
         now = self.host.world.now()
         self.journal.append("cancel_requested", at=now, body=encode_body(body))
 
-    def _append_due_timers(self, until: int) -> None:
-        for when, key in self.loop.take_due_timers(until / 1e6):
-            self.journal.append("timer_fired", at=-int(-when * 1e6 // 1), key=key)
-
     def wake(self) -> None:
         """Do what the clock makes due: timers, retries, the run's timeout, the end of a grace."""
-        self._timer = None
+        self.clock.rung()
         if self.state not in ("live", "ending") or self.journal.has_closed:
             return
         self._guarded(self._wake)
-        self._rearm()
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.state in ("live", "ending") and not self.journal.has_closed:
+            self.clock.arm()
+        else:
+            self.clock.disarm()
 
     def _wake(self) -> None:
         now = self.host.world.now()
-        ends_at = self._cleanup_ends_at()
+        ends_at = self.clock.cleanup_ends_at()
         if ends_at is not None and ends_at <= now:
             reason = self.cancelling.reason or "cancelled"
             self.terminate(f"{reason}; its cleanup took longer than the grace")
             return
-        timeout_at = self.row.timeout_at
-        if timeout_at is not None and timeout_at <= now and not self.cancelling.is_requested:
+        if self.clock.is_timed_out(now):
             self.request_cancel("the run's timeout ran out", None, is_timeout=True)
-        self._append_due_timers(now)
+        self.clock.append_due_timers(now)
         self.steps.start_due(now)
-
-    def next_wake(self) -> int | None:
-        """Return the wall-clock time at which the clock makes something due."""
-        timer = self.loop.next_timer()
-        if timer is None and self.steps.next_retry_at() is None and self._has_no_deadline:
-            return None
-        times: list[int] = []
-        if timer is not None:
-            times.append(-int(-timer[0] * 1e6 // 1))
-        retry_at = self.steps.next_retry_at()
-        if retry_at is not None:
-            times.append(retry_at)
-        ends_at = self._cleanup_ends_at()
-        if ends_at is not None:
-            times.append(ends_at)
-        elif not self.cancelling.is_requested and self.row.timeout_at is not None:
-            times.append(self.row.timeout_at)
-        return min(times, default=None)
-
-    @property
-    def _has_no_deadline(self) -> bool:
-        return self.row.timeout_at is None and not self.cancelling.is_requested
-
-    def _cleanup_ends_at(self) -> int | None:
-        """Return when a cancelled run that is still open is terminated."""
-        grace_at = self.cancelling.grace_at
-        if grace_at is not None:
-            return grace_at + 1_000_000  # a shield that ends with the grace may still unwind
-        if self.state == "ending" and self.cancelling.is_requested:
-            return self.cancelling.requested_at + int(limits.CANCEL_GRACE_SECONDS * 1e6)
-        return None
-
-    def _rearm(self) -> None:
-        at = self.next_wake() if self.state in ("live", "ending") else None
-        if self._timer is not None:
-            if self._timer[0] == at:
-                return
-            self._disarm()
-        if at is not None:
-            self._timer = (at, self.host.call_at(self.id, at))
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer[1].cancel()
-            self._timer = None
 
     # --------------------------------------------------------------- step outcomes
     def step_ended(self, key: str, value: object, error: BaseException | None) -> None:
@@ -458,72 +432,6 @@ class LiveRun:
         """Whether it only waits, with nothing on its way to the disk."""
         return self.state == "live" and not self.journal.in_flight and not self.steps.are_running
 
-    def write_summary(
-        self,
-        status: Status,
-        *,
-        resident: bool = True,
-        waiting_for: str = "",
-        parked_as: ParkedAs = "",
-    ) -> None:
-        """Bring the run's row up to date with its next commit; its end is never overwritten."""
-        if not self.journal.has_closed:
-            self.journal.transaction().summary = self._summary(
-                status=status, resident=resident, waiting_for=waiting_for, parked_as=parked_as
-            )
-            if not resident:
-                self.journal.fall_asleep()
-
-    def _summary(
-        self,
-        *,
-        status: Status | None = None,
-        resident: bool = True,
-        closed: ClosedBody | None = None,
-        closed_at: int | None = None,
-        waiting_for: str = "",
-        parked_as: ParkedAs = "",
-    ) -> RunRow:
-        """Return the run's row as it should stand now."""
-        row = self.row
-        is_open = closed is None
-        if closed is not None:
-            status = _closed_status(closed)
-        segment = self.journal.take_segment() if not (is_open and resident) else None
-        if segment is not None:
-            transaction = self.journal.transaction()
-            transaction.segments = (*transaction.segments, segment)
-        self.row = row = RunRow(
-            id=row.id,
-            shard=row.shard,
-            workflow=row.workflow,
-            version=row.version,
-            status=status or row.status,
-            created_at=row.created_at,
-            started_at=self.started_at,
-            closed_at=closed_at,
-            wake_at=self.next_wake() if is_open else None,
-            timeout_at=row.timeout_at,
-            parent=row.parent,
-            parent_key=row.parent_key,
-            on_parent_close=row.on_parent_close,
-            attributes=self.attributes,
-            steps=self.journal.steps,
-            crash_count=0 if self.journal.last_seq > row.last_seq else row.crash_count,
-            is_alone=row.is_alone and self.journal.last_seq == row.last_seq,
-            parked_as=parked_as,
-            resident=resident and is_open,
-            last_seq=self.journal.last_seq,
-            packed_seq=self.journal.packed_seq,
-            started_position=row.started_position,
-            request=row.request,
-            digest=row.digest,
-            output=closed.outcome if closed is not None else None,
-            error=error_summary(closed) if closed is not None else None,
-            waiting_for=waiting_for,
-        )
-        return row
-
     def _guarded(self, action: Callable[[], None]) -> None:
         """Run a piece of the run's life; what cannot go on is parked, never failed."""
         try:
@@ -537,32 +445,3 @@ class LiveRun:
                 f"its code ran {limits.DRAIN_HANDLES_MAX:,} callbacks without waiting for "
                 f"anything durable: it spins",
             )
-
-
-def _closed_status(body: ClosedBody) -> Status:
-    match body.status:
-        case "completed" | "failed" | "cancelled" | "terminated" | "timed_out":
-            return body.status
-        case _:
-            raise ValueError(f"unknown closing status {body.status!r}")
-
-
-def current_run() -> LiveRun:
-    """Return the run whose code is executing.
-
-    Raises:
-        NotInRun: no run's code is executing on this thread.
-        Passivating: the run is leaving memory; its code must let this pass.
-    """
-    loop = running_loop()
-    if loop is None:
-        raise NotInRun(
-            "this works only in workflow code: start the workflow with engine.start(), "
-            "engine.run() or outlast.run()"
-        )
-    run = loop.owner
-    if not isinstance(run, LiveRun):
-        raise NotInRun("the running loop belongs to no run")
-    if run.state in ("left", "ended"):
-        raise Passivating("the run is leaving memory")
-    return run

@@ -300,8 +300,11 @@ class UpkeepVerbs(Protocol):
         """Return how many records the log's tail holds."""
         ...
 
-    async def truncate_log(self, before: int, limit: int) -> int:
-        """Drop up to `limit` records below this position; all of them are packed. Count them."""
+    async def truncate_log(self, limit: int) -> int:
+        """Drop up to `limit` of the log's oldest records, and count them.
+
+        Stops at the first that is still needed: of an open run, and in no segment.
+        """
         ...
 
     async def prune(self, closed_before: int, limit: int) -> int:

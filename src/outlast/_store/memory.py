@@ -328,8 +328,14 @@ class MemoryDatabase:
         return self._data_of(run).values.get(name) if run in self.rows else None
 
     # ------------------------------------------------------------ maintenance
-    def truncate(self, before: int, limit: int) -> int:
-        count = min(bisect_left(self.log, before, key=lambda line: line[0]), limit)
+    def truncate(self, limit: int) -> int:
+        count = 0
+        for position, run, record in self.log[:limit]:
+            row = self.rows.get(run)
+            is_live = row is not None and run in self._open and position >= row.started_position
+            if is_live and row is not None and record.seq > row.packed_seq:
+                break
+            count += 1
         del self.log[:count]
         return count
 
@@ -462,8 +468,8 @@ class MemoryStore(Store):
         return len(self._db.log)
 
     @override
-    async def truncate_log(self, before: int, limit: int) -> int:
-        return self._db.truncate(before, limit)
+    async def truncate_log(self, limit: int) -> int:
+        return self._db.truncate(limit)
 
     @override
     async def prune(self, closed_before: int, limit: int) -> int:

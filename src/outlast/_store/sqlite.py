@@ -218,8 +218,8 @@ class SqliteStore(Store):
         return await self._read(sqlite_reads.log_size)
 
     @override
-    async def truncate_log(self, before: int, limit: int) -> int:
-        return await self._change(lambda db: sqlite_forget.truncate(db, before, limit))
+    async def truncate_log(self, limit: int) -> int:
+        return await self._change(lambda db: sqlite_forget.truncate(db, limit))
 
     @override
     async def prune(self, closed_before: int, limit: int) -> int:

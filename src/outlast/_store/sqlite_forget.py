@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outlast._store.sqlite_connection import Connection, texts
+from outlast._store.sqlite_rows import OPEN
 from outlast.types import RunId
 
 _OWNED = ("histories", "mailbox", "undelivered", "streams", "run_values")
@@ -40,14 +41,18 @@ def prune(db: Connection, closed_before: int, limit: int) -> int:
     return len(old)
 
 
-def truncate(db: Connection, before: int, limit: int) -> int:
-    """Delete up to `limit` records of the log below a position, and count them."""
-    last = db.execute(
-        "SELECT max(position) FROM (SELECT position FROM journal WHERE position < ? "
-        "ORDER BY position LIMIT ?)",
-        (before, limit),
-    ).fetchall()[0][0]
+def truncate(db: Connection, limit: int) -> int:
+    """Delete up to `limit` of the log's oldest records, up to the first that is needed."""
+    # Only so many of the oldest records are looked at; the rest of the log is not touched.
+    last, needed = db.execute(
+        "WITH oldest AS (SELECT position, run, seq FROM journal ORDER BY position LIMIT ?) "
+        "SELECT max(o.position), min(CASE WHEN r.id IS NOT NULL THEN o.position END) "
+        "FROM oldest o LEFT JOIN runs r ON r.id = o.run AND o.position >= r.started_position "
+        f"AND o.seq > r.packed_seq AND r.{OPEN}",
+        (limit,),
+    ).fetchall()[0]
     if not isinstance(last, int):
         return 0
-    db.execute("DELETE FROM journal WHERE position <= ?", (last,))
+    before = needed if isinstance(needed, int) else last + 1
+    db.execute("DELETE FROM journal WHERE position < ?", (before,))
     return db.changes()

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from outlast._engine.core import CoreOptions
+from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import Target
 from outlast._engine.owner_client import OwnerClient
 from outlast._registry import default_registry

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from outlast import limits
-from outlast._engine.core import CoreOptions, EngineCore
+from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._events import Events
 from outlast._execution.bodies import Body
 from outlast._registry import Function, Registry

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from outlast._codec import Bound
-from outlast._engine.core import EngineCore
+from outlast._engine.open_engine import EngineCore
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Record
 from outlast._engine.starts import Started, StartRequest

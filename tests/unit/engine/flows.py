@@ -129,7 +129,7 @@ async def catches(code: int) -> str:
 
 
 @workflow
-async def asks() -> str:
+async def decides() -> str:
     """Wait for a decision."""
     progress.set(0.5)
     answer = await decision.receive()

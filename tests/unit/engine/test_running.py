@@ -101,7 +101,7 @@ async def test_the_same_id_with_other_arguments_is_refused(engine: Engine) -> No
     with pytest.raises(IdempotencyMismatch, match="seconds"):
         await engine.start(flows.naps(11), id="nap")
     with pytest.raises(IdempotencyMismatch, match="workflow"):
-        await engine.start(flows.asks(), id="nap")
+        await engine.start(flows.decides(), id="nap")
 
 
 async def test_on_conflict_fail_refuses_an_open_run(engine: Engine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from outlast import Engine, Run, wf, workflow
@@ -28,21 +29,21 @@ async def until_waiting(run: Run[object]) -> None:
 
 
 async def test_a_signal_reaches_the_run(engine: Engine) -> None:
-    run = await engine.start(flows.asks())
+    run = await engine.start(flows.decides())
     await run.signal(flows.decision, flows.Decision(True, "ann"))
 
     assert await run.result(timeout="5s") == "True by ann"
 
 
 async def test_a_signal_by_plain_name_takes_json(engine: Engine) -> None:
-    run = await engine.start(flows.asks())
+    run = await engine.start(flows.decides())
     await run.signal("decision", {"approved": False, "by": "bob"})
 
     assert await run.result(timeout="5s") == "False by bob"
 
 
 async def test_a_signal_of_the_wrong_type_is_refused(engine: Engine) -> None:
-    run = await engine.start(flows.asks())
+    run = await engine.start(flows.decides())
 
     with pytest.raises((DecodingError, EncodingError)):
         await run.signal("decision", {"approved": "perhaps"})
@@ -82,7 +83,7 @@ async def test_a_closed_run_takes_no_signal(engine: Engine) -> None:
 
 
 async def test_a_value_can_be_read_from_outside(engine: Engine) -> None:
-    run = await engine.start(flows.asks())
+    run = await engine.start(flows.decides())
     async with asyncio.timeout(5):
         while await run.read(flows.progress) is None:
             await asyncio.sleep(0.005)
@@ -234,7 +235,7 @@ async def test_a_run_can_wait_for_and_signal_another(engine: Engine) -> None:
     async def tells(other: str) -> list[int]:
         handle = wf.get(other)
         await handle.signal(flows.number, 5)
-        return [n for n in await handle.result() if isinstance(n, int)]  # type: ignore[attr-defined]  # pyright: ignore
+        return msgspec.convert(await handle.result(), list[int])
 
     other = await engine.start(flows.collects(1))
 

@@ -23,6 +23,7 @@ from outlast._engine.results import Results
 from outlast._engine.retention import Retention
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.starts import Started, StartRequest, Starts
+from outlast._engine.step_messages import StepMessages
 from outlast._events import Events
 from outlast._execution.bodies import Bodies, ProcessRunner
 from outlast._execution.context import MadeOnce
@@ -78,10 +79,11 @@ class EngineCore:
         self.writer = Writer(store, world, owner=self.owner, events=self.events)
         self.scheduler = Scheduler(world, store, registry, self.writer, self.events)
         self.scheduler.executes = options.executes
+        step_messages = StepMessages(self.scheduler)
         self.scheduler.bodies = Bodies(
             world,
-            self.scheduler,
-            self.scheduler.step_ended,
+            step_messages,
+            step_messages.step_ended,
             resources=MadeOnce(dict(options.resources)),
             processes=processes(self) if processes is not None else None,
             prepare=lambda: ambient_core.set(self),

@@ -1,0 +1,129 @@
+"""How a run stands: the row that the store has of it, brought up to date with its commits.
+
+Invariants:
+  * once the run's end is appended, nothing writes its row any more;
+  * a row that says the run sleeps is corrected by the next record's own transaction.
+"""
+
+from __future__ import annotations
+
+from outlast._execution.clock import RunClock
+from outlast._execution.closing import error_summary
+from outlast._execution.journal import RunJournal
+from outlast._execution.operations import ClosedBody
+from outlast._store.contract import ParkedAs, RunRow
+from outlast.types import Status
+
+
+class Standing:
+    """The row of one run in memory."""
+
+    __slots__ = ("_clock", "_journal", "attributes", "row", "started_at")
+
+    def __init__(self, row: RunRow, journal: RunJournal, clock: RunClock) -> None:
+        self.row = row
+        self.attributes = row.attributes
+        self.started_at = row.started_at
+        self._journal = journal
+        self._clock = clock
+
+    def write(
+        self,
+        status: Status,
+        *,
+        resident: bool = True,
+        waiting_for: str = "",
+        parked_as: ParkedAs = "",
+    ) -> None:
+        """Bring the run's row up to date with its next commit."""
+        journal = self._journal
+        if journal.has_closed:
+            return
+        if not resident:
+            self._pack()
+        transaction = journal.transaction()
+        transaction.summary = self._summary(
+            status,
+            resident=resident,
+            wake_at=self._clock.next_wake(),
+            waiting_for=waiting_for,
+            parked_as=parked_as,
+        )
+        if not resident:
+            journal.fall_asleep()
+
+    def pack(self, status: Status, *, waiting_for: str) -> None:
+        """Let the run's records leave the log's tail while it stays in memory."""
+        if not self._journal.has_closed:
+            self._pack()
+            self.write(status, waiting_for=waiting_for)
+
+    def close(self, body: ClosedBody, at: int) -> None:
+        """Write the run's end with its last commit."""
+        self._pack()
+        self._journal.transaction().summary = self._summary(
+            _closed_status(body),
+            resident=False,
+            closed_at=at,
+            output=body.outcome,
+            error=error_summary(body),
+        )
+
+    def _pack(self) -> None:
+        segment = self._journal.take_segment()
+        if segment is not None:
+            transaction = self._journal.transaction()
+            transaction.segments = (*transaction.segments, segment)
+
+    def _summary(
+        self,
+        status: Status,
+        *,
+        resident: bool,
+        wake_at: int | None = None,
+        closed_at: int | None = None,
+        waiting_for: str = "",
+        parked_as: ParkedAs = "",
+        output: bytes | None = None,
+        error: str | None = None,
+    ) -> RunRow:
+        row, journal = self.row, self._journal
+        has_moved = journal.last_seq > row.last_seq
+        self.row = RunRow(
+            id=row.id,
+            shard=row.shard,
+            workflow=row.workflow,
+            version=row.version,
+            status=status,
+            created_at=row.created_at,
+            started_at=self.started_at,
+            closed_at=closed_at,
+            wake_at=wake_at,
+            timeout_at=row.timeout_at,
+            parent=row.parent,
+            parent_key=row.parent_key,
+            on_parent_close=row.on_parent_close,
+            attributes=self.attributes,
+            steps=journal.steps,
+            crash_count=0 if has_moved else row.crash_count,
+            is_alone=row.is_alone and not has_moved,
+            parked_as=parked_as,
+            resident=resident,
+            last_seq=journal.last_seq,
+            packed_seq=journal.packed_seq,
+            started_position=row.started_position,
+            request=row.request,
+            digest=row.digest,
+            output=output,
+            error=error,
+            waiting_for=waiting_for,
+        )
+        return self.row
+
+
+def _closed_status(body: ClosedBody) -> Status:
+    match body.status:
+        case "completed" | "failed" | "cancelled" | "terminated" | "timed_out":
+            return body.status
+        case _:
+            raise ValueError(f"unknown closing status {body.status!r}")

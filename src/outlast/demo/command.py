@@ -1,0 +1,239 @@
+"""`outlast demo`: plays the job, kills its engine half-way, and shows what is left of that."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from outlast._engine.opening import parse_url
+from outlast.demo.accounts import Account, account_for
+from outlast.demo.effects import EffectsFile
+from outlast.demo.job import SURVEY, Totals, find_modules, survey
+from outlast.demo.journals import read_journals
+from outlast.demo.stage import Files, Worker, copy_as_killed, prepare_files, wait_for_workers_end
+from outlast.engine import Engine, run_loop
+from outlast.errors import OutlastError, UsageError
+
+_LOOK_SECONDS = 0.02
+_LINE_SECONDS = 2.0  # between two lines of progress where they cannot be written over
+_STALL_SECONDS = 120.0
+_STEPS_NOTED = 4  # of a study, in the effects file; sending the report is the engine's own step
+
+
+class DemoFailed(OutlastError):
+    """The demo could not be played to its end."""
+
+
+@click.command()
+@click.option("--db", metavar="PATH", default=None, help="A new store [default: a temporary one].")
+@click.option("--limit", type=click.IntRange(min=1), default=None, help="Only so many modules.")
+@click.option("--json", "as_data", is_flag=True, help="Print JSON.")
+@click.option("--no-kill", "is_spared", is_flag=True, help="Let the engine live.")
+def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool) -> int:
+    """Run a real job, kill it half-way, and watch it go on.
+
+    One durable run reads each module of Python's standard library: read, parse in a process,
+    measure, publish (which fails now and then), report to a parent run. What is printed at the
+    end is counted from the journal and from a file that the steps themselves wrote.
+    """
+    modules = len(find_modules.fn(limit))
+    if not modules:
+        raise UsageError("this Python has no source files of its standard library to read")
+    files = prepare_files(_path(db))
+    play = Play(files, limit, modules=modules, is_spared=is_spared)
+    try:
+        play.run()
+    except KeyboardInterrupt:
+        play.progress.say(
+            f"interrupted; its processes are ended, the store is {files.db}: "
+            f"outlast ls --db {files.db}"
+        )
+        raise
+    account = run_loop(play.account())
+    if as_data:
+        figures = {
+            **asdict(account),
+            "seconds": play.seconds,
+            "python": platform.python_version(),
+            "db": str(files.db),
+        }
+        print(json.dumps(figures))
+    else:
+        print("\n".join(_table(account, play.seconds, files)))
+    for problem in account.problems:
+        print(f"error: this does not add up: {problem}", file=sys.stderr)
+    return 1 if account.problems else 0
+
+
+def _path(db: str | None) -> Path | None:
+    if db is None:
+        return None
+    target = parse_url(db, read_only=False)
+    if target.kind != "sqlite":
+        raise UsageError("the demo kills the process of its store, so it has to be a file")
+    return Path(target.name)
+
+
+class Play:
+    """One showing of the demo."""
+
+    def __init__(self, files: Files, limit: int | None, *, modules: int, is_spared: bool) -> None:
+        self._files = files
+        self._limit = limit
+        self._modules = modules  # for the progress only; what is printed is counted
+        self._is_spared = is_spared
+        self._effects = EffectsFile(files.effects)
+        self.progress = Progress()
+        self._was_killed = False
+        self._restarted_at = 0.0
+        self._began = time.monotonic()
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        """Play it.
+
+        Raises:
+            DemoFailed: the worker ended by itself, or came to a stand-still.
+        """
+        if not self._is_spared:
+            self._first_life()
+        life = 2 if self._was_killed else 1
+        if self._was_killed or self._is_spared:
+            worker = Worker(self._files, self._limit, life=life)
+            self._restarted_at = worker.started_at
+            self.progress.say(f"process {worker.pid} {'goes on' if life > 1 else 'begins'}")
+            self._watch(worker, until=None)
+        self.seconds = time.monotonic() - self._began
+
+    def _first_life(self) -> None:
+        worker = Worker(self._files, self._limit, life=1)
+        self.progress.say(f"process {worker.pid} begins; it will be killed half-way")
+        self._watch(worker, until=0.5)
+        if worker.exit_code == 0:
+            self.progress.say("it was done before it could be killed: --limit is very small")
+            return
+        worker.kill()
+        self.progress.say(f"process {worker.pid} was sent SIGKILL")
+        wait_for_workers_end(self._effects)
+        copy_as_killed(self._files)
+        self._was_killed = True
+
+    def _watch(self, worker: Worker, *, until: float | None) -> None:
+        """Show what the worker does until it has ended, or has done this share of the work."""
+        last_change, seen = time.monotonic(), -1
+        try:
+            while (code := worker.exit_code) is None:
+                self._effects.read_on()
+                noted = len(self._effects.executions)
+                now = time.monotonic()
+                if noted != seen:
+                    last_change, seen = now, noted
+                if self._show() >= (until or math.inf):
+                    return
+                if now - last_change > _STALL_SECONDS:
+                    raise DemoFailed(f"nothing happened for {_STALL_SECONDS:.0f} seconds")
+                time.sleep(_LOOK_SECONDS)
+        except BaseException:
+            worker.stop()
+            self.progress.clear()
+            raise
+        self.progress.clear()
+        if code != 0:
+            raise DemoFailed(
+                f"the engine's process ended with {code}; its store is {self._files.db}, and it "
+                f"said:\n{worker.last_words()}"
+            )
+
+    def _show(self) -> float:
+        """Show how far the steps are; return the share of them that has begun."""
+        begun = {(e.run, e.key) for e in self._effects.executions if e.run != SURVEY}
+        steps = Counter(key.rpartition(".")[2] for _, key in begun)
+        retries = sum(e.attempt > 1 for e in self._effects.executions)
+        self.progress.show(
+            f"of {self._modules:,} modules read {steps['read']:,} · parsed {steps['parse']:,} · "
+            f"measured {steps['measure']:,} · published {steps['publish']:,} (retries {retries:,})"
+        )
+        return len(begun) / (_STEPS_NOTED * self._modules)
+
+    async def account(self) -> Account:
+        """Count what there is."""
+        self.progress.say("counting the journals")
+        self._effects.read_on()
+        async with Engine.open(self._files.db, read_only=True) as engine:
+            totals: Totals = await engine.get(SURVEY, survey).result()
+        after = await read_journals(self._files.db)
+        killed = await read_journals(self._files.db_at_the_kill) if self._was_killed else None
+        return account_for(
+            totals,
+            after,
+            self._effects.executions,
+            at_the_kill=killed,
+            restarted_at=self._restarted_at,
+        )
+
+
+class Progress:
+    """A line on stderr: written over where it is a terminal, now and then a new one elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._is_shown = False
+        self._last = time.monotonic()
+
+    def show(self, text: str) -> None:
+        """Show how far things are."""
+        if self._is_terminal:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            self._is_shown = True
+        elif time.monotonic() - self._last >= _LINE_SECONDS:
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self.clear()
+        print(text, file=sys.stderr, flush=True)
+        self._last = time.monotonic()
+
+    def clear(self) -> None:
+        """Take the line away that is written over."""
+        if self._is_shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._is_shown = False
+
+
+def _table(account: Account, seconds: float, files: Files) -> list[str]:
+    rows = [
+        ("read", f"{account.modules:,} modules of Python {platform.python_version()}: "
+                 f"{account.lines:,} lines, {account.functions:,} functions, "
+                 f"{account.classes:,} classes"),
+        ("runs completed", f"{account.runs_completed:,} of {account.runs:,}, "
+                           f"{account.runs_open_max:,} open at once"),
+        ("steps recorded", f"{account.steps_recorded:,}, and {account.attempts_failed:,} failed "
+                           f"attempts that were made again"),
+    ]  # fmt: skip
+    if (kill := account.kill) is not None:
+        recovery = "-" if kill.recovery_seconds is None else f"{kill.recovery_seconds:.2f} s"
+        rows += [
+            ("  before the kill", f"{kill.steps_recorded_before:,} "
+                                  f"({kill.runs_open:,} runs were open)"),
+            ("  executed twice", f"{kill.attempts_executed_twice:,} (in flight at the kill: "
+                                 f"{kill.attempts_in_flight:,})"),
+            ("  recorded, run again", f"{kill.recorded_steps_run_again:,}"),
+            ("time to recover", f"{recovery} from starting the new process to its first new step"),
+        ]  # fmt: skip
+    rows += [
+        ("durable steps", f"{account.steps_per_second:,.0f} a second, the outage included"),
+        ("time", f"{seconds:.1f} s"),
+        ("look at it", f"outlast ls --db {files.db}"),
+        ("", f"outlast show {SURVEY} --db {files.db}"),
+        ("what it wrote", str(files.catalogue)),
+    ]
+    return [f"{name:22} {text}" for name, text in rows]

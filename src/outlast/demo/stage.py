@@ -1,0 +1,155 @@
+"""Where the demo happens: its files, and the engine process that it starts, kills and starts again.
+
+Invariant: no process outlives the stage. The worker ends when the pipe to it closes, its own step
+processes when it does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from outlast.demo.effects import EffectsFile, environment
+from outlast.errors import StoreError, UsageError
+
+STOP_SECONDS = 10.0  # a clean stop waits for steps in flight; parsing the largest file takes one
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The store of the demo, and what lies beside it."""
+
+    db: Path
+
+    @property
+    def db_at_the_kill(self) -> Path:
+        """The store as the kill left it."""
+        return self._beside("at-the-kill.db")
+
+    @property
+    def effects(self) -> Path:
+        """Where the steps note that they were executed."""
+        return self._beside("effects.txt")
+
+    @property
+    def catalogue(self) -> Path:
+        """What the job is for: a report a module."""
+        return self._beside("catalogue")
+
+    @property
+    def messages(self) -> Path:
+        """What the worker printed."""
+        return self._beside("worker.log")
+
+    def _beside(self, name: str) -> Path:
+        return self.db.with_name(f"{self.db.stem}-{name}")
+
+
+def prepare_files(db: Path | None) -> Files:
+    """Make room for a demo.
+
+    Raises:
+        UsageError: there is something already: the demo counts what is in a store of its own.
+        StoreError: the directory cannot be made.
+    """
+    if db is None:
+        db = Path(tempfile.mkdtemp(prefix="outlast-demo-")) / "demo.db"
+    files = Files(db.absolute())
+    taken = [p for p in (files.db, files.effects, files.db_at_the_kill) if p.exists()]
+    if taken:
+        raise UsageError(
+            f"{taken[0]} exists already, and the demo counts what is in a store of its own: "
+            f"give --db a new path"
+        )
+    try:
+        files.catalogue.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make {files.catalogue}: {error.strerror}") from error
+    return files
+
+
+class Worker:
+    """The demo's engine process."""
+
+    def __init__(self, files: Files, limit: int | None, *, life: int) -> None:
+        self._files = files
+        arguments = [str(files.db), str(files.catalogue)]
+        if limit is not None:
+            arguments.append(str(limit))
+        with files.messages.open("ab") as messages:
+            self.started_at = time.time()  # records have the time of day, too
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "outlast.demo.worker", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=messages,
+                stderr=messages,
+                env={**os.environ, **environment(files.effects, life)},
+                start_new_session=True,  # Ctrl-C is for the demo, which stops it in order
+            )
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended, None while it runs."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """End the process without a word of warning."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def stop(self) -> None:
+        """End the process; what it does not finish stays in its store."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def last_words(self) -> str:
+        """Return the end of what it printed."""
+        lines = self._files.messages.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-15:])
+
+
+def copy_as_killed(files: Files) -> None:
+    """Keep the dead store as it is, to compare with later: its file and its write-ahead log."""
+    for suffix in ("", "-wal"):
+        source = files.db.with_name(files.db.name + suffix)
+        if source.exists():
+            shutil.copyfile(source, f"{files.db_at_the_kill}{suffix}")
+
+
+def wait_for_workers_end(effects: EffectsFile, seconds: float = 5.0) -> None:
+    """Wait until the step processes of a killed worker have noticed, as they soon do."""
+    effects.read_on()
+    ends = time.monotonic() + seconds
+    for pid in {execution.pid for execution in effects.executions}:
+        while _is_alive(pid) and time.monotonic() < ends:
+            time.sleep(0.005)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    try:
+        # A dead process whose parent does not look after it keeps its number.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return not Path("/proc/self").exists()
