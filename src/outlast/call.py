@@ -253,7 +253,7 @@ class WorkflowCall(Call[R_co]):
             timeout=None,
             place=self.place,
         )
-        return run.children.wait_or_cancel(child).__await__()  # type: ignore[return-value]  # as R
+        return _typed(run.children.wait_or_cancel(child))
 
     @override
     def __repr__(self) -> str:
@@ -266,8 +266,9 @@ def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
 
 
 def _typed(future: Awaitable[object]) -> Generator[object, object, R]:
-    # The value was decoded by the step's declared result, which is R.
-    return (yield from future.__await__())  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # as said
+    # The value was decoded by the declared result, which is R.
+    value = yield from future.__await__()
+    return value  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # R, as said
 
 
 def _driven(awaited: Generator[object, object, R]) -> Generator[object, object, R]:

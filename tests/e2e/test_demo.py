@@ -35,7 +35,7 @@ def test_the_demo_survives_its_kill_and_its_figures_add_up(tmp_path: Path) -> No
     done = play(tmp_path, "--json")
 
     assert done.code == 0, done.err
-    account: dict[str, Any] = done.data
+    account: dict[str, Any] = json.loads(done.out)
     kill = account["kill"]
     assert account["problems"] == []
     assert account["modules"] == LIMIT

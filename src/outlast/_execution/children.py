@@ -177,6 +177,10 @@ class ChildCalls:
         """Return the children that have not ended, in order of their start."""
         return [op for op in self.by_key.values() if op.done is None]
 
+    def attached(self) -> list[ChildOperation]:
+        """Return the open children that are cancelled with the run."""
+        return [op for op in self.open_children() if op.on_parent_close == "cancel"]
+
     def cancel(self, operations: Sequence[ChildOperation], reason: str) -> None:
         """Ask children to stop, with the parent's next commit."""
         self._post([op for op in operations if op.done is None], "cancel", reason)

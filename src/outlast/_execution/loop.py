@@ -155,7 +155,7 @@ class RunLoop(AbstractEventLoop):
         if isinstance(coro, Generator):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         parent = self.current_task()
-        place = Place("0") if not self._tasks_made else Place(self.place_of(parent).next_path())
+        place = Place("0") if not self._tasks_made else Place(self._place_of(parent).next_path())
         self._tasks_made += 1
         task = RunTask(
             coro,
@@ -209,7 +209,7 @@ class RunLoop(AbstractEventLoop):
         task: object = asyncio.current_task(self)
         return task if isinstance(task, RunTask) else None
 
-    def place_of(self, task: RunTask[object] | None) -> Place:
+    def _place_of(self, task: RunTask[object] | None) -> Place:
         """Return where operations of `task` are counted."""
         return self.callback_place if task is None else task.place
 
@@ -220,7 +220,7 @@ class RunLoop(AbstractEventLoop):
 
     def next_key(self, name: str) -> str:
         """Return the key of the operation that the executing code asks for now."""
-        return self.place_of(self.current_task()).next_key(name)
+        return self._place_of(self.current_task()).next_key(name)
 
     def add_timer(self, handle: TimerHandle, name: str, *, place: str = "") -> str:
         """Make `handle` due when a record says that its time has come; return its key."""
@@ -339,7 +339,7 @@ class RunLoop(AbstractEventLoop):
         tasks: list[RunTask[object]] = self._tasks
         if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0:
             tasks[:] = [t for t in tasks if not t.done()]
-        tasks.append(task)  # type: ignore[arg-type]  # read only, so a Task[T] serves as Task[object]
+        tasks.append(task)  # type: ignore[arg-type]  # only read, so a Task[T] serves
 
 
 async def _aclose(generator: AsyncGenerator[object, object]) -> None:
@@ -360,9 +360,9 @@ def _is_coroutine(work: object) -> TypeGuard[Coroutine[object, object, object]]:
 
 def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
     """Return the loop of a run."""
-    # Typeshed calls AbstractEventLoop abstract; at run time its methods merely raise, and ours
-    # raise better.
-    return RunLoop(owner, salt=salt, now=now)  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
+    # Typeshed calls AbstractEventLoop abstract; at run time its methods merely raise.
+    made: Callable[..., RunLoop] = RunLoop
+    return made(owner, salt=salt, now=now)
 
 
 def running_loop() -> RunLoop | None:

@@ -120,7 +120,7 @@ def as_completed(
     loop = running_loop()
     if loop is None:
         stock: Iterator[Coroutine[object, object, T]] = iter(
-            _stock_as_completed(fs, timeout=timeout)  # type: ignore[arg-type]  # by typeshed's minor
+            _stock_as_completed(fs, timeout=timeout)  # type: ignore[arg-type]  # per minor
         )
         return stock
     return _Completions(loop, fs, timeout)

@@ -25,7 +25,8 @@ from outlast import limits
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.children import ChildCalls
 from outlast._execution.clock import RunClock
-from outlast._execution.closing import close_tasks, outcome_of
+from outlast._execution.closing import close_tasks, cut_short
+from outlast._execution.ending import Ending
 from outlast._execution.host import RunHost
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
@@ -33,12 +34,12 @@ from outlast._execution.loop import Spinning, new_loop
 from outlast._execution.operations import (
     CancelBody,
     ChildBody,
-    ClosedBody,
     SignalBody,
     StartedBody,
     decode_body,
     encode_body,
 )
+from outlast._execution.signals import append_signal
 from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._execution.tasks import RunTask
@@ -94,8 +95,10 @@ class LiveRun:
             timeout_at=row.timeout_at,
         )
         self.standing = Standing(row, self.journal, self.clock)
+        self.ending = Ending(
+            host.world, self.journal, self.children, self.cancelling, self.clock, self.standing
+        )
         self._main: RunTask[object] | None = None
-        self._outcome: ClosedBody | None = None
         self._mail: list[Message] = []
         self._numbers: set[int] = set()  # mail that was accepted, perhaps not yet consumed
 
@@ -222,8 +225,7 @@ class LiveRun:
         self.cancelling.request(
             body.reason, record.at, body.grace_seconds, is_timeout=body.is_timeout
         )
-        attached = [op for op in self.children.open_children() if op.on_parent_close == "cancel"]
-        self.children.cancel(list(reversed(attached)), body.reason)
+        self.children.cancel(list(reversed(self.children.attached())), body.reason)
 
     # ----------------------------------------------------------------- to rest again
     def settle(self) -> None:
@@ -231,7 +233,7 @@ class LiveRun:
         rounds = 0
         while True:
             self.loop.drain()
-            if self.conditions.check() or self._is_cut_short():
+            if self.conditions.check() or cut_short(self._main, self.loop, self.cancelling):
                 continue
             if self.loop.cancels.happened:
                 self.loop.cancels.happened = False
@@ -246,67 +248,14 @@ class LiveRun:
             for operation in self.steps.take_starts():
                 self.steps.start(operation)
             if self._main is not None and self._main.done():
-                self._end()
+                self.state = "ending"
+                self.ending.begin(self._main, self.definition)
             elif self.steps.parked is not None:
                 self.host.run_parked(self.id, self.steps.parked)
         elif self.state == "ending":
-            self._finish_when_children_ended()
-
-    def _is_cut_short(self) -> bool:
-        """When the body has returned, tasks that it left behind are cancelled, as asyncio does."""
-        main = self._main
-        if main is None or not main.done() or self.loop.root.is_cancelled:
-            return False
-        if len(self.loop.live_tasks()) == 0 and not self.loop.has_open_asyncgens:
-            return False
-        self.cancelling.cancel_scope(self.loop.root)
-        self.loop.close_asyncgens()
-        return True
+            self.ending.finish()
 
     # ------------------------------------------------------------------ the run ends
-    def _end(self) -> None:
-        main = self._main
-        if main is None or self._outcome is not None:
-            return
-        self._outcome = outcome_of(main, self.definition, self.cancelling)
-        self.state = "ending"
-        self.clock.is_ending = True
-        self._finish_when_children_ended()
-
-    def _finish_when_children_ended(self) -> None:
-        """A cancelled run stays open until the children it cancelled have ended."""
-        if self._outcome is None:
-            return
-        if self.cancelling.is_requested and self._outcome.status != "completed":
-            attached = [
-                op for op in self.children.open_children() if op.on_parent_close == "cancel"
-            ]
-            if attached:
-                return
-        self._close(self._outcome)
-
-    def _close(self, body: ClosedBody) -> None:
-        self._outcome = None
-        self.state = "ending"
-        self.clock.is_ending = True
-        self.children.close_with_parent()
-        now = self.host.world.now()
-        record = self.journal.append("run_closed", at=now, body=encode_body(body))
-        transaction = self.journal.transaction()
-        row = self.row
-        if row.parent is not None and row.parent_key:
-            ended = ChildBody(body.status, body.outcome, body.reason)
-            message = Message(
-                run=row.parent,
-                kind="child_done",
-                name=row.parent_key,
-                body=encode_body(ended),
-                dedup=f"{row.id}:done",
-                at=now,
-            )
-            transaction.posts = (*transaction.posts, message)
-        self.standing.close(body, record.at)
-
     def terminate(self, reason: str) -> None:
         """End the run without running any more of its code."""
         if self.state in ("ended", "left") or self.journal.has_closed:
@@ -314,7 +263,8 @@ class LiveRun:
         for operation in list(self.steps.pending.values()):
             self.host.stop_body(self.id, operation.key)
         self.steps.pending.clear()
-        self._close(ClosedBody("terminated", b"", reason, self.cancelling.is_requested))
+        self.state = "ending"
+        self.ending.terminate(reason)
 
     def _ended(self) -> None:
         self.state = "ended"
@@ -350,7 +300,7 @@ class LiveRun:
         at = message.at or self.host.world.now()
         match message.kind:
             case "signal":
-                self._accept_signal(message, at)
+                append_signal(self.inbox, self.journal, self.clock, message, at)
             case "cancel":
                 self.request_cancel(message.name, float(message.body) if message.body else None)
             case "terminate":
@@ -359,17 +309,6 @@ class LiveRun:
                 self.children.ended(message.name, decode_body(message.body, ChildBody))
             case "resume":
                 pass
-
-    def _accept_signal(self, message: Message, at: int) -> None:
-        if message.dedup and message.dedup in self.inbox.dedups:
-            return
-        if message.dedup:
-            self.inbox.dedups[message.dedup] = (message.name, message.body)
-        # Timers that were due before the message was accepted come first, as though there had
-        # been no outage; on equal time the message wins.
-        self.clock.append_due_timers(at - 1)
-        body = encode_body(SignalBody(message.body, message.dedup))
-        self.journal.append("signal", at=at, name=message.name, body=body)
 
     def request_cancel(
         self, reason: str, grace_seconds: float | None, *, is_timeout: bool = False

@@ -47,10 +47,10 @@ class StepCalls:
         "_host",
         "_journal",
         "_loop",
-        "_parked",
         "_retrying",
         "_starts",
         "offsets",
+        "parked",
         "pending",
     )
 
@@ -59,7 +59,7 @@ class StepCalls:
         self._journal = journal
         self._loop = loop
         self._starts: list[StepOperation] = []
-        self._parked: str | None = None
+        self.parked: str | None = None
         self._retrying: dict[str, StepOperation] = {}  # those that wait for their next attempt
         self.pending: dict[str, StepOperation] = {}
         self.offsets: dict[str, int] = {}
@@ -160,14 +160,9 @@ class StepCalls:
 
     def unpark(self) -> None:
         """A person let the run go on: steps that spent their attempts are tried once more."""
-        self._parked = None
+        self.parked = None
         for operation in self.pending.values():
             operation.is_parked = False
-
-    @property
-    def parked(self) -> str | None:
-        """Why a step waits for a person, if one does."""
-        return self._parked
 
     # --------------------------------------------------------------------- bodies end
     def succeeded(self, key: str, value: object) -> None:
@@ -285,7 +280,7 @@ class StepCalls:
             self._retrying[operation.key] = operation
         else:
             operation.is_parked = True
-            self._parked = (
+            self.parked = (
                 f"step {operation.name!r} spent its {record.attempt} attempts; "
                 f"the last error was {operation.last_error}"
             )

@@ -68,7 +68,7 @@ class Conditions:
         try:
             if not self._loop.run_inside(condition):
                 return False
-        except Exception as error:  # noqa: BLE001  # it is the waiting code's own error: raised at its await
+        except Exception as error:  # noqa: BLE001  # raised where the code waits
             future.set_exception(error)
         else:
             future.set_result(None)

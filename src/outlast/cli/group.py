@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -112,6 +113,8 @@ def run_command(group: click.Group, args: Sequence[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except (click.Abort, KeyboardInterrupt):
+        # What was about to begin is dropped; Python would complain that it never ran.
+        warnings.simplefilter("ignore", RuntimeWarning)
         complain("interrupted")
         return 130
     except click.ClickException as error:

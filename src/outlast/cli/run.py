@@ -288,7 +288,7 @@ async def _watch(plan: Plan, run: Run[object], status: Status) -> int:
                 after = await _follow(run, after)
             else:
                 info = await run.info()
-                status.show(f"{info.status}, {info.steps} steps: {await run.why()}")
+                status.show(f"{info.steps} steps, {await run.why()}")
             await asyncio.sleep(limits.SUMMARY_SECONDS)
     return after
 

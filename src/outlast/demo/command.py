@@ -16,7 +16,7 @@ import click
 from outlast._engine.opening import parse_url
 from outlast.demo.accounts import Account, account_for
 from outlast.demo.effects import EffectsFile
-from outlast.demo.job import SURVEY, Totals, find_modules, survey
+from outlast.demo.job import SURVEY, Totals, standard_library, survey
 from outlast.demo.journals import read_journals
 from outlast.demo.stage import Files, Worker, copy_as_killed, prepare_files, wait_for_workers_end
 from outlast.engine import Engine, run_loop
@@ -44,7 +44,7 @@ def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool
     measure, publish (which fails now and then), report to a parent run. What is printed at the
     end is counted from the journal and from a file that the steps themselves wrote.
     """
-    modules = len(find_modules.fn(limit))
+    modules = len(standard_library(limit))
     if not modules:
         raise UsageError("this Python has no source files of its standard library to read")
     files = prepare_files(_path(db))
@@ -210,27 +210,29 @@ class Progress:
 
 
 def _table(account: Account, seconds: float, files: Files) -> list[str]:
+    modules = f"{account.modules:,} modules of Python {platform.python_version()}"
+    content = (
+        f"{account.lines:,} lines, {account.functions:,} functions, {account.classes:,} classes"
+    )
+    completed = f"{account.runs_completed:,} of {account.runs:,}"
+    failed = f"{account.attempts_failed:,} failed attempts that were made again"
     rows = [
-        ("read", f"{account.modules:,} modules of Python {platform.python_version()}: "
-                 f"{account.lines:,} lines, {account.functions:,} functions, "
-                 f"{account.classes:,} classes"),
-        ("runs completed", f"{account.runs_completed:,} of {account.runs:,}, "
-                           f"{account.runs_open_max:,} open at once"),
-        ("steps recorded", f"{account.steps_recorded:,}, and {account.attempts_failed:,} failed "
-                           f"attempts that were made again"),
-    ]  # fmt: skip
+        ("read", f"{modules}: {content}"),
+        ("runs completed", f"{completed}, {account.runs_open_max:,} open at once"),
+        ("steps recorded", f"{account.steps_recorded:,}, and {failed}"),
+    ]
     if (kill := account.kill) is not None:
         recovery = "-" if kill.recovery_seconds is None else f"{kill.recovery_seconds:.2f} s"
+        in_flight = f"{kill.attempts_in_flight:,} were in flight at the kill"
         rows += [
-            ("  before the kill", f"{kill.steps_recorded_before:,} "
-                                  f"({kill.runs_open:,} runs were open)"),
-            ("  executed twice", f"{kill.attempts_executed_twice:,} (in flight at the kill: "
-                                 f"{kill.attempts_in_flight:,})"),
+            ("  before the kill", f"{kill.steps_recorded_before:,}"),
+            ("  executed twice", f"{kill.attempts_executed_twice:,} ({in_flight})"),
             ("  recorded, run again", f"{kill.recorded_steps_run_again:,}"),
-            ("time to recover", f"{recovery} from starting the new process to its first new step"),
-        ]  # fmt: skip
+            ("runs open at the kill", f"{kill.runs_open:,}"),
+            ("time to recover", f"{recovery} from the new process's start to its first new step"),
+        ]
     rows += [
-        ("durable steps", f"{account.steps_per_second:,.0f} a second, the outage included"),
+        ("durable steps", f"{account.steps_per_second:,.0f} a second, all told"),
         ("time", f"{seconds:.1f} s"),
         ("look at it", f"outlast ls --db {files.db}"),
         ("", f"outlast show {SURVEY} --db {files.db}"),

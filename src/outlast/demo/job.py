@@ -26,12 +26,16 @@ PUBLISH_FAILS = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Module:
+    """A file of the standard library."""
+
     name: str
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
+    """What a module defines."""
+
     functions: int
     classes: int
     imports: int
@@ -39,12 +43,16 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Size:
+    """How much text it is."""
+
     lines: int
     characters: int
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """All that is found of one module."""
+
     module: str
     size: Size
     parsed: Parsed
@@ -52,12 +60,15 @@ class Report:
 
 @dataclass(slots=True)
 class Totals:
+    """The sums over all modules."""
+
     modules: int = 0
     lines: int = 0
     functions: int = 0
     classes: int = 0
 
     def add(self, report: Report) -> None:
+        """Count one more module."""
         self.modules += 1
         self.lines += report.size.lines
         self.functions += report.parsed.functions
@@ -96,11 +107,7 @@ async def add_up(count: int) -> Totals:
 async def study(module: Module, catalogue: Path) -> Report:
     """Read one module, and report what is in it."""
     text = await read(module.path)
-    match await parse(text).catch(SyntaxError):
-        case Ok(parsed):
-            pass
-        case Err():
-            parsed = Parsed(0, 0, 0)  # some modules are there to be refused
+    parsed = await parse_if_possible(text)
     report = Report(module.name, await measure(text), parsed)
     await publish(report, catalogue)
     parent: Run[object] = wf.get(SURVEY)
@@ -108,17 +115,21 @@ async def study(module: Module, catalogue: Path) -> Report:
     return report
 
 
+async def parse_if_possible(text: str) -> Parsed:
+    """Part of a study: some files are templates, not modules."""
+    match await parse(text).catch(SyntaxError):
+        case Ok(parsed):
+            return parsed
+        case Err():
+            return Parsed(0, 0, 0)
+
+
 # -------------------------------------------------------------------------------------- steps
 @step
 def find_modules(limit: int | None) -> list[Module]:
-    """List the standard library's own files; tests of its packages are left out."""
+    """List what there is to read."""
     note_execution()
-    root = Path(sysconfig.get_paths()["stdlib"])
-    strangers = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
-    paths = [p.relative_to(root) for p in sorted(root.rglob("*.py"))]
-    inside = [p for p in paths if strangers.isdisjoint(p.parts[:-1])]
-    modules = [Module(".".join(p.with_suffix("").parts), root / p) for p in inside]
-    return modules[:limit]
+    return standard_library(limit)
 
 
 @step  # a plain function: it runs on a thread, since files block
@@ -160,3 +171,13 @@ def publish(report: Report, catalogue: Path) -> None:
         raise Unreachable(f"the catalogue did not take {report.module}")
     text = json.dumps(asdict(report))
     (catalogue / f"{report.module}.json").write_text(text, encoding="utf-8")
+
+
+def standard_library(limit: int | None) -> list[Module]:
+    """Return the running Python's own source files; the tests of its packages are left out."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    strangers = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+    paths = [p.relative_to(root) for p in sorted(root.rglob("*.py"))]
+    inside = [p for p in paths if strangers.isdisjoint(p.parts[:-1])]
+    modules = [Module(".".join(p.with_suffix("").parts), root / p) for p in inside]
+    return modules[:limit]

@@ -127,7 +127,7 @@ class SimWorld(World):
                 return
             try:
                 future.set_result(work())
-            except Exception as error:  # noqa: BLE001  # the caller's own error, at the caller's await
+            except Exception as error:  # noqa: BLE001  # raised at the caller's await
                 future.set_exception(error)
 
         self._loop.call_later(self.rng.random() * 0.01, finish, context=self._context)

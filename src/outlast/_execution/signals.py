@@ -1,0 +1,26 @@
+"""Signals as they come in: recognised when sent twice, ordered against timers, recorded."""
+
+from __future__ import annotations
+
+from outlast._execution.clock import RunClock
+from outlast._execution.inbox import Inbox
+from outlast._execution.journal import RunJournal
+from outlast._execution.operations import SignalBody, encode_body
+from outlast._store.contract import Message
+
+
+def append_signal(
+    inbox: Inbox, journal: RunJournal, clock: RunClock, message: Message, at: int
+) -> None:
+    """Append a signal that was accepted `at`, unless its dedup key came before.
+
+    Timers that were due before the message was accepted come first, as though there had been no
+    outage; on equal time the message wins.
+    """
+    if message.dedup:
+        if message.dedup in inbox.dedups:
+            return
+        inbox.dedups[message.dedup] = (message.name, message.body)
+    clock.append_due_timers(at - 1)
+    body = encode_body(SignalBody(message.body, message.dedup))
+    journal.append("signal", at=at, name=message.name, body=body)
