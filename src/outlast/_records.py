@@ -25,7 +25,6 @@ Kind: TypeAlias = Literal[
     "timer_fired",
     "signal",
     "value_set",
-    "attributes_set",
     "stream_written",
     "stream_retracted",
     "child_started",

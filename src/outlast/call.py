@@ -204,7 +204,7 @@ class StepCall(Call[R_co]):
     @override
     def _begin(self) -> Generator[object, object, R_co]:
         if running_loop() is None:
-            return self._run_plainly().__await__()
+            return _driven_plainly(self._run_plainly())
         run = current_run()
         future = run.steps.issue(
             self.definition,
@@ -269,6 +269,10 @@ def _typed(future: Awaitable[object]) -> Generator[object, object, R]:
     # The value was decoded by the declared result, which is R.
     value = yield from future.__await__()
     return value  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # R, as said
+
+
+def _driven_plainly(work: Coroutine[object, object, R]) -> Generator[object, object, R]:
+    return (yield from work.__await__())
 
 
 def _driven(awaited: Generator[object, object, R]) -> Generator[object, object, R]:

@@ -24,7 +24,7 @@ from outlast._execution.payloads import read_payload
 from outlast._execution.places import calling_place
 from outlast._execution.run import LiveRun
 from outlast._execution.starting import check_name
-from outlast._execution.streams import write_stream
+from outlast._execution.streams import write_stream, write_value
 from outlast._execution.waits import within
 from outlast._registry import NameDefinition, default_registry
 from outlast.errors import DecodingError, NotSupported
@@ -125,7 +125,8 @@ class Value(_Named[T]):
         place = calling_place()
         run.journal.issued(key, place)
         if not run.journal.is_recorded("value_set", key):
-            run.set_value(self.name, data, key=key, place=place)
+            now = run.host.world.now()
+            write_value(run.journal, now, name=self.name, data=data, key=key, place=place)
         return NOTHING_POSTED
 
 

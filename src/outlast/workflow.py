@@ -81,7 +81,9 @@ class Workflow(Generic[P, R]):
 class WorkflowDecorator(Protocol):
     """What `@workflow(...)` with options gives."""
 
-    def __call__(self, fn: Callable[P, Coroutine[object, object, R]], /) -> Workflow[P, R]: ...
+    def __call__(self, fn: Callable[P, Coroutine[object, object, R]], /) -> Workflow[P, R]:
+        """Return the registered workflow."""
+        ...
 
 
 @overload

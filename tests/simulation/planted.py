@@ -55,7 +55,7 @@ class Planted:
                     run_seed(seed)
                 except Violated as violated:
                     return seed, str(violated).splitlines()[0]
-                except Exception as error:  # the bug may break the engine in its own way
+                except Exception as error:  # noqa: BLE001  # a bug breaks things its own way
                     return seed, f"{type(error).__name__}: {error}"
         return None
 
@@ -177,8 +177,8 @@ PLANTED = (
     Planted("a child's end is lost", Scheduler, "deliver", _drop_child_ends),
     Planted("live values are not decoded", Adapter, "roundtrip", _hand_over_itself),
     Planted("logical time is the wall clock", LiveRun, "_deliver", _clock_of_the_wall),
-    Planted("a summary overwrites the end", Standing, "write", _overwrite_the_end, near=31),
-    Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on, near=1577),
+    Planted("a summary overwrites the end", Standing, "write", _overwrite_the_end, near=173),
+    Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on, near=818),
 )
 
 

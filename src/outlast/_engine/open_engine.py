@@ -54,7 +54,7 @@ class CoreOptions:
     resources: Mapping[type[object], Callable[[], object]] = field(
         default_factory=dict[type[object], Callable[[], object]]
     )
-    owns_process: bool = True  # false in simulation: no guards, watchdog or collector settings
+    owns_process: bool = True  # false in simulation: no watchdog, no collector settings
     shards_max: int | None = None
 
 
@@ -119,8 +119,8 @@ class EngineCore:
     async def open(self) -> None:
         """Take the leases and go on with what is open."""
         options, world = self.options, self.world
+        install_guards()
         if options.owns_process:
-            install_guards()
             self._garbage = GarbagePolicy(world, self.events)
             self._watchdog = Watchdog(world, self.events)
         wanted = range(self.store.shards_count)

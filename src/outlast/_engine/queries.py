@@ -17,6 +17,7 @@ from outlast.errors import QueryError
 from outlast.types import CLOSED_STATUSES, RunId, Status
 
 STATUSES: frozenset[Status] = OPEN | CLOSED_STATUSES
+_BY_NAME: dict[str, Status] = {status: status for status in STATUSES}
 
 
 def parse_query(text: str, now: int) -> RunFilter:
@@ -71,11 +72,11 @@ def _statuses(value: str) -> frozenset[Status]:
         elif word == "closed":
             found |= CLOSED_STATUSES
         else:
-            known = [status for status in STATUSES if status == word]
-            if not known:
+            known = _BY_NAME.get(word)
+            if known is None:
                 names = ", ".join(sorted(STATUSES))
                 raise QueryError(f"there is no status {word!r}; there are open, closed, {names}")
-            found.update(known)
+            found.add(known)
     return frozenset(found)
 
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 from outlast._engine.scheduler import HEARTBEAT, Scheduler
 from outlast._execution.bodies import BodySink
 from outlast._execution.run import LiveRun
-from outlast._execution.streams import write_stream
+from outlast._execution.streams import write_stream, write_value
 from outlast.types import RunId
 
 
@@ -76,7 +76,8 @@ class StepMessages(BodySink):
     def step_set(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
         live = self._open(run)
         if live is not None:
-            live.set_value(name, data, key=key)
+            now = self._scheduler.world.now()
+            write_value(live.journal, now, name=name, data=data, key=key)
 
     @property
     @override

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from inspect import iscoroutinefunction
 from typing import Protocol
 
-from typing_extensions import TypeVarTuple, Unpack, override
+from typing_extensions import TypeVarTuple, override
 
 from outlast import limits
 from outlast._execution.context import (
@@ -373,7 +373,7 @@ class Bodies:
         body = self._bodies.get((run, key))
         return body is not None and body.attempt == attempt and body.timed_out is None
 
-    def on_loop(self, call: Callable[[Unpack[Ts]], None], *args: Unpack[Ts]) -> None:
+    def on_loop(self, call: Callable[[*Ts], None], *args: *Ts) -> None:
         """Call on the host loop's thread: at once when we are on it."""
         if threading.get_ident() == self._thread:
             call(*args)

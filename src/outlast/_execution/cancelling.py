@@ -6,8 +6,11 @@ is cancelled again, until it ends or goes into a shield. A shield lets awaits wo
 
 from __future__ import annotations
 
+from outlast._execution.journal import RunJournal
 from outlast._execution.loop import RunLoop
+from outlast._execution.operations import CancelBody, encode_body
 from outlast._execution.tasks import Scope
+from outlast._store.contract import Message
 
 
 class Cancelling:
@@ -94,3 +97,16 @@ class Cancelling:
             task.cancel(self.reason or None)
         self._loop.cancels.is_delivering = False
         return bool(reached)
+
+
+def append_cancel(
+    journal: RunJournal, now: int, reason: str, grace: float | None, *, is_timeout: bool = False
+) -> None:
+    """Append a request to cancel a run; it reaches the code when it is durable."""
+    body = CancelBody(reason, grace, is_timeout)
+    journal.append("cancel_requested", at=now, body=encode_body(body))
+
+
+def grace_in(message: Message) -> float | None:
+    """Return the grace that a request to cancel came with, None when it left that open."""
+    return float(message.body) if message.body else None

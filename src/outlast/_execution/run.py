@@ -22,7 +22,7 @@ from contextvars import Context
 from typing import Literal
 
 from outlast import limits
-from outlast._execution.cancelling import Cancelling
+from outlast._execution.cancelling import Cancelling, append_cancel, grace_in
 from outlast._execution.children import ChildCalls
 from outlast._execution.clock import RunClock
 from outlast._execution.closing import close_tasks, cut_short
@@ -34,23 +34,29 @@ from outlast._execution.loop import Spinning, new_loop
 from outlast._execution.operations import (
     CancelBody,
     ChildBody,
-    SignalBody,
     StartedBody,
     decode_body,
-    encode_body,
 )
-from outlast._execution.signals import append_signal
+from outlast._execution.signals import append_signal, deliver_signal
 from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._execution.tasks import RunTask
 from outlast._execution.waits import Conditions
-from outlast._records import VALUE, Record
+from outlast._records import Record
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
 from outlast.errors import OutlastError
 from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.run")
+_TOO_LONG = (
+    f"its journal has more than {limits.JOURNAL_RECORDS_MAX:,} records, the limit: "
+    f"split the work into child workflows"
+)
+_SPINS = (
+    f"its code ran {limits.DRAIN_HANDLES_MAX:,} callbacks without waiting for anything durable: "
+    f"it spins"
+)
 _REPLAY_SLICE = 500  # records replayed in one turn of the host loop, about 5 ms
 
 State = Literal["replaying", "live", "ending", "ended", "left"]
@@ -178,11 +184,7 @@ class LiveRun:
         self._arm()
         self.host.run_changed(self.id)
         if self.journal.last_seq > limits.JOURNAL_RECORDS_MAX and self.state == "live":
-            self.host.run_parked(
-                self.id,
-                f"its journal has more than {limits.JOURNAL_RECORDS_MAX:,} records, the limit: "
-                f"split the work into child workflows",
-            )
+            self.host.run_parked(self.id, _TOO_LONG)
 
     def _deliver(self, record: Record) -> None:
         self.journal.check(record)
@@ -201,10 +203,7 @@ class LiveRun:
             case "timer_fired":
                 self.loop.fire_timer(record.key)
             case "signal":
-                body = decode_body(record.body, SignalBody)
-                if body.dedup:
-                    self.inbox.dedups[body.dedup] = (record.name, body.payload)
-                self.inbox.deliver(record.name, body.payload)
+                deliver_signal(self.inbox, record)
             case "child_done":
                 self.children.deliver_done(record)
             case "cancel_requested":
@@ -215,9 +214,7 @@ class LiveRun:
                 self._ended()
             case "resumed":
                 self.steps.unpark()
-            case "run_started" | "run_began" | "child_started":
-                pass
-            case "value_set" | "attributes_set":
+            case "run_started" | "run_began" | "child_started" | "value_set":
                 pass
 
     def _deliver_cancel(self, record: Record) -> None:
@@ -302,21 +299,13 @@ class LiveRun:
             case "signal":
                 append_signal(self.inbox, self.journal, self.clock, message, at)
             case "cancel":
-                self.request_cancel(message.name, float(message.body) if message.body else None)
+                append_cancel(self.journal, at, message.name, grace_in(message))
             case "terminate":
                 self.terminate(message.name)
             case "child_done":
                 self.children.ended(message.name, decode_body(message.body, ChildBody))
             case "resume":
-                pass
-
-    def request_cancel(
-        self, reason: str, grace_seconds: float | None, *, is_timeout: bool = False
-    ) -> None:
-        """Append a request to cancel the run."""
-        body = CancelBody(reason, grace_seconds, is_timeout)
-        now = self.host.world.now()
-        self.journal.append("cancel_requested", at=now, body=encode_body(body))
+                pass  # for runs that are parked; this one is not
 
     def wake(self) -> None:
         """Do what the clock makes due: timers, retries, the run's timeout, the end of a grace."""
@@ -340,7 +329,7 @@ class LiveRun:
             self.terminate(f"{reason}; its cleanup took longer than the grace")
             return
         if self.clock.is_timed_out(now):
-            self.request_cancel("the run's timeout ran out", None, is_timeout=True)
+            append_cancel(self.journal, now, "the run's timeout ran out", None, is_timeout=True)
         self.clock.append_due_timers(now)
         self.steps.start_due(now)
 
@@ -358,13 +347,6 @@ class LiveRun:
         """Note a timer that the code asked for."""
         self.journal.issued(key, place)
 
-    def set_value(self, name: str, data: bytes, *, key: str, place: str = "") -> None:
-        """Append a value that the code, or one of its steps, has set."""
-        now = self.host.world.now()
-        self.journal.append("value_set", at=now, key=key, name=name, body=VALUE + data, place=place)
-        transaction = self.journal.transaction()
-        transaction.values = (*transaction.values, (name, data))
-
     # ------------------------------------------------------------------- its summary
     @property
     def can_leave(self) -> bool:
@@ -379,8 +361,4 @@ class LiveRun:
             # The code and its journal disagree, or a recorded value no longer fits its type.
             self.host.run_parked(self.id, str(error), error)
         except Spinning:
-            self.host.run_parked(
-                self.id,
-                f"its code ran {limits.DRAIN_HANDLES_MAX:,} callbacks without waiting for "
-                f"anything durable: it spins",
-            )
+            self.host.run_parked(self.id, _SPINS)

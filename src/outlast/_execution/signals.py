@@ -5,7 +5,8 @@ from __future__ import annotations
 from outlast._execution.clock import RunClock
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
-from outlast._execution.operations import SignalBody, encode_body
+from outlast._execution.operations import SignalBody, decode_body, encode_body
+from outlast._records import Record
 from outlast._store.contract import Message
 
 
@@ -24,3 +25,11 @@ def append_signal(
     clock.append_due_timers(at - 1)
     body = encode_body(SignalBody(message.body, message.dedup))
     journal.append("signal", at=at, name=message.name, body=body)
+
+
+def deliver_signal(inbox: Inbox, record: Record) -> None:
+    """Buffer a recorded signal for the code to receive."""
+    body = decode_body(record.body, SignalBody)
+    if body.dedup:
+        inbox.dedups[body.dedup] = (record.name, body.payload)
+    inbox.deliver(record.name, body.payload)

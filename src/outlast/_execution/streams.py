@@ -1,4 +1,4 @@
-"""Appending to a run's streams: a row that readers see, and a record that replay counts by.
+"""Appending to a run's streams and values: what readers see, and what replay counts by.
 
 The values travel in the row; the record says only who wrote how many at which offset.
 """
@@ -11,6 +11,7 @@ import msgspec
 
 from outlast._execution.journal import RunJournal
 from outlast._execution.operations import WrittenBody, encode_body
+from outlast._records import VALUE
 from outlast._store.contract import StreamRow
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -49,6 +50,15 @@ def write_stream(
     )
     transaction = journal.transaction()
     transaction.streams = (*transaction.streams, row)
+
+
+def write_value(
+    journal: RunJournal, now: int, *, name: str, data: bytes, key: str, place: str = ""
+) -> None:
+    """Append a value that the code, or one of its steps, has set; readers see the last one."""
+    journal.append("value_set", at=now, key=key, name=name, body=VALUE + data, place=place)
+    transaction = journal.transaction()
+    transaction.values = (*transaction.values, (name, data))
 
 
 def values_in(row: StreamRow) -> list[bytes]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from outlast._codec import stored_json
 from outlast._engine.reader import Record
+from outlast._execution.guards import install_guards
 from outlast._execution.operations import ClosedBody, KnownErrors, StepOperation, decode_body
 from outlast._execution.run import LiveRun
 from outlast._records import Record as StoredRecord
@@ -123,6 +124,7 @@ async def replay(workflow: Workflow[..., R], journal: Iterable[Record]) -> None:
 
 def replay_end(definition: WorkflowDefinition, stored: list[StoredRecord]) -> ReplayMismatch | None:
     """Replay stored records and say where the code differs; call this from no task."""
+    install_guards()
     closing = stored[-1] if stored[-1].kind == "run_closed" else None
     loop = new_sim_loop(0)
     host = _ReplayHost(SimWorld(loop, "replay"))

@@ -24,7 +24,7 @@ from tests.unit.engine import flows
 async def until_waiting(run: Run[object]) -> None:
     """Return when the run waits for something."""
     async with asyncio.timeout(5):
-        while "waiting for" not in await run.why():
+        while "waiting for" not in await run.why():  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
 
 
@@ -85,7 +85,7 @@ async def test_a_closed_run_takes_no_signal(engine: Engine) -> None:
 async def test_a_value_can_be_read_from_outside(engine: Engine) -> None:
     run = await engine.start(flows.decides())
     async with asyncio.timeout(5):
-        while await run.read(flows.progress) is None:
+        while await run.read(flows.progress) is None:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
 
     assert await run.read(flows.progress) == 0.5

@@ -1,0 +1,83 @@
+"""How much each profile does. Quick is for looking, default for comparing, full for the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+SizeName: TypeAlias = Literal["tiny", "quick", "default", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The sizes of one run of the benchmarks."""
+
+    rounds: int
+    sequential_steps: int
+    concurrent_runs: int
+    concurrent_steps: int
+    answers: int  # starts or signals a round
+    resident_runs: int
+    passivated_runs: int
+    passivated_live_max: int
+    recovery_rounds: int
+    recovery_runs: int
+    recovery_steps: int
+    latency_open_runs: int
+    latency_naps: int  # of each sleeper
+    parallel_calls: int
+    parallel_work: int
+
+
+_DEFAULT = Sizes(
+    rounds=5,
+    sequential_steps=2_000,
+    concurrent_runs=1_000,
+    concurrent_steps=10,
+    answers=400,
+    resident_runs=5_000,
+    passivated_runs=50_000,
+    passivated_live_max=1_000,
+    recovery_rounds=3,
+    recovery_runs=200,
+    recovery_steps=20,
+    latency_open_runs=10_000,
+    latency_naps=200,
+    parallel_calls=16,
+    parallel_work=2_000_000,
+)
+_QUICK = replace(
+    _DEFAULT,
+    rounds=3,
+    sequential_steps=500,
+    answers=100,
+    resident_runs=2_000,
+    passivated_runs=5_000,
+    recovery_rounds=1,
+    latency_naps=60,
+    parallel_calls=8,
+)
+_TINY = Sizes(
+    rounds=1,
+    sequential_steps=20,
+    concurrent_runs=20,
+    concurrent_steps=2,
+    answers=5,
+    resident_runs=50,
+    passivated_runs=100,
+    passivated_live_max=20,
+    recovery_rounds=1,
+    recovery_runs=10,
+    recovery_steps=10,
+    latency_open_runs=50,
+    latency_naps=3,
+    parallel_calls=2,
+    parallel_work=10_000,
+)
+
+SIZES: dict[SizeName, Sizes] = {
+    "tiny": _TINY,  # for the tests: it measures nothing worth reading
+    "quick": _QUICK,
+    "default": _DEFAULT,
+    "full": replace(_DEFAULT, passivated_runs=1_000_000),
+}

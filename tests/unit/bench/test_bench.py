@@ -1,0 +1,96 @@
+"""`outlast bench`: every profile gives its documented figures. How good they are is not tested."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from outlast.bench import command
+from outlast.bench.command import NAMES, measure_alone, shown
+from outlast.bench.profiles import PROFILES
+from outlast.bench.result import Bar, Result, fields_of, quantile, ratio_of, this_machine
+
+SPREAD = ("p50_ms", "p99_ms", "p999_ms", "max_ms")
+OURS: dict[str, set[str]] = {
+    "sequential": {"steps_per_second", "cpu_us"},
+    "concurrent": {
+        "steps_per_second",
+        "starts_per_second",
+        "cpu_us",
+        "memory_steps_per_second",
+        "memory_cpu_us",
+    },
+    "start": {"p50_ms", "p99_ms"},
+    "signal": {"p50_ms", "p99_ms"},
+    "passivated": {
+        f"{state}_{figure}"
+        for state in ("resident", "passivated")
+        for figure in ("bytes", "disk_bytes", "starts_per_second")
+    },
+    "recovery": {
+        "recovery_seconds",
+        "first_step_seconds",
+        "in_flight_steps",
+        "executed_again_steps",
+        "recorded_steps_executed_again",
+    },
+    "latency": {f"{kind}_{s}" for kind in ("step", "timer") for s in SPREAD} | {"gc_max_ms"},
+    "parallel": {f"{place}_speed_up" for place in ("process", "thread", "loop")},
+}
+FLOOR: dict[str, set[str]] = {
+    "sequential": {"commits_per_second"},
+    "concurrent": {"rows_per_second", "tasks_per_second"},
+    "start": {"p50_ms", "p99_ms"},
+    "signal": {"p50_ms", "p99_ms"},
+    "passivated": {"task_bytes"},
+    "recovery": {"start_up_seconds"},
+    "latency": {f"{kind}_{s}" for kind in ("loop", "system") for s in SPREAD},
+    "parallel": {"plain_seconds"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_gives_its_documented_figures(name: str, tmp_path: Path) -> None:
+    result = measure_alone(name, "tiny", tmp_path)
+
+    assert result.profile == name
+    assert set(result.ours) == OURS[name]
+    assert set(result.floor) == FLOOR[name]
+    assert result.bars
+    assert all(math.isfinite(v) for v in (*result.ours.values(), *result.floor.values()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_profiles_that_can_be_named_are_those_that_there_are() -> None:
+    assert list(NAMES) == list(PROFILES)
+
+
+def test_a_result_is_printed_with_its_machine_and_whether_its_bars_are_met() -> None:
+    bars = [Bar("steps", 5.0, 4.0, is_at_least=True), Bar("ms", 5.0, 4.0)]
+    result = Result("start", {"rounds": 1}, {"p50_ms": 1.0}, {"p50_ms": 0.5}, 2.0, bars)
+
+    fields = fields_of(result, this_machine())
+    text = "\n".join(shown(result))
+
+    data = msgspec.json.decode(msgspec.json.encode(fields), type=dict[str, object])
+    assert set(data) == {"profile", "settings", "ours", "floor", "ratio", "bars", "machine"}
+    assert [bar.is_met for bar in bars] == [True, False]
+    assert ">= 4 met: steps" in text
+    assert "<= 4 missed: ms" in text
+
+
+def test_quantiles_and_ratios() -> None:
+    values = [float(n) for n in range(1, 101)]
+
+    assert quantile(values, 0.99) == 100.0
+    assert quantile([1.0], 0.5) == 1.0
+    assert ratio_of([2.0, 6.0, 9.0], [1.0, 2.0, 1.0]) == 3.0
+
+
+@pytest.mark.parametrize("args", [["nothing"], ["--quick", "--full", "start"]])
+def test_a_wrong_command_line_is_refused(args: list[str]) -> None:
+    assert CliRunner().invoke(command, args).exit_code != 0
