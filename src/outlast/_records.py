@@ -10,6 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -76,6 +77,19 @@ def detach(body: bytes) -> tuple[bytes, Blob | None]:
 def blob_digest(body: bytes) -> bytes | None:
     """Return the hash of the blob that `body` points to, or None when it holds the bytes itself."""
     return body[1:] if body[:1] == BLOB else None
+
+
+def attach(records: Sequence[Record], blobs: Sequence[Blob]) -> list[Record]:
+    """Return records with the bodies that `blobs` hold in the place of their addresses."""
+    if not blobs:
+        return list(records)
+    bodies = {blob.digest: blob.body for blob in blobs}
+    filled: list[Record] = []
+    for record in records:
+        digest = blob_digest(record.body)
+        body = bodies.get(digest) if digest is not None else None
+        filled.append(record if body is None else msgspec.structs.replace(record, body=body))
+    return filled
 
 
 _pack = msgspec.msgpack.Encoder().encode

@@ -26,7 +26,7 @@ from outlast._execution.host import RunHost
 from outlast._execution.operations import KnownErrors, StepOperation
 from outlast._execution.run import LiveRun
 from outlast._journal.writer import Writer
-from outlast._records import Record
+from outlast._records import Record, attach
 from outlast._registry import Registry, known_error_types
 from outlast._store.contract import (
     CommitResult,
@@ -241,7 +241,7 @@ class Scheduler(RunHost):
     def _outbox(self, transaction: Transaction, receipt: Receipt) -> None:
         for start in transaction.starts:
             if start.row.id not in receipt.existing:
-                self.started(start.row, list(start.records))
+                self.started(start.row, attach(start.records, transaction.blobs))
         for message, result, number in zip(
             transaction.posts, receipt.posts, receipt.numbers, strict=True
         ):

@@ -19,6 +19,7 @@ from outlast._engine.results import Results
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import StartedBody, decode_body
 from outlast._execution.starting import check_name, new_run
+from outlast._records import attach
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Fenced, Message, MessageKind, RunRow, Transaction
 from outlast._store.decide import names_workflow
@@ -122,7 +123,7 @@ class Starts:
             raise EngineClosed("the store refused a start that needs no lease")
         existing = result.existing.get(run)
         if existing is None:
-            scheduler.started(start.row, list(start.records))
+            scheduler.started(start.row, attach(start.records, blobs))
         return existing
 
     async def _make_way(self, existing: RunRow, how: OnConflict) -> None:

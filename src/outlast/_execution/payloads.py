@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 
+from outlast import limits
 from outlast._codec import Adapter
+from outlast.errors import PayloadTooLarge
 
 _TYPED = b"t"
 _JSON = b"j"
@@ -20,8 +22,15 @@ def typed_payload(adapter: Adapter, value: object) -> bytes:
 
 
 def json_payload(data: object) -> bytes:
-    """Return JSON data as a payload whose type is known only to its receiver."""
-    return _JSON + json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    """Return JSON data as a payload whose type is known only to its receiver.
+
+    Raises:
+        PayloadTooLarge
+    """
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    if len(text) > limits.PAYLOAD_BYTES_MAX:
+        raise PayloadTooLarge("the value", len(text), limits.PAYLOAD_BYTES_MAX)
+    return _JSON + text
 
 
 def read_payload(adapter: Adapter, payload: bytes) -> object:

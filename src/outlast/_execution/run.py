@@ -42,7 +42,7 @@ from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._execution.tasks import RunTask
 from outlast._execution.waits import Conditions
-from outlast._records import Record
+from outlast._records import Record, attach
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
 from outlast.errors import OutlastError
@@ -175,7 +175,8 @@ class LiveRun:
             self.journal.position = receipt.position
         if receipt.existing:
             self.children.conflicts(list(receipt.existing.values()))
-        self._guarded(lambda: self._deliver_all(transaction.records))
+        records = attach(transaction.records, transaction.blobs)
+        self._guarded(lambda: self._deliver_all(records))
 
     def _deliver_all(self, records: list[Record]) -> None:
         for record in records:

@@ -18,17 +18,16 @@ from outlast._world import Timer, World
 from outlast.call import Call, WorkflowCall
 from outlast.errors import OutlastError, ReplayMismatch, UsageError
 from outlast.names import Signal
-from outlast.step import Step
 from outlast.testing.loop import new_sim_loop
 from outlast.testing.machines import Machine
-from outlast.testing.sim import Sim
+from outlast.testing.sim import AnyStep, Sim
 from outlast.testing.world import SimWorld
 from outlast.types import Lease, RunId
 from outlast.workflow import Workflow
 
 R = TypeVar("R")
 T = TypeVar("T")
-Fakes = Mapping[Step[..., object], Callable[..., object]]
+Fakes = Mapping[AnyStep, Callable[..., object]]
 
 
 class _KilledAt(Sim):

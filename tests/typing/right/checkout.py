@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import assert_type
+from typing import assert_never, assert_type
 
 from outlast import Engine, Err, Ok, Run, Signal, Stream, Value, step, wf, workflow
 
@@ -50,6 +50,8 @@ async def checkout(order: str, cents: int) -> str:
         case Err(error):
             assert_type(error, Declined | Blocked)
             return "declined"
+        case never:
+            assert_never(never)
     first, second = await asyncio.gather(charge(order, 1), ship(order))
     assert_type(first, str)
     assert_type(second, int)
