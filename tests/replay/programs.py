@@ -15,12 +15,15 @@ import json
 import logging
 import random
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from outlast import step, wf, workflow
 from outlast._records import Record, pack_records, unpack_records
 from outlast.testing import Sim
 from outlast.testing.replaying import replay_end
+
+Branch = Callable[[str, int], Coroutine[object, object, int]]
 
 
 @step
@@ -68,9 +71,7 @@ async def program(seed: int) -> list[int]:
     return seen
 
 
-async def _race(seen: list[int], branch: object, name: str) -> None:
-    if not callable(branch):
-        raise TypeError("branch is a coroutine function")
+async def _race(seen: list[int], branch: Branch, name: str) -> None:
     tasks = {asyncio.create_task(branch(f"{name}.{i}", 1 + i % 3)) for i in range(5)}
     done, losers = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in losers:
@@ -80,9 +81,7 @@ async def _race(seen: list[int], branch: object, name: str) -> None:
         seen.append(await draw(f"{name}.done{task.result()}", 50))
 
 
-async def _late(seen: list[int], branch: object, name: str, seconds: float) -> None:
-    if not callable(branch):
-        raise TypeError("branch is a coroutine function")
+async def _late(seen: list[int], branch: Branch, name: str, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await branch(f"{name}.timeout", 2)
@@ -128,7 +127,7 @@ def divergence(records: list[Record]) -> str | None:
 
 def write(path: Path, first: int, count: int) -> None:
     """Write the journals of some programs."""
-    lines = []
+    lines: list[str] = []
     for seed in range(first, first + count):
         records = asyncio.run(journal_of(seed, crash=0.02 * (seed % 3)))
         packed = base64.b64encode(pack_records(records)).decode()

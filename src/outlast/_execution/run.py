@@ -279,9 +279,9 @@ class LiveRun:
     # ------------------------------------------------------------ messages and clock
     def accept(self, message: Message) -> None:
         """Append what a message says, once; it is delivered when that is durable."""
+        if message.number in self._numbers:
+            return
         if message.number:
-            if message.number in self._numbers:
-                return
             self._numbers.add(message.number)
         if self.state == "replaying":
             self._mail.append(message)

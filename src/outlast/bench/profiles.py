@@ -18,7 +18,7 @@ from outlast.bench.parallel import parallel
 from outlast.bench.rates import concurrent, sequential
 from outlast.bench.recovery import recovery
 from outlast.bench.result import Result
-from outlast.bench.sizes import SIZES, SizeName, Sizes
+from outlast.bench.sizes import SIZES, SizeName, Sizes, size_named
 from outlast.bench.waiting import passivated
 from outlast.engine import run_loop
 
@@ -53,8 +53,7 @@ def measure(name: str, size: SizeName, directory: Path) -> Result:
 def main(arguments: list[str]) -> None:
     """Measure, and print the result as JSON."""
     name, size, directory = arguments
-    sizes = {str(known): known for known in SIZES}
-    result = measure(name, sizes[size], Path(directory))
+    result = measure(name, size_named(size), Path(directory))
     sys.stdout.buffer.write(msgspec.json.encode(result))
 
 

@@ -81,3 +81,12 @@ SIZES: dict[SizeName, Sizes] = {
     "default": _DEFAULT,
     "full": replace(_DEFAULT, passivated_runs=1_000_000),
 }
+
+
+def size_named(text: str) -> SizeName:
+    """Return a size by its name, as a command line has it."""
+    match text:
+        case "tiny" | "quick" | "default" | "full":
+            return text
+        case _:
+            raise ValueError(f"there is no size {text!r}; there are {', '.join(SIZES)}")

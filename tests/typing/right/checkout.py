@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import assert_never, assert_type
+from typing import assert_type
 
 from outlast import Engine, Err, Ok, Run, Signal, Stream, Value, step, wf, workflow
 
@@ -44,14 +44,14 @@ def ship(order: str) -> int:
 @workflow
 async def checkout(order: str, cents: int) -> str:
     """Buy."""
+    receipt = ""
     match await charge(order, cents).catch(Declined, Blocked):
-        case Ok(receipt):
-            assert_type(receipt, str)
+        case Ok(value):
+            assert_type(value, str)
+            receipt = value
         case Err(error):
             assert_type(error, Declined | Blocked)
             return "declined"
-        case never:
-            assert_never(never)
     first, second = await asyncio.gather(charge(order, 1), ship(order))
     assert_type(first, str)
     assert_type(second, int)
