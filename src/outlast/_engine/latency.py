@@ -12,6 +12,7 @@ import logging
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 
 from outlast import limits
 from outlast._events import Events
@@ -26,9 +27,10 @@ class GarbagePolicy:
     _open = 0
     _thresholds = (700, 10, 10)
 
-    def __init__(self, world: World, events: Events) -> None:
+    def __init__(self, world: World, events: Events, *, is_idle: Callable[[], bool]) -> None:
         self._world = world
         self._events = events
+        self._is_idle = is_idle
         self._timer: Timer | None = None
         self._commits_seen = 0
         if GarbagePolicy._open == 0:
@@ -48,7 +50,7 @@ class GarbagePolicy:
 
     def _maybe_collect(self) -> None:
         self._timer = None
-        if self._events.commits != self._commits_seen:
+        if self._events.commits != self._commits_seen or not self._is_idle():
             self._commits_seen = self._events.commits
             self.worked()
             return

@@ -121,7 +121,7 @@ class EngineCore:
         options, world = self.options, self.world
         install_guards()
         if options.owns_process:
-            self._garbage = GarbagePolicy(world, self.events)
+            self._garbage = GarbagePolicy(world, self.events, is_idle=self._is_idle)
             self._watchdog = Watchdog(world, self.events)
         wanted = range(self.store.shards_count)
         if options.shards_max is not None:
@@ -141,6 +141,9 @@ class EngineCore:
         if self._garbage is not None:
             self._garbage.freeze()
             self.scheduler.on_worked = self._garbage.worked
+
+    def _is_idle(self) -> bool:
+        return not (len(self.scheduler.bodies) or self.writer.is_busy)
 
     def _renew(self) -> None:
         """Renew the leases, on a thread that a blocked loop cannot starve."""

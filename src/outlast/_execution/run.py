@@ -265,9 +265,8 @@ class LiveRun:
         self.ending.terminate(reason)
 
     def _ended(self) -> None:
+        self.leave()
         self.state = "ended"
-        self.clock.disarm()
-        close_tasks(self.loop)
         self.host.run_closed(self.id)
 
     def leave(self) -> None:

@@ -68,6 +68,11 @@ class Writer:
         """Whether producers should wait (`room`) before they submit more."""
         return len(self._queue) >= limits.WRITER_QUEUE_MAX
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is queued or on its way."""
+        return bool(self._queue) or self._is_committing
+
     def submit(
         self, transaction: Transaction, done: Done, *, refused: Refused | None = None
     ) -> None:

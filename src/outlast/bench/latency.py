@@ -10,7 +10,7 @@ import asyncio
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -86,7 +86,7 @@ async def _nap(engine: Engine, naps: int) -> tuple[list[float], list[float]]:
 
 
 @contextmanager
-def _collections_watched() -> Iterator[list[float]]:
+def _collections_watched() -> Generator[list[float]]:
     """Note how long each garbage collection of this process takes, whoever asked for it."""
     pauses: list[float] = []
     began = time.perf_counter()
