@@ -12,15 +12,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeGuard
 
 from outlast import errors
-from outlast._codec import Adapter, SignatureCodec
+from outlast._codec import Adapter, SignatureCodec, home_of, name_of_class
 from outlast.errors import RegistrationError, UnknownWorkflow
 from outlast.types import Jitter, Once, Where
 
@@ -160,15 +158,7 @@ def _refuse_double(
 
 def module_name(fn: Function) -> str:
     """Return the module a function belongs to; a script counts as its file's module."""
-    module = fn.__module__
-    if module not in ("__main__", "__mp_main__"):
-        return module
-    main = sys.modules[module]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name not in ("__main__", "__mp_main__"):
-        return str(spec.name).removesuffix(".__main__")
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
+    return home_of(fn.__module__)
 
 
 def identity_of(fn: Function) -> tuple[str, str]:
@@ -183,7 +173,7 @@ def default_name(fn: Function) -> str:
 
 def known_error_types(registry: Registry) -> dict[tuple[str, str], type[BaseException]]:
     """Return the closed set of error classes that may be rebuilt from a journal anywhere."""
-    own = {(c.__module__, c.__qualname__): c for c in _own_errors()}
+    own = {name_of_class(c): c for c in _own_errors()}
     return {**own, **registry.known_errors}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Generic, ParamSpec, Protocol, TypeVar, overload
 
-from outlast._codec import SignatureCodec, check_types
+from outlast._codec import SignatureCodec, check_types, name_of_class
 from outlast._durations import seconds_of
 from outlast._execution.context import StepContext, current_step
 from outlast._execution.places import defining_locals, place_of_frame
@@ -163,7 +163,7 @@ def step(
 
 def error(cls: type[E]) -> type[E]:
     """Declare an error class that comes back as itself from every step, without `raises=`."""
-    default_registry.known_errors[cls.__module__, cls.__qualname__] = cls
+    default_registry.known_errors[name_of_class(cls)] = cls
     return cls
 
 

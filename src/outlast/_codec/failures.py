@@ -23,6 +23,7 @@ from msgspec import msgpack
 
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, decode_wire, encode_wire
+from outlast._codec.modules import home_of
 from outlast._codec.nodes import Walk
 from outlast._codec.shapes import as_object, is_any_tuple, is_dict, is_group, is_subclass, is_tuple
 from outlast.errors import DecodingError, PayloadTooLarge
@@ -169,7 +170,7 @@ def _attribute(exc: BaseException, name: str) -> object:
 
 def _module_of(cls: type) -> str:
     module: object = cls.__dict__.get("__module__", "builtins")
-    return _cut(module, 200) if type(module) is str else "?"
+    return _cut(home_of(module), 200) if type(module) is str else "?"
 
 
 def _message_of(exc: BaseException) -> str:

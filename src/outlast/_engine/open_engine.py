@@ -236,7 +236,11 @@ class EngineCore:
         for live in list(self.scheduler.residents.values()):
             live.leave()
         if self.events.fatal is None:
-            await self.store.release_leases(list(self.scheduler.leases.values()))
+            # Who only commits a verb has recovered nothing: whose process died before must still
+            # look dead to the next engine, or its runs' deaths would not be counted.
+            leases = self.scheduler.leases.values()
+            executes = self.options.executes
+            await self.store.release_leases([x for x in leases if executes or not x.was_left])
         await self.store.close()
         if self._watchdog is not None:
             self._watchdog.close()

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from outlast._codec import Failure, capture, decode_failure, encode_failure, revive
+from outlast._codec import Failure, capture, decode_failure, encode_failure, name_of_class, revive
 from outlast._records import FAILURE, VALUE
 from outlast._registry import StepDefinition, WorkflowDefinition
 from outlast.errors import StepFailed
@@ -151,7 +151,7 @@ def known_for(operation: StepOperation, shared: KnownErrors) -> KnownErrors:
     )
     if not extra:
         return shared
-    named = {(c.__module__, c.__qualname__): c for c in extra}
+    named = {name_of_class(c): c for c in extra}
     return {**shared, **named}
 
 
@@ -167,7 +167,7 @@ class RemoteError(Exception):
 def is_error_of(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
     """Say whether an error is of one of these types, also when it comes from another process."""
     if isinstance(error, RemoteError):
-        return any((t.__module__, t.__qualname__) in error.classes for t in types)
+        return any(name_of_class(t) in error.classes for t in types)
     return isinstance(error, types)
 
 

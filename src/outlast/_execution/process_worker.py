@@ -21,9 +21,9 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-from outlast._codec import capture, encode_failure
+from outlast._codec import capture, encode_failure, home_of
 from outlast._execution.context import Resources, StepContext, StepSink, executing_step
-from outlast._execution.process_code import MAIN, WORKER_MAIN, load
+from outlast._execution.process_code import load
 from outlast._execution.process_frames import (
     HEADER,
     FromWorker,
@@ -275,7 +275,7 @@ class Worker:
 
 def _parents_name(cls: type) -> str:
     """Return the module of a class as the engine's process calls it."""
-    return MAIN if cls.__module__ == WORKER_MAIN else cls.__module__
+    return home_of(cls.__module__)
 
 
 def _flush() -> None:
