@@ -59,8 +59,8 @@ class Call(Coroutine[object, object, R_co]):
     __slots__ = ("_hash", "_is_used", "_steps", "bound", "catches", "place")
 
     def __init__(self, bound: Bound, place: str) -> None:
-        self.bound = bound
-        self.place = place
+        self.bound: Bound = bound
+        self.place: str = place
         self.catches: tuple[type[BaseException], ...] = ()
         self._is_used = False
         self._steps: Generator[object, object, R_co] | None = None
@@ -199,7 +199,7 @@ class StepCall(Call[R_co]):
 
     def __init__(self, definition: StepDefinition, bound: Bound, place: str) -> None:
         super().__init__(bound, place)
-        self.definition = definition
+        self.definition: StepDefinition = definition
 
     @override
     def _begin(self) -> Generator[object, object, R_co]:
@@ -234,7 +234,7 @@ class WorkflowCall(Call[R_co]):
 
     def __init__(self, definition: WorkflowDefinition, bound: Bound, place: str) -> None:
         super().__init__(bound, place)
-        self.definition = definition
+        self.definition: WorkflowDefinition = definition
 
     @override
     def _begin(self) -> Generator[object, object, R_co]:

@@ -30,7 +30,7 @@ from outlast._registry import NameDefinition, default_registry
 from outlast.errors import DecodingError, NotSupported
 from outlast.types import Duration
 
-log = logging.getLogger("outlast.workflow")
+log: Logger = logging.getLogger("outlast.workflow")
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -40,7 +40,7 @@ class _Named(Generic[T]):
     """A name and the type of what goes by it."""
 
     def __init__(self, name: str, kind: type[T] | Callable[..., T]) -> None:
-        self.name = check_name("a name", name)
+        self.name: str = check_name("a name", name)
         self.kind = kind
         self.adapter: Adapter = adapter_for(kind)
 

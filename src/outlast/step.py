@@ -48,7 +48,7 @@ class Step(Generic[P, R]):
         self.fn = fn
         self.definition = definition
         self.__wrapped__ = fn
-        self.__name__ = definition.fn.__name__
+        self.__name__: str = definition.fn.__name__
         self.__qualname__ = definition.fn.__qualname__
         self.__doc__ = definition.fn.__doc__
 

@@ -52,7 +52,7 @@ class Workflow(Generic[P, R]):
         self.fn = fn
         self.definition = definition
         self.__wrapped__ = fn
-        self.__name__ = definition.fn.__name__
+        self.__name__: str = definition.fn.__name__
         self.__qualname__ = definition.fn.__qualname__
         self.__doc__ = definition.fn.__doc__
 
@@ -243,7 +243,7 @@ class _LaterVerbs:
 class _Wf(_LaterVerbs):
     """The verbs of workflow code; every one needs a run around it (`NotInRun` elsewhere)."""
 
-    log = _SilentOnReplay(logging.getLogger("outlast.workflow"), {})
+    log: _SilentOnReplay = _SilentOnReplay(logging.getLogger("outlast.workflow"), {})
 
     @property
     def run_id(self) -> str:
@@ -370,5 +370,5 @@ def _finish(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-wf = _Wf()
+wf: _Wf = _Wf()
 """What workflow code asks of its run: time, chance, sleep, children, scopes."""

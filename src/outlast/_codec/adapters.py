@@ -29,9 +29,9 @@ class Adapter:
     __slots__ = ("_native", "is_scalar", "kept", "node")
 
     def __init__(self, node: Node) -> None:
-        self.node = node
-        self.kept = node.kept
-        self.is_scalar = bool(node.types) and node.types <= SCALARS
+        self.node: Node = node
+        self.kept: frozenset[type] = node.kept
+        self.is_scalar: bool = bool(node.types) and node.types <= SCALARS
         self._native = _native_decoder(node)
 
     def encode(self, value: object) -> bytes:

@@ -45,7 +45,7 @@ class Walk:
     def __init__(self, *, is_canonical: bool = False) -> None:
         self.left = PAYLOAD_BYTES_MAX
         self.retried = 0
-        self.is_canonical = is_canonical
+        self.is_canonical: bool = is_canonical
 
     def spend(self, units: int) -> None:
         """Count `units` bytes.
@@ -60,7 +60,7 @@ class Walk:
     def take_back(self, left_before: int) -> None:
         """Undo what a union member that did not fit has spent."""
         self.retried += left_before - self.left + 1
-        self.left = left_before
+        self.left: int = left_before
         if self.retried > RETRIED_UNITS_MAX:
             raise PayloadTooLarge("the value", self.retried, RETRIED_UNITS_MAX)
 

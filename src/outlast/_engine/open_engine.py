@@ -74,10 +74,10 @@ class EngineCore:
         self.store = store
         self.registry = registry
         self.options = options
-        self.events = Events()
-        self.owner = f"{process_id()}-{world.new_id()}"
-        self.writer = Writer(store, world, owner=self.owner, events=self.events)
-        self.scheduler = Scheduler(world, store, registry, self.writer, self.events)
+        self.events: Events = Events()
+        self.owner: str = f"{process_id()}-{world.new_id()}"
+        self.writer: Writer = Writer(store, world, owner=self.owner, events=self.events)
+        self.scheduler: Scheduler = Scheduler(world, store, registry, self.writer, self.events)
         self.scheduler.executes = options.executes
         step_messages = StepMessages(self.scheduler)
         self.scheduler.bodies = Bodies(
@@ -88,20 +88,20 @@ class EngineCore:
             processes=processes(self) if processes is not None else None,
             prepare=lambda: ambient_core.set(self),
         )
-        self.residency = Residency(
+        self.residency: Residency = Residency(
             self.scheduler,
             live_runs_max=options.live_runs_max,
             live_bytes_max=options.live_bytes_max,
             tail_max=options.tail_records_max,
         )
-        self.dormant = Dormant(self.scheduler)
-        self.messages = Messages(self.scheduler, self.dormant)
-        self.results = Results(self.scheduler)
-        self.reader = Reader(
+        self.dormant: Dormant = Dormant(self.scheduler)
+        self.messages: Messages = Messages(self.scheduler, self.dormant)
+        self.results: Results = Results(self.scheduler)
+        self.reader: Reader = Reader(
             store, world, registry, scheduler=self.scheduler, residency=self.residency
         )
-        self.starts = Starts(self.scheduler, self.messages, self.results, self.residency)
-        self.recovery = Recovery(
+        self.starts: Starts = Starts(self.scheduler, self.messages, self.results, self.residency)
+        self.recovery: Recovery = Recovery(
             self.scheduler, self.messages, self.dormant, live_runs_max=options.live_runs_max
         )
         self.scheduler.on_stream = self.reader.changed

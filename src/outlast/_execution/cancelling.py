@@ -52,10 +52,10 @@ class Cancelling:
                 known = self.grace_seconds
                 self.grace_seconds = left if known is None else min(known, left)
             return
-        self.is_requested = True
-        self.is_timeout = is_timeout
-        self.reason = reason
-        self.requested_at = at
+        self.is_requested: bool = True
+        self.is_timeout: bool = is_timeout
+        self.reason: str = reason
+        self.requested_at: int = at
         self.grace_seconds = grace
         for scope, seconds in self._shields.items():
             self._end_shield_in(scope, seconds)

@@ -47,8 +47,8 @@ class RunClock:
         self._steps = steps
         self._cancelling = cancelling
         self._timer: tuple[int, Timer] | None = None
-        self.timeout_at = timeout_at
-        self.is_ending = False  # the code has returned; a cancelled child may still unwind
+        self.timeout_at: int | None = timeout_at
+        self.is_ending: bool = False  # the code has returned; a cancelled child may still unwind
 
     def next_wake(self) -> int | None:
         """Return the wall-clock time at which something is due, in microseconds."""

@@ -118,11 +118,11 @@ class StepContext:
         last_heartbeat: bytes | None,
         blocks: bool,
     ) -> None:
-        self.run_id = run_id
-        self.key = f"{run_id}/{key}"
-        self.attempt = attempt
-        self.fence = fence
-        self.deadline = deadline
+        self.run_id: str = run_id
+        self.key: str = f"{run_id}/{key}"
+        self.attempt: int = attempt
+        self.fence: int = fence
+        self.deadline: datetime | None = deadline
         self._sink = sink
         self._resources = resources
         self._state = state

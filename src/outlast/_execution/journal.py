@@ -65,8 +65,8 @@ class RunJournal:
         submit: Callable[[Transaction], None],
         rouse: Callable[[], None],
     ) -> None:
-        self.run = run
-        self.lease = lease
+        self.run: RunId = run
+        self.lease: Lease = lease
         self.last_seq = records[-1].seq
         self.last_at = records[-1].at
         self.packed_seq = packed_seq
@@ -112,7 +112,7 @@ class RunJournal:
             self._asleep = False
             self._rouse()
         self.last_seq += 1
-        self.last_at = at = max(self.last_at, at)
+        self.last_at: int = at = max(self.last_at, at)
         blob: Blob | None
         stored, blob = detach(body)
         epoch = self.lease.epoch
@@ -126,7 +126,7 @@ class RunJournal:
         if kind == "step_done":
             self.steps += 1
         elif kind == "run_closed":
-            self.has_closed = True
+            self.has_closed: bool = True
         return record
 
     def fall_asleep(self) -> None:
@@ -140,9 +140,9 @@ class RunJournal:
         first, last = self.unpacked[0].seq, self.unpacked[-1].seq
         segment = Segment(self.run, first, last, pack_records(self.unpacked))
         self.unpacked = []
-        self.bytes_unpacked = 0
-        self.position = 0
-        self.packed_seq = last
+        self.bytes_unpacked: int = 0
+        self.position: int = 0
+        self.packed_seq: int = last
         return segment
 
     # ---------------------------------------------------------------- replaying

@@ -71,12 +71,12 @@ class RunLoop(AbstractEventLoop):
     )
 
     def __init__(self, owner: LoopOwner, *, salt: int, now: float) -> None:
-        self.owner = owner
-        self.salt = salt
-        self.now = now
-        self.root = Scope(None)
-        self.callback_place = Place("c")
-        self.cancels = Cancels()
+        self.owner: LoopOwner = owner
+        self.salt: int = salt
+        self.now: float = now
+        self.root: Scope = Scope(None)
+        self.callback_place: Place = Place("c")
+        self.cancels: Cancels = Cancels()
         self._ready: deque[Handle] = deque()
         self._tasks: list[RunTask[object]] = []
         self._tasks_made = 0

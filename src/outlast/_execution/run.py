@@ -77,7 +77,7 @@ class LiveRun:
         self.definition = definition
         self.state: State = "replaying"
         self.host = host
-        self.journal = RunJournal(
+        self.journal: RunJournal = RunJournal(
             row.id,
             lease=lease,
             records=records,
@@ -85,14 +85,14 @@ class LiveRun:
             submit=host.submit,
             rouse=lambda: self.standing.write("running"),
         )
-        self.started = decode_body(records[0].body, StartedBody)
-        self.loop = new_loop(self, salt=self.started.salt, now=records[0].at / 1e6)
-        self.inbox = Inbox(self.loop)
-        self.steps = StepCalls(host, self.journal, self.loop)
-        self.children = ChildCalls(host, self.journal, self.loop)
-        self.cancelling = Cancelling(self.loop)
-        self.conditions = Conditions(self.loop)
-        self.clock = RunClock(
+        self.started: StartedBody = decode_body(records[0].body, StartedBody)
+        self.loop: RunLoop = new_loop(self, salt=self.started.salt, now=records[0].at / 1e6)
+        self.inbox: Inbox = Inbox(self.loop)
+        self.steps: StepCalls = StepCalls(host, self.journal, self.loop)
+        self.children: ChildCalls = ChildCalls(host, self.journal, self.loop)
+        self.cancelling: Cancelling = Cancelling(self.loop)
+        self.conditions: Conditions = Conditions(self.loop)
+        self.clock: RunClock = RunClock(
             host,
             self.journal,
             self.loop,
@@ -100,8 +100,8 @@ class LiveRun:
             self.cancelling,
             timeout_at=row.timeout_at,
         )
-        self.standing = Standing(row, self.journal, self.clock)
-        self.ending = Ending(
+        self.standing: Standing = Standing(row, self.journal, self.clock)
+        self.ending: Ending = Ending(
             host.world, self.journal, self.children, self.cancelling, self.clock, self.standing
         )
         self._main: RunTask[object] | None = None

@@ -22,8 +22,8 @@ class Standing:
 
     def __init__(self, row: RunRow, journal: RunJournal, clock: RunClock) -> None:
         self.row = row
-        self.attributes = row.attributes
-        self.started_at = row.started_at
+        self.attributes: str = row.attributes
+        self.started_at: int | None = row.started_at
         self._journal = journal
         self._clock = clock
 
@@ -89,7 +89,7 @@ class Standing:
     ) -> RunRow:
         row, journal = self.row, self._journal
         has_moved = journal.last_seq > row.last_seq
-        self.row = RunRow(
+        self.row: RunRow = RunRow(
             id=row.id,
             shard=row.shard,
             workflow=row.workflow,

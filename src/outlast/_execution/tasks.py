@@ -56,10 +56,10 @@ class Scope:
     __slots__ = ("has_expired", "is_cancelled", "is_shield", "parent")
 
     def __init__(self, parent: Scope | None, *, is_shield: bool = False) -> None:
-        self.parent = parent
-        self.is_shield = is_shield
-        self.is_cancelled = False
-        self.has_expired = False  # cancelled by its own timeout
+        self.parent: Scope | None = parent
+        self.is_shield: bool = is_shield
+        self.is_cancelled: bool = False
+        self.has_expired: bool = False  # cancelled by its own timeout
 
     def is_reached(self) -> bool:
         """Whether a cancellation of this scope, or of one around it, reaches code in here."""
@@ -79,8 +79,8 @@ class Cancels:
     __slots__ = ("happened", "is_delivering")
 
     def __init__(self) -> None:
-        self.happened = False  # some task was cancelled since this was last looked at
-        self.is_delivering = False  # the run's own cancellation is being delivered
+        self.happened: bool = False  # some task was cancelled since this was last looked at
+        self.is_delivering: bool = False  # the run's own cancellation is being delivered
 
 
 class RunTask(_Task[T]):
@@ -100,10 +100,10 @@ class RunTask(_Task[T]):
         cancels: Cancels,
         ordinal: int,
     ) -> None:
-        self.cancels = cancels
-        self.place = place
-        self.scope = scope
-        self.ordinal = ordinal
+        self.cancels: Cancels = cancels
+        self.place: Place = place
+        self.scope: Scope = scope
+        self.ordinal: int = ordinal
         super().__init__(coro, loop=loop, name=name or place.path, context=context)
 
     def cancel(self, msg: object | None = None) -> bool:

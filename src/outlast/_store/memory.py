@@ -146,7 +146,7 @@ class MemoryDatabase:
         self._data: dict[RunId, _Data] = {}
         self._next_position = 1
         self._next_message = 1
-        self.leases = MemoryLeases(
+        self.leases: MemoryLeases = MemoryLeases(
             clock=clock, shards_count=shards_count, lease_seconds=lease_seconds
         )
         self._open: dict[RunId, None] = {}

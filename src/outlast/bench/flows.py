@@ -11,7 +11,7 @@ from outlast.bench.effects import note
 NAP_SECONDS = 0.05
 WORK_SECONDS = 0.02
 
-go = Signal("go", int)
+go: Signal[int] = Signal("go", int)
 timer_overshoots: list[float] = []
 
 

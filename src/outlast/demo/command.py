@@ -91,7 +91,7 @@ class Play:
         self._modules = modules  # for the progress only; what is printed is counted
         self._is_spared = is_spared
         self._effects = EffectsFile(files.effects)
-        self.progress = Progress()
+        self.progress: Progress = Progress()
         self._was_killed = False
         self._restarted_at = 0.0
         self._began = time.monotonic()
@@ -111,7 +111,7 @@ class Play:
             self._restarted_at = worker.started_at
             self.progress.say(f"process {worker.pid} {'goes on' if life > 1 else 'begins'}")
             self._watch(worker, until=None)
-        self.seconds = time.monotonic() - self._began
+        self.seconds: float = time.monotonic() - self._began
 
     def _first_life(self) -> None:
         worker = Worker(self._files, self._limit, life=1)

@@ -79,7 +79,7 @@ class Unreachable(Exception):
     """The catalogue did not answer."""
 
 
-reports = Signal("reports", Report)
+reports: Signal[Report] = Signal("reports", Report)
 
 
 # ---------------------------------------------------------------------------------- workflows

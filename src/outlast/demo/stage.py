@@ -84,7 +84,7 @@ class Worker:
         if limit is not None:
             arguments.append(str(limit))
         with files.messages.open("ab") as messages:
-            self.started_at = time.time()  # records have the time of day, too
+            self.started_at: float = time.time()  # records have the time of day, too
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "outlast.demo.worker", *arguments],
                 stdin=subprocess.PIPE,

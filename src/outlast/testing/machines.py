@@ -128,27 +128,27 @@ class Yard:
         options: CoreOptions | None = None,
         store_class: Callable[..., MemoryStore] = MemoryStore,
     ) -> None:
-        self.loop = new_sim_loop(seed)
+        self.loop: SimLoop = new_sim_loop(seed)
         self.plan = plan
         self.registry = registry
-        self.executions = Executions()
+        self.executions: Executions = Executions()
         self.fakes: dict[str, Function] = {}
         self.on_commit: Callable[[Machine, Sequence[Transaction]], None] | None = None
         self.observe: Callable[[Body], None] = self.executions.count
         self.events: list[Events] = []
-        self.restart_seconds_max = 1.0
+        self.restart_seconds_max: float = 1.0
         self._store_class = store_class
         self._options = options or CoreOptions(owns_process=False, retention_seconds=None)
         self._shards = shards
         self._changed: list[asyncio.Future[None]] = []
         self._client = SimWorld(self.loop, "client")
         self._remains: list[EngineCore] = []  # of crashed machines: collecting them would run code
-        self.database = MemoryDatabase(
+        self.database: MemoryDatabase = MemoryDatabase(
             clock=self._client.now,
             pass_turn=self._client.pass_turn,
             shards_count=shards,
         )
-        self.machines = [Machine(f"m{n}") for n in range(machines)]
+        self.machines: list[Machine] = [Machine(f"m{n}") for n in range(machines)]
 
     @property
     def client(self) -> SimWorld:
@@ -279,7 +279,7 @@ class Yard:
 
     def quiet(self) -> None:
         """No more faults from here on."""
-        self.plan = FaultPlan(slow=0.0)
+        self.plan: FaultPlan = FaultPlan(slow=0.0)
 
     def dispose(self) -> None:
         """Let go of everything without running any of it."""

@@ -202,7 +202,7 @@ async def test_a_spinning_workflow_is_parked_and_harms_nobody(
 ) -> None:
     @workflow
     async def spins() -> None:
-        while True:
+        while True:  # noqa: ASYNC110  # what the test is about
             await asyncio.sleep(0)
 
     monkeypatch.setattr("outlast.limits.DRAIN_HANDLES_MAX", 5_000)
