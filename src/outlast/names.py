@@ -30,7 +30,7 @@ from outlast._registry import NameDefinition, default_registry
 from outlast.errors import DecodingError, NotSupported
 from outlast.types import Duration
 
-log: Logger = logging.getLogger("outlast.workflow")
+log: logging.Logger = logging.getLogger("outlast.workflow")
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")

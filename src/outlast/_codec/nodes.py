@@ -44,7 +44,7 @@ class Walk:
 
     def __init__(self, *, is_canonical: bool = False) -> None:
         self.left = PAYLOAD_BYTES_MAX
-        self.retried = 0
+        self.retried: int = 0
         self.is_canonical: bool = is_canonical
 
     def spend(self, units: int) -> None:

@@ -84,17 +84,16 @@ class Watchdog:
 
     def _look(self) -> None:
         now = self._world.monotonic()
-        if self._asked_at is None:
+        asked_at = self._asked_at  # read once: the loop's thread clears it
+        if asked_at is None:
             self._asked_at = now
             self._world.call_soon_threadsafe(self._answered)
-        elif now - self._asked_at >= limits.LAG_SECONDS_MAX and not self._is_reported:
+        elif now - asked_at >= limits.LAG_SECONDS_MAX and not self._is_reported:
             self._is_reported = True
             self._events.loop_blocked += 1
             frame = sys._current_frames().get(self._loop_thread)  # documented
             stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown"
-            log.warning(
-                "the event loop has been blocked for %.2fs by:\n%s", now - self._asked_at, stack
-            )
+            log.warning("the event loop has been blocked for %.2fs by:\n%s", now - asked_at, stack)
 
     def _answered(self) -> None:
         self._asked_at = None

@@ -47,7 +47,7 @@ class Recovery:
         self._wake_timer: tuple[int, Timer] | None = None
         self._suspects: list[RunId] = []
         self._is_waking = False
-        self.recovered = 0
+        self.recovered: int = 0
 
     async def recover(self, leases: list[Lease]) -> None:
         """Take over the runs of newly acquired shards."""

@@ -67,6 +67,11 @@ def close_tasks(loop: RunLoop) -> None:
     for task in reversed(loop.live_tasks()):
         task.give_up()
         coro = task.get_coro()
+        waiter = task.waits_for
+        if waiter is not None:
+            # A future and the task that awaits it hold each other; without this only a full
+            # collection would free them, and the engine hardly ever makes one.
+            waiter.cancel()
         for _ in range(_CLOSE_TRIES):
             try:
                 loop.run_inside(coro.close)

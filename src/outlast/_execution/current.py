@@ -22,7 +22,7 @@ def current_run() -> LiveRun:
         )
     run = loop.owner
     if not isinstance(run, LiveRun):
-        raise NotInRun("the running loop belongs to no run")
+        raise Passivating("the run has left memory")
     if run.state in ("left", "ended"):
         raise Passivating("the run is leaving memory")
     return run

@@ -19,7 +19,7 @@ class Inbox:
         self._buffers: dict[str, deque[bytes]] = {}
         self._waiters: dict[str, deque[asyncio.Future[None]]] = {}
         self.dedups: dict[str, tuple[str, bytes]] = {}
-        self.unread = 0
+        self.unread: int = 0
 
     def deliver(self, name: str, payload: bytes) -> None:
         """Buffer a signal and wake the longest waiting receiver of its name."""

@@ -67,15 +67,15 @@ class RunJournal:
     ) -> None:
         self.run: RunId = run
         self.lease: Lease = lease
-        self.last_seq = records[-1].seq
-        self.last_at = records[-1].at
+        self.last_seq: int = records[-1].seq
+        self.last_at: int = records[-1].at
         self.packed_seq = packed_seq
         self.position = 0  # of the oldest unpacked record in the log, 0 when none is known
         self.unpacked: list[Record] = [_as_stored(r) for r in records if r.seq > packed_seq]
         self.bytes_unpacked = sum(len(r.body) + 100 for r in self.unpacked)
-        self.steps = sum(1 for r in records if r.kind == "step_done")
-        self.in_flight = 0
-        self.has_closed = False
+        self.steps: int = sum(1 for r in records if r.kind == "step_done")
+        self.in_flight: int = 0
+        self.has_closed: bool = False
         self._submit = submit
         self._rouse = rouse
         self._asleep = False
@@ -112,7 +112,7 @@ class RunJournal:
             self._asleep = False
             self._rouse()
         self.last_seq += 1
-        self.last_at: int = at = max(self.last_at, at)
+        self.last_at = at = max(self.last_at, at)
         blob: Blob | None
         stored, blob = detach(body)
         epoch = self.lease.epoch
@@ -126,8 +126,12 @@ class RunJournal:
         if kind == "step_done":
             self.steps += 1
         elif kind == "run_closed":
-            self.has_closed: bool = True
+            self.has_closed = True
         return record
+
+    def let_go(self) -> None:
+        """The run has gone: hold on to nothing of it."""
+        self._rouse = _nobody_to_rouse
 
     def fall_asleep(self) -> None:
         """The run's row says, from the next commit on, that it is not in memory."""
@@ -193,6 +197,10 @@ class RunJournal:
             return "none"
         where = key.partition(":")[0]
         return f"{_name_in(key)!r} at {where}{_at(self._issued[key])}"
+
+
+def _nobody_to_rouse() -> None:
+    """What is left of a run rouses nobody."""
 
 
 def _name_in(key: str) -> str:

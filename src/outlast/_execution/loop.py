@@ -46,6 +46,16 @@ class LoopOwner(Protocol):
         ...
 
 
+class _Nobody:
+    """The owner of a loop whose run has gone: it and its run must not hold each other."""
+
+    def operation_issued(self, key: str, place: str) -> None:
+        """Nobody listens."""
+
+
+_NOBODY: LoopOwner = _Nobody()
+
+
 class Spinning(Exception):
     """The workflow keeps running without ever waiting for anything."""
 
@@ -329,6 +339,7 @@ class RunLoop(AbstractEventLoop):
 
     def dismantle(self) -> None:
         """Let go of everything, so that the run's memory is free without a collection."""
+        self.owner = _NOBODY
         self._ready.clear()
         self._tasks.clear()
         self._timers.clear()

@@ -30,7 +30,7 @@ from outlast._execution.ending import Ending
 from outlast._execution.host import RunHost
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
-from outlast._execution.loop import Spinning, new_loop
+from outlast._execution.loop import RunLoop, Spinning, new_loop
 from outlast._execution.operations import (
     CancelBody,
     ChildBody,
@@ -274,6 +274,8 @@ class LiveRun:
         self.state = "left"
         self.clock.disarm()
         close_tasks(self.loop)
+        self._main = None
+        self.journal.let_go()
 
     # ------------------------------------------------------------ messages and clock
     def accept(self, message: Message) -> None:

@@ -113,6 +113,12 @@ class RunTask(_Task[T]):
         self.cancels.happened = True
         return super().cancel(msg)
 
+    @property
+    def waits_for(self) -> asyncio.Future[object] | None:
+        """The future that the task is suspended on."""
+        waiter: object = getattr(self, "_fut_waiter", None)
+        return waiter if isinstance(waiter, asyncio.Future) else None
+
     def give_up(self) -> None:
         """Let the task be dropped while it is pending, without asyncio's warning."""
         self._log_destroy_pending = False

@@ -29,7 +29,9 @@ def database_options(command: F) -> F:
     )(command)
 
 
-json_option = click.option("--json", "as_data", is_flag=True, help="Print JSON.")
+def json_option(command: F) -> F:
+    """Let a command print JSON."""
+    return click.option("--json", "as_data", is_flag=True, help="Print JSON.")(command)
 
 
 def target_of(db: str | None, url: str | None, *, read_only: bool = False) -> Target:

@@ -46,9 +46,9 @@ class SimLoop(AbstractEventLoop):
     """The loop of one simulation."""
 
     def __init__(self, seed: int, *, begins_at: float = 1_800_000_000.0) -> None:
-        self.rng: Random = random.Random(seed)
+        self.rng: random.Random = random.Random(seed)
         self.trace = 0
-        self.steps = 0
+        self.steps: int = 0
         self._now = begins_at
         self._ready: dict[str, deque[Handle]] = {}
         self._timers: list[tuple[float, int, TimerHandle, str]] = []

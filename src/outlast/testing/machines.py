@@ -20,7 +20,7 @@ from outlast._registry import Function, Registry
 from outlast._store.contract import Transaction
 from outlast._store.memory import MemoryDatabase, MemoryStore
 from outlast.errors import CommitUnknown, StoreFull, StoreUnavailable
-from outlast.testing.loop import new_sim_loop
+from outlast.testing.loop import SimLoop, new_sim_loop
 from outlast.testing.world import SimWorld
 
 T = TypeVar("T")
