@@ -43,7 +43,7 @@ class Walk:
     __slots__ = ("is_canonical", "left", "retried")
 
     def __init__(self, *, is_canonical: bool = False) -> None:
-        self.left = PAYLOAD_BYTES_MAX
+        self.left: int = PAYLOAD_BYTES_MAX
         self.retried: int = 0
         self.is_canonical: bool = is_canonical
 
@@ -60,7 +60,7 @@ class Walk:
     def take_back(self, left_before: int) -> None:
         """Undo what a union member that did not fit has spent."""
         self.retried += left_before - self.left + 1
-        self.left: int = left_before
+        self.left = left_before
         if self.retried > RETRIED_UNITS_MAX:
             raise PayloadTooLarge("the value", self.retried, RETRIED_UNITS_MAX)
 

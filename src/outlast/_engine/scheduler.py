@@ -61,7 +61,7 @@ class Scheduler(RunHost):
         self.exclusion: Exclusion = Exclusion()
         self.residents: dict[RunId, LiveRun] = {}
         self.leases: dict[int, Lease] = {}
-        self.last_position = 0
+        self.last_position: int = 0
         self.is_closing = False
         self.executes = True
         self.on_changed: Callable[[LiveRun], None] = _ignore
@@ -207,7 +207,7 @@ class Scheduler(RunHost):
             self._fenced(transaction)
             return
         if result.position and transaction.records:
-            self.last_position: int = result.position + len(transaction.records) - 1
+            self.last_position = result.position + len(transaction.records) - 1
         for future in self._acknowledged.pop(id(transaction), ()):
             if not future.done():
                 future.set_result(None)

@@ -30,11 +30,11 @@ class Cancelling:
     def __init__(self, loop: RunLoop) -> None:
         self._loop = loop
         self._scopes: set[Scope] = set()
-        self.is_requested = False
-        self.is_timeout = False
-        self.reason = ""
+        self.is_requested: bool = False
+        self.is_timeout: bool = False
+        self.reason: str = ""
         self.grace_seconds: float | None = None
-        self.requested_at = 0
+        self.requested_at: int = 0
         self._shields: dict[Scope, float] = {}
 
     @property
@@ -52,10 +52,10 @@ class Cancelling:
                 known = self.grace_seconds
                 self.grace_seconds = left if known is None else min(known, left)
             return
-        self.is_requested: bool = True
-        self.is_timeout: bool = is_timeout
-        self.reason: str = reason
-        self.requested_at: int = at
+        self.is_requested = True
+        self.is_timeout = is_timeout
+        self.reason = reason
+        self.requested_at = at
         self.grace_seconds = grace
         for scope, seconds in self._shields.items():
             self._end_shield_in(scope, seconds)

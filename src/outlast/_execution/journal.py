@@ -69,10 +69,10 @@ class RunJournal:
         self.lease: Lease = lease
         self.last_seq: int = records[-1].seq
         self.last_at: int = records[-1].at
-        self.packed_seq = packed_seq
-        self.position = 0  # of the oldest unpacked record in the log, 0 when none is known
+        self.packed_seq: int = packed_seq
+        self.position: int = 0  # of the oldest unpacked record in the log, 0 when none is known
         self.unpacked: list[Record] = [_as_stored(r) for r in records if r.seq > packed_seq]
-        self.bytes_unpacked = sum(len(r.body) + 100 for r in self.unpacked)
+        self.bytes_unpacked: int = sum(len(r.body) + 100 for r in self.unpacked)
         self.steps: int = sum(1 for r in records if r.kind == "step_done")
         self.in_flight: int = 0
         self.has_closed: bool = False
@@ -144,9 +144,9 @@ class RunJournal:
         first, last = self.unpacked[0].seq, self.unpacked[-1].seq
         segment = Segment(self.run, first, last, pack_records(self.unpacked))
         self.unpacked = []
-        self.bytes_unpacked: int = 0
-        self.position: int = 0
-        self.packed_seq: int = last
+        self.bytes_unpacked = 0
+        self.position = 0
+        self.packed_seq = last
         return segment
 
     # ---------------------------------------------------------------- replaying

@@ -21,7 +21,7 @@ class Standing:
     __slots__ = ("_clock", "_journal", "attributes", "row", "started_at")
 
     def __init__(self, row: RunRow, journal: RunJournal, clock: RunClock) -> None:
-        self.row = row
+        self.row: RunRow = row
         self.attributes: str = row.attributes
         self.started_at: int | None = row.started_at
         self._journal = journal
@@ -89,7 +89,7 @@ class Standing:
     ) -> RunRow:
         row, journal = self.row, self._journal
         has_moved = journal.last_seq > row.last_seq
-        self.row: RunRow = RunRow(
+        self.row = RunRow(
             id=row.id,
             shard=row.shard,
             workflow=row.workflow,

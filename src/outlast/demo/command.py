@@ -95,7 +95,7 @@ class Play:
         self._was_killed = False
         self._restarted_at = 0.0
         self._began = time.monotonic()
-        self.seconds = 0.0
+        self.seconds: float = 0.0
 
     def run(self) -> None:
         """Play it.
@@ -111,7 +111,7 @@ class Play:
             self._restarted_at = worker.started_at
             self.progress.say(f"process {worker.pid} {'goes on' if life > 1 else 'begins'}")
             self._watch(worker, until=None)
-        self.seconds: float = time.monotonic() - self._began
+        self.seconds = time.monotonic() - self._began
 
     def _first_life(self) -> None:
         worker = Worker(self._files, self._limit, life=1)

@@ -47,7 +47,7 @@ class SimLoop(AbstractEventLoop):
 
     def __init__(self, seed: int, *, begins_at: float = 1_800_000_000.0) -> None:
         self.rng: random.Random = random.Random(seed)
-        self.trace = 0
+        self.trace: int = 0
         self.steps: int = 0
         self._now = begins_at
         self._ready: dict[str, deque[Handle]] = {}
@@ -226,7 +226,7 @@ class SimLoop(AbstractEventLoop):
 
     def _note(self, what: str) -> None:
         line = f"{what}@{self._now:.6f}".encode()
-        self.trace: int = zlib.crc32(line, self.trace)
+        self.trace = zlib.crc32(line, self.trace)
 
     def note(self, what: str) -> None:
         """Let something count for the trace hash."""

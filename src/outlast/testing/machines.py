@@ -129,7 +129,7 @@ class Yard:
         store_class: Callable[..., MemoryStore] = MemoryStore,
     ) -> None:
         self.loop: SimLoop = new_sim_loop(seed)
-        self.plan = plan
+        self.plan: FaultPlan = plan
         self.registry = registry
         self.executions: Executions = Executions()
         self.fakes: dict[str, Function] = {}
@@ -279,7 +279,7 @@ class Yard:
 
     def quiet(self) -> None:
         """No more faults from here on."""
-        self.plan: FaultPlan = FaultPlan(slow=0.0)
+        self.plan = FaultPlan(slow=0.0)
 
     def dispose(self) -> None:
         """Let go of everything without running any of it."""
