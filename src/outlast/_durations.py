@@ -10,6 +10,7 @@ import math
 import re
 from datetime import timedelta
 
+from outlast.errors import DurationError
 from outlast.types import Duration
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -21,8 +22,7 @@ def seconds_of(duration: Duration) -> float:
     """Return `duration` in seconds.
 
     Raises:
-        ValueError: text that is not a length of time, not finite, or longer than a century.
-        TypeError: neither number, text nor `timedelta`.
+        DurationError: not a length of time, not finite, or longer than a century.
     """
     if isinstance(duration, timedelta):
         seconds = duration.total_seconds()
@@ -31,12 +31,12 @@ def seconds_of(duration: Duration) -> float:
     elif isinstance(duration, (int, float)) and not isinstance(duration, bool):
         seconds = float(duration)
     else:
-        raise TypeError(
+        raise DurationError(
             f"a duration is seconds as a number, a timedelta, or text like '30s'; "
             f"got {type(duration).__name__}"
         )
     if not math.isfinite(seconds) or abs(seconds) > SECONDS_MAX:
-        raise ValueError(f"duration {duration!r} is not finite or longer than a century")
+        raise DurationError(f"duration {duration!r} is not finite or longer than a century")
     return seconds
 
 
@@ -52,7 +52,7 @@ def _parse(text: str) -> float:
         total += float(part.group(1)) * _UNITS[part.group(2)]
         position = part.end()
     if not stripped or position != len(stripped):
-        raise ValueError(
+        raise DurationError(
             f"{text!r} is not a duration: write a number and a unit, "
             f"such as '200ms', '30s', '10m', '1h30m', '3d'"
         )

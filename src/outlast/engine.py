@@ -7,6 +7,7 @@ async with Engine.open("outlast.db") as engine:
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
@@ -20,6 +21,7 @@ from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.reader import info_of
 from outlast._engine.starts import StartRequest
+from outlast._execution.context import step_dedup
 from outlast._execution.loop import running_loop
 from outlast._registry import Registry, WorkflowDefinition, default_registry
 from outlast.call import Call, WorkflowCall
@@ -80,8 +82,10 @@ class Engine:
         """
         if codec is not None:
             raise NotSupported("codec= of Engine.open")
-        if live_runs_max < 1:
-            raise UsageError("live_runs_max must be at least 1")
+        if live_runs_max < 1 or (live_bytes_max is not None and live_bytes_max < 1):
+            raise UsageError("live_runs_max and live_bytes_max must be at least 1")
+        if retention is not None and seconds_of(retention) < 0:
+            raise UsageError("retention must not be negative")
         options = CoreOptions(
             recover=recover,
             retention_seconds=None if retention is None else seconds_of(retention),
@@ -162,12 +166,15 @@ class Engine:
             raise UsageError("on_conflict is 'attach', 'fail', 'terminate' or 'replace'")
         if reuse not in ("always", "if_failed", "never"):
             raise UsageError("reuse is 'always', 'if_failed' or 'never'")
+        if timeout is not None and seconds_of(timeout) <= 0:
+            raise UsageError("timeout must be positive")
         core = self._core
         definition = _begin_call(call)
+        request_id = step_dedup()
         request = StartRequest(
             definition=definition,
             bound=call.bound,
-            id=id,
+            id=id if id is not None else _id_of_step(request_id),
             on_conflict=on_conflict,
             reuse=reuse,
             attributes=merged_attributes("{}", attributes or {}),
@@ -178,6 +185,7 @@ class Engine:
             delay_seconds=0.0 if delay is None else max(0.0, seconds_of(delay)),
             timeout_seconds=None if timeout is None else seconds_of(timeout),
             place=call.place,
+            request=request_id or "",
         )
         started = await core.start(request)
         returns = definition.signature.returns
@@ -254,6 +262,13 @@ class Engine:
     def memory(self, *_: object) -> NoReturn:
         """Not supported yet."""
         raise NotSupported("Engine.memory")
+
+
+def _id_of_step(request_id: str | None) -> str | None:
+    """A step may run again: what it starts without a name of its own, it starts once."""
+    if request_id is None:
+        return None
+    return hashlib.sha256(request_id.encode()).hexdigest()[:32]
 
 
 def _begin_call(call: Call[R]) -> WorkflowDefinition:

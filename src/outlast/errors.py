@@ -8,6 +8,7 @@
     │   ├── CallReused              a call object awaited or started twice
     │   ├── RegistrationError       a step or workflow that cannot be declared like this
     │   ├── UnknownWorkflow         no workflow of this name is registered
+    │   ├── DurationError           not a length of time (also ValueError)
     │   └── QueryError              a filter that does not parse
     ├── EncodingError               a value that cannot be stored
     │   └── PayloadTooLarge
@@ -83,6 +84,10 @@ class RegistrationError(UsageError):
 
 class UnknownWorkflow(UsageError):
     """No workflow (or more than one) goes by this name here."""
+
+
+class DurationError(UsageError, ValueError):
+    """Something is not a length of time; also a `ValueError`."""
 
 
 class QueryError(UsageError):

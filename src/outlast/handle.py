@@ -18,6 +18,7 @@ from outlast._engine.open_engine import EngineCore
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Reader, Record
 from outlast._engine.remote import SEND_STEP, WAIT_STEP, ambient
+from outlast._execution.context import step_dedup
 from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.payloads import json_payload, read_payload, typed_payload
@@ -217,7 +218,8 @@ class Run(LaterVerbs, Generic[R_co]):
             return
         core = self._engine()
         body = signal_payload(core, name, value)
-        await self._send(core, "signal", text, body, dedup or "")
+        # A step may run again: what it sends without a key of its own goes under the step's.
+        await self._send(core, "signal", text, body, dedup or step_dedup() or "")
 
     async def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
         """Ask the run to stop: its code sees `CancelledError` and may clean up for `grace`.
@@ -339,8 +341,12 @@ def signal_payload(core: EngineCore, name: Signal[T] | str, value: object) -> by
         return typed_payload(known, value)
     try:
         return typed_payload(known, read_payload(known, payload))
-    except DecodingError:
-        return typed_payload(known, value)
+    except DecodingError as as_json:
+        try:
+            return typed_payload(known, value)
+        except EncodingError:
+            # Neither JSON that fits nor a value of the type: the first says where the fault is.
+            raise as_json from None
 
 
 _ANY = adapter_for(object)

@@ -48,11 +48,8 @@ LIVE_RUNS_MAX = 10_000
 LIVE_BYTES_MAX = 512 * 1024 * 1024
 """Journal bytes that resident runs hold in memory, a proxy for their state."""
 
-IDLE_SECONDS_MIN = 1.0
-"""A run that only waits stays in memory at least this long, so a short wait costs no replay."""
-
 OPERATIONS_PENDING_MAX = 10_000
-"""Steps, timers and children one run may wait for at once."""
+"""Steps that one run may wait for at once; also the children looked at when it is closed."""
 
 CANCEL_ROUNDS_MAX = 1_000
 """How often one quiet moment re-delivers a cancellation that the code swallows; then terminate."""

@@ -81,7 +81,7 @@ class Dormant:
     async def close(self, run: RunId, status: Status, reason: str) -> bool:
         """Close an open run without running its code; its children follow their policies.
 
-        Returns False when it came into memory meanwhile: then its owner there must close it.
+        Returns False when its code must be asked: it is in memory, or it has begun before.
 
         Raises:
             LeaseLost: another engine owns it now.
@@ -90,16 +90,20 @@ class Dormant:
             if run in self._scheduler.residents:
                 return False
             row = await self._store.read_run(run)
-            if row is not None and row.status not in CLOSED_STATUSES:
-                await self._close(row, status, reason)
+            if row is None or row.status in CLOSED_STATUSES:
+                return True
+            records = await self._store.read_journal(run)
+            has_begun = any(r.kind not in ("run_started", "signal") for r in records)
+            if status == "cancelled" and has_begun:
+                return False  # its row may lag behind: code that has begun gets to clean up
+            await self._close(row, records, status, reason)
             return True
 
-    async def _close(self, row: RunRow, status: Status, reason: str) -> None:
+    async def _close(self, row: RunRow, records: list[Record], status: Status, reason: str) -> None:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             raise LeaseLost(f"another engine owns run {row.id!r} now; ask again")
         now = self._world.now()
-        records = await self._store.read_journal(row.id)
         last = records[-1]
         body = ClosedBody(status, b"", reason)
         closing = Record(

@@ -20,7 +20,6 @@ from outlast import limits
 from outlast._engine.dormant import Dormant
 from outlast._engine.messages import Messages
 from outlast._engine.scheduler import Scheduler
-from outlast._records import Record
 from outlast._store.contract import RunRow, TailRun, Transaction
 from outlast._world import Timer
 from outlast.errors import EngineClosed, StoreError
@@ -54,13 +53,10 @@ class Recovery:
         shards = {lease.shard for lease in leases}
         died = {lease.shard for lease in leases if lease.was_left}
         tail = await self._store.read_tail(shards)
-        suspects: list[RunRow] = []
+        suspects: list[RunId] = []
         for index, row in enumerate(await self._store.resident_runs(shards)):
-            row = self._count_death(row, tail.get(row.id), row.shard in died)
-            if row.crash_count >= limits.CRASHES_MAX:
-                suspects.append(row)
-            else:
-                await self._take(row, tail.get(row.id))
+            if await self._take(row.id, tail.get(row.id), has_died=row.shard in died):
+                suspects.append(row.id)
             if index % _BATCH == _BATCH - 1:
                 await self._world.pass_turn()
         for run in await self._store.runs_with_mail(shards, limits.LIVE_RUNS_MAX):
@@ -84,10 +80,23 @@ class Recovery:
             self._scheduler.submit(Transaction(lease, row.id, [], summary=row))
         return row
 
-    async def _take(self, row: RunRow, tail: TailRun | None) -> None:
+    async def _take(self, run: RunId, tail: TailRun | None, *, has_died: bool) -> bool:
+        """Bring an open run into memory; return whether it is a suspect and must wait."""
         scheduler = self._scheduler
-        if row.id in scheduler.residents or not scheduler.is_open_here(row):
-            return
+        if run in scheduler.residents:
+            return False
+        async with scheduler.exclusion.alone_with(run):
+            row = await self._store.read_run(run)
+            if row is None or run in scheduler.residents or not scheduler.is_open_here(row):
+                return False
+            row = self._count_death(row, tail, has_died)
+            if row.crash_count >= limits.CRASHES_MAX:
+                return True
+            await self._adopt(row, tail)
+            return False
+
+    async def _adopt(self, row: RunRow, tail: TailRun | None) -> None:
+        scheduler = self._scheduler
         if row.packed_seq or tail is None:
             records = await self._store.read_journal(row.id)
         else:
@@ -104,40 +113,43 @@ class Recovery:
         scheduler.begin(live)
 
     # --------------------------------------------------------------------- suspects
-    async def _try_suspects(self, rows: list[RunRow]) -> None:
+    async def _try_suspects(self, runs: list[RunId]) -> None:
         """Give each suspect its chance, alone, when all others are at rest."""
-        for row in rows:
-            records = await self._store.read_journal(row.id)
+        for run in runs:
+            row = await self._store.read_run(run)
+            if row is None or not self._scheduler.is_open_here(row):
+                continue
             if row.crash_count >= 2 * limits.CRASHES_MAX:
                 why = f"the process died {row.crash_count} times while running it"
-                log.error("run %s is parked: %s", row.id, why)
-                await self._dormant.park(row.id, why, "suspect")
+                log.error("run %s is parked: %s", run, why)
+                await self._dormant.park(run, why, "suspect")
                 continue
             await self._quiet()
-            await self._try_alone(row, records)
+            await self._try_alone(run)
 
-    async def _try_alone(self, row: RunRow, records: list[Record]) -> None:
-        lease = self._scheduler.leases.get(row.shard)
-        if lease is None:
-            return
-        alone = msgspec.structs.replace(row, is_alone=True)
-        transaction = Transaction(lease, row.id, [], summary=alone)
-        self._scheduler.submit(transaction)
-        try:
-            await self._scheduler.acknowledged(transaction)
-        except EngineClosed:
-            return
-        live = self._scheduler.adopt(alone, records)
-        self.recovered += 1
-        if live is not None:
-            await self._messages.read_mail(live)
-            self._scheduler.begin(live)
-        waited = 0.0
-        while live is not None and not self._has_moved(live.id, alone.last_seq):
-            if waited >= _SUSPECT_SECONDS:
+    async def _try_alone(self, run: RunId) -> None:
+        scheduler = self._scheduler
+        async with scheduler.exclusion.alone_with(run):
+            row = await self._store.read_run(run)
+            lease = scheduler.leases.get(scheduler.shard_of(run))
+            is_open = row is not None and scheduler.is_open_here(row)
+            if row is None or lease is None or not is_open or run in scheduler.residents:
                 return
+            alone = msgspec.structs.replace(row, is_alone=True)
+            transaction = Transaction(lease, run, [], summary=alone)
+            scheduler.submit(transaction)
+            try:
+                await scheduler.acknowledged(transaction)
+            except EngineClosed:
+                return
+            await self._adopt(alone, None)
+        waited = 0.0
+        while not self._has_moved(run, alone.last_seq) and waited < _SUSPECT_SECONDS:
             await self._world.sleep(0.05)
             waited += 0.05
+        live = scheduler.residents.get(run)
+        if live is not None:
+            live.standing.not_alone()  # others run from here on: their death is not its fault
 
     def _has_moved(self, run: RunId, last_seq: int) -> bool:
         live = self._scheduler.residents.get(run)

@@ -184,7 +184,8 @@ class Residency:
         if last - self._first_kept > self._tail_max:
             limit = last - self._tail_max // 2
             for live in residents:
-                is_old = live.state == "live" and live.journal.position < limit
+                journal = live.journal
+                is_old = live.state == "live" and journal.unpacked and journal.position < limit
                 if is_old:
                     status, why = self.standing(live)
                     live.standing.pack(status, waiting_for=why)

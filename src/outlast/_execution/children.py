@@ -177,6 +177,14 @@ class ChildCalls:
         """Return the children that have not ended, in order of their start."""
         return [op for op in self.by_key.values() if op.done is None]
 
+    def unseen_failures(self) -> list[RunId]:
+        """Return the children that did not complete, and whose end no code has awaited."""
+        return [
+            op.child
+            for op in self.by_key.values()
+            if op.done is not None and op.done.status == "failed" and not op.is_awaited
+        ]
+
     def attached(self) -> list[ChildOperation]:
         """Return the open children that are cancelled with the run."""
         return [op for op in self.open_children() if op.on_parent_close == "cancel"]

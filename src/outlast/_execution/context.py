@@ -95,6 +95,7 @@ class StepContext:
         "_blocks",
         "_last_heartbeat",
         "_resources",
+        "_sent",
         "_sink",
         "_state",
         "attempt",
@@ -127,6 +128,7 @@ class StepContext:
         self._resources = resources
         self._state = state
         self._last_heartbeat = last_heartbeat
+        self._sent = 0
         self._blocks = blocks
 
     @property
@@ -179,6 +181,11 @@ class StepContext:
         self._sink.set_value(name, data)
         return self.posted()
 
+    def next_dedup(self) -> str:
+        """Return a key for the next message that the step sends, alike in every attempt."""
+        self._sent += 1
+        return f"{self.key}/{self._sent}"
+
     def posted(self) -> Posted:
         """Return what a sending call gives back; on a thread, wait for room at once."""
         if self._blocks:
@@ -197,6 +204,12 @@ class HasContext(Protocol):
 
 
 executing_step: ContextVar[HasContext | None] = ContextVar("executing_step", default=None)
+
+
+def step_dedup() -> str | None:
+    """Return a dedup key for a message sent from here, None outside of steps."""
+    step = executing_step.get()
+    return step.context.next_dedup() if step is not None else None
 
 
 def current_step() -> StepContext:

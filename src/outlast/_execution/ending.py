@@ -6,6 +6,8 @@ transaction, and nothing is appended after it.
 
 from __future__ import annotations
 
+import logging
+
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.children import ChildCalls
 from outlast._execution.clock import RunClock
@@ -17,6 +19,8 @@ from outlast._execution.tasks import RunTask
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message
 from outlast._world import World
+
+log = logging.getLogger("outlast.run")
 
 
 class Ending:
@@ -73,6 +77,8 @@ class Ending:
         self._outcome = None
         self._clock.is_ending = True
         self._children.close_with_parent()
+        for child in self._children.unseen_failures():
+            log.warning("child run %s failed and run %s never looked", child, self._journal.run)
         now = self._world.now()
         record = self._journal.append("run_closed", at=now, body=encode_body(body))
         row = self._standing.row

@@ -42,9 +42,9 @@ class RunJournal:
         "_rouse",
         "_submit",
         "_transaction",
+        "_under_way",
         "bytes_unpacked",
         "has_closed",
-        "in_flight",
         "last_at",
         "last_seq",
         "lease",
@@ -74,7 +74,7 @@ class RunJournal:
         self.unpacked: list[Record] = [_as_stored(r) for r in records if r.seq > packed_seq]
         self.bytes_unpacked: int = sum(len(r.body) + 100 for r in self.unpacked)
         self.steps: int = sum(1 for r in records if r.kind == "step_done")
-        self.in_flight: int = 0
+        self._under_way: set[int] = set()
         self.has_closed: bool = False
         self._submit = submit
         self._rouse = rouse
@@ -85,12 +85,28 @@ class RunJournal:
         self._recorded: set[tuple[Kind, str]] = {(r.kind, r.key) for r in records if r.key}
 
     # ---------------------------------------------------------------- appending
+    @property
+    def in_flight(self) -> int:
+        """How many transactions of this run are on their way to the disk."""
+        return len(self._under_way)
+
+    def is_back(self, transaction: Transaction) -> bool:
+        """Take note that a transaction is durable; False when others committed it for the run.
+
+        Recovery, for one, writes rows of runs before they are in memory. Counting those as ours
+        once let a run leave memory with a record on its way (simulation seed 1172).
+        """
+        if id(transaction) not in self._under_way:
+            return False
+        self._under_way.discard(id(transaction))
+        return True
+
     def transaction(self) -> Transaction:
         """Return the transaction that the writer will take next for this run."""
         transaction = self._transaction
         if transaction is None or transaction.is_sealed:
             transaction = self._transaction = Transaction(self.lease, self.run, [])
-            self.in_flight += 1
+            self._under_way.add(id(transaction))
             self._submit(transaction)
         return transaction
 

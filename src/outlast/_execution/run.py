@@ -168,8 +168,7 @@ class LiveRun:
     # --------------------------------------------------------------- records arrive
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:
         """Hand over the records of a transaction that has become durable."""
-        self.journal.in_flight -= 1
-        if self.state in ("ended", "left"):
+        if not self.journal.is_back(transaction) or self.state in ("ended", "left"):
             return
         if not self.journal.position:
             self.journal.position = receipt.position

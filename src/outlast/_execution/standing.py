@@ -7,6 +7,8 @@ Invariants:
 
 from __future__ import annotations
 
+import msgspec
+
 from outlast._execution.clock import RunClock
 from outlast._execution.closing import error_summary
 from outlast._execution.journal import RunJournal
@@ -51,6 +53,12 @@ class Standing:
         )
         if not resident:
             journal.fall_asleep()
+
+    def not_alone(self) -> None:
+        """Other runs execute beside this one again."""
+        if self.row.is_alone:
+            self.row = msgspec.structs.replace(self.row, is_alone=False)
+            self.write(self.row.status, waiting_for=self.row.waiting_for)
 
     def pack(self, status: Status, *, waiting_for: str) -> None:
         """Let the run's records leave the log's tail while it stays in memory."""

@@ -35,7 +35,8 @@ def waits_of(run: LiveRun, now: int) -> list[str]:
 def why_of(run: LiveRun, now: int) -> str:
     """Return why the run is not further, in one line."""
     if run.state == "replaying":
-        return "replaying its journal"
+        is_new = run.journal.last_seq <= 1 + run.started.signals
+        return "waiting for its first line to run" if is_new else "replaying its journal"
     waits = waits_of(run, now)
     if run.cancelling.is_requested:
         waits.insert(0, f"its cleanup after a request to cancel ({run.cancelling.reason})")

@@ -76,8 +76,14 @@ class MemoryLeases:
     """Who holds which shard."""
 
     def __init__(
-        self, *, clock: Callable[[], int], shards_count: int, lease_seconds: float
+        self,
+        *,
+        clock: Callable[[], int],
+        shards_count: int,
+        lease_seconds: float,
+        is_exclusive: bool,
     ) -> None:
+        self._is_exclusive = is_exclusive
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._held = [_Held() for _ in range(shards_count)]
@@ -89,7 +95,8 @@ class MemoryLeases:
         with self._lock:
             for shard in sorted(shards):
                 held = self._held[shard]
-                if held.owner and held.owner != owner and held.expires_at > now:
+                is_taken = held.owner and held.owner != owner and held.expires_at > now
+                if is_taken and not self._is_exclusive:
                     continue
                 was_left = bool(held.owner)
                 held.owner, held.epoch = owner, held.epoch + 1
@@ -127,7 +134,11 @@ class MemoryLeases:
 
 
 class MemoryDatabase:
-    """The data itself. `clock` gives microseconds, `pass_turn` lets other tasks run."""
+    """The data itself. `clock` gives microseconds, `pass_turn` lets other tasks run.
+
+    With `is_exclusive` one engine at a time owns it whole, as an SQLite file: the next one takes
+    over at once.
+    """
 
     def __init__(
         self,
@@ -136,7 +147,9 @@ class MemoryDatabase:
         pass_turn: Callable[[], Awaitable[None]],
         shards_count: int = limits.SHARDS,
         lease_seconds: float = limits.LEASE_SECONDS,
+        is_exclusive: bool = False,
     ) -> None:
+        self.is_exclusive: bool = is_exclusive
         self.pass_turn = pass_turn
         self.shards_count = shards_count
         self.rows: dict[RunId, RunRow] = {}
@@ -147,7 +160,10 @@ class MemoryDatabase:
         self._next_position = 1
         self._next_message = 1
         self.leases: MemoryLeases = MemoryLeases(
-            clock=clock, shards_count=shards_count, lease_seconds=lease_seconds
+            clock=clock,
+            shards_count=shards_count,
+            lease_seconds=lease_seconds,
+            is_exclusive=is_exclusive,
         )
         self._open: dict[RunId, None] = {}
         self._with_mail: dict[RunId, None] = {}
@@ -379,7 +395,7 @@ class MemoryStore(Store):
     @property
     @override
     def is_shared(self) -> bool:
-        return True
+        return not self._db.is_exclusive
 
     @override
     async def acquire_leases(self, owner: str, shards: Collection[int]) -> list[Lease]:

@@ -147,6 +147,7 @@ class Yard:
             clock=self._client.now,
             pass_turn=self._client.pass_turn,
             shards_count=shards,
+            is_exclusive=machines == 1,
         )
         self.machines: list[Machine] = [Machine(f"m{n}") for n in range(machines)]
 

@@ -141,7 +141,8 @@ def replay_end(definition: WorkflowDefinition, stored: list[StoredRecord]) -> Re
         now_max=float("inf"),
     )
     if host.mismatch is None and closing is not None:
-        host.mismatch = _other_end(closing, host.closings, live.id)
+        was_asked = any(record.kind == "cancel_requested" for record in stored)
+        host.mismatch = _other_end(closing, host.closings, live.id, was_asked=was_asked)
     if live.state not in ("ended", "left"):
         live.leave()
     return host.mismatch
@@ -158,9 +159,11 @@ def _row_of(workflow: str, created_at: int) -> RunRow:
     )
 
 
-def _other_end(closing: StoredRecord, found: list[StoredRecord], run: str) -> ReplayMismatch | None:
+def _other_end(
+    closing: StoredRecord, found: list[StoredRecord], run: str, *, was_asked: bool
+) -> ReplayMismatch | None:
     expected = decode_body(closing.body, ClosedBody)
-    if expected.status in ("terminated",):
+    if expected.status == "terminated" or (expected.status == "cancelled" and not was_asked):
         return None  # ended from outside: the code itself had not come to an end
     if not found:
         return ReplayMismatch(
