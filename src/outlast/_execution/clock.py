@@ -10,7 +10,7 @@ from outlast import limits
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.host import RunHost
 from outlast._execution.journal import RunJournal
-from outlast._execution.loop import RunLoop
+from outlast._execution.loop import RunLoop, microseconds
 from outlast._execution.steps import StepCalls
 from outlast._world import Timer
 
@@ -59,7 +59,7 @@ class RunClock:
             return None  # the common case, on the path of every step
         times: list[int] = []
         if timer is not None:
-            times.append(_rounded_up(timer[0]))
+            times.append(microseconds(timer[0]))
         if retry_at is not None:
             times.append(retry_at)
         ends_at = self.cleanup_ends_at()
@@ -85,8 +85,8 @@ class RunClock:
 
     def append_due_timers(self, until: int) -> None:
         """Append a record for each timer that is due by `until`, earliest first."""
-        for when, key in self._loop.take_due_timers(until / 1e6):
-            self._journal.append("timer_fired", at=_rounded_up(when), key=key)
+        for at, key in self._loop.take_due_timers(until):
+            self._journal.append("timer_fired", at=at, key=key)
 
     def arm(self) -> None:
         """Have the run woken when the next thing is due."""
@@ -107,7 +107,3 @@ class RunClock:
         if self._timer is not None:
             self._timer[1].cancel()
             self._timer = None
-
-
-def _rounded_up(seconds: float) -> int:
-    return -int(-seconds * 1e6 // 1)

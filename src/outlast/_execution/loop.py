@@ -258,12 +258,16 @@ class RunLoop(AbstractEventLoop):
             self._timers_by_key.pop(key, None)
         return None
 
-    def take_due_timers(self, until: float) -> list[tuple[float, str]]:
-        """Take the live timers due by `until` off the heap, earliest first; they stay pending."""
-        due: list[tuple[float, str]] = []
-        while (timer := self.next_timer()) is not None and timer[0] <= until:
+    def take_due_timers(self, until: int) -> list[tuple[int, str]]:
+        """Take the live timers due by `until` off the heap, earliest first; they stay pending.
+
+        Times are whole microseconds, as in records. Compared as floats, a deadline may round to
+        just after the moment that it was woken for, and be waited for again for ever.
+        """
+        due: list[tuple[int, str]] = []
+        while (timer := self.next_timer()) is not None and microseconds(timer[0]) <= until:
             heapq.heappop(self._timers)
-            due.append(timer)
+            due.append((microseconds(timer[0]), timer[1]))
         return due
 
     def fire_timer(self, key: str) -> bool:
@@ -374,6 +378,11 @@ def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
     # Typeshed calls AbstractEventLoop abstract; at run time its methods merely raise.
     made: Callable[..., RunLoop] = RunLoop
     return made(owner, salt=salt, now=now)
+
+
+def microseconds(seconds: float) -> int:
+    """Return a deadline in whole microseconds, rounded up: nothing is due too early."""
+    return -int(-seconds * 1e6 // 1)
 
 
 def running_loop() -> RunLoop | None:

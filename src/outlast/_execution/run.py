@@ -334,7 +334,6 @@ class LiveRun:
         self.clock.append_due_timers(now)
         self.steps.start_due(now)
 
-    # --------------------------------------------------------------- step outcomes
     def step_ended(self, key: str, value: object, error: BaseException | None) -> None:
         """Record what a body returned or raised."""
         if self.state not in ("live", "ending") or self.journal.has_closed:

@@ -36,7 +36,7 @@ def why_of(run: LiveRun, now: int) -> str:
     """Return why the run is not further, in one line."""
     if run.state == "replaying":
         is_new = run.journal.last_seq <= 1 + run.started.signals
-        return "waiting for its first line to run" if is_new else "replaying its journal"
+        return "about to run its first line" if is_new else "replaying its journal"
     waits = waits_of(run, now)
     if run.cancelling.is_requested:
         waits.insert(0, f"its cleanup after a request to cancel ({run.cancelling.reason})")
