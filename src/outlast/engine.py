@@ -182,7 +182,7 @@ class Engine:
                 (s.name if isinstance(s, Signal) else s, signal_payload(core, s, value))
                 for s, value in signals
             ),
-            delay_seconds=0.0 if delay is None else max(0.0, seconds_of(delay)),
+            delay_seconds=_not_negative("delay", delay),
             timeout_seconds=None if timeout is None else seconds_of(timeout),
             place=call.place,
             request=request_id or "",
@@ -264,6 +264,13 @@ class Engine:
         raise NotSupported("Engine.memory")
 
 
+def _not_negative(what: str, length: Duration | None) -> float:
+    seconds = 0.0 if length is None else seconds_of(length)
+    if seconds < 0:
+        raise UsageError(f"{what} must not be negative")
+    return seconds
+
+
 def _id_of_step(request_id: str | None) -> str | None:
     """A step may run again: what it starts without a name of its own, it starts once."""
     if request_id is None:
@@ -294,6 +301,8 @@ def run(
     """
     if not isinstance(call, WorkflowCall):
         raise UsageError(f"outlast.run takes a call of a workflow, got {call!r}")
+    if _is_loop_running():
+        raise UsageError("outlast.run is for scripts; in a coroutine use `await engine.run(...)`")
     definition = call.definition
     run_id = id or f"{definition.name}-{definition.signature.digest(call.bound).hex()}"
 
@@ -302,6 +311,14 @@ def run(
             return await engine.run(call, id=run_id, timeout=timeout)
 
     return run_loop(main())
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def run_loop(main: Coroutine[object, object, T]) -> T:

@@ -33,6 +33,8 @@ from outlast.errors import (
     NotInRun,
     NotSupported,
     RunFailed,
+    StoreReadOnly,
+    UsageError,
 )
 from outlast.names import Signal, Stream, Update, Value
 from outlast.types import CLOSED_STATUSES, Duration, RunId, RunInfo, StreamEvent
@@ -99,6 +101,8 @@ class Run(LaterVerbs, Generic[R_co]):
     def _engine(self) -> EngineCore:
         if running_loop() is not None:
             raise NotInRun("this verb of Run does not work in workflow code: move it into a step")
+        if self._core is None and self._known_reader is not None:
+            raise StoreReadOnly("the store was opened with read_only=True")
         return self._core if self._core is not None else ambient()
 
     def _reader(self) -> Reader:
@@ -227,6 +231,8 @@ class Run(LaterVerbs, Generic[R_co]):
         Returns when the request is safe, not when the run has ended. Asking again may only shorten
         the grace.
         """
+        if grace is not None and seconds_of(grace) < 0:
+            raise UsageError("grace must not be negative")
         body = b"" if grace is None else repr(seconds_of(grace)).encode()
         if running_loop() is not None:
             child = current_run().children.find(self._id)
@@ -287,6 +293,8 @@ class Run(LaterVerbs, Generic[R_co]):
         """
         reader = self._reader()
         text = name.name if isinstance(name, Stream) else name
+        if offset < 0:
+            raise UsageError("offset must not be negative")
         async for event in reader.stream(self._id, text, offset):
             if event.kind != "data":
                 yield StreamEvent(event.offset, event.kind, event.writer)

@@ -177,6 +177,8 @@ def this_step() -> StepContext:
 
 
 def _retry_plan(retry: Retry) -> RetryPlan:
+    if not isinstance(retry, Retry):
+        raise RegistrationError(f"retry= takes a Retry(...), got {retry!r}")
     try:
         plan = RetryPlan(
             attempts=retry.attempts,
@@ -236,6 +238,8 @@ def _check(definition: StepDefinition, limit: object) -> None:
             f"step {name!r} is a plain function, which would block the loop: make it `async def`, "
             f"or use where='thread' or 'process'"
         )
+    if not isinstance(definition.raises, tuple):
+        raise RegistrationError(f"step {name!r}: raises= takes a tuple of exception classes")
     if not all(isinstance(e, type) and issubclass(e, BaseException) for e in definition.raises):
         raise RegistrationError(f"step {name!r}: raises= takes exception classes")
     check_types(definition.signature)

@@ -143,6 +143,8 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
             env={**variables, "PYTHONPATH": str(SOURCE), **(env or {})},
+            # A shell's background job ignores Ctrl-C, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.started.append(process)
         return process

@@ -39,7 +39,6 @@ class Planted:
     holder: type[object]
     attribute: str
     replacement: Callable[..., object]
-    near: int = 0  # where the last full search found it, so that a short one can begin there
 
     @contextmanager
     def in_place(self) -> Generator[None]:
@@ -173,12 +172,12 @@ PLANTED = (
     Planted("a lost wake-up: timers are not armed", RunClock, "arm", _arm_nothing),
     Planted("a swallowed cancellation is lost", Cancelling, "deliver", _cancel_once),
     Planted("retries begin again after a crash", StepCalls, "deliver_attempt", _forget_attempts),
-    Planted("dedup keys are forgotten", Inbox, "deliver", _forget_dedups, near=79),
+    Planted("dedup keys are forgotten", Inbox, "deliver", _forget_dedups),
     Planted("a child's end is lost", Scheduler, "deliver", _drop_child_ends),
     Planted("live values are not decoded", Adapter, "roundtrip", _hand_over_itself),
     Planted("logical time is the wall clock", LiveRun, "_deliver", _clock_of_the_wall),
-    Planted("a summary overwrites the end", Standing, "write", _overwrite_the_end, near=93),
-    Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on, near=1577),
+    Planted("a summary overwrites the end", Standing, "write", _overwrite_the_end),
+    Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on),
 )
 
 

@@ -107,7 +107,7 @@ class Messages:
             raise RunNotFound(message.run)
         if row.status in CLOSED_STATUSES:
             return True
-        is_unrun = row.started_at is None and row.status == "pending"
+        is_unrun = row.started_at is None and not row.resident and row.status == "pending"
         if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:
             return False
         if message.kind == "terminate" or is_unrun:

@@ -27,6 +27,8 @@ from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.engine")
 _BATCH = 200
+# Records that a run gets without having done anything.
+_NO_PROGRESS = frozenset(("run_started", "run_began", "cancel_requested", "signal"))
 _AGAIN = 100_000  # microseconds
 _SUSPECT_SECONDS = 10.0  # how long one suspect may keep the next one waiting
 
@@ -66,19 +68,23 @@ class Recovery:
             self._world.spawn(self._try_suspects(suspects), name="outlast-suspects")
         await self.wake_due()
 
-    def _count_death(self, row: RunRow, tail: TailRun | None, has_died: bool) -> RunRow:
-        last = tail.records[-1].seq if tail is not None else row.packed_seq
-        if not has_died or not self._scheduler.is_open_here(row):
+    async def _count_death(self, row: RunRow, tail: TailRun | None, has_died: bool) -> RunRow:
+        """Write down, before the run gets another chance, that its process died under it."""
+        if not has_died:
             return row
-        is_suspect = row.crash_count >= limits.CRASHES_MAX and last <= row.last_seq
-        if is_suspect and not row.is_alone:
+        moved = [r for r in tail.records if r.seq > row.last_seq] if tail is not None else []
+        has_moved = any(r.kind not in _NO_PROGRESS for r in moved)
+        if row.crash_count >= limits.CRASHES_MAX and not has_moved and not row.is_alone:
             return row  # others ran beside it: this death proves nothing about it
-        deaths = 1 if last > row.last_seq else row.crash_count + 1
-        row = msgspec.structs.replace(row, crash_count=deaths, last_seq=last, is_alone=False)
+        deaths = 1 if has_moved else row.crash_count + 1
+        last = max([row.last_seq, *(r.seq for r in moved)])
+        counted = msgspec.structs.replace(row, crash_count=deaths, last_seq=last, is_alone=False)
         lease = self._scheduler.leases.get(row.shard)
-        if lease is not None and deaths > 1:
-            self._scheduler.submit(Transaction(lease, row.id, [], summary=row))
-        return row
+        if lease is not None:
+            transaction = Transaction(lease, row.id, [], summary=counted)
+            self._scheduler.submit(transaction)
+            await self._scheduler.acknowledged(transaction)
+        return counted
 
     async def _take(self, run: RunId, tail: TailRun | None, *, has_died: bool) -> bool:
         """Bring an open run into memory; return whether it is a suspect and must wait."""
@@ -89,7 +95,7 @@ class Recovery:
             row = await self._store.read_run(run)
             if row is None or run in scheduler.residents or not scheduler.is_open_here(row):
                 return False
-            row = self._count_death(row, tail, has_died)
+            row = await self._count_death(row, tail, has_died)
             if row.crash_count >= limits.CRASHES_MAX:
                 return True
             await self._adopt(row, tail)

@@ -32,6 +32,7 @@ class StartedBody(msgspec.Struct, frozen=True, array_like=True):
     version: str
     python: str
     signals: int = 0
+    id: str = ""
 
 
 class AttemptBody(msgspec.Struct, frozen=True, array_like=True):

@@ -100,7 +100,7 @@ class LiveRun:
             self.cancelling,
             timeout_at=row.timeout_at,
         )
-        self.standing: Standing = Standing(row, self.journal, self.clock)
+        self.standing: Standing = Standing(row, self.journal, self.clock, records)
         self.ending: Ending = Ending(
             host.world, self.journal, self.children, self.cancelling, self.clock, self.standing
         )
@@ -252,7 +252,6 @@ class LiveRun:
         elif self.state == "ending":
             self.ending.finish()
 
-    # ------------------------------------------------------------------ the run ends
     def terminate(self, reason: str) -> None:
         """End the run without running any more of its code."""
         if self.state in ("ended", "left") or self.journal.has_closed:
@@ -330,6 +329,7 @@ class LiveRun:
             self.terminate(f"{reason}; its cleanup took longer than the grace")
             return
         if self.clock.is_timed_out(now):
+            self.clock.timeout_at = None  # asked once; after a crash the record tells
             append_cancel(self.journal, now, "the run's timeout ran out", None, is_timeout=True)
         self.clock.append_due_timers(now)
         self.steps.start_due(now)
@@ -347,7 +347,6 @@ class LiveRun:
         """Note a timer that the code asked for."""
         self.journal.issued(key, place)
 
-    # ------------------------------------------------------------------- its summary
     @property
     def can_leave(self) -> bool:
         """Whether it only waits, with nothing on its way to the disk."""

@@ -13,6 +13,7 @@ from outlast._execution.clock import RunClock
 from outlast._execution.closing import error_summary
 from outlast._execution.journal import RunJournal
 from outlast._execution.operations import ClosedBody
+from outlast._records import Record
 from outlast._store.contract import ParkedAs, RunRow
 from outlast.types import Status
 
@@ -22,10 +23,14 @@ class Standing:
 
     __slots__ = ("_clock", "_journal", "attributes", "row", "started_at")
 
-    def __init__(self, row: RunRow, journal: RunJournal, clock: RunClock) -> None:
+    def __init__(
+        self, row: RunRow, journal: RunJournal, clock: RunClock, records: list[Record]
+    ) -> None:
         self.row: RunRow = row
         self.attributes: str = row.attributes
-        self.started_at: int | None = row.started_at
+        # The row may lag behind: the journal knows when the run began.
+        began = next((r.at for r in records if r.kind == "run_began"), None)
+        self.started_at: int | None = began if row.started_at is None else row.started_at
         self._journal = journal
         self._clock = clock
 

@@ -50,6 +50,7 @@ def new_run(
     on_parent_close: OnParentClose = "cancel",
     place: str = "",
     request: str = "",
+    is_left_to_others: bool = False,
 ) -> tuple[StartRun, list[Blob]]:
     """Return the start of a run, ready to be committed, and the blobs that its input needs."""
     now = world.now()
@@ -61,6 +62,7 @@ def new_run(
         version=version,
         python=PYTHON,
         signals=len(signals),
+        id=run,
     )
     bodies = [encode_body(started)]
     bodies += [encode_body(SignalBody(payload)) for _, payload in signals]
@@ -93,7 +95,10 @@ def new_run(
         parent_key=parent_key,
         on_parent_close=on_parent_close,
         attributes=attributes,
-        resident=delay <= 0,
+        resident=delay <= 0 and not is_left_to_others,
+        # Nobody has it in memory: the next engine that has its workflow wakes it.
+        parked_as="code" if is_left_to_others and delay <= 0 else "",
+        waiting_for="waiting for an engine that has its workflow" if is_left_to_others else "",
         last_seq=len(records),
         request=request,
         digest=definition.signature.digest(bound),

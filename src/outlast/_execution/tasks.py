@@ -116,8 +116,8 @@ class RunTask(_Task[T]):
     @property
     def waits_for(self) -> asyncio.Future[object] | None:
         """The future that the task is suspended on."""
-        waiter: object = getattr(self, "_fut_waiter", None)
-        return waiter if isinstance(waiter, asyncio.Future) else None
+        waiter: asyncio.Future[object] | None = getattr(self, "_fut_waiter", None)
+        return waiter
 
     def give_up(self) -> None:
         """Let the task be dropped while it is pending, without asyncio's warning."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
 from typing import TypeVar
 
 from outlast import limits
@@ -282,6 +284,15 @@ class Yard:
         """No more faults from here on."""
         self.plan = FaultPlan(slow=0.0)
 
+    @staticmethod
+    def _forget_unbegun(core: EngineCore) -> None:
+        """Close the tasks that never ran, or Python warns that nobody awaited them."""
+        if isinstance(core.world, SimWorld):
+            for task in core.world.tasks:
+                coro: object = task.get_coro()
+                if isinstance(coro, CoroutineType) and getcoroutinestate(coro) == CORO_CREATED:
+                    coro.close()
+
     def dispose(self) -> None:
         """Let go of everything without running any of it."""
         for machine in self.machines:
@@ -294,6 +305,7 @@ class Yard:
         for core in self._remains:
             for live in core.scheduler.residents.values():
                 live.leave()
+            self._forget_unbegun(core)
         self.loop.dispose()
 
 

@@ -16,6 +16,11 @@ from outlast.engine import Engine
 from outlast.testing.sim import Sim
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker that says what `sim` is made of."""
+    config.addinivalue_line("markers", "sim(**options): seed, crash and more for the fixture `sim`")
+
+
 @pytest_asyncio.fixture
 async def sim(request: pytest.FixtureRequest) -> AsyncIterator[Sim]:
     """A simulation in virtual time."""

@@ -9,7 +9,13 @@ from typing import TypeVar
 from outlast._codec import stored_json
 from outlast._engine.reader import Record
 from outlast._execution.guards import install_guards
-from outlast._execution.operations import ClosedBody, KnownErrors, StepOperation, decode_body
+from outlast._execution.operations import (
+    ClosedBody,
+    KnownErrors,
+    StartedBody,
+    StepOperation,
+    decode_body,
+)
 from outlast._execution.run import LiveRun
 from outlast._records import Record as StoredRecord
 from outlast._registry import Registry, WorkflowDefinition, default_registry, known_error_types
@@ -130,7 +136,7 @@ def replay_end(definition: WorkflowDefinition, stored: list[StoredRecord]) -> Re
     live = LiveRun(
         host,
         definition,
-        _row_of(definition.name, stored[0].at),
+        _row_of(definition.name, stored[0]),
         Lease(0, "replay", stored[-1].epoch),
         stored if closing is None else stored[:-1],
     )
@@ -148,14 +154,14 @@ def replay_end(definition: WorkflowDefinition, stored: list[StoredRecord]) -> Re
     return host.mismatch
 
 
-def _row_of(workflow: str, created_at: int) -> RunRow:
+def _row_of(workflow: str, started: StoredRecord) -> RunRow:
     return RunRow(
-        id=RunId("replay"),
+        id=RunId(decode_body(started.body, StartedBody).id or "replay"),
         shard=0,
         workflow=workflow,
         version="",
         status="running",
-        created_at=created_at,
+        created_at=started.at,
     )
 
 

@@ -264,3 +264,22 @@ async def test_logical_time_and_chance_are_the_runs_own(engine: Engine) -> None:
 
     assert first[3] == "c1"
     assert first[:2] != second[:2]
+
+
+async def test_a_timed_out_run_is_asked_to_stop_once(engine: Engine) -> None:
+    run = await engine.start(flows.naps(100), timeout="50ms")
+    with pytest.raises(RunTimedOut):
+        await run.result(timeout="5s")
+
+    kinds = [record.kind async for record in run.journal()]
+
+    assert kinds.count("cancel_requested") == 1
+
+
+async def test_lengths_that_make_no_sense_are_refused(engine: Engine) -> None:
+    with pytest.raises(UsageError):
+        await engine.start(flows.naps(1), delay=-1)
+    with pytest.raises(UsageError):
+        await engine.start(flows.naps(1), timeout="soon")
+    with pytest.raises(UsageError):
+        await engine.get("x").cancel(grace=-5)
