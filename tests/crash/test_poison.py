@@ -8,7 +8,7 @@ from pathlib import Path
 
 PROGRAM = """
 import asyncio, os, sys
-from outlast import Engine, step, workflow
+from outlast import Engine, RunParked, step, workflow
 
 @step
 async def poison() -> None:
@@ -26,9 +26,10 @@ async def innocent(n: int) -> int:
 async def main() -> None:
     async with Engine.open(sys.argv[1]) as engine:
         bad = await engine.start(poisonous(), id="bad")
-        info = await bad.info()
-        if info.status != "parked":
-            await bad.result(parked="wait")
+        try:
+            await bad.result()
+        except RunParked:
+            info = await bad.info()
         print(info.status, info.crash_count, await engine.run(innocent(7)))
 
 asyncio.run(main())

@@ -77,6 +77,7 @@ class Dormant:
             transaction.segments = (Segment(row.id, first, last, pack_records(unpacked)),)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
+        self._scheduler.on_parked(row.id)
 
     async def close(self, run: RunId, status: Status, reason: str) -> bool:
         """Close an open run without running its code; its children follow their policies.

@@ -6,30 +6,66 @@ one of them is at it, the others wait. A run in memory needs no such care: it ha
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from asyncio import Future, get_running_loop
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+
+from typing_extensions import override
 
 from outlast.types import RunId
 
 
+class _Alone(AbstractAsyncContextManager[None]):
+    """The stay of one operation with one run."""
+
+    __slots__ = ("_locks", "_run")
+
+    def __init__(self, locks: dict[RunId, list[Future[None]]], run: RunId) -> None:
+        self._locks = locks
+        self._run = run
+
+    @override
+    async def __aenter__(self) -> None:
+        queue = self._locks.get(self._run)
+        if queue is None:
+            self._locks[self._run] = []
+            return
+        turn: Future[None] = get_running_loop().create_future()
+        queue.append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()  # the turn came and nobody is there to take it
+            else:
+                queue.remove(turn)
+            raise
+
+    @override
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        queue = self._locks.get(self._run, [])
+        while queue:
+            turn = queue.pop(0)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._locks.pop(self._run, None)
+
+
 class Exclusion:
-    """Locks by run, there only while somebody holds or wants them."""
+    """Who is alone with which run, and who waits for it; empty when nobody is."""
 
     def __init__(self) -> None:
-        self._locks: dict[RunId, asyncio.Lock] = {}
-        self._wanted: dict[RunId, int] = {}
+        self._locks: dict[RunId, list[Future[None]]] = {}
 
-    @asynccontextmanager
-    async def alone_with(self, run: RunId) -> AsyncGenerator[None]:
+    def alone_with(self, run: RunId) -> AbstractAsyncContextManager[None]:
         """Keep others from touching this run while it is not in memory."""
-        lock = self._locks.setdefault(run, asyncio.Lock())
-        self._wanted[run] = self._wanted.get(run, 0) + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            self._wanted[run] -= 1
-            if not self._wanted[run]:
-                del self._wanted[run]
-                del self._locks[run]
+        return _Alone(self._locks, run)

@@ -98,7 +98,6 @@ def new_run(
         resident=delay <= 0 and not is_left_to_others,
         # Nobody has it in memory: the next engine that has its workflow wakes it.
         parked_as="code" if is_left_to_others and delay <= 0 else "",
-        waiting_for="waiting for an engine that has its workflow" if is_left_to_others else "",
         last_seq=len(records),
         request=request,
         digest=definition.signature.digest(bound),
