@@ -54,5 +54,7 @@ def truncate(db: Connection, limit: int) -> int:
     if not isinstance(last, int):
         return 0
     before = needed if isinstance(needed, int) else last + 1
+    # A log that is cut to nothing must go on where it ended.
+    db.execute("UPDATE shards SET position = max(position, (SELECT max(position) FROM journal))")
     db.execute("DELETE FROM journal WHERE position < ?", (before,))
     return db.changes()

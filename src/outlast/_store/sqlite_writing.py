@@ -1,8 +1,8 @@
 """The one connection that writes: commits, and what happens when one goes wrong.
 
 Invariants:
-  * it lives on one thread, and nobody else writes the file: the owner lock sees to that, and the
-    end of every commit checks that the shard's row is as the last commit left it;
+  * it lives on one thread, and nobody else writes the file: the owner lock sees to that, and
+    every commit checks, in its own transaction, that all stands as the last one left it;
   * after an error in COMMIT itself the connection is not trusted: a new one reads back whether
     the commit was made;
   * a sync that failed is never tried again on the same pages: the kernel may have dropped them
@@ -13,18 +13,18 @@ Invariants:
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
 
-from outlast import limits
 from outlast._store.contract import CommitId, CommitResult, Transaction
 from outlast._store.sqlite_batch import Batch, Shard
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_faults import is_failed_sync, is_full, translate
+from outlast._store.sqlite_files import Reserve, WriteAheadLog
 from outlast._store.sqlite_schema import open_writer
 from outlast.errors import CommitUnknown, StoreError, StoreFull, StoreUnavailable
 from outlast.types import Lease
@@ -33,17 +33,24 @@ T = TypeVar("T")
 
 log = logging.getLogger("outlast.store")
 
-# A checkpoint costs two syncs whatever its size, and a large one delays the commit behind it.
-CHECKPOINT_PAGES = 4_000
-# A reader that stays keeps the log from starting anew; from here on it is waited for.
-_CHECKPOINT_PAGES_MAX = 16 * CHECKPOINT_PAGES
-
-_END = (
-    "UPDATE shards SET position = ?, message = ?, commit_owner = ?, commit_number = ? "
-    "WHERE id = 0 AND owner = ? AND epoch = ? AND position = ? AND message = ?"
+# What the log has is not noted twice: its last position tells where it stands.
+_SHARD = (
+    "SELECT owner, epoch, max(position, coalesce((SELECT max(position) FROM journal), 0)), message "
+    "FROM shards"
 )
+_NOTE = "UPDATE shards SET position = ?, message = ?, commit_owner = ?, commit_number = ?"
 _URGENT_KINDS = frozenset(("cancel_requested", "run_closed"))
 _URGENT_MESSAGES = frozenset(("cancel", "terminate", "child_done"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """The last commit that reached its end: what it leaves behind if it was made."""
+
+    id: CommitId
+    results: list[CommitResult]
+    after: Shard
+    is_noted: bool  # in the shard's row; else the log's end is the proof
 
 
 class Writing:
@@ -54,11 +61,11 @@ class Writing:
         self._reserve = Reserve(path)
         self._reserve.make()
         self._is_synced = True
-        self._wal_pages = 0
+        self._wal = WriteAheadLog(path)
         self._held = ""  # the owner that acquired the lease in this opening
-        self._last: tuple[CommitId, list[CommitResult]] | None = None
+        self._last: _Attempt | None = None
         self._db: Connection | None = db
-        self._attach(db)
+        self._wal.attach(db)
         self.shard = self._read_shard(db)
 
     # ------------------------------------------------------------------------- commits
@@ -78,54 +85,40 @@ class Writing:
     def _commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         db = self._ready()
         before = self.shard
-        results: list[CommitResult] | None = None
+        attempt: _Attempt | None = None
         try:
             db.execute("BEGIN IMMEDIATE")
+            self._check_shard(db, before)
             work = Batch(db, before)
-            written = work.write(batch)
+            results = work.write(batch)
             after = Shard(before.owner, before.epoch, work.position, work.message)
-            self._end(db, commit_id, before, after)
-            results = written
+            is_noted = after.position == before.position or after.message != before.message
+            if is_noted:
+                cells = (after.position, after.message, commit_id.owner, commit_id.number)
+                db.execute(_NOTE, cells)
+            attempt = _Attempt(commit_id, results, after, is_noted)
             db.execute("COMMIT")
         except apsw.Error as error:
-            return self._failed(db, error, commit_id, results)
+            return self._failed(db, error, attempt)
         except BaseException:
             self._roll_back(db)
             raise
         self.shard = after
-        self._last = (commit_id, results)
+        self._last = attempt
         return results
 
-    def _end(self, db: Connection, commit_id: CommitId, before: Shard, after: Shard) -> None:
-        """Note the commit in the shard's row, if that is as it should be."""
-        db.execute(
-            _END,
-            (
-                after.position,
-                after.message,
-                commit_id.owner,
-                commit_id.number,
-                before.owner,
-                before.epoch,
-                before.position,
-                before.message,
-            ),
-        )
-        if db.changes() != 1:
+    def _check_shard(self, db: Connection, expected: Shard) -> None:
+        if self._read_shard(db) != expected:
             # Another program wrote, past the owner lock. Nothing can be said of our leases now.
             self._drop()
             raise StoreUnavailable(f"{self._path} was changed by another program meanwhile")
 
     def _failed(
-        self,
-        db: Connection,
-        error: apsw.Error,
-        commit_id: CommitId,
-        results: list[CommitResult] | None,
+        self, db: Connection, error: apsw.Error, attempt: _Attempt | None
     ) -> list[CommitResult]:
-        """Say what became of a commit that raised; `results` when it was COMMIT itself."""
+        """Say what became of a commit that raised; with an `attempt` it was COMMIT itself."""
         fault = translate(error, str(self._path), system_errno=db.system_errno)
-        if results is None:
+        if attempt is None:
             self._roll_back(db)
             if isinstance(error, apsw.IOError | apsw.CorruptError):
                 self._drop()
@@ -135,9 +128,9 @@ class Writing:
         else:
             self._is_synced = self._is_synced and not is_failed_sync(error)
             self._drop()
-        self._last = (commit_id, results)
+        self._last = attempt
         try:
-            made = self.outcome_of(commit_id)
+            made = self.outcome_of(attempt.id)
         except StoreError as lost:
             raise CommitUnknown(f"{fault}; whether it was made cannot be told: {lost}") from error
         if made is None:
@@ -147,6 +140,10 @@ class Writing:
     def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         """Return the results of a commit, or None when it was not made."""
         db = self._ready()
+        self.shard = self._read_shard(db)
+        attempt = self._last
+        if attempt is not None and attempt.id == commit_id and not attempt.is_noted:
+            return attempt.results if self.shard.position >= attempt.after.position else None
         with_number = self._read(
             db,
             "SELECT 1 FROM shards WHERE commit_owner = ? AND commit_number = ?",
@@ -154,10 +151,9 @@ class Writing:
         )
         if not with_number:
             return None
-        if self._last is None or self._last[0] != commit_id:
+        if attempt is None or attempt.id != commit_id:
             raise StoreError(f"commit {commit_id} was made before this store was opened")
-        self.shard = self._read_shard(db)
-        return self._last[1]
+        return attempt.results
 
     # -------------------------------------------------------------------------- leases
     def acquire(self, owner: str) -> list[Lease]:
@@ -209,27 +205,15 @@ class Writing:
 
     # -------------------------------------------------------------------------- upkeep
     def after_job(self) -> None:
-        """Empty the write-ahead log when it is long; the answer of the job is on its way."""
-        if self._wal_pages < CHECKPOINT_PAGES or self._db is None:
-            return
-        is_late = self._wal_pages >= _CHECKPOINT_PAGES_MAX
-        mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if is_late else apsw.SQLITE_CHECKPOINT_PASSIVE
-        try:
-            self._db.wal_checkpoint(mode=mode)
+        """Keep the write-ahead log short; the answer of the job is on its way."""
+        if self._db is not None and self._wal.keep_short(self._db):
             self._reserve.make()
-        except apsw.Error as error:
-            # Nothing is lost: what is in the log stays there, and the next one copies it again.
-            log.warning("%s: checkpoint failed: %s", self._path, error)
-        self._wal_pages = 0
 
     def close(self) -> None:
         """Empty the write-ahead log and let go of the file."""
         if self._db is None:
             return
-        try:
-            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except apsw.Error as error:
-            log.warning("%s: checkpoint at close failed: %s", self._path, error)
+        self._wal.empty(self._db, apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._drop()
 
     # ---------------------------------------------------------------------- connection
@@ -239,7 +223,7 @@ class Writing:
             return db
         if db is None:
             db = self._db = open_writer(self._path)
-            self._attach(db)
+            self._wal.attach(db)
         if not self._is_synced:
             try:
                 db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
@@ -250,13 +234,6 @@ class Writing:
             self._is_synced = True
         self.shard = self._read_shard(db)
         return db
-
-    def _attach(self, db: Connection) -> None:
-        def count(_: Connection, __: str, pages: int) -> int:
-            self._wal_pages = pages
-            return apsw.SQLITE_OK
-
-        db.set_wal_hook(count)
 
     def _drop(self) -> None:
         db, self._db = self._db, None
@@ -274,7 +251,7 @@ class Writing:
             self._drop()
 
     def _read_shard(self, db: Connection) -> Shard:
-        found = self._read(db, "SELECT owner, epoch, position, message FROM shards", ())
+        found = self._read(db, _SHARD, ())
         owner, epoch, position, message = found[0]
         if not (isinstance(epoch, int) and isinstance(position, int) and isinstance(message, int)):
             raise StoreError(f"{self._path}: the row of its shard is damaged")
@@ -287,43 +264,6 @@ class Writing:
             return db.execute(sql, cells).fetchall()
         except apsw.Error as error:
             raise translate(error, str(self._path), system_errno=db.system_errno) from error
-
-
-class Reserve:
-    """Space kept beside the database, given up so that a full disk does not stop a cancel."""
-
-    def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + ".reserve")
-        self.size = 0
-
-    def make(self) -> None:
-        """Take as much of the reserve as there is space for; nothing if there is none."""
-        size = limits.RESERVE_BYTES
-        while self.size < size and size >= limits.RESERVE_BYTES // 16:
-            try:
-                self._allocate(size)
-            except OSError:
-                size //= 2
-            else:
-                self.size = size
-
-    def _allocate(self, size: int) -> None:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, size)
-            elif os.fstat(descriptor).st_size < size:
-                os.pwrite(descriptor, bytes(size), 0)  # macOS: only written bytes are ours
-        finally:
-            os.close(descriptor)
-
-    def release(self) -> None:
-        """Give the space back."""
-        try:
-            self._path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s cannot be released: %s", self._path, error)
-        self.size = 0
 
 
 def _is_urgent(transaction: Transaction) -> bool:
