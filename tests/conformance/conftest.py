@@ -32,24 +32,23 @@ class Home(Protocol):
 
 class _MemoryHome(Home):
     def __init__(self) -> None:
-        world = RealWorld()
+        self._world = RealWorld()
         self._now = 1_000_000
         self._database = MemoryDatabase(
             clock=lambda: self._now,
-            pass_turn=world.pass_turn,
             shards_count=4,
             lease_seconds=LEASE_SECONDS,
         )
 
     @override
     async def open(self) -> Store:
-        return MemoryStore(self._database)
+        return MemoryStore(self._database, self._world)
 
     @override
     async def open_after_a_death(self, store: Store) -> Store:
         await store.close()
         self._now += int(LEASE_SECONDS * 1e6) + 1
-        return MemoryStore(self._database)
+        return MemoryStore(self._database, self._world)
 
 
 class _SqliteHome(Home):

@@ -59,20 +59,15 @@ class Planted:
         return None
 
 
-async def _acknowledge_first(self: Writer, batch: list[_Entry]) -> list[CommitResult]:
+def _acknowledge_first(self: Writer, batch: list[_Entry]) -> None:
     # Success is handed out at once; the commit goes on behind everybody's back.
-    self._number += 1
-    commit_id = CommitId(self._owner, self._number)
     transactions = [entry.transaction for entry in batch]
-
-    async def later() -> None:
-        await self._store.commit(commit_id, transactions)
-
-    self._world.spawn(later(), name="late commit")
-    return [
+    self._store.commit(self._next_id(), transactions)
+    results: list[CommitResult] = [
         Receipt(posts=tuple(_accepted() for _ in t.posts), numbers=tuple(range(len(t.posts))))
         for t in transactions
     ]
+    self._world.call_soon(self._made, batch, results)
 
 
 def _accepted() -> PostResult:
@@ -165,7 +160,7 @@ def _sleep_on(self: RunJournal) -> None:
 
 
 PLANTED = (
-    Planted("acknowledge before the commit", Writer, "_commit", _acknowledge_first),
+    Planted("acknowledge before the commit", Writer, "_send", _acknowledge_first),
     Planted("commit again when the reply was lost", Writer, "_resolve", _commit_again),
     Planted("no epoch check", MemoryLeases, "holds", _any_epoch),
     Planted("recovery once only", Reconciler, "look", _look_at_own_shards),

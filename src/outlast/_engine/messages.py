@@ -15,7 +15,14 @@ from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.run import LiveRun
 from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction
-from outlast.errors import EngineClosed, MailboxFull, RunClosed, RunNotFound, SignalConflict
+from outlast.errors import (
+    EngineClosed,
+    MailboxFull,
+    RunClosed,
+    RunNotFound,
+    SignalConflict,
+    StoreFull,
+)
 from outlast.types import CLOSED_STATUSES, RunId, Status
 
 log = logging.getLogger("outlast.engine")
@@ -39,8 +46,10 @@ class Messages:
         Raises:
             RunNotFound, RunClosed, MailboxFull, SignalConflict: nothing was stored.
         """
-        if self._scheduler.writer.trouble is not None:
-            raise self._scheduler.writer.trouble
+        trouble = self._scheduler.writer.trouble
+        ends_work = message.kind in ("cancel", "terminate")
+        if trouble is not None and not (ends_work and isinstance(trouble, StoreFull)):
+            raise trouble
         live = self._scheduler.residents.get(message.run)
         is_ready = live is not None and live.state == "live" and not live.journal.has_closed
         if live is not None and is_ready and not self._store.is_shared:

@@ -109,7 +109,7 @@ async def _open_store(target: Target, world: World) -> Store:
     if target.kind == "memory":
         database = _databases.get(target.name)
         if database is None:
-            database = MemoryDatabase(clock=world.now, pass_turn=world.pass_turn)
+            database = MemoryDatabase(clock=world.now)
             _databases[target.name] = database
-        return MemoryStore(database)
+        return MemoryStore(database, world)
     return await SqliteStore.open(Path(target.name), world=world, read_only=target.read_only)

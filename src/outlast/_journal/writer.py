@@ -2,7 +2,8 @@
 
 Transactions queue here while the commit before them is on its way; then all of them go to the
 store as one batch. Batches form by themselves: an idle writer commits at once, a busy one commits
-much at a time, and no timer is involved.
+much at a time, and no timer is involved. All of it runs in callbacks of the host loop; only a
+writer whose store has trouble has a task, which tries again until the store takes the batch.
 
 Invariants:
   * transactions reach the store in the order they were submitted;
@@ -19,11 +20,13 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from outlast import limits
 from outlast._events import Events
 from outlast._store.contract import CommitId, CommitResult, Store, Transaction
-from outlast._world import World
+from outlast._store.decide import is_urgent
+from outlast._world import Timer, World
 from outlast.errors import (
     CommitUnknown,
     EngineClosed,
@@ -55,13 +58,13 @@ class Writer:
         self._events = events
         self._queue: deque[_Entry] = deque()
         self._number = 0
-        self._waiting: Future[None] | None = None
         self._room: deque[Future[None]] = deque()
         self._flushes: list[Future[None]] = []
+        self._retry: Future[None] | None = None
+        self._is_called = False  # `_begin` is among the loop's next callbacks
         self._is_committing = False
-        self._is_closing = False
+        self._is_over = False
         self.trouble: StoreError | None = None
-        self._task = world.spawn(self._run(), name="outlast-writer")
 
     @property
     def is_full(self) -> bool:
@@ -73,28 +76,32 @@ class Writer:
         """Whether something is queued or on its way."""
         return bool(self._queue) or self._is_committing
 
+    # ------------------------------------------------------------------------ coming in
     def submit(
         self, transaction: Transaction, done: Done, *, refused: Refused | None = None
     ) -> None:
         """Queue a transaction; `done` gets its result when it is durable.
 
-        With `refused` it comes from outside and may be turned away while the store has trouble;
-        without, it is kept until the store takes it.
+        It stays open for more until the loop's next turn. With `refused` it comes from outside
+        and may be turned away while the store has trouble; without, it is kept until the store
+        takes it.
         """
-        if refused is not None and self.trouble is not None:
-            self._world.call_soon(refused, self.trouble)
-            return
         self._queue.append(_Entry(transaction, done, refused))
-        self._wake()
+        if not self._is_called and not self._is_committing:
+            self._is_called = True
+            self._world.call_soon(self._begin)
+        elif self.trouble is not None:
+            self._world.call_soon(self._look_at_trouble)
 
     async def commit(self, transaction: Transaction) -> CommitResult:
         """Commit something from outside and return what became of it.
 
         Raises:
             StoreFull, StoreUnavailable: the store cannot take it now; nothing was written.
+            EngineClosed: the writer was closed.
         """
-        if self._task.done():
-            raise EngineClosed("the engine's journal is closed")
+        if self._is_over:
+            raise self.trouble or EngineClosed("the engine's journal is closed")
         answer: Future[CommitResult] = self._world.loop.create_future()
 
         def done(_: Transaction, result: CommitResult) -> None:
@@ -110,44 +117,30 @@ class Writer:
 
     async def room(self) -> None:
         """Wait until the queue is below its bound."""
-        while self.is_full and not self._task.done():
+        while self.is_full and not self._is_over:
             future: Future[None] = self._world.loop.create_future()
             self._room.append(future)
             await future
 
     async def flushed(self) -> None:
         """Return when everything submitted so far is durable."""
-        while (self._queue or self._is_committing) and not self._task.done():
+        while self.is_busy and not self._is_over:
             future: Future[None] = self._world.loop.create_future()
             self._flushes.append(future)
             await future
 
     async def close(self) -> None:
         """Commit what is queued, then stop."""
-        self._is_closing = True
-        self._wake()
-        await self._task
+        await self.flushed()
+        self._is_over = True
 
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    async def _run(self) -> None:
-        try:
-            while True:
-                if not self._queue:
-                    if self._is_closing:
-                        return
-                    self._waiting = self._world.loop.create_future()
-                    await self._waiting
-                    continue
-                batch = self._take()
-                self._is_committing = True
-                results = await self._commit(batch)
-                self._is_committing = False
-                self._world.call_soon(self._hand_out, batch, results)
-        except StoreError as error:
-            self._fail(error)
+    # ---------------------------------------------------------------------- one commit
+    def _begin(self) -> None:
+        """Send what is queued to the store, unless it is at work already."""
+        self._is_called = False
+        if self._queue and not self._is_committing and not self._is_over:
+            self._is_committing = True
+            self._send(self._take())
 
     def _take(self) -> list[_Entry]:
         count = min(len(self._queue), limits.COMMIT_TRANSACTIONS_MAX)
@@ -155,43 +148,88 @@ class Writer:
         for entry in batch:
             entry.transaction.is_sealed = True
         while self._room and not self.is_full:
-            future = self._room.popleft()
-            if not future.done():
-                future.set_result(None)
+            _release(self._room.popleft())
         return batch
 
-    def _hand_out(self, batch: list[_Entry], results: list[CommitResult]) -> None:
+    def _send(self, batch: list[_Entry]) -> None:
+        commit_id = self._next_id()
+        try:
+            future = self._store.commit(commit_id, [entry.transaction for entry in batch])
+        except StoreError as error:
+            self._fail(batch, error)
+        else:
+            future.add_done_callback(partial(self._ended, commit_id, batch))
+
+    def _next_id(self) -> CommitId:
+        self._number += 1
+        return CommitId(self._owner, self._number)
+
+    def _ended(
+        self, commit_id: CommitId, batch: list[_Entry], future: Future[list[CommitResult]]
+    ) -> None:
+        if future.cancelled():
+            self._fail(batch, StoreError("a commit was given up by the loop"))
+            return
+        error = future.exception()
+        if error is None:
+            self._made(batch, future.result())
+        elif isinstance(error, StoreFull | StoreUnavailable | CommitUnknown):
+            self._world.spawn(self._insist(commit_id, batch, error), name="outlast-writer")
+        else:
+            self._fail(batch, error)
+
+    def _made(self, batch: list[_Entry], results: list[CommitResult]) -> None:
+        """A batch is durable: send the next one, then hand this one out."""
+        self._is_committing = False
+        self._events.commits += 1
+        if self.trouble is not None:
+            log.warning("the store takes writes again")
+            self.trouble = None
+        self._begin()
         for entry, result in zip(batch, results, strict=True):
             entry.done(entry.transaction, result)
-        if self._flushes and not self._queue:
-            self._release(self._flushes)
+        if self._flushes and not self.is_busy:
+            self._release_all()
 
-    async def _commit(self, batch: list[_Entry]) -> list[CommitResult]:
-        """Commit until it is done; `batch` loses the entries that are turned away meanwhile."""
-        self._number += 1
-        commit_id = CommitId(self._owner, self._number)
+    # -------------------------------------------------------------------------- trouble
+    async def _insist(
+        self,
+        commit_id: CommitId,
+        batch: list[_Entry],
+        error: StoreFull | StoreUnavailable | CommitUnknown,
+    ) -> None:
+        """Try until the batch is durable, or until only outside requests were in it."""
         tries = 0
         while True:
-            try:
-                results = await self._store.commit(commit_id, [e.transaction for e in batch])
-            except (StoreFull, StoreUnavailable) as error:
-                self._begin_trouble(error, batch)
+            if isinstance(error, CommitUnknown):
+                known = await self._resolve(commit_id)
+                if known is not None:
+                    self._world.call_soon(self._made, batch, known)
+                    return
+            else:
+                self._begin_trouble(error)
+                self._refuse(batch, error)
                 if not batch:
                     # Only outside requests: the next one probes the store again.
                     self.trouble = None
-                    return []
-            except CommitUnknown:
-                known = await self._resolve(commit_id)
-                if known is not None:
-                    self._end_trouble()
-                    return known
-            else:
-                self._end_trouble()
-                self._events.commits += 1
-                return results
-            pauses = limits.STORE_RETRY_SECONDS
-            await self._world.sleep(pauses[min(tries, len(pauses) - 1)])
+                    self._is_committing = False
+                    self._world.call_soon(self._begin)
+                    return
+            await self._pause(tries)
             tries += 1
+            batch += self._take_urgent()
+            commit_id = self._next_id()
+            try:
+                transactions = [entry.transaction for entry in batch]
+                results = await self._store.commit(commit_id, transactions)
+            except (StoreFull, StoreUnavailable, CommitUnknown) as again:
+                error = again
+            except StoreError as broken:
+                self._fail(batch, broken)
+                return
+            else:
+                self._world.call_soon(self._made, batch, results)
+                return
 
     async def _resolve(self, commit_id: CommitId) -> list[CommitResult] | None:
         tries = 0
@@ -199,46 +237,82 @@ class Writer:
             try:
                 return await self._store.outcome_of(commit_id)
             except (StoreUnavailable, CommitUnknown):
-                pauses = limits.STORE_RETRY_SECONDS
-                await self._world.sleep(pauses[min(tries, len(pauses) - 1)])
+                await self._pause(tries)
                 tries += 1
 
-    def _begin_trouble(self, error: StoreError, batch: list[_Entry]) -> None:
+    async def _pause(self, tries: int) -> None:
+        """Wait before the store is tried again; something urgent ends the wait."""
+        pauses = limits.STORE_RETRY_SECONDS
+        self._retry = self._world.loop.create_future()
+        seconds = pauses[min(tries, len(pauses) - 1)]
+        timer: Timer = self._world.call_later(seconds, _release, self._retry)
+        await self._retry
+        timer.cancel()
+
+    def _look_at_trouble(self) -> None:
+        """Something was submitted while the store has trouble: a full one may take what ends work.
+
+        A store keeps a reserve of space for that; what is queued before it comes along, for the
+        order of transactions holds.
+        """
+        error = self.trouble
+        if error is None:
+            return
+        if isinstance(error, StoreFull) and any(is_urgent(e.transaction) for e in self._queue):
+            if self._retry is not None:
+                _release(self._retry)
+        else:
+            self._refuse(self._queue, error)
+
+    def _take_urgent(self) -> list[_Entry]:
+        is_needed = isinstance(self.trouble, StoreFull)
+        urgent = is_needed and any(is_urgent(e.transaction) for e in self._queue)
+        return self._take() if urgent else []
+
+    def _begin_trouble(self, error: StoreError) -> None:
         if self.trouble is None:
             log.error("the store takes no writes now, runs wait: %s", error)
         self.trouble = error
         self._events.store_errors += 1
-        for entry in [e for e in batch if e.refused is not None]:
-            self._refuse(entry, error)
-            batch.remove(entry)
-        for entry in [e for e in self._queue if e.refused is not None]:
-            self._refuse(entry, error)
-            self._queue.remove(entry)
+        self._refuse(self._queue, error)
 
-    def _refuse(self, entry: _Entry, error: StoreError) -> None:
-        if entry.refused is not None:
+    def _refuse(self, entries: deque[_Entry] | list[_Entry], error: StoreError) -> None:
+        """Turn away what comes from outside, unless it ends work and a full store may take it."""
+        for entry in list(entries):
+            if entry.refused is None or (
+                entries is self._queue
+                and isinstance(error, StoreFull)
+                and is_urgent(entry.transaction)
+            ):
+                continue
+            entries.remove(entry)
             self._world.call_soon(entry.refused, error)
 
-    def _end_trouble(self) -> None:
-        if self.trouble is not None:
-            log.warning("the store takes writes again")
-            self.trouble = None
-
-    @staticmethod
-    def _release(futures: list[Future[None]] | deque[Future[None]]) -> None:
-        for future in futures:
-            if not future.done():
-                future.set_result(None)
-        futures.clear()
-
-    def _fail(self, error: StoreError) -> None:
+    def _fail(self, batch: list[_Entry], error: BaseException) -> None:
         """The store is broken for good: acknowledge nothing more, tell everyone who waits."""
         log.critical("the store failed; nothing more is written: %s", error)
-        self.trouble = error
-        self._events.fatal = error
-        for entry in self._queue:
-            self._refuse(entry, error)
-        self._release(self._flushes)
-        self._release(self._room)
+        fatal = (
+            error if isinstance(error, StoreError) else StoreError(f"the store broke: {error!r}")
+        )
+        self._is_over = True
+        self._is_committing = False
+        self.trouble = fatal
+        self._events.fatal = fatal
+        for entry in (*batch, *self._queue):
+            if entry.refused is not None:
+                self._world.call_soon(entry.refused, fatal)
+        self._queue.clear()
+        self._release_all()
         for listener in self._events.on_fatal:
-            listener(error)
+            listener(fatal)
+
+    def _release_all(self) -> None:
+        for future in (*self._flushes, *self._room):
+            _release(future)
+        self._flushes.clear()
+        self._room.clear()
+
+
+def _release(future: Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -13,6 +13,7 @@ Whatever the store (memory, SQLite, later Postgres), the rest of outlast sees on
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -228,14 +229,15 @@ class LeaseVerbs(Protocol):
 class CommitVerbs(Protocol):
     """How anything gets in."""
 
-    async def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
-        """Make `batch` durable, then return one result for each transaction, in order.
+    def commit(
+        self, commit_id: CommitId, batch: Sequence[Transaction]
+    ) -> Future[list[CommitResult]]:
+        """Make `batch` durable, then give one result for each transaction, in order.
 
-        A commit id is used again only for the same call after StoreFull or StoreUnavailable, or
-        after CommitUnknown when `outcome_of` said that it was not made.
+        A commit id is used once. The future is done in a callback of the host loop.
 
         Raises:
-            StoreFull, StoreUnavailable: nothing was written; the same call may be made again.
+            StoreFull, StoreUnavailable: nothing was written; it may be tried again.
             CommitUnknown: ask `outcome_of`.
         """
         ...

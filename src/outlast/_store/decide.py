@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 
 from outlast import limits
-from outlast._store.contract import Message, PostResult, RunFilter, RunRow
+from outlast._store.contract import Message, PostResult, RunFilter, RunRow, Transaction
 from outlast.types import CLOSED_STATUSES, Reuse
+
+_URGENT_KINDS = frozenset(("cancel_requested", "run_closed"))
+_URGENT_MESSAGES = frozenset(("cancel", "terminate", "child_done"))
 
 
 def gives_way(existing: RunRow, reuse: Reuse) -> bool:
@@ -33,6 +36,15 @@ def judge_post(
     if message.kind == "signal" and waiting >= limits.SIGNALS_BUFFERED_MAX:
         return "full"
     return "accepted"
+
+
+def is_urgent(transaction: Transaction) -> bool:
+    """Say whether a transaction only ends work: it may use a store's reserve of space."""
+    kinds = [record.kind for record in transaction.records]
+    posts = [message.kind for message in transaction.posts]
+    if transaction.starts or not (kinds or posts):
+        return False
+    return _URGENT_KINDS.issuperset(kinds) and _URGENT_MESSAGES.issuperset(posts)
 
 
 def matches(row: RunRow, which: RunFilter) -> bool:

@@ -12,8 +12,9 @@ Invariants:
 from __future__ import annotations
 
 import threading
+from asyncio import Future
 from bisect import bisect_left, insort
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,6 +40,8 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast._store.decide import gives_way, judge_post, matches
+from outlast._world import World
+from outlast.errors import StoreError
 from outlast.types import CLOSED_STATUSES, Lease, RunId
 
 
@@ -134,7 +137,7 @@ class MemoryLeases:
 
 
 class MemoryDatabase:
-    """The data itself. `clock` gives microseconds, `pass_turn` lets other tasks run.
+    """The data itself. `clock` gives microseconds.
 
     With `is_exclusive` one engine at a time owns it whole, as an SQLite file: the next one takes
     over at once.
@@ -144,13 +147,11 @@ class MemoryDatabase:
         self,
         *,
         clock: Callable[[], int],
-        pass_turn: Callable[[], Awaitable[None]],
         shards_count: int = limits.SHARDS,
         lease_seconds: float = limits.LEASE_SECONDS,
         is_exclusive: bool = False,
     ) -> None:
         self.is_exclusive: bool = is_exclusive
-        self.pass_turn = pass_turn
         self.shards_count = shards_count
         self.rows: dict[RunId, RunRow] = {}
         self.log: list[tuple[int, RunId, Record]] = []
@@ -382,8 +383,11 @@ class MemoryDatabase:
 class MemoryStore(Store):
     """One engine's way to a `MemoryDatabase`; see `outlast._store.contract` for the verbs."""
 
-    def __init__(self, database: MemoryDatabase, *, faults: Faults | None = None) -> None:
+    def __init__(
+        self, database: MemoryDatabase, world: World, *, faults: Faults | None = None
+    ) -> None:
         self._db = database
+        self._world = world
         self._faults = faults
         self._hint: Callable[[], None] | None = None
 
@@ -415,17 +419,49 @@ class MemoryStore(Store):
         self._db.hints.append(hint)
 
     @override
-    async def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
+    def commit(
+        self, commit_id: CommitId, batch: Sequence[Transaction]
+    ) -> Future[list[CommitResult]]:
+        answer: Future[list[CommitResult]] = self._world.loop.create_future()
         if self._faults is None:
-            await self._db.pass_turn()
+            self._world.call_soon(self._answer, answer, commit_id, batch)
         else:
-            await self._faults.before_commit(batch)
+            work = self._commit_among(self._faults, answer, commit_id, batch)
+            self._world.spawn(work, name="commit")
+        return answer
+
+    def _answer(
+        self,
+        answer: Future[list[CommitResult]],
+        commit_id: CommitId,
+        batch: Sequence[Transaction],
+    ) -> None:
+        results = self._apply(commit_id, batch)
+        if not answer.done():
+            answer.set_result(results)
+
+    async def _commit_among(
+        self,
+        faults: Faults,
+        answer: Future[list[CommitResult]],
+        commit_id: CommitId,
+        batch: Sequence[Transaction],
+    ) -> None:
+        try:
+            await faults.before_commit(batch)
+            results = self._apply(commit_id, batch)
+            await faults.after_commit(batch)
+        except StoreError as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(results)
+
+    def _apply(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         results = self._db.apply(commit_id, batch)
-        for hint in self._db.hints:
-            if hint is not self._hint and any(t.starts or t.posts for t in batch):
-                hint()
-        if self._faults is not None:
-            await self._faults.after_commit(batch)
+        if any(t.starts or t.posts for t in batch):
+            for hint in self._db.hints:
+                if hint is not self._hint:
+                    hint()
         return results
 
     @override

@@ -154,8 +154,10 @@ class SqliteStore(Store):
 
     # --------------------------------------------------------------------------- writing
     @override
-    async def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
-        return await self._write(lambda writing: writing.commit(commit_id, batch))
+    def commit(
+        self, commit_id: CommitId, batch: Sequence[Transaction]
+    ) -> Future[list[CommitResult]]:
+        return self._write(lambda writing: writing.commit(commit_id, batch))
 
     @override
     async def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:

@@ -21,6 +21,7 @@ from typing import TypeVar
 import apsw
 
 from outlast._store.contract import CommitId, CommitResult, Transaction
+from outlast._store.decide import is_urgent
 from outlast._store.sqlite_batch import Batch, Shard
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_faults import is_failed_sync, is_full, translate
@@ -39,8 +40,6 @@ _SHARD = (
     "FROM shards"
 )
 _NOTE = "UPDATE shards SET position = ?, message = ?, commit_owner = ?, commit_number = ?"
-_URGENT_KINDS = frozenset(("cancel_requested", "run_closed"))
-_URGENT_MESSAGES = frozenset(("cancel", "terminate", "child_done"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Writing:
         try:
             return self._commit(commit_id, batch)
         except StoreFull:
-            if not (self._reserve.size and all(map(_is_urgent, batch))):
+            if not (self._reserve.size and any(map(is_urgent, batch))):
                 raise
         self._reserve.release()
         try:
@@ -264,12 +263,3 @@ class Writing:
             return db.execute(sql, cells).fetchall()
         except apsw.Error as error:
             raise translate(error, str(self._path), system_errno=db.system_errno) from error
-
-
-def _is_urgent(transaction: Transaction) -> bool:
-    """Say whether a transaction only ends work: it may use the reserve."""
-    return (
-        not transaction.starts
-        and all(record.kind in _URGENT_KINDS for record in transaction.records)
-        and all(message.kind in _URGENT_MESSAGES for message in transaction.posts)
-    )

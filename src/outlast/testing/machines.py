@@ -147,7 +147,6 @@ class Yard:
         self._remains: list[EngineCore] = []  # of crashed machines: collecting them would run code
         self.database: MemoryDatabase = MemoryDatabase(
             clock=self._client.now,
-            pass_turn=self._client.pass_turn,
             shards_count=shards,
             is_exclusive=machines == 1,
         )
@@ -174,7 +173,7 @@ class Yard:
     async def _open(self, machine: Machine, world: SimWorld, shards_max: int | None) -> None:
         node = machine.node
         faults = MachineFaults(self, machine, node)
-        store = self._store_class(self.database, faults=faults)
+        store = self._store_class(self.database, world, faults=faults)
         options = self._options
         if shards_max is not None:
             options = CoreOptions(
