@@ -23,7 +23,7 @@ from outlast._execution.steps import StepCalls
 from outlast._journal.writer import Writer, _Entry
 from outlast._records import Record
 from outlast._store.contract import CommitId, CommitResult, Message, ParkedAs, PostResult, Receipt
-from outlast._store.memory import MemoryLeases
+from outlast._store.memory_leases import MemoryLeases
 from outlast.types import Lease, Status
 from tests.simulation.invariants import Violated
 from tests.simulation.scenario import run_seed

@@ -37,7 +37,7 @@ class Residency:
         self._live_runs_max = live_runs_max
         self._live_bytes_max = live_bytes_max
         self._tail_max = tail_max
-        self._touched: dict[RunId, float] = {}  # in order of the last change, oldest first
+        self._touched: dict[RunId, float] = {}  # when each moved last
         self._summarised: dict[RunId, float] = {}
         self._dirty: dict[RunId, None] = {}
         self._timer: Timer | None = None
@@ -53,10 +53,10 @@ class Residency:
     def changed(self, live: LiveRun) -> None:
         """Note that a run has moved."""
         run = live.id
-        self._touched.pop(run, None)
         self._touched[run] = self._world.monotonic()
         self._dirty[run] = None
-        self._schedule()
+        if self._timer is None or self.is_crowded:
+            self._schedule()
 
     def gone(self, run: RunId) -> None:
         """Note that a run has left memory."""
@@ -145,7 +145,7 @@ class Residency:
         if surplus <= 0 and self._bytes_held() <= self._live_bytes_max:
             return
         surplus = max(surplus, len(residents) // 10)
-        for run in list(self._touched):
+        for run in sorted(self._touched, key=self._touched.__getitem__):
             live = residents.get(run)
             if surplus <= 0:
                 return

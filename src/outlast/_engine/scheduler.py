@@ -208,16 +208,18 @@ class Scheduler(RunHost):
             return
         if result.position and transaction.records:
             self.last_position = result.position + len(transaction.records) - 1
-        for future in self._acknowledged.pop(id(transaction), ()):
-            if not future.done():
-                future.set_result(None)
+        if self._acknowledged:
+            for future in self._acknowledged.pop(id(transaction), ()):
+                if not future.done():
+                    future.set_result(None)
         if live is not None:
             live.committed(transaction, result)
             self._after_commit(live, transaction)
         if transaction.streams:
             self.on_stream(transaction.run)
         self.on_worked()
-        self._outbox(transaction, result)
+        if transaction.starts or transaction.posts:
+            self._outbox(transaction, result)
 
     def _after_commit(self, live: LiveRun, transaction: Transaction) -> None:
         if live.state == "left" and not live.journal.in_flight:

@@ -96,11 +96,11 @@ class Body:
     first_at: int
     began_at: int
     last_heartbeat: bytes | None
-    resources: MadeOnce
-    sink: StepSink
+    bodies: Bodies
     cancelled: bool = False
     shutting_down: bool = False
     made: StepContext | None = None
+    made_sink: StepSink | None = None
     value: object = None
     error: BaseException | None = None
     task: asyncio.Task[None] | None = None
@@ -109,6 +109,13 @@ class Body:
     timed_out: StepTimeout | None = None
     is_abandoned: bool = False
     begun: asyncio.Future[None] | None = None
+
+    @property
+    def sink(self) -> StepSink:
+        """Where its own messages go; most send none."""
+        if self.made_sink is None:
+            self.made_sink = _LoopSink(self.bodies, self.run, self.key, self.attempt)
+        return self.made_sink
 
     @property
     def context(self) -> StepContext:
@@ -121,7 +128,7 @@ class Body:
                 fence=self.fence,
                 deadline=self._deadline(),
                 sink=self.sink,
-                resources=self.resources,
+                resources=self.bodies.resources,
                 state=self,
                 last_heartbeat=self.last_heartbeat,
                 blocks=where_of(self.definition) != "loop",
@@ -201,7 +208,7 @@ class Bodies:
         self._world = world
         self.sink = sink
         self._ended = ended
-        self._resources = resources
+        self.resources = resources
         self._processes = processes
         self._ambient = Context()  # what every body finds around it, copied for each
         self._ambient.run(prepare)
@@ -236,8 +243,7 @@ class Bodies:
             operation.first_at,
             self._world.now(),
             last_heartbeat,
-            self._resources,
-            _LoopSink(self, run, operation.key, attempt),
+            self,
             shutting_down=self._is_closed,
         )
         self._bodies[run, operation.key] = body

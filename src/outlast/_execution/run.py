@@ -21,6 +21,8 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Literal
 
+from typing_extensions import TypeVarTuple, Unpack
+
 from outlast import limits
 from outlast._execution.cancelling import Cancelling, append_cancel, grace_in
 from outlast._execution.children import ChildCalls
@@ -59,6 +61,7 @@ _SPINS = (
 )
 _REPLAY_SLICE = 500  # records replayed in one turn of the host loop, about 5 ms
 
+Ts = TypeVarTuple("Ts")
 State = Literal["replaying", "live", "ending", "ended", "left"]
 
 
@@ -174,8 +177,7 @@ class LiveRun:
             self.journal.position = receipt.position
         if receipt.existing:
             self.children.conflicts(list(receipt.existing.values()))
-        records = attach(transaction.records, transaction.blobs)
-        self._guarded(lambda: self._deliver_all(records))
+        self._guarded(self._deliver_all, attach(transaction.records, transaction.blobs))
 
     def _deliver_all(self, records: list[Record]) -> None:
         for record in records:
@@ -352,10 +354,10 @@ class LiveRun:
         """Whether it only waits, with nothing on its way to the disk."""
         return self.state == "live" and not self.journal.in_flight and not self.steps.are_running
 
-    def _guarded(self, action: Callable[[], None]) -> None:
+    def _guarded(self, action: Callable[[Unpack[Ts]], None], *args: Unpack[Ts]) -> None:
         """Run a piece of the run's life; what cannot go on is parked, never failed."""
         try:
-            action()
+            action(*args)
         except OutlastError as error:
             # The code and its journal disagree, or a recorded value no longer fits its type.
             self.host.run_parked(self.id, str(error), error)

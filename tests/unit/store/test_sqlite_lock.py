@@ -47,9 +47,13 @@ async def main(world):
     lease = await begin(store)
 
     def use():
-        for verb in (store.read_run("a"), store.commit(CommitId("engine-1", 2), [])):
+        verbs = (
+            lambda: store.read_run("a").send(None),
+            lambda: store.commit(CommitId("engine-1", 2), []),
+        )
+        for verb in verbs:
             try:
-                verb.send(None)
+                verb()
             except StoreError as error:
                 say(type(error).__name__, "fork" in str(error))
         try:
