@@ -92,7 +92,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What the store knows of one run: the fields that `--json` prints."""
+    """What the store knows of one run: the fields that `--json` prints.
+
+    `error` says in one line how the run failed, or why it is parked; None when neither is so.
+    """
 
     id: str
     workflow: str

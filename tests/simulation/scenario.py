@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from outlast import limits
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.starts import StartRequest
 from outlast._execution.operations import failure_in
@@ -189,6 +190,15 @@ class Scenario:
         await asyncio.gather(*clients)
         await self._until_all_ended()
 
+    async def _resume_suspects(self) -> None:
+        """Do as an operator: let go on what chance killed so often that it was parked."""
+        crashes = sum(machine.crashes for machine in self.yard.machines)
+        for row in list(self.yard.database.rows.values()):
+            if row.parked_as == "suspect":
+                blamed = f"I11: {row.id} is blamed for {row.crash_count} of {crashes} crashes"
+                require(2 * limits.CRASHES_MAX <= row.crash_count <= crashes, blamed)
+                await self.send(row.id, "resume")
+
     async def _until_all_ended(self) -> None:
         waited = 0.0
         while open_runs := self._open():
@@ -196,6 +206,7 @@ class Scenario:
                 waited < _QUIET_SECONDS,
                 f"I11: an hour without faults, and still open: {open_runs}",
             )
+            await self._resume_suspects()
             await asyncio.sleep(5)
             waited += 5
 

@@ -292,7 +292,7 @@ def info_of(row: RunRow) -> RunInfo:
         attributes=json.loads(row.attributes),
         steps=row.steps,
         crash_count=row.crash_count,
-        error=row.error,
+        error=row.waiting_for if row.status == "parked" else row.error,
     )
 
 

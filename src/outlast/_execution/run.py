@@ -354,7 +354,7 @@ class LiveRun:
         """Whether it only waits, with nothing on its way to the disk."""
         return self.state == "live" and not self.journal.in_flight and not self.steps.are_running
 
-    def _guarded(self, action: Callable[[Unpack[Ts]], None], *args: Unpack[Ts]) -> None:
+    def _guarded(self, action: Callable[[Unpack[Ts]], None], *args: *Ts) -> None:
         """Run a piece of the run's life; what cannot go on is parked, never failed."""
         try:
             action(*args)

@@ -6,6 +6,7 @@ zeros behind its end, where SQLite finds no frame.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -77,7 +78,9 @@ class WriteAheadLog:
         try:
             size = os.fstat(descriptor).st_size
             if size < _GROWN_BYTES:
-                os.pwrite(descriptor, bytes(_GROWN_BYTES - size), size)
+                missing = _GROWN_BYTES - size
+                if os.pwrite(descriptor, bytes(missing), size) < missing:
+                    raise OSError(errno.ENOSPC, "no room to make the log longer")
                 os.fsync(descriptor)
         except OSError:
             os.ftruncate(descriptor, size)  # the space is needed for better things

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import click
 
-from outlast._engine.opening import Target, open_target
+from outlast._engine.opening import Opened, Target, open_target
 from outlast._engine.retention import Retention
 from outlast._registry import default_registry
 from outlast._store.sqlite_faults import translate
@@ -22,7 +22,7 @@ from outlast.cli.places import database_options, existing_target, json_option
 from outlast.cli.printing import as_json, note, safe_line, say
 from outlast.cli.writing import ONLY_COMMITS
 from outlast.engine import run_loop
-from outlast.errors import StoreError, StoreUnavailable, UsageError
+from outlast.errors import StoreError, StoreLocked, StoreUnavailable, UsageError
 from outlast.handle import Run
 
 
@@ -45,8 +45,19 @@ def migrate(*, db: str | None, url: str | None) -> None:
 
 
 async def _open_once(target: Target) -> None:
-    opened = await open_target(target, ONLY_COMMITS, default_registry)
+    opened = await _open_alone(target)
     await opened.close(0)
+
+
+async def _open_alone(target: Target) -> Opened:
+    try:
+        return await open_target(target, ONLY_COMMITS, default_registry)
+    except StoreLocked as locked:
+        # Unlike other verbs, this one cannot be handed to the owner.
+        raise StoreError(
+            f"{target.name} is run by process {locked.pid or 'unknown'}, and this needs it "
+            f"unused: stop that process (SIGTERM lets it drain), then try again"
+        ) from None
 
 
 @db.command()
@@ -152,7 +163,7 @@ def prune(*, older_than: str, db: str | None, url: str | None) -> None:
 
 
 async def _prune(target: Target, seconds: float) -> int:
-    opened = await open_target(target, ONLY_COMMITS, default_registry)
+    opened = await _open_alone(target)
     try:
         return await Retention(opened.store, RealWorld(), seconds).prune()
     finally:

@@ -22,7 +22,9 @@ def json_of(given: str, what: str) -> tuple[object, str]:
     """
     text = _text_of(given, what)
     try:
-        data: object = json.loads(text, parse_constant=_refuse_constant)
+        data: object = json.loads(
+            text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates
+        )
     except (ValueError, RecursionError) as error:
         hint = ""
         if given == text and text.replace("_", "").replace("-", "").isalnum():
@@ -41,6 +43,15 @@ def _text_of(given: str, what: str) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"{what} cannot be read from {given}: {reason}") from None
     return given
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice!r} is given twice in one object")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

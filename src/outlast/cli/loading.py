@@ -86,6 +86,8 @@ def _load_file(path: Path) -> ModuleType:
             return known
         raise UsageError(f"{path} would hide the module {name!r}: give the file another name")
     _put_first(file.parent)
+    if b"\0" in file.read_bytes():
+        raise BrokenProgram(f"{path} holds NUL bytes: it is no Python source, or it is damaged")
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise BrokenProgram(f"{path} is no Python file")

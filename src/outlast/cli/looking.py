@@ -103,7 +103,7 @@ async def _show(opening: Engine, run_id: str, *, as_data: bool) -> None:
             value: object = getattr(info, field.name)
             if field.name.endswith("_at"):
                 say(f"{field.name:12} {moment(getattr(info, field.name))}")
-            elif value not in (None, {}):
+            elif value not in (None, {}) and field.name != "error":
                 say(f"{field.name:12} {safe_line(shown(value))}")
         say(f"{'why':12} {safe_line(await run.why())}")
         if info.status in CLOSED_STATUSES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,7 @@ from typing import TypeVar
 import click
 
 from outlast._engine.opening import Target, parse_url
+from outlast.cli.printing import safe_line
 from outlast.errors import NotSupported, StoreMissing, UsageError
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -67,6 +69,14 @@ def existing_target(db: str | None, url: str | None, *, read_only: bool = False)
             f"name another with --db or OUTLAST_DB"
         )
     return target
+
+
+def command_line(*words: str) -> str:
+    """Return an `outlast` command to copy: with the `--db` that the running one was given."""
+    context = click.get_current_context(silent=True)
+    given: object = None if context is None else context.params.get("db")
+    database = ("--db", given) if isinstance(given, str) else ()
+    return safe_line(shlex.join(("outlast", *words, *database)))
 
 
 def project_root() -> Path:

@@ -30,7 +30,7 @@ from outlast.call import WorkflowCall
 from outlast.cli.inputs import arguments_of, seconds_option
 from outlast.cli.loading import find_workflow
 from outlast.cli.looking import record_line
-from outlast.cli.places import database_options, target_of
+from outlast.cli.places import command_line, database_options, target_of
 from outlast.cli.printing import Status, as_json, note, safe_line, safe_text, say, shown
 from outlast.cli.writing import PAUSES, write
 from outlast.engine import Engine, run_loop
@@ -151,7 +151,7 @@ async def _detach(plan: Plan) -> int:
     elif not started.has_code:
         note(
             f"it waits for an engine that has {plan.definition.name}; "
-            f"`outlast why {safe_line(started.run)}` tells"
+            f"`{command_line('why', started.run)}` tells"
         )
     return 0
 
@@ -169,13 +169,13 @@ async def _attend(plan: Plan) -> int:
     except TimeoutError:
         raise WaitTimeout(
             f"run {plan.id!r} did not end within {text_of(plan.timeout or 0)}; "
-            f"`outlast why {plan.id}` says what it waits for"
+            f"`{command_line('why', plan.id)}` says what it waits for"
         ) from None
     except Interrupted:
         note(
-            f"run {safe_line(plan.id)} is not finished, and nothing is lost: it goes on with the "
-            f"same command again (`{safe_line(plan.command)} ...`); "
-            f"`outlast why {safe_line(plan.id)}` says what it waits for"
+            f"stopped waiting for run {safe_line(plan.id)}; nothing is lost: the same command "
+            f"again (`{safe_line(plan.command)} ...`) goes on with it, or shows its result; "
+            f"`{command_line('why', plan.id)}` says how it stands"
         )
         return 128 + stop.number
 
@@ -264,7 +264,7 @@ async def _ended(
 def _failed(error: RunError) -> int:
     note(f"error: {safe_text(f'{error}')}")
     if isinstance(error, RunFailed):
-        note(f"`outlast show {safe_line(error.run_id)}` has its records and the traceback")
+        note(f"`{command_line('show', error.run_id)}` has its records and the traceback")
     return 1
 
 

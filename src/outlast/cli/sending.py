@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import click
 
+from outlast._engine.opening import Target
 from outlast._engine.owner_client import OwnerClient
 from outlast.cli.inputs import json_of, seconds_option
 from outlast.cli.places import database_options, existing_target
 from outlast.cli.printing import note, safe_line
 from outlast.cli.writing import write
 from outlast.engine import Engine, run_loop
+from outlast.types import CLOSED_STATUSES
+
+
+async def _has_ended(target: Target, run_id: str) -> bool:
+    """Whether a run has ended already; it says so if it has."""
+    async with Engine.open(target.name, read_only=True) as engine:
+        info = await engine.get(run_id).info()
+    if info.status not in CLOSED_STATUSES:
+        return False
+    note(f"{safe_line(run_id)} has ended already ({info.status}): there is nothing to stop")
+    return True
 
 
 def _sent(what: str, run_id: str, *, has_owner: bool) -> None:
@@ -51,6 +63,8 @@ def cancel(*, run_id: str, reason: str, grace: str | None, db: str | None, url: 
     """Ask a run to stop: its code sees a cancellation and may clean up."""
     target = existing_target(db, url)
     seconds = None if grace is None else seconds_option("--grace", grace)
+    if run_loop(_has_ended(target, run_id)):
+        return
 
     async def ask(client: OwnerClient) -> bool:
         await client.cancel(run_id, reason, seconds)
@@ -71,6 +85,8 @@ def cancel(*, run_id: str, reason: str, grace: str | None, db: str | None, url: 
 def terminate(*, run_id: str, reason: str, db: str | None, url: str | None) -> None:
     """End a run now, without running any more of its code."""
     target = existing_target(db, url)
+    if run_loop(_has_ended(target, run_id)):
+        return
 
     async def ask(client: OwnerClient) -> bool:
         await client.terminate(run_id, reason)

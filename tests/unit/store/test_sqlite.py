@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import apsw
@@ -168,24 +166,6 @@ def test_a_file_size_limit_is_a_full_disk_and_passes(path: Path) -> None:
     assert output_of(FILL, path).splitlines() == [
         "full True", "still full True", "still full True", "still full True", "goes on True",
     ]  # fmt: skip
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if mount is None or umount is None:
-        pytest.skip("there is no mount here")
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=4m", "outlast-test", str(place)],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        pytest.skip("mounting is not allowed here")
-    yield place
-    subprocess.run([umount, str(place)], check=True)
 
 
 async def test_on_a_full_disk_reads_and_cancels_work_and_the_rest_waits(small_disk: Path) -> None:

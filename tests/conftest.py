@@ -1,0 +1,29 @@
+"""What tests of several folders need."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MiB."""
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if mount is None or umount is None:
+        pytest.skip("there is no mount here")
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=4m", "outlast-test", str(place)],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    yield place
+    subprocess.run([umount, str(place)], check=True)
