@@ -6,7 +6,7 @@ much at a time, and no timer is involved. All of it runs in callbacks of the hos
 writer whose store has trouble has a task, which tries again until the store takes the batch.
 
 Invariants:
-  * transactions reach the store in the order they were submitted;
+  * transactions of one run reach the store in the order they were submitted;
   * `done` is called, from a host-loop callback, only after the batch is durable;
   * a full or absent store makes the writer wait and try again. What runs have produced is kept,
     what comes from outside (a start, a signal) is refused, and nothing is ever guessed:
@@ -186,50 +186,81 @@ class Writer:
             log.warning("the store takes writes again")
             self.trouble = None
         self._begin()
-        for entry, result in zip(batch, results, strict=True):
-            entry.done(entry.transaction, result)
+        self._hand_out(batch, results)
         if self._flushes and not self.is_busy:
             self._release_all()
 
+    @staticmethod
+    def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:
+        for entry, result in zip(batch, results, strict=True):
+            entry.done(entry.transaction, result)
+
     # -------------------------------------------------------------------------- trouble
-    async def _insist(
-        self,
-        commit_id: CommitId,
-        batch: list[_Entry],
-        error: StoreFull | StoreUnavailable | CommitUnknown,
-    ) -> None:
+    async def _insist(self, commit_id: CommitId, batch: list[_Entry], error: StoreError) -> None:
         """Try until the batch is durable, or until only outside requests were in it."""
+        outcome = await self._settled(commit_id, error)
         tries = 0
-        while True:
-            if isinstance(error, CommitUnknown):
-                known = await self._resolve(commit_id)
-                if known is not None:
-                    self._world.call_soon(self._made, batch, known)
-                    return
-            else:
-                self._begin_trouble(error)
-                self._refuse(batch, error)
-                if not batch:
-                    # Only outside requests: the next one probes the store again.
-                    self.trouble = None
-                    self._is_committing = False
-                    self._world.call_soon(self._begin)
-                    return
+        while isinstance(outcome, StoreError):
+            self._begin_trouble(outcome)
+            self._refuse(batch, outcome)
+            if not batch:
+                # Only outside requests: the next one probes the store again.
+                self.trouble = None
+                self._is_committing = False
+                self._world.call_soon(self._begin)
+                return
             await self._pause(tries)
             tries += 1
-            batch += self._take_urgent()
-            commit_id = self._next_id()
             try:
-                transactions = [entry.transaction for entry in batch]
-                results = await self._store.commit(commit_id, transactions)
-            except (StoreFull, StoreUnavailable, CommitUnknown) as again:
-                error = again
+                if isinstance(outcome, StoreFull):
+                    await self._commit_urgent(batch)
+                outcome = await self._attempt(batch)
             except StoreError as broken:
                 self._fail(batch, broken)
                 return
-            else:
-                self._world.call_soon(self._made, batch, results)
-                return
+        self._world.call_soon(self._made, batch, outcome)
+
+    async def _attempt(self, entries: list[_Entry]) -> list[CommitResult] | StoreError:
+        """Commit, and return what became of it: results, or why it can be tried again."""
+        commit_id = self._next_id()
+        for entry in entries:
+            entry.transaction.is_sealed = True
+        try:
+            return await self._store.commit(commit_id, [e.transaction for e in entries])
+        except (StoreFull, StoreUnavailable, CommitUnknown) as error:
+            return await self._settled(commit_id, error)
+
+    async def _settled(
+        self, commit_id: CommitId, error: StoreError
+    ) -> list[CommitResult] | StoreError:
+        """Return an error that is sure, or the results of a commit that was made after all."""
+        if not isinstance(error, CommitUnknown):
+            return error
+        known = await self._resolve(commit_id)
+        return StoreUnavailable(f"{error}") if known is None else known
+
+    async def _commit_urgent(self, batch: list[_Entry]) -> None:
+        """Commit apart what ends work: a full store keeps a reserve of space for that.
+
+        Whatever those runs wrote before goes along, for the order of a run's transactions holds.
+        """
+        waiting = [*batch, *self._queue]
+        runs = {e.transaction.run for e in waiting if is_urgent(e.transaction)}
+        part = [e for e in waiting if e.transaction.run in runs]
+        if not part:
+            return
+        outcome = await self._attempt(part)
+        if isinstance(outcome, StoreError):
+            for entry in part:
+                if entry.refused is not None:
+                    self._world.call_soon(entry.refused, outcome)
+            gone = [e for e in part if e.refused is not None]
+        else:
+            self._world.call_soon(self._hand_out, part, outcome)
+            gone = part
+        left = {id(e) for e in gone}
+        batch[:] = [e for e in batch if id(e) not in left]
+        self._queue = deque(e for e in self._queue if id(e) not in left)
 
     async def _resolve(self, commit_id: CommitId) -> list[CommitResult] | None:
         tries = 0
@@ -250,24 +281,14 @@ class Writer:
         timer.cancel()
 
     def _look_at_trouble(self) -> None:
-        """Something was submitted while the store has trouble: a full one may take what ends work.
-
-        A store keeps a reserve of space for that; what is queued before it comes along, for the
-        order of transactions holds.
-        """
+        """Something was submitted while the store has trouble: what ends work is tried at once."""
         error = self.trouble
         if error is None:
             return
-        if isinstance(error, StoreFull) and any(is_urgent(e.transaction) for e in self._queue):
-            if self._retry is not None:
-                _release(self._retry)
-        else:
-            self._refuse(self._queue, error)
-
-    def _take_urgent(self) -> list[_Entry]:
-        is_needed = isinstance(self.trouble, StoreFull)
-        urgent = is_needed and any(is_urgent(e.transaction) for e in self._queue)
-        return self._take() if urgent else []
+        self._refuse(self._queue, error)
+        urgent = isinstance(error, StoreFull) and any(is_urgent(e.transaction) for e in self._queue)
+        if urgent and self._retry is not None:
+            _release(self._retry)
 
     def _begin_trouble(self, error: StoreError) -> None:
         if self.trouble is None:
@@ -278,15 +299,11 @@ class Writer:
 
     def _refuse(self, entries: deque[_Entry] | list[_Entry], error: StoreError) -> None:
         """Turn away what comes from outside, unless it ends work and a full store may take it."""
+        may_pass = isinstance(error, StoreFull) and entries is self._queue
         for entry in list(entries):
-            if entry.refused is None or (
-                entries is self._queue
-                and isinstance(error, StoreFull)
-                and is_urgent(entry.transaction)
-            ):
-                continue
-            entries.remove(entry)
-            self._world.call_soon(entry.refused, error)
+            if entry.refused is not None and not (may_pass and is_urgent(entry.transaction)):
+                entries.remove(entry)
+                self._world.call_soon(entry.refused, error)
 
     def _fail(self, batch: list[_Entry], error: BaseException) -> None:
         """The store is broken for good: acknowledge nothing more, tell everyone who waits."""

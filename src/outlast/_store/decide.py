@@ -11,8 +11,8 @@ from outlast import limits
 from outlast._store.contract import Message, PostResult, RunFilter, RunRow, Transaction
 from outlast.types import CLOSED_STATUSES, Reuse
 
-_URGENT_KINDS = frozenset(("cancel_requested", "run_closed"))
-_URGENT_MESSAGES = frozenset(("cancel", "terminate", "child_done"))
+_URGENT_MESSAGES = frozenset(("cancel", "terminate"))
+_URGENT_STATUSES = frozenset(("cancelled", "terminated"))
 
 
 def gives_way(existing: RunRow, reuse: Reuse) -> bool:
@@ -39,12 +39,19 @@ def judge_post(
 
 
 def is_urgent(transaction: Transaction) -> bool:
-    """Say whether a transaction only ends work: it may use a store's reserve of space."""
-    kinds = [record.kind for record in transaction.records]
-    posts = [message.kind for message in transaction.posts]
-    if transaction.starts or not (kinds or posts):
+    """Say whether a transaction ends work that somebody asked to end.
+
+    It may use a store's reserve of space. Runs that end by themselves may not: they would use it
+    up, and it would be gone when it is needed.
+    """
+    if transaction.starts:
         return False
-    return _URGENT_KINDS.issuperset(kinds) and _URGENT_MESSAGES.issuperset(posts)
+    summary = transaction.summary
+    return (
+        any(record.kind == "cancel_requested" for record in transaction.records)
+        or any(message.kind in _URGENT_MESSAGES for message in transaction.posts)
+        or (summary is not None and summary.status in _URGENT_STATUSES)
+    )
 
 
 def matches(row: RunRow, which: RunFilter) -> bool:

@@ -73,7 +73,8 @@ class Writing:
         try:
             return self._commit(commit_id, batch)
         except StoreFull:
-            if not (self._reserve.size and any(map(is_urgent, batch))):
+            urgent = {t.run for t in batch if is_urgent(t)}
+            if not self._reserve.size or any(t.run not in urgent for t in batch):
                 raise
         self._reserve.release()
         try:

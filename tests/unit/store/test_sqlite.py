@@ -194,7 +194,7 @@ async def test_on_a_full_disk_reads_and_cancels_work_and_the_rest_waits(small_di
     assert len(await store.read_journal(RUN)) == seq
     receipt = await engine.post(Message(run=RUN, kind="cancel"))
     assert receipt.posts == ("accepted",)
-    await engine.receipt(engine.on(RUN, record(seq + 1, kind="run_closed")))
+    await engine.receipt(engine.on(RUN, record(seq + 1, kind="cancel_requested")))
     assert len(await store.read_mailbox(RUN, 10)) == 1
 
     filler.unlink()
