@@ -24,7 +24,9 @@ from outlast._records import Blob, Record
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status
 
 ParkedAs = Literal["", "code", "attempts", "suspect", "limit"]
-MessageKind = Literal["signal", "cancel", "terminate", "resume", "child_done"]
+RunKind = Literal["workflow", "actor"]
+MessageKind = Literal["signal", "cancel", "terminate", "resume", "child_done", "tell", "ask"]
+DeathReason = Literal["closed", "failed", "expired", "dropped", "overflow", "stopped", "no_handler"]
 
 
 class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -33,6 +35,9 @@ class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     `resident` says that an engine has (or should have) it in memory; a passivated run has
     `resident=False` and `wake_at`. Records up to `packed_seq` are in history segments, later ones
     in the log at `started_position` or beyond.
+
+    An actor is a row too: `workflow` names its type, `output` is its state, and only records above
+    `folded_seq` count, those of the message that it is handling.
     """
 
     id: RunId
@@ -62,10 +67,15 @@ class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     output: bytes | None = None
     error: str | None = None
     waiting_for: str = ""
+    kind: RunKind = "workflow"
+    folded_seq: int = 0
 
 
 class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Something for a run from outside, safe in its mailbox until its owner appends it."""
+    """Something for a run from outside, safe in its mailbox until its owner appends it.
+
+    `bound` is how many may wait in an actor's mailbox, 0 for as many as come.
+    """
 
     run: RunId
     kind: MessageKind
@@ -74,6 +84,23 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     dedup: str = ""
     at: int = 0
     number: int = 0  # given by the store, ascending within a run
+    bound: int = 0
+
+
+class DeadLetter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A message that nobody will take any more; `number` is the one it had in its mailbox."""
+
+    number: int
+    run: RunId
+    kind: MessageKind
+    name: str
+    body: bytes
+    dedup: str
+    sent_at: int
+    reason: DeathReason
+    error: str = ""
+    attempts: int = 0
+    at: int = 0
 
 
 class StreamRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -127,7 +154,9 @@ class Transaction:
     consumed: Sequence[int] = ()
     segments: Sequence[Segment] = ()
     streams: Sequence[StreamRow] = ()
-    values: Sequence[tuple[str, bytes]] = ()
+    values: Sequence[tuple[str, bytes | None]] = ()  # None: forget it
+    dead: Sequence[DeadLetter] = ()
+    redriven: Sequence[int] = ()  # dead letters that are sent again with this transaction's posts
     blobs: Sequence[Blob] = ()
     is_sealed: bool = False
 
@@ -178,6 +207,7 @@ class RunFilter:
     id_prefix: str | None = None
     parent: RunId | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+    kind: RunKind = "workflow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +322,14 @@ class ReadVerbs(Protocol):
 
     async def read_value(self, run: RunId, name: str) -> bytes | None:
         """Return the last value set under this name."""
+        ...
+
+    async def read_values(self, run: RunId, prefix: str) -> dict[str, bytes]:
+        """Return the values whose names begin so, by name."""
+        ...
+
+    async def read_dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
+        """Return dead letters (of one run, or of all) numbered above `after`, oldest first."""
         ...
 
 

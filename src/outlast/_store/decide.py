@@ -8,7 +8,15 @@ from __future__ import annotations
 import json
 
 from outlast import limits
-from outlast._store.contract import Message, PostResult, RunFilter, RunRow, Transaction
+from outlast._store.contract import (
+    DeadLetter,
+    DeathReason,
+    Message,
+    PostResult,
+    RunFilter,
+    RunRow,
+    Transaction,
+)
 from outlast.types import CLOSED_STATUSES, Reuse
 
 _URGENT_MESSAGES = frozenset(("cancel", "terminate"))
@@ -33,7 +41,8 @@ def judge_post(
     if same is not None:
         is_same = same.name == message.name and same.body == message.body
         return "duplicate" if is_same else "conflict"
-    if message.kind == "signal" and waiting >= limits.SIGNALS_BUFFERED_MAX:
+    bound = limits.SIGNALS_BUFFERED_MAX if message.kind == "signal" else message.bound
+    if bound and waiting >= bound:
         return "full"
     return "accepted"
 
@@ -54,8 +63,34 @@ def is_urgent(transaction: Transaction) -> bool:
     )
 
 
+def closed_mail(message: Message, at: int) -> DeadLetter:
+    """Return what becomes of a message that its run has not read when it ends."""
+    return dead_letter(message, "closed", at=at)
+
+
+def dead_letter(
+    message: Message, reason: DeathReason, *, at: int, error: str = "", attempts: int = 0
+) -> DeadLetter:
+    """Return a message as one that nobody will take."""
+    return DeadLetter(
+        number=message.number,
+        run=message.run,
+        kind=message.kind,
+        name=message.name,
+        body=message.body,
+        dedup=message.dedup,
+        sent_at=message.at,
+        reason=reason,
+        error=error,
+        attempts=attempts,
+        at=at,
+    )
+
+
 def matches(row: RunRow, which: RunFilter) -> bool:
     """Say whether a filter wants this run: the meaning that SQL must agree with."""
+    if row.kind != which.kind:
+        return False
     if which.statuses is not None and row.status not in which.statuses:
         return False
     if which.workflow is not None and not names_workflow(row.workflow, which.workflow):

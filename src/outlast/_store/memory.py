@@ -27,6 +27,7 @@ from outlast._store.contract import (
     CommitId,
     CommitResult,
     Cursor,
+    DeadLetter,
     Message,
     PostResult,
     Receipt,
@@ -38,7 +39,7 @@ from outlast._store.contract import (
     TailRun,
     Transaction,
 )
-from outlast._store.decide import gives_way, judge_post, matches
+from outlast._store.decide import closed_mail, gives_way, judge_post, matches
 from outlast._store.memory_leases import MemoryLeases
 from outlast._world import World
 from outlast.errors import StoreError
@@ -63,7 +64,6 @@ class _Data:
 
     segments: list[Segment] = field(default_factory=list[Segment])
     mailbox: list[Message] = field(default_factory=list[Message])
-    undelivered: list[Message] = field(default_factory=list[Message])
     streams: list[StreamRow] = field(default_factory=list[StreamRow])
     values: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
@@ -101,6 +101,7 @@ class MemoryDatabase:
         self._open: dict[RunId, None] = {}
         self._with_mail: dict[RunId, None] = {}
         self._wakes: list[tuple[int, RunId]] = []
+        self._dead: dict[int, DeadLetter] = {}
         self._last_commits: dict[str, tuple[int, list[CommitResult]]] = {}
 
     # ---------------------------------------------------------------- writing
@@ -150,7 +151,17 @@ class MemoryDatabase:
                 self._with_mail.pop(transaction.run, None)
         data.segments.extend(transaction.segments)
         data.streams.extend(transaction.streams)
-        data.values.update(transaction.values)
+        for name, value in transaction.values:
+            if value is None:
+                data.values.pop(name, None)
+            else:
+                data.values[name] = value
+        self._bury(transaction.dead)
+        for number in transaction.redriven:
+            self._dead.pop(number, None)
+
+    def _bury(self, letters: Sequence[DeadLetter]) -> None:
+        self._dead.update({letter.number: letter for letter in letters})
 
     def _append(self, run: RunId, records: Sequence[Record]) -> int:
         first = self._next_position
@@ -167,7 +178,7 @@ class MemoryDatabase:
         self._put_row(row)
         if row.status in CLOSED_STATUSES:
             data = self._data_of(row.id)
-            data.undelivered.extend(data.mailbox)
+            self._bury([closed_mail(m, m.at) for m in data.mailbox])
             data.mailbox = []
             self._with_mail.pop(row.id, None)
 
@@ -273,8 +284,13 @@ class MemoryDatabase:
         first = bisect_left(rows, offset, key=lambda r: r.offset + r.count - 1)
         return rows[first : first + limit]
 
-    def value(self, run: RunId, name: str) -> bytes | None:
-        return self._data_of(run).values.get(name) if run in self.rows else None
+    def values(self, run: RunId, prefix: str) -> dict[str, bytes]:
+        values = self._data_of(run).values if run in self.rows else {}
+        return {name: values[name] for name in sorted(values) if name.startswith(prefix)}
+
+    def dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
+        found = [d for n, d in sorted(self._dead.items()) if n > after and run in (None, d.run)]
+        return found[:limit]
 
     # ------------------------------------------------------------ maintenance
     def truncate(self, limit: int) -> int:
@@ -302,6 +318,7 @@ class MemoryDatabase:
         """Delete a run and all it owns."""
         self.rows.pop(run, None)
         self._data.pop(run, None)
+        self._dead = {n: d for n, d in self._dead.items() if d.run != run}
         self._open.pop(run, None)
         self._with_mail.pop(run, None)
 
@@ -445,7 +462,15 @@ class MemoryStore(Store):
 
     @override
     async def read_value(self, run: RunId, name: str) -> bytes | None:
-        return self._db.value(run, name)
+        return self._db.values(run, name).get(name)
+
+    @override
+    async def read_values(self, run: RunId, prefix: str) -> dict[str, bytes]:
+        return self._db.values(run, prefix)
+
+    @override
+    async def read_dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
+        return self._db.dead(run, after, limit)
 
     @override
     async def log_size(self) -> int:

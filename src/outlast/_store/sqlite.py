@@ -28,6 +28,7 @@ from outlast._store.contract import (
     CommitId,
     CommitResult,
     Cursor,
+    DeadLetter,
     Message,
     RunFilter,
     RunRow,
@@ -213,6 +214,14 @@ class SqliteStore(Store):
     @override
     async def read_value(self, run: RunId, name: str) -> bytes | None:
         return await self._read(lambda db: sqlite_reads.read_value(db, run, name))
+
+    @override
+    async def read_values(self, run: RunId, prefix: str) -> dict[str, bytes]:
+        return await self._read(lambda db: sqlite_reads.read_values(db, run, prefix))
+
+    @override
+    async def read_dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
+        return await self._read(lambda db: sqlite_reads.read_dead(db, run, after, limit))
 
     # ----------------------------------------------------------------------- maintenance
     @override

@@ -74,7 +74,9 @@ class Batch:
         self._posted: list[Cell] = []
         self._consumed: list[Cell] = []
         self._streams: list[Cell] = []
-        self._values: list[Cell] = []
+        self._values: dict[tuple[RunId, str], bytes | None] = {}
+        self._dead: list[Cell] = []
+        self._redriven: list[int] = []
         self._blobs: list[Cell] = []
         self._blob_refs: list[Cell] = []
         self._has_extras = False
@@ -111,6 +113,8 @@ class Batch:
                 and not transaction.starts
                 and not transaction.consumed
                 and not transaction.values
+                and not transaction.dead
+                and not transaction.redriven
                 and not transaction.streams
                 and not transaction.blobs
                 and not transaction.segments
@@ -148,7 +152,10 @@ class Batch:
         for written in transaction.streams:
             self._streams += msgspec.structs.astuple(written)
         for name, value in transaction.values:
-            self._values += (run, name, value)
+            self._values[run, name] = value
+        for letter in transaction.dead:
+            self._dead += msgspec.structs.astuple(letter)
+        self._redriven += transaction.redriven
         if transaction.summary is not None:
             self._summarise(transaction.summary)
         return Receipt(first, existing, tuple(posts), tuple(numbers))
@@ -260,10 +267,28 @@ class Batch:
         rows.MAILBOX.write(db, self._posted)
         rows.CONSUMED.write(db, self._consumed)
         rows.STREAMS.write(db, self._streams)
-        rows.VALUES.write(db, self._values)
+        self._write_values()
+        if self._redriven:
+            numbers = json.dumps(self._redriven)
+            db.execute(
+                "DELETE FROM dead_letters WHERE number IN (SELECT value FROM json_each(?))",
+                (numbers,),
+            )
+        rows.DEAD.write(db, self._dead)
         if self._closed:
             self._set_mail_aside()
         self._clear()
+
+    def _write_values(self) -> None:
+        kept: list[Cell] = []
+        gone: list[Cell] = []
+        for (run, name), value in self._values.items():
+            if value is None:
+                gone += (run, name)
+            else:
+                kept += (run, name, value)
+        rows.VALUES.write(self._db, kept)
+        rows.FORGOTTEN_VALUES.write(self._db, gone)
 
     def _set_mail_aside(self) -> None:
         """Move what closed runs have not read to where nobody delivers it from."""
@@ -273,7 +298,8 @@ class Batch:
         ).fetchall()
         if mailed:
             self._db.execute(
-                "INSERT INTO undelivered SELECT * FROM mailbox WHERE run IN carray(?)",
+                "INSERT INTO dead_letters SELECT number, run, kind, name, body, dedup, at, "
+                "'closed', '', 0, at FROM mailbox WHERE run IN carray(?)",
                 (texts(closed),),
             )
             self._db.execute("DELETE FROM mailbox WHERE run IN carray(?)", (texts(closed),))

@@ -14,7 +14,15 @@ import msgspec
 
 from outlast._records import Record, blob_digest, unpack_records
 from outlast._store import sqlite_rows as rows
-from outlast._store.contract import Cursor, Message, RunFilter, RunRow, StreamRow, TailRun
+from outlast._store.contract import (
+    Cursor,
+    DeadLetter,
+    Message,
+    RunFilter,
+    RunRow,
+    StreamRow,
+    TailRun,
+)
 from outlast._store.sqlite_connection import Cell, Connection
 from outlast.errors import StoreDamaged
 from outlast.types import RunId
@@ -138,8 +146,8 @@ def runs_with_mail(db: Connection, limit: int) -> list[RunId]:
 
 def list_runs(db: Connection, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
     """Return one page of runs, newest first."""
-    terms: list[str] = ["true"]
-    cells: list[Cell] = []
+    terms: list[str] = ["kind = ?"]
+    cells: list[Cell] = [which.kind]
 
     def want(term: str, *values: Cell) -> None:
         terms.append(term)
@@ -187,6 +195,26 @@ def read_value(db: Connection, run: RunId, name: str) -> bytes | None:
         "SELECT body FROM run_values WHERE run = ? AND name = ?", (run, name)
     ).fetchall()
     return _bytes(found[0][0]) if found else None
+
+
+def read_values(db: Connection, run: RunId, prefix: str) -> dict[str, bytes]:
+    """Return the values whose names begin so, by name."""
+    found = db.execute(
+        "SELECT name, body FROM run_values WHERE run = ? AND name >= ? AND name < ? ORDER BY name",
+        (run, prefix, prefix + "\U0010ffff"),
+    ).fetchall()
+    return {str(name): _bytes(body) for name, body in found}
+
+
+def read_dead(db: Connection, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
+    """Return dead letters numbered above `after`, oldest first."""
+    which, cells = ("", ()) if run is None else (" AND run = ?", (run,))
+    found = db.execute(
+        f"SELECT {rows.DEAD_COLUMNS} FROM dead_letters WHERE number > ?{which} "
+        f"ORDER BY number LIMIT ?",
+        (after, *cells, limit),
+    ).fetchall()
+    return [rows.dead_letter(cells) for cells in found]
 
 
 def log_size(db: Connection) -> int:

@@ -17,7 +17,7 @@ import msgspec
 
 from outlast._codec.chain import Chain, Zlib
 from outlast._records import Record
-from outlast._store.contract import Message, RunRow, StreamRow
+from outlast._store.contract import DeadLetter, Message, RunRow, StreamRow
 from outlast._store.sqlite_connection import Cell, Connection
 from outlast.errors import DecodingError, StoreDamaged
 from outlast.types import RunId
@@ -35,6 +35,7 @@ segment_codec = Chain((Zlib(output_bytes_max=_SEGMENT_BYTES_MAX),))
 RUN_COLUMNS = ", ".join(RunRow.__struct_fields__)
 RECORD_COLUMNS = ", ".join(Record.__struct_fields__)
 MESSAGE_COLUMNS = ", ".join(Message.__struct_fields__)
+DEAD_COLUMNS = ", ".join(DeadLetter.__struct_fields__)
 STREAM_COLUMNS = ", ".join(f'"{name}"' for name in StreamRow.__struct_fields__)
 OPEN = "status IN ('pending', 'running', 'waiting', 'paused', 'parked')"
 
@@ -58,6 +59,7 @@ _SUMMARY_COLUMNS = (
     "output",
     "error",
     "waiting_for",
+    "folded_seq",
 )
 
 
@@ -107,13 +109,19 @@ SUMMARIES = RowWriter(
 HISTORIES = RowWriter(
     "INSERT INTO histories (run, first_seq, last_seq, body, checksum) VALUES", columns=5
 )
-MAILBOX = RowWriter(f"INSERT INTO mailbox ({MESSAGE_COLUMNS}) VALUES", columns=7)
+MAILBOX = RowWriter(f"INSERT INTO mailbox ({MESSAGE_COLUMNS}) VALUES", columns=8)
 CONSUMED = RowWriter("DELETE FROM mailbox WHERE (number, run) IN (VALUES", columns=2, after=")")
 STREAMS = RowWriter(f"INSERT INTO streams ({STREAM_COLUMNS}) VALUES", columns=7)
 VALUES = RowWriter(
     "INSERT INTO run_values (run, name, body) VALUES",
     columns=3,
     after="ON CONFLICT (run, name) DO UPDATE SET body = excluded.body",
+)
+FORGOTTEN_VALUES = RowWriter(
+    "DELETE FROM run_values WHERE (run, name) IN (VALUES", columns=2, after=")"
+)
+DEAD = RowWriter(
+    f"INSERT INTO dead_letters ({DEAD_COLUMNS}) VALUES", columns=len(DeadLetter.__struct_fields__)
 )
 BLOBS = RowWriter(
     "INSERT INTO blobs (digest, body) VALUES", columns=2, after="ON CONFLICT DO NOTHING"
@@ -144,6 +152,7 @@ def summary_cells(row: RunRow) -> tuple[Cell, ...]:
         row.output,
         row.error,
         row.waiting_for,
+        row.folded_seq,
     )
 
 
@@ -206,6 +215,15 @@ def message(cells: Sequence[object]) -> Message:
         StoreDamaged: a cell holds what no outlast writes.
     """
     return _converted(cells, Message, f"a message of run {cells[0]!r}")
+
+
+def dead_letter(cells: Sequence[object]) -> DeadLetter:
+    """Return a dead letter, its cells in the order of `DEAD_COLUMNS`.
+
+    Raises:
+        StoreDamaged: a cell holds what no outlast writes.
+    """
+    return _converted(cells, DeadLetter, f"a dead letter of run {cells[1]!r}")
 
 
 def stream_row(cells: Sequence[object]) -> StreamRow:

@@ -1,0 +1,115 @@
+"""What stores keep for actors: their rows, bounded mailboxes, dead letters."""
+
+from __future__ import annotations
+
+import msgspec
+
+from outlast._store.contract import Message, RunFilter, Store
+from outlast._store.decide import dead_letter
+from outlast.types import RunId
+from tests.conformance.driving import OTHER, RUN, Driver, record, signal, the
+
+
+def tell(body: bytes = b"1", *, bound: int = 0, run: RunId = RUN) -> Message:
+    return Message(run=run, kind="tell", name="add", body=body, at=5, bound=bound)
+
+
+async def start_actor(engine: Driver, run: RunId) -> None:
+    row = msgspec.structs.replace(engine.row(run), kind="actor", resident=False)
+    await engine.receipt(engine.starting(row, first=()))
+
+
+async def test_actors_are_listed_apart_from_workflows(store: Store, engine: Driver) -> None:
+    await engine.start(RUN)
+    await start_actor(engine, OTHER)
+
+    runs = await store.list_runs(RunFilter(), None, 10)
+    actors = await store.list_runs(RunFilter(kind="actor"), None, 10)
+
+    assert [row.id for row in runs] == [RUN]
+    assert [(row.id, row.kind) for row in actors] == [(OTHER, "actor")]
+
+
+async def test_an_actors_mailbox_is_bounded_by_its_messages(store: Store, engine: Driver) -> None:
+    await start_actor(engine, RUN)
+
+    first = await engine.post(tell(bound=2), tell(bound=2), tell(bound=2))
+    more = await engine.post(tell(bound=3), tell(bound=3), tell())
+
+    assert first.posts == ("accepted", "accepted", "full")
+    assert more.posts == ("accepted", "full", "accepted")
+    assert [m.bound for m in await store.read_mailbox(RUN, 10)] == [2, 2, 3, 0]
+
+
+async def test_a_folded_actor_keeps_its_state_and_no_records(store: Store, engine: Driver) -> None:
+    await start_actor(engine, RUN)
+    await engine.receipt(engine.on(RUN, record(1), record(2)))
+    row = msgspec.structs.replace(
+        await engine.current(RUN), output=b"state", last_seq=2, packed_seq=2, folded_seq=2
+    )
+
+    await engine.summarise(row)
+    await engine.receipt(engine.on(RUN, record(3)))
+
+    assert (await engine.current(RUN)).output == b"state"
+    assert (await engine.current(RUN)).folded_seq == 2
+    assert [r.seq for r in await store.read_journal(RUN, 2)] == [3]
+    assert the(list((await store.read_tail(engine.shards)).values())).records == [record(3)]
+
+
+async def test_dead_letters_are_kept_until_they_are_sent_again(
+    store: Store, engine: Driver
+) -> None:
+    await start_actor(engine, RUN)
+    await start_actor(engine, OTHER)
+    numbers = (await engine.post(tell(b"bad"), tell(b"worse"), tell(run=OTHER))).numbers
+    mail = await store.read_mailbox(RUN, 10)
+    letters = [dead_letter(m, "failed", at=9, error="E: no", attempts=3) for m in mail]
+    burying = engine.on(RUN)
+    burying.consumed, burying.dead = numbers[:2], letters
+    await engine.receipt(burying)
+
+    assert await store.read_mailbox(RUN, 10) == []
+    assert await store.read_dead(None, 0, 10) == letters
+    assert await store.read_dead(RUN, letters[0].number, 10) == letters[1:]
+    assert await store.read_dead(OTHER, 0, 10) == []
+
+    again = engine.posting(tell(b"bad"))
+    again.redriven = (letters[0].number,)
+    await engine.receipt(again)
+
+    assert await store.read_dead(None, 0, 10) == letters[1:]
+    assert [m.body for m in await store.read_mailbox(RUN, 10)] == [b"bad"]
+
+
+async def test_what_a_run_had_not_read_is_a_dead_letter(store: Store, engine: Driver) -> None:
+    await engine.start(RUN)
+    await engine.post(signal(RUN, body=b"7", dedup="k"))
+
+    await engine.close_run(RUN)
+
+    letter = the(await store.read_dead(RUN, 0, 10))
+    assert (letter.reason, letter.kind, letter.name) == ("closed", "signal", "paid")
+    assert (letter.body, letter.dedup, letter.sent_at) == (b"7", "k", 5)
+
+
+async def test_values_are_read_by_prefix_and_can_be_forgotten(store: Store, engine: Driver) -> None:
+    await engine.start(RUN)
+    first, second = engine.on(RUN), engine.on(RUN)
+    first.values = (("done/a", b"1"), ("done/b", b"2"), ("done0", b"3"), ("other", b"4"))
+    second.values = (("done/a", None), ("done/c", b"5"), ("gone", None))
+
+    await engine.commit(first, second)
+
+    assert await store.read_values(RUN, "done/") == {"done/b": b"2", "done/c": b"5"}
+    assert await store.read_values(RunId("nobody"), "") == {}
+
+
+async def test_a_pruned_run_takes_its_dead_letters_along(store: Store, engine: Driver) -> None:
+    await engine.start(RUN)
+    await engine.post(signal(RUN))
+    await engine.close_run(RUN, closed_at=2_000)
+
+    assert await store.prune(3_000, 10) == 1
+
+    assert await store.read_dead(None, 0, 10) == []
