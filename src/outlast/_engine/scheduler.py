@@ -25,6 +25,7 @@ from outlast._execution.bodies import Bodies
 from outlast._execution.host import RunHost
 from outlast._execution.operations import KnownErrors, StepOperation
 from outlast._execution.run import LiveRun
+from outlast._execution.workflow_run import LiveWorkflow
 from outlast._journal.writer import Writer
 from outlast._records import Record, attach
 from outlast._registry import Registry, known_error_types
@@ -183,7 +184,7 @@ class Scheduler(RunHost):
         except UnknownWorkflow:
             self.on_dormant(row, records)
             return None
-        live = LiveRun(self, definition, row, lease, records)
+        live = LiveWorkflow(self, definition, row, lease, records)
         self.residents[row.id] = live
         self.events.runs_activated += 1
         return live

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from outlast._records import EMPTY, Blob, Kind, Record, blob_digest, detach, pack_records
-from outlast._store.contract import Segment, Transaction
+from outlast._store.contract import RunRow, Segment, Transaction
 from outlast.errors import ReplayMismatch
 from outlast.types import Lease, RunId
 
@@ -61,17 +61,17 @@ class RunJournal:
         *,
         lease: Lease,
         records: list[Record],
-        packed_seq: int,
+        row: RunRow,
         submit: Callable[[Transaction], None],
         rouse: Callable[[], None],
     ) -> None:
         self.run: RunId = run
         self.lease: Lease = lease
-        self.last_seq: int = records[-1].seq
-        self.last_at: int = records[-1].at
-        self.packed_seq: int = packed_seq
+        self.last_seq: int = records[-1].seq if records else row.last_seq
+        self.last_at: int = records[-1].at if records else row.created_at
+        self.packed_seq: int = row.packed_seq
         self.position: int = 0  # of the oldest unpacked record in the log, 0 when none is known
-        self.unpacked: list[Record] = [_as_stored(r) for r in records if r.seq > packed_seq]
+        self.unpacked: list[Record] = [_as_stored(r) for r in records if r.seq > row.packed_seq]
         self.bytes_unpacked: int = sum(len(r.body) + 100 for r in self.unpacked)
         self.steps: int = sum(1 for r in records if r.kind == "step_done")
         self._under_way: set[int] = set()

@@ -1,4 +1,6 @@
-"""One run in memory: its code on its own loop, fed by its journal.
+"""A run in memory: its code on its own loop, fed by its journal.
+
+What runs is said by subclasses: a workflow (`workflow_run`), an actor's messages (`actor_run`).
 
     begin        replays what earlier lives recorded, then goes live
     committed    hands over, one at a time, the records that have become durable
@@ -17,35 +19,31 @@ Invariants:
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextvars import Context
 from typing import Literal
 
 from typing_extensions import TypeVarTuple, Unpack
 
 from outlast import limits
-from outlast._execution.cancelling import Cancelling, append_cancel, grace_in
+from outlast._execution.cancelling import Cancelling, append_cancel
 from outlast._execution.children import ChildCalls
 from outlast._execution.clock import RunClock
 from outlast._execution.closing import close_tasks, cut_short
-from outlast._execution.ending import Ending
 from outlast._execution.host import RunHost
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
 from outlast._execution.loop import RunLoop, Spinning, new_loop
 from outlast._execution.operations import (
     CancelBody,
-    ChildBody,
-    StartedBody,
     decode_body,
 )
-from outlast._execution.signals import append_signal, deliver_signal
+from outlast._execution.signals import deliver_signal
 from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._execution.tasks import RunTask
 from outlast._execution.waits import Conditions
 from outlast._records import Record, attach
-from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
 from outlast.errors import OutlastError
 from outlast.types import Lease, RunId
@@ -65,31 +63,32 @@ Ts = TypeVarTuple("Ts")
 State = Literal["replaying", "live", "ending", "ended", "left"]
 
 
-class LiveRun:
+class LiveRun(ABC):
     """A run in memory. `state` says whether it replays, lives, ends, or has left."""
 
     def __init__(
         self,
         host: RunHost,
-        definition: WorkflowDefinition,
         row: RunRow,
         lease: Lease,
         records: list[Record],
+        *,
+        salt: int,
+        now: int,
     ) -> None:
         self.id: RunId = row.id
-        self.definition = definition
+        self.salt = salt  # of this run's chance: the same in every life
         self.state: State = "replaying"
         self.host = host
         self.journal: RunJournal = RunJournal(
             row.id,
             lease=lease,
             records=records,
-            packed_seq=row.packed_seq,
+            row=row,
             submit=host.submit,
             rouse=lambda: self.standing.write("running"),
         )
-        self.started: StartedBody = decode_body(records[0].body, StartedBody)
-        self.loop: RunLoop = new_loop(self, salt=self.started.salt, now=records[0].at / 1e6)
+        self.loop: RunLoop = new_loop(self, salt=salt, now=now / 1e6)
         self.inbox: Inbox = Inbox(self.loop)
         self.steps: StepCalls = StepCalls(host, self.journal, self.loop)
         self.children: ChildCalls = ChildCalls(host, self.journal, self.loop)
@@ -104,37 +103,41 @@ class LiveRun:
             timeout_at=row.timeout_at,
         )
         self.standing: Standing = Standing(row, self.journal, self.clock, records)
-        self.ending: Ending = Ending(
-            host.world, self.journal, self.children, self.cancelling, self.clock, self.standing
-        )
         self._main: RunTask[object] | None = None
         self._mail: list[Message] = []
         self._numbers: set[int] = set()  # mail that was accepted, perhaps not yet consumed
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Replay what earlier lives recorded, then go live; a second call does nothing."""
+
+    @abstractmethod
+    def _take(self, message: Message) -> None:
+        """Append what a message says."""
+
+    @abstractmethod
+    def _main_ended(self, main: RunTask[object]) -> None:
+        """The main task is done, and nothing of it is left."""
+
+    @abstractmethod
+    def _went_live(self) -> None:
+        """Everything recorded has been delivered."""
+
+    @abstractmethod
+    def _went_on_ending(self) -> None:
+        """It came to rest again after its code has ended."""
+
+    @abstractmethod
+    def terminate(self, reason: str) -> None:
+        """End without running any more of the code."""
 
     @property
     def row(self) -> RunRow:
         """The run's row as it was last written, or will be with the next commit."""
         return self.standing.row
 
-    # ------------------------------------------------------------------- life begins
-    def begin(self) -> None:
-        """Replay, in slices, then go live; a second call does nothing."""
-        if self._main is not None or self.state != "replaying":
-            return
-        records = self.journal.records_to_replay()
-        first = 1 + self.started.signals
-        for record in records[1:first]:
-            self._apply(record)
-        self._guarded(self._start_main)
-        self._replay_from(records, first)
-
-    def _start_main(self) -> None:
-        args, kwargs = self.definition.signature.decode(self.started.input)
-        # A context of its own: context variables of the host must not leak into a run.
-        self._main = self.loop.start_main(self.definition.fn(*args, **kwargs), Context())
-        self.settle()
-
     def _replay_from(self, records: list[Record], start: int) -> None:
+        """Deliver what earlier lives recorded, in slices, then go live."""
         if self.state != "replaying":
             return
         stop = min(len(records), start + _REPLAY_SLICE)
@@ -153,14 +156,7 @@ class LiveRun:
     def _go_live(self) -> None:
         self.journal.end_replay()
         self.state = "live"
-        now = self.host.world.now()
-        if self.standing.started_at is None:
-            self.standing.started_at = now
-            if now - self.journal.last_at > 1_000_000:
-                # It waited long for someone to run it: its clock starts when it does.
-                self.journal.append("run_began", at=now)
-        if not self.row.resident:
-            self.standing.write("running")
+        self._went_live()
         self.steps.resume()
         mail, self._mail = self._mail, []
         for message in sorted(mail, key=lambda m: m.number):
@@ -247,22 +243,11 @@ class LiveRun:
             for operation in self.steps.take_starts():
                 self.steps.start(operation)
             if self._main is not None and self._main.done():
-                self.state = "ending"
-                self.ending.begin(self._main, self.definition)
+                self._main_ended(self._main)
             elif self.steps.parked is not None:
                 self.host.run_parked(self.id, self.steps.parked)
         elif self.state == "ending":
-            self.ending.finish()
-
-    def terminate(self, reason: str) -> None:
-        """End the run without running any more of its code."""
-        if self.state in ("ended", "left") or self.journal.has_closed:
-            return
-        for operation in list(self.steps.pending.values()):
-            self.host.stop_body(self.id, operation.key)
-        self.steps.pending.clear()
-        self.state = "ending"
-        self.ending.terminate(reason)
+            self._went_on_ending()
 
     def _ended(self) -> None:
         self.leave()
@@ -288,26 +273,6 @@ class LiveRun:
             self._mail.append(message)
         else:
             self._take(message)
-
-    def _take(self, message: Message) -> None:
-        ends_anyway = self.state != "live" and message.kind not in ("terminate", "child_done")
-        if self.journal.has_closed or ends_anyway:
-            return  # what stays in the mailbox is kept as undelivered when the run closes
-        if message.number:
-            transaction = self.journal.transaction()
-            transaction.consumed = (*transaction.consumed, message.number)
-        at = message.at or self.host.world.now()
-        match message.kind:
-            case "signal":
-                append_signal(self.inbox, self.journal, self.clock, message, at)
-            case "cancel":
-                append_cancel(self.journal, at, message.name, grace_in(message))
-            case "terminate":
-                self.terminate(message.name)
-            case "child_done":
-                self.children.ended(message.name, decode_body(message.body, ChildBody))
-            case "resume":
-                pass  # for runs that are parked; this one is not
 
     def wake(self) -> None:
         """Do what the clock makes due: timers, retries, the run's timeout, the end of a grace."""

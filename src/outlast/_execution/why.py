@@ -35,7 +35,7 @@ def waits_of(run: LiveRun, now: int) -> list[str]:
 def why_of(run: LiveRun, now: int) -> str:
     """Return why the run is not further, in one line."""
     if run.state == "replaying":
-        is_new = run.journal.last_seq <= 1 + run.started.signals
+        is_new = not run.standing.started_at
         return "about to run its first line" if is_new else "replaying its journal"
     waits = waits_of(run, now)
     if run.cancelling.is_requested:

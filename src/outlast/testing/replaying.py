@@ -16,7 +16,7 @@ from outlast._execution.operations import (
     StepOperation,
     decode_body,
 )
-from outlast._execution.run import LiveRun
+from outlast._execution.workflow_run import LiveWorkflow
 from outlast._records import Record as StoredRecord
 from outlast._registry import Registry, WorkflowDefinition, default_registry, known_error_types
 from outlast._store.contract import RunRow, Transaction
@@ -133,7 +133,7 @@ def replay_end(definition: WorkflowDefinition, stored: list[StoredRecord]) -> Re
     closing = stored[-1] if stored[-1].kind == "run_closed" else None
     loop = new_sim_loop(0)
     host = _ReplayHost(SimWorld(loop, "replay"))
-    live = LiveRun(
+    live = LiveWorkflow(
         host,
         definition,
         _row_of(definition.name, stored[0]),
