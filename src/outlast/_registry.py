@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from outlast import errors
+from outlast import errors, limits
 from outlast._codec import Adapter, SignatureCodec, home_of, name_of_class
 from outlast.errors import RegistrationError, UnknownWorkflow
 from outlast.types import Jitter, Once, Where
@@ -164,6 +164,23 @@ def module_name(fn: Function) -> str:
 def identity_of(fn: Function) -> tuple[str, str]:
     """Return what makes two registrations the same definition: module and qualified name."""
     return module_name(fn), fn.__qualname__
+
+
+def given_name(what: str, name: str | None) -> str | None:
+    """Return the name that the user gave to a definition.
+
+    Raises:
+        RegistrationError: it cannot be one.
+    """
+    if name is None:
+        return None
+    if not isinstance(name, str) or not 0 < len(name) <= limits.NAME_CHARS_MAX:
+        raise RegistrationError(
+            f"{what} is text of 1 to {limits.NAME_CHARS_MAX} characters, not {name!r}"
+        )
+    if not name.isprintable():
+        raise RegistrationError(f"{what} {name!r} has characters that cannot be printed")
+    return name
 
 
 def default_name(fn: Function) -> str:

@@ -37,6 +37,19 @@ Scalar = str | int | float | bool
 SignalArgument = tuple[Signal[T] | str, T]
 
 
+def _check_types(url: object, registry: object, resources: object, live_runs_max: object) -> None:
+    """Refuse what no type checker has seen."""
+    wanted: list[tuple[str, object, type | tuple[type, ...], str]] = [
+        ("url", url, (str, os.PathLike), "a path or an url"),
+        ("registry", registry, (Registry, type(None)), "a Registry"),
+        ("resources", resources, (Mapping, type(None)), "a mapping of types to makers"),
+        ("live_runs_max", live_runs_max, int, "a whole number"),
+    ]
+    for name, value, kinds, what in wanted:
+        if not isinstance(value, kinds):
+            raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
+
+
 class Engine:
     """Runs workflows on one store, and gives handles on their runs.
 
@@ -80,6 +93,7 @@ class Engine:
         Raises (on entering):
             StoreLocked, StoreDamaged, StoreTooNew, StoreMissing, StoreError
         """
+        _check_types(url, registry, resources, live_runs_max)
         if codec is not None:
             raise NotSupported("codec= of Engine.open")
         if live_runs_max < 1 or (live_bytes_max is not None and live_bytes_max < 1):

@@ -23,7 +23,7 @@ from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.payloads import json_payload, read_payload, typed_payload
 from outlast._execution.places import calling_place
-from outlast._execution.starting import check_name
+from outlast._execution.starting import check_name, check_text
 from outlast._execution.waits import within
 from outlast._registry import Registry
 from outlast._store.contract import Message, RunRow
@@ -130,6 +130,8 @@ class Run(LaterVerbs, Generic[R_co]):
             WaitTimeout: it took longer than `timeout`; the run goes on.
             RunNotFound: there is no such run.
         """
+        if parked not in ("raise", "wait"):
+            raise UsageError(f"parked is 'raise' or 'wait', not {parked!r}")
         if timeout is None:
             value = await self._result(parked)
         else:
@@ -231,6 +233,7 @@ class Run(LaterVerbs, Generic[R_co]):
         Returns when the request is safe, not when the run has ended. Asking again may only shorten
         the grace.
         """
+        check_text("the reason", reason)
         if grace is not None and seconds_of(grace) < 0:
             raise UsageError("grace must not be negative")
         body = b"" if grace is None else repr(seconds_of(grace)).encode()
@@ -245,6 +248,7 @@ class Run(LaterVerbs, Generic[R_co]):
 
     async def terminate(self, reason: str = "") -> None:
         """End the run now, without running any more of its code."""
+        check_text("the reason", reason)
         if running_loop() is not None:
             await self._send_in_run("terminate", reason, b"", "")
             return
@@ -272,7 +276,7 @@ class Run(LaterVerbs, Generic[R_co]):
     async def read(self, name: Value[T] | str) -> object:
         """Return the last value set under `name`, None when none was."""
         reader = self._reader()
-        text = name.name if isinstance(name, Value) else name
+        text = name.name if isinstance(name, Value) else check_name("a value's name", name)
         data = await reader.value(self._id, text)
         if data is None:
             return None
@@ -292,7 +296,7 @@ class Run(LaterVerbs, Generic[R_co]):
         No value is shown twice or left out; a `retract` event takes back all that its writer wrote.
         """
         reader = self._reader()
-        text = name.name if isinstance(name, Stream) else name
+        text = name.name if isinstance(name, Stream) else check_name("a stream's name", name)
         if offset < 0:
             raise UsageError("offset must not be negative")
         async for event in reader.stream(self._id, text, offset):

@@ -63,6 +63,12 @@ CANCEL_GRACE_SECONDS = 30.0
 SIGNALS_BUFFERED_MAX = 10_000
 """Unread signals of one run; senders are refused beyond it."""
 
+REASON_CHARS_MAX = 10_000
+"""Characters of a reason given to cancel or terminate."""
+
+STEP_UNWIND_SECONDS = 2.0
+"""How long a coroutine step that timed out may unwind; then it is given up, as a thread is."""
+
 CRASHES_MAX = 3
 """Deaths since the last new record: at this count a run is a suspect, at twice it is parked."""
 

@@ -24,6 +24,7 @@ from outlast._registry import (
     TimeoutPlan,
     default_name,
     default_registry,
+    given_name,
 )
 from outlast.call import StepCall
 from outlast.errors import NotSupported, RegistrationError
@@ -33,6 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 E = TypeVar("E", bound=BaseException)
 _ONCE = ("at_least", "at_most", "tx")
+_FACTOR_MAX = 1_000
 _WHERE = ("auto", "loop", "thread", "process")
 
 
@@ -144,7 +146,7 @@ def step(
         if not callable(function) or isinstance(function, type):
             raise RegistrationError(f"@step needs a function, got {function!r}")
         definition = StepDefinition(
-            name=name or default_name(function),
+            name=given_name("a step's name", name) or default_name(function),
             fn=function,
             signature=SignatureCodec(function, localns=defining_locals(function)),
             is_async=inspect.iscoroutinefunction(function),
@@ -176,6 +178,10 @@ def this_step() -> StepContext:
     return current_step()
 
 
+def _is_error_class(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
 def _retry_plan(retry: Retry) -> RetryPlan:
     if not isinstance(retry, Retry):
         raise RegistrationError(f"retry= takes a Retry(...), got {retry!r}")
@@ -192,6 +198,15 @@ def _retry_plan(retry: Retry) -> RetryPlan:
         )
     except (TypeError, ValueError) as error:
         raise RegistrationError(f"Retry: {error}") from error
+    if type(plan.attempts) is not int:
+        raise RegistrationError(f"Retry: attempts is a whole number, not {plan.attempts!r}")
+    if not isinstance(plan.never_on, tuple) or not all(map(_is_error_class, plan.never_on)):
+        raise RegistrationError(
+            f"Retry: never_on takes a tuple of exception classes, not {plan.never_on!r}; "
+            f"for one class write (ValueError,)"
+        )
+    if not 0 <= plan.factor <= _FACTOR_MAX:
+        raise RegistrationError(f"Retry: factor is from 0 to {_FACTOR_MAX:,}, not {plan.factor!r}")
     if plan.attempts < 1 or plan.first_seconds < 0 or plan.cap_seconds < 0 or plan.factor < 0:
         raise RegistrationError("Retry needs attempts >= 1 and no negative lengths")
     if retry.jitter not in ("full", "none") or retry.then not in ("fail", "park"):
@@ -240,6 +255,6 @@ def _check(definition: StepDefinition, limit: object) -> None:
         )
     if not isinstance(definition.raises, tuple):
         raise RegistrationError(f"step {name!r}: raises= takes a tuple of exception classes")
-    if not all(isinstance(e, type) and issubclass(e, BaseException) for e in definition.raises):
+    if not all(map(_is_error_class, definition.raises)):
         raise RegistrationError(f"step {name!r}: raises= takes exception classes")
     check_types(definition.signature)

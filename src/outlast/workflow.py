@@ -33,7 +33,7 @@ from outlast._execution.places import calling_place, defining_locals, place_of_f
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask, Scope
 from outlast._execution.waits import within
-from outlast._registry import WorkflowDefinition, default_name, default_registry
+from outlast._registry import WorkflowDefinition, default_name, default_registry, given_name
 from outlast.call import Call, WorkflowCall
 from outlast.errors import NotInRun, NotSupported, RegistrationError, UsageError, WaitTimeout
 from outlast.handle import Run
@@ -126,7 +126,7 @@ def workflow(
         if not inspect.iscoroutinefunction(function):
             raise RegistrationError(f"@workflow needs an `async def` function, got {function!r}")
         definition = WorkflowDefinition(
-            name=name or default_name(function),
+            name=given_name("a workflow's name", name) or default_name(function),
             fn=function,
             signature=SignatureCodec(function, localns=defining_locals(function)),
             label=version or "",

@@ -16,6 +16,8 @@ def merged_attributes(old: str, changes: Mapping[str, object]) -> str:
     Raises:
         UsageError: a name or value that cannot be an attribute, or too many of them.
     """
+    if not isinstance(changes, Mapping):
+        raise UsageError(f"attributes are a mapping of names to values, not {changes!r}")
     attributes: dict[str, object] = json.loads(old)
     for name, value in changes.items():
         if value is None:
@@ -27,7 +29,9 @@ def merged_attributes(old: str, changes: Mapping[str, object]) -> str:
     return json.dumps(attributes, sort_keys=True, ensure_ascii=False)
 
 
-def _checked_name(name: str) -> str:
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise UsageError(f"the name of an attribute is text, not {name!r}")
     reserved = ("status", "workflow", "since", "until", "id", "parent")
     if not name or len(name) > limits.NAME_CHARS_MAX or not name.isprintable():
         raise UsageError(f"{name[:50]!r} cannot be the name of an attribute")

@@ -172,6 +172,13 @@ class Dormant:
         if numbers:
             await self._wake(row, consumed=numbers)
 
+    async def may_go_on(self, row: RunRow) -> bool:
+        """Try a parked run again if code is here that may fit it now; say whether it was tried."""
+        if not self._can_wake(row):
+            return False
+        await self.wake(row.id)
+        return True
+
     async def wake(self, run: RunId) -> None:
         """Make a dormant run open again, and bring it into memory."""
         async with self._scheduler.exclusion.alone_with(run):

@@ -100,6 +100,7 @@ class EngineCore:
         self.reader: Reader = Reader(
             store, world, registry, scheduler=self.scheduler, residency=self.residency
         )
+        self.results.may_go_on = self.dormant.may_go_on
         self.starts: Starts = Starts(self.scheduler, self.messages, self.results, self.residency)
         self.recovery: Recovery = Recovery(
             self.scheduler, self.messages, self.dormant, live_runs_max=options.live_runs_max

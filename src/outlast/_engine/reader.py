@@ -271,9 +271,18 @@ def _events_of(
     ]
 
 
+_CALENDAR_END = int(datetime.max.replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+
 def moment(at: int | None) -> datetime | None:
-    """Return microseconds since 1970 as a time with zone."""
-    return None if at is None else datetime.fromtimestamp(at / 1e6, UTC)
+    """Return microseconds since 1970 as a time with zone; the last there is, where it is later."""
+    if at is None:
+        return None
+    return (
+        datetime.fromtimestamp(at / 1e6, UTC)
+        if at < _CALENDAR_END
+        else datetime.max.replace(tzinfo=UTC)
+    )
 
 
 def info_of(row: RunRow) -> RunInfo:

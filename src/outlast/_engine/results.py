@@ -7,6 +7,7 @@ owns is looked up again and again, since nobody here hears of its end.
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Awaitable, Callable
 
 from outlast import limits
 from outlast._engine.scheduler import Scheduler
@@ -22,6 +23,7 @@ class Results:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._waiters: dict[RunId, list[Future[None]]] = {}
+        self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
         scheduler.on_closed = self.changed
         scheduler.on_parked = self.changed
 
@@ -45,6 +47,7 @@ class Results:
         Raises:
             RunNotFound: there is no such run.
         """
+        has_tried = False
         while True:
             future: Future[None] = self._scheduler.world.loop.create_future()
             self._waiters.setdefault(run, []).append(future)
@@ -52,8 +55,13 @@ class Results:
                 row = await self._store.read_run(run)
                 if row is None:
                     raise RunNotFound(run)
-                if row.status in CLOSED_STATUSES or (parked_counts and row.status == "parked"):
+                if row.status in CLOSED_STATUSES:
                     return row
+                if parked_counts and row.status == "parked":
+                    if has_tried or not await self.may_go_on(row):
+                        return row
+                    has_tried = True
+                    continue
                 await self._wait(run, future)
             finally:
                 self._forget(run, future)
@@ -74,3 +82,7 @@ class Results:
             waiting.remove(future)
             if not waiting:
                 del self._waiters[run]
+
+
+async def _stays(_: RunRow) -> bool:
+    return False

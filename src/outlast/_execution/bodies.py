@@ -32,7 +32,7 @@ from outlast._execution.context import (
 from outlast._execution.operations import StepOperation
 from outlast._registry import NO_TIMEOUT, Function, StepDefinition
 from outlast._world import Timer, World
-from outlast.errors import Shutdown, StepTimeout
+from outlast.errors import Shutdown, StepTimeout, UsageError
 from outlast.types import RunId
 
 log = logging.getLogger("outlast.steps")
@@ -305,6 +305,14 @@ class Bodies:
         body.cancelled = True
         if body.task is not None:
             body.task.cancel()
+            self._world.call_later(limits.STEP_UNWIND_SECONDS, self._give_up, body)
+
+    def _give_up(self, body: Body) -> None:
+        """A body that swallows its cancellation is waited for no longer: its attempt timed out."""
+        if self._bodies.get((body.run, body.key)) is body:
+            body.error = body.timed_out
+            self._finish(body)
+            body.is_abandoned = True
 
     # --------------------------------------------------------------------- running
     async def _run_on_loop(self, body: Body) -> None:
@@ -328,17 +336,20 @@ class Bodies:
             return body.timed_out
         if isinstance(error, asyncio.CancelledError) and self._is_closed:
             return Shutdown("the engine shut down")
+        if isinstance(error, Shutdown) and not self._is_closed:
+            return UsageError(f"the step raised Shutdown, which only the engine does: {error}")
         return error
 
     def _finish(self, body: Body) -> None:
+        if body.is_abandoned:
+            return
         if self._bodies.get((body.run, body.key)) is body:
             del self._bodies[body.run, body.key]
         for timer in body.timers or ():
             timer.cancel()
         if body.idle_timer is not None:
             body.idle_timer.cancel()
-        if not body.is_abandoned:
-            self._ended(body.run, body.key, body.value, body.error)
+        self._ended(body.run, body.key, body.value, body.error)
 
     async def _call_on_thread(self, body: Body, ambient: Context) -> object:
         begun: asyncio.Future[None] = self._world.loop.create_future()

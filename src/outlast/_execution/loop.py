@@ -25,6 +25,7 @@ from typing import Protocol, TypeGuard, TypeVar
 from typing_extensions import TypeVarTuple, Unpack, override
 
 from outlast import limits
+from outlast._durations import SECONDS_MAX
 from outlast._execution.places import calling_place
 from outlast._execution.tasks import Cancels, Place, RunTask, Scope
 from outlast.errors import NotDeterministic
@@ -146,6 +147,10 @@ class RunLoop(AbstractEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> TimerHandle:
+        if when != when:
+            raise ValueError("a timer cannot be due at NaN")
+        # "For ever" is a century: a time that rows, records and calendars can hold.
+        when = min(when, self.now + SECONDS_MAX)
         handle = TimerHandle(when, callback, args, self, context)
         if when <= self.now:
             self._ready.append(handle)  # already due: a plain yield, no record (as asyncio does)

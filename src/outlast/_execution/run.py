@@ -258,6 +258,8 @@ class LiveRun(ABC):
         """Drop the run from memory: its code unwinds without any effect."""
         self.state = "left"
         self.clock.disarm()
+        if self._main is not None and self._main.done() and not self._main.cancelled():
+            self._main.exception()  # looked at: asyncio must not call it lost
         close_tasks(self.loop)
         self._main = None
         self.journal.let_go()
@@ -272,7 +274,7 @@ class LiveRun(ABC):
         if self.state == "replaying":
             self._mail.append(message)
         else:
-            self._take(message)
+            self._guarded(self._take, message)
 
     def wake(self) -> None:
         """Do what the clock makes due: timers, retries, the run's timeout, the end of a grace."""
@@ -306,9 +308,9 @@ class LiveRun(ABC):
         if self.state not in ("live", "ending") or self.journal.has_closed:
             return
         if error is None:
-            self.steps.succeeded(key, value)
+            self._guarded(self.steps.succeeded, key, value)
         else:
-            self.steps.failed(key, error)
+            self._guarded(self.steps.failed, key, error)
 
     def operation_issued(self, key: str, place: str) -> None:
         """Note a timer that the code asked for."""
@@ -328,3 +330,8 @@ class LiveRun(ABC):
             self.host.run_parked(self.id, str(error), error)
         except Spinning:
             self.host.run_parked(self.id, _SPINS)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever it is, it is this run's trouble and nobody else's
+            log.exception("run %s cannot go on", self.id)
+            self.host.run_parked(self.id, f"{type(error).__name__}: {error}"[:500])

@@ -33,6 +33,25 @@ def check_name(what: str, name: str, chars_max: int = limits.NAME_CHARS_MAX) -> 
     return name
 
 
+def check_text(what: str, text: str) -> str:
+    """Return `text` if it can be stored.
+
+    Raises:
+        UsageError: it is no text, or has lone surrogates, or is longer than a line should be.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"{what} must be text, got {type(text).__name__}")
+    if len(text) > limits.REASON_CHARS_MAX or (not text.isascii() and _has_surrogates(text)):
+        raise UsageError(
+            f"{what} has at most {limits.REASON_CHARS_MAX:,} characters and no lone surrogates"
+        )
+    return text
+
+
+def _has_surrogates(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def new_run(
     world: World,
     definition: WorkflowDefinition,

@@ -172,8 +172,10 @@ class StepCalls:
             return
         try:
             data, decoded = operation.definition.signature.returns.roundtrip(value)
-        except EncodingError as error:
-            self.failed(key, error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # a user's class may raise anything
+            self.failed(key, _unreadable(error))
             return
         operation.value = decoded
         self._journal.append(
@@ -238,7 +240,8 @@ class StepCalls:
         )
         if attempt >= plan.attempts or is_final:
             return None
-        pause = min(plan.cap_seconds, plan.first_seconds * plan.factor ** min(attempt - 1, 60))
+        grown = plan.first_seconds * min(plan.factor ** min(attempt - 1, 60), 1e12)
+        pause = min(plan.cap_seconds, grown)
         if plan.jitter == "full":
             pause *= self._host.world.rng.random()
         next_at = now + int(pause * 1e6)
@@ -333,3 +336,9 @@ class StepCalls:
                 values=None,
             )
         operation.writers = {}
+
+
+def _unreadable(error: BaseException) -> EncodingError:
+    if isinstance(error, EncodingError):
+        return error
+    return EncodingError("$", f"making the value again raised {type(error).__name__}: {error}")

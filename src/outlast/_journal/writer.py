@@ -193,7 +193,10 @@ class Writer:
     @staticmethod
     def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:
         for entry, result in zip(batch, results, strict=True):
-            entry.done(entry.transaction, result)
+            try:
+                entry.done(entry.transaction, result)
+            except Exception:  # the others of the batch are durable too, and must hear of it
+                log.exception("what became of a commit of %s was not taken", entry.transaction.run)
 
     # -------------------------------------------------------------------------- trouble
     async def _insist(self, commit_id: CommitId, batch: list[_Entry], error: StoreError) -> None:

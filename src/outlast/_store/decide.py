@@ -23,10 +23,16 @@ _URGENT_MESSAGES = frozenset(("cancel", "terminate"))
 _URGENT_STATUSES = frozenset(("cancelled", "terminated"))
 
 
-def gives_way(existing: RunRow, reuse: Reuse) -> bool:
-    """Say whether a run under the same id is closed and may be replaced by a new one."""
+def gives_way(existing: RunRow, new: RunRow, reuse: Reuse) -> bool:
+    """Say whether a run under the same id is closed and may be replaced by a new one.
+
+    A child that an earlier parent of the same id left behind always may: it is this parent's own.
+    """
     if existing.status not in CLOSED_STATUSES:
         return False
+    own = (new.parent, new.parent_key)
+    if existing.parent is not None and (existing.parent, existing.parent_key) == own:
+        return True
     return reuse == "always" or (reuse == "if_failed" and existing.status != "completed")
 
 

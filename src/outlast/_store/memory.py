@@ -126,7 +126,7 @@ class MemoryDatabase:
         existing: dict[RunId, RunRow] = {}
         for start in transaction.starts:
             taken = self.rows.get(start.row.id)
-            if taken is not None and not gives_way(taken, start.reuse):
+            if taken is not None and not gives_way(taken, start.row, start.reuse):
                 existing[start.row.id] = taken
                 continue
             self.forget(start.row.id)

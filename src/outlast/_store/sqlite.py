@@ -309,8 +309,7 @@ def _make_directory(path: Path) -> None:
 def _close_unwanted(opening: Future[SqliteStore]) -> None:
     """Nobody waits for the store any more: it must not keep the lock."""
     if not opening.cancelled() and opening.exception() is None:
-        store = opening.result()
-        store._world.run_blocking(store._close)
+        opening.result()._close()  # the loop may be closing too: there is no later
 
 
 def _open_readers(path: Path) -> list[Connection]:

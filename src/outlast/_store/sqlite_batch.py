@@ -165,7 +165,7 @@ class Batch:
         run = start.row.id
         taken = self._taken.get(run)
         if taken is not None:
-            if not gives_way(taken, start.reuse):
+            if not gives_way(taken, start.row, start.reuse):
                 return taken
             has_extras = self._has_extras
             self._flush()

@@ -167,6 +167,10 @@ async def _attend(plan: Plan) -> int:
                 except OwnerGone:
                     note("the engine that ran it has gone; it goes on here")
     except TimeoutError:
+        if not stop.has_started:
+            raise WaitTimeout(
+                f"run {plan.id!r} was not started within {text_of(plan.timeout or 0)}"
+            ) from None
         raise WaitTimeout(
             f"run {plan.id!r} did not end within {text_of(plan.timeout or 0)}; "
             f"`{command_line('why', plan.id)}` says what it waits for"
@@ -184,6 +188,7 @@ async def _once(plan: Plan, stop: _Stop) -> int:
     try:
         async with Engine.open(plan.target.name) as engine:
             started = await stop.unless(engine.start(plan.call(), id=plan.id))
+            stop.has_started = True
             _announce(plan, created=started.created)
             code = await _ended(plan, started, stop)
             if stop.number:
@@ -195,6 +200,7 @@ async def _once(plan: Plan, stop: _Stop) -> int:
 
 async def _through_owner(plan: Plan, stop: _Stop, locked: StoreLocked) -> int:
     started, pid = await _start_at_owner(plan, locked)
+    stop.has_started = True
     _announce(plan, created=started.created)
     if not started.has_code:
         note(
@@ -313,6 +319,7 @@ class _Stop:
 
     def __init__(self) -> None:
         self.number = 0
+        self.has_started = False
         loop = asyncio.get_running_loop()
         self._asked: asyncio.Future[None] = loop.create_future()
         for number in (signal.SIGINT, signal.SIGTERM):
