@@ -11,6 +11,11 @@ from outlast._execution.context import (
 from outlast._registry import (
     Registry,
 )
+from outlast.actor import (
+    Actor,
+    actor,
+    handler,
+)
 from outlast.call import (
     Call,
     Err,
@@ -21,6 +26,10 @@ from outlast.engine import (
     run,
 )
 from outlast.errors import (
+    ActorError,
+    ActorStopped,
+    AskTimeout,
+    CallCycle,
     CallReused,
     ChildFailed,
     CommitUnknown,
@@ -28,6 +37,7 @@ from outlast.errors import (
     DurationError,
     EncodingError,
     EngineClosed,
+    HandlerFailed,
     IdempotencyMismatch,
     LeaseLost,
     MailboxFull,
@@ -63,6 +73,7 @@ from outlast.errors import (
     StoreReadOnly,
     StoreTooNew,
     StoreUnavailable,
+    UnknownActor,
     UnknownWorkflow,
     UsageError,
     WaitTimeout,
@@ -76,6 +87,10 @@ from outlast.names import (
     Update,
     Value,
 )
+from outlast.ref import (
+    ActorRef,
+    Handler,
+)
 from outlast.step import (
     Step,
     error,
@@ -83,6 +98,8 @@ from outlast.step import (
     this_step,
 )
 from outlast.types import (
+    ActorInfo,
+    DeadLetterInfo,
     Duration,
     Retry,
     RunInfo,
@@ -99,10 +116,18 @@ from outlast.workflow import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Actor",
+    "ActorError",
+    "ActorInfo",
+    "ActorRef",
+    "ActorStopped",
+    "AskTimeout",
     "Call",
+    "CallCycle",
     "CallReused",
     "ChildFailed",
     "CommitUnknown",
+    "DeadLetterInfo",
     "DecodingError",
     "Duration",
     "DurationError",
@@ -110,6 +135,8 @@ __all__ = [
     "Engine",
     "EngineClosed",
     "Err",
+    "Handler",
+    "HandlerFailed",
     "IdempotencyMismatch",
     "LeaseLost",
     "MailboxFull",
@@ -158,6 +185,7 @@ __all__ = [
     "Stream",
     "StreamEvent",
     "Timeout",
+    "UnknownActor",
     "UnknownWorkflow",
     "Update",
     "UsageError",
@@ -165,7 +193,9 @@ __all__ = [
     "WaitTimeout",
     "Workflow",
     "__version__",
+    "actor",
     "error",
+    "handler",
     "run",
     "step",
     "this_step",

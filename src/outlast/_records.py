@@ -32,6 +32,7 @@ Kind: TypeAlias = Literal[
     "child_done",
     "cancel_requested",
     "resumed",
+    "message_begun",
     "run_closed",
 ]
 

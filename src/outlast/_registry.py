@@ -13,14 +13,14 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from outlast import errors, limits
 from outlast._codec import Adapter, SignatureCodec, home_of, name_of_class
-from outlast.errors import RegistrationError, UnknownWorkflow
-from outlast.types import Jitter, Once, Where
+from outlast.errors import RegistrationError, UnknownActor, UnknownWorkflow
+from outlast.types import Jitter, Once, Overflow, Where
 
 Function = Callable[..., object]
 
@@ -81,6 +81,39 @@ class WorkflowDefinition:
 
 
 @dataclass(frozen=True, slots=True)
+class HandlerDefinition:
+    """A method of an actor that answers messages of its name."""
+
+    name: str
+    fn: Function
+    signature: SignatureCodec
+    is_read: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActorDefinition:
+    """A class of actors.
+
+    `make` gives an instance for a state and a key, `enter` tells it who sent the message that it
+    is about to handle, `state_of` reads its state back.
+    """
+
+    name: str
+    cls: type[object]
+    state: Adapter
+    initial: Callable[[], object]
+    make: Callable[[object, str], object]
+    enter: Callable[[object, str], None]
+    state_of: Callable[[object], object]
+    handlers: Mapping[str, HandlerDefinition]
+    mailbox: int
+    overflow: Overflow
+    idle_seconds: float
+    attempts: int
+    is_durable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NameDefinition:
     """A declared signal, value or stream."""
 
@@ -96,6 +129,7 @@ class Registry:
     steps: dict[str, StepDefinition] = field(default_factory=dict[str, StepDefinition])
     signals: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
     values: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
+    actors: dict[str, ActorDefinition] = field(default_factory=dict[str, ActorDefinition])
     streams: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
     known_errors: dict[tuple[str, str], type[BaseException]] = field(
         default_factory=dict[tuple[str, str], type[BaseException]]
@@ -119,6 +153,29 @@ class Registry:
         self.workflows[definition.name] = definition
         for listener in self.on_workflow:
             listener()
+
+    def add_actor(self, definition: ActorDefinition) -> None:
+        """Register a class of actors."""
+        known = self.actors.get(definition.name)
+        if known is not None and identity_of(known.cls) != identity_of(definition.cls):
+            raise RegistrationError(
+                f"two different classes are registered as actor {definition.name!r}; "
+                f"give one of them another name="
+            )
+        self.actors[definition.name] = definition
+        for listener in self.on_workflow:
+            listener()
+
+    def find_actor(self, kind: type[object]) -> ActorDefinition:
+        """Return the definition of a class of actors.
+
+        Raises:
+            UnknownActor: it is not declared.
+        """
+        for definition in self.actors.values():
+            if definition.cls is kind:
+                return definition
+        raise UnknownActor(f"{kind!r} is no actor here: declare the class with @actor")
 
     def add_step(self, definition: StepDefinition) -> None:
         """Register a step."""
@@ -156,12 +213,12 @@ def _refuse_double(
     )
 
 
-def module_name(fn: Function) -> str:
+def module_name(fn: Function | type[object]) -> str:
     """Return the module a function belongs to; a script counts as its file's module."""
     return home_of(fn.__module__)
 
 
-def identity_of(fn: Function) -> tuple[str, str]:
+def identity_of(fn: Function | type[object]) -> tuple[str, str]:
     """Return what makes two registrations the same definition: module and qualified name."""
     return module_name(fn), fn.__qualname__
 
@@ -183,7 +240,7 @@ def given_name(what: str, name: str | None) -> str | None:
     return name
 
 
-def default_name(fn: Function) -> str:
+def default_name(fn: Function | type[object]) -> str:
     """Return a definition's name when the user gives none."""
     return ".".join(identity_of(fn)).replace(".<locals>", "")
 

@@ -17,6 +17,7 @@ from outlast import limits
 from outlast._codec import Codec
 from outlast._durations import seconds_of
 from outlast._engine.attributes import merged_attributes
+from outlast._engine.census import Census
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.reader import info_of
@@ -28,11 +29,13 @@ from outlast.call import Call, WorkflowCall
 from outlast.errors import EngineClosed, NotInRun, NotSupported, StoreReadOnly, UsageError
 from outlast.handle import Run, signal_payload
 from outlast.names import Signal
-from outlast.types import Duration, OnConflict, Reuse, RunInfo
+from outlast.ref import ActorRef
+from outlast.types import ActorInfo, DeadLetterInfo, Duration, OnConflict, Reuse, RunInfo
 from outlast.workflow import Workflow
 
 R = TypeVar("R")
 T = TypeVar("T")
+A = TypeVar("A")
 Scalar = str | int | float | bool
 SignalArgument = tuple[Signal[T] | str, T]
 
@@ -265,9 +268,49 @@ class Engine:
         await self._core.drain(seconds_of(grace))
 
     # --------------------------------------------------------------- not supported yet
-    def actor(self, *_: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("Engine.actor")
+    def actor(self, kind: type[A], key: str) -> ActorRef[A]:
+        """Return the actor of a class under a key; it comes to be with its first message.
+
+        Raises:
+            UnknownActor: the class is not declared with `@actor`.
+        """
+        return ActorRef(self._core.registry.find_actor(kind), key, self._core)
+
+    async def actors(self, kind: type[object] | str | None = None) -> AsyncIterator[ActorInfo]:
+        """Iterate over actors that exist, newest first: of a class, of a type's name, or all."""
+        name = kind if isinstance(kind, str | None) else self._registry.find_actor(kind).name
+        async for info in self._census().actors(name):
+            yield info
+
+    async def actor_info(self, kind: type[object] | str, key: str) -> ActorInfo:
+        """Return what is known of one actor, by its class or by its type's name.
+
+        Raises:
+            RunNotFound: nobody has written to it yet.
+        """
+        name = kind if isinstance(kind, str) else self._registry.find_actor(kind).name
+        return await self._census().actor(name, key)
+
+    async def dead_letters(self, actor: ActorRef[A] | None = None) -> AsyncIterator[DeadLetterInfo]:
+        """Iterate over the messages that nobody will take any more, oldest first."""
+        async for letter in self._census().dead_letters(None if actor is None else actor.id):
+            yield letter
+
+    async def redrive(self, number: int) -> None:
+        """Send a dead letter again, as a new message to the same actor.
+
+        Raises:
+            RunNotFound: there is no dead letter of this number.
+            ActorStopped: the actor takes no messages any more.
+        """
+        core = self._core
+        core.check()
+        await core.actors.redrive(number)
+
+    def _census(self) -> Census:
+        if self._opened is None:
+            raise EngineClosed("the engine is not open")
+        return Census(self._opened.store, self._registry)
 
     async def apply(self, *_: object) -> NoReturn:
         """Not supported yet."""

@@ -25,6 +25,12 @@
     ├── RunNotFound, RunExists, RunClosed
     ├── IdempotencyMismatch, SignalConflict
     ├── MailboxFull
+    ├── ActorError                  what came of a message to an actor
+    │   ├── HandlerFailed           its handler raised; nothing was changed
+    │   ├── AskTimeout              no answer in time (also TimeoutError)
+    │   ├── CallCycle               the one who is asked waits for the asker
+    │   ├── ActorStopped            it takes no more messages
+    │   └── UnknownActor            no class of actors goes by this name here
     ├── ReplayMismatch              the code and its journal disagree
     ├── EngineClosed                the engine is draining or closed
     │   └── Shutdown                a step was ended by our own shutdown
@@ -300,6 +306,46 @@ class MailboxFull(OutlastError):
         )
         self.run_id = run_id
         self.limit = limit
+
+
+class ActorError(OutlastError):
+    """What came of a message to an actor, other than an answer."""
+
+
+class HandlerFailed(ActorError):
+    """A handler raised; the actor's state is what it was before the message."""
+
+    def __init__(self, actor: str, type_name: str, message: str, traceback: str = "") -> None:
+        super().__init__(f"{actor} failed to handle the message: {type_name}: {message}")
+        self.actor = actor
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+
+class AskTimeout(ActorError, TimeoutError):
+    """No answer came in time. The message may still be handled, unless its turn comes later."""
+
+
+class CallCycle(ActorError):
+    """The actor that is asked waits, directly or not, for the one that asks."""
+
+    def __init__(self, chain: tuple[str, ...], target: str) -> None:
+        path = " -> ".join((*chain, target))
+        super().__init__(
+            f"{path}: {target} waits for this very answer, so it could never come; "
+            f"use tell(), or ask from elsewhere"
+        )
+        self.chain = chain
+        self.target = target
+
+
+class ActorStopped(ActorError):
+    """The actor has stopped and takes no more messages."""
+
+
+class UnknownActor(ActorError):
+    """No class of actors goes by this name here, or it has no such handler."""
 
 
 class ReplayMismatch(OutlastError):

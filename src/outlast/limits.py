@@ -75,6 +75,25 @@ CRASHES_MAX = 3
 JOURNAL_RECORDS_MAX = 100_000
 """Records of one run: replay grows with it. Beyond, the run is parked with the advice to split."""
 
+# Actors.
+ACTOR_MAILBOX = 1_000
+"""Messages that may wait for one actor, unless its class says otherwise."""
+
+ACTOR_ATTEMPTS = 3
+"""How often a message that nobody waits for is tried before it becomes a dead letter."""
+
+ACTOR_RETRY_SECONDS = 0.1
+"""Before the second attempt at such a message; doubled for each further one."""
+
+ACTOR_DEDUPS_MAX = 1_000
+"""Messages with a dedup key that an actor remembers; the oldest is forgotten first."""
+
+ACTOR_ROWS_MAX = 10_000
+"""Rows of resting actors kept in memory, so that the next message needs no reading."""
+
+ERROR_CHARS_MAX = 500
+"""Of an error's text in a row or a dead letter."""
+
 # The store and the writer.
 JOURNAL_TAIL_RECORDS_MAX = 200_000
 """Records in the log's tail; recovery reads it whole. Beyond, the oldest runs are packed."""

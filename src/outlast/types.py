@@ -37,6 +37,7 @@ OnConflict: TypeAlias = Literal["attach", "fail", "terminate", "replace"]
 Reuse: TypeAlias = Literal["always", "if_failed", "never"]
 OnParentClose: TypeAlias = Literal["cancel", "terminate", "abandon"]
 Once: TypeAlias = Literal["at_least", "at_most", "tx"]
+Overflow: TypeAlias = Literal["reject", "block", "drop_oldest", "dead_letter"]
 Where: TypeAlias = Literal["auto", "loop", "thread", "process"]
 Jitter: TypeAlias = Literal["full", "none"]
 
@@ -112,6 +113,39 @@ class RunInfo:
     steps: int = 0
     crash_count: int = 0
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActorInfo:
+    """What the store knows of one actor: the fields that `--json` prints.
+
+    `state` is JSON-like data; `waiting` counts the messages in its mailbox (up to a thousand),
+    `oldest_at` is when the first of them was sent.
+    """
+
+    id: str
+    type: str
+    key: str
+    status: Status
+    created_at: datetime
+    waiting: int
+    oldest_at: datetime | None
+    state: object
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterInfo:
+    """A message that nobody will take any more, why, and after how many attempts."""
+
+    number: int
+    actor: str
+    handler: str
+    reason: str
+    error: str
+    attempts: int
+    sent_at: datetime
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

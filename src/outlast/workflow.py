@@ -37,10 +37,12 @@ from outlast._registry import WorkflowDefinition, default_name, default_registry
 from outlast.call import Call, WorkflowCall
 from outlast.errors import NotInRun, NotSupported, RegistrationError, UsageError, WaitTimeout
 from outlast.handle import Run
+from outlast.ref import ActorRef
 from outlast.types import Duration, OnParentClose
 
 P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A")
 
 
 class Workflow(Generic[P, R]):
@@ -215,9 +217,9 @@ class _ScopeManager(AbstractAsyncContextManager[Scope]):
 class _LaterVerbs:
     """Verbs that this version does not have yet."""
 
-    def actor(self, *_: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.actor")
+    def actor(self, kind: type[A], key: str) -> ActorRef[A]:
+        """Return the actor of a class under a key, to ask and tell from workflow code."""
+        return ActorRef(current_run().host.registry.find_actor(kind), key, None)
 
     def token(self, *_: object, **__: object) -> NoReturn:
         """Not supported yet."""

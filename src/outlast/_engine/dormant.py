@@ -16,6 +16,7 @@ from outlast._store.contract import (
     Message,
     ParkedAs,
     RunFilter,
+    RunKind,
     RunRow,
     Segment,
     Transaction,
@@ -37,7 +38,7 @@ class Dormant:
 
     def no_code(self, row: RunRow, records: list[Record]) -> None:
         """Put away a run whose workflow is not registered here."""
-        why = f"no code here for workflow {row.workflow!r}"
+        why = f"no code here for {row.kind} {row.workflow!r}"
         self._world.spawn(self.park(row.id, why, "code"), name=f"put {row.id} away")
 
     async def park(self, run: RunId, why: str, parked_as: ParkedAs) -> None:
@@ -213,12 +214,15 @@ class Dormant:
 
     async def look_again(self) -> None:
         """Wake the dormant runs that the code registered now may be able to run."""
+        await self._look_again_at("workflow")
+        await self._look_again_at("actor")
+
+    async def _look_again_at(self, kind: RunKind) -> None:
         statuses = frozenset[Status](("pending", "parked"))
+        which = RunFilter(statuses=statuses, kind=kind)
         after: Cursor | None = None
         while True:
-            rows = await self._store.list_runs(
-                RunFilter(statuses=statuses), after, limits.PAGE_ROWS
-            )
+            rows = await self._store.list_runs(which, after, limits.PAGE_ROWS)
             for row in rows:
                 if self._can_wake(row):
                     await self.wake(row.id)
@@ -231,8 +235,11 @@ class Dormant:
             return False
         if row.parked_as != "code" or not self._scheduler.owns(row.id):
             return False
+        registry = self._scheduler.registry
+        if row.kind == "actor":
+            return row.workflow in registry.actors
         try:
-            self._scheduler.registry.find_workflow(row.workflow)
+            registry.find_workflow(row.workflow)
         except UnknownWorkflow:
             return False
         return True

@@ -66,6 +66,10 @@ class Exclusion:
     def __init__(self) -> None:
         self._locks: dict[RunId, list[Future[None]]] = {}
 
+    def is_held(self, run: RunId) -> bool:
+        """Whether somebody is alone with this run now."""
+        return run in self._locks
+
     def alone_with(self, run: RunId) -> AbstractAsyncContextManager[None]:
         """Keep others from touching this run while it is not in memory."""
         return _Alone(self._locks, run)

@@ -11,7 +11,8 @@ import logging
 
 from outlast import limits
 from outlast._engine.dormant import Dormant
-from outlast._engine.scheduler import Scheduler
+from outlast._engine.scheduler import Scheduler, is_open_here
+from outlast._execution.letters import ActorMemory
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.run import LiveRun
 from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction
@@ -153,7 +154,9 @@ class Messages:
             return live
         async with scheduler.exclusion.alone_with(run):
             row = await self._store.read_run(run)
-            if row is not None and row.status == "parked":
+            if row is not None and row.kind == "actor" and self._may_run(row):
+                live = await self.activate(row)
+            elif row is not None and row.status == "parked":
                 await self._dormant.consider(row)
             elif row is not None and self._may_run(row):
                 records = await self._store.read_journal(run)
@@ -164,9 +167,20 @@ class Messages:
                 scheduler.begin(live)
         return live
 
+    async def activate(self, row: RunRow) -> LiveRun | None:
+        """Bring an actor into memory, with what it had begun."""
+        if row.workflow not in self._scheduler.registry.actors:
+            self._scheduler.on_dormant(row, [])
+            return None
+        records = await self._store.read_journal(row.id, row.folded_seq)
+        memory = ActorMemory.read(await self._store.read_values(row.id, "\x00"))
+        return self._scheduler.adopt_actor(row, records, memory)
+
     def _may_run(self, row: RunRow) -> bool:
-        is_due = row.wake_at is None or row.started_at is not None or row.wake_at <= self._now()
-        return self._scheduler.owns(row.id) and self._scheduler.is_open_here(row) and is_due
+        # A delayed run begins with its time; an actor reads what comes before that.
+        has_begun = row.started_at is not None or row.kind == "actor"
+        is_due = row.wake_at is None or has_begun or row.wake_at <= self._now()
+        return self._scheduler.owns(row.id) and is_open_here(row) and is_due
 
     def _now(self) -> int:
         return self._world.now()

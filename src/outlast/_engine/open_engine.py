@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from outlast import limits
+from outlast._engine.actors import Actors
 from outlast._engine.dormant import Dormant
 from outlast._engine.latency import GarbagePolicy, Watchdog
 from outlast._engine.messages import Messages
@@ -97,6 +98,7 @@ class EngineCore:
         self.dormant: Dormant = Dormant(self.scheduler)
         self.messages: Messages = Messages(self.scheduler, self.dormant)
         self.results: Results = Results(self.scheduler)
+        self.actors: Actors = Actors(self.scheduler)
         self.reader: Reader = Reader(
             store, world, registry, scheduler=self.scheduler, residency=self.residency
         )
@@ -160,7 +162,8 @@ class EngineCore:
 
     def _failed(self, error: StoreError) -> None:
         self.results.fail_all(error)
-        self.scheduler.fail_waiters(error)
+        self.actors.fail_all(error)
+        self.scheduler.acknowledgements.fail_all(error)
 
     def _passivated(self, row: RunRow) -> None:
         if row.wake_at is not None:
@@ -248,4 +251,6 @@ class EngineCore:
         if self._garbage is not None:
             self._garbage.close()
         self.scheduler.detach()
-        self.results.fail_all(EngineClosed("the engine was closed while somebody waited"))
+        closed = EngineClosed("the engine was closed while somebody waited")
+        self.results.fail_all(closed)
+        self.actors.fail_all(closed)

@@ -16,6 +16,7 @@ from outlast._engine.owner_protocol import (
     Known,
     Ping,
     Pong,
+    Redrive,
     Refused,
     Reply,
     Request,
@@ -26,6 +27,7 @@ from outlast._engine.owner_protocol import (
     Text,
     WasStarted,
     Why,
+    WriteToActor,
     address_of,
     decode_reply,
     frame,
@@ -112,6 +114,14 @@ class OwnerClient:
     async def resume(self, run: str) -> None:
         """Let a parked run go on."""
         await self._ask(Resume(run), Done)
+
+    async def write_to_actor(self, request: WriteToActor) -> str:
+        """Ask or tell an actor; return its answer as JSON."""
+        return (await self._ask(request, Text)).text
+
+    async def redrive(self, number: int) -> None:
+        """Send a dead letter again."""
+        await self._ask(Redrive(number), Done)
 
     async def info(self, run: str) -> RunInfo:
         """Return what the engine knows of a run."""

@@ -83,6 +83,23 @@ class Resume(msgspec.Struct, frozen=True, array_like=True, tag="resume"):
     run: str
 
 
+class WriteToActor(msgspec.Struct, frozen=True, array_like=True, tag="actor"):
+    """Ask or tell an actor; `json` is an object of arguments by name."""
+
+    actor: str
+    key: str
+    handler: str
+    json: bytes
+    asks: bool
+    timeout_seconds: float | None = None
+
+
+class Redrive(msgspec.Struct, frozen=True, array_like=True, tag="redrive"):
+    """Send a dead letter again."""
+
+    number: int
+
+
 class Info(msgspec.Struct, frozen=True, array_like=True, tag="info"):
     """What is known of a run, fresh from memory."""
 
@@ -132,7 +149,9 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     failure: bytes
 
 
-Request = Ping | Start | SendSignal | Cancel | Terminate | Resume | Info | Why
+Request = (
+    Ping | Start | SendSignal | Cancel | Terminate | Resume | WriteToActor | Redrive | Info | Why
+)
 Reply = Pong | WasStarted | Done | Text | Known | Refused
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -31,6 +31,7 @@ from outlast._engine.owner_protocol import (
     Known,
     Ping,
     Pong,
+    Redrive,
     Refused,
     Reply,
     Request,
@@ -41,6 +42,7 @@ from outlast._engine.owner_protocol import (
     Text,
     WasStarted,
     Why,
+    WriteToActor,
     address_of,
     decode_request,
     frame,
@@ -165,6 +167,11 @@ class OwnerSocket:
                 return await self._send(request.run, "terminate", name=request.reason)
             case Resume():
                 return await self._send(request.run, "resume")
+            case WriteToActor():
+                return Text(await self._write_to_actor(request))
+            case Redrive():
+                await core.actors.redrive(request.number)
+                return Done()
             case Info():
                 return Known(await core.reader.info(RunId(request.run)))
             case Why():
@@ -179,6 +186,23 @@ class OwnerSocket:
             Message(run=run_id, kind=kind, name=name, body=body, dedup=dedup, at=at)
         )
         return Done()
+
+    async def _write_to_actor(self, request: WriteToActor) -> str:
+        """Return the answer as JSON, an empty text for what was only told."""
+        actors = self._core.actors
+        envelope = actors.envelope_of(
+            request.actor,
+            check_name("an actor's key", request.key, limits.ID_CHARS_MAX),
+            request.handler,
+            _json(request.json),
+            timeout=request.timeout_seconds,
+        )
+        if not request.asks:
+            await actors.tell(envelope)
+            return ""
+        returns = envelope.handler.signature.returns
+        answer = returns.decode(await actors.ask(envelope))
+        return json.dumps(returns.to_json(answer), ensure_ascii=False)
 
     async def _start(self, request: Start) -> Reply:
         definition, bound, has_code = self._work(request)

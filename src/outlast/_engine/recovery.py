@@ -19,7 +19,7 @@ import msgspec
 from outlast import limits
 from outlast._engine.dormant import Dormant
 from outlast._engine.messages import Messages
-from outlast._engine.scheduler import Scheduler
+from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._store.contract import RunRow, TailRun, Transaction
 from outlast._world import Timer
 from outlast.errors import EngineClosed, StoreError
@@ -93,7 +93,7 @@ class Recovery:
             return False
         async with scheduler.exclusion.alone_with(run):
             row = await self._store.read_run(run)
-            if row is None or run in scheduler.residents or not scheduler.is_open_here(row):
+            if row is None or run in scheduler.residents or not is_open_here(row):
                 return False
             row = await self._count_death(row, tail, has_died)
             if row.crash_count >= limits.CRASHES_MAX:
@@ -103,6 +103,9 @@ class Recovery:
 
     async def _adopt(self, row: RunRow, tail: TailRun | None) -> None:
         scheduler = self._scheduler
+        if row.kind == "actor":
+            await self._adopt_actor(row)
+            return
         if row.packed_seq or tail is None:
             records = await self._store.read_journal(row.id)
         else:
@@ -118,12 +121,19 @@ class Recovery:
         await self._messages.read_mail(live)
         scheduler.begin(live)
 
+    async def _adopt_actor(self, row: RunRow) -> None:
+        live = await self._messages.activate(row)
+        if live is not None:
+            self.recovered += 1
+            await self._messages.read_mail(live)
+            self._scheduler.begin(live)
+
     # --------------------------------------------------------------------- suspects
     async def _try_suspects(self, runs: list[RunId]) -> None:
         """Give each suspect its chance, alone, when all others are at rest."""
         for run in runs:
             row = await self._store.read_run(run)
-            if row is None or not self._scheduler.is_open_here(row):
+            if row is None or not is_open_here(row):
                 continue
             if row.crash_count >= 2 * limits.CRASHES_MAX:
                 why = f"the process died {row.crash_count} times while running it"
@@ -138,7 +148,7 @@ class Recovery:
         async with scheduler.exclusion.alone_with(run):
             row = await self._store.read_run(run)
             lease = scheduler.leases.get(scheduler.shard_of(run))
-            is_open = row is not None and scheduler.is_open_here(row)
+            is_open = row is not None and is_open_here(row)
             if row is None or lease is None or not is_open or run in scheduler.residents:
                 return
             alone = msgspec.structs.replace(row, is_alone=True)
@@ -260,7 +270,7 @@ class Reconciler:
                 await self._recovery.recover(taken)
         shards = list(scheduler.leases)
         for row in await scheduler.store.resident_runs(shards):
-            if row.id not in scheduler.residents and scheduler.is_open_here(row):
+            if row.id not in scheduler.residents and is_open_here(row):
                 scheduler.on_mail(row.id)
         for run in await scheduler.store.runs_with_mail(shards, limits.MAILBOX_READ_MAX):
             scheduler.on_mail(run)

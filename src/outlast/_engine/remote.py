@@ -6,13 +6,22 @@ recorded, and a repeated signal is recognised by the step's key.
 
 from __future__ import annotations
 
+from asyncio import Future
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from outlast import limits
 from outlast._codec import SignatureCodec
 from outlast._engine.open_engine import EngineCore, ambient_core
 from outlast._execution.context import current_step
+from outlast._execution.letters import Envelope, read_envelope
 from outlast._registry import RetryPlan, StepDefinition
 from outlast._store.contract import Message, MessageKind
-from outlast.errors import NotInRun
+from outlast.errors import EngineClosed, NotInRun, StoreFull, StoreUnavailable
 from outlast.types import RunId
+
+T = TypeVar("T")
 
 
 def ambient() -> EngineCore:
@@ -44,7 +53,25 @@ async def send_to_run(run: str, kind: str, name: str, body: bytes, dedup: str) -
         dedup=dedup or current_step().key,
         at=core.world.now(),
     )
-    await core.send(message)
+    await _until_taken(core, lambda: core.send(message))
+
+
+async def _until_taken(core: EngineCore, send: Callable[[], Awaitable[T]]) -> T:
+    """Send, however long the store has trouble: that is no failure of the run.
+
+    An engine that closes, or has lost the run, gives no answer at all; the next one asks again.
+    """
+    tries = 0
+    while True:
+        try:
+            return await send()
+        except (StoreFull, StoreUnavailable):
+            pauses = limits.STORE_RETRY_SECONDS
+            await core.world.sleep(pauses[min(tries, len(pauses) - 1)])
+            tries += 1
+        except EngineClosed:
+            never: Future[T] = core.world.loop.create_future()
+            return await never
 
 
 def _kind(kind: str) -> MessageKind:
@@ -67,4 +94,31 @@ SEND_STEP = StepDefinition(
     signature=SignatureCodec(send_to_run),
     is_async=True,
     retry=RetryPlan(attempts=1),
+)
+
+
+async def ask_actor(letter: bytes) -> bytes:
+    """Ask an actor, once, however often this step is tried."""
+    core = ambient()
+    envelope = _of_step(core, letter)
+    return await _until_taken(core, lambda: core.actors.ask(envelope))
+
+
+async def tell_actor(letter: bytes) -> None:
+    """Write to an actor, once."""
+    core = ambient()
+    envelope = _of_step(core, letter)
+    await _until_taken(core, lambda: core.actors.tell(envelope))
+
+
+def _of_step(core: EngineCore, letter: bytes) -> Envelope:
+    envelope = read_envelope(letter, core.registry)
+    return envelope if envelope.dedup else replace(envelope, dedup=current_step().key)
+
+
+ASK_STEP = StepDefinition(
+    name="outlast.ask_actor", fn=ask_actor, signature=SignatureCodec(ask_actor), is_async=True
+)
+TELL_STEP = StepDefinition(
+    name="outlast.tell_actor", fn=tell_actor, signature=SignatureCodec(tell_actor), is_async=True
 )

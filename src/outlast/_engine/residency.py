@@ -93,7 +93,7 @@ class Residency:
         now = self._world.monotonic()
         for run in list(self._dirty):
             live = self._scheduler.residents.get(run)
-            if live is None or live.state in ("ended", "left", "ending", "replaying"):
+            if live is None or live.state != "live" or not live.is_summarised:
                 del self._dirty[run]
                 continue
             is_settled = now - self._touched.get(run, now) >= limits.SUMMARY_SECONDS

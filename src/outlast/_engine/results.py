@@ -67,7 +67,7 @@ class Results:
                 self._forget(run, future)
 
     async def _wait(self, run: RunId, future: Future[None]) -> None:
-        if not self._scheduler.hears_nothing_of(run):
+        if self._scheduler.owns(run):
             await future
             return
         timer = self._scheduler.world.call_later(limits.RECONCILE_SECONDS, self.changed, run)

@@ -13,16 +13,19 @@ Invariants:
 from __future__ import annotations
 
 import logging
-from asyncio import Future
 from collections.abc import Callable
 from zlib import crc32
 
+import msgspec
 from typing_extensions import override
 
+from outlast._engine.acknowledgements import Acknowledgements
 from outlast._engine.exclusion import Exclusion
 from outlast._events import Events
+from outlast._execution.actor_run import LiveActor
 from outlast._execution.bodies import Bodies
-from outlast._execution.host import RunHost
+from outlast._execution.host import ActorHost
+from outlast._execution.letters import ActorMemory
 from outlast._execution.operations import KnownErrors, StepOperation
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
@@ -36,6 +39,7 @@ from outlast._store.contract import (
     ParkedAs,
     Receipt,
     RunRow,
+    StartRun,
     Store,
     Transaction,
 )
@@ -47,7 +51,7 @@ log = logging.getLogger("outlast.engine")
 HEARTBEAT = "\x00heartbeat:"
 
 
-class Scheduler(RunHost):
+class Scheduler(ActorHost):
     """Runs in memory, their leases, and the writer they share."""
 
     def __init__(
@@ -75,7 +79,11 @@ class Scheduler(RunHost):
         self.on_mail: Callable[[RunId], None] = _ignore
         self.on_lease_lost: Callable[[int], None] = _ignore
         self.on_dormant: Callable[[RunRow, list[Record]], None] = _ignore_start
-        self._acknowledged: dict[int, list[Future[None]]] = {}
+        self.on_answered: Callable[[Message, bytes], None] = _ignore_answer
+        self.on_rested: Callable[[LiveActor], None] = _ignore
+        self.on_letter: Callable[[Message], bool] = _declines
+        self.start_of_actor: Callable[[RunId], StartRun | None] = _no_start
+        self.acknowledgements: Acknowledgements = Acknowledgements(world)
         self._known = dict(known_error_types(registry))
         self._known_size = len(registry.known_errors)
         registry.on_workflow.append(self._registry_changed)
@@ -132,8 +140,7 @@ class Scheduler(RunHost):
         return self.world.call_later(max(0.0, seconds), self._wake, run)
 
     def _wake(self, run: RunId) -> None:
-        live = self.residents.get(run)
-        if live is not None:
+        if (live := self.residents.get(run)) is not None:
             live.wake()
 
     @override
@@ -163,7 +170,24 @@ class Scheduler(RunHost):
         live.leave()
         self.bodies.stop_run(run)
         live.standing.write("parked", resident=False, waiting_for=reason, parked_as=parked_as)
-        # It stays among the residents until this is durable: nobody may read its journal before.
+        # It stays resident until this is durable: nobody may read its journal before.
+
+    @override
+    def answered(self, message: Message, outcome: bytes) -> None:
+        self.on_answered(message, outcome)
+
+    @override
+    def actor_start(self, actor: RunId) -> StartRun | None:
+        return self.start_of_actor(actor)
+
+    @override
+    def actor_rests(self, actor: RunId) -> None:
+        live = self.residents.get(actor)
+        if isinstance(live, LiveActor) and live.can_leave:
+            live.leave()
+            self._remove(actor)
+            self.on_rested(live)
+            self.on_passivated(live.row)
 
     @override
     def shard_of(self, run: RunId) -> int:
@@ -189,6 +213,22 @@ class Scheduler(RunHost):
         self.events.runs_activated += 1
         return live
 
+    def adopt_actor(
+        self, row: RunRow, records: list[Record], memory: ActorMemory
+    ) -> LiveActor | None:
+        """Bring an actor into memory; None when there is no class for it here."""
+        lease = self.leases.get(row.shard)
+        definition = self.registry.actors.get(row.workflow)
+        known = self.residents.get(row.id)
+        if known is not None:
+            return known if isinstance(known, LiveActor) else None
+        if lease is None or definition is None or self.is_closing or not self.executes:
+            return None
+        live = LiveActor(self, definition, row, lease, records, memory)
+        self.residents[row.id] = live
+        self.events.runs_activated += 1
+        return live
+
     def begin(self, live: LiveRun) -> None:
         """Let an adopted run replay and go on; its mail, if it has any, is in its hands."""
         self.world.call_soon(self._begin, live)
@@ -209,10 +249,7 @@ class Scheduler(RunHost):
             return
         if result.position and transaction.records:
             self.last_position = result.position + len(transaction.records) - 1
-        if self._acknowledged:
-            for future in self._acknowledged.pop(id(transaction), ()):
-                if not future.done():
-                    future.set_result(None)
+        self.acknowledgements.made(transaction)
         if live is not None:
             live.committed(transaction, result)
             self._after_commit(live, transaction)
@@ -227,7 +264,10 @@ class Scheduler(RunHost):
             self._remove(live.id)
             self.on_parked(live.id)
         elif transaction.summary is not None and not transaction.summary.resident:
-            self.passivated(live)
+            if isinstance(live, LiveActor):
+                self.actor_rests(live.id)
+            else:
+                self.passivated(live)
 
     def passivated(self, live: LiveRun) -> None:
         """The run's passivation is durable: let it go, unless it has something to do again."""
@@ -266,8 +306,11 @@ class Scheduler(RunHost):
         live = self.residents.get(message.run)
         # In a shared store another engine may have taken an earlier message of the same sender:
         # there the mailbox itself says what comes first.
+        numbered = msgspec.structs.replace(message, number=number)
         if live is not None and not self.store.is_shared:
-            live.accept(_numbered(message, number))
+            live.accept(numbered)
+        elif self.on_letter(numbered):
+            return
         elif self.owns(message.run):
             self.on_mail(message.run)
 
@@ -277,9 +320,7 @@ class Scheduler(RunHost):
         Raises:
             EngineClosed: the lease was lost, or the engine failed, before it was.
         """
-        future: Future[None] = self.world.loop.create_future()
-        self._acknowledged.setdefault(id(transaction), []).append(future)
-        await future
+        await self.acknowledgements.wait_for(transaction)
 
     # -------------------------------------------------------------------- going out
     def _remove(self, run: RunId) -> None:
@@ -290,9 +331,7 @@ class Scheduler(RunHost):
     def _fenced(self, transaction: Transaction) -> None:
         self.events.fenced += 1
         error = EngineClosed("another engine owns this run now; nothing was written, ask it again")
-        for future in self._acknowledged.pop(id(transaction), ()):
-            if not future.done():
-                future.set_exception(error)
+        self.acknowledgements.refused(transaction, error)
         if transaction.lease is not None:
             self.lose_shard(transaction.lease.shard, transaction.lease.epoch)
 
@@ -303,43 +342,20 @@ class Scheduler(RunHost):
             return
         del self.leases[shard]
         log.warning("the lease of shard %d (epoch %d) is lost; its runs are dropped", shard, epoch)
-        for run in [r for r, live in self.residents.items() if live.row.shard == shard]:
-            self.bodies.stop_run(run)
-            self.residents[run].leave()
-            self._remove(run)
+        for live in [live for live in self.residents.values() if live.row.shard == shard]:
+            self.bodies.stop_run(live.id)
+            live.leave()
+            self._remove(live.id)
         self.on_lease_lost(shard)
-
-    def hears_nothing_of(self, run: RunId) -> bool:
-        """Whether a run may end without this engine hearing of it."""
-        return not self.owns(run)
-
-    def fail_waiters(self, error: Exception) -> None:
-        """The writer is broken for good: tell everyone who waits for a commit."""
-        for futures in self._acknowledged.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(error)
-        self._acknowledged.clear()
 
     def detach(self) -> None:
         """Stop listening to the registry, which outlives the engine."""
         self.registry.on_workflow.remove(self._registry_changed)
 
-    def is_open_here(self, row: RunRow) -> bool:
-        """Whether this engine could run it now."""
-        return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
 
-
-def _numbered(message: Message, number: int) -> Message:
-    return Message(
-        run=message.run,
-        kind=message.kind,
-        name=message.name,
-        body=message.body,
-        dedup=message.dedup,
-        at=message.at,
-        number=number,
-    )
+def is_open_here(row: RunRow) -> bool:
+    """Whether an engine could run it now."""
+    return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
 
 
 def _ignore(_: object) -> None:
@@ -352,3 +368,15 @@ def _idle() -> None:
 
 def _ignore_start(_: RunRow, __: list[Record]) -> None:
     """Until somebody listens."""
+
+
+def _ignore_answer(_: Message, __: bytes) -> None:
+    """Until somebody listens."""
+
+
+def _declines(_: Message) -> bool:
+    return False
+
+
+def _no_start(_: RunId) -> None:
+    return None

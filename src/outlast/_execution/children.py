@@ -106,6 +106,11 @@ class ChildCalls:
         transaction.starts = (*transaction.starts, start)
         transaction.blobs = (*transaction.blobs, *blobs)
 
+    def begin_anew(self) -> None:
+        """Forget the children: an actor's message is over, and they go on by themselves."""
+        self.by_key.clear()
+        self._by_id.clear()
+
     def find(self, child: RunId) -> ChildOperation | None:
         """Return the child of this id, if it is one of this run's."""
         return self._by_id.get(child)

@@ -55,10 +55,10 @@ def cut_short(main: RunTask[object] | None, loop: RunLoop, cancelling: Cancellin
     """Cancel what a body that has returned left behind, as asyncio does; say whether it did."""
     if main is None or not main.done() or loop.root.is_cancelled:
         return False
-    if not loop.live_tasks() and not loop.has_open_asyncgens:
+    if not loop.live_tasks() and not loop.generators:
         return False
     cancelling.cancel_scope(loop.root)
-    loop.close_asyncgens()
+    loop.close_generators()
     return True
 
 

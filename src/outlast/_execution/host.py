@@ -6,7 +6,7 @@ from typing import Protocol
 
 from outlast._execution.operations import KnownErrors, StepOperation
 from outlast._registry import Registry
-from outlast._store.contract import Transaction
+from outlast._store.contract import Message, StartRun, Transaction
 from outlast._world import Timer, World
 from outlast.errors import OutlastError
 from outlast.types import RunId
@@ -60,4 +60,20 @@ class RunHost(Protocol):
 
     def shard_of(self, run: RunId) -> int:
         """Return the shard that a run id belongs to."""
+        ...
+
+
+class ActorHost(RunHost, Protocol):
+    """The engine as one actor sees it."""
+
+    def answered(self, message: Message, outcome: bytes) -> None:
+        """What came of an actor's message is durable."""
+        ...
+
+    def actor_rests(self, actor: RunId) -> None:
+        """Let an actor leave memory: it has nothing to do, and its row says all of it."""
+        ...
+
+    def actor_start(self, actor: RunId) -> StartRun | None:
+        """Return what creates an actor that is written to, None when it is known to be there."""
         ...

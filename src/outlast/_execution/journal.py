@@ -153,6 +153,18 @@ class RunJournal:
         """The run's row says, from the next commit on, that it is not in memory."""
         self._asleep = True
 
+    def fold(self) -> None:
+        """What was appended so far is of no use any more: the row has what came of it."""
+        self.unpacked = []
+        self.bytes_unpacked = 0
+        self.position = 0
+        self.packed_seq = self.last_seq
+        self._asleep = True
+
+    def wake_up(self) -> None:
+        """What is appended now is meant to be found after a crash."""
+        self._asleep = False
+
     def take_segment(self) -> Segment | None:
         """Pack what is in the log's tail; the caller commits it with the run's summary."""
         if not self.unpacked:

@@ -18,7 +18,7 @@ import logging
 import sys
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextvars import Context
 from typing import Protocol, TypeGuard, TypeVar
 
@@ -26,6 +26,7 @@ from typing_extensions import TypeVarTuple, Unpack, override
 
 from outlast import limits
 from outlast._durations import SECONDS_MAX
+from outlast._execution.generators import Generators
 from outlast._execution.places import calling_place
 from outlast._execution.tasks import Cancels, Place, RunTask, Scope
 from outlast.errors import NotDeterministic
@@ -65,7 +66,7 @@ class RunLoop(AbstractEventLoop):
     """The loop that asyncio sees while workflow code of one run executes."""
 
     __slots__ = (
-        "_asyncgens",
+        "_first_place",
         "_hashes",
         "_ready",
         "_tasks",
@@ -75,6 +76,7 @@ class RunLoop(AbstractEventLoop):
         "_timers_made",
         "callback_place",
         "cancels",
+        "generators",
         "now",
         "owner",
         "root",
@@ -91,11 +93,12 @@ class RunLoop(AbstractEventLoop):
         self._ready: deque[Handle] = deque()
         self._tasks: list[RunTask[object]] = []
         self._tasks_made = 0
+        self._first_place = "0"
         self._hashes = 0
         self._timers: list[tuple[float, int, str]] = []
         self._timers_by_key: dict[str, TimerHandle] = {}
         self._timers_made = 0
-        self._asyncgens: list[AsyncGenerator[object, object]] = []
+        self.generators: Generators = Generators()
 
     # ------------------------------------------------- what asyncio asks of a running loop
     @override
@@ -170,7 +173,8 @@ class RunLoop(AbstractEventLoop):
         if isinstance(coro, Generator):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         parent = self.current_task()
-        place = Place("0") if not self._tasks_made else Place(self._place_of(parent).next_path())
+        path = self._place_of(parent).next_path() if self._tasks_made else self._first_place
+        place = Place(path)
         self._tasks_made += 1
         task = RunTask(
             coro,
@@ -185,10 +189,20 @@ class RunLoop(AbstractEventLoop):
         self._remember(task)
         return task
 
-    def start_main(self, work: object, context: Context) -> RunTask[object]:
-        """Return the run's first task, in a context of its own."""
+    def start_main(self, work: object, context: Context, *, path: str = "0") -> RunTask[object]:
+        """Return a first task, in a context of its own; what comes is counted from `path`.
+
+        Nothing is left of what ran before, so that it is alike in every life.
+        """
         if not _is_coroutine(work):
-            raise TypeError(f"a workflow must be an async function; calling it gave {work!r}")
+            raise TypeError(f"what runs must be an async function; calling it gave {work!r}")
+        self.root = Scope(None)
+        self.callback_place = Place("c" if path == "0" else f"{path}c")
+        self._first_place = path
+        self._tasks_made = self._hashes = self._timers_made = 0
+        self._tasks.clear()
+        self._timers.clear()
+        self._timers_by_key.clear()
         return context.run(self._first_task, work)
 
     def _first_task(self, work: Coroutine[object, object, object]) -> RunTask[object]:
@@ -297,7 +311,7 @@ class RunLoop(AbstractEventLoop):
             return
         outer = _get_running_loop()
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=self._note_asyncgen, finalizer=_leave_to_run)
+        sys.set_asyncgen_hooks(firstiter=self.generators.note, finalizer=_leave_to_run)
         _set_running_loop(self)
         budget = limits.DRAIN_HANDLES_MAX
         ready = self._ready
@@ -327,24 +341,10 @@ class RunLoop(AbstractEventLoop):
         finally:
             _set_running_loop(outer)
 
-    def _note_asyncgen(self, generator: AsyncGenerator[object, object]) -> None:
-        if len(self._asyncgens) >= 32:
-            self._asyncgens = self._open_asyncgens()
-        self._asyncgens.append(generator)
-
-    def _open_asyncgens(self) -> list[AsyncGenerator[object, object]]:
-        return [g for g in self._asyncgens if getattr(g, "ag_frame", None) is not None]
-
-    @property
-    def has_open_asyncgens(self) -> bool:
-        """Whether an async generator was started and not finished."""
-        return bool(self._open_asyncgens())
-
-    def close_asyncgens(self) -> None:
-        """Close the async generators that the code has abandoned, in order of creation."""
-        generators, self._asyncgens = self._open_asyncgens(), []
-        for generator in generators:
-            self.create_task(_aclose(generator))
+    def close_generators(self) -> None:
+        """Close the async generators that the code has abandoned, in order of their start."""
+        for closing in self.generators.closing():
+            self.create_task(closing)
 
     def dismantle(self) -> None:
         """Let go of everything, so that the run's memory is free without a collection."""
@@ -353,17 +353,13 @@ class RunLoop(AbstractEventLoop):
         self._tasks.clear()
         self._timers.clear()
         self._timers_by_key.clear()
-        self._asyncgens.clear()
+        self.generators.clear()
 
     def _remember(self, task: RunTask[T]) -> None:
         tasks: list[RunTask[object]] = self._tasks
         if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0:
             tasks[:] = [t for t in tasks if not t.done()]
         tasks.append(task)  # type: ignore[arg-type]  # only read, so a Task[T] serves
-
-
-async def _aclose(generator: AsyncGenerator[object, object]) -> None:
-    await generator.aclose()
 
 
 def _leave_to_run(_: object) -> None:

@@ -86,7 +86,7 @@ class LiveRun(ABC):
             records=records,
             row=row,
             submit=host.submit,
-            rouse=lambda: self.standing.write("running"),
+            rouse=self._rouse,
         )
         self.loop: RunLoop = new_loop(self, salt=salt, now=now / 1e6)
         self.inbox: Inbox = Inbox(self.loop)
@@ -123,6 +123,20 @@ class LiveRun(ABC):
     def _went_live(self) -> None:
         """Everything recorded has been delivered."""
 
+    def _message_is_safe(self) -> None:
+        """An actor's message is recorded as begun; nothing to a workflow."""
+        return
+
+    @property
+    def is_summarised(self) -> bool:
+        """Whether its row follows what it does; an actor's row follows its messages instead."""
+        return True
+
+    @property
+    def may_start_steps(self) -> bool:
+        """Whether what led to a step is durable; of a workflow's run it always is."""
+        return True
+
     @abstractmethod
     def _went_on_ending(self) -> None:
         """It came to rest again after its code has ended."""
@@ -130,6 +144,10 @@ class LiveRun(ABC):
     @abstractmethod
     def terminate(self, reason: str) -> None:
         """End without running any more of the code."""
+
+    def _rouse(self) -> None:
+        """Something is appended after the row was told that the run sleeps."""
+        self.standing.write("running")
 
     @property
     def row(self) -> RunRow:
@@ -212,6 +230,8 @@ class LiveRun(ABC):
                 self._ended()
             case "resumed":
                 self.steps.unpark()
+            case "message_begun":
+                self._message_is_safe()
             case "run_started" | "run_began" | "child_started" | "value_set":
                 pass
 
@@ -240,8 +260,9 @@ class LiveRun(ABC):
                 self.terminate(f"its code swallowed the cancellation {rounds - 1:,} times")
                 return
         if self.state == "live":
-            for operation in self.steps.take_starts():
-                self.steps.start(operation)
+            if self.may_start_steps:
+                for operation in self.steps.take_starts():
+                    self.steps.start(operation)
             if self._main is not None and self._main.done():
                 self._main_ended(self._main)
             elif self.steps.parked is not None:

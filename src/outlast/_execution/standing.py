@@ -102,20 +102,12 @@ class Standing:
     ) -> RunRow:
         row, journal = self.row, self._journal
         has_moved = journal.last_seq > row.last_seq
-        self.row = RunRow(
-            id=row.id,
-            shard=row.shard,
-            workflow=row.workflow,
-            version=row.version,
+        self.row = msgspec.structs.replace(
+            row,
             status=status,
-            created_at=row.created_at,
             started_at=self.started_at,
             closed_at=closed_at,
             wake_at=wake_at,
-            timeout_at=row.timeout_at,
-            parent=row.parent,
-            parent_key=row.parent_key,
-            on_parent_close=row.on_parent_close,
             attributes=self.attributes,
             steps=journal.steps,
             crash_count=0 if has_moved else row.crash_count,
@@ -124,11 +116,8 @@ class Standing:
             resident=resident,
             last_seq=journal.last_seq,
             packed_seq=journal.packed_seq,
-            started_position=row.started_position,
-            request=row.request,
-            digest=row.digest,
-            output=output,
-            error=error,
+            output=row.output if output is None else output,
+            error=row.error if error is None else error,
             waiting_for=waiting_for,
         )
         return self.row

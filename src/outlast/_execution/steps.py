@@ -94,9 +94,9 @@ class StepCalls:
             self._starts.append(operation)
         return future
 
-    def forget_cancelled(self) -> None:
-        """Stop the bodies of steps whose wait the code has cancelled."""
-        cancelled = [op for op in self.pending.values() if op.future.cancelled()]
+    def forget_cancelled(self, *, all_of_them: bool = False) -> None:
+        """Stop the bodies of steps whose wait the code has cancelled, or of all there are."""
+        cancelled = [op for op in self.pending.values() if all_of_them or op.future.cancelled()]
         for operation in cancelled:
             del self.pending[operation.key]
             self._retrying.pop(operation.key, None)
@@ -128,13 +128,8 @@ class StepCalls:
         if operation.definition.once == "at_most" and not operation.has_intent:
             if not operation.is_started:
                 operation.is_started = True
-                self._journal.append(
-                    "step_intent",
-                    at=now,
-                    key=operation.key,
-                    name=operation.name,
-                    place=operation.place,
-                )
+                key, name, place = operation.key, operation.name, operation.place
+                self._journal.append("step_intent", at=now, key=key, name=name, place=place)
             return
         operation.first_at = operation.first_at or now
         operation.is_started = True

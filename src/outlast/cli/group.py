@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "cancel": ("outlast.cli.sending", "cancel", "Ask a run to stop; its code may clean up."),
     "terminate": ("outlast.cli.sending", "terminate", "End a run without running its code."),
     "resume": ("outlast.cli.sending", "resume", "Let a parked run go on."),
+    "actor": ("outlast.cli.actors", "actor", "Look at actors, write to them, stop them."),
     "bench": ("outlast.bench", "command", "Measure durable execution on this machine."),
     "doctor": ("outlast.cli.doctor", "doctor", "Look at this machine, this disk and the store."),
     "db": ("outlast.cli.databases", "db", "Look after a database."),
@@ -41,6 +42,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 _EXITS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.RunNotFound, 3),
     (errors.UnknownWorkflow, 3),
+    (errors.UnknownActor, 3),
+    (errors.AskTimeout, 5),
     (errors.UsageError, 2),
     (errors.EncodingError, 2),
     (errors.DecodingError, 2),

@@ -76,6 +76,17 @@ def arguments_of(definition: WorkflowDefinition, pairs: Sequence[str], given: st
         raise UsageError(f"the input does not fit {usage}\n  {error}") from None
 
 
+def pairs_as_json(pairs: Sequence[str]) -> bytes:
+    """Return `name=value` pairs as a JSON object; a value that is no JSON is a text."""
+    found: dict[str, object] = {}
+    for name, text in _pairs(pairs).items():
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return json.dumps(found, ensure_ascii=False).encode()
+
+
 def _pairs(pairs: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in pairs:

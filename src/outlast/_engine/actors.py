@@ -1,0 +1,273 @@
+"""Writing to actors, and waiting for what they answer.
+
+A message is safe in its actor's mailbox before anything is done with it. An actor that rests costs
+a row in memory at most; it comes back with the next message.
+
+Invariants:
+  * an actor is created with its first message, in one transaction;
+  * an answer reaches who asked only when the commit of its message is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from outlast import limits
+from outlast._engine.scheduler import Scheduler
+from outlast._execution.actor_run import LiveActor
+from outlast._execution.letters import DONE, ActorMemory, Envelope, message_of
+from outlast._execution.operations import failure_in
+from outlast._store.contract import Fenced, Message, PostResult, RunRow, StartRun, Transaction
+from outlast.errors import (
+    ActorStopped,
+    AskTimeout,
+    EngineClosed,
+    HandlerFailed,
+    MailboxFull,
+    RunNotFound,
+    SignalConflict,
+    UnknownActor,
+)
+from outlast.types import RunId
+
+
+@dataclass(slots=True)
+class _Resting:
+    row: RunRow
+    memory: ActorMemory
+
+
+class Actors:
+    """The actors of one engine, as those who write to them see them."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._world = scheduler.world
+        self._store = scheduler.store
+        self._resting: OrderedDict[RunId, _Resting] = OrderedDict()
+        self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
+        self._changed: dict[RunId, asyncio.Future[None]] = {}
+        scheduler.on_answered = self._answered
+        scheduler.on_rested = self._rested
+        scheduler.on_letter = self._wake
+        scheduler.start_of_actor = self._start_of
+
+    # ------------------------------------------------------------------------ sending
+    def envelope_of(
+        self, actor: str, key: str, handler: str, arguments: object, *, timeout: float | None
+    ) -> Envelope:
+        """Return a message that is given by names and JSON, checked against the handler's types.
+
+        Raises:
+            UnknownActor: there is no such actor or handler here.
+            DecodingError: the arguments do not fit.
+        """
+        registry = self._scheduler.registry
+        found = [d for n, d in registry.actors.items() if n == actor or n.endswith(f".{actor}")]
+        if len(found) != 1:
+            known = ", ".join(sorted(registry.actors)) or "none"
+            raise UnknownActor(f"no one actor goes by the name {actor!r} here; there are: {known}")
+        definition = found[0]
+        taken = definition.handlers.get(handler)
+        if taken is None:
+            names = ", ".join(sorted(definition.handlers)) or "none"
+            raise UnknownActor(f"{definition.name} has no handler {handler!r}; it has: {names}")
+        bound = taken.signature.from_json(arguments)
+        data = taken.signature.encode(bound)
+        return Envelope(definition, key, taken, data, timeout=timeout)
+
+    async def tell(self, envelope: Envelope) -> None:
+        """Put a message into its mailbox; return when it is safe.
+
+        Raises:
+            MailboxFull, ActorStopped: nothing was stored.
+            SignalConflict: the dedup key was used with another message.
+        """
+        posted = await self._post(envelope, "tell")
+        if posted is not None:
+            self._scheduler.deliver(*posted)
+
+    async def ask(self, envelope: Envelope) -> bytes:
+        """Return the encoded answer to a message.
+
+        Raises:
+            MailboxFull, ActorStopped: nothing was stored.
+            HandlerFailed, AskTimeout
+        """
+        if envelope.timeout is None:
+            return await self._ask(envelope)
+        try:
+            async with asyncio.timeout(envelope.timeout):
+                return await self._ask(envelope)
+        except TimeoutError:
+            raise AskTimeout(
+                f"{envelope.actor} did not answer {envelope.handler.name!r} "
+                f"within {envelope.timeout:g} seconds"
+            ) from None
+
+    async def _ask(self, envelope: Envelope) -> bytes:
+        if self._store.is_shared and not envelope.dedup:
+            # Whoever owns the actor when it answers: by this key the answer is found.
+            envelope = replace(envelope, dedup=self._world.new_id())
+        posted = await self._post(envelope, "ask")
+        if posted is None:
+            return self._value(envelope, await self._remembered(envelope))
+        message, number = posted
+        future = self._asks[message.run, number] = self._world.loop.create_future()
+        try:
+            self._scheduler.deliver(message, number)
+            if self._store.is_shared:
+                return self._value(envelope, await self._answer_from_anywhere(envelope, future))
+            return self._value(envelope, await future)
+        finally:
+            self._asks.pop((message.run, number), None)
+
+    async def _answer_from_anywhere(
+        self, envelope: Envelope, future: asyncio.Future[bytes]
+    ) -> bytes:
+        while True:
+            await asyncio.wait([future], timeout=limits.RECONCILE_SECONDS)
+            if future.done():
+                return future.result()
+            known = await self._store.read_value(envelope.actor, DONE + envelope.dedup)
+            if known is not None:
+                return known
+
+    async def _remembered(self, envelope: Envelope) -> bytes:
+        """The same message is on its way or was handled: wait for what came of it."""
+        while True:
+            known = await self._store.read_value(envelope.actor, DONE + envelope.dedup)
+            if known is not None:
+                return known
+            changed = self._changed.setdefault(envelope.actor, self._world.loop.create_future())
+            await asyncio.wait([changed], timeout=limits.RECONCILE_SECONDS)
+
+    @staticmethod
+    def _value(envelope: Envelope, outcome: bytes) -> bytes:
+        failure = failure_in(outcome)
+        if failure is None:
+            return outcome[1:]
+        raise HandlerFailed(envelope.actor, failure.qualname, failure.message, failure.traceback)
+
+    async def _post(
+        self, envelope: Envelope, kind: Literal["tell", "ask"]
+    ) -> tuple[Message, int] | None:
+        """Return the message and its number, None when it was sent before under its dedup key."""
+        definition = envelope.definition
+        is_bounded = definition.overflow in ("reject", "block")
+        bound = definition.mailbox if is_bounded else 0
+        message = message_of(envelope, kind, self._world.now(), bound=bound)
+        if envelope.dedup and await self._store.read_value(message.run, DONE + envelope.dedup):
+            return None
+        while True:
+            result, number = await self._commit(message)
+            match result:
+                case "accepted":
+                    return message, number
+                case "duplicate":
+                    return None
+                case "conflict":
+                    raise SignalConflict(message.run, message.name, envelope.dedup)
+                case "full":
+                    if definition.overflow == "reject":
+                        raise MailboxFull(message.run, definition.mailbox)
+                    changed = self._changed.setdefault(
+                        message.run, self._world.loop.create_future()
+                    )
+                    await asyncio.wait([changed], timeout=limits.RECONCILE_SECONDS)
+                case "closed" | "not_found":
+                    raise ActorStopped(f"{message.run} has stopped and takes no messages")
+
+    async def _commit(self, message: Message) -> tuple[PostResult, int]:
+        transaction = Transaction(None, message.run, [], posts=(message,))
+        start = self._start_of(message.run)
+        if start is not None:
+            transaction.starts = (start,)
+        receipt = await self._scheduler.writer.commit(transaction)
+        if isinstance(receipt, Fenced):
+            raise EngineClosed("the store refused a message that needs no lease")
+        return receipt.posts[0], receipt.numbers[0]
+
+    def _start_of(self, actor: RunId) -> StartRun | None:
+        """Return what creates an actor, None when it is known to be there."""
+        if actor in self._scheduler.residents or actor in self._resting:
+            return None
+        world = self._world
+        row = RunRow(
+            id=actor,
+            shard=self._scheduler.shard_of(actor),
+            workflow=actor.partition("/")[0],
+            version="",
+            status="waiting",
+            created_at=world.now(),
+            resident=False,
+            digest=world.rng.getrandbits(64).to_bytes(8, "big"),
+            kind="actor",
+        )
+        return StartRun(row, (), "never")
+
+    # ------------------------------------------------------------------ in and out of memory
+    def _wake(self, message: Message) -> bool:
+        """Bring a resting actor into memory with its next message; False when it must be read."""
+        resting = self._resting.get(message.run)
+        if resting is None or self._scheduler.exclusion.is_held(message.run):
+            return False
+        live = self._scheduler.adopt_actor(resting.row, [], resting.memory)
+        if live is None:
+            return False
+        del self._resting[message.run]
+        live.accept(message)
+        self._scheduler.begin(live)
+        return True
+
+    def _rested(self, live: LiveActor) -> None:
+        """Keep the row of an actor that left memory, so that the next message needs no reading."""
+        is_whole = live.row.wake_at is None and live.row.status == "waiting"
+        if is_whole and not self._store.is_shared:
+            self._resting[live.id] = _Resting(live.row, live.ends.memory)
+            if len(self._resting) > limits.ACTOR_ROWS_MAX:
+                self._resting.popitem(last=False)
+
+    def _answered(self, message: Message, outcome: bytes) -> None:
+        future = self._asks.get((message.run, message.number))
+        if future is not None and not future.done():
+            future.set_result(outcome)
+        changed = self._changed.pop(message.run, None)
+        if changed is not None and not changed.done():
+            changed.set_result(None)
+
+    async def redrive(self, number: int) -> None:
+        """Send a dead letter again, as a new message to the same actor.
+
+        Raises:
+            RunNotFound: there is no dead letter of this number.
+            MailboxFull, ActorStopped: it stays a dead letter.
+        """
+        found = await self._store.read_dead(None, number - 1, 1)
+        if not found or found[0].number != number:
+            raise RunNotFound(f"dead letter {number}")
+        letter = found[0]
+        message = Message(
+            run=letter.run,
+            kind="tell",
+            name=letter.name,
+            body=letter.body,
+            at=self._world.now(),
+        )
+        transaction = Transaction(None, letter.run, [], posts=(message,), redriven=(number,))
+        receipt = await self._scheduler.writer.commit(transaction)
+        if isinstance(receipt, Fenced):
+            raise EngineClosed("the store refused a message that needs no lease")
+        if receipt.posts[0] != "accepted":
+            raise ActorStopped(f"{letter.run} has stopped: dead letter {number} was let go")
+        self._scheduler.deliver(message, receipt.numbers[0])
+
+    def fail_all(self, error: Exception) -> None:
+        """The engine cannot go on: tell everyone who waits for an answer."""
+        for future in self._asks.values():
+            if not future.done():
+                future.set_exception(error)
+        self._asks.clear()

@@ -1,0 +1,101 @@
+"""Looking at actors: who there is, what waits for them, and what nobody will take any more."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from outlast import limits
+from outlast._codec import stored_json
+from outlast._engine.reader import moment
+from outlast._execution.letters import actor_id, key_in
+from outlast._registry import ActorDefinition, Registry
+from outlast._store.contract import Cursor, RunFilter, RunRow, Store
+from outlast.errors import DecodingError, RunNotFound
+from outlast.types import ActorInfo, DeadLetterInfo, RunId
+
+
+class Census:
+    """What a store has of actors."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store = store
+        self._registry = registry
+
+    async def actors(self, type_name: str | None) -> AsyncIterator[ActorInfo]:
+        """Iterate over the actors (of one type), newest first."""
+        which = RunFilter(workflow=type_name, kind="actor")
+        after: Cursor | None = None
+        while True:
+            rows = await self._store.list_runs(which, after, limits.PAGE_ROWS)
+            for row in rows:
+                yield await self._info(row)
+            if len(rows) < limits.PAGE_ROWS:
+                return
+            after = Cursor(rows[-1].created_at, rows[-1].id)
+
+    async def actor(self, type_name: str, key: str) -> ActorInfo:
+        """Return what is known of one actor.
+
+        Raises:
+            RunNotFound: nobody has written to it yet.
+        """
+        row = await self._store.read_run(actor_id(type_name, key))
+        if row is None:
+            # Perhaps the end of a type's name was given, as in listings.
+            which = RunFilter(workflow=type_name, kind="actor")
+            rows = await self._store.list_runs(which, None, limits.PAGE_ROWS)
+            row = next((r for r in rows if key_in(r.id, r.workflow) == key), None)
+        if row is None:
+            raise RunNotFound(actor_id(type_name, key))
+        return await self._info(row)
+
+    async def _info(self, row: RunRow) -> ActorInfo:
+        mail = await self._store.read_mailbox(row.id, limits.MAILBOX_READ_MAX)
+        return ActorInfo(
+            id=row.id,
+            type=row.workflow,
+            key=key_in(row.id, row.workflow),
+            status=row.status,
+            created_at=_time(row.created_at),
+            waiting=len(mail),
+            oldest_at=moment(mail[0].at) if mail else None,
+            state=_readable(self._registry.actors.get(row.workflow), row.output),
+            error=row.waiting_for if row.status == "parked" else row.error,
+        )
+
+    async def dead_letters(self, actor: str | None) -> AsyncIterator[DeadLetterInfo]:
+        """Iterate over dead letters, oldest first."""
+        after = 0
+        while True:
+            run = None if actor is None else RunId(actor)
+            letters = await self._store.read_dead(run, after, limits.PAGE_ROWS)
+            for letter in letters:
+                yield DeadLetterInfo(
+                    number=letter.number,
+                    actor=letter.run,
+                    handler=letter.name,
+                    reason=letter.reason,
+                    error=letter.error,
+                    attempts=letter.attempts,
+                    sent_at=_time(letter.sent_at),
+                    at=_time(letter.at),
+                )
+            if len(letters) < limits.PAGE_ROWS:
+                return
+            after = letters[-1].number
+
+
+def _time(at: int) -> datetime:
+    return moment(at) or datetime.fromtimestamp(0, UTC)
+
+
+def _readable(definition: ActorDefinition | None, state: bytes | None) -> object:
+    if state is None:
+        return None
+    if definition is not None:
+        try:
+            return definition.state.to_json(definition.state.decode(state))
+        except DecodingError:
+            pass  # stored under another type: the bytes can still be shown
+    return stored_json(state)

@@ -1,0 +1,232 @@
+"""An actor in memory: its messages one after another, each a short run on the run's own loop.
+
+A message whose handler returns without waiting is one commit: the new state, the message gone
+from the mailbox, what was sent, and, when that is durable, the answer. A handler that waits first
+records that its message has begun; from then on it is replayed after a crash like a workflow.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from typing_extensions import override
+
+from outlast._execution.actor_reads import Readings
+from outlast._execution.closing import close_tasks
+from outlast._execution.host import ActorHost
+from outlast._execution.letters import ActorMemory, Letter, decode_letter
+from outlast._execution.mail import Mail
+from outlast._execution.message_run import Handling, MessageRun
+from outlast._execution.operations import ChildBody, decode_body, failure_body
+from outlast._records import Record
+from outlast._registry import ActorDefinition
+from outlast._store.contract import DeathReason, Message, RunRow
+from outlast._world import Timer
+from outlast.errors import UsageError
+from outlast.types import Lease
+
+_BURST = 100  # messages handled in one turn of the host loop
+_decode_message = msgspec.msgpack.Decoder(Message).decode
+_encode_message = msgspec.msgpack.Encoder().encode
+
+
+class LiveActor(MessageRun):
+    """An actor with something to do."""
+
+    def __init__(
+        self,
+        host: ActorHost,
+        definition: ActorDefinition,
+        row: RunRow,
+        lease: Lease,
+        records: list[Record],
+        memory: ActorMemory,
+    ) -> None:
+        super().__init__(host, definition, row, lease, records, memory)
+        self.mail: Mail = Mail()
+        self._readings = Readings(host.world, definition, self.key, self._has_read)
+        self._alarm: tuple[int, Timer] | None = None
+        self._is_called = False
+        self._stop_reason: str | None = None
+
+    # ------------------------------------------------------------------- life begins
+    @override
+    def begin(self) -> None:
+        if self._actor is not None or self.state != "replaying":
+            return
+        self._guarded(self._load)
+        records = self.journal.records_to_replay()
+        if records and self.state == "replaying":
+            self._guarded(self._begin_again, records[0])
+        self._replay_from(records, 1)
+
+    @override
+    def _message_ended(self) -> None:
+        if self._stop_reason is not None:
+            self.terminate(self._stop_reason)
+        else:
+            self._call()
+
+    @override
+    def _try_later(self, handling: Handling) -> None:
+        self.mail.add_first(handling.message, handling.letter)
+        self._call()
+
+    @override
+    def _next_due(self) -> int | None:
+        return self.mail.next_due()
+
+    @override
+    def _went_live(self) -> None:
+        if self.standing.started_at is None:
+            self.standing.started_at = self.host.world.now()
+
+    # --------------------------------------------------------------- messages arrive
+    @override
+    def _take(self, message: Message) -> None:
+        match message.kind:
+            case "tell" | "ask":
+                self._add(message)
+            case "child_done":
+                self.ends.taken(message)
+                self.children.ended(message.name, decode_body(message.body, ChildBody))
+            case "cancel" | "terminate":
+                self.ends.taken(message)
+                self.terminate(message.name)
+            case "signal" | "resume":
+                self.ends.taken(message)
+
+    def _add(self, message: Message) -> None:
+        handler = self.definition.handlers.get(message.name)
+        if handler is not None and handler.is_read:
+            self._readings.start(message, handler, self._state)
+            return
+        is_full = len(self.mail) >= self.definition.mailbox
+        if is_full and self.definition.overflow == "dead_letter":
+            self._give_up(message, "overflow", "the mailbox was full")
+            return
+        if is_full and self.definition.overflow == "drop_oldest":
+            oldest = self.mail.take_oldest()
+            if oldest is not None:
+                self._give_up(oldest[0], "dropped", "the mailbox was full, and it was the oldest")
+        self.mail.add(message, decode_letter(message.body), self.host.world.now())
+        self._call()
+
+    def _has_read(self, message: Message, outcome: bytes) -> None:
+        if self.state == "live":
+            self._answer(self.ends.taken(message), message, outcome)
+
+    def _call(self) -> None:
+        if not self._is_called:
+            self._is_called = True
+            self.host.world.call_soon(self._work)
+
+    def _work(self) -> None:
+        self._is_called = False
+        if self.state == "live":
+            self._guarded(self._work_some)
+
+    def _work_some(self) -> None:
+        """Handle messages until one of them waits, or others should have a turn."""
+        for _ in range(_BURST):
+            now = self.host.world.now()
+            if self.handling is not None or self.state != "live" or self.ends.held_until(now):
+                break
+            waiting = self.mail.take(now)
+            if waiting is None:
+                break
+            self._handle(*waiting, now)
+        if self.state == "live":
+            self._rest()
+
+    @override
+    def _rest(self) -> None:
+        """Be called again when there is something to do; leave memory when there is not."""
+        now = self.host.world.now()
+        held_until = self.ends.held_until(now)
+        if self.handling is None and self.mail.is_ready and held_until is None:
+            self._call()
+        elif self.can_leave:
+            self._leave_until_due()
+        times = [self.mail.next_due(), held_until]
+        self._set_alarm(min((at for at in times if at and at > now), default=None))
+        self._arm()
+
+    def _leave_until_due(self) -> None:
+        """Leave memory, once the row says when the first delayed message is due."""
+        due = self.mail.next_due()
+        if self.row.wake_at == due:
+            self._engine.actor_rests(self.id)
+            return
+        self.standing.row = msgspec.structs.replace(self.row, wake_at=due, resident=False)
+        self.journal.transaction().summary = self.row
+
+    def _set_alarm(self, at: int | None) -> None:
+        if self._alarm is not None:
+            if self._alarm[0] == at:
+                return
+            self._alarm[1].cancel()
+            self._alarm = None
+        if at is not None and self.state == "live":
+            self._alarm = (at, self.host.call_at(self.id, at))
+
+    @override
+    def wake(self) -> None:
+        self._alarm = None
+        super().wake()
+        self._call()
+
+    # ------------------------------------------------------------------- one message
+    def _handle(self, message: Message, letter: Letter, now: int) -> None:
+        known = self.ends.known_outcome(message)
+        handler = self.definition.handlers.get(message.name)
+        if known is not None:
+            self._answer(self.ends.taken(message), message, known)
+        elif letter.deadline and letter.deadline <= now:
+            self._give_up(message, "expired", "its deadline had passed before its turn came")
+        elif handler is None:
+            self._give_up(message, "no_handler", f"the actor has no handler {message.name!r}")
+        else:
+            self._start(Handling(message, letter, handler, max(now, self.journal.last_at)))
+            if self.handling is not None and self.state == "live":
+                self._rouse()
+
+    def _give_up(self, message: Message, reason: DeathReason, why: str) -> None:
+        """Give a message up before its handler began."""
+        outcome = failure_body(UsageError(f"the message was given up: {why}"))
+        self._answer(self.ends.give_up(message, reason, why), message, outcome)
+
+    # ------------------------------------------------------------------------ leaving
+    def stop(self, reason: str) -> None:
+        """Stop for good when the message that is handled has ended."""
+        self._stop_reason = reason
+
+    @override
+    def terminate(self, reason: str) -> None:
+        if self.state in ("ended", "left"):
+            return
+        for operation in list(self.steps.pending.values()):
+            self.host.stop_body(self.id, operation.key)
+        close_tasks(self.loop)
+        transaction = self.journal.transaction()
+        self._fold(transaction)
+        closed_at = self.host.world.now()
+        transaction.summary = self.standing.row = msgspec.structs.replace(
+            self.row, status="completed", closed_at=closed_at, error=reason or None, wake_at=None
+        )
+        self.leave()
+
+    @override
+    def leave(self) -> None:
+        self._set_alarm(None)
+        self.mail.clear()
+        super().leave()
+
+    @override
+    def _went_on_ending(self) -> None:
+        return
+
+    @property
+    @override
+    def can_leave(self) -> bool:
+        is_busy = self.handling is not None or self.mail.is_ready or self._is_called
+        return super().can_leave and not is_busy and not self._readings.at_work

@@ -1,0 +1,253 @@
+"""One message of an actor: begun, carried on after a crash, ended in one commit.
+
+Invariants:
+  * the row's state is that of the last message that ended well; a handler that raises changes
+    nothing;
+  * a step starts only when its message is recorded as begun, and with it all messages before;
+  * an answer is given only when the commit of its message is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from contextvars import Context
+from dataclasses import dataclass, field
+
+import msgspec
+from typing_extensions import override
+
+from outlast import limits
+from outlast._execution.actor_ends import MessageEnds
+from outlast._execution.host import ActorHost
+from outlast._execution.letters import ActorMemory, Letter, decode_letter, key_in
+from outlast._execution.operations import failure_body
+from outlast._execution.run import LiveRun
+from outlast._execution.tasks import RunTask
+from outlast._records import VALUE, Record
+from outlast._registry import ActorDefinition, HandlerDefinition
+from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast.errors import EncodingError, OutlastError, UsageError
+from outlast.types import Lease
+
+_decode_message = msgspec.msgpack.Decoder(Message).decode
+_encode_message = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(slots=True, eq=False)
+class Handling:
+    """The message that an actor is handling."""
+
+    message: Message
+    letter: Letter
+    handler: HandlerDefinition
+    at: int
+    is_begun: bool = False  # there is a record of it
+    is_safe: bool = False  # and that record is durable
+    sent: list[Message] = field(default_factory=list[Message])
+
+
+class MessageRun(LiveRun):
+    """An actor's state, and the message that it is handling."""
+
+    def __init__(
+        self,
+        host: ActorHost,
+        definition: ActorDefinition,
+        row: RunRow,
+        lease: Lease,
+        records: list[Record],
+        memory: ActorMemory,
+    ) -> None:
+        salt = int.from_bytes(row.digest[:7], "big")
+        super().__init__(host, row, lease, records, salt=salt, now=row.created_at)
+        self._engine = host
+        self.definition = definition
+        self.key: str = key_in(row.id, definition.name)
+        self.ends: MessageEnds = MessageEnds(host.world, self.journal, definition, memory)
+        self.handling: Handling | None = None
+        self._state: bytes = row.output or b""
+        self._actor: object = None
+        self._answers: dict[int, list[tuple[Message, bytes]]] = {}
+        if records:
+            # It is in the mailbox still, and will be read from there too.
+            self._numbers.add(_decode_message(records[0].body[1:]).number)
+        else:
+            self.journal.fold()
+
+    @abstractmethod
+    def _message_ended(self) -> None:
+        """The message is over: go on with the next."""
+
+    @abstractmethod
+    def _try_later(self, handling: Handling) -> None:
+        """The message failed and is tried again before all others."""
+
+    @abstractmethod
+    def _next_due(self) -> int | None:
+        """Return when the first delayed message is due."""
+
+    @abstractmethod
+    def _rest(self) -> None:
+        """Be called again when there is something to do."""
+
+    # ----------------------------------------------------------------------- its start
+    def _load(self) -> None:
+        if not self._state:
+            self._state = self.definition.state.encode(self.definition.initial())
+        self._actor = self._instance()
+
+    def _instance(self) -> object:
+        return self.definition.make(self.definition.state.decode(self._state), self.key)
+
+    def _begin_again(self, record: Record) -> None:
+        """Start the handler whose message was begun in an earlier life."""
+        message = _decode_message(record.body[1:])
+        handler = self.definition.handlers.get(message.name)
+        if handler is None:
+            raise UsageError(f"actor {self.id!r} has no handler {message.name!r} any more")
+        handling = Handling(message, decode_letter(message.body), handler, record.at)
+        handling.is_begun = handling.is_safe = True
+        self._start(handling)
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """Who waits for the message that is handled, this actor last."""
+        return (*self.handling.letter.chain, self.id) if self.handling is not None else ()
+
+    def send(self, message: Message) -> None:
+        """Send a message with the commit that ends the one that is handled."""
+        if self.handling is not None:
+            self.handling.sent.append(message)
+
+    def _start(self, handling: Handling) -> None:
+        self.handling = handling
+        self.loop.now = handling.at / 1e6
+        try:
+            args, kwargs = handling.handler.signature.decode(handling.letter.args)
+        except OutlastError as error:
+            self._failed(handling, error)
+            return
+        self.definition.enter(self._actor, handling.letter.sender)
+        work = handling.handler.fn(self._actor, *args, **kwargs)
+        self._main = self.loop.start_main(work, Context(), path=f"{handling.message.number}")
+        self.settle()
+
+    @override
+    def _rouse(self) -> None:
+        """Write down that the message has begun, before anything that it causes."""
+        handling = self.handling
+        if handling is None or handling.is_begun:
+            return
+        handling.is_begun = True
+        self.journal.wake_up()
+        name, body = handling.message.name, VALUE + _encode_message(handling.message)
+        self.journal.append("message_begun", at=handling.at, name=name, body=body)
+        self.standing.row = msgspec.structs.replace(self.row, resident=True, status="running")
+        self.journal.transaction().summary = self.row
+
+    @override
+    def _message_is_safe(self) -> None:
+        if self.handling is not None:
+            self.handling.is_safe = True
+
+    @property
+    @override
+    def is_summarised(self) -> bool:
+        return self.handling is not None and self.handling.is_begun
+
+    @property
+    @override
+    def may_start_steps(self) -> bool:
+        return self.handling is not None and self.handling.is_safe
+
+    # ------------------------------------------------------------------ how it ended
+    @override
+    def _main_ended(self, main: RunTask[object]) -> None:
+        handling, self._main = self.handling, None
+        if handling is None:
+            return
+        if main.cancelled():
+            self._failed(handling, asyncio.CancelledError("raised by the handler"))
+            return
+        error = main.exception()
+        if error is None:
+            try:
+                data, _ = handling.handler.signature.returns.roundtrip(main.result())
+                state = self.definition.state.encode(self.definition.state_of(self._actor))
+            except EncodingError as unfit:
+                error = unfit
+            else:
+                self._state = state
+                self._end(handling, VALUE + data)
+                return
+        self._failed(handling, error)
+
+    def _end(self, handling: Handling, outcome: bytes) -> None:
+        """Commit the end of a message: state, mailbox, what was sent, and then the answer."""
+        self.ends.forget_attempts()
+        transaction = self.ends.taken(handling.message)
+        sent, handling.sent = handling.sent, []
+        targets = {message.run: self._engine.actor_start(message.run) for message in sent}
+        starts = [start for start in targets.values() if start is not None]
+        transaction.starts = (*transaction.starts, *starts)
+        transaction.posts = (*transaction.posts, *sent)
+        self._close(transaction, handling.message, outcome)
+
+    def _failed(self, handling: Handling, error: BaseException) -> None:
+        """Undo what the handler did; tell who asked, or try again, or give the message up."""
+        message = handling.message
+        handling.sent.clear()
+        self._actor = self._instance()
+        if message.kind == "ask":
+            self._end(handling, failure_body(error))
+            return
+        failed = self.ends.try_again(message)
+        if failed < self.definition.attempts:
+            self._fold(self.journal.transaction())
+            self._try_later(handling)
+            return
+        why = f"{type(error).__name__}: {error}"[: limits.ERROR_CHARS_MAX]
+        self.ends.forget_attempts()
+        transaction = self.ends.give_up(message, "failed", why, attempts=failed)
+        self._close(transaction, message, failure_body(error))
+
+    def _close(self, transaction: Transaction, message: Message, outcome: bytes) -> None:
+        self.ends.remember(transaction, message, outcome)
+        self._fold(transaction)
+        self._answer(transaction, message, outcome)
+        self._message_ended()
+
+    def _fold(self, transaction: Transaction) -> None:
+        """Bring the row up to the end of a message: nothing before it is needed any more."""
+        self.handling = None
+        self.steps.forget_cancelled(all_of_them=True)
+        self.children.begin_anew()
+        self.journal.fold()
+        seq = self.journal.last_seq
+        self.standing.row = msgspec.structs.replace(
+            self.row,
+            output=self._state,
+            last_seq=seq,
+            packed_seq=seq,
+            folded_seq=seq,
+            started_at=self.standing.started_at,
+            crash_count=0,
+            is_alone=False,
+            resident=False,
+            status="waiting",
+            wake_at=self._next_due(),
+        )
+        transaction.summary = self.row
+
+    def _answer(self, transaction: Transaction, message: Message, outcome: bytes) -> None:
+        self._answers.setdefault(id(transaction), []).append((message, outcome))
+
+    @override
+    def committed(self, transaction: Transaction, receipt: Receipt) -> None:
+        answers = self._answers.pop(id(transaction), ())
+        super().committed(transaction, receipt)
+        for message, outcome in answers:
+            self._engine.answered(message, outcome)
+        if self.state == "live":
+            self._rest()

@@ -1,0 +1,237 @@
+"""`Actor`, `@actor` and `@handler`: state of its own, one message at a time.
+
+@actor
+class Notebook(Actor[Notes]):
+    @handler
+    async def add(self, text: str) -> int:
+        self.state.items.append(text)
+        return len(self.state.items)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import (
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeGuard,
+    TypeVar,
+    get_args,
+    get_origin,
+    overload,
+)
+
+from outlast import limits
+from outlast._codec import SignatureCodec, adapter_for, check_types
+from outlast._durations import seconds_of
+from outlast._execution.actor_run import LiveActor
+from outlast._execution.current import current_run
+from outlast._execution.places import defining_locals
+from outlast._registry import (
+    ActorDefinition,
+    HandlerDefinition,
+    default_name,
+    default_registry,
+    given_name,
+)
+from outlast.errors import NotInRun, NotSupported, RegistrationError
+from outlast.ref import Handler
+from outlast.types import Duration, Overflow
+
+S = TypeVar("S")
+A = TypeVar("A")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Actor(Generic[S]):
+    """The base of actors: durable state of type S under a key, changed by messages.
+
+    Guarantee: messages are handled one at a time, those of one sender in order. What a handler did
+    to `state`, the message's end, and everything it sent are one commit; when it raises, nothing
+    of it has happened.
+
+    Attributes:
+        state: what is kept.
+        key: which actor this is.
+        sender: the id of the run or actor that sent the message, empty when it came from outside.
+    """
+
+    state: S
+    key: str = ""
+    sender: str = ""
+
+    @classmethod
+    def initial(cls) -> S:
+        """Return the state of an actor that nobody has written to; by default the empty one."""
+        return _state_type(cls)()  # type: ignore[return-value]  # the S of Actor[S]
+
+    def stop(self) -> None:
+        """Stop for good when this message has ended: further ones are refused."""
+        run = current_run()
+        if not isinstance(run, LiveActor):
+            raise NotInRun("stop() works only in a handler of the actor")
+        run.stop("it stopped itself")
+
+
+class HandlerDecorator(Protocol):
+    """What `@handler(...)` with options gives."""
+
+    def __call__(self, fn: Callable[Concatenate[A, P], Awaitable[R]], /) -> Handler[A, P, R]:
+        """Return the handler."""
+        ...
+
+
+@overload
+def handler(fn: Callable[Concatenate[A, P], Awaitable[R]], /) -> Handler[A, P, R]: ...
+@overload
+def handler(*, read: bool = False, topic: object = None) -> HandlerDecorator: ...
+def handler(
+    fn: Callable[..., Awaitable[object]] | None = None,
+    /,
+    *,
+    read: bool = False,
+    topic: object = None,
+) -> object:
+    """Declare a method that answers messages of its name.
+
+    Args:
+        read: it looks at a copy of the last committed state, beside whatever goes on, and may
+            not change it.
+    """
+    if topic is not None:
+        raise NotSupported("topic= of a handler")
+
+    def decorate(function: Callable[..., Awaitable[object]]) -> object:
+        if not inspect.iscoroutinefunction(function):
+            raise RegistrationError(f"@handler needs an `async def` method, got {function!r}")
+        return Handler(function, is_read=read)
+
+    return decorate if fn is None else decorate(fn)
+
+
+class ActorDecorator(Protocol):
+    """What `@actor(...)` with options gives."""
+
+    def __call__(self, cls: type[A], /) -> type[A]:
+        """Return the class, registered."""
+        ...
+
+
+@overload
+def actor(cls: type[A], /) -> type[A]: ...
+@overload
+def actor(
+    *,
+    mailbox: int = limits.ACTOR_MAILBOX,
+    overflow: Overflow = "reject",
+    idle: Duration = "10m",
+    durable: bool = True,
+    attempts: int = limits.ACTOR_ATTEMPTS,
+    name: str | None = None,
+) -> ActorDecorator: ...
+def actor(
+    cls: type[object] | None = None,
+    /,
+    *,
+    mailbox: int = limits.ACTOR_MAILBOX,
+    overflow: Overflow = "reject",
+    idle: Duration = "10m",
+    durable: bool = True,
+    attempts: int = limits.ACTOR_ATTEMPTS,
+    name: str | None = None,
+) -> object:
+    """Declare a class of actors.
+
+    Args:
+        mailbox: how many messages may wait for one actor.
+        overflow: what becomes of one more: "reject" it, "block" its sender until there is room,
+            "drop_oldest" for it, or make it a "dead_letter".
+        attempts: how often a message that nobody waits for is tried before it is a dead letter.
+        name: instead of `module.qualname`.
+
+    Raises:
+        RegistrationError: it cannot be declared like this.
+    """
+    if not durable:
+        raise NotSupported("durable=False of an actor")
+    if overflow not in ("reject", "block", "drop_oldest", "dead_letter"):
+        raise RegistrationError(f"overflow={overflow!r} is no policy of a mailbox")
+    if type(mailbox) is not int or mailbox < 1 or type(attempts) is not int or attempts < 1:
+        raise RegistrationError("mailbox and attempts are whole numbers from 1")
+
+    def decorate(kind: object) -> object:
+        if not _is_actor_class(kind):
+            raise RegistrationError(f"@actor needs a class of Actor[...], got {kind!r}")
+        full_name = given_name("an actor's name", name) or default_name(kind)
+        if "/" in full_name:
+            raise RegistrationError(f"an actor's name cannot have a slash: {full_name!r}")
+        definition = ActorDefinition(
+            name=full_name,
+            cls=kind,
+            state=adapter_for(_state_type(kind)),
+            initial=kind.initial,
+            make=lambda state, key: _made(kind, state, key),
+            enter=_enter,
+            state_of=_state_of,
+            handlers=_handlers_of(kind),
+            mailbox=mailbox,
+            overflow=overflow,
+            idle_seconds=seconds_of(idle),
+            attempts=attempts,
+            is_durable=durable,
+        )
+        default_registry.add_actor(definition)
+        return kind
+
+    return decorate if cls is None else decorate(cls)
+
+
+def _state_type(kind: type[object]) -> Callable[[], object]:
+    for base in getattr(kind, "__orig_bases__", ()):
+        if get_origin(base) is Actor:
+            found: Callable[[], object] = get_args(base)[0]
+            return found
+    raise RegistrationError(f"{kind.__name__} must name its state: class {kind.__name__}(Actor[T])")
+
+
+def _handlers_of(kind: type[object]) -> dict[str, HandlerDefinition]:
+    found: dict[str, HandlerDefinition] = {}
+    for name in dir(kind):
+        value: object = inspect.getattr_static(kind, name)
+        if _is_handler(value):
+            signature = SignatureCodec(value.fn, is_method=True, localns=defining_locals(value.fn))
+            check_types(signature)
+            found[name] = HandlerDefinition(name, value.fn, signature, value.is_read)
+    return found
+
+
+def _is_handler(value: object) -> TypeGuard[Handler[object, ..., object]]:
+    return isinstance(value, Handler)
+
+
+def _is_actor(value: object) -> TypeGuard[Actor[object]]:
+    return isinstance(value, Actor)
+
+
+def _is_actor_class(kind: object) -> TypeGuard[type[Actor[object]]]:
+    return isinstance(kind, type) and issubclass(kind, Actor)
+
+
+def _made(kind: type[Actor[object]], state: object, key: str) -> object:
+    made = kind()
+    made.state = state
+    made.key = key
+    return made
+
+
+def _enter(instance: object, sender: str) -> None:
+    if _is_actor(instance):
+        instance.sender = sender
+
+
+def _state_of(instance: object) -> object:
+    return instance.state if _is_actor(instance) else None

@@ -1,0 +1,231 @@
+"""`outlast actor ls | show | ask | tell | stop | dead | redrive`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from outlast._engine.opening import Target
+from outlast._engine.owner_client import OwnerClient
+from outlast._engine.owner_protocol import WriteToActor
+from outlast.cli.inputs import json_of, pairs_as_json, seconds_option
+from outlast.cli.looking import reading
+from outlast.cli.places import command_line, database_options, existing_target, json_option
+from outlast.cli.printing import as_json, moment, note, safe_line, say, shown, table
+from outlast.cli.writing import write
+from outlast.engine import Engine, run_loop
+from outlast.errors import StoreUnavailable
+from outlast.types import ActorInfo, DeadLetterInfo
+
+_STATE_CHARS = 60
+
+
+@click.group()
+def actor() -> None:
+    """Look at actors, write to them, stop them."""
+
+
+@actor.command()
+@click.argument("type_name", metavar="[TYPE]", required=False)
+@json_option
+@database_options
+def ls(*, type_name: str | None, as_data: bool, db: str | None, url: str | None) -> None:
+    """List actors, newest first."""
+    run_loop(_list(reading(db, url), type_name, as_data=as_data))
+
+
+async def _list(opening: Engine, type_name: str | None, *, as_data: bool) -> None:
+    async with opening as engine:
+        found: list[ActorInfo] = [info async for info in engine.actors(type_name)]
+    if as_data:
+        say(as_json(found))
+        return
+    if not found:
+        note("no actors yet")
+        return
+    rows = [
+        (
+            i.type,
+            i.key,
+            i.status,
+            f"{i.waiting}",
+            moment(i.oldest_at),
+            shown(i.state)[:_STATE_CHARS],
+        )
+        for i in found
+    ]
+    for line in table(("TYPE", "KEY", "STATUS", "WAITING", "OLDEST", "STATE"), rows):
+        say(line)
+
+
+@actor.command()
+@click.argument("type_name", metavar="TYPE")
+@click.argument("key")
+@json_option
+@database_options
+def show(*, type_name: str, key: str, as_data: bool, db: str | None, url: str | None) -> None:
+    """Show one actor: its state, and what waits for it."""
+    run_loop(_show(reading(db, url), type_name, key, as_data=as_data))
+
+
+async def _show(opening: Engine, type_name: str, key: str, *, as_data: bool) -> None:
+    async with opening as engine:
+        info = await engine.actor_info(type_name, key)
+    if as_data:
+        say(as_json(info))
+        return
+    for name in ("id", "type", "key", "status", "waiting", "error"):
+        value: object = getattr(info, name)
+        if value not in (None, ""):
+            say(f"{name:12} {safe_line(shown(value))}")
+    say(f"{'created_at':12} {moment(info.created_at)}")
+    say(f"{'oldest_at':12} {moment(info.oldest_at)}")
+    say(f"{'state':12} {safe_line(shown(info.state))}")
+
+
+def _arguments(pairs: Sequence[str], given: str | None) -> bytes:
+    if given is not None:
+        return json_of(given, "--input")[1].encode()
+    return pairs_as_json(pairs)
+
+
+async def _at_owner(target: Target, request: WriteToActor) -> str:
+    """Have the engine that runs the store do it: only it has the actor's code."""
+    client = await OwnerClient.connect(Path(target.name))
+    if client is None:
+        raise StoreUnavailable(
+            f"no engine runs {target.name}, and only a program that has the actor's class can "
+            f"write to it: start that program, then try again"
+        )
+    try:
+        return await client.write_to_actor(request)
+    finally:
+        await client.close()
+
+
+@actor.command()
+@click.argument("type_name", metavar="TYPE")
+@click.argument("key")
+@click.argument("handler")
+@click.argument("pairs", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option("--input", "given", metavar="JSON", default=None, help="All arguments as JSON.")
+@click.option("--timeout", metavar="TIME", default="1m", help="How long to wait for the answer.")
+@database_options
+def ask(
+    *,
+    type_name: str,
+    key: str,
+    handler: str,
+    pairs: Sequence[str],
+    given: str | None,
+    timeout: str,
+    db: str | None,
+    url: str | None,
+) -> None:
+    """Send a message and print the answer as JSON."""
+    target = existing_target(db, url)
+    seconds = seconds_option("--timeout", timeout)
+    request = WriteToActor(type_name, key, handler, _arguments(pairs, given), True, seconds)
+    say(run_loop(_at_owner(target, request)))
+
+
+@actor.command()
+@click.argument("type_name", metavar="TYPE")
+@click.argument("key")
+@click.argument("handler")
+@click.argument("pairs", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option("--input", "given", metavar="JSON", default=None, help="All arguments as JSON.")
+@database_options
+def tell(
+    *,
+    type_name: str,
+    key: str,
+    handler: str,
+    pairs: Sequence[str],
+    given: str | None,
+    db: str | None,
+    url: str | None,
+) -> None:
+    """Send a message; it is safe in the actor's mailbox when this ends."""
+    target = existing_target(db, url)
+    request = WriteToActor(type_name, key, handler, _arguments(pairs, given), False)
+    run_loop(_at_owner(target, request))
+    note(f"told {safe_line(type_name)} {safe_line(key)}: {safe_line(handler)}")
+
+
+@actor.command()
+@click.argument("type_name", metavar="TYPE")
+@click.argument("key")
+@click.option("--reason", default="", help="Kept with the actor.")
+@database_options
+def stop(*, type_name: str, key: str, reason: str, db: str | None, url: str | None) -> None:
+    """Stop an actor for good: it takes no messages any more, those that wait are dead letters."""
+    target = existing_target(db, url)
+    run_id = run_loop(_id_of(reading(db, url), type_name, key))
+
+    async def ask_owner(client: OwnerClient) -> None:
+        await client.terminate(run_id, reason)
+
+    async def commit(engine: Engine) -> None:
+        await engine.get(run_id).terminate(reason)
+
+    run_loop(write(target, ask=ask_owner, commit=commit))
+    note(f"stopped: {safe_line(run_id)}")
+
+
+async def _id_of(opening: Engine, type_name: str, key: str) -> str:
+    async with opening as engine:
+        return (await engine.actor_info(type_name, key)).id
+
+
+@actor.command()
+@click.argument("type_name", metavar="[TYPE KEY]", required=False)
+@click.argument("key", metavar="", required=False)
+@json_option
+@database_options
+def dead(
+    *, type_name: str | None, key: str | None, as_data: bool, db: str | None, url: str | None
+) -> None:
+    """List messages that nobody will take any more, and why."""
+    run_loop(_dead(reading(db, url), type_name, key, as_data=as_data))
+
+
+async def _dead(opening: Engine, type_name: str | None, key: str | None, *, as_data: bool) -> None:
+    async with opening as engine:
+        letters: list[DeadLetterInfo] = [
+            letter
+            async for letter in engine.dead_letters()
+            if type_name is None or letter.actor.endswith(f"{type_name}/{key or ''}")
+        ]
+    if as_data:
+        say(as_json(letters))
+        return
+    if not letters:
+        note("no dead letters")
+        return
+    rows = [
+        (f"{x.number}", x.actor, x.handler, x.reason, f"{x.attempts}", moment(x.at), x.error)
+        for x in letters
+    ]
+    for line in table(("NUMBER", "ACTOR", "HANDLER", "REASON", "ATTEMPTS", "AT", "ERROR"), rows):
+        say(line)
+    note(f"`{command_line('actor', 'redrive', 'NUMBER')}` sends one again")
+
+
+@actor.command()
+@click.argument("number", type=click.IntRange(min=1))
+@database_options
+def redrive(*, number: int, db: str | None, url: str | None) -> None:
+    """Send a dead letter again."""
+    target = existing_target(db, url)
+
+    async def ask_owner(client: OwnerClient) -> None:
+        await client.redrive(number)
+
+    async def commit(engine: Engine) -> None:
+        await engine.redrive(number)
+
+    run_loop(write(target, ask=ask_owner, commit=commit))
+    note(f"dead letter {number} is sent again")

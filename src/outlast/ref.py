@@ -1,0 +1,202 @@
+"""`ActorRef`: how others speak to an actor, the same outside, in workflows and in other actors.
+
+count = await engine.actor(Notebook, "alice").ask(Notebook.add, "hello")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from outlast import limits
+from outlast._durations import seconds_of
+from outlast._engine.open_engine import EngineCore
+from outlast._engine.remote import ASK_STEP, TELL_STEP, ambient
+from outlast._execution.actor_run import LiveActor
+from outlast._execution.context import step_dedup
+from outlast._execution.current import current_run
+from outlast._execution.letters import Envelope, actor_id, message_of, write_envelope
+from outlast._execution.loop import running_loop
+from outlast._execution.places import calling_place
+from outlast._execution.starting import check_name
+from outlast._registry import ActorDefinition, HandlerDefinition
+from outlast.errors import CallCycle, UnknownActor, UsageError
+from outlast.types import Duration
+
+A = TypeVar("A")
+A_contra = TypeVar("A_contra", contravariant=True)
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Handler(Generic[A_contra, P, R_co]):
+    """A method of an actor that answers messages. On the class it names the message; on an
+    instance it is the method itself.
+    """
+
+    def __init__(
+        self, fn: Callable[Concatenate[A_contra, P], Awaitable[R_co]], *, is_read: bool
+    ) -> None:
+        self.fn = fn
+        self.is_read = is_read
+        self.__name__: str = getattr(fn, "__name__", "handler")
+        self.__doc__ = fn.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type[object]) -> Handler[A_contra, P, R_co]: ...
+    @overload
+    def __get__(
+        self,
+        instance: A_contra,
+        owner: type[object],
+    ) -> Callable[P, Awaitable[R_co]]: ...
+    def __get__(self, instance: A_contra | None, owner: type[object]) -> object:
+        if instance is None:
+            return self
+        return self.fn.__get__(instance, owner)
+
+    def __repr__(self) -> str:
+        return f"<handler {self.__name__}>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    timeout: float | None = None
+    priority: int = 0
+    delay: float = 0.0
+    dedup: str = ""
+
+
+class ActorRef(Generic[A]):
+    """An actor by its class and key. Making one looks nothing up and creates nothing."""
+
+    __slots__ = ("_core", "_definition", "_key", "_options")
+
+    def __init__(
+        self,
+        definition: ActorDefinition,
+        key: str,
+        core: EngineCore | None,
+        options: _Options | None = None,
+    ) -> None:
+        self._definition = definition
+        self._key = check_name("an actor's key", key, limits.ID_CHARS_MAX - len(definition.name))
+        self._core = core
+        self._options = options or _Options()
+
+    @property
+    def key(self) -> str:
+        """The actor's key."""
+        return self._key
+
+    @property
+    def id(self) -> str:
+        """The actor's id: its type's name and its key."""
+        return actor_id(self._definition.name, self._key)
+
+    def options(
+        self,
+        *,
+        timeout: Duration | None = None,
+        priority: int = 0,
+        delay: Duration | None = None,
+        dedup: str = "",
+    ) -> ActorRef[A]:
+        """Return the same actor, written to in another way.
+
+        Args:
+            timeout: of an ask; the receiver does not begin what is later than that.
+            priority: higher ones are handled first; messages of one priority keep their order.
+            delay: handled no earlier.
+            dedup: sending again under it changes nothing, and asking gives the first answer.
+        """
+        if type(priority) is not int:
+            raise UsageError(f"priority is a whole number, not {priority!r}")
+        if dedup:
+            check_name("a dedup key", dedup)
+        seconds = None if timeout is None else seconds_of(timeout)
+        options = _Options(seconds, priority, 0.0 if delay is None else seconds_of(delay), dedup)
+        return ActorRef(self._definition, self._key, self._core, options)
+
+    async def ask(self, handler: Handler[A, P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Send a message and return its answer.
+
+        Raises:
+            HandlerFailed: the handler raised; the actor's state is as before.
+            AskTimeout: no answer within `options(timeout=)`; it may still be handled.
+            CallCycle: the actor waits for the one that asks.
+            MailboxFull, ActorStopped: nothing was sent.
+        """
+        envelope, found = self._envelope(handler, args, dict(kwargs))
+        if running_loop() is None:
+            data = await self._engine().actors.ask(envelope)
+        else:
+            run = current_run()
+            chain = run.chain if isinstance(run, LiveActor) else ()
+            if envelope.actor in chain:
+                raise CallCycle(chain, envelope.actor)
+            asked = (write_envelope(replace(envelope, chain=chain)),)
+            answer = await run.steps.issue(ASK_STEP, asked, {}, place=calling_place())
+            data = answer if isinstance(answer, bytes) else b""
+        value = found.signature.returns.decode(data)
+        return _answer(handler, value)
+
+    async def tell(self, handler: Handler[A, P, R], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Send a message; returns when it is safe in the mailbox.
+
+        In a handler it is sent with the commit that ends the message.
+
+        Raises:
+            MailboxFull, ActorStopped: nothing was sent.
+        """
+        envelope, _ = self._envelope(handler, args, dict(kwargs))
+        if running_loop() is None:
+            await self._engine().actors.tell(envelope)
+            return
+        run = current_run()
+        if isinstance(run, LiveActor):
+            run.send(message_of(envelope, "tell", run.journal.last_at))
+            return
+        told = (write_envelope(envelope),)
+        await run.steps.issue(TELL_STEP, told, {}, place=calling_place())
+
+    def _engine(self) -> EngineCore:
+        core = self._core if self._core is not None else ambient()
+        core.check()
+        return core
+
+    def _envelope(
+        self, handler: Handler[A, P, R], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> tuple[Envelope, HandlerDefinition]:
+        found = self._definition.handlers.get(handler.__name__)
+        if found is None:
+            raise UnknownActor(f"{self._definition.name} has no handler {handler.__name__!r}")
+        loop = running_loop()
+        run = current_run() if loop is not None else None
+        envelope = Envelope(
+            self._definition,
+            self._key,
+            found,
+            found.signature.encode(found.signature.bind(args, kwargs)),
+            sender=run.id if run is not None else "",
+            priority=self._options.priority,
+            delay=self._options.delay,
+            timeout=self._options.timeout,
+            dedup=self._options.dedup or (step_dedup() or "" if run is None else ""),
+        )
+        return envelope, found
+
+    def __repr__(self) -> str:
+        return f"ActorRef({self.id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorRef) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+def _answer(_: Handler[A, P, R], value: object) -> R:
+    return value  # type: ignore[return-value]  # decoded by the handler's declared result

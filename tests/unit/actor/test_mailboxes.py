@@ -1,0 +1,179 @@
+"""Full mailboxes, messages that fail, and what nobody will take any more."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from outlast import Actor, Engine, actor, handler
+from outlast.errors import MailboxFull, RegistrationError, RunNotFound, UnknownActor
+
+
+@dataclass
+class Seen:
+    numbers: list[int] = field(default_factory=list[int])
+
+
+class _Base(Actor[Seen]):
+    """Takes numbers, one every little while."""
+
+    @handler
+    async def take(self, number: int) -> None:
+        await asyncio.sleep(0.02)
+        self.state.numbers.append(number)
+
+    @handler
+    async def count(self) -> list[int]:
+        return self.state.numbers
+
+
+@actor(mailbox=5)
+class Rejecting(_Base, Actor[Seen]):
+    """Refuses."""
+
+
+@actor(mailbox=5, overflow="block")
+class Blocking(_Base, Actor[Seen]):
+    """Makes senders wait."""
+
+
+@actor(mailbox=5, overflow="drop_oldest")
+class Dropping(_Base, Actor[Seen]):
+    """Drops."""
+
+
+@actor(mailbox=5, overflow="dead_letter")
+class Burying(_Base, Actor[Seen]):
+    """Keeps what is too much apart."""
+
+
+_fails: list[bool] = []
+
+
+@actor(attempts=2)
+class Poisoned(Actor[Seen]):
+    """Cannot take one message."""
+
+    @handler
+    async def take(self, number: int) -> None:
+        self.state.numbers.append(number)
+        if number == 13 and _fails:
+            raise ValueError("thirteen")
+
+    @handler
+    async def count(self) -> list[int]:
+        return self.state.numbers
+
+
+async def all_of(engine: Engine) -> list[tuple[str, str, int]]:
+    return [(x.reason, x.handler, x.attempts) async for x in engine.dead_letters()]
+
+
+async def test_a_burst_is_refused_and_what_was_taken_arrives(engine: Engine) -> None:
+    target = engine.actor(Rejecting, "r")
+    taken: list[int] = []
+    for number in range(30):
+        try:
+            await target.tell(Rejecting.take, number)
+        except MailboxFull:
+            continue
+        taken.append(number)
+    await asyncio.sleep(0.3)
+
+    assert 5 <= len(taken) < 30
+    assert await target.ask(Rejecting.count) == taken
+    assert await all_of(engine) == []
+
+
+async def test_a_sender_that_is_blocked_goes_on_when_there_is_room(engine: Engine) -> None:
+    target = engine.actor(Blocking, "b")
+
+    for number in range(15):
+        await target.tell(Blocking.take, number)
+
+    assert await target.ask(Blocking.count) == list(range(15))
+
+
+async def test_the_oldest_is_dropped_for_the_newest(engine: Engine) -> None:
+    target = engine.actor(Dropping, "d")
+
+    for number in range(30):
+        await target.tell(Dropping.take, number)
+
+    kept = await target.ask(Dropping.count)
+    dropped = await all_of(engine)
+    assert kept[-1] == 29
+    assert kept == sorted(kept)
+    assert len(kept) + len(dropped) == 30
+    assert {reason for reason, _, _ in dropped} == {"dropped"}
+
+
+async def test_what_is_too_much_is_a_dead_letter(engine: Engine) -> None:
+    target = engine.actor(Burying, "d")
+
+    for number in range(30):
+        await target.tell(Burying.take, number)
+
+    await asyncio.sleep(0.3)  # a question is too much as well while the mailbox is full
+    kept = await target.ask(Burying.count)
+    buried = await all_of(engine)
+    assert kept[0] == 0
+    assert kept == sorted(kept)
+    assert len(kept) + len(buried) == 30
+    assert {reason for reason, _, _ in buried} == {"overflow"}
+
+
+async def test_a_poisonous_message_stops_nobody_and_can_be_sent_again(engine: Engine) -> None:
+    _fails.append(True)
+    target = engine.actor(Poisoned, "p")
+    for number in (12, 13, 14):
+        await target.tell(Poisoned.take, number)
+
+    assert await target.ask(Poisoned.count) == [12, 14]
+    [letter] = [x async for x in engine.dead_letters(target)]
+    assert (letter.reason, letter.attempts, letter.handler) == ("failed", 2, "take")
+    assert letter.error == "ValueError: thirteen"
+
+    _fails.clear()
+    await engine.redrive(letter.number)
+    assert await target.ask(Poisoned.count) == [12, 14, 13]
+    assert await all_of(engine) == []
+    with pytest.raises(RunNotFound):
+        await engine.redrive(letter.number)
+
+
+async def test_what_actors_there_are(engine: Engine) -> None:
+    for key in ("a", "b"):
+        await engine.actor(Poisoned, key).ask(Poisoned.take, 1)
+    await engine.actor(Blocking, "c").ask(Blocking.take, 1)
+
+    found = [info async for info in engine.actors(Poisoned)]
+    info = await engine.actor_info(Poisoned, "a")
+
+    assert sorted(i.key for i in found) == ["a", "b"]
+    assert len([i async for i in engine.actors()]) == 3
+    assert (info.waiting, info.oldest_at, info.state) == (0, None, {"numbers": [1]})
+    assert [i.id async for i in engine.runs()] == []
+    with pytest.raises(RunNotFound):
+        await engine.actor_info(Poisoned, "nobody")
+
+
+def test_what_cannot_be_declared_is_refused() -> None:
+    class NoState:
+        pass
+
+    class NoType(Actor):  # type: ignore[type-arg]  # the point of the test
+        pass
+
+    for wrong in (NoState, NoType):
+        with pytest.raises(RegistrationError):
+            actor(wrong)
+    with pytest.raises(RegistrationError):
+        actor(mailbox=0)(Poisoned)
+
+
+async def test_a_class_that_is_not_declared_is_no_actor(engine: Engine) -> None:
+    with pytest.raises(UnknownActor):
+        engine.actor(_Base, "x")
