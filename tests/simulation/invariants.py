@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from outlast import limits
 from outlast._execution.bodies import Body
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._records import Record
@@ -41,6 +42,7 @@ class Observer:
         """Look at what has just become durable."""
         rows = self.yard.database.rows
         for transaction in batch:
+            self._check_bounds(transaction)
             row = rows.get(transaction.run)
             if row is not None and row.status in CLOSED_STATUSES:
                 end = (row.status, row.output)
@@ -49,6 +51,19 @@ class Observer:
             for record in transaction.records:
                 if record.kind == "step_done":
                     self.recorded.add((transaction.run, record.key))
+
+    def _check_bounds(self, transaction: Transaction) -> None:
+        """I10: no more messages wait for a run than may."""
+        for message in transaction.posts:
+            mail = self.yard.database.mail_of(message.run, 1_000_000)
+            waiting = sum(1 for m in mail if m.kind == "signal")
+            if waiting > limits.SIGNALS_BUFFERED_MAX:
+                self.violations.append(f"I10: {waiting} messages wait for {message.run}")
+        for machine in self.yard.machines:
+            live = machine.core and machine.core.scheduler.residents.get(transaction.run)
+            # What was in the mailbox may come on top of what was delivered.
+            if live and live.inbox.held > 2 * limits.SIGNALS_BUFFERED_MAX:
+                self.violations.append(f"I10: {live.id} holds {live.inbox.held} unread messages")
 
     def body_started(self, body: Body) -> None:
         """I4: what is recorded and owned is never executed again."""

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
+from unittest import mock
 
 from outlast import limits
 from outlast._engine.open_engine import CoreOptions
@@ -102,6 +103,7 @@ class Scenario:
         self.yard.on_commit = self.observer.committed
         self.yard.observe = self.observer.body_started
         self.expected = Expected()
+        self.signals_max = chance.choice((2, 3, 10_000, 10_000))
         self.fenced = 0
         self.passivated = 0
 
@@ -237,6 +239,24 @@ class Scenario:
             require(status == "cancelled", f"I9: {run} was cancelled and ended as {status}")
         for row in database.rows.values():
             self._check_outcome(row.id)
+        self._check_executions()
+
+    def _check_executions(self) -> None:
+        """I5: beyond its attempts, a step runs again only where an owner was lost under it."""
+        losses = sum(m.crashes for m in self.yard.machines)
+        losses += sum(e.fenced for e in self.yard.events)
+        attempts: dict[str, int] = {}
+        for row in self.yard.database.rows.values():
+            for record in journal_of(self.yard.database, row.id):
+                if record.kind in ("step_done", "attempt_failed"):
+                    key = f"{row.id}/{record.key}"
+                    attempts[key] = max(attempts.get(key, 1), record.attempt)
+        for step, keys in self.yard.executions.by_step.items():
+            for key, bodies in keys.items():
+                allowed = attempts.get(key, 1) + losses
+                # A cancelled wait leaves no record of the attempt that was cut off.
+                what = f"I5: {step} {key} ran {bodies} times, {allowed} at most"
+                require(bodies <= allowed + 1, what)
 
     def _check_signals(self, run: RunId, dedups: list[str]) -> None:
         found = [dedup for _, dedup in signals_in(journal_of(self.yard.database, run))]
@@ -278,7 +298,8 @@ def run_seed(seed: int, *, store_class: Callable[..., MemoryStore] = MemoryStore
     KEPT.clear()
     scenario = Scenario(seed, store_class=store_class)
     try:
-        scenario.yard.run(scenario.main, seconds_max=20_000)
+        with mock.patch.object(limits, "SIGNALS_BUFFERED_MAX", scenario.signals_max):
+            scenario.yard.run(scenario.main, seconds_max=20_000)
         scenario.check()
         return Report(
             trace=f"{scenario.yard.loop.trace:08x}",

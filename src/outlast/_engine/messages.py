@@ -77,7 +77,7 @@ class Messages:
                 if known != (message.name, message.body):
                     raise SignalConflict(message.run, message.name, message.dedup)
                 return
-            if live.inbox.unread >= limits.SIGNALS_BUFFERED_MAX:
+            if live.inbox.held >= limits.SIGNALS_BUFFERED_MAX:
                 raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
         live.accept(message)
         await self._scheduler.acknowledged(live.journal.transaction())

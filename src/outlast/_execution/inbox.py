@@ -12,7 +12,7 @@ from outlast._execution.loop import RunLoop
 class Inbox:
     """What was delivered and not yet received, by name; and who waits for it."""
 
-    __slots__ = ("_buffers", "_loop", "_waiters", "dedups", "unread")
+    __slots__ = ("_buffers", "_loop", "_waiters", "coming", "dedups", "unread")
 
     def __init__(self, loop: RunLoop) -> None:
         self._loop = loop
@@ -20,6 +20,12 @@ class Inbox:
         self._waiters: dict[str, deque[asyncio.Future[None]]] = {}
         self.dedups: dict[str, tuple[str, bytes]] = {}
         self.unread: int = 0
+        self.coming: int = 0  # appended, and not delivered yet
+
+    @property
+    def held(self) -> int:
+        """How many are unread, those on their way to the disk included."""
+        return self.unread + self.coming
 
     def deliver(self, name: str, payload: bytes) -> None:
         """Buffer a signal and wake the longest waiting receiver of its name."""

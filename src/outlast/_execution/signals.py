@@ -22,6 +22,7 @@ def append_signal(
         if message.dedup in inbox.dedups:
             return
         inbox.dedups[message.dedup] = (message.name, message.body)
+    inbox.coming += 1
     clock.append_due_timers(at - 1)
     body = encode_body(SignalBody(message.body, message.dedup))
     journal.append("signal", at=at, name=message.name, body=body)
@@ -32,4 +33,5 @@ def deliver_signal(inbox: Inbox, record: Record) -> None:
     body = decode_body(record.body, SignalBody)
     if body.dedup:
         inbox.dedups[body.dedup] = (record.name, body.payload)
+    inbox.coming = max(0, inbox.coming - 1)
     inbox.deliver(record.name, body.payload)

@@ -8,8 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from outlast import Engine, step, wf, workflow
-from outlast.actor import Actor, actor, handler
+from outlast import Actor, ActorRef, Engine, actor, handler, step, wf, workflow
 from outlast.errors import ActorStopped, AskTimeout, HandlerFailed, MailboxFull
 
 
@@ -181,11 +180,36 @@ async def test_a_dedup_key_is_handled_once(engine: Engine) -> None:
 
 async def test_a_delayed_message_comes_later(engine: Engine) -> None:
     notes = engine.actor(Notebook, "n")
-    await notes.options(delay="100ms").tell(Notebook.add, "later")
+    await notes.options(delay="1s").tell(Notebook.add, "later")
     await notes.ask(Notebook.add, "now")
 
-    assert await notes.options(delay=timedelta(milliseconds=150)).ask(Notebook.add, "last") == 3
+    assert await notes.options(delay=timedelta(seconds=2)).ask(Notebook.add, "last") == 3
     assert await notes.ask(Notebook.all) == ["now", "later", "last"]
+
+
+class Gate:
+    """What holds a step up until a test lets it go."""
+
+    def __init__(self) -> None:
+        self.is_open = asyncio.Event()
+        self.is_reached = asyncio.Event()
+
+
+_gates: list[Gate] = []
+
+
+@pytest.fixture
+async def gate() -> Gate:
+    """A closed gate."""
+    _gates[:] = [Gate()]
+    return _gates[0]
+
+
+@step
+async def pass_gate() -> None:
+    """Wait until the gate is open."""
+    _gates[0].is_reached.set()
+    await _gates[0].is_open.wait()
 
 
 @actor(mailbox=3)
@@ -194,7 +218,7 @@ class Slow(Actor[list[int]]):
 
     @handler
     async def take(self, number: int) -> None:
-        await asyncio.sleep(0.05)
+        await pass_gate()
         self.state.append(number)
 
     @handler(read=True)
@@ -202,17 +226,30 @@ class Slow(Actor[list[int]]):
         return self.state
 
 
-async def test_higher_priority_comes_first(engine: Engine) -> None:
+async def test_higher_priority_comes_first(engine: Engine, gate: Gate) -> None:
     slow = engine.actor(Slow, "s")
     await slow.tell(Slow.take, 0)
+    await gate.is_reached.wait()
     await slow.tell(Slow.take, 1)
-    await slow.options(priority=5).ask(Slow.take, 2)
+    await slow.options(priority=5).tell(Slow.take, 2)
+    gate.is_open.set()
 
-    await slow.ask(Slow.take, 3)
+    await taken_by(slow, 3)
     assert await slow.ask(Slow.taken) == [0, 2, 1, 3]
 
 
-async def test_a_full_mailbox_refuses(engine: Engine) -> None:
+async def taken_by(slow: ActorRef[Slow], number: int) -> None:
+    """Have one more taken, as soon as there is room."""
+    for _ in range(1_000):
+        try:
+            await slow.ask(Slow.take, number)
+        except MailboxFull:
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
+async def test_a_full_mailbox_refuses(engine: Engine, gate: Gate) -> None:
     slow = engine.actor(Slow, "s")
     for number in range(3):
         await slow.tell(Slow.take, number)
@@ -220,20 +257,22 @@ async def test_a_full_mailbox_refuses(engine: Engine) -> None:
     with pytest.raises(MailboxFull):
         await slow.tell(Slow.take, 3)
 
-    await asyncio.sleep(0.3)
-    await slow.ask(Slow.take, 4)
+    gate.is_open.set()
+    await taken_by(slow, 4)
     assert await slow.ask(Slow.taken) == [0, 1, 2, 4]
 
 
-async def test_an_ask_has_a_deadline(engine: Engine) -> None:
+async def test_an_ask_has_a_deadline(engine: Engine, gate: Gate) -> None:
     slow = engine.actor(Slow, "s")
     await slow.tell(Slow.take, 0)
 
     with pytest.raises(AskTimeout):
         await slow.options(timeout="20ms").ask(Slow.take, 1)
 
-    await slow.ask(Slow.take, 2)
+    gate.is_open.set()
+    await taken_by(slow, 2)
     assert await slow.ask(Slow.taken) == [0, 2]
+    assert [x.reason async for x in engine.dead_letters()] == ["expired"]
 
 
 async def test_state_outlasts_the_engine(url: str) -> None:
@@ -246,7 +285,7 @@ async def test_state_outlasts_the_engine(url: str) -> None:
     async with Engine.open(url) as engine:
         notes = engine.actor(Notebook, "n")
 
-        for _ in range(200):
+        for _ in range(1_000):
             if len(await notes.ask(Notebook.all)) == 3:
                 break
             await asyncio.sleep(0.01)
