@@ -5,7 +5,7 @@ count = await engine.actor(Notebook, "alice").ask(Notebook.add, "hello")
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -21,7 +21,7 @@ from outlast._execution.loop import running_loop
 from outlast._execution.places import calling_place
 from outlast._execution.starting import check_name
 from outlast._registry import ActorDefinition, HandlerDefinition
-from outlast.errors import CallCycle, UnknownActor, UsageError
+from outlast.errors import CallCycle, NotSupported, UnknownActor, UsageError
 from outlast.types import Duration
 
 A = TypeVar("A")
@@ -114,6 +114,8 @@ class ActorRef(Generic[A]):
         """
         if type(priority) is not int:
             raise UsageError(f"priority is a whole number, not {priority!r}")
+        if not self._definition.is_durable and (priority or delay is not None or dedup):
+            raise NotSupported("priority, delay and dedup of an actor with durable=False")
         if dedup:
             check_name("a dedup key", dedup)
         seconds = None if timeout is None else seconds_of(timeout)
@@ -129,6 +131,8 @@ class ActorRef(Generic[A]):
             CallCycle: the actor waits for the one that asks.
             MailboxFull, ActorStopped: nothing was sent.
         """
+        if not self._definition.is_durable and running_loop() is None:
+            return _answer(handler, await self._ask_volatile(handler, args, kwargs))
         envelope, found = self._envelope(handler, args, dict(kwargs))
         if running_loop() is None:
             data = await self._engine().actors.ask(envelope)
@@ -151,6 +155,12 @@ class ActorRef(Generic[A]):
         Raises:
             MailboxFull, ActorStopped: nothing was sent.
         """
+        if not self._definition.is_durable and running_loop() is None:
+            taken = self._handler(handler)
+            bound = taken.signature.bind(args, kwargs)
+            volatile = self._engine().volatile
+            await volatile.tell(self._definition, self._key, taken, bound.args, bound.kwargs)
+            return
         envelope, _ = self._envelope(handler, args, dict(kwargs))
         if running_loop() is None:
             await self._engine().actors.tell(envelope)
@@ -162,6 +172,26 @@ class ActorRef(Generic[A]):
         told = (write_envelope(envelope),)
         await run.steps.issue(TELL_STEP, told, {}, place=calling_place())
 
+    async def _ask_volatile(
+        self, handler: Handler[A, P, R], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> object:
+        taken = self._handler(handler)
+        bound = taken.signature.bind(args, kwargs)
+        return await self._engine().volatile.ask(
+            self._definition,
+            self._key,
+            taken,
+            bound.args,
+            bound.kwargs,
+            timeout=self._options.timeout,
+        )
+
+    def _handler(self, handler: Handler[A, P, R]) -> HandlerDefinition:
+        found = self._definition.handlers.get(handler.__name__)
+        if found is None:
+            raise UnknownActor(f"{self._definition.name} has no handler {handler.__name__!r}")
+        return found
+
     def _engine(self) -> EngineCore:
         core = self._core if self._core is not None else ambient()
         core.check()
@@ -170,9 +200,7 @@ class ActorRef(Generic[A]):
     def _envelope(
         self, handler: Handler[A, P, R], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> tuple[Envelope, HandlerDefinition]:
-        found = self._definition.handlers.get(handler.__name__)
-        if found is None:
-            raise UnknownActor(f"{self._definition.name} has no handler {handler.__name__!r}")
+        found = self._handler(handler)
         loop = running_loop()
         run = current_run() if loop is not None else None
         envelope = Envelope(

@@ -17,6 +17,7 @@ from typing import Literal
 
 from outlast import limits
 from outlast._engine.scheduler import Scheduler
+from outlast._engine.volatile import VolatileActors
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.letters import DONE, ActorMemory, Envelope, message_of
 from outlast._execution.operations import failure_in
@@ -43,8 +44,9 @@ class _Resting:
 class Actors:
     """The actors of one engine, as those who write to them see them."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, volatile: VolatileActors) -> None:
         self._scheduler = scheduler
+        self._volatile = volatile
         self._world = scheduler.world
         self._store = scheduler.store
         self._resting: OrderedDict[RunId, _Resting] = OrderedDict()
@@ -86,6 +88,11 @@ class Actors:
             MailboxFull, ActorStopped: nothing was stored.
             SignalConflict: the dedup key was used with another message.
         """
+        if not envelope.definition.is_durable:
+            args, kwargs = envelope.handler.signature.decode(envelope.args)
+            definition, key, handler = envelope.definition, envelope.key, envelope.handler
+            await self._volatile.tell(definition, key, handler, args, kwargs)
+            return
         posted = await self._post(envelope, "tell")
         if posted is not None:
             self._scheduler.deliver(*posted)
@@ -97,6 +104,8 @@ class Actors:
             MailboxFull, ActorStopped: nothing was stored.
             HandlerFailed, AskTimeout
         """
+        if not envelope.definition.is_durable:
+            return await self._ask_volatile(envelope)
         if envelope.timeout is None:
             return await self._ask(envelope)
         try:
@@ -107,6 +116,16 @@ class Actors:
                 f"{envelope.actor} did not answer {envelope.handler.name!r} "
                 f"within {envelope.timeout:g} seconds"
             ) from None
+
+    async def _ask_volatile(self, envelope: Envelope) -> bytes:
+        """Ask an actor that is in memory only, from a step or a command: by encoded values."""
+        handler, timeout = envelope.handler, envelope.timeout
+        args, kwargs = handler.signature.decode(envelope.args)
+        answer = await self._volatile.ask(
+            envelope.definition, envelope.key, handler, args, kwargs, timeout=timeout
+        )
+        data, _ = handler.signature.returns.roundtrip(answer)
+        return data
 
     async def _ask(self, envelope: Envelope) -> bytes:
         if self._store.is_shared and not envelope.dedup:

@@ -25,6 +25,7 @@ from outlast._engine.retention import Retention
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.starts import Started, StartRequest, Starts
 from outlast._engine.step_messages import StepMessages
+from outlast._engine.volatile import VolatileActors
 from outlast._events import Events
 from outlast._execution.bodies import Bodies, ProcessRunner
 from outlast._execution.context import MadeOnce
@@ -98,7 +99,8 @@ class EngineCore:
         self.dormant: Dormant = Dormant(self.scheduler)
         self.messages: Messages = Messages(self.scheduler, self.dormant)
         self.results: Results = Results(self.scheduler)
-        self.actors: Actors = Actors(self.scheduler)
+        self.volatile: VolatileActors = VolatileActors(world)
+        self.actors: Actors = Actors(self.scheduler, self.volatile)
         self.reader: Reader = Reader(
             store, world, registry, scheduler=self.scheduler, residency=self.residency
         )
@@ -254,3 +256,4 @@ class EngineCore:
         closed = EngineClosed("the engine was closed while somebody waited")
         self.results.fail_all(closed)
         self.actors.fail_all(closed)
+        self.volatile.close(closed)

@@ -27,8 +27,10 @@ from typing import (
 from outlast import limits
 from outlast._codec import SignatureCodec, adapter_for, check_types
 from outlast._durations import seconds_of
+from outlast._engine.volatile import stop_running
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.current import current_run
+from outlast._execution.loop import running_loop
 from outlast._execution.places import defining_locals
 from outlast._registry import (
     ActorDefinition,
@@ -71,6 +73,8 @@ class Actor(Generic[S]):
 
     def stop(self) -> None:
         """Stop for good when this message has ended: further ones are refused."""
+        if running_loop() is None and stop_running():
+            return
         run = current_run()
         if not isinstance(run, LiveActor):
             raise NotInRun("stop() works only in a handler of the actor")
@@ -148,6 +152,9 @@ def actor(
 
     Args:
         mailbox: how many messages may wait for one actor.
+        durable: False keeps state and mailbox in memory only, for the hot path: they are gone
+            with the engine, arguments and answers are handed over uncopied, and a handler that
+            raises leaves the state as it is then.
         overflow: what becomes of one more: "reject" it, "block" its sender until there is room,
             "drop_oldest" for it, or make it a "dead_letter".
         attempts: how often a message that nobody waits for is tried before it is a dead letter.
@@ -156,8 +163,6 @@ def actor(
     Raises:
         RegistrationError: it cannot be declared like this.
     """
-    if not durable:
-        raise NotSupported("durable=False of an actor")
     if overflow not in ("reject", "block", "drop_oldest", "dead_letter"):
         raise RegistrationError(f"overflow={overflow!r} is no policy of a mailbox")
     if type(mailbox) is not int or mailbox < 1 or type(attempts) is not int or attempts < 1:

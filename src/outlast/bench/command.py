@@ -26,6 +26,7 @@ NAMES = (
     "recovery",
     "latency",
     "parallel",
+    "actors",
 )
 
 

@@ -86,6 +86,26 @@ class CommitFloor:
             work()
 
 
+async def callbacks_per_second(count: int) -> float:
+    """Return how many callbacks a bare loop calls in a second, each of which asks for the next."""
+    loop = asyncio.get_running_loop()
+    done: Future[None] = loop.create_future()
+    left = count
+
+    def call() -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            loop.call_soon(call)
+        else:
+            done.set_result(None)
+
+    began = time.perf_counter()
+    loop.call_soon(call)
+    await done
+    return count / (time.perf_counter() - began)
+
+
 async def loop_tasks_per_second(count: int) -> float:
     """Return how many tasks a bare loop begins and ends in a second."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from outlast.bench.actors import actors
 from outlast.bench.answers import signal, start
 from outlast.bench.latency import latency
 from outlast.bench.parallel import parallel
@@ -33,6 +34,7 @@ PROFILES: dict[str, Profile] = {
     "recovery": recovery,
     "latency": latency,
     "parallel": parallel,
+    "actors": actors,
 }
 
 

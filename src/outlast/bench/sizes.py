@@ -25,6 +25,7 @@ class Sizes:
     recovery_steps: int
     latency_open_runs: int
     latency_naps: int  # of each sleeper
+    actor_messages: int
     parallel_calls: int
     parallel_work: int
 
@@ -43,6 +44,7 @@ _DEFAULT = Sizes(
     recovery_steps=20,
     latency_open_runs=10_000,
     latency_naps=200,
+    actor_messages=20_000,
     parallel_calls=16,
     parallel_work=2_000_000,
 )
@@ -55,6 +57,7 @@ _QUICK = replace(
     passivated_runs=5_000,
     recovery_rounds=1,
     latency_naps=60,
+    actor_messages=5_000,
     parallel_calls=8,
 )
 _TINY = Sizes(
@@ -71,6 +74,7 @@ _TINY = Sizes(
     recovery_steps=10,
     latency_open_runs=50,
     latency_naps=3,
+    actor_messages=200,
     parallel_calls=2,
     parallel_work=10_000,
 )

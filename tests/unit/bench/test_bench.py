@@ -40,6 +40,15 @@ OURS: dict[str, set[str]] = {
     },
     "latency": {f"{kind}_{s}" for kind in ("step", "timer") for s in SPREAD} | {"gc_max_ms"},
     "parallel": {f"{place}_speed_up" for place in ("process", "thread", "loop")},
+    "actors": {
+        "volatile_asks_per_second",
+        "volatile_fan_in_per_second",
+        "ring_hops_per_second",
+        "durable_tells_per_second",
+        "durable_asks_per_second",
+        "idle_volatile_bytes",
+        "spawned_per_second",
+    },
 }
 FLOOR: dict[str, set[str]] = {
     "sequential": {"commits_per_second"},
@@ -50,6 +59,7 @@ FLOOR: dict[str, set[str]] = {
     "recovery": {"start_up_seconds"},
     "latency": {f"{kind}_{s}" for kind in ("loop", "system") for s in SPREAD},
     "parallel": {"plain_seconds"},
+    "actors": {"callbacks_per_second", "rows_per_second"},
 }
 
 
