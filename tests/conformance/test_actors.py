@@ -82,6 +82,23 @@ async def test_dead_letters_are_kept_until_they_are_sent_again(
     assert [m.body for m in await store.read_mailbox(RUN, 10)] == [b"bad"]
 
 
+async def test_a_dead_letter_stays_when_it_is_not_taken(store: Store, engine: Driver) -> None:
+    await start_actor(engine, RUN)
+    numbers = (await engine.post(tell(b"bad"))).numbers
+    [message] = await store.read_mailbox(RUN, 10)
+    burying = engine.on(RUN)
+    burying.consumed, burying.dead = numbers, [dead_letter(message, "failed", at=9)]
+    await engine.receipt(burying)
+    await engine.close_run(RUN)
+
+    again = engine.posting(tell(b"bad"))
+    again.redriven = numbers
+    receipt = await engine.receipt(again)
+
+    assert receipt.posts == ("closed",)
+    assert [letter.number for letter in await store.read_dead(RUN, 0, 10)] == list(numbers)
+
+
 async def test_what_a_run_had_not_read_is_a_dead_letter(store: Store, engine: Driver) -> None:
     await engine.start(RUN)
     await engine.post(signal(RUN, body=b"7", dedup="k"))

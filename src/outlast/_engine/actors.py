@@ -34,6 +34,8 @@ from outlast.errors import (
 )
 from outlast.types import RunId
 
+_OUTCOMES_KEPT_MAX = 64  # a resting actor that remembers more is read again from the store
+
 
 @dataclass(slots=True)
 class _Resting:
@@ -245,7 +247,8 @@ class Actors:
     def _rested(self, live: LiveActor) -> None:
         """Keep the row of an actor that left memory, so that the next message needs no reading."""
         is_whole = live.row.wake_at is None and live.row.status == "waiting"
-        if is_whole and not self._store.is_shared:
+        is_small = len(live.ends.memory.outcomes) <= _OUTCOMES_KEPT_MAX
+        if is_whole and is_small and not self._store.is_shared:
             self._resting[live.id] = _Resting(live.row, live.ends.memory)
             if len(self._resting) > limits.ACTOR_ROWS_MAX:
                 self._resting.popitem(last=False)
@@ -281,7 +284,7 @@ class Actors:
         if isinstance(receipt, Fenced):
             raise EngineClosed("the store refused a message that needs no lease")
         if receipt.posts[0] != "accepted":
-            raise ActorStopped(f"{letter.run} has stopped: dead letter {number} was let go")
+            raise ActorStopped(f"{letter.run} has stopped: dead letter {number} stays where it is")
         self._scheduler.deliver(message, receipt.numbers[0])
 
     def fail_all(self, error: Exception) -> None:

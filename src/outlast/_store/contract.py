@@ -156,7 +156,7 @@ class Transaction:
     streams: Sequence[StreamRow] = ()
     values: Sequence[tuple[str, bytes | None]] = ()  # None: forget it
     dead: Sequence[DeadLetter] = ()
-    redriven: Sequence[int] = ()  # dead letters that are sent again with this transaction's posts
+    redriven: Sequence[int] = ()  # dead letters that go if all posts here are accepted
     blobs: Sequence[Blob] = ()
     is_sealed: bool = False
 

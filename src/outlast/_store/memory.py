@@ -138,6 +138,9 @@ class MemoryDatabase:
             posts.append(self._post(message))
             numbers.append(self._next_message - 1 if posts[-1] == "accepted" else 0)
         self._apply_extras(transaction)
+        if all(result == "accepted" for result in posts):
+            for number in transaction.redriven:
+                self._dead.pop(number, None)
         if transaction.summary is not None:
             self._update_row(transaction.summary)
         return Receipt(position, existing, tuple(posts), tuple(numbers))
@@ -157,8 +160,6 @@ class MemoryDatabase:
             else:
                 data.values[name] = value
         self._bury(transaction.dead)
-        for number in transaction.redriven:
-            self._dead.pop(number, None)
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
         self._dead.update({letter.number: letter for letter in letters})

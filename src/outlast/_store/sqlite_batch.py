@@ -155,7 +155,8 @@ class Batch:
             self._values[run, name] = value
         for letter in transaction.dead:
             self._dead += msgspec.structs.astuple(letter)
-        self._redriven += transaction.redriven
+        if all(result == "accepted" for result in posts):
+            self._redriven += transaction.redriven
         if transaction.summary is not None:
             self._summarise(transaction.summary)
         return Receipt(first, existing, tuple(posts), tuple(numbers))
