@@ -13,6 +13,7 @@ from outlast._registry import (
 )
 from outlast.actor import (
     Actor,
+    Topic,
     actor,
     handler,
 )
@@ -185,6 +186,7 @@ __all__ = [
     "Stream",
     "StreamEvent",
     "Timeout",
+    "Topic",
     "UnknownActor",
     "UnknownWorkflow",
     "Update",

@@ -88,6 +88,8 @@ class HandlerDefinition:
     fn: Function
     signature: SignatureCodec
     is_read: bool = False
+    topic: str = ""  # whose publications it takes
+    parameter: str = ""  # by this parameter
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,14 @@ class Handler(Generic[A_contra, P, R_co]):
     """
 
     def __init__(
-        self, fn: Callable[Concatenate[A_contra, P], Awaitable[R_co]], *, is_read: bool
+        self,
+        fn: Callable[Concatenate[A_contra, P], Awaitable[R_co]],
+        *,
+        is_read: bool = False,
+        topic: str = "",
     ) -> None:
         self.fn = fn
+        self.topic = topic
         self.is_read = is_read
         self.__name__: str = getattr(fn, "__name__", "handler")
         self.__doc__ = fn.__doc__

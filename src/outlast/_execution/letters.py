@@ -14,6 +14,7 @@ from outlast.types import RunId
 
 DONE = "\x00done/"  # values: what came of messages that had a dedup key
 ATTEMPTS = "\x00attempts"  # value: a message that failed and is tried again
+TOPICS = "outlast.Topic"  # the actors that keep who has subscribed to what
 
 
 class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -41,6 +42,11 @@ class Attempts(msgspec.Struct, frozen=True, array_like=True, gc=False):
 _encode = msgspec.msgpack.Encoder().encode
 _letters = msgspec.msgpack.Decoder(Letter)
 _attempts = msgspec.msgpack.Decoder(Attempts)
+
+
+def encode_letter(letter: Letter) -> bytes:
+    """Return a letter as the body of a message."""
+    return _encode(letter)
 
 
 def decode_letter(body: bytes) -> Letter:
@@ -132,6 +138,22 @@ def read_envelope(data: bytes, registry: Registry) -> Envelope:
         wire.timeout,
         wire.dedup,
         wire.chain,
+    )
+
+
+def subscription(actor: RunId, handler: HandlerDefinition, now: int) -> Message:
+    """Return what subscribes an actor's handler to its topic."""
+    arguments = {
+        "subscriber": actor,
+        "message": handler.name,
+        "parameter": handler.parameter,
+    }
+    return Message(
+        run=actor_id(TOPICS, handler.topic),
+        kind="tell",
+        name="subscribe",
+        body=_encode(Letter(args=_encode(arguments), sender=actor)),
+        at=now,
     )
 
 

@@ -20,7 +20,13 @@ from typing_extensions import override
 from outlast import limits
 from outlast._execution.actor_ends import MessageEnds
 from outlast._execution.host import ActorHost
-from outlast._execution.letters import ActorMemory, Letter, decode_letter, key_in
+from outlast._execution.letters import (
+    ActorMemory,
+    Letter,
+    decode_letter,
+    key_in,
+    subscription,
+)
 from outlast._execution.operations import failure_body
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask
@@ -188,6 +194,11 @@ class MessageRun(LiveRun):
         self.ends.forget_attempts()
         transaction = self.ends.taken(handling.message)
         sent, handling.sent = handling.sent, []
+        if self.row.output is None:
+            # Its first message: from now on it is there, and takes what is published.
+            handlers = self.definition.handlers.values()
+            at = handling.at
+            sent += [subscription(self.id, h, at) for h in handlers if h.topic]
         targets = {message.run: self._engine.actor_start(message.run) for message in sent}
         starts = [start for start in targets.values() if start is not None]
         transaction.starts = (*transaction.starts, *starts)

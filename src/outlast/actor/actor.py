@@ -39,11 +39,12 @@ from outlast._registry import (
     default_registry,
     given_name,
 )
-from outlast.errors import NotInRun, NotSupported, RegistrationError
+from outlast.errors import NotInRun, RegistrationError
 from outlast.ref import Handler
 from outlast.types import Duration, Overflow
 
 S = TypeVar("S")
+T = TypeVar("T")
 A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,6 +82,21 @@ class Actor(Generic[S]):
         run.stop("it stopped itself")
 
 
+class TopicLike(Protocol[T]):
+    """A `Topic`, as far as a handler needs it."""
+
+    name: str
+    kind: type[T] | Callable[..., T]
+
+
+class TopicHandlerDecorator(Protocol[T]):
+    """What `@handler(topic=...)` gives: for a method of one argument, the topic's type."""
+
+    def __call__(self, fn: Callable[[A, T], Awaitable[R]], /) -> Handler[A, [T], R]:
+        """Return the handler."""
+        ...
+
+
 class HandlerDecorator(Protocol):
     """What `@handler(...)` with options gives."""
 
@@ -92,27 +108,28 @@ class HandlerDecorator(Protocol):
 @overload
 def handler(fn: Callable[Concatenate[A, P], Awaitable[R]], /) -> Handler[A, P, R]: ...
 @overload
-def handler(*, read: bool = False, topic: object = None) -> HandlerDecorator: ...
+def handler(*, read: bool = False) -> HandlerDecorator: ...
+@overload
+def handler(*, topic: TopicLike[T]) -> TopicHandlerDecorator[T]: ...
 def handler(
     fn: Callable[..., Awaitable[object]] | None = None,
     /,
     *,
     read: bool = False,
-    topic: object = None,
+    topic: TopicLike[T] | None = None,
 ) -> object:
     """Declare a method that answers messages of its name.
 
     Args:
         read: it looks at a copy of the last committed state, beside whatever goes on, and may
             not change it.
+        topic: it takes what is published there. An actor is subscribed from its first message on.
     """
-    if topic is not None:
-        raise NotSupported("topic= of a handler")
 
     def decorate(function: Callable[..., Awaitable[object]]) -> object:
         if not inspect.iscoroutinefunction(function):
             raise RegistrationError(f"@handler needs an `async def` method, got {function!r}")
-        return Handler(function, is_read=read)
+        return Handler(function, is_read=read, topic="" if topic is None else topic.name)
 
     return decorate if fn is None else decorate(fn)
 
@@ -210,7 +227,12 @@ def _handlers_of(kind: type[object]) -> dict[str, HandlerDefinition]:
         if _is_handler(value):
             signature = SignatureCodec(value.fn, is_method=True, localns=defining_locals(value.fn))
             check_types(signature)
-            found[name] = HandlerDefinition(name, value.fn, signature, value.is_read)
+            parameter = next(iter(signature.signature.parameters), "")
+            if value.topic and not parameter:
+                raise RegistrationError(f"{kind.__name__}.{name} takes a topic, and no argument")
+            found[name] = HandlerDefinition(
+                name, value.fn, signature, value.is_read, value.topic, parameter
+            )
     return found
 
 

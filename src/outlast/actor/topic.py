@@ -1,0 +1,105 @@
+"""`Topic`: durable publish and subscribe between actors.
+
+A topic is itself an actor that keeps who has subscribed. Publishing is a message to it, in the
+publisher's commit; what it hands on is one commit of its own. So each subscriber gets each
+publication once, and those of one publisher in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import msgspec
+
+from outlast._codec import Adapter, adapter_for
+from outlast._execution.actor_run import LiveActor
+from outlast._execution.current import current_run
+from outlast._execution.letters import TOPICS, Letter, encode_letter
+from outlast._execution.starting import check_name
+from outlast._registry import default_registry
+from outlast._store.contract import Message
+from outlast.actor.actor import Actor, actor, handler
+from outlast.errors import NotInRun
+from outlast.ref import ActorRef
+from outlast.types import RunId
+
+T = TypeVar("T")
+
+
+@dataclass
+class Subscriptions:
+    """Who is subscribed: `actor id` to the pairs (handler, name of its parameter)."""
+
+    by_actor: dict[str, list[tuple[str, str]]] = field(
+        default_factory=dict[str, list[tuple[str, str]]]
+    )
+
+
+@actor(name=TOPICS, mailbox=1_000_000)
+class TopicActor(Actor[Subscriptions]):
+    """One topic: hands on what is published."""
+
+    @handler
+    async def subscribe(self, subscriber: str, message: str, parameter: str) -> None:
+        """Add a subscription; adding it again changes nothing."""
+        pairs = self.state.by_actor.setdefault(subscriber, [])
+        if (message, parameter) not in pairs:
+            pairs.append((message, parameter))
+
+    @handler
+    async def unsubscribe(self, subscriber: str) -> None:
+        """Forget a subscriber."""
+        self.state.by_actor.pop(subscriber, None)
+
+    @handler
+    async def publish(self, data: bytes) -> None:
+        """Send a value to all who are subscribed, with the commit of this message."""
+        run = current_run()
+        if not isinstance(run, LiveActor):
+            raise NotInRun("a topic is an actor")
+        for subscriber, pairs in self.state.by_actor.items():
+            for message, parameter in pairs:
+                # The value goes on as it was encoded: a topic needs no code of its subscribers.
+                args = msgspec.msgpack.encode({parameter: msgspec.Raw(data)})
+                letter = Letter(args=args, sender=self.sender)
+                run.send(
+                    Message(
+                        run=RunId(subscriber),
+                        kind="tell",
+                        name=message,
+                        body=encode_letter(letter),
+                        at=run.journal.last_at,
+                    )
+                )
+
+
+class Topic(Generic[T]):
+    """What is published under a name, by type. Declare it once, at module level."""
+
+    def __init__(self, name: str, kind: type[T] | Callable[..., T]) -> None:
+        self.name: str = check_name("a topic's name", name)
+        self.kind = kind
+        self.adapter: Adapter = adapter_for(kind)
+
+    async def publish(self, value: T) -> None:
+        """Publish a value: in a handler with the commit of its message, else at once and safely.
+
+        Works in handlers, workflows and steps. Every actor that is subscribed by then gets it
+        once; what one publisher publishes arrives in order.
+
+        Raises:
+            EncodingError: the value is not of the topic's type.
+        """
+        await self._actor().tell(TopicActor.publish, self.adapter.encode(value))
+
+    async def unsubscribe(self, subscriber: ActorRef[object]) -> None:
+        """Let an actor get nothing more; what was published before still comes."""
+        await self._actor().tell(TopicActor.unsubscribe, subscriber.id)
+
+    def _actor(self) -> ActorRef[TopicActor]:
+        return ActorRef(default_registry.find_actor(TopicActor), self.name, None)
+
+    def __repr__(self) -> str:
+        return f"Topic({self.name!r})"
