@@ -7,6 +7,7 @@ import gc
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from outlast.actor import Actor, actor, handler
@@ -23,22 +24,29 @@ _TOGETHER = 500  # tells that are on their way at once
 _RING = 1_000
 
 
+@dataclass
+class Total:
+    """What an actor has added up."""
+
+    value: int = 0
+
+
 @actor(name="bench.Hot", durable=False, mailbox=1_000_000)
-class Hot(Actor[int]):
+class Hot(Actor[Total]):
     """In memory only."""
 
     @handler
     async def hit(self, number: int) -> int:
         """Do next to nothing."""
-        self.state += number
-        return self.state
+        self.state.value += number
+        return self.state.value
 
 
 _ring: list[ActorRef[Link]] = []
 
 
 @actor(name="bench.Link", durable=False, mailbox=1_000)
-class Link(Actor[int]):
+class Link(Actor[Total]):
     """One of a ring."""
 
     @handler
@@ -55,14 +63,14 @@ _done: list[asyncio.Future[None]] = []
 
 
 @actor(name="bench.Kept", mailbox=1_000_000)
-class Kept(Actor[int]):
+class Kept(Actor[Total]):
     """Durable."""
 
     @handler
     async def hit(self, number: int) -> int:
         """Do next to nothing, durably."""
-        self.state += number
-        return self.state
+        self.state.value += number
+        return self.state.value
 
 
 async def actors(directory: Path, sizes: Sizes, note: Note) -> Result:
