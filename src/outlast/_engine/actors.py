@@ -57,6 +57,7 @@ class Actors:
         scheduler.on_answered = self._answered
         scheduler.on_rested = self._rested
         scheduler.on_letter = self._wake
+        scheduler.on_created = self._created
         scheduler.start_of_actor = self._start_of
 
     # ------------------------------------------------------------------------ sending
@@ -210,6 +211,8 @@ class Actors:
         receipt = await self._scheduler.writer.commit(transaction)
         if isinstance(receipt, Fenced):
             raise EngineClosed("the store refused a message that needs no lease")
+        if start is not None and message.run not in receipt.existing:
+            self._created(start.row)
         return receipt.posts[0], receipt.numbers[0]
 
     def _start_of(self, actor: RunId) -> StartRun | None:
@@ -244,14 +247,23 @@ class Actors:
         self._scheduler.begin(live)
         return True
 
+    def _created(self, row: RunRow) -> None:
+        """An actor has come to be: nothing of it need be read for its first message."""
+        is_ours = self._scheduler.owns(row.id) and not self._store.is_shared
+        if is_ours and row.id not in self._scheduler.residents:
+            self._keep(row, ActorMemory())
+
+    def _keep(self, row: RunRow, memory: ActorMemory) -> None:
+        self._resting[row.id] = _Resting(row, memory)
+        if len(self._resting) > limits.ACTOR_ROWS_MAX:
+            self._resting.popitem(last=False)
+
     def _rested(self, live: LiveActor) -> None:
         """Keep the row of an actor that left memory, so that the next message needs no reading."""
         is_whole = live.row.wake_at is None and live.row.status == "waiting"
         is_small = len(live.ends.memory.outcomes) <= _OUTCOMES_KEPT_MAX
         if is_whole and is_small and not self._store.is_shared:
-            self._resting[live.id] = _Resting(live.row, live.ends.memory)
-            if len(self._resting) > limits.ACTOR_ROWS_MAX:
-                self._resting.popitem(last=False)
+            self._keep(live.row, live.ends.memory)
 
     def _answered(self, message: Message, outcome: bytes) -> None:
         future = self._asks.get((message.run, message.number))

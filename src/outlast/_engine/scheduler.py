@@ -82,11 +82,13 @@ class Scheduler(ActorHost):
         self.on_answered: Callable[[Message, bytes], None] = _ignore_answer
         self.on_rested: Callable[[LiveActor], None] = _ignore
         self.on_letter: Callable[[Message], bool] = _declines
+        self.on_created: Callable[[RunRow], None] = _ignore
         self.start_of_actor: Callable[[RunId], StartRun | None] = _no_start
         self.acknowledgements: Acknowledgements = Acknowledgements(world)
         self._known = dict(known_error_types(registry))
         self._known_size = len(registry.known_errors)
-        registry.on_workflow.append(self._registry_changed)
+        self.look_again = lambda: self.on_mail(RunId(""))
+        registry.on_workflow.append(self.look_again)
 
     # --------------------------------------------------------------- the run's host
     @property
@@ -238,9 +240,6 @@ class Scheduler(ActorHost):
             live.begin()
             self.on_changed(live)
 
-    def _registry_changed(self) -> None:
-        self.on_mail(RunId(""))
-
     # -------------------------------------------------------------- records durable
     def _committed(self, transaction: Transaction, result: CommitResult) -> None:
         live = self.residents.get(transaction.run)
@@ -295,9 +294,10 @@ class Scheduler(ActorHost):
         """A start is durable: run it, if it is ours and due."""
         self.events.runs_started += 1
         if row.resident and self.owns(row.id):
-            live = self.adopt(row, records)
-            if live is not None:
+            if (live := self.adopt(row, records)) is not None:
                 self.begin(live)
+        elif row.kind == "actor":
+            self.on_created(row)
         elif self.owns(row.id):
             self.on_passivated(row)
 
@@ -350,7 +350,7 @@ class Scheduler(ActorHost):
 
     def detach(self) -> None:
         """Stop listening to the registry, which outlives the engine."""
-        self.registry.on_workflow.remove(self._registry_changed)
+        self.registry.on_workflow.remove(self.look_again)
 
 
 def is_open_here(row: RunRow) -> bool:
