@@ -21,18 +21,27 @@ from outlast._engine.volatile import VolatileActors
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.letters import DONE, ActorMemory, Envelope, message_of
 from outlast._execution.operations import failure_in
-from outlast._store.contract import Fenced, Message, PostResult, RunRow, StartRun, Transaction
+from outlast._store.contract import (
+    CommitResult,
+    Fenced,
+    Message,
+    PostResult,
+    RunRow,
+    StartRun,
+    Transaction,
+)
 from outlast.errors import (
     ActorStopped,
     AskTimeout,
     EngineClosed,
     HandlerFailed,
     MailboxFull,
+    OutlastError,
     RunNotFound,
     SignalConflict,
     UnknownActor,
 )
-from outlast.types import RunId
+from outlast.types import CLOSED_STATUSES, RunId
 
 _OUTCOMES_KEPT_MAX = 64  # a resting actor that remembers more is read again from the store
 
@@ -58,6 +67,7 @@ class Actors:
         scheduler.on_rested = self._rested
         scheduler.on_letter = self._wake
         scheduler.on_created = self._created
+        scheduler.on_stopped = self._stopped
         scheduler.start_of_actor = self._start_of
 
     # ------------------------------------------------------------------------ sending
@@ -96,9 +106,7 @@ class Actors:
             definition, key, handler = envelope.definition, envelope.key, envelope.handler
             await self._volatile.tell(definition, key, handler, args, kwargs)
             return
-        posted = await self._post(envelope, "tell")
-        if posted is not None:
-            self._scheduler.deliver(*posted)
+        await self._post(envelope, "tell")
 
     async def ask(self, envelope: Envelope) -> bytes:
         """Return the encoded answer to a message.
@@ -137,15 +145,13 @@ class Actors:
         posted = await self._post(envelope, "ask")
         if posted is None:
             return self._value(envelope, await self._remembered(envelope))
-        message, number = posted
-        future = self._asks[message.run, number] = self._world.loop.create_future()
+        future = self._asks[posted]
         try:
-            self._scheduler.deliver(message, number)
             if self._store.is_shared:
                 return self._value(envelope, await self._answer_from_anywhere(envelope, future))
             return self._value(envelope, await future)
         finally:
-            self._asks.pop((message.run, number), None)
+            self._asks.pop(posted, None)
 
     async def _answer_from_anywhere(
         self, envelope: Envelope, future: asyncio.Future[bytes]
@@ -164,6 +170,9 @@ class Actors:
             known = await self._store.read_value(envelope.actor, DONE + envelope.dedup)
             if known is not None:
                 return known
+            row = await self._store.read_run(envelope.actor)
+            if row is None or row.status in CLOSED_STATUSES:
+                raise ActorStopped(f"{envelope.actor} has stopped before it answered")
             changed = self._changed.setdefault(envelope.actor, self._world.loop.create_future())
             await asyncio.wait([changed], timeout=limits.RECONCILE_SECONDS)
 
@@ -176,8 +185,8 @@ class Actors:
 
     async def _post(
         self, envelope: Envelope, kind: Literal["tell", "ask"]
-    ) -> tuple[Message, int] | None:
-        """Return the message and its number, None when it was sent before under its dedup key."""
+    ) -> tuple[RunId, int] | None:
+        """Return where an answer will be, None when it was sent before under its dedup key."""
         definition = envelope.definition
         is_bounded = definition.overflow in ("reject", "block")
         bound = definition.mailbox if is_bounded else 0
@@ -188,7 +197,7 @@ class Actors:
             result, number = await self._commit(message)
             match result:
                 case "accepted":
-                    return message, number
+                    return message.run, number
                 case "duplicate":
                     return None
                 case "conflict":
@@ -204,16 +213,34 @@ class Actors:
                     raise ActorStopped(f"{message.run} has stopped and takes no messages")
 
     async def _commit(self, message: Message) -> tuple[PostResult, int]:
+        """Commit a message, and deliver it when it is durable, whatever became of its sender."""
         transaction = Transaction(None, message.run, [], posts=(message,))
         start = self._start_of(message.run)
         if start is not None:
             transaction.starts = (start,)
-        receipt = await self._scheduler.writer.commit(transaction)
-        if isinstance(receipt, Fenced):
-            raise EngineClosed("the store refused a message that needs no lease")
-        if start is not None and message.run not in receipt.existing:
-            self._created(start.row)
-        return receipt.posts[0], receipt.numbers[0]
+        answer: asyncio.Future[tuple[PostResult, int]] = self._world.loop.create_future()
+
+        def done(_: Transaction, result: CommitResult) -> None:
+            if isinstance(result, Fenced):
+                refused(EngineClosed("the store refused a message that needs no lease"))
+                return
+            if start is not None and message.run not in result.existing:
+                self._created(start.row)
+            posted, number = result.posts[0], result.numbers[0]
+            if posted == "accepted":
+                if message.kind == "ask":
+                    self._asks[message.run, number] = self._world.loop.create_future()
+                self._scheduler.deliver(message, number)
+            if not answer.done():
+                answer.set_result((posted, number))
+
+        def refused(error: OutlastError) -> None:
+            if not answer.done():
+                answer.set_exception(error)
+
+        self._scheduler.writer.check_open()
+        self._scheduler.writer.submit(transaction, done, refused=refused)
+        return await answer
 
     def _start_of(self, actor: RunId) -> StartRun | None:
         """Return what creates an actor, None when it is known to be there."""
@@ -269,9 +296,25 @@ class Actors:
         future = self._asks.get((message.run, message.number))
         if future is not None and not future.done():
             future.set_result(outcome)
-        changed = self._changed.pop(message.run, None)
+            # Whoever asked reads it from the future; nobody else looks for it here.
+            self._world.call_soon(self._asks.pop, (message.run, message.number), None)
+        self._has_changed(message.run)
+
+    def _has_changed(self, actor: RunId) -> None:
+        changed = self._changed.pop(actor, None)
         if changed is not None and not changed.done():
             changed.set_result(None)
+
+    def _stopped(self, row: RunRow) -> None:
+        """An actor takes nothing more: tell those who wait for an answer."""
+        if row.status not in CLOSED_STATUSES:
+            return
+        self._resting.pop(row.id, None)
+        for key in [key for key in self._asks if key[0] == row.id]:
+            future = self._asks.pop(key)
+            if not future.done():
+                future.set_exception(ActorStopped(f"{row.id} has stopped before it answered"))
+        self._has_changed(row.id)
 
     async def redrive(self, number: int) -> None:
         """Send a dead letter again, as a new message to the same actor.

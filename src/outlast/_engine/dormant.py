@@ -59,7 +59,7 @@ class Dormant:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             return
-        records = await self._store.read_journal(row.id)
+        records = await self._store.read_journal(row.id, row.folded_seq)
         unpacked = [r for r in records if r.seq > row.packed_seq]
         last = records[-1].seq if records else row.last_seq
         summary = msgspec.structs.replace(
@@ -94,12 +94,35 @@ class Dormant:
             row = await self._store.read_run(run)
             if row is None or row.status in CLOSED_STATUSES:
                 return True
+            if row.kind == "actor":
+                await self._close_actor(row, reason)
+                return True
             records = await self._store.read_journal(run)
             has_begun = any(r.kind not in ("run_started", "signal") for r in records)
             if status == "cancelled" and has_begun:
                 return False  # its row may lag behind: code that has begun gets to clean up
             await self._close(row, records, status, reason)
             return True
+
+    async def _close_actor(self, row: RunRow, reason: str) -> None:
+        """Stop an actor that is not in memory; its state is kept to be looked at."""
+        lease = self._scheduler.leases.get(row.shard)
+        if lease is None:
+            raise LeaseLost(f"another engine owns actor {row.id!r} now; ask again")
+        closed = msgspec.structs.replace(
+            row,
+            status="completed",
+            closed_at=self._world.now(),
+            wake_at=None,
+            resident=False,
+            parked_as="",
+            error=reason or None,
+            waiting_for="",
+        )
+        transaction = Transaction(lease, row.id, [], summary=closed)
+        self._scheduler.submit(transaction)
+        await self._scheduler.acknowledged(transaction)
+        self._scheduler.on_stopped(row)
 
     async def _close(self, row: RunRow, records: list[Record], status: Status, reason: str) -> None:
         lease = self._scheduler.leases.get(row.shard)
@@ -204,9 +227,11 @@ class Dormant:
         if consumed:
             # A person asked for it: that is part of the run's history, and lets a step that
             # has spent its attempts be tried again on every replay from here on.
-            last = (await self._store.read_journal(row.id))[-1]
-            at = max(last.at, self._world.now())
-            records.append(Record(last.seq + 1, "resumed", "", "", at, lease.epoch))
+            known = await self._store.read_journal(row.id, row.folded_seq)
+            if known:  # an actor that had begun no message has nothing to go on with
+                last = known[-1]
+                at = max(last.at, self._world.now())
+                records.append(Record(last.seq + 1, "resumed", "", "", at, lease.epoch))
         transaction = Transaction(lease, row.id, records, summary=summary, consumed=consumed or [])
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)

@@ -81,6 +81,7 @@ class Scheduler(ActorHost):
         self.on_dormant: Callable[[RunRow, list[Record]], None] = _ignore_start
         self.on_answered: Callable[[Message, bytes], None] = _ignore_answer
         self.on_rested: Callable[[LiveActor], None] = _ignore
+        self.on_stopped: Callable[[RunRow], None] = _ignore
         self.on_letter: Callable[[Message], bool] = _declines
         self.on_created: Callable[[RunRow], None] = _ignore
         self.start_of_actor: Callable[[RunId], StartRun | None] = _no_start
@@ -262,6 +263,7 @@ class Scheduler(ActorHost):
         if live.state == "left" and not live.journal.in_flight:
             self._remove(live.id)
             self.on_parked(live.id)
+            self.on_stopped(live.row)
         elif transaction.summary is not None and not transaction.summary.resident:
             if isinstance(live, LiveActor):
                 self.actor_rests(live.id)
@@ -315,11 +317,7 @@ class Scheduler(ActorHost):
             self.on_mail(message.run)
 
     async def acknowledged(self, transaction: Transaction) -> None:
-        """Return when a run's transaction is durable.
-
-        Raises:
-            EngineClosed: the lease was lost, or the engine failed, before it was.
-        """
+        """Return when a run's transaction is durable; raise EngineClosed when it cannot be."""
         await self.acknowledgements.wait_for(transaction)
 
     # -------------------------------------------------------------------- going out

@@ -62,6 +62,8 @@ class StepMessages(BodySink):
             operation = live.steps.pending.get(key)
             if operation is not None:
                 operation.writers[name] = writer
+            elif not live.keeps_after_end:
+                continue
             write_stream(
                 live.journal,
                 live.steps.offsets,

@@ -69,6 +69,8 @@ def stop_running() -> bool:
     for message in actor.mailbox:
         _refuse(message, ActorStopped(f"{actor.id} has stopped"))
     actor.mailbox.clear()
+    for future in actor.room:
+        _release(future)
     return True
 
 
@@ -170,6 +172,10 @@ class VolatileActors:
                     future: asyncio.Future[None] = self._world.loop.create_future()
                     actor.room.append(future)
                     await future
+                    if self._error is not None:
+                        raise self._error
+                    if actor.is_stopped:
+                        raise ActorStopped(f"{actor.id} has stopped and takes no messages")
 
     def _post(self, actor: VolatileActor, message: _Message) -> None:
         actor.mailbox.append(message)
@@ -190,8 +196,8 @@ class VolatileActors:
             self._world.call_soon(self._run, actor)
 
     def _begin(self, actor: VolatileActor, message: _Message) -> None:
-        if actor.room:
-            _release(actor.room.popleft())
+        while actor.room and not _release(actor.room.popleft()):
+            pass  # it waits no longer
         actor.message = message
         actor.definition.enter(actor.instance, message.sender)
         work = message.handler.fn(actor.instance, *message.args, **message.kwargs)
@@ -251,6 +257,7 @@ class VolatileActors:
                 _refuse(message, error)
             if actor.work is not None:
                 actor.work.close()
+            actor.mailbox.clear()
             for future in actor.room:
                 _release(future)
         self._actors.clear()
@@ -261,9 +268,11 @@ def _refuse(message: _Message, error: Exception) -> None:
         message.answer.set_exception(error)
 
 
-def _release(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _release(future: asyncio.Future[None]) -> bool:
+    if future.done():
+        return False
+    future.set_result(None)
+    return True
 
 
 def _give_up(answer: asyncio.Future[object], actor: RunId, seconds: float) -> None:

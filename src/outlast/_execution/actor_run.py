@@ -83,6 +83,8 @@ class LiveActor(MessageRun):
     # --------------------------------------------------------------- messages arrive
     @override
     def _take(self, message: Message) -> None:
+        if self.state != "live":
+            return  # it stays in the mailbox
         match message.kind:
             case "tell" | "ask":
                 self._add(message)
@@ -113,7 +115,9 @@ class LiveActor(MessageRun):
 
     def _has_read(self, message: Message, outcome: bytes) -> None:
         if self.state == "live":
-            self._answer(self.ends.taken(message), message, outcome)
+            transaction = self.ends.taken(message)
+            self.ends.remember(transaction, message, outcome)
+            self._answer(transaction, message, outcome)
 
     def _call(self) -> None:
         if not self._is_called:
@@ -154,10 +158,14 @@ class LiveActor(MessageRun):
     def _leave_until_due(self) -> None:
         """Leave memory, once the row says when the first delayed message is due."""
         due = self.mail.next_due()
-        if self.row.wake_at == due:
+        seq = self.journal.last_seq
+        if self.row.wake_at == due and self.row.last_seq == seq:
             self._engine.actor_rests(self.id)
             return
-        self.standing.row = msgspec.structs.replace(self.row, wake_at=due, resident=False)
+        # What a message left behind may have appended after its end: it counts for nothing.
+        self.standing.row = msgspec.structs.replace(
+            self.row, wake_at=due, resident=False, last_seq=seq, packed_seq=seq, folded_seq=seq
+        )
         self.journal.transaction().summary = self.row
 
     def _set_alarm(self, at: int | None) -> None:
@@ -193,7 +201,9 @@ class LiveActor(MessageRun):
     def _give_up(self, message: Message, reason: DeathReason, why: str) -> None:
         """Give a message up before its handler began."""
         outcome = failure_body(UsageError(f"the message was given up: {why}"))
-        self._answer(self.ends.give_up(message, reason, why), message, outcome)
+        transaction = self.ends.give_up(message, reason, why)
+        self.ends.remember(transaction, message, outcome)
+        self._answer(transaction, message, outcome)
 
     # ------------------------------------------------------------------------ leaving
     def stop(self, reason: str) -> None:

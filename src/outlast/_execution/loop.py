@@ -190,10 +190,7 @@ class RunLoop(AbstractEventLoop):
         return task
 
     def start_main(self, work: object, context: Context, *, path: str = "0") -> RunTask[object]:
-        """Return a first task, in a context of its own; what comes is counted from `path`.
-
-        Nothing is left of what ran before, so that it is alike in every life.
-        """
+        """Return a first task, in a context of its own; what comes is counted from `path`."""
         if not _is_coroutine(work):
             raise TypeError(f"what runs must be an async function; calling it gave {work!r}")
         self.root = Scope(None)
@@ -201,9 +198,13 @@ class RunLoop(AbstractEventLoop):
         self._first_place = path
         self._tasks_made = self._hashes = self._timers_made = 0
         self._tasks.clear()
+        self.forget_timers()
+        return context.run(self._first_task, work)
+
+    def forget_timers(self) -> None:
+        """Let nothing become due any more of what was asked for."""
         self._timers.clear()
         self._timers_by_key.clear()
-        return context.run(self._first_task, work)
 
     def _first_task(self, work: Coroutine[object, object, object]) -> RunTask[object]:
         return self.create_task(work)

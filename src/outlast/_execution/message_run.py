@@ -74,6 +74,7 @@ class MessageRun(LiveRun):
         self.handling: Handling | None = None
         self._state: bytes = row.output or b""
         self._actor: object = None
+        self._has_ended_well = row.output is not None
         self._answers: dict[int, list[tuple[Message, bytes]]] = {}
         if records:
             # It is in the mailbox still, and will be read from there too.
@@ -159,6 +160,11 @@ class MessageRun(LiveRun):
 
     @property
     @override
+    def keeps_after_end(self) -> bool:
+        return False
+
+    @property
+    @override
     def is_summarised(self) -> bool:
         return self.handling is not None and self.handling.is_begun
 
@@ -184,7 +190,7 @@ class MessageRun(LiveRun):
             except EncodingError as unfit:
                 error = unfit
             else:
-                self._state = state
+                self._state, self._has_ended_well = state, True
                 self._end(handling, VALUE + data)
                 return
         self._failed(handling, error)
@@ -194,7 +200,7 @@ class MessageRun(LiveRun):
         self.ends.forget_attempts()
         transaction = self.ends.taken(handling.message)
         sent, handling.sent = handling.sent, []
-        if self.row.output is None:
+        if self.row.output is None and self._has_ended_well:
             # Its first message: from now on it is there, and takes what is published.
             handlers = self.definition.handlers.values()
             at = handling.at
@@ -232,13 +238,14 @@ class MessageRun(LiveRun):
     def _fold(self, transaction: Transaction) -> None:
         """Bring the row up to the end of a message: nothing before it is needed any more."""
         self.handling = None
+        self.loop.forget_timers()
         self.steps.forget_cancelled(all_of_them=True)
         self.children.begin_anew()
         self.journal.fold()
         seq = self.journal.last_seq
         self.standing.row = msgspec.structs.replace(
             self.row,
-            output=self._state,
+            output=self._state if self._has_ended_well else None,
             last_seq=seq,
             packed_seq=seq,
             folded_seq=seq,

@@ -128,6 +128,11 @@ class LiveRun(ABC):
         return
 
     @property
+    def keeps_after_end(self) -> bool:
+        """Whether what a step wrote counts when its wait is over; not when its message is."""
+        return True
+
+    @property
     def is_summarised(self) -> bool:
         """Whether its row follows what it does; an actor's row follows its messages instead."""
         return True
@@ -199,7 +204,8 @@ class LiveRun(ABC):
                 self._deliver(record)
         self._arm()
         self.host.run_changed(self.id)
-        if self.journal.last_seq > limits.JOURNAL_RECORDS_MAX and self.state == "live":
+        held = self.journal.last_seq - self.row.folded_seq
+        if held > limits.JOURNAL_RECORDS_MAX and self.state == "live":
             self.host.run_parked(self.id, _TOO_LONG)
 
     def _deliver(self, record: Record) -> None:

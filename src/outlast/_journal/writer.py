@@ -100,8 +100,7 @@ class Writer:
             StoreFull, StoreUnavailable: the store cannot take it now; nothing was written.
             EngineClosed: the writer was closed.
         """
-        if self._is_over:
-            raise self.trouble or EngineClosed("the engine's journal is closed")
+        self.check_open()
         answer: Future[CommitResult] = self._world.loop.create_future()
 
         def done(_: Transaction, result: CommitResult) -> None:
@@ -114,6 +113,15 @@ class Writer:
 
         self.submit(transaction, done, refused=refused)
         return await answer
+
+    def check_open(self) -> None:
+        """Refuse when nothing is committed any more.
+
+        Raises:
+            EngineClosed, StoreError
+        """
+        if self._is_over:
+            raise self.trouble or EngineClosed("the engine's journal is closed")
 
     async def room(self) -> None:
         """Wait until the queue is below its bound."""

@@ -46,6 +46,9 @@ def judge_post(
         return "closed"
     if same is not None:
         is_same = same.name == message.name and same.body == message.body
+        if message.kind in ("tell", "ask"):
+            # Its times are counted from when it was sent: sent again, it is the same message.
+            is_same = same.name == message.name
         return "duplicate" if is_same else "conflict"
     bound = limits.SIGNALS_BUFFERED_MAX if message.kind == "signal" else message.bound
     if bound and waiting >= bound:
