@@ -88,7 +88,7 @@ class Scheduler(ActorHost):
         self.acknowledgements: Acknowledgements = Acknowledgements(world)
         self._known = dict(known_error_types(registry))
         self._known_size = len(registry.known_errors)
-        self.look_again = lambda: self.on_mail(RunId(""))
+        self.look_again: Callable[[], None] = lambda: self.on_mail(RunId(""))
         registry.on_workflow.append(self.look_again)
 
     # --------------------------------------------------------------- the run's host
