@@ -267,7 +267,7 @@ class Engine:
         """Start nothing new, give steps `grace` to finish, put waiting runs away."""
         await self._core.drain(seconds_of(grace))
 
-    # --------------------------------------------------------------- not supported yet
+    # --------------------------------------------------------------------------- actors
     def actor(self, kind: type[A], key: str) -> ActorRef[A]:
         """Return the actor of a class under a key; it comes to be with its first message.
 
@@ -308,9 +308,9 @@ class Engine:
         await core.actors.redrive(number)
 
     def _census(self) -> Census:
-        if self._opened is None:
-            raise EngineClosed("the engine is not open")
-        return Census(self._opened.store, self._registry)
+        return Census(self._require_open().store, self._registry)
+
+    # --------------------------------------------------------------- not supported yet
 
     async def apply(self, *_: object) -> NoReturn:
         """Not supported yet."""

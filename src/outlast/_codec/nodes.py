@@ -18,6 +18,8 @@ Invariants:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from typing_extensions import override
 
 from outlast._codec.faults import Fault, type_name
@@ -65,7 +67,7 @@ class Walk:
             raise PayloadTooLarge("the value", self.retried, RETRIED_UNITS_MAX)
 
 
-class Node:
+class Node(ABC):
     """The codec of one part of a declared type; see the module.
 
     Attributes:
@@ -82,21 +84,21 @@ class Node:
     kept: frozenset[type] = frozenset()
     native: object | None = None
 
+    @abstractmethod
     def lower(self, value: object, depth: int, walk: Walk) -> object:
         """Return the wire form. Raises Fault."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lift(self, wire: object, depth: int) -> object:
         """Return the value. Raises Fault."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_json(self, data: object, depth: int) -> object:
         """Return the value that JSON data stands for. Raises Fault."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_json(self, value: object) -> object:
         """Return JSON data for a value that `lower` has accepted."""
-        raise NotImplementedError
 
 
 class Later(Node):

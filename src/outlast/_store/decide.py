@@ -72,11 +72,6 @@ def is_urgent(transaction: Transaction) -> bool:
     )
 
 
-def closed_mail(message: Message, at: int) -> DeadLetter:
-    """Return what becomes of a message that its run has not read when it ends."""
-    return dead_letter(message, "closed", at=at)
-
-
 def dead_letter(
     message: Message, reason: DeathReason, *, at: int, error: str = "", attempts: int = 0
 ) -> DeadLetter:

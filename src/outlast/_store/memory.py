@@ -39,7 +39,7 @@ from outlast._store.contract import (
     TailRun,
     Transaction,
 )
-from outlast._store.decide import closed_mail, gives_way, judge_post, matches
+from outlast._store.decide import dead_letter, gives_way, judge_post, matches
 from outlast._store.memory_leases import MemoryLeases
 from outlast._world import World
 from outlast.errors import StoreError
@@ -179,7 +179,7 @@ class MemoryDatabase:
         self._put_row(row)
         if row.status in CLOSED_STATUSES:
             data = self._data_of(row.id)
-            self._bury([closed_mail(m, m.at) for m in data.mailbox])
+            self._bury([dead_letter(m, "closed", at=m.at) for m in data.mailbox])
             data.mailbox = []
             self._with_mail.pop(row.id, None)
 

@@ -174,6 +174,8 @@ def actor(
             raises leaves the state as it is then.
         overflow: what becomes of one more: "reject" it, "block" its sender until there is room,
             "drop_oldest" for it, or make it a "dead_letter".
+        idle: not used yet: an actor with nothing to do leaves memory at once, and its row is
+            kept in memory for the next message.
         attempts: how often a message that nobody waits for is tried before it is a dead letter.
         name: instead of `module.qualname`.
 
