@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from outlast._store.contract import Message, RunFilter, Store
+from outlast._store.contract import JOIN, Message, RunFilter, Store
 from outlast._store.decide import dead_letter
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, record, signal, the
@@ -130,3 +130,38 @@ async def test_a_pruned_run_takes_its_dead_letters_along(store: Store, engine: D
     assert await store.prune(3_000, 10) == 1
 
     assert await store.read_dead(None, 0, 10) == []
+
+
+async def test_what_a_commit_tells_a_stopped_actor_is_a_dead_letter(
+    store: Store, engine: Driver
+) -> None:
+    await start_actor(engine, OTHER)
+    closed = msgspec.structs.replace(await engine.current(OTHER), status="completed", closed_at=9)
+    await engine.summarise(closed)
+    await engine.start(RUN)
+    sent = tell(run=OTHER)
+    notice = msgspec.structs.replace(sent, kind="notice")
+    commit = engine.on(RUN, record(2))
+    commit.posts = (sent, notice)
+
+    receipt = await engine.receipt(commit)
+    outside = await engine.post(sent)
+
+    assert receipt.posts == ("closed", "closed")
+    assert outside.posts == ("closed",)
+    letter = the(await store.read_dead(OTHER, 0, 10))
+    assert (letter.reason, letter.name, letter.body) == ("stopped", "add", b"1")
+
+
+async def test_who_takes_an_actor_in_reaches_it_when_it_has_stopped(
+    store: Store, engine: Driver
+) -> None:
+    await start_actor(engine, RUN)
+    closed = msgspec.structs.replace(await engine.current(RUN), status="completed", closed_at=9)
+    await engine.summarise(closed)
+    join = msgspec.structs.replace(tell(), name=JOIN)
+
+    receipt = await engine.post(join)
+
+    assert receipt.posts == ("accepted",)
+    assert await store.runs_with_mail(engine.shards, 10) == [RUN]

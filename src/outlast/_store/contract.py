@@ -25,8 +25,14 @@ from outlast.types import Lease, OnParentClose, Reuse, RunId, Status
 
 ParkedAs = Literal["", "code", "attempts", "suspect", "limit"]
 RunKind = Literal["workflow", "actor"]
-MessageKind = Literal["signal", "cancel", "terminate", "resume", "child_done", "tell", "ask"]
+MessageKind = Literal[
+    "signal", "cancel", "terminate", "resume", "child_done", "tell", "ask", "notice"
+]
 DeathReason = Literal["closed", "failed", "expired", "dropped", "overflow", "stopped", "no_handler"]
+
+
+JOIN = "\x00join"
+"""Name of the message by which a supervisor takes an actor in: it reaches stopped ones too."""
 
 
 class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -74,7 +80,9 @@ class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Something for a run from outside, safe in its mailbox until its owner appends it.
 
-    `bound` is how many may wait in an actor's mailbox, 0 for as many as come.
+    `bound` is how many may wait in an actor's mailbox, 0 for as many as come. What the commit of a
+    handler tells an actor that has stopped becomes a dead letter, for nobody is there to be
+    refused; a "notice" is dropped then.
     """
 
     run: RunId

@@ -9,6 +9,7 @@ import json
 
 from outlast import limits
 from outlast._store.contract import (
+    JOIN,
     DeadLetter,
     DeathReason,
     Message,
@@ -42,7 +43,7 @@ def judge_post(
     """Say what becomes of a message for a run with `waiting` messages unread."""
     if status is None:
         return "not_found"
-    if status in CLOSED_STATUSES:
+    if status in CLOSED_STATUSES and message.name != JOIN:
         return "closed"
     if same is not None:
         is_same = same.name == message.name and same.body == message.body
@@ -54,6 +55,11 @@ def judge_post(
     if bound and waiting >= bound:
         return "full"
     return "accepted"
+
+
+def is_lost_word(message: Message, result: PostResult, transaction: Transaction) -> bool:
+    """Say whether a handler's commit told something to an actor that has stopped meanwhile."""
+    return result == "closed" and message.kind == "tell" and transaction.lease is not None
 
 
 def is_urgent(transaction: Transaction) -> bool:

@@ -39,7 +39,7 @@ from outlast._store.contract import (
     TailRun,
     Transaction,
 )
-from outlast._store.decide import dead_letter, gives_way, judge_post, matches
+from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post, matches
 from outlast._store.memory_leases import MemoryLeases
 from outlast._world import World
 from outlast.errors import StoreError
@@ -136,6 +136,10 @@ class MemoryDatabase:
         posts: list[PostResult] = []
         for message in transaction.posts:
             posts.append(self._post(message))
+            if is_lost_word(message, posts[-1], transaction):
+                numbered = msgspec.structs.replace(message, number=self._next_message)
+                self._bury([dead_letter(numbered, "stopped", at=message.at)])
+                self._next_message += 1
             numbers.append(self._next_message - 1 if posts[-1] == "accepted" else 0)
         self._apply_extras(transaction)
         if all(result == "accepted" for result in posts):

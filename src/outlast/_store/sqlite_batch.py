@@ -32,7 +32,7 @@ from outlast._store.contract import (
     StartRun,
     Transaction,
 )
-from outlast._store.decide import gives_way, judge_post
+from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post
 from outlast._store.sqlite_connection import Cell, Connection, texts
 from outlast._store.sqlite_forget import forget
 from outlast.types import CLOSED_STATUSES, RunId
@@ -140,6 +140,8 @@ class Batch:
         numbers: list[int] = []
         for message in transaction.posts:
             result = self._post(message)
+            if is_lost_word(message, result, transaction):
+                self._bury(message)
             posts.append(result)
             numbers.append(self.message if result == "accepted" else 0)
         run = transaction.run
@@ -204,6 +206,12 @@ class Batch:
             self._mail.add(numbered)
             self._posted += msgspec.structs.astuple(numbered)
         return result
+
+    def _bury(self, message: Message) -> None:
+        self.message += 1
+        numbered = msgspec.structs.replace(message, number=self.message)
+        letter = dead_letter(numbered, "stopped", at=message.at)
+        self._dead += msgspec.structs.astuple(letter)
 
     def _summarise(self, summary: RunRow) -> None:
         run = summary.id
