@@ -16,7 +16,8 @@ from outlast._engine.remote import ASK_STEP, TELL_STEP, ambient
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.context import step_dedup
 from outlast._execution.current import current_run
-from outlast._execution.letters import Envelope, actor_id, message_of, write_envelope
+from outlast._execution.envelopes import Envelope, message_of, write_envelope
+from outlast._execution.letters import actor_id
 from outlast._execution.loop import running_loop
 from outlast._execution.places import calling_place
 from outlast._execution.starting import check_name

@@ -38,6 +38,9 @@ Reuse: TypeAlias = Literal["always", "if_failed", "never"]
 OnParentClose: TypeAlias = Literal["cancel", "terminate", "abandon"]
 Once: TypeAlias = Literal["at_least", "at_most", "tx"]
 Overflow: TypeAlias = Literal["reject", "block", "drop_oldest", "dead_letter"]
+Restart: TypeAlias = Literal["always", "on_failure", "never"]
+Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+OnExhausted: TypeAlias = Literal["escalate", "park"]
 Where: TypeAlias = Literal["auto", "loop", "thread", "process"]
 Jitter: TypeAlias = Literal["full", "none"]
 
@@ -132,6 +135,14 @@ class ActorInfo:
     oldest_at: datetime | None
     state: object
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What an actor that watches another is told: `actor` (an id) has stopped, and why."""
+
+    actor: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

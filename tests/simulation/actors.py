@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from outlast import step, wf
 from outlast._engine.open_engine import EngineCore
-from outlast._execution.letters import Envelope
+from outlast._execution.envelopes import Envelope
 from outlast._registry import default_registry
 from outlast.actor import Actor, actor, handler
 from outlast.errors import HandlerFailed

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from outlast._execution.actor_ends import MessageEnds
-from outlast._execution.letters import ActorMemory
+from outlast._execution.actor_memory import ActorMemory
 from outlast._store.contract import Message
 from tests.simulation.actors import run_actor_seed
 

@@ -18,8 +18,9 @@ from typing import Literal
 from outlast import limits
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.volatile import VolatileActors
+from outlast._execution.actor_memory import DONE, ActorMemory
 from outlast._execution.actor_run import LiveActor
-from outlast._execution.letters import DONE, ActorMemory, Envelope, message_of
+from outlast._execution.envelopes import Envelope, message_of
 from outlast._execution.operations import failure_in
 from outlast._store.contract import (
     CommitResult,

@@ -12,7 +12,7 @@ import logging
 from outlast import limits
 from outlast._engine.dormant import Dormant
 from outlast._engine.scheduler import Scheduler, is_open_here
-from outlast._execution.letters import ActorMemory
+from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.run import LiveRun
 from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction

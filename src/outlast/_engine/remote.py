@@ -15,7 +15,7 @@ from outlast import limits
 from outlast._codec import SignatureCodec
 from outlast._engine.open_engine import EngineCore, ambient_core
 from outlast._execution.context import current_step
-from outlast._execution.letters import Envelope, read_envelope
+from outlast._execution.envelopes import Envelope, read_envelope
 from outlast._registry import RetryPlan, StepDefinition
 from outlast._store.contract import Message, MessageKind
 from outlast.errors import EngineClosed, NotInRun, StoreFull, StoreUnavailable

@@ -22,10 +22,10 @@ from typing_extensions import override
 from outlast._engine.acknowledgements import Acknowledgements
 from outlast._engine.exclusion import Exclusion
 from outlast._events import Events
+from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.bodies import Bodies
 from outlast._execution.host import ActorHost
-from outlast._execution.letters import ActorMemory
 from outlast._execution.operations import KnownErrors, StepOperation
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow

@@ -8,8 +8,14 @@ from __future__ import annotations
 import logging
 
 from outlast import limits
+from outlast._execution.actor_memory import (
+    ATTEMPTS,
+    DONE,
+    ActorMemory,
+    Attempts,
+    encode_attempts,
+)
 from outlast._execution.journal import RunJournal
-from outlast._execution.letters import ATTEMPTS, DONE, ActorMemory, Attempts, encode_attempts
 from outlast._registry import ActorDefinition
 from outlast._store.contract import DeathReason, Message, Transaction
 from outlast._store.decide import dead_letter

@@ -10,10 +10,11 @@ from __future__ import annotations
 import msgspec
 from typing_extensions import override
 
+from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_reads import Readings
 from outlast._execution.closing import close_tasks
 from outlast._execution.host import ActorHost
-from outlast._execution.letters import ActorMemory, Letter, decode_letter
+from outlast._execution.letters import Letter, decode_letter
 from outlast._execution.mail import Mail
 from outlast._execution.message_run import Handling, MessageRun
 from outlast._execution.operations import ChildBody, decode_body, failure_body

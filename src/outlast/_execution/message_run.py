@@ -19,9 +19,9 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._execution.actor_ends import MessageEnds
+from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.host import ActorHost
 from outlast._execution.letters import (
-    ActorMemory,
     Letter,
     decode_letter,
     key_in,

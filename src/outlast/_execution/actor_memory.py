@@ -1,0 +1,50 @@
+"""What is known of an actor beside its row: outcomes by dedup key, failed attempts, its bonds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from outlast._execution.bonds import Bonds
+
+DONE = "\x00done/"  # values: what came of messages that had a dedup key
+ATTEMPTS = "\x00attempts"  # value: a message that failed and is tried again
+
+
+class Attempts(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A message that failed: how often, and when it is tried again."""
+
+    number: int
+    failed: int
+    next_at: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_attempts = msgspec.msgpack.Decoder(Attempts)
+
+
+@dataclass(slots=True)
+class ActorMemory:
+    """What one actor has beside its state."""
+
+    outcomes: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    attempts: Attempts | None = None
+    bonds: Bonds = field(default_factory=Bonds)
+
+    @classmethod
+    def read(cls, values: dict[str, bytes]) -> ActorMemory:
+        """Return it from the values that the store has."""
+        memory = cls(bonds=Bonds.read(values))
+        for name, data in values.items():
+            if name.startswith(DONE):
+                memory.outcomes[name[len(DONE) :]] = data
+        tried = values.get(ATTEMPTS)
+        if tried is not None:
+            memory.attempts = _attempts.decode(tried)
+        return memory
+
+
+def encode_attempts(attempts: Attempts) -> bytes:
+    """Return failed attempts as a value."""
+    return _encode(attempts)

@@ -1,0 +1,87 @@
+"""What a supervisor, or another actor, may have an actor do at once, whatever waits before it.
+
+An order is a message like any other, safe in the mailbox until it is obeyed; it only takes no turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from outlast._codec import SignatureCodec
+from outlast._execution.bonds import Down, Place, Watch
+from outlast._registry import HandlerDefinition
+from outlast._store.contract import JOIN
+from outlast.errors import StoreDamaged
+
+ORDER = "\x00order"  # the name of all orders but `Join`
+STARTED = "started"  # the handler that hears of every start in a team, before all other messages
+
+
+class Join(msgspec.Struct, frozen=True, tag=True):
+    """Take a place in a team; also for an actor that had stopped."""
+
+    place: Place
+
+
+class Hold(msgspec.Struct, frozen=True, tag=True):
+    """Undo what is being handled, and handle nothing until told to go on."""
+
+    life: int
+    down: Down
+    why: str
+
+
+class GoOn(msgspec.Struct, frozen=True, tag=True):
+    """Handle messages again, in a new life, perhaps from the first state."""
+
+    life: int
+    reset: bool
+
+
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """Stop for good."""
+
+    reason: str
+
+
+class WatchOver(msgspec.Struct, frozen=True, tag=True):
+    """Tell an actor when this one stops; without `watch` no longer."""
+
+    watcher: str
+    watch: Watch | None
+
+
+Order: TypeAlias = Join | Hold | GoOn | Leave | WatchOver
+_encode = msgspec.msgpack.Encoder().encode
+_orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
+
+
+async def _obey(data: bytes) -> None:
+    """Stands in a message for a handler: actors obey orders without one."""
+
+
+_signature = SignatureCodec(_obey)
+ORDERS: Mapping[str, HandlerDefinition] = {
+    name: HandlerDefinition(name, _obey, _signature) for name in (JOIN, ORDER)
+}
+DONE_WELL: bytes = _signature.returns.encode(None)
+
+
+def encode_order(order: Order) -> bytes:
+    """Return an order as the arguments of a message."""
+    return _encode(order)
+
+
+def decode_order(data: bytes) -> Order:
+    """Return the order in the arguments of a message.
+
+    Raises:
+        StoreDamaged: it is none.
+    """
+    try:
+        return _orders.decode(data)
+    except msgspec.MsgspecError as error:
+        raise StoreDamaged(f"an order to an actor is damaged: {error}") from error
