@@ -122,7 +122,7 @@ def _drop_child_ends(self: Scheduler, message: Message, number: int) -> None:
     if live is not None and message.kind == "child_done":
         live.journal.transaction().consumed = (number,)
     else:
-        self.on_mail(message.run)
+        self.listeners.on_mail(message.run)
 
 
 def _hand_over_itself(self: Adapter, value: object) -> tuple[bytes, object]:

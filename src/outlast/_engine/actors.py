@@ -64,12 +64,12 @@ class Actors:
         self._resting: OrderedDict[RunId, _Resting] = OrderedDict()
         self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
         self._changed: dict[RunId, asyncio.Future[None]] = {}
-        scheduler.on_answered = self._answered
-        scheduler.on_rested = self._rested
-        scheduler.on_letter = self._wake
-        scheduler.on_created = self._created
-        scheduler.on_stopped = self._stopped
-        scheduler.start_of_actor = self._start_of
+        scheduler.listeners.on_answered = self._answered
+        scheduler.listeners.on_rested = self._rested
+        scheduler.listeners.on_letter = self._wake
+        scheduler.listeners.on_created = self._created
+        scheduler.listeners.on_stopped = self._stopped
+        scheduler.listeners.start_of_actor = self._start_of
 
     # ------------------------------------------------------------------------ sending
     def envelope_of(

@@ -34,7 +34,7 @@ class Dormant:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._world = scheduler.world
-        scheduler.on_dormant = self.no_code
+        scheduler.listeners.on_dormant = self.no_code
 
     def no_code(self, row: RunRow, records: list[Record]) -> None:
         """Put away a run whose workflow is not registered here."""
@@ -78,7 +78,7 @@ class Dormant:
             transaction.segments = (Segment(row.id, first, last, pack_records(unpacked)),)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
-        self._scheduler.on_parked(row.id)
+        self._scheduler.listeners.on_parked(row.id)
 
     async def close(self, run: RunId, status: Status, reason: str) -> bool:
         """Close an open run without running its code; its children follow their policies.
@@ -122,7 +122,7 @@ class Dormant:
         transaction = Transaction(lease, row.id, [], summary=closed)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
-        self._scheduler.on_stopped(row)
+        self._scheduler.listeners.on_stopped(row)
 
     async def _close(self, row: RunRow, records: list[Record], status: Status, reason: str) -> None:
         lease = self._scheduler.leases.get(row.shard)
@@ -165,7 +165,7 @@ class Dormant:
         )
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
-        self._scheduler.on_closed(row.id)
+        self._scheduler.listeners.on_closed(row.id)
 
     async def _posts_of(self, row: RunRow, body: ClosedBody, now: int) -> list[Message]:
         posts: list[Message] = []
@@ -235,7 +235,7 @@ class Dormant:
         transaction = Transaction(lease, row.id, records, summary=summary, consumed=consumed or [])
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
-        self._scheduler.on_mail(row.id)
+        self._scheduler.listeners.on_mail(row.id)
 
     async def look_again(self) -> None:
         """Wake the dormant runs that the code registered now may be able to run."""

@@ -39,7 +39,7 @@ class Messages:
         self._dormant = dormant
         self._arriving: dict[RunId, None] = {}
         self._is_bringing = False
-        scheduler.on_mail = self.has_mail
+        scheduler.listeners.on_mail = self.has_mail
 
     async def send(self, message: Message) -> None:
         """Make a message safe; return when it is.
@@ -170,7 +170,7 @@ class Messages:
     async def activate(self, row: RunRow) -> LiveRun | None:
         """Bring an actor into memory, with what it had begun."""
         if row.workflow not in self._scheduler.registry.actors:
-            self._scheduler.on_dormant(row, [])
+            self._scheduler.listeners.on_dormant(row, [])
             return None
         records = await self._store.read_journal(row.id, row.folded_seq)
         memory = ActorMemory.read(await self._store.read_values(row.id, "\x00"))

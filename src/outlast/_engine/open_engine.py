@@ -109,8 +109,8 @@ class EngineCore:
         self.recovery: Recovery = Recovery(
             self.scheduler, self.messages, self.dormant, live_runs_max=options.live_runs_max
         )
-        self.scheduler.on_stream = self.reader.changed
-        self.scheduler.on_passivated = self._passivated
+        self.scheduler.listeners.on_stream = self.reader.changed
+        self.scheduler.listeners.on_passivated = self._passivated
         self._process = process_id()
         self._tasks: list[asyncio.Task[None]] = []
         self._tickers: list[Ticker] = []
@@ -145,7 +145,7 @@ class EngineCore:
             self._tasks.append(world.spawn(retention.run(), name="outlast-retention"))
         if self._garbage is not None:
             self._garbage.freeze()
-            self.scheduler.on_worked = self._garbage.worked
+            self.scheduler.listeners.on_worked = self._garbage.worked
 
     def _is_idle(self) -> bool:
         return not (len(self.scheduler.bodies) or self.writer.is_busy)

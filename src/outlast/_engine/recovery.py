@@ -62,8 +62,8 @@ class Recovery:
             if index % _BATCH == _BATCH - 1:
                 await self._world.pass_turn()
         for run in await self._store.runs_with_mail(shards, limits.LIVE_RUNS_MAX):
-            self._scheduler.on_mail(run)
-        self._scheduler.on_mail(RunId(""))
+            self._scheduler.listeners.on_mail(run)
+        self._scheduler.listeners.on_mail(RunId(""))
         if suspects:
             self._world.spawn(self._try_suspects(suspects), name="outlast-suspects")
         await self.wake_due()
@@ -271,7 +271,7 @@ class Reconciler:
         shards = list(scheduler.leases)
         for row in await scheduler.store.resident_runs(shards):
             if row.id not in scheduler.residents and is_open_here(row):
-                scheduler.on_mail(row.id)
+                scheduler.listeners.on_mail(row.id)
         for run in await scheduler.store.runs_with_mail(shards, limits.MAILBOX_READ_MAX):
-            scheduler.on_mail(run)
+            scheduler.listeners.on_mail(run)
         await self._recovery.wake_due()

@@ -24,8 +24,8 @@ class Results:
         self._store = scheduler.store
         self._waiters: dict[RunId, list[Future[None]]] = {}
         self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
-        scheduler.on_closed = self.changed
-        scheduler.on_parked = self.changed
+        scheduler.listeners.on_closed = self.changed
+        scheduler.listeners.on_parked = self.changed
 
     def changed(self, run: RunId) -> None:
         """Wake who waits: the run has ended, or stands still."""

@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from outlast._engine.acknowledgements import Acknowledgements
 from outlast._engine.exclusion import Exclusion
+from outlast._engine.listeners import Listeners
 from outlast._events import Events
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_run import LiveActor
@@ -69,26 +70,11 @@ class Scheduler(ActorHost):
         self.last_position: int = 0
         self.is_closing = False
         self.executes = True
-        self.on_changed: Callable[[LiveRun], None] = _ignore
-        self.on_closed: Callable[[RunId], None] = _ignore
-        self.on_parked: Callable[[RunId], None] = _ignore
-        self.on_stream: Callable[[RunId], None] = _ignore
-        self.on_passivated: Callable[[RunRow], None] = _ignore
-        self.on_worked: Callable[[], None] = _idle
-        self.on_gone: Callable[[RunId], None] = _ignore
-        self.on_mail: Callable[[RunId], None] = _ignore
-        self.on_lease_lost: Callable[[int], None] = _ignore
-        self.on_dormant: Callable[[RunRow, list[Record]], None] = _ignore_start
-        self.on_answered: Callable[[Message, bytes], None] = _ignore_answer
-        self.on_rested: Callable[[LiveActor], None] = _ignore
-        self.on_stopped: Callable[[RunRow], None] = _ignore
-        self.on_letter: Callable[[Message], bool] = _declines
-        self.on_created: Callable[[RunRow], None] = _ignore
-        self.start_of_actor: Callable[[RunId], StartRun | None] = _no_start
+        self.listeners: Listeners = Listeners()
         self.acknowledgements: Acknowledgements = Acknowledgements(world)
         self._known = dict(known_error_types(registry))
         self._known_size = len(registry.known_errors)
-        self.look_again: Callable[[], None] = lambda: self.on_mail(RunId(""))
+        self.look_again: Callable[[], None] = lambda: self.listeners.on_mail(RunId(""))
         registry.on_workflow.append(self.look_again)
 
     # --------------------------------------------------------------- the run's host
@@ -150,14 +136,14 @@ class Scheduler(ActorHost):
     def run_changed(self, run: RunId) -> None:
         live = self.residents.get(run)
         if live is not None:
-            self.on_changed(live)
+            self.listeners.on_changed(live)
 
     @override
     def run_closed(self, run: RunId) -> None:
         self.events.runs_closed += 1
         self._remove(run)
-        self.on_closed(run)
-        self.on_stream(run)
+        self.listeners.on_closed(run)
+        self.listeners.on_stream(run)
 
     @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
@@ -177,11 +163,11 @@ class Scheduler(ActorHost):
 
     @override
     def answered(self, message: Message, outcome: bytes) -> None:
-        self.on_answered(message, outcome)
+        self.listeners.on_answered(message, outcome)
 
     @override
     def actor_start(self, actor: RunId) -> StartRun | None:
-        return self.start_of_actor(actor)
+        return self.listeners.start_of_actor(actor)
 
     @override
     def actor_rests(self, actor: RunId) -> None:
@@ -189,8 +175,8 @@ class Scheduler(ActorHost):
         if isinstance(live, LiveActor) and live.can_leave:
             live.leave()
             self._remove(actor)
-            self.on_rested(live)
-            self.on_passivated(live.row)
+            self.listeners.on_rested(live)
+            self.listeners.on_passivated(live.row)
 
     @override
     def shard_of(self, run: RunId) -> int:
@@ -209,7 +195,7 @@ class Scheduler(ActorHost):
         try:
             definition = self.registry.find_workflow(row.workflow)
         except UnknownWorkflow:
-            self.on_dormant(row, records)
+            self.listeners.on_dormant(row, records)
             return None
         live = LiveWorkflow(self, definition, row, lease, records)
         self.residents[row.id] = live
@@ -239,7 +225,7 @@ class Scheduler(ActorHost):
     def _begin(self, live: LiveRun) -> None:
         if self.residents.get(live.id) is live:
             live.begin()
-            self.on_changed(live)
+            self.listeners.on_changed(live)
 
     # -------------------------------------------------------------- records durable
     def _committed(self, transaction: Transaction, result: CommitResult) -> None:
@@ -254,16 +240,16 @@ class Scheduler(ActorHost):
             live.committed(transaction, result)
             self._after_commit(live, transaction)
         if transaction.streams:
-            self.on_stream(transaction.run)
-        self.on_worked()
+            self.listeners.on_stream(transaction.run)
+        self.listeners.on_worked()
         if transaction.starts or transaction.posts:
             self._outbox(transaction, result)
 
     def _after_commit(self, live: LiveRun, transaction: Transaction) -> None:
         if live.state == "left" and not live.journal.in_flight:
             self._remove(live.id)
-            self.on_parked(live.id)
-            self.on_stopped(live.row)
+            self.listeners.on_parked(live.id)
+            self.listeners.on_stopped(live.row)
         elif transaction.summary is not None and not transaction.summary.resident:
             if isinstance(live, LiveActor):
                 self.actor_rests(live.id)
@@ -278,7 +264,7 @@ class Scheduler(ActorHost):
             live.leave()
             self.events.runs_passivated += 1
             self._remove(live.id)
-            self.on_passivated(live.row)
+            self.listeners.on_passivated(live.row)
         else:
             live.standing.write("running")
 
@@ -299,9 +285,9 @@ class Scheduler(ActorHost):
             if (live := self.adopt(row, records)) is not None:
                 self.begin(live)
         elif row.kind == "actor":
-            self.on_created(row)
+            self.listeners.on_created(row)
         elif self.owns(row.id):
-            self.on_passivated(row)
+            self.listeners.on_passivated(row)
 
     def deliver(self, message: Message, number: int) -> None:
         """A message is safe in its mailbox: hand it to its run, or have the run brought in."""
@@ -311,10 +297,10 @@ class Scheduler(ActorHost):
         numbered = msgspec.structs.replace(message, number=number)
         if live is not None and not self.store.is_shared:
             live.accept(numbered)
-        elif self.on_letter(numbered):
+        elif self.listeners.on_letter(numbered):
             return
         elif self.owns(message.run):
-            self.on_mail(message.run)
+            self.listeners.on_mail(message.run)
 
     async def acknowledged(self, transaction: Transaction) -> None:
         """Return when a run's transaction is durable; raise EngineClosed when it cannot be."""
@@ -324,7 +310,7 @@ class Scheduler(ActorHost):
     def _remove(self, run: RunId) -> None:
         live = self.residents.pop(run, None)
         if live is not None:
-            self.on_gone(run)
+            self.listeners.on_gone(run)
 
     def _fenced(self, transaction: Transaction) -> None:
         self.events.fenced += 1
@@ -344,7 +330,7 @@ class Scheduler(ActorHost):
             self.bodies.stop_run(live.id)
             live.leave()
             self._remove(live.id)
-        self.on_lease_lost(shard)
+        self.listeners.on_lease_lost(shard)
 
     def detach(self) -> None:
         """Stop listening to the registry, which outlives the engine."""
@@ -354,27 +340,3 @@ class Scheduler(ActorHost):
 def is_open_here(row: RunRow) -> bool:
     """Whether an engine could run it now."""
     return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
-
-
-def _ignore(_: object) -> None:
-    """Until somebody listens."""
-
-
-def _idle() -> None:
-    """Until somebody listens."""
-
-
-def _ignore_start(_: RunRow, __: list[Record]) -> None:
-    """Until somebody listens."""
-
-
-def _ignore_answer(_: Message, __: bytes) -> None:
-    """Until somebody listens."""
-
-
-def _declines(_: Message) -> bool:
-    return False
-
-
-def _no_start(_: RunId) -> None:
-    return None

@@ -1,0 +1,62 @@
+"""Who hears of what the scheduler does: one listener for each fact, set while the engine is built.
+
+Some are asked rather than told (`on_letter`, `start_of_actor`). Until somebody listens, nothing
+happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from outlast._execution.actor_run import LiveActor
+from outlast._execution.run import LiveRun
+from outlast._records import Record
+from outlast._store.contract import Message, RunRow, StartRun
+from outlast.types import RunId
+
+
+def _ignore(_: object) -> None:
+    """Until somebody listens."""
+
+
+def _idle() -> None:
+    """Until somebody listens."""
+
+
+def _ignore_start(_: RunRow, __: list[Record]) -> None:
+    """Until somebody listens."""
+
+
+def _ignore_answer(_: Message, __: bytes) -> None:
+    """Until somebody listens."""
+
+
+def _declines(_: Message) -> bool:
+    return False
+
+
+def _no_start(_: RunId) -> None:
+    return None
+
+
+@dataclass(slots=True)
+class Listeners:
+    """What the parts of one engine have asked the scheduler to be told of."""
+
+    on_changed: Callable[[LiveRun], None] = _ignore
+    on_closed: Callable[[RunId], None] = _ignore
+    on_parked: Callable[[RunId], None] = _ignore
+    on_stream: Callable[[RunId], None] = _ignore
+    on_passivated: Callable[[RunRow], None] = _ignore
+    on_worked: Callable[[], None] = _idle
+    on_gone: Callable[[RunId], None] = _ignore
+    on_mail: Callable[[RunId], None] = _ignore
+    on_lease_lost: Callable[[int], None] = _ignore
+    on_dormant: Callable[[RunRow, list[Record]], None] = _ignore_start
+    on_answered: Callable[[Message, bytes], None] = _ignore_answer
+    on_rested: Callable[[LiveActor], None] = _ignore
+    on_stopped: Callable[[RunRow], None] = _ignore
+    on_letter: Callable[[Message], bool] = _declines
+    on_created: Callable[[RunRow], None] = _ignore
+    start_of_actor: Callable[[RunId], StartRun | None] = _no_start
