@@ -85,6 +85,10 @@ ACTOR_ATTEMPTS = 3
 ACTOR_RETRY_SECONDS = 0.1
 """Before the second attempt at such a message; doubled for each further one."""
 
+ACTOR_WARY_MESSAGES = 1_000
+"""Messages that an actor left by a dead process writes down before it begins them: one of them may
+have killed it. Each costs a commit more; more than these are hardly ever in a mailbox."""
+
 ACTOR_DEDUPS_MAX = 1_000
 """Messages with a dedup key that an actor remembers; the oldest is forgotten first."""
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import asyncio, os, sys
 from outlast import Engine, RunParked, step, workflow
@@ -54,3 +56,77 @@ def test_a_run_that_kills_its_process_is_parked(tmp_path: Path) -> None:
 
     assert outputs[-1] == "parked 6 7\n"
     assert 6 <= len(outputs) <= 9
+
+
+ACTORS = """
+import asyncio, os, sys
+from dataclasses import dataclass
+from outlast import Actor, Engine, actor, handler
+
+@dataclass
+class State:
+    n: int = 0
+
+@actor
+class Fragile(Actor[State]):
+    @handler
+    async def add(self, n: int) -> int:
+        self.state.n += n
+        return self.state.n
+
+    @handler
+    async def die(self) -> None:
+        if not os.path.exists(sys.argv[2]):
+            os._exit(9)
+
+    @handler(read=True)
+    async def die_reading(self) -> None:
+        os._exit(9)
+
+async def until_parked(engine: Engine, key: str) -> None:
+    while (info := await engine.actor_info(Fragile, key)).status != "parked":
+        await asyncio.sleep(0.02)
+    print(info.status, info.error, info.waiting)
+
+async def main() -> None:
+    is_first = not os.path.exists(sys.argv[1])
+    async with Engine.open(sys.argv[1]) as engine:
+        if is_first:
+            await engine.actor(Fragile, "good").tell(Fragile.add, 1)
+            bad = engine.actor(Fragile, "bad")
+            await bad.ask(Fragile.add, 1)
+            tells = [bad.tell(Fragile.add, 1), bad.tell(getattr(Fragile, sys.argv[3]))]
+            await asyncio.gather(*tells, bad.tell(Fragile.add, 1))
+        await until_parked(engine, "bad")
+        print(await engine.actor(Fragile, "good").ask(Fragile.add, 1))
+        if sys.argv[3] == "die":
+            open(sys.argv[2], "w").close()
+            await engine.get(engine.actor(Fragile, "bad").id).resume()
+            print(await engine.actor(Fragile, "bad").ask(Fragile.add, 1))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("how", ["die", "die_reading"])
+def test_an_actor_that_kills_its_process_is_parked_and_can_go_on(tmp_path: Path, how: str) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(ACTORS)
+    outputs: list[str] = []
+    errors = ""
+    for _ in range(14):
+        result = subprocess.run(
+            [sys.executable, program, tmp_path / "outlast.db", tmp_path / "mended", how],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        outputs.append(result.stdout)
+        errors = result.stderr
+        if result.returncode != 9:
+            break
+
+    parked = "parked the process died 6 times while running it 2\n2\n"
+    assert outputs[-1] == parked + ("4\n" if how == "die" else ""), errors
+    assert 7 <= len(outputs) <= 9

@@ -122,6 +122,7 @@ class Dormant:
         transaction = Transaction(lease, row.id, [], summary=closed)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
+        self._scheduler.held.discard(row.id)
         self._scheduler.listeners.on_stopped(row)
 
     async def _close(self, row: RunRow, records: list[Record], status: Status, reason: str) -> None:
@@ -165,6 +166,7 @@ class Dormant:
         )
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
+        self._scheduler.held.discard(row.id)  # a run that is started under its id is another
         self._scheduler.listeners.on_closed(row.id)
 
     async def _posts_of(self, row: RunRow, body: ClosedBody, now: int) -> list[Message]:

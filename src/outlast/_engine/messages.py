@@ -39,6 +39,7 @@ class Messages:
         self._dormant = dormant
         self._arriving: dict[RunId, None] = {}
         self._is_bringing = False
+        self.left_waiting: set[RunId] = set()  # had mail, or were at it, when the process died
         scheduler.listeners.on_mail = self.has_mail
 
     async def send(self, message: Message) -> None:
@@ -174,7 +175,11 @@ class Messages:
             return None
         records = await self._store.read_journal(row.id, row.folded_seq)
         memory = ActorMemory.read(await self._store.read_values(row.id, "\x00"))
-        return self._scheduler.adopt_actor(row, records, memory)
+        live = self._scheduler.adopt_actor(row, records, memory)
+        if live is not None and row.id in self.left_waiting:
+            self.left_waiting.discard(row.id)
+            live.be_wary()
+        return live
 
     def _may_run(self, row: RunRow) -> bool:
         # A delayed run begins with its time; an actor reads what comes before that.

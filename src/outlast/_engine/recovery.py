@@ -46,7 +46,6 @@ class Recovery:
         self._dormant = dormant
         self._live_runs_max = live_runs_max
         self._wake_timer: tuple[int, Timer] | None = None
-        self._suspects: list[RunId] = []
         self._is_waking = False
         self.recovered: int = 0
 
@@ -56,12 +55,20 @@ class Recovery:
         died = {lease.shard for lease in leases if lease.was_left}
         tail = await self._store.read_tail(shards)
         suspects: list[RunId] = []
-        for index, row in enumerate(await self._store.resident_runs(shards)):
-            if await self._take(row.id, tail.get(row.id), has_died=row.shard in died):
-                suspects.append(row.id)
-            if index % _BATCH == _BATCH - 1:
-                await self._world.pass_turn()
+        rows = await self._store.resident_runs(shards)
+        # Those that come first may send to the others: that must not bring a suspect in.
+        self._scheduler.held.update(row.id for row in rows)
+        try:
+            for index, row in enumerate(rows):
+                if await self._take(row.id, tail.get(row.id), has_died=row.shard in died):
+                    suspects.append(row.id)
+                if index % _BATCH == _BATCH - 1:
+                    await self._world.pass_turn()
+        finally:
+            self._scheduler.held.difference_update({row.id for row in rows}.difference(suspects))
         for run in await self._store.runs_with_mail(shards, limits.LIVE_RUNS_MAX):
+            if self._scheduler.shard_of(run) in died:
+                self._messages.left_waiting.add(run)
             self._scheduler.listeners.on_mail(run)
         self._scheduler.listeners.on_mail(RunId(""))
         if suspects:
@@ -98,6 +105,9 @@ class Recovery:
             row = await self._count_death(row, tail, has_died)
             if row.crash_count >= limits.CRASHES_MAX:
                 return True
+            scheduler.held.discard(run)
+            if has_died and row.kind == "actor":
+                self._messages.left_waiting.add(run)
             await self._adopt(row, tail)
             return False
 
@@ -132,16 +142,23 @@ class Recovery:
     async def _try_suspects(self, runs: list[RunId]) -> None:
         """Give each suspect its chance, alone, when all others are at rest."""
         for run in runs:
-            row = await self._store.read_run(run)
-            if row is None or not is_open_here(row):
-                continue
-            if row.crash_count >= 2 * limits.CRASHES_MAX:
-                why = f"the process died {row.crash_count} times while running it"
-                log.error("run %s is parked: %s", run, why)
-                await self._dormant.park(run, why, "suspect")
-                continue
-            await self._quiet()
-            await self._try_alone(run)
+            try:
+                await self._try_suspect(run)
+            finally:
+                self._scheduler.held.discard(run)
+            self._scheduler.listeners.on_mail(run)  # what came while it waited for its turn
+
+    async def _try_suspect(self, run: RunId) -> None:
+        row = await self._store.read_run(run)
+        if row is None or not is_open_here(row):
+            return
+        if row.crash_count >= 2 * limits.CRASHES_MAX:
+            why = f"the process died {row.crash_count} times while running it"
+            log.error("run %s is parked: %s", run, why)
+            await self._dormant.park(run, why, "suspect")
+            return
+        await self._quiet()
+        await self._try_alone(run)
 
     async def _try_alone(self, run: RunId) -> None:
         scheduler = self._scheduler
@@ -158,6 +175,9 @@ class Recovery:
                 await scheduler.acknowledged(transaction)
             except EngineClosed:
                 return
+            scheduler.held.discard(run)
+            if row.kind == "actor":
+                self._messages.left_waiting.add(run)
             await self._adopt(alone, None)
         waited = 0.0
         while not self._has_moved(run, alone.last_seq) and waited < _SUSPECT_SECONDS:

@@ -6,6 +6,8 @@ when memory is short, `messages` when something arrives.
 
 Invariants:
   * a run is in `residents` at most once, and only while this engine holds its shard's lease;
+  * a run in `held` (recovery has not looked at it yet, or it is a suspect whose turn has not
+    come) comes into memory by nobody but recovery;
   * what a run appended reaches it again only when it is durable;
   * a run that lost its lease is dropped without another word to anyone.
 """
@@ -67,6 +69,7 @@ class Scheduler(ActorHost):
         self.exclusion: Exclusion = Exclusion()
         self.residents: dict[RunId, LiveRun] = {}
         self.leases: dict[int, Lease] = {}
+        self.held: set[RunId] = set()
         self.last_position: int = 0
         self.is_closing = False
         self.executes = True
@@ -189,8 +192,8 @@ class Scheduler(ActorHost):
 
     def adopt(self, row: RunRow, records: list[Record]) -> LiveRun | None:
         """Bring an open run into memory; None when there is no code for it here."""
-        lease = self.leases.get(row.shard)
-        if lease is None or row.id in self.residents or self.is_closing or not self.executes:
+        lease = self._lease_to_execute(row)
+        if lease is None or row.id in self.residents:
             return self.residents.get(row.id)
         try:
             definition = self.registry.find_workflow(row.workflow)
@@ -206,17 +209,21 @@ class Scheduler(ActorHost):
         self, row: RunRow, records: list[Record], memory: ActorMemory
     ) -> LiveActor | None:
         """Bring an actor into memory; None when there is no class for it here."""
-        lease = self.leases.get(row.shard)
+        lease = self._lease_to_execute(row)
         definition = self.registry.actors.get(row.workflow)
         known = self.residents.get(row.id)
         if known is not None:
             return known if isinstance(known, LiveActor) else None
-        if lease is None or definition is None or self.is_closing or not self.executes:
+        if lease is None or definition is None:
             return None
         live = LiveActor(self, definition, row, lease, records, memory)
         self.residents[row.id] = live
         self.events.runs_activated += 1
         return live
+
+    def _lease_to_execute(self, row: RunRow) -> Lease | None:
+        may_execute = self.executes and not self.is_closing and row.id not in self.held
+        return self.leases.get(row.shard) if may_execute else None
 
     def begin(self, live: LiveRun) -> None:
         """Let an adopted run replay and go on; its mail, if it has any, is in its hands."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 from typing_extensions import override
 
+from outlast import limits
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_reads import Readings
 from outlast._execution.closing import close_tasks
@@ -48,6 +49,7 @@ class LiveActor(MessageRun):
         self._alarm: tuple[int, Timer] | None = None
         self._is_called = False
         self._stop_reason: str | None = None
+        self._wary_of = 0  # so many messages are recorded as begun before their handlers run
 
     # ------------------------------------------------------------------- life begins
     @override
@@ -60,8 +62,13 @@ class LiveActor(MessageRun):
             self._guarded(self._begin_again, records[0])
         self._replay_from(records, 1)
 
+    def be_wary(self) -> None:
+        """One of the next messages may have killed the process: leave a trace of each."""
+        self._wary_of = limits.ACTOR_WARY_MESSAGES
+
     @override
     def _message_ended(self) -> None:
+        self._wary_of = max(0, self._wary_of - 1)
         if self._stop_reason is not None:
             self.terminate(self._stop_reason)
         else:
@@ -100,10 +107,11 @@ class LiveActor(MessageRun):
 
     def _add(self, message: Message) -> None:
         handler = self.definition.handlers.get(message.name)
-        if handler is not None and handler.is_read:
+        is_read = handler is not None and handler.is_read
+        if handler is not None and is_read and not self._wary_of:
             self._readings.start(message, handler, self._state)
             return
-        is_full = len(self.mail) >= self.definition.mailbox
+        is_full = not is_read and len(self.mail) >= self.definition.mailbox
         if is_full and self.definition.overflow == "dead_letter":
             self._give_up(message, "overflow", "the mailbox was full")
             return
@@ -117,6 +125,9 @@ class LiveActor(MessageRun):
     def _has_read(self, message: Message, outcome: bytes) -> None:
         if self.state == "live":
             transaction = self.ends.taken(message)
+            if self.handling is not None and self.handling.message.number == message.number:
+                self._close(transaction, message, outcome)
+                return
             self.ends.remember(transaction, message, outcome)
             self._answer(transaction, message, outcome)
 
@@ -195,9 +206,22 @@ class LiveActor(MessageRun):
         elif handler is None:
             self._give_up(message, "no_handler", f"the actor has no handler {message.name!r}")
         else:
-            self._start(Handling(message, letter, handler, max(now, self.journal.last_at)))
+            handling = Handling(message, letter, handler, max(now, self.journal.last_at))
+            if self._wary_of:
+                self._mark(handling)
+                return
+            self._start(handling)
             if self.handling is not None and self.state == "live":
                 self._rouse()
+
+    @override
+    def _handle_safely(self, handling: Handling) -> None:
+        if not handling.handler.is_read:
+            self._start(handling)
+            return
+        self.handling = handling
+        handling.is_started = True
+        self._readings.start(handling.message, handling.handler, self._state)
 
     def _give_up(self, message: Message, reason: DeathReason, why: str) -> None:
         """Give a message up before its handler began."""

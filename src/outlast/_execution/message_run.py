@@ -50,6 +50,7 @@ class Handling:
     at: int
     is_begun: bool = False  # there is a record of it
     is_safe: bool = False  # and that record is durable
+    is_started: bool = False  # its handler has been called
     sent: list[Message] = field(default_factory=list[Message])
 
 
@@ -115,7 +116,7 @@ class MessageRun(LiveRun):
             raise UsageError(f"actor {self.id!r} has no handler {message.name!r} any more")
         handling = Handling(message, decode_letter(message.body), handler, record.at)
         handling.is_begun = handling.is_safe = True
-        self._start(handling)
+        self._handle_safely(handling)
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -127,8 +128,18 @@ class MessageRun(LiveRun):
         if self.handling is not None:
             self.handling.sent.append(message)
 
+    def _mark(self, handling: Handling) -> None:
+        """Write a message down before its handler is called: it may have killed a process."""
+        self.handling = handling
+        self._rouse()
+
+    @abstractmethod
+    def _handle_safely(self, handling: Handling) -> None:
+        """Call the handler of a message that is recorded as begun."""
+
     def _start(self, handling: Handling) -> None:
         self.handling = handling
+        handling.is_started = True
         self.loop.now = handling.at / 1e6
         try:
             args, kwargs = handling.handler.signature.decode(handling.letter.args)
@@ -155,8 +166,12 @@ class MessageRun(LiveRun):
 
     @override
     def _message_is_safe(self) -> None:
-        if self.handling is not None:
-            self.handling.is_safe = True
+        handling = self.handling
+        if handling is None:
+            return
+        handling.is_safe = True
+        if not handling.is_started:
+            self._handle_safely(handling)
 
     @property
     @override
