@@ -113,6 +113,7 @@ class ActorDefinition:
     idle_seconds: float
     attempts: int
     is_durable: bool
+    stops_with: str = ""  # the handler that stops it, if stopping takes more than its own end
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from outlast._execution.actor_memory import DONE, ActorMemory
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.envelopes import Envelope, message_of
 from outlast._execution.operations import failure_in
+from outlast._execution.orders import ORDERS
 from outlast._store.contract import (
     CommitResult,
     Fenced,
@@ -143,16 +144,15 @@ class Actors:
         if self._store.is_shared and not envelope.dedup:
             # Whoever owns the actor when it answers: by this key the answer is found.
             envelope = replace(envelope, dedup=self._world.new_id())
-        posted = await self._post(envelope, "ask")
-        if posted is None:
+        answer = await self._post(envelope, "ask")
+        if answer is None:
             return self._value(envelope, await self._remembered(envelope))
-        future = self._asks[posted]
         try:
             if self._store.is_shared:
-                return self._value(envelope, await self._answer_from_anywhere(envelope, future))
-            return self._value(envelope, await future)
+                return self._value(envelope, await self._answer_from_anywhere(envelope, answer))
+            return self._value(envelope, await answer)
         finally:
-            self._asks.pop(posted, None)
+            answer.cancel()
 
     async def _answer_from_anywhere(
         self, envelope: Envelope, future: asyncio.Future[bytes]
@@ -186,19 +186,20 @@ class Actors:
 
     async def _post(
         self, envelope: Envelope, kind: Literal["tell", "ask"]
-    ) -> tuple[RunId, int] | None:
-        """Return where an answer will be, None when it was sent before under its dedup key."""
+    ) -> asyncio.Future[bytes] | None:
+        """Return the answer to come, None when it was sent before under its dedup key."""
         definition = envelope.definition
-        is_bounded = definition.overflow in ("reject", "block")
+        is_order = envelope.handler.name in ORDERS
+        is_bounded = definition.overflow in ("reject", "block") and not is_order
         bound = definition.mailbox if is_bounded else 0
         message = message_of(envelope, kind, self._world.now(), bound=bound)
         if envelope.dedup and await self._store.read_value(message.run, DONE + envelope.dedup):
             return None
         while True:
-            result, number = await self._commit(message)
-            match result:
+            answer: asyncio.Future[bytes] = self._world.loop.create_future()
+            match await self._commit(message, answer):
                 case "accepted":
-                    return message.run, number
+                    return answer
                 case "duplicate":
                     return None
                 case "conflict":
@@ -213,13 +214,13 @@ class Actors:
                 case "closed" | "not_found":
                     raise ActorStopped(f"{message.run} has stopped and takes no messages")
 
-    async def _commit(self, message: Message) -> tuple[PostResult, int]:
+    async def _commit(self, message: Message, reply: asyncio.Future[bytes]) -> PostResult:
         """Commit a message, and deliver it when it is durable, whatever became of its sender."""
         transaction = Transaction(None, message.run, [], posts=(message,))
         start = self._start_of(message.run)
         if start is not None:
             transaction.starts = (start,)
-        answer: asyncio.Future[tuple[PostResult, int]] = self._world.loop.create_future()
+        answer: asyncio.Future[PostResult] = self._world.loop.create_future()
 
         def done(_: Transaction, result: CommitResult) -> None:
             if isinstance(result, Fenced):
@@ -230,10 +231,10 @@ class Actors:
             posted, number = result.posts[0], result.numbers[0]
             if posted == "accepted":
                 if message.kind == "ask":
-                    self._asks[message.run, number] = self._world.loop.create_future()
+                    self._expect(message.run, number, reply)
                 self._scheduler.deliver(message, number)
             if not answer.done():
-                answer.set_result((posted, number))
+                answer.set_result(posted)
 
         def refused(error: OutlastError) -> None:
             if not answer.done():
@@ -242,6 +243,11 @@ class Actors:
         self._scheduler.writer.check_open()
         self._scheduler.writer.submit(transaction, done, refused=refused)
         return await answer
+
+    def _expect(self, actor: RunId, number: int, reply: asyncio.Future[bytes]) -> None:
+        """Keep the future of an answer for as long as somebody waits for it."""
+        self._asks[actor, number] = reply
+        reply.add_done_callback(lambda _: self._asks.pop((actor, number), None))
 
     def _start_of(self, actor: RunId) -> StartRun | None:
         """Return what creates an actor, None when it is known to be there."""
@@ -290,15 +296,13 @@ class Actors:
         """Keep the row of an actor that left memory, so that the next message needs no reading."""
         is_whole = live.row.wake_at is None and live.row.status == "waiting"
         is_small = len(live.ends.memory.outcomes) <= _OUTCOMES_KEPT_MAX
-        if is_whole and is_small and not self._store.is_shared:
+        if is_whole and is_small and not live.left_mail and not self._store.is_shared:
             self._keep(live.row, live.ends.memory)
 
     def _answered(self, message: Message, outcome: bytes) -> None:
         future = self._asks.get((message.run, message.number))
         if future is not None and not future.done():
             future.set_result(outcome)
-            # Whoever asked reads it from the future; nobody else looks for it here.
-            self._world.call_soon(self._asks.pop, (message.run, message.number), None)
         self._has_changed(message.run)
 
     def _has_changed(self, actor: RunId) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from outlast import limits
-from outlast._engine.scheduler import Scheduler
+from outlast._engine.scheduler import Scheduler, is_open_here
+from outlast._execution.bonds import Bonds
 from outlast._execution.operations import ChildBody, ClosedBody, encode_body
 from outlast._records import Record, pack_records
 from outlast._store.contract import (
@@ -95,8 +96,7 @@ class Dormant:
             if row is None or row.status in CLOSED_STATUSES:
                 return True
             if row.kind == "actor":
-                await self._close_actor(row, reason)
-                return True
+                return await self._close_actor(row, reason)
             records = await self._store.read_journal(run)
             has_begun = any(r.kind not in ("run_started", "signal") for r in records)
             if status == "cancelled" and has_begun:
@@ -104,8 +104,16 @@ class Dormant:
             await self._close(row, records, status, reason)
             return True
 
-    async def _close_actor(self, row: RunRow, reason: str) -> None:
-        """Stop an actor that is not in memory; its state is kept to be looked at."""
+    async def _close_actor(self, row: RunRow, reason: str) -> bool:
+        """Stop an actor that is not in memory; its state is kept to be looked at.
+
+        Returns False when it must be asked: stopping is not for it alone to decide.
+        """
+        bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
+        definition = self._scheduler.registry.actors.get(row.workflow)
+        has_say = bonds.is_kept or (definition is not None and definition.stops_with)
+        if has_say and definition is not None and is_open_here(row):
+            return False
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             raise LeaseLost(f"another engine owns actor {row.id!r} now; ask again")
@@ -120,10 +128,12 @@ class Dormant:
             waiting_for="",
         )
         transaction = Transaction(lease, row.id, [], summary=closed)
+        bonds.close(transaction, reason, self._world.now(), has_failed=False)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
         self._scheduler.held.discard(row.id)
         self._scheduler.listeners.on_stopped(row)
+        return True
 
     async def _close(self, row: RunRow, records: list[Record], status: Status, reason: str) -> None:
         lease = self._scheduler.leases.get(row.shard)
@@ -179,7 +189,7 @@ class Dormant:
                     kind="child_done",
                     name=row.parent_key,
                     body=encode_body(ended),
-                    dedup=f"{row.id}:done",
+                    dedup=f"{row.id}:{row.parent_key}",
                     at=now,
                 )
             )

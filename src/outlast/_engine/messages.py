@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
+
 from outlast import limits
 from outlast._engine.dormant import Dormant
 from outlast._engine.scheduler import Scheduler, is_open_here
@@ -154,7 +156,7 @@ class Messages:
             await self.read_mail(live)
             return live
         async with scheduler.exclusion.alone_with(run):
-            row = await self._store.read_run(run)
+            row = await self._reopened(await self._store.read_run(run))
             if row is not None and row.kind == "actor" and self._may_run(row):
                 live = await self.activate(row)
             elif row is not None and row.status == "parked":
@@ -167,6 +169,14 @@ class Messages:
                 await self.read_mail(live)
                 scheduler.begin(live)
         return live
+
+    async def _reopened(self, row: RunRow | None) -> RunRow | None:
+        """A stopped actor has mail: only a supervisor that takes it in reaches it there."""
+        if row is None or row.kind != "actor" or row.status not in CLOSED_STATUSES:
+            return row
+        if not await self._store.read_mailbox(row.id, 1):
+            return row
+        return msgspec.structs.replace(row, status="waiting", closed_at=None, error=None)
 
     async def activate(self, row: RunRow) -> LiveRun | None:
         """Bring an actor into memory, with what it had begun."""

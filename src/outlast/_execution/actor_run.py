@@ -13,12 +13,13 @@ from typing_extensions import override
 from outlast import limits
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_reads import Readings
-from outlast._execution.closing import close_tasks
+from outlast._execution.bonds import MEMBER, member_ended
 from outlast._execution.host import ActorHost
 from outlast._execution.letters import Letter, decode_letter
-from outlast._execution.mail import Mail
-from outlast._execution.message_run import Handling, MessageRun
+from outlast._execution.member_run import MemberRun
+from outlast._execution.message_run import Handling
 from outlast._execution.operations import ChildBody, decode_body, failure_body
+from outlast._execution.orders import ORDERS
 from outlast._records import Record
 from outlast._registry import ActorDefinition
 from outlast._store.contract import DeathReason, Message, RunRow
@@ -31,7 +32,7 @@ _decode_message = msgspec.msgpack.Decoder(Message).decode
 _encode_message = msgspec.msgpack.Encoder().encode
 
 
-class LiveActor(MessageRun):
+class LiveActor(MemberRun):
     """An actor with something to do."""
 
     def __init__(
@@ -44,11 +45,10 @@ class LiveActor(MessageRun):
         memory: ActorMemory,
     ) -> None:
         super().__init__(host, definition, row, lease, records, memory)
-        self.mail: Mail = Mail()
         self._readings = Readings(host.world, definition, self.key, self._has_read)
         self._alarm: tuple[int, Timer] | None = None
         self._is_called = False
-        self._stop_reason: str | None = None
+        self.left_mail = False  # whether messages waited for it when it left memory
         self._wary_of = 0  # so many messages are recorded as begun before their handlers run
 
     # ------------------------------------------------------------------- life begins
@@ -69,7 +69,14 @@ class LiveActor(MessageRun):
     @override
     def _message_ended(self) -> None:
         self._wary_of = max(0, self._wary_of - 1)
-        if self._stop_reason is not None:
+        place = self.bonds.place
+        if place is not None and self.bonds.is_dismissed:
+            self.terminate(place.why)
+        elif self._stop_reason is not None and self.bonds.is_kept:
+            reason, self._stop_reason = self._stop_reason, None
+            self.bonds.fall(self.journal.transaction(), reason, self.host.world.now())
+            self._call()
+        elif self._stop_reason is not None:
             self.terminate(self._stop_reason)
         else:
             self._call()
@@ -83,29 +90,30 @@ class LiveActor(MessageRun):
     def _next_due(self) -> int | None:
         return self.mail.next_due()
 
-    @override
-    def _went_live(self) -> None:
-        if self.standing.started_at is None:
-            self.standing.started_at = self.host.world.now()
-
     # --------------------------------------------------------------- messages arrive
     @override
     def _take(self, message: Message) -> None:
         if self.state != "live":
             return  # it stays in the mailbox
         match message.kind:
-            case "tell" | "ask":
+            case "tell" | "ask" | "notice":
                 self._add(message)
+            case "child_done" if message.name.startswith(MEMBER):
+                self._add(member_ended(message))
             case "child_done":
                 self.ends.taken(message)
                 self.children.ended(message.name, decode_body(message.body, ChildBody))
             case "cancel" | "terminate":
-                self.ends.taken(message)
-                self.terminate(message.name)
-            case "signal" | "resume":
+                self._asked_to_stop(message)
+            case "resume":
+                self.bonds.ask_to_resume(self.ends.taken(message), self.host.world.now())
+            case "signal":
                 self.ends.taken(message)
 
     def _add(self, message: Message) -> None:
+        if message.name in ORDERS:
+            self._obey(message, decode_letter(message.body))
+            return
         handler = self.definition.handlers.get(message.name)
         is_read = handler is not None and handler.is_read
         if handler is not None and is_read and not self._wary_of:
@@ -126,7 +134,7 @@ class LiveActor(MessageRun):
         if self.state == "live":
             transaction = self.ends.taken(message)
             if self.handling is not None and self.handling.message.number == message.number:
-                self._close(transaction, message, outcome)
+                self._close(transaction, self.handling, outcome)
                 return
             self.ends.remember(transaction, message, outcome)
             self._answer(transaction, message, outcome)
@@ -145,7 +153,7 @@ class LiveActor(MessageRun):
         """Handle messages until one of them waits, or others should have a turn."""
         for _ in range(_BURST):
             now = self.host.world.now()
-            if self.handling is not None or self.state != "live" or self.ends.held_until(now):
+            if self.handling is not None or self.state != "live" or self._is_held(now):
                 break
             waiting = self.mail.take(now)
             if waiting is None:
@@ -154,12 +162,15 @@ class LiveActor(MessageRun):
         if self.state == "live":
             self._rest()
 
+    def _is_held(self, now: int) -> bool:
+        return self.bonds.is_down or self.ends.held_until(now) is not None
+
     @override
     def _rest(self) -> None:
         """Be called again when there is something to do; leave memory when there is not."""
         now = self.host.world.now()
         held_until = self.ends.held_until(now)
-        if self.handling is None and self.mail.is_ready and held_until is None:
+        if self.handling is None and self.mail.is_ready and not self._is_held(now):
             self._call()
         elif self.can_leave:
             self._leave_until_due()
@@ -201,6 +212,8 @@ class LiveActor(MessageRun):
         handler = self.definition.handlers.get(message.name)
         if known is not None:
             self._answer(self.ends.taken(message), message, known)
+        elif self.bonds.is_stale(letter):
+            self.ends.taken(message)
         elif letter.deadline and letter.deadline <= now:
             self._give_up(message, "expired", "its deadline had passed before its turn came")
         elif handler is None:
@@ -227,32 +240,17 @@ class LiveActor(MessageRun):
         """Give a message up before its handler began."""
         outcome = failure_body(UsageError(f"the message was given up: {why}"))
         transaction = self.ends.give_up(message, reason, why)
+        if self.bonds.reminders:
+            letter = decode_letter(message.body)
+            self.bonds.remind_again(transaction, letter, self.host.world.now())
         self.ends.remember(transaction, message, outcome)
         self._answer(transaction, message, outcome)
 
     # ------------------------------------------------------------------------ leaving
-    def stop(self, reason: str) -> None:
-        """Stop for good when the message that is handled has ended."""
-        self._stop_reason = reason
-
-    @override
-    def terminate(self, reason: str) -> None:
-        if self.state in ("ended", "left"):
-            return
-        for operation in list(self.steps.pending.values()):
-            self.host.stop_body(self.id, operation.key)
-        close_tasks(self.loop)
-        transaction = self.journal.transaction()
-        self._fold(transaction)
-        closed_at = self.host.world.now()
-        transaction.summary = self.standing.row = msgspec.structs.replace(
-            self.row, status="completed", closed_at=closed_at, error=reason or None, wake_at=None
-        )
-        self.leave()
-
     @override
     def leave(self) -> None:
         self._set_alarm(None)
+        self.left_mail = len(self.mail) > 0
         self.mail.clear()
         super().leave()
 
@@ -263,5 +261,6 @@ class LiveActor(MessageRun):
     @property
     @override
     def can_leave(self) -> bool:
-        is_busy = self.handling is not None or self.mail.is_ready or self._is_called
+        has_work = self.mail.is_ready and not self.bonds.is_down
+        is_busy = self.handling is not None or has_work or self._is_called
         return super().can_leave and not is_busy and not self._readings.at_work

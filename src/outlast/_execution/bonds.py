@@ -10,13 +10,16 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from outlast import limits
 from outlast._codec import adapter_for
 from outlast._execution.letters import Letter, encode_letter
+from outlast._execution.operations import ChildBody, decode_body, failure_in
 from outlast._store.contract import Message, Transaction
 from outlast.types import Restart, RunId, Stopped
 
@@ -108,9 +111,15 @@ class Bonds:
         """Whether the actor waits for its supervisor."""
         return self.place is not None and bool(self.place.down)
 
+    @property
     def is_kept(self) -> bool:
-        """Whether its supervisor starts it again although it has stopped by itself."""
+        """Whether its supervisor starts it again although it was stopped."""
         return self.place is not None and self.place.restart == "always"
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether it has failed and is not started again."""
+        return self.is_down and self.place is not None and self.place.restart == "never"
 
     def take_place(self, transaction: Transaction, place: Place | None) -> None:
         """Give the actor a place, another state in it, or none."""
@@ -180,16 +189,33 @@ class Bonds:
             self.watched[watcher] = watch
         write_value(transaction, WATCHED + watcher, watch)
 
-    def note_watching(self, transaction: Transaction, target: str, watch: Watch) -> None:
-        """The actor wants to be told when another stops: keep that until it is taken."""
-        self.watching[target] = watch
-        write_value(transaction, WATCHING + target, watch)
-
     def write_down(self, transaction: Transaction) -> None:
         """Forget, with a transaction that is written anyway, what is settled."""
         for target in self.taken:
             write_value(transaction, WATCHING + target, None)
         self.taken.clear()
+
+    def tie(
+        self,
+        transaction: Transaction,
+        watches: Mapping[str, Watch],
+        reminders: Mapping[str, Reminder | None],
+        at: int,
+    ) -> list[Message]:
+        """Keep what a handler that ended well wanted; return the reminders that are sent for it."""
+        actor = transaction.run
+        sent: list[Message] = []
+        for target, watch in watches.items():
+            self.watching[target] = watch
+            write_value(transaction, WATCHING + target, watch)
+        for name, reminder in reminders.items():
+            known = self.reminders.get(name)
+            if reminder is None or known is None or not is_same(reminder, known):
+                self.set_reminder(transaction, name, reminder)
+                if reminder is not None:
+                    due = at + reminder.every
+                    sent.append(reminder_message(actor, name, reminder, due=due, at=at))
+        return sent
 
     # ---------------------------------------------------------------------- reminders
     def set_reminder(self, transaction: Transaction, name: str, reminder: Reminder | None) -> None:
@@ -229,3 +255,34 @@ def reminder_message(actor: str, name: str, reminder: Reminder, *, due: int, at:
     )
     body = encode_letter(letter)
     return Message(run=RunId(actor), kind="notice", name=reminder.handler, body=body, at=at)
+
+
+def member_key(member: str, life: int) -> str:
+    """Return the parent key of a workflow that is a member of a team."""
+    return f"{MEMBER}{life}/{member}"
+
+
+def member_ended(message: Message) -> Message:
+    """Return the end of a workflow that is a member of a team as its supervisor hears of it."""
+    life, _, member = message.name[len(MEMBER) :].partition("/")
+    body = decode_body(message.body, ChildBody)
+    failure = failure_in(body.outcome)
+    error = body.reason or body.status
+    if failure is not None:
+        error = f"{failure.qualname}: {failure.message}"[: limits.ERROR_CHARS_MAX]
+    has_completed = body.status == "completed"
+    told = notice(
+        message.run,
+        "ended" if has_completed else "failed",
+        sender="",
+        at=message.at,
+        member=member,
+        life=int(life),
+        error="" if has_completed else error,
+    )
+    return msgspec.structs.replace(told, number=message.number)
+
+
+def is_same(reminder: Reminder, known: Reminder) -> bool:
+    """Say whether setting a reminder changes nothing, so that it keeps its rhythm."""
+    return msgspec.structs.replace(reminder, token=known.token) == known

@@ -88,7 +88,7 @@ class Ending:
                 kind="child_done",
                 name=row.parent_key,
                 body=encode_body(ChildBody(body.status, body.outcome, body.reason)),
-                dedup=f"{row.id}:done",
+                dedup=f"{row.id}:{row.parent_key}",
                 at=now,
             )
             transaction = self._journal.transaction()

@@ -35,8 +35,16 @@ class Mail:
             heapq.heappush(self._ready, (-letter.priority, message.number, message, letter))
 
     def add_first(self, message: Message, letter: Letter) -> None:
-        """Let a message come before all others, whatever their priority."""
+        """Let a message that was begun before come before the others, whatever their priority."""
         heapq.heappush(self._ready, (-(1 << 62), message.number, message, letter))
+
+    def add_before_all(self, message: Message, letter: Letter) -> None:
+        """Let a message that begins or ends the actor's life come before all others."""
+        heapq.heappush(self._ready, (-(1 << 63), message.number, message, letter))
+
+    def numbers_of_reminders(self) -> list[int]:
+        """Return the messages that the actor sent itself to be reminded."""
+        return [m.number for _, _, m, letter in (*self._ready, *self._delayed) if letter.reminder]
 
     def take(self, now: int) -> Waiting | None:
         """Return the next message whose time has come."""

@@ -20,6 +20,8 @@ from typing_extensions import override
 from outlast import limits
 from outlast._execution.actor_ends import MessageEnds
 from outlast._execution.actor_memory import ActorMemory
+from outlast._execution.bonds import Bonds, Reminder, Watch
+from outlast._execution.closing import close_tasks
 from outlast._execution.host import ActorHost
 from outlast._execution.letters import (
     Letter,
@@ -28,13 +30,14 @@ from outlast._execution.letters import (
     subscription,
 )
 from outlast._execution.operations import failure_body
+from outlast._execution.orders import WatchOver, order_message
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask
 from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
-from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast._store.contract import Message, Receipt, RunRow, StartRun, Transaction
 from outlast.errors import EncodingError, OutlastError, UsageError
-from outlast.types import Lease
+from outlast.types import Lease, RunId
 
 _decode_message = msgspec.msgpack.Decoder(Message).decode
 _encode_message = msgspec.msgpack.Encoder().encode
@@ -52,6 +55,9 @@ class Handling:
     is_safe: bool = False  # and that record is durable
     is_started: bool = False  # its handler has been called
     sent: list[Message] = field(default_factory=list[Message])
+    starts: list[StartRun] = field(default_factory=list[StartRun])
+    watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
+    reminders: dict[str, Reminder | None] = field(default_factory=dict[str, Reminder | None])
 
 
 class MessageRun(LiveRun):
@@ -72,6 +78,7 @@ class MessageRun(LiveRun):
         self.definition = definition
         self.key: str = key_in(row.id, definition.name)
         self.ends: MessageEnds = MessageEnds(host.world, self.journal, definition, memory)
+        self.bonds: Bonds = memory.bonds
         self.handling: Handling | None = None
         self._state: bytes = row.output or b""
         self._actor: object = None
@@ -127,6 +134,21 @@ class MessageRun(LiveRun):
         """Send a message with the commit that ends the one that is handled."""
         if self.handling is not None:
             self.handling.sent.append(message)
+
+    def start_with_end(self, start: StartRun) -> None:
+        """Start a run with the commit that ends the message."""
+        if self.handling is not None:
+            self.handling.starts.append(start)
+
+    def watch(self, target: RunId, watch: Watch) -> None:
+        """Have another actor watched, from the commit on that ends the message."""
+        if self.handling is not None:
+            self.handling.watches[target] = watch
+
+    def remind(self, name: str, reminder: Reminder | None) -> None:
+        """Set a reminder, or forget it, with the commit that ends the message."""
+        if self.handling is not None:
+            self.handling.reminders[name] = reminder
 
     def _mark(self, handling: Handling) -> None:
         """Write a message down before its handler is called: it may have killed a process."""
@@ -220,31 +242,61 @@ class MessageRun(LiveRun):
             handlers = self.definition.handlers.values()
             at = handling.at
             sent += [subscription(self.id, h, at) for h in handlers if h.topic]
+        if handling.watches or handling.reminders:
+            now = self.host.world.now()
+            sent += self.bonds.tie(transaction, handling.watches, handling.reminders, now)
+            sent += [
+                order_message(target, WatchOver(self.id, watch), sender=self.id, at=now)
+                for target, watch in handling.watches.items()
+            ]
         targets = {message.run: self._engine.actor_start(message.run) for message in sent}
         starts = [start for start in targets.values() if start is not None]
-        transaction.starts = (*transaction.starts, *starts)
+        transaction.starts = (*transaction.starts, *starts, *handling.starts)
         transaction.posts = (*transaction.posts, *sent)
-        self._close(transaction, handling.message, outcome)
+        self._close(transaction, handling, outcome)
 
     def _failed(self, handling: Handling, error: BaseException) -> None:
         """Undo what the handler did; tell who asked, or try again, or give the message up."""
         message = handling.message
-        handling.sent.clear()
-        self._actor = self._instance()
+        self._forget_what_it_did(handling)
         if message.kind == "ask":
             self._end(handling, failure_body(error))
             return
+        why = f"{type(error).__name__}: {error}"[: limits.ERROR_CHARS_MAX]
         failed = self.ends.try_again(message)
-        if failed < self.definition.attempts:
+        self.bonds.fall(self.journal.transaction(), why, self.host.world.now())
+        if failed < self.definition.attempts and not self.bonds.is_dismissed:
             self._fold(self.journal.transaction())
             self._try_later(handling)
             return
-        why = f"{type(error).__name__}: {error}"[: limits.ERROR_CHARS_MAX]
         self.ends.forget_attempts()
         transaction = self.ends.give_up(message, "failed", why, attempts=failed)
-        self._close(transaction, message, failure_body(error))
+        self._close(transaction, handling, failure_body(error))
 
-    def _close(self, transaction: Transaction, message: Message, outcome: bytes) -> None:
+    def _forget_what_it_did(self, handling: Handling) -> None:
+        """Let a handler have done nothing: its state and all it wanted are gone."""
+        handling.sent.clear()
+        handling.starts.clear()
+        handling.watches.clear()
+        handling.reminders.clear()
+        self._actor = self._instance()
+
+    def _undo(self) -> Handling | None:
+        """Let the message that is handled not have begun; return it."""
+        handling = self.handling
+        if handling is None:
+            return None
+        for operation in list(self.steps.pending.values()):
+            self.host.stop_body(self.id, operation.key)
+        close_tasks(self.loop)
+        self._main = None
+        self._forget_what_it_did(handling)
+        self._fold(self.journal.transaction())
+        return handling
+
+    def _close(self, transaction: Transaction, handling: Handling, outcome: bytes) -> None:
+        message = handling.message
+        self.bonds.remind_again(transaction, handling.letter, self.host.world.now())
         self.ends.remember(transaction, message, outcome)
         self._fold(transaction)
         self._answer(transaction, message, outcome)
@@ -272,6 +324,7 @@ class MessageRun(LiveRun):
             wake_at=self._next_due(),
         )
         transaction.summary = self.row
+        self.bonds.write_down(transaction)
 
     def _answer(self, transaction: Transaction, message: Message, outcome: bytes) -> None:
         self._answers.setdefault(id(transaction), []).append((message, outcome))

@@ -12,9 +12,11 @@ import msgspec
 
 from outlast._codec import SignatureCodec
 from outlast._execution.bonds import Down, Place, Watch
+from outlast._execution.letters import Letter, encode_letter
 from outlast._registry import HandlerDefinition
-from outlast._store.contract import JOIN
+from outlast._store.contract import JOIN, Message
 from outlast.errors import StoreDamaged
+from outlast.types import RunId
 
 ORDER = "\x00order"  # the name of all orders but `Join`
 STARTED = "started"  # the handler that hears of every start in a team, before all other messages
@@ -68,11 +70,18 @@ ORDERS: Mapping[str, HandlerDefinition] = {
     name: HandlerDefinition(name, _obey, _signature) for name in (JOIN, ORDER)
 }
 DONE_WELL: bytes = _signature.returns.encode(None)
+NO_ARGUMENTS: bytes = msgspec.msgpack.encode({})
 
 
 def encode_order(order: Order) -> bytes:
     """Return an order as the arguments of a message."""
     return _encode(order)
+
+
+def order_message(actor: str, order: Order, *, sender: str, at: int) -> Message:
+    """Return an order as a message that nobody waits for."""
+    body = encode_letter(Letter(args=encode_order(order), sender=sender))
+    return Message(run=RunId(actor), kind="notice", name=ORDER, body=body, at=at)
 
 
 def decode_order(data: bytes) -> Order:

@@ -1,0 +1,224 @@
+"""An actor among others: it obeys its supervisor, tells who watches it, and stops.
+
+Invariants:
+  * an order is obeyed when it arrives, whatever is being handled; what it changes and its leaving
+    the mailbox are one commit, and so is what a supervisor or a watcher is told;
+  * an actor that is down keeps its messages.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import assert_never
+
+import msgspec
+from typing_extensions import override
+
+from outlast._execution.actor_memory import ActorMemory
+from outlast._execution.bonds import Bonds, Place
+from outlast._execution.host import ActorHost
+from outlast._execution.letters import Letter, decode_letter, encode_letter
+from outlast._execution.mail import Mail
+from outlast._execution.message_run import MessageRun
+from outlast._execution.operations import failure_body
+from outlast._execution.orders import (
+    DONE_WELL,
+    NO_ARGUMENTS,
+    ORDER,
+    STARTED,
+    GoOn,
+    Hold,
+    Join,
+    Leave,
+    Order,
+    WatchOver,
+    decode_order,
+    order_message,
+)
+from outlast._records import VALUE, Record
+from outlast._registry import ActorDefinition
+from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast.errors import UsageError
+from outlast.types import Lease, Status
+
+
+class MemberRun(MessageRun):
+    """An actor's messages, and what others may have it do."""
+
+    def __init__(
+        self,
+        host: ActorHost,
+        definition: ActorDefinition,
+        row: RunRow,
+        lease: Lease,
+        records: list[Record],
+        memory: ActorMemory,
+    ) -> None:
+        super().__init__(host, definition, row, lease, records, memory)
+        self.mail: Mail = Mail()
+        self._stop_reason: str | None = None
+
+    @abstractmethod
+    def _call(self) -> None:
+        """Look at the mail soon."""
+
+    # ------------------------------------------------------------------------- orders
+    def _obey(self, message: Message, letter: Letter) -> None:
+        known = self.ends.known_outcome(message)
+        if known is not None:
+            self._done(message, known)
+            return
+        order = decode_order(letter.args)
+        match order:
+            case Join(place):
+                self._join(message, letter, place)
+            case GoOn():
+                self._go_on(message, letter, order)
+            case Hold():
+                self._hold(message, order)
+            case Leave(reason):
+                self.bonds.take_place(self.journal.transaction(), None)
+                self._done(message)
+                self.terminate(reason)
+            case WatchOver(watcher, watch):
+                self.bonds.note_watched(self.journal.transaction(), watcher, watch)
+                self._done(message)
+            case _:
+                assert_never(order)
+
+    def _done(self, message: Message, outcome: bytes = VALUE + DONE_WELL) -> None:
+        transaction = self.ends.taken(message)
+        self.ends.remember(transaction, message, outcome)
+        self._answer(transaction, message, outcome)
+
+    def _join(self, message: Message, letter: Letter, place: Place) -> None:
+        known = self.bonds.place
+        if known is not None and known.supervisor != place.supervisor:
+            why = f"{self.id} has a place in another team: {known.supervisor}"
+            self._done(message, failure_body(UsageError(why)))
+            return
+        if known is not None and known.life >= place.life:
+            # It is told again, or only its conditions have changed.
+            place = msgspec.structs.replace(place, down=known.down, why=known.why)
+        self.bonds.take_place(self.journal.transaction(), place)
+        self._begin_life(message, letter)
+
+    def _go_on(self, message: Message, letter: Letter, order: GoOn) -> None:
+        place = self.bonds.place
+        if place is None or order.life < place.life:
+            self._done(message)
+            return
+        transaction = self.journal.transaction()
+        place = msgspec.structs.replace(place, life=order.life, down="", why="")
+        self.bonds.take_place(transaction, place)
+        if order.reset:
+            self._state = self.definition.state.encode(self.definition.initial())
+            self._actor = self._instance()
+        self._begin_life(message, letter)
+
+    def _begin_life(self, message: Message, letter: Letter) -> None:
+        """Let the class hear that it was started, before it gets any message."""
+        if self.handling is None:
+            self._fold(self.journal.transaction())  # its row says that it is open
+        if STARTED not in self.definition.handlers or self.bonds.is_down:
+            self._done(message)
+        else:
+            letter = msgspec.structs.replace(letter, args=NO_ARGUMENTS)
+            body = encode_letter(letter)
+            started = msgspec.structs.replace(message, name=STARTED, body=body)
+            self.mail.add_before_all(started, letter)
+        self._call()
+
+    def _hold(self, message: Message, order: Hold) -> None:
+        place = self.bonds.place
+        if place is not None and order.life >= place.life:
+            self._interrupt()
+            held = msgspec.structs.replace(place, down=order.down, why=order.why)
+            self.bonds.take_place(self.journal.transaction(), held)
+        self._done(message)
+        self._call()
+
+    def _interrupt(self) -> None:
+        """Let the message that is handled wait again, before all others."""
+        handling = self._undo()
+        if handling is not None:
+            self.mail.add_first(handling.message, handling.letter)
+
+    # ----------------------------------------------------------------------- stopping
+    def stop(self, reason: str) -> None:
+        """Stop for good when the message that is handled has ended."""
+        self._stop_reason = reason
+
+    def _asked_to_stop(self, message: Message) -> None:
+        """Somebody outside wants it to stop."""
+        if self.definition.stops_with:
+            self._interrupt()
+            letter = Letter(args=NO_ARGUMENTS)
+            name, body = self.definition.stops_with, encode_letter(letter)
+            asked = msgspec.structs.replace(message, kind="notice", name=name, body=body)
+            self.mail.add_before_all(asked, letter)
+            self._call()
+        elif self.bonds.is_kept:
+            transaction = self.ends.taken(message)
+            self._interrupt()
+            why = f"it was stopped: {message.name}" if message.name else "it was stopped"
+            self.bonds.fall(transaction, why, self.host.world.now())
+            self._call()
+        else:
+            self.ends.taken(message)
+            self.terminate(message.name)
+
+    @override
+    def terminate(self, reason: str) -> None:
+        if self.state in ("ended", "left"):
+            return
+        self._undo()
+        transaction = self.journal.transaction()
+        has_failed = self.bonds.is_dismissed
+        self._fold(transaction)
+        closed_at = self.host.world.now()
+        reminders = self.mail.numbers_of_reminders()
+        transaction.consumed = (*transaction.consumed, *reminders)
+        self.bonds.close(transaction, reason, closed_at, has_failed=has_failed)
+        status: Status = "failed" if has_failed else "completed"
+        transaction.summary = self.standing.row = msgspec.structs.replace(
+            self.row, status=status, closed_at=closed_at, error=reason or None, wake_at=None
+        )
+        self.leave()
+
+    # ----------------------------------------------------------------------- watching
+    @override
+    def _went_live(self) -> None:
+        if self.standing.started_at is None:
+            self.standing.started_at = self.host.world.now()
+        for target, watch in self.bonds.watching.items():
+            # Whether this was taken is not known, after a crash: asking again changes nothing.
+            asked = order_message(
+                target, WatchOver(self.id, watch), sender=self.id, at=self.host.world.now()
+            )
+            transaction = self.journal.transaction()
+            transaction.posts = (*transaction.posts, asked)
+
+    @override
+    def committed(self, transaction: Transaction, receipt: Receipt) -> None:
+        if self.bonds.watching:
+            self._note_taken(transaction, receipt)
+        super().committed(transaction, receipt)
+
+    def _note_taken(self, transaction: Transaction, receipt: Receipt) -> None:
+        for message, result in zip(transaction.posts, receipt.posts, strict=True):
+            watch = self.bonds.watching.get(message.run) if message.name == ORDER else None
+            if watch is None or not _is_watch(decode_order(decode_letter(message.body).args)):
+                continue
+            del self.bonds.watching[message.run]
+            self.bonds.taken.append(message.run)
+            if result != "accepted":
+                now = self.host.world.now()
+                told = Bonds.goodbye(self.id, watch, message.run, "it had stopped before", now)
+                own = self.journal.transaction()
+                own.posts = (*own.posts, told)
+                self.bonds.write_down(own)
+
+
+def _is_watch(order: Order) -> bool:
+    return isinstance(order, WatchOver)
