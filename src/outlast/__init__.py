@@ -13,6 +13,8 @@ from outlast._registry import (
 )
 from outlast.actor import (
     Actor,
+    Child,
+    Supervisor,
     Topic,
     actor,
     handler,
@@ -100,12 +102,16 @@ from outlast.step import (
 )
 from outlast.types import (
     ActorInfo,
+    Applied,
     DeadLetterInfo,
     Duration,
+    MemberInfo,
     Retry,
     RunInfo,
     Status,
+    Stopped,
     StreamEvent,
+    TeamInfo,
     Timeout,
 )
 from outlast.workflow import (
@@ -122,10 +128,12 @@ __all__ = [
     "ActorInfo",
     "ActorRef",
     "ActorStopped",
+    "Applied",
     "AskTimeout",
     "Call",
     "CallCycle",
     "CallReused",
+    "Child",
     "ChildFailed",
     "CommitUnknown",
     "DeadLetterInfo",
@@ -141,6 +149,7 @@ __all__ = [
     "IdempotencyMismatch",
     "LeaseLost",
     "MailboxFull",
+    "MemberInfo",
     "NotDeterministic",
     "NotInRun",
     "NotSupported",
@@ -175,6 +184,7 @@ __all__ = [
     "StepError",
     "StepFailed",
     "StepTimeout",
+    "Stopped",
     "StoreDamaged",
     "StoreError",
     "StoreFull",
@@ -185,6 +195,8 @@ __all__ = [
     "StoreUnavailable",
     "Stream",
     "StreamEvent",
+    "Supervisor",
+    "TeamInfo",
     "Timeout",
     "Topic",
     "UnknownActor",

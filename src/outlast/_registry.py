@@ -113,7 +113,7 @@ class ActorDefinition:
     idle_seconds: float
     attempts: int
     is_durable: bool
-    stops_with: str = ""  # the handler that stops it, if stopping takes more than its own end
+    supervises: bool = False  # to stop it is to stop its team
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,23 @@ from outlast._engine.starts import StartRequest
 from outlast._execution.context import step_dedup
 from outlast._execution.loop import running_loop
 from outlast._registry import Registry, WorkflowDefinition, default_registry
+from outlast.actor.supervisor import Supervisor
+from outlast.actor.teams import Teams, apply_team
 from outlast.call import Call, WorkflowCall
 from outlast.errors import EngineClosed, NotInRun, NotSupported, StoreReadOnly, UsageError
 from outlast.handle import Run, signal_payload
 from outlast.names import Signal
 from outlast.ref import ActorRef
-from outlast.types import ActorInfo, DeadLetterInfo, Duration, OnConflict, Reuse, RunInfo
+from outlast.types import (
+    ActorInfo,
+    Applied,
+    DeadLetterInfo,
+    Duration,
+    OnConflict,
+    Reuse,
+    RunInfo,
+    TeamInfo,
+)
 from outlast.workflow import Workflow
 
 R = TypeVar("R")
@@ -307,14 +318,29 @@ class Engine:
         core.check()
         await core.actors.redrive(number)
 
+    async def apply(self, team: Supervisor) -> Applied:
+        """Make a team, and all teams in it, what they are said to be; return what that changed.
+
+        Who is new is started, in order; who is not in it any more is stopped, in reverse; what
+        was running goes on. Applying a team again changes nothing, so programs do it whenever they
+        start. It is safe when it returns, and goes on by itself from then on.
+
+        Raises:
+            UnknownActor, UnknownWorkflow: a member has no code here; nothing was changed.
+        """
+        core = self._core
+        core.check()
+        return await apply_team(core, team)
+
+    async def teams(self) -> AsyncIterator[TeamInfo]:
+        """Iterate over the teams that exist, newest first, each with all that is in it."""
+        async for team in Teams(self._require_open().store).all():
+            yield team
+
     def _census(self) -> Census:
         return Census(self._require_open().store, self._registry)
 
     # --------------------------------------------------------------- not supported yet
-
-    async def apply(self, *_: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("Engine.apply")
 
     def memory(self, *_: object) -> NoReturn:
         """Not supported yet."""

@@ -95,6 +95,30 @@ ACTOR_DEDUPS_MAX = 1_000
 ACTOR_ROWS_MAX = 10_000
 """Rows of resting actors kept in memory, so that the next message needs no reading."""
 
+SUPERVISOR_RESTARTS_MAX = 10
+"""Failures that a supervisor answers by a restart, unless it says otherwise; the next is too many.
+A message that fails on every attempt costs as many restarts as it has attempts."""
+
+SUPERVISOR_WITHIN = "60s"
+"""The time in which a supervisor counts them."""
+
+SUPERVISOR_PAUSE_SECONDS = (0.1, 10.0)
+"""Before the second restart of a member within that time, doubled for each further one, and the
+longest: what fails at once is not started in a circle. The first restart is at once."""
+
+SUPERVISOR_ORDER_SECONDS = 60.0
+"""How long a supervisor waits for a member to start, hold or stop. One whose start takes longer has
+failed; the others are given up, for an engine without the member's class never answers."""
+
+SUPERVISOR_MEMBERS_MAX = 1_000
+"""Members of one team: its state is written with each failure. Larger crews are teams of teams."""
+
+REMINDER_SECONDS_MIN = 0.01
+"""Between two messages of a reminder: each is a commit of its own."""
+
+PRIORITY_MAX = 1_000_000
+"""Priorities of messages go from minus this to this; beyond are the engine's own."""
+
 ERROR_CHARS_MAX = 500
 """Of an error's text in a row or a dead letter."""
 

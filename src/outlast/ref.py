@@ -23,7 +23,7 @@ from outlast._execution.places import calling_place
 from outlast._execution.starting import check_name
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast.errors import CallCycle, NotSupported, UnknownActor, UsageError
-from outlast.types import Duration
+from outlast.types import Duration, RunId
 
 A = TypeVar("A")
 A_contra = TypeVar("A_contra", contravariant=True)
@@ -102,6 +102,16 @@ class ActorRef(Generic[A]):
         """The actor's id: its type's name and its key."""
         return actor_id(self._definition.name, self._key)
 
+    def durable_id(self, verb: str) -> RunId:
+        """Return the id of an actor for what only durable ones can do.
+
+        Raises:
+            NotSupported: it is in memory only.
+        """
+        if not self._definition.is_durable:
+            raise NotSupported(f"{verb} of an actor with durable=False")
+        return actor_id(self._definition.name, self._key)
+
     def options(
         self,
         *,
@@ -120,6 +130,8 @@ class ActorRef(Generic[A]):
         """
         if type(priority) is not int:
             raise UsageError(f"priority is a whole number, not {priority!r}")
+        if abs(priority) > limits.PRIORITY_MAX:
+            raise UsageError(f"priority is at most {limits.PRIORITY_MAX:,} either way")
         if not self._definition.is_durable and (priority or delay is not None or dedup):
             raise NotSupported("priority, delay and dedup of an actor with durable=False")
         if dedup:

@@ -123,7 +123,8 @@ class ActorInfo:
     """What the store knows of one actor: the fields that `--json` prints.
 
     `state` is JSON-like data; `waiting` counts the messages in its mailbox (up to a thousand),
-    `oldest_at` is when the first of them was sent.
+    `oldest_at` is when the first of them was sent. `supervisor` is the id of the team's in which it
+    has a place, `restarts` how often it was started again there.
     """
 
     id: str
@@ -135,6 +136,8 @@ class ActorInfo:
     oldest_at: datetime | None
     state: object
     error: str | None = None
+    supervisor: str | None = None
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,56 @@ class Stopped:
 
     actor: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What applying a team did, by ids of members: in itself and in all teams in it.
+
+    `failed` says why a member could not be started; its supervisor tries again.
+    """
+
+    started: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class MemberInfo:
+    """One member of a team; `team` is what it is itself, when it is a supervisor.
+
+    `status` is "up", "down" (it waits to be started again), "parked" (it waits for a person) or
+    "ended"; `restarts` counts all that there ever were.
+    """
+
+    id: str
+    kind: Literal["actor", "workflow", "supervisor"]
+    status: Literal["up", "down", "parked", "ended"]
+    restart: Restart
+    significant: bool
+    restarts: int
+    error: str
+    team: TeamInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TeamInfo:
+    """A supervisor and its members, in order: the fields that `--json` prints.
+
+    `failures` are those that count against `max_restarts`, as of the last one.
+    """
+
+    id: str
+    status: Literal["up", "down", "parked", "ended"]
+    strategy: Strategy
+    max_restarts: int
+    within_seconds: float
+    on_exhausted: OnExhausted
+    failures: int
+    error: str
+    members: tuple[MemberInfo, ...]
 
 
 @dataclass(frozen=True, slots=True)

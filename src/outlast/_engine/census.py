@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from outlast import limits
 from outlast._codec import stored_json
 from outlast._engine.reader import moment
+from outlast._execution.bonds import Bonds
 from outlast._execution.letters import actor_id, key_in
 from outlast._registry import ActorDefinition, Registry
 from outlast._store.contract import Cursor, RunFilter, RunRow, Store
@@ -52,16 +53,22 @@ class Census:
 
     async def _info(self, row: RunRow) -> ActorInfo:
         mail = await self._store.read_mailbox(row.id, limits.MAILBOX_READ_MAX)
+        bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
+        place = bonds.place
+        is_parked = place is not None and place.down == "parked"
+        why = row.waiting_for if row.status == "parked" else row.error
         return ActorInfo(
             id=row.id,
             type=row.workflow,
             key=key_in(row.id, row.workflow),
-            status=row.status,
+            status="parked" if is_parked else row.status,
             created_at=_time(row.created_at),
             waiting=len(mail),
             oldest_at=moment(mail[0].at) if mail else None,
             state=_readable(self._registry.actors.get(row.workflow), row.output),
-            error=row.waiting_for if row.status == "parked" else row.error,
+            error=place.why if place is not None and place.down else why,
+            supervisor=place.supervisor if place is not None else None,
+            restarts=place.life - 1 if place is not None else 0,
         )
 
     async def dead_letters(self, actor: str | None) -> AsyncIterator[DeadLetterInfo]:

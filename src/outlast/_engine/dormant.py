@@ -111,7 +111,7 @@ class Dormant:
         """
         bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
         definition = self._scheduler.registry.actors.get(row.workflow)
-        has_say = bonds.is_kept or (definition is not None and definition.stops_with)
+        has_say = bonds.is_kept or (definition is not None and definition.supervises)
         if has_say and definition is not None and is_open_here(row):
             return False
         lease = self._scheduler.leases.get(row.shard)

@@ -85,9 +85,10 @@ class MessageEnds:
             self._set(encode_attempts(attempts))
         return failed
 
-    def forget_attempts(self) -> None:
-        """The message that had failed is over."""
-        if self.memory.attempts is not None:
+    def forget_attempts(self, message: Message) -> None:
+        """A message is over, which may have failed before."""
+        tried = self.memory.attempts
+        if tried is not None and tried.number == message.number:
             self.memory.attempts = None
             self._set(None)
 

@@ -48,7 +48,7 @@ class LiveActor(MemberRun):
         self._readings = Readings(host.world, definition, self.key, self._has_read)
         self._alarm: tuple[int, Timer] | None = None
         self._is_called = False
-        self.left_mail = False  # whether messages waited for it when it left memory
+        self.left_mail: bool = False  # whether messages waited for it when it left memory
         self._wary_of = 0  # so many messages are recorded as begun before their handlers run
 
     # ------------------------------------------------------------------- life begins
@@ -106,7 +106,7 @@ class LiveActor(MemberRun):
             case "cancel" | "terminate":
                 self._asked_to_stop(message)
             case "resume":
-                self.bonds.ask_to_resume(self.ends.taken(message), self.host.world.now())
+                self._asked_to_resume(message)
             case "signal":
                 self.ends.taken(message)
 

@@ -15,7 +15,7 @@ import msgspec
 from typing_extensions import override
 
 from outlast._execution.actor_memory import ActorMemory
-from outlast._execution.bonds import Bonds, Place
+from outlast._execution.bonds import Bonds, Place, notice
 from outlast._execution.host import ActorHost
 from outlast._execution.letters import Letter, decode_letter, encode_letter
 from outlast._execution.mail import Mail
@@ -92,6 +92,9 @@ class MemberRun(MessageRun):
         self._answer(transaction, message, outcome)
 
     def _join(self, message: Message, letter: Letter, place: Place) -> None:
+        if not place.supervisor:
+            self._begin_life(message, letter)  # it is only to be there again
+            return
         known = self.bonds.place
         if known is not None and known.supervisor != place.supervisor:
             why = f"{self.id} has a place in another team: {known.supervisor}"
@@ -149,13 +152,24 @@ class MemberRun(MessageRun):
         """Stop for good when the message that is handled has ended."""
         self._stop_reason = reason
 
+    def _asked_to_resume(self, message: Message) -> None:
+        """A person wants it to go on: that is its supervisor's to do, and a supervisor's."""
+        now = self.host.world.now()
+        if self.definition.supervises:
+            told = notice(self.id, "resume", sender="", at=now, member="")
+            told = msgspec.structs.replace(told, number=message.number)
+            self.mail.add(told, decode_letter(told.body), now)
+            self._call()
+        else:
+            self.bonds.ask_to_resume(self.ends.taken(message), now)
+
     def _asked_to_stop(self, message: Message) -> None:
         """Somebody outside wants it to stop."""
-        if self.definition.stops_with:
+        if self.definition.supervises:
             self._interrupt()
             letter = Letter(args=NO_ARGUMENTS)
-            name, body = self.definition.stops_with, encode_letter(letter)
-            asked = msgspec.structs.replace(message, kind="notice", name=name, body=body)
+            body = encode_letter(letter)
+            asked = msgspec.structs.replace(message, kind="notice", name="stop_all", body=body)
             self.mail.add_before_all(asked, letter)
             self._call()
         elif self.bonds.is_kept:

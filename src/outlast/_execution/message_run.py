@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 
@@ -33,7 +34,7 @@ from outlast._execution.operations import failure_body
 from outlast._execution.orders import WatchOver, order_message
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask
-from outlast._records import VALUE, Record
+from outlast._records import VALUE, Blob, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message, Receipt, RunRow, StartRun, Transaction
 from outlast.errors import EncodingError, OutlastError, UsageError
@@ -56,6 +57,7 @@ class Handling:
     is_started: bool = False  # its handler has been called
     sent: list[Message] = field(default_factory=list[Message])
     starts: list[StartRun] = field(default_factory=list[StartRun])
+    blobs: list[Blob] = field(default_factory=list[Blob])
     watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
     reminders: dict[str, Reminder | None] = field(default_factory=dict[str, Reminder | None])
 
@@ -135,20 +137,27 @@ class MessageRun(LiveRun):
         if self.handling is not None:
             self.handling.sent.append(message)
 
-    def start_with_end(self, start: StartRun) -> None:
+    def start_with_end(self, start: StartRun, blobs: Sequence[Blob]) -> None:
         """Start a run with the commit that ends the message."""
         if self.handling is not None:
             self.handling.starts.append(start)
+            self.handling.blobs += blobs
 
     def watch(self, target: RunId, watch: Watch) -> None:
         """Have another actor watched, from the commit on that ends the message."""
         if self.handling is not None:
             self.handling.watches[target] = watch
 
-    def remind(self, name: str, reminder: Reminder | None) -> None:
-        """Set a reminder, or forget it, with the commit that ends the message."""
+    def remind(self, name: str, handler: str, args: bytes, every: int) -> None:
+        """Set a reminder with the commit that ends the message; `every` is microseconds."""
         if self.handling is not None:
-            self.handling.reminders[name] = reminder
+            token = f"{self.handling.message.number}.{len(self.handling.reminders)}"
+            self.handling.reminders[name] = Reminder(handler, args, every, token)
+
+    def forget_reminder(self, name: str) -> None:
+        """Send no more of a reminder, from the commit on that ends the message."""
+        if self.handling is not None:
+            self.handling.reminders[name] = None
 
     def _mark(self, handling: Handling) -> None:
         """Write a message down before its handler is called: it may have killed a process."""
@@ -234,7 +243,7 @@ class MessageRun(LiveRun):
 
     def _end(self, handling: Handling, outcome: bytes) -> None:
         """Commit the end of a message: state, mailbox, what was sent, and then the answer."""
-        self.ends.forget_attempts()
+        self.ends.forget_attempts(handling.message)
         transaction = self.ends.taken(handling.message)
         sent, handling.sent = handling.sent, []
         if self.row.output is None and self._has_ended_well:
@@ -252,6 +261,7 @@ class MessageRun(LiveRun):
         targets = {message.run: self._engine.actor_start(message.run) for message in sent}
         starts = [start for start in targets.values() if start is not None]
         transaction.starts = (*transaction.starts, *starts, *handling.starts)
+        transaction.blobs = (*transaction.blobs, *handling.blobs)
         transaction.posts = (*transaction.posts, *sent)
         self._close(transaction, handling, outcome)
 
@@ -269,7 +279,7 @@ class MessageRun(LiveRun):
             self._fold(self.journal.transaction())
             self._try_later(handling)
             return
-        self.ends.forget_attempts()
+        self.ends.forget_attempts(message)
         transaction = self.ends.give_up(message, "failed", why, attempts=failed)
         self._close(transaction, handling, failure_body(error))
 
@@ -277,6 +287,7 @@ class MessageRun(LiveRun):
         """Let a handler have done nothing: its state and all it wanted are gone."""
         handling.sent.clear()
         handling.starts.clear()
+        handling.blobs.clear()
         handling.watches.clear()
         handling.reminders.clear()
         self._actor = self._instance()

@@ -87,7 +87,7 @@ class LiveWorkflow(LiveRun):
                 self.children.ended(message.name, decode_body(message.body, ChildBody))
             case "resume":
                 pass  # for runs that are parked; this one is not
-            case "tell" | "ask":
+            case "tell" | "ask" | "notice":
                 pass  # for actors
 
     # --------------------------------------------------------------------- life ends

@@ -11,12 +11,13 @@ class Notebook(Actor[Notes]):
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import (
     Concatenate,
     Generic,
     ParamSpec,
     Protocol,
+    Self,
     TypeGuard,
     TypeVar,
     get_args,
@@ -29,9 +30,11 @@ from outlast._codec import SignatureCodec, adapter_for, check_types
 from outlast._durations import seconds_of
 from outlast._engine.volatile import stop_running
 from outlast._execution.actor_run import LiveActor
+from outlast._execution.bonds import Watch
 from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.places import defining_locals
+from outlast._execution.starting import check_name
 from outlast._registry import (
     ActorDefinition,
     HandlerDefinition,
@@ -39,9 +42,11 @@ from outlast._registry import (
     default_registry,
     given_name,
 )
-from outlast.errors import NotInRun, RegistrationError
-from outlast.ref import Handler
+from outlast.errors import NotInRun, RegistrationError, UsageError
+from outlast.ref import ActorRef, Handler
 from outlast.types import Duration, Overflow
+
+_STOPPED = "stopped"  # the handler that hears of the end of those that are watched
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -76,10 +81,89 @@ class Actor(Generic[S]):
         """Stop for good when this message has ended: further ones are refused."""
         if running_loop() is None and stop_running():
             return
-        run = current_run()
-        if not isinstance(run, LiveActor):
-            raise NotInRun("stop() works only in a handler of the actor")
-        run.stop("it stopped itself")
+        running_actor().stop("it stopped itself")
+
+    def watch(self, target: ActorRef[A]) -> Done:
+        """Have this actor's handler `stopped` told, with a `Stopped`, when another one stops.
+
+        It holds from the commit of this message on, over crashes, once; an actor that has stopped
+        before is told of at once. Watching an actor again changes nothing. It may be awaited.
+
+        Raises:
+            UsageError: the class has no handler `stopped` of one argument.
+            NotSupported: one of the two has durable=False.
+        """
+        run = running_actor()
+        told = run.definition.handlers.get(_STOPPED)
+        if told is None or not told.parameter:
+            raise UsageError(
+                f"{run.definition.name} watches others and needs a handler for their end: "
+                f"@handler async def {_STOPPED}(self, event: Stopped) -> None"
+            )
+        run.watch(target.durable_id("watch"), Watch(told.name, told.parameter))
+        return DONE
+
+    def reminder(self, *, every: Duration, name: str = "") -> Reminding[Self]:
+        """Return what sends this actor a message again and again: `.tell(Notebook.add, "x")`.
+
+        The first comes `every` after this message, the next in that rhythm, over restarts; what
+        came due while nothing ran comes once. Setting it again with the same message and rhythm
+        changes nothing, with another replaces it. `name` tells several reminders apart; without
+        it the handler's name does.
+        """
+        seconds = seconds_of(every)
+        if seconds < limits.REMINDER_SECONDS_MIN:
+            raise UsageError(f"a reminder comes every {limits.REMINDER_SECONDS_MIN:g} s at most")
+        return Reminding(seconds, name and check_name("a reminder's name", name))
+
+    def cancel_reminder(self, name: str) -> None:
+        """Send no more messages of a reminder; one that is not set is no error."""
+        running_actor().forget_reminder(name)
+
+
+class Done:
+    """What is done already: it may be awaited, and need not be."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        """Return at once."""
+        yield from ()
+
+
+DONE = Done()
+
+
+class Reminding(Generic[A]):
+    """A reminder that is being set."""
+
+    def __init__(self, seconds: float, name: str) -> None:
+        self._seconds = seconds
+        self._name = name
+
+    def tell(self, handler: Handler[A, P, R], *args: P.args, **kwargs: P.kwargs) -> Done:
+        """Set it, with the commit of the message that is handled. It may be awaited.
+
+        Raises:
+            UsageError: the arguments do not fit, or the handler is not this actor's.
+        """
+        run = running_actor()
+        found = run.definition.handlers.get(handler.__name__)
+        if found is None:
+            raise UsageError(f"{run.definition.name} has no handler {handler.__name__!r}")
+        data = found.signature.encode(found.signature.bind(args, kwargs))
+        run.remind(self._name or found.name, found.name, data, int(self._seconds * 1e6))
+        return DONE
+
+
+def running_actor() -> LiveActor:
+    """Return the actor whose handler is executing.
+
+    Raises:
+        NotInRun: none is.
+    """
+    run = current_run() if running_loop() is not None else None
+    if not isinstance(run, LiveActor):
+        raise NotInRun("this works only in a handler of a durable actor, and not in reading ones")
+    return run
 
 
 class TopicLike(Protocol[T]):

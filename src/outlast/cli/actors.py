@@ -1,8 +1,8 @@
-"""`outlast actor ls | show | ask | tell | stop | dead | redrive`."""
+"""`outlast actor ls | show | ask | tell | stop | tree | dead | redrive`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -17,7 +17,7 @@ from outlast.cli.printing import as_json, moment, note, safe_line, say, shown, t
 from outlast.cli.writing import write
 from outlast.engine import Engine, run_loop
 from outlast.errors import StoreUnavailable
-from outlast.types import ActorInfo, DeadLetterInfo
+from outlast.types import ActorInfo, DeadLetterInfo, TeamInfo
 
 _STATE_CHARS = 60
 
@@ -52,11 +52,12 @@ async def _list(opening: Engine, type_name: str | None, *, as_data: bool) -> Non
             i.status,
             f"{i.waiting}",
             moment(i.oldest_at),
+            f"{i.restarts}" if i.supervisor else "",
             shown(i.state)[:_STATE_CHARS],
         )
         for i in found
     ]
-    for line in table(("TYPE", "KEY", "STATUS", "WAITING", "OLDEST", "STATE"), rows):
+    for line in table(("TYPE", "KEY", "STATUS", "WAITING", "OLDEST", "RESTARTS", "STATE"), rows):
         say(line)
 
 
@@ -76,9 +77,9 @@ async def _show(opening: Engine, type_name: str, key: str, *, as_data: bool) -> 
     if as_data:
         say(as_json(info))
         return
-    for name in ("id", "type", "key", "status", "waiting", "error"):
+    for name in ("id", "type", "key", "status", "waiting", "error", "supervisor", "restarts"):
         value: object = getattr(info, name)
-        if value not in (None, ""):
+        if value not in (None, "") and (name != "restarts" or info.supervisor):
             say(f"{name:12} {safe_line(shown(value))}")
     say(f"{'created_at':12} {moment(info.created_at)}")
     say(f"{'oldest_at':12} {moment(info.oldest_at)}")
@@ -178,6 +179,59 @@ def stop(*, type_name: str, key: str, reason: str, db: str | None, url: str | No
 async def _id_of(opening: Engine, type_name: str, key: str) -> str:
     async with opening as engine:
         return (await engine.actor_info(type_name, key)).id
+
+
+@actor.command()
+@click.argument("name", metavar="[TEAM]", required=False)
+@json_option
+@database_options
+def tree(*, name: str | None, as_data: bool, db: str | None, url: str | None) -> None:
+    """Show teams: who supervises whom, who is up, how often each was started again."""
+    run_loop(_tree(reading(db, url), name, as_data=as_data))
+
+
+async def _tree(opening: Engine, name: str | None, *, as_data: bool) -> None:
+    async with opening as engine:
+        found: list[TeamInfo] = [
+            team async for team in engine.teams() if name in (None, _team_name(team.id))
+        ]
+    if as_data:
+        say(as_json(found))
+        return
+    if not found:
+        note("no teams yet" if name is None else f"there is no team {safe_line(name)!r}")
+        return
+    for team in found:
+        say(f"{safe_line(_team_name(team.id))}  {_standing(team)}")
+        for line in _branches(team, ""):
+            say(line)
+
+
+def _team_name(actor_id: str) -> str:
+    return actor_id.partition("/")[2]
+
+
+def _branches(team: TeamInfo, indent: str) -> Iterator[str]:
+    for number, member in enumerate(team.members, start=1):
+        is_last = number == len(team.members)
+        label = _team_name(member.id) if member.team is not None else member.id
+        line = f"{indent}{'└─ ' if is_last else '├─ '}{safe_line(label)}  {member.status}"
+        if member.restarts:
+            line += f", {member.restarts} restarts"
+        if member.significant:
+            line += ", significant"
+        if member.team is not None:
+            line += f", {_standing(member.team)}"
+        if member.error and member.status != "up":
+            line += f": {safe_line(member.error)}"
+        yield line
+        if member.team is not None:
+            yield from _branches(member.team, indent + ("   " if is_last else "│  "))
+
+
+def _standing(team: TeamInfo) -> str:
+    limit = f"{team.failures} of {team.max_restarts} failures in {team.within_seconds:g} s"
+    return f"{team.status}, {team.strategy}, {limit}, then {team.on_exhausted}"
 
 
 @actor.command()

@@ -244,8 +244,6 @@ async def test_features_of_later_versions_say_so(engine: Engine) -> None:
     with pytest.raises(NotSupported):
         await engine.start(flows.sums(1), budget=3)
     with pytest.raises(NotSupported):
-        await engine.apply()
-    with pytest.raises(NotSupported):
         await engine.get("x").fork(1)
 
 

@@ -1,0 +1,155 @@
+"""What a supervisor has its members do, whatever they are: start, hold, start again, stop.
+
+Each verb returns when it is done. Those of actors are orders, those of workflows starts and
+cancellations, those of teams messages to their supervisors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from outlast import limits
+from outlast._engine.remote import ASK_STEP, SEND_STEP, WAIT_STEP
+from outlast._execution.bonds import Place, member_key
+from outlast._execution.envelopes import Envelope, write_envelope
+from outlast._execution.letters import key_in
+from outlast._execution.orders import ORDER, ORDERS, GoOn, Hold, Join, Leave, Order, encode_order
+from outlast._execution.starting import new_run
+from outlast._registry import HandlerDefinition
+from outlast._store.contract import JOIN
+from outlast.actor.actor import running_actor
+from outlast.actor.supervisor import MemberSpec
+from outlast.errors import RunNotFound, UnknownActor
+from outlast.types import Applied, RunId
+
+
+class Members:
+    """The members of one team, as its supervisor speaks to them."""
+
+    def __init__(self, supervisor: str) -> None:
+        self._supervisor = supervisor
+
+    async def start(self, spec: MemberSpec, life: int) -> Applied:
+        """Take a member in, or tell it that its conditions have changed.
+
+        Raises:
+            HandlerFailed, TimeoutError, UnknownActor: it could not be started.
+        """
+        if spec.kind == "actor":
+            place = Place(self._supervisor, spec.target, spec.restart, life)
+            await self._order(spec, Join(place))
+        elif spec.kind == "workflow":
+            self._start_workflow(spec, life)
+        else:
+            return await self._apply(spec, life)
+        return Applied()
+
+    async def start_again(self, spec: MemberSpec, life: int) -> None:
+        """Begin a new life of a member that is down.
+
+        Raises:
+            HandlerFailed, TimeoutError, UnknownActor: it could not be started.
+        """
+        if spec.kind == "actor":
+            await self._order(spec, GoOn(life, spec.reset))
+        elif spec.kind == "workflow":
+            await self._end_workflow(spec, "it is started again")
+            self._start_workflow(spec, life)
+        else:
+            await self._ask(spec, "go_on", life)
+
+    async def hold(
+        self, spec: MemberSpec, life: int, down: Literal["held", "parked"], why: str
+    ) -> None:
+        """Let a member do nothing until it is started again; what it was doing is undone.
+
+        Raises:
+            ActorStopped, TimeoutError, UnknownActor: there was nobody to hold.
+        """
+        if spec.kind == "actor":
+            await self._order(spec, Hold(life, down, why))
+        elif spec.kind == "workflow":
+            await self._end_workflow(spec, why)
+        else:
+            await self._ask(spec, "hold", why, is_parked=down == "parked")
+
+    async def stop(self, spec: MemberSpec) -> None:
+        """Stop a member for good.
+
+        Raises:
+            ActorStopped, TimeoutError, UnknownActor: there was nobody to stop.
+        """
+        if spec.kind == "actor":
+            await self._order(spec, Leave("its team does not want it any more"))
+        elif spec.kind == "workflow":
+            await self._end_workflow(spec, "its team does not want it any more")
+        else:
+            await self._ask(spec, "leave")
+
+    # ------------------------------------------------------------------------- actors
+    async def _order(self, spec: MemberSpec, order: Order) -> None:
+        """Give an actor an order, and wait until it has obeyed."""
+        name = JOIN if isinstance(order, Join) else ORDER
+        await _asked(spec, ORDERS[name], encode_order(order))
+
+    # -------------------------------------------------------------------------- teams
+    async def _apply(self, spec: MemberSpec, life: int) -> Applied:
+        reopen = Join(Place("", spec.target, spec.restart, life))
+        await self._order(spec, reopen)
+        answer = await self._ask(
+            spec, "apply", spec.team, above=self._supervisor, restart=spec.restart, life=life
+        )
+        return answer if isinstance(answer, Applied) else Applied()
+
+    async def _ask(self, spec: MemberSpec, name: str, *args: object, **kwargs: object) -> object:
+        found = running_actor().host.registry.actors[spec.type].handlers[name]
+        data = found.signature.encode(found.signature.bind(args, kwargs))
+        return found.signature.returns.decode(await _asked(spec, found, data))
+
+    # ---------------------------------------------------------------------- workflows
+    def _start_workflow(self, spec: MemberSpec, life: int) -> None:
+        """Start a run with the commit that ends the supervisor's message."""
+        run = running_actor()
+        definition = run.host.registry.find_workflow(spec.type)
+        args, kwargs = definition.signature.decode(spec.args)
+        start, blobs = new_run(
+            run.host.world,
+            definition,
+            definition.signature.bind(args, kwargs),
+            run=RunId(spec.target),
+            shard=run.host.shard_of(RunId(spec.target)),
+            reuse="always",
+            parent=RunId(self._supervisor),
+            parent_key=member_key(spec.target, life),
+            on_parent_close="abandon",
+        )
+        run.start_with_end(start, blobs)
+
+    async def _end_workflow(self, spec: MemberSpec, why: str) -> None:
+        """Cancel a run and wait for its end: the engine sees to it that it comes."""
+        steps = running_actor().steps
+        try:
+            await steps.issue(SEND_STEP, (spec.target, "cancel", why, b"", ""), {}, place="")
+            await steps.issue(WAIT_STEP, (spec.target,), {}, place="")
+        except RunNotFound:
+            return
+
+
+async def _asked(spec: MemberSpec, handler: HandlerDefinition, args: bytes) -> bytes:
+    """Ask a member as a step, and return the encoded answer."""
+    run = running_actor()
+    definition = run.host.registry.actors.get(spec.type)
+    if definition is None:
+        raise UnknownActor(f"there is no actor {spec.type!r} here")
+    envelope = Envelope(
+        definition,
+        key_in(RunId(spec.target), spec.type),
+        handler,
+        args,
+        sender=run.id,
+        chain=run.chain,
+    )
+    async with asyncio.timeout(limits.SUPERVISOR_ORDER_SECONDS):
+        answer = await run.steps.issue(ASK_STEP, (write_envelope(envelope),), {}, place="")
+    return answer if isinstance(answer, bytes) else b""

@@ -1,0 +1,332 @@
+"""The actor that a supervisor is: it starts its members, and answers for their failures.
+
+Its state says what its members are and how they stand; what it has them do are steps. So it goes on
+after a crash where it was, and its counts of restarts are durable.
+
+Invariants:
+  * a member's life is counted up with each start; what is heard of an earlier life is ignored;
+  * members are started in their order and stopped in reverse, each before the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from outlast import limits
+from outlast._execution.bonds import SUPERVISORS, notice
+from outlast._execution.letters import actor_id
+from outlast._registry import default_registry
+from outlast.actor.actor import Actor, actor, handler, running_actor
+from outlast.actor.members import Members
+from outlast.actor.strategies import group_of, pause_before, recent
+from outlast.actor.supervisor import MemberSpec, TeamSpec
+from outlast.errors import ActorError, OutlastError
+from outlast.ref import ActorRef
+from outlast.types import Applied, Restart
+
+MemberStatus: TypeAlias = Literal["up", "down", "parked", "ended"]
+
+
+@dataclass
+class Member:
+    """One member of a team, and how it stands; `failures` are seconds since 1970."""
+
+    spec: MemberSpec
+    status: MemberStatus = "up"
+    life: int = 1
+    restarts: int = 0
+    error: str = ""
+    failures: list[float] = field(default_factory=list[float])
+
+
+@dataclass
+class Team:
+    """A supervisor's state; `above` is the supervisor above it, `member` itself as its member."""
+
+    spec: TeamSpec | None = None
+    above: str = ""
+    restart: Restart = "always"
+    life: int = 1
+    status: MemberStatus = "up"
+    error: str = ""
+    members: list[Member] = field(default_factory=list[Member])
+    failures: list[float] = field(default_factory=list[float])
+
+
+@actor(name=SUPERVISORS, mailbox=1_000_000)
+class SupervisorActor(Actor[Team]):
+    """One team."""
+
+    # ------------------------------------------------------------------ from outside
+    @handler
+    async def apply(
+        self, spec: TeamSpec, above: str = "", restart: Restart = "always", life: int = 0
+    ) -> Applied:
+        """Make the team what `spec` says: stop who is not in it, start who is new."""
+        team = self.state
+        team.above, team.restart, team.life = above, restart, max(team.life, life)
+        if team.status == "ended":
+            team.status, team.members = "up", []  # it was stopped, and is wanted again
+        started: list[str] = []
+        stopped: list[str] = []
+        changed: list[str] = []
+        unchanged: list[str] = []
+        failed: dict[str, str] = {}
+        wanted = {one.target: one for one in spec.members}
+        for member in reversed(list(team.members)):
+            new = wanted.get(member.spec.target)
+            if new is None or not _is_same_thing(member.spec, new):
+                await self._stop(member)
+                team.members.remove(member)
+                stopped.append(member.spec.target)
+        known = {member.spec.target: member for member in team.members}
+        team.members = [known.get(one.target) or Member(one) for one in spec.members]
+        team.spec = spec
+        for member in team.members:
+            new = wanted[member.spec.target]
+            target = new.target
+            is_new = target not in known
+            is_changed = not is_new and member.spec != new
+            if not is_new and not is_changed:
+                unchanged.append(target)
+                continue
+            member.spec = new
+            try:
+                inner = await self._members.start(new, member.life)
+            except (OutlastError, TimeoutError) as error:
+                failed[target] = member.error = _text(error)
+                self._tell_failed(member)
+                continue
+            (started if is_new else changed).append(target)
+            started += inner.started
+            stopped += inner.stopped
+            changed += inner.changed
+            unchanged += inner.unchanged
+            failed.update(inner.failed)
+        return Applied(tuple(started), tuple(stopped), tuple(changed), tuple(unchanged), failed)
+
+    @handler
+    async def resume(self, member: str) -> None:
+        """Start those again that were given up; all of them, for they were given up together."""
+        team = self.state
+        if team.status == "parked":
+            self._tell(team.above, "resume", member=self.id)
+            return
+        parked = [one for one in team.members if one.status == "parked"]
+        if member and all(one.spec.target != member for one in parked):
+            return
+        for one in parked:
+            one.status = "down"
+            one.failures.clear()
+        team.failures.clear()
+        await self._start_again(parked)
+
+    @handler
+    async def stop_all(self) -> None:
+        """Stop the team for good, its members in reverse order; or have it started again."""
+        team = self.state
+        if team.above and team.restart == "always":
+            await self._hold_all("held", "its team was stopped")
+            self._fall("it was stopped")
+            return
+        await self._stop_all()
+        if team.above:
+            self._tell(team.above, "ended", member=self.id, life=team.life, error="")
+
+    # ------------------------------------------------------------- from the team above
+    @handler
+    async def hold(self, why: str, *, is_parked: bool) -> None:
+        """Let nobody in the team do anything until told to go on."""
+        team = self.state
+        team.status, team.error = ("parked" if is_parked else "down"), why
+        await self._hold_all("held", why)
+
+    @handler
+    async def go_on(self, life: int) -> None:
+        """Begin a new life: start all members, in order."""
+        team = self.state
+        team.life, team.status, team.error = life, "up", ""
+        team.failures.clear()
+        for member in team.members:
+            if member.status == "up":
+                await self._hold(member, "held", "its team is started again")
+            member.status = "down"
+            member.failures.clear()
+        await self._start_again(team.members)
+
+    @handler
+    async def leave(self) -> None:
+        """Stop for good: the team above does not want it any more."""
+        await self._stop_all()
+
+    # ------------------------------------------------------------------- from members
+    @handler
+    async def failed(self, member: str, life: int, error: str) -> None:
+        """A member has failed, and is down."""
+        found = self._find(member, life)
+        if found is not None:
+            await self._failed(found, error)
+
+    @handler
+    async def ended(self, member: str, life: int, error: str) -> None:
+        """A member has stopped for good, or completed."""
+        found = self._find(member, life)
+        if found is None:
+            return
+        if found.spec.restart == "always":
+            await self._failed(found, error or "it ended")
+        else:
+            await self._ended(found, error)
+
+    @handler
+    async def start_again(self, members: list[str], lives: list[int]) -> None:
+        """The pause before a restart is over."""
+        lives_of = dict(zip(members, lives, strict=True))
+        group = [
+            one
+            for one in self.state.members
+            if one.status == "down" and lives_of.get(one.spec.target) == one.life
+        ]
+        if self.state.status == "up":
+            await self._start_again(group)
+
+    # ----------------------------------------------------------------------- failures
+    async def _failed(self, member: Member, error: str) -> None:
+        team, now = self.state, running_actor().loop.now
+        spec = team.spec
+        member.error = error
+        if spec is None or member.spec.restart == "never":
+            await self._ended(member, error)
+            return
+        member.status = "down"
+        member.failures = [*recent(member.failures, now, spec.within), now]
+        team.failures = [*recent(team.failures, now, spec.within), now]
+        kept = [m for m in group_of(spec.strategy, team.members, member) if m.status != "ended"]
+        if len(team.failures) > spec.max_restarts:
+            count = f"{len(team.failures)} failures within {spec.within:g} seconds"
+            await self._exhausted(kept, f"{count}, the last: {member.spec.target}: {error}")
+            return
+        for other in reversed(kept):
+            if other.status == "up":
+                await self._hold(other, "held", f"{member.spec.target} has failed")
+                other.status = "down"
+        pause = pause_before(len(member.failures))
+        if pause == 0.0:
+            await self._start_again(kept)
+            return
+        names, lives = [m.spec.target for m in kept], [m.life for m in kept]
+        later = self._ref().options(delay=pause)
+        await later.tell(SupervisorActor.start_again, names, lives)
+
+    async def _start_again(self, group: Sequence[Member]) -> None:
+        """Give each a new life, in order; the first that cannot be started ends it."""
+        for member in group:
+            if member.status != "down":
+                continue
+            member.life += 1
+            member.restarts += 1
+            member.status = "up"
+            try:
+                await self._members.start_again(member.spec, member.life)
+            except (OutlastError, TimeoutError) as error:
+                member.error = _text(error)
+                await self._hold(member, "held", member.error)
+                self._tell_failed(member)
+                return
+
+    async def _exhausted(self, group: Sequence[Member], why: str) -> None:
+        team = self.state
+        if team.spec is not None and team.spec.on_exhausted == "escalate" and team.above:
+            await self._hold_all("held", why)
+            self._fall(why)
+            return
+        for member in reversed(group):
+            await self._hold(member, "parked", why)
+            member.status, member.error = "parked", why
+
+    async def _ended(self, member: Member, error: str) -> None:
+        member.status, member.error = "ended", error
+        if member.spec.kind == "supervisor" and error:
+            await self._stop(member)
+        team = self.state
+        if not member.spec.significant:
+            return
+        await self._stop_all()
+        if team.above:
+            self._tell(team.above, "ended", member=self.id, life=team.life, error=error)
+
+    def _fall(self, why: str) -> None:
+        """The team has failed: the one above decides."""
+        team = self.state
+        team.status, team.error = "down", why
+        self._tell(team.above, "failed", member=self.id, life=team.life, error=why)
+
+    # ------------------------------------------------------------------------ members
+    async def _hold_all(self, down: Literal["held", "parked"], why: str) -> None:
+        for member in reversed(self.state.members):
+            if member.status == "up":
+                await self._hold(member, down, why)
+                member.status = "down"
+
+    async def _hold(self, member: Member, down: Literal["held", "parked"], why: str) -> None:
+        try:
+            await self._members.hold(member.spec, member.life, down, why)
+        except (ActorError, TimeoutError) as error:
+            member.error = _text(error)  # it is gone, or nobody here has its class
+
+    async def _stop_all(self) -> None:
+        for member in reversed(self.state.members):
+            if member.status != "ended":
+                await self._stop(member)
+                member.status = "ended"
+        self.state.status = "ended"
+        self.stop()
+
+    async def _stop(self, member: Member) -> None:
+        try:
+            await self._members.stop(member.spec)
+        except (ActorError, TimeoutError) as error:
+            member.error = _text(error)
+
+    def _find(self, target: str, life: int) -> Member | None:
+        found = next((m for m in self.state.members if m.spec.target == target), None)
+        return found if found is not None and found.status == "up" and found.life == life else None
+
+    # -------------------------------------------------------------------------- sending
+    @property
+    def id(self) -> str:
+        """The supervisor's id."""
+        return actor_id(SUPERVISORS, self.key)
+
+    @property
+    def _members(self) -> Members:
+        return Members(self.id)
+
+    def _ref(self) -> ActorRef[SupervisorActor]:
+        return ActorRef(_definition, self.key, None)
+
+    def _tell(self, target: str, name: str, **arguments: object) -> None:
+        run = running_actor()
+        at = int(run.loop.now * 1e6)
+        run.send(notice(target, name, sender=self.id, at=at, **arguments))
+
+    def _tell_failed(self, member: Member) -> None:
+        target, life = member.spec.target, member.life
+        self._tell(self.id, "failed", member=target, life=life, error=member.error)
+
+
+_definition = replace(default_registry.find_actor(SupervisorActor), supervises=True)
+default_registry.add_actor(_definition)
+
+
+def _is_same_thing(old: MemberSpec, new: MemberSpec) -> bool:
+    """Say whether a member can go on as another; a workflow with other arguments cannot."""
+    return (old.kind, old.type, old.args) == (new.kind, new.type, new.args)
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) and not isinstance(error, OutlastError):
+        return f"no answer within {limits.SUPERVISOR_ORDER_SECONDS:g} seconds"
+    return f"{type(error).__name__}: {error}"[: limits.ERROR_CHARS_MAX]

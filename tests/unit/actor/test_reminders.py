@@ -1,0 +1,154 @@
+"""Reminders, and words to those who have stopped: with the commit of the message, over restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from outlast import Actor, Engine, actor, handler, wf
+from outlast.errors import HandlerFailed, UsageError
+from tests.unit.actor.crew import Worker, seen
+
+
+@pytest.fixture(autouse=True)
+def clean() -> None:
+    seen.clear()
+
+
+@dataclass
+class Ticks:
+    count: int = 0
+
+
+@actor(attempts=1)
+class Clock(Actor[Ticks]):
+    """Reminds itself."""
+
+    @handler
+    async def begin(self, every: str, word: str = "tick", name: str = "") -> None:
+        self.reminder(every=every, name=name).tell(Clock.tick, word)
+
+    @handler
+    async def begin_and_fail(self) -> None:
+        await self.reminder(every="20ms").tell(Clock.tick, "never")
+        raise ValueError("nothing of it holds")
+
+    @handler
+    async def tick(self, word: str) -> None:
+        self.state.count += 1
+        seen.add(word)
+        if word == "bad":
+            raise ValueError(word)
+
+    @handler
+    async def end(self, name: str) -> None:
+        self.cancel_reminder(name)
+
+    @handler
+    async def quit(self) -> None:
+        self.stop()
+
+    @handler
+    async def tell_worker(self, key: str) -> None:
+        await wf.actor(Worker, key).tell(Worker.work, "too late")
+
+
+async def test_a_reminder_comes_again_and_again_until_it_is_cancelled(engine: Engine) -> None:
+    clock = engine.actor(Clock, "a")
+    await clock.ask(Clock.begin, "10ms")
+    await seen.count("tick", 3)
+
+    await clock.ask(Clock.end, "tick")
+    count = seen.events.count("tick")
+    await clock.options(delay="50ms").ask(Clock.end, "nothing")
+
+    assert seen.events.count("tick") == count
+    assert (await engine.actor_info(Clock, "a")).waiting == 0
+
+
+async def test_setting_it_again_keeps_its_rhythm_and_another_replaces_it(engine: Engine) -> None:
+    clock = engine.actor(Clock, "a")
+    await clock.ask(Clock.begin, "1h")
+    await clock.ask(Clock.begin, "1h")
+
+    assert (await engine.actor_info(Clock, "a")).waiting == 1
+
+    await clock.ask(Clock.begin, "10ms", "tock")
+    await seen.count("tock", 2)
+    assert "tick" not in seen.events
+
+
+async def test_names_tell_reminders_apart(engine: Engine) -> None:
+    clock = engine.actor(Clock, "a")
+    await clock.ask(Clock.begin, "10ms", "one", "first")
+    await clock.ask(Clock.begin, "15ms", "two", "second")
+
+    await seen.count("one", 2)
+    await seen.count("two", 2)
+
+
+async def test_a_reminder_goes_on_after_its_message_was_given_up(engine: Engine) -> None:
+    await engine.actor(Clock, "a").ask(Clock.begin, "10ms", "bad")
+
+    await seen.count("bad", 3)
+
+    letters = [letter.reason async for letter in engine.dead_letters()]
+    assert letters[:2] == ["failed", "failed"]
+
+
+async def test_a_handler_that_fails_sets_no_reminder(engine: Engine) -> None:
+    clock = engine.actor(Clock, "a")
+    with pytest.raises(HandlerFailed):
+        await clock.ask(Clock.begin_and_fail)
+
+    await clock.options(delay="60ms").ask(Clock.end, "nothing")
+
+    assert not seen.events
+
+
+async def test_a_reminder_is_no_dead_letter_when_its_actor_stops(engine: Engine) -> None:
+    clock = engine.actor(Clock, "a")
+    await clock.ask(Clock.begin, "1h")
+
+    await clock.ask(Clock.quit)
+
+    assert [letter async for letter in engine.dead_letters()] == []
+
+
+async def test_a_reminder_survives_a_restart_and_comes_once_for_what_was_missed(
+    tmp_path: Path,
+) -> None:
+    async with Engine.open(tmp_path / "a.db") as engine:
+        await engine.actor(Clock, "a").ask(Clock.begin, "100ms")
+    await asyncio.sleep(0.45)  # several come due while nothing runs
+    assert not seen.events
+
+    async with Engine.open(tmp_path / "a.db") as engine:
+        await seen.count("tick", 1)
+        first = seen.events.count("tick")
+        await seen.count("tick", 2)
+
+    assert first == 1
+
+
+async def test_a_reminder_is_not_for_the_hot_path(engine: Engine) -> None:
+    with pytest.raises(HandlerFailed, match="every"):
+        await engine.actor(Clock, "a").ask(Clock.begin, "1ms")
+    with pytest.raises(UsageError):
+        engine.actor(Clock, "a").options(priority=2_000_000)
+
+
+async def test_what_a_handler_tells_a_stopped_actor_is_a_dead_letter(engine: Engine) -> None:
+    await engine.actor(Worker, "w").ask(Worker.quit)
+
+    await engine.actor(Clock, "a").ask(Clock.tell_worker, "w")
+
+    (letter,) = [letter async for letter in engine.dead_letters()]
+    assert (letter.actor.rpartition("/")[2], letter.handler, letter.reason) == (
+        "w",
+        "work",
+        "stopped",
+    )
