@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from outlast._execution.journal import RunJournal
 from outlast._execution.loop import RunLoop
-from outlast._execution.operations import CancelBody, encode_body
+from outlast._execution.operations import CancelBody, decode_body, encode_body
 from outlast._execution.tasks import Scope
+from outlast._records import Record
 from outlast._store.contract import Message
 
 
@@ -43,6 +44,12 @@ class Cancelling:
         if not self.is_requested or self.grace_seconds is None:
             return None
         return self.requested_at + int(self.grace_seconds * 1e6)
+
+    def deliver_request(self, record: Record) -> str:
+        """Take a request to cancel that is recorded; return its reason."""
+        body = decode_body(record.body, CancelBody)
+        self.request(body.reason, record.at, body.grace_seconds, is_timeout=body.is_timeout)
+        return body.reason
 
     def request(self, reason: str, at: int, grace: float | None, *, is_timeout: bool) -> None:
         """Mark the whole run; a later request may only shorten the grace."""

@@ -198,6 +198,10 @@ class ChildCalls:
         """Ask children to stop, with the parent's next commit."""
         self._post([op for op in operations if op.done is None], "cancel", reason)
 
+    def cancel_attached(self, reason: str) -> None:
+        """Ask the open children that go with the run to stop, in reverse order of their start."""
+        self.cancel(list(reversed(self.attached())), reason)
+
     def close_with_parent(self) -> None:
         """Apply each open child's policy, as part of the parent's last commit."""
         for operation in reversed(self.open_children()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from outlast._execution.cancelling import Cancelling
-from outlast._execution.loop import RunLoop
+from outlast._execution.loop import NOBODY, RunLoop
 from outlast._execution.operations import ClosedBody, failure_body, failure_in
 from outlast._execution.tasks import RunTask
 from outlast._records import VALUE
@@ -63,6 +63,12 @@ def cut_short(main: RunTask[object] | None, loop: RunLoop, cancelling: Cancellin
 
 
 def close_tasks(loop: RunLoop) -> None:
+    """Unwind what is still suspended, and free the run's memory without a collection."""
+    unwind(loop)
+    loop.owner = NOBODY
+
+
+def unwind(loop: RunLoop) -> None:
     """Unwind the tasks that are still suspended, newest first, and let go of them."""
     for task in reversed(loop.live_tasks()):
         task.give_up()
@@ -80,4 +86,4 @@ def close_tasks(loop: RunLoop) -> None:
             except BaseException:  # noqa: BLE001  # user code's own error while it unwinds
                 break
             break
-    loop.dismantle()
+    loop.abandon()

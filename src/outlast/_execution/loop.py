@@ -55,7 +55,7 @@ class _Nobody:
         """Nobody listens."""
 
 
-_NOBODY: LoopOwner = _Nobody()
+NOBODY: LoopOwner = _Nobody()
 
 
 class Spinning(Exception):
@@ -347,9 +347,8 @@ class RunLoop(AbstractEventLoop):
         for closing in self.generators.closing():
             self.create_task(closing)
 
-    def dismantle(self) -> None:
-        """Let go of everything, so that the run's memory is free without a collection."""
-        self.owner = _NOBODY
+    def abandon(self) -> None:
+        """Forget all tasks, timers and callbacks: what remains of the code never runs again."""
         self._ready.clear()
         self._tasks.clear()
         self._timers.clear()

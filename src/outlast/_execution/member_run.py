@@ -205,6 +205,7 @@ class MemberRun(MessageRun):
     def _went_live(self) -> None:
         if self.standing.started_at is None:
             self.standing.started_at = self.host.world.now()
+        super()._went_live()
         for target, watch in self.bonds.watching.items():
             # Whether this was taken is not known, after a crash: asking again changes nothing.
             asked = order_message(

@@ -22,7 +22,7 @@ from outlast import limits
 from outlast._execution.actor_ends import MessageEnds
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.bonds import Bonds, Reminder, Watch
-from outlast._execution.closing import close_tasks
+from outlast._execution.closing import unwind
 from outlast._execution.host import ActorHost
 from outlast._execution.letters import (
     Letter,
@@ -55,6 +55,7 @@ class Handling:
     is_begun: bool = False  # there is a record of it
     is_safe: bool = False  # and that record is durable
     is_started: bool = False  # its handler has been called
+    error: OutlastError | None = None  # why it fails, found while it was replayed
     sent: list[Message] = field(default_factory=list[Message])
     starts: list[StartRun] = field(default_factory=list[StartRun])
     blobs: list[Blob] = field(default_factory=list[Blob])
@@ -221,6 +222,25 @@ class MessageRun(LiveRun):
 
     # ------------------------------------------------------------------ how it ended
     @override
+    def _swallows(self, reason: str) -> None:
+        """The message fails, its code is dropped, and the actor goes on."""
+        self._drop_code()
+        if self.handling is not None:
+            self.handling.error = error = UsageError(reason)
+            if self.state == "live":
+                self._failed(self.handling, error)
+
+    def _drop_code(self) -> None:
+        state, self.state = self.state, "left"  # while it unwinds nothing has an effect
+        unwind(self.loop)
+        self.state, self._main = state, None
+
+    @override
+    def _went_live(self) -> None:
+        if self.handling is not None and self.handling.error is not None:
+            self._failed(self.handling, self.handling.error)
+
+    @override
     def _main_ended(self, main: RunTask[object]) -> None:
         handling, self._main = self.handling, None
         if handling is None:
@@ -297,10 +317,7 @@ class MessageRun(LiveRun):
         handling = self.handling
         if handling is None:
             return None
-        for operation in list(self.steps.pending.values()):
-            self.host.stop_body(self.id, operation.key)
-        close_tasks(self.loop)
-        self._main = None
+        self._drop_code()
         self._forget_what_it_did(handling)
         self._fold(self.journal.transaction())
         return handling

@@ -34,10 +34,6 @@ from outlast._execution.host import RunHost
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
 from outlast._execution.loop import RunLoop, Spinning, new_loop
-from outlast._execution.operations import (
-    CancelBody,
-    decode_body,
-)
 from outlast._execution.signals import deliver_signal
 from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
@@ -122,6 +118,10 @@ class LiveRun(ABC):
     @abstractmethod
     def _went_live(self) -> None:
         """Everything recorded has been delivered."""
+
+    def _swallows(self, reason: str) -> None:
+        """Its code cannot be cancelled; of an actor, only a message ends with that."""
+        self.terminate(reason)
 
     def _message_is_safe(self) -> None:
         """An actor's message is recorded as begun; nothing to a workflow."""
@@ -229,7 +229,7 @@ class LiveRun(ABC):
             case "child_done":
                 self.children.deliver_done(record)
             case "cancel_requested":
-                self._deliver_cancel(record)
+                self.children.cancel_attached(self.cancelling.deliver_request(record))
             case "stream_written" | "stream_retracted":
                 self.steps.deliver_written(record)
             case "run_closed":
@@ -240,13 +240,6 @@ class LiveRun(ABC):
                 self._message_is_safe()
             case "run_started" | "run_began" | "child_started" | "value_set":
                 pass
-
-    def _deliver_cancel(self, record: Record) -> None:
-        body = decode_body(record.body, CancelBody)
-        self.cancelling.request(
-            body.reason, record.at, body.grace_seconds, is_timeout=body.is_timeout
-        )
-        self.children.cancel(list(reversed(self.children.attached())), body.reason)
 
     # ----------------------------------------------------------------- to rest again
     def settle(self) -> None:
@@ -263,7 +256,7 @@ class LiveRun(ABC):
                 break
             rounds += 1
             if rounds > limits.CANCEL_ROUNDS_MAX:
-                self.terminate(f"its code swallowed the cancellation {rounds - 1:,} times")
+                self._swallows(f"its code swallowed the cancellation {rounds - 1:,} times")
                 return
         if self.state == "live":
             if self.may_start_steps:
