@@ -85,6 +85,9 @@ ACTOR_ATTEMPTS = 3
 ACTOR_RETRY_SECONDS = 0.1
 """Before the second attempt at such a message; doubled for each further one."""
 
+ACTOR_MAIL_MAX = 10_000
+"""Messages of one actor in memory, beside delayed ones; the others wait in the mailbox."""
+
 ACTOR_WARY_MESSAGES = 1_000
 """Messages that an actor left by a dead process writes down before it begins them: one of them may
 have killed it. Each costs a commit more; more than these are hardly ever in a mailbox."""

@@ -45,6 +45,34 @@ async def test_messages_wait_in_the_order_of_their_commits(store: Store, engine:
     assert await bodies(store, OTHER) == [b"9"]
 
 
+async def test_a_mailbox_is_read_page_by_page(store: Store, engine: Driver) -> None:
+    await engine.start(RUN, OTHER)
+    await engine.post(*[signal(run, body=b"%d" % n) for n in range(5) for run in (RUN, OTHER)])
+
+    read: list[bytes] = []
+    after = 0
+    while page := await store.read_mailbox(RUN, 2, after):
+        read += [message.body for message in page]
+        after = page[-1].number
+
+    assert read == [b"0", b"1", b"2", b"3", b"4"]
+    assert await store.read_mailbox(RUN, 2, after + 100) == []
+
+
+async def test_runs_with_mail_are_read_page_by_page(store: Store, engine: Driver) -> None:
+    runs = [RunId(f"run-{n}") for n in (3, 1, 2, 5, 4)]
+    await engine.start(*runs)
+    await engine.post(*[signal(run) for run in runs for _ in range(3)])
+
+    read: list[list[RunId]] = []
+    after: RunId | None = None
+    while page := await store.runs_with_mail(engine.shards, 2, after):
+        read.append(page)
+        after = page[-1]
+
+    assert read == [["run-1", "run-2"], ["run-3", "run-4"], ["run-5"]]
+
+
 async def test_a_message_to_nobody_is_not_kept(store: Store, engine: Driver) -> None:
     assert (await engine.post(signal(UNKNOWN))).posts == ("not_found",)
     assert await bodies(store, UNKNOWN) == []

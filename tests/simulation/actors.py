@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
+from unittest import mock
 
-from outlast import step, wf
+from outlast import limits, step, wf
 from outlast._engine.open_engine import EngineCore
 from outlast._execution.envelopes import Envelope
 from outlast._registry import default_registry
@@ -86,6 +87,7 @@ class ActorScenario(Scenario):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.acknowledged: dict[str, list[tuple[str, int]]] = {}
+        self.mail_max = random.Random(f"mail {seed}").choice((2, 3, 10_000))
 
     async def client(self, number: int) -> None:
         """One sender's life: messages to every actor, each safe before the next."""
@@ -165,7 +167,11 @@ def run_actor_seed(seed: int) -> int:
     """
     scenario = ActorScenario(seed)
     try:
-        scenario.yard.run(scenario.main, seconds_max=20_000)
+        with (
+            mock.patch.object(limits, "ACTOR_MAIL_MAX", scenario.mail_max),
+            mock.patch.object(limits, "MAILBOX_READ_MAX", max(2, scenario.mail_max // 2)),
+        ):
+            scenario.yard.run(scenario.main, seconds_max=20_000)
         scenario.check()
         return sum(machine.crashes for machine in scenario.yard.machines)
     except Violated as error:

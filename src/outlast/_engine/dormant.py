@@ -203,8 +203,11 @@ class Dormant:
     # ------------------------------------------------------------------- going on
     async def consider(self, row: RunRow) -> None:
         """A parked run has mail: a request to resume brings it back."""
-        mail = await self._store.read_mailbox(row.id, limits.MAILBOX_READ_MAX)
-        numbers = [m.number for m in mail if m.kind == "resume"]
+        page_max, after = limits.MAILBOX_READ_MAX, 0
+        numbers: list[int] = []
+        while mail := await self._store.read_mailbox(row.id, page_max, after):
+            numbers += [m.number for m in mail if m.kind == "resume"]
+            after = mail[-1].number
         if numbers:
             await self._wake(row, consumed=numbers)
 

@@ -8,6 +8,7 @@ it waits there.
 from __future__ import annotations
 
 import logging
+from asyncio import Future
 
 import msgspec
 
@@ -15,6 +16,7 @@ from outlast import limits
 from outlast._engine.dormant import Dormant
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.actor_memory import ActorMemory
+from outlast._execution.actor_run import LiveActor
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.run import LiveRun
 from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction
@@ -41,6 +43,7 @@ class Messages:
         self._dormant = dormant
         self._arriving: dict[RunId, None] = {}
         self._is_bringing = False
+        self._idle: list[Future[None]] = []
         self.left_waiting: set[RunId] = set()  # had mail, or were at it, when the process died
         scheduler.listeners.on_mail = self.has_mail
 
@@ -147,6 +150,17 @@ class Messages:
                     await self._dormant.look_again()
         finally:
             self._is_bringing = False
+            idle, self._idle = self._idle, []
+            for future in idle:
+                if not future.done():
+                    future.set_result(None)
+
+    async def all_brought(self) -> None:
+        """Return when nothing is on its way into memory."""
+        while self._is_bringing:
+            future: Future[None] = self._world.loop.create_future()
+            self._idle.append(future)
+            await future
 
     async def bring(self, run: RunId) -> LiveRun | None:
         """Bring one open run of ours into memory, with its mail."""
@@ -168,6 +182,7 @@ class Messages:
             if live is not None:
                 await self.read_mail(live)
                 scheduler.begin(live)
+        self.left_waiting.discard(run)
         return live
 
     async def _reopened(self, row: RunRow | None) -> RunRow | None:
@@ -201,7 +216,36 @@ class Messages:
         return self._world.now()
 
     async def read_mail(self, live: LiveRun) -> None:
-        """Give a run what is in its mailbox, oldest first."""
-        for message in await self._store.read_mailbox(live.id, limits.SIGNALS_BUFFERED_MAX):
-            if self._scheduler.residents.get(live.id) is live:
+        """Give a run what is in its mailbox, oldest first: all of it, or what it takes at once."""
+        arrivals = live.arrivals
+        actor = live if isinstance(live, LiveActor) else None
+        if arrivals.is_reading:
+            arrivals.has_more = True
+            return
+        if actor is not None and not actor.wants_mail:
+            return
+        arrivals.is_reading = True
+        try:
+            await self._read_pages(live, None if actor is None else actor.mail_max)
+        finally:
+            arrivals.end_reading()
+        if actor is not None:
+            actor.mail_was_read()
+
+    async def _read_pages(self, live: LiveRun, mail_max: int | None) -> None:
+        arrivals, residents = live.arrivals, self._scheduler.residents
+        count, page_max = 0, limits.MAILBOX_READ_MAX
+        arrivals.read_to = after = arrivals.read_to or 0
+        while mail_max is None or count < mail_max:
+            arrivals.has_more = False
+            page = await self._store.read_mailbox(live.id, page_max, after)
+            if residents.get(live.id) is not live:
+                return
+            if page:
+                arrivals.read_to = after = page[-1].number
+            for message in page:
                 live.accept(message)
+            count += len(page)
+            if len(page) < page_max and not arrivals.has_more:
+                arrivals.read_to = None
+                return

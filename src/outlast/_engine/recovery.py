@@ -66,14 +66,35 @@ class Recovery:
                     await self._world.pass_turn()
         finally:
             self._scheduler.held.difference_update({row.id for row in rows}.difference(suspects))
-        for run in await self._store.runs_with_mail(shards, limits.LIVE_RUNS_MAX):
-            if self._scheduler.shard_of(run) in died:
-                self._messages.left_waiting.add(run)
-            self._scheduler.listeners.on_mail(run)
+        last = await self._bring_mailed(shards, died, None)
+        if last is not None:
+            self._world.spawn(self._bring_others(shards, died, last), name="outlast-mail")
         self._scheduler.listeners.on_mail(RunId(""))
         if suspects:
             self._world.spawn(self._try_suspects(suspects), name="outlast-suspects")
         await self.wake_due()
+
+    async def _bring_mailed(
+        self, shards: set[int], died: set[int], after: RunId | None
+    ) -> RunId | None:
+        """Bring in a page of the runs with mail; return the last of it, None if no more come."""
+        runs = await self._store.runs_with_mail(shards, limits.MAILBOX_READ_MAX, after)
+        for run in runs:
+            if self._scheduler.shard_of(run) in died:
+                self._messages.left_waiting.add(run)
+            self._scheduler.listeners.on_mail(run)
+        return runs[-1] if len(runs) == limits.MAILBOX_READ_MAX else None
+
+    async def _bring_others(self, shards: set[int], died: set[int], after: RunId) -> None:
+        """Bring in the further pages, each when the one before it is in memory."""
+        last: RunId | None = after
+        while last is not None and not self._scheduler.is_closing:
+            await self._messages.all_brought()
+            try:
+                last = await self._bring_mailed(shards, died, last)
+            except StoreError as error:
+                log.warning("who has mail could not be read, trying again: %s", error)
+                await self._world.sleep(limits.RECONCILE_SECONDS)
 
     async def _count_death(self, row: RunRow, tail: TailRun | None, has_died: bool) -> RunRow:
         """Write down, before the run gets another chance, that its process died under it."""
@@ -257,6 +278,7 @@ class Reconciler:
         self._recovery = recovery
         self._owner = owner
         self._hint: Future[None] | None = None
+        self._mailed_to: RunId | None = None  # the next look goes on behind this one
         self.shards_max = scheduler.store.shards_count
         scheduler.store.watch(self.hint)
 
@@ -292,6 +314,9 @@ class Reconciler:
         for row in await scheduler.store.resident_runs(shards):
             if row.id not in scheduler.residents and is_open_here(row):
                 scheduler.listeners.on_mail(row.id)
-        for run in await scheduler.store.runs_with_mail(shards, limits.MAILBOX_READ_MAX):
+        page_max = limits.MAILBOX_READ_MAX
+        runs = await scheduler.store.runs_with_mail(shards, page_max, self._mailed_to)
+        self._mailed_to = runs[-1] if len(runs) == page_max else None
+        for run in runs:
             scheduler.listeners.on_mail(run)
         await self._recovery.wake_due()

@@ -169,6 +169,10 @@ class Scheduler(ActorHost):
         self.listeners.on_answered(message, outcome)
 
     @override
+    def actor_reads_on(self, actor: RunId) -> None:
+        self.listeners.on_mail(actor)
+
+    @override
     def actor_start(self, actor: RunId) -> StartRun | None:
         return self.listeners.start_of_actor(actor)
 

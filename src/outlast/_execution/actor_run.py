@@ -92,6 +92,34 @@ class LiveActor(MemberRun):
 
     # --------------------------------------------------------------- messages arrive
     @override
+    def accept(self, message: Message) -> None:
+        if message.kind in ("tell", "ask") and message.number and message.name not in ORDERS:
+            arrivals, mail_max = self.arrivals, self.mail_max
+            if arrivals.read_to is None and mail_max is not None and len(self.mail) >= mail_max:
+                arrivals.read_to = message.number - 1
+            if arrivals.must_wait(message.number):
+                return
+        super().accept(message)
+
+    @property
+    def mail_max(self) -> int | None:
+        """How much of its mailbox is read at once, None for all."""
+        # Those that give messages up when there are too many look at all of them, and so do those
+        # that wait for the order to go on.
+        is_bounded = self.definition.overflow in ("reject", "block")
+        return limits.ACTOR_MAIL_MAX if is_bounded and not self.bonds.is_down else None
+
+    @property
+    def wants_mail(self) -> bool:
+        """Whether it can take more of what is in its mailbox."""
+        return self.arrivals.read_to is None or not self.mail.is_ready or self.bonds.is_down
+
+    def mail_was_read(self) -> None:
+        """What is in the mailbox, or so much of it as it takes, has been accepted."""
+        if self.state == "live":
+            self._call()
+
+    @override
     def _take(self, message: Message) -> None:
         if self.state != "live":
             return  # it stays in the mailbox
@@ -172,6 +200,9 @@ class LiveActor(MemberRun):
         held_until = self.ends.held_until(now)
         if self.handling is None and self.mail.is_ready and not self._is_held(now):
             self._call()
+        elif self.arrivals.read_to is not None and self.wants_mail:
+            if not self.arrivals.is_reading:
+                self._engine.actor_reads_on(self.id)
         elif self.can_leave:
             self._leave_until_due()
         times = [self.mail.next_due(), held_until]
@@ -263,4 +294,5 @@ class LiveActor(MemberRun):
     def can_leave(self) -> bool:
         has_work = self.mail.is_ready and not self.bonds.is_down
         is_busy = self.handling is not None or has_work or self._is_called
-        return super().can_leave and not is_busy and not self._readings.at_work
+        has_mail = self.arrivals.read_to is not None or self._readings.at_work > 0
+        return super().can_leave and not is_busy and not has_mail

@@ -74,6 +74,10 @@ class ActorHost(RunHost, Protocol):
         """Let an actor leave memory: it has nothing to do, and its row says all of it."""
         ...
 
+    def actor_reads_on(self, actor: RunId) -> None:
+        """Give an actor the next part of what is in its mailbox."""
+        ...
+
     def actor_start(self, actor: RunId) -> StartRun | None:
         """Return what creates an actor that is written to, None when it is known to be there."""
         ...

@@ -213,6 +213,7 @@ class MemberRun(MessageRun):
             )
             transaction = self.journal.transaction()
             transaction.posts = (*transaction.posts, asked)
+        self._call()
 
     @override
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:

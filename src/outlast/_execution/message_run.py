@@ -89,7 +89,7 @@ class MessageRun(LiveRun):
         self._answers: dict[int, list[tuple[Message, bytes]]] = {}
         if records:
             # It is in the mailbox still, and will be read from there too.
-            self._numbers.add(_decode_message(records[0].body[1:]).number)
+            self.arrivals.is_new(_decode_message(records[0].body[1:]).number)
         else:
             self.journal.fold()
 

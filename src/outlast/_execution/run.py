@@ -26,6 +26,7 @@ from typing import Literal
 from typing_extensions import TypeVarTuple, Unpack
 
 from outlast import limits
+from outlast._execution.arrivals import Arrivals
 from outlast._execution.cancelling import Cancelling, append_cancel
 from outlast._execution.children import ChildCalls
 from outlast._execution.clock import RunClock
@@ -100,8 +101,7 @@ class LiveRun(ABC):
         )
         self.standing: Standing = Standing(row, self.journal, self.clock, records)
         self._main: RunTask[object] | None = None
-        self._mail: list[Message] = []
-        self._numbers: set[int] = set()  # mail that was accepted, perhaps not yet consumed
+        self.arrivals: Arrivals = Arrivals()
 
     @abstractmethod
     def begin(self) -> None:
@@ -181,8 +181,7 @@ class LiveRun(ABC):
         self.state = "live"
         self._went_live()
         self.steps.resume()
-        mail, self._mail = self._mail, []
-        for message in sorted(mail, key=lambda m: m.number):
+        for message in self.arrivals.take_early():
             self._take(message)
         self.settle()
         self._arm()
@@ -192,6 +191,8 @@ class LiveRun(ABC):
         """Hand over the records of a transaction that has become durable."""
         if not self.journal.is_back(transaction) or self.state in ("ended", "left"):
             return
+        if transaction.consumed:
+            self.arrivals.consumed(transaction.consumed)
         if not self.journal.position:
             self.journal.position = receipt.position
         if receipt.existing:
@@ -287,12 +288,10 @@ class LiveRun(ABC):
     # ------------------------------------------------------------ messages and clock
     def accept(self, message: Message) -> None:
         """Append what a message says, once; it is delivered when that is durable."""
-        if message.number in self._numbers:
+        if not self.arrivals.is_new(message.number):
             return
-        if message.number:
-            self._numbers.add(message.number)
         if self.state == "replaying":
-            self._mail.append(message)
+            self.arrivals.keep(message)
         else:
             self._guarded(self._take, message)
 

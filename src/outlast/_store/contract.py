@@ -312,12 +312,14 @@ class ReadVerbs(Protocol):
         """Return the earliest `wake_at` of a passivated run."""
         ...
 
-    async def read_mailbox(self, run: RunId, limit: int) -> list[Message]:
-        """Return the run's undelivered messages, oldest first."""
+    async def read_mailbox(self, run: RunId, limit: int, after: int = 0) -> list[Message]:
+        """Return the run's undelivered messages numbered above `after`, oldest first."""
         ...
 
-    async def runs_with_mail(self, shards: Collection[int], limit: int) -> list[RunId]:
-        """Return open runs that have undelivered messages."""
+    async def runs_with_mail(
+        self, shards: Collection[int], limit: int, after: RunId | None = None
+    ) -> list[RunId]:
+        """Return open runs that have undelivered messages, by id, from behind `after` on."""
         ...
 
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:

@@ -12,7 +12,7 @@ Invariants:
 from __future__ import annotations
 
 from asyncio import Future
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -278,11 +278,14 @@ class MemoryDatabase:
             and row.status not in CLOSED_STATUSES
         )
 
-    def mail_of(self, run: RunId, limit: int) -> list[Message]:
-        return self._data_of(run).mailbox[:limit] if run in self.rows else []
+    def mail_of(self, run: RunId, limit: int, after: int = 0) -> list[Message]:
+        mail = self._data_of(run).mailbox if run in self.rows else []
+        first = bisect_right(mail, after, key=lambda m: m.number)
+        return mail[first : first + limit]
 
-    def mailed(self, shards: Collection[int], limit: int) -> list[RunId]:
-        return [r for r in self._with_mail if self.rows[r].shard in shards][:limit]
+    def mailed(self, shards: Collection[int], limit: int, after: RunId | None) -> list[RunId]:
+        runs = (r for r in self._with_mail if self.rows[r].shard in shards)
+        return sorted(r for r in runs if after is None or r > after)[:limit]
 
     def stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         rows = [r for r in self._data_of(run).streams if r.name == name] if run in self.rows else []
@@ -447,12 +450,14 @@ class MemoryStore(Store):
         return self._db.first_wake(shards)
 
     @override
-    async def read_mailbox(self, run: RunId, limit: int) -> list[Message]:
-        return self._db.mail_of(run, limit)
+    async def read_mailbox(self, run: RunId, limit: int, after: int = 0) -> list[Message]:
+        return self._db.mail_of(run, limit, after)
 
     @override
-    async def runs_with_mail(self, shards: Collection[int], limit: int) -> list[RunId]:
-        return self._db.mailed(shards, limit)
+    async def runs_with_mail(
+        self, shards: Collection[int], limit: int, after: RunId | None = None
+    ) -> list[RunId]:
+        return self._db.mailed(shards, limit, after)
 
     @override
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:

@@ -194,14 +194,16 @@ class SqliteStore(Store):
         return await self._read(sqlite_reads.next_wake) if 0 in shards else None
 
     @override
-    async def read_mailbox(self, run: RunId, limit: int) -> list[Message]:
-        return await self._read(lambda db: sqlite_reads.read_mailbox(db, run, limit))
+    async def read_mailbox(self, run: RunId, limit: int, after: int = 0) -> list[Message]:
+        return await self._read(lambda db: sqlite_reads.read_mailbox(db, run, limit, after))
 
     @override
-    async def runs_with_mail(self, shards: Collection[int], limit: int) -> list[RunId]:
+    async def runs_with_mail(
+        self, shards: Collection[int], limit: int, after: RunId | None = None
+    ) -> list[RunId]:
         if 0 not in shards:
             return []
-        return await self._read(lambda db: sqlite_reads.runs_with_mail(db, limit))
+        return await self._read(lambda db: sqlite_reads.runs_with_mail(db, limit, after))
 
     @override
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:

@@ -127,19 +127,24 @@ def next_wake(db: Connection) -> int | None:
     return None if found is None else _integer(found)
 
 
-def read_mailbox(db: Connection, run: RunId, limit: int) -> list[Message]:
-    """Return the run's undelivered messages, oldest first."""
+def read_mailbox(db: Connection, run: RunId, limit: int, after: int) -> list[Message]:
+    """Return the run's undelivered messages numbered above `after`, oldest first."""
     found = db.execute(
-        f"SELECT {rows.MESSAGE_COLUMNS} FROM mailbox WHERE run = ? ORDER BY number LIMIT ?",
-        (run, limit),
+        f"SELECT {rows.MESSAGE_COLUMNS} FROM mailbox WHERE run = ? AND number > ? "
+        f"ORDER BY number LIMIT ?",
+        (run, after, limit),
     ).fetchall()
     return [rows.message(cells) for cells in found]
 
 
-def runs_with_mail(db: Connection, limit: int) -> list[RunId]:
-    """Return open runs with undelivered messages, the one that waits longest first."""
+def runs_with_mail(db: Connection, limit: int, after: RunId | None) -> list[RunId]:
+    """Return open runs with undelivered messages, by id, from behind `after` on."""
+    # From one run to the next by the index: their messages, perhaps a million, are not looked at.
     found = db.execute(
-        "SELECT run FROM mailbox GROUP BY run ORDER BY min(number) LIMIT ?", (limit,)
+        "WITH RECURSIVE mailed(run) AS (SELECT min(run) FROM mailbox WHERE run > ?1 UNION ALL "
+        "SELECT (SELECT min(m.run) FROM mailbox AS m WHERE m.run > mailed.run) FROM mailed "
+        "WHERE mailed.run IS NOT NULL) SELECT run FROM mailed WHERE run IS NOT NULL LIMIT ?2",
+        (after or "", limit),
     ).fetchall()
     return [RunId(str(run)) for (run,) in found]
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from outlast import Actor, Engine, actor, handler, step
+from outlast import Actor, Engine, actor, handler, limits, step
+from outlast._engine.open_engine import CoreOptions
+from outlast._engine.opening import open_target, parse_url
+from outlast._execution.actor_run import LiveActor
+from outlast._registry import default_registry
 from outlast.errors import HandlerFailed
 
 
@@ -16,9 +20,34 @@ class Lines:
     lines: list[str] = field(default_factory=list[str])
 
 
+_gate: list[asyncio.Event] = []
+
+
+@step
+async def gate() -> None:
+    """Wait until the test lets go."""
+    await _gate[0].wait()
+
+
 @step
 async def moment() -> None:
     """Take a moment outside."""
+
+
+@actor(name="mended.Busy", mailbox=100_000)
+class Busy(Actor[Lines]):
+    @handler
+    async def add(self, line: str) -> int:
+        self.state.lines.append(line)
+        return len(self.state.lines)
+
+    @handler
+    async def wait(self) -> None:
+        await gate()
+
+    @handler(read=True)
+    async def all(self) -> list[str]:
+        return self.state.lines
 
 
 @actor(name="mended.Stubborn", attempts=2)
@@ -59,3 +88,67 @@ async def test_a_handler_that_swallows_cancellations_fails_and_its_actor_goes_on
     letters = [letter async for letter in engine.dead_letters()]
     assert [(letter.reason, letter.attempts) for letter in letters] == [("failed", 2)]
     assert (await engine.actor_info(Stubborn, "a")).status == "waiting"
+
+
+async def post(url: str, letters: list[tuple[str, str]]) -> None:
+    """Put messages for `Busy` actors into a store while nobody executes them."""
+    options = CoreOptions(recover=False, executes=False, retention_seconds=None, owns_process=False)
+    opened = await open_target(parse_url(url, read_only=False), options, default_registry)
+    assert opened.core is not None
+    actors = opened.core.actors
+    for key, line in letters:
+        envelope = actors.envelope_of("mended.Busy", key, "add", {"line": line}, timeout=None)
+        await actors.tell(envelope)
+    await opened.close(0)
+
+
+async def test_a_long_mailbox_is_read_part_by_part_and_in_order(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAILBOX_READ_MAX", 7)
+    monkeypatch.setattr(limits, "ACTOR_MAIL_MAX", 20)
+    lines = [f"{number}" for number in range(100)]
+    await post(url, [("a", line) for line in lines])
+
+    async with Engine.open(url) as engine:
+        busy = engine.actor(Busy, "a").options(timeout="20s")
+        assert await busy.ask(Busy.add, "last") == 101
+
+        assert await busy.ask(Busy.all) == [*lines, "last"]
+        assert (await engine.actor_info(Busy, "a")).waiting == 0
+
+
+async def test_a_busy_actor_keeps_a_part_of_its_mailbox_in_memory(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAILBOX_READ_MAX", 7)
+    monkeypatch.setattr(limits, "ACTOR_MAIL_MAX", 20)
+    _gate[:] = [asyncio.Event()]
+    async with Engine.open(url) as engine:
+        busy = engine.actor(Busy, "a").options(timeout="20s")
+        await busy.tell(Busy.wait)
+        for number in range(100):
+            await busy.tell(Busy.add, f"{number}")
+        [live] = engine._core.scheduler.residents.values()
+
+        assert isinstance(live, LiveActor)
+        assert len(live.mail) <= 20
+        _gate[0].set()
+        assert await busy.ask(Busy.add, "last") == 101
+        assert await busy.ask(Busy.all) == [*(f"{number}" for number in range(100)), "last"]
+
+
+async def test_all_actors_with_mail_are_brought_in_after_a_restart(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await post(url, [(f"{number}", "x") for number in range(40)])
+    monkeypatch.setattr(limits, "MAILBOX_READ_MAX", 7)
+    monkeypatch.setattr(limits, "LIVE_RUNS_MAX", 7)
+
+    async with Engine.open(url) as engine, asyncio.timeout(20):
+        found = {info.key: info.waiting async for info in engine.actors(Busy)}
+        while any(found.values()):
+            await asyncio.sleep(0.01)
+            found = {info.key: info.waiting async for info in engine.actors(Busy)}
+
+        assert len(found) == 40

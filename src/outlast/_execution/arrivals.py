@@ -1,0 +1,65 @@
+"""The messages of one run that have come into memory, each once.
+
+A message may come twice: handed over when it was committed, and read from the mailbox. What the
+run has consumed leaves the mailbox, so only a reading that began before may bring it again.
+
+Invariant: the number of a message is known here from its first coming until it is neither in the
+mailbox nor in the answer of a reading that is under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from outlast._store.contract import Message
+
+
+class Arrivals:
+    """What has come, and how far the mailbox has been read."""
+
+    __slots__ = ("_consumed", "_early", "_numbers", "has_more", "is_reading", "read_to")
+
+    def __init__(self) -> None:
+        self._numbers: set[int] = set()
+        self._consumed: set[int] = set()  # durably, since the reading under way began
+        self._early: list[Message] = []
+        self.read_to: int | None = None  # what is above waits in the mailbox; None: nothing is
+        self.has_more = False  # something has come into the mailbox since its last page was read
+        self.is_reading = False
+
+    def is_new(self, number: int) -> bool:
+        """Take note of a message; False when it had come before. Those without a number are new."""
+        if number in self._numbers:
+            return False
+        if number:
+            self._numbers.add(number)
+        return True
+
+    def must_wait(self, number: int) -> bool:
+        """Whether a message stays in the mailbox, behind others that have not been read."""
+        if self.read_to is None or number <= self.read_to:
+            return False
+        self.has_more = True
+        return True
+
+    def keep(self, message: Message) -> None:
+        """Keep a message until the run has been replayed."""
+        self._early.append(message)
+
+    def take_early(self) -> list[Message]:
+        """Return what came while the run was replayed, oldest first."""
+        early, self._early = self._early, []
+        return sorted(early, key=lambda m: m.number)
+
+    def consumed(self, numbers: Iterable[int]) -> None:
+        """Messages are durably gone from the mailbox."""
+        if self.is_reading:
+            self._consumed.update(numbers)
+        else:
+            self._numbers.difference_update(numbers)
+
+    def end_reading(self) -> None:
+        """No reading of the mailbox is under way."""
+        self.is_reading = False
+        self._numbers -= self._consumed
+        self._consumed.clear()
