@@ -18,7 +18,7 @@ from typing import Literal
 from outlast import limits
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.volatile import VolatileActors
-from outlast._execution.actor_memory import DONE, ActorMemory
+from outlast._execution.actor_memory import DONE, ActorMemory, outcome_in
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.envelopes import Envelope, message_of
 from outlast._execution.operations import failure_in
@@ -161,14 +161,18 @@ class Actors:
             await asyncio.wait([future], timeout=limits.RECONCILE_SECONDS)
             if future.done():
                 return future.result()
-            known = await self._store.read_value(envelope.actor, DONE + envelope.dedup)
+            known = await self._known_outcome(envelope)
             if known is not None:
                 return known
+
+    async def _known_outcome(self, envelope: Envelope) -> bytes | None:
+        value = await self._store.read_value(envelope.actor, DONE + envelope.dedup)
+        return None if value is None else outcome_in(value)
 
     async def _remembered(self, envelope: Envelope) -> bytes:
         """The same message is on its way or was handled: wait for what came of it."""
         while True:
-            known = await self._store.read_value(envelope.actor, DONE + envelope.dedup)
+            known = await self._known_outcome(envelope)
             if known is not None:
                 return known
             row = await self._store.read_run(envelope.actor)
@@ -193,7 +197,7 @@ class Actors:
         is_bounded = definition.overflow in ("reject", "block") and not is_order
         bound = definition.mailbox if is_bounded else 0
         message = message_of(envelope, kind, self._world.now(), bound=bound)
-        if envelope.dedup and await self._store.read_value(message.run, DONE + envelope.dedup):
+        if envelope.dedup and await self._known_outcome(envelope) is not None:
             return None
         while True:
             answer: asyncio.Future[bytes] = self._world.loop.create_future()

@@ -14,6 +14,7 @@ from outlast._execution.actor_memory import (
     ActorMemory,
     Attempts,
     encode_attempts,
+    remembered,
 )
 from outlast._execution.journal import RunJournal
 from outlast._registry import ActorDefinition
@@ -54,7 +55,8 @@ class MessageEnds:
             return
         outcomes = self.memory.outcomes
         outcomes[message.dedup] = outcome
-        changes: list[tuple[str, bytes | None]] = [(DONE + message.dedup, outcome)]
+        value = remembered(message.number, outcome)
+        changes: list[tuple[str, bytes | None]] = [(DONE + message.dedup, value)]
         if len(outcomes) > limits.ACTOR_DEDUPS_MAX:
             oldest = next(iter(outcomes))
             del outcomes[oldest]

@@ -24,9 +24,22 @@ _encode = msgspec.msgpack.Encoder().encode
 _attempts = msgspec.msgpack.Decoder(Attempts)
 
 
+def remembered(number: int, outcome: bytes) -> bytes:
+    """Return what came of a message as a value, with its number, which says how old it is."""
+    return number.to_bytes(8, "big") + outcome
+
+
+def outcome_in(value: bytes) -> bytes:
+    """Return the outcome in such a value."""
+    return value[8:]
+
+
 @dataclass(slots=True)
 class ActorMemory:
-    """What one actor has beside its state."""
+    """What one actor has beside its state.
+
+    The outcomes are in the order in which the messages came: the oldest is forgotten first.
+    """
 
     outcomes: dict[str, bytes] = field(default_factory=dict[str, bytes])
     attempts: Attempts | None = None
@@ -36,9 +49,9 @@ class ActorMemory:
     def read(cls, values: dict[str, bytes]) -> ActorMemory:
         """Return it from the values that the store has."""
         memory = cls(bonds=Bonds.read(values))
-        for name, data in values.items():
-            if name.startswith(DONE):
-                memory.outcomes[name[len(DONE) :]] = data
+        done = [(data, name) for name, data in values.items() if name.startswith(DONE)]
+        for data, name in sorted(done):  # a value begins with its message's number
+            memory.outcomes[name[len(DONE) :]] = outcome_in(data)
         tried = values.get(ATTEMPTS)
         if tried is not None:
             memory.attempts = _attempts.decode(tried)

@@ -152,3 +152,21 @@ async def test_all_actors_with_mail_are_brought_in_after_a_restart(
             found = {info.key: info.waiting async for info in engine.actors(Busy)}
 
         assert len(found) == 40
+
+
+async def test_the_oldest_key_is_forgotten_first_also_after_a_restart(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ACTOR_DEDUPS_MAX", 3)
+    async with Engine.open(url) as engine:
+        for key in ("z", "y", "x"):
+            busy = engine.actor(Busy, "a").options(dedup=key, timeout="20s")
+            await busy.ask(Busy.add, key)
+
+    async with Engine.open(url) as engine:
+        counts: list[int] = []
+        for key in ("w", "y", "x", "z"):
+            busy = engine.actor(Busy, "a").options(dedup=key, timeout="20s")
+            counts.append(await busy.ask(Busy.add, key))
+
+    assert counts == [4, 2, 3, 5]
