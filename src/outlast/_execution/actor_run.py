@@ -233,7 +233,8 @@ class LiveActor(MemberRun):
 
     @override
     def wake(self) -> None:
-        self._alarm = None
+        # Either of its two timers has gone off: both are set anew, so that none is left behind.
+        self._set_alarm(None)
         super().wake()
         self._call()
 

@@ -98,10 +98,6 @@ class RunClock:
         if at is not None:
             self._timer = (at, self._host.call_at(self._journal.run, at))
 
-    def rung(self) -> None:
-        """The host timer has gone off."""
-        self._timer = None
-
     def disarm(self) -> None:
         """Wake nobody."""
         if self._timer is not None:

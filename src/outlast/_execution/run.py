@@ -297,7 +297,7 @@ class LiveRun(ABC):
 
     def wake(self) -> None:
         """Do what the clock makes due: timers, retries, the run's timeout, the end of a grace."""
-        self.clock.rung()
+        self.clock.disarm()
         if self.state not in ("live", "ending") or self.journal.has_closed:
             return
         self._guarded(self._wake)

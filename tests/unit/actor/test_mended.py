@@ -10,9 +10,12 @@ import pytest
 from outlast import Actor, Engine, actor, handler, limits, step
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import open_target, parse_url
+from outlast._engine.scheduler import Scheduler
 from outlast._execution.actor_run import LiveActor
 from outlast._registry import default_registry
+from outlast._world import Timer
 from outlast.errors import HandlerFailed
+from outlast.types import RunId
 
 
 @dataclass
@@ -44,6 +47,11 @@ class Busy(Actor[Lines]):
     @handler
     async def wait(self) -> None:
         await gate()
+
+    @handler
+    async def nap(self, times: int) -> None:
+        for _ in range(times):
+            await asyncio.sleep(0.01)
 
     @handler(read=True)
     async def all(self) -> list[str]:
@@ -170,3 +178,25 @@ async def test_the_oldest_key_is_forgotten_first_also_after_a_restart(
             counts.append(await busy.ask(Busy.add, key))
 
     assert counts == [4, 2, 3, 5]
+
+
+async def test_an_actor_that_wakes_often_leaves_no_timers_behind(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[Timer] = []
+    call_at = Scheduler.call_at
+
+    def noted(self: Scheduler, run: RunId, at: int) -> Timer:
+        timers.append(call_at(self, run, at))
+        return timers[-1]
+
+    monkeypatch.setattr(Scheduler, "call_at", noted)
+    busy = engine.actor(Busy, "a").options(timeout="20s")
+    await busy.options(delay="1h").tell(Busy.add, "much later")
+
+    await busy.ask(Busy.nap, 10)
+
+    now = asyncio.get_running_loop().time()
+    handles = [timer for timer in timers if isinstance(timer, asyncio.TimerHandle)]
+    assert len(handles) == len(timers) > 10
+    assert sum(not h.cancelled() and h.when() > now + 1 for h in handles) <= 1
