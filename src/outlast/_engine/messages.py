@@ -22,10 +22,13 @@ from outlast._execution.run import LiveRun
 from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction
 from outlast.errors import (
     EngineClosed,
+    LeaseLost,
     MailboxFull,
     RunClosed,
     RunNotFound,
     SignalConflict,
+    StoreDamaged,
+    StoreError,
     StoreFull,
 )
 from outlast.types import CLOSED_STATUSES, RunId, Status
@@ -144,10 +147,7 @@ class Messages:
             while self._arriving and not self._scheduler.is_closing:
                 run = next(iter(self._arriving))
                 del self._arriving[run]
-                if run:
-                    await self.bring(run)
-                else:
-                    await self._dormant.look_again()
+                await self.try_to_bring(run)
         finally:
             self._is_bringing = False
             idle, self._idle = self._idle, []
@@ -162,12 +162,51 @@ class Messages:
             self._idle.append(future)
             await future
 
+    async def try_to_bring(self, run: RunId) -> None:
+        """Bring a run in; if that fails, later or never, but nobody else is kept waiting."""
+        try:
+            if run:
+                await self.bring(run)
+            else:
+                await self._dormant.look_again()
+        except Exception as error:  # noqa: BLE001  # this run's trouble, and nobody else's
+            await self.could_not_bring(run, error)
+
+    async def could_not_bring(self, run: RunId, error: Exception) -> None:
+        """Try again later what the store refused; park what cannot be brought in."""
+        scheduler = self._scheduler
+        if scheduler.is_closing or scheduler.events.fatal is not None:
+            return
+        is_ours = scheduler.owns(run) and not isinstance(error, EngineClosed | LeaseLost)
+        if not is_ours and run:
+            return  # whoever owns it now looks after it
+        is_passing = isinstance(error, StoreError) and not isinstance(error, StoreDamaged)
+        if not is_passing and run:
+            log.error("run %s cannot be brought into memory", run, exc_info=error)
+            why = f"it cannot be brought into memory: {type(error).__name__}: {error}"
+            try:
+                await self._put_away(run, why[: limits.ERROR_CHARS_MAX])
+            except Exception as other:  # noqa: BLE001  # the same trouble again, most likely
+                error = other
+            else:
+                return
+        log.warning("run %s is brought into memory later: %s", run or "(any)", error)
+        self._world.call_later(limits.RECONCILE_SECONDS, self.has_mail, run)
+
+    async def _put_away(self, run: RunId, why: str) -> None:
+        if run in self._scheduler.residents:
+            self._scheduler.park(run, why, "attempts")
+        else:
+            await self._dormant.park(run, why, "attempts")
+
     async def bring(self, run: RunId) -> LiveRun | None:
         """Bring one open run of ours into memory, with its mail."""
         scheduler = self._scheduler
         live = scheduler.residents.get(run)
         if live is not None:
             await self.read_mail(live)
+            if live.state == "replaying":
+                scheduler.begin(live)  # its mail could not be read when it was brought in
             return live
         async with scheduler.exclusion.alone_with(run):
             row = await self._reopened(await self._store.read_run(run))

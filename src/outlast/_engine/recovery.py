@@ -55,17 +55,23 @@ class Recovery:
         died = {lease.shard for lease in leases if lease.was_left}
         tail = await self._store.read_tail(shards)
         suspects: list[RunId] = []
+        failed: list[tuple[RunId, Exception]] = []
         rows = await self._store.resident_runs(shards)
         # Those that come first may send to the others: that must not bring a suspect in.
         self._scheduler.held.update(row.id for row in rows)
         try:
             for index, row in enumerate(rows):
-                if await self._take(row.id, tail.get(row.id), has_died=row.shard in died):
-                    suspects.append(row.id)
+                try:
+                    if await self._take(row.id, tail.get(row.id), has_died=row.shard in died):
+                        suspects.append(row.id)
+                except Exception as error:  # noqa: BLE001  # must not cost the others
+                    failed.append((row.id, error))
                 if index % _BATCH == _BATCH - 1:
                     await self._world.pass_turn()
         finally:
             self._scheduler.held.difference_update({row.id for row in rows}.difference(suspects))
+        for run, trouble in failed:
+            await self._messages.could_not_bring(run, trouble)
         last = await self._bring_mailed(shards, died, None)
         if last is not None:
             self._world.spawn(self._bring_others(shards, died, last), name="outlast-mail")
@@ -165,6 +171,9 @@ class Recovery:
         for run in runs:
             try:
                 await self._try_suspect(run)
+            except Exception as error:  # noqa: BLE001  # the next suspect must have its turn
+                self._scheduler.held.discard(run)
+                await self._messages.could_not_bring(run, error)
             finally:
                 self._scheduler.held.discard(run)
             self._scheduler.listeners.on_mail(run)  # what came while it waited for its turn
@@ -225,25 +234,34 @@ class Recovery:
         if self._is_waking or self._scheduler.is_closing:
             return
         self._is_waking = True
-        due: list[RunRow] = []
         try:
-            while not self._scheduler.is_closing:
-                shards = list(self._scheduler.leases)
-                room = max(1, min(_BATCH, self._live_runs_max - len(self._scheduler.residents)))
-                due = await self._store.due_runs(shards, self._world.now(), room)
-                fresh = [row for row in due if row.id not in self._scheduler.residents]
-                for row in fresh:
-                    await self._messages.bring(row.id)
-                if not fresh:
-                    break
-                await self._world.pass_turn()
-            at = await self._store.next_wake(list(self._scheduler.leases))
-            if at is not None:
-                # What is due but already in memory has its new row on the way: look again soon.
-                at = max(at, self._world.now() + (_AGAIN if due else 0))
-            self._arm(at)
+            self._arm(await self._bring_due())
+        except StoreError as error:
+            log.warning("who is due could not be read, trying again: %s", error)
+            self._arm(self._world.now() + int(limits.RECONCILE_SECONDS * 1e6))
         finally:
             self._is_waking = False
+
+    async def _bring_due(self) -> int | None:
+        """Bring in what is due, each once; return when to look again."""
+        residents = self._scheduler.residents
+        due: list[RunRow] = []
+        tried: set[RunId] = set()
+        while not self._scheduler.is_closing:
+            shards = list(self._scheduler.leases)
+            room = max(1, min(_BATCH, self._live_runs_max - len(residents)))
+            due = await self._store.due_runs(shards, self._world.now(), room + len(tried))
+            tried.intersection_update(row.id for row in due)
+            fresh = [row.id for row in due if row.id not in residents and row.id not in tried]
+            if not fresh:
+                break
+            for run in fresh:
+                await self._messages.try_to_bring(run)
+            tried.update(run for run in fresh if run not in residents)
+            await self._world.pass_turn()
+        at = await self._store.next_wake(list(self._scheduler.leases))
+        # What is due but already in memory has its new row on the way: look again soon.
+        return None if at is None else max(at, self._world.now() + (_AGAIN if due else 0))
 
     def expect(self, at: int) -> None:
         """A run has left memory until `at`: be there in time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,8 +14,9 @@ from outlast._engine.opening import open_target, parse_url
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.actor_run import LiveActor
 from outlast._registry import default_registry
+from outlast._store.contract import RunRow, Store
 from outlast._world import Timer
-from outlast.errors import HandlerFailed
+from outlast.errors import HandlerFailed, StoreUnavailable
 from outlast.types import RunId
 
 
@@ -110,6 +112,12 @@ async def post(url: str, letters: list[tuple[str, str]]) -> None:
     await opened.close(0)
 
 
+async def store_class_of(url: str) -> type[Store]:
+    """Return the class of the store that is behind an address."""
+    async with Engine.open(url) as engine:
+        return type(engine._core.store)
+
+
 async def test_a_long_mailbox_is_read_part_by_part_and_in_order(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,3 +208,59 @@ async def test_an_actor_that_wakes_often_leaves_no_timers_behind(
     handles = [timer for timer in timers if isinstance(timer, asyncio.TimerHandle)]
     assert len(handles) == len(timers) > 10
     assert sum(not h.cancelled() and h.when() > now + 1 for h in handles) <= 1
+
+
+async def test_what_cannot_be_brought_in_keeps_nobody_else_waiting(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RECONCILE_SECONDS", 0.05)
+    await post(url, [("away", "x"), ("broken", "x"), ("good", "x")])
+    store_class = await store_class_of(url)
+    read_run, failures = store_class.read_run, [StoreUnavailable("away"), StoreUnavailable("away")]
+
+    async def read(self: Store, run: RunId) -> RunRow | None:
+        if run.endswith("away") and failures:
+            raise failures.pop()
+        return await read_run(self, run)
+
+    async def read_values(self: Store, run: RunId, prefix: str) -> dict[str, bytes]:
+        if run.endswith("broken"):
+            raise RuntimeError("odd values")
+        return {}
+
+    monkeypatch.setattr(store_class, "read_run", read)
+    monkeypatch.setattr(store_class, "read_values", read_values)
+    async with Engine.open(url) as engine, asyncio.timeout(20):
+        for key in ("good", "away"):
+            assert await engine.actor(Busy, key).ask(Busy.add, "y") == 2
+        broken = await engine.actor_info(Busy, "broken")
+        while broken.status != "parked":
+            await asyncio.sleep(0.01)
+            broken = await engine.actor_info(Busy, "broken")
+
+    assert not failures
+    assert broken.error == "it cannot be brought into memory: RuntimeError: odd values"
+
+
+async def test_delayed_messages_come_though_the_store_was_away(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RECONCILE_SECONDS", 0.05)
+    store_class = await store_class_of(url)
+    due_runs, failures = store_class.due_runs, [StoreUnavailable("away")]
+
+    async def due(self: Store, shards: Collection[int], now: int, limit: int) -> list[RunRow]:
+        found = await due_runs(self, shards, now, limit)
+        if found and failures:
+            raise failures.pop()
+        return found
+
+    monkeypatch.setattr(store_class, "due_runs", due)
+    async with Engine.open(url) as engine, asyncio.timeout(20):
+        await engine.actor(Busy, "a").options(delay="200ms").tell(Busy.add, "x")
+        info = await engine.actor_info(Busy, "a")
+        while not info.state:
+            await asyncio.sleep(0.01)
+            info = await engine.actor_info(Busy, "a")
+
+    assert not failures
