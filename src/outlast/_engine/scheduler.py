@@ -31,6 +31,7 @@ from outlast._execution.bodies import Bodies
 from outlast._execution.host import ActorHost
 from outlast._execution.operations import KnownErrors, StepOperation
 from outlast._execution.run import LiveRun
+from outlast._execution.steps import HEARTBEAT
 from outlast._execution.workflow_run import LiveWorkflow
 from outlast._journal.writer import Writer
 from outlast._records import Record, attach
@@ -51,7 +52,6 @@ from outlast.errors import EngineClosed, OutlastError, UnknownWorkflow
 from outlast.types import CLOSED_STATUSES, Lease, RunId
 
 log = logging.getLogger("outlast.engine")
-HEARTBEAT = "\x00heartbeat:"
 
 
 class Scheduler(ActorHost):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from outlast._engine.scheduler import HEARTBEAT, Scheduler
+from outlast._engine.scheduler import Scheduler
 from outlast._execution.bodies import BodySink
 from outlast._execution.run import LiveRun
+from outlast._execution.steps import HEARTBEAT
 from outlast._execution.streams import write_stream, write_value
 from outlast.types import RunId
 
@@ -40,7 +41,8 @@ class StepMessages(BodySink):
     @override
     def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None:
         live = self._open(run)
-        if live is not None:
+        if live is not None and (live.keeps_after_end or key in live.steps.pending):
+            live.steps.heartbeats.add(HEARTBEAT + key)
             transaction = live.journal.transaction()
             transaction.values = (*transaction.values, (HEARTBEAT + key, data))
 

@@ -74,6 +74,14 @@ class MessageEnds:
         transaction.dead = (*transaction.dead, letter)
         return transaction
 
+    def forget_heartbeats(self, transaction: Transaction, names: set[str]) -> None:
+        """A message has ended: nobody goes on with its steps."""
+        gone = sorted(names | self.memory.heartbeats)
+        if gone:
+            transaction.values = (*transaction.values, *((name, None) for name in gone))
+            names.clear()
+            self.memory.heartbeats.clear()
+
     # ------------------------------------------------------------------ trying again
     def try_again(self, message: Message) -> int:
         """Plan another attempt at a message that failed; return how often it has failed now."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from outlast._execution.bonds import Bonds
+from outlast._execution.steps import HEARTBEAT
 
 DONE = "\x00done/"  # values: what came of messages that had a dedup key
 ATTEMPTS = "\x00attempts"  # value: a message that failed and is tried again
@@ -43,6 +44,7 @@ class ActorMemory:
 
     outcomes: dict[str, bytes] = field(default_factory=dict[str, bytes])
     attempts: Attempts | None = None
+    heartbeats: set[str] = field(default_factory=set[str])  # names of values to forget
     bonds: Bonds = field(default_factory=Bonds)
 
     @classmethod
@@ -52,6 +54,7 @@ class ActorMemory:
         done = [(data, name) for name, data in values.items() if name.startswith(DONE)]
         for data, name in sorted(done):  # a value begins with its message's number
             memory.outcomes[name[len(DONE) :]] = outcome_in(data)
+        memory.heartbeats.update(name for name in values if name.startswith(HEARTBEAT))
         tried = values.get(ATTEMPTS)
         if tried is not None:
             memory.attempts = _attempts.decode(tried)

@@ -27,6 +27,9 @@ class Arrivals:
         self.has_more = False  # something has come into the mailbox since its last page was read
         self.is_reading = False
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def is_new(self, number: int) -> bool:
         """Take note of a message; False when it had come before. Those without a number are new."""
         if number in self._numbers:

@@ -94,6 +94,11 @@ class Cancelling:
         self._scopes.discard(scope)
         self._shields.pop(scope, None)
 
+    def begin_anew(self) -> None:
+        """Forget all scopes: their code has ended, with an actor's message."""
+        self._scopes.clear()
+        self._shields.clear()
+
     def deliver(self) -> bool:
         """Cancel every suspended task that a marked scope reaches; say whether there was one."""
         if not self._scopes:

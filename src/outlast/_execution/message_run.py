@@ -336,6 +336,8 @@ class MessageRun(LiveRun):
         self.loop.forget_timers()
         self.steps.forget_cancelled(all_of_them=True)
         self.children.begin_anew()
+        self.cancelling.begin_anew()
+        self.ends.forget_heartbeats(transaction, self.steps.heartbeats)
         self.journal.fold()
         seq = self.journal.last_seq
         self.standing.row = msgspec.structs.replace(

@@ -39,6 +39,8 @@ from outlast._records import VALUE, Record
 from outlast._registry import StepDefinition
 from outlast.errors import EncodingError, OutcomeUnknown, Shutdown, StepTimeout, UsageError
 
+HEARTBEAT = "\x00heartbeat:"  # values: what steps said of themselves, by key
+
 
 class StepCalls:
     """The steps that the code of one run has asked for and not yet seen the end of."""
@@ -49,6 +51,7 @@ class StepCalls:
         "_loop",
         "_retrying",
         "_starts",
+        "heartbeats",
         "offsets",
         "parked",
         "pending",
@@ -60,6 +63,7 @@ class StepCalls:
         self._loop = loop
         self._starts: list[StepOperation] = []
         self.parked: str | None = None
+        self.heartbeats: set[str] = set()  # names of the values that steps have set in this life
         self._retrying: dict[str, StepOperation] = {}  # those that wait for their next attempt
         self.pending: dict[str, StepOperation] = {}
         self.offsets: dict[str, int] = {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import pytest
 
-from outlast import Actor, Engine, actor, handler, limits, step
+from outlast import Actor, Engine, actor, handler, limits, step, this_step
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import open_target, parse_url
 from outlast._engine.scheduler import Scheduler
@@ -35,6 +36,13 @@ async def gate() -> None:
 
 
 @step
+async def beats() -> None:
+    """Say how far it is, and go on."""
+    this_step().heartbeat("half way")
+    await asyncio.sleep(10)
+
+
+@step
 async def moment() -> None:
     """Take a moment outside."""
 
@@ -54,6 +62,12 @@ class Busy(Actor[Lines]):
     async def nap(self, times: int) -> None:
         for _ in range(times):
             await asyncio.sleep(0.01)
+
+    @handler
+    async def beat(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await beats()
 
     @handler(read=True)
     async def all(self) -> list[str]:
@@ -264,3 +278,19 @@ async def test_delayed_messages_come_though_the_store_was_away(
             info = await engine.actor_info(Busy, "a")
 
     assert not failures
+
+
+async def test_nothing_is_kept_of_messages_that_have_ended(engine: Engine) -> None:
+    _gate[:] = [asyncio.Event()]
+    busy = engine.actor(Busy, "a").options(timeout="20s")
+    await busy.tell(Busy.wait)  # and so it stays in memory
+    asks = [asyncio.ensure_future(busy.ask(Busy.beat)) for _ in range(5)]
+    hold = asyncio.ensure_future(busy.ask(Busy.nap, 20))
+    _gate[0].set()
+    await asyncio.gather(*asks)
+
+    [live] = engine._core.scheduler.residents.values()
+    assert len(live.arrivals) <= 2
+    assert not live.cancelling.deliver()
+    assert await engine._core.store.read_values(live.id, "\x00heartbeat:") == {}
+    await hold
