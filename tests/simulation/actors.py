@@ -20,7 +20,7 @@ from outlast.actor import Actor, actor, handler
 from outlast.errors import HandlerFailed
 from outlast.types import RunId
 from tests.simulation.invariants import Violated, require
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import Scenario, play, print_seeds
 
 _KEYS = ("a", "b", "c")
 _MESSAGES = 4
@@ -166,24 +166,12 @@ def run_actor_seed(seed: int) -> int:
         Violated: with the seed and what does not hold.
     """
     scenario = ActorScenario(seed)
-    try:
-        with (
-            mock.patch.object(limits, "ACTOR_MAIL_MAX", scenario.mail_max),
-            mock.patch.object(limits, "MAILBOX_READ_MAX", max(2, scenario.mail_max // 2)),
-        ):
-            scenario.yard.run(scenario.main, seconds_max=20_000)
-        scenario.check()
-        return sum(machine.crashes for machine in scenario.yard.machines)
-    except Violated as error:
-        raise Violated(f"{error}\nreproduce: python -m tests.simulation.actors {seed}") from error
-    finally:
-        scenario.yard.dispose()
+    with (
+        mock.patch.object(limits, "ACTOR_MAIL_MAX", scenario.mail_max),
+        mock.patch.object(limits, "MAILBOX_READ_MAX", max(2, scenario.mail_max // 2)),
+    ):
+        return play(scenario, "tests.simulation.actors").crashes
 
 
 if __name__ == "__main__":
-    import sys
-
-    for argument in sys.argv[1:]:
-        first, _, last = argument.partition("-")
-        for one in range(int(first), int(last or first) + 1):
-            print(one, run_actor_seed(one))
+    print_seeds(run_actor_seed)

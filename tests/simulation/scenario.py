@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -289,14 +290,13 @@ def is_expected(unhandled: dict[str, object]) -> bool:
     return isinstance(error, (*_PASSING, RunClosed, MailboxFull, RunNotFound))
 
 
-def run_seed(seed: int, *, store_class: Callable[..., MemoryStore] = MemoryStore) -> Report:
-    """Run one seed and check everything.
+def play(scenario: Scenario, module: str) -> Report:
+    """Run a scenario to its end, check everything, and return what it saw.
 
     Raises:
-        Violated: with the seed and what does not hold.
+        Violated: with what does not hold, and how to see it again.
     """
     KEPT.clear()
-    scenario = Scenario(seed, store_class=store_class)
     try:
         with mock.patch.object(limits, "SIGNALS_BUFFERED_MAX", scenario.signals_max):
             scenario.yard.run(scenario.main, seconds_max=20_000)
@@ -309,15 +309,27 @@ def run_seed(seed: int, *, store_class: Callable[..., MemoryStore] = MemoryStore
             runs=len(scenario.yard.database.rows),
         )
     except (Violated, Deadlock) as error:
-        raise Violated(f"{error}\nreproduce: python -m tests.simulation.scenario {seed}") from error
+        raise Violated(f"{error}\nreproduce: python -m {module} {scenario.seed}") from error
     finally:
         scenario.yard.dispose()
 
 
-if __name__ == "__main__":
-    import sys
+def run_seed(seed: int, *, store_class: Callable[..., MemoryStore] = MemoryStore) -> Report:
+    """Run one seed and check everything.
 
+    Raises:
+        Violated: with the seed and what does not hold.
+    """
+    return play(Scenario(seed, store_class=store_class), "tests.simulation.scenario")
+
+
+def print_seeds(run: Callable[[int], object]) -> None:
+    """Run the seeds of the command line, `7` or `0-400`, and print what came of each."""
     for argument in sys.argv[1:]:
         first, _, last = argument.partition("-")
-        for one in range(int(first), int(last or first) + 1):
-            print(one, run_seed(one))
+        for seed in range(int(first), int(last or first) + 1):
+            print(seed, run(seed))
+
+
+if __name__ == "__main__":
+    print_seeds(run_seed)
