@@ -20,7 +20,7 @@ from outlast.actor import Actor, actor, handler
 from outlast.errors import HandlerFailed
 from outlast.types import RunId
 from tests.simulation.invariants import Violated, require
-from tests.simulation.scenario import Scenario, play, print_seeds
+from tests.simulation.scenario import Scenario, busy_rows, play, print_seeds
 
 _KEYS = ("a", "b", "c")
 _MESSAGES = 4
@@ -131,15 +131,10 @@ class ActorScenario(Scenario):
 
     def _open(self) -> list[str]:
         database = self.yard.database
-        busy = [
-            f"{row.id} {row.status} ({row.waiting_for})"
-            for row in database.rows.values()
-            if row.resident or database.mail_of(row.id, 1)
-        ]
         missing = [
             key for key in self.acknowledged if RunId(f"sim.Counter/{key}") not in database.rows
         ]
-        return busy + missing
+        return busy_rows(database) + missing
 
     def check(self) -> None:
         """Every acknowledged message was handled once, those of one sender in order."""

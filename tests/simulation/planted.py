@@ -11,20 +11,34 @@ from dataclasses import dataclass
 from unittest import mock
 
 from outlast._codec import Adapter
+from outlast._engine.messages import Messages
 from outlast._engine.recovery import Reconciler
 from outlast._engine.scheduler import Scheduler
+from outlast._execution.actor_ends import MessageEnds
+from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.clock import RunClock
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
+from outlast._execution.message_run import MessageRun
 from outlast._execution.run import LiveRun
 from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._journal.writer import Writer, _Entry
 from outlast._records import Record
-from outlast._store.contract import CommitId, CommitResult, Message, ParkedAs, PostResult, Receipt
+from outlast._store.contract import (
+    CommitId,
+    CommitResult,
+    Message,
+    ParkedAs,
+    PostResult,
+    Receipt,
+    Transaction,
+)
 from outlast._store.memory_leases import MemoryLeases
 from outlast.types import Lease, Status
+from tests.simulation.actors import run_actor_seed
+from tests.simulation.cells import run_cell_seed
 from tests.simulation.invariants import Violated
 from tests.simulation.scenario import run_seed
 
@@ -39,6 +53,7 @@ class Planted:
     holder: type[object]
     attribute: str
     replacement: Callable[..., object]
+    run: Callable[[int], object] = run_seed
 
     @contextmanager
     def in_place(self) -> Generator[None]:
@@ -51,7 +66,7 @@ class Planted:
         with self.in_place():
             for seed in range(first, first + count):
                 try:
-                    run_seed(seed)
+                    self.run(seed)
                 except Violated as violated:
                     return seed, str(violated).splitlines()[0]
                 except Exception as error:  # noqa: BLE001  # a bug breaks things its own way
@@ -159,6 +174,25 @@ def _sleep_on(self: RunJournal) -> None:
     return None
 
 
+def _answer_first(
+    self: MessageRun, transaction: Transaction, message: Message, outcome: bytes
+) -> None:
+    self._engine.answered(message, outcome)
+
+
+def _forget_outcomes(values: dict[str, bytes]) -> ActorMemory:
+    return ActorMemory()
+
+
+def _unknown(self: MessageEnds, message: Message) -> None:
+    return None
+
+
+async def _read_two(self: Messages, live: LiveRun) -> None:
+    for message in await self._store.read_mailbox(live.id, 2):
+        live.accept(message)
+
+
 PLANTED = (
     Planted("acknowledge before the commit", Writer, "_send", _acknowledge_first),
     Planted("commit again when the reply was lost", Writer, "_resolve", _commit_again),
@@ -173,6 +207,29 @@ PLANTED = (
     Planted("logical time is the wall clock", LiveRun, "_deliver", _clock_of_the_wall),
     Planted("a summary overwrites the end", Standing, "write", _overwrite_the_end),
     Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on),
+    Planted("an answer before its commit", MessageRun, "_answer", _answer_first, run_cell_seed),
+    Planted(
+        "answers are forgotten with the process",
+        ActorMemory,
+        "read",
+        _forget_outcomes,
+        run_cell_seed,
+    ),
+    Planted("a mailbox is read in part", Messages, "read_mail", _read_two, run_cell_seed),
+    Planted(
+        "dedup keys are forgotten with the process",
+        ActorMemory,
+        "read",
+        _forget_outcomes,
+        run_actor_seed,
+    ),
+    Planted(
+        "what came of a message before is not looked at",
+        MessageEnds,
+        "known_outcome",
+        _unknown,
+        run_actor_seed,
+    ),
 )
 
 

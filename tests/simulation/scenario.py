@@ -20,7 +20,7 @@ from outlast._execution.operations import failure_in
 from outlast._execution.payloads import typed_payload
 from outlast._registry import default_registry
 from outlast._store.contract import Message, MessageKind
-from outlast._store.memory import MemoryStore
+from outlast._store.memory import MemoryDatabase, MemoryStore
 from outlast.call import Call, WorkflowCall
 from outlast.errors import (
     EngineClosed,
@@ -45,7 +45,7 @@ from tests.simulation.invariants import (
 from tests.simulation.workload import KEPT, child, listener, message, mixed, patient, stubborn
 
 T = TypeVar("T")
-_PASSING = (ConnectionError, StoreFull, StoreUnavailable, EngineClosed)
+PASSING = (ConnectionError, StoreFull, StoreUnavailable, EngineClosed)
 _WORK_SECONDS = 60.0
 _QUIET_SECONDS = 3_600.0
 
@@ -120,7 +120,7 @@ class Scenario:
             machine = self.rng.choice(self.yard.machines)
             try:
                 return await asyncio.wait_for(self.yard.attempt(work, machine), 120)
-            except (*_PASSING, TimeoutError):
+            except (*PASSING, TimeoutError):
                 await asyncio.sleep(self.rng.random() * 0.5)
 
     async def start(self, run: str, call: Call[object]) -> None:
@@ -284,10 +284,19 @@ class Scenario:
             require(isinstance(result, list) and True in result, f"I7: {run} woke early: {result}")
 
 
+def busy_rows(database: MemoryDatabase) -> list[str]:
+    """Return what has still something to do or to read: for actors, which have no end."""
+    return [
+        f"{row.id} {row.status} ({row.waiting_for})"
+        for row in database.rows.values()
+        if row.resident or database.mail_of(row.id, 1)
+    ]
+
+
 def is_expected(unhandled: dict[str, object]) -> bool:
     """Whether an unhandled error is a refusal that a client's call has seen."""
     error = unhandled.get("exception")
-    return isinstance(error, (*_PASSING, RunClosed, MailboxFull, RunNotFound))
+    return isinstance(error, (*PASSING, RunClosed, MailboxFull, RunNotFound))
 
 
 def play(scenario: Scenario, module: str) -> Report:
