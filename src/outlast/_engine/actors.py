@@ -161,7 +161,7 @@ class Actors:
             await asyncio.wait([future], timeout=limits.RECONCILE_SECONDS)
             if future.done():
                 return future.result()
-            known = await self._known_outcome(envelope)
+            known = await self._outcome_so_far(envelope)
             if known is not None:
                 return known
 
@@ -169,15 +169,25 @@ class Actors:
         value = await self._store.read_value(envelope.actor, DONE + envelope.dedup)
         return None if value is None else outcome_in(value)
 
+    async def _outcome_so_far(self, envelope: Envelope) -> bytes | None:
+        """Return what came of a message, None when nothing has yet.
+
+        Raises:
+            ActorStopped: nothing will.
+        """
+        # The row first: what an actor answered before it stopped is there by then.
+        row = await self._store.read_run(envelope.actor)
+        known = await self._known_outcome(envelope)
+        if known is None and (row is None or row.status in CLOSED_STATUSES):
+            raise ActorStopped(f"{envelope.actor} has stopped before it answered")
+        return known
+
     async def _remembered(self, envelope: Envelope) -> bytes:
         """The same message is on its way or was handled: wait for what came of it."""
         while True:
-            known = await self._known_outcome(envelope)
+            known = await self._outcome_so_far(envelope)
             if known is not None:
                 return known
-            row = await self._store.read_run(envelope.actor)
-            if row is None or row.status in CLOSED_STATUSES:
-                raise ActorStopped(f"{envelope.actor} has stopped before it answered")
             changed = self._changed.setdefault(envelope.actor, self._world.loop.create_future())
             await asyncio.wait([changed], timeout=limits.RECONCILE_SECONDS)
 

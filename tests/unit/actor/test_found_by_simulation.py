@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 from outlast import Actor, Engine, actor, handler, limits, step
+from outlast._engine.open_engine import EngineCore
+from outlast._registry import default_registry
+from outlast.errors import ActorStopped
+from outlast.ref import ActorRef
+from outlast.testing.machines import FaultPlan, Yard
 
 
 @dataclass
@@ -32,6 +37,11 @@ class Patient(Actor[Seen]):
         return self.state.numbers
 
     @handler
+    async def stop_soon(self) -> None:
+        self.stop()
+        await asyncio.sleep(1)
+
+    @handler
     async def take_after_the_gate(self, number: int) -> list[int]:
         await waits_at_the_gate()
         return await self.take(number)
@@ -52,3 +62,31 @@ async def test_a_mailbox_longer_than_one_reading_is_read_whole(
     _gates[0].set()
     async with Engine.open(tmp_path / "outlast.db") as engine:
         assert await engine.actor(Patient, "p").ask(Patient.take, 10) == list(range(11))
+
+
+def test_who_asks_an_actor_of_another_engine_is_told_that_it_stopped() -> None:
+    plan = FaultPlan(slow=0.0)
+    yard = Yard(1, registry=default_registry, plan=plan, machines=2, shards=2)
+
+    def patient(core: EngineCore) -> ActorRef[Patient]:
+        return ActorRef(default_registry.find_actor(Patient), "p", core)
+
+    async def stop(core: EngineCore) -> None:
+        await patient(core).tell(Patient.stop_soon)
+
+    async def ask(core: EngineCore) -> list[int]:
+        return await patient(core).ask(Patient.take, 1)
+
+    async def work() -> None:
+        for machine in yard.machines:
+            await yard.start(machine, shards_max=1)
+            await yard.core(machine)
+        await yard.attempt(stop, yard.machines[0])
+        asks = [yard.attempt(ask, machine) for machine in yard.machines]
+        for found in await asyncio.gather(*asks, return_exceptions=True):
+            assert isinstance(found, ActorStopped)
+
+    try:
+        yard.run(work, seconds_max=60)
+    finally:
+        yard.dispose()
