@@ -269,7 +269,11 @@ class LiveActor(MemberRun):
         self._readings.start(handling.message, handling.handler, self._state)
 
     def _give_up(self, message: Message, reason: DeathReason, why: str) -> None:
-        """Give a message up before its handler began."""
+        """Give a message up before its handler began; answer it if it is a copy."""
+        known = self.ends.known_outcome(message)
+        if known is not None:
+            self._answer(self.ends.taken(message), message, known)
+            return
         outcome = failure_body(UsageError(f"the message was given up: {why}"))
         transaction = self.ends.give_up(message, reason, why)
         if self.bonds.reminders:

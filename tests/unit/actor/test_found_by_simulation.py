@@ -10,10 +10,13 @@ import pytest
 
 from outlast import Actor, Engine, actor, handler, limits, step
 from outlast._engine.open_engine import EngineCore
+from outlast._execution.letters import Letter, encode_letter
 from outlast._registry import default_registry
+from outlast._store.contract import Message
 from outlast.errors import ActorStopped
 from outlast.ref import ActorRef
 from outlast.testing.machines import FaultPlan, Yard
+from outlast.types import RunId
 
 
 @dataclass
@@ -45,6 +48,30 @@ class Patient(Actor[Seen]):
     async def take_after_the_gate(self, number: int) -> list[int]:
         await waits_at_the_gate()
         return await self.take(number)
+
+
+@actor(mailbox=1, overflow="dead_letter")
+class Small(Patient, Actor[Seen]):
+    """Has room for one."""
+
+
+async def test_a_copy_of_what_was_handled_is_no_dead_letter(engine: Engine) -> None:
+    _gates[:] = [asyncio.Event()]
+    small = engine.actor(Small, "s")
+    assert await small.options(dedup="k").ask(Small.take, 1) == [1]
+    await small.tell(Small.take_after_the_gate, 2)
+    await small.tell(Small.take, 3)
+
+    # As sent by one who looked for an outcome just before there was one.
+    found = default_registry.find_actor(Small).handlers["take"]
+    args = found.signature.encode(found.signature.bind((1,), {}))
+    letter = encode_letter(Letter(args=args))
+    copy = Message(run=RunId(small.id), kind="tell", name="take", body=letter, dedup="k")
+    await engine._core.actors._commit(copy)
+    _gates[0].set()
+
+    assert await small.options(dedup="k").ask(Small.take, 1) == [1]
+    assert [letter async for letter in engine.dead_letters()] == []
 
 
 async def test_a_mailbox_longer_than_one_reading_is_read_whole(
