@@ -5,7 +5,8 @@ Each is a patch of one place of the engine; `find` runs seeds until one of them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import heapq
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
@@ -20,6 +21,8 @@ from outlast._execution.cancelling import Cancelling
 from outlast._execution.clock import RunClock
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
+from outlast._execution.letters import Letter
+from outlast._execution.mail import Mail
 from outlast._execution.message_run import MessageRun
 from outlast._execution.run import LiveRun
 from outlast._execution.standing import Standing
@@ -29,12 +32,14 @@ from outlast._records import Record
 from outlast._store.contract import (
     CommitId,
     CommitResult,
+    DeadLetter,
     Message,
     ParkedAs,
     PostResult,
     Receipt,
     Transaction,
 )
+from outlast._store.memory import MemoryDatabase
 from outlast._store.memory_leases import MemoryLeases
 from outlast.types import Lease, Status
 from tests.simulation.actors import run_actor_seed
@@ -188,6 +193,15 @@ def _unknown(self: MessageEnds, message: Message) -> None:
     return None
 
 
+def _bury_none(self: MemoryDatabase, letters: Sequence[DeadLetter]) -> None:
+    return None
+
+
+def _add_in_reverse(self: Mail, message: Message, letter: Letter, now: int) -> None:
+    # Newest first among what waits together, as with a stack.
+    heapq.heappush(self._ready, (-letter.priority, -message.number, message, letter))
+
+
 async def _read_two(self: Messages, live: LiveRun) -> None:
     for message in await self._store.read_mailbox(live.id, 2):
         live.accept(message)
@@ -230,6 +244,10 @@ PLANTED = (
         _unknown,
         run_actor_seed,
     ),
+    Planted(
+        "a stopped actor's mailbox is lost", MemoryDatabase, "_bury", _bury_none, run_actor_seed
+    ),
+    Planted("a mailbox is a stack", Mail, "add", _add_in_reverse, run_actor_seed),
 )
 
 

@@ -23,6 +23,7 @@ from outlast._store.contract import Message, MessageKind
 from outlast._store.memory import MemoryDatabase, MemoryStore
 from outlast.call import Call, WorkflowCall
 from outlast.errors import (
+    AskTimeout,
     EngineClosed,
     MailboxFull,
     RunClosed,
@@ -47,6 +48,8 @@ from tests.simulation.workload import KEPT, child, listener, message, mixed, pat
 T = TypeVar("T")
 PASSING = (ConnectionError, StoreFull, StoreUnavailable, EngineClosed)
 _WORK_SECONDS = 60.0
+# Longer than any pause, lease or series of faults keeps a machine from answering.
+_PATIENCE_SECONDS = 600.0
 _QUIET_SECONDS = 3_600.0
 
 
@@ -119,9 +122,12 @@ class Scenario:
         while True:
             machine = self.rng.choice(self.yard.machines)
             try:
-                return await asyncio.wait_for(self.yard.attempt(work, machine), 120)
-            except (*PASSING, TimeoutError):
+                return await asyncio.wait_for(self.yard.attempt(work, machine), _PATIENCE_SECONDS)
+            except (*PASSING, AskTimeout):
                 await asyncio.sleep(self.rng.random() * 0.5)
+            except TimeoutError:
+                waited = f"no answer in {_PATIENCE_SECONDS:g} seconds, and {machine.node} is up"
+                raise Violated(f"I11: {waited}") from None
 
     async def start(self, run: str, call: Call[object]) -> None:
         """Start a run under an id, over all failures."""
