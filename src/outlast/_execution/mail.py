@@ -57,12 +57,14 @@ class Mail:
         return message, letter
 
     def take_oldest(self) -> Waiting | None:
-        """Return the message that came first, whatever its priority."""
-        if not self._ready:
+        """Return the message that came first, whatever its priority; a delayed one at last."""
+        # Of delayed ones alone there may be too many too.
+        waiting = self._ready or self._delayed
+        if not waiting:
             return None
-        oldest = min(self._ready, key=lambda entry: entry[1])
-        self._ready.remove(oldest)
-        heapq.heapify(self._ready)
+        oldest = min(waiting, key=lambda entry: entry[1])
+        waiting.remove(oldest)
+        heapq.heapify(waiting)
         return oldest[2], oldest[3]
 
     def next_due(self) -> int | None:
