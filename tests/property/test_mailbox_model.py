@@ -111,11 +111,12 @@ class MailboxMachine(RuleBasedStateMachine):
         _gates[:] = [Gate()]
         opening = Engine.open(f"memory://mailbox-model-{next(_names)}")
         self.engine = await self.stack.enter_async_context(opening)
-        self.target: Target = {
+        targets: dict[str, Target] = {
             "reject": self.engine.actor(Rejecting, "a"),
             "drop_oldest": self.engine.actor(Dropping, "a"),
             "dead_letter": self.engine.actor(Burying, "a"),
-        }[self.policy]
+        }
+        self.target: Target = targets[self.policy]
 
     # ------------------------------------------------------------------------- rules
     @rule(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from typing_extensions import override
 
@@ -168,19 +169,24 @@ class CellScenario(Scenario):
                 raise Violated(f"what clients saw of {key!r} is not linearisable:\n{seen}")
 
 
-def _choose(key: str, chance: random.Random) -> tuple[CellInput, str, tuple[int, ...]]:
+_Choice: TypeAlias = tuple[CellInput, str, tuple[int, ...]]
+
+
+def _choose(key: str, chance: random.Random) -> _Choice:
     """Return an operation, and the message and arguments that ask for it."""
     amount, expected = chance.randint(1, 3), chance.randint(0, 3)
-    additions = [(Add(amount), "add", (amount,)), (Add(amount), "add_slowly", (amount,))]
-    writes = [
+    additions: list[_Choice] = [
+        (Add(amount), "add", (amount,)),
+        (Add(amount), "add_slowly", (amount,)),
+    ]
+    writes: list[_Choice] = [
         (Write(amount), "write", (amount,)),
         (Swap(expected, amount), "swap", (expected, amount)),
         (Swap(expected, amount), "swap", (expected, amount)),
     ]
-    reads = [(Get(), "get", ()), (Get(), "peek", ()), (Get(), "refuse", (99,))]
+    reads: list[_Choice] = [(Get(), "get", ()), (Get(), "peek", ()), (Get(), "refuse", (99,))]
     changes = {"counter": additions, "register": writes, "mixed": additions + writes}[key]
-    chosen: tuple[CellInput, str, tuple[int, ...]] = chance.choice([*changes, *changes, *reads])
-    return chosen
+    return chance.choice([*changes, *changes, *reads])
 
 
 def _describe(operation: Operation[CellInput, int]) -> str:

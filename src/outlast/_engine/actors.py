@@ -11,15 +11,14 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from outlast import limits
+from outlast._engine.resting import RestingActors
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.volatile import VolatileActors
-from outlast._execution.actor_memory import DONE, ActorMemory, outcome_in
-from outlast._execution.actor_run import LiveActor
+from outlast._execution.actor_memory import DONE, outcome_in
 from outlast._execution.envelopes import Envelope, message_of
 from outlast._execution.operations import failure_in
 from outlast._execution.orders import ORDERS
@@ -29,7 +28,6 @@ from outlast._store.contract import (
     Message,
     PostResult,
     RunRow,
-    StartRun,
     Transaction,
 )
 from outlast.errors import (
@@ -45,14 +43,6 @@ from outlast.errors import (
 )
 from outlast.types import CLOSED_STATUSES, RunId
 
-_OUTCOMES_KEPT_MAX = 64  # a resting actor that remembers more is read again from the store
-
-
-@dataclass(slots=True)
-class _Resting:
-    row: RunRow
-    memory: ActorMemory
-
 
 class Actors:
     """The actors of one engine, as those who write to them see them."""
@@ -62,15 +52,11 @@ class Actors:
         self._volatile = volatile
         self._world = scheduler.world
         self._store = scheduler.store
-        self._resting: OrderedDict[RunId, _Resting] = OrderedDict()
+        self._resting = RestingActors(scheduler)
         self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
         self._changed: dict[RunId, asyncio.Future[None]] = {}
         scheduler.listeners.on_answered = self._answered
-        scheduler.listeners.on_rested = self._rested
-        scheduler.listeners.on_letter = self._wake
-        scheduler.listeners.on_created = self._created
         scheduler.listeners.on_stopped = self._stopped
-        scheduler.listeners.start_of_actor = self._start_of
 
     # ------------------------------------------------------------------------ sending
     def envelope_of(
@@ -231,7 +217,7 @@ class Actors:
     async def _commit(self, message: Message, reply: asyncio.Future[bytes]) -> PostResult:
         """Commit a message, and deliver it when it is durable, whatever became of its sender."""
         transaction = Transaction(None, message.run, [], posts=(message,))
-        start = self._start_of(message.run)
+        start = self._resting.start_of(message.run)
         if start is not None:
             transaction.starts = (start,)
         answer: asyncio.Future[PostResult] = self._world.loop.create_future()
@@ -241,7 +227,7 @@ class Actors:
                 refused(EngineClosed("the store refused a message that needs no lease"))
                 return
             if start is not None and message.run not in result.existing:
-                self._created(start.row)
+                self._resting.created(start.row)
             posted, number = result.posts[0], result.numbers[0]
             if posted == "accepted":
                 if message.kind == "ask":
@@ -263,56 +249,7 @@ class Actors:
         self._asks[actor, number] = reply
         reply.add_done_callback(lambda _: self._asks.pop((actor, number), None))
 
-    def _start_of(self, actor: RunId) -> StartRun | None:
-        """Return what creates an actor, None when it is known to be there."""
-        if actor in self._scheduler.residents or actor in self._resting:
-            return None
-        world = self._world
-        row = RunRow(
-            id=actor,
-            shard=self._scheduler.shard_of(actor),
-            workflow=actor.partition("/")[0],
-            version="",
-            status="waiting",
-            created_at=world.now(),
-            resident=False,
-            digest=world.rng.getrandbits(64).to_bytes(8, "big"),
-            kind="actor",
-        )
-        return StartRun(row, (), "never")
-
-    # ------------------------------------------------------------------ in and out of memory
-    def _wake(self, message: Message) -> bool:
-        """Bring a resting actor into memory with its next message; False when it must be read."""
-        resting = self._resting.get(message.run)
-        if resting is None or self._scheduler.exclusion.is_held(message.run):
-            return False
-        live = self._scheduler.adopt_actor(resting.row, [], resting.memory)
-        if live is None:
-            return False
-        del self._resting[message.run]
-        live.accept(message)
-        self._scheduler.begin(live)
-        return True
-
-    def _created(self, row: RunRow) -> None:
-        """An actor has come to be: nothing of it need be read for its first message."""
-        is_ours = self._scheduler.owns(row.id) and not self._store.is_shared
-        if is_ours and row.id not in self._scheduler.residents:
-            self._keep(row, ActorMemory())
-
-    def _keep(self, row: RunRow, memory: ActorMemory) -> None:
-        self._resting[row.id] = _Resting(row, memory)
-        if len(self._resting) > limits.ACTOR_ROWS_MAX:
-            self._resting.popitem(last=False)
-
-    def _rested(self, live: LiveActor) -> None:
-        """Keep the row of an actor that left memory, so that the next message needs no reading."""
-        is_whole = live.row.wake_at is None and live.row.status == "waiting"
-        is_small = len(live.ends.memory.outcomes) <= _OUTCOMES_KEPT_MAX
-        if is_whole and is_small and not live.left_mail and not self._store.is_shared:
-            self._keep(live.row, live.ends.memory)
-
+    # ------------------------------------------------------------------------ answers
     def _answered(self, message: Message, outcome: bytes) -> None:
         future = self._asks.get((message.run, message.number))
         if future is not None and not future.done():
@@ -328,7 +265,7 @@ class Actors:
         """An actor takes nothing more: tell those who wait for an answer."""
         if row.status not in CLOSED_STATUSES:
             return
-        self._resting.pop(row.id, None)
+        self._resting.forget(row.id)
         for key in [key for key in self._asks if key[0] == row.id]:
             future = self._asks.pop(key)
             if not future.done():

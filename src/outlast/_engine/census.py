@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from outlast import limits
 from outlast._codec import stored_json
 from outlast._engine.reader import moment
-from outlast._execution.bonds import Bonds
+from outlast._execution.bonds import PLACE, decode_place
 from outlast._execution.letters import actor_id, key_in
 from outlast._registry import ActorDefinition, Registry
 from outlast._store.contract import Cursor, RunFilter, RunRow, Store
@@ -53,8 +53,8 @@ class Census:
 
     async def _info(self, row: RunRow) -> ActorInfo:
         mail = await self._store.read_mailbox(row.id, limits.MAILBOX_READ_MAX)
-        bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
-        place = bonds.place
+        data = await self._store.read_value(row.id, PLACE)
+        place = None if data is None else decode_place(data)
         is_parked = place is not None and place.down == "parked"
         why = row.waiting_for if row.status == "parked" else row.error
         return ActorInfo(

@@ -74,6 +74,11 @@ def notice(run: str, handler: str, *, sender: str, at: int, **arguments: object)
     return Message(run=RunId(run), kind="notice", name=handler, body=body, at=at)
 
 
+def decode_place(data: bytes) -> Place:
+    """Return a place from the value that it is kept as."""
+    return _places.decode(data)
+
+
 def write_value(transaction: Transaction, name: str, value: msgspec.Struct | None) -> None:
     """Keep a value of an actor, or forget it, with a transaction."""
     data = None if value is None else _encode(value)

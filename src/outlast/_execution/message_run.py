@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 from typing_extensions import override
@@ -21,7 +20,7 @@ from typing_extensions import override
 from outlast import limits
 from outlast._execution.actor_ends import MessageEnds
 from outlast._execution.actor_memory import ActorMemory
-from outlast._execution.bonds import Bonds, Reminder, Watch
+from outlast._execution.bonds import Bonds
 from outlast._execution.closing import unwind
 from outlast._execution.host import ActorHost
 from outlast._execution.letters import (
@@ -31,14 +30,14 @@ from outlast._execution.letters import (
     subscription,
 )
 from outlast._execution.operations import failure_body
-from outlast._execution.orders import WatchOver, order_message
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask
-from outlast._records import VALUE, Blob, Record
+from outlast._execution.wishes import Wishes
+from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
-from outlast._store.contract import Message, Receipt, RunRow, StartRun, Transaction
-from outlast.errors import EncodingError, OutlastError, UsageError
-from outlast.types import Lease, RunId
+from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast.errors import EncodingError, NotInRun, OutlastError, UsageError
+from outlast.types import Lease
 
 _decode_message = msgspec.msgpack.Decoder(Message).decode
 _encode_message = msgspec.msgpack.Encoder().encode
@@ -56,11 +55,7 @@ class Handling:
     is_safe: bool = False  # and that record is durable
     is_started: bool = False  # its handler has been called
     error: OutlastError | None = None  # why it fails, found while it was replayed
-    sent: list[Message] = field(default_factory=list[Message])
-    starts: list[StartRun] = field(default_factory=list[StartRun])
-    blobs: list[Blob] = field(default_factory=list[Blob])
-    watches: dict[str, Watch] = field(default_factory=dict[str, Watch])
-    reminders: dict[str, Reminder | None] = field(default_factory=dict[str, Reminder | None])
+    wishes: Wishes | None = None
 
 
 class MessageRun(LiveRun):
@@ -133,32 +128,15 @@ class MessageRun(LiveRun):
         """Who waits for the message that is handled, this actor last."""
         return (*self.handling.letter.chain, self.id) if self.handling is not None else ()
 
-    def send(self, message: Message) -> None:
-        """Send a message with the commit that ends the one that is handled."""
-        if self.handling is not None:
-            self.handling.sent.append(message)
-
-    def start_with_end(self, start: StartRun, blobs: Sequence[Blob]) -> None:
-        """Start a run with the commit that ends the message."""
-        if self.handling is not None:
-            self.handling.starts.append(start)
-            self.handling.blobs += blobs
-
-    def watch(self, target: RunId, watch: Watch) -> None:
-        """Have another actor watched, from the commit on that ends the message."""
-        if self.handling is not None:
-            self.handling.watches[target] = watch
-
-    def remind(self, name: str, handler: str, args: bytes, every: int) -> None:
-        """Set a reminder with the commit that ends the message; `every` is microseconds."""
-        if self.handling is not None:
-            token = f"{self.handling.message.number}.{len(self.handling.reminders)}"
-            self.handling.reminders[name] = Reminder(handler, args, every, token)
-
-    def forget_reminder(self, name: str) -> None:
-        """Send no more of a reminder, from the commit on that ends the message."""
-        if self.handling is not None:
-            self.handling.reminders[name] = None
+    @property
+    def wishes(self) -> Wishes:
+        """What the handler that is executing wants with the commit of its message."""
+        handling = self.handling
+        if handling is None:
+            raise NotInRun("the message whose handler this was is over")
+        if handling.wishes is None:
+            handling.wishes = Wishes(handling.message.number)
+        return handling.wishes
 
     def _mark(self, handling: Handling) -> None:
         """Write a message down before its handler is called: it may have killed a process."""
@@ -265,23 +243,17 @@ class MessageRun(LiveRun):
         """Commit the end of a message: state, mailbox, what was sent, and then the answer."""
         self.ends.forget_attempts(handling.message)
         transaction = self.ends.taken(handling.message)
-        sent, handling.sent = handling.sent, []
+        sent: list[Message] = []
+        if handling.wishes is not None:
+            sent = handling.wishes.grant(transaction, self.bonds, self.host.world.now())
         if self.row.output is None and self._has_ended_well:
             # Its first message: from now on it is there, and takes what is published.
             handlers = self.definition.handlers.values()
             at = handling.at
             sent += [subscription(self.id, h, at) for h in handlers if h.topic]
-        if handling.watches or handling.reminders:
-            now = self.host.world.now()
-            sent += self.bonds.tie(transaction, handling.watches, handling.reminders, now)
-            sent += [
-                order_message(target, WatchOver(self.id, watch), sender=self.id, at=now)
-                for target, watch in handling.watches.items()
-            ]
         targets = {message.run: self._engine.actor_start(message.run) for message in sent}
         starts = [start for start in targets.values() if start is not None]
-        transaction.starts = (*transaction.starts, *starts, *handling.starts)
-        transaction.blobs = (*transaction.blobs, *handling.blobs)
+        transaction.starts = (*transaction.starts, *starts)
         transaction.posts = (*transaction.posts, *sent)
         self._close(transaction, handling, outcome)
 
@@ -305,11 +277,7 @@ class MessageRun(LiveRun):
 
     def _forget_what_it_did(self, handling: Handling) -> None:
         """Let a handler have done nothing: its state and all it wanted are gone."""
-        handling.sent.clear()
-        handling.starts.clear()
-        handling.blobs.clear()
-        handling.watches.clear()
-        handling.reminders.clear()
+        handling.wishes = None
         self._actor = self._instance()
 
     def _undo(self) -> Handling | None:

@@ -124,7 +124,7 @@ class Members:
             parent_key=member_key(spec.target, life),
             on_parent_close="abandon",
         )
-        run.start_with_end(start, blobs)
+        run.wishes.start(start, blobs)
 
     async def _end_workflow(self, spec: MemberSpec, why: str) -> None:
         """Cancel a run and wait for its end: the engine sees to it that it comes."""

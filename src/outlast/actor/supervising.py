@@ -310,7 +310,7 @@ class SupervisorActor(Actor[Team]):
     def _tell(self, target: str, name: str, **arguments: object) -> None:
         run = running_actor()
         at = int(run.loop.now * 1e6)
-        run.send(notice(target, name, sender=self.id, at=at, **arguments))
+        run.wishes.send(notice(target, name, sender=self.id, at=at, **arguments))
 
     def _tell_failed(self, member: Member) -> None:
         target, life = member.spec.target, member.life

@@ -64,7 +64,7 @@ class TopicActor(Actor[Subscriptions]):
                 # The value goes on as it was encoded: a topic needs no code of its subscribers.
                 args = msgspec.msgpack.encode({parameter: msgspec.Raw(data)})
                 letter = Letter(args=args, sender=self.sender)
-                run.send(
+                run.wishes.send(
                     Message(
                         run=RunId(subscriber),
                         kind="tell",
