@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from outlast._store.contract import JOIN, Message, RunFilter, Store
+from outlast._store.contract import DONE, JOIN, Message, RunFilter, Store, Transaction
 from outlast._store.decide import dead_letter
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, record, signal, the
@@ -165,3 +165,39 @@ async def test_who_takes_an_actor_in_reaches_it_when_it_has_stopped(
 
     assert receipt.posts == ("accepted",)
     assert await store.runs_with_mail(engine.shards, 10) == [RUN]
+
+
+async def test_what_has_an_outcome_under_its_key_is_not_taken_again(
+    store: Store, engine: Driver
+) -> None:
+    await start_actor(engine, RUN)
+    message = msgspec.structs.replace(tell(), dedup="k")
+    numbers = (await engine.post(message)).numbers
+    ending, late = engine.on(RUN), Transaction(None, RUN, [], posts=(message,))
+    ending.consumed, ending.values = numbers, ((DONE + "k", b"1"),)
+
+    # In the batch of its end, and after it; when it is forgotten it is a new message.
+    await engine.commit(ending, late)
+    same = await engine.post(message, msgspec.structs.replace(message, dedup="other"))
+    forgetting = engine.on(RUN)
+    forgetting.values = ((DONE + "k", None),)
+    await engine.commit(forgetting)
+    again = await engine.post(message)
+
+    assert same.posts == ("duplicate", "accepted")
+    assert again.posts == ("accepted",)
+    assert [m.dedup for m in await store.read_mailbox(RUN, 10)] == ["other", "k"]
+
+
+async def test_what_has_an_outcome_is_a_duplicate_when_its_actor_has_stopped(
+    engine: Driver,
+) -> None:
+    await start_actor(engine, RUN)
+    ending = engine.on(RUN)
+    ending.values = ((DONE + "k", b"1"),)
+    await engine.commit(ending)
+    await engine.close_run(RUN)
+
+    late = await engine.post(msgspec.structs.replace(tell(), dedup="k"), tell())
+
+    assert late.posts == ("duplicate", "closed")

@@ -15,8 +15,6 @@ from outlast._codec import Adapter
 from outlast._engine.messages import Messages
 from outlast._engine.recovery import Reconciler
 from outlast._engine.scheduler import Scheduler
-from outlast._execution.actor_ends import MessageEnds
-from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.clock import RunClock
 from outlast._execution.inbox import Inbox
@@ -185,12 +183,8 @@ def _answer_first(
     self._engine.answered(message, outcome)
 
 
-def _forget_outcomes(values: dict[str, bytes]) -> ActorMemory:
-    return ActorMemory()
-
-
-def _unknown(self: MessageEnds, message: Message) -> None:
-    return None
+def _not_done(self: MemoryDatabase, message: Message) -> bool:
+    return False
 
 
 def _bury_none(self: MemoryDatabase, letters: Sequence[DeadLetter]) -> None:
@@ -222,26 +216,13 @@ PLANTED = (
     Planted("a summary overwrites the end", Standing, "write", _overwrite_the_end),
     Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on),
     Planted("an answer before its commit", MessageRun, "_answer", _answer_first, run_cell_seed),
-    Planted(
-        "answers are forgotten with the process",
-        ActorMemory,
-        "read",
-        _forget_outcomes,
-        run_cell_seed,
-    ),
+    Planted("a message is applied again", MemoryDatabase, "_is_done", _not_done, run_cell_seed),
     Planted("a mailbox is read in part", Messages, "read_mail", _read_two, run_cell_seed),
     Planted(
-        "dedup keys are forgotten with the process",
-        ActorMemory,
-        "read",
-        _forget_outcomes,
-        run_actor_seed,
-    ),
-    Planted(
         "what came of a message before is not looked at",
-        MessageEnds,
-        "known_outcome",
-        _unknown,
+        MemoryDatabase,
+        "_is_done",
+        _not_done,
         run_actor_seed,
     ),
     Planted(

@@ -18,11 +18,12 @@ from outlast import limits
 from outlast._engine.resting import RestingActors
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.volatile import VolatileActors
-from outlast._execution.actor_memory import DONE, outcome_in
+from outlast._execution.actor_memory import outcome_in
 from outlast._execution.envelopes import Envelope, message_of
 from outlast._execution.operations import failure_in
 from outlast._execution.orders import ORDERS
 from outlast._store.contract import (
+    DONE,
     CommitResult,
     Fenced,
     Message,
@@ -193,8 +194,6 @@ class Actors:
         is_bounded = definition.overflow in ("reject", "block") and not is_order
         bound = definition.mailbox if is_bounded else 0
         message = message_of(envelope, kind, self._world.now(), bound=bound)
-        if envelope.dedup and await self._known_outcome(envelope) is not None:
-            return None
         while True:
             answer: asyncio.Future[bytes] = self._world.loop.create_future()
             match await self._commit(message, answer):

@@ -10,7 +10,6 @@ import logging
 from outlast import limits
 from outlast._execution.actor_memory import (
     ATTEMPTS,
-    DONE,
     ActorMemory,
     Attempts,
     encode_attempts,
@@ -18,7 +17,7 @@ from outlast._execution.actor_memory import (
 )
 from outlast._execution.journal import RunJournal
 from outlast._registry import ActorDefinition
-from outlast._store.contract import DeathReason, Message, Transaction
+from outlast._store.contract import DONE, DeathReason, Message, Transaction
 from outlast._store.decide import dead_letter
 from outlast._world import World
 
@@ -44,10 +43,6 @@ class MessageEnds:
         if message.number:
             transaction.consumed = (*transaction.consumed, message.number)
         return transaction
-
-    def known_outcome(self, message: Message) -> bytes | None:
-        """Return what became of a message that was sent before under the same dedup key."""
-        return self.memory.outcomes.get(message.dedup) if message.dedup else None
 
     def remember(self, transaction: Transaction, message: Message, outcome: bytes) -> None:
         """Keep what came of a message with a dedup key; the oldest is forgotten for it."""

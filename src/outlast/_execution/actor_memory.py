@@ -8,8 +8,8 @@ import msgspec
 
 from outlast._execution.bonds import Bonds
 from outlast._execution.steps import HEARTBEAT
+from outlast._store.contract import DONE
 
-DONE = "\x00done/"  # values: what came of messages that had a dedup key
 ATTEMPTS = "\x00attempts"  # value: a message that failed and is tried again
 
 

@@ -240,11 +240,8 @@ class LiveActor(MemberRun):
 
     # ------------------------------------------------------------------- one message
     def _handle(self, message: Message, letter: Letter, now: int) -> None:
-        known = self.ends.known_outcome(message)
         handler = self.definition.handlers.get(message.name)
-        if known is not None:
-            self._answer(self.ends.taken(message), message, known)
-        elif self.bonds.is_stale(letter):
+        if self.bonds.is_stale(letter):
             self.ends.taken(message)
         elif letter.deadline and letter.deadline <= now:
             self._give_up(message, "expired", "its deadline had passed before its turn came")
@@ -269,11 +266,7 @@ class LiveActor(MemberRun):
         self._readings.start(handling.message, handling.handler, self._state)
 
     def _give_up(self, message: Message, reason: DeathReason, why: str) -> None:
-        """Give a message up before its handler began; answer it if it is a copy."""
-        known = self.ends.known_outcome(message)
-        if known is not None:
-            self._answer(self.ends.taken(message), message, known)
-            return
+        """Give a message up before its handler began."""
         outcome = failure_body(UsageError(f"the message was given up: {why}"))
         transaction = self.ends.give_up(message, reason, why)
         if self.bonds.reminders:

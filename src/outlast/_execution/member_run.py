@@ -64,10 +64,6 @@ class MemberRun(MessageRun):
 
     # ------------------------------------------------------------------------- orders
     def _obey(self, message: Message, letter: Letter) -> None:
-        known = self.ends.known_outcome(message)
-        if known is not None:
-            self._done(message, known)
-            return
         order = decode_order(letter.args)
         match order:
             case Join(place):

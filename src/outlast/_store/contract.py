@@ -169,6 +169,9 @@ class Transaction:
     is_sealed: bool = False
 
 
+# Values of an actor's: what came of its messages, by their dedup keys.
+DONE = "\x00done/"
+
 PostResult = Literal["accepted", "duplicate", "conflict", "not_found", "closed", "full"]
 
 

@@ -38,11 +38,18 @@ def gives_way(existing: RunRow, new: RunRow, reuse: Reuse) -> bool:
 
 
 def judge_post(
-    message: Message, status: str | None, waiting: int, same: Message | None
+    message: Message, status: str | None, waiting: int, same: Message | None, *, is_done: bool
 ) -> PostResult:
-    """Say what becomes of a message for a run with `waiting` messages unread."""
+    """Say what becomes of a message for a run with `waiting` messages unread.
+
+    `is_done` says that a message under its dedup key has had its end.
+    """
     if status is None:
         return "not_found"
+    if is_done:
+        # Judged here, where nothing comes between: a copy in the mailbox of what has been
+        # handled would be a dead letter when its actor stops.
+        return "duplicate"
     if status in CLOSED_STATUSES and message.name != JOIN:
         return "closed"
     if same is not None:

@@ -23,6 +23,7 @@ from typing_extensions import override
 from outlast import limits
 from outlast._records import Record, blob_digest, unpack_records
 from outlast._store.contract import (
+    DONE,
     FENCED,
     CommitId,
     CommitResult,
@@ -201,12 +202,16 @@ class MemoryDatabase:
         data = self._data_of(message.run) if row is not None else _Data()
         same = next((m for m in data.mailbox if message.dedup and m.dedup == message.dedup), None)
         status = row.status if row is not None else None
-        result = judge_post(message, status, len(data.mailbox), same)
+        is_done = self._is_done(message)
+        result = judge_post(message, status, len(data.mailbox), same, is_done=is_done)
         if result == "accepted":
             data.mailbox.append(msgspec.structs.replace(message, number=self._next_message))
             self._next_message += 1
             self._with_mail[message.run] = None
         return result
+
+    def _is_done(self, message: Message) -> bool:
+        return bool(message.dedup) and DONE + message.dedup in self.values(message.run, DONE)
 
     # ---------------------------------------------------------------- reading
     def journal(self, run: RunId, after: int) -> list[Record]:

@@ -23,6 +23,7 @@ import msgspec
 from outlast._records import blob_digest
 from outlast._store import sqlite_rows as rows
 from outlast._store.contract import (
+    DONE,
     FENCED,
     CommitResult,
     Message,
@@ -155,6 +156,7 @@ class Batch:
             self._streams += msgspec.structs.astuple(written)
         for name, value in transaction.values:
             self._values[run, name] = value
+            self._mail.note_value(run, name, is_there=value is not None)
         for letter in transaction.dead:
             self._dead += msgspec.structs.astuple(letter)
         if all(result == "accepted" for result in posts):
@@ -199,7 +201,9 @@ class Batch:
     def _post(self, message: Message) -> PostResult:
         run = message.run
         same = self._mail.same(message)
-        result = judge_post(message, self._status.get(run), self._mail.waiting(run), same)
+        status, waiting = self._status.get(run), self._mail.waiting(run)
+        is_done = self._mail.is_done(message)
+        result = judge_post(message, status, waiting, same, is_done=is_done)
         if result == "accepted":
             self.message += 1
             numbered = msgspec.structs.replace(message, number=self.message)
@@ -320,6 +324,7 @@ class _Mail:
     def __init__(self) -> None:
         self._waiting: dict[RunId, int] = {}
         self._deduped: dict[tuple[RunId, str], Message] = {}
+        self._done: set[tuple[RunId, str]] = set()
 
     def load(self, db: Connection, runs: tuple[RunId, ...], posts: Sequence[Message]) -> None:
         self._waiting = dict.fromkeys(runs, 0)
@@ -341,12 +346,32 @@ class _Mail:
         ).fetchall()
         for cells in found:
             self._note(rows.message(cells))
+        done = db.execute(
+            "SELECT v.run, v.name FROM json_each(?) AS asked JOIN run_values AS v "
+            "ON v.run = asked.value ->> 0 AND v.name = ? || (asked.value ->> 1)",
+            (json.dumps(pairs, ensure_ascii=False), DONE),
+        ).fetchall()
+        for run, name in done:
+            self.note_value(RunId(str(run)), str(name), is_there=True)
 
     def waiting(self, run: RunId) -> int:
         return self._waiting.get(run, 0)
 
     def same(self, message: Message) -> Message | None:
         return self._deduped.get((message.run, message.dedup)) if message.dedup else None
+
+    def is_done(self, message: Message) -> bool:
+        return bool(message.dedup) and (message.run, message.dedup) in self._done
+
+    def note_value(self, run: RunId, name: str, *, is_there: bool) -> None:
+        """A value was set or forgotten; some say what came of a message."""
+        if not name.startswith(DONE):
+            return
+        key = run, name[len(DONE) :]
+        if is_there:
+            self._done.add(key)
+        else:
+            self._done.discard(key)
 
     def add(self, message: Message) -> None:
         self._waiting[message.run] = self._waiting.get(message.run, 0) + 1
