@@ -7,7 +7,7 @@ import msgspec
 from outlast._store.contract import DONE, JOIN, Message, RunFilter, Store, Transaction
 from outlast._store.decide import dead_letter
 from outlast.types import RunId
-from tests.conformance.driving import OTHER, RUN, Driver, record, signal, the
+from tests.conformance.driving import OTHER, RUN, Driver, record, records, segment, signal, the
 
 
 def tell(body: bytes = b"1", *, bound: int = 0, run: RunId = RUN) -> Message:
@@ -201,3 +201,23 @@ async def test_what_has_an_outcome_is_a_duplicate_when_its_actor_has_stopped(
     late = await engine.post(msgspec.structs.replace(tell(), dedup="k"), tell())
 
     assert late.posts == ("duplicate", "closed")
+
+
+async def test_what_was_packed_before_a_fold_is_forgotten(store: Store, engine: Driver) -> None:
+    await start_actor(engine, RUN)
+    await engine.receipt(engine.on(RUN, *records(1, 4)))
+    packing = engine.on(RUN)
+    packing.segments = (segment(RUN, records(1, 2)), segment(RUN, records(3, 4)))
+    packing.folded = 2
+    packing.summary = msgspec.structs.replace(
+        await engine.current(RUN), last_seq=4, packed_seq=4, folded_seq=2
+    )
+
+    await engine.receipt(packing)
+
+    assert [r.seq for r in await store.read_journal(RUN, 2)] == [3, 4]
+    folding = engine.on(RUN)
+    folding.folded = 4
+    folding.summary = msgspec.structs.replace(await engine.current(RUN), folded_seq=4)
+    await engine.receipt(folding)
+    assert await store.read_journal(RUN, 4) == []

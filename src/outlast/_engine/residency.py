@@ -17,6 +17,7 @@ from collections import deque
 
 from outlast import limits
 from outlast._engine.scheduler import Scheduler
+from outlast._execution.actor_run import LiveActor
 from outlast._execution.run import LiveRun
 from outlast._execution.why import why_of
 from outlast._world import Timer
@@ -159,6 +160,9 @@ class Residency:
 
     def passivate(self, live: LiveRun) -> None:
         """Begin to let a waiting run go; it leaves when its packed records are durable."""
+        if isinstance(live, LiveActor) and live.is_idle:
+            live.put_to_rest()
+            return
         why = why_of(live, self._world.now())
         live.standing.write("waiting", resident=False, waiting_for=why)
 

@@ -179,7 +179,8 @@ class Scheduler(ActorHost):
     @override
     def actor_rests(self, actor: RunId) -> None:
         live = self.residents.get(actor)
-        if isinstance(live, LiveActor) and live.can_leave:
+        if isinstance(live, LiveActor) and live.can_leave and not live.row.resident:
+            self.events.runs_passivated += live.handling is not None
             live.leave()
             self._remove(actor)
             self.listeners.on_rested(live)

@@ -203,7 +203,7 @@ class LiveActor(MemberRun):
         elif self.arrivals.read_to is not None and self.wants_mail:
             if not self.arrivals.is_reading:
                 self._engine.actor_reads_on(self.id)
-        elif self.can_leave:
+        elif self.is_idle and self.can_leave:
             self._leave_until_due()
         times = [self.mail.next_due(), held_until]
         self._set_alarm(min((at for at in times if at and at > now), default=None))
@@ -288,9 +288,21 @@ class LiveActor(MemberRun):
         return
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing is handled, and nothing waits to be that may."""
+        has_work = self.mail.is_ready and not self.bonds.is_down
+        has_mail = has_work or self.arrivals.read_to is not None
+        return self.handling is None and not has_mail
+
+    @property
     @override
     def can_leave(self) -> bool:
-        has_work = self.mail.is_ready and not self.bonds.is_down
-        is_busy = self.handling is not None or has_work or self._is_called
-        has_mail = self.arrivals.read_to is not None or self._readings.at_work > 0
-        return super().can_leave and not is_busy and not has_mail
+        # In the midst of a message it may leave too: what waits behind is in the mailbox.
+        handling = self.handling
+        is_waiting = handling is not None and handling.is_safe and handling.is_started
+        is_busy = self._is_called or self._readings.at_work > 0
+        return super().can_leave and not is_busy and (self.is_idle or is_waiting)
+
+    def put_to_rest(self) -> None:
+        """Leave memory, if there is nothing to do; the row says when to come back."""
+        self._rest()

@@ -165,12 +165,13 @@ class MessageRun(LiveRun):
     def _rouse(self) -> None:
         """Write down that the message has begun, before anything that it causes."""
         handling = self.handling
-        if handling is None or handling.is_begun:
+        if handling is None or (handling.is_begun and self.row.resident):
             return
-        handling.is_begun = True
         self.journal.wake_up()
-        name, body = handling.message.name, VALUE + _encode_message(handling.message)
-        self.journal.append("message_begun", at=handling.at, name=name, body=body)
+        if not handling.is_begun:
+            handling.is_begun = True
+            name, body = handling.message.name, VALUE + _encode_message(handling.message)
+            self.journal.append("message_begun", at=handling.at, name=name, body=body)
         self.standing.row = msgspec.structs.replace(self.row, resident=True, status="running")
         self.journal.transaction().summary = self.row
 
@@ -217,6 +218,8 @@ class MessageRun(LiveRun):
     def _went_live(self) -> None:
         if self.handling is not None and self.handling.error is not None:
             self._failed(self.handling, self.handling.error)
+        elif self.handling is not None and not self.row.resident:
+            self.standing.write("running")  # it had left memory in the midst of the message
 
     @override
     def _main_ended(self, main: RunTask[object]) -> None:
@@ -306,6 +309,8 @@ class MessageRun(LiveRun):
         self.children.begin_anew()
         self.cancelling.begin_anew()
         self.ends.forget_heartbeats(transaction, self.steps.heartbeats)
+        if self.journal.packed_seq > self.row.folded_seq:
+            transaction.folded = self.journal.last_seq
         self.journal.fold()
         seq = self.journal.last_seq
         self.standing.row = msgspec.structs.replace(

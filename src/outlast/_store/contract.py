@@ -161,6 +161,7 @@ class Transaction:
     posts: Sequence[Message] = ()
     consumed: Sequence[int] = ()
     segments: Sequence[Segment] = ()
+    folded: int = 0  # the run's segments up to this seq are of no use any more
     streams: Sequence[StreamRow] = ()
     values: Sequence[tuple[str, bytes | None]] = ()  # None: forget it
     dead: Sequence[DeadLetter] = ()

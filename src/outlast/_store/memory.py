@@ -158,6 +158,8 @@ class MemoryDatabase:
             if not data.mailbox:
                 self._with_mail.pop(transaction.run, None)
         data.segments.extend(transaction.segments)
+        if transaction.folded:
+            data.segments = [s for s in data.segments if s.last_seq > transaction.folded]
         data.streams.extend(transaction.streams)
         for name, value in transaction.values:
             if value is None:

@@ -72,6 +72,7 @@ class Batch:
         self._summaries: dict[RunId, RunRow] = {}
         self._closed: dict[RunId, None] = {}
         self._segments: list[Cell] = []
+        self._folded: dict[RunId, int] = {}
         self._posted: list[Cell] = []
         self._consumed: list[Cell] = []
         self._streams: list[Cell] = []
@@ -149,6 +150,8 @@ class Batch:
         for number in transaction.consumed:
             self._consumed += (number, run)
             self._mail.take(run, number)
+        if transaction.folded:
+            self._folded[run] = transaction.folded
         for segment in transaction.segments:
             body, checksum = rows.segment_cells(segment.body)
             self._segments += (segment.run, segment.first_seq, segment.last_seq, body, checksum)
@@ -277,6 +280,9 @@ class Batch:
             cells += rows.summary_cells(row)
         rows.SUMMARIES.write(db, cells)
         rows.HISTORIES.write(db, self._segments)
+        if self._folded:
+            gone = list(self._folded.items())
+            db.executemany("DELETE FROM histories WHERE run = ? AND last_seq <= ?", gone)
         rows.MAILBOX.write(db, self._posted)
         rows.CONSUMED.write(db, self._consumed)
         rows.STREAMS.write(db, self._streams)

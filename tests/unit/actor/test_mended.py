@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,12 @@ class Busy(Actor[Lines]):
     async def nap(self, times: int) -> None:
         for _ in range(times):
             await asyncio.sleep(0.01)
+
+    @handler
+    async def sleep(self, seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        self.state.lines.append(f"slept {seconds}")
+        return seconds
 
     @handler
     async def beat(self) -> None:
@@ -294,3 +302,36 @@ async def test_nothing_is_kept_of_messages_that_have_ended(engine: Engine) -> No
     assert not live.cancelling.deliver()
     assert await engine._core.store.read_values(live.id, "\x00heartbeat:") == {}
     await hold
+
+
+async def test_actors_that_sleep_in_a_handler_leave_memory_when_it_is_crowded(url: str) -> None:
+    async with Engine.open(url, live_runs_max=10) as engine, asyncio.timeout(30):
+        keys = [f"{number}" for number in range(100)]
+        naps = [asyncio.ensure_future(engine.actor(Busy, key).ask(Busy.sleep, 4.0)) for key in keys]
+        await asyncio.gather(*(engine.actor(Busy, key).tell(Busy.beat) for key in keys[:3]))
+        passivated = 0
+        while passivated < 90 or len(engine._core.scheduler.residents) > 10:
+            await asyncio.sleep(0.01)
+            passivated = engine._core.events.runs_passivated
+        adds = [
+            asyncio.ensure_future(engine.actor(Busy, key).ask(Busy.add, "behind"))
+            for key in keys[:30]
+        ]
+
+        assert not any(add.done() for add in adds)
+        assert await asyncio.gather(*naps) == [4.0] * 100
+        assert await asyncio.gather(*adds) == [2] * 30
+        assert await engine.actor(Busy, "7").ask(Busy.all) == ["slept 4.0", "behind"]
+
+
+async def test_packed_records_of_ended_messages_are_dropped(
+    tmp_path: Path,
+) -> None:
+    db = tmp_path / "outlast.db"
+    async with Engine.open(db, live_runs_max=1) as engine:
+        keys = [f"{number}" for number in range(10)]
+        await asyncio.gather(*(engine.actor(Busy, key).ask(Busy.sleep, 0.5) for key in keys))
+        assert engine._core.events.runs_passivated
+
+    with contextlib.closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("SELECT count(*) FROM histories").fetchone() == (0,)
