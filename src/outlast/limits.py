@@ -95,6 +95,9 @@ have killed it. Each costs a commit more; more than these are hardly ever in a m
 ACTOR_DEDUPS_MAX = 1_000
 """Messages with a dedup key that an actor remembers; the oldest is forgotten first."""
 
+ACTIVATIONS_MAX = 16
+"""Runs brought into memory at once: while one waits for the store, others decode and begin."""
+
 ACTOR_ROWS_MAX = 10_000
 """Rows of resting actors kept in memory, so that the next message needs no reading."""
 

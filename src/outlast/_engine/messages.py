@@ -45,7 +45,9 @@ class Messages:
         self._store = scheduler.store
         self._dormant = dormant
         self._arriving: dict[RunId, None] = {}
-        self._is_bringing = False
+        self._under_way: set[RunId] = set()
+        self._asked_again: set[RunId] = set()
+        self._at_work = 0
         self._idle: list[Future[None]] = []
         self.left_waiting: set[RunId] = set()  # had mail, or were at it, when the process died
         scheduler.listeners.on_mail = self.has_mail
@@ -137,9 +139,12 @@ class Messages:
     # ---------------------------------------------------------------- bringing in
     def has_mail(self, run: RunId) -> None:
         """Have a run brought into memory; an empty id means: look for whoever is waiting."""
+        if run in self._under_way:
+            self._asked_again.add(run)
+            return
         self._arriving[run] = None
-        if not self._is_bringing and not self._scheduler.is_closing:
-            self._is_bringing = True
+        if self._at_work < limits.ACTIVATIONS_MAX and not self._scheduler.is_closing:
+            self._at_work += 1
             self._world.spawn(self._bring(), name="outlast-bring")
 
     async def _bring(self) -> None:
@@ -147,17 +152,28 @@ class Messages:
             while self._arriving and not self._scheduler.is_closing:
                 run = next(iter(self._arriving))
                 del self._arriving[run]
+                self._under_way.add(run)
+                if not self._arriving:
+                    self._none_waits()
                 await self.try_to_bring(run)
+                self._under_way.discard(run)
+                if run in self._asked_again:
+                    self._asked_again.discard(run)
+                    self._arriving[run] = None
         finally:
-            self._is_bringing = False
-            idle, self._idle = self._idle, []
-            for future in idle:
-                if not future.done():
-                    future.set_result(None)
+            self._at_work -= 1
+            if not self._at_work:
+                self._none_waits()
+
+    def _none_waits(self) -> None:
+        idle, self._idle = self._idle, []
+        for future in idle:
+            if not future.done():
+                future.set_result(None)
 
     async def all_brought(self) -> None:
-        """Return when nothing is on its way into memory."""
-        while self._is_bringing:
+        """Return when no run waits any more for being brought in."""
+        while self._arriving and not self._scheduler.is_closing:
             future: Future[None] = self._world.loop.create_future()
             self._idle.append(future)
             await future

@@ -136,7 +136,7 @@ async def post(url: str, letters: list[tuple[str, str]]) -> None:
 
 async def store_class_of(url: str) -> type[Store]:
     """Return the class of the store that is behind an address."""
-    async with Engine.open(url) as engine:
+    async with Engine.open(url, recover=False) as engine:
         return type(engine._core.store)
 
 
@@ -335,3 +335,23 @@ async def test_packed_records_of_ended_messages_are_dropped(
 
     with contextlib.closing(sqlite3.connect(db)) as connection:
         assert connection.execute("SELECT count(*) FROM histories").fetchone() == (0,)
+
+
+async def test_several_actors_are_brought_in_at_once(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await post(url, [(f"{number}", "x") for number in range(20)])
+    store_class = await store_class_of(url)
+    read_values, reading, all_there = store_class.read_values, set[RunId](), asyncio.Event()
+
+    async def read(self: Store, run: RunId, prefix: str) -> dict[str, bytes]:
+        reading.add(run)
+        if len(reading) == 8:
+            all_there.set()
+        await all_there.wait()
+        return await read_values(self, run, prefix)
+
+    monkeypatch.setattr(store_class, "read_values", read)
+    async with Engine.open(url) as engine, asyncio.timeout(20):
+        await all_there.wait()
+        assert await engine.actor(Busy, "19").ask(Busy.add, "y") == 2
