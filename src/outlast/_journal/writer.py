@@ -309,9 +309,14 @@ class Writer:
         self._refuse(self._queue, error)
 
     def _refuse(self, entries: deque[_Entry] | list[_Entry], error: StoreError) -> None:
-        """Turn away what comes from outside, unless it ends work and a full store may take it."""
+        """Turn away what comes from outside, unless it ends work and a full store may take it.
+
+        What is sealed in the queue is on its way with something urgent: it may be written yet.
+        """
         may_pass = isinstance(error, StoreFull) and entries is self._queue
         for entry in list(entries):
+            if entries is self._queue and entry.transaction.is_sealed:
+                continue
             if entry.refused is not None and not (may_pass and is_urgent(entry.transaction)):
                 entries.remove(entry)
                 self._world.call_soon(entry.refused, error)

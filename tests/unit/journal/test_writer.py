@@ -1,0 +1,58 @@
+"""The group commit while its store is in trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from outlast._events import Events
+from outlast._journal.writer import Writer
+from outlast._store.contract import Message, Receipt, StartRun, Transaction
+from outlast._store.memory import MemoryDatabase, MemoryStore
+from outlast._world import RealWorld
+from outlast.errors import StoreError, StoreFull
+from tests.conformance.driving import RUN, new_row, record, signal
+
+
+class FullOnce:
+    """A store that is full for its second commit, and slow after that."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+
+    async def before_commit(self, batch: Sequence[Transaction]) -> None:
+        """Refuse the second."""
+        self.commits += 1
+        if self.commits == 2:
+            raise StoreFull("no room")
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def after_commit(self, batch: Sequence[Transaction]) -> None:
+        """Nothing."""
+
+
+async def test_what_is_on_its_way_with_something_urgent_is_not_refused() -> None:
+    world = RealWorld()
+    store = MemoryStore(MemoryDatabase(clock=world.now), world, faults=FullOnce())
+    writer = Writer(store, world, owner="w", events=Events())
+    start = StartRun(new_row(RUN), (record(1, kind="run_started"),), "never")
+    await writer.commit(Transaction(None, RUN, [], starts=(start,)))
+    written: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    writer.submit(Transaction(None, RUN, []), lambda _, result: written.set_result(result))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert writer._retry is not None
+    refused: list[StoreError] = []
+    results: list[object] = []
+
+    # The pause before the next try ends in the turn in which these two come from outside.
+    writer._retry.set_result(None)
+    for message in (signal(RUN), Message(run=RUN, kind="cancel")):
+        posting = Transaction(None, RUN, [], posts=(message,))
+        writer.submit(posting, lambda _, result: results.append(result), refused=refused.append)
+    await asyncio.wait_for(writer.flushed(), 5)
+
+    assert isinstance(await written, Receipt)
+    assert [r.posts for r in results if isinstance(r, Receipt)] == [("accepted",), ("accepted",)]
+    assert refused == []
