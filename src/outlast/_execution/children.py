@@ -104,7 +104,7 @@ class ChildCalls:
         )
         transaction = journal.transaction()
         transaction.starts = (*transaction.starts, start)
-        transaction.blobs = (*transaction.blobs, *blobs)
+        journal.keep_blobs(*blobs)
 
     def begin_anew(self) -> None:
         """Forget the children: an actor's message is over, and they go on by themselves."""

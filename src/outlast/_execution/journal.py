@@ -35,7 +35,6 @@ class RunJournal:
     """Appends for one run, and checks what its code asks against what is recorded."""
 
     __slots__ = (
-        "_asleep",
         "_issued",
         "_recorded",
         "_replay",
@@ -43,8 +42,10 @@ class RunJournal:
         "_submit",
         "_transaction",
         "_under_way",
+        "blobs",
         "bytes_unpacked",
         "has_closed",
+        "is_asleep",
         "last_at",
         "last_seq",
         "lease",
@@ -75,10 +76,11 @@ class RunJournal:
         self.bytes_unpacked: int = sum(len(r.body) + 100 for r in self.unpacked)
         self.steps: int = sum(1 for r in records if r.kind == "step_done")
         self._under_way: set[int] = set()
+        self.blobs: dict[bytes, None] = {}  # digests of those that its records have
         self.has_closed: bool = False
         self._submit = submit
         self._rouse = rouse
-        self._asleep = False
+        self.is_asleep: bool = False  # the row says, from the next commit on, that the run sleeps
         self._transaction: Transaction | None = None
         self._replay = records
         self._issued: dict[str, str] | None = {}
@@ -122,10 +124,10 @@ class RunJournal:
         place: str = "",
     ) -> Record:
         """Give a record its place at the end and hand it to the writer."""
-        if self._asleep:
+        if self.is_asleep:
             # The row on its way says that the run sleeps. A record that nobody would look for
             # after a crash must take the truth with it (simulation seed 11092).
-            self._asleep = False
+            self.is_asleep = False
             self._rouse()
         self.last_seq += 1
         self.last_at = at = max(self.last_at, at)
@@ -136,7 +138,7 @@ class RunJournal:
         transaction = self.transaction()
         transaction.records.append(record)
         if blob is not None:
-            transaction.blobs = (*transaction.blobs, blob)
+            self.keep_blobs(blob)
         self.unpacked.append(record)
         self.bytes_unpacked += len(stored) + 100
         if kind == "step_done":
@@ -145,25 +147,33 @@ class RunJournal:
             self.has_closed = True
         return record
 
+    def keep_blobs(self, *blobs: Blob) -> None:
+        """Commit blobs with what is appended now."""
+        transaction = self.transaction()
+        transaction.blobs = (*transaction.blobs, *blobs)
+        self.blobs.update((blob.digest, None) for blob in blobs)
+        if transaction.released:
+            transaction.released = [d for d in transaction.released if d not in self.blobs]
+
     def let_go(self) -> None:
         """The run has gone: hold on to nothing of it."""
         self._rouse = _nobody_to_rouse
 
     def fall_asleep(self) -> None:
         """The run's row says, from the next commit on, that it is not in memory."""
-        self._asleep = True
+        self.is_asleep = True
 
     def fold(self) -> None:
         """What was appended so far is of no use any more: the row has what came of it."""
+        if self.blobs:
+            transaction = self.transaction()
+            transaction.released = [*transaction.released, *self.blobs]
+            self.blobs.clear()
         self.unpacked = []
         self.bytes_unpacked = 0
         self.position = 0
         self.packed_seq = self.last_seq
-        self._asleep = True
-
-    def wake_up(self) -> None:
-        """What is appended now is meant to be found after a crash."""
-        self._asleep = False
+        self.is_asleep = True
 
     def take_segment(self) -> Segment | None:
         """Pack what is in the log's tail; the caller commits it with the run's summary."""

@@ -33,7 +33,7 @@ from outlast._execution.operations import failure_body
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask
 from outlast._execution.wishes import Wishes
-from outlast._records import VALUE, Record
+from outlast._records import VALUE, Record, detach
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
 from outlast.errors import EncodingError, NotInRun, OutlastError, UsageError
@@ -84,6 +84,8 @@ class MessageRun(LiveRun):
         self._answers: dict[int, list[tuple[Message, bytes]]] = {}
         if records:
             # It is in the mailbox still, and will be read from there too.
+            found = (detach(record.body)[1] for record in records)
+            self.journal.blobs.update((blob.digest, None) for blob in found if blob is not None)
             self.arrivals.is_new(_decode_message(records[0].body[1:]).number)
         else:
             self.journal.fold()
@@ -167,7 +169,7 @@ class MessageRun(LiveRun):
         handling = self.handling
         if handling is None or (handling.is_begun and self.row.resident):
             return
-        self.journal.wake_up()
+        self.journal.is_asleep = False
         if not handling.is_begun:
             handling.is_begun = True
             name, body = handling.message.name, VALUE + _encode_message(handling.message)

@@ -167,6 +167,7 @@ class Transaction:
     dead: Sequence[DeadLetter] = ()
     redriven: Sequence[int] = ()  # dead letters that go if all posts here are accepted
     blobs: Sequence[Blob] = ()
+    released: Sequence[bytes] = ()  # digests of blobs that the run needs no more, nor these records
     is_sealed: bool = False
 
 

@@ -35,7 +35,7 @@ from outlast._store.contract import (
 )
 from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post
 from outlast._store.sqlite_connection import Cell, Connection, texts
-from outlast._store.sqlite_forget import forget
+from outlast._store.sqlite_forget import forget, release
 from outlast.types import CLOSED_STATUSES, RunId
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -138,6 +138,10 @@ class Batch:
                 existing[start.row.id] = taken
         if transaction.blobs:
             self._keep_blobs(transaction)
+        if transaction.released:
+            self._flush()
+            self._has_extras = True
+            release(self._db, transaction.run, transaction.released)
         posts: list[PostResult] = []
         numbers: list[int] = []
         for message in transaction.posts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from outlast._store.sqlite_connection import Connection, texts
 from outlast._store.sqlite_rows import OPEN
@@ -20,7 +20,17 @@ def forget(db: Connection, runs: Sequence[RunId]) -> None:
     freed = db.execute(
         "DELETE FROM blob_refs WHERE run IN carray(?) RETURNING digest", (texts(gone),)
     ).fetchall()
-    digests = {digest: None for (digest,) in freed if isinstance(digest, bytes)}
+    _drop_unused(db, {digest: None for (digest,) in freed if isinstance(digest, bytes)})
+
+
+def release(db: Connection, run: RunId, digests: Sequence[bytes]) -> None:
+    """Let go of blobs that a run needs no more; those that nobody else needs are deleted."""
+    refs = [(run, digest) for digest in digests]
+    db.executemany("DELETE FROM blob_refs WHERE run = ? AND digest = ?", refs)
+    _drop_unused(db, digests)
+
+
+def _drop_unused(db: Connection, digests: Iterable[bytes]) -> None:
     db.executemany(
         "DELETE FROM blobs WHERE digest = ?1 "
         "AND NOT EXISTS (SELECT 1 FROM blob_refs WHERE digest = ?1)",

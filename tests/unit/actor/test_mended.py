@@ -45,6 +45,12 @@ async def beats() -> None:
 
 
 @step
+async def large(size: int) -> str:
+    """Return more than fits a row."""
+    return "x" * size
+
+
+@step
 async def moment() -> None:
     """Take a moment outside."""
 
@@ -70,6 +76,12 @@ class Busy(Actor[Lines]):
         await asyncio.sleep(seconds)
         self.state.lines.append(f"slept {seconds}")
         return seconds
+
+    @handler
+    async def read(self, size: int) -> int:
+        first = len(await large(size))
+        await moment()
+        return first + len(await large(size))
 
     @handler
     async def beat(self) -> None:
@@ -355,3 +367,17 @@ async def test_several_actors_are_brought_in_at_once(
     async with Engine.open(url) as engine, asyncio.timeout(20):
         await all_there.wait()
         assert await engine.actor(Busy, "19").ask(Busy.add, "y") == 2
+
+
+async def test_large_values_of_ended_messages_are_dropped(tmp_path: Path) -> None:
+    db = tmp_path / "outlast.db"
+    async with Engine.open(db) as engine:
+        busy = engine.actor(Busy, "a").options(timeout="20s")
+        sizes = [100_000, 100_000, 200_000, 100_000]
+        asks = [asyncio.ensure_future(busy.ask(Busy.read, size)) for size in sizes]
+
+        assert await asyncio.gather(*asks) == [2 * size for size in sizes]
+
+    with contextlib.closing(sqlite3.connect(db)) as connection:
+        counts = "SELECT (SELECT count(*) FROM blobs), (SELECT count(*) FROM blob_refs)"
+        assert connection.execute(counts).fetchone() == (0, 0)
