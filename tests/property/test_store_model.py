@@ -28,7 +28,8 @@ from outlast._store.contract import (
     StreamRow,
     Transaction,
 )
-from outlast._store.memory import MemoryDatabase, MemoryStore
+from outlast._store.memory import MemoryStore
+from outlast._store.memory_database import MemoryDatabase
 from outlast._store.sqlite import SqliteStore
 from outlast._world import RealWorld
 from outlast.types import CLOSED_STATUSES, Lease, Reuse, RunId, Status

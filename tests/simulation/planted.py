@@ -37,7 +37,7 @@ from outlast._store.contract import (
     Receipt,
     Transaction,
 )
-from outlast._store.memory import MemoryDatabase
+from outlast._store.memory_database import MemoryDatabase
 from outlast._store.memory_leases import MemoryLeases
 from outlast.types import Lease, Status
 from tests.simulation.actors import run_actor_seed

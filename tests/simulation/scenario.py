@@ -20,7 +20,8 @@ from outlast._execution.operations import failure_in
 from outlast._execution.payloads import typed_payload
 from outlast._registry import default_registry
 from outlast._store.contract import Message, MessageKind
-from outlast._store.memory import MemoryDatabase, MemoryStore
+from outlast._store.memory import MemoryStore
+from outlast._store.memory_database import MemoryDatabase
 from outlast.call import Call, WorkflowCall
 from outlast.errors import (
     AskTimeout,

@@ -13,7 +13,8 @@ from outlast._execution.process_code import refuse_while_loading
 from outlast._execution.processes import ProcessPool
 from outlast._registry import Registry
 from outlast._store.contract import Store
-from outlast._store.memory import MemoryDatabase, MemoryStore
+from outlast._store.memory import MemoryStore
+from outlast._store.memory_database import MemoryDatabase
 from outlast._store.sqlite import SqliteStore
 from outlast._world import RealWorld, World
 from outlast.errors import NotSupported, UsageError

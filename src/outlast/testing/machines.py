@@ -20,7 +20,8 @@ from outlast._events import Events
 from outlast._execution.bodies import Body
 from outlast._registry import Function, Registry
 from outlast._store.contract import Transaction
-from outlast._store.memory import MemoryDatabase, MemoryStore
+from outlast._store.memory import MemoryStore
+from outlast._store.memory_database import MemoryDatabase
 from outlast.errors import CommitUnknown, StoreFull, StoreUnavailable
 from outlast.testing.loop import SimLoop, new_sim_loop
 from outlast.testing.world import SimWorld

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from outlast._events import Events
 from outlast._journal.writer import Writer
 from outlast._store.contract import Message, Receipt, StartRun, Transaction
-from outlast._store.memory import MemoryDatabase, MemoryStore
+from outlast._store.memory import MemoryStore
+from outlast._store.memory_database import MemoryDatabase
 from outlast._world import RealWorld
 from outlast.errors import StoreError, StoreFull
 from tests.conformance.driving import RUN, new_row, record, signal
