@@ -33,6 +33,8 @@ Kind: TypeAlias = Literal[
     "cancel_requested",
     "resumed",
     "message_begun",
+    "message_nested",
+    "nested_ended",
     "run_closed",
 ]
 

@@ -97,7 +97,7 @@ class ActorDefinition:
     """A class of actors.
 
     `make` gives an instance for a state and a key, `enter` tells it who sent the message that it
-    is about to handle, `state_of` reads its state back.
+    is about to handle, `state_of` reads its state back, `restore` sets it.
     """
 
     name: str
@@ -107,12 +107,14 @@ class ActorDefinition:
     make: Callable[[object, str], object]
     enter: Callable[[object, str], None]
     state_of: Callable[[object], object]
+    restore: Callable[[object, object], None]
     handlers: Mapping[str, HandlerDefinition]
     mailbox: int
     overflow: Overflow
     idle_seconds: float
     attempts: int
     is_durable: bool
+    is_reentrant: bool = False  # lets asks in that come from those it asked
     supervises: bool = False  # to stop it is to stop its team
 
 

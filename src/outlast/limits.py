@@ -101,6 +101,9 @@ ACTIVATIONS_MAX = 16
 ACTOR_ROWS_MAX = 10_000
 """Rows of resting actors kept in memory, so that the next message needs no reading."""
 
+ACTOR_SWEEP_SECONDS = 10.0
+"""How often rows of actors that have been idle for too long are looked for."""
+
 SUPERVISOR_RESTARTS_MAX = 10
 """Failures that a supervisor answers by a restart, unless it says otherwise; the next is too many.
 A message that fails on every attempt costs as many restarts as it has attempts."""

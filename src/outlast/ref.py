@@ -17,7 +17,7 @@ from outlast._execution.actor_run import LiveActor
 from outlast._execution.context import step_dedup
 from outlast._execution.current import current_run
 from outlast._execution.envelopes import Envelope, message_of, write_envelope
-from outlast._execution.letters import actor_id
+from outlast._execution.letters import actor_id, callers_in
 from outlast._execution.loop import running_loop
 from outlast._execution.places import calling_place
 from outlast._execution.starting import check_name
@@ -157,8 +157,10 @@ class ActorRef(Generic[A]):
         else:
             run = current_run()
             chain = run.chain if isinstance(run, LiveActor) else ()
-            if envelope.actor in chain:
-                raise CallCycle(chain, envelope.actor)
+            callers = callers_in(chain)
+            may_come_back = self._definition.is_reentrant or found.is_read
+            if envelope.actor in callers and not may_come_back:
+                raise CallCycle(callers, envelope.actor)
             asked = (write_envelope(replace(envelope, chain=chain)),)
             answer = await run.steps.issue(ASK_STEP, asked, {}, place=calling_place())
             data = answer if isinstance(answer, bytes) else b""

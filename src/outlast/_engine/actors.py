@@ -299,6 +299,7 @@ class Actors:
 
     def fail_all(self, error: Exception) -> None:
         """The engine cannot go on: tell everyone who waits for an answer."""
+        self._resting.stop()
         for future in self._asks.values():
             if not future.done():
                 future.set_exception(error)

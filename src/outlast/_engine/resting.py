@@ -5,6 +5,7 @@ Invariant: an actor that is here has nothing in its mailbox, and nobody else wri
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from outlast._engine.scheduler import Scheduler
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_run import LiveActor
 from outlast._store.contract import Message, RunRow, StartRun
+from outlast._world import Timer
 from outlast.types import RunId
 
 _OUTCOMES_KEPT_MAX = 64  # a resting actor that remembers more is read again from the store
@@ -22,6 +24,7 @@ _OUTCOMES_KEPT_MAX = 64  # a resting actor that remembers more is read again fro
 class _Resting:
     row: RunRow
     memory: ActorMemory | None  # None: there is nothing to remember
+    until: float = math.inf  # of the monotonic clock
 
 
 class RestingActors:
@@ -30,6 +33,7 @@ class RestingActors:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._resting: OrderedDict[RunId, _Resting] = OrderedDict()
+        self._sweep_timer: Timer | None = None
         scheduler.listeners.on_rested = self._rested
         scheduler.listeners.on_letter = self._wake
         scheduler.listeners.on_created = self.created
@@ -78,9 +82,30 @@ class RestingActors:
         return True
 
     def _keep(self, row: RunRow, memory: ActorMemory | None) -> None:
-        self._resting[row.id] = _Resting(row, memory)
+        world = self._scheduler.world
+        definition = self._scheduler.registry.actors.get(row.workflow)
+        idle = definition.idle_seconds if definition is not None else 0.0
+        self._resting[row.id] = _Resting(row, memory, world.monotonic() + idle)
         if len(self._resting) > limits.ACTOR_ROWS_MAX:
             self._resting.popitem(last=False)
+        if self._sweep_timer is None:
+            self._sweep_timer = world.call_later(limits.ACTOR_SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Let go of the rows of those that have been idle for as long as their class says."""
+        self._sweep_timer = None
+        world = self._scheduler.world
+        now = world.monotonic()
+        for actor in [actor for actor, resting in self._resting.items() if resting.until <= now]:
+            del self._resting[actor]
+        if self._resting and not self._scheduler.is_closing:
+            self._sweep_timer = world.call_later(limits.ACTOR_SWEEP_SECONDS, self._sweep)
+
+    def stop(self) -> None:
+        """Look at nothing any more."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
 
     def _rested(self, live: LiveActor) -> None:
         """Keep the row of an actor that left memory."""

@@ -25,7 +25,7 @@ from outlast._engine.acknowledgements import Acknowledgements
 from outlast._engine.exclusion import Exclusion
 from outlast._engine.listeners import Listeners
 from outlast._events import Events
-from outlast._execution.actor_memory import ActorMemory
+from outlast._execution.actor_memory import Activation, ActorMemory
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.bodies import Bodies
 from outlast._execution.host import ActorHost
@@ -221,7 +221,7 @@ class Scheduler(ActorHost):
             return known if isinstance(known, LiveActor) else None
         if lease is None or definition is None:
             return None
-        live = LiveActor(self, definition, row, lease, records, memory)
+        live = LiveActor(self, Activation(definition, row, lease, records, memory))
         self.residents[row.id] = live
         self.events.runs_activated += 1
         return live

@@ -8,7 +8,10 @@ import msgspec
 
 from outlast._execution.bonds import Bonds
 from outlast._execution.steps import HEARTBEAT
-from outlast._store.contract import DONE
+from outlast._records import Record
+from outlast._registry import ActorDefinition
+from outlast._store.contract import DONE, RunRow
+from outlast.types import Lease
 
 ATTEMPTS = "\x00attempts"  # value: a message that failed and is tried again
 
@@ -64,3 +67,14 @@ class ActorMemory:
 def encode_attempts(attempts: Attempts) -> bytes:
     """Return failed attempts as a value."""
     return _encode(attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """What an actor is brought into memory with: `records` are those of a message it had begun."""
+
+    definition: ActorDefinition
+    row: RunRow
+    lease: Lease
+    records: list[Record]
+    memory: ActorMemory

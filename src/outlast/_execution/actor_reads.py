@@ -52,12 +52,13 @@ class Readings:
         definition.enter(actor, letter.sender)
         args, kwargs = handler.signature.decode(letter.args)
         work = handler.fn(actor, *args, **kwargs)
-        value: object = await work if _is_awaitable(work) else work
+        value: object = await work if is_awaitable(work) else work
         data, _ = handler.signature.returns.roundtrip(value)
         if definition.state.encode(definition.state_of(actor)) != state:
             raise UsageError(f"handler {message.name!r} reads only, and changed the state")
         return VALUE + data
 
 
-def _is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
+def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
+    """Narrow to something that can be awaited."""
     return isinstance(value, Awaitable)

@@ -11,7 +11,7 @@ import msgspec
 from typing_extensions import override
 
 from outlast import limits
-from outlast._execution.actor_memory import ActorMemory
+from outlast._execution.actor_memory import Activation
 from outlast._execution.actor_reads import Readings
 from outlast._execution.bonds import MEMBER, member_ended
 from outlast._execution.host import ActorHost
@@ -20,12 +20,9 @@ from outlast._execution.member_run import MemberRun
 from outlast._execution.message_run import Handling
 from outlast._execution.operations import ChildBody, decode_body, failure_body
 from outlast._execution.orders import ORDERS
-from outlast._records import Record
-from outlast._registry import ActorDefinition
-from outlast._store.contract import DeathReason, Message, RunRow
+from outlast._store.contract import DeathReason, Message
 from outlast._world import Timer
 from outlast.errors import UsageError
-from outlast.types import Lease
 
 _BURST = 100  # messages handled in one turn of the host loop
 _decode_message = msgspec.msgpack.Decoder(Message).decode
@@ -35,17 +32,9 @@ _encode_message = msgspec.msgpack.Encoder().encode
 class LiveActor(MemberRun):
     """An actor with something to do."""
 
-    def __init__(
-        self,
-        host: ActorHost,
-        definition: ActorDefinition,
-        row: RunRow,
-        lease: Lease,
-        records: list[Record],
-        memory: ActorMemory,
-    ) -> None:
-        super().__init__(host, definition, row, lease, records, memory)
-        self._readings = Readings(host.world, definition, self.key, self._has_read)
+    def __init__(self, host: ActorHost, activation: Activation) -> None:
+        super().__init__(host, activation)
+        self._readings = Readings(host.world, self.definition, self.key, self._has_read)
         self._alarm: tuple[int, Timer] | None = None
         self._is_called = False
         self.left_mail: bool = False  # whether messages waited for it when it left memory
@@ -80,11 +69,6 @@ class LiveActor(MemberRun):
             self.terminate(self._stop_reason)
         else:
             self._call()
-
-    @override
-    def _try_later(self, handling: Handling) -> None:
-        self.mail.add_first(handling.message, handling.letter)
-        self._call()
 
     @override
     def _next_due(self) -> int | None:
@@ -147,6 +131,9 @@ class LiveActor(MemberRun):
         if handler is not None and is_read and not self._wary_of:
             self._readings.start(message, handler, self._state)
             return
+        if self.definition.is_reentrant and self._comes_back(decode_letter(message.body)):
+            self.nesting.append(message, self.host.world.now())
+            return
         is_full = not is_read and len(self.mail) >= self.definition.mailbox
         if is_full and self.definition.overflow == "dead_letter":
             self._give_up(message, "overflow", "the mailbox was full")
@@ -158,14 +145,17 @@ class LiveActor(MemberRun):
         self.mail.add(message, decode_letter(message.body), self.host.world.now())
         self._call()
 
+    def _comes_back(self, letter: Letter) -> bool:
+        """Whether a letter is from someone that the message which is handled waits for."""
+        handling = self.handling
+        return handling is not None and self.nesting.is_for(letter, handling.message.number)
+
     def _has_read(self, message: Message, outcome: bytes) -> None:
         if self.state == "live":
-            transaction = self.ends.taken(message)
             if self.handling is not None and self.handling.message.number == message.number:
-                self._close(transaction, self.handling, outcome)
-                return
-            self.ends.remember(transaction, message, outcome)
-            self._answer(transaction, message, outcome)
+                self._close(self.ends.taken(message), self.handling, outcome)
+            else:
+                self._done(message, outcome)
 
     def _call(self) -> None:
         if not self._is_called:
@@ -255,6 +245,18 @@ class LiveActor(MemberRun):
             self._start(handling)
             if self.handling is not None and self.state == "live":
                 self._rouse()
+                self._let_back_in()
+
+    def _let_back_in(self) -> None:
+        """A message that begins anew may find those waiting that it let in before."""
+        if self.definition.is_reentrant:
+            for message in self.mail.take_if(self._comes_back):
+                self.nesting.append(message, self.host.world.now())
+
+    def _mark(self, handling: Handling) -> None:
+        """Write a message down before its handler is called: it may have killed a process."""
+        self.handling = handling
+        self._rouse()
 
     @override
     def _handle_safely(self, handling: Handling) -> None:

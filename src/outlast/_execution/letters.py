@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from outlast._registry import HandlerDefinition
@@ -15,7 +17,7 @@ TOPICS = "outlast.Topic"  # the actors that keep who has subscribed to what
 class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Body of a message: the handler's arguments, and how it wants to be treated.
 
-    Times are microseconds since 1970, 0 for none; `every` is microseconds. `chain` are the actors
+    Times are microseconds since 1970, 0 for none; `every` is microseconds. `chain` are the callers
     that wait for the answer. `reminder` names the reminder whose message it is, `token` the life
     of that reminder.
     """
@@ -66,6 +68,16 @@ def subscription(actor: RunId, handler: HandlerDefinition, now: int) -> Message:
         body=_encode(Letter(args=_encode(arguments), sender=actor)),
         at=now,
     )
+
+
+def caller(actor: str, number: int) -> str:
+    """Return a link of a chain of callers: an actor, and the message that waits in it."""
+    return f"{actor}\n{number}"  # no id has a line break
+
+
+def callers_in(chain: Sequence[str]) -> tuple[str, ...]:
+    """Return the actors of a chain of callers."""
+    return tuple(link.partition("\n")[0] for link in chain)
 
 
 def actor_id(type_name: str, key: str) -> RunId:

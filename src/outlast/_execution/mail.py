@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from outlast._execution.letters import Letter
 from outlast._store.contract import Message
@@ -55,6 +56,14 @@ class Mail:
             return None
         _, _, message, letter = heapq.heappop(self._ready)
         return message, letter
+
+    def take_if(self, condition: Callable[[Letter], bool]) -> list[Message]:
+        """Return the messages that are not delayed and fulfil a condition, oldest first."""
+        taken = [entry for entry in self._ready if condition(entry[3])]
+        if taken:
+            self._ready = [entry for entry in self._ready if not condition(entry[3])]
+            heapq.heapify(self._ready)
+        return sorted((message for _, _, message, _ in taken), key=lambda m: m.number)
 
     def take_oldest(self) -> Waiting | None:
         """Return the message that came first, whatever its priority; a delayed one at last."""

@@ -14,7 +14,7 @@ from typing import assert_never
 import msgspec
 from typing_extensions import override
 
-from outlast._execution.actor_memory import ActorMemory
+from outlast._execution.actor_memory import Activation
 from outlast._execution.bonds import Bonds, Place, notice
 from outlast._execution.host import ActorHost
 from outlast._execution.letters import Letter, decode_letter, encode_letter
@@ -35,28 +35,27 @@ from outlast._execution.orders import (
     decode_order,
     order_message,
 )
-from outlast._records import VALUE, Record
-from outlast._registry import ActorDefinition
-from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast._records import VALUE
+from outlast._store.contract import Message, Receipt, Transaction
 from outlast.errors import UsageError
-from outlast.types import Lease, Status
+from outlast.types import Status
 
 
 class MemberRun(MessageRun):
     """An actor's messages, and what others may have it do."""
 
-    def __init__(
-        self,
-        host: ActorHost,
-        definition: ActorDefinition,
-        row: RunRow,
-        lease: Lease,
-        records: list[Record],
-        memory: ActorMemory,
-    ) -> None:
-        super().__init__(host, definition, row, lease, records, memory)
+    def __init__(self, host: ActorHost, activation: Activation) -> None:
+        super().__init__(host, activation)
         self.mail: Mail = Mail()
         self._stop_reason: str | None = None
+
+    @override
+    def _wait_again(self, message: Message, letter: Letter, *, is_first: bool) -> None:
+        if is_first:
+            self.mail.add_first(message, letter)
+        else:
+            self.mail.add(message, letter, self.host.world.now())
+        self._call()
 
     @abstractmethod
     def _call(self) -> None:
@@ -74,18 +73,13 @@ class MemberRun(MessageRun):
                 self._hold(message, order)
             case Leave(reason):
                 self.bonds.take_place(self.journal.transaction(), None)
-                self._done(message)
+                self._done(message, VALUE + DONE_WELL)
                 self.terminate(reason)
             case WatchOver(watcher, watch):
                 self.bonds.note_watched(self.journal.transaction(), watcher, watch)
-                self._done(message)
+                self._done(message, VALUE + DONE_WELL)
             case _:
                 assert_never(order)
-
-    def _done(self, message: Message, outcome: bytes = VALUE + DONE_WELL) -> None:
-        transaction = self.ends.taken(message)
-        self.ends.remember(transaction, message, outcome)
-        self._answer(transaction, message, outcome)
 
     def _join(self, message: Message, letter: Letter, place: Place) -> None:
         if not place.supervisor:
@@ -105,7 +99,7 @@ class MemberRun(MessageRun):
     def _go_on(self, message: Message, letter: Letter, order: GoOn) -> None:
         place = self.bonds.place
         if place is None or order.life < place.life:
-            self._done(message)
+            self._done(message, VALUE + DONE_WELL)
             return
         transaction = self.journal.transaction()
         place = msgspec.structs.replace(place, life=order.life, down="", why="")
@@ -120,7 +114,7 @@ class MemberRun(MessageRun):
         if self.handling is None:
             self._fold(self.journal.transaction())  # its row says that it is open
         if STARTED not in self.definition.handlers or self.bonds.is_down:
-            self._done(message)
+            self._done(message, VALUE + DONE_WELL)
         else:
             letter = msgspec.structs.replace(letter, args=NO_ARGUMENTS)
             body = encode_letter(letter)
@@ -134,14 +128,14 @@ class MemberRun(MessageRun):
             self._interrupt()
             held = msgspec.structs.replace(place, down=order.down, why=order.why)
             self.bonds.take_place(self.journal.transaction(), held)
-        self._done(message)
+        self._done(message, VALUE + DONE_WELL)
         self._call()
 
     def _interrupt(self) -> None:
         """Let the message that is handled wait again, before all others."""
         handling = self._undo()
         if handling is not None:
-            self.mail.add_first(handling.message, handling.letter)
+            self._wait_again(handling.message, handling.letter, is_first=True)
 
     # ----------------------------------------------------------------------- stopping
     def stop(self, reason: str) -> None:

@@ -19,25 +19,26 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._execution.actor_ends import MessageEnds
-from outlast._execution.actor_memory import ActorMemory
+from outlast._execution.actor_memory import Activation
 from outlast._execution.bonds import Bonds
 from outlast._execution.closing import unwind
 from outlast._execution.host import ActorHost
 from outlast._execution.letters import (
     Letter,
+    caller,
     decode_letter,
     key_in,
     subscription,
 )
+from outlast._execution.nesting import Nesting
 from outlast._execution.operations import failure_body
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask
 from outlast._execution.wishes import Wishes
 from outlast._records import VALUE, Record, detach
 from outlast._registry import ActorDefinition, HandlerDefinition
-from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast._store.contract import Message, Receipt, Transaction
 from outlast.errors import EncodingError, NotInRun, OutlastError, UsageError
-from outlast.types import Lease
 
 _decode_message = msgspec.msgpack.Decoder(Message).decode
 _encode_message = msgspec.msgpack.Encoder().encode
@@ -61,23 +62,24 @@ class Handling:
 class MessageRun(LiveRun):
     """An actor's state, and the message that it is handling."""
 
-    def __init__(
-        self,
-        host: ActorHost,
-        definition: ActorDefinition,
-        row: RunRow,
-        lease: Lease,
-        records: list[Record],
-        memory: ActorMemory,
-    ) -> None:
+    def __init__(self, host: ActorHost, activation: Activation) -> None:
+        row, records, memory = activation.row, activation.records, activation.memory
         salt = int.from_bytes(row.digest[:7], "big")
-        super().__init__(host, row, lease, records, salt=salt, now=row.created_at)
+        super().__init__(host, row, activation.lease, records, salt=salt, now=row.created_at)
         self._engine = host
-        self.definition = definition
+        self.definition: ActorDefinition = activation.definition
+        definition = self.definition
         self.key: str = key_in(row.id, definition.name)
         self.ends: MessageEnds = MessageEnds(host.world, self.journal, definition, memory)
         self.bonds: Bonds = memory.bonds
         self.handling: Handling | None = None
+        self.nesting: Nesting = Nesting(
+            definition,
+            self.journal,
+            begin=self.loop.own,
+            instance=lambda: self._actor,
+            ended=self._done,
+        )
         self._state: bytes = row.output or b""
         self._actor: object = None
         self._has_ended_well = row.output is not None
@@ -86,7 +88,9 @@ class MessageRun(LiveRun):
             # It is in the mailbox still, and will be read from there too.
             found = (detach(record.body)[1] for record in records)
             self.journal.blobs.update((blob.digest, None) for blob in found if blob is not None)
-            self.arrivals.is_new(_decode_message(records[0].body[1:]).number)
+            for record in records:
+                if record.kind in ("message_begun", "message_nested"):
+                    self.arrivals.is_new(_decode_message(record.body[1:]).number)
         else:
             self.journal.fold()
 
@@ -95,8 +99,8 @@ class MessageRun(LiveRun):
         """The message is over: go on with the next."""
 
     @abstractmethod
-    def _try_later(self, handling: Handling) -> None:
-        """The message failed and is tried again before all others."""
+    def _wait_again(self, message: Message, letter: Letter, *, is_first: bool) -> None:
+        """A message that had begun waits for its turn again, perhaps before all others."""
 
     @abstractmethod
     def _next_due(self) -> int | None:
@@ -128,7 +132,10 @@ class MessageRun(LiveRun):
     @property
     def chain(self) -> tuple[str, ...]:
         """Who waits for the message that is handled, this actor last."""
-        return (*self.handling.letter.chain, self.id) if self.handling is not None else ()
+        if self.handling is None:
+            return ()
+        above = self.nesting.chain() or self.handling.letter.chain
+        return (*above, caller(self.id, self.handling.message.number))
 
     @property
     def wishes(self) -> Wishes:
@@ -139,11 +146,6 @@ class MessageRun(LiveRun):
         if handling.wishes is None:
             handling.wishes = Wishes(handling.message.number)
         return handling.wishes
-
-    def _mark(self, handling: Handling) -> None:
-        """Write a message down before its handler is called: it may have killed a process."""
-        self.handling = handling
-        self._rouse()
 
     @abstractmethod
     def _handle_safely(self, handling: Handling) -> None:
@@ -178,6 +180,12 @@ class MessageRun(LiveRun):
         self.journal.transaction().summary = self.row
 
     @override
+    def _deliver_of_actor(self, record: Record) -> None:
+        if record.kind == "message_nested" and self.handling is not None:
+            self.nesting.deliver(record, self.handling.letter.sender)
+        elif record.kind == "message_begun":
+            self._message_is_safe()
+
     def _message_is_safe(self) -> None:
         handling = self.handling
         if handling is None:
@@ -218,6 +226,7 @@ class MessageRun(LiveRun):
 
     @override
     def _went_live(self) -> None:
+        self.nesting.answer_ended()
         if self.handling is not None and self.handling.error is not None:
             self._failed(self.handling, self.handling.error)
         elif self.handling is not None and not self.row.resident:
@@ -274,7 +283,7 @@ class MessageRun(LiveRun):
         self.bonds.fall(self.journal.transaction(), why, self.host.world.now())
         if failed < self.definition.attempts and not self.bonds.is_dismissed:
             self._fold(self.journal.transaction())
-            self._try_later(handling)
+            self._wait_again(message, handling.letter, is_first=True)
             return
         self.ends.forget_attempts(message)
         transaction = self.ends.give_up(message, "failed", why, attempts=failed)
@@ -306,6 +315,8 @@ class MessageRun(LiveRun):
     def _fold(self, transaction: Transaction) -> None:
         """Bring the row up to the end of a message: nothing before it is needed any more."""
         self.handling = None
+        for nested in self.nesting.take_open():
+            self._wait_again(*nested, is_first=False)
         self.loop.forget_timers()
         self.steps.forget_cancelled(all_of_them=True)
         self.children.begin_anew()
@@ -330,6 +341,12 @@ class MessageRun(LiveRun):
         )
         transaction.summary = self.row
         self.bonds.write_down(transaction)
+
+    def _done(self, message: Message, outcome: bytes) -> None:
+        """A message that took no turn has had its end."""
+        transaction = self.ends.taken(message)
+        self.ends.remember(transaction, message, outcome)
+        self._answer(transaction, message, outcome)
 
     def _answer(self, transaction: Transaction, message: Message, outcome: bytes) -> None:
         self._answers.setdefault(id(transaction), []).append((message, outcome))

@@ -42,7 +42,7 @@ from outlast._execution.tasks import RunTask
 from outlast._execution.waits import Conditions
 from outlast._records import Record, attach
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
-from outlast.errors import OutlastError
+from outlast.errors import OutlastError, StoreDamaged
 from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.run")
@@ -123,9 +123,9 @@ class LiveRun(ABC):
         """Its code cannot be cancelled; of an actor, only a message ends with that."""
         self.terminate(reason)
 
-    def _message_is_safe(self) -> None:
-        """An actor's message is recorded as begun; nothing to a workflow."""
-        return
+    def _deliver_of_actor(self, record: Record) -> None:
+        """Take a record that only actors have."""
+        raise StoreDamaged(f"run {self.id!r} has a record of an actor: {record.kind}")
 
     @property
     def keeps_after_end(self) -> bool:
@@ -237,8 +237,8 @@ class LiveRun(ABC):
                 self._ended()
             case "resumed":
                 self.steps.unpark()
-            case "message_begun":
-                self._message_is_safe()
+            case "message_begun" | "message_nested" | "nested_ended":
+                self._deliver_of_actor(record)
             case "run_started" | "run_began" | "child_started" | "value_set":
                 pass
 

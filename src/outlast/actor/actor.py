@@ -44,7 +44,7 @@ from outlast._registry import (
 )
 from outlast.errors import NotInRun, RegistrationError, UsageError
 from outlast.ref import ActorRef, Handler
-from outlast.types import Duration, Overflow
+from outlast.types import Duration, Overflow, Reentrant
 
 _STOPPED = "stopped"  # the handler that hears of the end of those that are watched
 
@@ -236,6 +236,7 @@ def actor(
     idle: Duration = "10m",
     durable: bool = True,
     attempts: int = limits.ACTOR_ATTEMPTS,
+    reentrant: Reentrant = "never",
     name: str | None = None,
 ) -> ActorDecorator: ...
 def actor(
@@ -247,6 +248,7 @@ def actor(
     idle: Duration = "10m",
     durable: bool = True,
     attempts: int = limits.ACTOR_ATTEMPTS,
+    reentrant: Reentrant = "never",
     name: str | None = None,
 ) -> object:
     """Declare a class of actors.
@@ -258,14 +260,19 @@ def actor(
             raises leaves the state as it is then.
         overflow: what becomes of one more: "reject" it, "block" its sender until there is room,
             "drop_oldest" for it, or make it a "dead_letter".
-        idle: not used yet: an actor with nothing to do leaves memory at once, and its row is
-            kept in memory for the next message.
+        idle: an actor with nothing to do is a row in memory at most; after this time it is one
+            in the store only, and its next message takes a reading more.
         attempts: how often a message that nobody waits for is tried before it is a dead letter.
+        reentrant: what becomes of an ask that comes back, from an actor that this one has asked and
+            waits for: "never" refuses it (`CallCycle`), "chain" handles it in the midst, as part of
+            the message that waits. What it does to the state is committed with that.
         name: instead of `module.qualname`.
 
     Raises:
         RegistrationError: it cannot be declared like this.
     """
+    if reentrant not in ("never", "chain") or (reentrant == "chain" and not durable):
+        raise RegistrationError('reentrant is "never", or, for a durable actor, "chain"')
     if overflow not in ("reject", "block", "drop_oldest", "dead_letter"):
         raise RegistrationError(f"overflow={overflow!r} is no policy of a mailbox")
     if type(mailbox) is not int or mailbox < 1 or type(attempts) is not int or attempts < 1:
@@ -285,12 +292,14 @@ def actor(
             make=lambda state, key: _made(kind, state, key),
             enter=_enter,
             state_of=_state_of,
+            restore=_restore,
             handlers=_handlers_of(kind),
             mailbox=mailbox,
             overflow=overflow,
             idle_seconds=seconds_of(idle),
             attempts=attempts,
             is_durable=durable,
+            is_reentrant=reentrant == "chain",
         )
         default_registry.add_actor(definition)
         return kind
@@ -344,6 +353,11 @@ def _made(kind: type[Actor[object]], state: object, key: str) -> object:
 def _enter(instance: object, sender: str) -> None:
     if _is_actor(instance):
         instance.sender = sender
+
+
+def _restore(instance: object, state: object) -> None:
+    if _is_actor(instance):
+        instance.state = state
 
 
 def _state_of(instance: object) -> object:

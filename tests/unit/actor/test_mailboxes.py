@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from outlast import Actor, ActorRef, Engine, actor, handler
+from outlast import Actor, ActorRef, Engine, actor, handler, limits
+from outlast._store.contract import RunRow
 from outlast.errors import MailboxFull, RegistrationError, RunNotFound, UnknownActor
+from outlast.types import RunId
 
 
 @dataclass
@@ -47,6 +50,15 @@ class Dropping(_Base, Actor[Seen]):
 @actor(mailbox=5, overflow="dead_letter")
 class Burying(_Base, Actor[Seen]):
     """Keeps what is too much apart."""
+
+
+@actor(idle="0s", name="mailboxes.Fleeting")
+class Fleeting(Actor[Seen]):
+    """Is forgotten at once."""
+
+    @handler
+    async def hello(self) -> str:
+        return "hello"
 
 
 _fails: list[bool] = []
@@ -188,3 +200,24 @@ def test_what_cannot_be_declared_is_refused() -> None:
 async def test_a_class_that_is_not_declared_is_no_actor(engine: Engine) -> None:
     with pytest.raises(UnknownActor):
         engine.actor(_Base, "x")
+
+
+async def test_an_idle_actors_row_leaves_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ACTOR_SWEEP_SECONDS", 0.01)
+    read = list[RunId]()
+    async with Engine.open(tmp_path / "a.db") as engine:
+        store = engine._core.store
+        read_run = store.read_run
+
+        async def counted(run: RunId) -> RunRow | None:
+            read.append(run)
+            return await read_run(run)
+
+        monkeypatch.setattr(store, "read_run", counted)
+        for _ in range(2):
+            assert await engine.actor(Fleeting, "a").ask(Fleeting.hello) == "hello"
+            await asyncio.sleep(0.1)
+
+    assert read == ["mailboxes.Fleeting/a"]
