@@ -240,7 +240,9 @@ class LiveActor(MemberRun):
         else:
             handling = Handling(message, letter, handler, max(now, self.journal.last_at))
             if self._wary_of:
-                self._mark(handling)
+                # It may have killed a process: write it down before its handler is called.
+                self._take_up(handling, is_started=False)
+                self._rouse()
                 return
             self._start(handling)
             if self.handling is not None and self.state == "live":
@@ -253,18 +255,12 @@ class LiveActor(MemberRun):
             for message in self.mail.take_if(self._comes_back):
                 self.nesting.append(message, self.host.world.now())
 
-    def _mark(self, handling: Handling) -> None:
-        """Write a message down before its handler is called: it may have killed a process."""
-        self.handling = handling
-        self._rouse()
-
     @override
     def _handle_safely(self, handling: Handling) -> None:
         if not handling.handler.is_read:
             self._start(handling)
             return
-        self.handling = handling
-        handling.is_started = True
+        self._take_up(handling)
         self._readings.start(handling.message, handling.handler, self._state)
 
     def _give_up(self, message: Message, reason: DeathReason, why: str) -> None:

@@ -24,8 +24,8 @@ class Arrivals:
         self._consumed: set[int] = set()  # durably, since the reading under way began
         self._early: list[Message] = []
         self.read_to: int | None = None  # what is above waits in the mailbox; None: nothing is
-        self.has_more = False  # something has come into the mailbox since its last page was read
-        self.is_reading = False
+        self.has_more: bool = False  # something came into the mailbox since a page was read
+        self.is_reading: bool = False
 
     def __len__(self) -> int:
         return len(self._numbers)

@@ -151,9 +151,12 @@ class MessageRun(LiveRun):
     def _handle_safely(self, handling: Handling) -> None:
         """Call the handler of a message that is recorded as begun."""
 
-    def _start(self, handling: Handling) -> None:
+    def _take_up(self, handling: Handling, *, is_started: bool = True) -> None:
         self.handling = handling
-        handling.is_started = True
+        handling.is_started = is_started
+
+    def _start(self, handling: Handling) -> None:
+        self._take_up(handling)
         self.loop.now = handling.at / 1e6
         try:
             args, kwargs = handling.handler.signature.decode(handling.letter.args)
@@ -220,9 +223,8 @@ class MessageRun(LiveRun):
                 self._failed(self.handling, error)
 
     def _drop_code(self) -> None:
-        state, self.state = self.state, "left"  # while it unwinds nothing has an effect
-        unwind(self.loop)
-        self.state, self._main = state, None
+        self._unwound(unwind)
+        self._main = None
 
     @override
     def _went_live(self) -> None:
@@ -274,7 +276,7 @@ class MessageRun(LiveRun):
     def _failed(self, handling: Handling, error: BaseException) -> None:
         """Undo what the handler did; tell who asked, or try again, or give the message up."""
         message = handling.message
-        self._forget_what_it_did(handling)
+        handling.wishes, self._actor = None, self._instance()
         if message.kind == "ask":
             self._end(handling, failure_body(error))
             return
@@ -289,18 +291,13 @@ class MessageRun(LiveRun):
         transaction = self.ends.give_up(message, "failed", why, attempts=failed)
         self._close(transaction, handling, failure_body(error))
 
-    def _forget_what_it_did(self, handling: Handling) -> None:
-        """Let a handler have done nothing: its state and all it wanted are gone."""
-        handling.wishes = None
-        self._actor = self._instance()
-
     def _undo(self) -> Handling | None:
         """Let the message that is handled not have begun; return it."""
         handling = self.handling
         if handling is None:
             return None
         self._drop_code()
-        self._forget_what_it_did(handling)
+        handling.wishes, self._actor = None, self._instance()
         self._fold(self.journal.transaction())
         return handling
 

@@ -275,6 +275,12 @@ class LiveRun(ABC):
         self.state = "ended"
         self.host.run_closed(self.id)
 
+    def _unwound(self, unwind: Callable[[RunLoop], None]) -> None:
+        """Drop what the code still does: while it unwinds nothing of it has an effect."""
+        state, self.state = self.state, "left"
+        unwind(self.loop)
+        self.state = state
+
     def leave(self) -> None:
         """Drop the run from memory: its code unwinds without any effect."""
         self.state = "left"
