@@ -112,6 +112,10 @@ class ActorRef(Generic[A]):
             raise NotSupported(f"{verb} of an actor with durable=False")
         return actor_id(self._definition.name, self._key)
 
+    def parameter_of(self, handler: Handler[A, P, R]) -> str:
+        """Return the name of a handler's first parameter, empty when it takes none."""
+        return self._handler(handler).parameter
+
     def options(
         self,
         *,

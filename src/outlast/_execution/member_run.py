@@ -93,7 +93,11 @@ class MemberRun(MessageRun):
         if known is not None and known.life >= place.life:
             # It is told again, or only its conditions have changed.
             place = msgspec.structs.replace(place, down=known.down, why=known.why)
-        self.bonds.take_place(self.journal.transaction(), place)
+        transaction = self.journal.transaction()
+        self.bonds.take_place(transaction, place)
+        if self.row.output is not None:
+            # It may have been stopped, and its topics have forgotten it.
+            self._send_all(transaction, self._subscriptions(self.host.world.now()))
         self._begin_life(message, letter)
 
     def _go_on(self, message: Message, letter: Letter, order: GoOn) -> None:

@@ -216,15 +216,11 @@ class MessageRun(LiveRun):
     @override
     def _swallows(self, reason: str) -> None:
         """The message fails, its code is dropped, and the actor goes on."""
-        self._drop_code()
+        self._unwound(unwind)
         if self.handling is not None:
             self.handling.error = error = UsageError(reason)
             if self.state == "live":
                 self._failed(self.handling, error)
-
-    def _drop_code(self) -> None:
-        self._unwound(unwind)
-        self._main = None
 
     @override
     def _went_live(self) -> None:
@@ -263,15 +259,19 @@ class MessageRun(LiveRun):
         if handling.wishes is not None:
             sent = handling.wishes.grant(transaction, self.bonds, self.host.world.now())
         if self.row.output is None and self._has_ended_well:
-            # Its first message: from now on it is there, and takes what is published.
-            handlers = self.definition.handlers.values()
-            at = handling.at
-            sent += [subscription(self.id, h, at) for h in handlers if h.topic]
+            sent += self._subscriptions(handling.at)  # from its first message on
+        self._send_all(transaction, sent)
+        self._close(transaction, handling, outcome)
+
+    def _subscriptions(self, at: int) -> list[Message]:
+        found = self.definition.handlers.values()
+        return [subscription(self.id, one, at) for one in found if one.topic]
+
+    def _send_all(self, transaction: Transaction, sent: list[Message]) -> None:
         targets = {message.run: self._engine.actor_start(message.run) for message in sent}
         starts = [start for start in targets.values() if start is not None]
         transaction.starts = (*transaction.starts, *starts)
         transaction.posts = (*transaction.posts, *sent)
-        self._close(transaction, handling, outcome)
 
     def _failed(self, handling: Handling, error: BaseException) -> None:
         """Undo what the handler did; tell who asked, or try again, or give the message up."""
@@ -296,7 +296,7 @@ class MessageRun(LiveRun):
         handling = self.handling
         if handling is None:
             return None
-        self._drop_code()
+        self._unwound(unwind)
         handling.wishes, self._actor = None, self._instance()
         self._fold(self.journal.transaction())
         return handling

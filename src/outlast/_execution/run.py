@@ -279,7 +279,7 @@ class LiveRun(ABC):
         """Drop what the code still does: while it unwinds nothing of it has an effect."""
         state, self.state = self.state, "left"
         unwind(self.loop)
-        self.state = state
+        self.state, self._main = state, None
 
     def leave(self) -> None:
         """Drop the run from memory: its code unwinds without any effect."""

@@ -14,18 +14,19 @@ from typing import Generic, TypeVar
 import msgspec
 
 from outlast._codec import Adapter, adapter_for
-from outlast._execution.actor_run import LiveActor
-from outlast._execution.current import current_run
+from outlast._execution.bonds import Watch
 from outlast._execution.letters import TOPICS, Letter, encode_letter
 from outlast._execution.starting import check_name
 from outlast._registry import default_registry
 from outlast._store.contract import Message
-from outlast.actor.actor import Actor, actor, handler
-from outlast.errors import NotInRun
-from outlast.ref import ActorRef
-from outlast.types import RunId
+from outlast.actor.actor import Actor, actor, handler, running_actor
+from outlast.errors import UsageError
+from outlast.ref import ActorRef, Handler
+from outlast.types import RunId, Stopped
 
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
 
 
 @dataclass
@@ -43,10 +44,16 @@ class TopicActor(Actor[Subscriptions]):
 
     @handler
     async def subscribe(self, subscriber: str, message: str, parameter: str) -> None:
-        """Add a subscription; adding it again changes nothing."""
+        """Add a subscription, until its actor stops; adding it again changes nothing."""
         pairs = self.state.by_actor.setdefault(subscriber, [])
         if (message, parameter) not in pairs:
             pairs.append((message, parameter))
+            running_actor().wishes.watch(subscriber, Watch("stopped", "event"))
+
+    @handler
+    async def stopped(self, event: Stopped) -> None:
+        """Forget a subscriber that takes nothing any more."""
+        self.state.by_actor.pop(event.actor, None)
 
     @handler
     async def unsubscribe(self, subscriber: str) -> None:
@@ -56,9 +63,7 @@ class TopicActor(Actor[Subscriptions]):
     @handler
     async def publish(self, data: bytes) -> None:
         """Send a value to all who are subscribed, with the commit of this message."""
-        run = current_run()
-        if not isinstance(run, LiveActor):
-            raise NotInRun("a topic is an actor")
+        run = running_actor()
         for subscriber, pairs in self.state.by_actor.items():
             for message, parameter in pairs:
                 # The value goes on as it was encoded: a topic needs no code of its subscribers.
@@ -94,7 +99,22 @@ class Topic(Generic[T]):
         """
         await self._actor().tell(TopicActor.publish, self.adapter.encode(value))
 
-    async def unsubscribe(self, subscriber: ActorRef[object]) -> None:
+    async def subscribe(self, subscriber: ActorRef[A], handler: Handler[A, [T], R]) -> None:
+        """Let an actor's handler have what is published from now on, until the actor stops.
+
+        `@handler(topic=...)` does that for a whole class. Subscribing again changes nothing.
+
+        Raises:
+            UsageError: the handler does not take one argument.
+            NotSupported: the actor has durable=False.
+        """
+        parameter = subscriber.parameter_of(handler)
+        if not parameter:
+            raise UsageError(f"{handler!r} takes a topic's publications, and so one argument")
+        target = subscriber.durable_id("subscription")
+        await self._actor().tell(TopicActor.subscribe, target, handler.__name__, parameter)
+
+    async def unsubscribe(self, subscriber: ActorRef[A]) -> None:
         """Let an actor get nothing more; what was published before still comes."""
         await self._actor().tell(TopicActor.unsubscribe, subscriber.id)
 

@@ -8,8 +8,9 @@ from typing import cast
 
 import pytest
 
-from outlast import Actor, Engine, Topic, actor, handler, step, wf, workflow
+from outlast import Actor, Child, Engine, Supervisor, Topic, actor, handler, step, wf, workflow
 from outlast.errors import EncodingError, HandlerFailed, RunFailed
+from tests.unit.actor.crew import seen
 
 
 @dataclass
@@ -135,3 +136,66 @@ async def test_who_unsubscribes_gets_nothing_more(engine: Engine) -> None:
 
     assert await read_by(engine, "bob", 1) == ["x 0"]
     assert await engine.actor(Reader, "ann").ask(Reader.titles) == []
+
+
+@actor
+class Listener(Actor[Shelf]):
+    """Takes no topic by declaration."""
+
+    @handler
+    async def hear(self, article: Article) -> None:
+        self.state.titles.append(article.title)
+        seen.add(article.title)
+
+    @handler
+    async def quit(self) -> None:
+        self.stop()
+
+    @handler(read=True)
+    async def titles(self) -> list[str]:
+        return self.state.titles
+
+    @handler(topic=sport)
+    async def on_sport(self, article: Article) -> None:
+        await self.hear(article)
+
+
+@workflow
+async def listens(key: str) -> None:
+    await news.subscribe(wf.actor(Listener, key), Listener.hear)
+
+
+@workflow
+async def publishes_sport(title: str) -> None:
+    await sport.publish(Article(title, 1))
+
+
+async def test_an_actor_is_subscribed_at_run_time(engine: Engine) -> None:
+    await engine.run(listens("l"))
+    await engine.run(listens("l"))
+
+    seen.clear()
+    await engine.actor(Writer, "w").ask(Writer.write, "x", 1)
+    await engine.actor(Writer, "w").ask(Writer.write, "y", 1)
+    await seen.count("y")
+
+    assert seen.events == ["x", "y"]
+
+
+async def test_a_topic_forgets_who_has_stopped_and_knows_who_comes_back(engine: Engine) -> None:
+    seen.clear()
+    team = Supervisor("crew", [Child(Listener, key="l", restart="never")])
+    await engine.apply(team)
+    await engine.actor(Listener, "l").ask(Listener.hear, Article("first", 1))
+    await engine.run(publishes_sport("second"))
+    await seen.count("second")
+
+    await engine.actor(Listener, "l").ask(Listener.quit)
+    await engine.run(publishes_sport("missed"))
+    await engine.apply(Supervisor("crew", []))
+    await engine.apply(team)
+    await engine.run(publishes_sport("heard"))
+    await seen.count("heard")
+
+    assert seen.events == ["first", "second", "heard"]
+    assert [letter async for letter in engine.dead_letters()] == []
