@@ -92,6 +92,9 @@ ACTOR_WARY_MESSAGES = 1_000
 """Messages that an actor left by a dead process writes down before it begins them: one of them may
 have killed it. Each costs a commit more; more than these are hardly ever in a mailbox."""
 
+ACTOR_RETRY_SECONDS_MAX = 30.0
+"""The longest such pause: the messages behind it wait too."""
+
 ACTOR_DEDUPS_MAX = 1_000
 """Messages with a dedup key that an actor remembers; the oldest is forgotten first."""
 

@@ -84,7 +84,8 @@ class MessageEnds:
         is_same = tried is not None and tried.number == message.number
         failed = 1 + (tried.failed if tried is not None and is_same else 0)
         if failed < self._definition.attempts:
-            pause = limits.ACTOR_RETRY_SECONDS * 2 ** (failed - 1)
+            pause = limits.ACTOR_RETRY_SECONDS * 2.0 ** min(failed - 1, 60)
+            pause = min(pause, limits.ACTOR_RETRY_SECONDS_MAX)
             next_at = self._world.now() + int(pause * 1e6)
             self.memory.attempts = attempts = Attempts(message.number, failed, next_at)
             self._set(encode_attempts(attempts))

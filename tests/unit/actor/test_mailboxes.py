@@ -221,3 +221,25 @@ async def test_an_idle_actors_row_leaves_memory(
             await asyncio.sleep(0.1)
 
     assert read == ["mailboxes.Fleeting/a"]
+
+
+@actor(attempts=1_100)
+class Stubborn(Actor[Seen]):
+    """Never gives up early."""
+
+    @handler
+    async def take(self, number: int) -> None:
+        raise ValueError(number)
+
+
+async def test_attempts_without_end_do_come_to_one(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ACTOR_RETRY_SECONDS", 0.0)
+
+    await engine.actor(Stubborn, "a").tell(Stubborn.take, 1)
+    async with asyncio.timeout(30):
+        while not (dead := await all_of(engine)):
+            await engine.actor(Fleeting, "b").ask(Fleeting.hello)
+
+    assert dead == [("failed", "take", 1_100)]
