@@ -188,14 +188,16 @@ class Actors:
     async def _post(
         self, envelope: Envelope, kind: Literal["tell", "ask"]
     ) -> asyncio.Future[bytes] | None:
-        """Return the answer to come, None when it was sent before under its dedup key."""
+        """Return the answer to come; None for a tell, and for what was sent before (dedup)."""
         definition = envelope.definition
         is_order = envelope.handler.name in ORDERS
         is_bounded = definition.overflow in ("reject", "block") and not is_order
         bound = definition.mailbox if is_bounded else 0
         message = message_of(envelope, kind, self._world.now(), bound=bound)
         while True:
-            answer: asyncio.Future[bytes] = self._world.loop.create_future()
+            answer: asyncio.Future[bytes] | None = None
+            if kind == "ask":
+                answer = self._world.loop.create_future()
             match await self._commit(message, answer):
                 case "accepted":
                     return answer
@@ -213,7 +215,7 @@ class Actors:
                 case "closed" | "not_found":
                     raise ActorStopped(f"{message.run} has stopped and takes no messages")
 
-    async def _commit(self, message: Message, reply: asyncio.Future[bytes]) -> PostResult:
+    async def _commit(self, message: Message, reply: asyncio.Future[bytes] | None) -> PostResult:
         """Commit a message, and deliver it when it is durable, whatever became of its sender."""
         transaction = Transaction(None, message.run, [], posts=(message,))
         start = self._resting.start_of(message.run)
@@ -229,7 +231,7 @@ class Actors:
                 self._resting.created(start.row)
             posted, number = result.posts[0], result.numbers[0]
             if posted == "accepted":
-                if message.kind == "ask":
+                if reply is not None:
                     self._expect(message.run, number, reply)
                 self._scheduler.deliver(message, number)
             if not answer.done():
@@ -245,8 +247,14 @@ class Actors:
 
     def _expect(self, actor: RunId, number: int, reply: asyncio.Future[bytes]) -> None:
         """Keep the future of an answer for as long as somebody waits for it."""
+
+        def forget(reply: asyncio.Future[bytes]) -> None:
+            del self._asks[actor, number]
+            if not reply.cancelled():
+                reply.exception()  # looked at, though who asked may be gone
+
         self._asks[actor, number] = reply
-        reply.add_done_callback(lambda _: self._asks.pop((actor, number), None))
+        reply.add_done_callback(forget)
 
     # ------------------------------------------------------------------------ answers
     def _answered(self, message: Message, outcome: bytes) -> None:
@@ -265,9 +273,8 @@ class Actors:
         if row.status not in CLOSED_STATUSES:
             return
         self._resting.forget(row.id)
-        for key in [key for key in self._asks if key[0] == row.id]:
-            future = self._asks.pop(key)
-            if not future.done():
+        for key, future in self._asks.items():
+            if key[0] == row.id and not future.done():
                 future.set_exception(ActorStopped(f"{row.id} has stopped before it answered"))
         self._has_changed(row.id)
 
@@ -303,4 +310,3 @@ class Actors:
         for future in self._asks.values():
             if not future.done():
                 future.set_exception(error)
-        self._asks.clear()

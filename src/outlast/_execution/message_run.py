@@ -260,7 +260,8 @@ class MessageRun(LiveRun):
             sent = handling.wishes.grant(transaction, self.bonds, self.host.world.now())
         if self.row.output is None and self._has_ended_well:
             sent += self._subscriptions(handling.at)  # from its first message on
-        self._send_all(transaction, sent)
+        if sent:
+            self._send_all(transaction, sent)
         self._close(transaction, handling, outcome)
 
     def _subscriptions(self, at: int) -> list[Message]:

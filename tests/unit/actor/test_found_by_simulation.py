@@ -67,7 +67,7 @@ async def test_a_copy_of_what_was_handled_is_no_dead_letter(engine: Engine) -> N
     args = found.signature.encode(found.signature.bind((1,), {}))
     letter = encode_letter(Letter(args=args))
     copy = Message(run=RunId(small.id), kind="tell", name="take", body=letter, dedup="k")
-    await engine._core.actors._commit(copy, asyncio.get_running_loop().create_future())
+    await engine._core.actors._commit(copy, None)
     _gates[0].set()
 
     assert await small.options(dedup="k").ask(Small.take, 1) == [1]
