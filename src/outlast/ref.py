@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from outlast import limits
+from outlast._codec import register_reference
 from outlast._durations import seconds_of
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.remote import ASK_STEP, TELL_STEP, ambient
@@ -21,7 +22,7 @@ from outlast._execution.letters import actor_id, callers_in
 from outlast._execution.loop import running_loop
 from outlast._execution.places import calling_place
 from outlast._execution.starting import check_name
-from outlast._registry import ActorDefinition, HandlerDefinition
+from outlast._registry import ActorDefinition, HandlerDefinition, default_registry
 from outlast.errors import CallCycle, NotSupported, UnknownActor, UsageError
 from outlast.types import Duration, RunId
 
@@ -253,3 +254,24 @@ class ActorRef(Generic[A]):
 
 def _answer(_: Handler[A, P, R], value: object) -> R:
     return value  # type: ignore[return-value]  # decoded by the handler's declared result
+
+
+def _to_data(ref: object) -> object:
+    if not isinstance(ref, ActorRef):
+        raise TypeError(f"{ref!r} is no ActorRef")
+    actor, _, key = str(ref.id).partition("/")
+    return {"actor": actor, "key": key}
+
+
+def _from_data(data: object) -> object:
+    if not isinstance(data, dict):
+        raise TypeError("no reference to an actor")
+    found: dict[object, object] = data
+    name, key = found["actor"], found["key"]
+    if not (isinstance(name, str) and isinstance(key, str)):
+        raise TypeError("no reference to an actor")
+    made: ActorRef[object] = ActorRef(default_registry.actors[name], key, None)
+    return made
+
+
+register_reference(ActorRef, _to_data, _from_data)

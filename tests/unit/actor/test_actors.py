@@ -290,3 +290,22 @@ async def test_state_outlasts_the_engine(url: str) -> None:
                 break
             await asyncio.sleep(0.01)
         assert sorted(await notes.ask(Notebook.all)) == ["C", "a", "b"]
+
+
+@actor
+class Introducer(Actor[Notes]):
+    """Writes to whom it is told of."""
+
+    @handler
+    async def introduce(self, other: ActorRef[Notebook], text: str) -> ActorRef[Notebook]:
+        await other.tell(Notebook.add, text)
+        return other
+
+
+async def test_a_reference_to_an_actor_is_a_value(engine: Engine) -> None:
+    alice = engine.actor(Notebook, "alice/2")
+
+    same = await engine.actor(Introducer, "i").ask(Introducer.introduce, alice, "hello")
+
+    assert same == alice
+    assert await alice.ask(Notebook.add, "again") == 2
