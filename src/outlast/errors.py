@@ -48,6 +48,8 @@ happened, why, and what to do.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 
 class OutlastError(Exception):
     """The root of every error that outlast raises on purpose."""
@@ -239,14 +241,21 @@ class ChildFailed(RunError):
         self.cause = cause
 
 
-class RunNotFound(OutlastError):
-    """No run has this id (or its retention is over)."""
+_Kept: TypeAlias = Literal["run", "actor", "team", "dead letter"]
+_ABSENT: dict[_Kept, tuple[str, str]] = {
+    "run": ("it was never started in this store, or its retention is over", "outlast ls"),
+    "actor": ("nobody has written to it yet", "outlast actor ls"),
+    "team": ("it was never applied to this store", "outlast actor tree"),
+    "dead letter": ("it was sent again, or never was", "outlast actor dead"),
+}
 
-    def __init__(self, run_id: str) -> None:
-        super().__init__(
-            f"no run has the id {run_id!r}: it was never started in this store, or its retention "
-            f"is over; `outlast ls` lists what is there"
-        )
+
+class RunNotFound(OutlastError):
+    """No run, actor, team or dead letter goes by this id (or its retention is over)."""
+
+    def __init__(self, run_id: str, what: _Kept = "run") -> None:
+        why, look = _ABSENT[what]
+        super().__init__(f"no {what} has the id {run_id!r}: {why}; `{look}` lists what is there")
         self.run_id = run_id
 
 

@@ -287,7 +287,7 @@ class Actors:
         """
         found = await self._store.read_dead(None, number - 1, 1)
         if not found or found[0].number != number:
-            raise RunNotFound(f"dead letter {number}")
+            raise RunNotFound(f"{number}", "dead letter")
         letter = found[0]
         message = Message(
             run=letter.run,

@@ -48,7 +48,7 @@ class Census:
             rows = await self._store.list_runs(which, None, limits.PAGE_ROWS)
             row = next((r for r in rows if key_in(r.id, r.workflow) == key), None)
         if row is None:
-            raise RunNotFound(actor_id(type_name, key))
+            raise RunNotFound(actor_id(type_name, key), "actor")
         return await self._info(row)
 
     async def _info(self, row: RunRow) -> ActorInfo:

@@ -16,7 +16,7 @@ from outlast.cli.places import command_line, database_options, existing_target, 
 from outlast.cli.printing import as_json, moment, note, safe_line, say, shown, table
 from outlast.cli.writing import write
 from outlast.engine import Engine, run_loop
-from outlast.errors import StoreUnavailable
+from outlast.errors import RunNotFound, StoreUnavailable
 from outlast.types import ActorInfo, DeadLetterInfo, TeamInfo
 
 _STATE_CHARS = 60
@@ -195,14 +195,16 @@ async def _tree(opening: Engine, name: str | None, *, as_data: bool) -> None:
         found: list[TeamInfo] = [
             team async for team in engine.teams() if name in (None, _team_name(team.id))
         ]
+    if not found and name is not None:
+        raise RunNotFound(name, "team")
     if as_data:
         say(as_json(found))
         return
     if not found:
-        note("no teams yet" if name is None else f"there is no team {safe_line(name)!r}")
+        note("no teams yet")
         return
     for team in found:
-        say(f"{safe_line(_team_name(team.id))}  {_standing(team)}")
+        say(f"{safe_line(_team_name(team.id))}  {team.status}, {_policy(team)}")
         for line in _branches(team, ""):
             say(line)
 
@@ -221,7 +223,7 @@ def _branches(team: TeamInfo, indent: str) -> Iterator[str]:
         if member.significant:
             line += ", significant"
         if member.team is not None:
-            line += f", {_standing(member.team)}"
+            line += f", {_policy(member.team)}"
         if member.error and member.status != "up":
             line += f": {safe_line(member.error)}"
         yield line
@@ -229,9 +231,9 @@ def _branches(team: TeamInfo, indent: str) -> Iterator[str]:
             yield from _branches(member.team, indent + ("   " if is_last else "│  "))
 
 
-def _standing(team: TeamInfo) -> str:
+def _policy(team: TeamInfo) -> str:
     limit = f"{team.failures} of {team.max_restarts} failures in {team.within_seconds:g} s"
-    return f"{team.status}, {team.strategy}, {limit}, then {team.on_exhausted}"
+    return f"{team.strategy}, {limit}, then {team.on_exhausted}"
 
 
 @actor.command()

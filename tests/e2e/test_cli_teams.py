@@ -1,0 +1,3 @@
+"""Teams on the command line."""
+
+from __future__ import annotations
