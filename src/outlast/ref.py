@@ -259,17 +259,13 @@ def _answer(_: Handler[A, P, R], value: object) -> R:
 def _to_data(ref: object) -> object:
     if not isinstance(ref, ActorRef):
         raise TypeError(f"{ref!r} is no ActorRef")
-    actor, _, key = str(ref.id).partition("/")
-    return {"actor": actor, "key": key}
+    return str(ref.id)
 
 
 def _from_data(data: object) -> object:
-    if not isinstance(data, dict):
-        raise TypeError("no reference to an actor")
-    found: dict[object, object] = data
-    name, key = found["actor"], found["key"]
-    if not (isinstance(name, str) and isinstance(key, str)):
-        raise TypeError("no reference to an actor")
+    if not isinstance(data, str):
+        raise TypeError("expected the id of an actor")
+    name, _, key = data.partition("/")
     made: ActorRef[object] = ActorRef(default_registry.actors[name], key, None)
     return made
 
