@@ -17,6 +17,7 @@ from outlast import limits
 from outlast._durations import seconds_of
 from outlast._execution.bonds import SUPERVISORS
 from outlast._execution.letters import actor_id
+from outlast._execution.orders import STARTED
 from outlast._execution.starting import check_name
 from outlast._registry import default_registry
 from outlast.actor.actor import Actor
@@ -109,6 +110,12 @@ class Child:
         found = default_registry.find_actor(target)
         if not found.is_durable:
             raise NotSupported(f"{found.name} has durable=False: a supervisor for such actors")
+        started = found.handlers.get(STARTED)
+        if started is not None and (started.parameter or started.is_read):
+            raise UsageError(
+                f"{found.name}.{STARTED} is called at each start in a team: it takes no arguments "
+                f"and does not only read"
+            )
         return MemberSpec(
             "actor",
             found.name,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 
-from outlast import Child, Engine, MemberInfo, Supervisor, TeamInfo
-from outlast.errors import ActorStopped, HandlerFailed, UsageError
+from outlast import Actor, Child, Engine, MemberInfo, Supervisor, TeamInfo, actor, handler
+from outlast.errors import ActorStopped, HandlerFailed, NotSupported, UsageError
 from outlast.types import Strategy
-from tests.unit.actor.crew import Watcher, Worker, broken, feed, seen
+from tests.unit.actor.crew import Done, Watcher, Worker, broken, feed, seen
 
 
 @pytest.fixture(autouse=True)
@@ -325,6 +326,33 @@ def test_what_cannot_be_a_team_is_refused(make: object) -> None:
     assert callable(make)
     with pytest.raises(UsageError):
         make()
+
+
+@actor
+class Misnamed(Actor[Done]):
+    """Has a handler of a name that means something else."""
+
+    @handler
+    async def started(self, when: str) -> None:
+        """Take an argument."""
+
+
+@actor(durable=False)
+class Fleeting(Actor[Done]):
+    """Is in memory only."""
+
+
+async def test_what_cannot_be_supervised_is_refused_before_anything_starts(
+    engine: Engine,
+) -> None:
+    with pytest.raises(UsageError, match="takes no arguments"):
+        await engine.apply(Supervisor("crew", [*workers("a"), Child(Misnamed, key="m")]))
+    with pytest.raises(NotSupported):
+        await engine.apply(Supervisor("crew", [*workers("a"), Child(Fleeting, key="f")]))
+    with pytest.raises(UsageError, match="applies a Supervisor"):
+        await engine.apply(cast("Supervisor", workers("a")[0]))
+
+    assert seen.events == []
 
 
 async def test_what_is_told_twice_is_watched_once(engine: Engine) -> None:
