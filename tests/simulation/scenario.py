@@ -51,7 +51,7 @@ PASSING = (ConnectionError, StoreFull, StoreUnavailable, EngineClosed)
 _WORK_SECONDS = 60.0
 # Longer than any pause, lease or series of faults keeps a machine from answering.
 _PATIENCE_SECONDS = 600.0
-_QUIET_SECONDS = 3_600.0
+QUIET_SECONDS = 3_600.0
 
 
 @dataclass(slots=True)
@@ -213,7 +213,7 @@ class Scenario:
         waited = 0.0
         while open_runs := self._open():
             require(
-                waited < _QUIET_SECONDS,
+                waited < QUIET_SECONDS,
                 f"I11: an hour without faults, and still open: {open_runs}",
             )
             await self._resume_suspects()

@@ -24,6 +24,7 @@ from outlast._execution.operations import failure_in
 from outlast._execution.orders import ORDERS
 from outlast._store.contract import (
     DONE,
+    JOIN,
     CommitResult,
     Fenced,
     Message,
@@ -164,10 +165,17 @@ class Actors:
         """
         # The row first: what an actor answered before it stopped is there by then.
         row = await self._store.read_run(envelope.actor)
+        is_closed = row is None or row.status in CLOSED_STATUSES
+        if is_closed and envelope.handler.name == JOIN and await self._is_waiting(envelope):
+            return None  # it starts an actor that has stopped
         known = await self._known_outcome(envelope)
-        if known is None and (row is None or row.status in CLOSED_STATUSES):
+        if known is None and is_closed:
             raise ActorStopped(f"{envelope.actor} has stopped before it answered")
         return known
+
+    async def _is_waiting(self, envelope: Envelope) -> bool:
+        mail = await self._store.read_mailbox(envelope.actor, limits.ACTOR_MAIL_MAX)
+        return any(message.dedup == envelope.dedup for message in mail)
 
     async def _remembered(self, envelope: Envelope) -> bytes:
         """The same message is on its way or was handled: wait for what came of it."""

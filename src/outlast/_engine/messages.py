@@ -241,12 +241,12 @@ class Messages:
         return live
 
     async def _reopened(self, row: RunRow | None) -> RunRow | None:
-        """A stopped actor has mail: only a supervisor that takes it in reaches it there."""
+        """A stopped actor has mail: only those orders that reach it there."""
         if row is None or row.kind != "actor" or row.status not in CLOSED_STATUSES:
             return row
         if not await self._store.read_mailbox(row.id, 1):
             return row
-        return msgspec.structs.replace(row, status="waiting", closed_at=None, error=None)
+        return msgspec.structs.replace(row, status="waiting")
 
     async def activate(self, row: RunRow) -> LiveRun | None:
         """Bring an actor into memory, with what it had begun."""

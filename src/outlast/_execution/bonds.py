@@ -36,7 +36,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An actor's place in a team; `life` counts how often it was started there."""
+    """An actor's place in a team; `life` counts how often it was started there.
+
+    `by` is the number of the order that began this life.
+    """
 
     supervisor: str
     member: str
@@ -44,13 +47,18 @@ class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
     life: int
     down: Down = ""
     why: str = ""
+    by: int = 0
 
 
 class Watch(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """By which handler, and which parameter of it, a watcher wants to be told."""
+    """By which handler, and which parameter of it, a watcher wants to be told.
+
+    `token` tells this watch from other ones of the same two: it is told of once.
+    """
 
     handler: str
     parameter: str
+    token: str = ""
 
 
 class Reminder(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -67,7 +75,9 @@ _watches = msgspec.msgpack.Decoder(Watch)
 _reminders = msgspec.msgpack.Decoder(Reminder)
 
 
-def notice(run: str, handler: str, *, sender: str, at: int, **arguments: object) -> Message:
+def notice(
+    run: str, handler: str, arguments: Mapping[str, object], *, sender: str, at: int
+) -> Message:
     """Return a message by which the engine itself tells an actor something."""
     letter = Letter(args=_encode(arguments), sender=sender)
     body = encode_letter(letter)
@@ -124,7 +134,8 @@ class Bonds:
     @property
     def is_dismissed(self) -> bool:
         """Whether it has failed and is not started again."""
-        return self.is_down and self.place is not None and self.place.restart == "never"
+        place = self.place
+        return place is not None and place.down == "failed" and place.restart == "never"
 
     def take_place(self, transaction: Transaction, place: Place | None) -> None:
         """Give the actor a place, another state in it, or none."""
@@ -140,11 +151,9 @@ class Bonds:
         told = notice(
             place.supervisor,
             "failed",
+            {"member": place.member, "life": place.life, "error": why},
             sender=transaction.run,
             at=at,
-            member=place.member,
-            life=place.life,
-            error=why,
         )
         transaction.posts = (*transaction.posts, told)
 
@@ -153,38 +162,36 @@ class Bonds:
         place = self.place
         if place is not None and place.down == "parked":
             sender = transaction.run
-            told = notice(place.supervisor, "resume", sender=sender, at=at, member=place.member)
+            member = {"member": place.member}
+            told = notice(place.supervisor, "resume", member, sender=sender, at=at)
             transaction.posts = (*transaction.posts, told)
 
     def close(self, transaction: Transaction, reason: str, at: int, *, has_failed: bool) -> None:
         """The actor stops for good: tell its supervisor, and who watches it."""
         actor = transaction.run
-        posts: list[Message] = []
-        if self.place is not None:
-            posts.append(
-                notice(
-                    self.place.supervisor,
-                    "ended",
-                    sender=actor,
-                    at=at,
-                    member=self.place.member,
-                    life=self.place.life,
-                    error=reason if has_failed else "",
-                )
-            )
+        # It is reminded no more: neither of what was set before nor with this commit.
+        posts = [m for m in transaction.posts if m.run != actor or m.kind != "notice"]
+        for name in list(self.reminders):
+            self.set_reminder(transaction, name, None)
+        place = self.place
+        if place is not None:
+            error = reason if has_failed else ""
+            ended = {"member": place.member, "life": place.life, "error": error}
+            posts.append(notice(place.supervisor, "ended", ended, sender=actor, at=at))
             self.take_place(transaction, None)
         for watcher, watch in self.watched.items():
             posts.append(self.goodbye(watcher, watch, actor, reason, at))
             write_value(transaction, WATCHED + watcher, None)
         self.watched.clear()
-        transaction.posts = (*transaction.posts, *posts)
+        transaction.posts = tuple(posts)
 
     # ----------------------------------------------------------------------- watching
     @staticmethod
     def goodbye(watcher: str, watch: Watch, actor: str, reason: str, at: int) -> Message:
-        """Return what tells a watcher that an actor has stopped."""
+        """Return what tells a watcher that an actor has stopped, once for each watch."""
         event = msgspec.Raw(_stopped.encode(Stopped(actor, reason)))
-        return notice(watcher, watch.handler, sender=actor, at=at, **{watch.parameter: event})
+        told = notice(watcher, watch.handler, {watch.parameter: event}, sender=actor, at=at)
+        return msgspec.structs.replace(told, dedup=f"\x00{watch.token}/{actor}")
 
     def note_watched(self, transaction: Transaction, watcher: str, watch: Watch | None) -> None:
         """Somebody wants to be told when the actor stops, or no longer."""
@@ -232,9 +239,11 @@ class Bonds:
         write_value(transaction, REMINDER + name, reminder)
 
     def is_stale(self, letter: Letter) -> bool:
-        """Whether a letter is of a reminder that was changed or forgotten since."""
-        known = self.reminders.get(letter.reminder)
-        return bool(letter.reminder) and (known is None or known.token != letter.token)
+        """Whether a letter is of a reminder that was changed since, or of a start that is over."""
+        if letter.reminder:
+            known = self.reminders.get(letter.reminder)
+            return known is None or known.token != letter.token
+        return bool(letter.token) and (self.place is None or letter.token != f"{self.place.life}")
 
     def remind_again(self, transaction: Transaction, letter: Letter, at: int) -> None:
         """Send a reminder's next message: what came due while nobody ran comes due once."""
@@ -279,11 +288,9 @@ def member_ended(message: Message) -> Message:
     told = notice(
         message.run,
         "ended" if has_completed else "failed",
+        {"member": member, "life": int(life), "error": "" if has_completed else error},
         sender="",
         at=message.at,
-        member=member,
-        life=int(life),
-        error="" if has_completed else error,
     )
     return msgspec.structs.replace(told, number=message.number)
 

@@ -19,7 +19,7 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Times are microseconds since 1970, 0 for none; `every` is microseconds. `chain` are the callers
     that wait for the answer. `reminder` names the reminder whose message it is, `token` the life
-    of that reminder.
+    of that reminder; without one, the life that an actor hears the start of.
     """
 
     args: bytes

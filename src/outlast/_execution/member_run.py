@@ -15,7 +15,7 @@ import msgspec
 from typing_extensions import override
 
 from outlast._execution.actor_memory import Activation
-from outlast._execution.bonds import Bonds, Place, notice
+from outlast._execution.bonds import Bonds, Watch, notice
 from outlast._execution.host import ActorHost
 from outlast._execution.letters import Letter, decode_letter, encode_letter
 from outlast._execution.mail import Mail
@@ -24,19 +24,16 @@ from outlast._execution.operations import failure_body
 from outlast._execution.orders import (
     DONE_WELL,
     NO_ARGUMENTS,
-    ORDER,
     STARTED,
-    GoOn,
     Hold,
     Join,
     Leave,
-    Order,
     WatchOver,
     decode_order,
     order_message,
 )
 from outlast._records import VALUE
-from outlast._store.contract import Message, Receipt, Transaction
+from outlast._store.contract import JOIN, Message, Receipt, Transaction
 from outlast.errors import UsageError
 from outlast.types import Status
 
@@ -65,49 +62,44 @@ class MemberRun(MessageRun):
     def _obey(self, message: Message, letter: Letter) -> None:
         order = decode_order(letter.args)
         match order:
-            case Join(place):
-                self._join(message, letter, place)
-            case GoOn():
-                self._go_on(message, letter, order)
+            case Join():
+                self._join(message, letter, order)
             case Hold():
-                self._hold(message, order)
+                self._hold(message, letter, order)
             case Leave(reason):
-                self.bonds.take_place(self.journal.transaction(), None)
-                self._done(message, VALUE + DONE_WELL)
-                self.terminate(reason)
+                self._leave_team(message, letter, reason)
             case WatchOver(watcher, watch):
-                self.bonds.note_watched(self.journal.transaction(), watcher, watch)
+                self._note_watch(watcher, watch)
                 self._done(message, VALUE + DONE_WELL)
             case _:
                 assert_never(order)
 
-    def _join(self, message: Message, letter: Letter, place: Place) -> None:
+    def _join(self, message: Message, letter: Letter, order: Join) -> None:
+        place, known = order.place, self.bonds.place
         if not place.supervisor:
             self._begin_life(message, letter)  # it is only to be there again
             return
-        known = self.bonds.place
         if known is not None and known.supervisor != place.supervisor:
             why = f"{self.id} has a place in another team: {known.supervisor}"
             self._done(message, failure_body(UsageError(why)))
             return
-        if known is not None and known.life >= place.life:
-            # It is told again, or only its conditions have changed.
-            place = msgspec.structs.replace(place, down=known.down, why=known.why)
         transaction = self.journal.transaction()
-        self.bonds.take_place(transaction, place)
+        if known is not None and known.life >= place.life:
+            if known.life == place.life:
+                self.bonds.take_place(
+                    transaction, msgspec.structs.replace(known, restart=place.restart)
+                )
+            if known.by == message.number:
+                self._begin_life(message, letter)  # a crash came before it had begun
+            else:
+                self._done(message, VALUE + DONE_WELL)
+            return
+        if known is not None:
+            self._interrupt()
+        self.bonds.take_place(transaction, msgspec.structs.replace(place, by=message.number))
         if self.row.output is not None:
             # It may have been stopped, and its topics have forgotten it.
             self._send_all(transaction, self._subscriptions(self.host.world.now()))
-        self._begin_life(message, letter)
-
-    def _go_on(self, message: Message, letter: Letter, order: GoOn) -> None:
-        place = self.bonds.place
-        if place is None or order.life < place.life:
-            self._done(message, VALUE + DONE_WELL)
-            return
-        transaction = self.journal.transaction()
-        place = msgspec.structs.replace(place, life=order.life, down="", why="")
-        self.bonds.take_place(transaction, place)
         if order.reset:
             self._state = self.definition.state.encode(self.definition.initial())
             self._actor = self._instance()
@@ -115,25 +107,47 @@ class MemberRun(MessageRun):
 
     def _begin_life(self, message: Message, letter: Letter) -> None:
         """Let the class hear that it was started, before it gets any message."""
+        self.standing.row = msgspec.structs.replace(self.row, closed_at=None, error=None)
         if self.handling is None:
             self._fold(self.journal.transaction())  # its row says that it is open
         if STARTED not in self.definition.handlers or self.bonds.is_down:
             self._done(message, VALUE + DONE_WELL)
         else:
-            letter = msgspec.structs.replace(letter, args=NO_ARGUMENTS)
+            place = self.bonds.place
+            life = "" if place is None else f"{place.life}"
+            letter = msgspec.structs.replace(letter, args=NO_ARGUMENTS, token=life)
             body = encode_letter(letter)
             started = msgspec.structs.replace(message, name=STARTED, body=body)
             self.mail.add_before_all(started, letter)
         self._call()
 
-    def _hold(self, message: Message, order: Hold) -> None:
+    def _note_watch(self, watcher: str, watch: Watch | None) -> None:
+        transaction = self.journal.transaction()
+        if self.row.closed_at is None:
+            self.bonds.note_watched(transaction, watcher, watch)
+        elif watch is not None:
+            now = self.host.world.now()
+            told = Bonds.goodbye(watcher, watch, self.id, "it had stopped before", now)
+            transaction.posts = (*transaction.posts, told)
+
+    def _hold(self, message: Message, letter: Letter, order: Hold) -> None:
         place = self.bonds.place
-        if place is not None and order.life >= place.life:
+        is_meant = place is not None and place.supervisor == letter.sender
+        if place is not None and is_meant and order.life >= place.life:
             self._interrupt()
             held = msgspec.structs.replace(place, down=order.down, why=order.why)
             self.bonds.take_place(self.journal.transaction(), held)
         self._done(message, VALUE + DONE_WELL)
         self._call()
+
+    def _leave_team(self, message: Message, letter: Letter, reason: str) -> None:
+        place = self.bonds.place
+        if place is None or place.supervisor != letter.sender:
+            self._done(message, VALUE + DONE_WELL)  # another team never had it
+            return
+        self.bonds.take_place(self.journal.transaction(), None)
+        self._done(message, VALUE + DONE_WELL)
+        self.terminate(reason)
 
     def _interrupt(self) -> None:
         """Let the message that is handled wait again, before all others."""
@@ -150,7 +164,7 @@ class MemberRun(MessageRun):
         """A person wants it to go on: that is its supervisor's to do, and a supervisor's."""
         now = self.host.world.now()
         if self.definition.supervises:
-            told = notice(self.id, "resume", sender="", at=now, member="")
+            told = notice(self.id, "resume", {"member": ""}, sender="", at=now)
             told = msgspec.structs.replace(told, number=message.number)
             self.mail.add(told, decode_letter(told.body), now)
             self._call()
@@ -160,7 +174,8 @@ class MemberRun(MessageRun):
     def _asked_to_stop(self, message: Message) -> None:
         """Somebody outside wants it to stop."""
         if self.definition.supervises:
-            self._interrupt()
+            # What it is at is ended first: half a restart would leave members in lives that it
+            # knows nothing of.
             letter = Letter(args=NO_ARGUMENTS)
             body = encode_letter(letter)
             asked = msgspec.structs.replace(message, kind="notice", name="stop_all", body=body)
@@ -180,13 +195,14 @@ class MemberRun(MessageRun):
     def terminate(self, reason: str) -> None:
         if self.state in ("ended", "left"):
             return
-        self._undo()
+        handling = self._undo()
         transaction = self.journal.transaction()
         has_failed = self.bonds.is_dismissed
         self._fold(transaction)
         closed_at = self.host.world.now()
-        reminders = self.mail.numbers_of_reminders()
-        transaction.consumed = (*transaction.consumed, *reminders)
+        if handling is not None and handling.letter.token:
+            transaction.consumed = (*transaction.consumed, handling.message.number)
+        transaction.consumed = (*transaction.consumed, *self.mail.numbers_of_life())
         self.bonds.close(transaction, reason, closed_at, has_failed=has_failed)
         status: Status = "failed" if has_failed else "completed"
         transaction.summary = self.standing.row = msgspec.structs.replace(
@@ -217,18 +233,6 @@ class MemberRun(MessageRun):
 
     def _note_taken(self, transaction: Transaction, receipt: Receipt) -> None:
         for message, result in zip(transaction.posts, receipt.posts, strict=True):
-            watch = self.bonds.watching.get(message.run) if message.name == ORDER else None
-            if watch is None or not _is_watch(decode_order(decode_letter(message.body).args)):
-                continue
-            del self.bonds.watching[message.run]
-            self.bonds.taken.append(message.run)
-            if result != "accepted":
-                now = self.host.world.now()
-                told = Bonds.goodbye(self.id, watch, message.run, "it had stopped before", now)
-                own = self.journal.transaction()
-                own.posts = (*own.posts, told)
-                self.bonds.write_down(own)
-
-
-def _is_watch(order: Order) -> bool:
-    return isinstance(order, WatchOver)
+            is_taken = message.name == JOIN and result == "accepted"
+            if is_taken and self.bonds.watching.pop(message.run, None) is not None:
+                self.bonds.taken.append(message.run)

@@ -18,14 +18,18 @@ from outlast._store.contract import JOIN, Message
 from outlast.errors import StoreDamaged
 from outlast.types import RunId
 
-ORDER = "\x00order"  # the name of all orders but `Join`
+ORDER = "\x00order"  # the name of all orders but `Join` and `WatchOver`
 STARTED = "started"  # the handler that hears of every start in a team, before all other messages
 
 
 class Join(msgspec.Struct, frozen=True, tag=True):
-    """Take a place in a team; also for an actor that had stopped."""
+    """Take a place in a team, or begin a new life in it; also for an actor that had stopped.
+
+    Of a life that has begun it changes the conditions only.
+    """
 
     place: Place
+    reset: bool = False
 
 
 class Hold(msgspec.Struct, frozen=True, tag=True):
@@ -34,13 +38,6 @@ class Hold(msgspec.Struct, frozen=True, tag=True):
     life: int
     down: Down
     why: str
-
-
-class GoOn(msgspec.Struct, frozen=True, tag=True):
-    """Handle messages again, in a new life, perhaps from the first state."""
-
-    life: int
-    reset: bool
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True):
@@ -56,7 +53,7 @@ class WatchOver(msgspec.Struct, frozen=True, tag=True):
     watch: Watch | None
 
 
-Order: TypeAlias = Join | Hold | GoOn | Leave | WatchOver
+Order: TypeAlias = Join | Hold | Leave | WatchOver
 _encode = msgspec.msgpack.Encoder().encode
 _orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
 
@@ -79,9 +76,9 @@ def encode_order(order: Order) -> bytes:
 
 
 def order_message(actor: str, order: Order, *, sender: str, at: int) -> Message:
-    """Return an order as a message that nobody waits for."""
+    """Return an order as a message that nobody waits for, and that reaches stopped actors too."""
     body = encode_letter(Letter(args=encode_order(order), sender=sender))
-    return Message(run=RunId(actor), kind="notice", name=ORDER, body=body, at=at)
+    return Message(run=RunId(actor), kind="notice", name=JOIN, body=body, at=at)
 
 
 def decode_order(data: bytes) -> Order:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from outlast._execution.bonds import Bonds, Reminder, Watch
 from outlast._execution.orders import WatchOver, order_message
 from outlast._records import Blob
@@ -33,7 +35,8 @@ class Wishes:
 
     def watch(self, target: str, watch: Watch) -> None:
         """Have another actor watched."""
-        self._watches[target] = watch
+        token = f"{self.number}.{len(self._watches)}"
+        self._watches[target] = msgspec.structs.replace(watch, token=token)
 
     def remind(self, name: str, handler: str, args: bytes, every: int) -> None:
         """Set a reminder; `every` is microseconds."""

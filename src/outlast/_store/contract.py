@@ -32,7 +32,8 @@ DeathReason = Literal["closed", "failed", "expired", "dropped", "overflow", "sto
 
 
 JOIN = "\x00join"
-"""Name of the message by which a supervisor takes an actor in: it reaches stopped ones too."""
+"""Name of the messages that reach stopped actors too, and wait for those that stop meanwhile: a
+supervisor takes the actor in, or somebody wants to know when it stops."""
 
 
 class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):

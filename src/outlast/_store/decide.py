@@ -54,7 +54,7 @@ def judge_post(
         return "closed"
     if same is not None:
         is_same = same.name == message.name and same.body == message.body
-        if message.kind in ("tell", "ask"):
+        if message.kind in ("tell", "ask", "notice"):
             # Its times are counted from when it was sent: sent again, it is the same message.
             is_same = same.name == message.name
         return "duplicate" if is_same else "conflict"

@@ -16,6 +16,7 @@ from outlast._records import Record, blob_digest, unpack_records
 from outlast._store.contract import (
     DONE,
     FENCED,
+    JOIN,
     CommitId,
     CommitResult,
     DeadLetter,
@@ -160,9 +161,11 @@ class MemoryDatabase:
         self._put_row(row)
         if row.status in CLOSED_STATUSES:
             data = self._data_of(row.id)
-            self._bury([dead_letter(m, "closed", at=m.at) for m in data.mailbox])
-            data.mailbox = []
-            self._with_mail.pop(row.id, None)
+            lost = [m for m in data.mailbox if m.name != JOIN]
+            self._bury([dead_letter(m, "closed", at=m.at) for m in lost])
+            data.mailbox = [m for m in data.mailbox if m.name == JOIN]
+            if not data.mailbox:
+                self._with_mail.pop(row.id, None)
 
     def _put_row(self, row: RunRow) -> None:
         self.rows[row.id] = row

@@ -25,6 +25,7 @@ from outlast._store import sqlite_rows as rows
 from outlast._store.contract import (
     DONE,
     FENCED,
+    JOIN,
     CommitResult,
     Message,
     PostResult,
@@ -316,16 +317,17 @@ class Batch:
     def _set_mail_aside(self) -> None:
         """Move what closed runs have not read to where nobody delivers it from."""
         closed = tuple(self._closed)
+        which = (texts(closed), JOIN)
         mailed = self._db.execute(
-            "SELECT number FROM mailbox WHERE run IN carray(?)", (texts(closed),)
+            "SELECT number FROM mailbox WHERE run IN carray(?) AND name != ?", which
         ).fetchall()
         if mailed:
             self._db.execute(
                 "INSERT INTO dead_letters SELECT number, run, kind, name, body, dedup, at, "
-                "'closed', '', 0, at FROM mailbox WHERE run IN carray(?)",
-                (texts(closed),),
+                "'closed', '', 0, at FROM mailbox WHERE run IN carray(?) AND name != ?",
+                which,
             )
-            self._db.execute("DELETE FROM mailbox WHERE run IN carray(?)", (texts(closed),))
+            self._db.execute("DELETE FROM mailbox WHERE run IN carray(?) AND name != ?", which)
 
 
 class _Mail:

@@ -14,10 +14,10 @@ from outlast._engine.remote import ASK_STEP, SEND_STEP, WAIT_STEP
 from outlast._execution.bonds import Place, member_key
 from outlast._execution.envelopes import Envelope, write_envelope
 from outlast._execution.letters import key_in
-from outlast._execution.orders import ORDER, ORDERS, GoOn, Hold, Join, Leave, Order, encode_order
+from outlast._execution.orders import ORDER, ORDERS, Hold, Join, Leave, Order, encode_order
 from outlast._execution.starting import new_run
-from outlast._registry import HandlerDefinition
-from outlast._store.contract import JOIN
+from outlast._registry import ActorDefinition, HandlerDefinition
+from outlast._store.contract import JOIN, MessageKind
 from outlast.actor.actor import running_actor
 from outlast.actor.supervisor import MemberSpec
 from outlast.errors import RunNotFound, UnknownActor
@@ -31,33 +31,42 @@ class Members:
         self._supervisor = supervisor
 
     async def start(self, spec: MemberSpec, life: int) -> Applied:
-        """Take a member in, or tell it that its conditions have changed.
+        """Take a member in.
 
         Raises:
             HandlerFailed, TimeoutError, UnknownActor: it could not be started.
         """
         if spec.kind == "actor":
-            place = Place(self._supervisor, spec.target, spec.restart, life)
-            await self._order(spec, Join(place))
+            await self._join(spec, life)
         elif spec.kind == "workflow":
             self._start_workflow(spec, life)
         else:
-            return await self._apply(spec, life)
+            return await self._tell_team(spec, "apply", life)
         return Applied()
 
+    async def change(self, spec: MemberSpec, life: int) -> Applied:
+        """Tell a member that its conditions have changed.
+
+        Raises:
+            HandlerFailed, TimeoutError, UnknownActor: it could not be told.
+        """
+        if spec.kind == "workflow":
+            return Applied()  # it knows of none
+        return await self.start(spec, life)
+
     async def start_again(self, spec: MemberSpec, life: int) -> None:
-        """Begin a new life of a member that is down.
+        """Begin a new life of a member that is down, or has stopped.
 
         Raises:
             HandlerFailed, TimeoutError, UnknownActor: it could not be started.
         """
         if spec.kind == "actor":
-            await self._order(spec, GoOn(life, spec.reset))
+            await self._join(spec, life, reset=spec.reset)
         elif spec.kind == "workflow":
             await self._end_workflow(spec, "it is started again")
             self._start_workflow(spec, life)
         else:
-            await self._ask(spec, "go_on", life)
+            await self._tell_team(spec, "go_on", life)
 
     async def hold(
         self, spec: MemberSpec, life: int, down: Literal["held", "parked"], why: str
@@ -93,17 +102,22 @@ class Members:
         name = JOIN if isinstance(order, Join) else ORDER
         await _asked(spec, ORDERS[name], encode_order(order))
 
+    async def _join(self, spec: MemberSpec, life: int, *, reset: bool = False) -> None:
+        place = Place(self._supervisor, spec.target, spec.restart, life)
+        await self._order(spec, Join(place, reset))
+
     # -------------------------------------------------------------------------- teams
-    async def _apply(self, spec: MemberSpec, life: int) -> Applied:
-        reopen = Join(Place("", spec.target, spec.restart, life))
-        await self._order(spec, reopen)
+    async def _tell_team(self, spec: MemberSpec, name: str, life: int) -> Applied:
+        """Have a team, also one that had stopped, be what it should, in this life or a new one."""
+        await self._order(spec, Join(Place("", spec.target, spec.restart, life)))
+        above = self._supervisor
         answer = await self._ask(
-            spec, "apply", spec.team, above=self._supervisor, restart=spec.restart, life=life
+            spec, name, spec.team, above=above, restart=spec.restart, life=life
         )
         return answer if isinstance(answer, Applied) else Applied()
 
     async def _ask(self, spec: MemberSpec, name: str, *args: object, **kwargs: object) -> object:
-        found = running_actor().host.registry.actors[spec.type].handlers[name]
+        found = _definition_of(spec).handlers[name]
         data = found.signature.encode(found.signature.bind(args, kwargs))
         return found.signature.returns.decode(await _asked(spec, found, data))
 
@@ -127,29 +141,55 @@ class Members:
         run.wishes.start(start, blobs)
 
     async def _end_workflow(self, spec: MemberSpec, why: str) -> None:
-        """Cancel a run and wait for its end: the engine sees to it that it comes."""
-        steps = running_actor().steps
+        """Cancel a run and wait for its end; terminate it if that takes too long.
+
+        One that shields itself, is parked, or has no engine with its code does not end by itself.
+        """
         try:
-            await steps.issue(SEND_STEP, (spec.target, "cancel", why, b"", ""), {}, place="")
-            await steps.issue(WAIT_STEP, (spec.target,), {}, place="")
+            try:
+                await _ended(spec.target, "cancel", why)
+            except TimeoutError:
+                await _ended(spec.target, "terminate", why)
         except RunNotFound:
             return
+
+
+async def _ended(run: str, kind: MessageKind, why: str) -> None:
+    """Have a run end as steps."""
+    steps = running_actor().steps
+    await steps.issue(SEND_STEP, (run, kind, why, b"", ""), {}, place="")
+    async with asyncio.timeout(limits.SUPERVISOR_ORDER_SECONDS):
+        await steps.issue(WAIT_STEP, (run,), {}, place="")
 
 
 async def _asked(spec: MemberSpec, handler: HandlerDefinition, args: bytes) -> bytes:
     """Ask a member as a step, and return the encoded answer."""
     run = running_actor()
-    definition = run.host.registry.actors.get(spec.type)
-    if definition is None:
-        raise UnknownActor(f"there is no actor {spec.type!r} here")
     envelope = Envelope(
-        definition,
+        _definition_of(spec),
         key_in(RunId(spec.target), spec.type),
         handler,
         args,
         sender=run.id,
         chain=run.chain,
     )
-    async with asyncio.timeout(limits.SUPERVISOR_ORDER_SECONDS):
+    async with asyncio.timeout(limits.SUPERVISOR_ORDER_SECONDS * _orders_in(spec)):
         answer = await run.steps.issue(ASK_STEP, (write_envelope(envelope),), {}, place="")
     return answer if isinstance(answer, bytes) else b""
+
+
+def _definition_of(spec: MemberSpec) -> ActorDefinition:
+    definition = running_actor().host.registry.actors.get(spec.type)
+    if definition is None:
+        raise UnknownActor(f"there is no actor {spec.type!r} here")
+    return definition
+
+
+def _orders_in(spec: MemberSpec) -> int:
+    """Return how many orders, one after another, it takes to do one thing with a member.
+
+    A team may hold each of its members, and then start each; and it ends what it is at before.
+    """
+    if spec.team is None:
+        return 1
+    return 1 + 4 * sum(_orders_in(member) for member in spec.team.members)

@@ -4,7 +4,8 @@ Its state says what its members are and how they stand; what it has them do are 
 after a crash where it was, and its counts of restarts are durable.
 
 Invariants:
-  * a member's life is counted up with each start; what is heard of an earlier life is ignored;
+  * a member's life is counted up with each start, also when it has left and comes back; what is
+    heard of an earlier life is ignored;
   * members are started in their order and stopped in reverse, each before the next.
 """
 
@@ -22,7 +23,7 @@ from outlast.actor.actor import Actor, actor, handler, running_actor
 from outlast.actor.members import Members
 from outlast.actor.strategies import group_of, pause_before, recent
 from outlast.actor.supervisor import MemberSpec, TeamSpec
-from outlast.errors import ActorError, OutlastError
+from outlast.errors import OutlastError
 from outlast.ref import ActorRef
 from outlast.types import Applied, Restart
 
@@ -31,7 +32,10 @@ MemberStatus: TypeAlias = Literal["up", "down", "parked", "ended"]
 
 @dataclass
 class Member:
-    """One member of a team, and how it stands; `failures` are seconds since 1970."""
+    """One member of a team, and how it stands; `failures` are seconds since 1970.
+
+    One that is down and not pausing before its start is started with another one.
+    """
 
     spec: MemberSpec
     status: MemberStatus = "up"
@@ -39,11 +43,21 @@ class Member:
     restarts: int = 0
     error: str = ""
     failures: list[float] = field(default_factory=list[float])
+    is_pausing: bool = False
+
+    def begin_life(self) -> None:
+        """Count a start."""
+        self.life += 1
+        self.restarts += 1
+        self.status, self.is_pausing = "up", False
 
 
 @dataclass
 class Team:
-    """A supervisor's state; `above` is the supervisor above it, `member` itself as its member."""
+    """A supervisor's state; `above` is the supervisor above it.
+
+    `past` is the last life of those who have left: who comes is in a later one.
+    """
 
     spec: TeamSpec | None = None
     above: str = ""
@@ -53,6 +67,51 @@ class Team:
     error: str = ""
     members: list[Member] = field(default_factory=list[Member])
     failures: list[float] = field(default_factory=list[float])
+    past: int = 0
+
+    def find(self, target: str, life: int) -> Member | None:
+        """Return a member, if it is in this life."""
+        found = next((m for m in self.members if m.spec.target == target), None)
+        return found if found is not None and found.life == life else None
+
+    def left_behind(self) -> list[Member]:
+        """Return those who are down, and nobody has said when they are started."""
+        return [m for m in self.members if m.status == "down" and not m.is_pausing]
+
+    def forget(self, members: Sequence[Member]) -> None:
+        """Let members have left."""
+        for member in members:
+            self.past = max(self.past, member.life)
+            self.members.remove(member)
+
+
+@dataclass
+class Report:
+    """What applying a team has changed so far."""
+
+    started: list[str] = field(default_factory=list[str])
+    stopped: list[str] = field(default_factory=list[str])
+    changed: list[str] = field(default_factory=list[str])
+    unchanged: list[str] = field(default_factory=list[str])
+    failed: dict[str, str] = field(default_factory=dict[str, str])
+
+    def add(self, inner: Applied) -> None:
+        """Add what has changed in a team within."""
+        self.started += inner.started
+        self.stopped += inner.stopped
+        self.changed += inner.changed
+        self.unchanged += inner.unchanged
+        self.failed.update(inner.failed)
+
+    def applied(self) -> Applied:
+        """Return it as the one who applied the team is told."""
+        return Applied(
+            tuple(self.started),
+            tuple(self.stopped),
+            tuple(self.changed),
+            tuple(self.unchanged),
+            self.failed,
+        )
 
 
 @actor(name=SUPERVISORS, mailbox=1_000_000)
@@ -66,53 +125,49 @@ class SupervisorActor(Actor[Team]):
     ) -> Applied:
         """Make the team what `spec` says: stop who is not in it, start who is new."""
         team = self.state
-        team.above, team.restart, team.life = above, restart, max(team.life, life)
+        team.above, team.restart, team.life = above, restart, life or team.life
         if team.status == "ended":
-            team.status, team.members = "up", []  # it was stopped, and is wanted again
-        started: list[str] = []
-        stopped: list[str] = []
-        changed: list[str] = []
-        unchanged: list[str] = []
-        failed: dict[str, str] = {}
+            team.forget(list(team.members))
+            team.status, team.error = "up", ""  # it was stopped, and is wanted again
+            team.failures.clear()
+        report = Report()
+        known = await self._let_go(spec, report)
         wanted = {one.target: one for one in spec.members}
-        for member in reversed(list(team.members)):
-            new = wanted.get(member.spec.target)
-            if new is None or not _is_same_thing(member.spec, new):
-                await self._stop(member)
-                team.members.remove(member)
-                stopped.append(member.spec.target)
-        known = {member.spec.target: member for member in team.members}
-        team.members = [known.get(one.target) or Member(one) for one in spec.members]
-        team.spec = spec
         for member in team.members:
-            new = wanted[member.spec.target]
-            target = new.target
-            is_new = target not in known
-            is_changed = not is_new and member.spec != new
-            if not is_new and not is_changed:
-                unchanged.append(target)
-                continue
+            new, target = wanted[member.spec.target], member.spec.target
+            is_changed = member.spec != new
             member.spec = new
+            if target in known and not is_changed:
+                report.unchanged.append(target)
+                continue
+            is_start = target not in known or member.status == "ended"
+            if is_start and team.status != "up":
+                member.status = "down"  # it is started with its team
+                report.started.append(target)
+                continue
+            if target in known and is_start:
+                member.begin_life()
             try:
-                inner = await self._members.start(new, member.life)
+                inner = await (self._members.start if is_start else self._members.change)(
+                    new, member.life
+                )
             except (OutlastError, TimeoutError) as error:
-                failed[target] = member.error = _text(error)
+                report.failed[target] = member.error = _text(error)
                 self._tell_failed(member)
                 continue
-            (started if is_new else changed).append(target)
-            started += inner.started
-            stopped += inner.stopped
-            changed += inner.changed
-            unchanged += inner.unchanged
-            failed.update(inner.failed)
-        return Applied(tuple(started), tuple(stopped), tuple(changed), tuple(unchanged), failed)
+            (report.started if is_start else report.changed).append(target)
+            report.add(inner)
+        if team.status == "up":
+            await self._start_again(team.left_behind())  # the one before them may have left
+        return report.applied()
 
     @handler
     async def resume(self, member: str) -> None:
         """Start those again that were given up; all of them, for they were given up together."""
         team = self.state
-        if team.status == "parked":
-            self._tell(team.above, "resume", member=self.id)
+        if team.status != "up":
+            if team.above:
+                self._tell(team.above, "resume", member=self.id)
             return
         parked = [one for one in team.members if one.status == "parked"]
         if member and all(one.spec.target != member for one in parked):
@@ -128,8 +183,9 @@ class SupervisorActor(Actor[Team]):
         """Stop the team for good, its members in reverse order; or have it started again."""
         team = self.state
         if team.above and team.restart == "always":
-            await self._hold_all("held", "its team was stopped")
-            self._fall("it was stopped")
+            if team.status == "up":
+                await self._hold_all("held", "its team was stopped")
+                self._fall("it was stopped")
             return
         await self._stop_all()
         if team.above:
@@ -144,17 +200,20 @@ class SupervisorActor(Actor[Team]):
         await self._hold_all("held", why)
 
     @handler
-    async def go_on(self, life: int) -> None:
-        """Begin a new life: start all members, in order."""
+    async def go_on(self, spec: TeamSpec, above: str, restart: Restart, life: int) -> Applied:
+        """Begin a new life: start all members, in order, also those that had ended."""
         team = self.state
-        team.life, team.status, team.error = life, "up", ""
+        await self._hold_all("held", "its team is started again")
+        team.above, team.restart, team.life = above, restart, life
+        team.status, team.error = "up", ""
         team.failures.clear()
+        wanted = {one.target: one for one in spec.members}
+        await self._let_go(spec, Report())
         for member in team.members:
-            if member.status == "up":
-                await self._hold(member, "held", "its team is started again")
-            member.status = "down"
+            member.spec, member.status = wanted[member.spec.target], "down"
             member.failures.clear()
         await self._start_again(team.members)
+        return Applied()
 
     @handler
     async def leave(self) -> None:
@@ -165,20 +224,20 @@ class SupervisorActor(Actor[Team]):
     @handler
     async def failed(self, member: str, life: int, error: str) -> None:
         """A member has failed, and is down."""
-        found = self._find(member, life)
-        if found is not None:
+        found = self.state.find(member, life)
+        if found is not None and found.status == "up":
             await self._failed(found, error)
 
     @handler
     async def ended(self, member: str, life: int, error: str) -> None:
         """A member has stopped for good, or completed."""
-        found = self._find(member, life)
-        if found is None:
+        found = self.state.find(member, life)
+        if found is None or found.status == "ended":
             return
-        if found.spec.restart == "always":
-            await self._failed(found, error or "it ended")
-        else:
+        if found.spec.restart != "always":
             await self._ended(found, error)
+        elif found.status == "up":
+            await self._failed(found, error or "it ended")
 
     @handler
     async def start_again(self, members: list[str], lives: list[int]) -> None:
@@ -203,53 +262,70 @@ class SupervisorActor(Actor[Team]):
         member.status = "down"
         member.failures = [*recent(member.failures, now, spec.within), now]
         team.failures = [*recent(team.failures, now, spec.within), now]
-        kept = [m for m in group_of(spec.strategy, team.members, member) if m.status != "ended"]
+        names = {m.spec.target for m in group_of(spec.strategy, team.members, member)}
+        names |= {m.spec.target for m in team.left_behind()}
+        kept = [m for m in team.members if m.spec.target in names and m.status != "ended"]
         if len(team.failures) > spec.max_restarts:
             count = f"{len(team.failures)} failures within {spec.within:g} seconds"
-            await self._exhausted(kept, f"{count}, the last: {member.spec.target}: {error}")
+            await self._exhausted(kept, member, f"{count}, the last: {member.spec.target}: {error}")
             return
         for other in reversed(kept):
-            if other.status == "up":
+            if other.status == "up" and not await self._is_over(other, member):
                 await self._hold(other, "held", f"{member.spec.target} has failed")
                 other.status = "down"
         pause = pause_before(len(member.failures))
         if pause == 0.0:
             await self._start_again(kept)
             return
-        names, lives = [m.spec.target for m in kept], [m.life for m in kept]
+        for one in kept:
+            one.is_pausing = True
+        targets, lives = [m.spec.target for m in kept], [m.life for m in kept]
         later = self._ref().options(delay=pause)
-        await later.tell(SupervisorActor.start_again, names, lives)
+        await later.tell(SupervisorActor.start_again, targets, lives)
 
     async def _start_again(self, group: Sequence[Member]) -> None:
-        """Give each a new life, in order; the first that cannot be started ends it."""
+        """Give each a new life, in order.
+
+        One that cannot be started has failed, and is started again with those that come after it.
+        """
+        spec = self.state.spec
         for member in group:
             if member.status != "down":
                 continue
-            member.life += 1
-            member.restarts += 1
-            member.status = "up"
+            member.begin_life()
             try:
                 await self._members.start_again(member.spec, member.life)
             except (OutlastError, TimeoutError) as error:
                 member.error = _text(error)
                 await self._hold(member, "held", member.error)
                 self._tell_failed(member)
-                return
+                is_alone = spec is None or spec.strategy == "one_for_one"
+                if not is_alone and member.spec.restart != "never":
+                    return
 
-    async def _exhausted(self, group: Sequence[Member], why: str) -> None:
+    async def _is_over(self, member: Member, failed: Member) -> bool:
+        """Stop a member that would be started again with another one, but never is."""
+        if member is failed or member.spec.restart != "never":
+            return False
+        await self._stop(member)
+        member.status, member.error = "ended", f"{failed.spec.target} has failed"
+        return True
+
+    async def _exhausted(self, group: Sequence[Member], failed: Member, why: str) -> None:
         team = self.state
         if team.spec is not None and team.spec.on_exhausted == "escalate" and team.above:
             await self._hold_all("held", why)
             self._fall(why)
             return
         for member in reversed(group):
-            await self._hold(member, "parked", why)
-            member.status, member.error = "parked", why
+            if not await self._is_over(member, failed):
+                await self._hold(member, "parked", why)
+                member.status, member.error = "parked", why
 
     async def _ended(self, member: Member, error: str) -> None:
         member.status, member.error = "ended", error
-        if member.spec.kind == "supervisor" and error:
-            await self._stop(member)
+        if error:
+            await self._stop(member)  # it may not have got so far as to stop itself
         team = self.state
         if not member.spec.significant:
             return
@@ -264,6 +340,22 @@ class SupervisorActor(Actor[Team]):
         self._tell(team.above, "failed", member=self.id, life=team.life, error=why)
 
     # ------------------------------------------------------------------------ members
+    async def _let_go(self, spec: TeamSpec, report: Report) -> set[str]:
+        """Stop who is not wanted any more, and take in who is; return those who stay."""
+        team = self.state
+        wanted = {one.target: one for one in spec.members}
+        for member in reversed(list(team.members)):
+            new = wanted.get(member.spec.target)
+            if new is None or not _is_same_thing(member.spec, new):
+                await self._stop(member)
+                team.forget([member])
+                report.stopped.append(member.spec.target)
+        known = {member.spec.target: member for member in team.members}
+        life = team.past + 1
+        team.members = [known.get(one.target) or Member(one, life=life) for one in spec.members]
+        team.spec = spec
+        return set(known)
+
     async def _hold_all(self, down: Literal["held", "parked"], why: str) -> None:
         for member in reversed(self.state.members):
             if member.status == "up":
@@ -273,7 +365,7 @@ class SupervisorActor(Actor[Team]):
     async def _hold(self, member: Member, down: Literal["held", "parked"], why: str) -> None:
         try:
             await self._members.hold(member.spec, member.life, down, why)
-        except (ActorError, TimeoutError) as error:
+        except (OutlastError, TimeoutError) as error:
             member.error = _text(error)  # it is gone, or nobody here has its class
 
     async def _stop_all(self) -> None:
@@ -287,12 +379,8 @@ class SupervisorActor(Actor[Team]):
     async def _stop(self, member: Member) -> None:
         try:
             await self._members.stop(member.spec)
-        except (ActorError, TimeoutError) as error:
+        except (OutlastError, TimeoutError) as error:
             member.error = _text(error)
-
-    def _find(self, target: str, life: int) -> Member | None:
-        found = next((m for m in self.state.members if m.spec.target == target), None)
-        return found if found is not None and found.status == "up" and found.life == life else None
 
     # -------------------------------------------------------------------------- sending
     @property
@@ -310,7 +398,7 @@ class SupervisorActor(Actor[Team]):
     def _tell(self, target: str, name: str, **arguments: object) -> None:
         run = running_actor()
         at = int(run.loop.now * 1e6)
-        run.wishes.send(notice(target, name, sender=self.id, at=at, **arguments))
+        run.wishes.send(notice(target, name, arguments, sender=self.id, at=at))
 
     def _tell_failed(self, member: Member) -> None:
         target, life = member.spec.target, member.life
