@@ -11,16 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
 
+import msgspec
+
 from outlast._codec import Adapter
 from outlast._engine.messages import Messages
 from outlast._engine.recovery import Reconciler
 from outlast._engine.scheduler import Scheduler
+from outlast._execution.bonds import PLACE, Bonds, Place, write_value
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.clock import RunClock
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
 from outlast._execution.letters import Letter
 from outlast._execution.mail import Mail
+from outlast._execution.member_run import MemberRun
 from outlast._execution.message_run import MessageRun
 from outlast._execution.run import LiveRun
 from outlast._execution.standing import Standing
@@ -39,11 +43,13 @@ from outlast._store.contract import (
 )
 from outlast._store.memory_database import MemoryDatabase
 from outlast._store.memory_leases import MemoryLeases
+from outlast.actor.supervising import Member, Team
 from outlast.types import Lease, Status
 from tests.simulation.actors import run_actor_seed
 from tests.simulation.cells import run_cell_seed
 from tests.simulation.invariants import Violated
 from tests.simulation.scenario import run_seed
+from tests.simulation.teams import run_team_seed
 
 SEEDS_MAX = 2_000
 
@@ -201,6 +207,28 @@ async def _read_two(self: Messages, live: LiveRun) -> None:
         live.accept(message)
 
 
+def _fall_silently(self: Bonds, transaction: Transaction, why: str, at: int) -> None:
+    place = self.place
+    if place is not None and not place.down:
+        self.take_place(transaction, msgspec.structs.replace(place, down="failed", why=why))
+
+
+def _find_in_any_life(self: Team, target: str, life: int) -> Member | None:
+    return next((m for m in self.members if m.spec.target == target), None)
+
+
+def _keep_down_in_memory(self: Bonds, transaction: Transaction, place: Place | None) -> None:
+    self.place = place
+    kept = None if place is None else msgspec.structs.replace(place, down="", why="")
+    write_value(transaction, PLACE, kept)
+
+
+def _obey_anyone(self: MemberRun, message: Message, letter: Letter, reason: str) -> None:
+    self.bonds.take_place(self.journal.transaction(), None)
+    self._done(message)
+    self.terminate(reason)
+
+
 PLANTED = (
     Planted("acknowledge before the commit", Writer, "_send", _acknowledge_first),
     Planted("commit again when the reply was lost", Writer, "_resolve", _commit_again),
@@ -229,6 +257,16 @@ PLANTED = (
         "a stopped actor's mailbox is lost", MemoryDatabase, "_bury", _bury_none, run_actor_seed
     ),
     Planted("a mailbox is a stack", Mail, "add", _add_in_reverse, run_actor_seed),
+    Planted("a member fails, and nobody is told", Bonds, "fall", _fall_silently, run_team_seed),
+    Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed),
+    Planted(
+        "that a member is down is kept in memory only",
+        Bonds,
+        "take_place",
+        _keep_down_in_memory,
+        run_team_seed,
+    ),
+    Planted("a member obeys any team", MemberRun, "_leave_team", _obey_anyone, run_team_seed),
 )
 
 

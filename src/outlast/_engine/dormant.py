@@ -132,7 +132,7 @@ class Dormant:
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
         self._scheduler.held.discard(row.id)
-        self._scheduler.listeners.on_stopped(row)
+        self._scheduler.listeners.on_stopped(closed)
         return True
 
     async def _close(self, row: RunRow, records: list[Record], status: Status, reason: str) -> None:
