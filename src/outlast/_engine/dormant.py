@@ -111,8 +111,9 @@ class Dormant:
         """
         bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
         definition = self._scheduler.registry.actors.get(row.workflow)
+        # The engine that a command opens has not the class: the request waits for one that has.
         has_say = bonds.is_kept or (definition is not None and definition.supervises)
-        if has_say and definition is not None and is_open_here(row):
+        if has_say and is_open_here(row):
             return False
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:

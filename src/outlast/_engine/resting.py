@@ -1,6 +1,8 @@
 """Actors that rest: their rows, kept in memory so that the next message needs no reading.
 
-Invariant: an actor that is here has nothing in its mailbox, and nobody else writes its store.
+Invariants:
+  * an actor that is here has nothing in its mailbox, and nobody else writes its store;
+  * an actor that comes into memory, by whatever way, is here no more: its row would grow old.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class RestingActors:
         self._scheduler = scheduler
         self._resting: OrderedDict[RunId, _Resting] = OrderedDict()
         self._sweep_timer: Timer | None = None
+        scheduler.listeners.on_adopted = self.forget
         scheduler.listeners.on_rested = self._rested
         scheduler.listeners.on_letter = self._wake
         scheduler.listeners.on_created = self.created
@@ -64,7 +67,7 @@ class RestingActors:
             self._keep(row, None)
 
     def forget(self, actor: RunId) -> None:
-        """An actor takes nothing more."""
+        """An actor takes nothing more, or has come into memory."""
         self._resting.pop(actor, None)
 
     def _wake(self, message: Message) -> bool:
@@ -76,7 +79,6 @@ class RestingActors:
         live = self._scheduler.adopt_actor(resting.row, [], memory)
         if live is None:
             return False
-        del self._resting[message.run]
         live.accept(message)
         self._scheduler.begin(live)
         return True

@@ -223,6 +223,7 @@ class Scheduler(ActorHost):
             return None
         live = LiveActor(self, Activation(definition, row, lease, records, memory))
         self.residents[row.id] = live
+        self.listeners.on_adopted(row.id)
         self.events.runs_activated += 1
         return live
 
