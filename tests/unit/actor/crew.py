@@ -40,6 +40,7 @@ class Seen:
 
 seen = Seen()
 broken: set[str] = set()  # keys whose `work` fails
+unstartable: set[str] = set()  # keys whose next start fails
 
 
 @dataclass
@@ -54,6 +55,9 @@ class Worker(Actor[Done]):
     @handler
     async def started(self) -> None:
         seen.add(f"{self.key} started")
+        if self.key in unstartable:
+            unstartable.remove(self.key)
+            raise ValueError("it cannot be started now")
 
     @handler
     async def work(self, item: str) -> int:

@@ -9,8 +9,8 @@ import pytest
 
 from outlast import Actor, Child, Engine, MemberInfo, Supervisor, TeamInfo, actor, handler
 from outlast.errors import ActorStopped, HandlerFailed, NotSupported, UsageError
-from outlast.types import Strategy
-from tests.unit.actor.crew import Done, Watcher, Worker, broken, feed, seen
+from outlast.types import Restart, Strategy
+from tests.unit.actor.crew import Done, Watcher, Worker, broken, feed, seen, unstartable
 
 
 @pytest.fixture(autouse=True)
@@ -230,6 +230,34 @@ async def test_a_team_that_fails_too_often_is_a_failure_of_the_team_above(engine
     starts = [event for event in seen.events if event.endswith("started")]
     assert starts[:3] == ["x started", "a started", "b started"]
     await member_when(engine, team, "inner", lambda m: m.restarts == 2 and m.status == "up")
+
+
+@pytest.mark.parametrize("restart", ["on_failure", "never"])
+async def test_who_has_ended_is_started_with_its_team(engine: Engine, restart: Restart) -> None:
+    ending = Child(Worker, key="a", restart=restart)
+    inner = Supervisor("inner", [ending, *workers("b", "c")], max_restarts=0)
+    await engine.apply(Supervisor("crew", [inner]))
+    await engine.actor(Watcher, "w").ask(Watcher.look_at, "a")
+    await engine.actor(Worker, "a").tell(Worker.quit)
+    await seen.count("told")
+
+    await engine.actor(Worker, "b").tell(Worker.work, "poison")
+    await seen.count(started("c"), 2)
+
+    assert seen.events.count(started("b")) >= 2
+    assert seen.events.count(started("a")) >= 2
+
+
+async def test_one_that_cannot_be_started_keeps_no_other_down(engine: Engine) -> None:
+    inner = Supervisor("inner", workers("a", "b"), max_restarts=1)
+    await engine.apply(Supervisor("crew", [inner]))
+    broken.add("b")
+    unstartable.add("a")
+
+    await engine.actor(Worker, "b").tell(Worker.work, "late")
+    await seen.count(started("b"), 3)
+
+    await seen.count(started("a"), 3)
 
 
 async def test_a_significant_member_takes_its_team_along(engine: Engine) -> None:
