@@ -57,7 +57,7 @@ KEEPERS = [f"{n:02}" for n in range(16)]
 
 WORD = re.compile(r"[a-z][a-z0-9_]{2,}")
 ROOT = Path(sysconfig.get_path("stdlib"))
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.5
 
 Postings = dict[str, dict[str, int]]  # word -> document -> how often
 
@@ -110,7 +110,7 @@ indexed = Topic("indexer.indexed", Indexed)
 @step
 def list_modules() -> list[str]:
     """Return the files of the standard library, relative to its directory."""
-    files = (file.relative_to(ROOT) for file in ROOT.rglob("*.py"))
+    files = [file.relative_to(ROOT) for file in ROOT.rglob("*.py")]
     return sorted(file.as_posix() for file in files if "site-packages" not in file.parts)
 
 
@@ -357,11 +357,8 @@ async def index(db: Path, limit: int | None) -> None:
             say(f"{member} could not be started, and is tried again: {why}")
         reader = engine.actor(Reader, "stdlib")
         await reader.ask(Reader.read, limit)
-        last = None
         while (now := await reader.ask(Reader.progress)).done < now.wanted:
-            if now != last:
-                say(f"{now.done:,} of {now.wanted:,} modules")
-                last = now
+            say(f"{now.done:,} of {now.wanted:,} modules")
             await pause(engine)
         totals = await everything_arrived(engine)
         say(f"{now.done:,} modules: {totals.documents:,} documents, {totals.words:,} words")
