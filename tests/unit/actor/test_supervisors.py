@@ -260,6 +260,35 @@ async def test_one_that_cannot_be_started_keeps_no_other_down(engine: Engine) ->
     await seen.count(started("a"), 3)
 
 
+async def test_one_that_is_never_restarted_stops_when_it_cannot_be_started(
+    engine: Engine,
+) -> None:
+    unstartable.add("a")
+    await engine.actor(Worker, "a").ask(Worker.work, "one")
+    await engine.actor(Watcher, "w").ask(Watcher.look_at, "a")
+
+    applied = await engine.apply(Supervisor("crew", [Child(Worker, key="a", restart="never")]))
+    await seen.count("told")
+
+    assert len(applied.failed) == 1
+    with pytest.raises(ActorStopped):
+        await engine.actor(Worker, "a").ask(Worker.work, "two")
+
+
+async def test_a_team_that_ended_with_a_significant_member_is_started_by_the_one_above(
+    engine: Engine,
+) -> None:
+    significant = Child(Worker, key="a", restart="never", significant=True)
+    inner = Supervisor("inner", [significant, *workers("b")])
+    await engine.apply(Supervisor("crew", [inner]))
+
+    await engine.actor(Worker, "a").tell(Worker.quit)
+    await seen.count(started("b"), 2)
+
+    assert seen.events.count(started("a")) == 2
+    assert await engine.actor(Worker, "a").ask(Worker.work, "x") == 1
+
+
 async def test_a_significant_member_takes_its_team_along(engine: Engine) -> None:
     members = [*workers("a"), Child(Worker, key="b", restart="on_failure", significant=True)]
     await engine.apply(Supervisor("crew", members))
