@@ -26,11 +26,12 @@ from outlast._execution.letters import Letter
 from outlast._execution.mail import Mail
 from outlast._execution.member_run import MemberRun
 from outlast._execution.message_run import MessageRun
+from outlast._execution.orders import DONE_WELL
 from outlast._execution.run import LiveRun
 from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._journal.writer import Writer, _Entry
-from outlast._records import Record
+from outlast._records import VALUE, Record
 from outlast._store.contract import (
     CommitId,
     CommitResult,
@@ -225,7 +226,7 @@ def _keep_down_in_memory(self: Bonds, transaction: Transaction, place: Place | N
 
 def _obey_anyone(self: MemberRun, message: Message, letter: Letter, reason: str) -> None:
     self.bonds.take_place(self.journal.transaction(), None)
-    self._done(message)
+    self._done(message, VALUE + DONE_WELL)
     self.terminate(reason)
 
 
