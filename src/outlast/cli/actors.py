@@ -219,7 +219,7 @@ def _branches(team: TeamInfo, indent: str) -> Iterator[str]:
         label = _team_name(member.id) if member.team is not None else member.id
         line = f"{indent}{'└─ ' if is_last else '├─ '}{safe_line(label)}  {member.status}"
         if member.restarts:
-            line += f", {member.restarts} restarts"
+            line += f", {member.restarts} restart{'s' if member.restarts > 1 else ''}"
         if member.significant:
             line += ", significant"
         if member.team is not None:
