@@ -56,6 +56,7 @@ class Actors:
         self._store = scheduler.store
         self._resting = RestingActors(scheduler)
         self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
+        self._joins: set[tuple[RunId, int]] = set()  # those of them that wait for stopped ones
         self._changed: dict[RunId, asyncio.Future[None]] = {}
         scheduler.listeners.on_answered = self._answered
         scheduler.listeners.on_stopped = self._stopped
@@ -241,6 +242,8 @@ class Actors:
             if posted == "accepted":
                 if reply is not None:
                     self._expect(message.run, number, reply)
+                    if message.name == JOIN:
+                        self._joins.add((message.run, number))
                 self._scheduler.deliver(message, number)
             if not answer.done():
                 answer.set_result(posted)
@@ -258,6 +261,7 @@ class Actors:
 
         def forget(reply: asyncio.Future[bytes]) -> None:
             del self._asks[actor, number]
+            self._joins.discard((actor, number))
             if not reply.cancelled():
                 reply.exception()  # looked at, though who asked may be gone
 
@@ -281,8 +285,9 @@ class Actors:
         if row.status not in CLOSED_STATUSES:
             return
         self._resting.forget(row.id)
+        self._scheduler.listeners.on_mail(row.id)  # what starts it again may be there already
         for key, future in self._asks.items():
-            if key[0] == row.id and not future.done():
+            if key[0] == row.id and key not in self._joins and not future.done():
                 future.set_exception(ActorStopped(f"{row.id} has stopped before it answered"))
         self._has_changed(row.id)
 

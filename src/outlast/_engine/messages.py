@@ -64,7 +64,9 @@ class Messages:
             raise trouble
         live = self._scheduler.residents.get(message.run)
         is_ready = live is not None and live.state == "live" and not live.journal.has_closed
-        if live is not None and is_ready and not self._store.is_shared:
+        # A supervisor takes its time to stop or resume its team: that must be safe until then.
+        is_done_at_once = not (isinstance(live, LiveActor) and live.definition.supervises)
+        if live is not None and is_ready and is_done_at_once and not self._store.is_shared:
             await self._append(live, message)
             return
         if message.kind == "signal" and message.dedup and await self._was_sent(message):

@@ -43,9 +43,9 @@ class Mail:
         """Let a message that begins or ends the actor's life come before all others."""
         heapq.heappush(self._ready, (-(1 << 63), message.number, message, letter))
 
-    def numbers_of_life(self) -> list[int]:
+    def of_life(self) -> list[Message]:
         """Return the messages that end with the actor's life: of its start, and reminders."""
-        return [m.number for _, _, m, letter in (*self._ready, *self._delayed) if letter.token]
+        return [m for _, _, m, letter in (*self._ready, *self._delayed) if letter.token]
 
     def take(self, now: int) -> Waiting | None:
         """Return the next message whose time has come."""

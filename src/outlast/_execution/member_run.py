@@ -34,7 +34,7 @@ from outlast._execution.orders import (
 )
 from outlast._records import VALUE
 from outlast._store.contract import JOIN, Message, Receipt, Transaction
-from outlast.errors import UsageError
+from outlast.errors import ActorStopped, UsageError
 from outlast.types import Status
 
 
@@ -200,9 +200,11 @@ class MemberRun(MessageRun):
         has_failed = self.bonds.is_dismissed
         self._fold(transaction)
         closed_at = self.host.world.now()
+        of_life = self.mail.of_life()
         if handling is not None and handling.letter.token:
-            transaction.consumed = (*transaction.consumed, handling.message.number)
-        transaction.consumed = (*transaction.consumed, *self.mail.numbers_of_life())
+            of_life.append(handling.message)
+        for message in of_life:
+            self._done(message, failure_body(ActorStopped(f"{self.id} has stopped before that")))
         self.bonds.close(transaction, reason, closed_at, has_failed=has_failed)
         status: Status = "failed" if has_failed else "completed"
         transaction.summary = self.standing.row = msgspec.structs.replace(

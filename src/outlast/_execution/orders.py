@@ -18,7 +18,7 @@ from outlast._store.contract import JOIN, Message
 from outlast.errors import StoreDamaged
 from outlast.types import RunId
 
-ORDER = "\x00order"  # the name of all orders but `Join` and `WatchOver`
+ORDER = "\x00order"  # the name of orders that only those obey who have not stopped: `Hold`
 STARTED = "started"  # the handler that hears of every start in a team, before all other messages
 
 

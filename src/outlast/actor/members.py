@@ -99,7 +99,7 @@ class Members:
     # ------------------------------------------------------------------------- actors
     async def _order(self, spec: MemberSpec, order: Order) -> None:
         """Give an actor an order, and wait until it has obeyed."""
-        name = JOIN if isinstance(order, Join) else ORDER
+        name = ORDER if isinstance(order, Hold) else JOIN
         await _asked(spec, ORDERS[name], encode_order(order))
 
     async def _join(self, spec: MemberSpec, life: int, *, reset: bool = False) -> None:
