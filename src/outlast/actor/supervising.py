@@ -152,8 +152,8 @@ class SupervisorActor(Actor[Team]):
                     new, member.life
                 )
             except (OutlastError, TimeoutError) as error:
-                report.failed[target] = member.error = _text(error)
-                self._tell_failed(member)
+                report.failed[target] = _text(error)
+                await self._could_not_start(member, error)
                 continue
             (report.started if is_start else report.changed).append(target)
             report.add(inner)
@@ -296,12 +296,20 @@ class SupervisorActor(Actor[Team]):
             try:
                 await self._members.start_again(member.spec, member.life)
             except (OutlastError, TimeoutError) as error:
-                member.error = _text(error)
-                await self._hold(member, "held", member.error)
-                self._tell_failed(member)
+                await self._could_not_start(member, error)
                 is_alone = spec is None or spec.strategy == "one_for_one"
                 if not is_alone and member.spec.restart != "never":
                     return
+
+    async def _could_not_start(self, member: Member, error: BaseException) -> None:
+        """It may have started in part, or do so yet: undo that, and count it as a failure."""
+        member.error = _text(error)
+        if member.spec.restart == "never":
+            await self._stop(member)
+        else:
+            await self._hold(member, "held", member.error)
+        target, life = member.spec.target, member.life
+        self._tell(self.id, "failed", member=target, life=life, error=_text(error))
 
     async def _is_over(self, member: Member, failed: Member) -> bool:
         """Stop a member that would be started again with another one, but never is."""
@@ -324,8 +332,8 @@ class SupervisorActor(Actor[Team]):
 
     async def _ended(self, member: Member, error: str) -> None:
         member.status, member.error = "ended", error
-        if error:
-            await self._stop(member)  # it may not have got so far as to stop itself
+        if member.spec.kind == "supervisor" and error:
+            await self._stop(member)
         team = self.state
         if not member.spec.significant:
             return
@@ -399,10 +407,6 @@ class SupervisorActor(Actor[Team]):
         run = running_actor()
         at = int(run.loop.now * 1e6)
         run.wishes.send(notice(target, name, arguments, sender=self.id, at=at))
-
-    def _tell_failed(self, member: Member) -> None:
-        target, life = member.spec.target, member.life
-        self._tell(self.id, "failed", member=target, life=life, error=member.error)
 
 
 _definition = replace(default_registry.find_actor(SupervisorActor), supervises=True)
