@@ -54,6 +54,15 @@ class Members:
             return Applied()  # it knows of none
         return await self.start(spec, life)
 
+    async def let_go(self, spec: MemberSpec) -> Applied:
+        """Have a team stop those who are not in it any more.
+
+        Raises:
+            HandlerFailed, ActorStopped, TimeoutError, UnknownActor: it could not be told.
+        """
+        answer = await self._ask(spec, "let_go", spec.team)
+        return answer if isinstance(answer, Applied) else Applied()
+
     async def start_again(self, spec: MemberSpec, life: int) -> None:
         """Begin a new life of a member that is down, or has stopped.
 

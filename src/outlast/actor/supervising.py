@@ -131,7 +131,9 @@ class SupervisorActor(Actor[Team]):
             team.status, team.error = "up", ""  # it was stopped, and is wanted again
             team.failures.clear()
         report = Report()
-        known = await self._let_go(spec, report)
+        await self._let_go(spec, report)
+        await self._have_let_go(spec, report)
+        known = self._take_in(spec)
         wanted = {one.target: one for one in spec.members}
         for member in team.members:
             new, target = wanted[member.spec.target], member.spec.target
@@ -159,6 +161,14 @@ class SupervisorActor(Actor[Team]):
             report.add(inner)
         if team.status == "up":
             await self._start_again(team.left_behind())  # the one before them may have left
+        return report.applied()
+
+    @handler
+    async def let_go(self, spec: TeamSpec) -> Applied:
+        """Stop who is not in the team any more, before anybody is started: he may be elsewhere."""
+        report = Report()
+        await self._let_go(spec, report)
+        await self._have_let_go(spec, report)
         return report.applied()
 
     @handler
@@ -209,6 +219,7 @@ class SupervisorActor(Actor[Team]):
         team.failures.clear()
         wanted = {one.target: one for one in spec.members}
         await self._let_go(spec, Report())
+        self._take_in(spec)
         for member in team.members:
             member.spec, member.status = wanted[member.spec.target], "down"
             member.failures.clear()
@@ -348,8 +359,20 @@ class SupervisorActor(Actor[Team]):
         self._tell(team.above, "failed", member=self.id, life=team.life, error=why)
 
     # ------------------------------------------------------------------------ members
-    async def _let_go(self, spec: TeamSpec, report: Report) -> set[str]:
-        """Stop who is not wanted any more, and take in who is; return those who stay."""
+    async def _have_let_go(self, spec: TeamSpec, report: Report) -> None:
+        """Have the teams within let go of those who are not in them any more."""
+        wanted = {one.target: one for one in spec.members if one.team is not None}
+        for member in reversed(self.state.members):
+            new = wanted.get(member.spec.target)
+            if new is None or new == member.spec or member.status != "up":
+                continue
+            try:
+                report.add(await self._members.let_go(new))
+            except (OutlastError, TimeoutError) as error:
+                member.error = _text(error)  # its own apply will tell
+
+    async def _let_go(self, spec: TeamSpec, report: Report) -> None:
+        """Stop who is not wanted any more."""
         team = self.state
         wanted = {one.target: one for one in spec.members}
         for member in reversed(list(team.members)):
@@ -358,6 +381,10 @@ class SupervisorActor(Actor[Team]):
                 await self._stop(member)
                 team.forget([member])
                 report.stopped.append(member.spec.target)
+
+    def _take_in(self, spec: TeamSpec) -> set[str]:
+        """Let who is wanted be a member; return those who were before."""
+        team = self.state
         known = {member.spec.target: member for member in team.members}
         life = team.past + 1
         team.members = [known.get(one.target) or Member(one, life=life) for one in spec.members]

@@ -345,6 +345,23 @@ async def test_who_is_not_in_the_team_any_more_is_stopped_and_may_come_back(
     assert await engine.actor(Worker, "b").ask(Worker.items) == ["one"]
 
 
+async def test_who_moves_to_another_team_is_let_go_first(engine: Engine) -> None:
+    def crew(above: list[Child], first: list[Child], second: list[Child]) -> Supervisor:
+        inner = [Supervisor("first", first), Supervisor("second", second)]
+        return Supervisor("crew", [*above, *inner])
+
+    a, b = Child(Worker, key="a", restart="never"), Child(Worker, key="b", restart="never")
+    await engine.apply(crew([], [a], [b]))
+    up = await engine.apply(crew([b], [], [a]))
+    down = await engine.apply(crew([], [a, b], []))
+
+    assert not up.failed
+    assert not down.failed
+    assert sorted(one[-1] for one in up.started) == sorted(one[-1] for one in down.started)
+    assert await engine.actor(Worker, "a").ask(Worker.work, "x") == 1
+    assert await engine.actor(Worker, "b").ask(Worker.work, "x") == 1
+
+
 async def test_an_actor_has_one_place(engine: Engine) -> None:
     await engine.apply(Supervisor("crew", workers("a")))
 
