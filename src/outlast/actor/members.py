@@ -52,6 +52,9 @@ class Members:
         """
         if spec.kind == "workflow":
             return Applied()  # it knows of none
+        if spec.kind == "actor":
+            await self._join(spec, life, is_change=True)
+            return Applied()
         return await self.start(spec, life)
 
     async def let_go(self, spec: MemberSpec) -> Applied:
@@ -111,9 +114,11 @@ class Members:
         name = ORDER if isinstance(order, Hold) else JOIN
         await _asked(spec, ORDERS[name], encode_order(order))
 
-    async def _join(self, spec: MemberSpec, life: int, *, reset: bool = False) -> None:
+    async def _join(
+        self, spec: MemberSpec, life: int, *, reset: bool = False, is_change: bool = False
+    ) -> None:
         place = Place(self._supervisor, spec.target, spec.restart, life)
-        await self._order(spec, Join(place, reset))
+        await self._order(spec, Join(place, reset, is_change))
 
     # -------------------------------------------------------------------------- teams
     async def _tell_team(self, spec: MemberSpec, name: str, life: int) -> Applied:
