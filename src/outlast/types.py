@@ -151,9 +151,10 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What applying a team did, by ids of members: in itself and in all teams in it.
+    """What applying a team did, by ids of members: in itself and in the teams in it.
 
-    `failed` says why a member could not be started; its supervisor tries again.
+    A team that is `unchanged` stands for all in it. `failed` says why a member could not be
+    started; its supervisor tries again.
     """
 
     started: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from outlast._engine.dormant import Dormant
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_run import LiveActor
+from outlast._execution.letters import TOPICS
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.run import LiveRun
 from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction
@@ -30,6 +31,7 @@ from outlast.errors import (
     StoreDamaged,
     StoreError,
     StoreFull,
+    UsageError,
 )
 from outlast.types import CLOSED_STATUSES, RunId, Status
 
@@ -57,7 +59,13 @@ class Messages:
 
         Raises:
             RunNotFound, RunClosed, MailboxFull, SignalConflict: nothing was stored.
+            UsageError: a topic is not stopped.
         """
+        if message.run.startswith(f"{TOPICS}/"):
+            raise UsageError(
+                f"{message.run} is a topic: it lives as long as the store; "
+                f"`await topic.unsubscribe(ref)` ends what an actor gets"
+            )
         trouble = self._scheduler.writer.trouble
         ends_work = message.kind in ("cancel", "terminate")
         if trouble is not None and not (ends_work and isinstance(trouble, StoreFull)):

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from outlast import Actor, Child, Engine, Supervisor, Topic, actor, handler, step, wf, workflow
-from outlast.errors import EncodingError, HandlerFailed, RunFailed
+from outlast.errors import EncodingError, HandlerFailed, RunFailed, UsageError
 from tests.unit.actor.crew import seen
 
 
@@ -199,3 +199,10 @@ async def test_a_topic_forgets_who_has_stopped_and_knows_who_comes_back(engine: 
 
     assert seen.events == ["first", "second", "heard"]
     assert [letter async for letter in engine.dead_letters()] == []
+
+
+async def test_a_topic_is_not_stopped(engine: Engine) -> None:
+    await engine.run(publishes_sport("x"))
+
+    with pytest.raises(UsageError, match="is a topic"):
+        await engine.get("outlast.Topic/sport").terminate("by mistake")
