@@ -118,9 +118,15 @@ class Dormant:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             raise LeaseLost(f"another engine owns actor {row.id!r} now; ask again")
+        # What it had begun is over: it must not go on with it when it is started again.
+        records = await self._store.read_journal(row.id, row.folded_seq)
+        seq = records[-1].seq if records else row.last_seq
         closed = msgspec.structs.replace(
             row,
             status="completed",
+            last_seq=seq,
+            packed_seq=seq,
+            folded_seq=seq,
             closed_at=self._world.now(),
             wake_at=None,
             resident=False,
@@ -129,6 +135,8 @@ class Dormant:
             waiting_for="",
         )
         transaction = Transaction(lease, row.id, [], summary=closed)
+        if row.packed_seq > row.folded_seq:
+            transaction.folded = seq
         bonds.close(transaction, reason, self._world.now(), has_failed=False)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)

@@ -34,7 +34,8 @@ MemberStatus: TypeAlias = Literal["up", "down", "parked", "ended"]
 class Member:
     """One member of a team, and how it stands; `failures` are seconds since 1970.
 
-    One that is down and not pausing before its start is started with another one.
+    One that is down and not pausing before its start is started with another one. One that
+    could not be started has failed, and is up until the supervisor's own word of that.
     """
 
     spec: MemberSpec
@@ -44,12 +45,13 @@ class Member:
     error: str = ""
     failures: list[float] = field(default_factory=list[float])
     is_pausing: bool = False
+    has_failed: bool = False
 
     def begin_life(self) -> None:
         """Count a start."""
         self.life += 1
         self.restarts += 1
-        self.status, self.is_pausing = "up", False
+        self.status, self.is_pausing, self.has_failed = "up", False, False
 
 
 @dataclass
@@ -142,7 +144,8 @@ class SupervisorActor(Actor[Team]):
             if target in known and not is_changed:
                 report.unchanged.append(target)
                 continue
-            is_start = target not in known or member.status == "ended"
+            is_late = member.status == "ended" or (member.status == "up" and member.has_failed)
+            is_start = target not in known or is_late
             if is_start and team.status != "up":
                 member.status = "down"  # it is started with its team
                 report.started.append(target)
@@ -314,7 +317,7 @@ class SupervisorActor(Actor[Team]):
 
     async def _could_not_start(self, member: Member, error: BaseException) -> None:
         """It may have started in part, or do so yet: undo that, and count it as a failure."""
-        member.error = _text(error)
+        member.error, member.has_failed = _text(error), True
         if member.spec.restart == "never":
             await self._stop(member)
         else:
