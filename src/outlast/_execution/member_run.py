@@ -83,10 +83,6 @@ class MemberRun(MessageRun):
             why = f"{self.id} has a place in another team: {known.supervisor}"
             self._done(message, failure_body(UsageError(why)))
             return
-        if order.is_change and known is None:
-            # It has stopped in that life, and its supervisor hears of it.
-            self._done(message, VALUE + DONE_WELL)
-            return
         transaction = self.journal.transaction()
         if known is not None and known.life >= place.life:
             if known.life == place.life:

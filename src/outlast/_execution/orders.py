@@ -25,12 +25,11 @@ STARTED = "started"  # the handler that hears of every start in a team, before a
 class Join(msgspec.Struct, frozen=True, tag=True):
     """Take a place in a team, or begin a new life in it; also for an actor that had stopped.
 
-    Of a life that has begun it changes the conditions only; with `is_change` it does nothing else.
+    Of a life that has begun it changes the conditions only.
     """
 
     place: Place
     reset: bool = False
-    is_change: bool = False
 
 
 class Hold(msgspec.Struct, frozen=True, tag=True):

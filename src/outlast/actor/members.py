@@ -48,14 +48,15 @@ class Members:
         """Tell a member that its conditions have changed.
 
         Raises:
+            ActorStopped: it has stopped meanwhile.
             HandlerFailed, TimeoutError, UnknownActor: it could not be told.
         """
-        if spec.kind == "workflow":
-            return Applied()  # it knows of none
         if spec.kind == "actor":
-            await self._join(spec, life, is_change=True)
-            return Applied()
-        return await self.start(spec, life)
+            place = Place(self._supervisor, spec.target, spec.restart, life)
+            await _asked(spec, ORDERS[ORDER], encode_order(Join(place)))
+        elif spec.kind == "supervisor":
+            return await self._ask_team(spec, "apply", life)
+        return Applied()  # a workflow knows of none
 
     async def let_go(self, spec: MemberSpec) -> Applied:
         """Have a team stop those who are not in it any more.
@@ -114,16 +115,17 @@ class Members:
         name = ORDER if isinstance(order, Hold) else JOIN
         await _asked(spec, ORDERS[name], encode_order(order))
 
-    async def _join(
-        self, spec: MemberSpec, life: int, *, reset: bool = False, is_change: bool = False
-    ) -> None:
+    async def _join(self, spec: MemberSpec, life: int, *, reset: bool = False) -> None:
         place = Place(self._supervisor, spec.target, spec.restart, life)
-        await self._order(spec, Join(place, reset, is_change))
+        await self._order(spec, Join(place, reset))
 
     # -------------------------------------------------------------------------- teams
     async def _tell_team(self, spec: MemberSpec, name: str, life: int) -> Applied:
         """Have a team, also one that had stopped, be what it should, in this life or a new one."""
         await self._order(spec, Join(Place("", spec.target, spec.restart, life)))
+        return await self._ask_team(spec, name, life)
+
+    async def _ask_team(self, spec: MemberSpec, name: str, life: int) -> Applied:
         above = self._supervisor
         answer = await self._ask(
             spec, name, spec.team, above=above, restart=spec.restart, life=life

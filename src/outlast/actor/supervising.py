@@ -23,7 +23,7 @@ from outlast.actor.actor import Actor, actor, handler, running_actor
 from outlast.actor.members import Members
 from outlast.actor.strategies import group_of, pause_before, recent
 from outlast.actor.supervisor import MemberSpec, TeamSpec
-from outlast.errors import OutlastError
+from outlast.errors import ActorStopped, OutlastError
 from outlast.ref import ActorRef
 from outlast.types import Applied, Restart
 
@@ -153,9 +153,7 @@ class SupervisorActor(Actor[Team]):
             if target in known and is_start:
                 member.begin_life()
             try:
-                inner = await (self._members.start if is_start else self._members.change)(
-                    new, member.life
-                )
+                inner = await self._bring_about(member, is_start=is_start)
             except (OutlastError, TimeoutError) as error:
                 report.failed[target] = _text(error)
                 await self._could_not_start(member, error)
@@ -314,6 +312,14 @@ class SupervisorActor(Actor[Team]):
                 is_alone = spec is None or spec.strategy == "one_for_one"
                 if not is_alone and member.spec.restart != "never":
                     return
+
+    async def _bring_about(self, member: Member, *, is_start: bool) -> Applied:
+        if not is_start:
+            try:
+                return await self._members.change(member.spec, member.life)
+            except ActorStopped:
+                member.begin_life()  # the word of its end is on the way, and counts no more
+        return await self._members.start(member.spec, member.life)
 
     async def _could_not_start(self, member: Member, error: BaseException) -> None:
         """It may have started in part, or do so yet: undo that, and count it as a failure."""
