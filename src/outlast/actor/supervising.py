@@ -260,14 +260,15 @@ class SupervisorActor(Actor[Team]):
             for one in self.state.members
             if one.status == "down" and lives_of.get(one.spec.target) == one.life
         ]
+        for one in group:
+            one.is_pausing = False
         if self.state.status == "up":
             await self._start_again(group)
 
     # ----------------------------------------------------------------------- failures
     async def _failed(self, member: Member, error: str) -> None:
         team, now = self.state, running_actor().loop.now
-        spec = team.spec
-        member.error = error
+        spec, member.error = team.spec, error
         if spec is None or member.spec.restart == "never":
             await self._ended(member, error)
             return
@@ -441,8 +442,8 @@ class SupervisorActor(Actor[Team]):
 
     def _tell(self, target: str, name: str, **arguments: object) -> None:
         run = running_actor()
-        at = int(run.loop.now * 1e6)
-        run.wishes.send(notice(target, name, arguments, sender=self.id, at=at))
+        told = notice(target, name, arguments, sender=self.id, at=int(run.loop.now * 1e6))
+        run.wishes.send(told)
 
 
 _definition = replace(default_registry.find_actor(SupervisorActor), supervises=True)
