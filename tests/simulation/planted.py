@@ -44,7 +44,7 @@ from outlast._store.contract import (
 )
 from outlast._store.memory_database import MemoryDatabase
 from outlast._store.memory_leases import MemoryLeases
-from outlast.actor.supervising import Member, Team
+from outlast.actor.leading import Member, Team
 from outlast.types import Lease, Status
 from tests.simulation.actors import run_actor_seed
 from tests.simulation.cells import run_cell_seed

@@ -11,7 +11,8 @@ from outlast._execution.letters import decode_letter
 from outlast._registry import ActorDefinition, default_registry
 from outlast._store.contract import DeadLetter, Message, RunRow
 from outlast._store.memory_database import MemoryDatabase
-from outlast.actor.supervising import Member, SupervisorActor, Team
+from outlast.actor.leading import Member, Team
+from outlast.actor.supervising import SupervisorActor
 from outlast.types import CLOSED_STATUSES, RunId
 from tests.simulation.invariants import require
 from tests.simulation.team_workload import Lines, Watcher, Worker

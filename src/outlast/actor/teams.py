@@ -12,7 +12,8 @@ from outlast._execution.letters import actor_id
 from outlast._execution.orders import ORDERS, Join, encode_order
 from outlast._registry import ActorDefinition, Registry, default_registry
 from outlast._store.contract import JOIN, Cursor, RunFilter, RunRow, Store
-from outlast.actor.supervising import Member, SupervisorActor, Team
+from outlast.actor.leading import Member, Team
+from outlast.actor.supervising import SupervisorActor
 from outlast.actor.supervisor import Supervisor, TeamSpec
 from outlast.errors import ActorStopped, UnknownActor, UsageError
 from outlast.ref import ActorRef
