@@ -66,6 +66,7 @@ class StepDefinition:
     raises: tuple[type[BaseException], ...] = ()
     once: Once = "at_least"
     where: Where = "auto"
+    is_wait: bool = False  # one of our own that only waits for another run
 
 
 @dataclass(frozen=True, slots=True)

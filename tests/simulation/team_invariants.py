@@ -115,12 +115,12 @@ class Standing:
         lines = _lines_of(_worker, row)
         letters = self._database.dead(row.id, 0, 1_000)
         # A sender that was not told may send again what became a dead letter with the stop,
-        # and it may have been started again meanwhile.
-        buried = [
-            line
-            for line, letter in ((_line_in(letter), letter) for letter in letters)
-            if line and not self._is_sent_again(line, lines, letter)
-        ]
+        # and it may have been started again meanwhile, and stopped once more.
+        buried: list[str] = []
+        for letter in letters:
+            line = _line_in(letter)
+            if line and not self._is_sent_again(line, [*lines, *buried], letter):
+                buried.append(line)
         ends = [*lines, *buried]
         require(len(ends) == len(set(ends)), f"{row.id}: a message ended twice: {sorted(ends)}")
         for line in self._promised.told.get(key, []):

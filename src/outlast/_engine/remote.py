@@ -87,6 +87,7 @@ WAIT_STEP = StepDefinition(
     fn=wait_for_run,
     signature=SignatureCodec(wait_for_run),
     is_async=True,
+    is_wait=True,
 )
 SEND_STEP = StepDefinition(
     name="outlast.send_to_run",
@@ -117,7 +118,11 @@ def _of_step(core: EngineCore, letter: bytes) -> Envelope:
 
 
 ASK_STEP = StepDefinition(
-    name="outlast.ask_actor", fn=ask_actor, signature=SignatureCodec(ask_actor), is_async=True
+    name="outlast.ask_actor",
+    fn=ask_actor,
+    signature=SignatureCodec(ask_actor),
+    is_async=True,
+    is_wait=True,
 )
 TELL_STEP = StepDefinition(
     name="outlast.tell_actor", fn=tell_actor, signature=SignatureCodec(tell_actor), is_async=True

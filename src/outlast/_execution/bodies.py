@@ -434,13 +434,13 @@ class Bodies:
             self.stop(owner, key)
 
     async def drain(self, grace: float) -> None:
-        """Let bodies finish for `grace` seconds, then end them with `Shutdown`."""
+        """Let bodies that do more than wait finish for `grace` seconds, then end all by `Shutdown`."""
         for body in self._bodies.values():
             body.shutting_down = True
         if self._processes is not None:
             self._processes.shut_down()
         ends = self._world.monotonic() + grace
-        while self._bodies and (left := ends - self._world.monotonic()) > 0:
+        while self._is_working and (left := ends - self._world.monotonic()) > 0:
             tasks = [b.task for b in self._bodies.values() if b.task is not None]
             timer: asyncio.Future[None] = self._world.loop.create_future()
             handle = self._world.call_later(left, _wake, timer)
@@ -454,6 +454,10 @@ class Bodies:
                 body.task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    @property
+    def _is_working(self) -> bool:
+        return any(not body.definition.is_wait for body in self._bodies.values())
 
     async def close(self) -> None:
         """End workers; threads that do not return die with the process."""

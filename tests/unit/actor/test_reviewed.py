@@ -183,3 +183,27 @@ async def test_a_first_message_that_failed_does_not_cost_the_subscription(engine
             return
         await asyncio.sleep(0.01)
     raise AssertionError(await kept.ask(Kept.all))
+
+
+_asleep: list[asyncio.Event] = []
+
+
+@actor
+class Sleeper(Actor[Seen]):
+    """Sleeps, and asks one that sleeps."""
+
+    @handler
+    async def sleep(self) -> None:
+        _asleep[0].set()
+        await asyncio.sleep(3600)
+
+    @handler
+    async def ask_another(self) -> None:
+        await wf.actor(Sleeper, "other").ask(Sleeper.sleep)
+
+
+async def test_closing_waits_for_nobody_who_only_waits(url: str) -> None:
+    _asleep[:] = [asyncio.Event()]
+    async with asyncio.timeout(10), Engine.open(url) as engine:
+        await engine.actor(Sleeper, "one").tell(Sleeper.ask_another)
+        await _asleep[0].wait()
