@@ -434,7 +434,7 @@ class Bodies:
             self.stop(owner, key)
 
     async def drain(self, grace: float) -> None:
-        """Let bodies that do more than wait finish for `grace` seconds; `Shutdown` ends the rest."""
+        """Let bodies that do more than wait finish for `grace` seconds; `Shutdown` ends others."""
         for body in self._bodies.values():
             body.shutting_down = True
         if self._processes is not None:
