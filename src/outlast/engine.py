@@ -22,7 +22,9 @@ from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.reader import info_of
 from outlast._engine.starts import StartRequest
+from outlast._execution.bonds import SUPERVISORS
 from outlast._execution.context import step_dedup
+from outlast._execution.letters import TOPICS
 from outlast._execution.loop import running_loop
 from outlast._registry import Registry, WorkflowDefinition, default_registry
 from outlast.actor.supervisor import Supervisor
@@ -129,6 +131,8 @@ class Engine:
             raise NotInRun("an engine cannot be opened inside a workflow")
         if self._opened is not None:
             raise UsageError("this engine is open already; Engine.open() makes another")
+        for name in (SUPERVISORS, TOPICS):  # a registry of one's own has these actors too
+            self._registry.actors.setdefault(name, default_registry.actors[name])
         self._opened = await open_target(self._target, self._options, self._registry)
         return self
 

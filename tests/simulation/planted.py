@@ -17,7 +17,7 @@ from outlast._codec import Adapter
 from outlast._engine.messages import Messages
 from outlast._engine.recovery import Reconciler
 from outlast._engine.scheduler import Scheduler
-from outlast._execution.bonds import PLACE, Bonds, Place, write_value
+from outlast._execution.bonds import Bonds
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.clock import RunClock
 from outlast._execution.inbox import Inbox
@@ -218,12 +218,6 @@ def _find_in_any_life(self: Team, target: str, life: int) -> Member | None:
     return next((m for m in self.members if m.spec.target == target), None)
 
 
-def _keep_down_in_memory(self: Bonds, transaction: Transaction, place: Place | None) -> None:
-    self.place = place
-    kept = None if place is None else msgspec.structs.replace(place, down="", why="")
-    write_value(transaction, PLACE, kept)
-
-
 def _obey_anyone(self: MemberRun, message: Message, letter: Letter, reason: str) -> None:
     self.bonds.take_place(self.journal.transaction(), None)
     self._done(message, VALUE + DONE_WELL)
@@ -260,13 +254,6 @@ PLANTED = (
     Planted("a mailbox is a stack", Mail, "add", _add_in_reverse, run_actor_seed),
     Planted("a member fails, and nobody is told", Bonds, "fall", _fall_silently, run_team_seed),
     Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed),
-    Planted(
-        "that a member is down is kept in memory only",
-        Bonds,
-        "take_place",
-        _keep_down_in_memory,
-        run_team_seed,
-    ),
     Planted("a member obeys any team", MemberRun, "_leave_team", _obey_anyone, run_team_seed),
 )
 

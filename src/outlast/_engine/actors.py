@@ -20,6 +20,7 @@ from outlast._engine.scheduler import Scheduler
 from outlast._engine.volatile import VolatileActors
 from outlast._execution.actor_memory import outcome_in
 from outlast._execution.envelopes import Envelope, message_of
+from outlast._execution.letters import as_new, decode_letter, encode_letter
 from outlast._execution.operations import failure_in
 from outlast._execution.orders import ORDERS
 from outlast._store.contract import (
@@ -306,7 +307,7 @@ class Actors:
             run=letter.run,
             kind="tell",
             name=letter.name,
-            body=letter.body,
+            body=encode_letter(as_new(decode_letter(letter.body))),
             at=self._world.now(),
         )
         transaction = Transaction(None, letter.run, [], posts=(message,), redriven=(number,))

@@ -9,7 +9,7 @@ import msgspec
 
 from outlast import limits
 from outlast._engine.scheduler import Scheduler, is_open_here
-from outlast._execution.bonds import Bonds
+from outlast._execution.bonds import SUPERVISORS, Bonds
 from outlast._execution.operations import ChildBody, ClosedBody, encode_body
 from outlast._records import Record, pack_records
 from outlast._store.contract import (
@@ -110,10 +110,8 @@ class Dormant:
         Returns False when it must be asked: stopping is not for it alone to decide.
         """
         bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
-        definition = self._scheduler.registry.actors.get(row.workflow)
         # The engine that a command opens has not the class: the request waits for one that has.
-        has_say = bonds.is_kept or (definition is not None and definition.supervises)
-        if has_say and is_open_here(row):
+        if row.workflow == SUPERVISORS or (bonds.is_kept and is_open_here(row)):
             return False
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:

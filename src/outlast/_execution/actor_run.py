@@ -128,7 +128,7 @@ class LiveActor(MemberRun):
             return
         handler = self.definition.handlers.get(message.name)
         is_read = handler is not None and handler.is_read
-        if handler is not None and is_read and not self._wary_of:
+        if handler is not None and is_read and (not self._wary_of or self.bonds.is_down):
             self._readings.start(message, handler, self._state)
             return
         if self.definition.is_reentrant and self._comes_back(decode_letter(message.body)):

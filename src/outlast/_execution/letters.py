@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from outlast._registry import HandlerDefinition
+from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message
 from outlast.errors import StoreDamaged
 from outlast.types import RunId
@@ -68,6 +68,17 @@ def subscription(actor: RunId, handler: HandlerDefinition, now: int) -> Message:
         body=_encode(Letter(args=_encode(arguments), sender=actor)),
         at=now,
     )
+
+
+def as_new(letter: Letter) -> Letter:
+    """Return a letter that is sent again as it comes: due at once, and of no reminder."""
+    return msgspec.structs.replace(letter, due_at=0, deadline=0, every=0, reminder="", token="")
+
+
+def subscriptions(actor: RunId, definition: ActorDefinition, now: int) -> list[Message]:
+    """Return what subscribes an actor to all topics that its class takes."""
+    heard = [handler for handler in definition.handlers.values() if handler.topic]
+    return [subscription(actor, handler, now) for handler in heard]
 
 
 def caller(actor: str, number: int) -> str:

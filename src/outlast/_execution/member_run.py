@@ -17,9 +17,9 @@ from typing_extensions import override
 from outlast._execution.actor_memory import Activation
 from outlast._execution.bonds import Bonds, Watch, notice
 from outlast._execution.host import ActorHost
-from outlast._execution.letters import Letter, decode_letter, encode_letter
+from outlast._execution.letters import Letter, decode_letter, encode_letter, subscriptions
 from outlast._execution.mail import Mail
-from outlast._execution.message_run import MessageRun
+from outlast._execution.message_run import Handling, MessageRun
 from outlast._execution.operations import failure_body
 from outlast._execution.orders import (
     DONE_WELL,
@@ -44,7 +44,6 @@ class MemberRun(MessageRun):
     def __init__(self, host: ActorHost, activation: Activation) -> None:
         super().__init__(host, activation)
         self.mail: Mail = Mail()
-        self._stop_reason: str | None = None
 
     @override
     def _wait_again(self, message: Message, letter: Letter, *, is_first: bool) -> None:
@@ -99,7 +98,9 @@ class MemberRun(MessageRun):
         self.bonds.take_place(transaction, msgspec.structs.replace(place, by=message.number))
         if self.row.output is not None:
             # It may have been stopped, and its topics have forgotten it.
-            self._send_all(transaction, self._subscriptions(self.host.world.now()))
+            self._send_all(
+                transaction, subscriptions(self.id, self.definition, self.host.world.now())
+            )
         if order.reset:
             self._state = self.definition.state.encode(self.definition.initial())
             self._actor = self._instance()
@@ -120,6 +121,17 @@ class MemberRun(MessageRun):
             started = msgspec.structs.replace(message, name=STARTED, body=body)
             self.mail.add_before_all(started, letter)
         self._call()
+
+    @override
+    def _failed(self, handling: Handling, error: BaseException) -> None:
+        letter = handling.letter
+        if handling.message.name == STARTED and letter.token and not letter.reminder:
+            # Nothing is handled in a life that has not begun; its supervisor has the error.
+            place = self.bonds.place
+            if place is not None:
+                held = msgspec.structs.replace(place, down="held", why=f"{STARTED} has failed")
+                self.bonds.take_place(self.journal.transaction(), held)
+        super()._failed(handling, error)
 
     def _note_watch(self, watcher: str, watch: Watch | None) -> None:
         transaction = self.journal.transaction()
@@ -158,7 +170,7 @@ class MemberRun(MessageRun):
     # ----------------------------------------------------------------------- stopping
     def stop(self, reason: str) -> None:
         """Stop for good when the message that is handled has ended."""
-        self._stop_reason = reason
+        self.wishes.stop_reason = reason
 
     def _asked_to_resume(self, message: Message) -> None:
         """A person wants it to go on: that is its supervisor's to do, and a supervisor's."""

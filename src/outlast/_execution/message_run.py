@@ -28,7 +28,7 @@ from outlast._execution.letters import (
     caller,
     decode_letter,
     key_in,
-    subscription,
+    subscriptions,
 )
 from outlast._execution.nesting import Nesting
 from outlast._execution.operations import failure_body
@@ -79,7 +79,9 @@ class MessageRun(LiveRun):
             begin=self.loop.own,
             instance=lambda: self._actor,
             ended=self._done,
+            wishes=lambda: self.wishes,
         )
+        self._stop_reason: str | None = None
         self._state: bytes = row.output or b""
         self._actor: object = None
         self._has_ended_well = row.output is not None
@@ -184,15 +186,14 @@ class MessageRun(LiveRun):
 
     @override
     def _deliver_of_actor(self, record: Record) -> None:
-        if record.kind == "message_nested" and self.handling is not None:
+        if record.seq <= self.row.folded_seq or self.handling is None:
+            return  # of a message that is over: whoever came in waits for his turn again
+        if record.kind == "message_nested":
             self.nesting.deliver(record, self.handling.letter.sender)
         elif record.kind == "message_begun":
-            self._message_is_safe()
+            self._message_is_safe(self.handling)
 
-    def _message_is_safe(self) -> None:
-        handling = self.handling
-        if handling is None:
-            return
+    def _message_is_safe(self, handling: Handling) -> None:
         handling.is_safe = True
         if not handling.is_started:
             self._handle_safely(handling)
@@ -258,15 +259,14 @@ class MessageRun(LiveRun):
         sent: list[Message] = []
         if handling.wishes is not None:
             sent = handling.wishes.grant(transaction, self.bonds, self.host.world.now())
+            self._stop_reason = handling.wishes.stop_reason
         if self.row.output is None and self._has_ended_well:
-            sent += self._subscriptions(handling.at)  # from its first message on
+            sent += subscriptions(
+                self.id, self.definition, handling.at
+            )  # from its first message on
         if sent:
             self._send_all(transaction, sent)
         self._close(transaction, handling, outcome)
-
-    def _subscriptions(self, at: int) -> list[Message]:
-        found = self.definition.handlers.values()
-        return [subscription(self.id, one, at) for one in found if one.topic]
 
     def _send_all(self, transaction: Transaction, sent: list[Message]) -> None:
         targets = {message.run: self._engine.actor_start(message.run) for message in sent}

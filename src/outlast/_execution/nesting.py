@@ -21,6 +21,7 @@ from outlast._execution.actor_reads import is_awaitable
 from outlast._execution.journal import RunJournal
 from outlast._execution.letters import Letter, caller, decode_letter
 from outlast._execution.operations import failure_body
+from outlast._execution.wishes import Wishes
 from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message
@@ -40,7 +41,16 @@ class _Nested:
 class Nesting:
     """The nested messages of the one that an actor is handling."""
 
-    __slots__ = ("_begin", "_definition", "_ended", "_instance", "_journal", "_open")
+    __slots__ = (
+        "_appended",
+        "_begin",
+        "_definition",
+        "_ended",
+        "_instance",
+        "_journal",
+        "_open",
+        "_wishes",
+    )
 
     def __init__(
         self,
@@ -50,12 +60,15 @@ class Nesting:
         begin: Callable[[Coroutine[object, object, None]], object],
         instance: Callable[[], object],
         ended: Callable[[Message, bytes], None],
+        wishes: Callable[[], Wishes],
     ) -> None:
         self._definition = definition
         self._journal = journal
         self._begin = begin  # a task of the run's loop
         self._instance = instance
         self._ended = ended
+        self._wishes = wishes
+        self._appended: dict[int, Message] = {}  # written down, not known to be durable
         self._open: list[_Nested] = []
 
     def is_for(self, letter: Letter, number: int) -> bool:
@@ -70,6 +83,7 @@ class Nesting:
     def append(self, message: Message, at: int) -> None:
         """Write down that a message comes in; it is handled when that is durable."""
         body = VALUE + _encode_message(message)
+        self._appended[message.number] = message
         self._journal.append(
             "message_nested", at=at, key=f"{message.number}", name=message.name, body=body
         )
@@ -77,6 +91,7 @@ class Nesting:
     def deliver(self, record: Record, outer_sender: str) -> None:
         """Begin to handle a message that is recorded."""
         message = _decode_message(record.body[1:])
+        self._appended.pop(message.number, None)
         nested = _Nested(message, decode_letter(message.body))
         self._open.append(nested)
         handler = self._definition.handlers.get(message.name)
@@ -87,6 +102,7 @@ class Nesting:
     ) -> None:
         actor, definition = self._instance(), self._definition
         before = definition.state.encode(definition.state_of(actor))
+        wished = self._wishes().copy()
         definition.enter(actor, nested.letter.sender)
         try:
             if handler is None:
@@ -101,6 +117,7 @@ class Nesting:
             raise
         except Exception as error:  # noqa: BLE001  # any error of a handler is an answer
             definition.restore(actor, definition.state.decode(before))
+            self._wishes().put_back(wished)
             outcome = failure_body(error)
         definition.enter(actor, outer_sender)
         self._end(nested, outcome)
@@ -123,5 +140,8 @@ class Nesting:
 
     def take_open(self) -> list[tuple[Message, Letter]]:
         """Return what has not ended, and forget it: the outer message is over."""
-        opened, self._open = self._open, []
-        return [(nested.message, nested.letter) for nested in opened]
+        opened = [(nested.message, nested.letter) for nested in self._open]
+        opened += [(message, decode_letter(message.body)) for message in self._appended.values()]
+        self._open.clear()
+        self._appended.clear()
+        return opened

@@ -18,6 +18,7 @@ class Wishes:
     """What one handler has asked for so far; `number` is its message's."""
 
     number: int
+    stop_reason: str | None = None
     _sent: list[Message] = field(default_factory=list[Message])
     _starts: list[StartRun] = field(default_factory=list[StartRun])
     _blobs: list[Blob] = field(default_factory=list[Blob])
@@ -46,6 +47,24 @@ class Wishes:
     def forget_reminder(self, name: str) -> None:
         """Send no more of a reminder."""
         self._reminders[name] = None
+
+    def copy(self) -> Wishes:
+        """Return the wishes as they are now."""
+        return Wishes(
+            self.number,
+            self.stop_reason,
+            list(self._sent),
+            list(self._starts),
+            list(self._blobs),
+            dict(self._watches),
+            dict(self._reminders),
+        )
+
+    def put_back(self, earlier: Wishes) -> None:
+        """Want no more than at an earlier time."""
+        self.stop_reason = earlier.stop_reason
+        self._sent, self._starts, self._blobs = earlier._sent, earlier._starts, earlier._blobs
+        self._watches, self._reminders = earlier._watches, earlier._reminders
 
     def grant(self, transaction: Transaction, bonds: Bonds, now: int) -> list[Message]:
         """Let all of it happen with a transaction; return the messages that this sends."""

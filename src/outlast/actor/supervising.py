@@ -155,6 +155,8 @@ class SupervisorActor(Leader, Actor[Team]):
         found = self.state.find(member, life)
         if found is None or found.status == "ended":
             return
+        if found.spec.kind == "workflow" and found.status != "up":
+            return  # it was held, and ended in its own way
         if found.spec.restart != "always":
             await self._ended(found, error)
         elif found.status == "up":

@@ -27,7 +27,6 @@ async def apply_team(core: EngineCore, team: Supervisor) -> Applied:
     spec = team.spec()
     _check(spec, core.registry)
     definition = default_registry.find_actor(SupervisorActor)
-    core.registry.actors.setdefault(SUPERVISORS, definition)
     ref: ActorRef[SupervisorActor] = ActorRef(definition, spec.path, core)
     try:
         return await ref.ask(SupervisorActor.apply, spec)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from outlast import Actor, Engine, actor, handler, step, wf
-from outlast.errors import HandlerFailed, RegistrationError
+from outlast.errors import AskTimeout, HandlerFailed, RegistrationError
 from tests.unit.actor.crew import seen
 
 _gates: list[asyncio.Event] = []
@@ -148,3 +149,83 @@ async def test_a_crash_in_the_midst_replays_both(tmp_path: Path) -> None:
 def test_only_durable_actors_can_let_them_in() -> None:
     with pytest.raises(RegistrationError):
         actor(reentrant="chain", durable=False)(Open)
+
+
+@actor(reentrant="chain")
+class Hasty(Actor[Lines]):
+    """Does not wait for whom it asks for long."""
+
+    @handler
+    async def outer(self, number: int) -> None:
+        asked = wf.actor(Returner, self.key).options(timeout="2ms")
+        try:
+            await asked.ask(Returner.come_back, self.key, number)
+        except AskTimeout:
+            self.state.lines.append(f"gave up {number}")
+
+    @handler
+    async def inner(self, number: int) -> int:
+        return number
+
+
+@actor
+class Returner(Actor[Lines]):
+    """Asks back."""
+
+    @handler
+    async def come_back(self, key: str, number: int) -> int:
+        return await wf.actor(Hasty, key).ask(Hasty.inner, number)
+
+
+async def test_an_ask_that_comes_back_too_late_is_answered_all_the_same(engine: Engine) -> None:
+    hasty = [engine.actor(Hasty, f"h{number}") for number in range(40)]
+
+    await asyncio.gather(*(one.ask(Hasty.outer, 1) for one in hasty))
+
+    async with asyncio.timeout(20):
+        for one in hasty:
+            assert await engine.actor(Returner, one.key).ask(Returner.come_back, one.key, 2) == 2
+
+
+@actor(reentrant="chain")
+class Careful(Actor[Lines]):
+    """Lets in what fails after it has sent something."""
+
+    @handler
+    async def outer(self) -> None:
+        await wf.actor(Asker, "a").ask(Asker.ask_back, self.key)
+
+    @handler
+    async def inner(self) -> None:
+        await wf.actor(Asker, "b").tell(Asker.note, "sent")
+        self.stop()
+        raise ValueError("nothing of it has happened")
+
+    @handler
+    async def lines(self) -> list[str]:
+        return self.state.lines
+
+
+@actor
+class Asker(Actor[Lines]):
+    """Asks back, and hears of failures."""
+
+    @handler
+    async def ask_back(self, key: str) -> None:
+        with suppress(HandlerFailed):
+            await wf.actor(Careful, key).ask(Careful.inner)
+
+    @handler
+    async def note(self, line: str) -> None:
+        self.state.lines.append(line)
+
+    @handler
+    async def lines(self) -> list[str]:
+        return self.state.lines
+
+
+async def test_one_that_fails_has_sent_nothing_and_stops_nobody(engine: Engine) -> None:
+    await engine.actor(Careful, "c").ask(Careful.outer)
+
+    assert await engine.actor(Careful, "c").ask(Careful.lines) == []
+    assert await engine.actor(Asker, "b").ask(Asker.lines) == []

@@ -52,6 +52,11 @@ class Clock(Actor[Ticks]):
         self.stop()
 
     @handler
+    async def quit_and_fail(self) -> None:
+        self.stop()
+        raise ValueError("it stays")
+
+    @handler
     async def tell_worker(self, key: str) -> None:
         await wf.actor(Worker, key).tell(Worker.work, "too late")
 
@@ -152,3 +157,25 @@ async def test_what_a_handler_tells_a_stopped_actor_is_a_dead_letter(engine: Eng
         "work",
         "stopped",
     )
+
+
+async def test_a_reminders_dead_letter_that_is_sent_again_is_one_message(engine: Engine) -> None:
+    await engine.actor(Clock, "a").ask(Clock.begin, "1h", "bad", "late")
+    await engine.actor(Clock, "a").ask(Clock.begin, "10ms", "bad", "soon")
+    await seen.count("bad", 1)
+    await engine.actor(Clock, "a").ask(Clock.end, "soon")
+    letters = [letter.number async for letter in engine.dead_letters()]
+
+    await engine.redrive(letters[0])
+    await seen.count("bad", len(letters) + 1)
+    await engine.actor(Clock, "a").options(delay="60ms").ask(Clock.end, "nothing")
+
+    assert (await engine.actor_info(Clock, "a")).waiting == 1  # the one of every hour
+
+
+async def test_a_handler_that_fails_does_not_stop_its_actor(engine: Engine) -> None:
+    clock = engine.actor(Clock, "a")
+    with pytest.raises(HandlerFailed):
+        await clock.ask(Clock.quit_and_fail)
+
+    await clock.ask(Clock.end, "nothing")
