@@ -79,6 +79,8 @@ class Standing:
         if found is None:
             return
         is_closed = found.status in CLOSED_STATUSES
+        if member.status == "ended" and not is_closed and self._is_elsewhere(found, row):
+            return  # two teams wanted it, and this one may not try again
         require(is_closed == (member.status == "ended"), f"{name}: {member}, {found.status}")
         if is_closed:
             return
@@ -98,6 +100,10 @@ class Standing:
             team = team_of(found)
             require(team.above == row.id, f"{name} is in {team.above}")
             require(team.life == member.life, f"{name}: life {team.life} and {member.life}")
+
+    def _is_elsewhere(self, found: RunRow, team: RunRow) -> bool:
+        data = self._database.values(found.id, PLACE).get(PLACE)
+        return data is not None and decode_place(data).supervisor != team.id
 
     def _check_place(self, row: RunRow) -> None:
         data = self._database.values(row.id, PLACE).get(PLACE)

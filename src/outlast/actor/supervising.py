@@ -264,8 +264,9 @@ class SupervisorActor(Leader, Actor[Team]):
 
     async def _ended(self, member: Member, error: str) -> None:
         member.status, member.error = "ended", error
-        if member.spec.kind == "supervisor" and error:
-            await self._stop(member)
+        if error:
+            await self._stop(member)  # it may be down only: its conditions can have changed since
+            member.error = error
         team = self.state
         if not member.spec.significant:
             return
