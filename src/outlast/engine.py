@@ -318,6 +318,8 @@ class Engine:
             RunNotFound: there is no dead letter of this number.
             ActorStopped: the actor takes no messages any more.
         """
+        if type(number) is not int:
+            raise UsageError(f"a dead letter has a number, not {number!r}")
         core = self._core
         core.check()
         await core.actors.redrive(number)

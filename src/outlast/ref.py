@@ -139,6 +139,10 @@ class ActorRef(Generic[A]):
             raise UsageError(f"priority is at most {limits.PRIORITY_MAX:,} either way")
         if not self._definition.is_durable and (priority or delay is not None or dedup):
             raise NotSupported("priority, delay and dedup of an actor with durable=False")
+        if timeout is not None and seconds_of(timeout) <= 0:
+            raise UsageError("timeout must be positive")
+        if delay is not None and seconds_of(delay) < 0:
+            raise UsageError("delay must not be negative")
         if dedup:
             check_name("a dedup key", dedup)
         seconds = None if timeout is None else seconds_of(timeout)
@@ -213,9 +217,14 @@ class ActorRef(Generic[A]):
         )
 
     def _handler(self, handler: Handler[A, P, R]) -> HandlerDefinition:
+        if not isinstance(handler, Handler):
+            raise UsageError(
+                f"a message is named by a handler, as Notebook.add, not by {handler!r}"
+            )
         found = self._definition.handlers.get(handler.__name__)
-        if found is None:
-            raise UnknownActor(f"{self._definition.name} has no handler {handler.__name__!r}")
+        classes = self._definition.cls.__mro__
+        if found is None or all(vars(c).get(handler.__name__) is not handler for c in classes):
+            raise UnknownActor(f"{self._definition.name} has no handler {handler!r} of this class")
         return found
 
     def _engine(self) -> EngineCore:

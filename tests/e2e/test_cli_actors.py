@@ -95,6 +95,8 @@ def test_the_tree_shows_who_failed_and_who_is_started_again(crew: Project) -> No
         "├─ crew.Notebook/shared"
     ]
     assert "office/back  up, one_for_one, 0 of 0 failures" in calm.out
+    within = crew("actor", "tree", "office/back")
+    assert within.out.startswith("office/back  up, one_for_one")
     assert stopped.code == 0
     (team,) = again.rows
     members = team["members"]

@@ -112,7 +112,7 @@ class Leader(Actor[Team]):
         wanted = {one.target: one for one in spec.members if one.team is not None}
         for member in reversed(self.state.members):
             new = wanted.get(member.spec.target)
-            if new is None or new == member.spec or member.status != "up":
+            if new is None or new == member.spec or member.status == "ended":
                 continue
             try:
                 report.add(await self._members.let_go(new))

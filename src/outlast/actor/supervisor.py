@@ -82,6 +82,8 @@ class Child:
     ) -> None:
         _check_policy("restart", restart, (None, "always", "on_failure", "never"))
         check_name("a child's key", key, limits.NAME_CHARS_MAX)
+        if type(significant) is not bool or type(reset) is not bool:
+            raise UsageError("significant and reset are True or False")
         if isinstance(target, WorkflowCall):
             target.use()
         elif not isinstance(target, type):
@@ -167,6 +169,8 @@ class Supervisor:
         self.name: str = check_name("a supervisor's name", name)
         if "/" in name:
             raise UsageError(f"a supervisor's name cannot have a slash: {name!r}")
+        if not isinstance(children, Sequence):
+            raise UsageError(f"the children of a team are a list, not {children!r}")
         self.children: tuple[Child | Supervisor, ...] = tuple(children)
         self.strategy: Strategy = strategy
         self.max_restarts = max_restarts

@@ -93,7 +93,7 @@ class Teams:
             strategy=spec.strategy,
             max_restarts=spec.max_restarts,
             within_seconds=spec.within,
-            on_exhausted=spec.on_exhausted,
+            on_exhausted=spec.on_exhausted if team.above else "park",
             failures=len(team.failures),
             error=team.error,
             members=tuple(members),
@@ -102,17 +102,19 @@ class Teams:
     async def _member(self, member: Member) -> MemberInfo:
         spec = member.spec
         inner: TeamInfo | None = None
-        if spec.kind == "supervisor":
-            row = await self._store.read_run(RunId(spec.target))
-            team = self._team_of(row) if row is not None else None
-            inner = await self._info(row, team) if row is not None and team is not None else None
+        row = await self._store.read_run(RunId(spec.target))
+        if spec.kind == "supervisor" and row is not None:
+            team = self._team_of(row)
+            inner = await self._info(row, team) if team is not None else None
+        # The engine itself may have parked it: its code has changed, or it kills the process.
+        is_stuck = row is not None and row.status == "parked"
         return MemberInfo(
             id=spec.target,
             kind=spec.kind,
-            status=member.status,
+            status="parked" if is_stuck else member.status,
             restart=spec.restart,
             significant=spec.significant,
             restarts=member.restarts,
-            error=member.error,
+            error=row.waiting_for if row is not None and is_stuck else member.error,
             team=inner,
         )

@@ -193,7 +193,10 @@ def tree(*, name: str | None, as_data: bool, db: str | None, url: str | None) ->
 async def _tree(opening: Engine, name: str | None, *, as_data: bool) -> None:
     async with opening as engine:
         found: list[TeamInfo] = [
-            team async for team in engine.teams() if name in (None, _team_name(team.id))
+            one
+            async for team in engine.teams()
+            for one in ([team] if name is None else _with_all_within(team))
+            if name in (None, _team_name(one.id), one.id)
         ]
     if not found and name is not None:
         raise RunNotFound(name, "team")
@@ -207,6 +210,13 @@ async def _tree(opening: Engine, name: str | None, *, as_data: bool) -> None:
         say(f"{safe_line(_team_name(team.id))}  {team.status}, {_policy(team)}")
         for line in _branches(team, ""):
             say(line)
+
+
+def _with_all_within(team: TeamInfo) -> Iterator[TeamInfo]:
+    yield team
+    for member in team.members:
+        if member.team is not None:
+            yield from _with_all_within(member.team)
 
 
 def _team_name(actor_id: str) -> str:

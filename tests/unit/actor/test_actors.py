@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
 from outlast import Actor, ActorRef, Engine, actor, handler, step, wf, workflow
-from outlast.errors import ActorStopped, AskTimeout, HandlerFailed, MailboxFull
+from outlast.errors import (
+    ActorStopped,
+    AskTimeout,
+    HandlerFailed,
+    MailboxFull,
+    UnknownActor,
+    UsageError,
+)
+from outlast.ref import Handler
 
 
 @dataclass
@@ -309,3 +318,18 @@ async def test_a_reference_to_an_actor_is_a_value(engine: Engine) -> None:
 
     assert same == alice
     assert await alice.ask(Notebook.add, "again") == 2
+
+
+async def test_what_names_no_message_is_refused(engine: Engine) -> None:
+    alice = engine.actor(Notebook, "alice")
+    with pytest.raises(UsageError, match="a message is named by a handler"):
+        await alice.ask(cast("Handler[Notebook, [str], int]", "add"), "x")
+    with pytest.raises(UnknownActor):
+        await alice.ask(cast("Handler[Notebook, [], None]", Introducer.introduce))
+    for timeout in (-1, "0s"):
+        with pytest.raises(UsageError):
+            alice.options(timeout=timeout)
+    with pytest.raises(UsageError):
+        alice.options(delay=-1)
+    with pytest.raises(UsageError):
+        await engine.redrive(cast("int", "x"))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import cast
 
 import pytest
 
-from outlast import Actor, Child, Engine, MemberInfo, Supervisor, TeamInfo, actor, handler, workflow
+from outlast import Actor, Child, Engine, MemberInfo, Supervisor, TeamInfo, actor, handler
 from outlast.errors import ActorStopped, HandlerFailed, NotSupported, UsageError
 from outlast.types import Restart, Strategy
 from tests.unit.actor.crew import Done, Watcher, Worker, broken, feed, seen, unstartable
@@ -446,48 +444,3 @@ async def test_what_is_told_twice_is_watched_once(engine: Engine) -> None:
         "a: it stopped itself",
         "a: it had stopped before",
     ]
-
-
-@workflow
-async def yields(name: str) -> str:
-    """Return when it is cancelled."""
-    seen.add(f"{name} runs")
-    with suppress(asyncio.CancelledError):
-        await asyncio.sleep(3600)
-    return name
-
-
-async def test_a_workflow_that_returns_when_it_is_held_is_started_again(engine: Engine) -> None:
-    members = [Child(yields("y"), key="y"), *workers("a")]
-    await engine.apply(Supervisor("crew", members, strategy="one_for_all"))
-    await seen.count("y runs")
-
-    await engine.actor(Worker, "a").tell(Worker.work, "poison")
-    await seen.count("y runs", 3)
-
-
-@actor
-class Unready(Actor[Done]):
-    """Cannot be started at first."""
-
-    @handler
-    async def started(self) -> None:
-        seen.add("unready started")
-        if seen.events.count("unready started") == 1:
-            raise ValueError("not yet")
-
-    @handler
-    async def work(self) -> None:
-        seen.add(f"worked after {seen.events.count('unready started')} starts")
-
-
-async def test_nothing_is_handled_in_a_life_that_has_not_begun(engine: Engine) -> None:
-    await engine.actor(Unready, "u").tell(Unready.work)
-    await seen.count("worked after 0 starts")
-    applying = asyncio.ensure_future(engine.apply(Supervisor("crew", [Child(Unready, key="u")])))
-    await seen.count("unready started")
-    await engine.actor(Unready, "u").tell(Unready.work)
-    await applying
-    await seen.count("worked after 2 starts")
-
-    assert "worked after 1 starts" not in seen.events
