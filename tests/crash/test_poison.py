@@ -83,10 +83,11 @@ class Fragile(Actor[State]):
     async def die_reading(self) -> None:
         os._exit(9)
 
-async def until_parked(engine: Engine, key: str) -> None:
-    while (info := await engine.actor_info(Fragile, key)).status != "parked":
+async def until_buried(engine: Engine) -> int:
+    while not (letters := [letter async for letter in engine.dead_letters()]):
         await asyncio.sleep(0.02)
-    print(info.status, info.error, info.waiting)
+    print(letters[0].reason, letters[0].error, letters[0].attempts)
+    return letters[0].number
 
 async def main() -> None:
     is_first = not os.path.exists(sys.argv[1])
@@ -97,11 +98,12 @@ async def main() -> None:
             await bad.ask(Fragile.add, 1)
             tells = [bad.tell(Fragile.add, 1), bad.tell(getattr(Fragile, sys.argv[3]))]
             await asyncio.gather(*tells, bad.tell(Fragile.add, 1))
-        await until_parked(engine, "bad")
+        number = await until_buried(engine)
         print(await engine.actor(Fragile, "good").ask(Fragile.add, 1))
+        print(await engine.actor(Fragile, "bad").ask(Fragile.add, 1))
         if sys.argv[3] == "die":
             open(sys.argv[2], "w").close()
-            await engine.get(engine.actor(Fragile, "bad").id).resume()
+            await engine.redrive(number)
             print(await engine.actor(Fragile, "bad").ask(Fragile.add, 1))
 
 asyncio.run(main())
@@ -109,7 +111,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("how", ["die", "die_reading"])
-def test_an_actor_that_kills_its_process_is_parked_and_can_go_on(tmp_path: Path, how: str) -> None:
+def test_a_message_that_kills_the_process_is_a_dead_letter(tmp_path: Path, how: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(ACTORS)
     outputs: list[str] = []
@@ -127,6 +129,6 @@ def test_an_actor_that_kills_its_process_is_parked_and_can_go_on(tmp_path: Path,
         if result.returncode != 9:
             break
 
-    parked = "parked the process died 6 times while running it 2\n2\n"
-    assert outputs[-1] == parked + ("4\n" if how == "die" else ""), errors
+    buried = "failed the process died 6 times while running it 6\n2\n4\n"
+    assert outputs[-1] == buried + ("5\n" if how == "die" else ""), errors
     assert 7 <= len(outputs) <= 9

@@ -17,6 +17,7 @@ from asyncio import Future
 import msgspec
 
 from outlast import limits
+from outlast._engine.burying import bury_begun
 from outlast._engine.dormant import Dormant
 from outlast._engine.messages import Messages
 from outlast._engine.scheduler import Scheduler, is_open_here
@@ -184,6 +185,8 @@ class Recovery:
             return
         if row.crash_count >= 2 * limits.CRASHES_MAX:
             why = f"the process died {row.crash_count} times while running it"
+            if await bury_begun(self._scheduler, run, why):
+                return
             log.error("run %s is parked: %s", run, why)
             await self._dormant.park(run, why, "suspect")
             return
