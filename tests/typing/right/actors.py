@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_type
 
-from outlast import Actor, ActorRef, Engine, actor, handler, wf, workflow
+from outlast import (
+    Actor,
+    ActorRef,
+    Child,
+    Engine,
+    MemberInfo,
+    Stopped,
+    Supervisor,
+    Topic,
+    actor,
+    handler,
+    wf,
+    workflow,
+)
 
 
 @dataclass
@@ -20,6 +34,15 @@ class Notebook(Actor[Notes]):
         self.state.items.append(text)
         assert_type(self.state, Notes)
         return await self.length()
+
+    @handler
+    async def note(self, text: str) -> None:
+        await self.reminder(every="1h", name="note").tell(Notebook.add, text, twice=True)
+        self.watch(wf.actor(Diary, text))
+
+    @handler
+    async def stopped(self, event: Stopped) -> None:
+        assert_type(event.actor, str)
 
     @handler(read=True)
     async def length(self) -> int:
@@ -46,3 +69,23 @@ async def main(engine: Engine) -> None:
     diary = engine.actor(Diary, "d")
     assert_type(await diary.ask(Diary.sign), str)
     assert_type(await diary.ask(Notebook.add, "of the base"), int)
+
+
+news = Topic("right.news", str)
+team = Supervisor(
+    "team",
+    [
+        Child(Notebook, key="n", restart="on_failure", significant=True),
+        Child(writes(), key="w"),
+        Supervisor("inner", [Child(Diary, key="d")], strategy="rest_for_one", within="10s"),
+    ],
+    on_exhausted="park",
+)
+
+
+async def teams(engine: Engine) -> None:
+    applied = await engine.apply(team)
+    assert_type(applied.failed, Mapping[str, str])
+    async for one in engine.teams():
+        assert_type(one.members, tuple[MemberInfo, ...])
+    await news.subscribe(engine.actor(Notebook, "n"), Notebook.note)
