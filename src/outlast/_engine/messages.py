@@ -115,7 +115,7 @@ class Messages:
                 raise RunNotFound(message.run)
             case "closed":
                 row = await self._store.read_run(message.run)
-                if message.kind != "signal":
+                if message.kind not in ("signal", "resume"):
                     return  # it has ended: what the sender wanted is so
                 raise RunClosed(message.run, row.status if row is not None else "closed")
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from outlast import Actor, Child, Engine, Supervisor, actor, handler, workflow
+from outlast.errors import RunClosed
 from tests.unit.actor.crew import Done, Worker, broken, seen
 from tests.unit.actor.test_supervisors import member, workers
 
@@ -87,3 +88,12 @@ async def test_who_moves_out_of_a_parked_team_is_let_go_too(engine: Engine) -> N
 
     assert not moved.failed
     assert await engine.actor(Worker, "a").ask(Worker.work, "y") == 1
+
+
+async def test_resuming_one_that_has_ended_is_refused(engine: Engine) -> None:
+    await engine.apply(Supervisor("crew", [Child(Worker, key="a", restart="never")]))
+    a = engine.actor(Worker, "a")
+    await a.ask(Worker.quit)
+
+    with pytest.raises(RunClosed):
+        await engine.get(a.id).resume()
