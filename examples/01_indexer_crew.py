@@ -8,8 +8,7 @@
 
 The reader hands out a few modules at a time, and more when a tokenizer has finished. Everybody
 works by messages, and the end of a message is one commit: the new state, and all that was told to
-others. So whoever is stopped, and even when the process is killed, each document is counted once.
-Nothing in this file is about crashes.
+others. So whoever is stopped or killed, each document is counted once.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import ast
 import asyncio
 import json
 import math
+import os
 import re
 import sys
 import sysconfig
@@ -491,6 +491,8 @@ def main(given: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted; the same command goes on")
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has gone
     return 0
 
 
