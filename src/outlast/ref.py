@@ -222,6 +222,8 @@ class ActorRef(Generic[A]):
                 f"a message is named by a handler, as Notebook.add, not by {handler!r}"
             )
         found = self._definition.handlers.get(handler.__name__)
+        if found is not None and found.fn is handler.fn:
+            return found
         classes = self._definition.cls.__mro__
         if found is None or all(vars(c).get(handler.__name__) is not handler for c in classes):
             raise UnknownActor(f"{self._definition.name} has no handler {handler!r} of this class")

@@ -304,7 +304,8 @@ class MessageRun(LiveRun):
 
     def _close(self, transaction: Transaction, handling: Handling, outcome: bytes) -> None:
         message = handling.message
-        self.bonds.remind_again(transaction, handling.letter, self.host.world.now())
+        if handling.letter.reminder:
+            self.bonds.remind_again(transaction, handling.letter, self.host.world.now())
         self.ends.remember(transaction, message, outcome)
         self._fold(transaction)
         self._answer(transaction, message, outcome)
@@ -313,7 +314,7 @@ class MessageRun(LiveRun):
     def _fold(self, transaction: Transaction) -> None:
         """Bring the row up to the end of a message: nothing before it is needed any more."""
         self.handling = None
-        for nested in self.nesting.take_open():
+        for nested in self.nesting.take_open() if self.definition.is_reentrant else ():
             self._wait_again(*nested, is_first=False)
         self.loop.forget_timers()
         self.steps.forget_cancelled(all_of_them=True)
