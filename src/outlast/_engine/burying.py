@@ -9,7 +9,7 @@ import msgspec
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.actor_memory import ATTEMPTS, remembered
 from outlast._execution.bonds import Bonds
-from outlast._execution.letters import decode_letter
+from outlast._execution.letters import decode_letter, message_in
 from outlast._execution.operations import failure_body
 from outlast._records import Record
 from outlast._store.contract import DONE, Message, RunRow, Transaction
@@ -18,7 +18,6 @@ from outlast.errors import UsageError
 from outlast.types import RunId
 
 log = logging.getLogger("outlast.engine")
-_decode_message = msgspec.msgpack.Decoder(Message).decode
 
 
 async def bury_begun(scheduler: Scheduler, actor: RunId, why: str) -> bool:
@@ -36,7 +35,7 @@ async def bury_begun(scheduler: Scheduler, actor: RunId, why: str) -> bool:
         begun = next((r for r in records if r.kind == "message_begun"), None)
         if begun is None or actor in scheduler.residents:
             return False
-        message = _decode_message(begun.body[1:])
+        message = message_in(begun)
         log.error("a message to %s is a dead letter: %s", actor, why)
         transaction = Transaction(lease, actor, [], consumed=(message.number,))
         transaction.summary = _folded(row, records)

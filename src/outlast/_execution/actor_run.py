@@ -25,8 +25,6 @@ from outlast._world import Timer
 from outlast.errors import UsageError
 
 _BURST = 100  # messages handled in one turn of the host loop
-_decode_message = msgspec.msgpack.Decoder(Message).decode
-_encode_message = msgspec.msgpack.Encoder().encode
 
 
 class LiveActor(MemberRun):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message
 from outlast.errors import StoreDamaged
@@ -35,6 +36,7 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _letters = msgspec.msgpack.Decoder(Letter)
+_messages = msgspec.msgpack.Decoder(Message)
 
 
 def encode_letter(letter: Letter) -> bytes:
@@ -68,6 +70,16 @@ def subscription(actor: RunId, handler: HandlerDefinition, now: int) -> Message:
         body=_encode(Letter(args=_encode(arguments), sender=actor)),
         at=now,
     )
+
+
+def message_body(message: Message) -> bytes:
+    """Return a message as the body of the record that it was begun."""
+    return VALUE + _encode(message)
+
+
+def message_in(record: Record) -> Message:
+    """Return the message that a record says was begun."""
+    return _messages.decode(record.body[1:])
 
 
 def as_new(letter: Letter) -> Letter:

@@ -28,6 +28,8 @@ from outlast._execution.letters import (
     caller,
     decode_letter,
     key_in,
+    message_body,
+    message_in,
     subscriptions,
 )
 from outlast._execution.nesting import Nesting
@@ -39,9 +41,6 @@ from outlast._records import VALUE, Record, detach
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message, Receipt, Transaction
 from outlast.errors import EncodingError, NotInRun, OutlastError, UsageError
-
-_decode_message = msgspec.msgpack.Decoder(Message).decode
-_encode_message = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +91,7 @@ class MessageRun(LiveRun):
             self.journal.blobs.update((blob.digest, None) for blob in found if blob is not None)
             for record in records:
                 if record.kind in ("message_begun", "message_nested"):
-                    self.arrivals.is_new(_decode_message(record.body[1:]).number)
+                    self.arrivals.is_new(message_in(record).number)
         else:
             self.journal.fold()
 
@@ -123,7 +122,7 @@ class MessageRun(LiveRun):
 
     def _begin_again(self, record: Record) -> None:
         """Start the handler whose message was begun in an earlier life."""
-        message = _decode_message(record.body[1:])
+        message = message_in(record)
         handler = self.definition.handlers.get(message.name)
         if handler is None:
             raise UsageError(f"actor {self.id!r} has no handler {message.name!r} any more")
@@ -179,7 +178,7 @@ class MessageRun(LiveRun):
         self.journal.is_asleep = False
         if not handling.is_begun:
             handling.is_begun = True
-            name, body = handling.message.name, VALUE + _encode_message(handling.message)
+            name, body = handling.message.name, message_body(handling.message)
             self.journal.append("message_begun", at=handling.at, name=name, body=body)
         self.standing.row = msgspec.structs.replace(self.row, resident=True, status="running")
         self.journal.transaction().summary = self.row

@@ -15,20 +15,21 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-import msgspec
-
 from outlast._execution.actor_reads import is_awaitable
 from outlast._execution.journal import RunJournal
-from outlast._execution.letters import Letter, caller, decode_letter
+from outlast._execution.letters import (
+    Letter,
+    caller,
+    decode_letter,
+    message_body,
+    message_in,
+)
 from outlast._execution.operations import failure_body
 from outlast._execution.wishes import Wishes
 from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message
 from outlast.errors import UsageError
-
-_decode_message = msgspec.msgpack.Decoder(Message).decode
-_encode_message = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +83,7 @@ class Nesting:
 
     def append(self, message: Message, at: int) -> None:
         """Write down that a message comes in; it is handled when that is durable."""
-        body = VALUE + _encode_message(message)
+        body = message_body(message)
         self._appended[message.number] = message
         self._journal.append(
             "message_nested", at=at, key=f"{message.number}", name=message.name, body=body
@@ -90,7 +91,7 @@ class Nesting:
 
     def deliver(self, record: Record, outer_sender: str) -> None:
         """Begin to handle a message that is recorded."""
-        message = _decode_message(record.body[1:])
+        message = message_in(record)
         self._appended.pop(message.number, None)
         nested = _Nested(message, decode_letter(message.body))
         self._open.append(nested)
