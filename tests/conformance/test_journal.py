@@ -45,6 +45,20 @@ async def test_a_journal_reads_the_same_however_much_of_it_is_packed(
     assert (tail.records if tail is not None else []) == every[done:]
 
 
+@pytest.mark.parametrize("upto", range(8))
+@pytest.mark.parametrize("after", range(8))
+async def test_a_part_of_a_journal_is_read_wherever_it_was_cut(
+    store: Store, engine: Driver, after: int, upto: int
+) -> None:
+    await engine.start(RUN)
+    every = [record(1, kind="run_started"), *records(2, 6)]
+    await engine.receipt(engine.on(RUN, *every[1:]))
+    await pack(engine, every[:2], last_seq=6)
+    await pack(engine, every[2:4], last_seq=6)
+
+    assert await store.read_journal(RUN, after, upto) == every[after:upto]
+
+
 async def test_only_packed_records_leave_the_log(store: Store, engine: Driver) -> None:
     await engine.start(RUN)
     every = [record(1, kind="run_started"), *records(2, 9)]

@@ -174,10 +174,10 @@ class Reader:
         if self._scheduler is not None and self._scheduler.writer.trouble is None:
             await self._scheduler.writer.flushed()
 
-    async def journal(self, run: RunId, after: int = 0) -> list[Record]:
-        """Return a run's records, readable."""
+    async def journal(self, run: RunId, after: int = 0, upto: int | None = None) -> list[Record]:
+        """Return a run's records above `after`, up to `upto`, readable."""
         await self.row(run)
-        return [readable(record) for record in await self._store.read_journal(run, after)]
+        return [readable(record) for record in await self._store.read_journal(run, after, upto)]
 
     # ---------------------------------------------------------------------- values
     async def value(self, run: RunId, name: str) -> bytes | None:

@@ -298,8 +298,13 @@ class ReadVerbs(Protocol):
         """Return the run's row."""
         ...
 
-    async def read_journal(self, run: RunId, after: int = 0) -> list[Record]:
-        """Return the run's records with a `seq` above `after`, bodies of blobs filled in."""
+    async def read_journal(
+        self, run: RunId, after: int = 0, upto: int | None = None
+    ) -> list[Record]:
+        """Return the run's records with a `seq` above `after`, bodies of blobs filled in.
+
+        With `upto`, none above it, and no more is read than lies between.
+        """
         ...
 
     async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
@@ -334,6 +339,10 @@ class ReadVerbs(Protocol):
 
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         """Return stream rows that hold offsets from `offset` on."""
+        ...
+
+    async def read_stream_names(self, run: RunId) -> list[str]:
+        """Return the names of the streams that the run has written, in order."""
         ...
 
     async def read_value(self, run: RunId, name: str) -> bytes | None:

@@ -143,8 +143,10 @@ class MemoryStore(Store):
         return self._db.rows.get(run)
 
     @override
-    async def read_journal(self, run: RunId, after: int = 0) -> list[Record]:
-        return self._db.journal(run, after)
+    async def read_journal(
+        self, run: RunId, after: int = 0, upto: int | None = None
+    ) -> list[Record]:
+        return [r for r in self._db.journal(run, after) if upto is None or r.seq <= upto]
 
     @override
     async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
@@ -182,6 +184,10 @@ class MemoryStore(Store):
     @override
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         return self._db.stream(run, name, offset, limit)
+
+    @override
+    async def read_stream_names(self, run: RunId) -> list[str]:
+        return self._db.stream_names(run)
 
     @override
     async def read_value(self, run: RunId, name: str) -> bytes | None:

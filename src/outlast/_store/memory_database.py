@@ -276,6 +276,9 @@ class MemoryDatabase:
         first = bisect_left(rows, offset, key=lambda r: r.offset + r.count - 1)
         return rows[first : first + limit]
 
+    def stream_names(self, run: RunId) -> list[str]:
+        return sorted({r.name for r in self._data_of(run).streams}) if run in self.rows else []
+
     def values(self, run: RunId, prefix: str) -> dict[str, bytes]:
         values = self._data_of(run).values if run in self.rows else {}
         return {name: values[name] for name in sorted(values) if name.startswith(prefix)}

@@ -170,8 +170,10 @@ class SqliteStore(Store):
         return await self._read(lambda db: sqlite_reads.read_run(db, run))
 
     @override
-    async def read_journal(self, run: RunId, after: int = 0) -> list[Record]:
-        return await self._read(lambda db: sqlite_reads.read_journal(db, run, after))
+    async def read_journal(
+        self, run: RunId, after: int = 0, upto: int | None = None
+    ) -> list[Record]:
+        return await self._read(lambda db: sqlite_reads.read_journal(db, run, after, upto))
 
     @override
     async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
@@ -212,6 +214,10 @@ class SqliteStore(Store):
     @override
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         return await self._read(lambda db: sqlite_reads.read_stream(db, run, name, offset, limit))
+
+    @override
+    async def read_stream_names(self, run: RunId) -> list[str]:
+        return await self._read(lambda db: sqlite_reads.read_stream_names(db, run))
 
     @override
     async def read_value(self, run: RunId, name: str) -> bytes | None:

@@ -35,6 +35,9 @@ WHEN 'integer' THEN CAST(a.value AS TEXT) = ? WHEN 'text' THEN a.value = ?
 WHEN 'real' THEN a.value = json_extract(?, '$') END)"""
 
 
+_SEQ_MAX = (1 << 63) - 1
+
+
 @contextmanager
 def _snapshot(db: Connection) -> Generator[None]:
     """Read several tables as they were at one moment."""
@@ -51,8 +54,9 @@ def read_run(db: Connection, run: RunId) -> RunRow | None:
     return rows.run_row(found[0]) if found else None
 
 
-def read_journal(db: Connection, run: RunId, after: int) -> list[Record]:
+def read_journal(db: Connection, run: RunId, after: int, upto: int | None = None) -> list[Record]:
     """Return the run's records above `after`: those of its segments, then those of the tail."""
+    last = _SEQ_MAX if upto is None else upto
     with _snapshot(db):
         known = db.execute(
             "SELECT started_position, packed_seq FROM runs WHERE id = ?", (run,)
@@ -61,18 +65,19 @@ def read_journal(db: Connection, run: RunId, after: int) -> list[Record]:
             return []
         started_position, packed_seq = map(_integer, known[0])
         segments = db.execute(
-            "SELECT body, checksum FROM histories WHERE run = ? AND last_seq > ? ORDER BY last_seq",
-            (run, after),
+            "SELECT body, checksum FROM histories "
+            "WHERE run = ? AND last_seq > ? AND first_seq <= ? ORDER BY last_seq",
+            (run, after, last),
         ).fetchall()
         tail = db.execute(
             f"SELECT {rows.RECORD_COLUMNS}, checksum FROM journal "
-            f"WHERE position >= ? AND run = ? AND seq > max(?, ?) ORDER BY position",
-            (started_position, run, packed_seq, after),
+            f"WHERE position >= ? AND run = ? AND seq > max(?, ?) AND seq <= ? ORDER BY position",
+            (started_position, run, packed_seq, after, last),
         ).fetchall()
         records: list[Record] = []
         for packed, checksum in segments:
             body = rows.segment_body(packed, checksum, run)
-            records += [r for r in _unpacked(body, run) if r.seq > after]
+            records += [r for r in _unpacked(body, run) if after < r.seq <= last]
         records += [rows.record(cells, run) for cells in tail]
         _refuse_gaps(records, after + 1, run)
         return _filled(db, records)
@@ -192,6 +197,19 @@ def read_stream(db: Connection, run: RunId, name: str, offset: int, limit: int) 
         (run, name, offset, limit),
     ).fetchall()
     return [rows.stream_row(cells) for cells in found]
+
+
+def read_stream_names(db: Connection, run: RunId) -> list[str]:
+    """Return the names of the run's streams: one look into the index for each."""
+    names: list[str] = []
+    while True:
+        found = db.execute(
+            "SELECT min(name) FROM streams WHERE run = ? AND name > ?",
+            (run, names[-1] if names else ""),
+        ).fetchall()
+        if not found or found[0][0] is None:
+            return names
+        names.append(f"{found[0][0]}")
 
 
 def read_value(db: Connection, run: RunId, name: str) -> bytes | None:
