@@ -5,10 +5,58 @@ Nothing here is on the path of a step; telemetry and the command line read it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from outlast.errors import StoreError
+
+BOUNDS: tuple[float, ...] = tuple(
+    round(digit * 10.0**power, 6) for power in range(-5, 3) for digit in (1, 1.5, 2, 3, 5, 7)
+)
+"""Upper bounds of a histogram's classes, in seconds: 10 us to 700 s, six a decade."""
+
+
+class Histogram:
+    """How often something took how long; adding costs a search among some fifty bounds."""
+
+    __slots__ = ("count", "counts", "total")
+
+    def __init__(self) -> None:
+        self.counts: list[int] = [0] * (len(BOUNDS) + 1)
+        self.count: int = 0
+        self.total: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.count += 1
+        self.total += seconds
+
+    def copy(self) -> Histogram:
+        """Return it as it is now."""
+        return self.since(_EMPTY)
+
+    def since(self, before: Histogram) -> Histogram:
+        """Return what was counted after `before`, an earlier copy of this one."""
+        found = Histogram()
+        found.counts = [a - b for a, b in zip(self.counts, before.counts, strict=True)]
+        found.count = self.count - before.count
+        found.total = self.total - before.total
+        return found
+
+    def quantile(self, part: float) -> float:
+        """Return the upper bound of the class in which this part of all lies, 0 without any."""
+        wanted = part * self.count
+        seen = 0
+        for bound, count in zip((*BOUNDS, BOUNDS[-1]), self.counts, strict=True):
+            seen += count
+            if count and seen >= wanted:
+                return bound
+        return 0.0
+
+
+_EMPTY = Histogram()
 
 
 @dataclass(slots=True)
@@ -28,6 +76,8 @@ class Events:
     loop_blocked: int = 0
     collections: int = 0
     collection_seconds_max: float = 0.0
+    step_seconds: Histogram = field(default_factory=Histogram)  # bodies, by how long they ran
+    commit_seconds: Histogram = field(default_factory=Histogram)  # from the batch to the disk
     fatal: StoreError | None = None
     on_fatal: list[Callable[[StoreError], None]] = field(
         default_factory=list[Callable[[StoreError], None]]

@@ -103,7 +103,12 @@ class QueryError(UsageError):
 
 
 class EncodingError(OutlastError):
-    """A value cannot be stored; `path` leads to the part that cannot, such as `$.items[2]`."""
+    """A value cannot be stored; `path` leads to the part that cannot, such as `$.items[2]`.
+
+    `faults` has the path and reason of each fault, at most twenty.
+    """
+
+    faults: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"cannot store the value at {path}: {reason}")
@@ -127,7 +132,12 @@ class PayloadTooLarge(EncodingError):
 
 
 class DecodingError(OutlastError):
-    """Stored or outside data does not fit the declared type; `path` leads to the fault."""
+    """Stored or outside data does not fit the declared type; `path` leads to the fault.
+
+    `faults` has the path and reason of each fault, at most twenty.
+    """
+
+    faults: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")

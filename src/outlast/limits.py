@@ -156,8 +156,8 @@ MAILBOX_READ_MAX = 1_000
 PAGE_ROWS = 200
 """Rows of one page of a listing."""
 
-STREAM_READ_MAX = 500
-"""Stream rows read at once."""
+STREAM_READ_MAX = 200
+"""Stream rows read at once; each may hold a value of the largest size."""
 
 PRUNE_RUNS = 500
 """Closed runs deleted in one transaction of retention."""
@@ -212,3 +212,74 @@ SOCKET_CLIENTS_MAX = 32
 
 SOCKET_SILENCE_SECONDS = 10.0
 """How long the owner's socket waits for the rest of a message, or for the next one."""
+
+# The server.
+HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
+"""One request's body: a value of the largest size, written as JSON with its escapes."""
+
+HTTP_HEADER_BYTES_MAX = 32 * 1024
+"""The head of one request; what is larger is refused before any of it is looked at."""
+
+HTTP_HEAD_SECONDS = 10.0
+"""How long a client may take to send the head of a request; slower ones are hung up on."""
+
+HTTP_BODY_SECONDS = 30.0
+"""How long a client may take to send a body."""
+
+HTTP_CONNECTIONS_MAX = 4_000
+"""Open connections; more wait in the kernel's queue. Each is a descriptor and some 20 KiB."""
+
+HTTP_WAIT_SECONDS_MAX = 300.0
+"""How long one request may wait for a run's end or an actor's answer."""
+
+HTTP_PAGE_MAX = 1_000
+"""Items of one page."""
+
+HTTP_QUERY_CHARS_MAX = 2_000
+"""Of a query of runs."""
+
+HTTP_COUNT_MAX = 100_000
+"""Rows that counting by a query looks at."""
+
+HTTP_REQUESTS_MAX = 128
+"""Requests in work at once, streams and waits not counted: more do not make the disk faster."""
+
+HTTP_QUEUE_MAX = 256
+"""Requests that wait for a place; the next is refused at once."""
+
+HTTP_QUEUE_SECONDS = 1.0
+"""How long a request waits for a place; who waits longer has mostly given up."""
+
+HTTP_WAITS_MAX = 2_000
+"""Requests that only wait, for a run's end or an actor's answer."""
+
+LOGIN_FAILURES_MAX = 10
+"""Wrong tokens from one address within `LOGIN_SECONDS`; then wrong ones are not even looked at."""
+
+LOGIN_SECONDS = 60.0
+"""See `LOGIN_FAILURES_MAX`."""
+
+SSE_CLIENTS_MAX = 3_000
+"""Open streams of one server."""
+
+SSE_HEARTBEAT_SECONDS = 10.0
+"""Between two comments on a silent stream: who has gone is noticed, proxies keep it open."""
+
+SSE_RING_BYTES = 256 * 1024
+"""Encoded events of one stream that are kept for its readers; who is further behind reads the
+store."""
+
+SSE_WRITE_SECONDS = 20.0
+"""How long a client may take no bytes; then it is hung up on."""
+
+FEED_EVENTS_MAX = 1_000
+"""Events of the live feed that a client may have missed and still go on without reading again."""
+
+FEED_SECONDS = 0.1
+"""Changes of runs are gathered for this long before the live feed tells them."""
+
+HISTORY_SECONDS = 5.0
+"""Between two points of the server's own figures."""
+
+HISTORY_POINTS = 720
+"""Points that are kept: an hour."""

@@ -33,6 +33,8 @@ Status: TypeAlias = Literal[
 CLOSED_STATUSES: frozenset[Status] = frozenset(
     ("completed", "failed", "cancelled", "terminated", "timed_out")
 )
+OPEN_STATUSES: frozenset[Status] = frozenset(("pending", "running", "waiting", "paused", "parked"))
+STATUSES: frozenset[Status] = OPEN_STATUSES | CLOSED_STATUSES
 OnConflict: TypeAlias = Literal["attach", "fail", "terminate", "replace"]
 Reuse: TypeAlias = Literal["always", "if_failed", "never"]
 OnParentClose: TypeAlias = Literal["cancel", "terminate", "abandon"]

@@ -17,6 +17,7 @@ from outlast._codec.faults import TOO_DEEP, Fault
 from outlast._codec.jsonlike import decode_wire, encode_wire
 from outlast._codec.nodes import SCALARS, Node, Walk
 from outlast._codec.references import FromData, ToData, register
+from outlast._codec.schemas import Schema, Schemas, whole
 from outlast.errors import EncodingError, PayloadTooLarge
 from outlast.limits import DEPTH_MAX, PAYLOAD_BYTES_MAX
 
@@ -107,6 +108,11 @@ class Adapter:
     def to_json(self, value: object) -> object:
         """Return JSON data that shows a value which `encode` accepts."""
         return self.node.to_json(value)
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema of what `from_json` takes, with all that it refers to."""
+        made = Schemas()
+        return whole(self.node.schema(made), made)
 
     def digest(self, value: object) -> bytes:
         """Return 16 bytes that are equal for equal values, in every process.

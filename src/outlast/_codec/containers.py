@@ -16,6 +16,7 @@ from typing_extensions import override
 from outlast._codec.faults import TOO_DEEP, Fault, key_segment
 from outlast._codec.jsonlike import in_order, json_mapping, pair_of, pairs_to_dict
 from outlast._codec.nodes import Node, Walk, mismatch
+from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import (
     is_any_tuple,
     is_dict,
@@ -114,6 +115,10 @@ class ListNode(Node):
         to_json = self._item.to_json
         return [to_json(item) for item in value] if is_list(value) else None
 
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"type": "array", "items": self._item.schema(made)}
+
 
 class SetNode(Node):
     """`set[T]` and `frozenset[T]`."""
@@ -156,6 +161,10 @@ class SetNode(Node):
         except TypeError:
             raise Fault(f"an item of {self.name} is not hashable") from None
 
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"type": "array", "items": self._item.schema(made), "uniqueItems": True}
+
 
 class TupleNode(Node):
     """`tuple[T, ...]`."""
@@ -186,6 +195,10 @@ class TupleNode(Node):
     @override
     def to_json(self, value: object) -> object:
         return [self._item.to_json(item) for item in value] if is_tuple(value) else None
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"type": "array", "items": self._item.schema(made)}
 
 
 class RowNode(Node):
@@ -281,6 +294,17 @@ class RowNode(Node):
 
     def _segment(self, index: int) -> str:
         return f".{self._labels[index]}" if self._labels else f"[{index}]"
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        least = len(self._items) - len(self._defaults)
+        return {
+            "type": "array",
+            "title": self.name,
+            "prefixItems": [node.schema(made) for node in self._items],
+            "minItems": least,
+            "maxItems": len(self._items),
+        }
 
 
 class DictNode(Node):
@@ -382,6 +406,20 @@ class DictNode(Node):
             if parsed == key:
                 raise
             return self._key.from_json(parsed, depth)
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        item = self._item.schema(made)
+        if self._key.types == {str}:
+            return {"type": "object", "additionalProperties": item}
+        pair: Schema = {
+            "type": "array",
+            "prefixItems": [self._key.schema(made), item],
+            "minItems": 2,
+            "maxItems": 2,
+        }
+        pairs: Schema = {"type": "array", "items": pair}
+        return {"anyOf": [{"type": "object", "additionalProperties": item}, pairs]}
 
 
 def _generic(origin: type, *args: object) -> object:

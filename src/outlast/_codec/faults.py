@@ -46,14 +46,21 @@ class Fault(Exception):
 
     def encoding_error(self) -> EncodingError:
         """Return the public error for a value that cannot be stored."""
-        return EncodingError(*self._path_and_reason())
+        error = EncodingError(*self._path_and_reason())
+        error.faults = self._lines()[:FAULTS_SHOWN_MAX]
+        return error
 
     def decoding_error(self) -> DecodingError:
         """Return the public error for data that does not fit its declared type."""
-        return DecodingError(*self._path_and_reason())
+        error = DecodingError(*self._path_and_reason())
+        error.faults = self._lines()[:FAULTS_SHOWN_MAX]
+        return error
+
+    def _lines(self) -> tuple[tuple[str, str], ...]:
+        return tuple(("$" + "".join(reversed(segments)), reason) for segments, reason in self.found)
 
     def _path_and_reason(self) -> tuple[str, str]:
-        lines = [("$" + "".join(reversed(segments)), reason) for segments, reason in self.found]
+        lines = self._lines()
         if len(lines) == 1:
             return lines[0]
         shown = "; ".join(f"{path}: {reason}" for path, reason in lines[:FAULTS_SHOWN_MAX])

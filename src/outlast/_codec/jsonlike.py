@@ -28,6 +28,7 @@ from outlast._codec.scalars import (
     NoneNode,
     StrNode,
 )
+from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import is_dict, is_frozenset, is_list, is_set, is_tuple
 from outlast._codec.texts import text_nodes
 from outlast.limits import DEPTH_MAX
@@ -197,6 +198,10 @@ class JsonLikeNode(Node):
         except TypeError:
             raise Fault("an item of a stored set is not hashable") from None
         raise Fault(f"unknown extension {code} in stored data")
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {}
 
 
 def _ext(code: int, wire: object) -> msgpack.Ext:

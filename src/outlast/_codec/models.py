@@ -23,6 +23,7 @@ from outlast._codec.faults import Fault, key_segment, type_name
 from outlast._codec.jsonlike import JSON_LIKE
 from outlast._codec.nodes import Node, Walk
 from outlast._codec.records import Member, RecordNode, error_text
+from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import as_object, is_any_tuple, is_dict, is_list
 from outlast.limits import DEPTH_MAX
 
@@ -89,6 +90,8 @@ def type_adapter(annotation: object) -> TypeAdapter:
 
 class ModelNode(RecordNode):
     """A pydantic model."""
+
+    is_open = True
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
@@ -167,6 +170,10 @@ class ValidatedDataclassNode(Node):
         except Exception:  # noqa: BLE001 - serialisers are the user's; ours cannot fail
             return self._stored.to_json(value)
 
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return self._stored.schema(made)
+
 
 class ForeignNode(Node):
     """A type that only pydantic understands, inside a model, such as `AnyUrl`."""
@@ -203,6 +210,10 @@ class ForeignNode(Node):
     @override
     def to_json(self, value: object) -> object:
         return self._adapter.dump_python(value, mode="json")
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {}
 
 
 def model_node(cls: type[object], build: Build) -> ModelNode:

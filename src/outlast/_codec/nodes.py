@@ -1,11 +1,12 @@
 """What a node is: the codec of one part of a declared type.
 
-An annotation becomes a tree of nodes once, at registration. Each node knows five ways:
+An annotation becomes a tree of nodes once, at registration. Each node knows six ways:
 
     lower      value -> wire    what msgpack holds: None, bool, int, float, str, bytes, list, dict
     lift       wire -> value
     from_json  what a person or another program sent as JSON -> value
     to_json    value -> what JSON can show
+    schema     what JSON data looks like
     canonical  `lower` in a walk that `is_canonical`: equal values give equal wire
 
 Invariants:
@@ -23,6 +24,7 @@ from abc import ABC, abstractmethod
 from typing_extensions import override
 
 from outlast._codec.faults import Fault, type_name
+from outlast._codec.schemas import Schema, Schemas
 from outlast.errors import PayloadTooLarge
 from outlast.limits import PAYLOAD_BYTES_MAX
 
@@ -100,6 +102,10 @@ class Node(ABC):
     def to_json(self, value: object) -> object:
         """Return JSON data for a value that `lower` has accepted."""
 
+    @abstractmethod
+    def schema(self, made: Schemas) -> Schema:
+        """Return what JSON data of this type looks like; named classes go into `made`."""
+
 
 class Later(Node):
     """Stands for a type inside its own definition, until that is complete."""
@@ -138,6 +144,10 @@ class Later(Node):
     @override
     def to_json(self, value: object) -> object:
         return self.target.to_json(value)
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return self.target.schema(made)
 
 
 def mismatch(declared: str, value: object) -> Fault:

@@ -121,14 +121,17 @@ class Parameters:
                 kwargs[name] = value
         return tuple(args), kwargs
 
+    def needs(self, name: str) -> bool:
+        """Whether a parameter must be given."""
+        parameter = self.by_name[name]
+        return parameter.default is EMPTY and parameter.kind not in (REST, EXTRA)
+
     def missing(self, values: Mapping[str, object]) -> list[Fault]:
         """Return a fault for each parameter that needs a value and has none."""
         return [
             Fault("missing argument").under(f".{name}")
-            for name, parameter in self.by_name.items()
-            if name not in values
-            and parameter.default is EMPTY
-            and parameter.kind not in (REST, EXTRA)
+            for name in self.by_name
+            if name not in values and self.needs(name)
         ]
 
 

@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from outlast._codec.faults import TOO_DEEP, Fault, key_segment, type_name
 from outlast._codec.nodes import Node, Walk, mismatch
+from outlast._codec.schemas import Schema, Schemas, object_schema
 from outlast._codec.shapes import is_dict
 
 _MAP: frozenset[type] = frozenset({dict})
@@ -40,6 +41,7 @@ class RecordNode(Node):
     """A class whose instances have named fields."""
 
     wire = _MAP
+    is_open = False  # whether other fields are taken, or names may be aliases
 
     def __init__(
         self,
@@ -143,6 +145,16 @@ class RecordNode(Node):
             )
         return mismatch(self.name, value)
 
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return made.reference(self._class, self.name, lambda: self._object_schema(made))
+
+    def _object_schema(self, made: Schemas) -> Schema:
+        members = [member for member in self._members if member.is_init]
+        properties = {member.json_name: member.node.schema(made) for member in members}
+        required = [member.json_name for member in members if member.default is None]
+        return object_schema(self.name, properties, required, is_open=self.is_open)
+
 
 class TypedDictNode(Node):
     """A TypedDict: a dict with declared keys."""
@@ -222,6 +234,11 @@ class TypedDictNode(Node):
         for name in self._required:
             if name not in value:
                 raise Fault(f"missing in {self.name}").under(f".{name}")
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        properties = {member.json_name: member.node.schema(made) for member in self._members}
+        return object_schema(self.name, properties, sorted(self._required))
 
 
 def members_from_json(

@@ -14,6 +14,7 @@ from typing_extensions import override
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE
 from outlast._codec.nodes import Node, Walk, mismatch
+from outlast._codec.schemas import Schema, Schemas
 
 ToData = Callable[[object], object]
 FromData = Callable[[object], object]
@@ -54,6 +55,10 @@ class ReferenceNode(Node):
             return self._from_data(data)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
             raise Fault(f"the data is no {self.name}") from None
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {}
 
 
 def register(cls: type, to_data: ToData, from_data: FromData) -> None:

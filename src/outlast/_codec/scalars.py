@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.nodes import Node, NoneType, Walk, mismatch
+from outlast._codec.schemas import Schema, Schemas, text_schema
 
 INT_MIN = -(2**63)
 INT_MAX = 2**64 - 1
@@ -52,6 +53,10 @@ class NoneNode(Node):
     def to_json(self, value: object) -> object:
         return None
 
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"type": "null"}
+
 
 class BoolNode(Node):
     """True and False."""
@@ -79,6 +84,10 @@ class BoolNode(Node):
     @override
     def to_json(self, value: object) -> object:
         return value
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"type": "boolean"}
 
 
 class IntNode(Node):
@@ -120,6 +129,10 @@ class IntNode(Node):
     def to_json(self, value: object) -> object:
         return value
 
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"type": "integer", "minimum": INT_MIN, "maximum": INT_MAX}
+
 
 class FloatNode(Node):
     """Finite floats. An int is a float to every type checker: it becomes one, if it can."""
@@ -157,6 +170,10 @@ class FloatNode(Node):
     def to_json(self, value: object) -> object:
         # An int that was declared float prints as the float that it is stored as.
         return float(value) if type(value) is int else value
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"type": "number"}
 
 
 def _float_of(value: int) -> float:
@@ -203,6 +220,10 @@ class StrNode(Node):
     @override
     def to_json(self, value: object) -> object:
         return value
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"type": "string"}
 
 
 def checked_text(value: str, walk: Walk) -> str:
@@ -252,6 +273,10 @@ class BytesNode(Node):
     @override
     def to_json(self, value: object) -> object:
         return base64.b64encode(value).decode() if type(value) is bytes else value
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"type": "string", "contentEncoding": "base64"}
 
 
 class TextNode(Node):
@@ -304,3 +329,7 @@ class TextNode(Node):
     @override
     def to_json(self, value: object) -> object:
         return self._write(value)
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return text_schema(self.name)

@@ -39,6 +39,7 @@ from outlast._codec.parameters import (
 )
 from outlast._codec.records import unknown_name
 from outlast._codec.scalars import StrNode
+from outlast._codec.schemas import Schema, Schemas, object_schema, whole
 from outlast._codec.shapes import is_dict
 from outlast.errors import DecodingError, EncodingError, PayloadTooLarge, RegistrationError
 from outlast.limits import DEPTH_MAX, PAYLOAD_BYTES_MAX
@@ -191,6 +192,27 @@ class SignatureCodec:
             else:
                 shown[name] = json
         return shown
+
+    def schema(self, made: Schemas | None = None) -> Schema:
+        """Return the JSON Schema of the object that `from_json` takes.
+
+        Named classes go into `made`; without it they are part of the schema.
+        """
+        found = made or Schemas()
+        properties: dict[str, Schema] = {}
+        for name, adapter in self._ready().adapters.items():
+            if name == self._parameters.extra:
+                continue
+            schema = adapter.node.schema(found)
+            default = self._parameters.by_name[name].default
+            if default is not EMPTY and default is not None and type(default) in adapter.kept:
+                schema = {**schema, "default": adapter.to_json(default)}
+            properties[name] = schema
+        required = [name for name in properties if self._parameters.needs(name)]
+        is_open = self._parameters.extra is not None
+        title = title_of(self._fn).removesuffix("()")
+        whole_schema = object_schema(title, properties, required, is_open=is_open)
+        return whole_schema if made is not None else whole(whole_schema, found)
 
     def first_difference(self, a: bytes, b: bytes) -> str:
         """Return the path and both values where two stored calls first differ."""

@@ -17,6 +17,7 @@ from typing_extensions import override
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import SCALAR_NODES
 from outlast._codec.nodes import Node, NoneType, Walk, mismatch
+from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import as_object, is_list
 from outlast.errors import RegistrationError
 
@@ -138,6 +139,10 @@ class UnionNode(Node):
             if index not in first:
                 yield index
 
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"anyOf": [node.schema(made) for node in self._members]}
+
 
 _NUMBERS: frozenset[type] = frozenset({int, float, bool})
 _ANY_DEPTH = 1_000
@@ -212,6 +217,10 @@ class LiteralNode(Node):
         node = SCALAR_NODES.get(type(value))
         return None if node is None else node.to_json(value)
 
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"enum": [shown for _, shown in self._shown]}
+
 
 class EnumNode(Node):
     """An Enum: by value where all values are text, or all ints; else by name."""
@@ -263,3 +272,11 @@ class EnumNode(Node):
         if type(found) is not self._class:
             raise Fault(f"no member of {self.name}")
         return found
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        if self._is_flag:
+            return {"type": "integer", "title": self.name}
+        members = self._class.__members__.values()
+        values: list[object] = [m._value_ if self._by_value else m._name_ for m in members]
+        return {"enum": values, "title": self.name}

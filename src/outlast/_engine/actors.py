@@ -64,7 +64,14 @@ class Actors:
 
     # ------------------------------------------------------------------------ sending
     def envelope_of(
-        self, actor: str, key: str, handler: str, arguments: object, *, timeout: float | None
+        self,
+        actor: str,
+        key: str,
+        handler: str,
+        arguments: object,
+        *,
+        timeout: float | None,
+        dedup: str = "",
     ) -> Envelope:
         """Return a message that is given by names and JSON, checked against the handler's types.
 
@@ -84,7 +91,7 @@ class Actors:
             raise UnknownActor(f"{definition.name} has no handler {handler!r}; it has: {names}")
         bound = taken.signature.from_json(arguments)
         data = taken.signature.encode(bound)
-        return Envelope(definition, key, taken, data, timeout=timeout)
+        return Envelope(definition, key, taken, data, timeout=timeout, dedup=dedup)
 
     async def tell(self, envelope: Envelope) -> None:
         """Put a message into its mailbox; return when it is safe.

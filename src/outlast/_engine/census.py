@@ -11,7 +11,7 @@ from outlast._engine.reader import moment
 from outlast._execution.bonds import PLACE, decode_place
 from outlast._execution.letters import actor_id, key_in
 from outlast._registry import ActorDefinition, Registry
-from outlast._store.contract import Cursor, RunFilter, RunRow, Store
+from outlast._store.contract import Cursor, DeadLetter, RunFilter, RunRow, Store
 from outlast.errors import DecodingError, RunNotFound
 from outlast.types import ActorInfo, DeadLetterInfo, RunId
 
@@ -34,6 +34,22 @@ class Census:
             if len(rows) < limits.PAGE_ROWS:
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)
+
+    async def page(
+        self, type_name: str | None, after: str, size: int
+    ) -> tuple[list[ActorInfo], str | None]:
+        """Return up to `size` actors from behind the one with the id `after`, and what is next."""
+        which = RunFilter(workflow=type_name, kind="actor")
+        last = await self._store.read_run(RunId(after)) if after else None
+        cursor = Cursor(last.created_at, last.id) if last is not None else None
+        rows = await self._store.list_runs(which, cursor, size + 1)
+        infos = [await self._info(row) for row in rows[:size]]
+        return infos, rows[size - 1].id if len(rows) > size else None
+
+    async def dead_page(self, actor: str | None, after: int, size: int) -> list[DeadLetterInfo]:
+        """Return up to `size` dead letters numbered above `after`, oldest first."""
+        run = None if actor is None else RunId(actor)
+        return [_letter(x) for x in await self._store.read_dead(run, after, size)]
 
     async def actor(self, type_name: str, key: str) -> ActorInfo:
         """Return what is known of one actor.
@@ -78,19 +94,23 @@ class Census:
             run = None if actor is None else RunId(actor)
             letters = await self._store.read_dead(run, after, limits.PAGE_ROWS)
             for letter in letters:
-                yield DeadLetterInfo(
-                    number=letter.number,
-                    actor=letter.run,
-                    handler=letter.name,
-                    reason=letter.reason,
-                    error=letter.error,
-                    attempts=letter.attempts,
-                    sent_at=_time(letter.sent_at),
-                    at=_time(letter.at),
-                )
+                yield _letter(letter)
             if len(letters) < limits.PAGE_ROWS:
                 return
             after = letters[-1].number
+
+
+def _letter(letter: DeadLetter) -> DeadLetterInfo:
+    return DeadLetterInfo(
+        number=letter.number,
+        actor=letter.run,
+        handler=letter.name,
+        reason=letter.reason,
+        error=letter.error,
+        attempts=letter.attempts,
+        sent_at=_time(letter.sent_at),
+        at=_time(letter.at),
+    )
 
 
 def _time(at: int) -> datetime:

@@ -23,9 +23,7 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast.errors import LeaseLost, UnknownWorkflow
-from outlast.types import CLOSED_STATUSES, RunId, Status
-
-OPEN = frozenset[Status](("pending", "running", "waiting", "paused", "parked"))
+from outlast.types import CLOSED_STATUSES, OPEN_STATUSES, RunId, Status
 
 
 class Dormant:
@@ -200,7 +198,7 @@ class Dormant:
                     at=now,
                 )
             )
-        which = RunFilter(parent=row.id, statuses=OPEN)
+        which = RunFilter(parent=row.id, statuses=OPEN_STATUSES)
         for child in await self._store.list_runs(which, None, limits.OPERATIONS_PENDING_MAX):
             if child.on_parent_close != "abandon":
                 kind = child.on_parent_close

@@ -16,11 +16,11 @@ from outlast._store.contract import Message, RunRow, StartRun
 from outlast.types import RunId
 
 
-def _ignore(_: object) -> None:
+def ignore(_: object) -> None:
     """Until somebody listens."""
 
 
-def _idle() -> None:
+def idle() -> None:
     """Until somebody listens."""
 
 
@@ -44,20 +44,22 @@ def _no_start(_: RunId) -> None:
 class Listeners:
     """What the parts of one engine have asked the scheduler to be told of."""
 
-    on_changed: Callable[[LiveRun], None] = _ignore
-    on_closed: Callable[[RunId], None] = _ignore
-    on_parked: Callable[[RunId], None] = _ignore
-    on_stream: Callable[[RunId], None] = _ignore
-    on_passivated: Callable[[RunRow], None] = _ignore
-    on_worked: Callable[[], None] = _idle
-    on_gone: Callable[[RunId], None] = _ignore
-    on_mail: Callable[[RunId], None] = _ignore
-    on_lease_lost: Callable[[int], None] = _ignore
+    on_changed: Callable[[LiveRun], None] = ignore
+    on_closed: Callable[[RunId], None] = ignore
+    on_parked: Callable[[RunId], None] = ignore
+    on_stream: Callable[[RunId], None] = ignore
+    on_passivated: Callable[[RunRow], None] = ignore
+    on_worked: Callable[[], None] = idle
+    on_gone: Callable[[RunId], None] = ignore
+    on_mail: Callable[[RunId], None] = ignore
+    on_lease_lost: Callable[[int], None] = ignore
     on_dormant: Callable[[RunRow, list[Record]], None] = _ignore_start
     on_answered: Callable[[Message, bytes], None] = _ignore_answer
-    on_adopted: Callable[[RunId], None] = _ignore
-    on_rested: Callable[[LiveActor], None] = _ignore
-    on_stopped: Callable[[RunRow], None] = _ignore
+    on_adopted: Callable[[RunId], None] = ignore
+    on_rested: Callable[[LiveActor], None] = ignore
+    on_stopped: Callable[[RunRow], None] = ignore
     on_letter: Callable[[Message], bool] = _declines
-    on_created: Callable[[RunRow], None] = _ignore
+    on_created: Callable[[RunRow], None] = ignore
+    on_row: Callable[[RunRow], None] = ignore
+    on_tokens: Callable[[], None] = idle
     start_of_actor: Callable[[RunId], StartRun | None] = _no_start

@@ -58,6 +58,7 @@ class CoreOptions:
     )
     owns_process: bool = True  # false in simulation: no watchdog, no collector settings
     shards_max: int | None = None
+    step_processes: int | None = None  # None: one for each processor
 
 
 class EngineCore:
@@ -90,6 +91,7 @@ class EngineCore:
             processes=processes(self) if processes is not None else None,
             prepare=lambda: ambient_core.set(self),
         )
+        self.scheduler.bodies.measured = self.events.step_seconds.add
         self.residency: Residency = Residency(
             self.scheduler,
             live_runs_max=options.live_runs_max,

@@ -103,7 +103,8 @@ async def open_target(target: Target, options: CoreOptions, registry: Registry) 
 
 
 def _processes(core: EngineCore) -> ProcessPool:
-    return ProcessPool(core.world, core.options.resources)
+    options = core.options
+    return ProcessPool(core.world, options.resources, workers_max=options.step_processes)
 
 
 async def _open_store(target: Target, world: World) -> Store:

@@ -11,12 +11,10 @@ import shlex
 from datetime import UTC, datetime
 
 from outlast._durations import seconds_of
-from outlast._engine.dormant import OPEN
 from outlast._store.contract import RunFilter
 from outlast.errors import QueryError
-from outlast.types import CLOSED_STATUSES, RunId, Status
+from outlast.types import CLOSED_STATUSES, OPEN_STATUSES, STATUSES, RunId, Status
 
-STATUSES: frozenset[Status] = OPEN | CLOSED_STATUSES
 _BY_NAME: dict[str, Status] = {status: status for status in STATUSES}
 
 
@@ -68,7 +66,7 @@ def _statuses(value: str) -> frozenset[Status]:
     found: set[Status] = set()
     for word in value.split(","):
         if word == "open":
-            found |= OPEN
+            found |= OPEN_STATUSES
         elif word == "closed":
             found |= CLOSED_STATUSES
         else:

@@ -40,14 +40,17 @@ from outlast._registry import Registry
 from outlast._store.contract import Cursor, RunRow, Store, StreamRow
 from outlast._world import World
 from outlast.errors import RunNotFound
-from outlast.types import CLOSED_STATUSES, RunId, RunInfo
+from outlast.types import CLOSED_STATUSES, RunId, RunInfo, Status
+
+_COUNTS_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record of a journal as people and tools read it; `value` is JSON-like data.
 
-    `stored` is the record as the journal has it, which replaying it in a test needs.
+    `waited` is how many seconds a step stood in the queue, `took` how long its body ran. `stored`
+    is the record as the journal has it, which replaying it in a test needs.
     """
 
     seq: int
@@ -60,6 +63,8 @@ class Record:
     value: object
     error: str | None
     place: str = ""
+    waited: float | None = None
+    took: float | None = None
     stored: StoredRecord | None = field(default=None, repr=False, compare=False)
 
 
@@ -91,6 +96,8 @@ class Reader:
         self._scheduler = scheduler
         self._residency = residency
         self._followers: dict[RunId, list[Future[None]]] = {}
+        self._counts: dict[Status, int] = {}
+        self._counts_due = 0.0
 
     # ------------------------------------------------------------------------ runs
     async def row(self, run: RunId) -> RunRow:
@@ -102,9 +109,10 @@ class Reader:
         row = await self._store.read_run(run)
         if row is None:
             raise RunNotFound(run)
-        return self._refreshed(row)
+        return self.refreshed(row)
 
-    def _refreshed(self, row: RunRow) -> RunRow:
+    def refreshed(self, row: RunRow) -> RunRow:
+        """Return a row as it would be if it were written now."""
         live = self._scheduler.residents.get(row.id) if self._scheduler is not None else None
         if live is None or self._residency is None or live.state in ("left", "ended"):
             return row
@@ -149,8 +157,10 @@ class Reader:
             return f"waiting for its start, due in {left}"
         return row.waiting_for or "waiting for an engine that has its workflow"
 
-    async def runs(self, query: str, page: int = limits.PAGE_ROWS) -> AsyncIterator[RunRow]:
-        """Iterate over the runs that a query wants, newest first.
+    async def runs(
+        self, query: str, page: int = limits.PAGE_ROWS, after: Cursor | None = None
+    ) -> AsyncIterator[RunRow]:
+        """Iterate over the runs that a query wants, newest first, from behind `after` on.
 
         Raises:
             QueryError: the query does not parse.
@@ -159,16 +169,39 @@ class Reader:
         if self._residency is not None and which.statuses is not None:
             self._residency.write_summaries(settled_only=False)
             await self._flushed()
-        after: Cursor | None = None
         while True:
             rows = await self._store.list_runs(which, after, page)
             for row in rows:
-                fresh = self._refreshed(row)
+                fresh = self.refreshed(row)
                 if which.statuses is None or fresh.status in which.statuses:
                     yield fresh
             if len(rows) < page:
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)
+
+    async def page(self, query: str, after: Cursor | None, size: int) -> list[RunRow]:
+        """Return up to `size` of the runs that a query wants, from behind `after` on.
+
+        Raises:
+            QueryError: the query does not parse.
+        """
+        found: list[RunRow] = []
+        async for row in self.runs(query, min(size, limits.PAGE_ROWS), after):
+            found.append(row)
+            if len(found) == size:
+                break
+        return found
+
+    async def counts(self) -> dict[Status, int]:
+        """Return how many runs stand how, as their rows have it."""
+        now = self._world.monotonic()
+        if now >= self._counts_due:
+            counts = await self._store.count_by_status()
+            took = self._world.monotonic() - now
+            # A large store is looked through no more than a tenth of the time.
+            self._counts_due = now + max(_COUNTS_SECONDS, 10 * took)
+            self._counts = counts
+        return self._counts
 
     async def _flushed(self) -> None:
         if self._scheduler is not None and self._scheduler.writer.trouble is None:
@@ -200,28 +233,46 @@ class Reader:
         What was retracted before is not shown to who comes later; who may have seen it gets the
         retraction.
         """
-        retracted = await self._retracted(run, name)
+        retracted = await self.retracted(run, name)
         position = offset
         shown: set[str] = set()
+        async for rows in self.stream_rows(run, name, offset):
+            for row in rows:
+                for event in _events_of(row, position, retracted, shown, offset > 0):
+                    yield event
+                position = row.offset + row.count
+        yield RawEvent(position, "end", "")
+
+    async def stream_rows(
+        self, run: RunId, name: str, offset: int
+    ) -> AsyncIterator[list[StreamRow]]:
+        """Iterate over a stream's rows from an offset, live, until the run ends or is replaced."""
+        position = offset
+        made_at: int | None = None
         while True:
             future: Future[None] = self._world.loop.create_future()
             self._followers.setdefault(run, []).append(future)
             try:
                 row = await self.row(run)
-                rows = await self._store.read_stream(run, name, position, limits.STREAM_READ_MAX)
-                for stream_row in rows:
-                    for event in _events_of(stream_row, position, retracted, shown, offset > 0):
-                        yield event
-                    position = stream_row.offset + stream_row.count
-                if not rows:
-                    if row.status in CLOSED_STATUSES:
-                        yield RawEvent(position, "end", "")
-                        return
+                made_at = made_at or row.created_at
+                if row.created_at != made_at:
+                    return
+                rows = await self.stream_page(run, name, position)
+                if rows:
+                    yield rows
+                    position = rows[-1].offset + rows[-1].count
+                elif row.status in CLOSED_STATUSES:
+                    return
+                else:
                     await self._more(run, future)
             finally:
                 self._forget(run, future)
 
-    async def _retracted(self, run: RunId, name: str) -> dict[str, int]:
+    async def stream_page(self, run: RunId, name: str, offset: int) -> list[StreamRow]:
+        """Return stored rows of a stream from an offset on."""
+        return await self._store.read_stream(run, name, offset, limits.STREAM_READ_MAX)
+
+    async def retracted(self, run: RunId, name: str) -> dict[str, int]:
         """Return the writers that are taken back by now, and at which offset."""
         found: dict[str, int] = {}
         position = 0

@@ -252,6 +252,10 @@ class Scheduler(ActorHost):
         if live is not None:
             live.committed(transaction, result)
             self._after_commit(live, transaction)
+        if transaction.summary is not None:
+            self.listeners.on_row(transaction.summary)
+        elif live is not None:
+            self.listeners.on_row(live.row)
         if transaction.streams:
             self.listeners.on_stream(transaction.run)
         self.listeners.on_worked()
@@ -294,6 +298,7 @@ class Scheduler(ActorHost):
     def started(self, row: RunRow, records: list[Record]) -> None:
         """A start is durable: run it, if it is ours and due."""
         self.events.runs_started += 1
+        self.listeners.on_row(row)
         if row.resident and self.owns(row.id):
             if (live := self.adopt(row, records)) is not None:
                 self.begin(live)

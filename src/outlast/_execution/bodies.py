@@ -192,6 +192,10 @@ class _LoopSink(StepSink):
         self._bodies.wait_for_room()
 
 
+def _ignore_time(_: float) -> None:
+    """Until somebody wants to know how long bodies take."""
+
+
 class Bodies:
     """All bodies at work in one engine."""
 
@@ -218,6 +222,7 @@ class Bodies:
         self._is_closed = False
         self.fakes: dict[str, Function] = {}  # tests put other bodies in the place of real ones
         self.observe: Callable[[Body], None] | None = None
+        self.measured: Callable[[float], None] = _ignore_time
 
     def __len__(self) -> int:
         return len(self._bodies)
@@ -349,6 +354,7 @@ class Bodies:
             timer.cancel()
         if body.idle_timer is not None:
             body.idle_timer.cancel()
+        self.measured((self._world.now() - body.began_at) / 1e6)
         self._ended(body.run, body.key, body.value, body.error)
 
     async def _call_on_thread(self, body: Body, ambient: Context) -> object:

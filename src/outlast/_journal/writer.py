@@ -58,6 +58,7 @@ class Writer:
         self._events = events
         self._queue: deque[_Entry] = deque()
         self._number = 0
+        self._sent_at = 0.0
         self._room: deque[Future[None]] = deque()
         self._flushes: list[Future[None]] = []
         self._retry: Future[None] | None = None
@@ -161,6 +162,7 @@ class Writer:
 
     def _send(self, batch: list[_Entry]) -> None:
         commit_id = self._next_id()
+        self._sent_at = self._world.monotonic()
         try:
             future = self._store.commit(commit_id, [entry.transaction for entry in batch])
         except StoreError as error:
@@ -190,6 +192,7 @@ class Writer:
         """A batch is durable: send the next one, then hand this one out."""
         self._is_committing = False
         self._events.commits += 1
+        self._events.commit_seconds.add(self._world.monotonic() - self._sent_at)
         if self.trouble is not None:
             log.warning("the store takes writes again")
             self.trouble = None

@@ -337,6 +337,14 @@ class ReadVerbs(Protocol):
         """Return one page of runs, newest first."""
         ...
 
+    async def count_by_status(self) -> dict[Status, int]:
+        """Return how many workflow runs there are of each status."""
+        ...
+
+    async def count_dead(self) -> int:
+        """Return how many dead letters there are."""
+        ...
+
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         """Return stream rows that hold offsets from `offset` on."""
         ...

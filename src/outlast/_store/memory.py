@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 from asyncio import Future
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
@@ -35,7 +36,7 @@ from outlast._store.decide import matches
 from outlast._store.memory_database import MemoryDatabase
 from outlast._world import World
 from outlast.errors import StoreError
-from outlast.types import Lease, RunId
+from outlast.types import Lease, RunId, Status
 
 
 class Faults(Protocol):
@@ -180,6 +181,14 @@ class MemoryStore(Store):
         if after is not None:
             rows = [r for r in rows if (r.created_at, r.id) < (after.created_at, after.id)]
         return [row for row in rows if matches(row, which)][:limit]
+
+    @override
+    async def count_by_status(self) -> dict[Status, int]:
+        return Counter(r.status for r in self._db.rows.values() if r.kind == "workflow")
+
+    @override
+    async def count_dead(self) -> int:
+        return len(self._db.dead(None, 0, 1 << 60))
 
     @override
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:

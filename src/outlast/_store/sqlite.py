@@ -45,7 +45,7 @@ from outlast._store.sqlite_workers import Workers
 from outlast._store.sqlite_writing import Writing
 from outlast._world import World, process_id
 from outlast.errors import StoreError, StoreReadOnly
-from outlast.types import Lease, RunId
+from outlast.types import Lease, RunId, Status
 
 T = TypeVar("T")
 
@@ -210,6 +210,14 @@ class SqliteStore(Store):
     @override
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
         return await self._read(lambda db: sqlite_reads.list_runs(db, which, after, limit))
+
+    @override
+    async def count_by_status(self) -> dict[Status, int]:
+        return await self._read(sqlite_reads.count_by_status)
+
+    @override
+    async def count_dead(self) -> int:
+        return await self._read(sqlite_reads.count_dead)
 
     @override
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:

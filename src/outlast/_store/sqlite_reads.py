@@ -25,7 +25,7 @@ from outlast._store.contract import (
 )
 from outlast._store.sqlite_connection import Cell, Connection
 from outlast.errors import StoreDamaged
-from outlast.types import RunId
+from outlast.types import STATUSES, RunId, Status
 
 # An attribute's text as `decide.attribute_text` writes it. A float is compared as SQLite reads
 # both texts, and only if the text asked for is the one that a float has.
@@ -184,6 +184,20 @@ def list_runs(db: Connection, which: RunFilter, after: Cursor | None, limit: int
         want("(created_at, id) < (?, ?)", after.created_at, after.id)
     rest = f"WHERE {' AND '.join(terms)} ORDER BY created_at DESC, id DESC LIMIT ?"
     return _run_rows(db, rest, (*cells, limit))
+
+
+def count_by_status(db: Connection) -> dict[Status, int]:
+    """Return how many workflow runs there are of each status."""
+    found = db.execute(
+        "SELECT status, count(*) FROM runs WHERE kind = 'workflow' GROUP BY status"
+    ).fetchall()
+    counts = {f"{status}": _integer(count) for status, count in found}
+    return {status: counts[status] for status in STATUSES if status in counts}
+
+
+def count_dead(db: Connection) -> int:
+    """Return how many dead letters there are."""
+    return _integer(db.execute("SELECT count(*) FROM dead_letters").fetchall()[0][0])
 
 
 def read_stream(db: Connection, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:

@@ -22,6 +22,8 @@ from outlast.cli.printing import complain, safe_line
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("outlast.cli.project", "init", "Make a small project to begin with."),
     "demo": ("outlast.demo", "command", "Run a real job, kill it half-way, and watch it go on."),
+    "dev": ("outlast.cli.serving", "dev", "Serve a program, anew whenever it is saved."),
+    "serve": ("outlast.cli.serving", "serve", "Run an engine and serve it over HTTP."),
     "run": ("outlast.cli.run", "run", "Start a workflow and wait for its result."),
     "ls": ("outlast.cli.looking", "ls", "List runs: `status:failed workflow:checkout since:1h`."),
     "show": ("outlast.cli.looking", "show", "Show one run."),

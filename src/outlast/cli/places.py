@@ -79,6 +79,11 @@ def command_line(*words: str) -> str:
     return safe_line(shlex.join(("outlast", *words, *database)))
 
 
+def token_file_of(given: str | None, target: Target) -> Path:
+    """Return where a server's token is kept: beside its database, unless it is said."""
+    return Path(given) if given is not None else Path(target.name).absolute().parent / "token"
+
+
 def project_root() -> Path:
     """Return the nearest directory upwards that is a project, else the current one."""
     here = Path.cwd()

@@ -1,0 +1,159 @@
+"""One run in full: what a page about it shows beside its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from outlast import limits
+from outlast._codec import stored_json
+from outlast._engine.reader import Reader, info_of
+from outlast._engine.scheduler import Scheduler
+from outlast._execution.operations import StartedBody, decode_body, failure_in
+from outlast._registry import Registry
+from outlast._store.contract import RunFilter, RunRow, Store
+from outlast.errors import DecodingError, UnknownWorkflow
+from outlast.types import RunId, RunInfo, Status
+
+Action = Literal["cancel", "terminate", "pause", "resume", "retry", "fork", "signal"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureInfo:
+    """What a failed run raised: the type's name, its message, the traceback as text."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildInfo:
+    """A child run."""
+
+    id: str
+    workflow: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """A run's row and what belongs to it; `input`, `result` and so on are JSON data."""
+
+    info: RunInfo
+    why: str
+    input: Mapping[str, object]
+    result: object
+    failure: FailureInfo | None
+    children: tuple[ChildInfo, ...]
+    streams: tuple[str, ...]
+    values: tuple[str, ...]
+    last_seq: int
+    actions: tuple[Action, ...]
+    has_code: bool
+
+
+class Details:
+    """Reads runs in full."""
+
+    def __init__(
+        self, store: Store, reader: Reader, registry: Registry, scheduler: Scheduler
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._registry = registry
+        self._scheduler = scheduler
+
+    async def of(self, run: RunId) -> RunDetails:
+        """Return one run in full.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        row = await self._reader.row(run)
+        values = await self._store.read_values(run, "")
+        return RunDetails(
+            info=info_of(row),
+            why=await self._reader.why(run),
+            input=await self._input(row),
+            result=self.result(row),
+            failure=failure_of(row),
+            children=await self._children(row),
+            streams=tuple(await self._store.read_stream_names(run)),
+            values=tuple(name for name in values if not name.startswith("\x00")),
+            last_seq=await self.last_seq(run),
+            actions=actions_of(row),
+            has_code=self._has_code(row),
+        )
+
+    async def last_seq(self, run: RunId) -> int:
+        """Return the number of a run's last record.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        live = self._scheduler.residents.get(run)
+        return (await self._reader.row(run)).last_seq if live is None else live.journal.last_seq
+
+    def _has_code(self, row: RunRow) -> bool:
+        try:
+            self._registry.find_workflow(row.workflow)
+        except UnknownWorkflow:
+            return False
+        return True
+
+    async def _input(self, row: RunRow) -> Mapping[str, object]:
+        records = await self._store.read_journal(row.id, 0, 1)
+        if not records or records[0].kind != "run_started":
+            return {}
+        data = decode_body(records[0].body, StartedBody).input
+        definition = self._registry.workflows.get(row.workflow)
+        if definition is not None:
+            try:
+                return definition.signature.to_json(data)
+            except DecodingError:
+                pass  # stored by an older version of the function: it can still be shown
+        shown = stored_json(data)
+        return {f"{k}": v for k, v in shown.items()} if isinstance(shown, dict) else {"": shown}
+
+    def result(self, row: RunRow) -> object:
+        """Return a completed run's result as JSON data."""
+        if row.status != "completed" or row.output is None:
+            return None
+        data = row.output[1:]
+        definition = self._registry.workflows.get(row.workflow)
+        if definition is not None:
+            try:
+                returns = definition.signature.returns
+                return returns.to_json(returns.decode(data))
+            except DecodingError:
+                pass  # as above
+        return stored_json(data)
+
+    async def _children(self, row: RunRow) -> tuple[ChildInfo, ...]:
+        rows = await self._store.list_runs(RunFilter(parent=row.id), None, limits.HTTP_PAGE_MAX)
+        return tuple(ChildInfo(r.id, r.workflow, r.status) for r in rows)
+
+
+def failure_of(row: RunRow) -> FailureInfo | None:
+    """Return what a failed run raised."""
+    failure = failure_in(row.output) if row.status == "failed" and row.output else None
+    if failure is None:
+        return None
+    return FailureInfo(failure.qualname, failure.message, failure.traceback)
+
+
+def actions_of(row: RunRow) -> tuple[Action, ...]:
+    """Return what may be asked of a run as it stands."""
+    match row.status:
+        case "completed":
+            return ("fork",)
+        case "failed" | "cancelled" | "terminated" | "timed_out":
+            return ("retry", "fork")
+        case "parked":
+            return ("resume", "cancel", "terminate", "signal", "fork")
+        case "paused":
+            return ("resume", "cancel", "terminate", "signal", "fork")
+        case "pending" | "running" | "waiting":
+            return ("signal", "pause", "cancel", "terminate", "fork")

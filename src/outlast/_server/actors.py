@@ -1,0 +1,114 @@
+"""Handlers of actors, teams and dead letters."""
+
+from __future__ import annotations
+
+import inspect
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from outlast import limits
+from outlast._codec.shapes import is_dict
+from outlast._server.answers import answer, fields_of
+from outlast._server.problems import Problem
+from outlast._server.requests import Call, bad_query
+from outlast._server.service import Service
+from outlast.actor.teams import Teams
+from outlast.errors import DecodingError
+
+_ASK_SECONDS = 60.0
+_TEAMS_MAX = 200
+
+
+async def actors(service: Service, call: Call) -> Response:
+    """List actors, newest first."""
+    size = call.page_size()
+    infos, following = await service.census.page(
+        call.text("type") or None, call.text("after"), size
+    )
+    return answer({"actors": infos, "next": following})
+
+
+async def show(service: Service, call: Call) -> Response:
+    """Return one actor, and the messages that it understands."""
+    info = await service.census.actor(call.name("type"), _key(call))
+    definition = service.core.registry.actors.get(info.type)
+    handlers = [
+        {
+            "name": name,
+            "doc": inspect.getdoc(handler.fn) or "",
+            "is_read": handler.is_read,
+            "input": handler.signature.schema(),
+            "result": handler.signature.returns.schema(),
+        }
+        for name, handler in (definition.handlers.items() if definition is not None else ())
+        if name.isidentifier()
+    ]
+    return answer({**fields_of(info), "handlers": handlers})
+
+
+def _key(call: Call) -> str:
+    return call.name("key", limits.ID_CHARS_MAX)
+
+
+async def write(service: Service, call: Call) -> Response:
+    """Ask or tell an actor."""
+    mode = call.text("mode", "ask")
+    if mode not in ("ask", "tell"):
+        raise bad_query("mode", "ask or tell", mode)
+    seconds = call.seconds("timeout", _ASK_SECONDS)
+    arguments = await call.json()
+    if not is_dict(arguments):
+        raise DecodingError("$", "the arguments are given as an object of names and values")
+    envelope = service.core.actors.envelope_of(
+        call.name("type"),
+        _key(call),
+        unquote(call.path["handler"]),
+        arguments,
+        timeout=seconds,
+        dedup=call.text("dedup"),
+    )
+    if mode == "tell":
+        await service.core.actors.tell(envelope)
+        return answer({}, 202)
+    returns = envelope.handler.signature.returns
+    async with service.waits.place():
+        data = await service.within(service.core.actors.ask(envelope), seconds + 1)
+    if data is None:
+        raise Problem(503, "draining", "the server stops; the message is safe and is handled later")
+    return answer({"result": returns.to_json(returns.decode(data))})
+
+
+async def stop(service: Service, call: Call) -> Response:
+    """Stop an actor for good."""
+    info = await service.census.actor(call.name("type"), _key(call))
+    await service.engine.get(info.id).terminate(f"stopped by {call.caller.name}")
+    return answer({}, 202)
+
+
+async def teams(service: Service, _: Call) -> Response:
+    """List teams, each with all that is in it."""
+    found: list[object] = []
+    async for team in Teams(service.core.store).all():
+        found.append(team)
+        if len(found) == _TEAMS_MAX:
+            break
+    return answer({"teams": found})
+
+
+async def dead_letters(service: Service, call: Call) -> Response:
+    """List messages that nobody will take any more."""
+    size = call.page_size()
+    after = call.number("after", 0, most=1 << 60)
+    letters = await service.census.dead_page(call.text("actor") or None, after, size + 1)
+    following = letters[size - 1].number if len(letters) > size else None
+    return answer({"dead_letters": letters[:size], "next": following})
+
+
+async def redrive(service: Service, call: Call) -> Response:
+    """Send a dead letter again."""
+    number = call.path["number"]
+    if not number.isascii() or not number.isdigit():
+        raise Problem(404, "run-not-found", f"a dead letter has a number, not {number[:50]!r}")
+    await service.engine.redrive(int(number[:18]))
+    return answer({}, 202)

@@ -1,0 +1,116 @@
+"""The way of a request, from the outside in.
+
+guard        Host, Origin, the headers of every answer
+match        which route; static files of the dashboard
+access       whose token, and whether its role suffices
+admission    a place among the requests in work
+handler      one engine call
+problem      whatever went wrong, as a client may see it
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from outlast._server.access import Caller
+from outlast._server.guard import Guard
+from outlast._server.problems import SERVER_FAILED, Problem, problem_of
+from outlast._server.requests import Call
+from outlast._server.routes import ROUTES, Route
+from outlast._server.service import Service
+from outlast._server.static import Static
+from outlast.errors import OutlastError
+
+log = logging.getLogger("outlast.server")
+
+_NOBODY = Caller("", "viewer")
+
+
+def application(service: Service) -> ASGIApp:
+    """Return the application of a server."""
+    return Guard(Application(service), service.addresses)
+
+
+class Application:
+    """Answers requests that the guard has let in."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._static = Static()
+        self._fixed: dict[str, dict[str, Route]] = {}
+        self._patterns = [
+            (compile_path(path)[0], methods)
+            for path, methods in self._by_path().items()
+            if "{" in path
+        ]
+
+    def _by_path(self) -> dict[str, dict[str, Route]]:
+        found: dict[str, dict[str, Route]] = {}
+        for route in ROUTES:
+            found.setdefault(route.path, {})[route.method] = route
+        self._fixed = {path: methods for path, methods in found.items() if "{" not in path}
+        return found
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except Problem as refusal:
+            response = refusal.response()
+        except OutlastError as error:
+            problem = problem_of(error)
+            if problem.status == 500:
+                log.error("a request failed: %s", error, exc_info=error)
+            response = problem.response()
+        except Exception:
+            # One request must not end the server; the log gets the reason, the client does not.
+            log.exception("a request failed: %s %s", request.method, request.url.path)
+            response = SERVER_FAILED.response()
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path: str = request.scope["path"]
+        static = self._static.find(path) if request.method in ("GET", "HEAD") else None
+        if static is not None:
+            return static
+        methods, parts = self._match(path)
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is not None and route.role is None:
+            return await route.handler(self._service, Call(request, _NOBODY, parts))
+        address = request.client.host if request.client else ""
+        caller = self._service.access.caller(request.headers.get("authorization"), address)
+        if not methods:
+            raise Problem(404, "not-found", f"there is nothing at {path[:200]!r}")
+        if route is None or route.role is None:
+            allowed = ", ".join(sorted(methods))
+            detail = f"{path[:200]!r} takes {allowed}"
+            raise Problem(405, "method-not-allowed", detail, headers={"Allow": allowed})
+        if not caller.may(route.role):
+            detail = f"this takes the role {route.role}; the token {caller.name!r} is {caller.role}"
+            raise Problem(403, "role-missing", detail)
+        return await self._admitted(route, Call(request, caller, parts))
+
+    async def _admitted(self, route: Route, call: Call) -> Response:
+        service = self._service
+        if route.load == "free":
+            return await route.handler(service, call)
+        places = service.waits if route.load == "wait" else service.admission
+        async with places.place():
+            return await route.handler(service, call)
+
+    def _match(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed, {}
+        for pattern, methods in self._patterns:
+            found = pattern.match(path)
+            if found is not None:
+                return methods, found.groupdict()
+        return {}, {}

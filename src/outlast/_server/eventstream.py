@@ -1,0 +1,157 @@
+"""Answers that do not end: server-sent events to one client.
+
+Invariants:
+  * a client that takes no bytes is hung up on in time, one that has gone is noticed, and neither
+    makes memory grow: nothing is encoded for a client that has not taken what came before;
+  * when the server drains, every stream says when to come again and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
+
+from outlast import limits
+from outlast._server.problems import Problem
+from outlast._world import Timer, World
+
+HEARTBEAT = b":\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # proxies pass each event on as it comes
+]
+
+
+def event(kind: str, data: bytes, id: str) -> bytes:
+    """Return one event; `data` is JSON on one line."""
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (kind.encode(), id.encode(), data)
+
+
+class Source(Protocol):
+    """Where the events of one client come from."""
+
+    def wake(self) -> None:
+        """Let `pieces` look up, and give an empty piece if there is nothing else."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Iterate over encoded events, several at once where there are more."""
+        ...
+
+
+class Clients:
+    """The open streams of one server: they are counted, kept awake, and ended by it."""
+
+    def __init__(self, world: World, cut: Callable[[tuple[str, int] | None], None]) -> None:
+        self.world = world
+        self.cut = cut
+        self.is_draining = False
+        self.open: dict[EventStream, None] = {}
+        self._timer: Timer | None = None
+
+    def check_room(self) -> None:
+        """Refuse one stream too many.
+
+        Raises:
+            Problem
+        """
+        if self.is_draining:
+            raise Problem(503, "draining", "the server is about to stop; come again soon")
+        if len(self.open) >= limits.SSE_CLIENTS_MAX:
+            detail = f"{limits.SSE_CLIENTS_MAX:,} streams are open, the most there can be"
+            raise Problem(429, "too-many-streams", detail, headers={"Retry-After": "5"})
+
+    def enter(self, stream: EventStream) -> None:
+        """Note that a stream is open."""
+        self.open[stream] = None
+        if self._timer is None:
+            self._beat_later()
+
+    def leave(self, stream: EventStream) -> None:
+        """Note that a stream has ended."""
+        self.open.pop(stream, None)
+        if not self.open and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _beat_later(self) -> None:
+        self._timer = self.world.call_later(limits.SSE_HEARTBEAT_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        now = self.world.monotonic()
+        for stream in list(self.open):
+            stream.beat(now)
+        self._beat_later()
+
+    def drain(self) -> None:
+        """End every stream; clients come again with the last id that they have."""
+        self.is_draining = True
+        for stream in list(self.open):
+            stream.beat(self.world.monotonic())
+
+
+class EventStream(Response):
+    """One client's stream."""
+
+    def __init__(self, clients: Clients, source: Source) -> None:
+        super().__init__()
+        self._clients = clients
+        self._source = source
+        self._scope: Scope = {}
+        self._sending_since: float | None = None
+        self._is_gone = False
+
+    def beat(self, now: float) -> None:
+        """Wake the stream so that it says that it lives; hang up on a client that takes nothing."""
+        since = self._sending_since
+        if since is not None and now - since > limits.SSE_WRITE_SECONDS:
+            self._is_gone = True
+            self._clients.cut(self._scope.get("client"))
+        else:
+            self._source.wake()
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        world = self._clients.world
+        watcher = world.spawn(self._watch(receive), name="outlast-stream-client")
+        self._clients.enter(self)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            # Now, so that the client knows that it is connected.
+            await self._send(send, b":\n\n")
+            if scope["method"] != "HEAD":
+                await self._send_all(send)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._clients.leave(self)
+            watcher.cancel()
+            await asyncio.wait([watcher])
+
+    async def _send_all(self, send: Send) -> None:
+        async for piece in self._source.pieces():
+            if self._is_gone:
+                return
+            if self._clients.is_draining:
+                await self._send(send, piece + b"retry: 500\n\n")
+                return
+            await self._send(send, piece or HEARTBEAT)
+
+    async def _send(self, send: Send, data: bytes) -> None:
+        message: Message = {"type": "http.response.body", "body": data, "more_body": True}
+        self._sending_since = self._clients.world.monotonic()
+        await send(message)
+        self._sending_since = None
+
+    async def _watch(self, receive: Receive) -> None:
+        """Notice that the client has gone."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._is_gone = True
+        self._source.wake()

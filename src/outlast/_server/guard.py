@@ -1,0 +1,146 @@
+"""What holds for every request before anybody looks at it: which Host, which Origin, which headers.
+
+A page of another site must not reach us through a person's browser: neither by a name that it has
+pointed at our address (Host), nor by a request from its own pages (Origin, Sec-Fetch-Site).
+
+Invariants:
+  * every answer carries the headers that keep a browser from doing more than it was meant to;
+  * paths stay percent-encoded until a handler takes a part of one, for ids may hold slashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from outlast._server.problems import Problem
+
+_HEADERS: dict[str, str] = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """By which names the server may be called, and from which pages.
+
+    `hosts` are names with or without a port; one without is right with any.
+    """
+
+    hosts: frozenset[str]
+    origins: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, host: str, port: int, *, allowed: Collection[str], origins: Collection[str]
+    ) -> Addresses:
+        """Return the addresses of a server that listens on `host` and `port`."""
+        own = f"[{host}]" if ":" in host else host
+        names = {f"{name}:{port}" for name in (own, *_LOOPBACK)}
+        return cls(frozenset(names | {a.lower() for a in allowed}), frozenset(origins))
+
+    def knows_host(self, host: str) -> bool:
+        """Whether a Host header means this server."""
+        name = host.lower()
+        return name in self.hosts or name.rpartition(":")[0] in self.hosts
+
+    def knows_origin(self, origin: str, host: str) -> bool:
+        """Whether an Origin header is of our own pages, or of a site that was allowed."""
+        return origin in self.origins or urlsplit(origin).netloc.lower() == host.lower()
+
+
+class Guard:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, addresses: Addresses) -> None:
+        self._app = app
+        self._addresses = addresses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"a server of HTTP was asked for {scope['type']}")
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        is_foreign = origin is not None and origin in self._addresses.origins
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    answer.setdefault(name, value)
+                answer.setdefault("cache-control", "no-store")
+                if is_foreign and origin is not None:
+                    answer["access-control-allow-origin"] = origin
+                    answer["cross-origin-resource-policy"] = "cross-origin"
+                    answer.add_vary_header("Origin")
+            await send(message)
+
+        try:
+            self._check(scope, headers)
+        except Problem as problem:
+            await problem.response()(scope, receive, send_guarded)
+            return
+        if is_foreign and scope["method"] == "OPTIONS":
+            await _preflight(scope, receive, send_guarded)
+            return
+        # As it came: a slash that belongs to an id is still %2F when routes are compared.
+        raw: bytes = scope["raw_path"]
+        scope["path"] = raw.decode("ascii", "replace")
+        await self._app(scope, receive, send_guarded)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._addresses.knows_host(hosts[0]):
+            raise Problem(
+                421,
+                "wrong-host",
+                f"this server does not go by the name {', '.join(hosts)[:100]!r}; "
+                f"`--allow-host NAME` lets it",
+            )
+        origin = headers.get("origin")
+        site = headers.get("sec-fetch-site", "none")
+        if origin is None and site in ("same-origin", "none"):
+            return
+        if origin is not None and self._addresses.knows_origin(origin, hosts[0]):
+            return
+        if origin is None and scope["method"] in ("GET", "HEAD") and _is_navigation(headers):
+            return  # a link on another page that leads here: the page itself holds no data
+        raise Problem(403, "wrong-origin", "pages of other sites may not call this server")
+
+
+def _is_navigation(headers: Headers) -> bool:
+    return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == (
+        "document"
+    )
+
+
+async def _preflight(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a browser that asks whether an allowed site may send a request."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 204,
+            "headers": [
+                (b"access-control-allow-methods", b"GET, POST"),
+                (b"access-control-allow-headers", b"Authorization, Content-Type, Last-Event-ID"),
+                (b"access-control-max-age", b"600"),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,71 @@
+"""Figures in the text form of Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from outlast._events import BOUNDS, Histogram
+from outlast._server.service import Service
+from outlast._world import memory_bytes
+
+_COUNTERS: tuple[tuple[str, str, str], ...] = (
+    ("commits", "commits_total", "Commits of the store."),
+    ("runs_started", "runs_started_total", "Runs started."),
+    ("runs_closed", "runs_closed_total", "Runs that have ended."),
+    ("runs_activated", "runs_activated_total", "Runs and actors brought into memory."),
+    ("runs_passivated", "runs_passivated_total", "Runs and actors put out of memory."),
+    ("runs_parked", "runs_parked_total", "Runs parked for a person."),
+    ("steps_executed", "steps_executed_total", "Bodies of steps that have ended."),
+    ("attempts_failed", "attempts_failed_total", "Attempts that failed."),
+    ("fenced", "fenced_total", "Writes refused because the lease was lost."),
+    ("store_errors", "store_errors_total", "Commits that the store did not take at once."),
+    ("loop_blocked", "loop_blocked_total", "Times that the event loop did not turn."),
+    ("collections", "gc_collections_total", "Garbage collections in idle moments."),
+)
+
+
+def prometheus(service: Service) -> str:
+    """Return every figure of a server."""
+    return "\n".join(_lines(service)) + "\n"
+
+
+def _lines(service: Service) -> Iterator[str]:
+    events = service.core.events
+    for attribute, name, text in _COUNTERS:
+        value: object = getattr(events, attribute)
+        yield from _metric(name, "counter", text, value)
+    scheduler = service.core.scheduler
+    gauges: tuple[tuple[str, str, object], ...] = (
+        ("runs_in_memory", "Runs and actors in memory.", len(scheduler.residents)),
+        ("steps_running", "Bodies of steps at work.", len(scheduler.bodies)),
+        ("gc_pause_seconds_max", "The longest collection.", events.collection_seconds_max),
+        ("process_memory_bytes", "Memory of this process.", memory_bytes()),
+        ("http_requests_in_work", "Requests in work.", service.admission.working),
+        ("http_streams_open", "Open event streams.", len(service.clients.open)),
+        ("ready", "Whether runs are executed.", int(service.state == "ready")),
+    )
+    for name, text, value in gauges:
+        yield from _metric(name, "gauge", text, value)
+    refused = "Requests refused because too many were in work."
+    yield from _metric("http_refused_total", "counter", refused, service.admission.refused)
+    yield from _histogram("step_seconds", "How long bodies of steps ran.", events.step_seconds)
+    yield from _histogram("commit_seconds", "How long commits took.", events.commit_seconds)
+    yield from _histogram("loop_lag_seconds", "How late the loop was.", service.figures.lag)
+
+
+def _metric(name: str, kind: str, text: str, value: object) -> Iterator[str]:
+    yield f"# HELP outlast_{name} {text}"
+    yield f"# TYPE outlast_{name} {kind}"
+    yield f"outlast_{name} {value}"
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Iterator[str]:
+    yield f"# HELP outlast_{name} {text}"
+    yield f"# TYPE outlast_{name} histogram"
+    seen = 0
+    for bound, count in zip(BOUNDS, histogram.counts, strict=False):
+        seen += count
+        yield f'outlast_{name}_bucket{{le="{bound:g}"}} {seen}'
+    yield f'outlast_{name}_bucket{{le="+Inf"}} {histogram.count}'
+    yield f"outlast_{name}_sum {histogram.total:.6f}"
+    yield f"outlast_{name}_count {histogram.count}"

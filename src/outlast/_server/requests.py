@@ -1,0 +1,182 @@
+"""One request as handlers see it: who asks, what is in the path, the query and the body.
+
+Invariants:
+  * no more of a body is kept than the limit and one chunk; a slow one ends in time;
+  * whatever is malformed is a `Problem` that says where, never another error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from outlast import limits
+from outlast._codec.shapes import is_dict, is_list
+from outlast._durations import seconds_of
+from outlast._execution.starting import check_name
+from outlast._server.access import Caller
+from outlast._server.problems import Problem
+from outlast.errors import UsageError
+from outlast.types import RunId
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose token is known and whose role suffices."""
+
+    request: Request
+    caller: Caller
+    path: Mapping[str, str]
+
+    def run_id(self) -> RunId:
+        """Return the run's id of the path."""
+        return RunId(self.name("id", limits.ID_CHARS_MAX))
+
+    def name(self, part: str, chars_max: int = limits.NAME_CHARS_MAX) -> str:
+        """Return a part of the path, decoded.
+
+        Raises:
+            Problem: it cannot be a name.
+        """
+        try:
+            text = unquote(self.path[part], errors="strict")
+            return check_name(f"the {part} in the path", text, chars_max)
+        except (UnicodeDecodeError, UsageError) as error:
+            raise Problem(404, "not-found", f"{error}") from None
+
+    # --------------------------------------------------------------------------- query
+    def text(self, name: str, default: str = "") -> str:
+        """Return a query parameter."""
+        return self.request.query_params.get(name, default)
+
+    def number(self, name: str, default: int, *, least: int = 0, most: int) -> int:
+        """Return a whole number of the query.
+
+        Raises:
+            Problem: it is none, or out of bounds.
+        """
+        text = self.request.query_params.get(name)
+        if text is None:
+            return default
+        try:
+            number = int(text) if len(text) <= 20 and text.isascii() else least - 1
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise bad_query(name, f"a whole number from {least} to {most}", text)
+        return number
+
+    def page_size(self) -> int:
+        """Return how many items a page has."""
+        return self.number("limit", 100, least=1, most=limits.HTTP_PAGE_MAX)
+
+    def seconds(self, name: str, default: float) -> float:
+        """Return a length of time of the query.
+
+        Raises:
+            Problem: it is none, or longer than a request may wait.
+        """
+        text = self.request.query_params.get(name)
+        if text is None:
+            return default
+        try:
+            seconds = seconds_of(float(text) if text.replace(".", "", 1).isdigit() else text)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= limits.HTTP_WAIT_SECONDS_MAX:
+            most = f"{limits.HTTP_WAIT_SECONDS_MAX:g}"
+            raise bad_query(name, f"a length of time, at most {most} seconds", text)
+        return seconds
+
+    # ---------------------------------------------------------------------------- body
+    async def json(self) -> object:
+        """Return the body as JSON data; an empty one is an empty object.
+
+        Raises:
+            Problem: 413 too large, 415 not said to be JSON, 400 no JSON, 408 too slow.
+        """
+        data = await self._body()
+        if not data:
+            return {}
+        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not kind.endswith("+json"):
+            # A page of another site can send forms and plain text without asking, JSON it cannot.
+            raise Problem(
+                415, "not-json", f"send the body as `Content-Type: application/json`, not {kind!r}"
+            )
+        try:
+            value: object = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Problem(400, "malformed", f"the body is not JSON: {error}") from None
+        if not _is_shallow(value, limits.DEPTH_MAX):
+            raise Problem(400, "malformed", f"the body is nested beyond {limits.DEPTH_MAX} levels")
+        return value
+
+    async def read(self, shape: type[S]) -> S:
+        """Return the body as a struct.
+
+        Raises:
+            Problem: as `json`, and 422 with the path of what does not fit.
+        """
+        try:
+            return msgspec.convert(await self.json(), shape)
+        except msgspec.ValidationError as error:
+            reason, _, path = f"{error}".partition(" - at `")
+            fault = {"path": path.rstrip("`") or "$", "reason": reason}
+            raise Problem(
+                422, "decoding-error", f"{fault['path']}: {reason}", facts={"faults": [fault]}
+            ) from None
+
+    async def _body(self) -> bytes:
+        announced = self.request.headers.get("content-length", "0")
+        if announced.isdigit() and int(announced[:20]) > limits.HTTP_BODY_BYTES_MAX:
+            raise _TOO_LARGE
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(limits.HTTP_BODY_SECONDS):
+                async for chunk in self.request.stream():
+                    size += len(chunk)
+                    if size > limits.HTTP_BODY_BYTES_MAX:
+                        raise _TOO_LARGE
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise Problem(
+                408, "too-slow", f"the body took over {limits.HTTP_BODY_SECONDS:g} seconds"
+            ) from None
+        except ClientDisconnect:
+            raise Problem(400, "malformed", "the client hung up within the body") from None
+        return b"".join(chunks)
+
+
+_TOO_LARGE = Problem(
+    413,
+    "payload-too-large",
+    f"a body has at most {limits.HTTP_BODY_BYTES_MAX:,} bytes",
+    headers={"Connection": "close"},
+)
+
+
+def bad_query(name: str, wanted: str, given: str) -> Problem:
+    """Return what is said of a query parameter that is not what it should be."""
+    reason = f"{name} is {wanted}"
+    fault = {"path": f"?{name}", "reason": reason}
+    return Problem(422, "query-error", f"{reason}, not {given[:50]!r}", facts={"faults": [fault]})
+
+
+def _is_shallow(value: object, levels: int) -> bool:
+    if levels < 0:
+        return False
+    if is_dict(value):
+        return all(_is_shallow(item, levels - 1) for item in value.values())
+    if is_list(value):
+        return all(_is_shallow(item, levels - 1) for item in value)
+    return True

@@ -1,0 +1,120 @@
+"""Every route of the server, in one table.
+
+The application, the OpenAPI description and the tests of who may do what all go by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import msgspec
+from starlette.responses import Response
+
+from outlast._server import actors, runs, status
+from outlast._server.access import Role
+from outlast._server.answers import answer
+from outlast._server.description import describe
+from outlast._server.requests import Call
+from outlast._server.service import Service
+
+Handler: TypeAlias = Callable[[Service, Call], Awaitable[Response]]
+Load: TypeAlias = Literal["work", "wait", "free"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path.
+
+    `role` is None for what needs no token. `load` says whether it takes a place among the requests
+    in work, among those that wait, or none. `query` names its query parameters, `statuses` what it
+    may answer beside errors that every route has.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: Handler
+    role: Role | None = "viewer"
+    load: Load = "work"
+    body: type[msgspec.Struct] | None = None
+    query: tuple[str, ...] = ()
+    statuses: tuple[int, ...] = (200,)
+    is_stream: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one line: the handler's own."""
+        return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+async def _openapi(service: Service, _: Call) -> Response:
+    """Describe every route, and the workflows' types."""
+    return answer(describe(ROUTES, service.core.registry, service.version))
+
+
+def _get(path: str, handler: Handler, *query: str) -> Route:
+    return Route("GET", path, handler, query=query)
+
+
+def _post(
+    path: str,
+    handler: Handler,
+    body: type[msgspec.Struct] | None = None,
+    *query: str,
+    statuses: tuple[int, ...] = (202,),
+) -> Route:
+    return Route("POST", path, handler, "operator", body=body, query=query, statuses=statuses)
+
+
+_RUN = "/v1/runs/{id}"
+_ACTOR = "/v1/actors/{type}/{key}"
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/healthz", status.healthz, role=None, load="free"),
+    Route("GET", "/readyz", status.readyz, load="free", statuses=(200, 503)),
+    Route("GET", "/metrics", status.metrics, load="free"),
+    Route("GET", "/openapi.json", _openapi, load="free"),
+    Route("GET", "/v1/session", status.session, load="free"),
+    _get("/v1/overview", status.overview),
+    _get("/v1/history", status.history),
+    Route("GET", "/v1/events", status.events, load="free", is_stream=True),
+    _get("/v1/workflows", status.workflows),
+    _post("/v1/workflows/{name}/runs", runs.start, runs.StartBody, statuses=(201, 200)),
+    _get("/v1/runs", runs.runs, "query", "after", "limit"),
+    _get(_RUN, runs.show),
+    Route(
+        "GET", _RUN + "/result", runs.result, load="wait", query=("timeout",), statuses=(200, 202)
+    ),
+    _get(_RUN + "/journal", runs.journal, "after", "before", "limit"),
+    _get(_RUN + "/why", runs.why),
+    _get(_RUN + "/values/{name}", runs.value),
+    Route(
+        "GET",
+        _RUN + "/streams/{name}",
+        runs.stream,
+        load="free",
+        query=("offset",),
+        statuses=(200, 204),
+        is_stream=True,
+    ),
+    _post(_RUN + "/signals/{name}", runs.signal, runs.SignalBody),
+    _post(_RUN + "/cancel", runs.cancel, runs.CancelBody),
+    _post(_RUN + "/terminate", runs.terminate, runs.TerminateBody),
+    _post(_RUN + "/resume", runs.resume, runs.Nothing),
+    _get("/v1/actors", actors.actors, "type", "after", "limit"),
+    _get(_ACTOR, actors.show),
+    _post(_ACTOR + "/stop", actors.stop, runs.Nothing),
+    Route(
+        "POST",
+        _ACTOR + "/{handler}",
+        actors.write,
+        "operator",
+        load="wait",
+        query=("mode", "timeout", "dedup"),
+        statuses=(200, 202),
+    ),
+    _get("/v1/teams", actors.teams),
+    _get("/v1/dead-letters", actors.dead_letters, "actor", "after", "limit"),
+    _post("/v1/dead-letters/{number}/redrive", actors.redrive, runs.Nothing),
+)

@@ -1,0 +1,245 @@
+"""Handlers of runs: starting, looking, sending."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+import msgspec
+from starlette.responses import Response
+
+from outlast import limits
+from outlast._engine.details import failure_of
+from outlast._engine.outcomes import error_of
+from outlast._engine.reader import Record, info_of
+from outlast._server.answers import answer, fields_of
+from outlast._server.eventstream import EventStream
+from outlast._server.problems import Problem
+from outlast._server.requests import Call, bad_query
+from outlast._server.runstreams import place_of
+from outlast._server.service import Service
+from outlast._store.contract import Cursor
+from outlast.call import WorkflowCall
+from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
+
+_RESULT_SECONDS = 30.0
+
+
+class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a start takes; `input` has the workflow's arguments by name."""
+
+    input: dict[str, object] = {}
+    id: str | None = None
+    on_conflict: OnConflict = "attach"
+    reuse: Reuse = "if_failed"
+    attributes: dict[str, str | int | float | bool] = {}
+    delay: float | str | None = None
+    timeout: float | str | None = None
+
+
+class SignalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a signal takes."""
+
+    value: object = None
+    dedup: str | None = None
+
+
+class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request to cancel takes."""
+
+    reason: str = ""
+    grace: float | str | None = None
+
+
+class TerminateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a termination takes."""
+
+    reason: str = ""
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A body without anything in it."""
+
+
+async def start(service: Service, call: Call) -> Response:
+    """Start a run, or attach to the one that has this id."""
+    definition = service.core.registry.find_workflow(call.name("name"))
+    body = await call.read(StartBody)
+    bound = definition.signature.from_json(body.input)
+    work: WorkflowCall[object] = WorkflowCall(definition, bound, "")
+    run = await service.engine.start(
+        work,
+        id=body.id,
+        on_conflict=body.on_conflict,
+        reuse=body.reuse,
+        attributes=body.attributes,
+        delay=body.delay,
+        timeout=body.timeout,
+    )
+    fields = {**fields_of(await run.info()), "created": run.created}
+    return answer(fields, 201 if run.created else 200)
+
+
+async def runs(service: Service, call: Call) -> Response:
+    """List runs, newest first."""
+    size = call.page_size()
+    query = query_of(call)
+    rows = await service.core.reader.page(query, _cursor(call), size + 1)
+    more = len(rows) > size
+    following = Cursor(rows[size - 1].created_at, rows[size - 1].id) if more else None
+    return answer(
+        {"runs": [info_of(row) for row in rows[:size]], "next": following and _text_of(following)}
+    )
+
+
+def query_of(call: Call) -> str:
+    """Return the query of runs.
+
+    Raises:
+        Problem: it is too long.
+    """
+    query = call.text("query")
+    if len(query) > limits.HTTP_QUERY_CHARS_MAX:
+        most = f"at most {limits.HTTP_QUERY_CHARS_MAX:,} characters"
+        raise bad_query("query", most, f"{len(query):,} characters")
+    return query
+
+
+def _cursor(call: Call) -> Cursor | None:
+    text = call.text("after")
+    if not text:
+        return None
+    try:
+        at, _, run = urlsafe_b64decode(text.encode()).decode().partition(" ")
+        return Cursor(int(at), RunId(run))
+    except (binascii.Error, ValueError):
+        raise bad_query("after", "the `next` of a page", text) from None
+
+
+def _text_of(cursor: Cursor) -> str:
+    return urlsafe_b64encode(f"{cursor.created_at} {cursor.id}".encode()).decode()
+
+
+async def show(service: Service, call: Call) -> Response:
+    """Return one run in full."""
+    found = await service.details.of(call.run_id())
+    fields = {**fields_of(found.info), **fields_of(found)}
+    del fields["info"]
+    return answer(fields)
+
+
+async def why(service: Service, call: Call) -> Response:
+    """Return what a run waits for, or how it ended."""
+    run = call.run_id()
+    info = await service.core.reader.info(run)
+    reason = await service.core.reader.why(run)
+    return answer({"id": run, "status": info.status, "why": reason})
+
+
+async def result(service: Service, call: Call) -> Response:
+    """Wait for a run's end."""
+    run = call.run_id()
+    seconds = call.seconds("timeout", _RESULT_SECONDS)
+    await service.core.reader.row(run)  # an unknown one is said at once
+    row = await service.within(service.core.closed(run, parked_counts=True), seconds)
+    if row is None or row.status not in CLOSED_STATUSES:
+        info = await service.core.reader.info(run)
+        reason = await service.core.reader.why(run)
+        return answer({"id": run, "status": info.status, "why": reason}, 202)
+    error = error_of(row)
+    if error is None:
+        value = service.details.result(row)
+        return answer({"id": run, "status": row.status, "result": value})
+    failure = failure_of(row)
+    told = {"type": type(error).__name__, "message": f"{error}"}
+    if failure is not None:
+        told = {"type": failure.type, "message": failure.message}
+    return answer({"id": run, "status": row.status, "error": told})
+
+
+async def journal(service: Service, call: Call) -> Response:
+    """Return a page of a run's records, ascending."""
+    run = call.run_id()
+    size = call.page_size()
+    most = limits.JOURNAL_RECORDS_MAX * 100
+    after = call.number("after", 0, most=most)
+    last_seq = (await service.details.last_seq(run)) if call.text("before") else None
+    if last_seq is not None:
+        before = min(call.number("before", 1, least=1, most=most), last_seq + 1)
+        after = max(0, before - 1 - size)
+        records = await service.core.reader.journal(run, after, before - 1)
+        following = after + 1 if after else None
+    else:
+        records = await service.core.reader.journal(run, after, after + size)
+        last_seq = await service.details.last_seq(run)
+        following = after + size if after + size < last_seq else None
+    told = [_record(record) for record in records]
+    return answer({"records": told, "next": following, "last_seq": last_seq})
+
+
+def _record(record: Record) -> dict[str, object]:
+    return {
+        "seq": record.seq,
+        "key": record.key,
+        "kind": record.kind,
+        "name": record.name,
+        "at": record.at,
+        "epoch": record.epoch,
+        "attempt": record.attempt,
+        "value": record.value,
+        "error": record.error,
+        "place": record.place,
+        "waited": record.waited,
+        "took": record.took,
+    }
+
+
+async def value(service: Service, call: Call) -> Response:
+    """Return the last value set under a name."""
+    run, name = call.run_id(), call.name("name")
+    data = await service.core.reader.value(run, name)
+    if data is None:
+        raise Problem(404, "value-not-found", f"run {run!r} has set no value {name!r} so far")
+    return answer({"value": service.core.reader.adapter_json("value", name, data)})
+
+
+async def stream(service: Service, call: Call) -> Response:
+    """Follow a stream, live, from an offset or behind the last event that was seen."""
+    run, name = call.run_id(), call.name("name")
+    offset = call.number("offset", 0, most=1 << 50)
+    service.clients.check_room()
+    row = await service.core.reader.row(run)
+    place = place_of(row, name, offset, call.request.headers.get("last-event-id", ""))
+    if place is None:
+        return Response(status_code=204)  # it has seen the end: it need not come again
+    return EventStream(service.clients, service.streams.open(place))
+
+
+# ------------------------------------------------------------------------------ sending
+async def signal(service: Service, call: Call) -> Response:
+    """Send a signal; it is safe when this answers."""
+    body = await call.read(SignalBody)
+    run = service.engine.get(call.run_id())
+    await run.signal(call.name("name"), body.value, dedup=body.dedup)
+    return answer({}, 202)
+
+
+async def cancel(service: Service, call: Call) -> Response:
+    """Ask a run to stop: its code may clean up."""
+    body = await call.read(CancelBody)
+    await service.engine.get(call.run_id()).cancel(body.reason, body.grace)
+    return answer({}, 202)
+
+
+async def terminate(service: Service, call: Call) -> Response:
+    """End a run without running any more of its code."""
+    body = await call.read(TerminateBody)
+    await service.engine.get(call.run_id()).terminate(body.reason)
+    return answer({}, 202)
+
+
+async def resume(service: Service, call: Call) -> Response:
+    """Let a parked or paused run go on."""
+    await call.read(Nothing)
+    await service.engine.get(call.run_id()).resume()
+    return answer({}, 202)

@@ -1,0 +1,234 @@
+"""The streams of runs, to any number of clients: encoded once, and exact across every reconnection.
+
+A client reads the stored stream until it has come to its end, and from there on the tail, which all
+clients of the stream share. Who falls behind the tail reads the store again.
+
+An event's id says which run it is of (an id may be started anew) and where to go on:
+`STARTED-OFFSET`, and `STARTED-end` for the last.
+
+Invariants:
+  * the events behind an id are the same whenever they are asked for, but for what was retracted
+    before a client that begins anew came: that it is not shown;
+  * a stream's tail is read once, however many clients it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import msgspec
+
+from outlast import limits
+from outlast._engine.reader import Reader
+from outlast._execution.streams import values_in
+from outlast._server.eventstream import event
+from outlast._server.ring import Ring
+from outlast._store.contract import RunRow, StreamRow
+from outlast._world import World
+from outlast.errors import OutlastError
+from outlast.types import CLOSED_STATUSES, RunId
+
+_json = msgspec.json.Encoder().encode
+_PIECE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a client begins in a stream; `is_new` when it has seen nothing of it."""
+
+    run: RunId
+    name: str
+    offset: int
+    is_new: bool
+    made_at: int
+
+
+def place_of(row: RunRow, name: str, offset: int, last_id: str) -> Place | None:
+    """Return where a client goes on; None behind the last event."""
+    made, _, at = last_id.partition("-")
+    if made == f"{row.created_at:x}":
+        if at == "end":
+            return None
+        if at.isascii() and at.isdigit():
+            return Place(row.id, name, int(at[:18]), is_new=False, made_at=row.created_at)
+    return Place(row.id, name, offset, is_new=offset == 0, made_at=row.created_at)
+
+
+class Tail:
+    """The end of one stream as it grows.
+
+    `numbers` says which number of the ring begins at an offset.
+    """
+
+    def __init__(self, begin: int) -> None:
+        self.ring: Ring = Ring(bytes_max=limits.SSE_RING_BYTES)
+        self.numbers: dict[int, int] = {begin: 0}
+        self.end = begin
+        self.error: OutlastError | None = None
+        self.has_ended = False
+        self.readers = 0
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.has_ended or self.error is not None
+
+    def append(self, data: bytes, end: int) -> None:
+        """Add an encoded row that ends at an offset."""
+        self.end = end
+        self.numbers[end] = self.ring.end + 1
+        self.ring.append(data)
+        if len(self.numbers) > 2 * (self.ring.end - self.ring.begin) + 16:
+            kept = {o: number for o, number in self.numbers.items() if number >= self.ring.begin}
+            self.numbers = kept
+
+
+class RunStreams:
+    """All streams of one server."""
+
+    def __init__(self, world: World, reader: Reader) -> None:
+        self._world = world
+        self._reader = reader
+        self._tails: dict[tuple[RunId, str], Tail] = {}
+
+    def open(self, place: Place) -> StreamOfRun:
+        """Return the source of one client."""
+        return StreamOfRun(self, self._reader, place)
+
+    def join(self, place: Place, offset: int) -> Tail:
+        """Return the stream's tail, which begins at `offset` if nobody else reads it."""
+        key = (place.run, place.name)
+        tail = self._tails.get(key)
+        if tail is None or tail.has_ended or tail.error is not None:
+            tail = self._tails[key] = Tail(offset)
+            work = self._grow(tail, place, offset)
+            tail.task = self._world.spawn(work, name=f"outlast-tail of {place.run}")
+        tail.readers += 1
+        return tail
+
+    def leave(self, place: Place, tail: Tail) -> None:
+        """One client fewer: the last one ends the tail."""
+        tail.readers -= 1
+        if not tail.readers:
+            key = (place.run, place.name)
+            if self._tails.get(key) is tail:
+                del self._tails[key]
+            if tail.task is not None:
+                tail.task.cancel()
+
+    async def _grow(self, tail: Tail, place: Place, offset: int) -> None:
+        try:
+            async for rows in self._reader.stream_rows(place.run, place.name, offset):
+                for row in rows:
+                    tail.append(self.encoded(row, place), row.offset + row.count)
+            tail.has_ended = True
+        except OutlastError as error:
+            tail.error = error  # the run is gone, or the store: every client hears of it
+        finally:
+            tail.ring.wake()
+
+    def encoded(self, row: StreamRow, place: Place, begin: int = 0) -> bytes:
+        """Return a row as an event, without values below the offset `begin`."""
+        event_id = f"{place.made_at:x}-{row.offset + row.count}"
+        if row.kind == "retract":
+            return event("retract", _json({"writer": row.writer}), event_id)
+        first = max(row.offset, begin)
+        values = [
+            self._reader.adapter_json("stream", row.name, value)
+            for value in values_in(row)[first - row.offset :]
+        ]
+        data = {"offset": first, "writer": row.writer, "values": values}
+        return event("data", _json(data), event_id)
+
+    async def end_event(self, place: Place) -> bytes:
+        """Return the last event of a stream."""
+        row = await self._reader.row(place.run)
+        is_same = row.created_at == place.made_at and row.status in CLOSED_STATUSES
+        status = row.status if is_same else "replaced"
+        return event("end", _json({"status": status}), f"{place.made_at:x}-end")
+
+
+class StreamOfRun:
+    """One client of one stream."""
+
+    def __init__(self, streams: RunStreams, reader: Reader, place: Place) -> None:
+        self._streams = streams
+        self._reader = reader
+        self._place = place
+        self._position = place.offset
+        self._is_new = place.is_new
+        self._retracted: dict[str, int] = {}
+        self._writers: set[str] = set()  # whose values it was shown
+        self._awake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Let `pieces` look up."""
+        self._awake.set()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Iterate over the stream's events until its end."""
+        place = self._place
+        self._retracted = await self._reader.retracted(place.run, place.name)
+        while True:
+            async for piece in self._stored():
+                yield piece
+            tail = self._streams.join(place, self._position)
+            tail.ring.follow(self._awake)
+            try:
+                async for piece in self._live(tail):
+                    yield piece
+                if tail.error is not None:
+                    raise tail.error
+                if tail.has_ended and self._position == tail.end:
+                    yield await self._streams.end_event(place)
+                    return
+            finally:
+                tail.ring.leave(self._awake)
+                self._streams.leave(place, tail)
+            self._is_new = False  # it fell behind: what it was shown is not known any more
+
+    async def _stored(self) -> AsyncIterator[bytes]:
+        """Iterate over what the store has by now."""
+        place = self._place
+        while rows := await self._reader.stream_page(place.run, place.name, self._position):
+            piece = b""
+            for row in rows:
+                if self._shows(row):
+                    piece += self._streams.encoded(row, place, self._position)
+                self._position = row.offset + row.count
+                if len(piece) >= _PIECE_BYTES:
+                    yield piece
+                    piece = b""
+            yield piece
+
+    def _shows(self, row: StreamRow) -> bool:
+        if row.kind == "retract":
+            return not self._is_new or row.writer in self._writers
+        if self._retracted.get(row.writer, -1) > row.offset:
+            return False
+        self._writers.add(row.writer)
+        return True
+
+    async def _live(self, tail: Tail) -> AsyncIterator[bytes]:
+        """Iterate over what comes; ends with the stream, or when the client is too far behind."""
+        while tail.end < self._position and not tail.is_over:
+            await self._look_up()  # the store was read further than the tail has come
+        number = tail.numbers.get(self._position, -1)
+        while (data := tail.ring.since(number)) is not None:
+            # Set before the client takes it: meanwhile the tail grows.
+            number, self._position = tail.ring.end, tail.end
+            if data:
+                yield data
+            elif tail.is_over:
+                return
+            else:
+                await self._look_up()
+                if number == tail.ring.end and not tail.is_over:
+                    yield b""
+
+    async def _look_up(self) -> None:
+        await self._awake.wait()
+        self._awake.clear()

@@ -1,0 +1,101 @@
+"""Handlers of the server itself: health, figures, who asks, what there is to start."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+from starlette.responses import PlainTextResponse, Response
+
+from outlast import limits
+from outlast._execution.starting import cached_version_of
+from outlast._registry import WorkflowDefinition
+from outlast._server.answers import answer
+from outlast._server.eventstream import EventStream
+from outlast._server.metrics import prometheus
+from outlast._server.requests import Call
+from outlast._server.service import Service
+from outlast._world import memory_bytes
+
+
+async def healthz(_: Service, __: Call) -> Response:
+    """Say that the process lives."""
+    return PlainTextResponse("ok")
+
+
+async def readyz(service: Service, _: Call) -> Response:
+    """Say whether runs are executed here."""
+    trouble = service.core.events.fatal or service.core.writer.trouble
+    if service.state != "ready":
+        return answer({"state": service.state, "detail": f"the server is {service.state}"}, 503)
+    if trouble is not None:
+        return answer({"state": "store-trouble", "detail": f"{trouble}"}, 503)
+    return answer({"state": "ready", "detail": ""})
+
+
+async def session(_: Service, call: Call) -> Response:
+    """Say who asks."""
+    return answer({"name": call.caller.name, "role": call.caller.role})
+
+
+async def metrics(service: Service, _: Call) -> Response:
+    """Return the server's figures as Prometheus reads them."""
+    return Response(prometheus(service), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def overview(service: Service, call: Call) -> Response:
+    """Return how the server does."""
+    return answer({**await overview_of(service), "role": call.caller.role})
+
+
+async def overview_of(service: Service) -> Mapping[str, object]:
+    """Return the same for whoever asks."""
+    core = service.core
+    counts = await core.reader.counts()
+    return {
+        "version": service.version,
+        "store": service.settings.store_name,
+        "started_at": service.started_at,
+        "state": service.state,
+        "counts": counts,
+        "approvals": 0,
+        "dead_letters": await core.store.count_dead(),
+        "latency": service.figures.latency(),
+        "rates": service.figures.rates(),
+        "memory_bytes": memory_bytes(),
+        "runs_in_memory": len(core.scheduler.residents),
+    }
+
+
+async def history(service: Service, _: Call) -> Response:
+    """Return the last hour."""
+    return answer(
+        {
+            "step_seconds": limits.HISTORY_SECONDS,
+            "series": service.figures.history(),
+            "until": service.now(),
+        }
+    )
+
+
+async def workflows(service: Service, _: Call) -> Response:
+    """List what can be started here."""
+    found = service.core.registry.workflows
+    return answer({"workflows": [_workflow(found[name]) for name in sorted(found)]})
+
+
+def _workflow(definition: WorkflowDefinition) -> dict[str, object]:
+    return {
+        "name": definition.name,
+        "version": cached_version_of(definition),
+        "doc": inspect.getdoc(definition.fn) or "",
+        "input": definition.signature.schema(),
+        "result": definition.signature.returns.schema(),
+    }
+
+
+async def events(service: Service, call: Call) -> Response:
+    """Follow what changes."""
+    service.clients.check_room()
+    last_id = call.request.headers.get("last-event-id", "")
+    return EventStream(service.clients, service.feed.open(last_id))

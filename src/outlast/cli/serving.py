@@ -1,0 +1,205 @@
+"""`outlast serve` and `outlast dev`: the engine as a service."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from outlast import limits
+from outlast._engine.open_engine import CoreOptions
+from outlast._engine.opening import Target
+from outlast._registry import default_registry
+from outlast._server.access import Access, TokenFile
+from outlast._server.service import Service, Settings
+from outlast._server.serving import Serving, Tls, listen
+from outlast.cli.inputs import seconds_option
+from outlast.cli.loading import load_program
+from outlast.cli.places import target_of, token_file_of
+from outlast.cli.printing import note, safe_line
+from outlast.cli.reloading import is_reloaded, run_and_reload
+from outlast.engine import Engine, run_loop
+from outlast.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., object])
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_DEV_GRACE = "2s"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to serve, and how."""
+
+    app: str | None
+    target: Target
+    host: str
+    port: int
+    token_file: Path
+    grace_seconds: float
+    workers: int | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    tls: Tls | None = None
+    is_dev: bool = False
+
+    def url(self, port: int) -> str:
+        """Return where the server is, as people type it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.tls is None else 'https'}://{host}:{port}"
+
+
+def _server_options(command: F) -> F:
+    """Add what `serve` and `dev` both take."""
+    for option in (
+        click.option("--grace", metavar="TIME", default=None, help="For steps when it stops."),
+        click.option(
+            "--token-file",
+            "token_file",
+            metavar="PATH",
+            default=None,
+            help="Made with a new token, mode 0600, when missing [default: beside the database]",
+        ),
+        click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True),
+        click.option("--host", default="127.0.0.1", show_default=True),
+        click.option("--db", metavar="URL", default=None, help="[default: the project's]"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("app", metavar="[APP]", required=False)
+@_server_options
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Step processes.")
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="A name it goes by.")
+@click.option("--allow-origin", "origins", multiple=True, metavar="URL", help="A site that may.")
+@click.option("--behind-proxy", is_flag=True, help="A proxy before it does TLS.")
+@click.option("--tls-cert", "certificate", metavar="FILE", default=None, help="PEM.")
+@click.option("--tls-key", "key", metavar="FILE", default=None, help="PEM.")
+def serve(
+    *,
+    app: str | None,
+    db: str | None,
+    host: str,
+    port: int,
+    token_file: str | None,
+    grace: str | None,
+    workers: int | None,
+    hosts: Sequence[str],
+    origins: Sequence[str],
+    behind_proxy: bool,
+    certificate: str | None,
+    key: str | None,
+) -> int:
+    """Run an engine and serve it over HTTP.
+
+    APP is file.py or package.module. Without it the server executes nothing: it shows what is
+    there, and takes signals and answers for the engine that will have the code.
+    """
+    if (certificate is None) != (key is None):
+        raise UsageError("--tls-cert and --tls-key go together")
+    tls = Tls(Path(certificate), Path(key)) if certificate is not None and key is not None else None
+    if host not in _LOOPBACK and tls is None and not behind_proxy:
+        raise UsageError(
+            f"{host} is reached from other machines, and without TLS everyone on the way reads the "
+            f"token: give --tls-cert and --tls-key, or --behind-proxy when a proxy does TLS"
+        )
+    plan = _plan(app, db, host, port, token_file, grace)
+    return _serve(
+        replace(
+            plan,
+            workers=workers,
+            allowed_hosts=tuple(hosts),
+            allowed_origins=tuple(origins),
+            tls=tls,
+        )
+    )
+
+
+@click.command()
+@click.argument("app", metavar="APP")
+@_server_options
+@click.option("--no-reload", is_flag=True, help="Go on with the code as it is.")
+def dev(
+    *,
+    app: str,
+    db: str | None,
+    host: str,
+    port: int,
+    token_file: str | None,
+    grace: str | None,
+    no_reload: bool,
+) -> int:
+    """Serve APP on this machine, anew whenever its code is saved; prints a link to the dashboard.
+
+    APP is file.py or package.module.
+    """
+    if host not in _LOOPBACK:
+        raise UsageError(f"dev serves this machine only, not {host}: use `outlast serve`")
+    plan = replace(_plan(app, db, host, port, token_file, grace or _DEV_GRACE), is_dev=True)
+    return _serve(plan) if no_reload or is_reloaded() else run_and_reload(app)
+
+
+def _plan(
+    app: str | None, db: str | None, host: str, port: int, token_file: str | None, grace: str | None
+) -> Plan:
+    target = target_of(db, None)
+    return Plan(
+        app=app,
+        target=target,
+        host=host,
+        port=port,
+        token_file=token_file_of(token_file, target),
+        grace_seconds=(
+            limits.DRAIN_GRACE_SECONDS if grace is None else seconds_option("--grace", grace)
+        ),
+    )
+
+
+def _serve(plan: Plan) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if plan.app is not None:
+        load_program(plan.app)
+    tokens = TokenFile(plan.token_file)
+    admin = tokens.admin()
+    run_loop(_run(plan, tokens, admin, listen(plan.host, plan.port)))
+    return 0
+
+
+async def _run(plan: Plan, tokens: TokenFile, admin: str, listener: socket.socket) -> None:
+    port: int = listener.getsockname()[1]
+    options = CoreOptions(step_processes=plan.workers, executes=plan.app is not None)
+    async with Engine(plan.target, options, default_registry) as engine:
+        settings = Settings(
+            plan.host,
+            port,
+            allowed_hosts=plan.allowed_hosts,
+            allowed_origins=plan.allowed_origins,
+            store_name=plan.target.name,
+        )
+        service = Service(engine, Access(tokens, time.monotonic), settings)
+        await Serving(service, listener, tls=plan.tls).run(
+            on_ready=lambda: _announce(plan, admin, port), grace_seconds=plan.grace_seconds
+        )
+
+
+def _announce(plan: Plan, admin: str, port: int) -> None:
+    url = plan.url(port)
+    what = plan.app if plan.app is not None else "what is stored; it executes nothing"
+    note(f"serving {safe_line(what)} at {url} (process {os.getpid()})")
+    note(f"token: {safe_line(_token_source(plan))}")
+    if plan.is_dev:
+        # The fragment of a link stays in the browser: it is never sent.
+        note(f"dashboard: {url}/#token={admin}")
+
+
+def _token_source(plan: Plan) -> str:
+    """Return where the token is found; itself it is printed by `dev` only."""
+    return "OUTLAST_TOKEN" if "OUTLAST_TOKEN" in os.environ else f"{plan.token_file}"
