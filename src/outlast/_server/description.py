@@ -67,7 +67,9 @@ def describe(routes: Sequence[Described], registry: Registry, version: str) -> S
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     bodies = [route.body for route in routes if route.body is not None]
     infos = (RunInfo, ActorInfo, TeamInfo, DeadLetterInfo)
-    _, ours = msgspec.json.schema_components([*bodies, *infos], ref_template=_PREFIX + "{name}")
+    _, ours = msgspec.json.schema_components(
+        [*bodies, *infos], schema_hook=_anything, ref_template=_PREFIX + "{name}"
+    )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -83,6 +85,11 @@ def describe(routes: Sequence[Described], registry: Registry, version: str) -> S
         },
         "security": [{"token": []}],
     }
+
+
+def _anything(_: type) -> Schema:
+    """Stand for data without a declared type."""
+    return {}
 
 
 def _operation(route: Described) -> Schema:
