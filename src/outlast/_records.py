@@ -30,6 +30,8 @@ Kind: TypeAlias = Literal[
     "stream_retracted",
     "child_started",
     "child_done",
+    "token_opened",
+    "token_answered",
     "cancel_requested",
     "resumed",
     "message_begun",

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from types import TracebackType
 from typing import NoReturn, TypeVar, overload
 
+from typing_extensions import override
+
 from outlast import limits
 from outlast._codec import Codec
 from outlast._durations import seconds_of
@@ -32,6 +34,7 @@ from outlast.actor.teams import Teams, apply_team
 from outlast.call import Call, WorkflowCall
 from outlast.errors import EngineClosed, NotInRun, NotSupported, StoreReadOnly, UsageError
 from outlast.handle import Run, signal_payload
+from outlast.inbox import InboxVerbs
 from outlast.names import Signal
 from outlast.ref import ActorRef
 from outlast.types import (
@@ -66,7 +69,7 @@ def _check_types(url: object, registry: object, resources: object, live_runs_max
             raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
 
 
-class Engine:
+class Engine(InboxVerbs):
     """Runs workflows on one store, and gives handles on their runs.
 
     Opening recovers: every open run whose workflow is registered goes on by itself. Leaving the
@@ -146,6 +149,7 @@ class Engine:
             await self._opened.close(limits.DRAIN_GRACE_SECONDS)
 
     @property
+    @override
     def _core(self) -> EngineCore:
         if self._opened is None:
             raise EngineClosed(
@@ -267,6 +271,7 @@ class Engine:
         async for row in self._require_open().reader.runs(query):
             yield info_of(row)
 
+    @override
     def _require_open(self) -> Opened:
         opened = self._opened
         if opened is None:

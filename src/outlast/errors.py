@@ -25,6 +25,12 @@
     ├── RunNotFound, RunExists, RunClosed
     ├── IdempotencyMismatch, SignalConflict
     ├── MailboxFull
+    ├── TokenError                  nothing came of an answer
+    │   ├── TokenNotFound
+    │   ├── TokenAnswered           somebody was first
+    │   ├── TokenExpired            nobody has answered in time
+    │   ├── TokenClosed             its run has ended
+    │   └── DigestMismatch          the answer is for another question
     ├── ActorError                  what came of a message to an actor
     │   ├── HandlerFailed           its handler raised; nothing was changed
     │   ├── AskTimeout              no answer in time (also TimeoutError)
@@ -48,6 +54,7 @@ happened, why, and what to do.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 
@@ -325,6 +332,54 @@ class MailboxFull(OutlastError):
         )
         self.run_id = run_id
         self.limit = limit
+
+
+class TokenError(OutlastError):
+    """Nothing came of an answer to a token; `token_id` names it."""
+
+    def __init__(self, token_id: str, message: str) -> None:
+        super().__init__(message)
+        self.token_id = token_id
+
+
+class TokenNotFound(TokenError):
+    """No token goes by this id (or the retention of its run is over)."""
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(token_id, f"no token has the id {token_id!r}; see `outlast inbox`")
+
+
+class TokenAnswered(TokenError):
+    """Somebody has answered already: `by` whom (may be empty) and when (`at`)."""
+
+    def __init__(self, token_id: str, by: str, at: datetime | None) -> None:
+        when = "" if at is None else f" at {at.isoformat(timespec='seconds')}"
+        who = by or "somebody"
+        super().__init__(token_id, f"{who} has answered token {token_id!r}{when}: the first counts")
+        self.by = by
+        self.at = at
+
+
+class TokenExpired(TokenError):
+    """Nobody has answered the token in time, and nobody can any more."""
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(token_id, f"it is too late: nobody answered token {token_id!r} in time")
+
+
+class TokenClosed(TokenError):
+    """The run that asked has ended without the answer."""
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(token_id, f"it is too late: the run that asked {token_id!r} has ended")
+
+
+class DigestMismatch(TokenError):
+    """The answer carries the digest of another question; `title` is what is asked now."""
+
+    def __init__(self, token_id: str, title: str) -> None:
+        super().__init__(token_id, f"token {token_id!r} asks something else, look again: {title!r}")
+        self.title = title
 
 
 class ActorError(OutlastError):

@@ -21,7 +21,7 @@ from outlast._engine.remote import SEND_STEP, WAIT_STEP, ambient
 from outlast._execution.context import step_dedup
 from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
-from outlast._execution.payloads import json_payload, read_payload, typed_payload
+from outlast._execution.payloads import fitting_payload, json_payload, typed_payload
 from outlast._execution.places import calling_place
 from outlast._execution.starting import check_name, check_text
 from outlast._execution.waits import within
@@ -347,18 +347,7 @@ def signal_payload(core: EngineCore, name: Signal[T] | str, value: object) -> by
             return json_payload(value)
         except (TypeError, ValueError) as error:
             raise EncodingError("$", f"a signal sent by its plain name is JSON: {error}") from error
-    try:
-        payload = json_payload(value)
-    except (TypeError, ValueError):
-        return typed_payload(known, value)
-    try:
-        return typed_payload(known, read_payload(known, payload))
-    except DecodingError as as_json:
-        try:
-            return typed_payload(known, value)
-        except EncodingError:
-            # Neither JSON that fits nor a value of the type: the first says where the fault is.
-            raise as_json from None
+    return fitting_payload(known, value)
 
 
 _ANY = adapter_for(object)

@@ -51,6 +51,15 @@ LIVE_BYTES_MAX = 512 * 1024 * 1024
 OPERATIONS_PENDING_MAX = 10_000
 """Steps that one run may wait for at once; also the children looked at when it is closed."""
 
+TOKENS_OPEN_MAX = 1_000
+"""Open tokens of one run: each is a row, and looked at whenever the run's next wake is."""
+
+TOKEN_TITLE_CHARS_MAX = 500
+"""The title of an approval: one line in an inbox."""
+
+TOKEN_DETAIL_BYTES_MAX = 64 * 1024
+"""What an approval is about, as JSON: people read it, and it travels with every listing."""
+
 CANCEL_ROUNDS_MAX = 1_000
 """How often one quiet moment re-delivers a cancellation that the code swallows; then terminate."""
 

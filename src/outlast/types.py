@@ -46,6 +46,8 @@ Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 OnExhausted: TypeAlias = Literal["escalate", "park"]
 Where: TypeAlias = Literal["auto", "loop", "thread", "process"]
 Jitter: TypeAlias = Literal["full", "none"]
+TokenKind: TypeAlias = Literal["token", "approval"]
+TokenStatus: TypeAlias = Literal["open", "answered", "expired", "closed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,41 @@ class ActorInfo:
     error: str | None = None
     supervisor: str | None = None
     restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """A question of a run to the outside: the fields that `--json` prints.
+
+    `status` is "open", "answered", "expired" (nobody answered in time) or "closed" (its run ended
+    first). `detail` and `value`, the answer, are JSON-like data; of an approval the answer is
+    whether it was given. `digest` stands for the exact title and detail: an answer that carries it
+    is refused for any other question.
+    """
+
+    id: str
+    run: str
+    workflow: str
+    kind: TokenKind
+    title: str
+    detail: object
+    created_at: datetime
+    expires_at: datetime | None
+    status: TokenStatus
+    by: str | None
+    reason: str
+    answered_at: datetime | None
+    digest: str
+    value: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What came of `wf.approve`: whether it was given, by whom (None: nobody in time), and why."""
+
+    approved: bool
+    by: str | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from outlast.call import Call, WorkflowCall
 from outlast.errors import NotInRun, NotSupported, RegistrationError, UsageError, WaitTimeout
 from outlast.handle import Run
 from outlast.ref import ActorRef
+from outlast.tokens import AskingVerbs
 from outlast.types import Duration, OnParentClose
 
 P = ParamSpec("P")
@@ -221,14 +222,6 @@ class _LaterVerbs:
         """Return the actor of a class under a key, to ask and tell from workflow code."""
         return ActorRef(current_run().host.registry.find_actor(kind), key, None)
 
-    def token(self, *_: object, **__: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.token")
-
-    def approve(self, *_: object, **__: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.approve")
-
     def saga(self) -> NoReturn:
         """Not supported yet."""
         raise NotSupported("wf.saga")
@@ -242,7 +235,7 @@ class _LaterVerbs:
         raise NotSupported("wf.patched")
 
 
-class _Wf(_LaterVerbs):
+class _Wf(_LaterVerbs, AskingVerbs):
     """The verbs of workflow code; every one needs a run around it (`NotInRun` elsewhere)."""
 
     log: _SilentOnReplay = _SilentOnReplay(logging.getLogger("outlast.workflow"), {})

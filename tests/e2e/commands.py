@@ -22,7 +22,7 @@ APP = """
 from __future__ import annotations
 import asyncio, os, time
 from pathlib import Path
-from outlast import Retry, Signal, Stream, step, workflow
+from outlast import Retry, Signal, Stream, step, wf, workflow
 
 approval = Signal("approval", bool)
 words = Stream("words", str)
@@ -70,6 +70,15 @@ async def blocked(seconds: float) -> str:
 async def approve() -> bool:
     await mark("asked")
     return await approval.receive()
+
+@workflow
+async def refund(cents: int) -> str:
+    said = await wf.approve(f"Refund {cents}?", detail={"cents": cents})
+    return f"{said.approved} {said.by} {said.reason}"
+
+@workflow
+async def quote() -> int:
+    return await wf.token(int).wait()
 
 @workflow
 async def fail(text: str) -> None:

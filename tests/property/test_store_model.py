@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from outlast._records import Record, detach, pack_records
 from outlast._store.contract import (
+    Answer,
     CommitId,
     CommitResult,
     Message,
@@ -26,6 +27,7 @@ from outlast._store.contract import (
     StartRun,
     Store,
     StreamRow,
+    TokenRow,
     Transaction,
 )
 from outlast._store.memory import MemoryStore
@@ -177,6 +179,35 @@ class StoreMachine(RuleBasedStateMachine):
         ]
         self.batch.append(Transaction(None, RUNS[0], [], posts=messages))
 
+    @rule(run=runs, token=names, expires_at=st.none() | st.integers(0, 3))
+    def _ask(self, run: RunId, token: str, expires_at: int | None) -> None:
+        if self._is_known(run):
+            row = TokenRow(
+                id=f"{run}/{token}",
+                run=run,
+                workflow="m.f",
+                key=token,
+                kind="token",
+                created_at=self.created,
+                expires_at=expires_at,
+            )
+            self._under_lease(run).tokens = (row,)
+
+    @rule(answers=st.lists(st.tuples(runs, names, names, st.integers(0, 4)), max_size=3))
+    def _answer(self, answers: list[tuple[RunId, str, str, int]]) -> None:
+        given = [
+            Answer(
+                token=f"{run}/{token}",
+                status="answered" if by == "x" else "expired",
+                message=Message(run=run, kind="token", name=token, body=by.encode()),
+                value=b"v",
+                by=by,
+                at=at,
+            )
+            for run, token, by, at in answers
+        ]
+        self.batch.append(Transaction(None, RUNS[0], [], answers=given))
+
     @rule(run=runs, which=st.sets(st.integers(0, 4)))
     def consume(self, run: RunId, which: set[int]) -> None:
         numbers = [message.number for message in self.database.mail_of(run, 10)]
@@ -256,6 +287,13 @@ class StoreMachine(RuleBasedStateMachine):
                 assert await real.read_stream(run, name, 2, 2) == await model.read_stream(
                     run, name, 2, 2
                 )
+            tokens = await model.list_tokens(None, 10, run=run)
+            assert await real.list_tokens(None, 10, run=run) == tokens
+            for token in tokens:
+                assert await real.read_token(token.id) == token
+        assert await real.list_tokens(None, 10, open_only=True) == await model.list_tokens(
+            None, 10, open_only=True
+        )
         assert await real.read_tail([0]) == await model.read_tail([0])
         assert ids(await real.resident_runs([0])) == ids(await model.resident_runs([0]))
         assert ids(await real.due_runs([0], 3, 9)) == ids(await model.due_runs([0], 3, 9))

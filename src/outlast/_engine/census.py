@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 from outlast import limits
 from outlast._codec import stored_json
@@ -78,7 +77,7 @@ class Census:
             type=row.workflow,
             key=key_in(row.id, row.workflow),
             status="parked" if is_parked else row.status,
-            created_at=_time(row.created_at),
+            created_at=moment(row.created_at),
             waiting=len(mail),
             oldest_at=moment(mail[0].at) if mail else None,
             state=_readable(self._registry.actors.get(row.workflow), row.output),
@@ -94,12 +93,26 @@ class Census:
             run = None if actor is None else RunId(actor)
             letters = await self._store.read_dead(run, after, limits.PAGE_ROWS)
             for letter in letters:
+<<<<<<< HEAD
                 yield _letter(letter)
+=======
+                yield DeadLetterInfo(
+                    number=letter.number,
+                    actor=letter.run,
+                    handler=letter.name,
+                    reason=letter.reason,
+                    error=letter.error,
+                    attempts=letter.attempts,
+                    sent_at=moment(letter.sent_at),
+                    at=moment(letter.at),
+                )
+>>>>>>> 216873d (tokens and approvals: asked by a run, answered once, in one place)
             if len(letters) < limits.PAGE_ROWS:
                 return
             after = letters[-1].number
 
 
+<<<<<<< HEAD
 def _letter(letter: DeadLetter) -> DeadLetterInfo:
     return DeadLetterInfo(
         number=letter.number,
@@ -117,6 +130,8 @@ def _time(at: int) -> datetime:
     return moment(at) or datetime.fromtimestamp(0, UTC)
 
 
+=======
+>>>>>>> 216873d (tokens and approvals: asked by a run, answered once, in one place)
 def _readable(definition: ActorDefinition | None, state: bytes | None) -> object:
     if state is None:
         return None

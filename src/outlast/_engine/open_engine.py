@@ -25,6 +25,7 @@ from outlast._engine.retention import Retention
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.starts import Started, StartRequest, Starts
 from outlast._engine.step_messages import StepMessages
+from outlast._engine.tokens import Tokens
 from outlast._engine.volatile import VolatileActors
 from outlast._events import Events
 from outlast._execution.bodies import Bodies, ProcessRunner
@@ -106,6 +107,7 @@ class EngineCore:
         self.reader: Reader = Reader(
             store, world, registry, scheduler=self.scheduler, residency=self.residency
         )
+        self.tokens: Tokens = Tokens(self.scheduler)
         self.results.may_go_on = self.dormant.may_go_on
         self.starts: Starts = Starts(self.scheduler, self.messages, self.results, self.residency)
         self.recovery: Recovery = Recovery(

@@ -10,6 +10,7 @@ from typing import TypeVar
 from outlast import limits
 from outlast._codec import decode_failure, revive
 from outlast._engine.owner_protocol import (
+    AnswerToken,
     Cancel,
     Done,
     Info,
@@ -114,6 +115,10 @@ class OwnerClient:
     async def resume(self, run: str) -> None:
         """Let a parked run go on."""
         await self._ask(Resume(run), Done)
+
+    async def answer(self, request: AnswerToken) -> None:
+        """Answer a token."""
+        await self._ask(request, Done)
 
     async def write_to_actor(self, request: WriteToActor) -> str:
         """Ask or tell an actor; return its answer as JSON."""

@@ -83,6 +83,17 @@ class Resume(msgspec.Struct, frozen=True, array_like=True, tag="resume"):
     run: str
 
 
+class AnswerToken(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
+    """Answer a token; `json` is the value, of an approval true or false."""
+
+    token: str
+    json: bytes
+    by: str = ""
+    reason: str = ""
+    digest: str = ""
+    is_verdict: bool = False
+
+
 class WriteToActor(msgspec.Struct, frozen=True, array_like=True, tag="actor"):
     """Ask or tell an actor; `json` is an object of arguments by name."""
 
@@ -150,7 +161,17 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
 
 
 Request = (
-    Ping | Start | SendSignal | Cancel | Terminate | Resume | WriteToActor | Redrive | Info | Why
+    Ping
+    | Start
+    | SendSignal
+    | Cancel
+    | Terminate
+    | Resume
+    | AnswerToken
+    | WriteToActor
+    | Redrive
+    | Info
+    | Why
 )
 Reply = Pong | WasStarted | Done | Text | Known | Refused
 

@@ -25,6 +25,7 @@ from outlast._codec import Bound, SignatureCodec, capture, encode_failure
 from outlast._engine.attributes import merged_attributes
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.owner_protocol import (
+    AnswerToken,
     Cancel,
     Done,
     Info,
@@ -50,6 +51,7 @@ from outlast._engine.owner_protocol import (
     socket_path,
 )
 from outlast._engine.starts import StartRequest
+from outlast._engine.tokens import AnswerRequest
 from outlast._execution.payloads import json_payload, read_payload, typed_payload
 from outlast._execution.starting import check_name
 from outlast._registry import WorkflowDefinition
@@ -167,6 +169,9 @@ class OwnerSocket:
                 return await self._send(request.run, "terminate", name=request.reason)
             case Resume():
                 return await self._send(request.run, "resume")
+            case AnswerToken():
+                await self._answer_token(request)
+                return Done()
             case WriteToActor():
                 return Text(await self._write_to_actor(request))
             case Redrive():
@@ -186,6 +191,17 @@ class OwnerSocket:
             Message(run=run_id, kind=kind, name=name, body=body, dedup=dedup, at=at)
         )
         return Done()
+
+    async def _answer_token(self, request: AnswerToken) -> None:
+        answer = AnswerRequest(
+            request.token,
+            _json(request.json),
+            request.by,
+            request.reason,
+            request.digest,
+            request.is_verdict,
+        )
+        await self._core.tokens.answer(answer)
 
     async def _write_to_actor(self, request: WriteToActor) -> str:
         """Return the answer as JSON, an empty text for what was only told."""

@@ -11,7 +11,7 @@ from asyncio import Future
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, overload
 
 import msgspec
 
@@ -33,6 +33,7 @@ from outlast._execution.operations import (
     failure_in,
 )
 from outlast._execution.streams import values_in
+from outlast._execution.tokens import AnswerBody, OpenedBody
 from outlast._execution.why import why_of
 from outlast._records import BLOB
 from outlast._records import Record as StoredRecord
@@ -325,6 +326,10 @@ def _events_of(
 _CALENDAR_END = int(datetime.max.replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
+@overload
+def moment(at: int) -> datetime: ...
+@overload
+def moment(at: int | None) -> datetime | None: ...
 def moment(at: int | None) -> datetime | None:
     """Return microseconds since 1970 as a time with zone; the last there is, where it is later."""
     if at is None:
@@ -338,13 +343,12 @@ def moment(at: int | None) -> datetime | None:
 
 def info_of(row: RunRow) -> RunInfo:
     """Return a row as users see it."""
-    created = moment(row.created_at)
     return RunInfo(
         id=row.id,
         workflow=row.workflow,
         version=row.version,
         status=row.status,
-        created_at=created if created is not None else datetime.fromtimestamp(0, UTC),
+        created_at=moment(row.created_at),
         started_at=moment(row.started_at),
         closed_at=moment(row.closed_at),
         wake_at=moment(row.wake_at),
@@ -359,13 +363,12 @@ def info_of(row: RunRow) -> RunInfo:
 def readable(record: StoredRecord) -> Record:
     """Return a record with its body as JSON-like data."""
     value, error = _body_of(record)
-    at = moment(record.at)
     return Record(
         seq=record.seq,
         key=record.key,
         kind=record.kind,
         name=record.name,
-        at=at if at is not None else datetime.fromtimestamp(0, UTC),
+        at=moment(record.at),
         epoch=record.epoch,
         attempt=record.attempt,
         value=value,
@@ -397,6 +400,11 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
         case "stream_written" | "stream_retracted":
             written = decode_body(body, WrittenBody)
             return msgspec.to_builtins(written), None
+        case "token_opened":
+            opened = decode_body(body, OpenedBody)
+            return {"kind": opened.kind, "detail": json.loads(opened.detail)}, None
+        case "token_answered":
+            return _answer_of(decode_body(body, AnswerBody)), None
         case "child_done":
             child = decode_body(body, ChildBody)
             return _outcome_of(child.status, child.outcome)
@@ -406,6 +414,13 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
         case _:
             error = _error_in(body)
             return (None, error) if error is not None else (stored_json(body[1:]), None)
+
+
+def _answer_of(answer: AnswerBody) -> object:
+    if answer.value is None:
+        return {"expired": True}
+    value = stored_json(answer.value[1:])
+    return {"value": value, "by": answer.by, "reason": answer.reason}
 
 
 def _outcome_of(status: str, outcome: bytes) -> tuple[object, str | None]:

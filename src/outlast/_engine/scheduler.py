@@ -259,7 +259,7 @@ class Scheduler(ActorHost):
         if transaction.streams:
             self.listeners.on_stream(transaction.run)
         self.listeners.on_worked()
-        if transaction.starts or transaction.posts:
+        if transaction.starts or transaction.posts or transaction.answers:
             self._outbox(transaction, result)
 
     def _after_commit(self, live: LiveRun, transaction: Transaction) -> None:
@@ -294,6 +294,9 @@ class Scheduler(ActorHost):
         ):
             if result == "accepted":
                 self.deliver(message, number)
+        for answer, answered in zip(transaction.answers, receipt.answers, strict=True):
+            if answered.number:
+                self.deliver(answer.message, answered.number)
 
     def started(self, row: RunRow, records: list[Record]) -> None:
         """A start is durable: run it, if it is ours and due."""

@@ -1,7 +1,7 @@
 """What the clock makes due for one run, and the one host timer that waits for it.
 
-Due can be: timers of its code, retries of its steps, its own timeout, the end of a grace. Only
-timers and the timeout leave records; what the code sees of time is what those records say.
+Due can be: timers of its code, retries of its steps, tokens, its own timeout, the end of a grace.
+Only timers and the timeout leave records here; what the code sees of time is what these say.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from outlast._execution.host import RunHost
 from outlast._execution.journal import RunJournal
 from outlast._execution.loop import RunLoop, microseconds
 from outlast._execution.steps import StepCalls
+from outlast._execution.tokens import TokenCalls
 from outlast._world import Timer
 
 _UNWIND = 1_000_000  # microseconds: a shield that ends with the grace may still unwind
@@ -27,6 +28,7 @@ class RunClock:
         "_loop",
         "_steps",
         "_timer",
+        "_tokens",
         "is_ending",
         "timeout_at",
     )
@@ -37,6 +39,7 @@ class RunClock:
         journal: RunJournal,
         loop: RunLoop,
         steps: StepCalls,
+        tokens: TokenCalls,
         cancelling: Cancelling,
         *,
         timeout_at: int | None,
@@ -45,6 +48,7 @@ class RunClock:
         self._journal = journal
         self._loop = loop
         self._steps = steps
+        self._tokens = tokens
         self._cancelling = cancelling
         self._timer: tuple[int, Timer] | None = None
         self.timeout_at: int | None = timeout_at
@@ -55,9 +59,11 @@ class RunClock:
         timer = self._loop.next_timer()
         retry_at = self._steps.next_retry_at()
         is_requested = self._cancelling.is_requested
-        if timer is None and retry_at is None and self.timeout_at is None and not is_requested:
+        expiry = self._tokens.next_expiry()
+        is_quiet = timer is None and retry_at is None and expiry is None
+        if is_quiet and self.timeout_at is None and not is_requested:
             return None  # the common case, on the path of every step
-        times: list[int] = []
+        times: list[int] = [] if expiry is None else [expiry]
         if timer is not None:
             times.append(microseconds(timer[0]))
         if retry_at is not None:

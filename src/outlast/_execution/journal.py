@@ -25,6 +25,8 @@ _OF_OPERATIONS: frozenset[Kind] = frozenset(
         "timer_fired",
         "child_started",
         "child_done",
+        "token_opened",
+        "token_answered",
         "value_set",
         "stream_written",
     )

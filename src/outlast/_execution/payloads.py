@@ -10,7 +10,7 @@ import json
 
 from outlast import limits
 from outlast._codec import Adapter
-from outlast.errors import PayloadTooLarge
+from outlast.errors import DecodingError, EncodingError, PayloadTooLarge
 
 _TYPED = b"t"
 _JSON = b"j"
@@ -42,3 +42,23 @@ def read_payload(adapter: Adapter, payload: bytes) -> object:
     if payload[:1] == _JSON:
         return adapter.from_json(json.loads(payload[1:]))
     return adapter.decode(payload[1:])
+
+
+def fitting_payload(adapter: Adapter, value: object) -> bytes:
+    """Return a payload of a declared type for a value of it, or for the JSON data of one.
+
+    Raises:
+        EncodingError, DecodingError: it is neither.
+    """
+    try:
+        payload = json_payload(value)
+    except (TypeError, ValueError):
+        return typed_payload(adapter, value)
+    try:
+        return typed_payload(adapter, read_payload(adapter, payload))
+    except DecodingError as as_json:
+        try:
+            return typed_payload(adapter, value)
+        except EncodingError:
+            # Neither JSON that fits nor a value of the type: the first says where the fault is.
+            raise as_json from None

@@ -31,14 +31,15 @@ from outlast._execution.cancelling import Cancelling, append_cancel
 from outlast._execution.children import ChildCalls
 from outlast._execution.clock import RunClock
 from outlast._execution.closing import close_tasks, cut_short
+from outlast._execution.deliveries import Deliveries
 from outlast._execution.host import RunHost
 from outlast._execution.inbox import Inbox
 from outlast._execution.journal import RunJournal
 from outlast._execution.loop import RunLoop, Spinning, new_loop
-from outlast._execution.signals import deliver_signal
 from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._execution.tasks import RunTask
+from outlast._execution.tokens import TokenCalls
 from outlast._execution.waits import Conditions
 from outlast._records import Record, attach
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
@@ -91,13 +92,25 @@ class LiveRun(ABC):
         self.children: ChildCalls = ChildCalls(host, self.journal, self.loop)
         self.cancelling: Cancelling = Cancelling(self.loop)
         self.conditions: Conditions = Conditions(self.loop)
+        self.tokens: TokenCalls = TokenCalls(
+            host, self.journal, self.loop, salt=salt, workflow=row.workflow
+        )
         self.clock: RunClock = RunClock(
             host,
             self.journal,
             self.loop,
             self.steps,
+            self.tokens,
             self.cancelling,
             timeout_at=row.timeout_at,
+        )
+        self._deliveries = Deliveries(
+            self.loop,
+            inbox=self.inbox,
+            steps=self.steps,
+            children=self.children,
+            tokens=self.tokens,
+            cancelling=self.cancelling,
         )
         self.standing: Standing = Standing(row, self.journal, self.clock, records)
         self._main: RunTask[object] | None = None
@@ -217,30 +230,12 @@ class LiveRun(ABC):
 
     def _apply(self, record: Record) -> None:
         match record.kind:
-            case "step_done":
-                self.steps.deliver_done(record)
-            case "attempt_failed":
-                self.steps.deliver_attempt(record)
-            case "step_intent":
-                self.steps.deliver_intent(record)
-            case "timer_fired":
-                self.loop.fire_timer(record.key)
-            case "signal":
-                deliver_signal(self.inbox, record)
-            case "child_done":
-                self.children.deliver_done(record)
-            case "cancel_requested":
-                self.children.cancel_attached(self.cancelling.deliver_request(record))
-            case "stream_written" | "stream_retracted":
-                self.steps.deliver_written(record)
             case "run_closed":
                 self._ended()
-            case "resumed":
-                self.steps.unpark()
             case "message_begun" | "message_nested" | "nested_ended":
                 self._deliver_of_actor(record)
-            case "run_started" | "run_began" | "child_started" | "value_set":
-                pass
+            case _:
+                self._deliveries.deliver(record)
 
     # ----------------------------------------------------------------- to rest again
     def settle(self) -> None:
@@ -326,6 +321,7 @@ class LiveRun(ABC):
             self.clock.timeout_at = None  # asked once; after a crash the record tells
             append_cancel(self.journal, now, "the run's timeout ran out", None, is_timeout=True)
         self.clock.append_due_timers(now)
+        self.tokens.expire_due(now)
         self.steps.start_due(now)
 
     def step_ended(self, key: str, value: object, error: BaseException | None) -> None:

@@ -85,6 +85,10 @@ class LiveWorkflow(LiveRun):
                 self.terminate(message.name)
             case "child_done":
                 self.children.ended(message.name, decode_body(message.body, ChildBody))
+            case "token":
+                # What was due before it was answered comes first, as though nobody had been away.
+                self.clock.append_due_timers(at - 1)
+                self.tokens.answered(message)
             case "resume":
                 pass  # for runs that are parked; this one is not
             case "tell" | "ask" | "notice":

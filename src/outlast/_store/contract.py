@@ -21,12 +21,13 @@ from typing import Literal, Protocol
 import msgspec
 
 from outlast._records import Blob, Record
-from outlast.types import Lease, OnParentClose, Reuse, RunId, Status
+from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
 
 ParkedAs = Literal["", "code", "attempts", "suspect", "limit"]
+AnswerResult = Literal["accepted", "not_found", "answered", "expired", "closed", "changed"]
 RunKind = Literal["workflow", "actor"]
 MessageKind = Literal[
-    "signal", "cancel", "terminate", "resume", "child_done", "tell", "ask", "notice"
+    "signal", "cancel", "terminate", "resume", "child_done", "token", "tell", "ask", "notice"
 ]
 DeathReason = Literal["closed", "failed", "expired", "dropped", "overflow", "stopped", "no_handler"]
 
@@ -124,16 +125,69 @@ class StreamRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     body: bytes = b""
 
 
+class TokenRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A question that a run has asked, and what became of it.
+
+    Deleted with its run; an open one is closed by the commit that closes its run. `detail` is
+    JSON, `digest` that of title and detail, `value` the answer's payload.
+    """
+
+    id: str
+    run: RunId
+    workflow: str
+    key: str
+    kind: TokenKind
+    title: str = ""
+    detail: str = "null"
+    digest: str = ""
+    created_at: int
+    expires_at: int | None = None
+    status: TokenStatus = "open"
+    value: bytes | None = None
+    by: str = ""
+    reason: str = ""
+    answered_at: int | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What somebody, or the clock, wants to become of an open token.
+
+    Taken once for each token: with the one that is, `message` is posted to the token's run. One
+    that carries a `digest` is for the question of that digest only.
+    """
+
+    token: str
+    status: Literal["answered", "expired"]
+    message: Message
+    value: bytes | None = None
+    by: str = ""
+    reason: str = ""
+    digest: str = ""
+    at: int
+
+
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """What became of an answer, and how the token stands now; `number` is that of the message."""
+
+    result: AnswerResult
+    row: TokenRow | None = None
+    number: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class StartRun:
     """Create a run with its first records, unless its id is taken.
 
-    A closed run under the same id gives way when `reuse` allows it.
+    A closed run under the same id gives way when `reuse` allows it. What a copy of another run
+    begins with beside records is created with it, or not at all.
     """
 
     row: RunRow
     records: tuple[Record, ...]
     reuse: Reuse
+    streams: Sequence[StreamRow] = ()
+    values: Sequence[tuple[str, bytes]] = ()
+    tokens: Sequence[TokenRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +219,8 @@ class Transaction:
     folded: int = 0  # the run's segments up to this seq are of no use any more
     streams: Sequence[StreamRow] = ()
     values: Sequence[tuple[str, bytes | None]] = ()  # None: forget it
+    tokens: Sequence[TokenRow] = ()  # asked now; one that is there already stays as it is
+    answers: Sequence[Answer] = ()
     dead: Sequence[DeadLetter] = ()
     redriven: Sequence[int] = ()  # dead letters that go if all posts here are accepted
     blobs: Sequence[Blob] = ()
@@ -183,13 +239,14 @@ class Receipt(msgspec.Struct, frozen=True):
 
     `position` is the log position of its first record, 0 without any; `existing` the rows that
     stood in the way of its starts; `posts` one result for each message, `numbers` what accepted
-    ones are called, 0 for the others.
+    ones are called, 0 for the others; `answers` one result for each answer.
     """
 
     position: int = 0
     existing: Mapping[RunId, RunRow] = msgspec.field(default_factory=dict[RunId, RunRow])
     posts: tuple[PostResult, ...] = ()
     numbers: tuple[int, ...] = ()
+    answers: tuple[Answered, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +423,25 @@ class ReadVerbs(Protocol):
         ...
 
 
+class TokenVerbs(Protocol):
+    """What was asked of people."""
+
+    async def read_token(self, token: str) -> TokenRow | None:
+        """Return a token's row."""
+        ...
+
+    async def list_tokens(
+        self,
+        after: tuple[int, str] | None,
+        limit: int,
+        *,
+        open_only: bool = False,
+        run: RunId | None = None,
+    ) -> list[TokenRow]:
+        """Return a page of tokens, oldest first, from behind `after` (created at, id) on."""
+        ...
+
+
 class UpkeepVerbs(Protocol):
     """What keeps the store small, and its end."""
 
@@ -389,5 +465,5 @@ class UpkeepVerbs(Protocol):
         ...
 
 
-class Store(LeaseVerbs, CommitVerbs, ReadVerbs, UpkeepVerbs, Protocol):
+class Store(LeaseVerbs, CommitVerbs, ReadVerbs, TokenVerbs, UpkeepVerbs, Protocol):
     """The seam between the engine and what keeps its data."""

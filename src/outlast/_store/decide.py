@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from outlast import limits
 from outlast._store.contract import (
     JOIN,
+    Answer,
+    AnswerResult,
     DeadLetter,
     DeathReason,
     Message,
     PostResult,
     RunFilter,
     RunRow,
+    TokenRow,
     Transaction,
 )
 from outlast.types import CLOSED_STATUSES, Reuse
@@ -62,6 +67,31 @@ def judge_post(
     if bound and waiting >= bound:
         return "full"
     return "accepted"
+
+
+def judge_answer(answer: Answer, row: TokenRow | None) -> AnswerResult:
+    """Say what becomes of an answer to a token that stands so."""
+    if row is None:
+        return "not_found"
+    if row.status != "open":
+        return row.status
+    if answer.digest and answer.digest != row.digest:
+        return "changed"
+    # On equal time people win over clocks; afterwards it is too late, whoever looks first.
+    is_late = row.expires_at is not None and answer.at > row.expires_at
+    return "expired" if is_late and answer.status == "answered" else "accepted"
+
+
+def answered_row(row: TokenRow, answer: Answer) -> TokenRow:
+    """Return how a token stands after an answer that was accepted."""
+    return msgspec.structs.replace(
+        row,
+        status=answer.status,
+        value=answer.value,
+        by=answer.by,
+        reason=answer.reason,
+        answered_at=answer.at,
+    )
 
 
 def is_lost_word(message: Message, result: PostResult, transaction: Transaction) -> bool:

@@ -30,6 +30,7 @@ from outlast._store.contract import (
     Store,
     StreamRow,
     TailRun,
+    TokenRow,
     Transaction,
 )
 from outlast._store.decide import matches
@@ -129,7 +130,7 @@ class MemoryStore(Store):
 
     def _apply(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         results = self._db.apply(commit_id, batch)
-        if any(t.starts or t.posts for t in batch):
+        if any(t.starts or t.posts or t.answers for t in batch):
             for hint in self._db.hints:
                 if hint is not self._hint:
                     hint()
@@ -209,6 +210,21 @@ class MemoryStore(Store):
     @override
     async def read_dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
         return self._db.dead(run, after, limit)
+
+    @override
+    async def read_token(self, token: str) -> TokenRow | None:
+        return self._db.tokens.find(token)
+
+    @override
+    async def list_tokens(
+        self,
+        after: tuple[int, str] | None,
+        limit: int,
+        *,
+        open_only: bool = False,
+        run: RunId | None = None,
+    ) -> list[TokenRow]:
+        return self._db.tokens.page(after, limit, open_only=open_only, run=run)
 
     @override
     async def log_size(self) -> int:

@@ -17,6 +17,8 @@ from outlast._store.contract import (
     DONE,
     FENCED,
     JOIN,
+    Answer,
+    Answered,
     CommitId,
     CommitResult,
     DeadLetter,
@@ -31,6 +33,7 @@ from outlast._store.contract import (
 )
 from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post
 from outlast._store.memory_leases import MemoryLeases
+from outlast._store.memory_tokens import MemoryTokens
 from outlast.types import CLOSED_STATUSES, RunId
 
 
@@ -74,6 +77,7 @@ class MemoryDatabase:
             lease_seconds=lease_seconds,
             is_exclusive=is_exclusive,
         )
+        self.tokens: MemoryTokens = MemoryTokens()
         self._open: dict[RunId, None] = {}
         self._with_mail: dict[RunId, None] = {}
         self._wakes: list[tuple[int, RunId]] = []
@@ -108,6 +112,14 @@ class MemoryDatabase:
             self.forget(start.row.id)
             first = self._append(start.row.id, start.records)
             self._put_row(msgspec.structs.replace(start.row, started_position=first))
+            data = self._data_of(start.row.id)
+            data.streams.extend(start.streams)
+            data.values.update(start.values)
+            for token in start.tokens:
+                self.tokens.ask(token)
+        for token in transaction.tokens:
+            self.tokens.ask(token)
+        answers = tuple(self._answer(answer) for answer in transaction.answers)
         numbers: list[int] = []
         posts: list[PostResult] = []
         for message in transaction.posts:
@@ -123,7 +135,7 @@ class MemoryDatabase:
                 self._dead.pop(number, None)
         if transaction.summary is not None:
             self._update_row(transaction.summary)
-        return Receipt(position, existing, tuple(posts), tuple(numbers))
+        return Receipt(position, existing, tuple(posts), tuple(numbers), answers)
 
     def _apply_extras(self, transaction: Transaction) -> None:
         data = self._data_of(transaction.run)
@@ -160,6 +172,7 @@ class MemoryDatabase:
         row = msgspec.structs.replace(summary, started_position=current.started_position)
         self._put_row(row)
         if row.status in CLOSED_STATUSES:
+            self.tokens.close_run(row.id)
             data = self._data_of(row.id)
             lost = [m for m in data.mailbox if m.name != JOIN]
             self._bury([dead_letter(m, "closed", at=m.at) for m in lost])
@@ -188,6 +201,12 @@ class MemoryDatabase:
             self._next_message += 1
             self._with_mail[message.run] = None
         return result
+
+    def _answer(self, answer: Answer) -> Answered:
+        answered = self.tokens.answer(answer)
+        if answered.result == "accepted" and self._post(answer.message) == "accepted":
+            return msgspec.structs.replace(answered, number=self._next_message - 1)
+        return answered
 
     def _is_done(self, message: Message) -> bool:
         return bool(message.dedup) and DONE + message.dedup in self.values(message.run, DONE)
@@ -313,6 +332,7 @@ class MemoryDatabase:
         """Delete a run and all it owns."""
         self.rows.pop(run, None)
         self._data.pop(run, None)
+        self.tokens.forget_run(run)
         self._dead = {n: d for n, d in self._dead.items() if d.run != run}
         self._open.pop(run, None)
         self._with_mail.pop(run, None)

@@ -23,7 +23,7 @@ import apsw
 from typing_extensions import override
 
 from outlast._records import Record
-from outlast._store import sqlite_forget, sqlite_reads
+from outlast._store import sqlite_forget, sqlite_reads, sqlite_tokens
 from outlast._store.contract import (
     CommitId,
     CommitResult,
@@ -35,6 +35,7 @@ from outlast._store.contract import (
     Store,
     StreamRow,
     TailRun,
+    TokenRow,
     Transaction,
 )
 from outlast._store.sqlite_connection import Connection
@@ -238,6 +239,23 @@ class SqliteStore(Store):
     @override
     async def read_dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
         return await self._read(lambda db: sqlite_reads.read_dead(db, run, after, limit))
+
+    @override
+    async def read_token(self, token: str) -> TokenRow | None:
+        return await self._read(lambda db: sqlite_tokens.read_token(db, token))
+
+    @override
+    async def list_tokens(
+        self,
+        after: tuple[int, str] | None,
+        limit: int,
+        *,
+        open_only: bool = False,
+        run: RunId | None = None,
+    ) -> list[TokenRow]:
+        return await self._read(
+            lambda db: sqlite_tokens.list_tokens(db, after, limit, open_only=open_only, run=run)
+        )
 
     # ----------------------------------------------------------------------- maintenance
     @override

@@ -26,6 +26,8 @@ from outlast._store.contract import (
     DONE,
     FENCED,
     JOIN,
+    Answer,
+    Answered,
     CommitResult,
     Message,
     PostResult,
@@ -37,6 +39,7 @@ from outlast._store.contract import (
 from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post
 from outlast._store.sqlite_connection import Cell, Connection, texts
 from outlast._store.sqlite_forget import forget, release
+from outlast._store.sqlite_tokens import TokenBatch
 from outlast.types import CLOSED_STATUSES, RunId
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -62,6 +65,7 @@ class Batch:
         self.position = shard.position
         self.message = shard.message
         self._mail = _Mail()
+        self._tokens = TokenBatch()
         self._taken: dict[RunId, RunRow] = {}
         self._status: dict[RunId, str] = {}
         self._lines: list[Cell] = []
@@ -116,6 +120,8 @@ class Batch:
                 and not transaction.starts
                 and not transaction.consumed
                 and not transaction.values
+                and not transaction.tokens
+                and not transaction.answers
                 and not transaction.dead
                 and not transaction.redriven
                 and not transaction.streams
@@ -143,6 +149,9 @@ class Batch:
             self._flush()
             self._has_extras = True
             release(self._db, transaction.run, transaction.released)
+        for token in transaction.tokens:
+            self._tokens.ask(token)
+        answers = tuple(self._answer(answer) for answer in transaction.answers)
         posts: list[PostResult] = []
         numbers: list[int] = []
         for message in transaction.posts:
@@ -171,7 +180,7 @@ class Batch:
             self._redriven += transaction.redriven
         if transaction.summary is not None:
             self._summarise(transaction.summary)
-        return Receipt(first, existing, tuple(posts), tuple(numbers))
+        return Receipt(first, existing, tuple(posts), tuple(numbers), answers)
 
     def _start(self, start: StartRun) -> RunRow | None:
         """Create a run, or return the one that has its id."""
@@ -184,6 +193,7 @@ class Batch:
             self._flush()
             self._has_extras = has_extras
             forget(self._db, [run])
+            self._tokens.forget_run(run)
         first = self.position + 1
         for r in start.records:
             self.position += 1
@@ -192,6 +202,11 @@ class Batch:
         row = msgspec.structs.replace(start.row, started_position=first)
         self._new[run] = self._taken[run] = row
         self._status[run] = row.status
+        for written in start.streams:
+            self._streams += msgspec.structs.astuple(written)
+        self._values.update(((run, name), value) for name, value in start.values)
+        for token in start.tokens:
+            self._tokens.ask(token)
         return None
 
     def _keep_blobs(self, transaction: Transaction) -> None:
@@ -219,6 +234,13 @@ class Batch:
             self._posted += msgspec.structs.astuple(numbered)
         return result
 
+    def _answer(self, answer: Answer) -> Answered:
+        """Take an answer if nobody was first; only then its message is posted."""
+        answered = self._tokens.answer(answer)
+        if answered.result == "accepted" and self._post(answer.message) == "accepted":
+            return msgspec.structs.replace(answered, number=self.message)
+        return answered
+
     def _bury(self, message: Message) -> None:
         self.message += 1
         numbered = msgspec.structs.replace(message, number=self.message)
@@ -242,12 +264,15 @@ class Batch:
         if summary.status in CLOSED_STATUSES:
             self._closed[run] = None
             self._mail.forget(run)
+            self._tokens.close_run(run)
 
     # -------------------------------------------------------------------------- reading
     def _look_up(self, batch: Sequence[Transaction]) -> None:
         """Read what the starts and posts of the batch depend on."""
         starts = {s.row.id: None for t in batch if t.starts for s in t.starts}
         posts = [message for t in batch if t.posts for message in t.posts]
+        posts += [answer.message for t in batch if t.answers for answer in t.answers]
+        self._tokens.load(self._db, batch)
         if starts:
             found = self._db.execute(
                 f"SELECT {rows.RUN_COLUMNS} FROM runs WHERE id IN carray(?)",
@@ -299,6 +324,7 @@ class Batch:
                 (numbers,),
             )
         rows.DEAD.write(db, self._dead)
+        self._tokens.write(db, self._closed)
         if self._closed:
             self._set_mail_aside()
         self._clear()

@@ -8,7 +8,7 @@ from outlast._store.sqlite_connection import Connection, texts
 from outlast._store.sqlite_rows import OPEN
 from outlast.types import RunId
 
-_OWNED = ("histories", "mailbox", "dead_letters", "streams", "run_values")
+_OWNED = ("histories", "mailbox", "dead_letters", "streams", "run_values", "tokens")
 
 
 def forget(db: Connection, runs: Sequence[RunId]) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from outlast._codec.chain import Chain, Zlib
 from outlast._records import Record
-from outlast._store.contract import DeadLetter, Message, RunRow, StreamRow
+from outlast._store.contract import DeadLetter, Message, RunRow, StreamRow, TokenRow
 from outlast._store.sqlite_connection import Cell, Connection
 from outlast.errors import DecodingError, StoreDamaged
 from outlast.types import RunId
@@ -37,6 +37,7 @@ RECORD_COLUMNS = ", ".join(Record.__struct_fields__)
 MESSAGE_COLUMNS = ", ".join(Message.__struct_fields__)
 DEAD_COLUMNS = ", ".join(DeadLetter.__struct_fields__)
 STREAM_COLUMNS = ", ".join(f'"{name}"' for name in StreamRow.__struct_fields__)
+TOKEN_COLUMNS = ", ".join(f'"{name}"' for name in TokenRow.__struct_fields__)
 OPEN = "status IN ('pending', 'running', 'waiting', 'paused', 'parked')"
 
 # What a summary may change. The rest of a run's row is fixed at its start, and rewriting a column
@@ -122,6 +123,12 @@ FORGOTTEN_VALUES = RowWriter(
 )
 DEAD = RowWriter(
     f"INSERT INTO dead_letters ({DEAD_COLUMNS}) VALUES", columns=len(DeadLetter.__struct_fields__)
+)
+TOKENS = RowWriter(
+    f"INSERT INTO tokens ({TOKEN_COLUMNS}) VALUES",
+    columns=len(TokenRow.__struct_fields__),
+    after="ON CONFLICT (id) DO UPDATE SET status = excluded.status, value = excluded.value, "
+    '"by" = excluded."by", reason = excluded.reason, answered_at = excluded.answered_at',
 )
 BLOBS = RowWriter(
     "INSERT INTO blobs (digest, body) VALUES", columns=2, after="ON CONFLICT DO NOTHING"
@@ -233,6 +240,15 @@ def stream_row(cells: Sequence[object]) -> StreamRow:
         StoreDamaged: a cell holds what no outlast writes.
     """
     return _converted(cells, StreamRow, f"a row of a stream of run {cells[0]!r}")
+
+
+def token(cells: Sequence[object]) -> TokenRow:
+    """Return a token, its cells in the order of `TOKEN_COLUMNS`.
+
+    Raises:
+        StoreDamaged: a cell holds what no outlast writes.
+    """
+    return _converted(cells, TokenRow, f"token {cells[0]!r}")
 
 
 def _converted(cells: Sequence[object], kind: type[S], what: str) -> S:

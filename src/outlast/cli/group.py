@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "cancel": ("outlast.cli.sending", "cancel", "Ask a run to stop; its code may clean up."),
     "terminate": ("outlast.cli.sending", "terminate", "End a run without running its code."),
     "resume": ("outlast.cli.sending", "resume", "Let a parked run go on."),
+    "inbox": ("outlast.cli.inbox", "inbox", "List what runs ask of people."),
+    "approve": ("outlast.cli.inbox", "approve", "Approve what a run asks."),
+    "reject": ("outlast.cli.inbox", "reject", "Refuse what a run asks."),
+    "answer": ("outlast.cli.inbox", "answer", "Answer a token with a value."),
     "actor": ("outlast.cli.actors", "actor", "Look at actors, write to them, stop them."),
     "bench": ("outlast.bench", "command", "Measure durable execution on this machine."),
     "doctor": ("outlast.cli.doctor", "doctor", "Look at this machine, this disk and the store."),
@@ -43,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 # Errors and exit codes, the first match counts.
 _EXITS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.RunNotFound, 3),
+    (errors.TokenNotFound, 3),
     (errors.UnknownWorkflow, 3),
     (errors.UnknownActor, 3),
     (errors.AskTimeout, 5),

@@ -6,21 +6,17 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from typing_extensions import override
+
 from outlast._codec import stored_json
 from outlast._engine.reader import Record
+from outlast._engine.rehearsal import StillHost
 from outlast._execution.guards import install_guards
-from outlast._execution.operations import (
-    ClosedBody,
-    KnownErrors,
-    StartedBody,
-    StepOperation,
-    decode_body,
-)
+from outlast._execution.operations import ClosedBody, StartedBody, decode_body
 from outlast._execution.workflow_run import LiveWorkflow
 from outlast._records import Record as StoredRecord
-from outlast._registry import Registry, WorkflowDefinition, default_registry, known_error_types
+from outlast._registry import WorkflowDefinition, default_registry, known_error_types
 from outlast._store.contract import RunRow, Transaction
-from outlast._world import Timer, World
 from outlast.call import Call, WorkflowCall
 from outlast.errors import OutlastError, ReplayMismatch, UsageError
 from outlast.names import Signal
@@ -189,11 +185,11 @@ def _other_end(
     return None
 
 
-class _ReplayHost:
-    """A host that starts nothing and keeps nothing: only the journal speaks."""
+class _ReplayHost(StillHost):
+    """A host that keeps what the code comes to."""
 
     def __init__(self, world: SimWorld) -> None:
-        self._world = world
+        super().__init__(world, default_registry, known_error_types(default_registry))
         self.mismatch: ReplayMismatch | None = None
         self._transactions: list[Transaction] = []
 
@@ -203,46 +199,14 @@ class _ReplayHost:
         records = [r for t in self._transactions for r in t.records]
         return [record for record in records if record.kind == "run_closed"]
 
-    @property
-    def world(self) -> World:
-        return self._world
-
-    @property
-    def registry(self) -> Registry:
-        return default_registry
-
-    @property
-    def known_errors(self) -> KnownErrors:
-        return known_error_types(default_registry)
-
+    @override
     def submit(self, transaction: Transaction) -> None:
         self._transactions.append(transaction)
 
-    def start_body(self, run: RunId, operation: StepOperation) -> None:
-        """Nothing runs in a replay."""
-
-    def stop_body(self, run: RunId, key: str) -> None:
-        """Nothing runs in a replay."""
-
-    def call_at(self, run: RunId, at: int) -> Timer:
-        return self._world.call_later(1e9, _nothing)
-
-    def run_changed(self, run: RunId) -> None:
-        """Nobody looks."""
-
-    def run_closed(self, run: RunId) -> None:
-        """Nobody waits."""
-
+    @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
         if self.mismatch is None:
             if isinstance(error, ReplayMismatch):
                 self.mismatch = error
             else:
                 self.mismatch = ReplayMismatch(run, expected="what was recorded", actual=reason)
-
-    def shard_of(self, run: RunId) -> int:
-        return 0
-
-
-def _nothing() -> None:
-    """A timer of a replay is never due."""

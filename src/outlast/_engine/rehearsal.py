@@ -1,0 +1,145 @@
+"""Replaying a run without running it: to learn what its code waits for, of which types.
+
+What is in memory already is asked directly. For all others (passivated, parked, another engine's)
+the code is replayed up to its last record by a run that nobody else sees: it starts nothing and
+writes nothing.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+
+from typing_extensions import override
+
+from outlast._execution.host import RunHost
+from outlast._execution.operations import KnownErrors, StepOperation
+from outlast._execution.workflow_run import LiveWorkflow
+from outlast._records import Record
+from outlast._registry import Registry, WorkflowDefinition
+from outlast._store.contract import RunRow, Transaction
+from outlast._world import Timer, World
+from outlast.errors import OutlastError, UsageError
+from outlast.types import Lease, RunId
+
+_NEVER = 1e9
+
+
+class StillHost(RunHost):
+    """A host that starts nothing and keeps what it is given: only the journal speaks."""
+
+    def __init__(self, world: World, registry: Registry, known_errors: KnownErrors) -> None:
+        self._world = world
+        self._registry = registry
+        self._known = known_errors
+
+    @property
+    @override
+    def world(self) -> World:
+        return self._world
+
+    @property
+    @override
+    def registry(self) -> Registry:
+        return self._registry
+
+    @property
+    @override
+    def known_errors(self) -> KnownErrors:
+        return self._known
+
+    @override
+    def submit(self, transaction: Transaction) -> None:
+        """Nothing is written."""
+
+    @override
+    def start_body(self, run: RunId, operation: StepOperation) -> None:
+        """Nothing runs."""
+
+    @override
+    def stop_body(self, run: RunId, key: str) -> None:
+        """Nothing runs."""
+
+    @override
+    def call_at(self, run: RunId, at: int) -> Timer:
+        return self._world.call_later(_NEVER, _nothing)
+
+    @override
+    def run_changed(self, run: RunId) -> None:
+        """Nobody looks."""
+
+    @override
+    def run_closed(self, run: RunId) -> None:
+        """Nobody waits."""
+
+    @override
+    def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
+        """The code and its journal disagree."""
+
+    @override
+    def shard_of(self, run: RunId) -> int:
+        return 0
+
+
+def _nothing() -> None:
+    """A timer of a replay is never due."""
+
+
+class _Host(StillHost):
+    def __init__(
+        self, world: World, registry: Registry, known: KnownErrors, done: Future[None]
+    ) -> None:
+        super().__init__(world, registry, known)
+        self._done = done
+
+    @override
+    def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
+        if not self._done.done():
+            self._done.set_exception(error or UsageError(f"run {run!r} cannot go on: {reason}"))
+
+
+class _Rehearsal(LiveWorkflow):
+    """A run that stops where its records end."""
+
+    def __init__(
+        self,
+        host: RunHost,
+        definition: WorkflowDefinition,
+        row: RunRow,
+        records: list[Record],
+        done: Future[None],
+    ) -> None:
+        super().__init__(host, definition, row, Lease(row.shard, "", 0), records)
+        self._done = done
+
+    @override
+    def _go_live(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+
+
+async def rehearse(
+    world: World,
+    registry: Registry,
+    known_errors: KnownErrors,
+    *,
+    row: RunRow,
+    records: list[Record],
+) -> LiveWorkflow:
+    """Return a run replayed to its last record; the caller has it leave.
+
+    Raises:
+        UnknownWorkflow: its code is not here.
+        ReplayMismatch, UsageError: its code does not come so far any more.
+    """
+    definition = registry.find_workflow(row.workflow)
+    done: Future[None] = world.loop.create_future()
+    host = _Host(world, registry, known_errors, done)
+    run = _Rehearsal(host, definition, row, records, done)
+    # From a callback: workflow code never runs inside a host task.
+    world.call_soon(run.begin)
+    try:
+        await done
+    except BaseException:
+        run.leave()
+        raise
+    return run

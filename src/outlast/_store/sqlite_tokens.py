@@ -1,0 +1,113 @@
+"""Tokens in a database: what a batch does to them, and how they are read.
+
+Invariant: a token leaves the status "open" once. The batch reads each token that it touches before
+it judges, and keeps what it knows up to date while it goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from outlast._store import sqlite_rows as rows
+from outlast._store.contract import Answer, Answered, TokenRow, Transaction
+from outlast._store.decide import answered_row, judge_answer
+from outlast._store.sqlite_connection import Cell, Connection, texts
+from outlast.types import RunId
+
+
+class TokenBatch:
+    """The tokens that one batch asks or answers."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, TokenRow] = {}
+        self._changed: dict[str, None] = {}
+
+    def load(self, db: Connection, batch: Sequence[Transaction]) -> None:
+        """Read the tokens that the batch touches."""
+        ids = {token.id: None for t in batch if t.tokens for token in t.tokens}
+        ids.update((answer.token, None) for t in batch if t.answers for answer in t.answers)
+        ids.update((x.id, None) for t in batch if t.starts for s in t.starts for x in s.tokens)
+        if ids:
+            found = db.execute(
+                f"SELECT {rows.TOKEN_COLUMNS} FROM tokens "
+                f"WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ids)),),
+            ).fetchall()
+            self._known = {str(cells[0]): rows.token(cells) for cells in found}
+
+    def ask(self, token: TokenRow) -> None:
+        """A run asks; a token that is there already stays as it is."""
+        if token.id not in self._known:
+            self._put(token)
+
+    def answer(self, answer: Answer) -> Answered:
+        """Judge an answer, and take it if nobody was first."""
+        row = self._known.get(answer.token)
+        result = judge_answer(answer, row)
+        if row is not None and result == "accepted":
+            row = answered_row(row, answer)
+            self._put(row)
+        return Answered(result, row)
+
+    def _put(self, row: TokenRow) -> None:
+        self._known[row.id] = row
+        self._changed[row.id] = None
+
+    def close_run(self, run: RunId) -> None:
+        """A run has ended: what it still asks, nobody needs to answer."""
+        for row in list(self._known.values()):
+            if row.run == run and row.status == "open":
+                self._known[row.id] = msgspec.structs.replace(row, status="closed")
+
+    def forget_run(self, run: RunId) -> None:
+        """A run is deleted with all it owns."""
+        self._known = {key: row for key, row in self._known.items() if row.run != run}
+
+    def write(self, db: Connection, closed: Iterable[RunId]) -> None:
+        """Write what has changed; runs in `closed` have ended."""
+        cells: list[Cell] = []
+        for key in self._changed:
+            row = self._known.get(key)
+            if row is not None:
+                cells += msgspec.structs.astuple(row)
+        rows.TOKENS.write(db, cells)
+        self._changed.clear()
+        gone = tuple(closed)
+        if gone:
+            db.execute(
+                "UPDATE tokens SET status = 'closed' WHERE run IN carray(?) AND status = 'open'",
+                (texts(gone),),
+            )
+
+
+def read_token(db: Connection, token: str) -> TokenRow | None:
+    """Return a token's row."""
+    found = db.execute(f"SELECT {rows.TOKEN_COLUMNS} FROM tokens WHERE id = ?", (token,)).fetchall()
+    return rows.token(found[0]) if found else None
+
+
+def list_tokens(
+    db: Connection,
+    after: tuple[int, str] | None,
+    limit: int,
+    *,
+    open_only: bool,
+    run: RunId | None,
+) -> list[TokenRow]:
+    """Return a page of tokens, oldest first."""
+    terms: list[str] = ["(created_at, id) > (?, ?)"]
+    cells: list[Cell] = [*(after or (-1, ""))]
+    if open_only:
+        terms.append("status = 'open'")
+    if run is not None:
+        terms.append("run = ?")
+        cells.append(run)
+    found = db.execute(
+        f"SELECT {rows.TOKEN_COLUMNS} FROM tokens WHERE {' AND '.join(terms)} "
+        f"ORDER BY created_at, id LIMIT ?",
+        (*cells, limit),
+    ).fetchall()
+    return [rows.token(one) for one in found]

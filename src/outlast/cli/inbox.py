@@ -1,0 +1,139 @@
+"""`outlast inbox | approve | reject | answer`: what runs ask of people."""
+
+from __future__ import annotations
+
+import getpass
+import json
+
+import click
+
+from outlast._engine.owner_client import OwnerClient
+from outlast._engine.owner_protocol import AnswerToken
+from outlast.cli.inputs import json_of
+from outlast.cli.looking import reading
+from outlast.cli.places import database_options, existing_target, json_option
+from outlast.cli.printing import as_json, moment, note, safe_line, say, table
+from outlast.cli.writing import write
+from outlast.engine import Engine, run_loop
+from outlast.types import TokenInfo
+
+
+def _by_option() -> str:
+    """Return who is at the keyboard: what an answer is signed with when it is not said."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""  # a container may run as a user that has no name
+
+
+@click.command()
+@click.option("--all", "with_answered", is_flag=True, help="Also those that are answered or over.")
+@json_option
+@database_options
+def inbox(*, with_answered: bool, as_data: bool, db: str | None, url: str | None) -> None:
+    """List what runs ask of people and other programs, oldest first."""
+    run_loop(_list(reading(db, url), open_only=not with_answered, as_data=as_data))
+
+
+async def _list(opening: Engine, *, open_only: bool, as_data: bool) -> None:
+    async with opening as engine:
+        infos = [info async for info in engine.tokens(open_only=open_only)]
+    if as_data:
+        say("[" + ",\n".join(as_json(info) for info in infos) + "]")
+    elif not infos:
+        note("nothing waits for an answer")
+    else:
+        rows = [_cells(info) for info in infos]
+        head = ("ID", "KIND", "TITLE", "DETAIL", "RUN", "ASKED", "STATUS")
+        for line in table(head, rows):
+            say(line)
+
+
+def _cells(info: TokenInfo) -> tuple[str, ...]:
+    detail = "" if info.detail is None else as_json(info.detail)[:100]
+    who = f" by {info.by}" if info.by else ""
+    asked = moment(info.created_at)
+    return info.id, info.kind, info.title, detail, info.run, asked, info.status + who
+
+
+@click.command()
+@click.argument("token_id", metavar="ID")
+@click.option("--reason", default="", help="Kept with the answer.")
+@click.option("--by", default=None, help="Who says so [default: the user of this system].")
+@click.option("--digest", default="", help="Only if exactly this is asked (see `inbox --json`).")
+@database_options
+def approve(
+    *, token_id: str, reason: str, by: str | None, digest: str, db: str | None, url: str | None
+) -> None:
+    """Approve what a run asks with `wf.approve`."""
+    _say(token_id, True, by=by, reason=reason, digest=digest, db=db, url=url)
+
+
+@click.command()
+@click.argument("token_id", metavar="ID")
+@click.option("--reason", default="", help="Kept with the answer.")
+@click.option("--by", default=None, help="Who says so [default: the user of this system].")
+@click.option("--digest", default="", help="Only if exactly this is asked (see `inbox --json`).")
+@database_options
+def reject(
+    *, token_id: str, reason: str, by: str | None, digest: str, db: str | None, url: str | None
+) -> None:
+    """Refuse what a run asks with `wf.approve`."""
+    _say(token_id, False, by=by, reason=reason, digest=digest, db=db, url=url)
+
+
+def _say(
+    token_id: str,
+    is_approved: bool,
+    *,
+    by: str | None,
+    reason: str,
+    digest: str,
+    db: str | None,
+    url: str | None,
+) -> None:
+    who = _by_option() if by is None else by
+    target = existing_target(db, url)
+
+    async def ask(client: OwnerClient) -> bool:
+        verdict = json.dumps(is_approved).encode()
+        await client.answer(AnswerToken(token_id, verdict, who, reason, digest, is_verdict=True))
+        return True
+
+    async def commit(engine: Engine) -> bool:
+        verb = engine.approve if is_approved else engine.reject
+        await verb(token_id, by=who, reason=reason, digest=digest)
+        return False
+
+    has_owner = run_loop(write(target, ask=ask, commit=commit))
+    _told("approved" if is_approved else "rejected", token_id, has_owner=has_owner)
+
+
+@click.command()
+@click.argument("token_id", metavar="ID")
+@click.argument("value", metavar="JSON")
+@click.option("--by", default=None, help="Who says so [default: the user of this system].")
+@database_options
+def answer(*, token_id: str, value: str, by: str | None, db: str | None, url: str | None) -> None:
+    """Answer a token with a value as JSON (or @file, or - for stdin).
+
+    An engine that has the run's code must be running: it knows which values fit.
+    """
+    who = _by_option() if by is None else by
+    target = existing_target(db, url)
+    data, text = json_of(value, "the answer")
+
+    async def ask(client: OwnerClient) -> bool:
+        await client.answer(AnswerToken(token_id, text.encode(), who))
+        return True
+
+    async def commit(engine: Engine) -> bool:
+        await engine.answer(token_id, data, by=who)
+        return False
+
+    _told("answered", token_id, has_owner=run_loop(write(target, ask=ask, commit=commit)))
+
+
+def _told(what: str, token_id: str, *, has_owner: bool) -> None:
+    later = "" if has_owner else "; no engine is running, the next one that opens the store goes on"
+    note(f"{what} {safe_line(token_id)}{later}")

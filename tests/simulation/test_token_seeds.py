@@ -1,0 +1,177 @@
+"""Answers under crashes, lost leases and a failing store: one for each token, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+import pytest
+
+from outlast import wf, workflow
+from outlast._codec import Bound
+from outlast._engine.open_engine import CoreOptions, EngineCore
+from outlast._engine.starts import StartRequest
+from outlast._engine.tokens import AnswerRequest
+from outlast._execution.operations import decode_body
+from outlast._execution.tokens import AnswerBody, TokenCalls, expiry_of
+from outlast._registry import default_registry
+from outlast._store import memory_tokens
+from outlast._store.contract import Answer, AnswerResult, TokenRow
+from outlast.errors import EngineClosed, LeaseLost, StoreError, TokenError
+from outlast.testing.machines import FaultPlan, Machine, Yard
+from outlast.types import RunId
+
+T = TypeVar("T")
+
+SEEDS = range(60)
+RUNS = 6
+_PASSING = (ConnectionError, StoreError, EngineClosed, LeaseLost)
+
+
+@workflow(name="sim.asks")
+async def asks(timeout: float) -> str:
+    """Ask twice, the second time with a deadline."""
+    first = await wf.approve("first?")
+    await asyncio.sleep(0.2)
+    second = await wf.approve("second?", timeout=timeout)
+    return f"{first.by} {second.by}"
+
+
+class Office:
+    """People who answer what machines ask, all of them at once."""
+
+    def __init__(self, seed: int) -> None:
+        plan = FaultPlan(crash=0.04, fails=0.03, silent=0.03, pauses=0.005)
+        options = CoreOptions(owns_process=False, retention_seconds=None, live_runs_max=3)
+        machines = 1 + seed % 2
+        self.yard = Yard(
+            seed, registry=default_registry, plan=plan, machines=machines, options=options
+        )
+        self.refused = 0
+        self.told: dict[str, list[str]] = {}  # token -> those who were told that theirs counts
+
+    def machine(self) -> Machine:
+        return self.yard.loop.rng.choice(self.yard.machines)
+
+    async def start(self, run: str) -> None:
+        rng = self.yard.loop.rng
+        bound = Bound((rng.random() * 4,), {})
+        request = StartRequest(definition=asks.definition, bound=bound, id=run, request=run)
+        await self.until_done(lambda core: core.start(request))
+
+    async def until_done(self, work: Callable[[EngineCore], Coroutine[object, object, T]]) -> None:
+        while True:
+            try:
+                await self.yard.attempt(work, self.machine())
+            except _PASSING:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+    async def person(self, name: str) -> None:
+        """Answer what is open, now and then, until everything has ended."""
+        rng = self.yard.loop.rng
+        while any(row.closed_at is None for row in self.yard.database.rows.values()):
+            await asyncio.sleep(rng.random())
+            for row in self.yard.database.tokens.page(None, 100, open_only=True, run=None):
+                await self.answer(name, row)
+
+    async def answer(self, name: str, row: TokenRow) -> None:
+        request = AnswerRequest(row.id, True, by=name, digest=row.digest)
+        try:
+            await self.yard.attempt(lambda core: core.tokens.answer(request), self.machine())
+        except TokenError:
+            self.refused += 1
+            return
+        except _PASSING:
+            return
+        self.told.setdefault(row.id, []).append(name)
+
+    async def main(self) -> None:
+        for machine in self.yard.machines:
+            await self.yard.start(machine)
+        await asyncio.gather(*(self.start(f"run-{n}") for n in range(RUNS)))
+        people = [asyncio.ensure_future(self.person(name)) for name in ("ann", "bob", "cy")]
+        await asyncio.sleep(20)
+        self.yard.quiet()
+        await asyncio.gather(*people)
+
+    def check(self) -> None:
+        database = self.yard.database
+        rows = {row.id: row for row in database.tokens.page(None, 1_000, open_only=False, run=None)}
+        for token, names in self.told.items():
+            assert [rows[token].by] == names, "who was told that it counts is whose it is"
+        for n in range(RUNS):
+            run = RunId(f"run-{n}")
+            asked = [row for row in rows.values() if row.run == run]
+            records = [r for r in database.journal(run, 0) if r.kind == "token_answered"]
+            heard = {r.key: decode_body(r.body, AnswerBody).by for r in records}
+            assert len(asked) == len(records) == 2
+            assert heard == {row.key: row.by for row in asked}
+            assert not database.mail_of(run, 10)
+
+
+def play(seed: int) -> Counter[str]:
+    """Play one seed, check it, and say what happened."""
+    logging.getLogger("outlast").setLevel(logging.CRITICAL)
+    office = Office(seed)
+    try:
+        office.yard.run(office.main)
+        office.check()
+    except BaseException as error:
+        error.add_note(f"seed {seed}")
+        raise
+    finally:
+        office.yard.dispose()
+    rows = office.yard.database.tokens.page(None, 1_000, open_only=False, run=None)
+    seen = Counter(row.status for row in rows)
+    crashes = sum(machine.crashes for machine in office.yard.machines)
+    passivated = sum(events.runs_passivated for events in office.yard.events)
+    return seen + Counter(crashes=crashes, passivated=passivated, refused=office.refused)
+
+
+def play_all() -> None:
+    """Play all seeds."""
+    for seed in SEEDS:
+        play(seed)
+
+
+@pytest.mark.parametrize("first", range(0, len(SEEDS), 10))
+def test_one_answer_of_each_token_reaches_its_run(first: int) -> None:
+    for seed in SEEDS[first : first + 10]:
+        play(seed)
+
+
+def test_the_interesting_things_do_happen() -> None:
+    seen = sum((play(seed) for seed in SEEDS[:20]), Counter[str]())
+
+    assert seen["crashes"] > 20
+    assert seen["passivated"] > 20
+    assert seen["expired"] > 5
+    assert seen["refused"] > 20
+
+
+def test_a_store_that_takes_every_answer_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def accept(answer: Answer, row: TokenRow | None) -> AnswerResult:
+        return "not_found" if row is None else "accepted"
+
+    monkeypatch.setattr(memory_tokens, "judge_answer", accept)
+
+    with pytest.raises(AssertionError):
+        play_all()
+
+
+def test_a_run_that_decides_its_expiry_alone_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def expire(self: TokenCalls, now: int) -> None:
+        for operation in list(self.by_key.values()):
+            at = operation.expires_at
+            if at is not None and at <= now and not operation.is_recorded:
+                self.answered(expiry_of(operation.id, operation.key, run=RunId("x"), at=at).message)
+
+    monkeypatch.setattr(TokenCalls, "expire_due", expire)
+
+    with pytest.raises((AssertionError, RuntimeError)):
+        play_all()
