@@ -12,7 +12,7 @@ import pytest
 
 from outlast import Engine
 from tests.crash.test_sigkill import kill_after
-from tests.crash.token_worker import RUNS, asks
+from tests.crash.token_worker import RUNS, questions
 
 
 def begin(path: Path, moment: str = "") -> subprocess.Popen[str]:
@@ -36,7 +36,7 @@ async def check(path: Path) -> None:
         for token, who in told:
             assert tokens[token].by == who
         for n in range(RUNS):
-            run = engine.get(f"run-{n}", asks)
+            run = engine.get(f"run-{n}", questions)
             mine = [info for info in tokens.values() if info.run == run.id]
             by_title = {info.title: info.by for info in mine}
             assert await run.result() == [by_title["first?"], by_title["second?"]]

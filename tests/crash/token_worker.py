@@ -23,8 +23,8 @@ from outlast.errors import TokenError
 RUNS = 24
 
 
-@workflow(name="crash.asks")
-async def asks(timeout: float) -> list[object]:
+@workflow(name="crash.questions")
+async def questions(timeout: float) -> list[object]:
     """Ask without a deadline, and then with one."""
     first = await wf.approve("first?")
     second = await wf.approve("second?", timeout=timeout)
@@ -75,7 +75,7 @@ async def main(db: Path, told: Path) -> None:
         done = asyncio.Event()
         people = asyncio.create_task(answer_all(engine, told, done))
         numbers = range(RUNS)
-        runs = [await engine.start(asks(timeout_of(n)), id=f"run-{n}") for n in numbers]
+        runs = [await engine.start(questions(timeout_of(n)), id=f"run-{n}") for n in numbers]
         await asyncio.gather(*(run.result() for run in runs))
         done.set()
         await people

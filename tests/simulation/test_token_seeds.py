@@ -31,8 +31,8 @@ RUNS = 6
 _PASSING = (ConnectionError, StoreError, EngineClosed, LeaseLost)
 
 
-@workflow(name="sim.asks")
-async def asks(timeout: float) -> str:
+@workflow(name="sim.questions")
+async def questions(timeout: float) -> str:
     """Ask twice, the second time with a deadline."""
     first = await wf.approve("first?")
     await asyncio.sleep(0.2)
@@ -59,7 +59,7 @@ class Office:
     async def start(self, run: str) -> None:
         rng = self.yard.loop.rng
         bound = Bound((rng.random() * 4,), {})
-        request = StartRequest(definition=asks.definition, bound=bound, id=run, request=run)
+        request = StartRequest(definition=questions.definition, bound=bound, id=run, request=run)
         await self.until_done(lambda core: core.start(request))
 
     async def until_done(self, work: Callable[[EngineCore], Coroutine[object, object, T]]) -> None:

@@ -43,7 +43,7 @@ async def send(token: Token[Offer]) -> str:
 
 
 @workflow
-async def asks(timeout: str | None = None) -> list[object]:
+async def wants_offer(timeout: str | None = None) -> list[object]:
     """Ask for an offer, and hand the token on in a step."""
     token = wf.token(Offer, timeout=timeout)
     url = await send(token)
@@ -88,7 +88,7 @@ async def waiting(engine: Engine, count: int = 1) -> list[TokenInfo]:
 
 
 async def test_an_answer_reaches_the_run_as_a_value_of_the_type(engine: Engine) -> None:
-    run = await engine.start(asks())
+    run = await engine.start(wants_offer())
     info = (await waiting(engine))[0]
 
     await engine.answer(info.id, {"cents": 7}, by="shop")
@@ -110,7 +110,7 @@ async def test_an_answer_reaches_the_run_as_a_value_of_the_type(engine: Engine) 
 
 
 async def test_a_value_of_the_type_is_an_answer_too(engine: Engine) -> None:
-    run = await engine.start(asks())
+    run = await engine.start(wants_offer())
     info = (await waiting(engine))[0]
 
     await engine.answer(info.id, Offer(8, "tomorrow"))
@@ -119,7 +119,7 @@ async def test_a_value_of_the_type_is_an_answer_too(engine: Engine) -> None:
 
 
 async def test_a_value_that_does_not_fit_is_refused_and_nothing_is_stored(engine: Engine) -> None:
-    run = await engine.start(asks())
+    run = await engine.start(wants_offer())
     info = (await waiting(engine))[0]
 
     with pytest.raises(DecodingError, match="cents"):
@@ -177,7 +177,7 @@ async def test_nobody_in_time_is_not_approved(engine: Engine) -> None:
 
 
 async def test_a_token_that_expires_raises_where_the_code_waits(engine: Engine) -> None:
-    run = await engine.start(asks("50ms"))
+    run = await engine.start(wants_offer("50ms"))
 
     assert (await run.result("5s"))[1] == "late"
 
@@ -223,7 +223,7 @@ async def test_what_was_never_asked_cannot_be_answered(engine: Engine) -> None:
 
 
 async def test_only_approvals_are_approved(engine: Engine) -> None:
-    await engine.start(asks())
+    await engine.start(wants_offer())
     info = (await waiting(engine))[0]
 
     with pytest.raises(UsageError, match="asks for Offer"):
@@ -294,7 +294,7 @@ async def test_the_journal_tells_what_was_asked_and_answered(engine: Engine) -> 
 async def begun(path: Path, run: Run[list[object]] | None = None) -> str:
     """Have a run ask, close the engine, and return the token's id."""
     async with Engine.open(path) as engine:
-        await engine.start(asks(), id="asker")
+        await engine.start(wants_offer(), id="asker")
         info = (await waiting(engine))[0]
     return info.id
 
@@ -308,7 +308,7 @@ async def test_a_passivated_run_checks_and_takes_its_answer(tmp_path: Path) -> N
         with pytest.raises(DecodingError):
             await engine.answer(token, {"cents": "x"})
         await engine.answer(token, {"cents": 9})
-        assert (await engine.get("asker", asks).result("5s"))[1] == 9
+        assert (await engine.get("asker", wants_offer).result("5s"))[1] == 9
 
 
 async def test_a_deadline_that_passed_while_nothing_ran_is_kept(tmp_path: Path) -> None:
