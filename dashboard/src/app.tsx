@@ -1,0 +1,129 @@
+// The frame around the views: who is signed in, where one can go, and what is wrong.
+
+import type { ComponentType } from 'preact'
+import { useEffect, useState } from 'preact/hooks'
+
+import { api } from './api.ts'
+import { isUnbuilt, problemOf } from './http.ts'
+import { bindKeys } from './keys.ts'
+import { startFeed, stopFeed } from './live.ts'
+import { tellFault } from './notices.ts'
+import { Loading } from './parts/empty.tsx'
+import { Help } from './parts/help.tsx'
+import { Banner, Nav } from './parts/nav.tsx'
+import { NoticeList } from './parts/notice-list.tsx'
+import { Palette } from './parts/palette.tsx'
+import { go, route } from './router.ts'
+import { signInNote, token, who } from './session.ts'
+import { nextTheme } from './theme.ts'
+import { Home } from './views/home.tsx'
+import { Runs } from './views/runs.tsx'
+import { SignIn } from './views/sign-in.tsx'
+
+// Views that most visits do not open come when they are opened.
+const LATER: { [name: string]: () => Promise<ComponentType> } = {
+  run: () => import('./views/run.tsx').then((it) => it.RunView),
+  diff: () => import('./views/diff.tsx').then((it) => it.DiffView),
+  approvals: () => import('./views/approvals.tsx').then((it) => it.Approvals),
+  actors: () => import('./views/actors.tsx').then((it) => it.Actors),
+  actor: () => import('./views/actor.tsx').then((it) => it.ActorView),
+  metrics: () => import('./views/metrics.tsx').then((it) => it.Metrics),
+}
+
+export function App() {
+  return (
+    <>
+      {token.value === null ? <SignIn /> : <Signed key={token.value} />}
+      <NoticeList />
+    </>
+  )
+}
+
+function Signed() {
+  const [open, setOpen] = useState<'help' | 'palette' | null>(null)
+  useEffect(() => {
+    startFeed()
+    void identify()
+    const unbind = bindKeys({
+      '?': () => setOpen('help'),
+      'Ctrl+K': () => setOpen((old) => (old === 'palette' ? null : 'palette')),
+      '/': () => go('#/runs?focus=1'),
+      n: () => go('#/runs?start=1'),
+      t: nextTheme,
+    })
+    return () => {
+      unbind()
+      stopFeed()
+    }
+  }, [])
+  return (
+    <div class="frame">
+      <a class="skip" href="#main" onClick={skip}>Skip to the content</a>
+      <Nav onPalette={() => setOpen('palette')} onHelp={() => setOpen('help')} />
+      <div class="page">
+        <Banner />
+        <main id="main" tabIndex={-1}>
+          <View />
+        </main>
+      </div>
+      {open === 'help' && <Help onClose={() => setOpen(null)} />}
+      {open === 'palette' && <Palette onClose={() => setOpen(null)} />}
+    </div>
+  )
+}
+
+/** The fragment is the route, so this link must not change it. */
+function skip(event: Event): void {
+  event.preventDefault()
+  document.getElementById('main')?.focus()
+}
+
+async function identify(): Promise<void> {
+  try {
+    who.value = await api.session()
+  } catch (error) {
+    const problem = problemOf(error)
+    // Without the route nothing is known of the role; the server refuses what it must anyhow.
+    if (isUnbuilt(problem)) who.value = { name: '', role: 'operator' }
+    else if (problem.status > 0 && problem.status !== 401) tellFault(error)
+    if (problem.status === 429) signInNote.value = problem.detail
+  }
+}
+
+function View() {
+  const { parts } = route.value
+  const [place, id] = parts
+  useEffect(() => {
+    const name = place === undefined ? 'Home' : place.charAt(0).toUpperCase() + place.slice(1)
+    document.title = `${id ?? name} · outlast`
+  }, [place, id])
+  if (place === undefined || place === 'home') return <Home />
+  if (place === 'runs') return id === undefined ? <Runs /> : <Later name="run" key={id} />
+  if (place === 'actors' && id !== undefined) return <Later name="actor" key={id} />
+  if (place in LATER) return <Later name={place} key={place} />
+  return (
+    <div class="empty">
+      <h3>There is no such page</h3>
+      <p><a href="#/">Go home</a></p>
+    </div>
+  )
+}
+
+function Later({ name }: { name: string }) {
+  const [loaded, setLoaded] = useState<{ view: ComponentType } | null>(null)
+  const [isLost, setLost] = useState(false)
+  useEffect(() => {
+    // A server that was upgraded has other file names: the page has to be read again.
+    LATER[name]?.().then((view) => setLoaded({ view }), () => setLost(true))
+  }, [name])
+  if (isLost) {
+    return (
+      <div class="empty">
+        <h3>This part could not be loaded</h3>
+        <p>The server is away, or was upgraded since this page was opened.</p>
+        <button type="button" onClick={() => location.reload()}>Load the page again</button>
+      </div>
+    )
+  }
+  return loaded ? <loaded.view /> : <Loading what="the page" />
+}

@@ -1,0 +1,100 @@
+// Times, lengths and numbers as text.
+
+const UNITS: [number, string][] = [
+  [86_400, 'd'],
+  [3_600, 'h'],
+  [60, 'm'],
+]
+
+/** A length of time, two units at most: "840 µs", "12.4 s", "3 h 20 m". */
+export function duration(seconds: number | null | undefined): string {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return '–'
+  if (seconds < 0) return '−' + duration(-seconds)
+  if (seconds === 0) return '0 s'
+  if (seconds < 0.001) return `${trimmed(seconds * 1e6)} µs`
+  if (seconds < 1) return `${trimmed(seconds * 1e3)} ms`
+  if (seconds < 60) return `${trimmed(seconds)} s`
+  for (const [index, [size, name]] of UNITS.entries()) {
+    if (seconds < size) continue
+    const whole = Math.floor(seconds / size)
+    const [nextSize, nextName] = UNITS[index + 1] ?? [1, 's']
+    const rest = Math.floor((seconds - whole * size) / nextSize)
+    return rest > 0 ? `${whole} ${name} ${rest} ${nextName}` : `${whole} ${name}`
+  }
+  return `${trimmed(seconds)} s`
+}
+
+function trimmed(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? stripped(value, 1) : stripped(value, 2)
+}
+
+function stripped(value: number, digits: number): string {
+  return value.toFixed(digits).replace(/\.?0+$/, '')
+}
+
+/** "just now", "4 m ago", "in 3 h": one unit, for what is read at a glance. */
+export function relative(at: string | null, now: number): string {
+  if (at === null) return '–'
+  const seconds = (now - Date.parse(at)) / 1000
+  const size = Math.abs(seconds)
+  if (Number.isNaN(size)) return at
+  if (size < 1) return 'just now'
+  const text = roughly(size)
+  return seconds >= 0 ? `${text} ago` : `in ${text}`
+}
+
+function roughly(seconds: number): string {
+  if (seconds < 60) return `${Math.floor(seconds)} s`
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} m`
+  if (seconds < 86_400) return `${Math.floor(seconds / 3_600)} h`
+  return `${Math.floor(seconds / 86_400)} d`
+}
+
+const ABSOLUTE = new Intl.DateTimeFormat('en-GB', {
+  dateStyle: 'medium',
+  timeStyle: 'long',
+})
+
+/** The moment in the reader's own zone, and in UTC as the server wrote it. */
+export function absolute(at: string | null): string {
+  if (at === null) return ''
+  const parsed = Date.parse(at)
+  return Number.isNaN(parsed) ? at : `${ABSOLUTE.format(parsed)} · ${at}`
+}
+
+/** The time of day with milliseconds, as journals need it. */
+export function clock(at: string): string {
+  const date = new Date(at)
+  if (Number.isNaN(date.getTime())) return at
+  const two = (value: number) => String(value).padStart(2, '0')
+  const millis = String(date.getMilliseconds()).padStart(3, '0')
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${millis}`
+}
+
+const WHOLE = new Intl.NumberFormat('en-GB')
+
+export function count(value: number | null | undefined): string {
+  return value === null || value === undefined ? '–' : WHOLE.format(value)
+}
+
+export function plural(value: number, one: string, many = one + 's'): string {
+  return `${count(value)} ${value === 1 ? one : many}`
+}
+
+export function bytes(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–'
+  if (value < 1024) return `${value} B`
+  const units = ['KiB', 'MiB', 'GiB', 'TiB']
+  let scaled = value / 1024
+  let index = 0
+  while (scaled >= 1024 && index < units.length - 1) {
+    scaled /= 1024
+    index += 1
+  }
+  return `${trimmed(scaled)} ${units[index]}`
+}
+
+/** The part of a name that tells it from others: `shop.checkout` is `checkout`. */
+export function shortName(name: string): string {
+  return name.slice(name.lastIndexOf('.') + 1)
+}

@@ -1,0 +1,171 @@
+// Requests to the server that this page came from, and what goes wrong with them.
+
+import { signOut, token } from './session.ts'
+import { EventParser } from './sse.ts'
+import type { ServerEvent } from './sse.ts'
+import type { Json, JsonObject } from './types.ts'
+
+export interface Problem {
+  status: number
+  // Of the error class, such as "run-not-found"; "" when the server did not answer.
+  type: string
+  title: string
+  detail: string
+  faults: { path: string; reason: string }[]
+  body: JsonObject
+}
+
+export class RequestError extends Error {
+  readonly problem: Problem
+
+  constructor(problem: Problem) {
+    super(problem.detail || problem.title)
+    this.problem = problem
+  }
+}
+
+export type Query = { [name: string]: string | number | undefined }
+
+export interface Options {
+  query?: Query
+  body?: Json
+  signal?: AbortSignal
+  // A token that is not signed in with yet.
+  as?: string
+}
+
+/**
+ * Send one request and give what it answers.
+ *
+ * The answer is taken for the type that the caller names: it comes from the server of the same
+ * package, whose routes are tested against docs/reference/http.md.
+ */
+export async function request<T>(method: string, path: string, options: Options = {}): Promise<T> {
+  const init: RequestInit = { method, headers: headers(options.body !== undefined, options.as) }
+  if (options.body !== undefined) init.body = JSON.stringify(options.body)
+  if (options.signal) init.signal = options.signal
+  const response = await reached(path + search(options.query), init)
+  const text = await response.text()
+  if (!response.ok) throw refused(response, text)
+  return (text === '' ? null : JSON.parse(text)) as T
+}
+
+/** Read server-sent events until the stream ends; `heard` is called for heartbeats too. */
+export async function readEvents(
+  path: string,
+  options: {
+    query?: Query
+    lastId: string
+    signal: AbortSignal
+    onEvent: (event: ServerEvent) => void
+    onOpen?: () => void
+    heard?: () => void
+  },
+): Promise<void> {
+  const sent: Record<string, string> = { ...headers(false), Accept: 'text/event-stream' }
+  if (options.lastId !== '') sent['Last-Event-ID'] = options.lastId
+  const response = await reached(path + search(options.query), {
+    headers: sent,
+    signal: options.signal,
+    cache: 'no-store',
+  })
+  if (!response.ok) throw refused(response, await response.text())
+  options.onOpen?.()
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+  if (!reader) return
+  const parser = new EventParser()
+  for (;;) {
+    const { value, done } = await reader.read()
+    if (done) return
+    options.heard?.()
+    for (const event of parser.feed(value)) options.onEvent(event)
+  }
+}
+
+function headers(hasBody: boolean, as?: string): Record<string, string> {
+  const given = as ?? token.peek()
+  const sent: Record<string, string> = { Accept: 'application/json' }
+  // A header holds Latin letters only, and so does every token that was ever made.
+  if (given !== null) sent['Authorization'] = `Bearer ${given.replace(/[^\x21-\x7e]/g, '')}`
+  if (hasBody) sent['Content-Type'] = 'application/json'
+  return sent
+}
+
+function search(query: Query | undefined): string {
+  const given = Object.entries(query ?? {}).filter(([, value]) => value !== undefined && value !== '')
+  if (given.length === 0) return ''
+  return '?' + new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
+}
+
+async function reached(path: string, init: RequestInit): Promise<Response> {
+  try {
+    // Relative to the page: it may be served under a path of a proxy.
+    return await fetch(path, { ...init, credentials: 'omit', redirect: 'error' })
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    throw new RequestError({
+      status: 0,
+      type: '',
+      title: 'The server does not answer',
+      detail: 'Look whether `outlast serve` still runs. Nothing was lost; try again.',
+      faults: [],
+      body: {},
+    })
+  }
+}
+
+function refused(response: Response, text: string): RequestError {
+  const body = parsed(text)
+  const type = typeof body['type'] === 'string' ? body['type'].replace(/^.*\/problems\//, '') : ''
+  const faults = Array.isArray(body['faults']) ? body['faults'] : []
+  const problem: Problem = {
+    status: response.status,
+    type,
+    title: textOf(body['title']) || `The server answered ${response.status}`,
+    detail: textOf(body['detail']) || advice(response),
+    faults: faults.flatMap((fault) => {
+      if (typeof fault !== 'object' || fault === null || Array.isArray(fault)) return []
+      return [{ path: textOf(fault['path']), reason: textOf(fault['reason']) }]
+    }),
+    body,
+  }
+  if (response.status === 401 && token.peek() !== null) signOut('The server does not know this token any more.')
+  return new RequestError(problem)
+}
+
+function advice(response: Response): string {
+  const after = response.headers.get('Retry-After')
+  if (response.status === 403) return 'The role of your token does not allow this.'
+  if (response.status === 404 || response.status === 501) return 'This server does not have this.'
+  if (after !== null) return `It asks to be left alone for ${after} s.`
+  return 'The log of `outlast serve` says more.'
+}
+
+function parsed(text: string): JsonObject {
+  try {
+    const body: unknown = JSON.parse(text)
+    return typeof body === 'object' && body !== null ? (body as JsonObject) : {}
+  } catch {
+    return {}
+  }
+}
+
+function textOf(value: Json | undefined): string {
+  return typeof value === 'string' ? value : ''
+}
+
+/** What to show for anything that was thrown. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof RequestError) return error.problem
+  const detail = error instanceof Error ? error.message : String(error)
+  return { status: -1, type: '', title: 'Something went wrong here', detail, faults: [], body: {} }
+}
+
+export function wasAborted(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'AbortError'
+}
+
+/** Whether the server simply has no such route: older than this page, or not built yet. */
+export function isUnbuilt(problem: Problem): boolean {
+  return problem.status === 501 || (problem.status === 404 && problem.type === '')
+}

@@ -1,0 +1,94 @@
+// One series over time. uPlot draws it; what it says is also there as text.
+
+import { useEffect, useRef } from 'preact/hooks'
+import uPlot from 'uplot'
+import 'uplot/dist/uPlot.min.css'
+
+import { theme } from '../theme.ts'
+
+const HEIGHT = 150
+
+export function Chart({ title, values, stepSeconds, until, show }: {
+  title: string
+  values: (number | null)[]
+  stepSeconds: number
+  until: number
+  show: (value: number | null) => string
+}) {
+  const box = useRef<HTMLDivElement>(null)
+  const plot = useRef<uPlot | null>(null)
+  const chosen = theme.value
+  const data: uPlot.AlignedData = [
+    values.map((_, index) => until - (values.length - 1 - index) * stepSeconds),
+    values,
+  ]
+
+  useEffect(() => {
+    const element = box.current
+    if (!element) return
+    const made = new uPlot(options(element, show), data, element)
+    plot.current = made
+    const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }))
+    observer.observe(element)
+    // Colours are read when it is made: a system that turns dark needs a new one.
+    const dark = matchMedia('(prefers-color-scheme: dark)')
+    const repaint = () => made.redraw(false, true)
+    dark.addEventListener('change', repaint)
+    return () => {
+      dark.removeEventListener('change', repaint)
+      observer.disconnect()
+      made.destroy()
+      plot.current = null
+    }
+  }, [chosen])
+  useEffect(() => plot.current?.setData(data), [values, until])
+
+  const last = values.at(-1) ?? null
+  const most = values.reduce<number | null>((top, it) => (it !== null && (top === null || it > top) ? it : top), null)
+  return (
+    <figure class="panel plot">
+      <figcaption>
+        <span>{title}</span>
+        <strong class="number">{show(last)}</strong>
+        <span class="faint number">most {show(most)}</span>
+      </figcaption>
+      <div ref={box} role="img" aria-label={`${title} over the last hour: now ${show(last)}, most ${show(most)}`} />
+    </figure>
+  )
+}
+
+function options(element: HTMLElement, show: (value: number | null) => string): uPlot.Options {
+  // A canvas knows no variables: a colour is read back from a property that the theme has set.
+  const colour = (name: string) => () => {
+    element.style.color = `var(${name})`
+    return getComputedStyle(element).color
+  }
+  const axis = { stroke: colour('--plot-text'), font: '11px system-ui', ticks: { show: false } }
+  return {
+    width: element.clientWidth || 320,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { points: { size: 6 }, drag: { x: false, y: false } },
+    padding: [8, 8, 0, 0],
+    scales: { y: { range: (_, least, most) => [Math.min(0, least ?? 0), (most ?? 0) > 0 ? most * 1.15 : 1] } },
+    axes: [
+      { ...axis, grid: { show: false }, size: 24, values: (_, ticks) => ticks.map(hour) },
+      {
+        ...axis,
+        size: 62,
+        space: 34,
+        grid: { stroke: colour('--plot-grid'), width: 1 },
+        values: (_, ticks) => ticks.map((tick) => show(tick)),
+      },
+    ],
+    series: [
+      {},
+      { stroke: colour('--plot-line'), fill: colour('--plot-fill'), width: 1.5, points: { show: false }, spanGaps: false },
+    ],
+  }
+}
+
+function hour(seconds: number): string {
+  const date = new Date(seconds * 1000)
+  return `${String(date.getHours()).padStart(2, '0')}:${String(date.getMinutes()).padStart(2, '0')}`
+}

@@ -1,0 +1,92 @@
+// Dialogs on the browser's own <dialog>: it keeps the focus in and gives it back, and knows Escape.
+
+import type { ComponentChildren } from 'preact'
+import { useEffect, useId, useRef, useState } from 'preact/hooks'
+
+import { isUnbuilt, problemOf } from '../http.ts'
+import type { Problem } from '../http.ts'
+import { ProblemNote } from './empty.tsx'
+import { Icon } from './icon.tsx'
+
+export function Dialog({ title, onClose, children, size = 'normal' }: {
+  title: string
+  onClose: () => void
+  children: ComponentChildren
+  size?: 'normal' | 'wide'
+}) {
+  const element = useRef<HTMLDialogElement>(null)
+  const heading = useId()
+  useEffect(() => {
+    const dialog = element.current
+    if (!dialog) return
+    const before = document.activeElement
+    dialog.showModal()
+    return () => {
+      dialog.close()
+      if (before instanceof HTMLElement) before.focus()
+    }
+  }, [])
+  return (
+    <dialog
+      ref={element}
+      class={`dialog ${size}`}
+      aria-labelledby={heading}
+      onCancel={(event) => {
+        event.preventDefault()
+        onClose()
+      }}
+      onClick={(event) => event.target === element.current && onClose()}
+    >
+      <div class="dialog-body">
+        <header>
+          <h2 id={heading}>{title}</h2>
+          <button type="button" class="quiet" onClick={onClose} aria-label="Close">
+            <Icon name="close" />
+          </button>
+        </header>
+        {children}
+      </div>
+    </dialog>
+  )
+}
+
+/** A dialog that sends something: what came back wrong is shown in it, and nothing is lost. */
+export function ActionDialog({ title, verb, isDestructive, onClose, onSend, children, size, isReady = true }: {
+  title: string
+  verb: string
+  isDestructive?: boolean
+  onClose: () => void
+  onSend: () => Promise<void>
+  children: ComponentChildren
+  size?: 'normal' | 'wide'
+  isReady?: boolean
+}) {
+  const [problem, setProblem] = useState<Problem | null>(null)
+  const [isBusy, setBusy] = useState(false)
+  const submit = async (event: Event) => {
+    event.preventDefault()
+    setBusy(true)
+    setProblem(null)
+    try {
+      await onSend()
+    } catch (error) {
+      setProblem(problemOf(error))
+    } finally {
+      setBusy(false)
+    }
+  }
+  return (
+    <Dialog title={title} onClose={onClose} {...(size && { size })}>
+      <form onSubmit={submit} class="stack" noValidate>
+        {children}
+        {problem && <ProblemNote problem={problem} isQuiet={isUnbuilt(problem)} />}
+        <footer>
+          <button type="button" onClick={onClose}>Not now</button>
+          <button type="submit" class={isDestructive ? 'danger' : 'primary'} disabled={isBusy || !isReady}>
+            {isBusy ? 'Sending …' : verb}
+          </button>
+        </footer>
+      </form>
+    </Dialog>
+  )
+}

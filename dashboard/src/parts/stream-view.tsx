@@ -1,0 +1,103 @@
+// Streams and values of a run, as they come.
+
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+
+import { api } from '../api.ts'
+import { count, plural } from '../format.ts'
+import { StreamReader } from '../streamreader.ts'
+import type { StreamValue } from '../streamreader.ts'
+import { ProblemNote } from './empty.tsx'
+import { Icon } from './icon.tsx'
+import { JsonView } from './json.tsx'
+import { useLoad } from './load.ts'
+import { StatusMark } from './status.tsx'
+
+export function StreamPanel({ run, name }: { run: string; name: string }) {
+  const reader = useMemo(() => new StreamReader(run, name), [run, name])
+  const values = reader.values.value
+  const isText = values.length > 0 && values.every((it) => typeof it.value === 'string')
+  const [asText, setAsText] = useState(true)
+  const end = useRef<HTMLDivElement>(null)
+
+  useEffect(() => {
+    const follow = () => (document.visibilityState === 'visible' ? reader.start() : reader.stop())
+    follow()
+    addEventListener('visibilitychange', follow)
+    return () => {
+      removeEventListener('visibilitychange', follow)
+      reader.stop()
+    }
+  }, [reader])
+  useEffect(() => {
+    const box = end.current
+    if (!box) return
+    // Follow the end, unless the reader has scrolled up to read.
+    const isNear = box.scrollHeight - box.scrollTop - box.clientHeight < 160
+    if (isNear) box.scrollTop = box.scrollHeight
+  }, [values])
+
+  const retracted = values.filter((it) => it.isRetracted).length
+  return (
+    <section class="stream" aria-label={`Stream ${name}`}>
+      <header>
+        <h3 class="mono">{name}</h3>
+        <span class="faint">{plural(values.length + reader.dropped.value, 'value')}</span>
+        {retracted > 0 && <span class="tone-parked">{plural(retracted, 'value')} retracted</span>}
+        <span class="spread" />
+        {isText && (
+          <label class="check">
+            <input type="checkbox" checked={asText} onChange={(event) => setAsText(event.currentTarget.checked)} /> as text
+          </label>
+        )}
+        {reader.ended.value === null ? <span class="live-mark"><span class="feed-dot" /> live</span> : <StatusMark status={reader.ended.value} />}
+      </header>
+      {reader.problem.value && <ProblemNote problem={reader.problem.value} isQuiet />}
+      <div class="stream-box" ref={end} tabIndex={0} role="log" aria-label={`Values of ${name}`} aria-live="off">
+        {reader.dropped.value > 0 && <p class="faint">{count(reader.dropped.value)} earlier values are not shown.</p>}
+        {values.length === 0 && <p class="faint">Nothing written yet.</p>}
+        {isText && asText ? <AsText values={values} /> : values.map((it) => <Line key={it.offset} it={it} />)}
+      </div>
+    </section>
+  )
+}
+
+function AsText({ values }: { values: StreamValue[] }) {
+  // Runs of values of one kind are one text node: a page of words is not five thousand elements.
+  const runs: { text: string; isRetracted: boolean; at: number }[] = []
+  for (const it of values) {
+    const last = runs.at(-1)
+    if (last && last.isRetracted === it.isRetracted) last.text += String(it.value)
+    else runs.push({ text: String(it.value), isRetracted: it.isRetracted, at: it.offset })
+  }
+  return (
+    <p class="stream-text">
+      {runs.map((run) => (run.isRetracted ? <Retracted key={run.at} text={run.text} /> : <span key={run.at}>{run.text}</span>))}
+    </p>
+  )
+}
+
+function Retracted({ text }: { text: string }) {
+  return <s title="Retracted: the attempt that wrote it died">{text}</s>
+}
+
+function Line({ it }: { it: StreamValue }) {
+  const text = typeof it.value === 'string' ? it.value : JSON.stringify(it.value)
+  return (
+    <div class="stream-line">
+      <span class="number faint">{it.offset}</span>
+      {it.isRetracted ? <Retracted text={text} /> : <span class="mono wrap">{text}</span>}
+    </div>
+  )
+}
+
+export function ValuePanel({ run, name, seq }: { run: string; name: string; seq: number }) {
+  const loaded = useLoad(`${run}/${name}/${seq}`, () => api.value(run, name))
+  const kept = useRef(loaded.data)
+  if (loaded.data !== null || !loaded.isLoading) kept.current = loaded.data
+  return (
+    <section class="stream" aria-label={`Value ${name}`}>
+      <header><h3 class="mono"><Icon name="star" /> {name}</h3></header>
+      {loaded.problem ? <p class="faint">{loaded.problem.detail}</p> : <JsonView value={kept.current} label={name} />}
+    </section>
+  )
+}

@@ -1,0 +1,243 @@
+// The waterfall: a lane for each thing that the run did, on a scale without idle time.
+
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+
+import { clock, duration } from '../format.ts'
+import { bindKeys } from '../keys.ts'
+import type { JournalRecord } from '../types.ts'
+import { lanesOf, scaleOf, ticksOf, xOf } from '../waterfall.ts'
+import type { Bar, Lane, Scale } from '../waterfall.ts'
+import { Brush } from './brush.tsx'
+import { Icon } from './icon.tsx'
+import type { IconName } from './icon.tsx'
+import { VirtualRows } from './virtual.tsx'
+
+const LANE_HEIGHT = 28
+const BAR_PIXELS_MIN = 3
+const LABEL_PIXELS = 74
+const TRACK_PADDING = 10
+
+export interface Range {
+  from: number
+  to: number
+}
+
+export function WaterfallChart({ records, end, selected, onSelect }: {
+  records: JournalRecord[]
+  // The end of the run, or now while it is open.
+  end: number
+  selected: number | null
+  onSelect: (seq: number) => void
+}) {
+  const box = useRef<HTMLDivElement>(null)
+  const width = useTrackWidth(box)
+  const [range, setRange] = useState<Range | null>(null)
+  const lanes = useMemo(() => lanesOf(records, end), [records, end])
+  const from = lanes.reduce((least, lane) => Math.min(least, lane.from), end)
+  const to = Math.max(end, ...lanes.slice(-1).map((lane) => lane.to))
+  const whole = useMemo(() => scaleOf(lanes, from, to, width), [lanes, from, to, width])
+  const scale = useMemo(
+    () => (range ? scaleOf(lanes, range.from, range.to, width) : whole),
+    [lanes, range, whole, width],
+  )
+  const shown = useMemo(
+    () => (range ? lanes.filter((lane) => lane.to >= range.from && lane.from <= range.to) : lanes),
+    [lanes, range],
+  )
+  const active = shown.findIndex((lane) => lane.records.some((record) => record.seq === selected))
+  const step = (by: number) => {
+    const lane = shown[Math.min(shown.length - 1, Math.max(0, active + by))]
+    const last = lane?.records.at(-1)
+    if (last) onSelect(last.seq)
+  }
+  useEffect(() => bindKeys({ j: () => step(1), k: () => step(-1) }), [shown, active])
+
+  return (
+    <div class="waterfall" ref={box} style={{ '--marks': marks(scale, from) }}>
+      <Brush lanes={lanes} scale={whole} origin={from} range={range} onRange={setRange} />
+      <VirtualRows
+        count={shown.length}
+        columns={2}
+        rowHeight={LANE_HEIGHT}
+        label="Waterfall of the run"
+        active={active}
+        head={<Ruler scale={scale} origin={from} isZoomed={range !== null} onReset={() => setRange(null)} />}
+        row={(index) => {
+          const lane = shown[index]
+          return lane && (
+            <LaneRow key={lane.id} index={index} lane={lane} scale={scale} isActive={index === active} onSelect={onSelect} />
+          )
+        }}
+      />
+    </div>
+  )
+}
+
+function useTrackWidth(box: { current: HTMLDivElement | null }): number {
+  const [width, setWidth] = useState(600)
+  useLayoutEffect(() => {
+    const element = box.current
+    if (!element) return
+    const read = () => {
+      const track = element.querySelector<HTMLElement>('.ruler')
+      if (track) setWidth(Math.max(80, track.clientWidth - 2 * TRACK_PADDING))
+    }
+    const observer = new ResizeObserver(read)
+    observer.observe(element)
+    read()
+    return () => observer.disconnect()
+  }, [])
+  return width
+}
+
+/** Gaps and ticks behind all lanes, as one background: thousands of elements less. */
+function marks(scale: Scale, origin: number): string {
+  const layers: string[] = []
+  for (const tick of ticksOf(scale, origin)) {
+    const x = xOf(scale, tick) + TRACK_PADDING
+    layers.push(band(x, x + 1, 'var(--grid)'))
+  }
+  for (const gap of scale.pieces.filter((piece) => piece.isGap)) {
+    layers.push(band(gap.x + TRACK_PADDING, gap.x + gap.width + TRACK_PADDING, 'var(--gap)'))
+  }
+  return layers.length === 0 ? 'none' : layers.join(',')
+}
+
+function band(from: number, to: number, colour: string): string {
+  const [a, b] = [from.toFixed(1), to.toFixed(1)]
+  return `linear-gradient(to right, transparent ${a}px, ${colour} ${a}px, ${colour} ${b}px, transparent ${b}px)`
+}
+
+function Ruler({ scale, origin, isZoomed, onReset }: {
+  scale: Scale
+  origin: number
+  isZoomed: boolean
+  onReset: () => void
+}) {
+  const gaps = scale.pieces.filter((piece) => piece.isGap)
+  return (
+    <div class="lane lane-head" role="row">
+      <span role="columnheader" class="lane-name">
+        {isZoomed ? <button type="button" class="quiet" onClick={onReset}>Show all</button> : <span class="faint">after the start</span>}
+      </span>
+      <span role="columnheader" class="ruler">
+        {ticksOf(scale, origin).map((tick) => (
+          <span class="tick" key={tick} style={{ left: `${xOf(scale, tick) + TRACK_PADDING}px` }}>
+            {tick === origin ? '0' : duration((tick - origin) / 1000)}
+          </span>
+        ))}
+        {gaps.map((gap) => (
+          <span
+            class="gap-label"
+            key={gap.from}
+            style={{ left: `${gap.x + TRACK_PADDING}px`, width: `${gap.width}px` }}
+            title={`${duration((gap.to - gap.from) / 1000)} in which nothing ran`}
+          >
+            {shortest(gap.to - gap.from)}
+          </span>
+        ))}
+      </span>
+    </div>
+  )
+}
+
+/** As few letters as fit into a gap. */
+function shortest(millis: number): string {
+  return duration(millis / 1000).split(' ').slice(0, 2).join('').replace(/\.\d+/, '')
+}
+
+const ICONS: { [kind in Lane['kind']]: IconName } = {
+  step: 'right',
+  child: 'fork',
+  timer: 'waiting',
+  signal: 'signal',
+  value: 'star',
+  stream: 'send',
+  run: 'runs',
+}
+
+function LaneRow({ lane, scale, index, isActive, onSelect }: {
+  lane: Lane
+  scale: Scale
+  index: number
+  isActive: boolean
+  onSelect: (seq: number) => void
+}) {
+  const bars = lane.bars.filter((bar) => bar.to >= scale.from && bar.from <= scale.to)
+  const select = (bar: Bar | undefined) => {
+    const seq = bar?.seq ?? lane.records.at(-1)?.seq
+    if (seq !== undefined) onSelect(seq)
+  }
+  return (
+    <div class={`lane lane-${lane.kind} state-${lane.state} ${isActive ? 'active' : ''}`} role="row" aria-rowindex={index + 1}>
+      <span role="cell" class="lane-name" style={{ paddingLeft: `${10 + Math.min(lane.depth, 6) * 14}px` }}>
+        <button type="button" class="lane-button" aria-pressed={isActive} onClick={() => select(undefined)} title={lane.name}>
+          <Icon name={lane.state === 'failed' ? 'failed' : ICONS[lane.kind]} {...(lane.state === 'failed' && { label: 'failed' })} />
+          <span class="clip">{lane.name}</span>
+        </button>
+        {lane.attempts > 1 && <span class="attempts" title={`${lane.attempts} attempts`}>×{lane.attempts}</span>}
+      </span>
+      <span role="cell" class="track" onClick={() => select(undefined)}>
+        {bars.map((bar, at) => (
+          <BarMark key={`${bar.seq}-${bar.kind}-${at}`} bar={bar} scale={scale} onSelect={() => select(bar)} />
+        ))}
+        <Label lane={lane} scale={scale} />
+      </span>
+    </div>
+  )
+}
+
+const MEANING: { [kind in Bar['kind']]: string } = {
+  queue: 'in the queue',
+  run: 'ran',
+  failed: 'failed after',
+  backoff: 'waited to try again',
+  wait: 'waited',
+  child: 'child ran',
+  open: 'not ended for',
+  point: 'at',
+}
+
+function BarMark({ bar, scale, onSelect }: { bar: Bar; scale: Scale; onSelect: () => void }) {
+  const x = xOf(scale, bar.from)
+  const isPoint = bar.kind === 'point'
+  const width = isPoint ? 0 : Math.max(BAR_PIXELS_MIN, xOf(scale, bar.to) - x)
+  const length = duration((bar.to - bar.from) / 1000)
+  const attempt = bar.attempt > 0 && !isPoint ? `attempt ${bar.attempt} ` : ''
+  const title = isPoint
+    ? clock(new Date(bar.from).toISOString())
+    : `${attempt}${MEANING[bar.kind]} ${length}`
+  return (
+    <span
+      class={`bar bar-${bar.kind}`}
+      style={{ left: `${x + TRACK_PADDING}px`, ...(isPoint ? {} : { width: `${width}px` }) }}
+      title={title}
+      onClick={(event) => {
+        event.stopPropagation()
+        onSelect()
+      }}
+    />
+  )
+}
+
+/** How long the work took, beside its last bar: on the side that has room. */
+function Label({ lane, scale }: { lane: Lane; scale: Scale }) {
+  if (lane.kind === 'signal' || lane.kind === 'value' || lane.kind === 'stream') {
+    return <Beside at={xOf(scale, lane.to)} start={xOf(scale, lane.from)} width={scale.width} text={lane.records.length > 1 ? `${lane.records.length}×` : ''} />
+  }
+  if (lane.kind === 'run') return null
+  const worked = lane.bars
+    .filter((bar) => bar.kind !== 'queue' && bar.kind !== 'backoff')
+    .reduce((sum, bar) => sum + bar.to - bar.from, 0)
+  const text = lane.bars.length === 0 ? '' : duration(worked / 1000)
+  return <Beside at={xOf(scale, lane.to)} start={xOf(scale, lane.from)} width={scale.width} text={text} />
+}
+
+function Beside({ at, start, width, text }: { at: number; start: number; width: number; text: string }) {
+  if (text === '') return null
+  const isRight = at + LABEL_PIXELS < width || start < LABEL_PIXELS
+  const style = isRight
+    ? { left: `${Math.min(at, width - LABEL_PIXELS) + TRACK_PADDING + 8}px` }
+    : { right: `${width - start + TRACK_PADDING + 8}px` }
+  return <span class="bar-label" style={style}>{text}</span>
+}

@@ -1,0 +1,191 @@
+// From a JSON Schema to the fields of a form, and from what was typed to a value.
+// A part that no field fits is edited as JSON: nothing that the server takes is out of reach.
+
+import type { Json, JsonObject } from './types.ts'
+
+interface Common {
+  title: string
+  doc: string
+  isRequired: boolean
+  preset: Json | undefined
+}
+
+export type Field = Common &
+  (
+    | { kind: 'text'; isLong: boolean; hint: string }
+    | { kind: 'number'; isWhole: boolean; least: number | undefined; most: number | undefined }
+    | { kind: 'boolean' }
+    | { kind: 'choice'; options: Json[] }
+    | { kind: 'object'; fields: { [name: string]: Field } }
+    | { kind: 'list'; item: Field }
+    | { kind: 'optional'; inner: Field }
+    | { kind: 'json' }
+  )
+
+// Schemas may refer to themselves; a form that deep is better edited as JSON.
+const DEPTH_MAX = 6
+
+export function fieldOf(schema: JsonObject, title = '', isRequired = true): Field {
+  return field(schema, schema, title, isRequired, 0)
+}
+
+function field(
+  part: JsonObject,
+  root: JsonObject,
+  name: string,
+  isRequired: boolean,
+  depth: number,
+): Field {
+  const schema = resolved(part, root)
+  const common: Common = {
+    title: textOf(part['title']) || name || textOf(schema['title']),
+    doc: textOf(part['description']) || textOf(schema['description']),
+    isRequired,
+    preset: part['default'] ?? schema['default'],
+  }
+  if (depth > DEPTH_MAX) return { ...common, kind: 'json' }
+  const options = choices(schema)
+  if (options) return { ...common, kind: 'choice', options }
+  const inner = nullable(schema, root)
+  if (inner) {
+    return { ...common, kind: 'optional', inner: field(inner, root, name, true, depth + 1) }
+  }
+  return simple(schema, root, common, depth)
+}
+
+function simple(schema: JsonObject, root: JsonObject, common: Common, depth: number): Field {
+  const type = schema['type']
+  if (type === 'string') {
+    const isLong = numberOf(schema['maxLength']) !== undefined && Number(schema['maxLength']) > 200
+    return { ...common, kind: 'text', isLong, hint: textOf(schema['format']) }
+  }
+  if (type === 'integer' || type === 'number') {
+    const least = numberOf(schema['minimum'])
+    const most = numberOf(schema['maximum'])
+    return { ...common, kind: 'number', isWhole: type === 'integer', least, most }
+  }
+  if (type === 'boolean') return { ...common, kind: 'boolean' }
+  if (type === 'array' && isObject(schema['items']) && !('prefixItems' in schema)) {
+    const item = field(schema['items'], root, '', true, depth + 1)
+    return { ...common, kind: 'list', item }
+  }
+  if (type === 'object' && isObject(schema['properties'])) {
+    const required = Array.isArray(schema['required']) ? schema['required'] : []
+    const fields: { [name: string]: Field } = {}
+    for (const [key, property] of Object.entries(schema['properties'])) {
+      if (isObject(property)) {
+        fields[key] = field(property, root, key, required.includes(key), depth + 1)
+      }
+    }
+    return { ...common, kind: 'object', fields }
+  }
+  return { ...common, kind: 'json' }
+}
+
+function resolved(schema: JsonObject, root: JsonObject): JsonObject {
+  let at = schema
+  for (let hops = 0; hops < 8; hops += 1) {
+    const only = Array.isArray(at['allOf']) && at['allOf'].length === 1 ? at['allOf'][0] : undefined
+    if (isObject(only)) {
+      at = only
+      continue
+    }
+    const reference = at['$ref']
+    if (typeof reference !== 'string' || !reference.startsWith('#/')) return at
+    let found: Json | undefined = root
+    for (const step of reference.slice(2).split('/')) {
+      const name = step.replaceAll('~1', '/').replaceAll('~0', '~')
+      found = isObject(found) ? found[name] : undefined
+    }
+    if (!isObject(found)) return at
+    at = found
+  }
+  return at
+}
+
+function choices(schema: JsonObject): Json[] | null {
+  if (Array.isArray(schema['enum'])) return schema['enum']
+  if ('const' in schema) return [schema['const'] ?? null]
+  return null
+}
+
+/** The other half of `X | null`, or nothing when the schema is no such union. */
+function nullable(schema: JsonObject, root: JsonObject): JsonObject | null {
+  const type = schema['type']
+  if (Array.isArray(type) && type.length === 2 && type.includes('null')) {
+    return { ...schema, type: type.find((one) => one !== 'null') ?? 'null' }
+  }
+  const union = schema['anyOf'] ?? schema['oneOf']
+  if (!Array.isArray(union) || union.length !== 2) return null
+  const parts = union.filter(isObject).map((one) => ({ one, type: resolved(one, root)['type'] }))
+  const others = parts.filter((part) => part.type !== 'null')
+  return parts.length === 2 && others.length === 1 ? (others[0]?.one ?? null) : null
+}
+
+/** What the form holds before anything is typed; undefined is "leave it out". */
+export function initial(field: Field): Json | undefined {
+  if (field.preset !== undefined) return field.preset
+  if (field.kind === 'optional') return field.isRequired ? null : undefined
+  if (field.kind === 'object' && field.isRequired) return objectOf(field.fields)
+  if (!field.isRequired) return undefined
+  if (field.kind === 'text') return ''
+  if (field.kind === 'boolean') return false
+  if (field.kind === 'list') return []
+  if (field.kind === 'choice') return field.options[0]
+  return undefined
+}
+
+function objectOf(fields: { [name: string]: Field }): JsonObject {
+  const value: JsonObject = {}
+  for (const [name, inner] of Object.entries(fields)) {
+    const first = initial(inner)
+    if (first !== undefined) value[name] = first
+  }
+  return value
+}
+
+export interface Fault {
+  path: string
+  reason: string
+}
+
+/** What stands in the way of sending; the server checks the rest. */
+export function faults(field: Field, value: Json | undefined, path = ''): Fault[] {
+  if (value === undefined) {
+    return field.isRequired ? [{ path, reason: 'is needed' }] : []
+  }
+  if (field.kind === 'optional') return value === null ? [] : faults(field.inner, value, path)
+  if (field.kind === 'number' && typeof value === 'number') return numberFaults(field, value, path)
+  if (field.kind === 'object' && isObject(value)) {
+    return Object.entries(field.fields).flatMap(([name, inner]) =>
+      faults(inner, value[name], path === '' ? name : `${path}.${name}`),
+    )
+  }
+  if (field.kind === 'list' && Array.isArray(value)) {
+    return value.flatMap((item, index) => faults(field.item, item, `${path}[${index}]`))
+  }
+  return []
+}
+
+function numberFaults(field: Field & { kind: 'number' }, value: number, path: string): Fault[] {
+  if (field.isWhole && !Number.isInteger(value)) return [{ path, reason: 'is a whole number' }]
+  if (field.least !== undefined && value < field.least) {
+    return [{ path, reason: `is at least ${field.least}` }]
+  }
+  if (field.most !== undefined && value > field.most) {
+    return [{ path, reason: `is at most ${field.most}` }]
+  }
+  return []
+}
+
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function textOf(value: Json | undefined): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function numberOf(value: Json | undefined): number | undefined {
+  return typeof value === 'number' ? value : undefined
+}

@@ -1,0 +1,106 @@
+// One stream of a run, read on after any interruption, with what was retracted marked so.
+
+import { signal } from '@preact/signals'
+
+import { api } from './api.ts'
+import { problemOf, readEvents, wasAborted } from './http.ts'
+import type { Problem } from './http.ts'
+import type { ServerEvent } from './sse.ts'
+import type { Json } from './types.ts'
+
+export interface StreamValue {
+  offset: number
+  writer: string
+  value: Json
+  isRetracted: boolean
+}
+
+// A stream may have millions; the page shows its end.
+const VALUES_MAX = 5_000
+const RETRY_MS_MAX = 10_000
+
+export class StreamReader {
+  readonly values = signal<StreamValue[]>([])
+  readonly ended = signal<string | null>(null)
+  readonly dropped = signal(0)
+  readonly problem = signal<Problem | null>(null)
+  private readonly path: string
+  private lastId = ''
+  private pending: StreamValue[] = []
+  private stopper: AbortController | null = null
+  private isDrawing = false
+
+  constructor(run: string, name: string) {
+    this.path = api.streamPath(run, name)
+  }
+
+  /** Read while the page is seen: a hidden one would hold a connection for nobody. */
+  start(): void {
+    if (this.stopper || this.ended.peek() !== null) return
+    this.stopper = new AbortController()
+    void this.readOn(this.stopper.signal)
+  }
+
+  stop(): void {
+    this.stopper?.abort()
+    this.stopper = null
+  }
+
+  private async readOn(stopped: AbortSignal): Promise<void> {
+    let failures = 0
+    while (!stopped.aborted && this.ended.peek() === null) {
+      try {
+        await readEvents(this.path, {
+          lastId: this.lastId,
+          signal: stopped,
+          onOpen: () => {
+            failures = 0
+            this.problem.value = null
+          },
+          onEvent: (event) => this.take(event),
+        })
+      } catch (error) {
+        if (wasAborted(error)) return
+        const problem = problemOf(error)
+        this.problem.value = problem
+        // What the server refuses it will refuse again.
+        if (problem.status >= 400 && problem.status < 500 && problem.status !== 429) return
+      }
+      failures += 1
+      const pause = Math.min(RETRY_MS_MAX, 300 * 2 ** failures)
+      await new Promise((resolve) => setTimeout(resolve, pause))
+    }
+  }
+
+  private take(event: ServerEvent): void {
+    if (event.id !== '') this.lastId = event.id
+    const data: unknown = JSON.parse(event.data)
+    if (event.name === 'data') {
+      const { offset, writer, values } = data as { offset: number; writer: string; values: Json[] }
+      for (const [index, value] of values.entries()) {
+        this.pending.push({ offset: offset + index, writer, value, isRetracted: false })
+      }
+    } else if (event.name === 'retract') {
+      const { writer } = data as { writer: string }
+      const marked = (it: StreamValue) => (it.writer === writer ? { ...it, isRetracted: true } : it)
+      this.pending = this.pending.map(marked)
+      this.values.value = this.values.peek().map(marked)
+    } else if (event.name === 'end') {
+      this.ended.value = (data as { status: string }).status
+    }
+    this.draw()
+  }
+
+  /** A fast stream has thousands of values a second; the screen has sixty pictures. */
+  private draw(): void {
+    if (this.isDrawing) return
+    this.isDrawing = true
+    requestAnimationFrame(() => {
+      this.isDrawing = false
+      const all = [...this.values.peek(), ...this.pending]
+      this.pending = []
+      this.dropped.value += Math.max(0, all.length - VALUES_MAX)
+      this.values.value = all.slice(-VALUES_MAX)
+    })
+  }
+}

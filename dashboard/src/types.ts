@@ -1,0 +1,192 @@
+// What the server sends, as docs/reference/http.md describes it.
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+export type JsonObject = { [key: string]: Json }
+
+export const OPEN = ['pending', 'running', 'waiting', 'paused', 'parked'] as const
+export const CLOSED = ['completed', 'failed', 'cancelled', 'terminated', 'timed_out'] as const
+export const STATUSES = [...OPEN, ...CLOSED] as const
+export type Status = (typeof STATUSES)[number]
+export type Role = 'viewer' | 'operator' | 'admin'
+export type Action = 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'fork' | 'signal'
+
+export interface RunInfo {
+  id: string
+  workflow: string
+  version: string
+  status: Status
+  created_at: string
+  started_at: string | null
+  closed_at: string | null
+  wake_at: string | null
+  parent: string | null
+  attributes: { [key: string]: string | number | boolean }
+  steps: number
+  crash_count: number
+  error: string | null
+}
+
+export interface RunDetail extends RunInfo {
+  why: string
+  input: Json
+  result: Json
+  failure: { type: string; message: string; traceback: string } | null
+  children: { id: string; workflow: string; status: Status }[]
+  streams: string[]
+  values: string[]
+  last_seq: number
+  actions: Action[]
+  has_code: boolean
+}
+
+export interface JournalRecord {
+  seq: number
+  key: string
+  kind: string
+  name: string
+  at: string
+  epoch: number
+  attempt: number
+  value: Json
+  error: string | null
+  place: string
+  waited: number | null
+  took: number | null
+}
+
+export interface JournalPage {
+  records: JournalRecord[]
+  next: number | null
+  last_seq: number
+}
+
+export interface WorkflowInfo {
+  name: string
+  version: string
+  doc: string | null
+  input: JsonObject | null
+  result: JsonObject | null
+}
+
+export interface TokenInfo {
+  id: string
+  run: string
+  workflow: string
+  kind: 'approval' | 'token'
+  title: string
+  detail: Json
+  created_at: string
+  expires_at: string | null
+  status: 'open' | 'answered' | 'expired' | 'closed'
+  by: string | null
+  reason: string | null
+  answered_at: string | null
+  digest: string
+  schema: JsonObject | null
+}
+
+export interface ActorInfo {
+  id: string
+  type: string
+  key: string
+  status: Status
+  created_at: string
+  waiting: number
+  oldest_at: string | null
+  state: Json
+  error: string | null
+  supervisor: string | null
+  restarts: number
+}
+
+export interface HandlerInfo {
+  name: string
+  doc: string | null
+  is_read: boolean
+  input: JsonObject | null
+  result: JsonObject | null
+}
+
+export type ActorDetail = ActorInfo & { handlers: HandlerInfo[] }
+export type MemberStatus = 'up' | 'down' | 'parked' | 'ended'
+
+export interface MemberInfo {
+  id: string
+  kind: 'actor' | 'workflow' | 'supervisor'
+  status: MemberStatus
+  restart: string
+  significant: boolean
+  restarts: number
+  error: string
+  team: TeamInfo | null
+}
+
+export interface TeamInfo {
+  id: string
+  status: MemberStatus
+  strategy: string
+  max_restarts: number
+  within_seconds: number
+  on_exhausted: string
+  failures: number
+  error: string
+  members: MemberInfo[]
+}
+
+export interface DeadLetter {
+  number: number
+  actor: string
+  handler: string
+  reason: string
+  error: string
+  attempts: number
+  sent_at: string
+  at: string
+}
+
+export interface Latency {
+  p50: number | null
+  p99: number | null
+}
+
+export interface Overview {
+  version: string
+  store: string
+  started_at: string
+  state: 'ready' | 'draining' | 'starting'
+  role: string
+  counts: { [status: string]: number }
+  approvals: number
+  dead_letters: number
+  latency: { step: Latency | null; commit: Latency | null; loop_lag: Latency | null }
+  rates: { steps: number; commits: number; starts: number }
+  memory_bytes: number
+  runs_in_memory: number
+}
+
+export interface History {
+  step_seconds: number
+  series: { [name: string]: (number | null)[] }
+  until: string
+}
+
+export interface DiffRow {
+  key: string
+  a: JournalRecord | null
+  b: JournalRecord | null
+  differs: boolean
+}
+
+export interface Diff {
+  first: number | null
+  rows: DiffRow[]
+}
+
+export interface BulkAnswer {
+  done: number
+  failed: { id: string; detail: string }[]
+}
+
+export function isOpen(status: Status): boolean {
+  return (OPEN as readonly string[]).includes(status)
+}

@@ -1,0 +1,161 @@
+// One actor: its state, its mailbox, and a form to write to it.
+
+import { useEffect, useMemo, useState } from 'preact/hooks'
+
+import { api } from '../api.ts'
+import { count } from '../format.ts'
+import { problemOf } from '../http.ts'
+import type { Problem } from '../http.ts'
+import { onActors } from '../live.ts'
+import { tell } from '../notices.ts'
+import { CopyButton } from '../parts/copy.tsx'
+import { ActionDialog } from '../parts/dialog.tsx'
+import { Loading, ProblemNote, ViewProblem } from '../parts/empty.tsx'
+import { JsonEditor, Labelled } from '../parts/form.tsx'
+import { Icon } from '../parts/icon.tsx'
+import { JsonView } from '../parts/json.tsx'
+import { useLoad, useThrottled } from '../parts/load.ts'
+import { StatusMark } from '../parts/status.tsx'
+import { Ago } from '../parts/time.tsx'
+import { actorLink, route } from '../router.ts'
+import { faults, fieldOf, initial, isObject } from '../schema.ts'
+import { mayOperate } from '../session.ts'
+import type { ActorDetail, HandlerInfo, Json } from '../types.ts'
+
+export function ActorView() {
+  const id = route.value.parts[1] ?? ''
+  const slash = id.indexOf('/')
+  const [type, key] = slash < 0 ? [id, ''] : [id.slice(0, slash), id.slice(slash + 1)]
+  const loaded = useLoad(id, () => api.actor(type, key))
+  const again = useThrottled(loaded.reload, 700)
+  const [isStopping, setStopping] = useState(false)
+  useEffect(() => onActors((ids) => ids.includes(id) && again()), [id])
+
+  const actor = loaded.data
+  if (!actor && loaded.problem) return <ViewProblem problem={loaded.problem} what="this actor" again={loaded.reload} />
+  if (!actor) return <Loading what="the actor" />
+  return (
+    <div class="run-view">
+      <header class="run-head">
+        <div class="run-title">
+          <StatusMark status={actor.status} />
+          <h1 class="mono">{actor.id}</h1>
+          <CopyButton text={actor.id} label="Copy the id" />
+          <span class="spread" />
+          <button type="button" onClick={loaded.reload}><Icon name="retry" /> Read again</button>
+          {mayOperate.value && <button type="button" class="danger quiet-danger" onClick={() => setStopping(true)}><Icon name="terminated" /> Stop</button>}
+        </div>
+        <dl class="run-facts">
+          <div><dt>Waiting</dt><dd class="number">{count(actor.waiting)}</dd></div>
+          <div><dt>Oldest</dt><dd><Ago at={actor.oldest_at} /></dd></div>
+          <div><dt>Restarts</dt><dd class="number">{actor.restarts}</dd></div>
+          <div><dt>Created</dt><dd><Ago at={actor.created_at} /></dd></div>
+          {actor.supervisor && <div><dt>Supervisor</dt><dd><a class="mono" href={actorLink(actor.supervisor)}>{actor.supervisor}</a></dd></div>}
+        </dl>
+        {actor.error && <pre class="error-text">{actor.error}</pre>}
+      </header>
+      <div class="run-columns">
+        <section class="panel run-main" aria-labelledby="send-title">
+          <header><h2 id="send-title">Write to it</h2></header>
+          <Send actor={actor} type={type} actorKey={key} onSent={again} />
+        </section>
+        <section class="panel run-side" aria-labelledby="state-title">
+          <header><h2 id="state-title">State</h2></header>
+          <JsonView value={actor.state} label="the state" />
+        </section>
+      </div>
+      {isStopping && (
+        <ActionDialog
+          title="Stop this actor"
+          verb="Stop"
+          isDestructive
+          onClose={() => setStopping(false)}
+          onSend={async () => {
+            await api.stopActor(type, key)
+            tell('Stop: asked', actor.id)
+            setStopping(false)
+            again()
+          }}
+        >
+          <p class="mono wrap">{actor.id}</p>
+          <p>It handles the message it is at and no other. What waits in its mailbox becomes dead letters.</p>
+        </ActionDialog>
+      )}
+    </div>
+  )
+}
+
+function Send({ actor, type, actorKey, onSent }: {
+  actor: ActorDetail
+  type: string
+  actorKey: string
+  onSent: () => void
+}) {
+  const handlers = actor.handlers ?? []
+  const [name, setName] = useState(handlers[0]?.name ?? '')
+  const handler = handlers.find((each) => each.name === name) ?? handlers[0]
+  if (!handler) return <p class="faint">This server does not know its type, and so not what it takes.</p>
+  if (!mayOperate.value) return <p class="faint">Your role can look, not write.</p>
+  return (
+    <div class="stack">
+      <div class="labelled">
+        <label for="handler">Handler</label>
+        <select id="handler" value={handler.name} onChange={(event) => setName(event.currentTarget.value)}>
+          {handlers.map((each) => (
+            <option key={each.name} value={each.name}>{each.name}{each.is_read ? ' (reads)' : ''}</option>
+          ))}
+        </select>
+        {handler.doc && <p class="hint pre">{handler.doc}</p>}
+      </div>
+      <Message key={handler.name} handler={handler} type={type} actorKey={actorKey} onSent={onSent} />
+    </div>
+  )
+}
+
+function Message({ handler, type, actorKey, onSent }: {
+  handler: HandlerInfo
+  type: string
+  actorKey: string
+  onSent: () => void
+}) {
+  const field = useMemo(() => (handler.input ? fieldOf(handler.input) : null), [handler])
+  const [input, setInput] = useState<Json | undefined>(() => (field ? (initial(field) ?? {}) : {}))
+  const [result, setResult] = useState<{ value: Json } | null>(null)
+  const [problem, setProblem] = useState<Problem | null>(null)
+  const [isBusy, setBusy] = useState(false)
+  const isReady = isObject(input) && (!field || faults(field, input).length === 0)
+  const send = async (mode: 'ask' | 'tell') => {
+    if (!isObject(input)) return
+    setBusy(true)
+    setProblem(null)
+    setResult(null)
+    try {
+      const answer = await api.send(type, actorKey, handler.name, mode, input)
+      if (mode === 'ask') setResult({ value: answer?.result ?? null })
+      else tell('The message is safe', 'The actor handles it in its turn.')
+      onSent()
+    } catch (error) {
+      setProblem(problemOf(error))
+    } finally {
+      setBusy(false)
+    }
+  }
+  return (
+    <form class="stack" onSubmit={(event) => { event.preventDefault(); void send('ask') }}>
+      {field?.kind === 'object' ? (
+        <Labelled field={{ ...field, title: 'Arguments' }} value={input} onChange={setInput} />
+      ) : (
+        <div class="labelled">
+          <label for="message">Arguments, as JSON</label>
+          <JsonEditor id="message" value={input} onChange={setInput} />
+        </div>
+      )}
+      <div class="answer-row">
+        <button type="submit" class="primary" disabled={isBusy || !isReady} title="Send it and wait for the answer">{isBusy ? 'Waiting …' : 'Ask'}</button>
+        {!handler.is_read && <button type="button" disabled={isBusy || !isReady} onClick={() => void send('tell')} title="Send it and wait for nothing"><Icon name="send" /> Tell</button>}
+      </div>
+      {problem && <ProblemNote problem={problem} />}
+      {result && <div class="block" role="status"><h3>Answer</h3><JsonView value={result.value} label="the answer" /></div>}
+    </form>
+  )
+}

@@ -1,0 +1,192 @@
+// What waits for a person: approvals and other tokens, answered from a form.
+
+import { useEffect, useMemo, useState } from 'preact/hooks'
+
+import { api } from '../api.ts'
+import { now } from '../clock.ts'
+import { absolute, duration, plural, relative } from '../format.ts'
+import { isUnbuilt, problemOf } from '../http.ts'
+import type { Problem } from '../http.ts'
+import { openTokens } from '../live.ts'
+import { tell } from '../notices.ts'
+import { Empty, Loading, ProblemNote, ViewProblem } from '../parts/empty.tsx'
+import { JsonEditor, Labelled } from '../parts/form.tsx'
+import { Icon } from '../parts/icon.tsx'
+import { JsonView } from '../parts/json.tsx'
+import { useLoad } from '../parts/load.ts'
+import { StatusMark } from '../parts/status.tsx'
+import { Ago } from '../parts/time.tsx'
+import { link, route, runLink, runsLink } from '../router.ts'
+import { faults, fieldOf, initial } from '../schema.ts'
+import { mayOperate } from '../session.ts'
+import type { Json, JsonObject, TokenInfo } from '../types.ts'
+
+export function Approvals() {
+  const all = route.value.query.get('all') === '1'
+  const open = openTokens.value
+  const [after, setAfter] = useState<string[]>([])
+  const loaded = useLoad(`approvals ${all} ${after.length}`, () => api.approvals(all, after.at(-1)))
+  const parked = useLoad('parked', () => api.runs('status:parked', undefined, 20))
+  // The feed says that the inbox changed, not how.
+  useEffect(() => {
+    loaded.reload()
+    parked.reload()
+  }, [open])
+  const tokens = loaded.data?.approvals ?? []
+  const next = loaded.data?.next ?? null
+  return (
+    <div class="narrow-view">
+      <header class="view-head">
+        <h1>Approvals</h1>
+        <p class="faint" role="status">{loaded.data ? plural(open, 'open one') : ''}</p>
+        <span class="spread" />
+        <nav class="switch" aria-label="Which">
+          <a href="#/approvals" aria-current={all ? undefined : 'page'}>Open</a>
+          <a href={link(['approvals'], { all: 1 })} aria-current={all ? 'page' : undefined}>All</a>
+        </nav>
+      </header>
+      {loaded.problem && <ViewProblem problem={loaded.problem} what="an inbox of approvals" again={loaded.reload} />}
+      {loaded.data === null && !loaded.problem && <Loading what="the inbox" />}
+      {loaded.data && tokens.length === 0 && (
+        <Empty icon="inbox" title={all ? 'Nobody was ever asked' : 'Nothing waits for you'}>
+          <p>When a run asks for an approval, it stands here until somebody answers, or its time runs out.</p>
+        </Empty>
+      )}
+      <ul class="cards">
+        {tokens.map((token) => <TokenCard key={token.id} token={token} onAnswered={loaded.reload} />)}
+      </ul>
+      {(after.length > 0 || next !== null) && (
+        <p class="pager">
+          <button type="button" disabled={after.length === 0} onClick={() => setAfter(after.slice(0, -1))}>Newer</button>
+          <button type="button" disabled={next === null} onClick={() => next !== null && setAfter([...after, next])}>Older</button>
+        </p>
+      )}
+      {(parked.data?.runs.length ?? 0) > 0 && (
+        <section class="panel" aria-labelledby="parked-title">
+          <header>
+            <h2 id="parked-title">Parked runs</h2>
+            <a href={runsLink('status:parked')}>All</a>
+          </header>
+          <ul class="short-list">
+            {parked.data?.runs.map((run) => (
+              <li key={run.id}>
+                <a href={runLink(run.id)}>
+                  <span class="short-top">
+                    <StatusMark status={run.status} />
+                    <span class="mono clip">{run.id}</span>
+                    <span class="short-at"><Ago at={run.created_at} /></span>
+                  </span>
+                  <span class="short-sub clip">{run.error}</span>
+                </a>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+    </div>
+  )
+}
+
+function TokenCard({ token, onAnswered }: { token: TokenInfo; onAnswered: () => void }) {
+  const left = token.expires_at === null ? null : (Date.parse(token.expires_at) - now.value) / 1000
+  return (
+    <li class="card">
+      <article aria-label={token.title || token.id}>
+        <header>
+          <h2>{token.title || token.id}</h2>
+          {token.status !== 'open' && <StatusMark status={token.status} />}
+          {token.status === 'open' && left !== null && (
+            <span class={left < 300 ? 'expiry soon' : 'expiry'} title={absolute(token.expires_at)}>
+              <Icon name="timed_out" /> {left > 0 ? `${duration(Math.floor(left))} left` : 'its time has run out'}
+            </span>
+          )}
+        </header>
+        <p class="card-from">
+          asked by <a class="mono" href={runLink(token.run)}>{token.run}</a> <span class="faint">{token.workflow} · <Ago at={token.created_at} /></span>
+        </p>
+        {token.detail !== null && <JsonView value={token.detail} label="the detail" />}
+        {token.status === 'open' ? <Answer token={token} onAnswered={onAnswered} /> : <Answered token={token} />}
+      </article>
+    </li>
+  )
+}
+
+function Answered({ token }: { token: TokenInfo }) {
+  if (token.by === null) return null
+  return (
+    <p class="faint">
+      {token.by} answered <Ago at={token.answered_at} />{token.reason ? `: ${token.reason}` : ''}
+    </p>
+  )
+}
+
+function Answer({ token, onAnswered }: { token: TokenInfo; onAnswered: () => void }) {
+  const field = useMemo(() => (token.schema ? fieldOf(token.schema) : null), [token.id])
+  const [value, setValue] = useState<Json | undefined>(() => (field ? initial(field) : undefined))
+  const [reason, setReason] = useState('')
+  const [problem, setProblem] = useState<Problem | null>(null)
+  const [isBusy, setBusy] = useState(false)
+  const isApproval = token.kind === 'approval'
+  const send = async (given: Json) => {
+    setBusy(true)
+    setProblem(null)
+    // The digest says what was shown: if the question changed meanwhile, the answer is refused.
+    const body: JsonObject = { value: given, digest: token.digest }
+    if (reason !== '') body['reason'] = reason
+    try {
+      await api.answer(token.id, body)
+      tell('Answered', token.title || token.id)
+      onAnswered()
+    } catch (error) {
+      setProblem(explained(problemOf(error)))
+    } finally {
+      setBusy(false)
+    }
+  }
+  if (!mayOperate.value) return <p class="faint">Your role can look, not answer.</p>
+  const isReady = value !== undefined && (!field || faults(field, value).length === 0)
+  const reasonId = `reason-${token.id}`
+  return (
+    <form
+      class="answer"
+      onSubmit={(event) => {
+        event.preventDefault()
+        if (!isApproval && value !== undefined) void send(value)
+      }}
+    >
+      {!isApproval && (field && field.kind !== 'json' ? (
+        <Labelled field={{ ...field, title: field.title || 'Value' }} value={value} onChange={setValue} />
+      ) : (
+        <div class="labelled">
+          <label for={`value-${token.id}`}>Value, as JSON</label>
+          <JsonEditor id={`value-${token.id}`} value={value} onChange={setValue} rows={3} />
+        </div>
+      ))}
+      <div class="answer-row">
+        <label class="off-screen" for={reasonId}>Reason</label>
+        <input id={reasonId} type="text" placeholder="Reason, if you like" value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
+        {isApproval ? (
+          <>
+            <button type="button" class="primary" disabled={isBusy} onClick={() => void send(true)}><Icon name="check" /> Approve</button>
+            <button type="button" class="danger quiet-danger" disabled={isBusy} onClick={() => void send(false)}><Icon name="close" /> Reject</button>
+          </>
+        ) : (
+          <button type="submit" class="primary" disabled={isBusy || !isReady}>Answer</button>
+        )}
+      </div>
+      {problem && <ProblemNote problem={problem} isQuiet={isUnbuilt(problem)} again={onAnswered} />}
+    </form>
+  )
+}
+
+function explained(problem: Problem): Problem {
+  const { by, at } = problem.body
+  if (problem.type === 'token-answered' && typeof by === 'string') {
+    const when = typeof at === 'string' ? ` ${relative(at, Date.now())}` : ''
+    return { ...problem, title: `${by} was first`, detail: `Answered${when}. Your answer was not taken.` }
+  }
+  if (problem.type === 'digest-mismatch') {
+    return { ...problem, title: 'The question has changed', detail: 'Read it again before you answer.' }
+  }
+  return problem
+}

@@ -1,0 +1,187 @@
+// What runs, what failed, what waits for a person, and how quick it all is.
+
+import type { ComponentChildren } from 'preact'
+import { useEffect } from 'preact/hooks'
+
+import { api } from '../api.ts'
+import { bytes, count, duration, shortName } from '../format.ts'
+import { onRuns, openTokens, overview } from '../live.ts'
+import { Command } from '../parts/copy.tsx'
+import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
+import { Icon } from '../parts/icon.tsx'
+import type { IconName } from '../parts/icon.tsx'
+import { useLoad, useThrottled } from '../parts/load.ts'
+import { StatusMark } from '../parts/status.tsx'
+import { Ago, Took } from '../parts/time.tsx'
+import { runLink, runsLink } from '../router.ts'
+import type { Latency, RunInfo } from '../types.ts'
+
+const RECENT = 8
+
+export function Home() {
+  const failures = useLoad('failures', () => api.runs('status:failed,timed_out', undefined, RECENT))
+  const latest = useLoad('latest', () => api.runs('', undefined, RECENT))
+  const again = useThrottled(() => {
+    failures.reload()
+    latest.reload()
+  }, 1500)
+  useEffect(() => onRuns(again), [])
+
+  const counts = overview.value?.counts ?? {}
+  const of = (...statuses: string[]) => statuses.reduce((sum, it) => sum + (counts[it] ?? 0), 0)
+  const isKnown = overview.value !== null
+  const isEmpty = latest.data !== null && latest.data.runs.length === 0
+
+  return (
+    <>
+      <header class="view-head">
+        <h1>Home</h1>
+        <p class="faint">{overview.value?.store}</p>
+      </header>
+      <section class="figures" aria-label="Runs now">
+        <Figure label="Running" icon="running" tone="running" value={isKnown ? of('running', 'pending') : null} address={runsLink('status:running,pending')}>
+          {count(of('waiting'))} more wait for a time or a message
+        </Figure>
+        <Figure label="Failed" icon="failed" tone="failed" value={isKnown ? of('failed', 'timed_out') : null} address={runsLink('status:failed,timed_out')}>
+          {count(of('completed'))} completed
+        </Figure>
+        <Figure
+          label="Waiting for a person"
+          icon="inbox"
+          tone="parked"
+          value={isKnown ? openTokens.value + of('parked') : null}
+          address={openTokens.value > 0 || of('parked') === 0 ? '#/approvals' : runsLink('status:parked')}
+        >
+          {count(openTokens.value)} approvals · {count(of('parked'))} parked · {count(overview.value?.dead_letters ?? 0)} dead letters
+        </Figure>
+      </section>
+      <Pace />
+      {isEmpty ? <FirstSteps /> : (
+        <div class="columns">
+          <section class="panel" aria-labelledby="failures-title">
+            <header>
+              <h2 id="failures-title">Recent failures</h2>
+              <a href={runsLink('status:failed,timed_out')}>All</a>
+            </header>
+            {failures.problem && <ViewProblem problem={failures.problem} what="lists of runs" again={failures.reload} />}
+            {failures.data === null && !failures.problem && <Loading what="failures" />}
+            {failures.data?.runs.length === 0 && <Empty icon="check" title="Nothing has failed" />}
+            <ShortList runs={failures.data?.runs ?? []} withErrors />
+          </section>
+          <section class="panel" aria-labelledby="latest-title">
+            <header>
+              <h2 id="latest-title">Latest runs</h2>
+              <a href={runsLink('')}>All</a>
+            </header>
+            {latest.data === null && !latest.problem && <Loading what="runs" />}
+            <ShortList runs={latest.data?.runs ?? []} />
+          </section>
+        </div>
+      )}
+    </>
+  )
+}
+
+function Figure({ label, value, address, icon, tone, children }: {
+  label: string
+  value: number | null
+  address: string
+  icon: IconName
+  tone: string
+  children: ComponentChildren
+}) {
+  return (
+    <a class={`figure ${value ? `tone-${tone}` : ''}`} href={address}>
+      <span class="figure-label"><Icon name={icon} /> {label}</span>
+      <span class="figure-value">{count(value)}</span>
+      <span class="figure-note">{children}</span>
+    </a>
+  )
+}
+
+function Pace() {
+  const now = overview.value
+  const pair = (latency: Latency | null | undefined) =>
+    latency?.p50 == null && latency?.p99 == null ? null : latency
+  return (
+    <section class="pace" aria-label="Pace of the last minute">
+      <Measure label="Step" latency={pair(now?.latency.step)} />
+      <Measure label="Commit" latency={pair(now?.latency.commit)} />
+      <Measure label="Loop lag" latency={pair(now?.latency.loop_lag)} />
+      <div>
+        <span class="pace-label">Steps</span>
+        <span class="pace-value">{now ? count(Math.round(now.rates.steps)) : '–'}<small> /s</small></span>
+      </div>
+      <div>
+        <span class="pace-label">Starts</span>
+        <span class="pace-value">{now ? count(Math.round(now.rates.starts)) : '–'}<small> /s</small></span>
+      </div>
+      <div>
+        <span class="pace-label">In memory</span>
+        <span class="pace-value">{count(now?.runs_in_memory)}<small> runs · {bytes(now?.memory_bytes)}</small></span>
+      </div>
+    </section>
+  )
+}
+
+function Measure({ label, latency }: { label: string; latency: Latency | null }) {
+  return (
+    <div>
+      <span class="pace-label">{label}</span>
+      {latency === null ? <span class="pace-value faint">–</span> : (
+        <span class="pace-value">
+          {duration(latency.p50)} <small>p99 {duration(latency.p99)}</small>
+        </span>
+      )}
+    </div>
+  )
+}
+
+function ShortList({ runs, withErrors }: { runs: RunInfo[]; withErrors?: boolean }) {
+  return (
+    <ul class="short-list">
+      {runs.map((run) => (
+        <li key={run.id}>
+          <a href={runLink(run.id)}>
+            <span class="short-top">
+              <StatusMark status={run.status} />
+              <span class="mono clip">{run.id}</span>
+              <span class="short-at"><Ago at={run.closed_at ?? run.created_at} /></span>
+            </span>
+            <span class="short-sub clip">
+              {withErrors && run.error ? <span class="error-line">{run.error}</span> : (
+                <>
+                  {shortName(run.workflow)} · {run.steps} steps · <Took from={run.started_at} to={run.closed_at} />
+                </>
+              )}
+            </span>
+          </a>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function FirstSteps() {
+  return (
+    <section class="panel first-steps" aria-labelledby="first-title">
+      <h2 id="first-title">Nothing has run here yet</h2>
+      <p>Start a workflow from the code, from a terminal, or from this page.</p>
+      <ol>
+        <li>
+          <span>Make a small project to begin with</span>
+          <Command text="outlast init hello" />
+        </li>
+        <li>
+          <span>Start one of its workflows</span>
+          <Command text={'outlast run hello/app.py:greet --input \'{"name": "Ada"}\''} />
+        </li>
+        <li>
+          <span>Watch a job survive being killed half-way</span>
+          <Command text="outlast demo" />
+        </li>
+      </ol>
+      <a class="button primary" href="#/runs?start=1">Start a run here</a>
+    </section>
+  )
+}

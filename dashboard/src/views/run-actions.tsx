@@ -1,0 +1,148 @@
+// What may be asked of a run. The server says which of it makes sense now.
+
+import { useState } from 'preact/hooks'
+
+import { api } from '../api.ts'
+import { tell } from '../notices.ts'
+import { ActionDialog } from '../parts/dialog.tsx'
+import { JsonEditor } from '../parts/form.tsx'
+import { Icon } from '../parts/icon.tsx'
+import type { IconName } from '../parts/icon.tsx'
+import { go, link } from '../router.ts'
+import type { RunStore } from '../runstore.ts'
+import { mayOperate } from '../session.ts'
+import type { Action, Json, JsonObject, RunDetail } from '../types.ts'
+import { ForkDialog } from './fork.tsx'
+
+type Simple = Exclude<Action, 'signal' | 'fork'>
+
+const SIMPLE: { [name in Simple]: { verb: string; icon: IconName; what: string; hasReason: boolean; isDestructive: boolean } } = {
+  resume: { verb: 'Resume', icon: 'running', what: 'It goes on where it stopped.', hasReason: false, isDestructive: false },
+  pause: { verb: 'Pause', icon: 'paused', what: 'Steps that run end; no new one starts until it is resumed.', hasReason: false, isDestructive: false },
+  retry: { verb: 'Retry', icon: 'retry', what: 'What failed is tried again; what is recorded stays.', hasReason: false, isDestructive: false },
+  cancel: { verb: 'Cancel', icon: 'cancelled', what: 'Its code sees it and may clean up. This cannot be taken back.', hasReason: true, isDestructive: true },
+  terminate: { verb: 'Terminate', icon: 'terminated', what: 'It ends without running its code: nothing cleans up. This cannot be taken back.', hasReason: true, isDestructive: true },
+}
+
+type Open = Action | 'diff' | null
+
+export function RunActions({ detail, store, forkAt, onForkAt }: {
+  detail: RunDetail
+  store: RunStore
+  forkAt: number | null
+  onForkAt: (at: number | null) => void
+}) {
+  const [open, setOpen] = useState<Open>(null)
+  const may = (action: Action) => mayOperate.value && detail.actions.includes(action)
+  const shown: Open = forkAt === null ? open : 'fork'
+  const close = () => {
+    setOpen(null)
+    onForkAt(null)
+  }
+  return (
+    <div class="actions" role="group" aria-label="Actions">
+      {(['resume', 'retry', 'pause'] as const).filter(may).map((name) => (
+        <button key={name} type="button" class={name === 'pause' ? '' : 'primary'} onClick={() => setOpen(name)}>
+          <Icon name={SIMPLE[name].icon} /> {SIMPLE[name].verb}
+        </button>
+      ))}
+      {may('signal') && <button type="button" onClick={() => setOpen('signal')}><Icon name="signal" /> Signal</button>}
+      {may('fork') && <button type="button" onClick={() => setOpen('fork')}><Icon name="fork" /> Fork</button>}
+      <button type="button" onClick={() => setOpen('diff')}><Icon name="diff" /> Compare</button>
+      {(['cancel', 'terminate'] as const).filter(may).map((name) => (
+        <button key={name} type="button" class="danger quiet-danger" onClick={() => setOpen(name)}>
+          <Icon name={SIMPLE[name].icon} /> {SIMPLE[name].verb}
+        </button>
+      ))}
+      {shown !== null && shown in SIMPLE && (
+        <SimpleDialog action={shown as Simple} detail={detail} store={store} onClose={close} />
+      )}
+      {shown === 'signal' && <SignalDialog detail={detail} store={store} onClose={close} />}
+      {shown === 'fork' && <ForkDialog detail={detail} records={store.records.value} at={forkAt} onClose={close} />}
+      {shown === 'diff' && <CompareDialog id={detail.id} onClose={close} />}
+    </div>
+  )
+}
+
+function SimpleDialog({ action, detail, store, onClose }: {
+  action: Simple
+  detail: RunDetail
+  store: RunStore
+  onClose: () => void
+}) {
+  const [reason, setReason] = useState('')
+  const { verb, what, hasReason, isDestructive } = SIMPLE[action]
+  return (
+    <ActionDialog
+      title={`${verb} this run`}
+      verb={verb}
+      isDestructive={isDestructive}
+      onClose={onClose}
+      onSend={async () => {
+        await api.act(detail.id, action, hasReason && reason !== '' ? { reason } : {})
+        tell(`${verb}: asked`, detail.id)
+        store.touch()
+        onClose()
+      }}
+    >
+      <p class="mono wrap">{detail.id}</p>
+      <p>{what}</p>
+      {hasReason && (
+        <div class="labelled">
+          <label for="reason">Reason <span class="faint">optional</span></label>
+          <input id="reason" type="text" value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
+        </div>
+      )}
+    </ActionDialog>
+  )
+}
+
+function SignalDialog({ detail, store, onClose }: { detail: RunDetail; store: RunStore; onClose: () => void }) {
+  const [name, setName] = useState('')
+  const [value, setValue] = useState<Json | undefined>(null)
+  const [dedup, setDedup] = useState('')
+  const send = async () => {
+    const body: JsonObject = { value: value ?? null }
+    if (dedup !== '') body['dedup'] = dedup
+    await api.signal(detail.id, name.trim(), body)
+    tell(`Signal ${name.trim()} is safe`, 'The run reads it when it comes to it.')
+    store.touch()
+    onClose()
+  }
+  return (
+    <ActionDialog title="Send a signal" verb="Send" onClose={onClose} onSend={send} isReady={name.trim() !== '' && value !== undefined}>
+      <div class="labelled">
+        <label for="signal-name">Name</label>
+        <input id="signal-name" type="text" class="mono" spellcheck={false} autofocus value={name} onInput={(event) => setName(event.currentTarget.value)} />
+      </div>
+      <div class="labelled">
+        <label for="signal-value">Value, as JSON</label>
+        <JsonEditor id="signal-value" value={value} onChange={setValue} />
+      </div>
+      <div class="labelled">
+        <label for="signal-dedup">Dedup key <span class="faint">optional</span></label>
+        <input id="signal-dedup" type="text" class="mono" spellcheck={false} value={dedup} onInput={(event) => setDedup(event.currentTarget.value)} />
+        <p class="hint">Sending the same key again counts once.</p>
+      </div>
+    </ActionDialog>
+  )
+}
+
+function CompareDialog({ id, onClose }: { id: string; onClose: () => void }) {
+  const [other, setOther] = useState('')
+  return (
+    <ActionDialog
+      title="Compare with another run"
+      verb="Compare"
+      onClose={onClose}
+      isReady={other.trim() !== ''}
+      onSend={async () => go(link(['diff'], { a: id, b: other.trim() }))}
+    >
+      <div class="labelled">
+        <label for="compare-id">Id of the other run</label>
+        <input id="compare-id" type="text" class="mono" autofocus spellcheck={false} value={other} onInput={(event) => setOther(event.currentTarget.value)} />
+        <p class="hint">A fork and the run that it came from show where they part.</p>
+      </div>
+    </ActionDialog>
+  )
+}

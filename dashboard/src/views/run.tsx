@@ -1,0 +1,220 @@
+// One run: what it did and when, what it waits for, and what can be done about it.
+
+import { useEffect, useMemo, useState } from 'preact/hooks'
+
+import { now } from '../clock.ts'
+import { count, plural } from '../format.ts'
+import { feed, onRuns, resync } from '../live.ts'
+import { CopyAs } from '../parts/copy-as.tsx'
+import { CopyButton } from '../parts/copy.tsx'
+import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
+import { Icon } from '../parts/icon.tsx'
+import { Inspector } from '../parts/inspector.tsx'
+import { JournalList } from '../parts/journal-list.tsx'
+import { RunData } from '../parts/run-data.tsx'
+import { StatusMark } from '../parts/status.tsx'
+import { StreamPanel, ValuePanel } from '../parts/stream-view.tsx'
+import { Tabs } from '../parts/tabs.tsx'
+import { Ago, Took } from '../parts/time.tsx'
+import { WaterfallChart } from '../parts/waterfall-chart.tsx'
+import { replace, route, runLink, runsLink, withParams } from '../router.ts'
+import { RunStore } from '../runstore.ts'
+import { isOpen } from '../types.ts'
+import type { RunDetail } from '../types.ts'
+import { instant } from '../waterfall.ts'
+import { RunActions } from './run-actions.tsx'
+
+// Runs that no feed tells about are read again so often.
+const POLL_MS = 5_000
+const CHILDREN_SHOWN = 200
+
+export function RunView() {
+  const id = route.value.parts[1] ?? ''
+  const at = Number(route.value.query.get('at')) || null
+  const tab = route.value.query.get('tab') ?? 'timeline'
+  const store = useMemo(() => new RunStore(id, at), [id])
+  const [forkAt, setForkAt] = useState<number | null>(null)
+
+  useEffect(() => {
+    const leave = onRuns((runs) => {
+      if (runs.some((run) => run.id === id || run.parent === id)) store.touch()
+    })
+    const timer = setInterval(() => {
+      const isBlind = feed.peek() !== 'live'
+      if (store.isLive && isBlind && document.visibilityState === 'visible') store.touch()
+    }, POLL_MS)
+    return () => {
+      leave()
+      clearInterval(timer)
+      store.close()
+    }
+  }, [store])
+  const epoch = resync.value
+  useEffect(() => {
+    if (epoch > 0) store.touch()
+  }, [epoch])
+
+  const detail = store.detail.value
+  if (store.problem.value && !detail) {
+    return <ViewProblem problem={store.problem.value} what="single runs" again={() => void store.refresh()} />
+  }
+  if (!detail) return <Loading what="the run" />
+  const select = (seq: number | null) => replace(withParams({ at: seq ?? undefined }))
+  const records = store.records.value
+  const record = at === null ? undefined : records.find((each) => each.seq === at)
+  return (
+    <div class="run-view">
+      <Head detail={detail} store={store} forkAt={forkAt} onForkAt={setForkAt} />
+      <div class="run-columns">
+        <div class="run-main">
+          <Tabs
+            label="Parts of the run"
+            active={tab}
+            onChange={(next) => replace(withParams({ tab: next === 'timeline' ? undefined : next }))}
+            tabs={[
+              { id: 'timeline', label: 'Timeline' },
+              { id: 'journal', label: 'Journal', count: detail.last_seq },
+              { id: 'streams', label: 'Streams and values', count: detail.streams.length + detail.values.length },
+              { id: 'children', label: 'Children', count: detail.children.length },
+            ]}
+          >
+            {tab === 'journal' && (
+              <>
+                <Earlier store={store} />
+                <JournalList records={records} selected={at} onSelect={select} />
+              </>
+            )}
+            {tab === 'streams' && <Streams detail={detail} />}
+            {tab === 'children' && <Children detail={detail} />}
+            {tab === 'timeline' && (
+              <>
+                <Earlier store={store} />
+                <Timeline store={store} detail={detail} selected={at} onSelect={select} />
+              </>
+            )}
+          </Tabs>
+        </div>
+        <aside class="run-side" aria-label="Details">
+          {record ? (
+            <Inspector
+              record={record}
+              records={records}
+              linkTo={(seq) => runLink(id, { at: seq })}
+              onSelect={select}
+              onFork={detail.actions.includes('fork') ? setForkAt : null}
+              onClose={() => select(null)}
+            />
+          ) : (
+            <RunData detail={detail} />
+          )}
+        </aside>
+      </div>
+    </div>
+  )
+}
+
+function Head({ detail, store, forkAt, onForkAt }: {
+  detail: RunDetail
+  store: RunStore
+  forkAt: number | null
+  onForkAt: (at: number | null) => void
+}) {
+  const attributes = Object.entries(detail.attributes)
+  return (
+    <header class="run-head">
+      <div class="run-title">
+        <StatusMark status={detail.status} />
+        <h1 class="mono">{detail.id}</h1>
+        <CopyButton text={detail.id} label="Copy the id" />
+        <span class="spread" />
+        <CopyAs id={detail.id} />
+        <RunActions detail={detail} store={store} forkAt={forkAt} onForkAt={onForkAt} />
+      </div>
+      <dl class="run-facts">
+        <div><dt>Workflow</dt><dd><a href={runsLink(`workflow:${detail.workflow}`)}>{detail.workflow}</a> <span class="faint">{detail.version}</span></dd></div>
+        <div><dt>Created</dt><dd><Ago at={detail.created_at} /></dd></div>
+        <div><dt>{detail.closed_at ? 'Took' : 'Open for'}</dt><dd><Took from={detail.started_at ?? detail.created_at} to={detail.closed_at} /></dd></div>
+        <div><dt>Steps</dt><dd class="number">{count(detail.steps)}</dd></div>
+        {detail.crash_count > 0 && <div><dt>Crashes</dt><dd class="tone-parked">{detail.crash_count}</dd></div>}
+        {detail.parent && <div><dt>Parent</dt><dd class="clip"><a class="mono" href={runLink(detail.parent)}>{detail.parent}</a></dd></div>}
+        {attributes.map(([name, value]) => (
+          <div key={name}><dt>{name}</dt><dd class="clip" title={String(value)}>{String(value)}</dd></div>
+        ))}
+      </dl>
+      <Why detail={detail} />
+    </header>
+  )
+}
+
+function Why({ detail }: { detail: RunDetail }) {
+  if (!isOpen(detail.status)) return null
+  const isForPerson = detail.status === 'parked' || detail.status === 'paused'
+  return (
+    <p class={`why ${isForPerson ? 'person' : ''}`} role="status">
+      <Icon name={detail.status === 'parked' ? 'parked' : 'help'} />
+      <span class="wrap">{detail.why || 'It is at work.'}</span>
+      {!detail.has_code && <span class="faint">This server has no code for its workflow.</span>}
+    </p>
+  )
+}
+
+function Timeline({ store, detail, selected, onSelect }: {
+  store: RunStore
+  detail: RunDetail
+  selected: number | null
+  onSelect: (seq: number) => void
+}) {
+  const records = store.records.value
+  const last = records.at(-1)
+  if (!last) return <Empty icon="runs" title="The journal is empty"><p>Nothing of this run is recorded yet.</p></Empty>
+  // While it is open its end is now; the clock's second is fine enough for that.
+  const end = detail.closed_at ? instant(detail.closed_at) : Math.max(now.value, instant(last.at))
+  return <WaterfallChart records={records} end={end} selected={selected} onSelect={onSelect} />
+}
+
+function Earlier({ store }: { store: RunStore }) {
+  const first = store.records.value[0]
+  if (!store.hasEarlier.value || !first) return null
+  return (
+    <p class="earlier">
+      <button type="button" disabled={store.isReading.value} onClick={() => void store.earlier()}>
+        <Icon name="up" /> {store.isReading.value ? 'Reading …' : 'Earlier records'}
+      </button>
+      <span class="faint">{plural(first.seq - 1, 'record')} before these</span>
+    </p>
+  )
+}
+
+function Streams({ detail }: { detail: RunDetail }) {
+  if (detail.streams.length + detail.values.length === 0) {
+    return <Empty icon="send" title="No streams and no values"><p>What a run writes to a <code>Stream</code> or sets as a <code>Value</code> shows here as it comes.</p></Empty>
+  }
+  return (
+    <div class="stack">
+      {detail.values.map((name) => <ValuePanel key={`v:${name}`} run={detail.id} name={name} seq={detail.last_seq} />)}
+      {detail.streams.map((name) => <StreamPanel key={`s:${name}`} run={detail.id} name={name} />)}
+    </div>
+  )
+}
+
+function Children({ detail }: { detail: RunDetail }) {
+  if (detail.children.length === 0) return <Empty icon="fork" title="It has started no other run" />
+  return (
+    <>
+      <ul class="short-list">
+        {detail.children.slice(0, CHILDREN_SHOWN).map((child) => (
+          <li key={child.id}>
+            <a href={runLink(child.id)}>
+              <span class="short-top">
+                <StatusMark status={child.status} />
+                <span class="mono clip">{child.id}</span>
+                <span class="faint">{child.workflow}</span>
+              </span>
+            </a>
+          </li>
+        ))}
+      </ul>
+      {detail.children.length > CHILDREN_SHOWN && <a href={runsLink(`parent:${detail.id}`)}>All children</a>}
+    </>
+  )
+}

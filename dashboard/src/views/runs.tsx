@@ -1,0 +1,156 @@
+// The list of runs.
+
+import { useEffect, useMemo, useState } from 'preact/hooks'
+
+import { api } from '../api.ts'
+import { count, plural } from '../format.ts'
+import { bindKeys } from '../keys.ts'
+import { onRuns, resync } from '../live.ts'
+import { Empty, ViewProblem } from '../parts/empty.tsx'
+import { Icon } from '../parts/icon.tsx'
+import { useLoad } from '../parts/load.ts'
+import { QueryBar } from '../parts/query-bar.tsx'
+import { RunHead, RunRow, ROW_HEIGHT } from '../parts/run-row.tsx'
+import { SavedViews } from '../parts/saved-views.tsx'
+import { VirtualRows } from '../parts/virtual.tsx'
+import { go, link, replace, route, runLink } from '../router.ts'
+import { RunList } from '../runlist.ts'
+import { mayOperate } from '../session.ts'
+import { BulkBar } from './bulk.tsx'
+import { StartDialog } from './start.tsx'
+
+const COLUMNS = 8
+
+export function Runs() {
+  const params = route.value.query
+  const query = params.get('query') ?? ''
+  const starting = params.get('start')
+  const [turn, setTurn] = useState(0)
+  const epoch = resync.value
+  const list = useMemo(() => new RunList(query), [query, turn, epoch])
+  const workflows = useLoad('workflows', api.workflows)
+  const [marked, setMarked] = useState<ReadonlySet<string>>(new Set())
+  const [active, setActive] = useState(-1)
+
+  useEffect(() => {
+    setActive(-1)
+    const leave = onRuns((runs) => list.take(runs))
+    return () => {
+      leave()
+      list.close()
+    }
+  }, [list])
+  useEffect(() => setMarked(new Set()), [query])
+
+  const rows = list.rows.value
+  const mark = (id: string) => {
+    const next = new Set(marked)
+    if (!next.delete(id)) next.add(id)
+    setMarked(next)
+  }
+  useEffect(
+    () =>
+      bindKeys({
+        j: () => setActive((at) => Math.min(list.rows.peek().length - 1, at + 1)),
+        k: () => setActive((at) => Math.max(0, at - 1)),
+        Enter: (event) => followOr(event, list.rows.peek()[active]?.id),
+        x: () => {
+          const run = list.rows.peek()[active]
+          if (run) mark(run.id)
+        },
+      }),
+    [list, active, marked],
+  )
+  const setQuery = (next: string) => go(link(['runs'], { query: next }))
+  const total = list.total.value
+  // The scroll bar tells the whole length before all rows are there.
+  const length = list.isComplete ? rows.length : Math.max(rows.length, total?.count ?? 0)
+  return (
+    <div class="runs-view">
+      <header class="view-head">
+        <h1>Runs</h1>
+        <p class="faint" role="status">{total ? `${count(total.count)}${total.is_exact ? '' : ' or more'}` : ''}</p>
+        <span class="spread" />
+        <button type="button" class="primary" disabled={!mayOperate.value} onClick={() => replace(link(['runs'], { query, start: 1 }))}>
+          <Icon name="plus" /> Start a run
+        </button>
+      </header>
+      <QueryBar
+        query={query}
+        workflows={(workflows.data ?? []).map((it) => it.name)}
+        onQuery={setQuery}
+        wantsFocus={params.get('focus') === '1'}
+      />
+      <div class="under-query">
+        <SavedViews query={query} />
+        <BulkBar query={query} marked={marked} total={total} onClear={() => setMarked(new Set())} onDone={() => setTurn(turn + 1)} />
+      </div>
+      <div class="runs-box">
+        {list.fresh.value > 0 && (
+          <button type="button" class="fresh" onClick={() => setTurn(turn + 1)}>
+            <Icon name="up" /> {plural(list.fresh.value, 'new run')}
+          </button>
+        )}
+        {list.problem.value && <ViewProblem problem={list.problem.value} what="lists of runs" again={() => list.again()} />}
+        {rows.length === 0 && !list.isLoading.value && !list.problem.value ? <NoRuns query={query} onClear={() => setQuery('')} /> : (
+          <VirtualRows
+            key={`${query}-${turn}`}
+            count={length}
+            columns={COLUMNS}
+            rowHeight={ROW_HEIGHT}
+            label="Runs"
+            active={active}
+            onRange={(_, last) => list.want(last)}
+            head={<RunHead />}
+            row={(index) => {
+              const run = rows[index]
+              return (
+                <RunRow
+                  key={run?.id ?? index}
+                  index={index}
+                  run={run}
+                  isActive={index === active}
+                  isMarked={run !== undefined && marked.has(run.id)}
+                  onMark={mark}
+                />
+              )
+            }}
+          />
+        )}
+      </div>
+      {starting !== null && (
+        <StartDialog
+          workflows={workflows}
+          chosen={starting}
+          onClose={() => replace(link(['runs'], { query }))}
+        />
+      )}
+    </div>
+  )
+}
+
+/** Enter opens the row that j and k chose, unless something else has the focus. */
+function followOr(event: KeyboardEvent, id: string | undefined): void {
+  const target = event.target
+  if (target instanceof HTMLElement && target.closest('a, button')) {
+    target.click()
+    return
+  }
+  if (id !== undefined) go(runLink(id))
+}
+
+function NoRuns({ query, onClear }: { query: string; onClear: () => void }) {
+  if (query === '') {
+    return (
+      <Empty icon="runs" title="There are no runs yet">
+        <p>Start one with the button above, or with <code>outlast run app.py:flow</code>.</p>
+      </Empty>
+    )
+  }
+  return (
+    <Empty icon="search" title="No run matches">
+      <p>All words must match. <code>status:open</code> has those that have not ended.</p>
+      <button type="button" onClick={onClear}>Show all runs</button>
+    </Empty>
+  )
+}

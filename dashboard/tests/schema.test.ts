@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+
+import { faults, fieldOf, initial } from '../src/schema.ts'
+import type { JsonObject } from '../src/types.ts'
+
+const SCHEMA: JsonObject = {
+  type: 'object',
+  properties: {
+    order: { $ref: '#/$defs/Order' },
+    cents: { type: 'integer', minimum: 1 },
+    note: { anyOf: [{ type: 'string' }, { type: 'null' }], default: null },
+    tags: { type: 'array', items: { type: 'string' } },
+    speed: { enum: ['slow', 'fast'] },
+    other: { anyOf: [{ type: 'string' }, { type: 'integer' }] },
+  },
+  required: ['order', 'cents', 'tags'],
+  $defs: {
+    Order: { type: 'object', properties: { id: { type: 'string' }, next: { $ref: '#/$defs/Order' } }, required: ['id'] },
+  },
+}
+
+test('a schema becomes fields, references followed', () => {
+  const field = fieldOf(SCHEMA)
+  assert.equal(field.kind, 'object')
+  if (field.kind !== 'object') return
+  const kinds = Object.entries(field.fields).map(([name, inner]) => [name, inner.kind])
+  assert.deepEqual(kinds, [
+    ['order', 'object'], ['cents', 'number'], ['note', 'optional'], ['tags', 'list'],
+    ['speed', 'choice'], ['other', 'json'],
+  ])
+})
+
+test('a schema that refers to itself ends in JSON', () => {
+  let field = fieldOf({ $ref: '#/$defs/Order', ...SCHEMA })
+  let depth = 0
+  while (field.kind === 'object' && depth < 20) {
+    const next = field.fields['next'] ?? field.fields['order']
+    if (!next) break
+    field = next
+    depth += 1
+  }
+  assert.equal(field.kind, 'json')
+})
+
+test('only what is needed is there at first, and what lacks is named', () => {
+  const field = fieldOf(SCHEMA)
+  const value = initial(field)
+  assert.deepEqual(value, { order: { id: '' }, note: null, tags: [] })
+  assert.deepEqual(faults(field, value), [{ path: 'cents', reason: 'is needed' }])
+  assert.deepEqual(faults(field, { order: {}, cents: 0.5, tags: [] }), [
+    { path: 'order.id', reason: 'is needed' },
+    { path: 'cents', reason: 'is a whole number' },
+  ])
+})

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+
+import type { JournalRecord } from '../src/types.ts'
+import { GAP_PIXELS, instant, lanesOf, scaleOf, ticksOf, timeAt, xOf } from '../src/waterfall.ts'
+
+const START = Date.parse('2026-03-01T12:00:00Z')
+
+function record(seq: number, kind: string, seconds: number, more: Partial<JournalRecord>): JournalRecord {
+  const at = new Date(START + seconds * 1000).toISOString()
+  return {
+    seq, kind, at, key: `0#${seq}:x`, name: '', epoch: 1, attempt: 0, value: null, error: null,
+    place: '', waited: null, took: null, ...more,
+  }
+}
+
+const STEP = { key: '0#1:pay', name: 'pay' }
+const DAY = 86_400
+const JOURNAL = [
+  record(1, 'run_started', 0, { key: '' }),
+  record(2, 'attempt_failed', 2, {
+    ...STEP, attempt: 1, took: 1, waited: 0.5, error: 'E: no',
+    value: { next_at: new Date(START + 4000).toISOString() },
+  }),
+  record(3, 'step_done', 5, { ...STEP, attempt: 2, took: 1, waited: 0 }),
+  record(4, 'timer_fired', 3 * DAY, { key: '0#2:timer' }),
+  record(5, 'step_done', 3 * DAY + 2, { key: '0.1#1:ship', name: 'ship', attempt: 1, took: 2, waited: 0 }),
+]
+
+test('queue, attempts and the pause between them are bars of one lane', () => {
+  const pay = lanesOf(JOURNAL, START).find((lane) => lane.name === 'pay')
+  const bars = pay?.bars.map((bar) => [bar.kind, bar.from - START, bar.to - START])
+  assert.deepEqual(bars, [
+    ['queue', 500, 1000], ['failed', 1000, 2000], ['backoff', 2000, 4000], ['run', 4000, 5000],
+  ])
+  assert.equal(pay?.state, 'ok')
+  assert.equal(pay?.attempts, 2)
+})
+
+test('what has no end yet is open until now', () => {
+  const lanes = lanesOf([record(1, 'child_started', 1, { key: '0#1:c', name: 'c' })], START + 9000)
+  assert.deepEqual(lanes[0]?.bars, [
+    { kind: 'open', from: START + 1000, to: START + 9000, seq: 1, attempt: 1 },
+  ])
+})
+
+test('tasks of tasks are deeper', () => {
+  const depth = new Map(lanesOf(JOURNAL, START).map((lane) => [lane.name, lane.depth]))
+  assert.equal(depth.get('pay'), 0)
+  assert.equal(depth.get('ship'), 1)
+})
+
+test('three idle days take no more room than any pause', () => {
+  const lanes = lanesOf(JOURNAL, START)
+  const scale = scaleOf(lanes, START, START + (3 * DAY + 2) * 1000, 1000)
+  const long = scale.pieces.find((piece) => piece.to - piece.from > DAY * 1000)
+  assert.equal(long?.isGap, true)
+  assert.equal(long?.width, GAP_PIXELS)
+  assert.equal(Math.round(scale.pieces.reduce((sum, piece) => sum + piece.width, 0)), 1000)
+})
+
+test('time to place and back is the same time, and never backwards', () => {
+  const lanes = lanesOf(JOURNAL, START)
+  const to = START + (3 * DAY + 2) * 1000
+  const scale = scaleOf(lanes, START, to, 800)
+  let last = -1
+  for (let part = 0; part <= 1; part += 0.01) {
+    const at = START + part * (to - START)
+    const x = xOf(scale, at)
+    assert.ok(x >= last)
+    last = x
+    assert.ok(Math.abs(timeAt(scale, x) - at) < 1, `at ${part}`)
+  }
+})
+
+test('ticks are round, apart, and not in a gap', () => {
+  const lanes = lanesOf(JOURNAL, START)
+  const scale = scaleOf(lanes, START, START + (3 * DAY + 2) * 1000, 1000)
+  const ticks = ticksOf(scale, START)
+  assert.ok(ticks.length > 2)
+  for (const tick of ticks) {
+    assert.ok(scale.pieces.some((p) => !p.isGap && p.from <= tick && tick <= p.to))
+  }
+})
+
+test('a run in which nothing took any time still has a scale', () => {
+  const lanes = lanesOf([record(1, 'run_started', 0, { key: '' })], START)
+  const scale = scaleOf(lanes, START, START, 500)
+  assert.ok(Number.isFinite(xOf(scale, START)))
+  assert.deepEqual(ticksOf(scale, START), [])
+})
+
+test('microseconds are kept', () => {
+  assert.ok(Math.abs(instant('2026-03-01T12:00:00.000250+00:00') - START - 0.25) < 0.001)
+})
