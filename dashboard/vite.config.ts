@@ -20,9 +20,9 @@ export default defineConfig({
     // `npm run dev` beside `outlast dev app.py`. The server refuses other hosts and origins.
     proxy: {
       '/v1': {
-        target: 'http://127.0.0.1:8700',
+        target: 'http://127.0.0.1:8787',
         changeOrigin: true,
-        headers: { origin: 'http://127.0.0.1:8700' },
+        headers: { origin: 'http://127.0.0.1:8787' },
       },
     },
   },

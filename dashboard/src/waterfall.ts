@@ -189,7 +189,7 @@ export interface Scale {
 
 export const GAP_PIXELS = 30
 // A pause is compressed when it is longer than this part of all the time that work took.
-const GAP_PART = 0.15
+const GAP_PART = 0.4
 const GAPS_PART_MAX = 0.4
 
 /** Where times stand on `width` pixels, with the pauses in which nothing ran compressed. */
@@ -248,7 +248,8 @@ function spread(pieces: Piece[], width: number): Piece[] {
   const gaps = pieces.filter((piece) => piece.isGap).length
   const time = pieces.reduce((sum, piece) => sum + (piece.isGap ? 0 : piece.to - piece.from), 0)
   const only = time === 0
-  const gapWidth = only ? width / Math.max(1, gaps) : Math.min(GAP_PIXELS, (width * GAPS_PART_MAX) / Math.max(1, gaps))
+  const share = 1 / Math.max(1, gaps)
+  const gapWidth = only ? width * share : Math.min(GAP_PIXELS, width * GAPS_PART_MAX * share)
   const rest = width - gaps * gapWidth
   let x = 0
   for (const piece of pieces) {
@@ -275,6 +276,8 @@ export function timeAt(scale: Scale, x: number): number {
 }
 
 const TICK_PIXELS = 88
+// What a tick's text needs before the next gap begins.
+const TICK_TEXT_PIXELS = 34
 
 /** Round moments after `origin` that stand far enough apart, none of them in a gap. */
 export function ticksOf(scale: Scale, origin: number): number[] {
@@ -289,7 +292,8 @@ export function ticksOf(scale: Scale, origin: number): number[] {
     let at = origin + Math.ceil((piece.from - origin) / step - 1e-9) * step
     for (; at <= piece.to && ticks.length < 40; at += step) {
       const x = xOf(scale, at)
-      if (x - last < TICK_PIXELS * 0.8) continue
+      const room = piece.x + piece.width - x
+      if (x - last < TICK_PIXELS * 0.8 || room < TICK_TEXT_PIXELS) continue
       ticks.push(at)
       last = x
     }

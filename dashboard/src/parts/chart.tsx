@@ -7,13 +7,16 @@ import 'uplot/dist/uPlot.min.css'
 import { theme } from '../theme.ts'
 
 const HEIGHT = 150
+const POWERS = Array.from({ length: 44 }, (_, power) => 2 ** power)
 
-export function Chart({ title, values, stepSeconds, until, show }: {
+export function Chart({ title, values, stepSeconds, until, show, isBinary = false }: {
   title: string
   values: (number | null)[]
   stepSeconds: number
   until: number
   show: (value: number | null) => string
+  // Whether round numbers are powers of two: bytes.
+  isBinary?: boolean
 }) {
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
@@ -26,7 +29,7 @@ export function Chart({ title, values, stepSeconds, until, show }: {
   useEffect(() => {
     const element = box.current
     if (!element) return
-    const made = new uPlot(options(element, show), data, element)
+    const made = new uPlot(options(element, show, isBinary), data, element)
     plot.current = made
     const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }))
     observer.observe(element)
@@ -57,7 +60,11 @@ export function Chart({ title, values, stepSeconds, until, show }: {
   )
 }
 
-function options(element: HTMLElement, show: (value: number | null) => string): uPlot.Options {
+function options(
+  element: HTMLElement,
+  show: (value: number | null) => string,
+  isBinary: boolean,
+): uPlot.Options {
   // A canvas knows no variables: a colour is read back from a property that the theme has set.
   const colour = (name: string) => () => {
     element.style.color = `var(${name})`
@@ -77,6 +84,7 @@ function options(element: HTMLElement, show: (value: number | null) => string): 
         ...axis,
         size: 62,
         space: 34,
+        ...(isBinary && { incrs: POWERS }),
         grid: { stroke: colour('--plot-grid'), width: 1 },
         values: (_, ticks) => ticks.map((tick) => show(tick)),
       },

@@ -21,6 +21,9 @@ export function Dialog({ title, onClose, children, size = 'normal' }: {
     if (!dialog) return
     const before = document.activeElement
     dialog.showModal()
+    // Where one goes on: the first field, or else the way out; not the cross in the corner.
+    const first = dialog.querySelector<HTMLElement>('[autofocus], input, select, textarea, footer button')
+    first?.focus()
     return () => {
       dialog.close()
       if (before instanceof HTMLElement) before.focus()

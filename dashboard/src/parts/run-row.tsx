@@ -1,6 +1,6 @@
 // One run in a list. Every row is of the same height: the list counts on it.
 
-import { shortName } from '../format.ts'
+import { plural, shortName } from '../format.ts'
 import { runLink } from '../router.ts'
 import type { RunInfo } from '../types.ts'
 import { StatusMark } from './status.tsx'
@@ -62,7 +62,7 @@ function Facts({ run }: { run: RunInfo }) {
       {attributes.slice(0, ATTRIBUTES_SHOWN).map(([name, value]) => (
         <span class="fact" key={name}><span class="faint">{name}</span> {String(value)}</span>
       ))}
-      {run.crash_count > 0 && <span class="fact tone-parked">{run.crash_count} crashes</span>}
+      {run.crash_count > 0 && <span class="fact tone-parked">{plural(run.crash_count, 'crash', 'crashes')}</span>}
     </>
   )
 }

@@ -147,7 +147,7 @@ function shortest(millis: number): string {
 }
 
 const ICONS: { [kind in Lane['kind']]: IconName } = {
-  step: 'right',
+  step: 'step',
   child: 'fork',
   timer: 'waiting',
   signal: 'signal',

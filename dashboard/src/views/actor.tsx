@@ -54,7 +54,7 @@ export function ActorView() {
         </dl>
         {actor.error && <pre class="error-text">{actor.error}</pre>}
       </header>
-      <div class="run-columns">
+      <div class="run-columns short">
         <section class="panel run-main" aria-labelledby="send-title">
           <header><h2 id="send-title">Write to it</h2></header>
           <Send actor={actor} type={type} actorKey={key} onSent={again} />

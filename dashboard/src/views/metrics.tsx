@@ -75,6 +75,7 @@ export function Metrics() {
               stepSeconds={history.step_seconds}
               until={Date.parse(history.until) / 1000}
               show={plot.show}
+              isBinary={plot.name === 'memory_bytes'}
             />
           ))}
         </div>
