@@ -93,26 +93,12 @@ class Census:
             run = None if actor is None else RunId(actor)
             letters = await self._store.read_dead(run, after, limits.PAGE_ROWS)
             for letter in letters:
-<<<<<<< HEAD
                 yield _letter(letter)
-=======
-                yield DeadLetterInfo(
-                    number=letter.number,
-                    actor=letter.run,
-                    handler=letter.name,
-                    reason=letter.reason,
-                    error=letter.error,
-                    attempts=letter.attempts,
-                    sent_at=moment(letter.sent_at),
-                    at=moment(letter.at),
-                )
->>>>>>> 216873d (tokens and approvals: asked by a run, answered once, in one place)
             if len(letters) < limits.PAGE_ROWS:
                 return
             after = letters[-1].number
 
 
-<<<<<<< HEAD
 def _letter(letter: DeadLetter) -> DeadLetterInfo:
     return DeadLetterInfo(
         number=letter.number,
@@ -121,17 +107,11 @@ def _letter(letter: DeadLetter) -> DeadLetterInfo:
         reason=letter.reason,
         error=letter.error,
         attempts=letter.attempts,
-        sent_at=_time(letter.sent_at),
-        at=_time(letter.at),
+        sent_at=moment(letter.sent_at),
+        at=moment(letter.at),
     )
 
 
-def _time(at: int) -> datetime:
-    return moment(at) or datetime.fromtimestamp(0, UTC)
-
-
-=======
->>>>>>> 216873d (tokens and approvals: asked by a run, answered once, in one place)
 def _readable(definition: ActorDefinition | None, state: bytes | None) -> object:
     if state is None:
         return None
