@@ -299,7 +299,7 @@ class Run(LaterVerbs, Generic[R_co]):
         text = name.name if isinstance(name, Stream) else check_name("a stream's name", name)
         if offset < 0:
             raise UsageError("offset must not be negative")
-        async for event in reader.stream(self._id, text, offset):
+        async for event in reader.streams.events(self._id, text, offset):
             if event.kind != "data":
                 yield StreamEvent(event.offset, event.kind, event.writer)
             elif isinstance(name, Stream):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.run import LiveRun
 from outlast._records import Record
-from outlast._store.contract import Message, RunRow, StartRun
+from outlast._store.contract import Message, RunRow, StartRun, Transaction
 from outlast.types import RunId
 
 
@@ -63,3 +63,14 @@ class Listeners:
     on_row: Callable[[RunRow], None] = ignore
     on_tokens: Callable[[], None] = idle
     start_of_actor: Callable[[RunId], StartRun | None] = _no_start
+
+    def committed(self, transaction: Transaction, row: RunRow | None) -> None:
+        """A run's transaction is durable; `row` is the run's, if it is in memory."""
+        changed = transaction.summary or row
+        if changed is not None:
+            self.on_row(changed)
+        if transaction.tokens or transaction.answers:
+            self.on_tokens()
+        if transaction.streams:
+            self.on_stream(transaction.run)
+        self.on_worked()

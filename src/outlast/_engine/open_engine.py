@@ -113,7 +113,7 @@ class EngineCore:
         self.recovery: Recovery = Recovery(
             self.scheduler, self.messages, self.dormant, live_runs_max=options.live_runs_max
         )
-        self.scheduler.listeners.on_stream = self.reader.changed
+        self.scheduler.listeners.on_stream = self.reader.streams.changed
         self.scheduler.listeners.on_passivated = self._passivated
         self._process = process_id()
         self._tasks: list[asyncio.Task[None]] = []

@@ -7,7 +7,6 @@ process's store, opened for reading) the rows are at most a second old.
 from __future__ import annotations
 
 import json
-from asyncio import Future
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from outlast._durations import text_of
 from outlast._engine.queries import parse_query
 from outlast._engine.residency import Residency
 from outlast._engine.scheduler import Scheduler
+from outlast._engine.stream_reader import StreamReader
 from outlast._execution.operations import (
     AttemptBody,
     CancelBody,
@@ -32,13 +32,12 @@ from outlast._execution.operations import (
     decode_body,
     failure_in,
 )
-from outlast._execution.streams import values_in
 from outlast._execution.tokens import AnswerBody, OpenedBody
 from outlast._execution.why import why_of
 from outlast._records import BLOB
 from outlast._records import Record as StoredRecord
 from outlast._registry import Registry
-from outlast._store.contract import Cursor, RunRow, Store, StreamRow
+from outlast._store.contract import Cursor, RunRow, Store
 from outlast._world import World
 from outlast.errors import RunNotFound
 from outlast.types import CLOSED_STATUSES, RunId, RunInfo, Status
@@ -69,16 +68,6 @@ class Record:
     stored: StoredRecord | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class RawEvent:
-    """One event of a stream, its value still encoded."""
-
-    offset: int
-    kind: Literal["data", "retract", "end"]
-    writer: str
-    value: bytes = b""
-
-
 class Reader:
     """Answers questions about runs."""
 
@@ -96,7 +85,7 @@ class Reader:
         self.registry = registry
         self._scheduler = scheduler
         self._residency = residency
-        self._followers: dict[RunId, list[Future[None]]] = {}
+        self.streams: StreamReader = StreamReader(store, world, self.row, scheduler=scheduler)
         self._counts: dict[Status, int] = {}
         self._counts_due = 0.0
 
@@ -226,101 +215,6 @@ class Reader:
         if definition is None or definition.adapter is None:
             return stored_json(data)
         return definition.adapter.to_json(definition.adapter.decode(data))
-
-    # --------------------------------------------------------------------- streams
-    async def stream(self, run: RunId, name: str, offset: int) -> AsyncIterator[RawEvent]:
-        """Iterate over a stream from an offset, live, until the run ends.
-
-        What was retracted before is not shown to who comes later; who may have seen it gets the
-        retraction.
-        """
-        retracted = await self.retracted(run, name)
-        position = offset
-        shown: set[str] = set()
-        async for rows in self.stream_rows(run, name, offset):
-            for row in rows:
-                for event in _events_of(row, position, retracted, shown, offset > 0):
-                    yield event
-                position = row.offset + row.count
-        yield RawEvent(position, "end", "")
-
-    async def stream_rows(
-        self, run: RunId, name: str, offset: int
-    ) -> AsyncIterator[list[StreamRow]]:
-        """Iterate over a stream's rows from an offset, live, until the run ends or is replaced."""
-        position = offset
-        made_at: int | None = None
-        while True:
-            future: Future[None] = self._world.loop.create_future()
-            self._followers.setdefault(run, []).append(future)
-            try:
-                row = await self.row(run)
-                made_at = made_at or row.created_at
-                if row.created_at != made_at:
-                    return
-                rows = await self.stream_page(run, name, position)
-                if rows:
-                    yield rows
-                    position = rows[-1].offset + rows[-1].count
-                elif row.status in CLOSED_STATUSES:
-                    return
-                else:
-                    await self._more(run, future)
-            finally:
-                self._forget(run, future)
-
-    async def stream_page(self, run: RunId, name: str, offset: int) -> list[StreamRow]:
-        """Return stored rows of a stream from an offset on."""
-        return await self._store.read_stream(run, name, offset, limits.STREAM_READ_MAX)
-
-    async def retracted(self, run: RunId, name: str) -> dict[str, int]:
-        """Return the writers that are taken back by now, and at which offset."""
-        found: dict[str, int] = {}
-        position = 0
-        while rows := await self._store.read_stream(run, name, position, limits.STREAM_READ_MAX):
-            found.update({r.writer: r.offset for r in rows if r.kind == "retract"})
-            position = rows[-1].offset + rows[-1].count
-        return found
-
-    async def _more(self, run: RunId, future: Future[None]) -> None:
-        if self._scheduler is not None and self._scheduler.owns(run):
-            await future
-            return
-        timer = self._world.call_later(limits.SUMMARY_SECONDS, self.changed, run)
-        try:
-            await future
-        finally:
-            timer.cancel()
-
-    def changed(self, run: RunId) -> None:
-        """A stream of this run has grown, or the run has ended: wake who follows."""
-        for future in self._followers.pop(run, ()):
-            if not future.done():
-                future.set_result(None)
-
-    def _forget(self, run: RunId, future: Future[None]) -> None:
-        waiting = self._followers.get(run)
-        if waiting is not None and future in waiting:
-            waiting.remove(future)
-            if not waiting:
-                del self._followers[run]
-
-
-def _events_of(
-    row: StreamRow, position: int, retracted: dict[str, int], shown: set[str], is_resumed: bool
-) -> list[RawEvent]:
-    if row.kind == "retract":
-        if row.writer in shown or (is_resumed and row.offset >= position):
-            return [RawEvent(row.offset, "retract", row.writer)]
-        return []
-    if retracted.get(row.writer, -1) > row.offset:
-        return []
-    shown.add(row.writer)
-    return [
-        RawEvent(offset, "data", row.writer, value)
-        for offset, value in enumerate(values_in(row), start=row.offset)
-        if offset >= position
-    ]
 
 
 _CALENDAR_END = int(datetime.max.replace(tzinfo=UTC).timestamp()) * 1_000_000

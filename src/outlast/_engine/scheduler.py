@@ -252,13 +252,7 @@ class Scheduler(ActorHost):
         if live is not None:
             live.committed(transaction, result)
             self._after_commit(live, transaction)
-        if transaction.summary is not None:
-            self.listeners.on_row(transaction.summary)
-        elif live is not None:
-            self.listeners.on_row(live.row)
-        if transaction.streams:
-            self.listeners.on_stream(transaction.run)
-        self.listeners.on_worked()
+        self.listeners.committed(transaction, None if live is None else live.row)
         if transaction.starts or transaction.posts or transaction.answers:
             self._outbox(transaction, result)
 

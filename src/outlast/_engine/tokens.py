@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, stored_json
+from outlast._codec.schemas import Schema
 from outlast._engine.reader import moment
 from outlast._engine.rehearsal import rehearse
 from outlast._engine.scheduler import Scheduler
@@ -80,13 +81,20 @@ class TokenReader:
                 return
             after = rows[-1].created_at, rows[-1].id
 
+    async def page(
+        self, after: tuple[int, str] | None, size: int, *, open_only: bool
+    ) -> list[TokenInfo]:
+        """Return up to `size` tokens from behind `after` on, oldest first."""
+        rows = await self._store.list_tokens(after, size, open_only=open_only)
+        return [token_info(row) for row in rows]
+
 
 class Tokens:
     """Takes answers."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._reader = TokenReader(scheduler.store)
+        self.reader: TokenReader = TokenReader(scheduler.store)
 
     async def answer(self, request: AnswerRequest) -> None:
         """Make an answer safe, if it is the first; its run goes on with it.
@@ -142,15 +150,27 @@ class Tokens:
             raise TokenNotFound(answer.token)
         if answered.result != "accepted":
             _refuse(answered.result, answered.row)
+        self._scheduler.listeners.on_tokens()
         self._scheduler.deliver(answer.message, answered.number)
 
     async def _payload(self, row: TokenRow, value: object) -> bytes:
         if row.kind == "approval":
             return fitting_payload(VERDICT, value)
+        return fitting_payload(self._known_adapter(row) or await self._adapter(row), value)
+
+    def _known_adapter(self, row: TokenRow) -> Adapter | None:
         live = self._scheduler.residents.get(row.run)
         operation = live.tokens.by_key.get(row.key) if live is not None else None
-        adapter = operation.adapter if operation is not None else await self._adapter(row)
-        return fitting_payload(adapter, value)
+        return None if operation is None else operation.adapter
+
+    async def schema(self, token: str) -> Schema:
+        """Return the JSON Schema of what a token takes.
+
+        Raises:
+            TokenNotFound: there is none; UnknownWorkflow: the code that knows it is not here.
+        """
+        row = await self._find(token)
+        return (self._known_adapter(row) or await self._adapter(row)).schema()
 
     async def _adapter(self, token: TokenRow) -> Adapter:
         """Ask the code of a run that is not in memory what it waits for."""

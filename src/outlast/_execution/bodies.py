@@ -192,10 +192,6 @@ class _LoopSink(StepSink):
         self._bodies.wait_for_room()
 
 
-def _ignore_time(_: float) -> None:
-    """Until somebody wants to know how long bodies take."""
-
-
 class Bodies:
     """All bodies at work in one engine."""
 
@@ -222,7 +218,7 @@ class Bodies:
         self._is_closed = False
         self.fakes: dict[str, Function] = {}  # tests put other bodies in the place of real ones
         self.observe: Callable[[Body], None] | None = None
-        self.measured: Callable[[float], None] = _ignore_time
+        self.measured: Callable[[float], None] = lambda _: None
 
     def __len__(self) -> int:
         return len(self._bodies)

@@ -105,7 +105,9 @@ def protocol_class(connections: Connections) -> type[asyncio.Protocol]:
         """A connection that is watched."""
 
         @override
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
+        def connection_made(  # type: ignore[override]  # as theirs
+            self, transport: asyncio.Transport
+        ) -> None:
             self.watch = HeadWatch(connections)
             super().connection_made(transport)
             self.watch.made(transport, self.client)

@@ -18,6 +18,8 @@ _STATUSES: tuple[tuple[type[errors.OutlastError], int], ...] = (
     (errors.UnknownWorkflow, 404),
     (errors.RunNotFound, 404),
     (errors.UnknownActor, 404),
+    (errors.TokenNotFound, 404),
+    (errors.TokenError, 409),
     (errors.PayloadTooLarge, 413),
     (errors.DecodingError, 422),
     (errors.EncodingError, 422),
@@ -118,6 +120,8 @@ def problem_of(error: errors.OutlastError) -> Problem:
     if isinstance(error, errors.DecodingError | errors.EncodingError):
         lines = error.faults or ((error.path, error.reason),)
         facts["faults"] = [{"path": path, "reason": reason} for path, reason in lines]
+    if isinstance(error, errors.TokenAnswered):
+        facts |= {"by": error.by, "at": error.at}
     if isinstance(error, errors.HandlerFailed):
         facts["error"] = {"type": error.type_name, "message": error.message}
     return Problem(status_of(type(error)), kind_of(type(error)), f"{error}", facts=facts)

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from starlette.responses import Response
 
-from outlast._server import actors, runs, status
+from outlast._server import actors, approvals, runs, status
 from outlast._server.access import Role
 from outlast._server.answers import answer
 from outlast._server.description import describe
@@ -102,6 +102,9 @@ ROUTES: tuple[Route, ...] = (
     _post(_RUN + "/cancel", runs.cancel, runs.CancelBody),
     _post(_RUN + "/terminate", runs.terminate, runs.TerminateBody),
     _post(_RUN + "/resume", runs.resume, runs.Nothing),
+    _get("/v1/approvals", approvals.approvals, "all", "after", "limit"),
+    _get("/v1/tokens/{id}", approvals.token),
+    _post("/v1/tokens/{id}", approvals.answer_token, approvals.AnswerBody, statuses=(200,)),
     _get("/v1/actors", actors.actors, "type", "after", "limit"),
     _get(_ACTOR, actors.show),
     _post(_ACTOR + "/stop", actors.stop, runs.Nothing),

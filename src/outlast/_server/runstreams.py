@@ -121,7 +121,7 @@ class RunStreams:
 
     async def _grow(self, tail: Tail, place: Place, offset: int) -> None:
         try:
-            async for rows in self._reader.stream_rows(place.run, place.name, offset):
+            async for rows in self._reader.streams.rows(place.run, place.name, offset):
                 for row in rows:
                     tail.append(self.encoded(row, place), row.offset + row.count)
             tail.has_ended = True
@@ -171,7 +171,7 @@ class StreamOfRun:
     async def pieces(self) -> AsyncIterator[bytes]:
         """Iterate over the stream's events until its end."""
         place = self._place
-        self._retracted = await self._reader.retracted(place.run, place.name)
+        self._retracted = await self._reader.streams.retracted(place.run, place.name)
         while True:
             async for piece in self._stored():
                 yield piece
@@ -193,7 +193,7 @@ class StreamOfRun:
     async def _stored(self) -> AsyncIterator[bytes]:
         """Iterate over what the store has by now."""
         place = self._place
-        while rows := await self._reader.stream_page(place.run, place.name, self._position):
+        while rows := await self._reader.streams.page(place.run, place.name, self._position):
             piece = b""
             for row in rows:
                 if self._shows(row):

@@ -52,13 +52,14 @@ async def overview_of(service: Service) -> Mapping[str, object]:
     """Return the same for whoever asks."""
     core = service.core
     counts = await core.reader.counts()
+    waiting = await core.tokens.reader.page(None, limits.HTTP_PAGE_MAX, open_only=True)
     return {
         "version": service.version,
         "store": service.settings.store_name,
         "started_at": service.started_at,
         "state": service.state,
         "counts": counts,
-        "approvals": 0,
+        "approvals": len(waiting),
         "dead_letters": await core.store.count_dead(),
         "latency": service.figures.latency(),
         "rates": service.figures.rates(),

@@ -394,14 +394,6 @@ class ReadVerbs(Protocol):
         """Return one page of runs, newest first."""
         ...
 
-    async def count_by_status(self) -> dict[Status, int]:
-        """Return how many workflow runs there are of each status."""
-        ...
-
-    async def count_dead(self) -> int:
-        """Return how many dead letters there are."""
-        ...
-
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         """Return stream rows that hold offsets from `offset` on."""
         ...
@@ -418,13 +410,21 @@ class ReadVerbs(Protocol):
         """Return the values whose names begin so, by name."""
         ...
 
+
+class OverviewVerbs(Protocol):
+    """What waits for people, and how much there is."""
+
+    async def count_by_status(self) -> dict[Status, int]:
+        """Return how many workflow runs there are of each status."""
+        ...
+
+    async def count_dead(self) -> int:
+        """Return how many dead letters there are."""
+        ...
+
     async def read_dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
         """Return dead letters (of one run, or of all) numbered above `after`, oldest first."""
         ...
-
-
-class TokenVerbs(Protocol):
-    """What was asked of people."""
 
     async def read_token(self, token: str) -> TokenRow | None:
         """Return a token's row."""
@@ -465,5 +465,5 @@ class UpkeepVerbs(Protocol):
         ...
 
 
-class Store(LeaseVerbs, CommitVerbs, ReadVerbs, TokenVerbs, UpkeepVerbs, Protocol):
+class Store(LeaseVerbs, CommitVerbs, ReadVerbs, OverviewVerbs, UpkeepVerbs, Protocol):
     """The seam between the engine and what keeps its data."""

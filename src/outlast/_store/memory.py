@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 from asyncio import Future
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -193,11 +194,13 @@ class MemoryStore(Store):
 
     @override
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
-        return self._db.stream(run, name, offset, limit)
+        rows = [row for row in self._db.streams(run) if row.name == name]
+        first = bisect_left(rows, offset, key=lambda row: row.offset + row.count - 1)
+        return rows[first : first + limit]
 
     @override
     async def read_stream_names(self, run: RunId) -> list[str]:
-        return self._db.stream_names(run)
+        return sorted({row.name for row in self._db.streams(run)})
 
     @override
     async def read_value(self, run: RunId, name: str) -> bytes | None:

@@ -5,7 +5,7 @@ This is the model that every other store must agree with.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -290,13 +290,8 @@ class MemoryDatabase:
         runs = (r for r in self._with_mail if self.rows[r].shard in shards)
         return sorted(r for r in runs if after is None or r > after)[:limit]
 
-    def stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
-        rows = [r for r in self._data_of(run).streams if r.name == name] if run in self.rows else []
-        first = bisect_left(rows, offset, key=lambda r: r.offset + r.count - 1)
-        return rows[first : first + limit]
-
-    def stream_names(self, run: RunId) -> list[str]:
-        return sorted({r.name for r in self._data_of(run).streams}) if run in self.rows else []
+    def streams(self, run: RunId) -> list[StreamRow]:
+        return self._data_of(run).streams if run in self.rows else []
 
     def values(self, run: RunId, prefix: str) -> dict[str, bytes]:
         values = self._data_of(run).values if run in self.rows else {}

@@ -1,0 +1,79 @@
+"""Handlers of tokens: what runs ask people, and the answers."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from outlast._engine.tokens import AnswerRequest
+from outlast._server.answers import answer, fields_of
+from outlast._server.requests import Call, bad_query
+from outlast._server.service import Service
+from outlast.errors import OutlastError
+from outlast.types import TokenInfo
+
+_APPROVAL = {"type": "boolean"}
+
+
+class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an answer takes; `digest` binds it to the question as it was shown."""
+
+    value: object = None
+    digest: str = ""
+    reason: str = ""
+
+
+async def approvals(service: Service, call: Call) -> Response:
+    """List what waits for an answer, oldest first."""
+    size = call.page_size()
+    open_only = call.text("all") not in ("1", "true")
+    reader = service.core.tokens.reader
+    infos = await reader.page(_cursor(call), size + 1, open_only=open_only)
+    last = infos[size - 1] if len(infos) > size else None
+    following = None if last is None else f"{int(last.created_at.timestamp() * 1e6)}.{last.id}"
+    told = [_told(info, None) for info in infos[:size]]
+    return answer({"approvals": told, "next": following})
+
+
+def _cursor(call: Call) -> tuple[int, str] | None:
+    text = call.text("after")
+    at, _, token = text.partition(".")
+    if not text:
+        return None
+    if not at.isascii() or not at.isdigit() or len(at) > 18:
+        raise bad_query("after", "the `next` of a page", text)
+    return int(at), token
+
+
+async def token(service: Service, call: Call) -> Response:
+    """Return one token."""
+    info = await service.core.tokens.reader.info(call.name("id"))
+    return answer(await _in_full(service, info))
+
+
+async def answer_token(service: Service, call: Call) -> Response:
+    """Answer; the first answer counts, and who gave it is the caller's token."""
+    body = await call.read(AnswerBody)
+    asked = call.name("id")
+    request = AnswerRequest(
+        token=asked,
+        value=body.value,
+        by=call.caller.name,
+        reason=body.reason,
+        digest=body.digest,
+    )
+    await service.core.tokens.answer(request)
+    return answer(await _in_full(service, await service.core.tokens.reader.info(asked)))
+
+
+async def _in_full(service: Service, info: TokenInfo) -> dict[str, object]:
+    if info.status != "open":
+        return _told(info, None)
+    try:
+        return _told(info, await service.core.tokens.schema(info.id))
+    except OutlastError:
+        return _told(info, None)  # no code for it here: the value is given as JSON
+
+
+def _told(info: TokenInfo, schema: object) -> dict[str, object]:
+    return {**fields_of(info), "schema": _APPROVAL if info.kind == "approval" else schema}
