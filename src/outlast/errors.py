@@ -38,6 +38,7 @@
     │   ├── ActorStopped            it takes no more messages
     │   └── UnknownActor            no class of actors goes by this name here
     ├── ReplayMismatch              the code and its journal disagree
+    ├── ServerRefused               a server's answer that none of these stands for
     ├── EngineClosed                the engine is draining or closed
     │   └── Shutdown                a step was ended by our own shutdown
     └── StoreError
@@ -434,6 +435,15 @@ class ReplayMismatch(OutlastError):
         self.run_id = run_id
         self.expected = expected
         self.actual = actual
+
+
+class ServerRefused(OutlastError):
+    """A server refused a request: `status` of HTTP and `kind`, such as "token-wrong"."""
+
+    def __init__(self, status: int, kind: str, detail: str) -> None:
+        super().__init__(detail or f"the server refused it ({status} {kind})")
+        self.status = status
+        self.kind = kind
 
 
 class EngineClosed(OutlastError):

@@ -116,7 +116,9 @@ def status_of(error: type[errors.OutlastError]) -> int:
 
 def problem_of(error: errors.OutlastError) -> Problem:
     """Return an error of ours as a problem."""
-    facts: dict[str, object] = {}
+    # What the error knows, for programs; a client of ours makes the same error of it.
+    known = {n: v for n, v in vars(error).items() if isinstance(v, str | int | float | None)}
+    facts: dict[str, object] = {"facts": known}
     if isinstance(error, errors.DecodingError | errors.EncodingError):
         lines = error.faults or ((error.path, error.reason),)
         facts["faults"] = [{"path": path, "reason": reason} for path, reason in lines]

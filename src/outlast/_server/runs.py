@@ -151,9 +151,9 @@ async def result(service: Service, call: Call) -> Response:
         value = service.details.result(row)
         return answer({"id": run, "status": row.status, "result": value})
     failure = failure_of(row)
-    told = {"type": type(error).__name__, "message": f"{error}"}
+    told = {"type": type(error).__name__, "message": f"{error}", "reason": row.error or ""}
     if failure is not None:
-        told = {"type": failure.type, "message": failure.message}
+        told |= {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
     return answer({"id": run, "status": row.status, "error": told})
 
 

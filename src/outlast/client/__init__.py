@@ -1,0 +1,12 @@
+"""The verbs of an engine, over HTTP.
+
+async with Client("http://127.0.0.1:8787") as client:
+    run = await client.start(checkout("7", 999), id="order-7")
+    label = await run.result()
+"""
+
+from __future__ import annotations
+
+from outlast.client.remote import Client, RemoteRun
+
+__all__ = ["Client", "RemoteRun"]

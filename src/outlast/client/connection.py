@@ -1,0 +1,247 @@
+"""HTTP/1.1 to one server: h11 speaks it, asyncio carries it, a few connections are kept.
+
+Invariants:
+  * what may have been done is never sent twice: only requests that change nothing are tried again
+    when a kept connection turns out to be closed;
+  * an answer is bounded, and so is the wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import h11
+
+from outlast import limits
+from outlast.errors import StoreUnavailable, UsageError, WaitTimeout
+
+_READ_BYTES = 64 * 1024
+_KEPT_MAX = 8
+_ANSWER_BYTES_MAX = 64 * 1024 * 1024
+_Failure = (OSError, h11.RemoteProtocolError, EOFError)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One server-sent event."""
+
+    kind: str
+    id: str
+    data: str
+
+
+class _Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._http = h11.Connection(h11.CLIENT)
+
+    async def send(self, request: h11.Request, body: bytes) -> h11.Response:
+        """Send a request and return the head of the answer."""
+        data = self._http.send(request) or b""
+        if body:
+            data += self._http.send(h11.Data(data=body)) or b""
+        data += self._http.send(h11.EndOfMessage()) or b""
+        self._writer.write(data)
+        await self._writer.drain()
+        while True:
+            event = await self._next()
+            if isinstance(event, h11.Response):
+                return event
+
+    async def body(self) -> AsyncGenerator[bytes, None]:
+        """Iterate over the parts of the answer's body."""
+        while True:
+            event = await self._next()
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return
+
+    async def _next(self) -> h11.Event:
+        while True:
+            event = self._http.next_event()
+            if isinstance(event, h11.Event):
+                if isinstance(event, h11.ConnectionClosed):
+                    raise EOFError("the server closed the connection")
+                return event
+            if event is h11.PAUSED:
+                raise EOFError("the server says more than one answer")
+            data = await self._reader.read(_READ_BYTES)
+            self._http.receive_data(data)
+
+    def can_be_kept(self) -> bool:
+        """Whether another request can follow on it; prepares for that."""
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+            return True
+        return False
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+
+class Connections:
+    """Connections to one server."""
+
+    def __init__(self, url: str, token: str, *, timeout_seconds: float) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+            raise UsageError(f"{url!r} is not the url of a server, such as http://127.0.0.1:8787")
+        self.url: str = url.rstrip("/")
+        self._host: str = parts.hostname
+        self._port: int = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls: ssl.SSLContext | None = (
+            ssl.create_default_context() if parts.scheme == "https" else None
+        )
+        self._netloc = parts.netloc.rpartition("@")[2]
+        self._token = token
+        self._timeout_seconds = timeout_seconds
+        self._kept: list[_Connection] = []
+
+    async def request(
+        self, method: str, path: str, body: bytes = b"", *, wait_seconds: float = 0.0
+    ) -> Reply:
+        """Return the answer to a request; `wait_seconds` is how long the server may wait for it.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached.
+            WaitTimeout: it does not answer.
+        """
+        seconds = self._timeout_seconds + wait_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._request(method, path, body)
+        except TimeoutError:
+            raise WaitTimeout(f"{self.url} did not answer within {seconds:g} seconds") from None
+        except _Failure as error:
+            raise self.unreachable(error) from None
+
+    async def _request(self, method: str, path: str, body: bytes) -> Reply:
+        while self._kept and method == "GET":
+            try:
+                return await self._on(self._kept.pop(), method, path, body)
+            except _Failure:
+                continue  # closed while nobody looked
+        return await self._on(await self._open(), method, path, body)
+
+    async def _on(self, connection: _Connection, method: str, path: str, body: bytes) -> Reply:
+        is_kept = False
+        try:
+            response = await connection.send(self._head(method, path, len(body)), body)
+            parts: list[bytes] = []
+            size = 0
+            async with aclosing(connection.body()) as pieces:
+                async for piece in pieces:
+                    parts.append(piece)
+                    size += len(piece)
+                    if size > _ANSWER_BYTES_MAX:
+                        raise EOFError(f"the answer has more than {_ANSWER_BYTES_MAX:,} bytes")
+            is_kept = len(self._kept) < _KEPT_MAX and connection.can_be_kept()
+            return Reply(response.status_code, b"".join(parts))
+        finally:
+            if is_kept:
+                self._kept.append(connection)
+            else:
+                connection.close()
+
+    async def events(self, path: str, last_id: str) -> AsyncGenerator[Reply | ServerEvent, None]:
+        """Iterate over the events of one connection; what is no stream comes as one `Reply`.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached, or hung up.
+        """
+        extra = {"Last-Event-ID": last_id} if last_id else {}
+        connection: _Connection | None = None
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                connection = await self._open()
+                response = await connection.send(self._head("GET", path, 0, extra), b"")
+            kind = dict(response.headers).get(b"content-type", b"")
+            if not kind.startswith(b"text/event-stream"):
+                async with aclosing(connection.body()) as pieces:
+                    yield Reply(response.status_code, b"".join([piece async for piece in pieces]))
+                return
+            async with aclosing(self._lines(connection)) as lines:
+                async for event in _events(lines):
+                    yield event
+        except (TimeoutError, *_Failure) as error:
+            raise self.unreachable(error) from None
+        finally:
+            if connection is not None:
+                connection.close()
+
+    async def _lines(self, connection: _Connection) -> AsyncGenerator[str, None]:
+        """Iterate over lines; a server that is silent beyond its heartbeats is gone."""
+        rest = b""
+        body = connection.body()
+        async with aclosing(body):
+            while True:
+                try:
+                    async with asyncio.timeout(3 * limits.SSE_HEARTBEAT_SECONDS):
+                        rest += await anext(body)
+                except StopAsyncIteration:
+                    return
+                *lines, rest = rest.split(b"\n")
+                for line in lines:
+                    yield line.decode()
+
+    async def _open(self) -> _Connection:
+        reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+        return _Connection(reader, writer)
+
+    def _head(
+        self, method: str, path: str, size: int, extra: Mapping[str, str] | None = None
+    ) -> h11.Request:
+        headers = {
+            "Host": self._netloc,
+            "Accept": "application/json, text/event-stream",
+            **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
+            **({"Content-Type": "application/json"} if method == "POST" else {}),
+            **({"Content-Length": f"{size}"} if method == "POST" else {}),
+            **(extra or {}),
+        }
+        return h11.Request(method=method, target=path, headers=list(headers.items()))
+
+    def unreachable(self, error: BaseException) -> StoreUnavailable:
+        """Return what is said when the server is not there."""
+        why = f"{error}" or type(error).__name__
+        return StoreUnavailable(
+            f"the server at {self.url} cannot be reached ({why}): is `outlast serve` running there?"
+        )
+
+    def close(self) -> None:
+        """Hang up."""
+        while self._kept:
+            self._kept.pop().close()
+
+
+async def _events(lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
+    kind, event_id, data = "message", "", list[str]()
+    async for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if name == "event":
+                kind = value
+            elif name == "id":
+                event_id = value
+            elif name == "data":
+                data.append(value)
+        elif data:
+            yield ServerEvent(kind, event_id, "\n".join(data))
+            kind, data = "message", []

@@ -1,0 +1,41 @@
+"""Problems of a server as the errors that an engine would have raised."""
+
+from __future__ import annotations
+
+import msgspec
+
+from outlast import errors
+from outlast._server.problems import kind_of
+
+
+class _Told(msgspec.Struct):
+    type: str = ""
+    detail: str = ""
+    facts: dict[str, str | int | float | bool | None] = {}
+
+
+def _all_below(kind: type[errors.OutlastError]) -> list[type[errors.OutlastError]]:
+    found = [kind]
+    for below in kind.__subclasses__():
+        found += _all_below(below)
+    return found
+
+
+_BY_KIND = {kind_of(kind): kind for kind in _all_below(errors.OutlastError)}
+
+
+def error_of(status: int, body: bytes) -> errors.OutlastError:
+    """Return the error of an answer that is none."""
+    try:
+        told = msgspec.json.decode(body, type=_Told)
+    except msgspec.DecodeError:
+        return errors.StoreUnavailable(f"the server answered {status}, not as outlast does")
+    kind = _BY_KIND.get(told.type.rpartition("/")[2])
+    if kind is None:
+        return errors.ServerRefused(status, told.type.rpartition("/")[2], told.detail)
+    # The message was made there; making it anew here would need what made it.
+    error = kind.__new__(kind)
+    error.args = (told.detail,)
+    for name, value in told.facts.items():
+        setattr(error, name, value)
+    return error

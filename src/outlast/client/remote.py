@@ -1,0 +1,376 @@
+"""`Client` and `RemoteRun`: an engine's verbs, done by a server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from types import TracebackType
+from typing import Generic, Literal, TypeVar, overload
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from outlast import errors, limits
+from outlast._codec import Adapter, adapter_for
+from outlast._durations import seconds_of, text_of
+from outlast._engine.reader import Record
+from outlast._execution.starting import check_name
+from outlast.call import Call, WorkflowCall
+from outlast.client.connection import Connections, Reply, ServerEvent
+from outlast.client.refusals import error_of
+from outlast.errors import (
+    RunCancelled,
+    RunFailed,
+    RunParked,
+    RunTerminated,
+    RunTimedOut,
+    StoreUnavailable,
+    UsageError,
+    WaitTimeout,
+)
+from outlast.names import Signal, Stream, Value
+from outlast.types import Duration, OnConflict, Reuse, RunInfo, Status, StreamEvent
+from outlast.workflow import Workflow
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+Scalar = str | int | float | bool
+_ANY = adapter_for(object)
+_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+_AWAY_SECONDS = 60.0
+
+
+class _Page(msgspec.Struct):
+    runs: list[RunInfo]
+    next: str | None
+
+
+class _Created(msgspec.Struct):
+    id: str
+    created: bool = True
+
+
+class _Ended(msgspec.Struct):
+    status: Status
+    result: object = None
+    error: dict[str, str] = {}
+    why: str = ""
+
+
+class _JournalPage(msgspec.Struct):
+    records: list[Record]
+    next: int | None
+
+
+class _Data(msgspec.Struct):
+    offset: int = 0
+    writer: str = ""
+    values: list[object] = []
+
+
+class Client:
+    """Speaks to one server. Verbs raise what an engine's raise, and `StoreUnavailable` when the
+    server cannot be reached.
+
+    Args:
+        url: `http://127.0.0.1:8787`; https where the server is reached through TLS.
+        token: what the server asks for; without it `OUTLAST_TOKEN`.
+        timeout: how long an answer may take, beside what a verb waits for.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout: Duration = "30s") -> None:
+        known = token if token is not None else os.environ.get("OUTLAST_TOKEN", "")
+        self._connections = Connections(url, known, timeout_seconds=seconds_of(timeout))
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connections.close()
+
+    @property
+    def url(self) -> str:
+        """The server's."""
+        return self._connections.url
+
+    async def ask(
+        self, method: Literal["GET", "POST"], path: str, body: object = None, *, wait: float = 0.0
+    ) -> object:
+        """Make one request and return its answer as JSON data; for what has no verb here."""
+        return msgspec.json.decode((await self._reply(method, path, body, wait=wait)).body)
+
+    async def _reply(
+        self, method: Literal["GET", "POST"], path: str, body: object = None, *, wait: float = 0.0
+    ) -> Reply:
+        data = b"" if method == "GET" else msgspec.json.encode({} if body is None else body)
+        reply = await self._connections.request(method, path, data, wait_seconds=wait)
+        if reply.status >= 400:
+            raise error_of(reply.status, reply.body)
+        return reply
+
+    # ------------------------------------------------------------------------ starting
+    @overload
+    async def start(
+        self,
+        call: Call[R],
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+        reuse: Reuse = "if_failed",
+        attributes: Mapping[str, Scalar] | None = None,
+        delay: Duration | None = None,
+        timeout: Duration | None = None,
+    ) -> RemoteRun[R]: ...
+    @overload
+    async def start(
+        self,
+        call: str,
+        input: Mapping[str, object] | None = None,
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+        reuse: Reuse = "if_failed",
+        attributes: Mapping[str, Scalar] | None = None,
+        delay: Duration | None = None,
+        timeout: Duration | None = None,
+    ) -> RemoteRun[object]: ...
+    async def start(
+        self,
+        call: Call[R] | str,
+        input: Mapping[str, object] | None = None,
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+        reuse: Reuse = "if_failed",
+        attributes: Mapping[str, Scalar] | None = None,
+        delay: Duration | None = None,
+        timeout: Duration | None = None,
+    ) -> RemoteRun[R] | RemoteRun[object]:
+        """Start a run, or attach to the one that has this id: a workflow's call, or its name and
+        its input as JSON data. See `Engine.start`.
+
+        Raises:
+            RunExists, IdempotencyMismatch, UnknownWorkflow, DecodingError
+        """
+        returns: Adapter | None = None
+        if isinstance(call, str):
+            name, arguments = call, dict(input or {})
+        elif isinstance(call, WorkflowCall):
+            call.use()
+            signature = call.definition.signature
+            name, arguments = call.definition.name, signature.to_json(signature.encode(call.bound))
+            returns = signature.returns
+        else:
+            raise UsageError(f"a client starts calls of workflows, or names; got {call!r}")
+        body = {
+            "input": arguments,
+            "id": id,
+            "on_conflict": on_conflict,
+            "reuse": reuse,
+            "attributes": dict(attributes or {}),
+            "delay": None if delay is None else seconds_of(delay),
+            "timeout": None if timeout is None else seconds_of(timeout),
+        }
+        reply = await self._reply("POST", f"/v1/workflows/{quoted(name)}/runs", body)
+        made = msgspec.json.decode(reply.body, type=_Created)
+        run: RemoteRun[R] = RemoteRun(self, made.id, returns=returns, created=made.created)
+        return run
+
+    # ------------------------------------------------------------------------- looking
+    @overload
+    def get(self, run_id: str) -> RemoteRun[object]: ...
+    @overload
+    def get(self, run_id: str, workflow: Workflow[..., R]) -> RemoteRun[R]: ...
+    def get(
+        self, run_id: str, workflow: Workflow[..., R] | None = None
+    ) -> RemoteRun[R] | RemoteRun[object]:
+        """Return a handle on a run; looks nothing up, an unknown id fails at the first await."""
+        returns = None if workflow is None else workflow.definition.signature.returns
+        run: RemoteRun[R] = RemoteRun(self, run_id, returns=returns)
+        return run
+
+    async def runs(self, query: str = "") -> AsyncIterator[RunInfo]:
+        """Iterate over runs, newest first; see `Engine.runs`."""
+        after: str | None = ""
+        while after is not None:
+            asked = urlencode({"query": query, "after": after, "limit": limits.PAGE_ROWS})
+            reply = await self._reply("GET", f"/v1/runs?{asked}")
+            page = msgspec.json.decode(reply.body, type=_Page)
+            for info in page.runs:
+                yield info
+            after = page.next
+
+    async def events(self, path: str) -> AsyncGenerator[ServerEvent, None]:
+        """Iterate over server-sent events, reconnecting where they were left off; see `ask`."""
+        last_id, tries = "", 0
+        while True:
+            try:
+                async with aclosing(self._connections.events(path, last_id)) as events:
+                    async for event in events:
+                        if isinstance(event, Reply):
+                            if event.status == 204:
+                                return
+                            raise error_of(event.status, event.body)
+                        tries, last_id = 0, event.id or last_id
+                        yield event
+                        if event.kind == "end":
+                            return
+            except StoreUnavailable:
+                if sum(_PAUSES[min(n, len(_PAUSES) - 1)] for n in range(tries)) > _AWAY_SECONDS:
+                    raise
+            await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            tries += 1
+
+
+class RemoteRun(Generic[R_co]):
+    """A run on a server: the verbs of `Run`."""
+
+    __slots__ = ("_client", "_created", "_id", "_path", "_returns")
+
+    def __init__(
+        self, client: Client, run_id: str, *, returns: Adapter | None = None, created: bool = False
+    ) -> None:
+        self._client = client
+        self._id = check_name("a run id", run_id, limits.ID_CHARS_MAX)
+        self._path = f"/v1/runs/{quoted(run_id)}"
+        self._returns = returns
+        self._created = created
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._id
+
+    @property
+    def created(self) -> bool:
+        """Whether the call that gave this handle started the run."""
+        return self._created
+
+    async def info(self) -> RunInfo:
+        """Return what the store knows of the run."""
+        return msgspec.convert(await self._client.ask("GET", self._path), RunInfo)
+
+    async def why(self) -> str:
+        """Return in one line what the run waits for, or how it ended."""
+        found = msgspec.convert(await self._client.ask("GET", f"{self._path}/why"), dict[str, str])
+        return found["why"]
+
+    async def result(
+        self, timeout: Duration | None = None, parked: Literal["raise", "wait"] = "raise"
+    ) -> R_co:
+        """Return what the run returned, once it has; see `Run.result`."""
+        left = None if timeout is None else seconds_of(timeout)
+        while True:
+            wait = _PATIENCE if left is None else min(_PATIENCE, left)
+            found = await self._client.ask(
+                "GET", f"{self._path}/result?timeout={wait:g}", wait=wait
+            )
+            ended = msgspec.convert(found, _Ended)
+            if ended.status == "parked" and parked == "raise":
+                raise RunParked(self._id, ended.why)
+            if ended.status == "completed":
+                returns = self._returns or _ANY
+                return returns.from_json(ended.result)  # type: ignore[return-value]  # as declared
+            if ended.error:
+                raise self._error(ended)
+            if left is not None:
+                left -= wait
+                if left <= 0:
+                    length = text_of(seconds_of(timeout or 0))
+                    raise WaitTimeout(f"run {self._id!r} did not end within {length}; it goes on")
+
+    def _error(self, ended: _Ended) -> errors.RunError:
+        told = ended.error
+        match ended.status:
+            case "cancelled":
+                return RunCancelled(self._id, told.get("reason", ""))
+            case "terminated":
+                return RunTerminated(self._id, told.get("reason", ""))
+            case "timed_out":
+                return RunTimedOut(self._id, told.get("reason", ""))
+            case _:
+                return RunFailed(self._id, told["type"], told["message"], told.get("traceback", ""))
+
+    async def signal(
+        self, name: Signal[T] | str, value: object = None, *, dedup: str | None = None
+    ) -> None:
+        """Send a signal; returns when it is safe."""
+        text, data = name, value
+        if isinstance(name, Signal):
+            text = name.name
+            data = name.adapter.to_json(name.adapter.decode(name.adapter.encode(value)))
+        body = {"value": data, "dedup": dedup}
+        await self._client.ask("POST", f"{self._path}/signals/{quoted(f'{text}')}", body)
+
+    async def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
+        """Ask the run to stop; see `Run.cancel`."""
+        seconds = None if grace is None else seconds_of(grace)
+        body = {"reason": reason, "grace": seconds}
+        await self._client.ask("POST", f"{self._path}/cancel", body)
+
+    async def terminate(self, reason: str = "") -> None:
+        """End the run now, without running any more of its code."""
+        await self._client.ask("POST", f"{self._path}/terminate", {"reason": reason})
+
+    async def resume(self) -> None:
+        """Let a parked or paused run go on."""
+        await self._client.ask("POST", f"{self._path}/resume")
+
+    async def read(self, name: Value[T] | str) -> object:
+        """Return the last value set under `name`, None when none was."""
+        text = name.name if isinstance(name, Value) else name
+        path = f"{self._path}/values/{quoted(text)}"
+        try:
+            found = msgspec.convert(await self._client.ask("GET", path), dict[str, object])
+        except errors.ServerRefused as refusal:
+            if refusal.kind == "value-not-found":
+                return None
+            raise
+        data = found["value"]
+        return name.adapter.from_json(data) if isinstance(name, Value) else data
+
+    async def stream(
+        self, name: Stream[T] | str, offset: int = 0
+    ) -> AsyncIterator[StreamEvent[object]]:
+        """Iterate over a stream from `offset`, live, until its `end` event, over reconnections."""
+        text = name.name if isinstance(name, Stream) else name
+        adapter = name.adapter if isinstance(name, Stream) else None
+        path = f"{self._path}/streams/{quoted(text)}?offset={offset}"
+        at = offset
+        async with aclosing(self._client.events(path)) as events:
+            async for event in events:
+                data = msgspec.json.decode(event.data, type=_Data)
+                if event.kind == "data":
+                    for at, value in enumerate(data.values, start=data.offset):
+                        decoded = value if adapter is None else adapter.from_json(value)
+                        yield StreamEvent(at, "data", data.writer, decoded)
+                elif event.kind == "retract":
+                    yield StreamEvent(at, "retract", data.writer)
+                elif event.kind == "end":
+                    yield StreamEvent(at, "end", "")
+
+    async def journal(self, after: int = 0) -> AsyncIterator[Record]:
+        """Iterate over the run's records with a `seq` above `after`."""
+        following: int | None = after
+        while following is not None:
+            path = f"{self._path}/journal?after={following}&limit={limits.HTTP_PAGE_MAX}"
+            page = msgspec.convert(await self._client.ask("GET", path), _JournalPage)
+            for record in page.records:
+                yield record
+            following = page.next
+
+
+_PATIENCE = 30.0
+
+
+def quoted(part: str) -> str:
+    """Return a part of a path, slashes in it encoded too."""
+    return quote(part, safe="")
