@@ -89,7 +89,7 @@ def describe(routes: Sequence[Described], registry: Registry, version: str) -> S
 
 def _anything(_: type) -> Schema:
     """Stand for data without a declared type."""
-    return {}
+    return {"description": "JSON data"}
 
 
 def _operation(route: Described) -> Schema:

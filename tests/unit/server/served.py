@@ -1,0 +1,205 @@
+"""A real server in the test's own loop, programs for it, and plain requests to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from outlast import (
+    Actor,
+    Engine,
+    Signal,
+    Stream,
+    Value,
+    actor,
+    handler,
+    step,
+    wf,
+    workflow,
+)
+from outlast._server.access import Access, TokenFile
+from outlast._server.service import Service, Settings
+from outlast._server.serving import Serving, listen
+from outlast.client import Client
+
+words = Stream("served_words", str)
+go = Signal("served_go", str)
+share = Value("served_share", float)
+
+
+@dataclass
+class Order:
+    id: str
+    cents: int
+    tags: list[str] = field(default_factory=list)
+
+
+@step
+async def served_charge(order: Order) -> str:
+    return f"charged {order.cents}"
+
+
+@workflow
+async def served_checkout(order: Order, note: str = "") -> str:
+    """Charge an order."""
+    share.set(0.5)
+    return await served_charge(order) + note
+
+
+@step
+async def served_say(count: int) -> int:
+    for number in range(count):
+        await words.write(f"word {number}")
+    return count
+
+
+@workflow
+async def served_story(count: int, waits: bool = False) -> int:
+    said = await served_say(count)
+    if waits:
+        await go.receive()
+    return said
+
+
+@workflow
+async def served_wait() -> str:
+    return await go.receive()
+
+
+@workflow
+async def served_fail() -> None:
+    raise ValueError("no luck")
+
+
+@workflow
+async def served_approve() -> str:
+    approval = await wf.approve("Refund 40 EUR?", detail={"cents": 4_000})
+    return f"{approval.approved} {approval.by} {approval.reason}"
+
+
+@workflow
+async def served_token() -> int:
+    return (await wf.token(Order).wait()).cents
+
+
+@dataclass
+class Notes:
+    items: list[str] = field(default_factory=list)
+
+
+@actor
+class ServedNotebook(Actor[Notes]):
+    @handler
+    async def add(self, text: str) -> int:
+        """Add a note."""
+        self.state.items.append(text)
+        return len(self.state.items)
+
+    @handler
+    async def fail(self) -> None:
+        raise ValueError("no luck")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.body)
+        return found
+
+
+@dataclass
+class Served:
+    """A server, and how tests speak to it."""
+
+    port: int
+    token: str
+    tokens: TokenFile
+    service: Service
+    serving: Serving
+
+    def client(self) -> Client:
+        return Client(f"http://127.0.0.1:{self.port}", token=self.token)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Make one request on a connection of its own, as it is given."""
+        data = b"" if body is None else json.dumps(body).encode()
+        head = {
+            "Host": f"127.0.0.1:{self.port}",
+            "Authorization": f"Bearer {self.token if token is None else token}",
+            "Connection": "close",
+            **({"Content-Type": "application/json"} if data else {}),
+            **({"Content-Length": f"{len(data)}"} if data or method == "POST" else {}),
+            **(headers or {}),
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items() if value)
+        return await self.raw(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + data)
+
+    async def raw(self, data: bytes) -> Reply:
+        """Send bytes and return the answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            answer = await asyncio.wait_for(reader.read(), 20)
+        finally:
+            writer.close()
+        return reply_of(answer)
+
+
+def reply_of(answer: bytes) -> Reply:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines)}
+    if headers.get("transfer-encoding") == "chunked":
+        body = _unchunked(body)
+    return Reply(int(first.split()[1]) if first else 0, headers, body)
+
+
+def _unchunked(data: bytes) -> bytes:
+    found = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size, 16)
+        if not length:
+            break
+        found, data = found + data[:length], data[length + 2 :]
+    return found
+
+
+@asynccontextmanager
+async def serving(directory: Path, *, db: str = "served.db") -> AsyncIterator[Served]:
+    """Serve the programs above from a store in a directory."""
+    tokens = TokenFile(directory / "token")
+    token = tokens.admin()
+    listener = listen("127.0.0.1", 0)
+    port: int = listener.getsockname()[1]
+    async with Engine.open(directory / db) as engine:
+        settings = Settings("127.0.0.1", port, store_name=db)
+        service = Service(engine, Access(tokens, time.monotonic), settings)
+        server = Serving(service, listener, tls=None)
+        ready = asyncio.Event()
+        work = asyncio.create_task(
+            server.run(on_ready=ready.set, grace_seconds=5, handles_signals=False)
+        )
+        await ready.wait()
+        try:
+            yield Served(port, token, tokens, service, server)
+        finally:
+            server.stop()
+            await work

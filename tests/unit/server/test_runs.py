@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+
+from tests.unit.server.served import Served
+
+START = "/v1/workflows/served_checkout/runs"
+ORDER = {"order": {"id": "7", "cents": 999}}
+
+
+async def test_a_start_is_answered_201_then_200_and_the_run_can_be_read(server: Served) -> None:
+    first = await server.request("POST", START, {"input": ORDER, "id": "a/7"})
+    again = await server.request("POST", START, {"input": ORDER, "id": "a/7"})
+
+    assert (first.status, again.status) == (201, 200)
+    assert (first.json()["created"], again.json()["created"]) == (True, False)
+    result = await server.request("GET", f"/v1/runs/{quote('a/7', safe='')}/result")
+    assert result.json() == {"id": "a/7", "status": "completed", "result": "charged 999"}
+    shown = (await server.request("GET", "/v1/runs/a%2F7")).json()
+    assert shown["input"] == {"order": {"id": "7", "cents": 999, "tags": []}}
+    assert shown["result"] == "charged 999"
+    assert shown["values"] == ["served_share"]
+    assert shown["actions"] == ["fork"]
+    value = await server.request("GET", "/v1/runs/a%2F7/values/served_share")
+    assert value.json() == {"value": 0.5}
+
+
+async def test_what_does_not_fit_is_refused_with_every_path_and_nothing_is_stored(
+    server: Served,
+) -> None:
+    body = {"input": {"order": {"id": 7, "cents": "x"}, "zz": 1}, "id": "bad"}
+    reply = await server.request("POST", START, body)
+
+    assert reply.status == 422
+    assert reply.headers["content-type"] == "application/problem+json"
+    problem = reply.json()
+    assert problem["type"] == "/problems/decoding-error"
+    assert problem["faults"] == [
+        {"path": "$.order.id", "reason": "declared str, got int"},
+        {"path": "$.order.cents", "reason": "declared int, got str"},
+        {"path": "$.zz", "reason": "unknown argument"},
+    ]
+    assert (await server.request("GET", "/v1/runs/bad")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "kind"),
+    [
+        ("/v1/workflows/nobody/runs", {}, 404, "unknown-workflow"),
+        (START, {"input": ORDER, "colour": 1}, 422, "decoding-error"),
+        (START, [], 422, "decoding-error"),
+        (START, {"input": ORDER, "id": "x" * 201}, 422, "usage-error"),
+        (START, {"input": ORDER, "on_conflict": "maybe"}, 422, "decoding-error"),
+        (START, {"input": ORDER, "delay": "soon"}, 422, "duration-error"),
+        ("/v1/runs/nobody/cancel", {}, 404, "run-not-found"),
+        ("/v1/runs/nobody/signals/x", {"value": 1}, 404, "run-not-found"),
+        ("/v1/actors/Nobody/k/add", {}, 404, "unknown-actor"),
+        ("/v1/tokens/nobody", {"value": True}, 404, "token-not-found"),
+        ("/v1/dead-letters/7/redrive", {}, 404, "run-not-found"),
+        ("/v1/dead-letters/x/redrive", {}, 404, "run-not-found"),
+    ],
+)
+async def test_a_mistake_is_a_problem_with_a_stable_type(
+    server: Served, path: str, body: object, status: int, kind: str
+) -> None:
+    reply = await server.request("POST", path, body)
+
+    assert (reply.status, reply.json()["type"]) == (status, f"/problems/{kind}")
+
+
+async def test_the_same_id_with_other_input_is_a_conflict(server: Served) -> None:
+    await server.request("POST", START, {"input": ORDER, "id": "c"})
+    other = {"order": {"id": "7", "cents": 1}}
+    reply = await server.request("POST", START, {"input": other, "id": "c"})
+
+    assert (reply.status, reply.json()["type"]) == (409, "/problems/idempotency-mismatch")
+    assert "999" in f"{reply.json()['detail']}"
+
+
+async def test_pages_hold_every_run_once(server: Served) -> None:
+    for number in range(7):
+        body = {"input": ORDER, "id": f"p{number}"}
+        assert (await server.request("POST", START, body)).status == 201
+
+    seen: list[str] = []
+    after = ""
+    while True:
+        page = (await server.request("GET", f"/v1/runs?limit=3&after={after}")).json()
+        runs = page["runs"]
+        assert isinstance(runs, list)
+        seen += [run["id"] for run in runs]
+        if page["next"] is None:
+            break
+        after = f"{page['next']}"
+
+    assert sorted(seen) == [f"p{number}" for number in range(7)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "query=status:nothing",
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "after=%00",
+        "query=" + "x" * 2001,
+    ],
+)
+async def test_a_query_that_does_not_parse_is_refused(server: Served, query: str) -> None:
+    assert (await server.request("GET", f"/v1/runs?{query}")).status == 422
+
+
+async def test_a_journal_is_paged_from_both_ends(server: Served) -> None:
+    body = {"input": {"count": 9}, "id": "s"}
+    await server.request("POST", "/v1/workflows/served_story/runs", body)
+    await server.request("GET", "/v1/runs/s/result")
+    whole = (await server.request("GET", "/v1/runs/s/journal")).json()
+    last = whole["last_seq"]
+    assert isinstance(last, int)
+
+    forward: list[int] = []
+    following: object = 0
+    while following is not None:
+        page = (await server.request("GET", f"/v1/runs/s/journal?after={following}&limit=2")).json()
+        forward += _seqs(page)
+        following = page["next"]
+    backward: list[int] = []
+    following = last + 1
+    while following is not None:
+        path = f"/v1/runs/s/journal?before={following}&limit=2"
+        page = (await server.request("GET", path)).json()
+        backward = _seqs(page) + backward
+        following = page["next"]
+
+    assert forward == backward == list(range(1, last + 1))
+
+
+def _seqs(page: dict[str, object]) -> list[int]:
+    records = page["records"]
+    assert isinstance(records, list)
+    return [record["seq"] for record in records]
+
+
+async def test_a_result_that_is_not_there_yet_is_202_with_the_reason(server: Served) -> None:
+    await server.request("POST", "/v1/workflows/served_wait/runs", {"id": "w"})
+    reply = await server.request("GET", "/v1/runs/w/result?timeout=0")
+    assert reply.status == 202
+    assert "served_go" in f"{reply.json()['why']}"
+
+    sent = await server.request("POST", "/v1/runs/w/signals/served_go", {"value": "now"})
+    assert sent.status == 202
+    assert (await server.request("GET", "/v1/runs/w/result")).json()["result"] == "now"
+    late = await server.request("POST", "/v1/runs/w/signals/served_go", {"value": "late"})
+    assert (late.status, late.json()["type"]) == (409, "/problems/run-closed")
+
+
+async def test_a_failed_run_tells_what_it_raised(server: Served) -> None:
+    await server.request("POST", "/v1/workflows/served_fail/runs", {"id": "f"})
+    reply = (await server.request("GET", "/v1/runs/f/result")).json()
+    assert reply["status"] == "failed"
+    shown = (await server.request("GET", "/v1/runs/f")).json()["failure"]
+    assert isinstance(shown, dict)
+    assert (shown["type"], shown["message"]) == ("ValueError", "no luck")
+    assert "served_fail" in shown["traceback"]
+
+
+async def test_an_approval_is_answered_once_by_the_name_of_the_token(server: Served) -> None:
+    await server.request("POST", "/v1/workflows/served_approve/runs", {"id": "a"})
+    open_ones: object = []
+    while not open_ones:
+        open_ones = (await server.request("GET", "/v1/approvals")).json()["approvals"]
+    assert isinstance(open_ones, list)
+    asked = open_ones[0]
+    assert (asked["title"], asked["detail"]) == ("Refund 40 EUR?", {"cents": 4_000})
+    assert asked["schema"] == {"type": "boolean"}
+    path = f"/v1/tokens/{asked['id']}"
+
+    wrong = await server.request("POST", path, {"value": True, "digest": "another"})
+    assert wrong.json()["type"] == "/problems/digest-mismatch"
+    ann = server.tokens.add("ann", "operator")
+    body = {"value": True, "digest": asked["digest"], "reason": "fine"}
+    first = await server.request("POST", path, body, token=ann)
+    second = await server.request("POST", path, {"value": False})
+
+    assert (first.status, first.json()["by"]) == (200, "ann")
+    assert (second.status, second.json()["by"]) == (409, "ann")
+    result = await server.request("GET", "/v1/runs/a/result")
+    assert result.json()["result"] == "True ann fine"
+    assert (await server.request("GET", "/v1/approvals")).json()["approvals"] == []
+
+
+async def test_a_token_says_what_it_takes(server: Served) -> None:
+    await server.request("POST", "/v1/workflows/served_token/runs", {"id": "t"})
+    open_ones: object = []
+    while not open_ones:
+        open_ones = (await server.request("GET", "/v1/approvals")).json()["approvals"]
+    assert isinstance(open_ones, list)
+    path = f"/v1/tokens/{open_ones[0]['id']}"
+
+    schema = (await server.request("GET", path)).json()["schema"]
+    assert isinstance(schema, dict)
+    assert schema["$defs"]["Order"]["required"] == ["id", "cents"]
+    assert (await server.request("POST", path, {"value": {"id": "1"}})).status == 422
+    assert (await server.request("POST", path, {"value": {"id": "1", "cents": 5}})).status == 200
+    assert (await server.request("GET", "/v1/runs/t/result")).json()["result"] == 5
+
+
+async def test_actors_are_asked_told_shown_and_stopped(server: Served) -> None:
+    path = "/v1/actors/ServedNotebook/al%2Fice"
+    asked = await server.request("POST", f"{path}/add", {"text": "one"})
+    told = await server.request("POST", f"{path}/add?mode=tell&dedup=k", {"text": "two"})
+    again = await server.request("POST", f"{path}/add?mode=tell&dedup=k", {"text": "two"})
+    counted = await server.request("POST", f"{path}/add", {"text": "three"})
+
+    assert (asked.status, asked.json()) == (200, {"result": 1})
+    assert (told.status, again.status) == (202, 202)
+    assert counted.json() == {"result": 3}
+    shown = (await server.request("GET", path)).json()
+    assert shown["state"] == {"items": ["one", "two", "three"]}
+    handlers = shown["handlers"]
+    assert isinstance(handlers, list)
+    assert [h["name"] for h in handlers] == ["add", "fail"]
+    failed = await server.request("POST", f"{path}/fail")
+    assert (failed.status, failed.json()["type"]) == (422, "/problems/handler-failed")
+    listed = (await server.request("GET", "/v1/actors?type=ServedNotebook")).json()["actors"]
+    assert isinstance(listed, list)
+    assert [a["key"] for a in listed] == ["al/ice"]
+    assert (await server.request("POST", f"{path}/stop", {})).status == 202
+    late = await server.request("POST", f"{path}/add", {"text": "four"})
+    assert (late.status, late.json()["type"]) == (409, "/problems/actor-stopped")
+
+
+async def test_the_description_names_every_route_and_the_types_of_workflows(
+    server: Served,
+) -> None:
+    described = (await server.request("GET", "/openapi.json")).json()
+
+    assert described["openapi"] == "3.1.0"
+    paths = described["paths"]
+    assert isinstance(paths, dict)
+    assert "/v1/runs/{id}/streams/{name}" in paths
+    start = next(v for k, v in paths.items() if k.endswith("served_checkout/runs"))
+    content = start["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert content["properties"]["input"]["properties"]["note"] == {"type": "string", "default": ""}
