@@ -92,7 +92,7 @@ class RunStreams:
     def __init__(self, world: World, reader: Reader) -> None:
         self._world = world
         self._reader = reader
-        self._tails: dict[tuple[RunId, str], Tail] = {}
+        self.tails: dict[tuple[RunId, str], Tail] = {}
 
     def open(self, place: Place) -> StreamOfRun:
         """Return the source of one client."""
@@ -101,9 +101,9 @@ class RunStreams:
     def join(self, place: Place, offset: int) -> Tail:
         """Return the stream's tail, which begins at `offset` if nobody else reads it."""
         key = (place.run, place.name)
-        tail = self._tails.get(key)
+        tail = self.tails.get(key)
         if tail is None or tail.has_ended or tail.error is not None:
-            tail = self._tails[key] = Tail(offset)
+            tail = self.tails[key] = Tail(offset)
             work = self._grow(tail, place, offset)
             tail.task = self._world.spawn(work, name=f"outlast-tail of {place.run}")
         tail.readers += 1
@@ -114,8 +114,8 @@ class RunStreams:
         tail.readers -= 1
         if not tail.readers:
             key = (place.run, place.name)
-            if self._tails.get(key) is tail:
-                del self._tails[key]
+            if self.tails.get(key) is tail:
+                del self.tails[key]
             if tail.task is not None:
                 tail.task.cancel()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,6 +180,12 @@ def _unchunked(data: bytes) -> bytes:
             break
         found, data = found + data[:length], data[length + 2 :]
     return found
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something has come true."""
+    while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager
