@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -279,19 +277,12 @@ async def test_the_client_of_ours_goes_on_by_itself_when_the_server_comes_back(
 ) -> None:
     async with serving(tmp_path) as first, first.client() as client:
         run = await client.start(served_story(5, waits=True), id="s")
-        port = first.port
         await run.info()
-    del port
     # Another process opens the store meanwhile and lets the run end.
     async with Engine.open(tmp_path / "served.db") as engine:
         await engine.get("s").signal(go, "go")
         await engine.get("s").result()
     async with serving(tmp_path) as second, second.client() as client:
-        async with aclosing(values(client.get("s").stream(words))) as found:
-            assert [value async for value in found] == [f"word {n}" for n in range(5)]
-
-
-async def values(events: AsyncIterator[object]) -> AsyncIterator[object]:
-    async for event in events:
-        if getattr(event, "kind", "") == "data":
-            yield getattr(event, "value", None)
+        events = client.get("s").stream(words)
+        found = [event.value async for event in events if event.kind == "data"]
+    assert found == [f"word {n}" for n in range(5)]
