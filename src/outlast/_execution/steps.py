@@ -154,8 +154,17 @@ class StepCalls:
 
     @property
     def are_running(self) -> bool:
-        """Whether a body is at work: then the run cannot leave memory."""
-        return any(op.is_started for op in self.pending.values()) or bool(self._starts)
+        """Whether a body is at work, or must be: then the run cannot leave memory.
+
+        One that a shutdown has ended must be: a run that left would wait, and nobody wake it.
+        """
+        retrying = self._retrying
+        return any(not (op.is_parked or op.key in retrying) for op in self.pending.values())
+
+    @property
+    def have_bodies(self) -> bool:
+        """Whether a body is at work, or about to be because its intent is on its way."""
+        return any(op.is_started for op in self.pending.values())
 
     def unpark(self) -> None:
         """A person let the run go on: steps that spent their attempts are tried once more."""

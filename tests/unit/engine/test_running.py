@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from outlast import Engine, wf, workflow
+from outlast import Engine, step, wf, workflow
 from outlast.errors import (
     CallReused,
     EncodingError,
@@ -281,3 +282,34 @@ async def test_lengths_that_make_no_sense_are_refused(engine: Engine) -> None:
         await engine.start(flows.naps(1), timeout="soon")
     with pytest.raises(UsageError):
         await engine.get("x").cancel(grace=-5)
+
+
+cut_short: list[str] = []
+
+
+@step
+async def is_cut_short(mark: str) -> str:
+    """Take long the first time."""
+    cut_short.append(mark)
+    if cut_short.count(mark) == 1:
+        await asyncio.sleep(30)
+    return mark
+
+
+@workflow
+async def takes_long(mark: str) -> str:
+    """One step."""
+    return await is_cut_short(mark)
+
+
+async def test_a_step_that_a_shutdown_has_ended_is_done_by_the_next_engine(tmp_path: Path) -> None:
+    path = tmp_path / "outlast.db"
+    async with Engine.open(path) as engine:
+        await engine.start(takes_long("long"), id="r")
+        async with asyncio.timeout(5):
+            while not cut_short:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.005)
+        await engine.drain(grace="10ms")
+
+    async with Engine.open(path) as engine:
+        assert await engine.get("r", takes_long).result("5s") == "long"
