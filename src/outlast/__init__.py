@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from outlast._engine.diffs import (
+    DiffRow,
+    RunDiff,
+)
 from outlast._engine.reader import (
     Record,
 )
@@ -150,6 +154,7 @@ __all__ = [
     "CommitUnknown",
     "DeadLetterInfo",
     "DecodingError",
+    "DiffRow",
     "DigestMismatch",
     "Duration",
     "DurationError",
@@ -180,6 +185,7 @@ __all__ = [
     "Run",
     "RunCancelled",
     "RunClosed",
+    "RunDiff",
     "RunError",
     "RunExists",
     "RunFailed",

@@ -6,10 +6,11 @@ sees the same answers.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Generic, Literal, NoReturn, TypeVar, overload
 
 import msgspec
+from typing_extensions import override
 
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, register_reference
@@ -37,6 +38,7 @@ from outlast.errors import (
     UsageError,
 )
 from outlast.names import Signal, Stream, Update, Value
+from outlast.steering import SteeringVerbs
 from outlast.types import CLOSED_STATUSES, Duration, RunId, RunInfo, StreamEvent
 
 R_co = TypeVar("R_co", covariant=True)
@@ -44,7 +46,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class LaterVerbs:
+class UpdateVerbs:
     """Verbs that this version does not have yet; an argument is never silently ignored."""
 
     __slots__ = ()
@@ -53,22 +55,8 @@ class LaterVerbs:
         """Not supported yet."""
         raise NotSupported("Run.update")
 
-    async def pause(self) -> None:
-        """Not supported yet."""
-        raise NotSupported("Run.pause")
 
-    async def retry(self) -> None:
-        """Not supported yet."""
-        raise NotSupported("Run.retry")
-
-    async def fork(
-        self, at: int | str, input: object = None, version: str | None = None
-    ) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("Run.fork")
-
-
-class Run(LaterVerbs, Generic[R_co]):
+class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
     """A handle on a run. Making one looks nothing up: an unknown id fails at the first await."""
 
     __slots__ = ("_core", "_created", "_id", "_known_reader", "_returns")
@@ -89,6 +77,7 @@ class Run(LaterVerbs, Generic[R_co]):
         self._created = created
 
     @property
+    @override
     def id(self) -> str:
         """The run's id."""
         return self._id
@@ -98,6 +87,7 @@ class Run(LaterVerbs, Generic[R_co]):
         """Whether the call that gave this handle started the run, rather than attached to it."""
         return self._created
 
+    @override
     def _engine(self) -> EngineCore:
         if running_loop() is not None:
             raise NotInRun("this verb of Run does not work in workflow code: move it into a step")
@@ -314,13 +304,25 @@ class Run(LaterVerbs, Generic[R_co]):
         for record in await self._reader().journal(self._id, after):
             yield record
 
-    # ---------------------------------------------------------- for a person to decide
-    async def resume(self, version: str | None = None) -> None:
-        """Let a parked run go on: a step that spent its attempts is tried again."""
+    async def fork(
+        self, at: int | str, input: Mapping[str, object] | None = None, version: str | None = None
+    ) -> Run[R_co]:
+        """Start a new run from this one's past, and return it; this one is left as it is.
+
+        `at` is a `seq`, a step's key, or its name where that is unique: what was recorded before is
+        copied, and the new run goes on from there with effects of its own. `input` replaces the
+        arguments. Children that had ended are results; for the others it starts its own. Its
+        attribute `forked_from` names this run.
+
+        Raises:
+            RunNotFound; UsageError: there is no such point.
+            DecodingError, EncodingError: `input` does not fit.
+        """
         if version is not None:
-            raise NotSupported("resume(version=)")
+            raise NotSupported("fork(version=)")
         core = self._engine()
-        await core.send(Message(run=self._id, kind="resume", at=core.world.now()))
+        made = await core.fork(self._id, at, input)
+        return Run(made, core=core, returns=self._returns, created=True)
 
     def __repr__(self) -> str:
         return f"Run({self._id!r})"

@@ -71,6 +71,14 @@ async def approve() -> bool:
     await mark("asked")
     return await approval.receive()
 
+@step
+async def needs_text(path: str) -> str:
+    return Path(path).read_text()
+
+@workflow
+async def reads(path: str) -> str:
+    return f"{await mark('begun')} {await needs_text(path)}"
+
 @workflow
 async def refund(cents: int) -> str:
     said = await wf.approve(f"Refund {cents}?", detail={"cents": cents})

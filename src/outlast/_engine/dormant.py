@@ -5,16 +5,20 @@ They have no code in memory, so what happens to them is written straight to the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from outlast import limits
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.bonds import SUPERVISORS, Bonds
 from outlast._execution.operations import ChildBody, ClosedBody, encode_body
+from outlast._execution.pausing import PAUSED
 from outlast._records import Record, pack_records
 from outlast._store.contract import (
     Cursor,
     Message,
+    MessageKind,
     ParkedAs,
     RunFilter,
     RunKind,
@@ -52,8 +56,36 @@ class Dormant:
             if not is_same:
                 await self._put_away(row, status=status, why=why, parked_as=parked_as)
 
+    async def pause(self, run: RunId) -> bool:
+        """Pause an open run that has been asked to; False when it is in memory, or not ours."""
+        scheduler = self._scheduler
+        async with scheduler.exclusion.alone_with(run):
+            row = await self._store.read_run(run)
+            if row is None or row.status in CLOSED_STATUSES:
+                return True
+            if not scheduler.owns(run) or run in scheduler.residents:
+                return False
+            asked = await self._mail_of(run, "pause")
+            await self._put_away(row, status="paused", why=PAUSED, parked_as="", consumed=asked)
+            return True
+
+    async def _mail_of(self, run: RunId, kind: MessageKind) -> list[int]:
+        """Return the numbers of a run's messages of one kind."""
+        page_max, after = limits.MAILBOX_READ_MAX, 0
+        numbers: list[int] = []
+        while mail := await self._store.read_mailbox(run, page_max, after):
+            numbers += [m.number for m in mail if m.kind == kind]
+            after = mail[-1].number
+        return numbers
+
     async def _put_away(
-        self, row: RunRow, *, status: Status, why: str, parked_as: ParkedAs
+        self,
+        row: RunRow,
+        *,
+        status: Status,
+        why: str,
+        parked_as: ParkedAs,
+        consumed: Sequence[int] = (),
     ) -> None:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
@@ -71,7 +103,7 @@ class Dormant:
             last_seq=last,
             packed_seq=last if unpacked else row.packed_seq,
         )
-        transaction = Transaction(lease, row.id, [], summary=summary)
+        transaction = Transaction(lease, row.id, [], summary=summary, consumed=consumed)
         if unpacked:
             first = unpacked[0].seq
             transaction.segments = (Segment(row.id, first, last, pack_records(unpacked)),)
@@ -207,14 +239,17 @@ class Dormant:
 
     # ------------------------------------------------------------------- going on
     async def consider(self, row: RunRow) -> None:
-        """A parked run has mail: a request to resume brings it back."""
-        page_max, after = limits.MAILBOX_READ_MAX, 0
-        numbers: list[int] = []
-        while mail := await self._store.read_mailbox(row.id, page_max, after):
-            numbers += [m.number for m in mail if m.kind == "resume"]
-            after = mail[-1].number
-        if numbers:
-            await self._wake(row, consumed=numbers)
+        """A run that stands still has mail: a request to go on brings it back.
+
+        A paused one also goes on when it is cancelled, so that it can clean up.
+        """
+        resumed = await self._mail_of(row.id, "resume")
+        if resumed:
+            # Who asked to pause after that is heard when the run is in memory.
+            paused = [n for n in await self._mail_of(row.id, "pause") if n < resumed[-1]]
+            await self._wake(row, consumed=[*resumed, *paused], is_resumed=True)
+        elif row.status == "paused" and await self._mail_of(row.id, "cancel"):
+            await self._wake(row, consumed=await self._mail_of(row.id, "pause"))
 
     async def may_go_on(self, row: RunRow) -> bool:
         """Try a parked run again if code is here that may fit it now; say whether it was tried."""
@@ -230,32 +265,40 @@ class Dormant:
             if row is not None and self._can_wake(row):
                 await self._wake(row)
 
-    async def _wake(self, row: RunRow, *, consumed: list[int] | None = None) -> None:
+    async def _wake(
+        self, row: RunRow, *, consumed: Sequence[int] = (), is_resumed: bool = False
+    ) -> None:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             return
+        known = await self._store.read_journal(row.id, row.folded_seq) if consumed else []
+        now = self._world.now()
+        # Paused before its time to begin has come, it waits for that again.
+        is_early = row.started_at is None and bool(known) and known[0].at > now
         summary = msgspec.structs.replace(
             row,
             status="pending" if row.started_at is None else "running",
-            resident=True,
+            resident=not is_early,
+            wake_at=known[0].at if is_early else None,
             parked_as="",
             crash_count=0,
             is_alone=False,
             waiting_for="",
         )
         records: list[Record] = []
-        if consumed:
-            # A person asked for it: that is part of the run's history, and lets a step that
-            # has spent its attempts be tried again on every replay from here on.
-            known = await self._store.read_journal(row.id, row.folded_seq)
-            if known:  # an actor that had begun no message has nothing to go on with
-                last = known[-1]
-                at = max(last.at, self._world.now())
-                records.append(Record(last.seq + 1, "resumed", "", "", at, lease.epoch))
-        transaction = Transaction(lease, row.id, records, summary=summary, consumed=consumed or [])
+        if is_resumed and known and not is_early:
+            # A person asked for it: that is part of the run's history, and lets a step that has
+            # spent its attempts be tried again on every replay from here on. An actor that had
+            # begun no message has nothing to go on with.
+            last = known[-1]
+            records.append(Record(last.seq + 1, "resumed", "", "", max(last.at, now), lease.epoch))
+        transaction = Transaction(lease, row.id, records, summary=summary, consumed=consumed)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
-        self._scheduler.listeners.on_mail(row.id)
+        if is_early:
+            self._scheduler.listeners.on_passivated(summary)
+        else:
+            self._scheduler.listeners.on_mail(row.id)
 
     async def look_again(self) -> None:
         """Wake the dormant runs that the code registered now may be able to run."""

@@ -20,6 +20,7 @@ from outlast._execution.actor_run import LiveActor
 from outlast._execution.letters import TOPICS
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.run import LiveRun
+from outlast._execution.workflow_run import LiveWorkflow
 from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction
 from outlast.errors import (
     EngineClosed,
@@ -74,7 +75,12 @@ class Messages:
         is_ready = live is not None and live.state == "live" and not live.journal.has_closed
         # A supervisor takes its time to stop or resume its team: that must be safe until then.
         is_done_at_once = not (isinstance(live, LiveActor) and live.definition.supervises)
-        if live is not None and is_ready and is_done_at_once and not self._store.is_shared:
+        is_standing = isinstance(live, LiveWorkflow) and live.pausing.is_asked
+        if message.kind == "pause":
+            await self._check_pausable(message.run)
+            is_done_at_once = False  # it is done when no step is in flight any more
+        may_append = is_ready and is_done_at_once and not is_standing
+        if live is not None and may_append and not self._store.is_shared:
             await self._append(live, message)
             return
         if message.kind == "signal" and message.dedup and await self._was_sent(message):
@@ -89,7 +95,14 @@ class Messages:
         if message.kind == "resume" and self._scheduler.owns(message.run):
             # Whoever asked may look at it next, and must not find it parked still.
             await self.bring(message.run)
+        elif message.kind == "pause" and await self._dormant.pause(message.run):
+            return
         self._scheduler.deliver(message, receipt.numbers[0])
+
+    async def _check_pausable(self, run: RunId) -> None:
+        row = await self._store.read_run(run)
+        if row is not None and row.kind == "actor":
+            raise UsageError(f"{run} is an actor: stop it, or hold its senders back")
 
     async def _append(self, live: LiveRun, message: Message) -> None:
         if message.kind == "signal":
@@ -115,7 +128,7 @@ class Messages:
                 raise RunNotFound(message.run)
             case "closed":
                 row = await self._store.read_run(message.run)
-                if message.kind not in ("signal", "resume"):
+                if message.kind not in ("signal", "resume", "pause"):
                     return  # it has ended: what the sender wanted is so
                 raise RunClosed(message.run, row.status if row is not None else "closed")
 
@@ -138,7 +151,8 @@ class Messages:
             raise RunNotFound(message.run)
         if row.status in CLOSED_STATUSES:
             return True
-        is_unrun = row.started_at is None and not row.resident and row.status == "pending"
+        is_still = row.status in ("pending", "paused")
+        is_unrun = row.started_at is None and not row.resident and is_still
         if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:
             return False
         if message.kind == "terminate" or is_unrun:
@@ -238,7 +252,7 @@ class Messages:
             row = await self._reopened(await self._store.read_run(run))
             if row is not None and row.kind == "actor" and self._may_run(row):
                 live = await self.activate(row)
-            elif row is not None and row.status == "parked":
+            elif row is not None and row.status in ("parked", "paused"):
                 await self._dormant.consider(row)
             elif row is not None and self._may_run(row):
                 records = await self._store.read_journal(run)

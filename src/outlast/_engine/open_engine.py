@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from outlast import limits
 from outlast._engine.actors import Actors
 from outlast._engine.dormant import Dormant
+from outlast._engine.forks import Forks
 from outlast._engine.latency import GarbagePolicy, Watchdog
 from outlast._engine.messages import Messages
 from outlast._engine.reader import Reader
@@ -108,6 +109,7 @@ class EngineCore:
             store, world, registry, scheduler=self.scheduler, residency=self.residency
         )
         self.tokens: Tokens = Tokens(self.scheduler)
+        self.forks: Forks = Forks(self.scheduler, self.messages)
         self.results.may_go_on = self.dormant.may_go_on
         self.starts: Starts = Starts(self.scheduler, self.messages, self.results, self.residency)
         self.recovery: Recovery = Recovery(
@@ -208,6 +210,16 @@ class EngineCore:
         """Send a message to a run; see `Messages.send`."""
         self.check()
         await self.messages.send(message)
+
+    async def fork(self, run: RunId, at: int | str, input_: Mapping[str, object] | None) -> RunId:
+        """Start a run from another one's past; see `Forks.fork`."""
+        self.check()
+        return await self.forks.fork(run, at, input_)
+
+    async def retry(self, run: RunId) -> None:
+        """Have what failed done again; see `Forks.retry`."""
+        self.check()
+        await self.forks.retry(run)
 
     async def closed(self, run: RunId, *, parked_counts: bool = False) -> RunRow:
         """Wait for a run to end; see `Results.closed`."""

@@ -13,6 +13,7 @@ from outlast._engine.owner_protocol import (
     AnswerToken,
     Cancel,
     Done,
+    Fork,
     Info,
     Known,
     Ping,
@@ -21,9 +22,10 @@ from outlast._engine.owner_protocol import (
     Refused,
     Reply,
     Request,
-    Resume,
     SendSignal,
     Start,
+    Steer,
+    SteeringVerb,
     Terminate,
     Text,
     WasStarted,
@@ -112,9 +114,13 @@ class OwnerClient:
         """End a run now."""
         await self._ask(Terminate(run, reason), Done)
 
-    async def resume(self, run: str) -> None:
-        """Let a parked run go on."""
-        await self._ask(Resume(run), Done)
+    async def steer(self, run: str, verb: SteeringVerb) -> None:
+        """Have a run stand still, go on, or do again what failed."""
+        await self._ask(Steer(run, verb), Done)
+
+    async def fork(self, request: Fork) -> str:
+        """Start a run from another one's past; return its id."""
+        return (await self._ask(request, WasStarted)).run
 
     async def answer(self, request: AnswerToken) -> None:
         """Answer a token."""

@@ -13,7 +13,7 @@ from asyncio import StreamReader
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from outlast.types import OnConflict, Reuse, RunInfo
 HEADER = struct.Struct(">I")
 _ADDRESS_BYTES_MAX = 103 if sys.platform == "darwin" else 107  # sun_path, less its ending zero
 
+SteeringVerb = Literal["pause", "resume", "retry"]
 T = TypeVar("T")
 
 
@@ -77,10 +78,19 @@ class Terminate(msgspec.Struct, frozen=True, array_like=True, tag="terminate"):
     reason: str = ""
 
 
-class Resume(msgspec.Struct, frozen=True, array_like=True, tag="resume"):
-    """Let a parked run go on."""
+class Steer(msgspec.Struct, frozen=True, array_like=True, tag="steer"):
+    """Have a run stand still, go on, or do again what failed."""
 
     run: str
+    verb: SteeringVerb
+
+
+class Fork(msgspec.Struct, frozen=True, array_like=True, tag="fork"):
+    """Start a run from another one's past; `json` is an object of arguments by name."""
+
+    run: str
+    at: int | str
+    json: bytes | None = None
 
 
 class AnswerToken(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
@@ -166,7 +176,8 @@ Request = (
     | SendSignal
     | Cancel
     | Terminate
-    | Resume
+    | Steer
+    | Fork
     | AnswerToken
     | WriteToActor
     | Redrive

@@ -18,6 +18,7 @@ import socket
 import struct
 from pathlib import Path
 
+import msgspec
 from typing_extensions import override
 
 from outlast import limits
@@ -28,6 +29,7 @@ from outlast._engine.owner_protocol import (
     AnswerToken,
     Cancel,
     Done,
+    Fork,
     Info,
     Known,
     Ping,
@@ -36,9 +38,9 @@ from outlast._engine.owner_protocol import (
     Refused,
     Reply,
     Request,
-    Resume,
     SendSignal,
     Start,
+    Steer,
     Terminate,
     Text,
     WasStarted,
@@ -167,8 +169,15 @@ class OwnerSocket:
                 return await self._send(request.run, "cancel", name=request.reason, body=body)
             case Terminate():
                 return await self._send(request.run, "terminate", name=request.reason)
-            case Resume():
-                return await self._send(request.run, "resume")
+            case Steer(verb="retry"):
+                await core.retry(RunId(request.run))
+                return Done()
+            case Steer(verb=verb):
+                return await self._send(request.run, "pause" if verb == "pause" else "resume")
+            case Fork():
+                given = None if request.json is None else _arguments(request.json)
+                made = await core.fork(RunId(request.run), request.at, given)
+                return WasStarted(made, created=True, has_code=True)
             case AnswerToken():
                 await self._answer_token(request)
                 return Done()
@@ -271,6 +280,13 @@ def _json(data: bytes) -> object:
     except (ValueError, RecursionError) as error:
         raise DecodingError("$", f"this is not JSON: {error}") from None
     return value
+
+
+def _arguments(data: bytes) -> dict[str, object]:
+    try:
+        return msgspec.convert(_json(data), dict[str, object])
+    except msgspec.ValidationError:
+        raise DecodingError("$", "the input is an object of arguments by name") from None
 
 
 class _SentSignature(SignatureCodec):

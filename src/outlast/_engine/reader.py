@@ -142,6 +142,8 @@ class Reader:
             return f"{row.status} {since} ago{because}"
         if row.status == "parked":
             return f"parked: {row.waiting_for}"
+        if row.status == "paused":
+            return f"{row.waiting_for}"
         if row.status == "pending" and row.wake_at is not None:
             left = text_of((row.wake_at - self._world.now()) / 1e6)
             return f"waiting for its start, due in {left}"

@@ -52,7 +52,8 @@ class Standing:
         transaction.summary = self._summary(
             status,
             resident=resident,
-            wake_at=self._clock.next_wake(),
+            # What needs a person is not woken by the clock.
+            wake_at=None if status in ("paused", "parked") else self._clock.next_wake(),
             waiting_for=waiting_for,
             parked_as=parked_as,
         )
@@ -61,7 +62,7 @@ class Standing:
 
     def not_alone(self) -> None:
         """Other runs execute beside this one again."""
-        if self.row.is_alone:
+        if self.row.is_alone and self.row.resident:
             self.row = msgspec.structs.replace(self.row, is_alone=False)
             self.write(self.row.status, waiting_for=self.row.waiting_for)
 

@@ -161,11 +161,6 @@ class StepCalls:
         retrying = self._retrying
         return any(not (op.is_parked or op.key in retrying) for op in self.pending.values())
 
-    @property
-    def have_bodies(self) -> bool:
-        """Whether a body is at work, or about to be because its intent is on its way."""
-        return any(op.is_started for op in self.pending.values())
-
     def unpark(self) -> None:
         """A person let the run go on: steps that spent their attempts are tried once more."""
         self.parked = None

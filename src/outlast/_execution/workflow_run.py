@@ -10,12 +10,13 @@ from outlast._execution.cancelling import append_cancel, grace_in
 from outlast._execution.ending import Ending
 from outlast._execution.host import RunHost
 from outlast._execution.operations import ChildBody, StartedBody, decode_body
+from outlast._execution.pausing import PAUSED, Pausing
 from outlast._execution.run import LiveRun
 from outlast._execution.signals import append_signal
 from outlast._execution.tasks import RunTask
 from outlast._records import Record
 from outlast._registry import WorkflowDefinition
-from outlast._store.contract import Message, RunRow
+from outlast._store.contract import Message, Receipt, RunRow, Transaction
 from outlast.types import Lease
 
 
@@ -33,6 +34,7 @@ class LiveWorkflow(LiveRun):
         self.definition = definition
         self.started: StartedBody = decode_body(records[0].body, StartedBody)
         super().__init__(host, row, lease, records, salt=self.started.salt, now=records[0].at)
+        self.pausing: Pausing = Pausing()
         self.ending: Ending = Ending(
             host.world, self.journal, self.children, self.cancelling, self.clock, self.standing
         )
@@ -72,9 +74,9 @@ class LiveWorkflow(LiveRun):
         ends_anyway = self.state != "live" and message.kind not in ("terminate", "child_done")
         if self.journal.has_closed or ends_anyway:
             return  # what stays in the mailbox becomes a dead letter when the run closes
-        if message.number:
-            transaction = self.journal.transaction()
-            transaction.consumed = (*transaction.consumed, message.number)
+        if self._is_for_pausing(message):
+            return
+        self._consume(message)
         at = message.at or self.host.world.now()
         match message.kind:
             case "signal":
@@ -89,15 +91,94 @@ class LiveWorkflow(LiveRun):
                 # What was due before it was answered comes first, as though nobody had been away.
                 self.clock.append_due_timers(at - 1)
                 self.tokens.answered(message)
-            case "resume":
-                pass  # for runs that are parked; this one is not
+            case "pause" | "resume":
+                pass  # for runs that stand still, or can; this one does not, or cannot
             case "tell" | "ask" | "notice":
                 pass  # for actors
+
+    def _consume(self, message: Message) -> None:
+        if message.number:
+            transaction = self.journal.transaction()
+            transaction.consumed = (*transaction.consumed, message.number)
+
+    # ------------------------------------------------------------------------ pausing
+    def _is_for_pausing(self, message: Message) -> bool:
+        """Begin to pause, go on, or keep a message for later; False: it is taken as any other."""
+        pausing = self.pausing
+        if message.kind == "pause" and not pausing.is_asked and not self.cancelling.is_requested:
+            pausing.begin(message)
+            self.clock.disarm()
+            self.host.world.call_soon(self._pause_if_quiet)
+            return True
+        if not pausing.is_asked:
+            return False
+        match message.kind:
+            case "resume":
+                self._consume(message)
+                # A record, since the row on its way may say already that the run is paused.
+                self.journal.append("resumed", at=self.host.world.now())
+                self._stop_pausing()
+                return True
+            case "cancel" | "terminate":
+                self._stop_pausing()
+                return False
+            case _:
+                pausing.keep(message)
+                return True
+
+    def _stop_pausing(self) -> None:
+        """Go on as though nobody had asked."""
+        asked, kept = self.pausing.end()
+        for message in asked:
+            self._consume(message)
+        for message in kept:
+            self._take(message)
+
+    def _pause_if_quiet(self) -> None:
+        """Stand still when no step is in flight any more; the row says so with the next commit."""
+        pausing = self.pausing
+        has_bodies = any(op.is_started for op in self.steps.pending.values())
+        is_quiet = not (self.journal.in_flight or has_bodies)
+        if pausing.is_asked and not pausing.is_written and is_quiet and self.state == "live":
+            pausing.is_written = True
+            for message in pausing.asked:
+                self._consume(message)
+            self.standing.write("paused", resident=False, waiting_for=PAUSED)
+
+    @override
+    def committed(self, transaction: Transaction, receipt: Receipt) -> None:
+        super().committed(transaction, receipt)
+        if self.pausing.is_asked:
+            self._pause_if_quiet()
+
+    @override
+    def _arm(self) -> None:
+        if not self.pausing.is_asked:
+            super()._arm()
+
+    @property
+    @override
+    def may_start_steps(self) -> bool:
+        return not self.pausing.is_asked
+
+    @property
+    @override
+    def is_summarised(self) -> bool:
+        return not self.pausing.is_asked  # nothing may overwrite the row that says it is paused
+
+    @property
+    @override
+    def can_leave(self) -> bool:
+        if self.pausing.is_asked:
+            return self.pausing.is_written and self.state == "live" and not self.journal.in_flight
+        return super().can_leave
 
     # --------------------------------------------------------------------- life ends
     @override
     def _main_ended(self, main: RunTask[object]) -> None:
         self.state = "ending"
+        if self.pausing.is_asked:
+            self._stop_pausing()
         self.ending.begin(main, self.definition)
 
     @override

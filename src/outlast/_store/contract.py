@@ -27,7 +27,16 @@ ParkedAs = Literal["", "code", "attempts", "suspect", "limit"]
 AnswerResult = Literal["accepted", "not_found", "answered", "expired", "closed", "changed"]
 RunKind = Literal["workflow", "actor"]
 MessageKind = Literal[
-    "signal", "cancel", "terminate", "resume", "child_done", "token", "tell", "ask", "notice"
+    "signal",
+    "cancel",
+    "terminate",
+    "pause",
+    "resume",
+    "child_done",
+    "token",
+    "tell",
+    "ask",
+    "notice",
 ]
 DeathReason = Literal["closed", "failed", "expired", "dropped", "overflow", "stopped", "no_handler"]
 

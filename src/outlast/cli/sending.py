@@ -1,4 +1,4 @@
-"""`outlast signal | cancel | terminate | resume`."""
+"""`outlast signal | cancel | terminate`: what is said to a run."""
 
 from __future__ import annotations
 
@@ -98,22 +98,3 @@ def terminate(*, run_id: str, reason: str, db: str | None, url: str | None) -> N
 
     has_owner = run_loop(write(target, ask=ask, commit=commit))
     _sent("terminated:", run_id, has_owner=has_owner)
-
-
-@click.command()
-@click.argument("run_id", metavar="ID")
-@database_options
-def resume(*, run_id: str, db: str | None, url: str | None) -> None:
-    """Let a parked run go on: a step that spent its attempts is tried again."""
-    target = existing_target(db, url)
-
-    async def ask(client: OwnerClient) -> bool:
-        await client.resume(run_id)
-        return True
-
-    async def commit(engine: Engine) -> bool:
-        await engine.get(run_id).resume()
-        return False
-
-    has_owner = run_loop(write(target, ask=ask, commit=commit))
-    _sent("asked to go on:", run_id, has_owner=has_owner)

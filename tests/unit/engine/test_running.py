@@ -245,7 +245,7 @@ async def test_features_of_later_versions_say_so(engine: Engine) -> None:
     with pytest.raises(NotSupported):
         await engine.start(flows.sums(1), budget=3)
     with pytest.raises(NotSupported):
-        await engine.get("x").fork(1)
+        await engine.get("x").fork(1, version="2")
 
 
 async def test_only_calls_of_workflows_can_be_started(engine: Engine) -> None:

@@ -1,0 +1,192 @@
+"""Runs made of another one's past: forks under new ids, and retries under the same.
+
+Invariant: a copy is created whole, with its records, streams, values, tokens and blobs, in one
+commit; or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from outlast import limits
+from outlast._codec import Bound, SignatureCodec
+from outlast._engine.attributes import merged_attributes
+from outlast._engine.messages import Messages
+from outlast._engine.scheduler import Scheduler
+from outlast._execution.copying import (
+    before,
+    before_and_heard,
+    cut_at,
+    cut_before_failure,
+    renewed,
+    stream_ends,
+    tokens_of,
+    values_of,
+)
+from outlast._records import Blob, Record, attach, detach
+from outlast._store.contract import Fenced, Message, RunRow, StartRun, StreamRow, Transaction
+from outlast.errors import (
+    DecodingError,
+    EncodingError,
+    EngineClosed,
+    RunClosed,
+    RunExists,
+    RunNotFound,
+    UsageError,
+)
+from outlast.types import CLOSED_STATUSES, Reuse, RunId
+
+
+class Forks:
+    """Copies runs of one store."""
+
+    def __init__(self, scheduler: Scheduler, messages: Messages) -> None:
+        self._scheduler = scheduler
+        self._store = scheduler.store
+        self._messages = messages
+
+    async def fork(self, run: RunId, at: int | str, input_: Mapping[str, object] | None) -> RunId:
+        """Start a run from another one's past; return its id.
+
+        Raises:
+            RunNotFound; UsageError: there is no such point.
+            UnknownWorkflow, DecodingError, EncodingError: the input cannot be checked, or used.
+        """
+        row = await self._row(run)
+        if row.kind == "actor":
+            raise UsageError(f"{run} is an actor: only runs of workflows are forked")
+        scheduler = self._scheduler
+        if run in scheduler.residents and scheduler.writer.trouble is None:
+            await scheduler.writer.flushed()  # a point that its code has seen is a point for us
+        records = await self._store.read_journal(run)
+        made = RunId(scheduler.world.new_id())
+        data, digest = self._input(row, input_)
+        copied = renewed(before(records, cut_at(records, at)), run=made, input_=data)
+        forked = msgspec.structs.replace(
+            row,
+            id=made,
+            shard=scheduler.shard_of(made),
+            parent=None,
+            parent_key="",
+            attributes=merged_attributes(row.attributes, {"forked_from": run}),
+            digest=row.digest if digest is None else digest,
+        )
+        await self._start(row, forked, copied, "never")
+        return made
+
+    async def retry(self, run: RunId) -> None:
+        """Resume a parked run; have one that has ended live again.
+
+        Raises:
+            RunNotFound; RunClosed: it has completed; UsageError: it is open and not parked.
+        """
+        row = await self._row(run)
+        if row.kind == "actor":
+            raise UsageError(f"{run} is an actor: `resume` is what there is for a parked one")
+        if row.status == "parked":
+            now = self._scheduler.world.now()
+            await self._messages.send(Message(run=run, kind="resume", at=now))
+            return
+        if row.status == "completed":
+            raise RunClosed(run, row.status)
+        if row.status not in CLOSED_STATUSES:
+            raise UsageError(f"run {run!r} is {row.status}: there is nothing to do again yet")
+        async with self._scheduler.exclusion.alone_with(run):
+            row = await self._row(run)
+            records = await self._store.read_journal(run)
+            kept = before_and_heard(records, cut_before_failure(records))
+            await self._start(row, row, renewed(kept, run=run, input_=None), "if_failed")
+
+    async def _row(self, run: RunId) -> RunRow:
+        row = await self._store.read_run(run)
+        if row is None:
+            raise RunNotFound(run)
+        return row
+
+    def _input(
+        self, row: RunRow, given: Mapping[str, object] | None
+    ) -> tuple[bytes | None, bytes | None]:
+        if given is None:
+            return None, None
+        signature = self._scheduler.registry.find_workflow(row.workflow).signature
+        bound = _bound(signature, given)
+        return signature.encode(bound), signature.digest(bound)
+
+    async def _start(self, old: RunRow, new: RunRow, records: list[Record], reuse: Reuse) -> None:
+        """Create the copy and let it run."""
+        scheduler = self._scheduler
+        now = scheduler.world.now()
+        length = None if old.timeout_at is None else max(0, old.timeout_at - old.created_at)
+        bodies = [detach(record.body) for record in records]
+        stored = [
+            msgspec.structs.replace(record, body=body)
+            for record, (body, _) in zip(records, bodies, strict=True)
+        ]
+        blobs: list[Blob] = [blob for _, blob in bodies if blob is not None]
+        row = msgspec.structs.replace(
+            new,
+            status="pending",
+            created_at=now,
+            started_at=None,
+            closed_at=None,
+            wake_at=None,
+            timeout_at=None if length is None else now + length,
+            steps=sum(record.kind == "step_done" for record in records),
+            crash_count=0,
+            is_alone=False,
+            parked_as="" if scheduler.executes else "code",
+            resident=scheduler.executes,
+            last_seq=len(records),
+            packed_seq=0,
+            started_position=0,
+            request=scheduler.world.new_id(),
+            output=None,
+            error=None,
+            waiting_for="",
+        )
+        start = StartRun(
+            row,
+            tuple(stored),
+            reuse,
+            streams=await self._streams(old.id, row.id, records),
+            values=values_of(records),
+            tokens=tokens_of(records, run=row.id, workflow=row.workflow),
+        )
+        transaction = Transaction(None, row.id, [], starts=(start,), blobs=blobs)
+        result = await scheduler.writer.commit(transaction)
+        if isinstance(result, Fenced):
+            raise EngineClosed("the store refused a start that needs no lease")
+        existing = result.existing.get(row.id)
+        if existing is not None:
+            raise RunExists(row.id, existing.status)
+        scheduler.started(row, attach(stored, blobs))
+
+    async def _streams(self, old: RunId, new: RunId, records: Sequence[Record]) -> list[StreamRow]:
+        """Return what the copied part of the past has written to streams."""
+        copied: list[StreamRow] = []
+        for name, end in stream_ends(records).items():
+            position = 0
+            while position < end:
+                page = await self._store.read_stream(old, name, position, limits.STREAM_READ_MAX)
+                if not page:
+                    break
+                position = page[-1].offset + page[-1].count
+                copied += [msgspec.structs.replace(x, run=new) for x in page if x.offset < end]
+        return copied
+
+
+def _bound(signature: SignatureCodec, given: Mapping[str, object]) -> Bound:
+    """Return arguments that are given as JSON data, or as values of their types."""
+    if not isinstance(given, Mapping):
+        raise UsageError(f"input= is a mapping of arguments by name, not {given!r}")
+    try:
+        return signature.from_json(dict(given))
+    except DecodingError as as_json:
+        try:
+            bound = signature.bind((), given)
+            signature.encode(bound)
+        except (TypeError, EncodingError):
+            raise as_json from None
+        return bound

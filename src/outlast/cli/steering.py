@@ -1,0 +1,105 @@
+"""`outlast pause | resume | retry | fork`: what a person decides about a run."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from outlast._engine.owner_client import OwnerClient
+from outlast._engine.owner_protocol import Fork, SteeringVerb
+from outlast.cli.inputs import json_of
+from outlast.cli.places import database_options, existing_target
+from outlast.cli.printing import note, safe_line, say
+from outlast.cli.writing import write
+from outlast.engine import Engine, run_loop
+from outlast.errors import UsageError
+
+_DONE: dict[SteeringVerb, str] = {
+    "pause": "asked to stand still:",
+    "resume": "asked to go on:",
+    "retry": "is done again:",
+}
+
+
+async def steered(engine: Engine, run_id: str, verb: SteeringVerb) -> None:
+    """Commit a verb with an engine of one's own."""
+    run = engine.get(run_id)
+    match verb:
+        case "pause":
+            await run.pause()
+        case "resume":
+            await run.resume()
+        case "retry":
+            await run.retry()
+
+
+def _steer(run_id: str, verb: SteeringVerb, db: str | None, url: str | None) -> None:
+    target = existing_target(db, url)
+
+    async def ask(client: OwnerClient) -> bool:
+        await client.steer(run_id, verb)
+        return True
+
+    async def commit(engine: Engine) -> bool:
+        await steered(engine, run_id, verb)
+        return False
+
+    has_owner = run_loop(write(target, ask=ask, commit=commit))
+    later = "" if has_owner else "; no engine is running, the next one that opens the store acts"
+    note(f"{_DONE[verb]} {safe_line(run_id)}{later}")
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@database_options
+def pause(*, run_id: str, db: str | None, url: str | None) -> None:
+    """Have a run stand still: nothing new begins, steps in flight end."""
+    _steer(run_id, "pause", db, url)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@database_options
+def resume(*, run_id: str, db: str | None, url: str | None) -> None:
+    """Let a paused or parked run go on: a step that spent its attempts is tried again."""
+    _steer(run_id, "resume", db, url)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@database_options
+def retry(*, run_id: str, db: str | None, url: str | None) -> None:
+    """Have what failed done again: the run goes on under its id with all it had before that."""
+    _steer(run_id, "retry", db, url)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--at", required=True, metavar="STEP", help="A seq, a step's key, or its name.")
+@click.option("--input", "given", metavar="JSON", default=None, help="Other arguments, by name.")
+@database_options
+def fork(*, run_id: str, at: str, given: str | None, db: str | None, url: str | None) -> None:
+    """Start a new run from the past of another one, and print its id.
+
+    What was recorded before STEP is reused; STEP, and what follows it, is done anew.
+    """
+    target = existing_target(db, url)
+    point = int(at) if at.isdecimal() else at
+    data, text = (None, None) if given is None else json_of(given, "the input")
+    try:
+        arguments = None if given is None else msgspec.convert(data, dict[str, object])
+    except msgspec.ValidationError:
+        raise UsageError("--input is an object of arguments by name") from None
+
+    async def ask(client: OwnerClient) -> tuple[str, bool]:
+        encoded = None if text is None else text.encode()
+        return await client.fork(Fork(run_id, point, encoded)), True
+
+    async def commit(engine: Engine) -> tuple[str, bool]:
+        made = await engine.get(run_id).fork(point, arguments)
+        return made.id, False
+
+    made, has_owner = run_loop(write(target, ask=ask, commit=commit))
+    say(safe_line(made))
+    if not has_owner:
+        note("no engine is running, the next one that opens the store executes it")
