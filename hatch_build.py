@@ -58,15 +58,16 @@ class DashboardHook(BuildHookInterface):
         root = Path(self.root)
         if is_skipped() or is_built(root):
             return
-        if version != "editable":
-            build(root)
+        is_editable = version == "editable"
+        if is_editable and (root / BUILT / "index.html").is_file():
             return
-        # Who works on outlast may lack Node, and most of the work needs no dashboard.
-        if not (root / BUILT / "index.html").is_file():
-            try:
-                build(root)
-            except Fault as fault:
-                self.app.display_warning(f"going on without the dashboard: {fault}")
+        try:
+            build(root)
+        except Fault as fault:
+            if not is_editable:
+                self.app.abort(f"The dashboard cannot be built: {fault}")
+            # Who works on outlast may lack Node, and most of the work needs no dashboard.
+            self.app.display_warning(f"Going on without the dashboard: {fault}")
 
 
 def is_skipped() -> bool:

@@ -165,7 +165,10 @@ export function wasAborted(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'AbortError'
 }
 
+// What no class of error is named for: the path itself leads nowhere.
+const UNKNOWN_ROUTE = ['', 'not-found']
+
 /** Whether the server simply has no such route: older than this page, or not built yet. */
 export function isUnbuilt(problem: Problem): boolean {
-  return problem.status === 501 || (problem.status === 404 && problem.type === '')
+  return problem.status === 501 || (problem.status === 404 && UNKNOWN_ROUTE.includes(problem.type))
 }

@@ -60,8 +60,8 @@ function simple(schema: JsonObject, root: JsonObject, common: Common, depth: num
     return { ...common, kind: 'text', isLong, hint: textOf(schema['format']) }
   }
   if (type === 'integer' || type === 'number') {
-    const least = numberOf(schema['minimum'])
-    const most = numberOf(schema['maximum'])
+    const least = limitOf(schema['minimum'])
+    const most = limitOf(schema['maximum'])
     return { ...common, kind: 'number', isWhole: type === 'integer', least, most }
   }
   if (type === 'boolean') return { ...common, kind: 'boolean' }
@@ -184,6 +184,12 @@ export function isObject(value: Json | undefined): value is JsonObject {
 
 function textOf(value: Json | undefined): string {
   return typeof value === 'string' ? value : ''
+}
+
+/** A limit that a number of JavaScript can be held to: those of 64 bits say nothing here. */
+function limitOf(value: Json | undefined): number | undefined {
+  if (typeof value !== 'number') return undefined
+  return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? value : undefined
 }
 
 function numberOf(value: Json | undefined): number | undefined {

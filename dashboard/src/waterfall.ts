@@ -43,11 +43,21 @@ export function lanesOf(records: readonly JournalRecord[], now: number): Lane[] 
     const task = taskOf(record.key)
     const lane = laneFor(lanes, record, at)
     lane.records.push(record)
-    place(lane, record, at, lastOfTask.get(task) ?? at)
-    lastOfTask.set(task, at)
+    place(lane, record, at, lastBefore(lastOfTask, task) ?? at)
+    // Steps write to streams while they run: that is no end of anything.
+    if (lane.kind !== 'stream') lastOfTask.set(task, at)
   }
   for (const lane of lanes.values()) finish(lane, now)
   return [...lanes.values()].sort((a, b) => a.from - b.from || first(a) - first(b))
+}
+
+/** When the task did its last thing; before its first one, the task that made it. */
+function lastBefore(lastOfTask: Map<string, number>, task: string): number | undefined {
+  for (let name = task; name !== ''; name = name.slice(0, Math.max(0, name.lastIndexOf('.')))) {
+    const at = lastOfTask.get(name)
+    if (at !== undefined) return at
+  }
+  return lastOfTask.get('')
 }
 
 function first(lane: Lane): number {
@@ -109,7 +119,9 @@ function place(lane: Lane, record: JournalRecord, at: number, before: number): v
   switch (record.kind) {
     case 'step_done':
     case 'attempt_failed': {
-      const began = at - (record.took ?? 0) * 1000
+      // Journals of before times were kept: it cannot have begun before what was done last.
+      const earliest = Math.min(at, Math.max(before, lane.bars.at(-1)?.to ?? before))
+      const began = record.took === null ? earliest : at - record.took * 1000
       const queued = began - (record.waited ?? 0) * 1000
       if (record.waited) bar('queue', queued, began)
       const isFailed = record.kind === 'attempt_failed' || record.error !== null
@@ -195,17 +207,27 @@ const GAPS_PART_MAX = 0.4
 /** Where times stand on `width` pixels, with the pauses in which nothing ran compressed. */
 export function scaleOf(lanes: readonly Lane[], from: number, to: number, width: number): Scale {
   const busy = merged(busyTimes(lanes, from, to), from, to)
-  const worked = busy.reduce((sum, [start, end]) => sum + end - start, 0)
+  const longest = longestKept(busy)
   const pieces: Piece[] = []
   let at = from
   for (const [start, end] of [...busy, [to, to] as const]) {
-    const isGap = start - at > worked * GAP_PART && start > at
+    const isGap = start - at > longest && start > at
     if (start > at) pieces.push({ from: at, to: start, x: 0, width: 0, isGap })
     if (end > start) pieces.push({ from: start, to: end, x: 0, width: 0, isGap: false })
     at = Math.max(at, end)
   }
   if (pieces.length === 0) pieces.push({ from, to, x: 0, width: 0, isGap: false })
   return { from, to, width, pieces: spread(joined(pieces), width) }
+}
+
+/** The longest pause that is drawn as long as it was. */
+function longestKept(busy: [number, number][]): number {
+  const worked = busy.reduce((sum, [start, end]) => sum + end - start, 0)
+  if (worked > 0) return worked * GAP_PART
+  // Nothing took any time, so only the pauses themselves say which of them is long.
+  const pauses = busy.slice(1).map(([start], index) => start - (busy[index]?.[1] ?? start))
+  const middle = pauses.sort((a, b) => a - b)[Math.floor(pauses.length / 2)] ?? 0
+  return middle * 8
 }
 
 function busyTimes(lanes: readonly Lane[], from: number, to: number): [number, number][] {

@@ -90,6 +90,20 @@ test('a run in which nothing took any time still has a scale', () => {
   assert.deepEqual(ticksOf(scale, START), [])
 })
 
+test('a step of a journal without times fills the time since what was done before it', () => {
+  const none = { took: null, waited: null, attempt: 1 }
+  const lanes = lanesOf([
+    record(1, 'run_started', 0, { key: '' }),
+    record(2, 'step_done', 3, { ...none, key: '0#1:a', name: 'a' }),
+    record(3, 'stream_written', 4, { key: '0.1#1:b', name: 'lines' }),
+    record(4, 'step_done', 5, { ...none, key: '0.1#1:b', name: 'b' }),
+  ], START)
+  const bars = lanes.filter((lane) => lane.kind === 'step').map(({ bars: [bar] }) => [
+    (bar?.from ?? 0) - START, (bar?.to ?? 0) - START,
+  ])
+  assert.deepEqual(bars, [[0, 3000], [3000, 5000]])
+})
+
 test('microseconds are kept', () => {
   assert.ok(Math.abs(instant('2026-03-01T12:00:00.000250+00:00') - START - 0.25) < 0.001)
 })
