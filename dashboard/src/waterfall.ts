@@ -160,6 +160,13 @@ function nextAt(record: JournalRecord): number | null {
 }
 
 function finish(lane: Lane, now: number): void {
+  if (lane.kind === 'run') {
+    const last = lane.records.at(-1)
+    const to = last?.kind === 'run_closed' ? lane.to : Math.max(now, lane.to)
+    lane.bars.unshift({ kind: 'wait', from: lane.from, to, seq: last?.seq ?? 0, attempt: 0 })
+    lane.to = to
+    return
+  }
   if (lane.state !== 'open') {
     trimBackoff(lane)
     return
@@ -299,7 +306,7 @@ export function timeAt(scale: Scale, x: number): number {
 
 const TICK_PIXELS = 88
 // What a tick's text needs before the next gap begins.
-const TICK_TEXT_PIXELS = 34
+const TICK_TEXT_PIXELS = 46
 
 /** Round moments after `origin` that stand far enough apart, none of them in a gap. */
 export function ticksOf(scale: Scale, origin: number): number[] {

@@ -14,7 +14,7 @@ import { VirtualRows } from './virtual.tsx'
 
 const LANE_HEIGHT = 28
 const BAR_PIXELS_MIN = 3
-const LABEL_PIXELS = 74
+const LETTER_PIXELS = 7
 const TRACK_PADDING = 10
 
 export interface Range {
@@ -235,9 +235,11 @@ function Label({ lane, scale }: { lane: Lane; scale: Scale }) {
 
 function Beside({ at, start, width, text }: { at: number; start: number; width: number; text: string }) {
   if (text === '') return null
-  const isRight = at + LABEL_PIXELS < width || start < LABEL_PIXELS
-  const style = isRight
-    ? { left: `${Math.min(at, width - LABEL_PIXELS) + TRACK_PADDING + 8}px` }
-    : { right: `${width - start + TRACK_PADDING + 8}px` }
-  return <span class="bar-label" style={style}>{text}</span>
+  const needed = 16 + text.length * LETTER_PIXELS
+  if (at + needed < width) {
+    return <span class="bar-label" style={{ left: `${at + TRACK_PADDING + 8}px` }}>{text}</span>
+  }
+  // A bar from edge to edge has no room beside it; its title says how long it is.
+  if (start < needed) return null
+  return <span class="bar-label" style={{ right: `${width - start + TRACK_PADDING + 8}px` }}>{text}</span>
 }
