@@ -40,7 +40,7 @@ export function QueryBar({ query, workflows, onQuery, wantsFocus }: {
     setCaret(offer.caret)
     requestAnimationFrame(() => input.current?.setSelectionRange(offer.caret, offer.caret))
     // A whole word was chosen: nothing is left to type, so filter at once.
-    if (offer.query.slice(0, offer.caret).endsWith(' ')) onQuery(offer.query.trim())
+    if (offer.query.slice(0, offer.caret).endsWith(' ')) submit(offer.query)
   }
   const keys = (event: KeyboardEvent) => {
     const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0

@@ -1,0 +1,354 @@
+"""A browser and a server with runs in it, for the tests of the dashboard.
+
+Playwright is not among the pinned requirements (it is large, and needs a browser too): its few
+names that are used here are described by protocols, and without it the tests are skipped with a
+reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.e2e.commands import SOURCE, end
+
+ROOT = Path(__file__).resolve().parents[2]
+STATIC = ROOT / "src" / "outlast" / "_server" / "static"
+# What would run if any value were taken for markup.
+HOSTILE = '<img src=x onerror="window.hit=1">\'"&amp;</script>\U0001f525{{7*7}}'
+# Turns the direction of text around; ids may not hold it, other values may.
+TURNING = HOSTILE + "\u202e"
+WIDE = {"width": 1440, "height": 900}
+NARROW = {"width": 400, "height": 860}
+
+APP = """
+import asyncio
+from dataclasses import dataclass
+from outlast import Retry, Signal, Stream, Value, step, wf, workflow
+
+go_on = Signal("go_on", str)
+lines = Stream("lines", str)
+progress = Value("progress", float)
+seen: set[str] = set()
+
+
+@dataclass
+class Order:
+    item: str
+    cents: int
+    note: str | None = None
+
+
+@step(retry=Retry(attempts=3, first="50ms"))
+async def flaky(text: str) -> str:
+    if text not in seen:
+        seen.add(text)
+        raise ConnectionError(text)
+    return text
+
+
+@step
+async def search(text: str) -> dict[str, int]:
+    await lines.write(text + " ")
+    await asyncio.sleep(0.05)
+    return {text: len(text)}
+
+
+@step(retry=Retry(attempts=1, then="park"))
+async def never(text: str) -> None:
+    raise ConnectionError(text)
+
+
+@workflow
+async def digest(topic: str, size: int = 3) -> str:
+    progress.set(0.1)
+    await asyncio.gather(*(search(f"{topic}-{n}") for n in range(size)))
+    await flaky(topic)
+    progress.set(0.5)
+    return topic + await go_on.receive()
+
+
+@workflow
+async def order(order: Order) -> int:
+    return order.cents
+
+
+@workflow
+async def quick(n: int) -> int:
+    return n
+
+
+@workflow
+async def fails(text: str) -> None:
+    raise ValueError(text)
+
+
+@workflow
+async def parks(text: str) -> None:
+    await never(text)
+
+
+@workflow
+async def refund(cents: int) -> bool:
+    said = await wf.approve(f"Refund {cents}?", detail={"cents": cents})
+    return said.approved
+
+
+@workflow
+async def quote(text: str) -> int:
+    return await wf.token(int).wait()
+"""
+
+
+class Locator(Protocol):
+    """Elements of a page."""
+
+    @property
+    def first(self) -> Locator: ...
+    def click(self) -> None: ...
+    def check(self) -> None: ...
+    def count(self) -> int: ...
+    def fill(self, value: str) -> None: ...
+    def inner_text(self) -> str: ...
+    def press(self, key: str) -> None: ...
+    def wait_for(self, *, timeout: float = ...) -> None: ...
+    def is_visible(self) -> bool: ...
+    def locator(self, selector: str) -> Locator: ...
+    def get_by_role(
+        self, role: str, *, name: str | re.Pattern[str] = ..., exact: bool = ...
+    ) -> Locator: ...
+
+
+class Keyboard(Protocol):
+    def press(self, key: str) -> None: ...
+    def type(self, text: str) -> None: ...
+
+
+class Request(Protocol):
+    @property
+    def url(self) -> str: ...
+
+
+class Route(Protocol):
+    @property
+    def request(self) -> Request: ...
+    def fulfill(self, *, json: object, status: int = ...) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Page(Protocol):
+    """One tab."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def keyboard(self) -> Keyboard: ...
+    def goto(self, url: str) -> object: ...
+    def reload(self) -> object: ...
+    def close(self) -> None: ...
+    def on(self, event: str, f: Callable[..., object]) -> None: ...
+    def route(self, url: re.Pattern[str], handler: Callable[[Route], object]) -> None: ...
+    def unroute(self, url: re.Pattern[str]) -> None: ...
+    def evaluate(self, expression: str, arg: object = None) -> object: ...
+    def locator(self, selector: str) -> Locator: ...
+    def get_by_role(
+        self, role: str, *, name: str | re.Pattern[str] = ..., exact: bool = ...
+    ) -> Locator: ...
+    def get_by_label(self, text: str, *, exact: bool = ...) -> Locator: ...
+    def get_by_text(self, text: str | re.Pattern[str], *, exact: bool = ...) -> Locator: ...
+    def screenshot(self, *, path: str) -> object: ...
+    def wait_for_timeout(self, timeout: float) -> None: ...
+    def wait_for_function(self, expression: str, *, timeout: float = ...) -> object: ...
+
+
+class Context(Protocol):
+    def new_page(self) -> Page: ...
+    def close(self) -> None: ...
+    def on(self, event: str, f: Callable[[Request], object]) -> None: ...
+    def set_offline(self, offline: bool) -> None: ...
+
+
+class Browser(Protocol):
+    def new_context(self, **options: object) -> Context: ...
+    def close(self) -> None: ...
+
+
+def built() -> None:
+    """Have the dashboard in the tree, made from the sources that are there."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0 and "no Node.js" in done.stderr:
+        pytest.skip("there is no Node.js to build the dashboard with")
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+BUILD = """
+import pathlib, sys, hatch_build
+root = pathlib.Path.cwd()
+sys.exit(0 if hatch_build.is_built(root) else hatch_build.main())
+"""
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Open the machine's Chromium without a window."""
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("Playwright is not installed: pip install playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("there is no Chromium on this machine: apt install chromium")
+    module = importlib.import_module("playwright.sync_api")
+    with module.sync_playwright() as playwright:
+        # The sandbox needs rights that containers do not have; only our own pages are opened.
+        opened: Browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`outlast dev` in a process of its own."""
+
+    url: str
+    token: str
+
+    @property
+    def link(self) -> str:
+        return f"{self.url}/#token={self.token}"
+
+    def ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Send a request as a program does: POST with a body, else GET."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data=data, headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found: dict[str, object] = json.loads(answer.read())
+            return found
+
+    def start(self, workflow: str, id: str, **input: object) -> None:
+        self.ask(f"/v1/workflows/app.{workflow}/runs", {"id": id, "input": input})
+
+    def run(self, id: str) -> dict[str, object]:
+        return self.ask("/v1/runs/" + urllib.parse.quote(id, safe=""))
+
+    def needs(self, path: str) -> None:
+        """Skip the test when this server has no such route."""
+        paths = self.ask("/openapi.json")["paths"]
+        if not (isinstance(paths, dict) and path in paths):
+            pytest.skip(f"the server has no {path} yet")
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[Server]:
+    """Serve `APP` from a new store."""
+    (directory / "app.py").write_text(APP)
+    command = [sys.executable, "-m", "outlast", "dev", "app.py", "--no-reload", "--port", "0"]
+    env = dict(os.environ, PYTHONPATH=str(SOURCE), PYTHONUNBUFFERED="1")
+    log = directory / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--db", "runs.db"],
+            cwd=directory,
+            env=env,
+            stdout=output,
+            stderr=output,
+            text=True,
+        )
+        try:
+            found = await_link(process, log)
+            yield Server(found[1], found[2])
+        finally:
+            end(process)
+
+
+def await_link(process: subprocess.Popen[str], log: Path) -> re.Match[str]:
+    for _ in range(200):
+        found = re.search(r"(http://\S+?)/#token=(\S+)", log.read_text())
+        if found:
+            return found
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    pytest.fail("the server did not start: " + log.read_text())
+
+
+class Seat:
+    """One person at one browser; everything that a page complained about is kept."""
+
+    def __init__(self, browser: Browser, server: Server, shots: Path, **options: object) -> None:
+        self.server = server
+        self.context = browser.new_context(**{"viewport": WIDE, **options})
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self._shots = shots
+        self.context.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, place: str = "#/", *, link: bool = True) -> Page:
+        """Open a tab, signed in by the link, at a place."""
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        page.on("console", self._heard)
+        page.goto(self.server.link if link else self.server.url + "/")
+        page.get_by_role("navigation", name="Main").wait_for(timeout=10_000)
+        if place != "#/":
+            self.go(page, place)
+        return page
+
+    def go(self, page: Page, place: str) -> None:
+        page.goto(self.server.url + "/" + place)
+
+    def shot(self, page: Page, name: str) -> None:
+        page.wait_for_timeout(250)
+        page.screenshot(path=str(self._shots / f"{name}.png"))
+
+    def _heard(self, message: object) -> None:
+        kind, text = getattr(message, "type", ""), getattr(message, "text", "")
+        # A refused request is shown to the person; the browser also writes it to its console.
+        if kind == "error" and "Failed to load resource" not in text:
+            self.complaints.append(text)
+
+
+def until_seen(page: Page, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for what a page does: what it reports is heard only while something is asked of it."""
+    for _ in range(int(seconds * 20)):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    pytest.fail("it did not happen in time; the page shows: " + page.locator("body").inner_text())
+
+
+def until_live(page: Page) -> None:
+    page.locator(".feed-live").wait_for()
+
+
+def shots_in(directory: Path) -> Path:
+    """Where pictures of the pages are kept: `OUTLAST_SHOTS`, else the test's own directory."""
+    asked = os.environ.get("OUTLAST_SHOTS")
+    folder = Path(asked) if asked else directory
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def run_link(id: str) -> str:
+    return "#/runs/" + urllib.parse.quote(id, safe="")

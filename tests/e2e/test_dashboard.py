@@ -1,0 +1,388 @@
+"""The dashboard in a real browser, on a real server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import until
+from tests.e2e.dashboards import (
+    HOSTILE,
+    TURNING,
+    Browser,
+    Page,
+    Route,
+    Seat,
+    Server,
+    browser,
+    built,
+    run_link,
+    served,
+    shots_in,
+    until_live,
+    until_seen,
+)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Server]:
+    built()
+    with served(tmp_path_factory.mktemp("served")) as found:
+        yield found
+
+
+@pytest.fixture
+def seat(chromium: Browser, server: Server, tmp_path: Path) -> Iterator[Seat]:
+    made = Seat(chromium, server, shots_in(tmp_path))
+    yield made
+    made.context.close()
+    assert made.complaints == []
+
+
+def text_of(page: Page) -> str:
+    return page.locator("main").inner_text()
+
+
+def shows(page: Page, text: str) -> None:
+    until(lambda: text in text_of(page))
+
+
+def dialog_button(page: Page, name: str) -> None:
+    page.locator("dialog[open]").get_by_role("button", name=name, exact=True).click()
+
+
+def test_the_link_signs_in_and_the_token_leaves_the_address_at_once(seat: Seat) -> None:
+    page = seat.open()
+
+    assert "token" not in page.url
+    assert page.evaluate("history.length") == 2
+    assert page.evaluate("sessionStorage.length") == 1
+    assert page.evaluate("localStorage.length") == 0
+    assert not any(seat.server.token in url for url in seat.requests if "#" not in url)
+    page.reload()
+    page.get_by_role("navigation", name="Main").wait_for()
+
+
+def test_a_wrong_token_is_refused_and_the_right_one_typed_opens_the_page(seat: Seat) -> None:
+    page = seat.context.new_page()
+    page.goto(seat.server.url + "/")
+    page.get_by_label("Token").fill("nonsense")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_text("does not know this token").wait_for()
+    seat.shot(page, "sign-in")
+    page.get_by_label("Token").fill(seat.server.token)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("navigation", name="Main").wait_for()
+
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Token").wait_for()
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_run_is_started_from_a_form_and_watched_live(seat: Seat) -> None:
+    page = seat.open()
+    page.keyboard.press("n")
+    page.get_by_label("Workflow").wait_for()
+    page.locator("#start-workflow").press("d")
+    page.evaluate(
+        "() => { const it = document.querySelector('#start-workflow');"
+        " it.value = 'app.digest'; it.dispatchEvent(new Event('change', {bubbles: true})) }"
+    )
+    page.get_by_label("topic").fill("live")
+    page.get_by_text("Id, attributes, delay").click()
+    page.get_by_label("Id", exact=True).fill("live-1")
+    seat.shot(page, "start")
+    dialog_button(page, "Start")
+
+    shows(page, "waiting for signal 'go_on'")
+    shows(page, "app.flaky")
+    assert page.locator(".attempts").inner_text().endswith("2"), "both attempts are counted"
+    seat.shot(page, "run-waiting")
+    page.get_by_role("button", name="Signal").click()
+    page.get_by_label("Name").fill("go_on")
+    page.get_by_label("Value, as JSON").fill('"!"')
+    dialog_button(page, "Send")
+    until(lambda: page.locator(".run-title .status").inner_text() == "completed")
+    shows(page, "live!")
+
+
+def test_the_inspector_shows_a_record_that_a_link_names(seat: Seat) -> None:
+    seat.server.start("digest", "inspect-1", topic="deep")
+    until(lambda: "go_on" in str(seat.server.run("inspect-1")["why"]))
+    page = seat.open(run_link("inspect-1"))
+    page.get_by_role("button", name="app.flaky").click()
+
+    shows(page, "2 records of this")
+    assert "at=" in page.url
+    seat.shot(page, "inspector")
+    other = seat.open(page.url.split("/", 3)[3])
+    shows(other, "ConnectionError: deep")
+
+    page.get_by_role("tab", name="Journal").click()
+    shows(page, "attempt_failed")
+    seat.shot(page, "journal")
+    page.get_by_role("tab", name="Streams and values").click()
+    shows(page, "deep-0 ")
+    shows(page, "0.5")
+    seat.shot(page, "streams")
+
+
+def test_a_run_is_cancelled_only_after_a_question(seat: Seat) -> None:
+    seat.server.start("digest", "cancel-1", topic="cancel")
+    page = seat.open(run_link("cancel-1"))
+    page.get_by_role("button", name="Cancel").click()
+    assert seat.server.run("cancel-1")["status"] != "cancelled"
+    dialog_button(page, "Not now")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_label("Reason").fill("enough")
+    dialog_button(page, "Cancel")
+
+    until(lambda: seat.server.run("cancel-1")["status"] == "cancelled")
+    until(lambda: page.locator(".run-title .status").inner_text() == "cancelled")
+
+
+def test_a_run_is_forked_from_a_step_with_another_input(seat: Seat) -> None:
+    seat.server.needs("/v1/runs/{id}/fork")
+    seat.server.start("digest", "fork-1", topic="before")
+    until(lambda: "go_on" in str(seat.server.run("fork-1")["why"]))
+    page = seat.open(run_link("fork-1"))
+    page.get_by_role("button", name="Fork").click()
+    page.get_by_label("Give it another input").check()
+    page.get_by_label("topic").fill("after")
+    seat.shot(page, "fork")
+    dialog_button(page, "Fork")
+
+    until(
+        lambda: "fork-1" not in page.url.split("runs/")[-1] or page.url.endswith("fork-1") is False
+    )
+    shows(page, "after")
+
+
+def test_an_approval_is_given_and_the_second_hears_who_was_first(seat: Seat) -> None:
+    seat.server.needs("/v1/approvals")
+    seat.server.start("refund", "refund-1", cents=40)
+    page, late = seat.open("#/approvals"), seat.open("#/approvals")
+    shows(page, "Refund 40?")
+    shows(late, "Refund 40?")
+    seat.shot(page, "approvals")
+    # The one who is late has not heard of it: as when both click at the same moment.
+    late.route(re.compile(r"/v1/approvals"), lambda route: route.abort())
+    page.get_by_role("button", name="Approve").click()
+    until(lambda: seat.server.run("refund-1")["status"] == "completed")
+    assert seat.server.run("refund-1")["result"] is True
+
+    late.get_by_role("button", name="Reject").click()
+    until(lambda: "was first" in text_of(late))
+    shows(page, "Nothing waits for you")
+
+
+def test_a_token_is_answered_from_the_form_of_its_type(seat: Seat) -> None:
+    seat.server.needs("/v1/approvals")
+    seat.server.start("quote", "quote-1", text="x")
+    page = seat.open("#/approvals")
+    page.locator("form.answer input[type=number]").wait_for()
+    page.locator("form.answer input[type=number]").fill("7")
+    page.get_by_role("button", name="Answer").click()
+
+    until(lambda: seat.server.run("quote-1")["result"] == 7)
+
+
+def test_the_filter_is_in_the_address_and_completes(seat: Seat) -> None:
+    seat.server.start("fails", "filter-1", text="first reason")
+    seat.server.start("quick", "filter-2", n=1)
+    until(lambda: seat.server.run("filter-1")["status"] == "failed")
+    page = seat.open("#/runs")
+    page.keyboard.press("/")
+    page.wait_for_timeout(100)
+    page.keyboard.type("id:filter- status:fai")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+
+    shows(page, "first reason")
+    until(lambda: "filter-2" not in text_of(page))
+    assert "status%3Afailed" in page.url
+    seat.shot(page, "runs-filtered")
+    page.get_by_role("button", name="Save this view").click()
+    page.get_by_label("Name").fill("My failures")
+    dialog_button(page, "Save")
+    seat.go(page, "#/runs")
+    page.get_by_role("link", name="My failures").click()
+    shows(page, "first reason")
+
+
+def test_new_runs_wait_behind_a_pill_and_rows_do_not_jump(seat: Seat) -> None:
+    seat.server.start("quick", "pill-1", n=1)
+    page = seat.open("#/runs?query=id:pill-")
+    shows(page, "pill-1")
+    until_live(page)
+    seat.server.start("quick", "pill-2", n=2)
+    page.get_by_role("button", name=re.compile("1 new run")).wait_for()
+    assert "pill-2" not in text_of(page)
+    page.get_by_role("button", name=re.compile("1 new run")).click()
+    shows(page, "pill-2")
+
+
+def test_a_bulk_action_shows_how_many_and_does_it(seat: Seat) -> None:
+    seat.server.needs("/v1/bulk")
+    for number in range(3):
+        seat.server.start("digest", f"bulk-{number}", topic=f"bulk{number}")
+    page = seat.open("#/runs?query=id:bulk-")
+    page.get_by_role("group", name="Bulk actions").get_by_role("button", name="Terminate").click()
+    dialog_button(page, "Terminate 3 runs")
+
+    until(lambda: all(seat.server.run(f"bulk-{n}")["status"] == "terminated" for n in range(3)))
+
+
+def test_hostile_strings_are_only_ever_text(seat: Seat) -> None:
+    body = {"id": HOSTILE, "input": {"text": TURNING}, "attributes": {"note": TURNING}}
+    seat.server.ask("/v1/workflows/app.fails/runs", body)
+    seat.server.start("digest", HOSTILE + "2", topic=TURNING)
+    seat.server.start("parks", HOSTILE + "3", text=TURNING)
+    until(lambda: seat.server.run(HOSTILE + "3")["status"] == "parked")
+    page = seat.open()
+    places = ["#/", "#/runs", run_link(HOSTILE), run_link(HOSTILE + "2"), run_link(HOSTILE + "3")]
+    places += [
+        run_link(HOSTILE + "2") + f"?tab={tab}" for tab in ("journal", "streams", "children")
+    ]
+    places += [
+        run_link(HOSTILE + "2") + "?at=3",
+        "#/approvals",
+        "#/actors",
+        "#/runs?query=" + HOSTILE,
+    ]
+    for place in places:
+        seat.go(page, place)
+        page.wait_for_timeout(400)
+        assert page.evaluate("window.hit") is None, place
+        assert page.locator("main img, main script").count() == 0, place
+    seat.go(page, run_link(HOSTILE))
+    shows(page, HOSTILE)
+    seat.shot(page, "hostile")
+
+
+def test_ten_tabs_read_one_feed_and_another_takes_over(seat: Seat) -> None:
+    first = seat.open("#/runs?query=id:tabs-")
+    others = [seat.open("#/runs?query=id:tabs-", link=False) for _ in range(9)]
+    for page in [first, *others]:
+        until_live(page)
+    assert sum("/v1/events" in url for url in seat.requests) == 1
+
+    first.close()
+    until_seen(others[0], lambda: sum("/v1/events" in url for url in seat.requests) == 2)
+    for page in others:
+        shows(page, "No run matches")
+    seat.server.start("quick", "tabs-1", n=1)
+    for page in others:
+        page.get_by_role("button", name=re.compile("1 new run")).wait_for()
+    assert sum("/v1/events" in url for url in seat.requests) == 2
+
+
+def test_a_server_that_is_away_is_told_of_and_found_again(seat: Seat) -> None:
+    page = seat.open("#/runs")
+    until_live(page)
+    away = re.compile(r"/v1/")
+    page.route(away, lambda route: route.abort())
+    page.reload()
+    page.get_by_text("The server does not answer.").first.wait_for()
+    seat.shot(page, "offline")
+    page.unroute(away)
+    page.get_by_role("button", name="Try now").click()
+    until_live(page)
+
+
+def test_keys_lead_everywhere(seat: Seat) -> None:
+    seat.server.start("quick", "keys-1", n=1)
+    page = seat.open()
+    for key, title in (
+        ("r", "Runs"),
+        ("p", "Approvals"),
+        ("a", "Actors"),
+        ("m", "Metrics"),
+        ("h", "Home"),
+    ):
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        until(lambda wanted=title: page.locator("h1").inner_text() == wanted)
+        seat.shot(page, f"view-{title.lower()}")
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keyboard").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("keys-1")
+    page.keyboard.press("Enter")
+    until(lambda: page.locator("h1").inner_text() == "keys-1")
+    seat.go(page, "#/runs?query=id:keys-")
+    page.locator(".run-row a").wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    until(lambda: page.locator("h1").inner_text() == "keys-1")
+
+
+TOTAL = 100_000
+
+
+def hundred_thousand(route: Route) -> None:
+    """Answer as a server with very many runs: what is tested is the list, not the store."""
+    asked = dict(
+        part.partition("=")[::2] for part in route.request.url.partition("?")[2].split("&")
+    )
+    if "/count" in route.request.url:
+        route.fulfill(json={"count": TOTAL, "is_exact": True})
+        return
+    first, limit = int(asked.get("after", "0")), int(asked.get("limit", "100"))
+    runs = [
+        {
+            "id": f"many-{number}", "workflow": "app.quick", "version": "1", "status": "completed",
+            "created_at": "2026-01-01T00:00:00Z", "started_at": "2026-01-01T00:00:00Z",
+            "closed_at": "2026-01-01T00:00:01Z", "wake_at": None, "parent": None, "error": None,
+            "attributes": {"customer": number}, "steps": 1, "crash_count": 0,
+        }
+        for number in range(first, min(TOTAL, first + limit))
+    ]  # fmt: skip
+    last = first + limit
+    route.fulfill(json={"runs": runs, "next": str(last) if last < TOTAL else None})
+
+
+SCROLL = """
+async () => {
+  const box = document.querySelector('.rows')
+  const frames = []
+  let last = performance.now()
+  for (let n = 0; n < 60; n += 1) {
+    box.scrollTop += 900
+    await new Promise((done) => requestAnimationFrame(done))
+    const now = performance.now()
+    frames.push(now - last)
+    last = now
+  }
+  frames.sort((a, b) => a - b)
+  return { median: frames[30], rows: document.querySelectorAll('.run-row').length }
+}
+"""
+
+
+def test_a_hundred_thousand_runs_scroll(seat: Seat) -> None:
+    page = seat.open()
+    page.route(re.compile(r"/v1/runs(\?|/count)"), hundred_thousand)
+    seat.go(page, "#/runs")
+    shows(page, "100,000")
+    shows(page, "many-0")
+
+    found = page.evaluate(SCROLL)
+    assert isinstance(found, dict)
+    assert found["rows"] < 120
+    assert found["median"] < 50, "most frames are on time, also on a machine with other work"
+    page.evaluate(
+        "() => { const box = document.querySelector('.rows'); box.scrollTop = box.scrollHeight }"
+    )
+    page.get_by_text("many-99999", exact=True).wait_for(timeout=60_000)
+    seat.shot(page, "runs-end")
