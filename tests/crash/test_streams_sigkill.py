@@ -65,15 +65,14 @@ async def read(run: RemoteRun[object], name: str, expected_end: list[str]) -> li
     """Read a stream to its end over all reconnections; return what is left of it."""
     kept: list[tuple[str, object]] = []
     offsets: list[int] = []
-    async with aclosing(run.stream(name)) as events:
-        async for event in events:
-            if event.kind == "data":
-                kept.append((event.writer, event.value))
-                offsets.append(event.offset)
-            elif event.kind == "retract":
-                kept = [pair for pair in kept if pair[0] != event.writer]
-            else:
-                expected_end.append(event.kind)
+    async for event in run.stream(name):
+        if event.kind == "data":
+            kept.append((event.writer, event.value))
+            offsets.append(event.offset)
+        elif event.kind == "retract":
+            kept = [pair for pair in kept if pair[0] != event.writer]
+        else:
+            expected_end.append(event.kind)
     assert offsets == sorted(set(offsets)), "an offset came twice, or out of order"
     return [value for _, value in kept]
 

@@ -224,7 +224,7 @@ class StoreMachine(RuleBasedStateMachine):
     def write_stream(self, run: RunId, name: str, count: int) -> None:
         if not self._is_known(run) or self.batch:
             return
-        rows = self.database.stream(run, name, 0, 1_000)
+        rows = [row for row in self.database.streams(run) if row.name == name]
         offset = rows[-1].offset + rows[-1].count if rows else 0
         row = StreamRow(run=run, name=name, offset=offset, count=count, kind="data", writer="w")
         self._under_lease(run).streams = (row,)

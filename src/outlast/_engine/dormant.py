@@ -290,11 +290,11 @@ class Dormant:
             # A person asked for it: that is part of the run's history, and lets a step that has
             # spent its attempts be tried again on every replay from here on. An actor that had
             # begun no message has nothing to go on with.
-            last = known[-1]
-            records.append(Record(last.seq + 1, "resumed", "", "", max(last.at, now), lease.epoch))
-        transaction = Transaction(lease, row.id, records, summary=summary, consumed=consumed)
-        self._scheduler.submit(transaction)
-        await self._scheduler.acknowledged(transaction)
+            seq, at = known[-1].seq + 1, max(known[-1].at, now)
+            records.append(Record(seq, "resumed", "", "", at, lease.epoch))
+        made = Transaction(lease, row.id, records, summary=summary, consumed=consumed)
+        self._scheduler.submit(made)
+        await self._scheduler.acknowledged(made)
         if is_early:
             self._scheduler.listeners.on_passivated(summary)
         else:

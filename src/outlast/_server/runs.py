@@ -238,6 +238,48 @@ async def terminate(service: Service, call: Call) -> Response:
     return answer({}, 202)
 
 
+class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a fork takes: `at` is a seq, a step's key or its name; `input` replaces arguments."""
+
+    at: int | str
+    input: dict[str, object] | None = None
+
+
+async def pause(service: Service, call: Call) -> Response:
+    """Let a run begin nothing new until it is resumed."""
+    await call.read(Nothing)
+    await service.engine.get(call.run_id()).pause()
+    return answer({}, 202)
+
+
+async def retry(service: Service, call: Call) -> Response:
+    """Let a run that did not complete go on from where it failed."""
+    await call.read(Nothing)
+    await service.engine.get(call.run_id()).retry()
+    return answer({}, 202)
+
+
+async def fork(service: Service, call: Call) -> Response:
+    """Start a new run from a point of this one's past."""
+    body = await call.read(ForkBody)
+    made = await service.engine.get(call.run_id()).fork(body.at, body.input)
+    return answer({**fields_of(await made.info()), "created": True}, 201)
+
+
+async def diff(service: Service, call: Call) -> Response:
+    """Compare two runs, record by record."""
+    found = await service.engine.diff(call.text("a"), call.text("b"))
+    rows = [
+        {"key": row.key, "a": _told(row.a), "b": _told(row.b), "differs": row.differs}
+        for row in found.rows[: limits.HTTP_PAGE_MAX]
+    ]
+    return answer({"first": found.first, "rows": rows})
+
+
+def _told(record: Record | None) -> dict[str, object] | None:
+    return None if record is None else _record(record)
+
+
 async def resume(service: Service, call: Call) -> Response:
     """Let a parked or paused run go on."""
     await call.read(Nothing)

@@ -1,0 +1,190 @@
+"""Every exception of outlast.
+
+    OutlastError
+    ├── UsageError                  the program asks for something that cannot be
+    │   ├── NotSupported            a feature that this version does not have
+    │   ├── NotInRun                a workflow's verb, used outside a run
+    │   ├── NotDeterministic        workflow code reached for chance, time or I/O
+    │   ├── CallReused              a call object awaited or started twice
+    │   ├── RegistrationError       a step or workflow that cannot be declared like this
+    │   ├── UnknownWorkflow         no workflow of this name is registered
+    │   ├── DurationError           not a length of time (also ValueError)
+    │   └── QueryError              a filter that does not parse
+    ├── EncodingError               a value that cannot be stored
+    │   └── PayloadTooLarge
+    ├── DecodingError               bytes or JSON that do not fit the declared type
+    ├── WaitTimeout                 a wait ran out; what it waited for goes on (also TimeoutError)
+    ├── StepError
+    │   ├── StepFailed              a step's error whose class is not known here
+    │   ├── StepTimeout             an attempt took too long (also TimeoutError)
+    │   └── OutcomeUnknown          an at-most-once step may or may not have happened
+    ├── RunError                    how a run stands or ended
+    │   ├── RunFailed, RunCancelled, RunTerminated, RunTimedOut
+    │   ├── RunParked               it needs a person
+    │   └── ChildFailed             raised in the parent
+    ├── RunNotFound, RunExists, RunClosed
+    ├── IdempotencyMismatch, SignalConflict
+    ├── MailboxFull
+    ├── TokenError                  nothing came of an answer
+    │   ├── TokenNotFound
+    │   ├── TokenAnswered           somebody was first
+    │   ├── TokenExpired            nobody has answered in time
+    │   ├── TokenClosed             its run has ended
+    │   └── DigestMismatch          the answer is for another question
+    ├── ActorError                  what came of a message to an actor
+    │   ├── HandlerFailed           its handler raised; nothing was changed
+    │   ├── AskTimeout              no answer in time (also TimeoutError)
+    │   ├── CallCycle               the one who is asked waits for the asker
+    │   ├── ActorStopped            it takes no more messages
+    │   └── UnknownActor            no class of actors goes by this name here
+    ├── ReplayMismatch              the code and its journal disagree
+    ├── ServerRefused               a server's answer that none of these stands for
+    ├── EngineClosed                the engine is draining or closed
+    │   └── Shutdown                a step was ended by our own shutdown
+    └── StoreError
+        ├── StoreLocked, StoreMissing, StoreDamaged, StoreTooNew, StoreReadOnly
+        ├── StoreFull, StoreUnavailable
+        ├── CommitUnknown           the reply to a commit was lost
+        └── LeaseLost               another engine owns the run now
+
+    Passivating (BaseException)     the run leaves memory; user code must not stop it
+
+Each class is one decision a caller can make; its facts are attributes; its message says what
+happened, why, and what to do.
+"""
+
+from __future__ import annotations
+
+from outlast.errors.answers import (
+    ActorError,
+    ActorStopped,
+    AskTimeout,
+    CallCycle,
+    DigestMismatch,
+    HandlerFailed,
+    TokenAnswered,
+    TokenClosed,
+    TokenError,
+    TokenExpired,
+    TokenNotFound,
+    UnknownActor,
+)
+from outlast.errors.root import (
+    EngineClosed,
+    OutlastError,
+    Passivating,
+    ServerRefused,
+    Shutdown,
+    WaitTimeout,
+)
+from outlast.errors.runs import (
+    ChildFailed,
+    IdempotencyMismatch,
+    MailboxFull,
+    OutcomeUnknown,
+    ReplayMismatch,
+    RunCancelled,
+    RunClosed,
+    RunError,
+    RunExists,
+    RunFailed,
+    RunNotFound,
+    RunParked,
+    RunTerminated,
+    RunTimedOut,
+    SignalConflict,
+    StepError,
+    StepFailed,
+    StepTimeout,
+)
+from outlast.errors.store import (
+    CommitUnknown,
+    LeaseLost,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreMissing,
+    StoreReadOnly,
+    StoreTooNew,
+    StoreUnavailable,
+)
+from outlast.errors.usage import (
+    CallReused,
+    DecodingError,
+    DurationError,
+    EncodingError,
+    NotDeterministic,
+    NotInRun,
+    NotSupported,
+    PayloadTooLarge,
+    QueryError,
+    RegistrationError,
+    UnknownWorkflow,
+    UsageError,
+)
+
+__all__ = [
+    "ActorError",
+    "ActorStopped",
+    "AskTimeout",
+    "CallCycle",
+    "CallReused",
+    "ChildFailed",
+    "CommitUnknown",
+    "DecodingError",
+    "DigestMismatch",
+    "DurationError",
+    "EncodingError",
+    "EngineClosed",
+    "HandlerFailed",
+    "IdempotencyMismatch",
+    "LeaseLost",
+    "MailboxFull",
+    "NotDeterministic",
+    "NotInRun",
+    "NotSupported",
+    "OutcomeUnknown",
+    "OutlastError",
+    "Passivating",
+    "PayloadTooLarge",
+    "QueryError",
+    "RegistrationError",
+    "ReplayMismatch",
+    "RunCancelled",
+    "RunClosed",
+    "RunError",
+    "RunExists",
+    "RunFailed",
+    "RunNotFound",
+    "RunParked",
+    "RunTerminated",
+    "RunTimedOut",
+    "ServerRefused",
+    "Shutdown",
+    "SignalConflict",
+    "StepError",
+    "StepFailed",
+    "StepTimeout",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreMissing",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "TokenAnswered",
+    "TokenClosed",
+    "TokenError",
+    "TokenExpired",
+    "TokenNotFound",
+    "UnknownActor",
+    "UnknownWorkflow",
+    "UsageError",
+    "WaitTimeout",
+]
+
+# Users, tracebacks and journals know them by this name, wherever they are written.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

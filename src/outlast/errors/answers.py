@@ -1,0 +1,95 @@
+"""What comes of an answer to a token, and of a message to an actor."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from outlast.errors.root import OutlastError
+
+
+class TokenError(OutlastError):
+    """Nothing came of an answer to a token; `token_id` names it."""
+
+    def __init__(self, token_id: str, message: str) -> None:
+        super().__init__(message)
+        self.token_id = token_id
+
+
+class TokenNotFound(TokenError):
+    """No token goes by this id (or the retention of its run is over)."""
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(token_id, f"no token has the id {token_id!r}; see `outlast inbox`")
+
+
+class TokenAnswered(TokenError):
+    """Somebody has answered already: `by` whom (may be empty) and when (`at`)."""
+
+    def __init__(self, token_id: str, by: str, at: datetime | None) -> None:
+        when = "" if at is None else f" at {at.isoformat(timespec='seconds')}"
+        who = by or "somebody"
+        super().__init__(token_id, f"{who} has answered token {token_id!r}{when}: the first counts")
+        self.by = by
+        self.at = at
+
+
+class TokenExpired(TokenError):
+    """Nobody has answered the token in time, and nobody can any more."""
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(token_id, f"it is too late: nobody answered token {token_id!r} in time")
+
+
+class TokenClosed(TokenError):
+    """The run that asked has ended without the answer."""
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(token_id, f"it is too late: the run that asked {token_id!r} has ended")
+
+
+class DigestMismatch(TokenError):
+    """The answer carries the digest of another question; `title` is what is asked now."""
+
+    def __init__(self, token_id: str, title: str) -> None:
+        super().__init__(token_id, f"token {token_id!r} asks something else, look again: {title!r}")
+        self.title = title
+
+
+class ActorError(OutlastError):
+    """What came of a message to an actor, other than an answer."""
+
+
+class HandlerFailed(ActorError):
+    """A handler raised; the actor's state is what it was before the message."""
+
+    def __init__(self, actor: str, type_name: str, message: str, traceback: str = "") -> None:
+        super().__init__(f"{actor} failed to handle the message: {type_name}: {message}")
+        self.actor = actor
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+
+class AskTimeout(ActorError, TimeoutError):
+    """No answer came in time. The message may still be handled, unless its turn comes later."""
+
+
+class CallCycle(ActorError):
+    """The actor that is asked waits, directly or not, for the one that asks."""
+
+    def __init__(self, chain: tuple[str, ...], target: str) -> None:
+        path = " -> ".join((*chain, target))
+        super().__init__(
+            f"{path}: {target} waits for this very answer, so it could never come; "
+            f"use tell(), or ask from elsewhere"
+        )
+        self.chain = chain
+        self.target = target
+
+
+class ActorStopped(ActorError):
+    """The actor has stopped and takes no more messages."""
+
+
+class UnknownActor(ActorError):
+    """No class of actors goes by this name here, or it has no such handler."""

@@ -1,0 +1,199 @@
+"""How steps and runs end, and what runs refuse."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from outlast.errors.root import OutlastError
+
+
+class StepError(OutlastError):
+    """A step did not give a result."""
+
+
+class StepFailed(StepError):
+    """A step raised an error whose class is not known here; name it in `raises=` to get itself."""
+
+    def __init__(self, type_name: str, message: str, traceback: str = "") -> None:
+        super().__init__(f"{type_name}: {message}")
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+
+class StepTimeout(StepError, TimeoutError):
+    """A step took longer than its `Timeout` allows; `kind` says which of its times ran out."""
+
+    def __init__(self, step: str, kind: str, seconds: float) -> None:
+        super().__init__(
+            f"step {step!r} exceeded its {kind} timeout of {seconds:g}s; "
+            f"its effect may have happened"
+        )
+        self.step = step
+        self.kind = kind
+        self.seconds = seconds
+
+
+class OutcomeUnknown(StepError):
+    """The process died during an at-most-once step: its effect may or may not have happened."""
+
+    def __init__(self, step: str, key: str) -> None:
+        super().__init__(
+            f"the process died while step {step!r} ({key}) was running, so its effect may or may "
+            f"not have happened, and it runs at most once: check the outside world, then "
+            f"compensate or go on"
+        )
+        self.step = step
+        self.key = key
+
+
+class RunError(OutlastError):
+    """How a run stands or ended; `run_id` names it."""
+
+    def __init__(self, run_id: str, message: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class RunFailed(RunError):
+    """The run's code raised; the original type, message and traceback text are kept."""
+
+    def __init__(self, run_id: str, type_name: str, message: str, traceback: str = "") -> None:
+        super().__init__(run_id, f"run {run_id!r} failed: {type_name}: {message}")
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+
+class RunCancelled(RunError):
+    """The run was cancelled and its code let the cancellation end it."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        because = f": {reason}" if reason else ""
+        super().__init__(run_id, f"run {run_id!r} was cancelled{because}")
+        self.reason = reason
+
+
+class RunTerminated(RunError):
+    """The run was ended from outside without running any more of its code."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        because = f": {reason}" if reason else ""
+        super().__init__(run_id, f"run {run_id!r} was terminated{because}")
+        self.reason = reason
+
+
+class RunTimedOut(RunError):
+    """The run's own timeout ran out."""
+
+    def __init__(self, run_id: str, reason: str = "") -> None:
+        because = f": {reason}" if reason else ""
+        super().__init__(run_id, f"run {run_id!r} exceeded its timeout{because}")
+        self.reason = reason
+
+
+class RunParked(RunError):
+    """The run is open but cannot go on without a person; `why` says what it needs."""
+
+    def __init__(self, run_id: str, why: str) -> None:
+        super().__init__(run_id, f"run {run_id!r} is parked: {why}")
+        self.why = why
+
+
+class ChildFailed(RunError):
+    """A child run did not complete; `cause` says how it ended."""
+
+    def __init__(self, run_id: str, cause: OutlastError | None = None) -> None:
+        detail = f": {cause}" if cause is not None else ""
+        super().__init__(run_id, f"child run {run_id!r} did not complete{detail}")
+        self.cause = cause
+
+
+_Kept: TypeAlias = Literal["run", "actor", "team", "dead letter"]
+_ABSENT: dict[_Kept, tuple[str, str]] = {
+    "run": ("it was never started in this store, or its retention is over", "outlast ls"),
+    "actor": ("nobody has written to it yet", "outlast actor ls"),
+    "team": ("it was never applied to this store", "outlast actor tree"),
+    "dead letter": ("it was sent again, or never was", "outlast actor dead"),
+}
+
+
+class RunNotFound(OutlastError):
+    """No run, actor, team or dead letter goes by this id (or its retention is over)."""
+
+    def __init__(self, run_id: str, what: _Kept = "run") -> None:
+        why, look = _ABSENT[what]
+        super().__init__(f"no {what} has the id {run_id!r}: {why}; `{look}` lists what is there")
+        self.run_id = run_id
+
+
+class RunExists(OutlastError):
+    """A run with this id exists and the call's policy does not allow to attach to it."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(
+            f"run {run_id!r} exists already ({status}): choose another id, or another "
+            f"on_conflict= (open runs) or reuse= (closed runs)"
+        )
+        self.run_id = run_id
+        self.status = status
+
+
+class RunClosed(OutlastError):
+    """The run has ended and takes no more messages."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id!r} has ended ({status}) and takes no more messages")
+        self.run_id = run_id
+        self.status = status
+
+
+class IdempotencyMismatch(OutlastError):
+    """The id is taken by a run of another workflow or with other arguments."""
+
+    def __init__(self, run_id: str, difference: str) -> None:
+        super().__init__(
+            f"run {run_id!r} exists with other input ({difference}): the same id must mean the "
+            f"same work; choose another id"
+        )
+        self.run_id = run_id
+        self.difference = difference
+
+
+class SignalConflict(OutlastError):
+    """A dedup key was used before with another payload."""
+
+    def __init__(self, run_id: str, name: str, dedup: str) -> None:
+        super().__init__(
+            f"signal {name!r} to run {run_id!r} was sent before under dedup key {dedup!r} with "
+            f"another payload; nothing was sent"
+        )
+        self.run_id = run_id
+        self.name = name
+        self.dedup = dedup
+
+
+class MailboxFull(OutlastError):
+    """A run has too many unread messages; nothing was stored, so sending again later is safe."""
+
+    def __init__(self, run_id: str, limit: int) -> None:
+        super().__init__(
+            f"run {run_id!r} has {limit:,} unread messages, the limit: nothing was stored, "
+            f"send again when it has read some"
+        )
+        self.run_id = run_id
+        self.limit = limit
+
+
+class ReplayMismatch(OutlastError):
+    """The code asked for another operation than its journal has: the code changed."""
+
+    def __init__(self, run_id: str, *, expected: str, actual: str) -> None:
+        super().__init__(
+            f"run {run_id!r}: the journal has {expected}, but the code now asks for {actual}. "
+            f"The code changed while the run was open. Put the old order back (the run then goes "
+            f"on by itself), or start a new run"
+        )
+        self.run_id = run_id
+        self.expected = expected
+        self.actual = actual

@@ -1,0 +1,54 @@
+"""What a store refuses, and how it fails."""
+
+from __future__ import annotations
+
+from outlast.errors.root import OutlastError
+
+
+class StoreError(OutlastError):
+    """The store refuses or fails."""
+
+
+class StoreLocked(StoreError):
+    """Another process owns the database."""
+
+    def __init__(self, path: str, pid: int | None) -> None:
+        holder = f"process {pid}" if pid is not None else "another process"
+        super().__init__(
+            f"{path} is owned by {holder}, and a SQLite store has one engine: use that process, "
+            f"stop it, or open with read_only=True"
+        )
+        self.path = path
+        self.pid = pid
+
+
+class StoreMissing(StoreError):
+    """There is no database at this place."""
+
+
+class StoreDamaged(StoreError):
+    """The database file is not what it should be; it was not touched."""
+
+
+class StoreTooNew(StoreError):
+    """A newer outlast wrote this database."""
+
+
+class StoreReadOnly(StoreError):
+    """A writing verb was used on a store that was opened for reading."""
+
+
+class StoreFull(StoreError):
+    """The disk is full: nothing was stored. Open runs wait and go on when there is space."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached now; runs wait and go on when it is back."""
+
+
+class CommitUnknown(StoreError):
+    """The reply to a commit was lost; the writer asks the store what became of it."""
+
+
+class LeaseLost(StoreError):
+    """Another engine owns this run now; nothing was written."""

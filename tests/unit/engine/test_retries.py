@@ -1,0 +1,276 @@
+"""Runs that did not complete and go on in another life under the same id."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from outlast import (
+    Engine,
+    OutcomeUnknown,
+    step,
+    this_step,
+    wf,
+    workflow,
+)
+from outlast.errors import (
+    ChildFailed,
+    RunCancelled,
+    RunClosed,
+    RunFailed,
+    RunNotFound,
+    RunTerminated,
+    RunTimedOut,
+    UsageError,
+)
+from tests.unit.engine.drawing import (
+    broken,
+    calls,
+    catches_then_fails,
+    draw,
+    draw_once,
+    draw_or_park,
+    hears,
+    parent_of_fork,
+    raises,
+    three,
+    word,
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> None:
+    calls.clear()
+    broken.clear()
+
+
+# ---------------------------------------------------------------------------- retries
+async def test_a_failed_run_does_the_failed_step_again_under_its_id(engine: Engine) -> None:
+    broken.add("b")
+    run = await engine.start(three(), id="r")
+    with pytest.raises(RunFailed, match="b is broken"):
+        await run.result("5s")
+    broken.clear()
+
+    await run.retry()
+
+    assert await run.result("5s") == ["a1", "b2", "c1"]
+    assert calls == ["a", "b", "b", "c"]
+    assert (await run.info()).steps == 3
+    records = [r async for r in run.journal()]
+    assert [r.seq for r in records] == list(range(1, len(records) + 1))
+
+
+async def test_a_failure_that_was_caught_is_not_done_again(engine: Engine) -> None:
+    broken.update(("caught", "fatal"))
+    run = await engine.start(catches_then_fails())
+    with pytest.raises(RunFailed, match="fatal is broken"):
+        await run.result("5s")
+    broken.clear()
+
+    await run.retry()
+
+    assert await run.result("5s") == "fatal2"
+    assert calls == ["caught", "between", "fatal", "fatal"]
+
+
+async def test_what_was_heard_behind_the_failure_is_kept(engine: Engine) -> None:
+    @workflow(name="hears_while_failing")
+    async def hearing() -> list[str]:
+        failing = asyncio.ensure_future(draw("b"))
+        said = asyncio.ensure_future(word.receive())
+        await asyncio.wait([failing])
+        await draw("then")
+        heard = await said
+        return [heard, await failing]
+
+    broken.add("b")
+    run = await engine.start(hearing())
+    async with asyncio.timeout(5):
+        while "then" not in calls:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
+    await run.signal(word, "hello")
+    with pytest.raises(RunFailed):
+        await run.result("5s")
+    broken.clear()
+
+    await run.retry()
+
+    assert (await run.result("5s"))[0] == "hello"
+
+
+async def test_code_that_raised_goes_on_from_its_last_record(engine: Engine) -> None:
+    broken.add("code")
+    run = await engine.start(raises())
+    with pytest.raises(RunFailed, match="a mistake"):
+        await run.result("5s")
+    broken.clear()
+
+    await run.retry()
+
+    assert await run.result("5s") == "a1"
+    assert calls == ["a"]
+
+
+async def test_an_at_most_once_step_that_failed_is_done_again_when_a_person_says_so(
+    engine: Engine,
+) -> None:
+    @workflow(name="retries_at_most_once")
+    async def once() -> str:
+        try:
+            return await draw_once("x")
+        except OutcomeUnknown:
+            return "unknown"
+
+    broken.add("x")
+    run = await engine.start(once())
+    with pytest.raises(RunFailed):
+        await run.result("5s")
+    broken.clear()
+
+    await run.retry()
+
+    assert await run.result("5s") == "x"
+    assert calls == ["x", "x"]
+
+
+async def test_a_child_that_failed_is_started_again(engine: Engine) -> None:
+    broken.add("y")
+    run = await engine.start(parent_of_fork(), id="p")
+    with pytest.raises(RunFailed, match="did not complete"):
+        await run.result("5s")
+    broken.clear()
+
+    await run.retry()
+
+    assert await run.result("5s") == ["x1", "mid1", "y2"]
+    assert calls == ["x", "mid", "y", "y"]
+
+
+async def test_a_cancelled_run_lives_again_without_the_request(engine: Engine) -> None:
+    run = await engine.start(hears())
+    async with asyncio.timeout(5):
+        while "signal" not in await run.why():  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
+    await run.cancel()
+    with pytest.raises(RunCancelled):
+        await run.result("5s")
+
+    await run.retry()
+    await run.signal(word, "again")
+
+    assert await run.result("5s") == ["a1", "b1", "again"]
+
+
+async def test_a_terminated_run_and_one_that_timed_out_go_on(engine: Engine) -> None:
+    ended = await engine.start(hears())
+    await ended.terminate()
+    with pytest.raises(RunTerminated):
+        await ended.result("5s")
+    late = await engine.start(hears(), timeout="60ms")
+    with pytest.raises(RunTimedOut):
+        await late.result("5s")
+
+    for run in (ended, late):
+        await run.retry()
+        await run.signal(word, "again")
+        assert (await run.result("5s"))[2] == "again"
+
+
+async def test_a_parked_run_is_resumed(engine: Engine) -> None:
+    @workflow(name="retries_parked")
+    async def parks() -> str:
+        return await draw_or_park("p")
+
+    broken.add("p")
+    run = await engine.start(parks())
+    async with asyncio.timeout(5):
+        while (await run.info()).status != "parked":  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
+    broken.clear()
+
+    await run.retry()
+
+    assert await run.result("5s") == "p"
+    assert calls == ["p", "p", "p"]
+
+
+async def test_what_completed_or_goes_on_is_not_done_again(engine: Engine) -> None:
+    complete, open_ = await engine.start(three()), await engine.start(hears())
+    await complete.result("5s")
+
+    with pytest.raises(RunClosed):
+        await complete.retry()
+    with pytest.raises(UsageError, match="nothing to do again"):
+        await open_.retry()
+    with pytest.raises(RunNotFound):
+        await engine.get("nobody").retry()
+
+
+async def test_a_retried_run_is_whole_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "outlast.db"
+    broken.add("b")
+    async with Engine.open(path) as engine:
+        run = await engine.start(three(), id="r")
+        with pytest.raises(RunFailed):
+            await run.result("5s")
+    async with Engine.open(path, recover=False) as engine:
+        broken.clear()
+        await engine.get("r").retry()
+    async with Engine.open(path) as engine:
+        assert await engine.get("r", three).result("5s") == ["a1", "b2", "c1"]
+
+
+async def test_a_key_is_the_same_in_another_life_and_another_in_a_fork(engine: Engine) -> None:
+    keys: list[str] = []
+
+    @step(name="forks.tells_key")
+    async def tells_key() -> str:
+        keys.append(this_step().key)
+        if "key" in broken:
+            raise ValueError("broken")
+        return "told"
+
+    @workflow(name="forks_and_keys")
+    async def tells() -> str:
+        return await tells_key()
+
+    broken.add("key")
+    run = await engine.start(tells(), id="k")
+    with pytest.raises(RunFailed):
+        await run.result("5s")
+    broken.clear()
+    await run.retry()
+    await run.result("5s")
+    await (await run.fork("tells_key")).result("5s")
+
+    assert keys[0] == keys[1] != keys[2]
+
+
+async def test_children_of_a_closed_parent_do_not_disturb_its_next_life(engine: Engine) -> None:
+    @workflow(name="parent_with_open_child")
+    async def parent() -> str:
+        child = wf.start(hears())
+        name = await draw("a")
+        if "code" in broken:
+            raise RuntimeError("stop")
+        await child.signal(word, "from above")
+        try:
+            return f"{name} {await child.result()}"
+        except ChildFailed as failed:
+            return f"{failed}"
+
+    broken.add("code")
+    run = await engine.start(parent())
+    with pytest.raises(RunFailed):
+        await run.result("5s")
+    for child in [info.id async for info in engine.runs(f"parent:{run.id}")]:
+        with pytest.raises(RunCancelled):
+            await engine.get(child).result("5s")
+    broken.clear()
+
+    await run.retry()
+
+    assert "from above" in await run.result("5s")
