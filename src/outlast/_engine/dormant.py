@@ -288,8 +288,7 @@ class Dormant:
         records: list[Record] = []
         if is_resumed and known and not is_early:
             # A person asked for it: that is part of the run's history, and lets a step that has
-            # spent its attempts be tried again on every replay from here on. An actor that had
-            # begun no message has nothing to go on with.
+            # spent its attempts be tried again on every replay from here on.
             seq, at = known[-1].seq + 1, max(known[-1].at, now)
             records.append(Record(seq, "resumed", "", "", at, lease.epoch))
         made = Transaction(lease, row.id, records, summary=summary, consumed=consumed)
