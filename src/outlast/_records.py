@@ -50,7 +50,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One record of a run's journal, with its body encoded.
 
     `key` names the operation of the workflow that the record belongs to (see
-    `outlast._execution.tasks`); `place` is the source line that asked for it.
+    `outlast._execution.tasks`); `place` is the source line that asked for it. Of a step's attempt,
+    `waited` is how long it stood in the queue and `took` how long its body ran, in microseconds.
     """
 
     seq: int
@@ -62,6 +63,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True):
     attempt: int = 0
     place: str = ""
     body: bytes = EMPTY
+    waited: int = 0
+    took: int = 0
 
 
 class Blob(msgspec.Struct, frozen=True, gc=False):

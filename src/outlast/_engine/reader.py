@@ -270,8 +270,14 @@ def readable(record: StoredRecord) -> Record:
         value=value,
         error=error,
         place=record.place,
+        waited=record.waited / 1e6 if _is_attempt(record) else None,
+        took=record.took / 1e6 if _is_attempt(record) else None,
         stored=record,
     )
+
+
+def _is_attempt(record: StoredRecord) -> bool:
+    return record.kind in ("step_done", "attempt_failed") and bool(record.attempt)
 
 
 def _body_of(record: StoredRecord) -> tuple[object, str | None]:

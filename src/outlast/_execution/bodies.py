@@ -23,6 +23,7 @@ from typing import Protocol
 from typing_extensions import TypeVarTuple, override
 
 from outlast import limits
+from outlast._execution.contained import Raised, contained
 from outlast._execution.context import (
     MadeOnce,
     StepContext,
@@ -109,6 +110,7 @@ class Body:
     timed_out: StepTimeout | None = None
     is_abandoned: bool = False
     begun: asyncio.Future[None] | None = None
+    operation: StepOperation | None = None
 
     @property
     def sink(self) -> StepSink:
@@ -246,7 +248,10 @@ class Bodies:
             last_heartbeat,
             self,
             shutting_down=self._is_closed,
+            operation=operation,
         )
+        operation.queued_at = body.began_at
+        operation.ran_at = 0
         self._bodies[run, operation.key] = body
         if self.observe is not None:
             self.observe(body)
@@ -255,6 +260,7 @@ class Bodies:
         where = where_of(operation.definition)
         runner: Coroutine[object, object, None]
         if where == "loop":
+            operation.ran_at = body.began_at
             runner = self._run_on_loop(body)
         elif where == "thread" or fake is not None or self._processes is None:
             runner = self._report(body, self._call_on_thread(body, ambient))
@@ -278,6 +284,8 @@ class Bodies:
 
     def _begin_run(self, body: Body) -> None:
         """The body has its thread or process: the time of the attempt runs from here."""
+        if body.operation is not None and not body.operation.ran_at:
+            body.operation.ran_at = self._world.now()
         timeout = body.definition.timeout
         if timeout.run is not None:
             self._limit(body, "run", timeout.run, timeout.run)
@@ -326,7 +334,7 @@ class Bodies:
     async def _report(self, body: Body, work: Coroutine[object, object, object]) -> None:
         try:
             body.value = await work
-            if isinstance(body.value, _Raised):
+            if isinstance(body.value, Raised):
                 body.error = body.value.error
         except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
             body.error = self._error_of(body, error)
@@ -364,7 +372,7 @@ class Bodies:
             return body.definition.fn(*body.args, **body.kwargs)
 
         copy = ambient.copy()
-        return await self._world.run_blocking(lambda: _contained(copy, call), pool=self._threads())
+        return await self._world.run_blocking(lambda: contained(copy, call), pool=self._threads())
 
     async def _call_in_process(self, body: Body, processes: ProcessRunner) -> object:
         body.begun = self._world.loop.create_future()
@@ -468,20 +476,6 @@ class Bodies:
             await self._processes.close()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    """An exception that must not travel through a thread pool's future as itself."""
-
-    error: BaseException
-
-
-def _contained(context: Context, call: Callable[[], object]) -> object:
-    try:
-        return context.run(call)
-    except BaseException as error:  # noqa: BLE001  # SystemExit on a pool thread is an outcome
-        return _Raised(error)
 
 
 async def _as_coroutine(body: Body) -> object:

@@ -124,6 +124,7 @@ class RunJournal:
         body: bytes = EMPTY,
         attempt: int = 0,
         place: str = "",
+        times: tuple[int, int] = (0, 0),
     ) -> Record:
         """Give a record its place at the end and hand it to the writer."""
         if self.is_asleep:
@@ -136,7 +137,7 @@ class RunJournal:
         blob: Blob | None
         stored, blob = detach(body)
         epoch = self.lease.epoch
-        record = Record(self.last_seq, kind, key, name, at, epoch, attempt, place, stored)
+        record = Record(self.last_seq, kind, key, name, at, epoch, attempt, place, stored, *times)
         transaction = self.transaction()
         transaction.records.append(record)
         if blob is not None:

@@ -119,6 +119,13 @@ class StepOperation:
     value: object = None
     error: BaseException | None = None
     writers: dict[str, str] = field(default_factory=dict[str, str])  # stream -> writer
+    queued_at: int = 0  # when this attempt was asked for
+    ran_at: int = 0  # when its body began
+
+    def times(self, now: int) -> tuple[int, int]:
+        """Return how long this attempt has stood in the queue, and how long its body ran."""
+        ran_at = self.ran_at or now
+        return max(0, ran_at - self.queued_at), max(0, now - ran_at)
 
 
 @dataclass(slots=True, eq=False)

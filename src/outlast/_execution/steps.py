@@ -181,14 +181,16 @@ class StepCalls:
             self.failed(key, _unreadable(error))
             return
         operation.value = decoded
+        now = self._host.world.now()
         self._journal.append(
             "step_done",
-            at=self._host.world.now(),
+            at=now,
             key=key,
             name=operation.name,
             body=VALUE + data,
             attempt=operation.attempt + 1,
             place=operation.place,
+            times=operation.times(now),
         )
 
     def failed(self, key: str, error: BaseException) -> None:
@@ -216,6 +218,7 @@ class StepCalls:
             body=encode_body(AttemptBody(body, next_at or 0, operation.first_at)),
             attempt=attempt,
             place=operation.place,
+            times=operation.times(now),
         )
 
     def _record_failure(self, operation: StepOperation, body: bytes) -> None:
@@ -223,9 +226,11 @@ class StepCalls:
         if failure is not None:
             operation.error = self._error_from(failure, operation)
         operation.is_started = True
+        now = self._host.world.now()
         self._journal.append(
             "step_done",
-            at=self._host.world.now(),
+            at=now,
+            times=operation.times(now) if operation.queued_at else (0, 0),
             key=operation.key,
             name=operation.name,
             body=body,

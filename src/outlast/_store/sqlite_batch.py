@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 import msgspec
 
@@ -96,7 +95,7 @@ class Batch:
         good = None
         append = results.append
         line = self._lines.extend
-        encode = _encode
+        checksum_of = rows.record_checksum
         for transaction in batch:
             lease = transaction.lease
             if lease is not None and lease is not good:
@@ -112,7 +111,8 @@ class Batch:
                 for r in transaction.records:
                     position += 1
                     line((position, run, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
-                          r.attempt, r.place, r.body, crc32(encode(r))))  # fmt: skip
+                          r.attempt, r.place, r.body, r.waited, r.took,
+                          checksum_of(r)))  # fmt: skip
                 self.position = position
             if (
                 transaction.summary is None
