@@ -32,10 +32,10 @@ from outlast._registry import Registry, WorkflowDefinition, default_registry
 from outlast.actor.supervisor import Supervisor
 from outlast.actor.teams import Teams, apply_team
 from outlast.call import Call, WorkflowCall
-from outlast.comparing import ComparingVerbs
 from outlast.errors import EngineClosed, NotInRun, NotSupported, StoreReadOnly, UsageError
 from outlast.handle import Run, signal_payload
 from outlast.inbox import InboxVerbs
+from outlast.many import ManyVerbs
 from outlast.names import Signal
 from outlast.ref import ActorRef
 from outlast.types import (
@@ -70,7 +70,7 @@ def _check_types(url: object, registry: object, resources: object, live_runs_max
             raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
 
 
-class Engine(InboxVerbs, ComparingVerbs):
+class Engine(InboxVerbs, ManyVerbs):
     """Runs workflows on one store, and gives handles on their runs.
 
     Opening recovers: every open run whose workflow is registered goes on by itself. Leaving the

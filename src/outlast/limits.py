@@ -162,6 +162,12 @@ RESERVE_BYTES = 1024 * 1024
 MAILBOX_READ_MAX = 1_000
 """Messages taken from a mailbox at once."""
 
+COUNT_MAX = 100_000
+"""Runs are counted up to here: a count is to be seen before something is done to all of them."""
+
+BULK_AT_ONCE = 32
+"""Runs that one bulk verb acts on at once: enough to share commits, few enough to stop soon."""
+
 PAGE_ROWS = 200
 """Rows of one page of a listing."""
 

@@ -46,6 +46,7 @@ Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 OnExhausted: TypeAlias = Literal["escalate", "park"]
 Where: TypeAlias = Literal["auto", "loop", "thread", "process"]
 Jitter: TypeAlias = Literal["full", "none"]
+BulkAction: TypeAlias = Literal["cancel", "terminate", "pause", "resume", "retry"]
 TokenKind: TypeAlias = Literal["token", "approval"]
 TokenStatus: TypeAlias = Literal["open", "answered", "expired", "closed"]
 
@@ -143,6 +144,14 @@ class ActorInfo:
     error: str | None = None
     supervisor: str | None = None
     restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOutcome:
+    """What came of a bulk verb for one run: `error` says why nothing did, None when it was done."""
+
+    id: str
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,6 +278,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert await real.list_runs(RunFilter(), None, 10) == await model.list_runs(
             RunFilter(), None, 10
         )
+        for which in (RunFilter(), RunFilter(statuses=frozenset(["failed"]), id_prefix="b")):
+            assert await real.count_runs(which, 3) == await model.count_runs(which, 3)
         for run in RUNS:
             assert await real.read_run(run) == await model.read_run(run)
             assert await real.read_journal(run, 1) == await model.read_journal(run, 1)

@@ -195,6 +195,18 @@ class Reader:
             self._counts = counts
         return self._counts
 
+    async def count(self, query: str) -> int:
+        """Return how many runs a query wants, `limits.COUNT_MAX` at most.
+
+        Raises:
+            QueryError: the query does not parse.
+        """
+        which = parse_query(query, self._world.now())
+        if self._residency is not None and which.statuses is not None:
+            self._residency.write_summaries(settled_only=False)
+            await self._flushed()
+        return await self._store.count_runs(which, limits.COUNT_MAX)
+
     async def _flushed(self) -> None:
         if self._scheduler is not None and self._scheduler.writer.trouble is None:
             await self._scheduler.writer.flushed()

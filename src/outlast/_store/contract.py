@@ -403,6 +403,10 @@ class ReadVerbs(Protocol):
         """Return one page of runs, newest first."""
         ...
 
+    async def count_runs(self, which: RunFilter, limit: int) -> int:
+        """Return how many runs a filter wants; `limit` when there are as many, or more."""
+        ...
+
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         """Return stream rows that hold offsets from `offset` on."""
         ...

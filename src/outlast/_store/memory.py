@@ -193,6 +193,10 @@ class MemoryStore(Store):
         return len(self._db.dead(None, 0, 1 << 60))
 
     @override
+    async def count_runs(self, which: RunFilter, limit: int) -> int:
+        return min(limit, sum(matches(row, which) for row in self._db.rows.values()))
+
+    @override
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         rows = [row for row in self._db.streams(run) if row.name == name]
         first = bisect_left(rows, offset, key=lambda row: row.offset + row.count - 1)

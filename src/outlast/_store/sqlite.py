@@ -221,6 +221,10 @@ class SqliteStore(Store):
         return await self._read(sqlite_reads.count_dead)
 
     @override
+    async def count_runs(self, which: RunFilter, limit: int) -> int:
+        return await self._read(lambda db: sqlite_reads.count_runs(db, which, limit))
+
+    @override
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         return await self._read(lambda db: sqlite_reads.read_stream(db, run, name, offset, limit))
 

@@ -156,6 +156,19 @@ def runs_with_mail(db: Connection, limit: int, after: RunId | None) -> list[RunI
 
 def list_runs(db: Connection, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
     """Return one page of runs, newest first."""
+    where, cells = _wanted(which, after)
+    return _run_rows(db, f"{where} ORDER BY created_at DESC, id DESC LIMIT ?", (*cells, limit))
+
+
+def count_runs(db: Connection, which: RunFilter, limit: int) -> int:
+    """Return how many runs a filter wants, `limit` at most."""
+    where, cells = _wanted(which, None)
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM runs {where} LIMIT ?)"
+    return _integer(db.execute(sql, (*cells, limit)).fetchall()[0][0])
+
+
+def _wanted(which: RunFilter, after: Cursor | None) -> tuple[str, list[Cell]]:
+    """Return the clause that a filter means, and its cells."""
     terms: list[str] = ["kind = ?"]
     cells: list[Cell] = [which.kind]
 
@@ -182,8 +195,7 @@ def list_runs(db: Connection, which: RunFilter, after: Cursor | None, limit: int
         want(_HAS_ATTRIBUTE, key, text, text, text, text, _as_float(text))
     if after is not None:
         want("(created_at, id) < (?, ?)", after.created_at, after.id)
-    rest = f"WHERE {' AND '.join(terms)} ORDER BY created_at DESC, id DESC LIMIT ?"
-    return _run_rows(db, rest, (*cells, limit))
+    return f"WHERE {' AND '.join(terms)}", cells
 
 
 def count_by_status(db: Connection) -> dict[Status, int]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from outlast._engine.opening import Target
 from outlast._engine.owner_client import OwnerClient
 from outlast.cli.inputs import json_of, seconds_option
+from outlast.cli.many import Ask, Choice, Commit, act_on_all, act_on_one, choice_options
 from outlast.cli.places import database_options, existing_target
 from outlast.cli.printing import note, safe_line
 from outlast.cli.writing import write
@@ -55,46 +58,67 @@ def signal(
 
 
 @click.command()
-@click.argument("run_id", metavar="ID")
+@choice_options
 @click.option("--reason", default="", help="Kept with the run.")
 @click.option("--grace", metavar="TIME", default=None, help="For its clean-up, such as 10s.")
 @database_options
-def cancel(*, run_id: str, reason: str, grace: str | None, db: str | None, url: str | None) -> None:
+def cancel(
+    *,
+    run_id: str | None,
+    query: str | None,
+    yes: bool,
+    reason: str,
+    grace: str | None,
+    db: str | None,
+    url: str | None,
+) -> int:
     """Ask a run to stop: its code sees a cancellation and may clean up."""
-    target = existing_target(db, url)
     seconds = None if grace is None else seconds_option("--grace", grace)
-    if run_loop(_has_ended(target, run_id)):
-        return
 
-    async def ask(client: OwnerClient) -> bool:
-        await client.cancel(run_id, reason, seconds)
-        return True
+    async def ask(client: OwnerClient, run: str) -> None:
+        await client.cancel(run, reason, seconds)
 
-    async def commit(engine: Engine) -> bool:
-        await engine.get(run_id).cancel(reason, seconds)
-        return False
+    async def commit(engine: Engine, run: str) -> None:
+        await engine.get(run).cancel(reason, seconds)
 
-    has_owner = run_loop(write(target, ask=ask, commit=commit))
-    _sent("asked to stop:", run_id, has_owner=has_owner)
+    return _stop("cancel", Choice(run_id, query, yes, db, url), ask, commit)
 
 
 @click.command()
-@click.argument("run_id", metavar="ID")
+@choice_options
 @click.option("--reason", default="", help="Kept with the run.")
 @database_options
-def terminate(*, run_id: str, reason: str, db: str | None, url: str | None) -> None:
+def terminate(
+    *,
+    run_id: str | None,
+    query: str | None,
+    yes: bool,
+    reason: str,
+    db: str | None,
+    url: str | None,
+) -> int:
     """End a run now, without running any more of its code."""
-    target = existing_target(db, url)
-    if run_loop(_has_ended(target, run_id)):
-        return
 
-    async def ask(client: OwnerClient) -> bool:
-        await client.terminate(run_id, reason)
-        return True
+    async def ask(client: OwnerClient, run: str) -> None:
+        await client.terminate(run, reason)
 
-    async def commit(engine: Engine) -> bool:
-        await engine.get(run_id).terminate(reason)
-        return True  # ended already: there is nothing left to act on
+    async def commit(engine: Engine, run: str) -> None:
+        await engine.get(run).terminate(reason)
 
-    has_owner = run_loop(write(target, ask=ask, commit=commit))
-    _sent("terminated:", run_id, has_owner=has_owner)
+    return _stop("terminate", Choice(run_id, query, yes, db, url), ask, commit)
+
+
+def _stop(verb: Literal["cancel", "terminate"], choice: Choice, ask: Ask, commit: Commit) -> int:
+    target = existing_target(choice.db, choice.url)
+    choice.check()
+    if choice.query is not None:
+        return act_on_all(target, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
+    if run_loop(_has_ended(target, choice.id)):
+        return 0
+    has_owner = act_on_one(target, choice.id, ask=ask, commit=commit)
+    if verb == "terminate":
+        # It has ended already: there is nothing left for an engine to act on.
+        _sent("terminated:", choice.id, has_owner=True)
+    else:
+        _sent("asked to stop:", choice.id, has_owner=has_owner)
+    return 0

@@ -8,6 +8,7 @@ import msgspec
 from outlast._engine.owner_client import OwnerClient
 from outlast._engine.owner_protocol import Fork, SteeringVerb
 from outlast.cli.inputs import json_of
+from outlast.cli.many import Choice, act_on_all, act_on_one, choice_options
 from outlast.cli.places import database_options, existing_target
 from outlast.cli.printing import note, safe_line, say
 from outlast.cli.writing import write
@@ -33,44 +34,52 @@ async def steered(engine: Engine, run_id: str, verb: SteeringVerb) -> None:
             await run.retry()
 
 
-def _steer(run_id: str, verb: SteeringVerb, db: str | None, url: str | None) -> None:
-    target = existing_target(db, url)
+def _steer(verb: SteeringVerb, choice: Choice) -> int:
+    target = existing_target(choice.db, choice.url)
+    choice.check()
 
-    async def ask(client: OwnerClient) -> bool:
+    async def ask(client: OwnerClient, run_id: str) -> None:
         await client.steer(run_id, verb)
-        return True
 
-    async def commit(engine: Engine) -> bool:
+    async def commit(engine: Engine, run_id: str) -> None:
         await steered(engine, run_id, verb)
-        return False
 
-    has_owner = run_loop(write(target, ask=ask, commit=commit))
+    if choice.query is not None:
+        return act_on_all(target, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
+    has_owner = act_on_one(target, choice.id, ask=ask, commit=commit)
     later = "" if has_owner else "; no engine is running, the next one that opens the store acts"
-    note(f"{_DONE[verb]} {safe_line(run_id)}{later}")
+    note(f"{_DONE[verb]} {safe_line(choice.id)}{later}")
+    return 0
 
 
 @click.command()
-@click.argument("run_id", metavar="ID")
+@choice_options
 @database_options
-def pause(*, run_id: str, db: str | None, url: str | None) -> None:
+def pause(
+    *, run_id: str | None, query: str | None, yes: bool, db: str | None, url: str | None
+) -> int:
     """Have a run stand still: nothing new begins, steps in flight end."""
-    _steer(run_id, "pause", db, url)
+    return _steer("pause", Choice(run_id, query, yes, db, url))
 
 
 @click.command()
-@click.argument("run_id", metavar="ID")
+@choice_options
 @database_options
-def resume(*, run_id: str, db: str | None, url: str | None) -> None:
+def resume(
+    *, run_id: str | None, query: str | None, yes: bool, db: str | None, url: str | None
+) -> int:
     """Let a paused or parked run go on: a step that spent its attempts is tried again."""
-    _steer(run_id, "resume", db, url)
+    return _steer("resume", Choice(run_id, query, yes, db, url))
 
 
 @click.command()
-@click.argument("run_id", metavar="ID")
+@choice_options
 @database_options
-def retry(*, run_id: str, db: str | None, url: str | None) -> None:
+def retry(
+    *, run_id: str | None, query: str | None, yes: bool, db: str | None, url: str | None
+) -> int:
     """Have what failed done again: the run goes on under its id with all it had before that."""
-    _steer(run_id, "retry", db, url)
+    return _steer("retry", Choice(run_id, query, yes, db, url))
 
 
 @click.command()
