@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outlast._durations import text_of
 from outlast._execution.run import LiveRun
+from outlast._execution.workflow_run import LiveWorkflow
 
 _SHOWN_MAX = 5
 
@@ -39,6 +40,8 @@ def why_of(run: LiveRun, now: int) -> str:
         is_new = not run.standing.started_at
         return "about to run its first line" if is_new else "replaying its journal"
     waits = waits_of(run, now)
+    if isinstance(run, LiveWorkflow) and run.pausing.is_asked:
+        waits.insert(0, "what is in flight, to pause behind that")
     if run.cancelling.is_requested:
         waits.insert(0, f"its cleanup after a request to cancel ({run.cancelling.reason})")
     if not waits:

@@ -124,6 +124,9 @@ async def test_a_step_in_flight_ends_and_nothing_new_begins(engine: Engine) -> N
     await until_begun(run)
 
     await run.pause()
+    async with asyncio.timeout(5):
+        while "to pause behind that" not in await run.why():  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
     assert (await run.info()).status == "running"
     gate.open()
     await until(run, "paused")
