@@ -12,15 +12,20 @@ from outlast._engine.open_engine import EngineCore
 from outlast._engine.opening import Opened
 from outlast.errors import EngineClosed, OutlastError, StoreError, UsageError
 from outlast.handle import Run
-from outlast.types import CLOSED_STATUSES, BulkAction, BulkOutcome, RunId, Status
+from outlast.types import BulkAction, BulkOutcome, RunId, Status
 
-_OPEN = frozenset[Status](("pending", "running", "waiting", "paused", "parked"))
+_GOING: frozenset[Status] = frozenset(("pending", "running", "waiting"))
+_STANDING: frozenset[Status] = frozenset(("paused", "parked"))
+_NOT_COMPLETED: frozenset[Status] = frozenset(
+    ("parked", "failed", "cancelled", "terminated", "timed_out")
+)
+_NOT_PAUSED: frozenset[Status] = frozenset((*_GOING, "parked"))
 APPLIES: Mapping[BulkAction, frozenset[Status]] = {
-    "cancel": _OPEN,
-    "terminate": _OPEN,
-    "pause": _OPEN - {"paused"},
-    "resume": frozenset[Status](("paused", "parked")),
-    "retry": (CLOSED_STATUSES - {"completed"}) | {"parked"},
+    "cancel": _GOING | _STANDING,
+    "terminate": _GOING | _STANDING,
+    "pause": _NOT_PAUSED,
+    "resume": _STANDING,
+    "retry": _NOT_COMPLETED,
 }
 """The statuses of the runs that an action is for; all others are passed over."""
 
