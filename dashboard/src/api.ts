@@ -47,7 +47,7 @@ export const api = {
   runs: (query: string, after: string | undefined, limit: number, signal?: AbortSignal) =>
     get<{ runs: RunInfo[]; next: string | null }>('v1/runs', { query, after, limit }, signal),
   countRuns: (query: string, signal?: AbortSignal) =>
-    get<{ count: number; is_exact: boolean }>('v1/runs/count', { query }, signal),
+    get<{ count: number; is_exact: boolean }>('v1/count', { query }, signal),
   run: (id: string, signal?: AbortSignal) => get<RunDetail>(path('runs', id), undefined, signal),
   journal: (id: string, part: { after?: number; before?: number; limit: number }) =>
     get<JournalPage>(path('runs', id, 'journal'), part),

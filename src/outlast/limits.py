@@ -253,9 +253,6 @@ HTTP_PAGE_MAX = 1_000
 HTTP_QUERY_CHARS_MAX = 2_000
 """Of a query of runs."""
 
-HTTP_COUNT_MAX = 100_000
-"""Rows that counting by a query looks at."""
-
 HTTP_REQUESTS_MAX = 128
 """Requests in work at once, streams and waits not counted: more do not make the disk faster."""
 

@@ -124,6 +124,8 @@ class StepOperation:
 
     def times(self, now: int) -> tuple[int, int]:
         """Return how long this attempt has stood in the queue, and how long its body ran."""
+        if not self.queued_at:
+            return 0, 0  # it failed before it was asked for
         ran_at = self.ran_at or now
         return max(0, ran_at - self.queued_at), max(0, now - ran_at)
 

@@ -181,13 +181,16 @@ class StepCalls:
             self.failed(key, _unreadable(error))
             return
         operation.value = decoded
+        self._record(operation, VALUE + data)
+
+    def _record(self, operation: StepOperation, body: bytes) -> None:
         now = self._host.world.now()
         self._journal.append(
             "step_done",
             at=now,
-            key=key,
+            key=operation.key,
             name=operation.name,
-            body=VALUE + data,
+            body=body,
             attempt=operation.attempt + 1,
             place=operation.place,
             times=operation.times(now),
@@ -226,17 +229,7 @@ class StepCalls:
         if failure is not None:
             operation.error = self._error_from(failure, operation)
         operation.is_started = True
-        now = self._host.world.now()
-        self._journal.append(
-            "step_done",
-            at=now,
-            times=operation.times(now) if operation.queued_at else (0, 0),
-            key=operation.key,
-            name=operation.name,
-            body=body,
-            attempt=operation.attempt + 1,
-            place=operation.place,
-        )
+        self._record(operation, body)
 
     def _next_attempt_at(
         self, operation: StepOperation, error: BaseException, attempt: int, now: int

@@ -105,6 +105,8 @@ ROUTES: tuple[Route, ...] = (
     _post(_RUN + "/resume", runs.resume, runs.Nothing),
     _post(_RUN + "/retry", runs.retry, runs.Nothing),
     _post(_RUN + "/fork", runs.fork, runs.ForkBody, statuses=(201,)),
+    _get("/v1/count", runs.count, "query"),
+    _post("/v1/bulk", runs.bulk, runs.BulkBody, statuses=(200,)),
     _get("/v1/diff", runs.diff, "a", "b"),
     _get("/v1/approvals", approvals.approvals, "all", "after", "limit"),
     _get("/v1/tokens/{id}", approvals.token),

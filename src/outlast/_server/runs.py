@@ -20,9 +20,10 @@ from outlast._server.runstreams import place_of
 from outlast._server.service import Service
 from outlast._store.contract import Cursor
 from outlast.call import WorkflowCall
-from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
+from outlast.types import CLOSED_STATUSES, BulkAction, OnConflict, Reuse, RunId
 
 _RESULT_SECONDS = 30.0
+_FAILED_SHOWN = 100
 
 
 class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,6 +237,41 @@ async def terminate(service: Service, call: Call) -> Response:
     body = await call.read(TerminateBody)
     await service.engine.get(call.run_id()).terminate(body.reason)
     return answer({}, 202)
+
+
+class BulkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a verb for many runs takes; `expected` is the count that the caller was shown."""
+
+    action: BulkAction
+    query: str
+    expected: int
+
+
+async def count(service: Service, call: Call) -> Response:
+    """Count the runs that a query wants."""
+    number = await service.engine.count(query_of(call))
+    return answer({"count": number, "is_exact": number < limits.COUNT_MAX})
+
+
+async def bulk(service: Service, call: Call) -> Response:
+    """Do one thing to every run that a query wants."""
+    body = await call.read(BulkBody)
+    number = await service.engine.count(body.query)
+    if abs(number - body.expected) * 10 > max(number, body.expected):
+        raise Problem(
+            409,
+            "count-changed",
+            f"the query means {number:,} runs now, not {body.expected:,}: nothing was done",
+            facts={"count": number},
+        )
+    done = 0
+    failed: list[dict[str, str]] = []
+    async for outcome in service.engine.bulk(body.action, body.query):
+        if outcome.error is None:
+            done += 1
+        elif len(failed) < _FAILED_SHOWN:
+            failed.append({"id": outcome.id, "detail": f"{outcome.error}"})
+    return answer({"done": done, "failed": failed})
 
 
 class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("outlast.demo", "command", "Run a real job, kill it half-way, and watch it go on."),
     "dev": ("outlast.cli.serving", "dev", "Serve a program, anew whenever it is saved."),
     "serve": ("outlast.cli.serving", "serve", "Run an engine and serve it over HTTP."),
+    "token": ("outlast.cli.tokens", "token", "Say who may call a server."),
     "run": ("outlast.cli.run", "run", "Start a workflow and wait for its result."),
     "ls": ("outlast.cli.looking", "ls", "List runs: `status:failed workflow:checkout since:1h`."),
     "show": ("outlast.cli.looking", "show", "Show one run."),
