@@ -124,6 +124,7 @@ class EngineCore:
         self._watchdog: Watchdog | None = None
         self._reconciler: Reconciler | None = None
         self._is_closed = False
+        self.stores_while_draining: bool = False  # starts, for the engine that comes next
         self.events.on_fatal.append(self._failed)
 
     # ----------------------------------------------------------------------- opening
@@ -202,7 +203,7 @@ class EngineCore:
     async def start(self, request: StartRequest) -> Started:
         """Start a run; see `Starts.start`."""
         self.check()
-        if self.scheduler.is_closing:
+        if self.scheduler.is_closing and not self.stores_while_draining:
             raise EngineClosed("the engine is draining and starts nothing new")
         return await self.starts.start(request)
 

@@ -116,7 +116,7 @@ class Starts:
             signals=request.signals,
             place=request.place,
             request=request_id,
-            is_left_to_others=not scheduler.executes,
+            is_left_to_others=not scheduler.executes or scheduler.is_closing,
         )
         transaction = Transaction(None, run, [], starts=(start,), blobs=blobs)
         result = await scheduler.writer.commit(transaction)

@@ -53,7 +53,7 @@ class Feed:
         """Return the source of one client, behind the event that it saw last."""
         epoch, _, number = last_id.rpartition("-")
         is_known = epoch == self.epoch and number.isascii() and number.isdigit()
-        return FeedClient(self, int(number[:18]) + 1 if is_known else None)
+        return FeedClient(self, int(number[:18]) if is_known else None)
 
     # ------------------------------------------------------------------------ clients
     def enter(self) -> None:
@@ -98,7 +98,7 @@ class Feed:
     # ------------------------------------------------------------------------ telling
     def tell(self, kind: str, data: Mapping[str, object]) -> None:
         """Add an event."""
-        number = self.ring.end
+        number = self.ring.end + 1  # an id says where to go on
         body = _json({"seq": number, **data})
         self.ring.append(event(kind, body, f"{self.epoch}-{number}"))
 
@@ -177,5 +177,5 @@ class FeedClient:
     def _standing(self, kind: str, number: int) -> bytes:
         """Return the event after which a client reads everything, then follows."""
         epoch = self._feed.epoch
-        body = _json({"epoch": epoch, "seq": number - 1})
-        return event(kind, body, f"{epoch}-{number - 1}")
+        body = _json({"epoch": epoch, "seq": number})
+        return event(kind, body, f"{epoch}-{number}")

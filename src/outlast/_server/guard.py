@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from outlast import limits
 from outlast._server.problems import Problem
 
 _HEADERS: dict[str, str] = {
@@ -105,6 +106,10 @@ class Guard:
         await self._app(scope, receive, send_guarded)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
+        size = sum(len(name) + len(value) for name, value in headers.raw)
+        if size > limits.HTTP_HEADER_BYTES_MAX:
+            most = f"{limits.HTTP_HEADER_BYTES_MAX:,} bytes"
+            raise Problem(431, "headers-too-large", f"the head of a request has at most {most}")
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._addresses.knows_host(hosts[0]):
             raise Problem(

@@ -45,6 +45,7 @@ class Service:
     def __init__(self, engine: Engine, access: Access, settings: Settings) -> None:
         self.engine = engine
         self.core: EngineCore = engine._core  # a server of ours may look inside
+        self.core.stores_while_draining = True
         self.access = access
         self.settings = settings
         self.addresses: Addresses = Addresses.of(

@@ -125,6 +125,7 @@ class Served:
     tokens: TokenFile
     service: Service
     serving: Serving
+    stopped: bool = False
 
     def client(self) -> Client:
         return Client(f"http://127.0.0.1:{self.port}", token=self.token)
@@ -204,8 +205,11 @@ async def serving(directory: Path, *, db: str = "served.db") -> AsyncIterator[Se
             server.run(on_ready=ready.set, grace_seconds=5, handles_signals=False)
         )
         await ready.wait()
+        served = Served(port, token, tokens, service, server)
+        work.add_done_callback(lambda _: setattr(served, "stopped", True))
         try:
-            yield Served(port, token, tokens, service, server)
+            yield served
         finally:
-            server.stop()
+            if service.state != "draining":
+                server.stop()
             await work

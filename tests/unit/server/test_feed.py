@@ -1,0 +1,113 @@
+"""The live feed: every change once it is there, or the word to read again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from outlast import limits
+from outlast._server.feed import FeedClient
+from tests.unit.server.served import Served
+from tests.unit.server.test_streams import Event, parsed
+
+
+class Listener:
+    """A client of the feed in the same process."""
+
+    def __init__(self, client: FeedClient) -> None:
+        self._pieces = client.pieces()
+        self.events: list[Event] = []
+
+    async def until(self, kind: str, run: str = "", status: str = "") -> Event:
+        """Return the next event that tells this."""
+        async with asyncio.timeout(10):
+            while True:
+                piece = await anext(self._pieces)
+                for event in parsed(piece.decode()):
+                    self.events.append(event)
+                    if event.kind == kind and (not run or self._tells(event, run, status)):
+                        return event
+
+    @staticmethod
+    def _tells(event: Event, run: str, status: str) -> bool:
+        runs = msgspec.convert(event.data["runs"], list[dict[str, object]])
+        return any(r["id"] == run and r["status"] == status for r in runs)
+
+
+async def test_a_run_is_told_from_its_start_to_its_end(server: Served) -> None:
+    listener = Listener(server.service.feed.open(""))
+    hello = await listener.until("hello")
+    body = {"input": {"count": 2, "waits": True}, "id": "s"}
+    await server.request("POST", "/v1/workflows/served_story/runs", body)
+    await listener.until("runs", "s", "waiting")
+    await server.request("POST", "/v1/runs/s/signals/served_go", {"value": "x"})
+    await listener.until("runs", "s", "completed")
+    overview = await listener.until("overview")
+
+    assert hello.data["epoch"] == server.service.feed.epoch
+    assert "counts" in overview.data
+    numbers = [msgspec.convert(e.data["seq"], int) for e in listener.events[1:]]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_who_was_away_goes_on_behind_the_last_event(server: Served) -> None:
+    stays = Listener(server.service.feed.open(""))
+    first = Listener(server.service.feed.open(""))
+    await stays.until("hello")
+    await first.until("hello")
+    await server.request("POST", "/v1/workflows/served_wait/runs", {"id": "a"})
+    last = await first.until("runs", "a", "waiting")
+    await server.request("POST", "/v1/workflows/served_wait/runs", {"id": "b"})
+    await stays.until("runs", "b", "waiting")
+
+    again = Listener(server.service.feed.open(last.id))
+    await again.until("runs", "b", "waiting")
+
+    assert "hello" not in [event.kind for event in again.events]
+
+
+@pytest.mark.parametrize("last_id", ["unknown-3", "x", "-", "unknown-99999999999999999999"])
+async def test_an_id_of_another_server_begins_anew(server: Served, last_id: str) -> None:
+    listener = Listener(server.service.feed.open(last_id))
+    await listener.until("hello")
+
+
+async def test_who_is_too_far_behind_is_told_to_read_again(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = server.service.feed
+    stays = Listener(feed.open(""))
+    hello = await stays.until("hello")
+    for number in range(limits.FEED_EVENTS_MAX + 5):
+        feed.tell("actors", {"ids": [f"{number}"]})
+
+    late = Listener(feed.open(hello.id))
+    await late.until("reset")
+
+
+async def test_nothing_is_gathered_while_nobody_listens(server: Served) -> None:
+    feed = server.service.feed
+    await server.request("POST", "/v1/workflows/served_wait/runs", {"id": "a"})
+    await server.request("GET", "/v1/runs/a/result?timeout=0")
+    assert feed.ring.end == 0
+    assert feed.clients == 0
+
+
+async def test_figures_are_told_in_three_forms(server: Served) -> None:
+    body = {"input": {"order": {"id": "1", "cents": 5}}, "id": "f"}
+    await server.request("POST", "/v1/workflows/served_checkout/runs", body)
+    await server.request("GET", "/v1/runs/f/result")
+
+    overview = (await server.request("GET", "/v1/overview")).json()
+    history = (await server.request("GET", "/v1/history")).json()
+    metrics = (await server.request("GET", "/metrics")).body.decode()
+
+    assert overview["counts"] == {"completed": 1}
+    latency = overview["latency"]
+    assert isinstance(latency, dict)
+    assert latency["step"]["p50"] > 0
+    assert history["step_seconds"] == limits.HISTORY_SECONDS
+    assert "outlast_steps_executed_total 1\n" in metrics
+    assert 'outlast_step_seconds_bucket{le="+Inf"} 1' in metrics
