@@ -15,15 +15,15 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import pytest
 
 from tests.e2e.commands import SOURCE, end
@@ -39,8 +39,8 @@ NARROW = {"width": 400, "height": 860}
 
 APP = """
 import asyncio
-from dataclasses import dataclass
-from outlast import Retry, Signal, Stream, Value, step, wf, workflow
+from dataclasses import dataclass, field
+from outlast import Actor, Retry, Signal, Stream, Value, actor, handler, step, wf, workflow
 
 go_on = Signal("go_on", str)
 lines = Stream("lines", str)
@@ -53,6 +53,23 @@ class Order:
     item: str
     cents: int
     note: str | None = None
+
+
+@dataclass
+class Notes:
+    items: list[str] = field(default_factory=list)
+
+
+@actor
+class Notebook(Actor[Notes]):
+    @handler
+    async def add(self, text: str) -> int:
+        self.state.items.append(text)
+        return len(self.state.items)
+
+    @handler(read=True)
+    async def all(self) -> list[str]:
+        return self.state.items
 
 
 @step(retry=Retry(attempts=3, first="50ms"))
@@ -162,7 +179,7 @@ class Page(Protocol):
     def goto(self, url: str) -> object: ...
     def reload(self) -> object: ...
     def close(self) -> None: ...
-    def on(self, event: str, f: Callable[..., object]) -> None: ...
+    def on(self, event: str, f: Callable[[object], object]) -> None: ...
     def route(self, url: re.Pattern[str], handler: Callable[[Route], object]) -> None: ...
     def unroute(self, url: re.Pattern[str]) -> None: ...
     def evaluate(self, expression: str, arg: object = None) -> object: ...
@@ -207,7 +224,7 @@ sys.exit(0 if hatch_build.is_built(root) else hatch_build.main())
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
+def browser() -> Generator[Browser]:
     """Open the machine's Chromium without a window."""
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("Playwright is not installed: pip install playwright")
@@ -251,13 +268,12 @@ class Server:
 
     def needs(self, path: str) -> None:
         """Skip the test when this server has no such route."""
-        paths = self.ask("/openapi.json")["paths"]
-        if not (isinstance(paths, dict) and path in paths):
+        if path not in fields_of(self.ask("/openapi.json")["paths"]):
             pytest.skip(f"the server has no {path} yet")
 
 
 @contextmanager
-def served(directory: Path) -> Iterator[Server]:
+def served(directory: Path) -> Generator[Server]:
     """Serve `APP` from a new store."""
     (directory / "app.py").write_text(APP)
     command = [sys.executable, "-m", "outlast", "dev", "app.py", "--no-reload", "--port", "0"]
@@ -295,19 +311,22 @@ def await_link(process: subprocess.Popen[str], log: Path) -> re.Match[str]:
 class Seat:
     """One person at one browser; everything that a page complained about is kept."""
 
-    def __init__(self, browser: Browser, server: Server, shots: Path, **options: object) -> None:
+    def __init__(
+        self, browser: Browser, server: Server, shots: Path, prefix: str = "", **options: object
+    ) -> None:
         self.server = server
         self.context = browser.new_context(**{"viewport": WIDE, **options})
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self._shots = shots
+        self._prefix = prefix
         self.context.on("request", lambda request: self.requests.append(request.url))
 
     def open(self, place: str = "#/", *, link: bool = True) -> Page:
         """Open a tab, signed in by the link, at a place."""
         page = self.context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog}"))
         page.on("console", self._heard)
         page.goto(self.server.link if link else self.server.url + "/")
         page.get_by_role("navigation", name="Main").wait_for(timeout=10_000)
@@ -320,7 +339,7 @@ class Seat:
 
     def shot(self, page: Page, name: str) -> None:
         page.wait_for_timeout(250)
-        page.screenshot(path=str(self._shots / f"{name}.png"))
+        page.screenshot(path=str(self._shots / f"{self._prefix}{name}.png"))
 
     def _heard(self, message: object) -> None:
         kind, text = getattr(message, "type", ""), getattr(message, "text", "")
@@ -340,6 +359,11 @@ def until_seen(page: Page, condition: Callable[[], bool], seconds: float = 20.0)
 
 def until_live(page: Page) -> None:
     page.locator(".feed-live").wait_for()
+
+
+def fields_of(value: object) -> dict[str, object]:
+    """Return an object of JavaScript or JSON as what it is."""
+    return msgspec.convert(value, dict[str, object])
 
 
 def shots_in(directory: Path) -> Path:

@@ -32,7 +32,14 @@ export function ActorView() {
   useEffect(() => onActors((ids) => ids.includes(id) && again()), [id])
 
   const actor = loaded.data
-  if (!actor && loaded.problem) return <ViewProblem problem={loaded.problem} what="this actor" again={loaded.reload} />
+  if (!actor && loaded.problem) {
+    return (
+      <>
+        <header class="view-head"><h1 class="mono">{id}</h1></header>
+        <ViewProblem problem={loaded.problem} what="this actor" again={loaded.reload} />
+      </>
+    )
+  }
   if (!actor) return <Loading what="the actor" />
   return (
     <div class="run-view">

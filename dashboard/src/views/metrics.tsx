@@ -6,7 +6,7 @@ import { api } from '../api.ts'
 import { bytes, count, duration } from '../format.ts'
 import { overview } from '../live.ts'
 import { Chart } from '../parts/chart.tsx'
-import { Loading, ViewProblem } from '../parts/empty.tsx'
+import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
 import { useLoad } from '../parts/load.ts'
 import { runsLink } from '../router.ts'
 import { STATUSES } from '../types.ts'
@@ -19,6 +19,8 @@ interface Plot {
   show: (value: number | null) => string
   now: (overview: Overview) => number | null
 }
+
+const HOUR_SECONDS = 3600
 
 const perSecond = (value: number | null) => (value === null ? '–' : `${count(Math.round(value * 10) / 10)} /s`)
 
@@ -57,6 +59,8 @@ export function Metrics() {
   }, [now])
 
   const counts = now?.counts ?? {}
+  // One point is no line.
+  const isDrawable = Object.values(history?.series ?? {}).some((values) => values.length > 1)
   return (
     <>
       <header class="view-head">
@@ -65,7 +69,12 @@ export function Metrics() {
       </header>
       {loaded.problem && !history && <ViewProblem problem={loaded.problem} what="a history" again={loaded.reload} />}
       {!history && !loaded.problem && <Loading what="the last hour" />}
-      {history && (
+      {history && !isDrawable && (
+        <Empty icon="chart" title="The server has just begun">
+          <p>The first points come in {duration(2 * history.step_seconds)}.</p>
+        </Empty>
+      )}
+      {history && isDrawable && (
         <div class="plots">
           {PLOTS.filter((plot) => history.series[plot.name]).map((plot) => (
             <Chart
@@ -102,7 +111,9 @@ function extended(history: History, now: Overview, until: number): History {
   const series = { ...history.series }
   for (const plot of PLOTS) {
     const values = series[plot.name]
-    if (values) series[plot.name] = [...values.slice(1), plot.now(now)]
+    if (!values) continue
+    const isWhole = values.length * history.step_seconds >= HOUR_SECONDS
+    series[plot.name] = [...(isWhole ? values.slice(1) : values), plot.now(now)]
   }
   return { ...history, series, until: new Date(until).toISOString() }
 }

@@ -56,7 +56,12 @@ export function RunView() {
 
   const detail = store.detail.value
   if (store.problem.value && !detail) {
-    return <ViewProblem problem={store.problem.value} what="single runs" again={() => void store.refresh()} />
+    return (
+      <>
+        <header class="view-head"><h1 class="mono">{id}</h1></header>
+        <ViewProblem problem={store.problem.value} what="single runs" again={() => void store.refresh()} />
+      </>
+    )
   }
   if (!detail) return <Loading what="the run" />
   const select = (seq: number | null) => replace(withParams({ at: seq ?? undefined }))
