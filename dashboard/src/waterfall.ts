@@ -37,27 +37,43 @@ export function instant(at: string): number {
 /** The lanes in the order in which they began; `now` ends what is still open. */
 export function lanesOf(records: readonly JournalRecord[], now: number): Lane[] {
   const lanes = new Map<string, Lane>()
-  const lastOfTask = new Map<string, number>()
+  const done = new LastDone()
   for (const record of records) {
     const at = instant(record.at)
     const task = taskOf(record.key)
     const lane = laneFor(lanes, record, at)
     lane.records.push(record)
-    place(lane, record, at, lastBefore(lastOfTask, task) ?? at)
+    place(lane, record, at, done.before(task) ?? at)
     // Steps write to streams while they run: that is no end of anything.
-    if (lane.kind !== 'stream') lastOfTask.set(task, at)
+    if (lane.kind !== 'stream') done.add(task, at)
   }
   for (const lane of lanes.values()) finish(lane, now)
   return [...lanes.values()].sort((a, b) => a.from - b.from || first(a) - first(b))
 }
 
-/** When the task did its last thing; before its first one, the task that made it. */
-function lastBefore(lastOfTask: Map<string, number>, task: string): number | undefined {
-  for (let name = task; name !== ''; name = name.slice(0, Math.max(0, name.lastIndexOf('.')))) {
-    const at = lastOfTask.get(name)
-    if (at !== undefined) return at
+/** When tasks did their last thing: the earliest moment at which what comes next can have begun. */
+class LastDone {
+  private readonly own = new Map<string, number>()
+  private readonly inside = new Map<string, number>()
+
+  add(task: string, at: number): void {
+    this.own.set(task, at)
+    // A task that waits for those that it made goes on when the last of them is done.
+    for (let name = makerOf(task); name !== ''; name = makerOf(name)) this.inside.set(name, at)
   }
-  return lastOfTask.get('')
+
+  before(task: string): number | undefined {
+    let name = task
+    // Before a task's first thing, the task that made it did something.
+    while (name !== '' && !this.own.has(name)) name = makerOf(name)
+    const at = this.own.get(name)
+    const inside = this.inside.get(task)
+    return inside !== undefined && (at === undefined || inside > at) ? inside : at
+  }
+}
+
+function makerOf(task: string): string {
+  return task.slice(0, Math.max(0, task.lastIndexOf('.')))
 }
 
 function first(lane: Lane): number {

@@ -97,11 +97,14 @@ test('a step of a journal without times fills the time since what was done befor
     record(2, 'step_done', 3, { ...none, key: '0#1:a', name: 'a' }),
     record(3, 'stream_written', 4, { key: '0.1#1:b', name: 'lines' }),
     record(4, 'step_done', 5, { ...none, key: '0.1#1:b', name: 'b' }),
+    record(5, 'step_done', 6, { ...none, key: '0.2#1:c', name: 'c' }),
+    record(6, 'step_done', 9, { ...none, key: '0#2:d', name: 'd' }),
   ], START)
   const bars = lanes.filter((lane) => lane.kind === 'step').map(({ bars: [bar] }) => [
     (bar?.from ?? 0) - START, (bar?.to ?? 0) - START,
   ])
-  assert.deepEqual(bars, [[0, 3000], [3000, 5000]])
+  // Both tasks began when the first step was done; the last step when both had ended.
+  assert.deepEqual(bars, [[0, 3000], [3000, 5000], [3000, 6000], [6000, 9000]])
 })
 
 test('microseconds are kept', () => {

@@ -79,7 +79,7 @@ function options(
     padding: [8, 8, 0, 0],
     scales: { y: { range: (_, least, most) => [Math.min(0, least ?? 0), (most ?? 0) > 0 ? most * 1.15 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, values: (_, ticks) => ticks.map(hour) },
+      { ...axis, grid: { show: false }, size: 24, values: (_, ticks, _axis, _space, step) => ticks.map((tick) => timeOfDay(tick, step)) },
       {
         ...axis,
         size: 62,
@@ -96,7 +96,9 @@ function options(
   }
 }
 
-function hour(seconds: number): string {
-  const date = new Date(seconds * 1000)
-  return `${String(date.getHours()).padStart(2, '0')}:${String(date.getMinutes()).padStart(2, '0')}`
+function timeOfDay(at: number, step: number): string {
+  const date = new Date(at * 1000)
+  const parts = [date.getHours(), date.getMinutes()]
+  if (step < 60) parts.push(date.getSeconds())
+  return parts.map((part) => String(part).padStart(2, '0')).join(':')
 }

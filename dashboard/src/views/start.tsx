@@ -28,6 +28,8 @@ export function StartDialog({ workflows, chosen, onClose }: {
     () => (workflow?.input ? fieldOf(workflow.input) : null),
     [workflow?.name],
   )
+  // The list of workflows came after the dialog had opened.
+  useEffect(() => document.getElementById('start-workflow')?.focus(), [workflow === undefined])
   useEffect(() => setInput(field ? (initial(field) ?? {}) : {}), [field])
 
   const missing = field ? faults(field, input) : []
@@ -71,7 +73,7 @@ export function StartDialog({ workflows, chosen, onClose }: {
           )}
           {missing.length > 0 && (
             <p class="hint" role="status">
-              Still needed: {missing.map((fault) => `${fault.path || 'input'} ${fault.reason}`).join(', ')}
+              {missing.map((fault) => `${fault.path || 'The input'} ${fault.reason}`).join(', ')}.
             </p>
           )}
           <details>
