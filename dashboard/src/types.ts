@@ -187,6 +187,12 @@ export interface BulkAnswer {
   failed: { id: string; detail: string }[]
 }
 
+/** The run that a run was forked from, or nothing. */
+export function originOf(run: RunInfo): string {
+  const origin = run.attributes['forked_from']
+  return origin === undefined ? '' : String(origin)
+}
+
 export function isOpen(status: Status): boolean {
   return (OPEN as readonly string[]).includes(status)
 }

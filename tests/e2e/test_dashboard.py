@@ -159,12 +159,17 @@ def test_a_run_is_forked_from_a_step_with_another_input(seat: Seat) -> None:
     page = seat.open(run_link("fork-1"))
     page.get_by_role("button", name="Fork").click()
     page.get_by_label("Give it another input").check()
-    page.get_by_label("topic").fill("after")
+    page.get_by_label("topic").fill("changed")
     seat.shot(page, "fork")
     dialog_button(page, "Fork")
 
     until(lambda: page.locator("h1").inner_text() != "fork-1")
-    shows(page, "topic: after")
+    shows(page, "changed")
+    page.get_by_role("button", name="Compare").click()
+    seat.shot(page, "compare")
+    dialog_button(page, "Compare")
+    shows(page, "They part at record")
+    seat.shot(page, "diff")
 
 
 def test_an_approval_is_given_and_the_second_hears_who_was_first(seat: Seat) -> None:

@@ -1,6 +1,6 @@
 // The waterfall: a lane for each thing that the run did, on a scale without idle time.
 
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 
 import { clock, duration } from '../format.ts'
 import { bindKeys } from '../keys.ts'
@@ -50,7 +50,7 @@ export function WaterfallChart({ records, end, selected, onSelect }: {
     const last = lane?.records.at(-1)
     if (last) onSelect(last.seq)
   }
-  useEffect(() => bindKeys({ j: () => step(1), k: () => step(-1) }), [shown, active])
+  useLayoutEffect(() => bindKeys({ j: () => step(1), k: () => step(-1) }), [shown, active])
 
   return (
     <div class="waterfall" ref={box} style={{ '--marks': marks(scale, from) }}>

@@ -11,6 +11,7 @@ import type { IconName } from '../parts/icon.tsx'
 import { go, link } from '../router.ts'
 import type { RunStore } from '../runstore.ts'
 import { mayOperate } from '../session.ts'
+import { originOf } from '../types.ts'
 import type { Action, Json, JsonObject, RunDetail } from '../types.ts'
 import { ForkDialog } from './fork.tsx'
 
@@ -59,7 +60,7 @@ export function RunActions({ detail, store, forkAt, onForkAt }: {
       )}
       {shown === 'signal' && <SignalDialog detail={detail} store={store} onClose={close} />}
       {shown === 'fork' && <ForkDialog detail={detail} records={store.records.value} at={forkAt} onClose={close} />}
-      {shown === 'diff' && <CompareDialog id={detail.id} onClose={close} />}
+      {shown === 'diff' && <CompareDialog id={detail.id} origin={originOf(detail)} onClose={close} />}
     </div>
   )
 }
@@ -128,8 +129,8 @@ function SignalDialog({ detail, store, onClose }: { detail: RunDetail; store: Ru
   )
 }
 
-function CompareDialog({ id, onClose }: { id: string; onClose: () => void }) {
-  const [other, setOther] = useState('')
+function CompareDialog({ id, origin, onClose }: { id: string; origin: string; onClose: () => void }) {
+  const [other, setOther] = useState(origin)
   return (
     <ActionDialog
       title="Compare with another run"

@@ -143,7 +143,12 @@ function Head({ detail, store, forkAt, onForkAt }: {
         {detail.crash_count > 0 && <div><dt>Crashes</dt><dd class="tone-parked">{detail.crash_count}</dd></div>}
         {detail.parent && <div><dt>Parent</dt><dd class="clip"><a class="mono" href={runLink(detail.parent)}>{detail.parent}</a></dd></div>}
         {attributes.map(([name, value]) => (
-          <div key={name}><dt>{name}</dt><dd class="clip" title={String(value)}>{String(value)}</dd></div>
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd class="clip" title={String(value)}>
+              {name === 'forked_from' ? <a class="mono" href={runLink(String(value))}>{String(value)}</a> : String(value)}
+            </dd>
+          </div>
         ))}
       </dl>
       <Why detail={detail} />

@@ -1,6 +1,6 @@
 // The list of runs.
 
-import { useEffect, useMemo, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
 import { count, plural } from '../format.ts'
@@ -48,7 +48,8 @@ export function Runs() {
     if (!next.delete(id)) next.add(id)
     setMarked(next)
   }
-  useEffect(
+  // Before the next key can come: effects of the other kind wait for the screen.
+  useLayoutEffect(
     () =>
       bindKeys({
         j: () => setActive((at) => Math.min(list.rows.peek().length - 1, at + 1)),
