@@ -50,7 +50,10 @@ export async function request<T>(method: string, path: string, options: Options 
   return (text === '' ? null : JSON.parse(text)) as T
 }
 
-/** Read server-sent events until the stream ends; `heard` is called for heartbeats too. */
+/**
+ * Read server-sent events until the connection ends; `heard` is called for heartbeats too.
+ * Says whether the stream itself is over: then there is nothing to connect to again.
+ */
 export async function readEvents(
   path: string,
   options: {
@@ -61,7 +64,7 @@ export async function readEvents(
     onOpen?: () => void
     heard?: () => void
   },
-): Promise<void> {
+): Promise<boolean> {
   const sent: Record<string, string> = { ...headers(false), Accept: 'text/event-stream' }
   if (options.lastId !== '') sent['Last-Event-ID'] = options.lastId
   const response = await reached(path + search(options.query), {
@@ -72,11 +75,11 @@ export async function readEvents(
   if (!response.ok) throw refused(response, await response.text())
   options.onOpen?.()
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
-  if (!reader) return
+  if (response.status === 204 || !reader) return true
   const parser = new EventParser()
   for (;;) {
     const { value, done } = await reader.read()
-    if (done) return
+    if (done) return false
     options.heard?.()
     for (const event of parser.feed(value)) options.onEvent(event)
   }

@@ -50,7 +50,7 @@ export class StreamReader {
     let failures = 0
     while (!stopped.aborted && this.ended.peek() === null) {
       try {
-        await readEvents(this.path, {
+        const isOver = await readEvents(this.path, {
           lastId: this.lastId,
           signal: stopped,
           onOpen: () => {
@@ -59,6 +59,10 @@ export class StreamReader {
           },
           onEvent: (event) => this.take(event),
         })
+        if (isOver) {
+          this.ended.value ??= 'closed'
+          return
+        }
       } catch (error) {
         if (wasAborted(error)) return
         const problem = problemOf(error)

@@ -80,6 +80,16 @@ async def flaky(text: str) -> str:
     return text
 
 
+@step(retry=Retry(attempts=2, first="50ms"))
+async def wavers(text: str) -> None:
+    if text not in seen:
+        seen.add(text)
+        await lines.write("lost ")
+        await asyncio.sleep(3)
+        raise ConnectionError(text)
+    await lines.write("kept")
+
+
 @step
 async def search(text: str) -> dict[str, int]:
     await lines.write(text + " ")
@@ -99,6 +109,12 @@ async def digest(topic: str, size: int = 3) -> str:
     await flaky(topic)
     progress.set(0.5)
     return topic + await go_on.receive()
+
+
+@workflow
+async def writes(text: str) -> str:
+    await wavers(text)
+    return await go_on.receive()
 
 
 @workflow

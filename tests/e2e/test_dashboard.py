@@ -138,6 +138,18 @@ def test_the_inspector_shows_a_record_that_a_link_names(seat: Seat) -> None:
     seat.shot(page, "streams")
 
 
+def test_what_a_failed_attempt_wrote_is_struck_out_while_one_reads(seat: Seat) -> None:
+    seat.server.start("writes", "writes-1", text="writes")
+    page = seat.open(run_link("writes-1") + "?tab=streams")
+    shows(page, "lost")
+    assert page.locator(".stream s").count() == 0
+
+    shows(page, "kept")
+    assert page.locator(".stream s").inner_text().strip() == "lost"
+    shows(page, "1 value retracted")
+    seat.shot(page, "retracted")
+
+
 def test_a_run_is_cancelled_only_after_a_question(seat: Seat) -> None:
     seat.server.start("digest", "cancel-1", topic="cancel")
     page = seat.open(run_link("cancel-1"))
