@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = "dashboard"
@@ -43,7 +44,7 @@ class Node(NamedTuple):
     folder: Path
 
 
-class DashboardHook(BuildHookInterface):
+class DashboardHook(BuildHookInterface[BuilderConfig]):
     """What hatchling calls: for a wheel, a source archive and an editable install."""
 
     def dependencies(self) -> list[str]:
