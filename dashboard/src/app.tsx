@@ -6,7 +6,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { api } from './api.ts'
 import { isUnbuilt, problemOf } from './http.ts'
 import { bindKeys } from './keys.ts'
-import { startFeed, stopFeed } from './live.ts'
+import { resync, startFeed, stopFeed } from './live.ts'
 import { tellFault } from './notices.ts'
 import { Loading } from './parts/empty.tsx'
 import { Help } from './parts/help.tsx'
@@ -43,7 +43,6 @@ function Signed() {
   const [open, setOpen] = useState<'help' | 'palette' | null>(null)
   useEffect(() => {
     startFeed()
-    void identify()
     const unbind = bindKeys({
       '?': () => setOpen('help'),
       'Ctrl+K': () => setOpen((old) => (old === 'palette' ? null : 'palette')),
@@ -56,6 +55,11 @@ function Signed() {
       stopFeed()
     }
   }, [])
+  const epoch = resync.value
+  useEffect(() => {
+    // Also when the server was away at first.
+    if (who.peek() === null) void identify()
+  }, [epoch])
   return (
     <div class="frame">
       <a class="skip" href="#main" onClick={skip}>Skip to the content</a>

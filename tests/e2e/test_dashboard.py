@@ -190,6 +190,7 @@ def test_an_approval_is_given_and_the_second_hears_who_was_first(seat: Seat) -> 
     page, late = seat.open("#/approvals"), seat.open("#/approvals")
     shows(page, "Refund 40?")
     shows(late, "Refund 40?")
+    shows(page, "1 open one")
     seat.shot(page, "approvals")
     # The one who is late has not heard of it: as when both click at the same moment.
     late.route(re.compile(r"/v1/approvals"), lambda route: route.abort())
@@ -314,6 +315,8 @@ def test_a_server_that_is_away_is_told_of_and_found_again(seat: Seat) -> None:
     page.unroute(away)
     page.get_by_role("button", name="Try now").click()
     until_live(page)
+    # Who is signed in was not known without the server; now it is, and what they may do.
+    page.locator("button:enabled").get_by_text("Start a run").wait_for()
 
 
 def test_keys_lead_everywhere(seat: Seat) -> None:

@@ -34,11 +34,14 @@ export function Approvals() {
   }, [open])
   const tokens = loaded.data?.approvals ?? []
   const next = loaded.data?.next ?? null
+  // What is on the page is counted where it can be: the feed may be a second behind it.
+  const isWhole = !all && next === null && after.length === 0
+  const waiting = isWhole ? tokens.length : open
   return (
     <div class="narrow-view">
       <header class="view-head">
         <h1>Approvals</h1>
-        <p class="faint" role="status">{loaded.data ? plural(open, 'open one') : ''}</p>
+        <p class="faint" role="status">{loaded.data ? plural(waiting, 'open one') : ''}</p>
         <span class="spread" />
         <nav class="switch" aria-label="Which">
           <a href="#/approvals" aria-current={all ? undefined : 'page'}>Open</a>
