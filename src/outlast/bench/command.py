@@ -27,6 +27,8 @@ NAMES = (
     "latency",
     "parallel",
     "actors",
+    "http",
+    "stream",
 )
 
 

@@ -21,6 +21,7 @@ from outlast.bench.recovery import recovery
 from outlast.bench.result import Result
 from outlast.bench.sizes import SIZES, SizeName, Sizes, size_named
 from outlast.bench.waiting import passivated
+from outlast.bench.web import http, stream
 from outlast.engine import run_loop
 
 Profile = Callable[[Path, Sizes, Callable[[str], None]], Coroutine[object, object, Result]]
@@ -35,6 +36,8 @@ PROFILES: dict[str, Profile] = {
     "latency": latency,
     "parallel": parallel,
     "actors": actors,
+    "http": http,
+    "stream": stream,
 }
 
 

@@ -28,6 +28,8 @@ class Sizes:
     actor_messages: int
     parallel_calls: int
     parallel_work: int
+    stream_clients: tuple[int, ...]
+    stream_tokens: int  # to all clients together, in one measurement
 
 
 _DEFAULT = Sizes(
@@ -47,6 +49,8 @@ _DEFAULT = Sizes(
     actor_messages=20_000,
     parallel_calls=16,
     parallel_work=2_000_000,
+    stream_clients=(1, 100, 1_000),
+    stream_tokens=100_000,
 )
 _QUICK = replace(
     _DEFAULT,
@@ -59,6 +63,7 @@ _QUICK = replace(
     latency_naps=60,
     actor_messages=5_000,
     parallel_calls=8,
+    stream_tokens=40_000,
 )
 _TINY = Sizes(
     rounds=1,
@@ -77,6 +82,8 @@ _TINY = Sizes(
     actor_messages=200,
     parallel_calls=2,
     parallel_work=10_000,
+    stream_clients=(1, 5),
+    stream_tokens=50,
 )
 
 SIZES: dict[SizeName, Sizes] = {
