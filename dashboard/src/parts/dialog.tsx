@@ -1,7 +1,7 @@
 // Dialogs on the browser's own <dialog>: it keeps the focus in and gives it back, and knows Escape.
 
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import { isUnbuilt, problemOf } from '../http.ts'
 import type { Problem } from '../http.ts'
@@ -16,7 +16,8 @@ export function Dialog({ title, onClose, children, size = 'normal' }: {
 }) {
   const element = useRef<HTMLDialogElement>(null)
   const heading = useId()
-  useEffect(() => {
+  // With the change of the document, not after it: else keys would for a moment go to the page.
+  useLayoutEffect(() => {
     const dialog = element.current
     if (!dialog) return
     const before = document.activeElement
