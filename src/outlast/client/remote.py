@@ -8,18 +8,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import Generic, Literal, TypeVar, overload
-from urllib.parse import quote, urlencode
 
 import msgspec
+from typing_extensions import override
 
 from outlast import errors, limits
 from outlast._codec import Adapter, adapter_for
 from outlast._durations import seconds_of, text_of
 from outlast._engine.reader import Record
-from outlast._execution.starting import check_name
 from outlast.call import Call, WorkflowCall
+from outlast.client.asking import quoted
 from outlast.client.connection import Connections, Reply, ServerEvent
+from outlast.client.inbox import InboxVerbs
+from outlast.client.looking import LookingVerbs
 from outlast.client.refusals import error_of
+from outlast.client.steering import SteeredRun
 from outlast.errors import (
     RunCancelled,
     RunFailed,
@@ -41,11 +44,6 @@ Scalar = str | int | float | bool
 _ANY = adapter_for(object)
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 _AWAY_SECONDS = 60.0
-
-
-class _Page(msgspec.Struct):
-    runs: list[RunInfo]
-    next: str | None
 
 
 class _Created(msgspec.Struct):
@@ -71,7 +69,7 @@ class _Data(msgspec.Struct):
     values: list[object] = []
 
 
-class Client:
+class Client(InboxVerbs, LookingVerbs):
     """Speaks to one server. Verbs raise what an engine's raise, and `StoreUnavailable` when the
     server cannot be reached.
 
@@ -101,10 +99,10 @@ class Client:
         """The server's."""
         return self._connections.url
 
+    @override
     async def ask(
         self, method: Literal["GET", "POST"], path: str, body: object = None, *, wait: float = 0.0
     ) -> object:
-        """Make one request and return its answer as JSON data; for what has no verb here."""
         return msgspec.json.decode((await self._reply(method, path, body, wait=wait)).body)
 
     async def _reply(
@@ -199,14 +197,8 @@ class Client:
 
     async def runs(self, query: str = "") -> AsyncIterator[RunInfo]:
         """Iterate over runs, newest first; see `Engine.runs`."""
-        after: str | None = ""
-        while after is not None:
-            asked = urlencode({"query": query, "after": after, "limit": limits.PAGE_ROWS})
-            reply = await self._reply("GET", f"/v1/runs?{asked}")
-            page = msgspec.json.decode(reply.body, type=_Page)
-            for info in page.runs:
-                yield info
-            after = page.next
+        async for info in self.items("/v1/runs", "runs", RunInfo, query=query):
+            yield info
 
     async def events(self, path: str) -> AsyncGenerator[ServerEvent, None]:
         """Iterate over server-sent events, reconnecting where they were left off; see `ask`."""
@@ -230,24 +222,18 @@ class Client:
             tries += 1
 
 
-class RemoteRun(Generic[R_co]):
+class RemoteRun(SteeredRun, Generic[R_co]):
     """A run on a server: the verbs of `Run`."""
 
-    __slots__ = ("_client", "_created", "_id", "_path", "_returns")
+    __slots__ = ("_client", "_created", "_returns")
 
     def __init__(
         self, client: Client, run_id: str, *, returns: Adapter | None = None, created: bool = False
     ) -> None:
+        super().__init__(client, run_id)
         self._client = client
-        self._id = check_name("a run id", run_id, limits.ID_CHARS_MAX)
-        self._path = f"/v1/runs/{quoted(run_id)}"
         self._returns = returns
         self._created = created
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self._id
 
     @property
     def created(self) -> bool:
@@ -310,19 +296,12 @@ class RemoteRun(Generic[R_co]):
         body = {"value": data, "dedup": dedup}
         await self._client.ask("POST", f"{self._path}/signals/{quoted(f'{text}')}", body)
 
-    async def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
-        """Ask the run to stop; see `Run.cancel`."""
-        seconds = None if grace is None else seconds_of(grace)
-        body = {"reason": reason, "grace": seconds}
-        await self._client.ask("POST", f"{self._path}/cancel", body)
-
-    async def terminate(self, reason: str = "") -> None:
-        """End the run now, without running any more of its code."""
-        await self._client.ask("POST", f"{self._path}/terminate", {"reason": reason})
-
-    async def resume(self) -> None:
-        """Let a parked or paused run go on."""
-        await self._client.ask("POST", f"{self._path}/resume")
+    async def fork(
+        self, at: int | str, input: Mapping[str, object] | None = None
+    ) -> RemoteRun[R_co]:
+        """Start a new run from this one's past, and return it; see `Run.fork`."""
+        made = await self._forked(at, input)
+        return RemoteRun(self._client, made, returns=self._returns, created=True)
 
     async def read(self, name: Value[T] | str) -> object:
         """Return the last value set under `name`, None when none was."""
@@ -369,8 +348,3 @@ class RemoteRun(Generic[R_co]):
 
 
 _PATIENCE = 30.0
-
-
-def quoted(part: str) -> str:
-    """Return a part of a path, slashes in it encoded too."""
-    return quote(part, safe="")

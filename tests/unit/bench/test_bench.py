@@ -49,6 +49,12 @@ OURS: dict[str, set[str]] = {
         "idle_volatile_bytes",
         "spawned_per_second",
     },
+    "http": {"starts_per_second", "p50_ms", "p99_ms"},
+    "stream": {
+        *(f"{how}_to_{n}_per_second" for how in ("singly", "merged") for n in (1, 5)),
+        "paced_p50_ms",
+        "paced_p99_ms",
+    },
 }
 FLOOR: dict[str, set[str]] = {
     "sequential": {"commits_per_second"},
@@ -60,6 +66,12 @@ FLOOR: dict[str, set[str]] = {
     "latency": {f"{kind}_{s}" for kind in ("loop", "system") for s in SPREAD},
     "parallel": {"plain_seconds"},
     "actors": {"callbacks_per_second", "rows_per_second"},
+    "http": {"requests_per_second", "p50_ms", "p99_ms"},
+    "stream": {
+        *(f"singly_to_{n}_per_second" for n in (1, 5)),
+        "paced_p50_ms",
+        "paced_p99_ms",
+    },
 }
 
 

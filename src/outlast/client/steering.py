@@ -1,0 +1,58 @@
+"""What a person decides about a run, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from outlast import limits
+from outlast._durations import seconds_of
+from outlast._execution.starting import check_name
+from outlast.client.asking import Asking, quoted
+from outlast.types import Duration
+
+
+class SteeredRun:
+    """A run on a server, as far as it is stopped, held and forked."""
+
+    __slots__ = ("_asking", "_id", "_path")
+
+    def __init__(self, asking: Asking, run_id: str) -> None:
+        self._asking = asking
+        self._id = check_name("a run id", run_id, limits.ID_CHARS_MAX)
+        self._path = f"/v1/runs/{quoted(run_id)}"
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._id
+
+    async def _say(self, verb: str, body: Mapping[str, object] | None = None) -> object:
+        return await self._asking.ask("POST", f"{self._path}/{verb}", dict(body or {}))
+
+    async def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
+        """Ask the run to stop; see `Run.cancel`."""
+        await self._say(
+            "cancel", {"reason": reason, "grace": None if grace is None else seconds_of(grace)}
+        )
+
+    async def terminate(self, reason: str = "") -> None:
+        """End the run now, without running any more of its code."""
+        await self._say("terminate", {"reason": reason})
+
+    async def pause(self) -> None:
+        """Have the run stand still; see `Run.pause`."""
+        await self._say("pause")
+
+    async def resume(self) -> None:
+        """Let a parked or paused run go on."""
+        await self._say("resume")
+
+    async def retry(self) -> None:
+        """Have what failed done again; see `Run.retry`."""
+        await self._say("retry")
+
+    async def _forked(self, at: int | str, input: Mapping[str, object] | None) -> str:
+        made = await self._say("fork", {"at": at, "input": None if input is None else dict(input)})
+        return msgspec.convert(msgspec.convert(made, dict[str, object])["id"], str)
