@@ -6,20 +6,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
-from outlast._engine.opening import Target
 from outlast._engine.owner_client import OwnerClient
 from outlast._engine.owner_protocol import WriteToActor
 from outlast.cli.inputs import json_of, pairs_as_json, seconds_option
 from outlast.cli.looking import reading
-from outlast.cli.places import command_line, database_options, existing_target, json_option
+from outlast.cli.places import (
+    Place,
+    Server,
+    command_line,
+    database_options,
+    json_option,
+    place_of,
+)
 from outlast.cli.printing import as_json, moment, note, safe_line, say, shown, table
-from outlast.cli.writing import write
-from outlast.engine import Engine, run_loop
+from outlast.cli.writing import Verbs, write
+from outlast.client import Client
+from outlast.engine import run_loop
 from outlast.errors import RunNotFound, StoreUnavailable
 from outlast.types import ActorInfo, DeadLetterInfo, TeamInfo
 
 _STATE_CHARS = 60
+_ASK_SECONDS = 60.0
 
 
 @click.group()
@@ -36,7 +45,7 @@ def ls(*, type_name: str | None, as_data: bool, db: str | None, url: str | None)
     run_loop(_list(reading(db, url), type_name, as_data=as_data))
 
 
-async def _list(opening: Engine, type_name: str | None, *, as_data: bool) -> None:
+async def _list(opening: Verbs, type_name: str | None, *, as_data: bool) -> None:
     async with opening as engine:
         found: list[ActorInfo] = [info async for info in engine.actors(type_name)]
     if as_data:
@@ -71,7 +80,7 @@ def show(*, type_name: str, key: str, as_data: bool, db: str | None, url: str | 
     run_loop(_show(reading(db, url), type_name, key, as_data=as_data))
 
 
-async def _show(opening: Engine, type_name: str, key: str, *, as_data: bool) -> None:
+async def _show(opening: Verbs, type_name: str, key: str, *, as_data: bool) -> None:
     async with opening as engine:
         info = await engine.actor_info(type_name, key)
     if as_data:
@@ -92,18 +101,34 @@ def _arguments(pairs: Sequence[str], given: str | None) -> bytes:
     return pairs_as_json(pairs)
 
 
-async def _at_owner(target: Target, request: WriteToActor) -> str:
+async def _at_owner(place: Place, request: WriteToActor) -> str:
     """Have the engine that runs the store do it: only it has the actor's code."""
-    client = await OwnerClient.connect(Path(target.name))
+    if isinstance(place, Server):
+        return await _at_server(place, request)
+    client = await OwnerClient.connect(Path(place.name))
     if client is None:
         raise StoreUnavailable(
-            f"no engine runs {target.name}, and only a program that has the actor's class can "
+            f"no engine runs {place.name}, and only a program that has the actor's class can "
             f"write to it: start that program, then try again"
         )
     try:
         return await client.write_to_actor(request)
     finally:
         await client.close()
+
+
+async def _at_server(place: Server, request: WriteToActor) -> str:
+    arguments = msgspec.json.decode(request.json, type=dict[str, object])
+    async with Client(place.url, token=place.token) as client:
+        answer = await client.ask_actor(
+            request.actor,
+            request.key,
+            request.handler,
+            arguments,
+            mode="ask" if request.asks else "tell",
+            timeout=request.timeout_seconds or _ASK_SECONDS,
+        )
+    return as_json(answer) if request.asks else ""
 
 
 @actor.command()
@@ -126,10 +151,10 @@ def ask(
     url: str | None,
 ) -> None:
     """Send a message and print the answer as JSON."""
-    target = existing_target(db, url)
+    place = place_of(db, url)
     seconds = seconds_option("--timeout", timeout)
     request = WriteToActor(type_name, key, handler, _arguments(pairs, given), True, seconds)
-    say(run_loop(_at_owner(target, request)))
+    say(run_loop(_at_owner(place, request)))
 
 
 @actor.command()
@@ -150,9 +175,9 @@ def tell(
     url: str | None,
 ) -> None:
     """Send a message; it is safe in the actor's mailbox when this ends."""
-    target = existing_target(db, url)
+    place = place_of(db, url)
     request = WriteToActor(type_name, key, handler, _arguments(pairs, given), False)
-    run_loop(_at_owner(target, request))
+    run_loop(_at_owner(place, request))
     note(f"told {safe_line(type_name)} {safe_line(key)}: {safe_line(handler)}")
 
 
@@ -163,20 +188,20 @@ def tell(
 @database_options
 def stop(*, type_name: str, key: str, reason: str, db: str | None, url: str | None) -> None:
     """Stop an actor for good: it takes no messages any more, those that wait are dead letters."""
-    target = existing_target(db, url)
+    place = place_of(db, url)
     run_id = run_loop(_id_of(reading(db, url), type_name, key))
 
     async def ask_owner(client: OwnerClient) -> None:
         await client.terminate(run_id, reason)
 
-    async def commit(engine: Engine) -> None:
+    async def commit(engine: Verbs) -> None:
         await engine.get(run_id).terminate(reason)
 
-    run_loop(write(target, ask=ask_owner, commit=commit))
+    run_loop(write(place, ask=ask_owner, commit=commit))
     note(f"stopped: {safe_line(run_id)}")
 
 
-async def _id_of(opening: Engine, type_name: str, key: str) -> str:
+async def _id_of(opening: Verbs, type_name: str, key: str) -> str:
     async with opening as engine:
         return (await engine.actor_info(type_name, key)).id
 
@@ -190,7 +215,7 @@ def tree(*, name: str | None, as_data: bool, db: str | None, url: str | None) ->
     run_loop(_tree(reading(db, url), name, as_data=as_data))
 
 
-async def _tree(opening: Engine, name: str | None, *, as_data: bool) -> None:
+async def _tree(opening: Verbs, name: str | None, *, as_data: bool) -> None:
     async with opening as engine:
         found: list[TeamInfo] = [
             one
@@ -258,7 +283,7 @@ def dead(
     run_loop(_dead(reading(db, url), type_name, key, as_data=as_data))
 
 
-async def _dead(opening: Engine, type_name: str | None, key: str | None, *, as_data: bool) -> None:
+async def _dead(opening: Verbs, type_name: str | None, key: str | None, *, as_data: bool) -> None:
     async with opening as engine:
         letters: list[DeadLetterInfo] = [
             letter
@@ -285,13 +310,13 @@ async def _dead(opening: Engine, type_name: str | None, key: str | None, *, as_d
 @database_options
 def redrive(*, number: int, db: str | None, url: str | None) -> None:
     """Send a dead letter again."""
-    target = existing_target(db, url)
+    place = place_of(db, url)
 
     async def ask_owner(client: OwnerClient) -> None:
         await client.redrive(number)
 
-    async def commit(engine: Engine) -> None:
+    async def commit(engine: Verbs) -> None:
         await engine.redrive(number)
 
-    run_loop(write(target, ask=ask_owner, commit=commit))
+    run_loop(write(place, ask=ask_owner, commit=commit))
     note(f"dead letter {number} is sent again")

@@ -23,7 +23,6 @@ from outlast.cli.printing import as_json, note, safe_line, say
 from outlast.cli.writing import ONLY_COMMITS
 from outlast.engine import run_loop
 from outlast.errors import StoreError, StoreLocked, StoreUnavailable, UsageError
-from outlast.handle import Run
 
 
 @click.group()
@@ -147,7 +146,7 @@ async def _export(db: str | None, url: str | None, query: str) -> None:
         async for info in engine.runs(query):
             fields = {name: getattr(info, name) for name in type(info).__dataclass_fields__}
             say(as_json({"type": "run", **fields}))
-            run: Run[object] = engine.get(info.id)
+            run = engine.get(info.id)
             async for record in run.journal():
                 say(as_json({"type": "record", "run": info.id, **record_data(record)}))
 

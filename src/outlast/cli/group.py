@@ -61,6 +61,7 @@ _EXITS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.DecodingError, 2),
     (errors.StoreError, 4),
     (errors.EngineClosed, 4),
+    (errors.ServerRefused, 4),
     (errors.WaitTimeout, 5),
 )
 

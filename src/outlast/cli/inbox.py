@@ -11,10 +11,10 @@ from outlast._engine.owner_client import OwnerClient
 from outlast._engine.owner_protocol import AnswerToken
 from outlast.cli.inputs import json_of
 from outlast.cli.looking import reading
-from outlast.cli.places import database_options, existing_target, json_option
+from outlast.cli.places import database_options, json_option, place_of
 from outlast.cli.printing import as_json, moment, note, safe_line, say, table
-from outlast.cli.writing import write
-from outlast.engine import Engine, run_loop
+from outlast.cli.writing import Verbs, write
+from outlast.engine import run_loop
 from outlast.types import TokenInfo
 
 
@@ -35,7 +35,7 @@ def inbox(*, with_answered: bool, as_data: bool, db: str | None, url: str | None
     run_loop(_list(reading(db, url), open_only=not with_answered, as_data=as_data))
 
 
-async def _list(opening: Engine, *, open_only: bool, as_data: bool) -> None:
+async def _list(opening: Verbs, *, open_only: bool, as_data: bool) -> None:
     async with opening as engine:
         infos = [info async for info in engine.tokens(open_only=open_only)]
     if as_data:
@@ -93,20 +93,18 @@ def _say(
     url: str | None,
 ) -> None:
     who = _by_option() if by is None else by
-    target = existing_target(db, url)
+    place = place_of(db, url)
 
-    async def ask(client: OwnerClient) -> bool:
+    async def ask(client: OwnerClient) -> None:
         verdict = json.dumps(is_approved).encode()
         await client.answer(AnswerToken(token_id, verdict, who, reason, digest, is_verdict=True))
-        return True
 
-    async def commit(engine: Engine) -> bool:
+    async def commit(engine: Verbs) -> None:
         verb = engine.approve if is_approved else engine.reject
         await verb(token_id, by=who, reason=reason, digest=digest)
-        return False
 
-    has_owner = run_loop(write(target, ask=ask, commit=commit))
-    _told("approved" if is_approved else "rejected", token_id, has_owner=has_owner)
+    written = run_loop(write(place, ask=ask, commit=commit))
+    _told("approved" if is_approved else "rejected", token_id, has_owner=written.acts_now)
 
 
 @click.command()
@@ -120,18 +118,17 @@ def answer(*, token_id: str, value: str, by: str | None, db: str | None, url: st
     An engine that has the run's code must be running: it knows which values fit.
     """
     who = _by_option() if by is None else by
-    target = existing_target(db, url)
+    place = place_of(db, url)
     data, text = json_of(value, "the answer")
 
-    async def ask(client: OwnerClient) -> bool:
+    async def ask(client: OwnerClient) -> None:
         await client.answer(AnswerToken(token_id, text.encode(), who))
-        return True
 
-    async def commit(engine: Engine) -> bool:
+    async def commit(engine: Verbs) -> None:
         await engine.answer(token_id, data, by=who)
-        return False
 
-    _told("answered", token_id, has_owner=run_loop(write(target, ask=ask, commit=commit)))
+    written = run_loop(write(place, ask=ask, commit=commit))
+    _told("answered", token_id, has_owner=written.acts_now)
 
 
 def _told(what: str, token_id: str, *, has_owner: bool) -> None:

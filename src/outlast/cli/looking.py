@@ -11,8 +11,10 @@ import click
 
 from outlast import limits
 from outlast._engine.reader import Record
-from outlast.cli.places import database_options, existing_target, json_option
+from outlast.cli.places import Place, Server, database_options, json_option, place_of
 from outlast.cli.printing import as_json, moment, note, safe_line, safe_text, say, shown, table
+from outlast.cli.writing import Verbs
+from outlast.client import Client, RemoteRun
 from outlast.engine import Engine, run_loop
 from outlast.errors import OutlastError, RunFailed
 from outlast.handle import Run
@@ -23,9 +25,16 @@ _PAGE = 200
 _RECORDS_SHOWN = 40
 
 
-def reading(db: str | None, url: str | None) -> Engine:
-    """Return an engine that only reads."""
-    return Engine.open(existing_target(db, url, read_only=True).name, read_only=True)
+def reading(db: str | None, url: str | None) -> Verbs:
+    """Return what answers questions: an engine that only reads, or a server."""
+    return opened(place_of(db, url, read_only=True))
+
+
+def opened(place: Place) -> Verbs:
+    """Return the same for a place."""
+    if isinstance(place, Server):
+        return Client(place.url, token=place.token)
+    return Engine.open(place.name, read_only=True)
 
 
 @click.command()
@@ -48,7 +57,7 @@ def ls(
     run_loop(_list(reading(db, url), " ".join(query), limit, as_data=as_data))
 
 
-async def _list(opening: Engine, query: str, limit: int | None, *, as_data: bool) -> None:
+async def _list(opening: Verbs, query: str, limit: int | None, *, as_data: bool) -> None:
     page: list[RunInfo] = []
     count = 0
     if as_data:
@@ -92,7 +101,7 @@ def show(*, run_id: str, as_data: bool, db: str | None, url: str | None) -> None
     run_loop(_show(reading(db, url), run_id, as_data=as_data))
 
 
-async def _show(opening: Engine, run_id: str, *, as_data: bool) -> None:
+async def _show(opening: Verbs, run_id: str, *, as_data: bool) -> None:
     async with opening as engine:
         run = engine.get(run_id)
         info = await run.info()
@@ -115,7 +124,7 @@ async def _show(opening: Engine, run_id: str, *, as_data: bool) -> None:
             say(f"  {record_line(record)}")
 
 
-async def _show_end(run: Run[object]) -> None:
+async def _show_end(run: Run[object] | RemoteRun[object]) -> None:
     try:
         say(f"{'result':12} {safe_line(shown(await run.result()))}")
     except RunFailed as failure:
@@ -134,7 +143,7 @@ def why(*, run_id: str, as_data: bool, db: str | None, url: str | None) -> None:
     run_loop(_why(reading(db, url), run_id, as_data=as_data))
 
 
-async def _why(opening: Engine, run_id: str, *, as_data: bool) -> None:
+async def _why(opening: Verbs, run_id: str, *, as_data: bool) -> None:
     async with opening as engine:
         run = engine.get(run_id)
         info, reason = await run.info(), await run.why()
@@ -166,7 +175,7 @@ def tail(
         run_loop(_tail_stream(reading(db, url), run_id, stream, offset, as_data=as_data))
 
 
-async def _tail_journal(opening: Engine, run_id: str, *, as_data: bool) -> None:
+async def _tail_journal(opening: Verbs, run_id: str, *, as_data: bool) -> None:
     async with opening as engine:
         run, after = engine.get(run_id), 0
         while True:
@@ -182,7 +191,7 @@ async def _tail_journal(opening: Engine, run_id: str, *, as_data: bool) -> None:
 
 
 async def _tail_stream(
-    opening: Engine, run_id: str, name: str, offset: int, *, as_data: bool
+    opening: Verbs, run_id: str, name: str, offset: int, *, as_data: bool
 ) -> None:
     async with opening as engine:
         async for event in engine.get(run_id).stream(name, offset):

@@ -9,11 +9,12 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from outlast._engine.opening import Target
 from outlast._engine.owner_client import OwnerClient
+from outlast.cli.looking import opened
+from outlast.cli.places import Place
 from outlast.cli.printing import note, safe_line
-from outlast.cli.writing import write
-from outlast.engine import Engine, run_loop
+from outlast.cli.writing import Verbs, write
+from outlast.engine import run_loop
 from outlast.errors import EngineClosed, OutlastError, StoreError, UsageError
 from outlast.many import APPLIES
 from outlast.types import BulkAction
@@ -21,7 +22,7 @@ from outlast.types import BulkAction
 P = ParamSpec("P")
 R = TypeVar("R")
 Ask = Callable[[OwnerClient, str], Awaitable[None]]
-Commit = Callable[[Engine, str], Awaitable[None]]
+Commit = Callable[[Verbs, str], Awaitable[None]]
 
 
 def choice_options(command: Callable[P, R]) -> Callable[P, R]:
@@ -60,29 +61,21 @@ class Choice:
             raise UsageError("give the ID of a run, or --query for all that match it")
 
 
-def act_on_one(target: Target, run_id: str, *, ask: Ask, commit: Commit) -> bool:
+def act_on_one(place: Place, run_id: str, *, ask: Ask, commit: Commit) -> bool:
     """Do it to one run; say whether an engine was there to do it."""
-
-    async def through_owner(client: OwnerClient) -> bool:
-        await ask(client, run_id)
-        return True
-
-    async def alone(engine: Engine) -> bool:
-        await commit(engine, run_id)
-        return False
-
-    return run_loop(write(target, ask=through_owner, commit=alone))
+    written = write(place, ask=lambda c: ask(c, run_id), commit=lambda e: commit(e, run_id))
+    return run_loop(written).acts_now
 
 
 def act_on_all(
-    target: Target, action: BulkAction, query: str, *, yes: bool, ask: Ask, commit: Commit
+    place: Place, action: BulkAction, query: str, *, yes: bool, ask: Ask, commit: Commit
 ) -> int:
     """Do it to all, and return the exit code.
 
     Raises:
         UsageError: nobody can be asked, and `--yes` is not given.
     """
-    runs = run_loop(_runs(target, action, query))
+    runs = run_loop(_runs(place, action, query))
     many = f"{len(runs):,} run{'' if len(runs) == 1 else 's'}"
     if not runs:
         note(f"no run that {action} is for matches {safe_line(query)!r}")
@@ -97,16 +90,16 @@ def act_on_all(
     async def through_owner(client: OwnerClient) -> int:
         return await _each(runs, lambda run: ask(client, run))
 
-    async def alone(engine: Engine) -> int:
+    async def alone(engine: Verbs) -> int:
         return await _each(runs, lambda run: commit(engine, run))
 
-    failed = run_loop(write(target, ask=through_owner, commit=alone))
+    failed = run_loop(write(place, ask=through_owner, commit=alone)).value
     note(f"{action}: {len(runs) - failed:,} of {many}")
     return 1 if failed else 0
 
 
-async def _runs(target: Target, action: BulkAction, query: str) -> list[str]:
-    async with Engine.open(target.name, read_only=True) as engine:
+async def _runs(place: Place, action: BulkAction, query: str) -> list[str]:
+    async with opened(place) as engine:
         wanted = APPLIES[action]
         return [info.id async for info in engine.runs(query) if info.status in wanted]
 

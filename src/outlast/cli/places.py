@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from outlast._engine.opening import Target, parse_url
+from outlast._server.access import TokenFile
 from outlast.cli.printing import safe_line
-from outlast.errors import NotSupported, StoreMissing, UsageError
+from outlast.errors import StoreMissing, UsageError
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -20,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., object])
 def database_options(command: F) -> F:
     """Add `--db` and `--url`."""
     command = click.option(
-        "--url", "url", metavar="URL", default=None, hidden=True, help="A server; not yet."
+        "--url", "url", metavar="URL", default=None, help="A server instead: http://127.0.0.1:8787"
     )(command)
     return click.option(
         "--db",
@@ -43,7 +45,7 @@ def target_of(db: str | None, url: str | None, *, read_only: bool = False) -> Ta
         NotSupported: `--url`; UsageError: what is given is no database.
     """
     if url is not None:
-        raise NotSupported("--url (a server)")
+        raise UsageError("this command works on a database here, not on a server: give --db")
     given = db if db is not None else os.environ.get("OUTLAST_DB")
     if given is not None:
         target = parse_url(given, read_only=read_only)
@@ -71,12 +73,45 @@ def existing_target(db: str | None, url: str | None, *, read_only: bool = False)
     return target
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server, and the token that opens it."""
+
+    url: str
+    token: str
+
+
+Place = Target | Server
+
+
+def place_of(db: str | None, url: str | None, *, read_only: bool = False) -> Place:
+    """Return the database or the server that a command means.
+
+    A server's token is `OUTLAST_TOKEN`, else that of the project's token file.
+
+    Raises:
+        UsageError: both are given; StoreMissing: there is no such database.
+    """
+    if url is None:
+        return existing_target(db, None, read_only=read_only)
+    if db is not None:
+        raise UsageError("--db is a database here, --url a server: give one of them")
+    token = os.environ.get("OUTLAST_TOKEN")
+    file = token_file_of(None, target_of(None, None))
+    if token is None and file.exists():
+        token = TokenFile(file).admin()
+    return Server(url, token or "")
+
+
 def command_line(*words: str) -> str:
     """Return an `outlast` command to copy: with the `--db` that the running one was given."""
     context = click.get_current_context(silent=True)
-    given: object = None if context is None else context.params.get("db")
-    database = ("--db", given) if isinstance(given, str) else ()
-    return safe_line(shlex.join(("outlast", *words, *database)))
+    params = {} if context is None else context.params
+    place: list[str] = []
+    for name in ("db", "url"):
+        given: object = params.get(name)
+        place += [f"--{name}", given] if isinstance(given, str) else []
+    return safe_line(shlex.join(("outlast", *words, *place)))
 
 
 def token_file_of(given: str | None, target: Target) -> Path:

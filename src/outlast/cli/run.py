@@ -21,7 +21,6 @@ import click
 from outlast import limits
 from outlast._codec import Bound
 from outlast._durations import text_of
-from outlast._engine.opening import Target
 from outlast._engine.owner_client import OwnerClient
 from outlast._engine.owner_protocol import Start, WasStarted
 from outlast._execution.starting import cached_version_of, check_name
@@ -30,14 +29,23 @@ from outlast.call import WorkflowCall
 from outlast.cli.inputs import arguments_of, seconds_option
 from outlast.cli.loading import find_workflow
 from outlast.cli.looking import record_line
-from outlast.cli.places import command_line, database_options, target_of
+from outlast.cli.places import (
+    Place,
+    Server,
+    command_line,
+    database_options,
+    place_of,
+    target_of,
+)
 from outlast.cli.printing import Status, as_json, note, safe_line, safe_text, say, shown
-from outlast.cli.writing import PAUSES, write
+from outlast.cli.writing import PAUSES, Verbs, write
+from outlast.client import Client, RemoteRun
 from outlast.engine import Engine, run_loop
 from outlast.errors import EngineClosed, RunError, RunFailed, StoreLocked, UsageError, WaitTimeout
 from outlast.handle import Run
 
 R = TypeVar("R")
+AnyRun = Run[object] | RemoteRun[object]
 
 _OWNER_SECONDS = 1.0  # how often the owner is looked for while it executes our run
 
@@ -46,7 +54,7 @@ _OWNER_SECONDS = 1.0  # how often the owner is looked for while it executes our 
 class Plan:
     """What to start, and how to wait."""
 
-    target: Target
+    place: Place
     definition: WorkflowDefinition
     bound: Bound
     id: str
@@ -111,12 +119,12 @@ def run(
     """
     if detach and (follow or timeout is not None):
         raise UsageError("--detach does not wait: it goes without --follow and --timeout")
-    target = target_of(db, url)
+    place = target_of(db, None) if url is None else place_of(db, url)
     definition = find_workflow(app)
     bound = arguments_of(definition, pairs, given)
     name = f"{definition.name}-{definition.signature.digest(bound).hex()}"
     plan = Plan(
-        target=target,
+        place=place,
         definition=definition,
         bound=bound,
         id=check_name("a run id", name if run_id is None else run_id, limits.ID_CHARS_MAX),
@@ -140,11 +148,11 @@ async def _detach(plan: Plan) -> int:
     async def ask(client: OwnerClient) -> WasStarted:
         return await client.start(plan.request())
 
-    async def commit(engine: Engine) -> WasStarted:
+    async def commit(engine: Verbs) -> WasStarted:
         started = await engine.start(plan.call(), id=plan.id)
-        return WasStarted(started.id, started.created, has_code=False)
+        return WasStarted(started.id, started.created, has_code=isinstance(engine, Client))
 
-    started = await write(plan.target, ask=ask, commit=commit)
+    started = (await write(plan.place, ask=ask, commit=commit)).value
     say(started.run)
     if not started.created:
         note("it was there already")
@@ -185,8 +193,11 @@ async def _attend(plan: Plan) -> int:
 
 
 async def _once(plan: Plan, stop: _Stop) -> int:
+    if isinstance(plan.place, Server):
+        return await _at_server(plan, plan.place, stop)
+    path = Path(plan.place.name)
     try:
-        async with Engine.open(plan.target.name) as engine:
+        async with Engine.open(path) as engine:
             started = await stop.unless(engine.start(plan.call(), id=plan.id))
             stop.has_started = True
             _announce(plan, created=started.created)
@@ -195,11 +206,19 @@ async def _once(plan: Plan, stop: _Stop) -> int:
                 raise Interrupted
             return code
     except StoreLocked as locked:
-        return await _through_owner(plan, stop, locked)
+        return await _through_owner(plan, path, stop, locked)
 
 
-async def _through_owner(plan: Plan, stop: _Stop, locked: StoreLocked) -> int:
-    started, pid = await _start_at_owner(plan, locked)
+async def _at_server(plan: Plan, server: Server, stop: _Stop) -> int:
+    async with Client(server.url, token=server.token) as client:
+        started = await stop.unless(client.start(plan.call(), id=plan.id))
+        stop.has_started = True
+        _announce(plan, created=started.created)
+        return await _ended(plan, started, stop)
+
+
+async def _through_owner(plan: Plan, path: Path, stop: _Stop, locked: StoreLocked) -> int:
+    started, pid = await _start_at_owner(plan, path, locked)
     stop.has_started = True
     _announce(plan, created=started.created)
     if not started.has_code:
@@ -207,18 +226,18 @@ async def _through_owner(plan: Plan, stop: _Stop, locked: StoreLocked) -> int:
             f"process {pid} owns the store and does not have {plan.definition.name}: the run "
             f"stays pending until an engine that has it opens the store; waiting"
         )
-    async with Engine.open(plan.target.name, read_only=True) as engine:
-        watch = asyncio.ensure_future(_owner_leaves(plan))
+    async with Engine.open(path, read_only=True) as engine:
+        watch = asyncio.ensure_future(_owner_leaves(path))
         try:
             return await _ended(plan, engine.get(plan.id), stop, watch)
         finally:
             watch.cancel()
 
 
-async def _start_at_owner(plan: Plan, locked: StoreLocked) -> tuple[WasStarted, int]:
+async def _start_at_owner(plan: Plan, path: Path, locked: StoreLocked) -> tuple[WasStarted, int]:
     request = plan.request()
     for pause in (*PAUSES, None):
-        client = await OwnerClient.connect(Path(plan.target.name))
+        client = await OwnerClient.connect(path)
         if client is not None:
             with contextlib.suppress(EngineClosed):  # it drains: we may be the owner soon
                 try:
@@ -231,17 +250,17 @@ async def _start_at_owner(plan: Plan, locked: StoreLocked) -> tuple[WasStarted, 
     raise locked
 
 
-async def _owner_leaves(plan: Plan) -> None:
+async def _owner_leaves(path: Path) -> None:
     while True:
         await asyncio.sleep(_OWNER_SECONDS)
-        client = await OwnerClient.connect(Path(plan.target.name))
+        client = await OwnerClient.connect(path)
         if client is None:
             return
         await client.close()
 
 
 async def _ended(
-    plan: Plan, run: Run[object], stop: _Stop, owner: asyncio.Future[None] | None = None
+    plan: Plan, run: AnyRun, stop: _Stop, owner: asyncio.Future[None] | None = None
 ) -> int:
     """Wait for the end of the run and print it; return the exit code."""
     status = Status()
@@ -285,7 +304,7 @@ def _announce(plan: Plan, *, created: bool) -> None:
 
 
 # --------------------------------------------------------------------------- meanwhile
-async def _watch(plan: Plan, run: Run[object], status: Status) -> int:
+async def _watch(plan: Plan, run: AnyRun, status: Status) -> int:
     """Show how the run gets on; never returns but by being cancelled."""
     after = 0
     with contextlib.suppress(asyncio.CancelledError):
@@ -299,7 +318,7 @@ async def _watch(plan: Plan, run: Run[object], status: Status) -> int:
     return after
 
 
-async def _show_rest(plan: Plan, run: Run[object], watch: asyncio.Future[int]) -> None:
+async def _show_rest(plan: Plan, run: AnyRun, watch: asyncio.Future[int]) -> None:
     watch.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         after = await watch
@@ -307,7 +326,7 @@ async def _show_rest(plan: Plan, run: Run[object], watch: asyncio.Future[int]) -
             await _follow(run, after)
 
 
-async def _follow(run: Run[object], after: int) -> int:
+async def _follow(run: AnyRun, after: int) -> int:
     async for record in run.journal(after):
         note(record_line(record))
         after = record.seq

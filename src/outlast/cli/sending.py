@@ -6,20 +6,20 @@ from typing import Literal
 
 import click
 
-from outlast._engine.opening import Target
 from outlast._engine.owner_client import OwnerClient
 from outlast.cli.inputs import json_of, seconds_option
+from outlast.cli.looking import opened
 from outlast.cli.many import Ask, Choice, Commit, act_on_all, act_on_one, choice_options
-from outlast.cli.places import database_options, existing_target
+from outlast.cli.places import Place, database_options, place_of
 from outlast.cli.printing import note, safe_line
-from outlast.cli.writing import write
-from outlast.engine import Engine, run_loop
+from outlast.cli.writing import Verbs, write
+from outlast.engine import run_loop
 from outlast.types import CLOSED_STATUSES
 
 
-async def _has_ended(target: Target, run_id: str) -> bool:
+async def _has_ended(place: Place, run_id: str) -> bool:
     """Whether a run has ended already; it says so if it has."""
-    async with Engine.open(target.name, read_only=True) as engine:
+    async with opened(place) as engine:
         info = await engine.get(run_id).info()
     if info.status not in CLOSED_STATUSES:
         return False
@@ -42,19 +42,17 @@ def signal(
     *, run_id: str, name: str, value: str, dedup: str | None, db: str | None, url: str | None
 ) -> None:
     """Send a signal to a run: its NAME, and its value as JSON (or @file, or - for stdin)."""
-    target = existing_target(db, url)
+    place = place_of(db, url)
     data, text = json_of(value, "the signal's value")
 
-    async def ask(client: OwnerClient) -> bool:
+    async def ask(client: OwnerClient) -> None:
         await client.signal(run_id, name, text.encode(), dedup=dedup or "")
-        return True
 
-    async def commit(engine: Engine) -> bool:
+    async def commit(engine: Verbs) -> None:
         await engine.get(run_id).signal(name, data, dedup=dedup)
-        return False
 
-    has_owner = run_loop(write(target, ask=ask, commit=commit))
-    _sent(f"signal {safe_line(name)} sent to", run_id, has_owner=has_owner)
+    written = run_loop(write(place, ask=ask, commit=commit))
+    _sent(f"signal {safe_line(name)} sent to", run_id, has_owner=written.acts_now)
 
 
 @click.command()
@@ -78,7 +76,7 @@ def cancel(
     async def ask(client: OwnerClient, run: str) -> None:
         await client.cancel(run, reason, seconds)
 
-    async def commit(engine: Engine, run: str) -> None:
+    async def commit(engine: Verbs, run: str) -> None:
         await engine.get(run).cancel(reason, seconds)
 
     return _stop("cancel", Choice(run_id, query, yes, db, url), ask, commit)
@@ -102,20 +100,20 @@ def terminate(
     async def ask(client: OwnerClient, run: str) -> None:
         await client.terminate(run, reason)
 
-    async def commit(engine: Engine, run: str) -> None:
+    async def commit(engine: Verbs, run: str) -> None:
         await engine.get(run).terminate(reason)
 
     return _stop("terminate", Choice(run_id, query, yes, db, url), ask, commit)
 
 
 def _stop(verb: Literal["cancel", "terminate"], choice: Choice, ask: Ask, commit: Commit) -> int:
-    target = existing_target(choice.db, choice.url)
+    place = place_of(choice.db, choice.url)
     choice.check()
     if choice.query is not None:
-        return act_on_all(target, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
-    if run_loop(_has_ended(target, choice.id)):
+        return act_on_all(place, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
+    if run_loop(_has_ended(place, choice.id)):
         return 0
-    has_owner = act_on_one(target, choice.id, ask=ask, commit=commit)
+    has_owner = act_on_one(place, choice.id, ask=ask, commit=commit)
     if verb == "terminate":
         # It has ended already: there is nothing left for an engine to act on.
         _sent("terminated:", choice.id, has_owner=True)

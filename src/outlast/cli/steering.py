@@ -9,10 +9,10 @@ from outlast._engine.owner_client import OwnerClient
 from outlast._engine.owner_protocol import Fork, SteeringVerb
 from outlast.cli.inputs import json_of
 from outlast.cli.many import Choice, act_on_all, act_on_one, choice_options
-from outlast.cli.places import database_options, existing_target
+from outlast.cli.places import database_options, place_of
 from outlast.cli.printing import note, safe_line, say
-from outlast.cli.writing import write
-from outlast.engine import Engine, run_loop
+from outlast.cli.writing import Verbs, write
+from outlast.engine import run_loop
 from outlast.errors import UsageError
 
 _DONE: dict[SteeringVerb, str] = {
@@ -22,7 +22,7 @@ _DONE: dict[SteeringVerb, str] = {
 }
 
 
-async def steered(engine: Engine, run_id: str, verb: SteeringVerb) -> None:
+async def steered(engine: Verbs, run_id: str, verb: SteeringVerb) -> None:
     """Commit a verb with an engine of one's own."""
     run = engine.get(run_id)
     match verb:
@@ -35,18 +35,18 @@ async def steered(engine: Engine, run_id: str, verb: SteeringVerb) -> None:
 
 
 def _steer(verb: SteeringVerb, choice: Choice) -> int:
-    target = existing_target(choice.db, choice.url)
+    place = place_of(choice.db, choice.url)
     choice.check()
 
     async def ask(client: OwnerClient, run_id: str) -> None:
         await client.steer(run_id, verb)
 
-    async def commit(engine: Engine, run_id: str) -> None:
+    async def commit(engine: Verbs, run_id: str) -> None:
         await steered(engine, run_id, verb)
 
     if choice.query is not None:
-        return act_on_all(target, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
-    has_owner = act_on_one(target, choice.id, ask=ask, commit=commit)
+        return act_on_all(place, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
+    has_owner = act_on_one(place, choice.id, ask=ask, commit=commit)
     later = "" if has_owner else "; no engine is running, the next one that opens the store acts"
     note(f"{_DONE[verb]} {safe_line(choice.id)}{later}")
     return 0
@@ -92,7 +92,7 @@ def fork(*, run_id: str, at: str, given: str | None, db: str | None, url: str | 
 
     What was recorded before STEP is reused; STEP, and what follows it, is done anew.
     """
-    target = existing_target(db, url)
+    place = place_of(db, url)
     point = int(at) if at.isdecimal() else at
     data, text = (None, None) if given is None else json_of(given, "the input")
     try:
@@ -100,15 +100,14 @@ def fork(*, run_id: str, at: str, given: str | None, db: str | None, url: str | 
     except msgspec.ValidationError:
         raise UsageError("--input is an object of arguments by name") from None
 
-    async def ask(client: OwnerClient) -> tuple[str, bool]:
+    async def ask(client: OwnerClient) -> str:
         encoded = None if text is None else text.encode()
-        return await client.fork(Fork(run_id, point, encoded)), True
+        return await client.fork(Fork(run_id, point, encoded))
 
-    async def commit(engine: Engine) -> tuple[str, bool]:
-        made = await engine.get(run_id).fork(point, arguments)
-        return made.id, False
+    async def commit(engine: Verbs) -> str:
+        return (await engine.get(run_id).fork(point, arguments)).id
 
-    made, has_owner = run_loop(write(target, ask=ask, commit=commit))
-    say(safe_line(made))
-    if not has_owner:
+    written = run_loop(write(place, ask=ask, commit=commit))
+    say(safe_line(written.value))
+    if not written.acts_now:
         note("no engine is running, the next one that opens the store executes it")

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from outlast._engine.open_engine import CoreOptions
-from outlast._engine.opening import Target
 from outlast._engine.owner_client import OwnerClient
 from outlast._registry import default_registry
+from outlast.cli.places import Place, Server
+from outlast.client import Client
 from outlast.engine import Engine
 from outlast.errors import EngineClosed, OutlastError, StoreLocked
 
 T = TypeVar("T")
+Verbs = Engine | Client
+"""What has the verbs: an engine here, or a server's."""
 
 # An owner that is starting or draining holds the lock and does not answer, for a moment.
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 2.0)
@@ -26,31 +30,42 @@ ONLY_COMMITS = CoreOptions(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Written(Generic[T]):
+    """What came of a verb, and whether an engine is there that acts on it now."""
+
+    value: T
+    acts_now: bool
+
+
 async def write(
-    target: Target,
+    place: Place,
     *,
     ask: Callable[[OwnerClient], Awaitable[T]],
-    commit: Callable[[Engine], Awaitable[T]],
-) -> T:
-    """Have the owner do it (`ask`), or do it with an engine that only commits (`commit`).
+    commit: Callable[[Verbs], Awaitable[T]],
+) -> Written[T]:
+    """Have the store's owner do it (`ask`), or a server, or an engine that only commits (`commit`).
 
     Raises:
         StoreLocked: somebody holds the lock and does not listen.
     """
+    if isinstance(place, Server):
+        async with Client(place.url, token=place.token) as server:
+            return Written(await commit(server), acts_now=True)
     trouble: OutlastError | None = None
     for pause in (*PAUSES, None):
-        client = await OwnerClient.connect(Path(target.name))
+        client = await OwnerClient.connect(Path(place.name))
         if client is not None:
             try:
-                return await ask(client)
+                return Written(await ask(client), acts_now=True)
             except EngineClosed as error:
                 trouble = error  # it drains: soon the lock is free
             finally:
                 await client.close()
         else:
             try:
-                async with Engine(target, ONLY_COMMITS, default_registry) as engine:
-                    return await commit(engine)
+                async with Engine(place, ONLY_COMMITS, default_registry) as engine:
+                    return Written(await commit(engine), acts_now=False)
             except StoreLocked as error:
                 trouble = error
         if pause is not None:

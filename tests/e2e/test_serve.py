@@ -1,0 +1,153 @@
+"""`outlast serve` as a user meets it: started, called from the command line, killed, drained."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.e2e.commands import APP, Done, Project, end, until
+
+
+@dataclass
+class Serving:
+    """A server of the project's app."""
+
+    project: Project
+    process: subprocess.Popen[str]
+    url: str
+
+    def __call__(self, *args: str, stdin: str = "") -> Done:
+        return self.project(*args, "--url", self.url, stdin=stdin)
+
+
+def serve(project: Project, *args: str) -> Serving:
+    process = project.start("serve", "app.py", "--port", "0", *args)
+    assert process.stderr is not None
+    line = ""
+    while " at http://" not in line:
+        line = process.stderr.readline()
+        assert line, "the server did not start"
+    return Serving(project, process, line.split(" at ")[1].split()[0])
+
+
+@pytest.fixture
+def served(project: Project) -> Iterator[Serving]:
+    serving = serve(project)
+    yield serving
+    end(serving.process)
+
+
+def test_every_verb_goes_over_http(served: Serving) -> None:
+    ran = served("run", "app.py:greet", "name=Ann", "--id", "r/1", "--json")
+    assert (ran.code, ran.out) == (0, '"Hello, Ann!"\n')
+    assert served("show", "r/1", "--json").fields["status"] == "completed"
+    assert [row["id"] for row in served("ls", "--json").rows] == ["r/1"]
+    assert "completed" in served("why", "r/1").out
+    assert [line["kind"] for line in served("tail", "r/1", "--json").lines][-1] == "run_closed"
+
+    assert served("run", "app.py:approve", "--id", "a", "--detach").out == "a\n"
+    assert served("pause", "a").code == 0
+    assert served("resume", "a").code == 0
+    assert served("signal", "a", "approval", "true", "--dedup", "1").code == 0
+    assert served("run", "app.py:approve", "--id", "a").out == "true\n"
+
+    served("run", "app.py:refund", "cents=5", "--id", "f", "--detach")
+    until(lambda: bool(served("inbox", "--json").rows))
+    asked = served("inbox", "--json").rows[0]
+    assert served("approve", f"{asked['id']}", "--reason", "fine").code == 0
+    assert served("run", "app.py:refund", "cents=5", "--id", "f").out == "True admin fine\n"
+    late = served("reject", f"{asked['id']}")
+    assert (late.code, "admin has answered" in late.err) == (1, True)
+
+    forked = served("fork", "f", "--at", "3")
+    assert forked.code == 0
+    assert served("diff", "f", forked.out.strip()).code == 1
+    assert served("tail", "t", "--stream", "words").code == 3
+    served("run", "app.py:talk", "--id", "t", "--detach")
+    words = served("tail", "t", "--stream", "words")
+    assert words.out == "a\nb\n\\x1b[31mred\n"
+
+
+def test_mistakes_are_said_with_what_to_do(served: Serving) -> None:
+    nobody = served("cancel", "nobody")
+    assert (nobody.code, "outlast ls" in nobody.err) == (3, True)
+    unfit = served("run", "app.py:greet", "name=Ann", "times=x")
+    assert unfit.code == 2
+    served("run", "app.py:fail", "text=no luck", "--id", "x")
+    failed = served("run", "app.py:fail", "text=no luck", "--id", "y")
+    assert (failed.code, "ValueError: no luck" in failed.err) == (1, True)
+    away = served.project("ls", "--url", "http://127.0.0.1:1")
+    assert (away.code, "outlast serve" in away.err) == (4, True)
+    wrong = served.project("ls", "--url", served.url, env={"OUTLAST_TOKEN": "x" * 40})
+    assert (wrong.code, "token" in wrong.err) == (4, True)
+    both = served.project("ls", "--url", served.url, "--db", "x.db")
+    assert both.code == 2
+    second = served.project("serve", "app.py", "--port", served.url.rpartition(":")[2])
+    assert (second.code, "--port" in second.err) == (2, True)
+    third = served.project("serve", "app.py", "--port", "0")
+    assert (third.code, "owned by process" in third.err) == (4, True)
+
+
+def test_the_token_is_made_for_its_user_alone(served: Serving) -> None:
+    file = served.project.db.with_name("token")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    added = served.project("token", "add", "ann", "--role", "viewer")
+    listed = served.project("ls", "--url", served.url, env={"OUTLAST_TOKEN": added.out.strip()})
+    assert listed.code == 0
+    refused = served.project(
+        "signal", "x", "y", "--url", served.url, env={"OUTLAST_TOKEN": added.out.strip()}
+    )
+    assert "operator" in refused.err
+
+
+def test_other_machines_need_tls_or_a_proxy(project: Project) -> None:
+    refused = project("serve", "app.py", "--host", "0.0.0.0", "--port", "0")
+    assert (refused.code, "--tls-cert" in refused.err) == (2, True)
+    assert project("dev", "app.py", "--host", "0.0.0.0").code == 2
+
+
+def test_a_killed_server_goes_on_and_a_stopped_one_drains(project: Project) -> None:
+    first = serve(project)
+    first("run", "app.py:slow", "seconds=1.5", "--id", "s", "--detach")
+    until(lambda: project.effects() == ["begun"])
+    end(first.process)
+
+    second = serve(project)
+    assert second("run", "app.py:slow", "seconds=1.5", "--id", "s").out == "done\n"
+    assert project.effects() == ["begun", "ended"]
+    done = end(second.process, signal.SIGTERM)
+    assert done.code == 0
+    assert "draining" in done.err
+
+
+def test_dev_serves_anew_what_is_saved(project: Project) -> None:
+    app = project.directory / "app.py"
+    process = project.start("dev", "app.py", "--port", "0")
+    assert process.stderr is not None
+
+    def next_link() -> str:
+        while True:
+            line = process.stderr.readline() if process.stderr is not None else ""
+            assert line, "the server did not start"
+            if line.startswith("dashboard: "):
+                return line.split()[1]
+
+    link = next_link()
+    url, _, token = link.partition("/#token=")
+    assert token == project.db.with_name("token").read_text().strip()
+    app.write_text(app.read_text().replace("Hello", "Good day"))
+    url = next_link().partition("/#token=")[0]
+    greeted = project("run", "app.py:greet", "name=Ann", "--url", url, "--json")
+    assert json.loads(greeted.out) == "Good day, Ann!"
+    app.write_text("this is no Python")
+    while "waiting for a file" not in process.stderr.readline():
+        pass
+    app.write_text(APP)
+    next_link()
+    assert end(process, signal.SIGTERM).code == 0
