@@ -84,7 +84,12 @@ ROUTES: tuple[Route, ...] = (
     _get("/v1/runs", runs.runs, "query", "after", "limit"),
     _get(_RUN, runs.show),
     Route(
-        "GET", _RUN + "/result", runs.result, load="wait", query=("timeout",), statuses=(200, 202)
+        "GET",
+        _RUN + "/result",
+        runs.result,
+        load="wait",
+        query=("timeout", "parked"),
+        statuses=(200, 202),
     ),
     _get(_RUN + "/journal", runs.journal, "after", "before", "limit"),
     _get(_RUN + "/why", runs.why),

@@ -202,7 +202,7 @@ class Client(InboxVerbs, LookingVerbs):
 
     async def events(self, path: str) -> AsyncGenerator[ServerEvent, None]:
         """Iterate over server-sent events, reconnecting where they were left off; see `ask`."""
-        last_id, tries = "", 0
+        last_id, patience = "", Patience()
         while True:
             try:
                 async with aclosing(self._connections.events(path, last_id)) as events:
@@ -211,15 +211,36 @@ class Client(InboxVerbs, LookingVerbs):
                             if event.status == 204:
                                 return
                             raise error_of(event.status, event.body)
-                        tries, last_id = 0, event.id or last_id
+                        patience.renew()
+                        last_id = event.id or last_id
                         yield event
                         if event.kind == "end":
                             return
-            except StoreUnavailable:
-                if sum(_PAUSES[min(n, len(_PAUSES) - 1)] for n in range(tries)) > _AWAY_SECONDS:
-                    raise
-            await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
-            tries += 1
+            except StoreUnavailable as error:
+                await patience.wait(error)
+            else:
+                await patience.wait(None)
+
+
+class Patience:
+    """How long a server that is away is waited for: it may be starting anew."""
+
+    def __init__(self) -> None:
+        self._tries = 0
+        self._waited = 0.0
+
+    def renew(self) -> None:
+        """It has answered."""
+        self._tries, self._waited = 0, 0.0
+
+    async def wait(self, error: StoreUnavailable | None) -> None:
+        """Wait for longer each time; raise the error when it has been long enough."""
+        if error is not None and self._waited > _AWAY_SECONDS:
+            raise error
+        seconds = _PAUSES[min(self._tries, len(_PAUSES) - 1)]
+        self._tries += 1
+        self._waited += seconds
+        await asyncio.sleep(seconds)
 
 
 class RemoteRun(SteeredRun, Generic[R_co]):
@@ -252,13 +273,28 @@ class RemoteRun(SteeredRun, Generic[R_co]):
     async def result(
         self, timeout: Duration | None = None, parked: Literal["raise", "wait"] = "raise"
     ) -> R_co:
-        """Return what the run returned, once it has; see `Run.result`."""
-        left = None if timeout is None else seconds_of(timeout)
+        """Return what the run returned, once it has; see `Run.result`.
+
+        A server that is away meanwhile is waited for, up to a minute.
+        """
+        if timeout is None:
+            return await self._result(parked)
+        message = f"run {self._id!r} did not end within {text_of(seconds_of(timeout))}; it goes on"
+        try:
+            async with asyncio.timeout(seconds_of(timeout)):
+                return await self._result(parked)
+        except TimeoutError:
+            raise WaitTimeout(message) from None
+
+    async def _result(self, parked: Literal["raise", "wait"]) -> R_co:
+        patience = Patience()
+        path = f"{self._path}/result?timeout={_PATIENCE:g}&parked={parked}"
         while True:
-            wait = _PATIENCE if left is None else min(_PATIENCE, left)
-            found = await self._client.ask(
-                "GET", f"{self._path}/result?timeout={wait:g}", wait=wait
-            )
+            try:
+                found = await self._client.ask("GET", path, wait=_PATIENCE)
+            except StoreUnavailable as error:
+                await patience.wait(error)
+                continue
             ended = msgspec.convert(found, _Ended)
             if ended.status == "parked" and parked == "raise":
                 raise RunParked(self._id, ended.why)
@@ -267,11 +303,8 @@ class RemoteRun(SteeredRun, Generic[R_co]):
                 return returns.from_json(ended.result)  # type: ignore[return-value]  # as declared
             if ended.error:
                 raise self._error(ended)
-            if left is not None:
-                left -= wait
-                if left <= 0:
-                    length = text_of(seconds_of(timeout or 0))
-                    raise WaitTimeout(f"run {self._id!r} did not end within {length}; it goes on")
+            await patience.wait(None)  # it waited for us, or it drains and soon is away
+            patience.renew()
 
     def _error(self, ended: _Ended) -> errors.RunError:
         told = ended.error

@@ -1,0 +1,59 @@
+"""`outlast serve` in a process that tests kill and start again, on the same port each time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import aclosing
+from pathlib import Path
+
+from outlast.client import Client
+
+
+class Server:
+    """A server of one program."""
+
+    token = "a-token-for-this-test-only"
+
+    def __init__(self, directory: Path, program: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._directory = directory
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it; clients find out themselves when it is there."""
+        place = ["--port", f"{self.port}", "--db", "outlast.db"]
+        with (self._directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "outlast", "serve", str(self._program), *place],
+                cwd=self._directory,
+                env={**os.environ, "OUTLAST_TOKEN": self.token},
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        """Kill it as the power does."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def client(self) -> Client:
+        return Client(self.url, token=self.token)
+
+    async def ready(self) -> None:
+        """Return when it answers."""
+        async with self.client() as client, aclosing(client.events("/v1/events")) as events:
+            await anext(events)
