@@ -52,6 +52,11 @@ def test_the_demo_survives_its_kill_and_its_figures_add_up(tmp_path: Path) -> No
     assert account["attempts_executed"] == outcomes + kill["attempts_executed_twice"]
     assert len(list((tmp_path / "demo-catalogue").iterdir())) == LIMIT
     assert "was sent SIGKILL" in done.err
+    digest = account["digest"]
+    assert digest["is_exact"] is True
+    assert digest["tokens"] > digest["summaries"] > 0
+    assert digest["approved_by"] == "admin"
+    assert "dashboard: http://127.0.0.1:" in done.err
 
 
 def test_without_a_kill_nothing_is_executed_twice(tmp_path: Path) -> None:

@@ -159,8 +159,12 @@ class Connections:
             else:
                 connection.close()
 
-    async def events(self, path: str, last_id: str) -> AsyncGenerator[Reply | ServerEvent, None]:
+    async def events(
+        self, path: str, last_id: str, *, body: bytes = b""
+    ) -> AsyncGenerator[Reply | ServerEvent, None]:
         """Iterate over the events of one connection; what is no stream comes as one `Reply`.
+
+        With a body it is asked for by POST.
 
         Raises:
             StoreUnavailable: the server cannot be reached, or hung up.
@@ -170,7 +174,8 @@ class Connections:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 connection = await self._open()
-                response = await connection.send(self._head("GET", path, 0, extra), b"")
+                method = "POST" if body else "GET"
+                response = await connection.send(self._head(method, path, len(body), extra), body)
             kind = dict(response.headers).get(b"content-type", b"")
             if not kind.startswith(b"text/event-stream"):
                 async with aclosing(connection.body()) as pieces:

@@ -14,17 +14,30 @@ from pathlib import Path
 import click
 
 from outlast._engine.opening import parse_url
+from outlast._server.access import new_token
 from outlast.demo.accounts import Account, account_for
+from outlast.demo.digest import DIGEST, summary
 from outlast.demo.effects import EffectsFile
 from outlast.demo.job import SURVEY, Totals, standard_library, survey
 from outlast.demo.journals import read_journals
-from outlast.demo.stage import Files, Worker, copy_as_killed, prepare_files, wait_for_workers_end
+from outlast.demo.spectator import Seen, Spectator
+from outlast.demo.stage import (
+    Files,
+    Model,
+    Site,
+    Worker,
+    copy_as_killed,
+    free_port,
+    prepare_files,
+    wait_for_workers_end,
+)
 from outlast.engine import Engine, run_loop
 from outlast.errors import OutlastError, UsageError
 
 _LOOK_SECONDS = 0.02
 _LINE_SECONDS = 2.0  # between two lines of progress where they cannot be written over
 _STALL_SECONDS = 120.0
+_PORT = 8787
 _STEPS_NOTED = 4  # of a study, in the effects file; sending the report is the engine's own step
 
 
@@ -58,19 +71,38 @@ def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool
         )
         raise
     account = run_loop(play.account())
+    problems = [*account.problems, *_problems_of(play.seen)]
     if as_data:
         figures = {
             **asdict(account),
+            "problems": problems,
+            "digest": {
+                "model": play.site.model_name,
+                "summaries": len(play.seen.summaries),
+                "tokens": play.seen.tokens,
+                "retracted": play.seen.retracted,
+                "is_exact": play.seen.is_exact,
+                "approved_by": play.seen.approved_by,
+            },
             "seconds": play.seconds,
             "python": platform.python_version(),
             "db": str(files.db),
         }
         print(json.dumps(figures))
     else:
-        print("\n".join(_table(account, play.seconds, files)))
-    for problem in account.problems:
+        rows = [*_rows(account, play.seconds), *_digest_rows(play), *_places(files)]
+        print("\n".join(f"{name:22} {text}" for name, text in rows))
+    for problem in problems:
         print(f"error: this does not add up: {problem}", file=sys.stderr)
-    return 1 if account.problems else 0
+    if not as_data:
+        play.show_afterwards()
+    return 1 if problems else 0
+
+
+def _problems_of(seen: Seen) -> list[str]:
+    if seen.is_exact:
+        return []
+    return ["what a reader of the stream has is not what the steps recorded"]
 
 
 def _path(db: str | None) -> Path | None:
@@ -96,6 +128,21 @@ class Play:
         self._restarted_at = 0.0
         self._began = time.monotonic()
         self.seconds: float = 0.0
+        self._model = Model(files)
+        self._site = Site(free_port(_PORT), new_token(), self._model.name, self._model.url)
+        has_person = sys.stdin.isatty() and sys.stderr.isatty()
+        self._spectator = Spectator(self._site.url, self._site.token, approves=not has_person)
+        self._has_person = has_person
+
+    @property
+    def site(self) -> Site:
+        """Where the demo is served."""
+        return self._site
+
+    @property
+    def seen(self) -> Seen:
+        """What somebody saw who read the stream from its beginning."""
+        return self._spectator.seen
 
     def run(self) -> None:
         """Play it.
@@ -103,54 +150,94 @@ class Play:
         Raises:
             DemoFailed: the worker ended by itself, or came to a stand-still.
         """
-        if not self._is_spared:
-            self._first_life()
-        life = 2 if self._was_killed else 1
-        if self._was_killed or self._is_spared:
-            worker = Worker(self._files, self._limit, life=life)
-            self._restarted_at = worker.started_at
-            self.progress.say(f"process {worker.pid} {'goes on' if life > 1 else 'begins'}")
+        self.progress.say(f"dashboard: {self._site.url}/#token={self._site.token}")
+        if self._model.name == "scripted-stand-in":
+            self.progress.say(
+                "no language model is installed here: a scripted stand-in speaks in its place"
+            )
+        try:
+            worker = self._first_life()
             self._watch(worker, until=None)
+            worker.stop()
+        finally:
+            self._model.stop()
         self.seconds = time.monotonic() - self._began
 
-    def _first_life(self) -> None:
-        worker = Worker(self._files, self._limit, life=1)
+    def _first_life(self) -> Worker:
+        """Return the worker that is to do the rest."""
+        worker = self._worker(life=1)
+        if self._is_spared:
+            self.progress.say(f"process {worker.pid} begins")
+            return worker
         self.progress.say(f"process {worker.pid} begins; it will be killed half-way")
         self._watch(worker, until=0.5)
-        if worker.exit_code == 0:
-            self.progress.say("it was done before it could be killed: --limit is very small")
-            return
         worker.kill()
         self.progress.say(f"process {worker.pid} was sent SIGKILL")
         wait_for_workers_end(self._effects)
         copy_as_killed(self._files)
         self._was_killed = True
+        worker = self._worker(life=2)
+        self._restarted_at = worker.started_at
+        self.progress.say(f"process {worker.pid} goes on")
+        return worker
+
+    def _worker(self, *, life: int) -> Worker:
+        return Worker(self._files, self._limit, life=life, site=self._site)
+
+    def show_afterwards(self) -> None:
+        """Serve what is there until the person who looks at it has seen enough."""
+        if not self._has_person:
+            return
+        worker = self._worker(life=3)
+        self.progress.say(
+            f"the dashboard stays until Ctrl-C: {self._site.url}/#token={self._site.token}"
+        )
+        try:
+            while worker.exit_code is None:
+                time.sleep(_LOOK_SECONDS)
+        except KeyboardInterrupt:
+            worker.stop()
 
     def _watch(self, worker: Worker, *, until: float | None) -> None:
-        """Show what the worker does until it has ended, or has done this share of the work."""
-        last_change, seen = time.monotonic(), -1
+        """Show what the worker does until all is done, or this share of the survey."""
+        last_change, seen = time.monotonic(), (-1, -1)
+        is_asked = False
         try:
-            while (code := worker.exit_code) is None:
+            while (code := worker.exit_code) is None and not self._spectator.is_done:
                 self._effects.read_on()
-                noted = len(self._effects.executions)
+                noted = len(self._effects.executions), self.seen.tokens
                 now = time.monotonic()
                 if noted != seen:
                     last_change, seen = now, noted
                 if self._show() >= (until or math.inf):
                     return
+                if self._spectator.asked and self._has_person:
+                    last_change = now  # a person may take their time
+                    is_asked = is_asked or self._ask()
                 if now - last_change > _STALL_SECONDS:
                     raise DemoFailed(f"nothing happened for {_STALL_SECONDS:.0f} seconds")
+                if self._spectator.error is not None:
+                    raise self._spectator.error
                 time.sleep(_LOOK_SECONDS)
         except BaseException:
             worker.stop()
             self.progress.clear()
             raise
         self.progress.clear()
-        if code != 0:
+        if code is not None:
             raise DemoFailed(
                 f"the engine's process ended with {code}; its store is {self._files.db}, and it "
                 f"said:\n{worker.last_words()}"
             )
+
+    def _ask(self) -> bool:
+        """Say that somebody has to approve the digest."""
+        self.progress.say(
+            f"the digest waits for you: approve it in the dashboard, or in another terminal:\n"
+            f"  OUTLAST_TOKEN={self._site.token} outlast approve {self._spectator.asked} "
+            f"--url {self._site.url}"
+        )
+        return True
 
     def _show(self) -> float:
         """Show how far the steps are; return the share of them that has begun."""
@@ -160,6 +247,7 @@ class Play:
         self.progress.show(
             f"of {self._modules:,} modules read {steps['read']:,} · parsed {steps['parse']:,} · "
             f"measured {steps['measure']:,} · published {steps['publish']:,} (retries {retries:,})"
+            f" · tokens {self.seen.tokens:,}"
         )
         return len(begun) / (_STEPS_NOTED * self._modules)
 
@@ -209,7 +297,7 @@ class Progress:
             self._is_shown = False
 
 
-def _table(account: Account, seconds: float, files: Files) -> list[str]:
+def _rows(account: Account, seconds: float) -> list[tuple[str, str]]:
     modules = f"{account.modules:,} modules of Python {platform.python_version()}"
     content = (
         f"{account.lines:,} lines, {account.functions:,} functions, {account.classes:,} classes"
@@ -234,8 +322,25 @@ def _table(account: Account, seconds: float, files: Files) -> list[str]:
     rows += [
         ("durable steps", f"{account.steps_per_second:,.0f} a second, all told"),
         ("time", f"{seconds:.1f} s"),
+    ]
+    return rows
+
+
+def _digest_rows(play: Play) -> list[tuple[str, str]]:
+    seen = play.seen
+    exact = "exactly what is recorded" if seen.is_exact else "NOT what is recorded"
+    return [
+        ("summaries", f"{len(seen.summaries)} by {play.site.model_name}, streamed as it spoke"),
+        ("  to one reader", f"{seen.tokens:,} tokens over the kill: {exact}"),
+        ("  taken back", f"{seen.retracted:,} tokens of the attempt that died"),
+        ("  approved by", f"{seen.approved_by}"),
+    ]
+
+
+def _places(files: Files) -> list[tuple[str, str]]:
+    return [
         ("look at it", f"outlast ls --db {files.db}"),
         ("", f"outlast show {SURVEY} --db {files.db}"),
+        ("", f"outlast tail {DIGEST} --stream {summary.name} --db {files.db}"),
         ("what it wrote", str(files.catalogue)),
     ]
-    return [f"{name:22} {text}" for name, text in rows]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from outlast.demo.digest import DIGEST
 from outlast.engine import Engine
 from outlast.types import CLOSED_STATUSES, RunInfo
 
@@ -73,7 +74,8 @@ async def read_journals(db: Path) -> Journals:
     lines: dict[str, list[Line]] = {}
     async with Engine.open(db, read_only=True) as engine:
         async for info in engine.runs():
-            infos[info.id] = info
+            if info.id != DIGEST:  # what it says is read aloud, not counted
+                infos[info.id] = info
         for run in infos:
             lines[run] = [
                 Line(

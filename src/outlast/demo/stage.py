@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from outlast.demo.digest import MODEL_URL
 from outlast.demo.effects import EffectsFile, environment
 from outlast.errors import StoreError, UsageError
 
@@ -75,12 +77,71 @@ def prepare_files(db: Path | None) -> Files:
     return files
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the demo is reached, and where it reaches the language model."""
+
+    port: int
+    token: str
+    model_name: str
+    model_url: str
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def free_port(wanted: int) -> int:
+    """Return a port that nobody listens on: the wanted one if it can be."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            return found
+    raise StoreError("no port of this machine is free")
+
+
+class Model:
+    """The language model's process."""
+
+    def __init__(self, files: Files) -> None:
+        with files.messages.open("ab") as messages:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "outlast.demo.model"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                start_new_session=True,
+            )
+        line = b"" if self._process.stdout is None else self._process.stdout.readline()
+        self.name, _, self.url = line.decode().strip().partition(" ")
+        if not self.url:
+            raise StoreError("the language model's process did not start")
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
 class Worker:
     """The demo's engine process."""
 
-    def __init__(self, files: Files, limit: int | None, *, life: int) -> None:
+    def __init__(self, files: Files, limit: int | None, *, life: int, site: Site) -> None:
         self._files = files
-        arguments = [str(files.db), str(files.catalogue)]
+        arguments = [str(files.db), str(files.catalogue), f"{site.port}"]
         if limit is not None:
             arguments.append(str(limit))
         with files.messages.open("ab") as messages:
@@ -90,7 +151,12 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=messages,
                 stderr=messages,
-                env={**os.environ, **environment(files.effects, life)},
+                env={
+                    **os.environ,
+                    **environment(files.effects, life),
+                    MODEL_URL: site.model_url,
+                    "OUTLAST_TOKEN": site.token,
+                },
                 start_new_session=True,  # Ctrl-C is for the demo, which stops it in order
             )
 

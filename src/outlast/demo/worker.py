@@ -1,7 +1,7 @@
 """The engine process of the demo: what a service of yours would be. The demo kills it.
 
-Run as `python -m outlast.demo.worker DB CATALOGUE [LIMIT]`. It ends when its standard input does,
-so that it cannot outlive the demo, however that ends.
+Run as `python -m outlast.demo.worker DB CATALOGUE PORT [LIMIT]`. It serves HTTP and the dashboard,
+and ends when its standard input does, so that it cannot outlive the demo, however that ends.
 """
 
 from __future__ import annotations
@@ -9,29 +9,54 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from outlast.demo.job import SURVEY, Totals, survey
+from outlast._server.access import Access, TokenFile
+from outlast._server.service import Service, Settings
+from outlast._server.serving import Serving, listen
+from outlast.demo.digest import DIGEST, SUMMARIES, Digest, digest, summary
+from outlast.demo.job import SURVEY, survey
 from outlast.engine import Engine, run_loop
+from outlast.handle import Run
+
+_GRACE_SECONDS = 5.0
+_FIRST_WORD_SECONDS = 5.0
 
 
-async def work(db: str, catalogue: Path, limit: int | None) -> Totals:
-    """Run the survey to its end: start it, or go on with the one that an earlier process began."""
+async def work(db: Path, catalogue: Path, port: int, limit: int | None) -> None:
+    """Serve, and start both jobs or go on with those that an earlier process began."""
+    listener = listen("127.0.0.1", port)
+    access = Access(TokenFile(token_file(db)), time.monotonic)
     async with Engine.open(db) as engine:
-        run = await engine.start(survey(catalogue, limit), id=SURVEY)
-        return await run.result()
+        service = Service(engine, access, Settings("127.0.0.1", port, store_name=str(db)))
+        serving = Serving(service, listener, tls=None)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: _Watch(serving.stop), sys.stdin)
+        said = await engine.start(digest(SUMMARIES, limit), id=DIGEST)
+        starting = asyncio.create_task(_start_survey(engine, said, catalogue, limit))
+        await serving.run(
+            on_ready=lambda: None, grace_seconds=_GRACE_SECONDS, handles_signals=False
+        )
+        starting.cancel()
+        transport.close()
 
 
-async def work_until_left_alone(db: str, catalogue: Path, limit: int | None) -> bool:
-    """Work; stop cleanly when standard input ends. Return whether the work was done."""
-    loop = asyncio.get_running_loop()
-    working = asyncio.create_task(work(db, catalogue, limit))
-    transport, _ = await loop.connect_read_pipe(lambda: _Watch(working.cancel), sys.stdin)
-    with contextlib.suppress(asyncio.CancelledError):
-        await working
-    transport.close()
-    return not working.cancelled()
+async def _start_survey(
+    engine: Engine, said: Run[Digest], catalogue: Path, limit: int | None
+) -> None:
+    """Start the survey once the model speaks: the survey takes every processor there is."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_WORD_SECONDS):
+            async for _ in said.stream(summary):
+                break
+    await engine.start(survey(catalogue, limit), id=SURVEY)
+
+
+def token_file(db: Path) -> Path:
+    """Return where the token of the demo's server is kept."""
+    return db.with_name(f"{db.stem}-token")
 
 
 class _Watch(asyncio.Protocol):
@@ -43,12 +68,11 @@ class _Watch(asyncio.Protocol):
         self._on_end()
 
 
-def main(arguments: list[str]) -> int:
-    """Return 0 when the survey is done, 1 when it was stopped before."""
-    db, catalogue, *rest = arguments
-    limit = int(rest[0]) if rest else None
-    return 0 if run_loop(work_until_left_alone(db, Path(catalogue), limit)) else 1
+def main(arguments: list[str]) -> None:
+    """Work until standard input ends."""
+    db, catalogue, port, *rest = arguments
+    run_loop(work(Path(db), Path(catalogue), int(port), int(rest[0]) if rest else None))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
