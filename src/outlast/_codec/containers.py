@@ -410,7 +410,7 @@ class DictNode(Node):
     @override
     def schema(self, made: Schemas) -> Schema:
         item = self._item.schema(made)
-        if self._key.types == {str}:
+        if self._key.types == frozenset({str}):
             return {"type": "object", "additionalProperties": item}
         pair: Schema = {
             "type": "array",

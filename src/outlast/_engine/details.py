@@ -8,6 +8,7 @@ from typing import Literal
 
 from outlast import limits
 from outlast._codec import stored_json
+from outlast._codec.shapes import is_dict
 from outlast._engine.reader import Reader, info_of
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import StartedBody, decode_body, failure_in
@@ -115,7 +116,7 @@ class Details:
             except DecodingError:
                 pass  # stored by an older version of the function: it can still be shown
         shown = stored_json(data)
-        return {f"{k}": v for k, v in shown.items()} if isinstance(shown, dict) else {"": shown}
+        return {f"{k}": v for k, v in shown.items()} if is_dict(shown) else {"": shown}
 
     def result(self, row: RunRow) -> object:
         """Return a completed run's result as JSON data."""

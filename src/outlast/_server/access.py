@@ -34,6 +34,7 @@ log = logging.getLogger("outlast.server")
 
 Role: TypeAlias = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
+ROLE_NAMED: dict[str, Role] = {"viewer": "viewer", "operator": "operator", "admin": "admin"}
 _TOKEN_PREFIX = "o7tk-"  # so that scanners for lost secrets can know it
 _TOKEN_BITS = 256
 _TOKEN_CHARS_MAX = 200
@@ -115,7 +116,7 @@ class TokenFile:
             words = line.split()
             if len(words) == 1:
                 continue
-            role = next((r for r in ROLES if len(words) == 3 and words[1] == r), None)
+            role = ROLE_NAMED.get(words[1]) if len(words) == 3 else None
             algorithm, _, digest = words[-1].partition(":")
             if role is None or algorithm != "sha256" or len(digest) != 64:
                 raise UsageError(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import msgspec
 from starlette.responses import Response
 
+from outlast._codec.shapes import is_dict
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -20,4 +22,4 @@ def answer(
 def fields_of(value: object) -> dict[str, object]:
     """Return a dataclass's fields as JSON data, to add others to them."""
     found: object = msgspec.to_builtins(value)
-    return {f"{k}": v for k, v in found.items()} if isinstance(found, dict) else {}
+    return {f"{k}": v for k, v in found.items()} if is_dict(found) else {}

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
 from typing_extensions import override
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.utils import get_remote_addr
 
 from outlast import limits
 from outlast._world import Timer, World
-
-try:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Fastest
-except ImportError:  # the parser in C comes with the extra `fast`
-    Fastest = H11Protocol  # type: ignore[misc, assignment]  # both are one protocol to uvicorn
 
 Client = tuple[str, int] | None
 
@@ -98,29 +95,39 @@ _TOO_LARGE = (
 )
 
 
+class _Cycle(Protocol):
+    response_complete: bool
+
+
+class _Watched(asyncio.Protocol):
+    """What is put before uvicorn's own protocol, whichever that is."""
+
+    connections: ClassVar[Connections]
+    cycle: _Cycle | None
+    _client: Client = None
+    _watch: HeadWatch
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._watch = HeadWatch(self.connections)
+        self._client = get_remote_addr(transport)  # type: ignore[arg-type]  # of TCP, as theirs
+        self._watch.made(transport, self._client)  # type: ignore[arg-type]  # the same
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        has_request = self.cycle is not None and not self.cycle.response_complete
+        self._watch.received(len(data), has_request=has_request)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch.lost(self._client)
+        super().connection_lost(exc)
+
+
 def protocol_class(connections: Connections) -> type[asyncio.Protocol]:
-    """Return what uvicorn makes for each connection."""
-
-    class Connection(Fastest):
-        """A connection that is watched."""
-
-        @override
-        def connection_made(  # type: ignore[override]  # as theirs
-            self, transport: asyncio.Transport
-        ) -> None:
-            self.watch = HeadWatch(connections)
-            super().connection_made(transport)
-            self.watch.made(transport, self.client)
-
-        @override
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            has_request = self.cycle is not None and not self.cycle.response_complete
-            self.watch.received(len(data), has_request=has_request)
-
-        @override
-        def connection_lost(self, exc: Exception | None) -> None:
-            self.watch.lost(self.client)
-            super().connection_lost(exc)
-
-    return Connection
+    """Return what uvicorn makes for each connection: with the parser in C where it is there."""
+    bases = (_Watched, AutoHTTPProtocol)
+    made: type[asyncio.Protocol] = type("Connection", bases, {"connections": connections})
+    return made

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +104,7 @@ class Serving:
         self._uvicorn = _Uvicorn(config)
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._seen: Mapping[str, object] | None = None
 
     async def run(
         self, *, on_ready: Callable[[], None], grace_seconds: float, handles_signals: bool = True
@@ -165,10 +166,8 @@ class Serving:
                 self._seen = await overview_of(service)
             await service.core.world.sleep(1.0)
 
-    _seen: object = None
-
-    def _overview(self) -> dict[str, object] | None:
-        return self._seen if isinstance(self._seen, dict) else None
+    def _overview(self) -> Mapping[str, object] | None:
+        return self._seen
 
 
 def notify(state: str) -> None:

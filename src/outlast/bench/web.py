@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ class Line:
 
 
 @asynccontextmanager
-async def _server(kind: str, directory: Path) -> AsyncIterator[Site]:
+async def _server(kind: str, directory: Path) -> AsyncGenerator[Site, None]:
     place = directory / f"{kind}-{time.monotonic_ns()}"
     place.mkdir()
     process = await asyncio.create_subprocess_exec(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from outlast._server.access import ROLES, TokenFile
+from outlast._server.access import ROLE_NAMED, ROLES, TokenFile
 from outlast.cli.places import target_of, token_file_of
 from outlast.cli.printing import as_json, note, safe_line, say, table
 
@@ -44,8 +44,7 @@ def _file(db: str | None, token_file: str | None) -> TokenFile:
 @_file_options
 def add(*, name: str, role: str, db: str | None, token_file: str | None) -> None:
     """Make a token and print it, once: the file keeps its hash."""
-    known = next(r for r in ROLES if r == role)
-    say(_file(db, token_file).add(name, known))
+    say(_file(db, token_file).add(name, ROLE_NAMED[role]))
     note(f"{safe_line(name)} is {role}; this token is not shown again")
 
 

@@ -38,8 +38,8 @@ class Asking(ABC):
         while after is not None:
             asked = urlencode({**query, "after": f"{after}", "limit": limits.PAGE_ROWS})
             page = msgspec.convert(await self.ask("GET", f"{path}?{asked}"), dict[str, object])
-            for item in msgspec.convert(page[name], list[kind]):  # type: ignore[valid-type]  # a class given as a value
-                yield item
+            for item in msgspec.convert(page[name], list[object]):
+                yield msgspec.convert(item, kind)
             after = page["next"]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from outlast import (
     Actor,
@@ -36,7 +37,7 @@ share = Value("served_share", float)
 class Order:
     id: str
     cents: int
-    tags: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list[str])
 
 
 @step
@@ -89,7 +90,7 @@ async def served_token() -> int:
 
 @dataclass
 class Notes:
-    items: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list[str])
 
 
 @actor
@@ -111,8 +112,8 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
 
-    def json(self) -> dict[str, object]:
-        found: dict[str, object] = json.loads(self.body)
+    def json(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
         return found
 
 
@@ -190,7 +191,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def serving(directory: Path, *, db: str = "served.db") -> AsyncIterator[Served]:
+async def serving(directory: Path, *, db: str = "served.db") -> AsyncGenerator[Served, None]:
     """Serve the programs above from a store in a directory."""
     tokens = TokenFile(directory / "token")
     token = tokens.admin()

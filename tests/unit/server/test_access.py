@@ -47,15 +47,8 @@ async def test_no_route_opens_without_the_right_token_host_and_origin(
 ) -> None:
     path = path_of(route)
 
-    async def status(**given: object) -> int:
-        headers = given.get("headers")
-        token = given.get("token")
-        reply = await server.request(
-            route.method,
-            path,
-            token=token if isinstance(token, str) else None,
-            headers=headers if isinstance(headers, dict) else None,
-        )
+    async def status(token: str | None = None, headers: dict[str, str] | None = None) -> int:
+        reply = await server.request(route.method, path, token=token, headers=headers)
         assert reply.headers["content-security-policy"].startswith("default-src 'none'")
         assert reply.headers["x-content-type-options"] == "nosniff"
         return reply.status

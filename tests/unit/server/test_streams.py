@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.unit.server.served import Served, go, reply_of, served_story, serving
 class Event:
     kind: str
     id: str
-    data: dict[str, object]
+    data: dict[str, Any]
 
 
 def parsed(text: str) -> list[Event]:
@@ -26,7 +27,7 @@ def parsed(text: str) -> list[Event]:
         lines = [line for line in block.splitlines() if line and not line.startswith(":")]
         fields = dict(line.split(": ", 1) for line in lines)
         if "event" in fields:
-            data: dict[str, object] = json.loads(fields["data"])
+            data: dict[str, Any] = json.loads(fields["data"])
             events.append(Event(fields["event"], fields["id"], data))
     return events
 
@@ -37,7 +38,6 @@ def values_of(events: list[Event]) -> list[object]:
     for event in events:
         if event.kind == "data":
             values = event.data["values"]
-            assert isinstance(values, list)
             kept += [(event.data["writer"], value) for value in values]
         elif event.kind == "retract":
             kept = [pair for pair in kept if pair[0] != event.data["writer"]]
