@@ -102,7 +102,7 @@ class _Cycle(Protocol):
 class _Watched(asyncio.Protocol):
     """What is put before uvicorn's own protocol, whichever that is."""
 
-    connections: ClassVar[Connections]
+    watched_by: ClassVar[Connections]  # `connections` is taken by uvicorn
     cycle: _Cycle | None
     _client: Client = None
     _watch: HeadWatch
@@ -110,7 +110,7 @@ class _Watched(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._watch = HeadWatch(self.connections)
+        self._watch = HeadWatch(self.watched_by)
         self._client = get_remote_addr(transport)  # type: ignore[arg-type]  # of TCP, as theirs
         self._watch.made(transport, self._client)  # type: ignore[arg-type]  # the same
 
@@ -129,5 +129,5 @@ class _Watched(asyncio.Protocol):
 def protocol_class(connections: Connections) -> type[asyncio.Protocol]:
     """Return what uvicorn makes for each connection: with the parser in C where it is there."""
     bases = (_Watched, AutoHTTPProtocol)
-    made: type[asyncio.Protocol] = type("Connection", bases, {"connections": connections})
+    made: type[asyncio.Protocol] = type("Connection", bases, {"watched_by": connections})
     return made
