@@ -290,6 +290,9 @@ FEED_EVENTS_MAX = 1_000
 FEED_SECONDS = 0.1
 """Changes of runs are gathered for this long before the live feed tells them."""
 
+LOG_FILE_BYTES_MAX = 16 * 1024 * 1024
+"""One file of a server's log; there are two, the older is replaced."""
+
 HISTORY_SECONDS = 5.0
 """Between two points of the server's own figures."""
 

@@ -142,12 +142,17 @@ def workflow(
     return decorate if fn is None else decorate(fn)
 
 
+def _is_replaying(run: LiveRun) -> bool:
+    """Whether the code has said before what it says now: not so before its first record."""
+    return run.journal.is_replaying and not run.is_new
+
+
 class _SilentOnReplay(logging.LoggerAdapter[logging.Logger]):
     @override
     def isEnabledFor(self, level: int) -> bool:
         loop = running_loop()
         owner = loop.owner if loop is not None else None
-        if isinstance(owner, LiveRun) and (owner.journal.is_replaying or owner.state == "left"):
+        if isinstance(owner, LiveRun) and (_is_replaying(owner) or owner.state == "left"):
             return False
         return super().isEnabledFor(level)
 
@@ -248,7 +253,7 @@ class _Wf(_LaterVerbs, AskingVerbs):
     @property
     def is_replaying(self) -> bool:
         """Whether earlier records are being replayed: good for logs, poison for decisions."""
-        return current_run().journal.is_replaying
+        return _is_replaying(current_run())
 
     def now(self) -> datetime:
         """Return the run's logical time: that of the last record it was given."""

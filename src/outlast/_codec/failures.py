@@ -26,6 +26,7 @@ from outlast._codec.jsonlike import JSON_LIKE, decode_wire, encode_wire
 from outlast._codec.modules import home_of
 from outlast._codec.nodes import Walk
 from outlast._codec.shapes import as_object, is_any_tuple, is_dict, is_group, is_subclass, is_tuple
+from outlast._redaction import redact
 from outlast.errors import DecodingError, PayloadTooLarge
 from outlast.limits import CAUSES_MAX, DEPTH_MAX, ERROR_TEXT_CHARS_MAX, TRACEBACK_CHARS_MAX
 
@@ -115,7 +116,7 @@ class _Capture:
         self._seen.add(id(exc))
         self._left -= 1
         cls = type(exc)
-        message = _message_of(exc)
+        message = redact(_message_of(exc))
         cause = self._cause(exc, depth)
         members = self._members(exc, depth)
         # Those below the first share the space of one: together they stay within the limit.
@@ -126,7 +127,7 @@ class _Capture:
             message=message,
             args=_args_of(exc, message),
             state=_state_of(exc),
-            traceback=_cut(_traceback_of(exc, message, cause, members), share),
+            traceback=_cut(redact(_traceback_of(exc, message, cause, members)), share),
             cause=cause,
             members=members,
         )
@@ -201,6 +202,7 @@ def _args_of(exc: BaseException, message: str) -> bytes | None:
         args = (_attribute(exc, "message"),)
     if not is_tuple(args):
         return None
+    args = tuple(redact(a) if type(a) is str else a for a in args)
     data = _encoded(args)
     if data is None and len(args) == 1 and isinstance(args[0], str):
         return _encoded((message,))  # too long, or no text that UTF-8 can hold
@@ -212,7 +214,7 @@ def _state_of(exc: BaseException) -> bytes | None:
     if not is_dict(state):
         return None
     kept = {
-        name: value
+        name: redact(value) if type(value) is str else value
         for name, value in list(state.items())[:100]
         if type(name) is str and _encoded(value) is not None
     }

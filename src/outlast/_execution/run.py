@@ -77,6 +77,7 @@ class LiveRun(ABC):
         self.id: RunId = row.id
         self.salt = salt  # of this run's chance: the same in every life
         self.state: State = "replaying"
+        self.is_new = False  # no code of it has run before: what it says is said for the first time
         self.host = host
         self.journal: RunJournal = RunJournal(
             row.id,

@@ -48,6 +48,7 @@ class LiveWorkflow(LiveRun):
         first = 1 + self.started.signals
         for record in records[1:first]:
             self._apply(record)
+        self.is_new = self.standing.started_at is None and len(records) == first
         self._guarded(self._start_main)
         self._replay_from(records, first)
 

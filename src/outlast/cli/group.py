@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "show": ("outlast.cli.looking", "show", "Show one run."),
     "why": ("outlast.cli.looking", "why", "Say what a run waits for, or how it ended."),
     "tail": ("outlast.cli.looking", "tail", "Follow a run's journal, or one of its streams."),
+    "logs": ("outlast.cli.logs", "logs", "Show what runs, steps and the engine have logged."),
     "signal": ("outlast.cli.sending", "signal", "Send a signal to a run."),
     "cancel": ("outlast.cli.sending", "cancel", "Ask a run to stop; its code may clean up."),
     "terminate": ("outlast.cli.sending", "terminate", "End a run without running its code."),

@@ -73,6 +73,12 @@ def existing_target(db: str | None, url: str | None, *, read_only: bool = False)
     return target
 
 
+def log_file_of(target: Target) -> Path:
+    """Return where a server logs: beside its database."""
+    path = Path(target.name).absolute()
+    return path.with_name(f"{path.name}.log")
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A server, and the token that opens it."""

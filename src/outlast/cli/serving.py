@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import time
@@ -22,11 +21,12 @@ from outlast._server.service import Service, Settings
 from outlast._server.serving import Serving, Tls, listen
 from outlast.cli.inputs import seconds_option
 from outlast.cli.loading import load_program
-from outlast.cli.places import target_of, token_file_of
+from outlast.cli.places import log_file_of, target_of, token_file_of
 from outlast.cli.printing import note, safe_line
 from outlast.cli.reloading import is_reloaded, run_and_reload
 from outlast.engine import Engine, run_loop
 from outlast.errors import UsageError
+from outlast.telemetry import write_logs
 
 F = TypeVar("F", bound=Callable[..., object])
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -48,6 +48,7 @@ class Plan:
     allowed_origins: tuple[str, ...] = ()
     tls: Tls | None = None
     is_dev: bool = False
+    logs_json: bool = False
 
     def url(self, port: int) -> str:
         """Return where the server is, as people type it."""
@@ -82,6 +83,7 @@ def _server_options(command: F) -> F:
 @click.option("--allow-origin", "origins", multiple=True, metavar="URL", help="A site that may.")
 @click.option("--behind-proxy", is_flag=True, help="A proxy before it does TLS.")
 @click.option("--tls-cert", "certificate", metavar="FILE", default=None, help="PEM.")
+@click.option("--log-json", "log_json", is_flag=True, help="Log to stderr as JSON lines.")
 @click.option("--tls-key", "key", metavar="FILE", default=None, help="PEM.")
 def serve(
     *,
@@ -97,6 +99,7 @@ def serve(
     behind_proxy: bool,
     certificate: str | None,
     key: str | None,
+    log_json: bool,
 ) -> int:
     """Run an engine and serve it over HTTP.
 
@@ -119,6 +122,7 @@ def serve(
             allowed_hosts=tuple(hosts),
             allowed_origins=tuple(origins),
             tls=tls,
+            logs_json=log_json,
         )
     )
 
@@ -164,7 +168,8 @@ def _plan(
 
 
 def _serve(plan: Plan) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    Path(plan.target.name).absolute().parent.mkdir(parents=True, exist_ok=True)
+    write_logs(log_file_of(plan.target), as_json=plan.logs_json)
     if plan.app is not None:
         load_program(plan.app)
     tokens = TokenFile(plan.token_file)

@@ -1,0 +1,7 @@
+"""What the engine's work looks like from outside: log lines that know their run and step."""
+
+from __future__ import annotations
+
+from outlast.telemetry.logs import LogLine, log_lines, write_logs
+
+__all__ = ["LogLine", "log_lines", "write_logs"]
