@@ -52,10 +52,15 @@ def test_every_verb_goes_over_http(served: Serving) -> None:
     assert [line["kind"] for line in served("tail", "r/1", "--json").lines][-1] == "run_closed"
 
     assert served("run", "app.py:approve", "--id", "a", "--detach").out == "a\n"
+    watching = served.project.start("watch", "a", "--url", served.url)
     assert served("pause", "a").code == 0
     assert served("resume", "a").code == 0
     assert served("signal", "a", "approval", "true", "--dedup", "1").code == 0
     assert served("run", "app.py:approve", "--id", "a").out == "true\n"
+    watched, _ = watching.communicate(timeout=20)
+    assert watching.returncode == 0
+    assert "approval" in watched
+    assert "completed" in watched.splitlines()[-1]
 
     served("run", "app.py:refund", "cents=5", "--id", "f", "--detach")
     until(lambda: bool(served("inbox", "--json").rows))

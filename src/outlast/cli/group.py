@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ls": ("outlast.cli.looking", "ls", "List runs: `status:failed workflow:checkout since:1h`."),
     "show": ("outlast.cli.looking", "show", "Show one run."),
     "why": ("outlast.cli.looking", "why", "Say what a run waits for, or how it ended."),
+    "watch": ("outlast.cli.watching", "watch", "Show how a run gets on, until it ends."),
     "tail": ("outlast.cli.looking", "tail", "Follow a run's journal, or one of its streams."),
     "logs": ("outlast.cli.logs", "logs", "Show what runs, steps and the engine have logged."),
     "signal": ("outlast.cli.sending", "signal", "Send a signal to a run."),
