@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import NoReturn, TypeVar, overload
 
@@ -129,6 +130,16 @@ class Engine(InboxVerbs, ManyVerbs):
         )
         target = parse_url(os.fspath(url), read_only=read_only)
         return cls(target, options, registry or default_registry)
+
+    def before_recovery(self, prepare: Callable[[EngineCore], None]) -> None:
+        """Have telemetry of ours look inside before anything runs.
+
+        Raises:
+            UsageError: the engine is open already.
+        """
+        if self._opened is not None:
+            raise UsageError("this engine is open already: what traces it comes before that")
+        self._options = replace(self._options, prepare=prepare)
 
     async def __aenter__(self) -> Engine:
         if running_loop() is not None:

@@ -61,11 +61,14 @@ class Listeners:
     on_letter: Callable[[Message], bool] = _declines
     on_created: Callable[[RunRow], None] = ignore
     on_row: Callable[[RunRow], None] = ignore
+    on_records: Callable[[RunRow, list[Record]], None] = _ignore_start
     on_tokens: Callable[[], None] = idle
     start_of_actor: Callable[[RunId], StartRun | None] = _no_start
 
     def committed(self, transaction: Transaction, row: RunRow | None) -> None:
         """A run's transaction is durable; `row` is the run's, if it is in memory."""
+        if row is not None and transaction.records:
+            self.on_records(row, transaction.records)
         changed = transaction.summary or row
         if changed is not None:
             self.on_row(changed)

@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from outlast import limits
@@ -64,6 +65,7 @@ class Starts:
         self._messages = messages
         self._results = results
         self._residency = residency
+        self.attributes_of: Callable[[str], str] | None = None  # what telemetry adds to them
 
     async def start(self, request: StartRequest) -> Started:
         """Start a run, or attach to the one that has its id.
@@ -112,7 +114,7 @@ class Starts:
             reuse=reuse,
             delay=request.delay_seconds,
             timeout=request.timeout_seconds,
-            attributes=request.attributes,
+            attributes=self._attributes(request),
             signals=request.signals,
             place=request.place,
             request=request_id,
@@ -126,6 +128,10 @@ class Starts:
         if existing is None:
             scheduler.started(start.row, attach(start.records, blobs))
         return existing
+
+    def _attributes(self, request: StartRequest) -> str:
+        added = self.attributes_of
+        return request.attributes if added is None else added(request.attributes)
 
     async def _make_way(self, existing: RunRow, how: OnConflict) -> None:
         kind: MessageKind = "terminate" if how == "terminate" else "cancel"

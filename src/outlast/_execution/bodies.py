@@ -221,6 +221,7 @@ class Bodies:
         self.fakes: dict[str, Function] = {}  # tests put other bodies in the place of real ones
         self.observe: Callable[[Body], None] | None = None
         self.measured: Callable[[float], None] = lambda _: None
+        self.entering: Callable[[Body], None] | None = None  # telemetry, in the body's own context
 
     def __len__(self) -> int:
         return len(self._bodies)
@@ -257,6 +258,8 @@ class Bodies:
             self.observe(body)
         ambient = self._ambient.copy()
         ambient.run(executing_step.set, body)
+        if self.entering is not None:
+            ambient.run(self.entering, body)
         where = where_of(operation.definition)
         runner: Coroutine[object, object, None]
         if where == "loop":

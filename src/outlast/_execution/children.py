@@ -24,7 +24,7 @@ from outlast._execution.operations import (
     failure_body,
     failure_in,
 )
-from outlast._execution.starting import check_name, new_run
+from outlast._execution.starting import check_name, inherited, new_run
 from outlast._records import Record
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, RunRow
@@ -43,10 +43,13 @@ from outlast.types import OnParentClose, RunId
 class ChildCalls:
     """The child runs that one run has started."""
 
-    __slots__ = ("_by_id", "_host", "_journal", "_loop", "by_key")
+    __slots__ = ("_attributes", "_by_id", "_host", "_journal", "_loop", "by_key")
 
-    def __init__(self, host: RunHost, journal: RunJournal, loop: RunLoop) -> None:
+    def __init__(
+        self, host: RunHost, journal: RunJournal, loop: RunLoop, *, attributes: str
+    ) -> None:
         self._host = host
+        self._attributes = attributes
         self._journal = journal
         self._loop = loop
         self.by_key: dict[str, ChildOperation] = {}
@@ -90,6 +93,7 @@ class ChildCalls:
             # id left behind gives way. A name that the user chose may be somebody else's.
             reuse="never" if is_named else "always",
             timeout=timeout,
+            attributes=inherited(self._attributes),
             parent=journal.run,
             parent_key=operation.key,
             on_parent_close=operation.on_parent_close,

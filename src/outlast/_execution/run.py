@@ -90,7 +90,9 @@ class LiveRun(ABC):
         self.loop: RunLoop = new_loop(self, salt=salt, now=now / 1e6)
         self.inbox: Inbox = Inbox(self.loop)
         self.steps: StepCalls = StepCalls(host, self.journal, self.loop)
-        self.children: ChildCalls = ChildCalls(host, self.journal, self.loop)
+        self.children: ChildCalls = ChildCalls(
+            host, self.journal, self.loop, attributes=row.attributes
+        )
         self.cancelling: Cancelling = Cancelling(self.loop)
         self.conditions: Conditions = Conditions(self.loop)
         self.tokens: TokenCalls = TokenCalls(

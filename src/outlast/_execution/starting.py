@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,6 +16,9 @@ from outlast._store.contract import RunRow, StartRun
 from outlast._world import World
 from outlast.errors import UsageError
 from outlast.types import OnParentClose, Reuse, RunId
+
+TRACEPARENT = "traceparent"
+"""The attribute that says which trace a run belongs to, as W3C Trace Context writes it."""
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 cached_version_of = lru_cache(maxsize=10_000)(version_of)
@@ -50,6 +54,13 @@ def check_text(what: str, text: str) -> str:
 
 def _has_surrogates(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def inherited(attributes: str) -> str:
+    """Return those attributes of a run that its children have too: the trace."""
+    if f'"{TRACEPARENT}"' not in attributes:
+        return "{}"
+    return json.dumps({TRACEPARENT: json.loads(attributes).get(TRACEPARENT)})
 
 
 def new_run(

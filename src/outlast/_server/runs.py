@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import msgspec
@@ -12,6 +13,7 @@ from outlast import limits
 from outlast._engine.details import failure_of
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Record, info_of
+from outlast._execution.starting import TRACEPARENT
 from outlast._server.answers import answer, fields_of
 from outlast._server.eventstream import EventStream
 from outlast._server.problems import Problem
@@ -23,6 +25,7 @@ from outlast.call import WorkflowCall
 from outlast.types import CLOSED_STATUSES, BulkAction, OnConflict, Reuse, RunId
 
 _RESULT_SECONDS = 30.0
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _FAILED_SHOWN = 100
 
 
@@ -73,12 +76,18 @@ async def start(service: Service, call: Call) -> Response:
         id=body.id,
         on_conflict=body.on_conflict,
         reuse=body.reuse,
-        attributes=body.attributes,
+        attributes=body.attributes | _trace_of(call),
         delay=body.delay,
         timeout=body.timeout,
     )
     fields = {**fields_of(await run.info()), "created": run.created}
     return answer(fields, 201 if run.created else 200)
+
+
+def _trace_of(call: Call) -> dict[str, str]:
+    """Return the trace that a request belongs to, as an attribute of the run that it starts."""
+    given = call.request.headers.get(TRACEPARENT, "")
+    return {TRACEPARENT: given} if _TRACEPARENT.fullmatch(given) else {}
 
 
 async def runs(service: Service, call: Call) -> Response:

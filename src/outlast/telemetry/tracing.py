@@ -1,0 +1,204 @@
+"""Spans of OpenTelemetry for runs and the attempts of their steps (extra `otel`).
+
+A span is made of a record when that is durable, so it is made once, however often the run is
+replayed: replay writes no records. Its id follows from the run and the step's key, so a child can
+name its parent before that has ended, in this process or the next.
+
+A run belongs to the trace that its start came with (`traceparent` of HTTP, or of the code that
+called `Engine.start`), or to one of its own; its children belong to the same. What a step's body
+does, spans of other libraries included, is inside the step's span.
+
+    provider = TracerProvider(id_generator=RunIds())
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    async with traced(Engine.open("outlast.db"), provider) as engine:
+        ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
+from typing_extensions import override
+
+from outlast._codec.shapes import is_dict
+from outlast._engine.open_engine import EngineCore
+from outlast._engine.reader import readable
+from outlast._execution.bodies import Body
+from outlast._execution.run import LiveRun
+from outlast._execution.starting import TRACEPARENT
+from outlast._records import Record
+from outlast._store.contract import RunRow
+from outlast._world import entropy
+from outlast.engine import Engine
+from outlast.errors import UsageError
+from outlast.types import RunId
+
+_PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_next_span_id: ContextVar[int] = ContextVar("next_span_id", default=0)
+
+
+class RunIds(IdGenerator):
+    """Gives spans of runs and steps the ids that follow from them, and all others random ones."""
+
+    def __init__(self) -> None:
+        self._random = RandomIdGenerator()
+
+    @override
+    def generate_span_id(self) -> int:
+        return _next_span_id.get() or self._random.generate_span_id()
+
+    @override
+    def generate_trace_id(self) -> int:
+        return self._random.generate_trace_id()
+
+
+def traced(engine: Engine, provider: TracerProvider) -> Engine:
+    """Return the engine, which makes spans of what it does from its opening on.
+
+    Raises:
+        UsageError: the provider gives ids of its own: make it with `id_generator=RunIds()`; or
+            the engine is open already.
+    """
+    if not isinstance(provider.id_generator, RunIds):
+        raise UsageError("traced() needs a TracerProvider(id_generator=RunIds())")
+    engine.before_recovery(Tracing(provider).attach)
+    return engine
+
+
+class Tracing:
+    """Listens to one engine."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._tracer = provider.get_tracer("outlast")
+        self._residents: Mapping[RunId, LiveRun] = {}
+
+    def attach(self, core: EngineCore) -> None:
+        """Begin, before anything of the engine runs."""
+        self._residents = core.scheduler.residents
+        core.scheduler.listeners.on_records = self._recorded
+        core.scheduler.bodies.entering = self._enter
+        core.starts.attributes_of = with_traceparent
+
+    # ----------------------------------------------------------------------- durable
+    def _recorded(self, row: RunRow, records: list[Record]) -> None:
+        home = _home_of(row.attributes)
+        if home is None:
+            return
+        for record in records:
+            if record.kind in ("step_done", "attempt_failed") and record.attempt:
+                self._step_span(home, row, record)
+            elif record.kind == "run_closed":
+                self._run_span(home, row, record)
+
+    def _step_span(self, home: SpanContext, row: RunRow, record: Record) -> None:
+        told = readable(record)
+        attributes: dict[str, str | int | float] = {
+            "outlast.run": row.id,
+            "outlast.key": record.key,
+            "outlast.attempt": record.attempt,
+            "outlast.waited_seconds": record.waited / 1e6,
+        }
+        self._span(
+            record.name,
+            _context(home.trace_id, span_id_of(row.id, row.created_at)),
+            span_id=span_id_of(row.id, row.created_at, record.key, record.attempt),
+            began=record.at - record.took,
+            ended=record.at,
+            attributes=attributes,
+            error=told.error,
+        )
+
+    def _run_span(self, home: SpanContext, row: RunRow, record: Record) -> None:
+        told = readable(record)
+        status = told.value.get("status") if is_dict(told.value) else ""
+        attributes = {
+            "outlast.run": row.id,
+            "outlast.workflow": row.workflow,
+            "outlast.version": row.version,
+            "outlast.status": f"{status}",
+        }
+        self._span(
+            row.workflow,
+            home,
+            span_id=span_id_of(row.id, row.created_at),
+            began=row.created_at,
+            ended=record.at,
+            attributes=attributes,
+            error=told.error,
+        )
+
+    def _span(
+        self,
+        name: str,
+        parent: SpanContext,
+        *,
+        span_id: int,
+        began: int,
+        ended: int,
+        attributes: Mapping[str, str | int | float],
+        error: str | None,
+    ) -> None:
+        around = trace.set_span_in_context(NonRecordingSpan(parent))
+        token = _next_span_id.set(span_id)
+        try:
+            span = self._tracer.start_span(
+                name,
+                around,
+                kind=SpanKind.INTERNAL,
+                attributes=attributes,
+                start_time=began * 1_000,
+            )
+        finally:
+            _next_span_id.reset(token)
+        if error is not None:
+            span.set_status(StatusCode.ERROR, error)
+        span.end(ended * 1_000)
+
+    # ------------------------------------------------------------------------ bodies
+    def _enter(self, body: Body) -> None:
+        """Make the step's span the current one of its body."""
+        live = self._residents.get(body.run)
+        home = None if live is None else _home_of(live.row.attributes)
+        if live is not None and home is not None:
+            span_id = span_id_of(live.id, live.row.created_at, body.key, body.attempt)
+            span = NonRecordingSpan(_context(home.trace_id, span_id))
+            otel_context.attach(trace.set_span_in_context(span))
+
+
+def with_traceparent(attributes: str) -> str:
+    """Return a new run's attributes with the trace that it belongs to."""
+    found: dict[str, object] = json.loads(attributes)
+    if TRACEPARENT not in found:
+        around = trace.get_current_span().get_span_context()
+        if not around.is_valid:
+            around = _context(entropy(127) + 1, entropy(63) + 1)
+        found[TRACEPARENT] = f"00-{around.trace_id:032x}-{around.span_id:016x}-01"
+    return json.dumps(found, sort_keys=True, ensure_ascii=False)
+
+
+def _home_of(attributes: str) -> SpanContext | None:
+    """Return the span that a run was started in."""
+    if TRACEPARENT not in attributes:
+        return None
+    match = _PARENT.fullmatch(f"{json.loads(attributes).get(TRACEPARENT)}")
+    return None if match is None else _context(int(match[1], 16), int(match[2], 16))
+
+
+def _context(trace_id: int, span_id: int) -> SpanContext:
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=_SAMPLED)
+
+
+def span_id_of(run: RunId, made_at: int, key: str = "", attempt: int = 0) -> int:
+    """Return the id of a run's span, or of that of a step's attempt in it."""
+    text = f"{run}\0{made_at}\0{key}\0{attempt}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") or 1

@@ -1,0 +1,134 @@
+"""Spans: one for each run and attempt, once over all lives, in one tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from outlast import Engine, Retry, Signal, step, this_step, workflow
+from outlast.errors import RunFailed, UsageError
+from outlast.telemetry.tracing import RunIds, traced
+from tests.unit.server.served import until
+
+go = Signal("traced_go", str)
+
+
+@pytest.fixture
+def exporter() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def provider(exporter: InMemorySpanExporter) -> TracerProvider:
+    made = TracerProvider(id_generator=RunIds())
+    made.add_span_processor(SimpleSpanProcessor(exporter))
+    return made
+
+
+@step(retry=Retry(attempts=2, first="1ms"))
+async def traced_step(name: str) -> str:
+    with trace.get_tracer("shop").start_as_current_span(f"inside {name}"):
+        if this_step().attempt < 2:
+            raise ValueError("again")
+    return name
+
+
+@step
+def traced_thread() -> str:
+    return f"{trace.get_current_span().get_span_context().trace_id:032x}"
+
+
+@workflow
+async def traced_child() -> str:
+    return await traced_thread()
+
+
+@workflow
+async def traced_parent() -> str:
+    await traced_step("a")
+    await go.receive()
+    return await traced_child()
+
+
+@workflow
+async def traced_failing() -> None:
+    raise ValueError("no luck")
+
+
+def by_name(exporter: InMemorySpanExporter) -> dict[str, list[ReadableSpan]]:
+    found: dict[str, list[ReadableSpan]] = {}
+    for span in exporter.get_finished_spans():
+        found.setdefault(span.name.rpartition(".")[2], []).append(span)
+    return found
+
+
+def ids(span: ReadableSpan) -> tuple[int, int]:
+    context = span.get_span_context()
+    assert context is not None
+    return context.trace_id, context.span_id
+
+
+async def test_a_run_its_attempts_and_its_children_are_one_tree_made_once_over_two_lives(
+    tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    trace.set_tracer_provider(provider)
+    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+        await engine.start(traced_parent(), id="r")
+        await until(lambda: bool(exporter.get_finished_spans()))
+    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+        run = engine.get("r", traced_parent)
+        await run.signal(go, "go")
+        seen = await run.result()
+
+    spans = by_name(exporter)
+    assert {name: len(found) for name, found in spans.items()} == {
+        "traced_step": 2,
+        "inside a": 2,
+        "traced_thread": 1,
+        "traced_child": 1,
+        "traced_parent": 1,
+    }
+    trace_ids = {ids(span)[0] for found in spans.values() for span in found}
+    assert [f"{trace_id:032x}" for trace_id in trace_ids] == [seen]
+    parents = {
+        "traced_step": "traced_parent",
+        "traced_thread": "traced_child",
+    }
+    for child, parent in parents.items():
+        for span in spans[child]:
+            assert span.parent is not None
+            assert span.parent.span_id == ids(spans[parent][0])[1]
+    inside = {span.parent.span_id for span in spans["inside a"] if span.parent is not None}
+    assert inside == {ids(span)[1] for span in spans["traced_step"]}
+    failed, done = sorted(spans["traced_step"], key=lambda s: s.start_time or 0)
+    assert (failed.status.is_ok, done.status.is_ok) == (False, True)
+
+
+async def test_a_run_belongs_to_the_trace_that_it_was_started_in(
+    tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+        with provider.get_tracer("caller").start_as_current_span("call") as call:
+            run = await engine.start(traced_failing())
+        with pytest.raises(RunFailed):
+            await run.result()
+    [span] = by_name(exporter)["traced_failing"]
+    assert span.parent is not None
+    assert span.parent.span_id == call.get_span_context().span_id
+    assert "no luck" in f"{span.status.description}"
+    assert dict(span.attributes or {})["outlast.status"] == "failed"
+
+
+async def test_without_ids_that_follow_from_runs_nothing_is_traced(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="RunIds"):
+        traced(Engine.open(tmp_path / "x.db"), TracerProvider())
+    async with Engine.open(tmp_path / "x.db") as engine:
+        with pytest.raises(UsageError, match="open already"):
+            traced(engine, TracerProvider(id_generator=RunIds()))
+        run = await engine.start(traced_failing())
+        assert (await run.info()).attributes == {}
