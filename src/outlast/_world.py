@@ -242,10 +242,10 @@ def format_uuid7(milliseconds: int, chance: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def memory_bytes() -> int:
-    """Return how much memory this process has in use; 0 where the system does not say."""
+def memory_bytes(pid: int | None = None) -> int:
+    """Return how much memory a process, ours, has in use; 0 where the system does not say."""
     try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+        pages = Path(f"/proc/{pid or 'self'}/statm").read_text(encoding="ascii").split()[1]
     except (OSError, IndexError):
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -29,6 +29,7 @@ NAMES = (
     "actors",
     "http",
     "stream",
+    "overload",
 )
 
 

@@ -15,6 +15,7 @@ import msgspec
 from outlast.bench.actors import actors
 from outlast.bench.answers import signal, start
 from outlast.bench.latency import latency
+from outlast.bench.overload import overload
 from outlast.bench.parallel import parallel
 from outlast.bench.rates import concurrent, sequential
 from outlast.bench.recovery import recovery
@@ -38,6 +39,7 @@ PROFILES: dict[str, Profile] = {
     "actors": actors,
     "http": http,
     "stream": stream,
+    "overload": overload,
 }
 
 

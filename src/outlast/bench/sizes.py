@@ -29,6 +29,7 @@ class Sizes:
     parallel_calls: int
     parallel_work: int
     stream_clients: tuple[int, ...]
+    overload_seconds: float
     stream_tokens: int  # to all clients together, in one measurement
 
 
@@ -50,6 +51,7 @@ _DEFAULT = Sizes(
     parallel_calls=16,
     parallel_work=2_000_000,
     stream_clients=(1, 100, 1_000),
+    overload_seconds=10.0,
     stream_tokens=100_000,
 )
 _QUICK = replace(
@@ -63,6 +65,7 @@ _QUICK = replace(
     latency_naps=60,
     actor_messages=5_000,
     parallel_calls=8,
+    overload_seconds=4.0,
     stream_tokens=40_000,
 )
 _TINY = Sizes(
@@ -83,6 +86,7 @@ _TINY = Sizes(
     parallel_calls=2,
     parallel_work=10_000,
     stream_clients=(1, 5),
+    overload_seconds=0.5,
     stream_tokens=50,
 )
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from outlast._world import memory_bytes
 from outlast.bench.result import Bar, Result, quantile, ratio_of
 from outlast.bench.sizes import Sizes
 
@@ -34,6 +35,11 @@ class Site:
 
     port: int
     token: str = ""
+    pid: int = 0
+
+    def resident_bytes(self) -> int:
+        """Return how much memory the server has; 0 where the system does not say."""
+        return memory_bytes(self.pid)
 
     def request(self, method: str, path: str, body: object = None, *, close: bool = False) -> bytes:
         """Return a request as bytes."""
@@ -68,15 +74,26 @@ class Line:
             RuntimeError: it is none that was hoped for.
         """
         self.writer.write(request)
+        status, body = await self._answer()
+        if status // 100 != 2:
+            raise RuntimeError(f"the server answered {status} {body[:200]!r}")
+        return body
+
+    async def status(self, request: bytes) -> int:
+        """Return the status of the answer."""
+        self.writer.write(request)
+        return (await self._answer())[0]
+
+    async def _answer(self) -> tuple[int, bytes]:
         head = await self.reader.readuntil(b"\r\n\r\n")
-        if head[9:10] != b"2":
-            raise RuntimeError(f"the server answered {head[:200]!r}")
         at = head.lower().index(b"content-length:") + 15
-        return await self.reader.readexactly(int(head[at : head.index(b"\r", at)]))
+        body = await self.reader.readexactly(int(head[at : head.index(b"\r", at)]))
+        return int(head[9:12]), body
 
 
 @asynccontextmanager
-async def _server(kind: str, directory: Path) -> AsyncGenerator[Site, None]:
+async def server(kind: str, directory: Path) -> AsyncGenerator[Site, None]:
+    """Start one of the two servers, for as long as the block lasts."""
     place = directory / f"{kind}-{time.monotonic_ns()}"
     place.mkdir()
     process = await asyncio.create_subprocess_exec(
@@ -90,7 +107,7 @@ async def _server(kind: str, directory: Path) -> AsyncGenerator[Site, None]:
         if not printed:
             raise RuntimeError(f"the {kind} server did not start")
         token = place / "token"
-        yield Site(int(printed), token.read_text().strip() if token.exists() else "")
+        yield Site(int(printed), token.read_text().strip() if token.exists() else "", process.pid)
     finally:
         process.terminate()
         await process.wait()
@@ -104,7 +121,7 @@ async def http(directory: Path, sizes: Sizes, note: Note) -> Result:
     """Starts a second, and from a start to its result over HTTP."""
     ours: list[tuple[float, list[float]]] = []
     floors: list[tuple[float, list[float]]] = []
-    async with _server("ours", directory) as us, _server("bare", directory) as bare:
+    async with server("ours", directory) as us, server("bare", directory) as bare:
         for number in range(sizes.rounds):
             note(f"round {number + 1} of {sizes.rounds}")
             ours.append(await _asked(us, sizes, _start, _start_and_result))
@@ -184,7 +201,7 @@ async def stream(directory: Path, sizes: Sizes, note: Note) -> Result:
     """Tokens a second to one, a hundred and a thousand clients, and how late one token is."""
     ours: dict[str, list[float]] = {}
     floors: dict[str, list[float]] = {}
-    async with _server("ours", directory) as us, _server("bare", directory) as bare:
+    async with server("ours", directory) as us, server("bare", directory) as bare:
         for number in range(sizes.rounds):
             for clients in sizes.stream_clients:
                 note(f"round {number + 1} of {sizes.rounds}, {clients} clients")

@@ -50,6 +50,14 @@ OURS: dict[str, set[str]] = {
         "spawned_per_second",
     },
     "http": {"starts_per_second", "p50_ms", "p99_ms"},
+    "overload": {
+        "goodput_per_second",
+        "refused_per_second",
+        "refusal_p50_ms",
+        "refusal_p99_ms",
+        "memory_grown_bytes",
+        "seconds_until_normal",
+    },
     "stream": {
         *(f"{how}_to_{n}_per_second" for how in ("singly", "merged") for n in (1, 5)),
         "paced_p50_ms",
@@ -67,6 +75,7 @@ FLOOR: dict[str, set[str]] = {
     "parallel": {"plain_seconds"},
     "actors": {"callbacks_per_second", "rows_per_second"},
     "http": {"requests_per_second", "p50_ms", "p99_ms"},
+    "overload": {"peak_per_second"},
     "stream": {
         *(f"singly_to_{n}_per_second" for n in (1, 5)),
         "paced_p50_ms",
