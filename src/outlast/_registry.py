@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from outlast import errors, limits
+from outlast._built import BUILT
 from outlast._codec import Adapter, SignatureCodec, home_of, name_of_class
 from outlast.errors import RegistrationError, UnknownActor, UnknownWorkflow
 from outlast.types import Jitter, Once, Overflow, Where
@@ -266,19 +267,26 @@ def _own_errors() -> Iterator[type[BaseException]]:
 def version_of(definition: WorkflowDefinition) -> str:
     """Return a short hash of the workflow's code, equal on every Python minor, plus its label.
 
-    Comments, formatting, docstrings and decorators do not count. A function without source
-    (a built executable, an interactive session) is hashed by its compiled code.
+    Comments, formatting, docstrings and decorators do not count. A built executable knows the
+    hashes of the source that it was made from. Any other function without source (an interactive
+    session) is hashed by its compiled code.
     """
     if definition.known_version:
         return definition.known_version
+    carried = BUILT.versions.get(definition.name) if BUILT is not None else None
+    digest = carried or source_hash(definition)
+    return f"{definition.label}@{digest}" if definition.label else digest
+
+
+def source_hash(definition: WorkflowDefinition) -> str:
+    """Return the hash of a workflow's source, without its label."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(definition.fn)))
         text = _normal_form(tree.body[0])
     except (OSError, TypeError, SyntaxError, IndexError):
         code = definition.fn.__code__
         text = f"{code.co_code.hex()} {code.co_names} {code.co_varnames}"
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{definition.label}@{digest}" if definition.label else digest
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 _IGNORED_FIELDS = frozenset(("decorator_list", "type_comment", "type_params", "ctx", "kind"))

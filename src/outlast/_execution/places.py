@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
 
-_OURS = str(Path(__file__).parent.parent)
-_ASYNCIO = str(Path(asyncio.__file__).parent)
+
+def _folder_of(code: CodeType, parents: int) -> str:
+    """Return how the paths of a package's code begin: relative in a built executable."""
+    return str(Path(code.co_filename).parents[parents]) + os.sep
+
+
 _names: dict[tuple[CodeType, int], str] = {}
 _NAMES_MAX = 10_000
+_OURS = _folder_of(_folder_of.__code__, 1)
+_ASYNCIO = _folder_of(asyncio.run.__code__, 0)
 
 
 def place_of_frame(frame: FrameType) -> str:

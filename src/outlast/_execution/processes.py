@@ -28,6 +28,7 @@ from dataclasses import replace
 from typing_extensions import TypeVarTuple, Unpack
 
 from outlast import limits
+from outlast._built import BUILT, WORKER_ARGUMENT, worker_environment
 from outlast._codec import Bound, Failure, decode_failure
 from outlast._execution.bodies import Body
 from outlast._execution.operations import RemoteError
@@ -66,6 +67,13 @@ _BOOTSTRAP = (
     "import sys; sys.path[:] = sys.argv[2:]; "
     "from outlast._execution.process_worker import main; main(int(sys.argv[1]))"
 )
+
+
+def _command(descriptor: int) -> list[str]:
+    """Return what a worker process is started with."""
+    if BUILT is not None:
+        return [sys.executable, WORKER_ARGUMENT, str(descriptor)]
+    return [sys.executable, "-c", _BOOTSTRAP, str(descriptor), *sys.path]
 
 
 class Worker:
@@ -114,12 +122,19 @@ class Worker:
         The end of the socket is not enough: a program that the step started may hold it open.
         """
         try:
-            self._process = process = subprocess.Popen(
-                [sys.executable, "-c", _BOOTSTRAP, str(theirs.fileno()), *sys.path],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            # Nothing to read. Not /dev/null: a root with only a built executable has none.
+            stdin, nothing = os.pipe()
+            os.close(nothing)
+            try:
+                self._process = process = subprocess.Popen(
+                    _command(theirs.fileno()),
+                    pass_fds=[theirs.fileno()],
+                    env=worker_environment(os.environ),
+                    stdin=stdin,
+                    start_new_session=True,
+                )
+            finally:
+                os.close(stdin)
         except OSError as error:
             self._tell_loop(_fail, started, error)
             return
