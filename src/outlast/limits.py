@@ -206,6 +206,11 @@ RECONCILE_SECONDS = 1.0
 DRAIN_GRACE_SECONDS = 30.0
 """How long a shutdown waits for steps in flight."""
 
+SIGNAL_ECHO_SECONDS = 0.25
+"""A second signal so soon after the first is the same one: Ctrl-C reaches a group of processes, and
+what started us (a one-file executable, `timeout`, a container's init) may pass it on besides.
+Nobody presses a key twice so quickly."""
+
 # Latency.
 LAG_SECONDS_MAX = 0.25
 """The host loop did not turn for this long: the watchdog logs the stack that blocks it."""

@@ -6,11 +6,13 @@ import json
 import signal
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from outlast import limits
 from tests.e2e.commands import APP, Done, Project, end, until
 
 
@@ -129,6 +131,22 @@ def test_a_killed_server_goes_on_and_a_stopped_one_drains(project: Project) -> N
     done = end(second.process, signal.SIGTERM)
     assert done.code == 0
     assert "draining" in done.err
+
+
+@pytest.mark.crash
+def test_a_signal_that_comes_twice_at_once_is_one_and_a_later_one_ends_it(
+    project: Project,
+) -> None:
+    served = serve(project)
+    served("run", "app.py:blocked", "seconds=20", "--id", "b", "--detach")
+    until(lambda: project.effects() == ["blocking"])
+
+    served.process.send_signal(signal.SIGINT)
+    served.process.send_signal(signal.SIGTERM)
+    time.sleep(2 * limits.SIGNAL_ECHO_SECONDS)
+    assert served.process.poll() is None
+
+    assert end(served.process, signal.SIGINT).code == 130
 
 
 def test_dev_serves_anew_what_is_saved(project: Project) -> None:

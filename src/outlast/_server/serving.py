@@ -103,6 +103,7 @@ class Serving:
         )
         self._uvicorn = _Uvicorn(config)
         self._stop = asyncio.Event()
+        self._asked_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._seen: Mapping[str, object] | None = None
 
@@ -131,10 +132,13 @@ class Serving:
             await asyncio.wait([self._task, looking])
 
     def stop(self) -> None:
-        """Begin to stop; a second call ends the process at once."""
-        if self._stop.is_set():
+        """Begin to stop; a second call ends the process at once, unless it is an echo."""
+        now = self._service.core.world.monotonic()
+        if not self._stop.is_set():
+            self._asked_at = now
+            self._stop.set()
+        elif now - self._asked_at > limits.SIGNAL_ECHO_SECONDS:
             os._exit(130)
-        self._stop.set()
 
     def _hear_signals(self) -> None:
         loop = self._service.core.world.loop

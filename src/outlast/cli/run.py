@@ -339,15 +339,20 @@ class _Stop:
     def __init__(self) -> None:
         self.number = 0
         self.has_started = False
+        self._asked_at = 0.0
         loop = asyncio.get_running_loop()
         self._asked: asyncio.Future[None] = loop.create_future()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop, number)
 
     def _stop(self, number: signal.Signals) -> None:
+        now = asyncio.get_running_loop().time()
         if self.number:
-            os._exit(128 + number)
+            if now - self._asked_at > limits.SIGNAL_ECHO_SECONDS:
+                os._exit(128 + number)
+            return
         self.number = number
+        self._asked_at = now
         note("\nstopping: steps in flight may end; once more stops at once")
         self._asked.set_result(None)
 
