@@ -133,6 +133,19 @@ def test_a_killed_server_goes_on_and_a_stopped_one_drains(project: Project) -> N
     assert "draining" in done.err
 
 
+def test_a_probe_learns_whether_the_server_is_ready(served: Serving) -> None:
+    port = served.url.rpartition(":")[2]
+
+    assert served.project("ready", "--port", port).code == 0
+    wrong = served.project("ready", "--port", port, env={"OUTLAST_TOKEN": "a-wrong-token-of-16"})
+    assert (wrong.code, "not ready: 401" in wrong.err) == (1, True)
+    missing = served.project("ready", "--port", port, "--token-file", "nothing")
+    assert (missing.code, "cannot be read" in missing.err) == (2, True)
+    end(served.process)
+    gone = served.project("ready", "--port", port)
+    assert (gone.code, "nothing answers" in gone.err) == (4, True)
+
+
 @pytest.mark.crash
 def test_a_signal_that_comes_twice_at_once_is_one_and_a_later_one_ends_it(
     project: Project,

@@ -16,6 +16,7 @@ import click
 from typing_extensions import override
 
 from outlast import errors
+from outlast._built import BUILT
 from outlast.cli.printing import complain, safe_line
 
 # name: (module, attribute, help)
@@ -47,9 +48,25 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "actor": ("outlast.cli.actors", "actor", "Look at actors, write to them, stop them."),
     "bench": ("outlast.bench", "command", "Measure durable execution on this machine."),
     "doctor": ("outlast.cli.doctor", "doctor", "Look at this machine, this disk and the store."),
+    "ready": ("outlast.cli.ready", "ready", "Say whether a server is ready."),
+    "build": ("outlast.cli.build", "build", "Make one file, an image or a unit of a program."),
     "db": ("outlast.cli.databases", "db", "Look after a database."),
     "version": ("outlast.cli.version", "version", "Show the versions of what runs here."),
 }
+
+# What is for making programs, not for running them: a built executable does without.
+_AT_HOME_ONLY = frozenset(("init", "demo", "dev", "bench", "build"))
+
+
+_NAME = "outlast" if BUILT is None else BUILT.name
+
+
+def commands_here() -> dict[str, tuple[str, str, str]]:
+    """Return the commands that there are in this process."""
+    if BUILT is None:
+        return COMMANDS
+    return {name: found for name, found in COMMANDS.items() if name not in _AT_HOME_ONLY}
+
 
 # Errors and exit codes, the first match counts.
 _EXITS: tuple[tuple[type[BaseException], int], ...] = (
@@ -68,6 +85,10 @@ _EXITS: tuple[tuple[type[BaseException], int], ...] = (
 )
 
 
+def _where(name: str) -> str:
+    return " in a built executable" if name in COMMANDS else ""
+
+
 def exit_code_of(error: BaseException) -> int:
     """Return the exit code that an error of ours means."""
     return next((code for kind, code in _EXITS if isinstance(error, kind)), 1)
@@ -78,11 +99,11 @@ class CommandGroup(click.Group):
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(commands_here())
 
     @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found = COMMANDS.get(cmd_name)
+        found = commands_here().get(cmd_name)
         if found is None:
             return None
         module, attribute, _ = found
@@ -102,16 +123,18 @@ class CommandGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
-        if name and name not in COMMANDS and not name.startswith("-"):
+        if name and name not in commands_here() and not name.startswith("-"):
             raise click.UsageError(
-                f"there is no command {safe_line(name)!r}; `outlast --help` lists them", ctx
+                f"there is no command {safe_line(name)!r}{_where(name)}; "
+                f"`{_NAME} --help` lists them",
+                ctx,
             )
         return super().resolve_command(ctx, args)
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, _, text) in commands_here().items()])
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Run the command of `sys.argv` and end the process with its exit code."""
@@ -126,7 +149,7 @@ def run_command(group: click.Group, args: Sequence[str]) -> int:
             # A terminal that cannot show a letter must not end a command.
             reconfigure(errors="backslashreplace")
     try:
-        result: object = group.main(args=list(args), prog_name="outlast", standalone_mode=False)
+        result: object = group.main(args=list(args), prog_name=_NAME, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code

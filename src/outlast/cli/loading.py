@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from outlast._built import BUILT, Built
 from outlast._registry import WorkflowDefinition, default_registry, module_name
 from outlast.errors import UnknownWorkflow, UsageError
 from outlast.workflow import Workflow
@@ -36,6 +37,8 @@ def find_workflow(app_and_flow: str) -> WorkflowDefinition:
         ProgramMissing, UnknownWorkflow: there is no such module, or no such workflow in it.
     """
     app, colon, flow = app_and_flow.rpartition(":")
+    if BUILT is not None and not colon:
+        app, colon = BUILT.app, ":"
     if not colon or not app or not flow:
         raise UsageError(
             f"{app_and_flow!r} is not APP:FLOW; write for instance app.py:greet or shop.orders:ship"
@@ -67,10 +70,26 @@ def load_program(app: str) -> ModuleType:
     """Import `file.py` (under its stem) or `package.module`.
 
     Raises:
-        ProgramMissing, BrokenProgram
+        ProgramMissing, BrokenProgram; UsageError: another one than the executable has inside.
     """
+    if BUILT is not None:
+        return _load_own(BUILT, app)
     is_file = app.endswith(".py") or "/" in app
     return _load_file(Path(app)) if is_file else _load_module(app)
+
+
+def _load_own(built: Built, app: str) -> ModuleType:
+    if app not in (built.app, built.module):
+        raise UsageError(
+            f"this executable has {built.app} inside and runs no other program, so not {app}; "
+            f"APP may be left out"
+        )
+    try:
+        return importlib.import_module(built.module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a user's module raises, SystemExit too
+        raise BrokenProgram(_told(error, built.app)) from error
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import click
 
+from outlast._built import BUILT
 from outlast._engine.opening import Target, parse_url
 from outlast._server.access import TokenFile
 from outlast.cli.printing import safe_line
@@ -117,7 +118,12 @@ def command_line(*words: str) -> str:
     for name in ("db", "url"):
         given: object = params.get(name)
         place += [f"--{name}", given] if isinstance(given, str) else []
-    return safe_line(shlex.join(("outlast", *words, *place)))
+    return safe_line(shlex.join((program_name(), *words, *place)))
+
+
+def program_name() -> str:
+    """Return what the command line is called: a built executable has a name of its own."""
+    return "outlast" if BUILT is None else BUILT.name
 
 
 def token_file_of(given: str | None, target: Target) -> Path:

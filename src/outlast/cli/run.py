@@ -35,6 +35,7 @@ from outlast.cli.places import (
     command_line,
     database_options,
     place_of,
+    program_name,
     target_of,
 )
 from outlast.cli.printing import Status, as_json, note, safe_line, safe_text, say, shown
@@ -128,7 +129,7 @@ def run(
         definition=definition,
         bound=bound,
         id=check_name("a run id", name if run_id is None else run_id, limits.ID_CHARS_MAX),
-        command=f"outlast run {app}",
+        command=f"{program_name()} run {app}",
         follows=follow,
         as_data=as_data,
         timeout=None if timeout is None else seconds_option("--timeout", timeout),

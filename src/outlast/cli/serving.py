@@ -13,6 +13,7 @@ from typing import TypeVar
 import click
 
 from outlast import limits
+from outlast._built import BUILT
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import Target
 from outlast._registry import default_registry
@@ -106,6 +107,8 @@ def serve(
     APP is file.py or package.module. Without it the server executes nothing: it shows what is
     there, and takes signals and answers for the engine that will have the code.
     """
+    if app is None and BUILT is not None:
+        app = BUILT.app
     if (certificate is None) != (key is None):
         raise UsageError("--tls-cert and --tls-key go together")
     tls = Tls(Path(certificate), Path(key)) if certificate is not None and key is not None else None

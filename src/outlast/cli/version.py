@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
+from datetime import UTC, datetime
 from importlib import metadata
 
 import apsw
 import click
 
+from outlast._built import BUILT
 from outlast.cli.places import json_option
-from outlast.cli.printing import as_json, say
+from outlast.cli.printing import as_json, safe_line, say
 
 
 def own_version() -> str:
@@ -24,11 +26,22 @@ def own_version() -> str:
 @json_option
 def version(*, as_data: bool) -> None:
     """Show the versions of what runs here."""
-    versions = {
+    versions: dict[str, object] = {
         "outlast": own_version(),
         "python": platform.python_version(),
         "sqlite": apsw.sqlite_lib_version(),
     }
+    if BUILT is not None:
+        built_at = datetime.fromtimestamp(BUILT.built_at, UTC)
+        versions["program"] = {
+            "name": BUILT.name,
+            "app": BUILT.app,
+            "code": BUILT.code,
+            "built_at": built_at,
+            "workflows": BUILT.versions,
+        }
+        if not as_data:
+            say(safe_line(f"{BUILT.name} {BUILT.code} (built {built_at:%Y-%m-%d %H:%M:%S} UTC)"))
     if as_data:
         say(as_json(versions))
     else:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from outlast.building.program import Program
+from outlast.building.selection import data_files, excludes, hidden_imports
+
+
+def program(**changes: object) -> Program:
+    fields: dict[str, object] = {
+        "app": "shop.py",
+        "module": "shop",
+        "root": "/nowhere",
+        "package": "",
+        "modules": ["shop"],
+        "imports": ["outlast"],
+        "code": "abc",
+        "versions": {},
+    }
+    return Program(**{**fields, **changes})  # type: ignore[arg-type]  # fields by name, in a test
+
+
+def test_commands_go_in_and_tools_for_making_programs_stay_out() -> None:
+    hidden = hidden_imports(program(), ["asked.for"])
+
+    assert {"outlast.cli.serving", "outlast._store.sqlite", "shop", "asked.for"} <= set(hidden)
+    assert "outlast.building.startup" in hidden
+    tools = ("outlast.testing", "outlast.bench", "outlast.demo", "outlast.cli.build")
+    assert [name for name in hidden if name.startswith(tools)] == []
+    assert "outlast.building.executable" not in hidden
+
+
+def test_nothing_stays_out_that_the_program_uses() -> None:
+    assert {"numpy", "pydantic", "unittest", "yaml"} <= set(excludes(program(), []))
+
+    used = excludes(program(modules=["shop", "pydantic.main"], imports=["numpy"]), ["yaml"])
+
+    assert not {"numpy", "pydantic", "yaml"} & set(used)
+
+
+def test_migrations_and_the_files_of_a_package_go_in(tmp_path: Path) -> None:
+    (tmp_path / "shop" / "texts" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "shop" / "orders.py").touch()
+    (tmp_path / "shop" / ".secret").touch()
+    (tmp_path / "shop" / "texts" / "hello.txt").touch()
+    (tmp_path / "shop" / "texts" / "__pycache__" / "x.bin").touch()
+
+    found = data_files(program(root=str(tmp_path), package="shop"), ["/etc/more:more"])
+
+    inside = {f"{folder}/{Path(file).name}" for file, folder in found}
+    assert "outlast/_store/migrations/0001_journal.sql" in inside
+    own = [item for item in found if item[0].startswith(str(tmp_path))]
+    assert own == [(str(tmp_path / "shop/texts/hello.txt"), "shop/texts")]
+    assert ("/etc/more", "more") in found
