@@ -7,7 +7,7 @@ import pytest
 
 from outlast.cli.ownership import holder_of
 from outlast.cli.places import existing_target, project_root, target_of
-from outlast.errors import NotSupported, StoreMissing, UsageError
+from outlast.errors import StoreMissing, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_an_option_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_is_no_database_is_refused() -> None:
-    with pytest.raises(NotSupported):
+    with pytest.raises(UsageError):
         target_of(None, "http://localhost:8787")
     with pytest.raises(UsageError, match="one process"):
         target_of("memory://x", None)
