@@ -40,6 +40,10 @@ Kind: TypeAlias = Literal[
     "run_closed",
 ]
 
+NO_PROGRESS: frozenset[Kind] = frozenset(("run_started", "run_began", "cancel_requested", "signal"))
+"""Records that come without the run's code having got any further: a run that kills its process
+before every other record is one that does nothing else."""
+
 VALUE = b"\x00"
 FAILURE = b"\x01"
 BLOB = b"\xff"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,12 @@ asyncio.run(main())
 """
 
 
-def test_a_run_that_kills_its_process_is_parked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late_after", [None, 0, 3], ids=["at once", "late", "late when counted"])
+def test_a_run_that_kills_its_process_is_parked(tmp_path: Path, late_after: int | None) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     outputs: list[str] = []
+    ends: list[str] = []
     for _ in range(14):
         result = subprocess.run(
             [sys.executable, program, tmp_path / "outlast.db", "0.05"],
@@ -51,11 +54,14 @@ def test_a_run_that_kills_its_process_is_parked(tmp_path: Path) -> None:
             check=False,
         )
         outputs.append(result.stdout)
+        if len(outputs) - 1 == late_after:
+            time.sleep(1.2)  # it notes that it began late: that is no progress of its code
+        ends.append(f"{result.returncode} {result.stderr[-500:]}")
         if result.returncode == 0:
             break
 
     assert outputs[-1] == "parked 6 7\n"
-    assert 6 <= len(outputs) <= 9
+    assert 6 <= len(outputs) <= 9, "\n".join(ends)
 
 
 ACTORS = """

@@ -21,6 +21,7 @@ from outlast._engine.burying import bury_begun
 from outlast._engine.dormant import Dormant
 from outlast._engine.messages import Messages
 from outlast._engine.scheduler import Scheduler, is_open_here
+from outlast._records import NO_PROGRESS
 from outlast._store.contract import RunRow, TailRun, Transaction
 from outlast._world import Timer
 from outlast.errors import EngineClosed, StoreError
@@ -29,7 +30,6 @@ from outlast.types import Lease, RunId
 log = logging.getLogger("outlast.engine")
 _BATCH = 200
 # Records that a run gets without having done anything.
-_NO_PROGRESS = frozenset(("run_started", "run_began", "cancel_requested", "signal"))
 _AGAIN = 100_000  # microseconds
 _SUSPECT_SECONDS = 10.0  # how long one suspect may keep the next one waiting
 
@@ -108,7 +108,7 @@ class Recovery:
         if not has_died:
             return row
         moved = [r for r in tail.records if r.seq > row.last_seq] if tail is not None else []
-        has_moved = any(r.kind not in _NO_PROGRESS for r in moved)
+        has_moved = any(r.kind not in NO_PROGRESS for r in moved)
         if row.crash_count >= limits.CRASHES_MAX and not has_moved and not row.is_alone:
             return row  # others ran beside it: this death proves nothing about it
         deaths = 1 if has_moved else row.crash_count + 1

@@ -12,7 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from outlast._records import EMPTY, Blob, Kind, Record, blob_digest, detach, pack_records
+from outlast._records import (
+    EMPTY,
+    NO_PROGRESS,
+    Blob,
+    Kind,
+    Record,
+    blob_digest,
+    detach,
+    pack_records,
+)
 from outlast._store.contract import RunRow, Segment, Transaction
 from outlast.errors import ReplayMismatch
 from outlast.types import Lease, RunId
@@ -53,6 +62,7 @@ class RunJournal:
         "lease",
         "packed_seq",
         "position",
+        "progress_seq",
         "run",
         "steps",
         "unpacked",
@@ -71,6 +81,7 @@ class RunJournal:
         self.run: RunId = run
         self.lease: Lease = lease
         self.last_seq: int = records[-1].seq if records else row.last_seq
+        self.progress_seq: int = 0  # of the last record, of this life, that its code has led to
         self.last_at: int = records[-1].at if records else row.created_at
         self.packed_seq: int = row.packed_seq
         self.position: int = 0  # of the oldest unpacked record in the log, 0 when none is known
@@ -133,6 +144,8 @@ class RunJournal:
             self.is_asleep = False
             self._rouse()
         self.last_seq += 1
+        if kind not in NO_PROGRESS:
+            self.progress_seq = self.last_seq
         self.last_at = at = max(self.last_at, at)
         blob: Blob | None
         stored, blob = detach(body)

@@ -102,7 +102,7 @@ class Standing:
         error: str | None = None,
     ) -> RunRow:
         row, journal = self.row, self._journal
-        has_moved = journal.last_seq > row.last_seq
+        has_moved = journal.progress_seq > row.last_seq
         self.row = msgspec.structs.replace(
             row,
             status=status,
