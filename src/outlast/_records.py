@@ -32,6 +32,8 @@ Kind: TypeAlias = Literal[
     "child_done",
     "token_opened",
     "token_answered",
+    "update_accepted",
+    "update_done",
     "cancel_requested",
     "resumed",
     "message_begun",
@@ -40,7 +42,9 @@ Kind: TypeAlias = Literal[
     "run_closed",
 ]
 
-NO_PROGRESS: frozenset[Kind] = frozenset(("run_started", "run_began", "cancel_requested", "signal"))
+NO_PROGRESS: frozenset[Kind] = frozenset(
+    ("run_started", "run_began", "cancel_requested", "signal", "update_accepted")
+)
 """Records that come without the run's code having got any further: a run that kills its process
 before every other record is one that does nothing else."""
 

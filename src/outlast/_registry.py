@@ -128,6 +128,15 @@ class NameDefinition:
     adapter: Adapter | None  # None: declared several times with different types
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateDefinition:
+    """A declared update; None: declared several times with different types."""
+
+    name: str
+    request: Adapter | None
+    response: Adapter | None
+
+
 @dataclass(slots=True)
 class Registry:
     """Definitions by name."""
@@ -136,6 +145,7 @@ class Registry:
     steps: dict[str, StepDefinition] = field(default_factory=dict[str, StepDefinition])
     signals: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
     values: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
+    updates: dict[str, UpdateDefinition] = field(default_factory=dict[str, UpdateDefinition])
     actors: dict[str, ActorDefinition] = field(default_factory=dict[str, ActorDefinition])
     streams: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
     known_errors: dict[tuple[str, str], type[BaseException]] = field(
@@ -153,6 +163,13 @@ class Registry:
         if known is not None and known.adapter is not definition.adapter:
             definition = NameDefinition(definition.name, None)
         names[definition.name] = definition
+
+    def add_update(self, name: str, request: Adapter, response: Adapter) -> None:
+        """Register an update; see `add_name` for one name with different types."""
+        known = self.updates.get(name)
+        is_other = known is not None and (known.request, known.response) != (request, response)
+        made = UpdateDefinition(name, None, None)
+        self.updates[name] = made if is_other else UpdateDefinition(name, request, response)
 
     def add_workflow(self, definition: WorkflowDefinition) -> None:
         """Register a workflow; see `_refuse_double` for what a taken name means."""

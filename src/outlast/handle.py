@@ -6,8 +6,8 @@ sees the same answers.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Generic, Literal, NoReturn, TypeVar, overload
+from collections.abc import AsyncIterator, Mapping
+from typing import Generic, Literal, TypeVar, overload
 
 import msgspec
 from typing_extensions import override
@@ -37,23 +37,14 @@ from outlast.errors import (
     StoreReadOnly,
     UsageError,
 )
-from outlast.names import Signal, Stream, Update, Value
+from outlast.names import Signal, Stream, Value
 from outlast.steering import SteeringVerbs
 from outlast.types import CLOSED_STATUSES, Duration, RunId, RunInfo, StreamEvent
+from outlast.updating import UpdateVerbs
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-class UpdateVerbs:
-    """Verbs that this version does not have yet; an argument is never silently ignored."""
-
-    __slots__ = ()
-
-    def update(self, name: Update[object, object], value: object) -> Awaitable[NoReturn]:
-        """Not supported yet."""
-        raise NotSupported("Run.update")
 
 
 class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
@@ -173,6 +164,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         definition = registry.workflows.get(workflow)
         return definition.signature.returns if definition is not None else _ANY
 
+    @override
     def _registry(self) -> Registry:
         if running_loop() is not None:
             return current_run().host.registry

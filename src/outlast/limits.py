@@ -72,6 +72,15 @@ CANCEL_GRACE_SECONDS = 30.0
 SIGNALS_BUFFERED_MAX = 10_000
 """Unread signals of one run; senders are refused beyond it."""
 
+UPDATES_WAITING_MAX = 1_000
+"""Messages in a run's mailbox at which updates are refused: somebody waits for each of them."""
+
+UPDATES_RUNNING_MAX = 1_000
+"""Handlers of one run at work; further updates wait in the mailbox until one has ended."""
+
+UPDATES_REFUSED_KEPT = 100
+"""Updates of one run that its validators refused last, kept for callers at other engines."""
+
 REASON_CHARS_MAX = 10_000
 """Characters of a reason given to cancel or terminate."""
 

@@ -1,17 +1,20 @@
-"""Typed names by which the outside and a run talk: `Signal`, `Value`, `Stream`.
+"""Typed names by which the outside and a run talk: `Signal`, `Value`, `Stream`, `Update`.
 
 Declared once, at module level, and imported by both sides:
 
     approval = Signal("approval", Decision)
     progress = Value("progress", float)
     tokens = Stream("tokens", str)
+    add_item = Update("add_item", Item, Receipt)
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Generic, TypeVar
+from contextvars import copy_context
+from inspect import iscoroutinefunction
+from typing import Generic, TypeVar, overload
 
 from typing_extensions import override
 
@@ -25,9 +28,11 @@ from outlast._execution.places import calling_place
 from outlast._execution.run import LiveRun
 from outlast._execution.starting import check_name
 from outlast._execution.streams import write_stream, write_value
+from outlast._execution.updates import OnClose, UpdateCalls, UpdateHandler
 from outlast._execution.waits import within
+from outlast._execution.workflow_run import LiveWorkflow
 from outlast._registry import NameDefinition, default_registry
-from outlast.errors import DecodingError, NotSupported
+from outlast.errors import DecodingError, NotSupported, UsageError
 from outlast.types import Duration
 
 log: logging.Logger = logging.getLogger("outlast.workflow")
@@ -167,7 +172,108 @@ class Stream(_Named[T]):
 
 
 class Update(Generic[A, B]):
-    """A validated request and response of a run; not supported yet."""
+    """A request that a run answers: looked at by its validator, then handled as a task of the run.
 
-    def __init__(self, name: str, request: type[A], response: type[B]) -> None:
-        raise NotSupported("Update")
+    Declared at module level; the handler belongs into the workflow, where it shares its variables:
+
+        add_item = Update("add_item", Item, Receipt)
+
+        @workflow
+        async def cart() -> list[Item]:
+            items: list[Item] = []
+
+            @add_item.handler
+            async def add(item: Item) -> Receipt:
+                items.append(item)
+                return await reserve(item)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        request: type[A] | Callable[..., A],
+        response: type[B] | Callable[..., B],
+    ) -> None:
+        self.name: str = check_name("a name", name)
+        self.request: Adapter = adapter_for(request)
+        self.response: Adapter = adapter_for(response)
+        default_registry.add_update(name, self.request, self.response)
+
+    @overload
+    def handler(self, fn: Callable[[A], Awaitable[B]]) -> Callable[[A], Awaitable[B]]: ...
+    @overload
+    def handler(self, fn: Callable[[A], B]) -> Callable[[A], B]: ...
+    @overload
+    def handler(self, *, on_close: OnClose) -> _HandlerOf[A, B]: ...
+    def handler(
+        self,
+        fn: Callable[[A], Awaitable[B]] | Callable[[A], B] | None = None,
+        *,
+        on_close: OnClose = "wait",
+    ) -> Callable[[A], Awaitable[B]] | Callable[[A], B] | _HandlerOf[A, B]:
+        """Register what answers this update, in workflow code; updates wait until then.
+
+        It runs as a task of the run, and may await what the workflow may. What it raises is the
+        caller's (`UpdateFailed`) and does not fail the run. When the workflow returns, the run
+        waits for handlers that have not ended; with `on_close="abandon"` it cancels this one.
+
+        Raises:
+            UsageError: the run has a handler for it already.
+        """
+        if on_close not in ("wait", "abandon"):
+            raise UsageError(f"on_close is 'wait' or 'abandon', not {on_close!r}")
+        if fn is None:
+            return _HandlerOf(self, on_close)
+        self._register(fn, on_close)
+        return fn
+
+    def _register(self, fn: Callable[[A], object], on_close: OnClose) -> None:
+        def call(argument: object) -> object:
+            return fn(argument)  # type: ignore[arg-type]  # the adapter checked it against A
+
+        handler = UpdateHandler(call, self.request, self.response, copy_context(), on_close)
+        self._calls().register(self.name, handler)
+
+    def validator(self, fn: Callable[[A], None]) -> Callable[[A], None]:
+        """Register what looks at each update before it is accepted, in workflow code.
+
+        A plain function that may look at all the workflow has, and changes nothing: what it raises
+        refuses the update (`UpdateRejected`), which leaves no record.
+        """
+        if iscoroutinefunction(fn):
+            raise UsageError(
+                f"the validator of update {self.name!r} is a plain function: it may not wait"
+            )
+
+        def check(argument: object) -> object:
+            answer: object = fn(argument)  # type: ignore[arg-type, func-returns-value]  # as above
+            return answer
+
+        self._calls().validate(self.name, check)
+        return fn
+
+    def _calls(self) -> UpdateCalls:
+        run = current_run()
+        if not isinstance(run, LiveWorkflow):
+            raise NotSupported("updates of actors: their handlers take messages")
+        return run.updates
+
+    def __repr__(self) -> str:
+        return f"Update({self.name!r})"
+
+
+class _HandlerOf(Generic[A, B]):
+    # What `@update.handler(on_close=...)` calls with the function below it.
+    def __init__(self, update: Update[A, B], on_close: OnClose) -> None:
+        self._update = update
+        self._on_close: OnClose = on_close
+
+    @overload
+    def __call__(self, fn: Callable[[A], Awaitable[B]]) -> Callable[[A], Awaitable[B]]: ...
+    @overload
+    def __call__(self, fn: Callable[[A], B]) -> Callable[[A], B]: ...
+    def __call__(
+        self, fn: Callable[[A], Awaitable[B]] | Callable[[A], B]
+    ) -> Callable[[A], Awaitable[B]] | Callable[[A], B]:
+        self._update._register(fn, self._on_close)
+        return fn

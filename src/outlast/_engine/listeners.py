@@ -55,6 +55,7 @@ class Listeners:
     on_lease_lost: Callable[[int], None] = ignore
     on_dormant: Callable[[RunRow, list[Record]], None] = _ignore_start
     on_answered: Callable[[Message, bytes], None] = _ignore_answer
+    on_updated: Callable[[Message, bytes], None] = _ignore_answer
     on_adopted: Callable[[RunId], None] = ignore
     on_rested: Callable[[LiveActor], None] = ignore
     on_stopped: Callable[[RunRow], None] = ignore

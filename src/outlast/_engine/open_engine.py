@@ -27,11 +27,13 @@ from outlast._engine.scheduler import Scheduler
 from outlast._engine.starts import Started, StartRequest, Starts
 from outlast._engine.step_messages import StepMessages
 from outlast._engine.tokens import Tokens
+from outlast._engine.updates import Updates
 from outlast._engine.volatile import VolatileActors
 from outlast._events import Events
 from outlast._execution.bodies import Bodies, ProcessRunner
 from outlast._execution.context import MadeOnce
 from outlast._execution.guards import install_guards
+from outlast._execution.updates import KeptUpdate
 from outlast._journal.writer import Writer
 from outlast._registry import Registry
 from outlast._store.contract import Message, RunRow, Store
@@ -104,6 +106,7 @@ class EngineCore:
         self.dormant: Dormant = Dormant(self.scheduler)
         self.messages: Messages = Messages(self.scheduler, self.dormant)
         self.results: Results = Results(self.scheduler)
+        self.updates: Updates = Updates(self.scheduler)
         self.volatile: VolatileActors = VolatileActors(world)
         self.actors: Actors = Actors(self.scheduler, self.volatile)
         self.reader: Reader = Reader(
@@ -118,6 +121,7 @@ class EngineCore:
         )
         self.scheduler.listeners.on_stream = self.reader.streams.changed
         self.scheduler.listeners.on_passivated = self._passivated
+        self.scheduler.listeners.on_closed = self._run_closed
         self._process = process_id()
         self._tasks: list[asyncio.Task[None]] = []
         self._tickers: list[Ticker] = []
@@ -174,8 +178,13 @@ class EngineCore:
 
     def _failed(self, error: StoreError) -> None:
         self.results.fail_all(error)
+        self.updates.fail_all(error)
         self.actors.fail_all(error)
         self.scheduler.acknowledgements.fail_all(error)
+
+    def _run_closed(self, run: RunId) -> None:
+        self.results.changed(run)
+        self.updates.closed(run)
 
     def _passivated(self, row: RunRow) -> None:
         if row.wake_at is not None:
@@ -214,6 +223,11 @@ class EngineCore:
         """Send a message to a run; see `Messages.send`."""
         self.check()
         await self.messages.send(message)
+
+    async def update(self, message: Message) -> KeptUpdate:
+        """Have an update of a run done; see `Updates.update`."""
+        self.check()
+        return await self.updates.update(message)
 
     async def fork(self, run: RunId, at: int | str, input_: Mapping[str, object] | None) -> RunId:
         """Start a run from another one's past; see `Forks.fork`."""
@@ -275,5 +289,6 @@ class EngineCore:
         self.scheduler.detach()
         closed = EngineClosed("the engine was closed while somebody waited")
         self.results.fail_all(closed)
+        self.updates.fail_all(closed)
         self.actors.fail_all(closed)
         self.volatile.close(closed)

@@ -33,6 +33,7 @@ from outlast._execution.operations import (
     failure_in,
 )
 from outlast._execution.tokens import AnswerBody, OpenedBody
+from outlast._execution.updates import UpdateBody
 from outlast._execution.why import why_of
 from outlast._records import BLOB
 from outlast._records import Record as StoredRecord
@@ -301,9 +302,7 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
             started = decode_body(body, StartedBody)
             return {"input": stored_json(started.input), "version": started.version}, None
         case "signal":
-            payload = decode_body(body, SignalBody).payload
-            is_json = payload[:1] == b"j"
-            return (json.loads(payload[1:]) if is_json else stored_json(payload[1:])), None
+            return _payload_of(decode_body(body, SignalBody).payload), None
         case "attempt_failed":
             attempt = decode_body(body, AttemptBody)
             next_at = moment(attempt.next_at or None)
@@ -319,6 +318,9 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
             return {"kind": opened.kind, "detail": json.loads(opened.detail)}, None
         case "token_answered":
             return _answer_of(decode_body(body, AnswerBody)), None
+        case "update_accepted":
+            update = decode_body(body, UpdateBody)
+            return {"id": update.id, "value": _payload_of(update.payload)}, None
         case "child_done":
             child = decode_body(body, ChildBody)
             return _outcome_of(child.status, child.outcome)
@@ -328,6 +330,10 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
         case _:
             error = _error_in(body)
             return (None, error) if error is not None else (stored_json(body[1:]), None)
+
+
+def _payload_of(payload: bytes) -> object:
+    return json.loads(payload[1:]) if payload[:1] == b"j" else stored_json(payload[1:])
 
 
 def _answer_of(answer: AnswerBody) -> object:

@@ -29,7 +29,6 @@ from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.engine")
 _BATCH = 200
-# Records that a run gets without having done anything.
 _AGAIN = 100_000  # microseconds
 _SUSPECT_SECONDS = 10.0  # how long one suspect may keep the next one waiting
 

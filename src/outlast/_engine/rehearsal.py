@@ -16,7 +16,7 @@ from outlast._execution.operations import KnownErrors, StepOperation
 from outlast._execution.workflow_run import LiveWorkflow
 from outlast._records import Record
 from outlast._registry import Registry, WorkflowDefinition
-from outlast._store.contract import RunRow, Transaction
+from outlast._store.contract import Message, RunRow, Transaction
 from outlast._world import Timer, World
 from outlast.errors import OutlastError, UsageError
 from outlast.types import Lease, RunId
@@ -74,6 +74,10 @@ class StillHost(RunHost):
     @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
         """The code and its journal disagree."""
+
+    @override
+    def answered(self, message: Message, outcome: bytes) -> None:
+        """Nobody waits."""
 
     @override
     def shard_of(self, run: RunId) -> int:

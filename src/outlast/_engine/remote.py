@@ -16,6 +16,7 @@ from outlast._codec import SignatureCodec
 from outlast._engine.open_engine import EngineCore, ambient_core
 from outlast._execution.context import current_step
 from outlast._execution.envelopes import Envelope, read_envelope
+from outlast._execution.updates import update_message
 from outlast._registry import RetryPlan, StepDefinition
 from outlast._store.contract import Message, MessageKind
 from outlast.errors import EngineClosed, NotInRun, StoreFull, StoreUnavailable
@@ -95,6 +96,24 @@ SEND_STEP = StepDefinition(
     signature=SignatureCodec(send_to_run),
     is_async=True,
     retry=RetryPlan(attempts=1),
+)
+
+
+async def update_run(run: str, name: str, payload: bytes, update_id: str) -> tuple[str, bytes]:
+    """Have an update of another run done, once; return at which stage it ended, and how."""
+    core = ambient()
+    chosen = update_id or current_step().key
+    message = update_message(RunId(run), name, payload, chosen, at=core.world.now())
+    kept = await _until_taken(core, lambda: core.update(message))
+    return kept.stage, kept.outcome
+
+
+UPDATE_STEP = StepDefinition(
+    name="outlast.update_run",
+    fn=update_run,
+    signature=SignatureCodec(update_run),
+    is_async=True,
+    is_wait=True,
 )
 
 

@@ -24,7 +24,6 @@ class Results:
         self._store = scheduler.store
         self._waiters: dict[RunId, list[Future[None]]] = {}
         self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
-        scheduler.listeners.on_closed = self.changed
         scheduler.listeners.on_parked = self.changed
 
     def changed(self, run: RunId) -> None:

@@ -166,7 +166,10 @@ class Scheduler(ActorHost):
 
     @override
     def answered(self, message: Message, outcome: bytes) -> None:
-        self.listeners.on_answered(message, outcome)
+        if message.kind == "update":
+            self.listeners.on_updated(message, outcome)
+        else:
+            self.listeners.on_answered(message, outcome)
 
     @override
     def actor_reads_on(self, actor: RunId) -> None:

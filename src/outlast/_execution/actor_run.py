@@ -117,7 +117,7 @@ class LiveActor(MemberRun):
                 self._asked_to_stop(message)
             case "resume":
                 self._asked_to_resume(message)
-            case "signal" | "token" | "pause":
+            case "signal" | "token" | "update" | "pause":
                 self.ends.taken(message)
 
     def _add(self, message: Message) -> None:

@@ -89,6 +89,16 @@ class Cancelling:
         scope.is_cancelled = True
         self._scopes.add(scope)
 
+    def cut_short(self) -> bool:
+        """Cancel what a body that has returned left behind, as asyncio does; say whether it did."""
+        loop = self._loop
+        if loop.root.is_cancelled or not (loop.live_tasks() or loop.generators):
+            return False
+        self.cancel_scope(loop.root)
+        for closing in loop.generators.closing():  # those abandoned, in order of their start
+            loop.own(closing)
+        return True
+
     def leave_scope(self, scope: Scope) -> None:
         """Forget a scope whose code has ended."""
         self._scopes.discard(scope)

@@ -51,17 +51,6 @@ def error_summary(body: ClosedBody) -> str | None:
     return line[:500]
 
 
-def cut_short(main: RunTask[object] | None, loop: RunLoop, cancelling: Cancelling) -> bool:
-    """Cancel what a body that has returned left behind, as asyncio does; say whether it did."""
-    if main is None or not main.done() or loop.root.is_cancelled:
-        return False
-    if not loop.live_tasks() and not loop.generators:
-        return False
-    cancelling.cancel_scope(loop.root)
-    loop.close_generators()
-    return True
-
-
 def close_tasks(loop: RunLoop) -> None:
     """Unwind what is still suspended, and free the run's memory without a collection."""
     unwind(loop)

@@ -22,6 +22,7 @@ from outlast._execution.operations import (
     failure_in,
 )
 from outlast._execution.tokens import AnswerBody, OpenedBody, row_of, token_id
+from outlast._execution.updates import kept_updates
 from outlast._records import Kind, Record
 from outlast._store.contract import TokenRow
 from outlast.errors import UsageError
@@ -126,8 +127,8 @@ def before(records: Sequence[Record], cut: Cut) -> list[Record]:
 def before_and_heard(records: Sequence[Record], cut: Cut) -> list[Record]:
     """Return what another life of the same run begins with.
 
-    Beside what is before the cut that is what the world has told the run behind it: signals, and
-    the good ends of what had begun before.
+    Beside what is before the cut that is what the world has told the run behind it: signals, the
+    good ends of what had begun before, and updates, whose handlers run again.
     """
     kept = [r for r in records if r.seq < cut.seq and not _is_begun_again(r, cut)]
     begun = {r.key for r in kept if r.kind in _BEGINNINGS or r.kind == "token_opened"}
@@ -135,7 +136,9 @@ def before_and_heard(records: Sequence[Record], cut: Cut) -> list[Record]:
     for record in records[cut.seq - 1 :]:
         is_end = record.kind in ("step_done", "child_done", "token_answered")
         is_news = record.key in begun and record.key not in ended and record.key != cut.key
-        if record.kind == "signal" or (is_end and is_news and not _has_failed(record)):
+        if record.kind in ("signal", "update_accepted") or (
+            is_end and is_news and not _has_failed(record)
+        ):
             kept.append(record)
             ended.add(record.key)
     # Its children were stopped when it closed; those whose end it does not know are started anew.
@@ -169,9 +172,10 @@ def stream_ends(records: Iterable[Record]) -> dict[str, int]:
     return ends
 
 
-def values_of(records: Iterable[Record]) -> list[tuple[str, bytes]]:
-    """Return the values that these records leave set."""
-    return list({r.name: r.body[1:] for r in records if r.kind == "value_set"}.items())
+def values_of(records: Sequence[Record]) -> list[tuple[str, bytes]]:
+    """Return the values that these records leave set, with what is kept of updates."""
+    values = {r.name: r.body[1:] for r in records if r.kind == "value_set"}
+    return [*values.items(), *kept_updates(records)]
 
 
 def tokens_of(records: Sequence[Record], *, run: RunId, workflow: str) -> list[TokenRow]:

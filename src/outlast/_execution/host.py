@@ -58,6 +58,10 @@ class RunHost(Protocol):
         """Take the run out of memory: it cannot go on without a person, or other code."""
         ...
 
+    def answered(self, message: Message, outcome: bytes) -> None:
+        """What came of a message that somebody waits for is durable."""
+        ...
+
     def shard_of(self, run: RunId) -> int:
         """Return the shard that a run id belongs to."""
         ...
@@ -65,10 +69,6 @@ class RunHost(Protocol):
 
 class ActorHost(RunHost, Protocol):
     """The engine as one actor sees it."""
-
-    def answered(self, message: Message, outcome: bytes) -> None:
-        """What came of an actor's message is durable."""
-        ...
 
     def actor_rests(self, actor: RunId) -> None:
         """Let an actor leave memory: it has nothing to do, and its row says all of it."""

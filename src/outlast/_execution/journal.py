@@ -36,6 +36,7 @@ _OF_OPERATIONS: frozenset[Kind] = frozenset(
         "child_done",
         "token_opened",
         "token_answered",
+        "update_done",
         "value_set",
         "stream_written",
     )

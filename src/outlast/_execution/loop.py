@@ -62,6 +62,10 @@ class Spinning(Exception):
     """The workflow keeps running without ever waiting for anything."""
 
 
+class Woken(Exception):
+    """Code that may only read has woken what waits."""
+
+
 class RunLoop(AbstractEventLoop):
     """The loop that asyncio sees while workflow code of one run executes."""
 
@@ -92,12 +96,10 @@ class RunLoop(AbstractEventLoop):
         self.cancels: Cancels = Cancels()
         self._ready: deque[Handle] = deque()
         self._tasks: list[RunTask[object]] = []
-        self._tasks_made = 0
+        self._tasks_made = self._hashes = self._timers_made = 0
         self._first_place = "0"
-        self._hashes = 0
         self._timers: list[tuple[float, int, str]] = []
         self._timers_by_key: dict[str, TimerHandle] = {}
-        self._timers_made = 0
         self.generators: Generators = Generators()
 
     # ------------------------------------------------- what asyncio asks of a running loop
@@ -168,12 +170,14 @@ class RunLoop(AbstractEventLoop):
         *,
         name: str | None = None,
         context: Context | None = None,
+        path: str = "",
         **_: object,
     ) -> RunTask[T]:
         if isinstance(coro, Generator):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         parent = self.current_task()
-        path = self._place_of(parent).next_path() if self._tasks_made else self._first_place
+        if not path:
+            path = self._place_of(parent).next_path() if self._tasks_made else self._first_place
         place = Place(path)
         self._tasks_made += 1
         task = RunTask(
@@ -199,15 +203,12 @@ class RunLoop(AbstractEventLoop):
         self._tasks_made = self._hashes = self._timers_made = 0
         self._tasks.clear()
         self.forget_timers()
-        return context.run(self._first_task, work)
+        return context.run(self.create_task, work)
 
     def forget_timers(self) -> None:
         """Let nothing become due any more of what was asked for."""
         self._timers.clear()
         self._timers_by_key.clear()
-
-    def _first_task(self, work: Coroutine[object, object, object]) -> RunTask[object]:
-        return self.create_task(work)
 
     @override
     def get_task_factory(self) -> None:
@@ -225,9 +226,7 @@ class RunLoop(AbstractEventLoop):
             exc_info=error if isinstance(error, BaseException) else None,
         )
 
-    @override
-    def default_exception_handler(self, context: dict[str, object]) -> None:
-        self.call_exception_handler(context)
+    default_exception_handler = call_exception_handler
 
     @override
     async def shutdown_asyncgens(self) -> None:
@@ -261,11 +260,11 @@ class RunLoop(AbstractEventLoop):
         self.owner.operation_issued(key, place)
         return key
 
-    def own(self, awaitable: Awaitable[T]) -> asyncio.Future[T]:
-        """Return `awaitable` as a future of this run, in a new task if need be."""
+    def own(self, awaitable: Awaitable[T], path: str = "") -> asyncio.Future[T]:
+        """Return `awaitable` as a future of this run, in a new task (at `path`) if need be."""
         if isinstance(awaitable, asyncio.Future):
             return awaitable
-        return self.create_task(_awaited(awaitable))
+        return self.create_task(_awaited(awaitable), path=path)
 
     def next_timer(self) -> tuple[float, str] | None:
         """Return when the earliest live timer is due, and its key."""
@@ -342,10 +341,16 @@ class RunLoop(AbstractEventLoop):
         finally:
             _set_running_loop(outer)
 
-    def close_generators(self) -> None:
-        """Close the async generators that the code has abandoned, in order of their start."""
-        for closing in self.generators.closing():
-            self.create_task(closing)
+    def run_reading(self, action: Callable[[], T], place: Place) -> T:
+        """Call `action` as code that only reads; `place` refuses what it asks for."""
+        outer, hashes, self.callback_place = self.callback_place, self._hashes, place
+        try:
+            return self.run_inside(action)
+        finally:
+            self.callback_place, self._hashes = outer, hashes
+            if self._ready:
+                self._ready.clear()
+                raise Woken
 
     def abandon(self) -> None:
         """Forget all tasks, timers and callbacks: what remains of the code never runs again."""

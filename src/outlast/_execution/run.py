@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from typing_extensions import TypeVarTuple, Unpack
 
@@ -30,7 +30,7 @@ from outlast._execution.arrivals import Arrivals
 from outlast._execution.cancelling import Cancelling, append_cancel
 from outlast._execution.children import ChildCalls
 from outlast._execution.clock import RunClock
-from outlast._execution.closing import close_tasks, cut_short
+from outlast._execution.closing import close_tasks
 from outlast._execution.deliveries import Deliveries
 from outlast._execution.host import RunHost
 from outlast._execution.inbox import Inbox
@@ -80,12 +80,7 @@ class LiveRun(ABC):
         self.is_new = False  # no code of it has run before: what it says is said for the first time
         self.host = host
         self.journal: RunJournal = RunJournal(
-            row.id,
-            lease=lease,
-            records=records,
-            row=row,
-            submit=host.submit,
-            rouse=self._rouse,
+            row.id, lease=lease, records=records, row=row, submit=host.submit, rouse=self._rouse
         )
         self.loop: RunLoop = new_loop(self, salt=salt, now=now / 1e6)
         self.inbox: Inbox = Inbox(self.loop)
@@ -246,7 +241,8 @@ class LiveRun(ABC):
         rounds = 0
         while True:
             self.loop.drain()
-            if self.conditions.check() or cut_short(self._main, self.loop, self.cancelling):
+            is_over = self._is_over(self._main)
+            if self.conditions.check() or (is_over and self.cancelling.cut_short()):
                 continue
             if self.loop.cancels.happened:
                 self.loop.cancels.happened = False
@@ -261,12 +257,16 @@ class LiveRun(ABC):
             if self.may_start_steps:
                 for operation in self.steps.take_starts():
                     self.steps.start(operation)
-            if self._main is not None and self._main.done():
+            if self._is_over(self._main):
                 self._main_ended(self._main)
             elif self.steps.parked is not None:
                 self.host.run_parked(self.id, self.steps.parked)
         elif self.state == "ending":
             self._went_on_ending()
+
+    def _is_over(self, main: RunTask[object] | None) -> TypeGuard[RunTask[object]]:
+        """Whether its main task is done, and nothing beside it must end first."""
+        return main is not None and main.done()
 
     def _ended(self) -> None:
         self.leave()

@@ -24,6 +24,8 @@ def waits_of(run: LiveRun, now: int) -> list[str]:
             waits.append(f"{what}, about to start")
     waits += [f"signal {name!r}" for name in run.inbox.waiting_names()]
     waits += [f"{op.kind} {op.title!r}" for op in run.tokens.awaited()]
+    if isinstance(run, LiveWorkflow):
+        waits += [f"its handler of update {op.name!r}" for op in run.updates.unfinished()]
     waits += [f"child run {c.child}" for c in run.children.open_children() if c.waiters]
     if len(run.conditions):
         waits.append("a condition in its code (wf.until)")

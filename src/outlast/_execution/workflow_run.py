@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import Context
+from typing import TypeGuard
 
 from typing_extensions import override
 
@@ -14,6 +15,7 @@ from outlast._execution.pausing import PAUSED, Pausing
 from outlast._execution.run import LiveRun
 from outlast._execution.signals import append_signal
 from outlast._execution.tasks import RunTask
+from outlast._execution.updates import UpdateCalls
 from outlast._records import Record
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
@@ -35,6 +37,9 @@ class LiveWorkflow(LiveRun):
         self.started: StartedBody = decode_body(records[0].body, StartedBody)
         super().__init__(host, row, lease, records, salt=self.started.salt, now=records[0].at)
         self.pausing: Pausing = Pausing()
+        self.updates: UpdateCalls = UpdateCalls(
+            host, self.journal, self.loop, self.clock, records=records
+        )
         self.ending: Ending = Ending(
             host.world, self.journal, self.children, self.cancelling, self.clock, self.standing
         )
@@ -77,6 +82,10 @@ class LiveWorkflow(LiveRun):
             return  # what stays in the mailbox becomes a dead letter when the run closes
         if self._is_for_pausing(message):
             return
+        if message.kind == "update":
+            self.updates.take(message)
+            self._admit_updates()
+            return
         self._consume(message)
         at = message.at or self.host.world.now()
         match message.kind:
@@ -96,6 +105,35 @@ class LiveWorkflow(LiveRun):
                 pass  # for runs that stand still, or can; this one does not, or cannot
             case "tell" | "ask" | "notice":
                 pass  # for actors
+
+    # ------------------------------------------------------------------------ updates
+    @override
+    def _apply(self, record: Record) -> None:
+        match record.kind:
+            case "update_accepted":
+                self.updates.deliver_accepted(record)
+            case "update_done":
+                self.updates.deliver_done(record)
+            case _:
+                super()._apply(record)
+
+    @override
+    def settle(self) -> None:
+        super().settle()
+        if self.updates.are_waiting:
+            self._admit_updates()
+
+    def _admit_updates(self) -> None:
+        """Take updates that wait; those that come when the body is over wait for its end."""
+        is_held = self.pausing.is_asked or self.cancelling.is_requested or self.journal.has_closed
+        is_working = self._main is not None and not self._main.done()
+        if self.state == "live" and is_working and not is_held:
+            self.updates.admit()
+
+    @override
+    def _is_over(self, main: RunTask[object] | None) -> TypeGuard[RunTask[object]]:
+        # Handlers at work are waited for, and what the body has left behind goes on with them.
+        return super()._is_over(main) and not self.updates.must_wait()
 
     def _consume(self, message: Message) -> None:
         if message.number:
@@ -149,6 +187,8 @@ class LiveWorkflow(LiveRun):
     @override
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:
         super().committed(transaction, receipt)
+        if transaction.consumed:
+            self.updates.consumed(transaction.consumed)
         if self.pausing.is_asked:
             self._pause_if_quiet()
 

@@ -29,6 +29,9 @@ _STATUSES: tuple[tuple[type[errors.OutlastError], int], ...] = (
     (errors.IdempotencyMismatch, 409),
     (errors.RunClosed, 409),
     (errors.SignalConflict, 409),
+    (errors.UpdateConflict, 409),
+    (errors.UpdateAborted, 409),
+    (errors.UpdateError, 422),
     (errors.ActorStopped, 409),
     (errors.CallCycle, 409),
     (errors.HandlerFailed, 422),
@@ -124,7 +127,7 @@ def problem_of(error: errors.OutlastError) -> Problem:
         facts["faults"] = [{"path": path, "reason": reason} for path, reason in lines]
     if isinstance(error, errors.TokenAnswered):
         facts |= {"by": error.by, "at": error.at}
-    if isinstance(error, errors.HandlerFailed):
+    if isinstance(error, errors.HandlerFailed | errors.UpdateFailed):
         facts["error"] = {"type": error.type_name, "message": error.message}
     return Problem(status_of(type(error)), kind_of(type(error)), f"{error}", facts=facts)
 

@@ -34,6 +34,7 @@ MessageKind = Literal[
     "resume",
     "child_done",
     "token",
+    "update",
     "tell",
     "ask",
     "notice",
@@ -237,7 +238,7 @@ class Transaction:
     is_sealed: bool = False
 
 
-# Values of an actor's: what came of its messages, by their dedup keys.
+# Values: what came of an actor's messages, and of a run's updates, by their dedup keys.
 DONE = "\x00done/"
 
 PostResult = Literal["accepted", "duplicate", "conflict", "not_found", "closed", "full"]

@@ -31,6 +31,11 @@
     │   ├── TokenExpired            nobody has answered in time
     │   ├── TokenClosed             its run has ended
     │   └── DigestMismatch          the answer is for another question
+    ├── UpdateError                 an update of a run gave no result
+    │   ├── UpdateRejected          its validator refused it; nothing was changed
+    │   ├── UpdateFailed            its handler raised
+    │   ├── UpdateAborted           the run ended before its handler did
+    │   └── UpdateConflict          its id was used for another update
     ├── ActorError                  what came of a message to an actor
     │   ├── HandlerFailed           its handler raised; nothing was changed
     │   ├── AskTimeout              no answer in time (also TimeoutError)
@@ -68,6 +73,11 @@ from outlast.errors.answers import (
     TokenExpired,
     TokenNotFound,
     UnknownActor,
+    UpdateAborted,
+    UpdateConflict,
+    UpdateError,
+    UpdateFailed,
+    UpdateRejected,
 )
 from outlast.errors.root import (
     EngineClosed,
@@ -181,6 +191,11 @@ __all__ = [
     "TokenNotFound",
     "UnknownActor",
     "UnknownWorkflow",
+    "UpdateAborted",
+    "UpdateConflict",
+    "UpdateError",
+    "UpdateFailed",
+    "UpdateRejected",
     "UsageError",
     "WaitTimeout",
 ]

@@ -1,4 +1,4 @@
-"""What comes of an answer to a token, and of a message to an actor."""
+"""What comes of an answer to a token, of an update of a run, and of a message to an actor."""
 
 from __future__ import annotations
 
@@ -53,6 +53,65 @@ class DigestMismatch(TokenError):
     def __init__(self, token_id: str, title: str) -> None:
         super().__init__(token_id, f"token {token_id!r} asks something else, look again: {title!r}")
         self.title = title
+
+
+class UpdateError(OutlastError):
+    """An update of a run gave no result; `run_id` and `update` name them."""
+
+    def __init__(self, run_id: str, update: str, message: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.update = update
+
+
+class UpdateRejected(UpdateError):
+    """The run's validator refused the update, or its argument does not fit; nothing was changed.
+
+    `reason` is what the validator raised.
+    """
+
+    def __init__(self, run_id: str, update: str, reason: str) -> None:
+        super().__init__(run_id, update, f"run {run_id!r} refuses update {update!r}: {reason}")
+        self.reason = reason
+
+
+class UpdateFailed(UpdateError):
+    """The update was accepted, and its handler raised; the run itself goes on."""
+
+    def __init__(
+        self, run_id: str, update: str, type_name: str, message: str, traceback: str = ""
+    ) -> None:
+        text = f"update {update!r} of run {run_id!r} failed: {type_name}: {message}"
+        super().__init__(run_id, update, text)
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+
+class UpdateAborted(UpdateError):
+    """The update was accepted, and the run ended before its handler did; `status` says how."""
+
+    def __init__(self, run_id: str, update: str, status: str) -> None:
+        super().__init__(
+            run_id,
+            update,
+            f"update {update!r} was accepted and then aborted: run {run_id!r} ended ({status}) "
+            f"before its handler did, which may have had effects",
+        )
+        self.status = status
+
+
+class UpdateConflict(UpdateError):
+    """An update's id was used before with another name or argument; nothing was sent."""
+
+    def __init__(self, run_id: str, update: str, update_id: str) -> None:
+        super().__init__(
+            run_id,
+            update,
+            f"update {update!r} of run {run_id!r}: the id {update_id!r} was used for another "
+            f"update; nothing was sent, choose another id",
+        )
+        self.update_id = update_id
 
 
 class ActorError(OutlastError):
