@@ -22,10 +22,11 @@ APP = """
 from __future__ import annotations
 import asyncio, os, time
 from pathlib import Path
-from outlast import Retry, Signal, Stream, step, wf, workflow
+from outlast import Retry, Signal, Stream, Update, step, wf, workflow
 
 approval = Signal("approval", bool)
 words = Stream("words", str)
+add_line = Update("add_line", str, int)
 
 @step
 async def mark(line: str) -> str:
@@ -65,6 +66,23 @@ async def slow(seconds: float = 30.0) -> str:
 async def blocked(seconds: float) -> str:
     await block(seconds)
     return "done"
+
+@workflow
+async def poem() -> list[str]:
+    lines: list[str] = []
+
+    @add_line.validator
+    def check(line: str) -> None:
+        if not line:
+            raise ValueError("an empty line")
+
+    @add_line.handler
+    async def add(line: str) -> int:
+        lines.append(await mark(line))
+        return len(lines)
+
+    await approval.receive()
+    return lines
 
 @workflow
 async def approve() -> bool:

@@ -23,6 +23,7 @@ from outlast._engine.owner_protocol import (
     Reply,
     Request,
     SendSignal,
+    SendUpdate,
     Start,
     Steer,
     SteeringVerb,
@@ -105,6 +106,10 @@ class OwnerClient:
     async def signal(self, run: str, name: str, json: bytes, *, dedup: str = "") -> None:
         """Send a signal whose value is JSON."""
         await self._ask(SendSignal(run, name, json, dedup), Done)
+
+    async def update(self, request: SendUpdate) -> str:
+        """Have a run answer an update; return its result as JSON."""
+        return (await self._ask(request, Text)).text
 
     async def cancel(self, run: str, reason: str = "", grace_seconds: float | None = None) -> None:
         """Ask a run to stop."""

@@ -63,6 +63,16 @@ class SendSignal(msgspec.Struct, frozen=True, array_like=True, tag="signal"):
     dedup: str = ""
 
 
+class SendUpdate(msgspec.Struct, frozen=True, array_like=True, tag="update"):
+    """Have a run answer an update; `json` is its value, `id` the same when it is asked again."""
+
+    run: str
+    name: str
+    json: bytes
+    id: str
+    timeout_seconds: float | None = None
+
+
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
     """Ask a run to stop."""
 
@@ -174,6 +184,7 @@ Request = (
     Ping
     | Start
     | SendSignal
+    | SendUpdate
     | Cancel
     | Terminate
     | Steer

@@ -39,6 +39,7 @@ from outlast._engine.owner_protocol import (
     Reply,
     Request,
     SendSignal,
+    SendUpdate,
     Start,
     Steer,
     Terminate,
@@ -54,8 +55,11 @@ from outlast._engine.owner_protocol import (
 )
 from outlast._engine.starts import StartRequest
 from outlast._engine.tokens import AnswerRequest
+from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.payloads import json_payload, read_payload, typed_payload
 from outlast._execution.starting import check_name
+from outlast._execution.updates import update_message
+from outlast._execution.waits import within
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, MessageKind
 from outlast._world import process_id
@@ -163,6 +167,8 @@ class OwnerSocket:
                 return await self._send(
                     request.run, "signal", name=request.name, body=body, dedup=request.dedup
                 )
+            case SendUpdate():
+                return Text(await self._update(request))
             case Cancel():
                 grace = request.grace_seconds
                 body = b"" if grace is None else repr(grace).encode()
@@ -200,6 +206,23 @@ class OwnerSocket:
             Message(run=run_id, kind=kind, name=name, body=body, dedup=dedup, at=at)
         )
         return Done()
+
+    async def _update(self, request: SendUpdate) -> str:
+        """Return the result as JSON."""
+        core = self._core
+        definition = declared_update(core.registry, request.name)
+        message = update_message(
+            RunId(check_name("a run id", request.run, limits.ID_CHARS_MAX)),
+            definition.name,
+            payload_of(definition, _json(request.json)),
+            check_name("an update's id", request.id),
+            at=core.world.now(),
+        )
+        late = f"update {request.name!r} of run {request.run!r} is not done yet; it goes on"
+        seconds = request.timeout_seconds or limits.HTTP_WAIT_SECONDS_MAX
+        kept = await within(core.update(message), seconds, late)
+        data = result_of(request.run, request.name, kept)
+        return json.dumps(json_of(definition, data), ensure_ascii=False)
 
     async def _answer_token(self, request: AnswerToken) -> None:
         answer = AnswerRequest(

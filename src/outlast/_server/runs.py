@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable
 
 import msgspec
 from starlette.responses import Response
@@ -46,6 +47,13 @@ class SignalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     value: object = None
     dedup: str | None = None
+
+
+class UpdateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an update takes; the same `id` is the same update."""
+
+    value: object = None
+    id: str | None = None
 
 
 class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -233,6 +241,24 @@ async def signal(service: Service, call: Call) -> Response:
     run = service.engine.get(call.run_id())
     await run.signal(call.name("name"), body.value, dedup=body.dedup)
     return answer({}, 202)
+
+
+async def update(service: Service, call: Call) -> Response:
+    """Have the run's own code answer; ask again under the same id for what takes longer."""
+    run, name = call.run_id(), call.name("name")
+    body = await call.read(UpdateBody)
+    update_id = service.core.world.new_id() if body.id is None else body.id
+    work = service.engine.get(run).update(name, body.value, id=update_id)
+    done = await service.within(_in_a_box(work), call.seconds("timeout", _RESULT_SECONDS))
+    if done is not None:
+        return answer({"result": done[0]})
+    info = await service.core.reader.info(run)
+    reason = await service.core.reader.why(run)
+    return answer({"id": run, "update": update_id, "status": info.status, "why": reason}, 202)
+
+
+async def _in_a_box(work: Awaitable[object]) -> tuple[object]:
+    return (await work,)  # None is a result like any other
 
 
 async def cancel(service: Service, call: Call) -> Response:

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tail": ("outlast.cli.looking", "tail", "Follow a run's journal, or one of its streams."),
     "logs": ("outlast.cli.logs", "logs", "Show what runs, steps and the engine have logged."),
     "signal": ("outlast.cli.sending", "signal", "Send a signal to a run."),
+    "update": ("outlast.cli.updating", "update", "Have a run answer an update."),
     "cancel": ("outlast.cli.sending", "cancel", "Ask a run to stop; its code may clean up."),
     "terminate": ("outlast.cli.sending", "terminate", "End a run without running its code."),
     "pause": ("outlast.cli.steering", "pause", "Have a run stand still."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Literal, TypeVar
@@ -10,8 +11,13 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from outlast import limits
+from outlast.errors import StoreUnavailable
 
 T = TypeVar("T")
+_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+_AWAY_SECONDS = 60.0
+PATIENCE = 30.0
+"""How long one request waits for what may take as long as it likes, in seconds."""
 
 
 class Asking(ABC):
@@ -41,6 +47,27 @@ class Asking(ABC):
             for item in msgspec.convert(page[name], list[object]):
                 yield msgspec.convert(item, kind)
             after = page["next"]
+
+
+class Patience:
+    """How long a server that is away is waited for: it may be starting anew."""
+
+    def __init__(self) -> None:
+        self._tries = 0
+        self._waited = 0.0
+
+    def renew(self) -> None:
+        """It has answered."""
+        self._tries, self._waited = 0, 0.0
+
+    async def wait(self, error: StoreUnavailable | None) -> None:
+        """Wait for longer each time; raise the error when it has been long enough."""
+        if error is not None and self._waited > _AWAY_SECONDS:
+            raise error
+        seconds = _PAUSES[min(self._tries, len(_PAUSES) - 1)]
+        self._tries += 1
+        self._waited += seconds
+        await asyncio.sleep(seconds)
 
 
 def quoted(part: str) -> str:

@@ -17,12 +17,12 @@ from outlast._codec import Adapter, adapter_for
 from outlast._durations import seconds_of, text_of
 from outlast._engine.reader import Record
 from outlast.call import Call, WorkflowCall
-from outlast.client.asking import quoted
+from outlast.client.asking import PATIENCE, Patience, quoted
 from outlast.client.connection import Connections, Reply, ServerEvent
 from outlast.client.inbox import InboxVerbs
 from outlast.client.looking import LookingVerbs
 from outlast.client.refusals import error_of
-from outlast.client.steering import SteeredRun
+from outlast.client.updating import AskedRun
 from outlast.errors import (
     RunCancelled,
     RunFailed,
@@ -42,8 +42,6 @@ R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 Scalar = str | int | float | bool
 _ANY = adapter_for(object)
-_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
-_AWAY_SECONDS = 60.0
 
 
 class _Created(msgspec.Struct):
@@ -222,28 +220,7 @@ class Client(InboxVerbs, LookingVerbs):
                 await patience.wait(None)
 
 
-class Patience:
-    """How long a server that is away is waited for: it may be starting anew."""
-
-    def __init__(self) -> None:
-        self._tries = 0
-        self._waited = 0.0
-
-    def renew(self) -> None:
-        """It has answered."""
-        self._tries, self._waited = 0, 0.0
-
-    async def wait(self, error: StoreUnavailable | None) -> None:
-        """Wait for longer each time; raise the error when it has been long enough."""
-        if error is not None and self._waited > _AWAY_SECONDS:
-            raise error
-        seconds = _PAUSES[min(self._tries, len(_PAUSES) - 1)]
-        self._tries += 1
-        self._waited += seconds
-        await asyncio.sleep(seconds)
-
-
-class RemoteRun(SteeredRun, Generic[R_co]):
+class RemoteRun(AskedRun, Generic[R_co]):
     """A run on a server: the verbs of `Run`."""
 
     __slots__ = ("_client", "_created", "_returns")
@@ -288,10 +265,10 @@ class RemoteRun(SteeredRun, Generic[R_co]):
 
     async def _result(self, parked: Literal["raise", "wait"]) -> R_co:
         patience = Patience()
-        path = f"{self._path}/result?timeout={_PATIENCE:g}&parked={parked}"
+        path = f"{self._path}/result?timeout={PATIENCE:g}&parked={parked}"
         while True:
             try:
-                found = await self._client.ask("GET", path, wait=_PATIENCE)
+                found = await self._client.ask("GET", path, wait=PATIENCE)
             except StoreUnavailable as error:
                 await patience.wait(error)
                 continue
@@ -378,6 +355,3 @@ class RemoteRun(SteeredRun, Generic[R_co]):
             for record in page.records:
                 yield record
             following = page.next
-
-
-_PATIENCE = 30.0

@@ -16,6 +16,7 @@ from outlast import (
     Engine,
     Signal,
     Stream,
+    Update,
     Value,
     actor,
     handler,
@@ -31,6 +32,7 @@ from outlast.client import Client
 words = Stream("served_words", str)
 go = Signal("served_go", str)
 share = Value("served_share", float)
+add_up = Update("served_add_up", int, int)
 
 
 @dataclass
@@ -50,6 +52,30 @@ async def served_checkout(order: Order, note: str = "") -> str:
     """Charge an order."""
     share.set(0.5)
     return await served_charge(order) + note
+
+
+@workflow
+async def served_sums() -> int:
+    """Add up what comes, until somebody says go."""
+    total = 0
+
+    @add_up.validator
+    def check(number: int) -> None:
+        if number < 0:
+            raise ValueError("only upwards")
+
+    @add_up.handler
+    async def add(number: int) -> int:
+        nonlocal total
+        if number == 13:
+            raise LookupError("unlucky")
+        if number == 99:
+            await go.receive()
+        total += number
+        return total
+
+    await go.receive()
+    return total
 
 
 @step
