@@ -113,7 +113,7 @@ def test_process_steps_run_from_a_file_that_the_command_line_loaded(project: Pro
         (["run", "app.py:slow", "--detach", "--follow"], 2, ["--detach"]),
         (["run", "app.py:slow", "--timeout", "soon"], 2, ["--timeout"]),
         (["frobnicate"], 2, ["no command 'frobnicate'"]),
-        (["ls", "--url", "http://x"], 2, ["not supported"]),
+        (["ls", "--url", "x.example"], 2, ["is not the url of a server"]),
         (["ls", "--db", "mysql://x"], 2, ["mysql"]),
         (["ls", "--db", "memory://x"], 2, ["one process"]),
         (["ls"], 4, ["no database at"]),

@@ -29,8 +29,8 @@ from outlast.names import Signal, Stream
 from outlast.step import step
 from outlast.workflow import workflow
 
-tokens = Stream("bench.tokens", str)
-begin = Signal("bench.begin", int)
+tokens: Stream[str] = Stream("bench.tokens", str)
+begin: Signal[int] = Signal("bench.begin", int)
 
 
 @step(name="bench.speak")

@@ -26,7 +26,7 @@ SUMMARIES = 6
 _TOKENS_MAX = 90
 _TEXT_CHARS = 700
 
-summary = Stream("summary", str)
+summary: Stream[str] = Stream("summary", str)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Spectator:
         self.seen: Seen = Seen()
         self.asked: str = ""  # the token of the approval, once it is asked for
         self.error: OutlastError | None = None
-        self.is_done = False
+        self.is_done: bool = False
         self._thread = threading.Thread(target=self._run, name="spectator", daemon=True)
         self._thread.start()
 

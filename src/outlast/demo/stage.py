@@ -119,7 +119,9 @@ class Model:
                 start_new_session=True,
             )
         line = b"" if self._process.stdout is None else self._process.stdout.readline()
-        self.name, _, self.url = line.decode().strip().partition(" ")
+        name, _, url = line.decode().strip().partition(" ")
+        self.name: str = name
+        self.url: str = url
         if not self.url:
             raise StoreError("the language model's process did not start")
 
