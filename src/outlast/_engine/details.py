@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -96,6 +97,17 @@ class Details:
         """
         live = self._scheduler.residents.get(run)
         return (await self._reader.row(run)).last_seq if live is None else live.journal.last_seq
+
+    async def mark(self, row: RunRow) -> str:
+        """Return what tells a run's past from that of another one that was started under its id.
+
+        A retried run has the past of the one before, so it is the same.
+        """
+        records = await self._store.read_journal(row.id, 0, 1)
+        secret = row.created_at
+        if records and records[0].kind == "run_started":
+            secret = decode_body(records[0].body, StartedBody).salt
+        return hashlib.sha256(f"stream {secret}".encode()).hexdigest()[:12]
 
     def _has_code(self, row: RunRow) -> bool:
         try:

@@ -30,6 +30,8 @@ class Standing:
         self.attributes: str = row.attributes
         # The row may lag behind: the journal knows when the run began.
         began = next((r.at for r in records if r.kind == "run_began"), None)
+        if began is not None:
+            began = max(began, row.created_at)  # of a copied past: this run began when it was made
         self.started_at: int | None = began if row.started_at is None else row.started_at
         self._journal = journal
         self._clock = clock

@@ -46,6 +46,7 @@ class Caller:
 
     name: str
     role: Role
+    digest: bytes = b""  # of the token that said so
 
     def may(self, role: Role) -> bool:
         """Whether the caller's role includes `role`."""
@@ -164,6 +165,12 @@ class TokenFile:
         self._write(kept)
 
     def _lines(self) -> list[str]:
+        if self._path.is_symlink():
+            raise UsageError(
+                f"the token file {self._path} is a symbolic link: name the file itself"
+            )
+        if self._path.is_dir():
+            raise UsageError(f"the token file {self._path} is a directory: name a file in it")
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError as error:
@@ -225,7 +232,8 @@ class Access:
             raise Problem(
                 401,
                 "token-missing",
-                "send `Authorization: Bearer TOKEN`; the server's token file has the token",
+                "send `Authorization: Bearer TOKEN` (commands take it from OUTLAST_TOKEN); "
+                "the server's token file has the token",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         self._reread()
@@ -235,14 +243,19 @@ class Access:
             if hmac.compare_digest(known.digest, digest):
                 found = known
         if found is not None:
-            return Caller(found.name, found.role)
+            return Caller(found.name, found.role, found.digest)
         self._count_failure(address)
         raise Problem(
             401,
             "token-wrong",
-            "this token opens nothing here",
+            "this token opens nothing here (commands take it from OUTLAST_TOKEN)",
             headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
         )
+
+    def still_opens(self, caller: Caller) -> bool:
+        """Whether a caller's token has not been taken out since."""
+        self._reread()
+        return any(known.digest == caller.digest for known in self._tokens)
 
     def _reread(self) -> None:
         if self._file.has_changed():

@@ -21,6 +21,7 @@ class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: object = None
     digest: str = ""
     reason: str = ""
+    verdict: bool = False  # given as an approval or a rejection: nothing else takes it
 
 
 async def approvals(service: Service, call: Call) -> Response:
@@ -61,6 +62,7 @@ async def answer_token(service: Service, call: Call) -> Response:
         by=call.caller.name,
         reason=body.reason,
         digest=body.digest,
+        is_verdict=body.verdict,
     )
     await service.core.tokens.answer(request)
     return answer(await _in_full(service, await service.core.tokens.reader.info(asked)))

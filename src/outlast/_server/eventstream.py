@@ -99,10 +99,11 @@ class Clients:
 class EventStream(Response):
     """One client's stream."""
 
-    def __init__(self, clients: Clients, source: Source) -> None:
+    def __init__(self, clients: Clients, source: Source, *, may_go_on: Callable[[], bool]) -> None:
         super().__init__()
         self._clients = clients
         self._source = source
+        self._may_go_on = may_go_on
         self._scope: Scope = {}
         self._sending_since: float | None = None
         self._is_gone = False
@@ -113,8 +114,10 @@ class EventStream(Response):
         if since is not None and now - since > limits.SSE_WRITE_SECONDS:
             self._is_gone = True
             self._clients.cut(self._scope.get("client"))
-        else:
-            self._source.wake()
+            return
+        if not self._may_go_on():
+            self._is_gone = True  # whose token was taken away reads no further
+        self._source.wake()
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from outlast import limits
 from outlast._server.problems import Problem
+from outlast.errors import UsageError
 
 _HEADERS: dict[str, str] = {
     "content-security-policy": (
@@ -51,6 +52,16 @@ class Addresses:
         cls, host: str, port: int, *, allowed: Collection[str], origins: Collection[str]
     ) -> Addresses:
         """Return the addresses of a server that listens on `host` and `port`."""
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise UsageError(f"{origin!r} is no origin, such as https://shop.example")
+        for name in allowed:
+            if not name or set("/@ ") & set(name):
+                raise UsageError(f"{name!r} is no name of a host, such as outlast.example:8787")
         own = f"[{host}]" if ":" in host else host
         names = {f"{name}:{port}" for name in (own, *_LOOPBACK)}
         return cls(frozenset(names | {a.lower() for a in allowed}), frozenset(origins))

@@ -64,7 +64,7 @@ class Call:
             Problem: it is none, or out of bounds.
         """
         text = self.request.query_params.get(name)
-        if text is None:
+        if not text:
             return default
         try:
             number = int(text) if len(text) <= 20 and text.isascii() else least - 1

@@ -16,7 +16,6 @@ from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Record, info_of
 from outlast._execution.starting import TRACEPARENT
 from outlast._server.answers import answer, fields_of
-from outlast._server.eventstream import EventStream
 from outlast._server.problems import Problem
 from outlast._server.requests import Call, bad_query
 from outlast._server.runstreams import place_of
@@ -228,10 +227,14 @@ async def stream(service: Service, call: Call) -> Response:
     offset = call.number("offset", 0, most=1 << 50)
     service.clients.check_room()
     row = await service.core.reader.row(run)
-    place = place_of(row, name, offset, call.request.headers.get("last-event-id", ""))
-    if place is None:
-        return Response(status_code=204)  # it has seen the end: it need not come again
-    return EventStream(service.clients, service.streams.open(place))
+    mark = await service.details.mark(row)
+    last_id = call.request.headers.get("last-event-id", "")
+    place, has_seen_end = place_of(row, name, offset, last_id, mark)
+    if has_seen_end and row.status in CLOSED_STATUSES:
+        rest = await service.core.reader.streams.page(run, name, place.offset)
+        if not rest:
+            return Response(status_code=204)  # there is nothing behind it: no need to come again
+    return service.event_stream(service.streams.open(place), call.caller)
 
 
 # ------------------------------------------------------------------------------ sending
@@ -340,6 +343,8 @@ async def fork(service: Service, call: Call) -> Response:
 
 async def diff(service: Service, call: Call) -> Response:
     """Compare two runs, record by record."""
+    if not call.text("a") or not call.text("b"):
+        raise bad_query("a and b", "the ids of two runs", "")
     found = await service.engine.diff(call.text("a"), call.text("b"))
     rows = [
         {"key": row.key, "a": _told(row.a), "b": _told(row.b), "differs": row.differs}

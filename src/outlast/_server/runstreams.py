@@ -3,8 +3,8 @@
 A client reads the stored stream until it has come to its end, and from there on the tail, which all
 clients of the stream share. Who falls behind the tail reads the store again.
 
-An event's id says which run it is of (an id may be started anew) and where to go on:
-`STARTED-OFFSET`, and `STARTED-end` for the last.
+An event's id says which past it is of (an id may be started anew; a run that is retried keeps its
+past) and where to go on: `MARK-OFFSET`, and `MARK-end.OFFSET` for the last.
 
 Invariants:
   * the events behind an id are the same whenever they are asked for, but for what was retracted
@@ -43,17 +43,17 @@ class Place:
     offset: int
     is_new: bool
     made_at: int
+    mark: str  # of the run's past: an id that was started anew has another
 
 
-def place_of(row: RunRow, name: str, offset: int, last_id: str) -> Place | None:
-    """Return where a client goes on; None behind the last event."""
-    made, _, at = last_id.partition("-")
-    if made == f"{row.created_at:x}":
-        if at == "end":
-            return None
-        if at.isascii() and at.isdigit():
-            return Place(row.id, name, int(at[:18]), is_new=False, made_at=row.created_at)
-    return Place(row.id, name, offset, is_new=offset == 0, made_at=row.created_at)
+def place_of(row: RunRow, name: str, offset: int, last_id: str, mark: str) -> tuple[Place, bool]:
+    """Return where a client goes on, and whether it has seen an end of the stream there."""
+    known, _, at = last_id.partition("-")
+    number = at.removeprefix("end.")
+    if known == mark and number.isascii() and number.isdigit():
+        place = Place(row.id, name, int(number[:18]), False, row.created_at, mark)
+        return place, at.startswith("end")
+    return Place(row.id, name, offset, offset == 0, row.created_at, mark), False
 
 
 class Tail:
@@ -132,7 +132,7 @@ class RunStreams:
 
     def encoded(self, row: StreamRow, place: Place, begin: int = 0) -> bytes:
         """Return a row as an event, without values below the offset `begin`."""
-        event_id = f"{place.made_at:x}-{row.offset + row.count}"
+        event_id = f"{place.mark}-{row.offset + row.count}"
         if row.kind == "retract":
             return event("retract", _json({"writer": row.writer}), event_id)
         first = max(row.offset, begin)
@@ -143,12 +143,12 @@ class RunStreams:
         data = {"offset": first, "writer": row.writer, "values": values}
         return event("data", _json(data), event_id)
 
-    async def end_event(self, place: Place) -> bytes:
+    async def end_event(self, place: Place, offset: int) -> bytes:
         """Return the last event of a stream."""
         row = await self._reader.row(place.run)
         is_same = row.created_at == place.made_at and row.status in CLOSED_STATUSES
         status = row.status if is_same else "replaced"
-        return event("end", _json({"status": status}), f"{place.made_at:x}-end")
+        return event("end", _json({"status": status}), f"{place.mark}-end.{offset}")
 
 
 class StreamOfRun:
@@ -183,7 +183,7 @@ class StreamOfRun:
                 if tail.error is not None:
                     raise tail.error
                 if tail.has_ended and self._position == tail.end:
-                    yield await self._streams.end_event(place)
+                    yield await self._streams.end_event(place, self._position)
                     return
             finally:
                 tail.ring.leave(self._awake)

@@ -14,10 +14,10 @@ from outlast._engine.census import Census
 from outlast._engine.details import Details
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reader import moment
-from outlast._server.access import Access
+from outlast._server.access import Access, Caller
 from outlast._server.admission import Admission
 from outlast._server.connections import Connections
-from outlast._server.eventstream import Clients
+from outlast._server.eventstream import Clients, EventStream, Source
 from outlast._server.feed import Feed
 from outlast._server.figures import Figures
 from outlast._server.guard import Addresses
@@ -80,6 +80,10 @@ class Service:
     def now(self) -> datetime | None:
         """Return the time."""
         return moment(self.core.world.now())
+
+    def event_stream(self, source: Source, caller: Caller) -> EventStream:
+        """Return a stream to one client, for as long as its token opens the server."""
+        return EventStream(self.clients, source, may_go_on=lambda: self.access.still_opens(caller))
 
     def drain(self) -> None:
         """Tell everyone who waits that the server stops: streams and long waits end now."""

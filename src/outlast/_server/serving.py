@@ -101,6 +101,13 @@ class Serving:
             ssl_keyfile=None if tls is None else tls.key,
             ssl_version=ssl.PROTOCOL_TLS_SERVER,
         )
+        try:
+            config.load()
+        except (ssl.SSLError, OSError) as error:
+            files = "" if tls is None else f"{tls.certificate} and {tls.key}"
+            raise UsageError(
+                f"the certificate and its key, {files}, cannot be used: {error.strerror or error}"
+            ) from None
         self._uvicorn = _Uvicorn(config)
         self._stop = asyncio.Event()
         self._asked_at = 0.0
@@ -150,7 +157,8 @@ class Serving:
         failed = asyncio.Event()
         self._service.core.events.on_fatal.append(lambda _: failed.set())
         waits = [asyncio.ensure_future(event.wait()) for event in (self._stop, failed)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        ended = [self._task] if self._task is not None else []
+        await asyncio.wait([*waits, *ended], return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
 

@@ -11,7 +11,6 @@ from outlast import limits
 from outlast._execution.starting import cached_version_of
 from outlast._registry import WorkflowDefinition
 from outlast._server.answers import answer
-from outlast._server.eventstream import EventStream
 from outlast._server.metrics import prometheus
 from outlast._server.requests import Call
 from outlast._server.service import Service
@@ -99,4 +98,4 @@ async def events(service: Service, call: Call) -> Response:
     """Follow what changes."""
     service.clients.check_room()
     last_id = call.request.headers.get("last-event-id", "")
-    return EventStream(service.clients, service.feed.open(last_id))
+    return service.event_stream(service.feed.open(last_id), call.caller)

@@ -15,6 +15,7 @@ from outlast.cli.places import database_options, json_option, place_of
 from outlast.cli.printing import as_json, moment, note, safe_line, say, table
 from outlast.cli.writing import Verbs, write
 from outlast.engine import run_loop
+from outlast.errors import UsageError
 from outlast.types import TokenInfo
 
 
@@ -82,6 +83,11 @@ def reject(
     _say(token_id, False, by=by, reason=reason, digest=digest, db=db, url=url)
 
 
+def _refuse_by(by: str | None, url: str | None) -> None:
+    if by is not None and url is not None:
+        raise UsageError("--by is for a database here; a server signs with the token's name")
+
+
 def _say(
     token_id: str,
     is_approved: bool,
@@ -92,6 +98,7 @@ def _say(
     db: str | None,
     url: str | None,
 ) -> None:
+    _refuse_by(by, url)
     who = _by_option() if by is None else by
     place = place_of(db, url)
 
@@ -117,6 +124,7 @@ def answer(*, token_id: str, value: str, by: str | None, db: str | None, url: st
 
     An engine that has the run's code must be running: it knows which values fit.
     """
+    _refuse_by(by, url)
     who = _by_option() if by is None else by
     place = place_of(db, url)
     data, text = json_of(value, "the answer")

@@ -171,7 +171,11 @@ def _plan(
 
 
 def _serve(plan: Plan) -> int:
-    Path(plan.target.name).absolute().parent.mkdir(parents=True, exist_ok=True)
+    directory = Path(plan.target.name).absolute().parent
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be made: {error.strerror}; give --db") from None
     write_logs(log_file_of(plan.target), as_json=plan.logs_json)
     if plan.app is not None:
         load_program(plan.app)

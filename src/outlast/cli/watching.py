@@ -11,7 +11,9 @@ from outlast.cli.looking import reading
 from outlast.cli.places import database_options, json_option
 from outlast.cli.printing import Status, as_json, safe_line, say
 from outlast.cli.writing import Verbs
+from outlast.client.asking import Patience
 from outlast.engine import run_loop
+from outlast.errors import StoreUnavailable
 from outlast.types import CLOSED_STATUSES
 
 _FAILED = 1
@@ -31,12 +33,17 @@ def watch(*, run_id: str, as_data: bool, db: str | None, url: str | None) -> int
 
 async def _watch(opening: Verbs, run_id: str, *, as_data: bool) -> int:
     status = Status()
+    patience = Patience()
     shown = ""
     async with opening as engine:
         run = engine.get(run_id)
         while True:
-            info = await run.info()
-            why = await run.why()
+            try:
+                info, why = await run.info(), await run.why()
+            except StoreUnavailable as error:
+                await patience.wait(error)  # a server that is started anew is there again soon
+                continue
+            patience.renew()
             told = f"{info.status} {_without_times(why)}"
             if told != shown:
                 shown = told

@@ -28,17 +28,24 @@ class InboxVerbs(Asking):
     ) -> None:
         """Answer a token; `by` is not sent, for the server knows whose token asks."""
         del by
-        body = {"value": value, "digest": digest, "reason": reason}
+        await self._answer(token_id, value, reason=reason, digest=digest, verdict=False)
+
+    async def _answer(
+        self, token_id: str, value: object, *, reason: str, digest: str, verdict: bool
+    ) -> None:
+        body = {"value": value, "digest": digest, "reason": reason, "verdict": verdict}
         await self.ask("POST", f"/v1/tokens/{quoted(token_id)}", body)
 
     async def approve(
         self, token_id: str, *, by: str = "", reason: str = "", digest: str = ""
     ) -> None:
         """Approve what a run asks; see `Engine.approve`."""
-        await self.answer(token_id, True, by=by, reason=reason, digest=digest)
+        del by
+        await self._answer(token_id, True, reason=reason, digest=digest, verdict=True)
 
     async def reject(
         self, token_id: str, *, by: str = "", reason: str = "", digest: str = ""
     ) -> None:
         """Refuse what a run asks; see `Engine.reject`."""
-        await self.answer(token_id, False, by=by, reason=reason, digest=digest)
+        del by
+        await self._answer(token_id, False, reason=reason, digest=digest, verdict=True)
