@@ -54,10 +54,8 @@ class Addresses:
         """Return the addresses of a server that listens on `host` and `port`."""
         for origin in origins:
             parts = urlsplit(origin)
-            if (
-                parts.scheme not in ("http", "https")
-                or origin != f"{parts.scheme}://{parts.netloc}"
-            ):
+            is_site = parts.scheme in ("http", "https") and bool(parts.netloc)
+            if not is_site or origin != f"{parts.scheme}://{parts.netloc}":
                 raise UsageError(f"{origin!r} is no origin, such as https://shop.example")
         for name in allowed:
             if not name or set("/@ ") & set(name):
