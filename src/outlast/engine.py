@@ -139,7 +139,14 @@ class Engine(InboxVerbs, ManyVerbs):
         """
         if self._opened is not None:
             raise UsageError("this engine is open already: what traces it comes before that")
-        self._options = replace(self._options, prepare=prepare)
+        earlier = self._options.prepare
+
+        def both(core: EngineCore) -> None:
+            if earlier is not None:
+                earlier(core)
+            prepare(core)
+
+        self._options = replace(self._options, prepare=both)
 
     async def __aenter__(self) -> Engine:
         if running_loop() is not None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import h11
 
 from outlast import limits
+from outlast.client.tracing import traceparent
 from outlast.errors import StoreUnavailable, UsageError, WaitTimeout
 
 _READ_BYTES = 64 * 1024
@@ -218,6 +219,7 @@ class Connections:
             **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
             **({"Content-Type": "application/json"} if method == "POST" else {}),
             **({"Content-Length": f"{size}"} if method == "POST" else {}),
+            **({"traceparent": traced} if (traced := traceparent()) else {}),
             **(extra or {}),
         }
         return h11.Request(method=method, target=path, headers=list(headers.items()))

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry for runs and the attempts of their steps (extra `otel`).
+"""Spans of OpenTelemetry for runs, the attempts of their steps, and messages (extra `otel`).
 
 A span is made of a record when that is durable, so it is made once, however often the run is
 replayed: replay writes no records. Its id follows from the run and the step's key, so a child can
@@ -6,7 +6,8 @@ name its parent before that has ended, in this process or the next.
 
 A run belongs to the trace that its start came with (`traceparent` of HTTP, or of the code that
 called `Engine.start`), or to one of its own; its children belong to the same. What a step's body
-does, spans of other libraries included, is inside the step's span.
+does, spans of other libraries included, is inside the step's span. A message to an actor is a span
+of a trace of its own, from when it was sent until what came of it was durable.
 
     provider = TracerProvider(id_generator=RunIds())
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -19,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
 from opentelemetry import context as otel_context
@@ -33,10 +34,11 @@ from outlast._codec.shapes import is_dict
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reader import readable
 from outlast._execution.bodies import Body
+from outlast._execution.operations import failure_in
 from outlast._execution.run import LiveRun
 from outlast._execution.starting import TRACEPARENT
 from outlast._records import Record
-from outlast._store.contract import RunRow
+from outlast._store.contract import Message, RunRow
 from outlast._world import entropy
 from outlast.engine import Engine
 from outlast.errors import UsageError
@@ -81,11 +83,17 @@ class Tracing:
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("outlast")
         self._residents: Mapping[RunId, LiveRun] = {}
+        self._answered: Callable[[Message, bytes], None] = lambda _, __: None
+        self._now: Callable[[], int] = lambda: 0
 
     def attach(self, core: EngineCore) -> None:
         """Begin, before anything of the engine runs."""
         self._residents = core.scheduler.residents
-        core.scheduler.listeners.on_records = self._recorded
+        self._now = core.world.now
+        listeners = core.scheduler.listeners
+        listeners.on_records = self._recorded
+        self._answered = listeners.on_answered
+        listeners.on_answered = self._handled
         core.scheduler.bodies.entering = self._enter
         core.starts.attributes_of = with_traceparent
 
@@ -135,6 +143,21 @@ class Tracing:
             ended=record.at,
             attributes=attributes,
             error=told.error,
+        )
+
+    def _handled(self, message: Message, outcome: bytes) -> None:
+        """A message to an actor has ended, durably: from when it was sent until now."""
+        self._answered(message, outcome)
+        failure = failure_in(outcome)
+        identity = span_id_of(message.run, message.at, message.name, message.number)
+        self._span(
+            f"{message.run.partition('/')[0]}.{message.name}",
+            _context(identity << 64 | identity, identity ^ 1 or 1),
+            span_id=identity,
+            began=message.at,
+            ended=self._now(),
+            attributes={"outlast.actor": message.run, "outlast.message": message.number},
+            error=None if failure is None else f"{failure.qualname}: {failure.message}",
         )
 
     def _span(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from outlast import Engine, Retry, Signal, step, this_step, workflow
-from outlast.errors import RunFailed, UsageError
+from outlast import Actor, Engine, Retry, Signal, actor, handler, step, this_step, workflow
+from outlast.errors import HandlerFailed, RunFailed, UsageError
+from outlast.telemetry.metering import metered
 from outlast.telemetry.tracing import RunIds, traced
-from tests.unit.server.served import until
+from tests.unit.server.served import serving, until
 
 go = Signal("traced_go", str)
 
@@ -132,3 +136,59 @@ async def test_without_ids_that_follow_from_runs_nothing_is_traced(tmp_path: Pat
             traced(engine, TracerProvider(id_generator=RunIds()))
         run = await engine.start(traced_failing())
         assert (await run.info()).attributes == {}
+
+
+@dataclass
+class TracedSum:
+    value: int = 0
+
+
+@actor
+class TracedCounter(Actor[TracedSum]):
+    @handler
+    async def add(self, number: int) -> int:
+        if number < 0:
+            raise ValueError("less than nothing")
+        self.state.value += number
+        return self.state.value
+
+
+async def test_messages_are_spans_with_their_failures(
+    tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+        counter = engine.actor(TracedCounter, "k")
+        assert await counter.ask(TracedCounter.add, 2) == 2
+        with pytest.raises(HandlerFailed):
+            await counter.ask(TracedCounter.add, -1)
+    good, bad = by_name(exporter)["add"]
+    assert (good.status.is_ok, bad.status.is_ok) == (True, False)
+    assert "less than nothing" in f"{bad.status.description}"
+    assert f"{dict(good.attributes or {})['outlast.actor']}".endswith("TracedCounter/k")
+    assert (good.end_time or 0) > (good.start_time or 0)
+
+
+async def test_counters_are_metrics_too(tmp_path: Path) -> None:
+    reader = InMemoryMetricReader()
+    meters = MeterProvider(metric_readers=[reader])
+    opening = metered(Engine.open(tmp_path / "x.db"), meters)
+    async with traced(opening, TracerProvider(id_generator=RunIds())) as engine:
+        with pytest.raises(RunFailed):
+            await engine.run(traced_failing())
+        data = reader.get_metrics_data()
+    assert data is not None
+    metrics = data.resource_metrics[0].scope_metrics[0].metrics
+    values = {metric.name: next(iter(metric.data.data_points)) for metric in metrics}
+    assert getattr(values["outlast.runs_started"], "value", 0) == 1
+    assert getattr(values["outlast.memory_bytes"], "value", 0) > 0
+
+
+async def test_a_client_hands_its_trace_to_the_server(
+    tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    async with serving(tmp_path) as server, server.client() as client:
+        with provider.get_tracer("caller").start_as_current_span("call") as call:
+            run = await client.start(traced_failing())
+        found = (await run.info()).attributes["traceparent"]
+        await server.request("GET", f"/v1/runs/{run.id}/result")
+    assert f"{call.get_span_context().trace_id:032x}" in f"{found}"
