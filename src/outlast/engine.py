@@ -139,14 +139,7 @@ class Engine(InboxVerbs, ManyVerbs):
         """
         if self._opened is not None:
             raise UsageError("this engine is open already: what traces it comes before that")
-        earlier = self._options.prepare
-
-        def both(core: EngineCore) -> None:
-            if earlier is not None:
-                earlier(core)
-            prepare(core)
-
-        self._options = replace(self._options, prepare=both)
+        self._options = replace(self._options, prepare=(*self._options.prepare, prepare))
 
     async def __aenter__(self) -> Engine:
         if running_loop() is not None:

@@ -63,7 +63,7 @@ class CoreOptions:
     owns_process: bool = True  # false in simulation: no watchdog, no collector settings
     shards_max: int | None = None
     step_processes: int | None = None  # None: one for each processor
-    prepare: Callable[[EngineCore], None] | None = None  # called before anything is recovered
+    prepare: tuple[Callable[[EngineCore], None], ...] = ()  # called before anything is recovered
 
 
 class EngineCore:
@@ -137,8 +137,8 @@ class EngineCore:
         """Take the leases and go on with what is open."""
         options, world = self.options, self.world
         install_guards()
-        if options.prepare is not None:
-            options.prepare(self)
+        for prepare in options.prepare:
+            prepare(self)
         if options.owns_process:
             self._garbage = GarbagePolicy(world, self.events, is_idle=self._is_idle)
             self._watchdog = Watchdog(world, self.events)

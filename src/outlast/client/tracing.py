@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Protocol
+
+
+class _Context(Protocol):
+    trace_id: int
+    span_id: int
+
+
+class _Span(Protocol):
+    def get_span_context(self) -> _Context: ...
 
 
 def traceparent() -> str:
     """Return the present span as W3C Trace Context writes it; empty where nothing is traced."""
     # Whoever traces has imported it; importing it to find out would cost everybody.
     module = sys.modules.get("opentelemetry.trace")
-    current: object = getattr(module, "get_current_span", None)
-    if not callable(current):
+    current: Callable[[], _Span] | None = getattr(module, "get_current_span", None)
+    if current is None:
         return ""
-    context: object = current().get_span_context()
-    trace_id, span_id = getattr(context, "trace_id", 0), getattr(context, "span_id", 0)
-    if not isinstance(trace_id, int) or not isinstance(span_id, int) or not trace_id * span_id:
+    context = current().get_span_context()
+    if not context.trace_id or not context.span_id:
         return ""
-    return f"00-{trace_id:032x}-{span_id:016x}-01"
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
