@@ -43,19 +43,13 @@ class Application:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._static = Static()
-        self._fixed: dict[str, dict[str, Route]] = {}
-        self._patterns = [
-            (compile_path(path)[0], methods)
-            for path, methods in self._by_path().items()
-            if "{" in path
-        ]
-
-    def _by_path(self) -> dict[str, dict[str, Route]]:
-        found: dict[str, dict[str, Route]] = {}
+        by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
-            found.setdefault(route.path, {})[route.method] = route
-        self._fixed = {path: methods for path, methods in found.items() if "{" not in path}
-        return found
+            by_path.setdefault(route.path, {})[route.method] = route
+        self._fixed = {path: methods for path, methods in by_path.items() if "{" not in path}
+        self._patterns = [
+            (compile_path(path)[0], methods) for path, methods in by_path.items() if "{" in path
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -108,3 +108,4 @@ class Service:
         finally:
             draining.cancel()
             task.cancel()
+            await asyncio.wait([task, draining])
