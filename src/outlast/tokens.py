@@ -22,7 +22,6 @@ from outlast._execution.tokens import TokenOperation
 from outlast.errors import (
     DecodingError,
     EncodingError,
-    NotSupported,
     PayloadTooLarge,
     UsageError,
     WaitTimeout,
@@ -124,8 +123,6 @@ def _open(
     timeout: Duration | None,
 ) -> TokenOperation:
     run = current_run()
-    if run.row.kind == "actor":
-        raise NotSupported("wf.token and wf.approve in an actor's handler")
     seconds = None if timeout is None else max(0.0, seconds_of(timeout))
     return run.tokens.open(
         kind,

@@ -250,3 +250,21 @@ async def test_tokens_are_listed_oldest_first_page_by_page(store: Store, engine:
     assert await pages(open_only=False) == [["b", "c"], ["d", "a"]]
     assert await pages(open_only=True) == [["b", "d"], ["a"]]
     assert await store.list_tokens(None, 10, run=OTHER) == []
+
+
+async def test_a_withdrawn_token_is_closed_and_an_answered_one_stays(
+    store: Store, engine: Driver
+) -> None:
+    await engine.start(RUN)
+    await ask(engine, token(), token(name="t2"), token(name="t3"))
+    await give(engine, answer("t2"))
+
+    withdrawing = engine.on(RUN, record(3))
+    withdrawing.tokens = (token(name="t4"),)
+    withdrawing.withdrawn = ("t1", "t2", "t4", "never asked")
+    late = answering(answer("t1"), answer("t3"))
+    results = await engine.commit(withdrawing, late)
+
+    assert [a.result for a in given(results[1])] == ["closed", "accepted"]
+    rows = [await store.read_token(name) for name in ("t1", "t2", "t3", "t4")]
+    assert [row.status for row in rows if row] == ["closed", "answered", "answered", "closed"]

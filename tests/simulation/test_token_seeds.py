@@ -1,4 +1,7 @@
-"""Answers under crashes, lost leases and a failing store: one for each token, and none is lost."""
+"""Answers under crashes, lost leases and a failing store: one for each token, and none is lost.
+
+Workflows ask, and so do the messages of an actor, one after another.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pytest
 
-from outlast import wf, workflow
+from outlast import Actor, actor, handler, wf, workflow
 from outlast._codec import Bound
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.starts import StartRequest
 from outlast._engine.tokens import AnswerRequest
+from outlast._execution.envelopes import Envelope
 from outlast._execution.operations import decode_body
 from outlast._execution.tokens import AnswerBody, TokenCalls, expiry_of
 from outlast._registry import default_registry
@@ -28,6 +33,7 @@ T = TypeVar("T")
 
 SEEDS = range(60)
 RUNS = 6
+MESSAGES = 4  # to one actor
 _PASSING = (ConnectionError, StoreError, EngineClosed, LeaseLost)
 
 
@@ -38,6 +44,28 @@ async def questions(timeout: float) -> str:
     await asyncio.sleep(0.2)
     second = await wf.approve("second?", timeout=timeout)
     return f"{first.by} {second.by}"
+
+
+@dataclass
+class Book:
+    """Who answered which message: (number, first, second)."""
+
+    lines: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
+
+
+@actor(name="sim.Clerk")
+class Clerk(Actor[Book]):
+    """Asks twice for each message."""
+
+    @handler
+    async def ask(self, number: int, timeout: float) -> None:
+        """Ask, and write down who answered."""
+        first = await wf.approve("first?")
+        second = await wf.approve("second?", timeout=timeout)
+        self.state.lines.append((number, f"{first.by}", f"{second.by}"))
+
+
+_clerk = default_registry.find_actor(Clerk)
 
 
 class Office:
@@ -62,6 +90,13 @@ class Office:
         request = StartRequest(definition=questions.definition, bound=bound, id=run, request=run)
         await self.until_done(lambda core: core.start(request))
 
+    async def tell(self, number: int) -> None:
+        found = _clerk.handlers["ask"]
+        bound = found.signature.bind((number, self.yard.loop.rng.random() * 4), {})
+        data = found.signature.encode(bound)
+        envelope = Envelope(_clerk, "desk", found, data, dedup=f"message-{number}")
+        await self.until_done(lambda core: core.actors.tell(envelope))
+
     async def until_done(self, work: Callable[[EngineCore], Coroutine[object, object, T]]) -> None:
         while True:
             try:
@@ -74,10 +109,23 @@ class Office:
     async def person(self, name: str) -> None:
         """Answer what is open, now and then, until everything has ended."""
         rng = self.yard.loop.rng
-        while any(row.closed_at is None for row in self.yard.database.rows.values()):
+        while self.is_busy():
             await asyncio.sleep(rng.random())
             for row in self.yard.database.tokens.page(None, 100, open_only=True, run=None):
                 await self.answer(name, row)
+
+    def is_busy(self) -> bool:
+        """Whether a run is open, or the actor has not handled everything."""
+        rows = self.yard.database.rows.values()
+        has_open = any(row.closed_at is None for row in rows if row.kind == "workflow")
+        return has_open or len(self.book().lines) < MESSAGES
+
+    def book(self) -> Book:
+        """Return what the actor has written down."""
+        row = self.yard.database.rows[RunId("sim.Clerk/desk")]
+        book = _clerk.state.decode(row.output) if row.output else Book()
+        assert isinstance(book, Book)
+        return book
 
     async def answer(self, name: str, row: TokenRow) -> None:
         request = AnswerRequest(row.id, True, by=name, digest=row.digest)
@@ -94,6 +142,7 @@ class Office:
         for machine in self.yard.machines:
             await self.yard.start(machine)
         await asyncio.gather(*(self.start(f"run-{n}") for n in range(RUNS)))
+        await asyncio.gather(*(self.tell(n) for n in range(MESSAGES)))
         people = [asyncio.ensure_future(self.person(name)) for name in ("ann", "bob", "cy")]
         await asyncio.sleep(20)
         self.yard.quiet()
@@ -112,6 +161,14 @@ class Office:
             assert len(asked) == len(records) == 2
             assert heard == {row.key: row.by for row in asked}
             assert not database.mail_of(run, 10)
+        asked = [row for row in rows.values() if row.run == "sim.Clerk/desk"]
+        lines = self.book().lines
+        assert sorted(number for number, *_ in lines) == list(range(MESSAGES))
+        assert len(asked) == 2 * MESSAGES
+        for title, noted in ("first?", [x[1] for x in lines]), ("second?", [x[2] for x in lines]):
+            said = [row for row in asked if row.title == title]
+            assert all(row.status in ("answered", "expired") for row in said)
+            assert Counter(row.by or "None" for row in said) == Counter(noted)
 
 
 def play(seed: int) -> Counter[str]:

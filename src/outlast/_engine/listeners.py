@@ -73,7 +73,7 @@ class Listeners:
         changed = transaction.summary or row
         if changed is not None:
             self.on_row(changed)
-        if transaction.tokens or transaction.answers:
+        if transaction.tokens or transaction.answers or transaction.withdrawn:
             self.on_tokens()
         if transaction.streams:
             self.on_stream(transaction.run)

@@ -11,14 +11,17 @@ from asyncio import Future
 
 from typing_extensions import override
 
-from outlast._execution.host import RunHost
+from outlast._execution.actor_memory import Activation, ActorMemory
+from outlast._execution.actor_run import LiveActor
+from outlast._execution.host import ActorHost, RunHost
 from outlast._execution.operations import KnownErrors, StepOperation
+from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
 from outlast._records import Record
 from outlast._registry import Registry, WorkflowDefinition
-from outlast._store.contract import Message, RunRow, Transaction
+from outlast._store.contract import Message, RunRow, StartRun, Transaction
 from outlast._world import Timer, World
-from outlast.errors import OutlastError, UsageError
+from outlast.errors import OutlastError, UnknownActor, UsageError
 from outlast.types import Lease, RunId
 
 _NEVER = 1e9
@@ -88,7 +91,7 @@ def _nothing() -> None:
     """A timer of a replay is never due."""
 
 
-class _Host(StillHost):
+class _Host(StillHost, ActorHost):
     def __init__(
         self, world: World, registry: Registry, known: KnownErrors, done: Future[None]
     ) -> None:
@@ -99,6 +102,18 @@ class _Host(StillHost):
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
         if not self._done.done():
             self._done.set_exception(error or UsageError(f"run {run!r} cannot go on: {reason}"))
+
+    @override
+    def actor_rests(self, actor: RunId) -> None:
+        """It stays until it is told to leave."""
+
+    @override
+    def actor_reads_on(self, actor: RunId) -> None:
+        """Nobody writes to it."""
+
+    @override
+    def actor_start(self, actor: RunId) -> StartRun | None:
+        return None
 
 
 class _Rehearsal(LiveWorkflow):
@@ -121,6 +136,19 @@ class _Rehearsal(LiveWorkflow):
             self._done.set_result(None)
 
 
+class _ActorRehearsal(LiveActor):
+    """An actor in the midst of a message, which stops where its records end."""
+
+    def __init__(self, host: ActorHost, activation: Activation, done: Future[None]) -> None:
+        super().__init__(host, activation)
+        self._over = done
+
+    @override
+    def _go_live(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+
 async def rehearse(
     world: World,
     registry: Registry,
@@ -139,6 +167,37 @@ async def rehearse(
     done: Future[None] = world.loop.create_future()
     host = _Host(world, registry, known_errors, done)
     run = _Rehearsal(host, definition, row, records, done)
+    await _replayed(run, done, world)
+    return run
+
+
+async def rehearse_actor(
+    world: World,
+    registry: Registry,
+    known_errors: KnownErrors,
+    *,
+    row: RunRow,
+    records: list[Record],
+) -> LiveActor:
+    """Return an actor with the message that it had begun replayed; the caller has it leave.
+
+    Raises:
+        UnknownActor: its class is not here.
+        ReplayMismatch, UsageError: its code does not come so far any more.
+    """
+    definition = registry.actors.get(row.workflow)
+    if definition is None:
+        raise UnknownActor(f"no actor goes by the name {row.workflow!r} here")
+    done: Future[None] = world.loop.create_future()
+    host = _Host(world, registry, known_errors, done)
+    lease = Lease(row.shard, "", 0)
+    activation = Activation(definition, row, lease, records, ActorMemory())
+    actor = _ActorRehearsal(host, activation, done)
+    await _replayed(actor, done, world)
+    return actor
+
+
+async def _replayed(run: LiveRun, done: Future[None], world: World) -> None:
     # From a callback: workflow code never runs inside a host task.
     world.call_soon(run.begin)
     try:
@@ -146,4 +205,3 @@ async def rehearse(
     except BaseException:
         run.leave()
         raise
-    return run

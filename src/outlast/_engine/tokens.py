@@ -14,7 +14,7 @@ from outlast import limits
 from outlast._codec import Adapter, adapter_for, stored_json
 from outlast._codec.schemas import Schema
 from outlast._engine.reader import moment
-from outlast._engine.rehearsal import rehearse
+from outlast._engine.rehearsal import rehearse, rehearse_actor
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.payloads import fitting_payload
 from outlast._execution.starting import check_name, check_text
@@ -30,7 +30,7 @@ from outlast.errors import (
     TokenNotFound,
     UsageError,
 )
-from outlast.types import RunId, TokenInfo
+from outlast.types import TokenInfo
 
 VERDICT = adapter_for(bool)
 
@@ -103,7 +103,7 @@ class Tokens:
             TokenNotFound, TokenAnswered, TokenExpired, TokenClosed, DigestMismatch: nothing was
                 stored.
             DecodingError, EncodingError: the value does not fit what the run asks for.
-            UnknownWorkflow: the code that knows what fits is not here.
+            UnknownWorkflow, UnknownActor: the code that knows what fits is not here.
         """
         check_text("the name of who answers", request.by)
         check_text("the reason", request.reason)
@@ -178,9 +178,10 @@ class Tokens:
         row = await scheduler.store.read_run(token.run)
         if row is None:
             raise RunNotFound(token.run)
-        records = await scheduler.store.read_journal(RunId(token.run))
+        records = await scheduler.store.read_journal(row.id, row.folded_seq)
+        replayed = rehearse_actor if row.kind == "actor" else rehearse
         known = scheduler.known_errors
-        run = await rehearse(scheduler.world, scheduler.registry, known, row=row, records=records)
+        run = await replayed(scheduler.world, scheduler.registry, known, row=row, records=records)
         try:
             operation = run.tokens.by_key.get(token.key)
         finally:

@@ -117,7 +117,10 @@ class LiveActor(MemberRun):
                 self._asked_to_stop(message)
             case "resume":
                 self._asked_to_resume(message)
-            case "signal" | "token" | "update" | "pause":
+            case "token":
+                self.ends.taken(message)
+                self.tokens.answered(message)
+            case "signal" | "update" | "pause":
                 self.ends.taken(message)
 
     def _add(self, message: Message) -> None:

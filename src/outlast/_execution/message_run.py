@@ -154,6 +154,7 @@ class MessageRun(LiveRun):
 
     def _take_up(self, handling: Handling, *, is_started: bool = True) -> None:
         self.handling = handling
+        self.tokens.series = self.row.folded_seq
         handling.is_started = is_started
 
     def _start(self, handling: Handling) -> None:
@@ -235,10 +236,8 @@ class MessageRun(LiveRun):
         handling, self._main = self.handling, None
         if handling is None:
             return
-        if main.cancelled():
-            self._failed(handling, asyncio.CancelledError("raised by the handler"))
-            return
-        error = main.exception()
+        was_cancelled = asyncio.CancelledError("raised by the handler")
+        error = was_cancelled if main.cancelled() else main.exception()
         if error is None:
             try:
                 data, _ = handling.handler.signature.returns.roundtrip(main.result())
@@ -324,6 +323,8 @@ class MessageRun(LiveRun):
             transaction.folded = self.journal.last_seq
         self.journal.fold()
         seq = self.journal.last_seq
+        if self.tokens.by_key:
+            transaction.withdrawn = (*transaction.withdrawn, *self.tokens.take_open())
         self.standing.row = msgspec.structs.replace(
             self.row,
             output=self._state if self._has_ended_well else None,

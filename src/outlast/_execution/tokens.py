@@ -5,8 +5,8 @@ in one place: the store changes the row if it is still open, and sends the run o
 that. So the run itself only asks for the expiry, and learns like everybody else who was first.
 
 Invariants:
-  * a token's id follows from the run's salt, its id and the key: the same in every life, and not to
-    be guessed;
+  * a token's id follows from the run's salt, its id and the key (and where an actor's message
+    began): the same in every life, and not to be guessed;
   * at most one message of each token reaches the run.
 """
 
@@ -69,7 +69,7 @@ class TokenOperation:
 class TokenCalls:
     """The tokens of one run."""
 
-    __slots__ = ("_host", "_journal", "_loop", "_open", "_salt", "_workflow", "by_key")
+    __slots__ = ("_host", "_journal", "_loop", "_open", "_salt", "_workflow", "by_key", "series")
 
     def __init__(
         self, host: RunHost, journal: RunJournal, loop: RunLoop, *, salt: int, workflow: str
@@ -79,6 +79,7 @@ class TokenCalls:
         self._loop = loop
         self._salt = salt
         self._workflow = workflow
+        self.series: int = 0  # of an actor: up to where its journal was over when the message began
         self.by_key: dict[str, TokenOperation] = {}
         self._open: dict[str, TokenOperation] = {}  # those that wait for an answer
 
@@ -102,7 +103,7 @@ class TokenCalls:
         key = self._loop.next_key(kind)
         journal = self._journal
         journal.issued(key, place)
-        token = token_id(self._salt, journal.run, key)
+        token = token_id(self._salt, journal.run, key, self.series)
         expires_at = None if timeout is None else microseconds(self._loop.now + timeout)
         operation = TokenOperation(key, token, kind, title, adapter, expires_at)
         self.by_key[key] = self._open[key] = operation
@@ -116,6 +117,13 @@ class TokenCalls:
             row = row_of(record, body, token, run=journal.run, workflow=self._workflow)
             transaction.tokens = (*transaction.tokens, row)
         return operation
+
+    def take_open(self) -> tuple[str, ...]:
+        """A message of an actor is over, and its tokens with it; return those still open."""
+        left = tuple(op.id for op in self._open.values())
+        self.by_key.clear()
+        self._open.clear()
+        return left
 
     def find(self, token: str) -> TokenOperation | None:
         """Return the token of this id, if it is one of this run's."""
@@ -189,9 +197,12 @@ def _may_expire(operation: TokenOperation) -> bool:
     return not (operation.is_expiring or operation.is_recorded)
 
 
-def token_id(salt: int, run: RunId, key: str) -> str:
-    """Return the id of a token: 128 bits, as hard to guess as the 60 of the salt."""
-    return hashlib.sha256(f"{salt}/{run}/{key}".encode()).hexdigest()[:32]
+def token_id(salt: int, run: RunId, key: str, series: int = 0) -> str:
+    """Return the id of a token: 128 bits, as hard to guess as the 60 of the salt.
+
+    `series` tells one attempt at an actor's message from the next, whose keys are the same.
+    """
+    return hashlib.sha256(f"{salt}/{run}/{key}/{series}".encode()).hexdigest()[:32]
 
 
 def digest_of(title: str, detail: str) -> str:

@@ -230,6 +230,7 @@ class Transaction:
     streams: Sequence[StreamRow] = ()
     values: Sequence[tuple[str, bytes | None]] = ()  # None: forget it
     tokens: Sequence[TokenRow] = ()  # asked now; one that is there already stays as it is
+    withdrawn: Sequence[str] = ()  # tokens of this run that nobody needs to answer any more
     answers: Sequence[Answer] = ()
     dead: Sequence[DeadLetter] = ()
     redriven: Sequence[int] = ()  # dead letters that go if all posts here are accepted

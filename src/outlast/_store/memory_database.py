@@ -119,6 +119,8 @@ class MemoryDatabase:
                 self.tokens.ask(token)
         for token in transaction.tokens:
             self.tokens.ask(token)
+        for gone in transaction.withdrawn:
+            self.tokens.withdraw(gone)
         answers = tuple(self._answer(answer) for answer in transaction.answers)
         numbers: list[int] = []
         posts: list[PostResult] = []

@@ -47,6 +47,12 @@ class MemoryTokens:
             row = self._rows[row.id] = answered_row(row, answer)
         return Answered(result, row)
 
+    def withdraw(self, token: str) -> None:
+        """Who asked waits no more: nobody needs to answer."""
+        row = self._rows.get(token)
+        if row is not None and row.status == "open":
+            self._rows[token] = msgspec.structs.replace(row, status="closed")
+
     def close_run(self, run: RunId) -> None:
         """A run has ended: what it still asks, nobody needs to answer."""
         for token in self._by_run.get(run, ()):

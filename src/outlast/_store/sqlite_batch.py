@@ -121,6 +121,7 @@ class Batch:
                 and not transaction.consumed
                 and not transaction.values
                 and not transaction.tokens
+                and not transaction.withdrawn
                 and not transaction.answers
                 and not transaction.dead
                 and not transaction.redriven
@@ -149,8 +150,7 @@ class Batch:
             self._flush()
             self._has_extras = True
             release(self._db, transaction.run, transaction.released)
-        for token in transaction.tokens:
-            self._tokens.ask(token)
+        self._tokens.take(transaction)
         answers = tuple(self._answer(answer) for answer in transaction.answers)
         posts: list[PostResult] = []
         numbers: list[int] = []

@@ -29,6 +29,7 @@ class TokenBatch:
         """Read the tokens that the batch touches."""
         ids = {token.id: None for t in batch if t.tokens for token in t.tokens}
         ids.update((answer.token, None) for t in batch if t.answers for answer in t.answers)
+        ids.update((gone, None) for t in batch if t.withdrawn for gone in t.withdrawn)
         ids.update((x.id, None) for t in batch if t.starts for s in t.starts for x in s.tokens)
         if ids:
             found = db.execute(
@@ -37,6 +38,13 @@ class TokenBatch:
                 (json.dumps(list(ids)),),
             ).fetchall()
             self._known = {str(cells[0]): rows.token(cells) for cells in found}
+
+    def take(self, transaction: Transaction) -> None:
+        """Note what a run asks, and what it asks no more."""
+        for token in transaction.tokens:
+            self.ask(token)
+        for gone in transaction.withdrawn:
+            self.withdraw(gone)
 
     def ask(self, token: TokenRow) -> None:
         """A run asks; a token that is there already stays as it is."""
@@ -51,6 +59,12 @@ class TokenBatch:
             row = answered_row(row, answer)
             self._put(row)
         return Answered(result, row)
+
+    def withdraw(self, token: str) -> None:
+        """Who asked waits no more: nobody needs to answer."""
+        row = self._known.get(token)
+        if row is not None and row.status == "open":
+            self._put(msgspec.structs.replace(row, status="closed"))
 
     def _put(self, row: TokenRow) -> None:
         self._known[row.id] = row
