@@ -21,6 +21,7 @@ from outlast._execution.envelopes import Envelope, message_of, write_envelope
 from outlast._execution.letters import actor_id, callers_in
 from outlast._execution.loop import running_loop
 from outlast._execution.places import calling_place
+from outlast._execution.run import LiveRun
 from outlast._execution.starting import check_name
 from outlast._registry import ActorDefinition, HandlerDefinition, default_registry
 from outlast.errors import CallCycle, NotSupported, UnknownActor, UsageError
@@ -250,6 +251,7 @@ class ActorRef(Generic[A]):
             delay=self._options.delay,
             timeout=self._options.timeout,
             dedup=self._options.dedup or (step_dedup() or "" if run is None else ""),
+            trace=_trace_of(run),
         )
         return envelope, found
 
@@ -282,3 +284,10 @@ def _from_data(data: object) -> object:
 
 
 register_reference(ActorRef, _to_data, _from_data)
+
+
+def _trace_of(run: LiveRun | None) -> str:
+    """Return the trace of the message that is handled: what its handler tells belongs to it too."""
+    if not isinstance(run, LiveActor) or run.handling is None:
+        return ""
+    return run.handling.letter.trace

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -59,6 +60,7 @@ class Actors:
         self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
         self._joins: set[tuple[RunId, int]] = set()  # those of them that wait for stopped ones
         self._changed: dict[RunId, asyncio.Future[None]] = {}
+        self.trace_of: Callable[[], str] | None = None  # telemetry: in which trace one is written
         scheduler.listeners.on_answered = self._answered
         scheduler.listeners.on_stopped = self._stopped
 
@@ -72,6 +74,7 @@ class Actors:
         *,
         timeout: float | None,
         dedup: str = "",
+        trace: str = "",
     ) -> Envelope:
         """Return a message that is given by names and JSON, checked against the handler's types.
 
@@ -91,7 +94,7 @@ class Actors:
             raise UnknownActor(f"{definition.name} has no handler {handler!r}; it has: {names}")
         bound = taken.signature.from_json(arguments)
         data = taken.signature.encode(bound)
-        return Envelope(definition, key, taken, data, timeout=timeout, dedup=dedup)
+        return Envelope(definition, key, taken, data, timeout=timeout, dedup=dedup, trace=trace)
 
     async def tell(self, envelope: Envelope) -> None:
         """Put a message into its mailbox; return when it is safe.
@@ -210,6 +213,8 @@ class Actors:
         is_order = envelope.handler.name in ORDERS
         is_bounded = definition.overflow in ("reject", "block") and not is_order
         bound = definition.mailbox if is_bounded else 0
+        if self.trace_of is not None and not envelope.trace:
+            envelope = replace(envelope, trace=self.trace_of())
         message = message_of(envelope, kind, self._world.now(), bound=bound)
         while True:
             answer: asyncio.Future[bytes] | None = None

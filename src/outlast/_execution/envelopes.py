@@ -29,6 +29,7 @@ class Envelope:
     timeout: float | None = None
     dedup: str = ""
     chain: tuple[str, ...] = ()
+    trace: str = ""
 
     @property
     def actor(self) -> RunId:
@@ -107,6 +108,7 @@ def message_of(
         due_at=now + int(envelope.delay * 1e6) if envelope.delay > 0 else 0,
         deadline=0 if envelope.timeout is None else now + int(envelope.timeout * 1e6),
         chain=envelope.chain,
+        trace=envelope.trace,
     )
     return Message(
         run=envelope.actor,

@@ -20,7 +20,8 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Times are microseconds since 1970, 0 for none; `every` is microseconds. `chain` are the callers
     that wait for the answer. `reminder` names the reminder whose message it is, `token` the life
-    of that reminder; without one, the life that an actor hears the start of.
+    of that reminder; without one, the life that an actor hears the start of. `trace` is the W3C
+    traceparent that it was sent in.
     """
 
     args: bytes
@@ -32,6 +33,7 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
     every: int = 0
     reminder: str = ""
     token: str = ""
+    trace: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode

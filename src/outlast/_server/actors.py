@@ -67,6 +67,7 @@ async def write(service: Service, call: Call) -> Response:
         arguments,
         timeout=seconds,
         dedup=call.text("dedup"),
+        trace=call.traceparent,
     )
     if mode == "tell":
         await service.core.actors.tell(envelope)

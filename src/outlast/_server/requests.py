@@ -8,6 +8,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,13 +20,14 @@ from starlette.requests import ClientDisconnect, Request
 from outlast import limits
 from outlast._codec.shapes import is_dict, is_list
 from outlast._durations import seconds_of
-from outlast._execution.starting import check_name
+from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._server.access import Caller
 from outlast._server.problems import Problem
 from outlast.errors import UsageError
 from outlast.types import RunId
 
 S = TypeVar("S")
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class Call:
             return check_name(f"the {part} in the path", text, chars_max)
         except (UnicodeDecodeError, UsageError) as error:
             raise Problem(404, "not-found", f"{error}") from None
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C trace that the request belongs to, empty without one."""
+        given = self.request.headers.get(TRACEPARENT, "")
+        return given if _TRACEPARENT.fullmatch(given) else ""
 
     # --------------------------------------------------------------------------- query
     def text(self, name: str, default: str = "") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable
 
@@ -25,7 +24,6 @@ from outlast.call import WorkflowCall
 from outlast.types import CLOSED_STATUSES, BulkAction, OnConflict, Reuse, RunId
 
 _RESULT_SECONDS = 30.0
-_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _FAILED_SHOWN = 100
 
 
@@ -78,23 +76,18 @@ async def start(service: Service, call: Call) -> Response:
     body = await call.read(StartBody)
     bound = definition.signature.from_json(body.input)
     work: WorkflowCall[object] = WorkflowCall(definition, bound, "")
+    traced = {TRACEPARENT: call.traceparent} if call.traceparent else {}
     run = await service.engine.start(
         work,
         id=body.id,
         on_conflict=body.on_conflict,
         reuse=body.reuse,
-        attributes=body.attributes | _trace_of(call),
+        attributes=body.attributes | traced,
         delay=body.delay,
         timeout=body.timeout,
     )
     fields = {**fields_of(await run.info()), "created": run.created}
     return answer(fields, 201 if run.created else 200)
-
-
-def _trace_of(call: Call) -> dict[str, str]:
-    """Return the trace that a request belongs to, as an attribute of the run that it starts."""
-    given = call.request.headers.get(TRACEPARENT, "")
-    return {TRACEPARENT: given} if _TRACEPARENT.fullmatch(given) else {}
 
 
 async def runs(service: Service, call: Call) -> Response:

@@ -7,7 +7,9 @@ name its parent before that has ended, in this process or the next.
 A run belongs to the trace that its start came with (`traceparent` of HTTP, or of the code that
 called `Engine.start`), or to one of its own; its children belong to the same. What a step's body
 does, spans of other libraries included, is inside the step's span. A message to an actor is a span
-of a trace of its own, from when it was sent until what came of it was durable.
+from when it was sent until what came of it was durable, inside the span that it was sent in: a
+request's, or a step's; what its handler tells other actors is beside it. One that was sent outside
+of any is a trace of its own.
 
     provider = TracerProvider(id_generator=RunIds())
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -22,6 +24,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -33,7 +36,9 @@ from typing_extensions import override
 from outlast._codec.shapes import is_dict
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reader import readable
+from outlast._execution.actor_run import LiveActor
 from outlast._execution.bodies import Body
+from outlast._execution.letters import decode_letter
 from outlast._execution.operations import failure_in
 from outlast._execution.run import LiveRun
 from outlast._execution.starting import TRACEPARENT
@@ -41,11 +46,12 @@ from outlast._records import Record
 from outlast._store.contract import Message, RunRow
 from outlast._world import entropy
 from outlast.engine import Engine
-from outlast.errors import UsageError
+from outlast.errors import StoreDamaged, UsageError
 from outlast.types import RunId
 
 _PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_PLACES_MAX = 100_000  # steps of actors at work; those that never end are forgotten first
 _next_span_id: ContextVar[int] = ContextVar("next_span_id", default=0)
 
 
@@ -77,6 +83,14 @@ def traced(engine: Engine, provider: TracerProvider) -> Engine:
     return engine
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a step's span belongs, and its id."""
+
+    parent: SpanContext
+    span_id: int
+
+
 class Tracing:
     """Listens to one engine."""
 
@@ -85,6 +99,7 @@ class Tracing:
         self._residents: Mapping[RunId, LiveRun] = {}
         self._answered: Callable[[Message, bytes], None] = lambda _, __: None
         self._now: Callable[[], int] = lambda: 0
+        self._places: dict[tuple[RunId, str], _Place] = {}  # of the steps of actors at work
 
     def attach(self, core: EngineCore) -> None:
         """Begin, before anything of the engine runs."""
@@ -96,19 +111,22 @@ class Tracing:
         listeners.on_answered = self._handled
         core.scheduler.bodies.entering = self._enter
         core.starts.attributes_of = with_traceparent
+        core.actors.trace_of = _current_trace
 
     # ----------------------------------------------------------------------- durable
     def _recorded(self, row: RunRow, records: list[Record]) -> None:
         home = _home_of(row.attributes)
-        if home is None:
-            return
         for record in records:
             if record.kind in ("step_done", "attempt_failed") and record.attempt:
-                self._step_span(home, row, record)
-            elif record.kind == "run_closed":
+                place = self._places.pop((row.id, record.key), None)
+                if place is None and home is not None:
+                    place = _place_in_run(home, row, record.key, record.attempt)
+                if place is not None:
+                    self._step_span(place, row, record)
+            elif record.kind == "run_closed" and home is not None:
                 self._run_span(home, row, record)
 
-    def _step_span(self, home: SpanContext, row: RunRow, record: Record) -> None:
+    def _step_span(self, place: _Place, row: RunRow, record: Record) -> None:
         told = readable(record)
         attributes: dict[str, str | int | float] = {
             "outlast.run": row.id,
@@ -118,8 +136,8 @@ class Tracing:
         }
         self._span(
             record.name,
-            _context(home.trace_id, span_id_of(row.id, row.created_at)),
-            span_id=span_id_of(row.id, row.created_at, record.key, record.attempt),
+            place.parent,
+            span_id=place.span_id,
             began=record.at - record.took,
             ended=record.at,
             attributes=attributes,
@@ -149,11 +167,11 @@ class Tracing:
         """A message to an actor has ended, durably: from when it was sent until now."""
         self._answered(message, outcome)
         failure = failure_in(outcome)
-        identity = span_id_of(message.run, message.at, message.name, message.number)
+        cause = _cause_of(message)
         self._span(
             f"{message.run.partition('/')[0]}.{message.name}",
-            _context(identity << 64 | identity, identity ^ 1 or 1),
-            span_id=identity,
+            cause or _context(_message_id(message) << 64 | 1, _message_id(message) ^ 1 or 2),
+            span_id=_message_id(message),
             began=message.at,
             ended=self._now(),
             attributes={"outlast.actor": message.run, "outlast.message": message.number},
@@ -191,11 +209,56 @@ class Tracing:
     def _enter(self, body: Body) -> None:
         """Make the step's span the current one of its body."""
         live = self._residents.get(body.run)
-        home = None if live is None else _home_of(live.row.attributes)
-        if live is not None and home is not None:
-            span_id = span_id_of(live.id, live.row.created_at, body.key, body.attempt)
-            span = NonRecordingSpan(_context(home.trace_id, span_id))
-            otel_context.attach(trace.set_span_in_context(span))
+        place: _Place | None = None
+        if isinstance(live, LiveActor):
+            place = _place_in_message(live, body)
+        elif live is not None and (home := _home_of(live.row.attributes)) is not None:
+            place = _place_in_run(home, live.row, body.key, body.attempt)
+        if place is None:
+            return
+        if isinstance(live, LiveActor):
+            # Its records do not tell which message they belong to, and that may be over by then.
+            self._places[body.run, body.key] = place
+            if len(self._places) > _PLACES_MAX:
+                del self._places[next(iter(self._places))]
+        span = NonRecordingSpan(_context(place.parent.trace_id, place.span_id))
+        otel_context.attach(trace.set_span_in_context(span))
+
+
+def _place_in_run(home: SpanContext, row: RunRow, key: str, attempt: int) -> _Place:
+    parent = _context(home.trace_id, span_id_of(row.id, row.created_at))
+    return _Place(parent, span_id_of(row.id, row.created_at, key, attempt))
+
+
+def _place_in_message(actor: LiveActor, body: Body) -> _Place | None:
+    if actor.handling is None:
+        return None
+    message, row = actor.handling.message, actor.row
+    cause = _cause_of(message)
+    trace_id = _message_id(message) << 64 | 1 if cause is None else cause.trace_id
+    # Another attempt at the message has the same keys, and begins at another place.
+    key = f"{row.folded_seq} {body.key}"
+    parent = _context(trace_id, _message_id(message))
+    return _Place(parent, span_id_of(row.id, row.created_at, key, body.attempt))
+
+
+def _message_id(message: Message) -> int:
+    """Return the id of a message's span."""
+    return span_id_of(message.run, message.at, message.name, message.number)
+
+
+def _cause_of(message: Message) -> SpanContext | None:
+    """Return the span that a message was sent in."""
+    try:
+        return _parent_in(decode_letter(message.body).trace)
+    except StoreDamaged:
+        return None  # what an engine tells an actor is no letter
+
+
+def _current_trace() -> str:
+    """Return the trace that something is written in now."""
+    around = trace.get_current_span().get_span_context()
+    return _traceparent(around) if around.is_valid else ""
 
 
 def with_traceparent(attributes: str) -> str:
@@ -205,7 +268,7 @@ def with_traceparent(attributes: str) -> str:
         around = trace.get_current_span().get_span_context()
         if not around.is_valid:
             around = _context(entropy(127) + 1, entropy(63) + 1)
-        found[TRACEPARENT] = f"00-{around.trace_id:032x}-{around.span_id:016x}-01"
+        found[TRACEPARENT] = _traceparent(around)
     return json.dumps(found, sort_keys=True, ensure_ascii=False)
 
 
@@ -213,8 +276,16 @@ def _home_of(attributes: str) -> SpanContext | None:
     """Return the span that a run was started in."""
     if TRACEPARENT not in attributes:
         return None
-    match = _PARENT.fullmatch(f"{json.loads(attributes).get(TRACEPARENT)}")
+    return _parent_in(f"{json.loads(attributes).get(TRACEPARENT)}")
+
+
+def _parent_in(traceparent: str) -> SpanContext | None:
+    match = _PARENT.fullmatch(traceparent)
     return None if match is None else _context(int(match[1], 16), int(match[2], 16))
+
+
+def _traceparent(around: SpanContext) -> str:
+    return f"00-{around.trace_id:032x}-{around.span_id:016x}-01"
 
 
 def _context(trace_id: int, span_id: int) -> SpanContext:

@@ -13,10 +13,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from outlast import Actor, Engine, Retry, Signal, actor, handler, step, this_step, workflow
+from outlast import Actor, Engine, Retry, Signal, actor, handler, step, this_step, wf, workflow
 from outlast.errors import HandlerFailed, RunFailed, UsageError
 from outlast.telemetry.metering import metered
-from outlast.telemetry.tracing import RunIds, traced
+from outlast.telemetry.tracing import RunIds, Tracing, traced
 from tests.unit.server.served import serving, until
 
 go = Signal("traced_go", str)
@@ -152,6 +152,50 @@ class TracedCounter(Actor[TracedSum]):
         self.state.value += number
         return self.state.value
 
+    @handler
+    async def add_slowly(self, number: int) -> str:
+        await wf.actor(TracedCounter, "other").tell(TracedCounter.add, number)
+        seen = await traced_thread()
+        await wf.actor(TracedCounter, "third").ask(TracedCounter.add, number)
+        return seen
+
+
+@workflow
+async def traced_asking() -> str:
+    return await wf.actor(TracedCounter, "k").ask(TracedCounter.add_slowly, 2)
+
+
+async def test_messages_and_their_steps_are_in_the_trace_of_who_sent_them(
+    tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+        with provider.get_tracer("caller").start_as_current_span("call") as call:
+            seen = await engine.run(traced_asking())
+        await until(lambda: len(by_name(exporter).get("add", ())) == 2)
+
+    spans = by_name(exporter)
+    found = [span for name, group in spans.items() for span in group if name != "call"]
+    assert {ids(span)[0] for span in found} == {call.get_span_context().trace_id} == {int(seen, 16)}
+    assert len({ids(span)[1] for span in found}) == len(found)
+    [message], [thread] = spans["add_slowly"], spans["traced_thread"]
+    above = {ids(span)[1]: span.name for span in found}
+    assert thread.parent is not None
+    assert thread.parent.span_id == ids(message)[1]
+    parents = [above[s.parent.span_id] for s in (message, *spans["add"]) if s.parent is not None]
+    assert parents == ["outlast.ask_actor"] * 3
+
+
+async def test_a_message_that_nobody_traced_is_a_trace_with_its_steps(
+    tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+        await engine.actor(TracedCounter, "k").ask(TracedCounter.add_slowly, 2)
+        await until(lambda: len(by_name(exporter).get("add", ())) == 2)
+
+    [message], [thread] = by_name(exporter)["add_slowly"], by_name(exporter)["traced_thread"]
+    assert thread.parent is not None
+    assert (thread.parent.trace_id, thread.parent.span_id) == ids(message)
+
 
 async def test_messages_are_spans_with_their_failures(
     tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
@@ -192,3 +236,19 @@ async def test_a_client_hands_its_trace_to_the_server(
         found = (await run.info()).attributes["traceparent"]
         await server.request("GET", f"/v1/runs/{run.id}/result")
     assert f"{call.get_span_context().trace_id:032x}" in f"{found}"
+
+
+async def test_a_message_over_http_is_in_the_trace_of_its_request(
+    tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
+) -> None:
+    async with serving(tmp_path) as server:
+        Tracing(provider).attach(server.service.core)
+        headers = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+        path = "/v1/actors/TracedCounter/k/add"
+        reply = await server.request("POST", path, {"number": 2}, headers=headers)
+        assert reply.status == 200, reply.body
+    [span] = by_name(exporter)["add"]
+    assert (f"{ids(span)[0]:032x}", span.parent and f"{span.parent.span_id:016x}") == (
+        "1" * 32,
+        "2" * 16,
+    )
