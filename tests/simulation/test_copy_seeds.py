@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import pytest
+from typing_extensions import override
 
 from outlast import Retry, Signal, Stream, step, this_step, wf, workflow
-from outlast._codec import Bound
 from outlast._engine import forks
-from outlast._engine.open_engine import CoreOptions, EngineCore
-from outlast._engine.starts import StartRequest
 from outlast._execution.bodies import Body
 from outlast._execution.copying import Cut
 from outlast._execution.operations import failure_in
 from outlast._execution.payloads import typed_payload
 from outlast._records import Record
-from outlast._registry import default_registry
 from outlast._store.contract import Message, RunRow, Transaction
-from outlast.errors import EngineClosed, LeaseLost, RunClosed, StoreError, UsageError
-from outlast.testing.machines import FaultPlan, Machine, Yard
+from outlast.errors import RunClosed, UsageError
+from outlast.testing.machines import FaultPlan, Machine
 from outlast.types import CLOSED_STATUSES, RunId
+from tests.simulation.outside import SEEDS, Outside, play_all
 
-T = TypeVar("T")
-SEEDS = range(60)
 RUNS = 4
 FORKED = "forked_from"
 word = Signal("sim.copied_word", int)
 lines = Stream("sim.copied_lines", int)
-_PASSING = (ConnectionError, StoreError, EngineClosed, LeaseLost)
 _broken: set[str] = set()  # runs whose second part fails still; the world outside
 
 
@@ -69,16 +62,12 @@ async def copied(n: int) -> list[int]:
     return [first, below, heard, second]
 
 
-class Shop:
+class Shop(Outside):
     """Somebody who mends what is broken, and forks and retries runs meanwhile."""
 
     def __init__(self, seed: int) -> None:
         plan = FaultPlan(crash=0.03, fails=0.02, silent=0.02, pauses=0.004)
-        options = CoreOptions(owns_process=False, retention_seconds=None, live_runs_max=3)
-        self.yard = Yard(
-            seed, registry=default_registry, plan=plan, machines=1 + seed % 2, options=options
-        )
-        self.seen: Counter[str] = Counter()
+        super().__init__(seed, plan, live_runs_max=3)
         self.again: list[str] = []
         self.done: set[tuple[RunId, str]] = set()
         self.yard.on_commit = self.note
@@ -95,25 +84,6 @@ class Shop:
         if len(self.yard.machines) == 1 and (body.run, body.key) in self.done:
             self.again.append(f"{body.key} of {body.run}")
 
-    def machine(self) -> Machine:
-        return self.yard.loop.rng.choice(self.yard.machines)
-
-    async def until_done(self, work: Callable[[EngineCore], Coroutine[object, object, T]]) -> T:
-        while True:
-            try:
-                return await self.yard.attempt(work, self.machine())
-            except _PASSING:
-                await asyncio.sleep(0.05)
-
-    async def start(self, n: int) -> str:
-        run = f"run-{n}"
-        _broken.add(run)
-        request = StartRequest(
-            definition=copied.definition, bound=Bound((n,), {}), id=run, request=run
-        )
-        await self.until_done(lambda core: core.start(request))
-        return run
-
     async def tell(self, run: str, n: int) -> None:
         body = typed_payload(word.adapter, n)
         message = Message(
@@ -125,7 +95,7 @@ class Shop:
             at=self.yard.client.now(),
         )
         try:
-            await self.until_done(lambda core: core.send(message))
+            await self.send(message)
         except RunClosed:
             self.seen["told too late"] += 1
 
@@ -150,7 +120,9 @@ class Shop:
 
     async def one(self, n: int) -> None:
         rng = self.yard.loop.rng
-        run = await self.start(n)
+        run = f"run-{n}"
+        _broken.add(run)
+        await self.start(copied.definition, run, n)
         await asyncio.sleep(rng.random() * 2)
         await self.tell(run, n)
         await self.fork(run)
@@ -167,10 +139,9 @@ class Shop:
                 await self.retry(run)
         await self.fork(run)
 
-    async def main(self) -> None:
+    @override
+    async def people(self) -> None:
         _broken.clear()
-        for machine in self.yard.machines:
-            await self.yard.start(machine)
         await asyncio.gather(*(self.one(n) for n in range(RUNS)))
         self.yard.quiet()
         rows = self.yard.database.rows
@@ -186,6 +157,7 @@ class Shop:
         found = [row for row in rows if row.parent is None and row.status not in CLOSED_STATUSES]
         return [(row.id, number_of(row)) for row in found]
 
+    @override
     def check(self) -> None:
         assert self.again == []
         database = self.yard.database
@@ -221,36 +193,13 @@ def is_done(record: Record) -> bool:
     return record.kind == "step_done" and failure_in(record.body) is None
 
 
-def play(seed: int) -> Counter[str]:
-    """Play one seed, check it, and say what happened."""
-    logging.getLogger("outlast").setLevel(logging.CRITICAL)
-    shop = Shop(seed)
-    try:
-        shop.yard.run(shop.main)
-        shop.check()
-    except BaseException as error:
-        error.add_note(f"seed {seed}")
-        raise
-    finally:
-        shop.yard.dispose()
-    crashes = sum(machine.crashes for machine in shop.yard.machines)
-    return shop.seen + Counter(crashes=crashes)
-
-
-def play_all() -> None:
-    """Play all seeds."""
-    for seed in SEEDS:
-        play(seed)
-
-
 @pytest.mark.parametrize("first", range(0, len(SEEDS), 10))
 def test_copies_come_to_their_end_and_do_nothing_again(first: int) -> None:
-    for seed in SEEDS[first : first + 10]:
-        play(seed)
+    play_all(Shop, SEEDS[first : first + 10])
 
 
 def test_the_interesting_things_do_happen() -> None:
-    seen = sum((play(seed) for seed in SEEDS[:20]), Counter[str]())
+    seen = play_all(Shop, SEEDS[:20])
 
     assert seen["crashes"] > 20
     assert seen["retried"] > 20
@@ -265,7 +214,7 @@ def test_a_retry_that_begins_at_the_start_is_found_out(monkeypatch: pytest.Monke
     monkeypatch.setattr(forks, "cut_before_failure", cut_at_the_start)
 
     with pytest.raises(AssertionError):
-        play_all()
+        play_all(Shop)
 
 
 def test_a_copy_without_its_streams_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,4 +224,4 @@ def test_a_copy_without_its_streams_is_found_out(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(forks, "stream_ends", no_streams)
 
     with pytest.raises(AssertionError):
-        play_all()
+        play_all(Shop)

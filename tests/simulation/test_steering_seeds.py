@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import pytest
+from typing_extensions import override
 
 from outlast import Signal, step, wf, workflow
-from outlast._codec import Bound
-from outlast._engine.open_engine import CoreOptions, EngineCore
-from outlast._engine.starts import StartRequest
 from outlast._execution.payloads import typed_payload
 from outlast._execution.workflow_run import LiveWorkflow
-from outlast._registry import default_registry
 from outlast._store.contract import Message, MessageKind, Transaction
 from outlast.errors import (
-    EngineClosed,
-    LeaseLost,
     RunClosed,
-    StoreError,
 )
-from outlast.testing.machines import FaultPlan, Machine, Yard
+from outlast.testing.machines import FaultPlan, Machine
 from outlast.types import CLOSED_STATUSES, RunId
+from tests.simulation.outside import SEEDS, Outside, play_all
 
-T = TypeVar("T")
-Work = Callable[[EngineCore], Coroutine[object, object, T]]
-SEEDS = range(60)
 RUNS = 5
 word = Signal("sim.steering_word", int)
-_PASSING = (ConnectionError, StoreError, EngineClosed, LeaseLost)
 
 
 @step(name="sim.steered")
@@ -51,16 +40,12 @@ async def steering(n: int) -> list[int]:
     return [first, both[0], heard, await steered(n + 2)]
 
 
-class Desk:
+class Desk(Outside):
     """Somebody who pauses and resumes runs, whatever happens to the machines."""
 
     def __init__(self, seed: int) -> None:
         plan = FaultPlan(crash=0.03, fails=0.02, silent=0.02, pauses=0.004)
-        options = CoreOptions(owns_process=False, retention_seconds=None, live_runs_max=3)
-        self.yard = Yard(
-            seed, registry=default_registry, plan=plan, machines=1 + seed % 2, options=options
-        )
-        self.seen: Counter[str] = Counter()
+        super().__init__(seed, plan, live_runs_max=3)
         self.moved: list[str] = []
         self.yard.on_commit = self.look
 
@@ -73,17 +58,7 @@ class Desk:
                 if lease is not None and self.yard.database.leases.holds(lease):
                     self.moved.append(f"{transaction.run}: {transaction.records[-1].kind}")
 
-    def machine(self) -> Machine:
-        return self.yard.loop.rng.choice(self.yard.machines)
-
-    async def until_done(self, work: Work[T]) -> T:
-        while True:
-            try:
-                return await self.yard.attempt(work, self.machine())
-            except _PASSING:
-                await asyncio.sleep(0.05)
-
-    async def send(self, run: str, kind: MessageKind, *, name: str = "", body: bytes = b"") -> None:
+    async def say(self, run: str, kind: MessageKind, *, name: str = "", body: bytes = b"") -> None:
         message = Message(
             run=RunId(run),
             kind=kind,
@@ -93,28 +68,25 @@ class Desk:
             at=self.yard.client.now(),
         )
         try:
-            await self.until_done(lambda core: core.send(message))
+            await self.send(message)
         except RunClosed:
             self.seen["too late"] += 1
 
     async def one(self, n: int) -> None:
         run, rng = f"run-{n}", self.yard.loop.rng
-        bound = Bound((n,), {})
-        request = StartRequest(definition=steering.definition, bound=bound, id=run, request=run)
-        await self.until_done(lambda core: core.start(request))
+        await self.start(steering.definition, run, n)
         for turn in range(4):
             await asyncio.sleep(rng.random())
-            await self.send(run, "pause")
+            await self.say(run, "pause")
             if turn == 1:
                 body = typed_payload(word.adapter, n)
-                await self.send(run, "signal", name=word.name, body=body)
+                await self.say(run, "signal", name=word.name, body=body)
             await asyncio.sleep(rng.random() * 2)
             self.seen[f"{self.yard.database.rows[RunId(run)].status} when resumed"] += 1
-            await self.send(run, "resume")
+            await self.say(run, "resume")
 
-    async def main(self) -> None:
-        for machine in self.yard.machines:
-            await self.yard.start(machine)
+    @override
+    async def people(self) -> None:
         await asyncio.gather(*(self.one(n) for n in range(RUNS)))
         self.yard.quiet()
         async with asyncio.timeout(300):
@@ -124,6 +96,7 @@ class Desk:
     def is_open(self, run: str) -> bool:
         return self.yard.database.rows[RunId(run)].status not in CLOSED_STATUSES
 
+    @override
     def check(self) -> None:
         assert self.moved == []
         for n in range(RUNS):
@@ -139,36 +112,13 @@ class Desk:
             assert not self.yard.database.mail_of(run, 10)
 
 
-def play(seed: int) -> Counter[str]:
-    """Play one seed, check it, and say what happened."""
-    logging.getLogger("outlast").setLevel(logging.CRITICAL)
-    desk = Desk(seed)
-    try:
-        desk.yard.run(desk.main)
-        desk.check()
-    except BaseException as error:
-        error.add_note(f"seed {seed}")
-        raise
-    finally:
-        desk.yard.dispose()
-    crashes = sum(machine.crashes for machine in desk.yard.machines)
-    return desk.seen + Counter(crashes=crashes)
-
-
-def play_all() -> None:
-    """Play all seeds."""
-    for seed in SEEDS:
-        play(seed)
-
-
 @pytest.mark.parametrize("first", range(0, len(SEEDS), 10))
 def test_runs_that_are_paused_and_resumed_come_to_their_end(first: int) -> None:
-    for seed in SEEDS[first : first + 10]:
-        play(seed)
+    play_all(Desk, SEEDS[first : first + 10])
 
 
 def test_the_interesting_things_do_happen() -> None:
-    seen = sum((play(seed) for seed in SEEDS[:20]), Counter[str]())
+    seen = play_all(Desk, SEEDS[:20])
 
     assert seen["crashes"] > 20
     assert seen["paused when resumed"] > 50
@@ -188,4 +138,4 @@ def test_a_row_that_is_written_before_all_is_quiet_is_found_out(
     monkeypatch.setattr(LiveWorkflow, "_pause_if_quiet", pause_at_once)
 
     with pytest.raises(AssertionError):
-        play_all()
+        play_all(Desk)

@@ -6,18 +6,13 @@ Workflows ask, and so do the messages of an actor, one after another.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import pytest
+from typing_extensions import override
 
 from outlast import Actor, actor, handler, wf, workflow
-from outlast._codec import Bound
-from outlast._engine.open_engine import CoreOptions, EngineCore
-from outlast._engine.starts import StartRequest
 from outlast._engine.tokens import AnswerRequest
 from outlast._execution.envelopes import Envelope
 from outlast._execution.operations import decode_body
@@ -25,16 +20,13 @@ from outlast._execution.tokens import AnswerBody, TokenCalls, expiry_of
 from outlast._registry import default_registry
 from outlast._store import memory_tokens
 from outlast._store.contract import Answer, AnswerResult, TokenRow
-from outlast.errors import EngineClosed, LeaseLost, StoreError, TokenError
-from outlast.testing.machines import FaultPlan, Machine, Yard
+from outlast.errors import TokenError
+from outlast.testing.machines import FaultPlan
 from outlast.types import RunId
+from tests.simulation.outside import PASSING, SEEDS, Outside, play_all
 
-T = TypeVar("T")
-
-SEEDS = range(60)
 RUNS = 6
 MESSAGES = 4  # to one actor
-_PASSING = (ConnectionError, StoreError, EngineClosed, LeaseLost)
 
 
 @workflow(name="sim.questions")
@@ -68,27 +60,13 @@ class Clerk(Actor[Book]):
 _clerk = default_registry.find_actor(Clerk)
 
 
-class Office:
+class Office(Outside):
     """People who answer what machines ask, all of them at once."""
 
     def __init__(self, seed: int) -> None:
         plan = FaultPlan(crash=0.04, fails=0.03, silent=0.03, pauses=0.005)
-        options = CoreOptions(owns_process=False, retention_seconds=None, live_runs_max=3)
-        machines = 1 + seed % 2
-        self.yard = Yard(
-            seed, registry=default_registry, plan=plan, machines=machines, options=options
-        )
-        self.refused = 0
+        super().__init__(seed, plan, live_runs_max=3)
         self.told: dict[str, list[str]] = {}  # token -> those who were told that theirs counts
-
-    def machine(self) -> Machine:
-        return self.yard.loop.rng.choice(self.yard.machines)
-
-    async def start(self, run: str) -> None:
-        rng = self.yard.loop.rng
-        bound = Bound((rng.random() * 4,), {})
-        request = StartRequest(definition=questions.definition, bound=bound, id=run, request=run)
-        await self.until_done(lambda core: core.start(request))
 
     async def tell(self, number: int) -> None:
         found = _clerk.handlers["ask"]
@@ -96,15 +74,6 @@ class Office:
         data = found.signature.encode(bound)
         envelope = Envelope(_clerk, "desk", found, data, dedup=f"message-{number}")
         await self.until_done(lambda core: core.actors.tell(envelope))
-
-    async def until_done(self, work: Callable[[EngineCore], Coroutine[object, object, T]]) -> None:
-        while True:
-            try:
-                await self.yard.attempt(work, self.machine())
-            except _PASSING:
-                await asyncio.sleep(0.05)
-            else:
-                return
 
     async def person(self, name: str) -> None:
         """Answer what is open, now and then, until everything has ended."""
@@ -132,22 +101,24 @@ class Office:
         try:
             await self.yard.attempt(lambda core: core.tokens.answer(request), self.machine())
         except TokenError:
-            self.refused += 1
+            self.seen["refused"] += 1
             return
-        except _PASSING:
+        except PASSING:
             return
         self.told.setdefault(row.id, []).append(name)
 
-    async def main(self) -> None:
-        for machine in self.yard.machines:
-            await self.yard.start(machine)
-        await asyncio.gather(*(self.start(f"run-{n}") for n in range(RUNS)))
+    @override
+    async def people(self) -> None:
+        chance = self.yard.loop.rng.random
+        starts = (self.start(questions.definition, f"run-{n}", chance() * 4) for n in range(RUNS))
+        await asyncio.gather(*starts)
         await asyncio.gather(*(self.tell(n) for n in range(MESSAGES)))
-        people = [asyncio.ensure_future(self.person(name)) for name in ("ann", "bob", "cy")]
+        everybody = [asyncio.ensure_future(self.person(name)) for name in ("ann", "bob", "cy")]
         await asyncio.sleep(20)
         self.yard.quiet()
-        await asyncio.gather(*people)
+        await asyncio.gather(*everybody)
 
+    @override
     def check(self) -> None:
         database = self.yard.database
         rows = {row.id: row for row in database.tokens.page(None, 1_000, open_only=False, run=None)}
@@ -169,41 +140,16 @@ class Office:
             said = [row for row in asked if row.title == title]
             assert all(row.status in ("answered", "expired") for row in said)
             assert Counter(row.by or "None" for row in said) == Counter(noted)
-
-
-def play(seed: int) -> Counter[str]:
-    """Play one seed, check it, and say what happened."""
-    logging.getLogger("outlast").setLevel(logging.CRITICAL)
-    office = Office(seed)
-    try:
-        office.yard.run(office.main)
-        office.check()
-    except BaseException as error:
-        error.add_note(f"seed {seed}")
-        raise
-    finally:
-        office.yard.dispose()
-    rows = office.yard.database.tokens.page(None, 1_000, open_only=False, run=None)
-    seen = Counter(row.status for row in rows)
-    crashes = sum(machine.crashes for machine in office.yard.machines)
-    passivated = sum(events.runs_passivated for events in office.yard.events)
-    return seen + Counter(crashes=crashes, passivated=passivated, refused=office.refused)
-
-
-def play_all() -> None:
-    """Play all seeds."""
-    for seed in SEEDS:
-        play(seed)
+        self.seen += Counter(row.status for row in rows.values())
 
 
 @pytest.mark.parametrize("first", range(0, len(SEEDS), 10))
 def test_one_answer_of_each_token_reaches_its_run(first: int) -> None:
-    for seed in SEEDS[first : first + 10]:
-        play(seed)
+    play_all(Office, SEEDS[first : first + 10])
 
 
 def test_the_interesting_things_do_happen() -> None:
-    seen = sum((play(seed) for seed in SEEDS[:20]), Counter[str]())
+    seen = play_all(Office, SEEDS[:20])
 
     assert seen["crashes"] > 20
     assert seen["passivated"] > 20
@@ -218,7 +164,7 @@ def test_a_store_that_takes_every_answer_is_found_out(monkeypatch: pytest.Monkey
     monkeypatch.setattr(memory_tokens, "judge_answer", accept)
 
     with pytest.raises(AssertionError):
-        play_all()
+        play_all(Office)
 
 
 def test_a_run_that_decides_its_expiry_alone_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,4 +177,4 @@ def test_a_run_that_decides_its_expiry_alone_is_found_out(monkeypatch: pytest.Mo
     monkeypatch.setattr(TokenCalls, "expire_due", expire)
 
     with pytest.raises((AssertionError, RuntimeError)):
-        play_all()
+        play_all(Office)

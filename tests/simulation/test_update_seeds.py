@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from typing import TypeVar
 
 import pytest
+from typing_extensions import override
 
 from outlast import Signal, Update, step, workflow
-from outlast._codec import Bound
-from outlast._engine.open_engine import CoreOptions, EngineCore
-from outlast._engine.starts import StartRequest
 from outlast._engine.updates import result_of
 from outlast._execution.operations import decode_body
 from outlast._execution.payloads import typed_payload
 from outlast._execution.updates import KeptUpdate, UpdateBody, UpdateCalls, update_message
-from outlast._registry import default_registry
 from outlast._store.contract import Message
 from outlast.errors import (
-    EngineClosed,
-    LeaseLost,
-    StoreError,
     UpdateFailed,
     UpdateRejected,
 )
-from outlast.testing.machines import FaultPlan, Machine, Yard
+from outlast.testing.machines import FaultPlan
 from outlast.types import RunId
+from tests.simulation.outside import SEEDS, Outside, play_all
 
-T = TypeVar("T")
-
-SEEDS = range(60)
 RUNS = 4
 ROOM = 8
 PEOPLE = 3
 WISHES = 5
-_PASSING = (ConnectionError, StoreError, EngineClosed, LeaseLost)
 
 put = Update("sim.put", str, int)
 closing = Signal("sim.closing", bool)
@@ -74,43 +62,17 @@ async def shelf() -> list[str]:
     return things
 
 
-class House:
+class House(Outside):
     """People who put things onto shelves, and ask again until they know what came of it."""
 
     def __init__(self, seed: int) -> None:
         plan = FaultPlan(crash=0.04, fails=0.03, silent=0.03, pauses=0.005)
-        options = CoreOptions(owns_process=False, retention_seconds=None, live_runs_max=2)
-        self.yard = Yard(
-            seed,
-            registry=default_registry,
-            plan=plan,
-            machines=1 + seed % 2,
-            options=options,
-        )
+        super().__init__(seed, plan, live_runs_max=2)
         self.is_over = False
         self.told: dict[tuple[str, str], list[str]] = {}  # (run, id) -> what callers were told
 
-    def machine(self) -> Machine:
-        return self.yard.loop.rng.choice(self.yard.machines)
-
-    async def until_done(self, work: Callable[[EngineCore], Coroutine[object, object, T]]) -> T:
-        while True:
-            try:
-                return await self.yard.attempt(work, self.machine())
-            except _PASSING:
-                await asyncio.sleep(0.05)
-
-    async def send(self, message: Message) -> None:
-        await self.until_done(lambda core: core.send(message))
-
     async def until_end(self, run: RunId) -> None:
         await self.until_done(lambda core: core.closed(run))
-
-    async def start(self, run: str) -> None:
-        request = StartRequest(
-            definition=shelf.definition, bound=Bound((), {}), id=run, request=run
-        )
-        await self.until_done(lambda core: core.start(request))
 
     async def person(self, name: str, run: str) -> None:
         rng = self.yard.loop.rng
@@ -141,14 +103,13 @@ class House:
                     message = Message(run=row.id, kind="resume", at=at)
                     await self.send(message)
 
-    async def main(self) -> None:
-        for machine in self.yard.machines:
-            await self.yard.start(machine)
+    @override
+    async def people(self) -> None:
         names = [f"shelf-{n}" for n in range(RUNS)]
-        await asyncio.gather(*(self.start(run) for run in names))
-        people = [self.person(f"p{n}", run) for run in names for n in range(PEOPLE)]
+        await asyncio.gather(*(self.start(shelf.definition, run) for run in names))
+        everybody = [self.person(f"p{n}", run) for run in names for n in range(PEOPLE)]
         caretaker = asyncio.ensure_future(self.caretaker())
-        await asyncio.gather(*people)
+        await asyncio.gather(*everybody)
         self.is_over = True
         await caretaker
         self.yard.quiet()
@@ -164,6 +125,7 @@ class House:
             await self.send(message)
             await self.until_end(RunId(run))
 
+    @override
     def check(self) -> None:
         database = self.yard.database
         for n in range(RUNS):
@@ -186,6 +148,9 @@ class House:
             self.check_told(run, accepted)
             assert not database.mail_of(run, 10)
 
+        told = (one for answers in self.told.values() for one in answers)
+        self.seen += Counter(one for one in told if one.startswith("Up"))
+
     def check_told(self, run: RunId, accepted: list[str]) -> None:
         for (where, wish), told in self.told.items():
             if where != run:
@@ -198,38 +163,13 @@ class House:
                 assert {"UpdateRejected"} == set(told)
 
 
-def play(seed: int) -> Counter[str]:
-    """Play one seed, check it, and say what happened."""
-    logging.getLogger("outlast").setLevel(logging.CRITICAL)
-    house = House(seed)
-    try:
-        house.yard.run(house.main)
-        house.check()
-    except BaseException as error:
-        error.add_note(f"seed {seed}")
-        raise
-    finally:
-        house.yard.dispose()
-    seen = Counter(one for told in house.told.values() for one in told if one.startswith("Up"))
-    crashes = sum(machine.crashes for machine in house.yard.machines)
-    passivated = sum(events.runs_passivated for events in house.yard.events)
-    return seen + Counter(crashes=crashes, passivated=passivated)
-
-
-def play_all() -> None:
-    """Play all seeds."""
-    for seed in SEEDS:
-        play(seed)
-
-
 @pytest.mark.parametrize("first", range(0, len(SEEDS), 10))
 def test_each_update_is_handled_once_and_answered(first: int) -> None:
-    for seed in SEEDS[first : first + 10]:
-        play(seed)
+    play_all(House, SEEDS[first : first + 10])
 
 
 def test_the_interesting_things_do_happen() -> None:
-    seen = sum((play(seed) for seed in SEEDS[:20]), Counter[str]())
+    seen = play_all(House, SEEDS[:20])
 
     assert seen["crashes"] > 20
     assert seen["passivated"] > 20
@@ -248,7 +188,7 @@ def test_an_id_that_is_kept_only_when_it_is_done_is_found_out(
     monkeypatch.setattr(UpdateCalls, "_keep", keep)
 
     with pytest.raises(AssertionError):
-        play_all()
+        play_all(House)
 
 
 def test_validators_that_do_not_wait_for_each_other_are_found_out(
@@ -262,4 +202,4 @@ def test_validators_that_do_not_wait_for_each_other_are_found_out(
     monkeypatch.setattr(UpdateCalls, "_accept", accept)
 
     with pytest.raises(AssertionError):
-        play_all()
+        play_all(House)
