@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine
-from tests.crash.test_sigkill import kill_after
+from tests.crash.killing import kill_when_grown
 from tests.crash.update_worker import RUNS, THINGS, basket
 
 
@@ -58,7 +58,8 @@ async def test_an_update_goes_on_where_the_process_died(tmp_path: Path, moment: 
 
 async def test_kills_at_any_moment_repeat_no_update(tmp_path: Path) -> None:
     chance = random.Random(13)
-    kills = [kill_after(begin(tmp_path), 0.25 + chance.random() / 3) for _ in range(8)]
-    assert any(kills)
+    told = tmp_path / "told"
+    kills = sum(kill_when_grown(begin(tmp_path), told, chance.randint(4, 16)) for _ in range(8))
+    assert kills > 4
 
     await end_and_check(tmp_path)

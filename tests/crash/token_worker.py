@@ -20,7 +20,7 @@ from outlast._store.contract import Message
 from outlast.engine import run_loop
 from outlast.errors import TokenError
 
-RUNS = 24
+RUNS = 40
 
 
 @workflow(name="crash.questions")
@@ -52,10 +52,10 @@ _deliver = Scheduler.deliver
 
 
 async def answer_all(engine: Engine, told: Path, done: asyncio.Event) -> None:
-    """Answer what is open, as two people who do not know of each other."""
+    """Answer what is open one by one, as two people who do not know of each other."""
     while not done.is_set():
-        infos = [info async for info in engine.tokens()]
-        await asyncio.gather(*(answer(engine, told, info, who) for info in infos for who in "ab"))
+        async for info in engine.tokens():
+            await asyncio.gather(*(answer(engine, told, info, who) for who in "ab"))
         await asyncio.sleep(0.01)
 
 

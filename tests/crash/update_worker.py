@@ -19,7 +19,7 @@ from outlast._records import Record
 from outlast.engine import run_loop
 
 RUNS = 4
-THINGS = 12
+THINGS = 36
 
 put = Update("crash.put", str, int)
 full = Signal("crash.full", bool)
@@ -56,9 +56,11 @@ def die(self: UpdateCalls, record: Record) -> None:
 async def fill(engine: Engine, told: Path, name: str) -> None:
     """Put everything into one basket, a few at once."""
     run = await engine.start(basket(), id=name, reuse="never")
+    few = asyncio.Semaphore(3)
 
     async def one(number: int) -> None:
-        place = await run.update(put, f"thing-{number}", id=f"id-{number}")
+        async with few:
+            place = await run.update(put, f"thing-{number}", id=f"id-{number}")
         with told.open("a") as file:
             file.write(f"{name} {number} {place}\n")
 

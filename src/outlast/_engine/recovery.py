@@ -211,10 +211,11 @@ class Recovery:
             if row.kind == "actor":
                 self._messages.left_waiting.add(run)
             await self._adopt(alone, None)
-        waited = 0.0
+        waited, pause = 0.0, 0.001  # most only wait for something: thousands may do so
         while not self._has_moved(run, alone.last_seq) and waited < _SUSPECT_SECONDS:
-            await self._world.sleep(0.05)
-            waited += 0.05
+            await self._world.sleep(pause)
+            waited += pause
+            pause = min(2 * pause, 0.05)
         live = scheduler.residents.get(run)
         if live is not None:
             live.standing.not_alone()  # others run from here on: their death is not its fault

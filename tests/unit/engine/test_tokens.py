@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast import Approval, Engine, Run, Token, TokenInfo, step, wf, workflow
+from outlast import Approval, Engine, Run, Signal, Token, TokenInfo, step, wf, workflow
 from outlast.errors import (
     DecodingError,
     DigestMismatch,
@@ -33,6 +33,7 @@ class Offer:
 
 
 sent: list[Token[Offer]] = []
+leave = Signal("tokens_leave", bool)
 
 
 @step
@@ -65,7 +66,7 @@ async def refunds(cents: int, timeout: str | None = None) -> list[object]:
 async def asks_and_leaves() -> str:
     """Ask, and end without waiting."""
     wf.token(Offer)
-    await asyncio.sleep(0.01)
+    await leave.receive()
     return "left"
 
 
@@ -198,6 +199,7 @@ async def test_an_approval_bound_to_its_question_is_no_answer_to_another(engine:
 async def test_a_run_that_ends_takes_its_questions_back(engine: Engine) -> None:
     run = await engine.start(asks_and_leaves())
     info = (await waiting(engine))[0]
+    await run.signal(leave, value=True)
     assert await run.result("5s") == "left"
 
     assert await waiting(engine, 0) == []
