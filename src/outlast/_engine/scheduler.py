@@ -119,7 +119,9 @@ class Scheduler(ActorHost):
         """An earlier attempt may have left a heartbeat: read it first."""
         details = await self.store.read_value(run, HEARTBEAT + operation.key)
         live = self.residents.get(run)
-        if live is not None and live.steps.pending.get(operation.key) is operation:
+        if self.is_closing:
+            operation.is_started = False  # the drain has waited for bodies by now, or soon has
+        elif live is not None and live.steps.pending.get(operation.key) is operation:
             self.bodies.start(run, operation, fence=fence, last_heartbeat=details)
 
     @override
@@ -326,8 +328,7 @@ class Scheduler(ActorHost):
 
     # -------------------------------------------------------------------- going out
     def _remove(self, run: RunId) -> None:
-        live = self.residents.pop(run, None)
-        if live is not None:
+        if self.residents.pop(run, None) is not None:
             self.listeners.on_gone(run)
 
     def _fenced(self, transaction: Transaction) -> None:

@@ -25,6 +25,7 @@ from outlast.errors import (
     RunTimedOut,
     UsageError,
 )
+from outlast.types import RunId
 from tests.unit.engine.drawing import (
     broken,
     calls,
@@ -274,3 +275,29 @@ async def test_children_of_a_closed_parent_do_not_disturb_its_next_life(engine: 
     await run.retry()
 
     assert "from above" in await run.result("5s")
+
+
+async def test_no_step_starts_behind_a_drain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "outlast.db"
+    broken.add("b")
+    async with Engine.open(path) as engine:
+        with pytest.raises(RunFailed):
+            await engine.run(three(), id="r")
+    broken.clear()
+    async with Engine.open(path) as engine:
+        store = engine._core.store
+        read, drained = store.read_value, asyncio.Event()
+
+        async def read_late(run: RunId, name: str) -> bytes | None:
+            await drained.wait()
+            return await read(run, name)
+
+        monkeypatch.setattr(store, "read_value", read_late)
+        await engine.get("r").retry()
+        await asyncio.sleep(0.05)  # its step reads the last heartbeat before it starts
+        await engine.drain("0s")
+        drained.set()
+        await asyncio.sleep(0.05)
+        assert calls == ["a", "b"]
