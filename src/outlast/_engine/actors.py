@@ -27,20 +27,17 @@ from outlast._execution.orders import ORDERS
 from outlast._store.contract import (
     DONE,
     JOIN,
-    CommitResult,
-    Fenced,
     Message,
     PostResult,
+    Receipt,
     RunRow,
     Transaction,
 )
 from outlast.errors import (
     ActorStopped,
     AskTimeout,
-    EngineClosed,
     HandlerFailed,
     MailboxFull,
-    OutlastError,
     RunNotFound,
     SignalConflict,
     UnknownActor,
@@ -243,31 +240,19 @@ class Actors:
         start = self._resting.start_of(message.run)
         if start is not None:
             transaction.starts = (start,)
-        answer: asyncio.Future[PostResult] = self._world.loop.create_future()
 
-        def done(_: Transaction, result: CommitResult) -> None:
-            if isinstance(result, Fenced):
-                refused(EngineClosed("the store refused a message that needs no lease"))
-                return
-            if start is not None and message.run not in result.existing:
+        def made(receipt: Receipt) -> None:
+            if start is not None and message.run not in receipt.existing:
                 self._resting.created(start.row)
-            posted, number = result.posts[0], result.numbers[0]
-            if posted == "accepted":
+            number = receipt.numbers[0]
+            if receipt.posts[0] == "accepted":
                 if reply is not None:
                     self._expect(message.run, number, reply)
                     if message.name == JOIN:
                         self._joins.add((message.run, number))
                 self._scheduler.deliver(message, number)
-            if not answer.done():
-                answer.set_result(posted)
 
-        def refused(error: OutlastError) -> None:
-            if not answer.done():
-                answer.set_exception(error)
-
-        self._scheduler.writer.check_open()
-        self._scheduler.writer.submit(transaction, done, refused=refused)
-        return await answer
+        return (await self._scheduler.writer.commit(transaction, made)).posts[0]
 
     def _expect(self, actor: RunId, number: int, reply: asyncio.Future[bytes]) -> None:
         """Keep the future of an answer for as long as somebody waits for it."""
@@ -323,12 +308,14 @@ class Actors:
             at=self._world.now(),
         )
         transaction = Transaction(None, letter.run, [], posts=(message,), redriven=(number,))
-        receipt = await self._scheduler.writer.commit(transaction)
-        if isinstance(receipt, Fenced):
-            raise EngineClosed("the store refused a message that needs no lease")
+
+        def made(receipt: Receipt) -> None:
+            if receipt.posts[0] == "accepted":
+                self._scheduler.deliver(message, receipt.numbers[0])
+
+        receipt = await self._scheduler.writer.commit(transaction, made)
         if receipt.posts[0] != "accepted":
             raise ActorStopped(f"{letter.run} has stopped: dead letter {number} stays where it is")
-        self._scheduler.deliver(message, receipt.numbers[0])
 
     def fail_all(self, error: Exception) -> None:
         """The engine cannot go on: tell everyone who waits for an answer."""

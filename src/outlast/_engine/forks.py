@@ -26,11 +26,10 @@ from outlast._execution.copying import (
     values_of,
 )
 from outlast._records import Blob, Record, attach, detach
-from outlast._store.contract import Fenced, Message, RunRow, StartRun, StreamRow, Transaction
+from outlast._store.contract import Message, Receipt, RunRow, StartRun, StreamRow, Transaction
 from outlast.errors import (
     DecodingError,
     EncodingError,
-    EngineClosed,
     RunClosed,
     RunExists,
     RunNotFound,
@@ -154,14 +153,16 @@ class Forks:
             values=values_of(records),
             tokens=tokens_of(records, run=row.id, workflow=row.workflow),
         )
+
+        def made(receipt: Receipt) -> None:
+            if row.id not in receipt.existing:
+                scheduler.started(row, attach(stored, blobs))
+
         transaction = Transaction(None, row.id, [], starts=(start,), blobs=blobs)
-        result = await scheduler.writer.commit(transaction)
-        if isinstance(result, Fenced):
-            raise EngineClosed("the store refused a start that needs no lease")
-        existing = result.existing.get(row.id)
+        receipt = await scheduler.writer.commit(transaction, made)
+        existing = receipt.existing.get(row.id)
         if existing is not None:
             raise RunExists(row.id, existing.status)
-        scheduler.started(row, attach(stored, blobs))
 
     async def _streams(self, old: RunId, new: RunId, records: Sequence[Record]) -> list[StreamRow]:
         """Return what the copied part of the past has written to streams."""

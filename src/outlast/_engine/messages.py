@@ -7,6 +7,7 @@ it waits there.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from asyncio import Future
 
@@ -21,7 +22,7 @@ from outlast._execution.letters import TOPICS
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
-from outlast._store.contract import Fenced, Message, PostResult, RunRow, Transaction
+from outlast._store.contract import Message, PostResult, Receipt, RunRow, Store, Transaction
 from outlast.errors import (
     EngineClosed,
     LeaseLost,
@@ -83,21 +84,41 @@ class Messages:
         if live is not None and may_append and not self._store.is_shared:
             await self._append(live, message)
             return
-        if message.kind == "signal" and message.dedup and await self._was_sent(message):
+        if message.kind == "signal" and message.dedup and await _was_sent(self._store, message):
             return
         if message.kind in ("cancel", "terminate") and await self._close_unrun(message):
             return
+        await self._post(message)
+
+    async def _post(self, message: Message) -> None:
+        """Commit a message, and have its run hear of it, whatever became of its sender."""
+        hearing: list[asyncio.Task[None]] = []
+
+        def made(receipt: Receipt) -> None:
+            if receipt.posts[0] != "accepted":
+                return
+            number = receipt.numbers[0]
+            if message.kind in ("pause", "resume"):
+                work = self._let_hear(message, number)
+                hearing.append(self._world.spawn(work, name=f"{message.kind} {message.run}"))
+            else:
+                self._scheduler.deliver(message, number)
+
         transaction = Transaction(None, message.run, [], posts=(message,))
-        receipt = await self._scheduler.writer.commit(transaction)
-        if isinstance(receipt, Fenced):
-            raise EngineClosed("the store refused a message that needs no lease")
+        receipt = await self._scheduler.writer.commit(transaction, made)
         await self._judge(message, receipt.posts[0])
+        if hearing:
+            # Whoever asked may look at it next, and must not find it as it was.
+            await asyncio.wait(hearing)
+            hearing[0].result()
+
+    async def _let_hear(self, message: Message, number: int) -> None:
+        """Have a run that may stand still go on, or one that is not in memory stand still."""
         if message.kind == "resume" and self._scheduler.owns(message.run):
-            # Whoever asked may look at it next, and must not find it parked still.
             await self.bring(message.run)
         elif message.kind == "pause" and await self._dormant.pause(message.run):
             return
-        self._scheduler.deliver(message, receipt.numbers[0])
+        self._scheduler.deliver(message, number)
 
     async def _check_pausable(self, run: RunId) -> None:
         row = await self._store.read_run(run)
@@ -132,18 +153,6 @@ class Messages:
                     return  # it has ended: what the sender wanted is so
                 raise RunClosed(message.run, row.status if row is not None else "closed")
 
-    async def _was_sent(self, message: Message) -> bool:
-        """Look for a dedup key among the signals that the run has in its journal already."""
-        for record in await self._store.read_journal(message.run):
-            if record.kind != "signal":
-                continue
-            body = decode_body(record.body, SignalBody)
-            if body.dedup == message.dedup:
-                if (record.name, body.payload) != (message.name, message.body):
-                    raise SignalConflict(message.run, message.name, message.dedup)
-                return True
-        return False
-
     async def _close_unrun(self, message: Message) -> bool:
         """Close a run that has no code in memory to ask: parked, delayed, or without code."""
         row = await self._store.read_run(message.run)
@@ -157,7 +166,10 @@ class Messages:
             return False
         if message.kind == "terminate" or is_unrun:
             status: Status = "terminated" if message.kind == "terminate" else "cancelled"
-            return await self._dormant.close(row.id, status, message.name)
+            work = self._dormant.close(row.id, status, message.name)
+            closing = self._world.spawn(work, name=f"{message.kind} {row.id}")
+            await asyncio.wait([closing])  # who waits for its end hears of it, if we do or not
+            return closing.result()
         return False
 
     # ---------------------------------------------------------------- bringing in
@@ -328,3 +340,16 @@ class Messages:
             if len(page) < page_max and not arrivals.has_more:
                 arrivals.read_to = None
                 return
+
+
+async def _was_sent(store: Store, message: Message) -> bool:
+    """Look for a dedup key among the signals that the run has in its journal already."""
+    for record in await store.read_journal(message.run):
+        if record.kind != "signal":
+            continue
+        body = decode_body(record.body, SignalBody)
+        if body.dedup == message.dedup:
+            if (record.name, body.payload) != (message.name, message.body):
+                raise SignalConflict(message.run, message.name, message.dedup)
+            return True
+    return False

@@ -22,9 +22,9 @@ from outlast._execution.operations import StartedBody, decode_body
 from outlast._execution.starting import check_name, new_run
 from outlast._records import attach
 from outlast._registry import WorkflowDefinition
-from outlast._store.contract import Fenced, Message, MessageKind, RunRow, Transaction
+from outlast._store.contract import Message, MessageKind, Receipt, RunRow, Transaction
 from outlast._store.decide import names_workflow
-from outlast.errors import EngineClosed, IdempotencyMismatch, RunExists
+from outlast.errors import IdempotencyMismatch, RunExists
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
 
 _ROUNDS_MAX = 100  # others may keep starting the id that we want; give up rather than spin
@@ -120,14 +120,13 @@ class Starts:
             request=request_id,
             is_left_to_others=not scheduler.executes or scheduler.is_closing,
         )
+
+        def made(receipt: Receipt) -> None:
+            if run not in receipt.existing:
+                scheduler.started(start.row, attach(start.records, blobs))
+
         transaction = Transaction(None, run, [], starts=(start,), blobs=blobs)
-        result = await scheduler.writer.commit(transaction)
-        if isinstance(result, Fenced):
-            raise EngineClosed("the store refused a start that needs no lease")
-        existing = result.existing.get(run)
-        if existing is None:
-            scheduler.started(start.row, attach(start.records, blobs))
-        return existing
+        return (await scheduler.writer.commit(transaction, made)).existing.get(run)
 
     def _attributes(self, request: StartRequest) -> str:
         added = self.attributes_of

@@ -19,10 +19,9 @@ from outlast._engine.scheduler import Scheduler
 from outlast._execution.payloads import fitting_payload
 from outlast._execution.starting import check_name, check_text
 from outlast._execution.tokens import AnswerBody, message_of
-from outlast._store.contract import Answer, AnswerResult, Fenced, Store, TokenRow, Transaction
+from outlast._store.contract import Answer, AnswerResult, Receipt, Store, TokenRow, Transaction
 from outlast.errors import (
     DigestMismatch,
-    EngineClosed,
     RunNotFound,
     TokenAnswered,
     TokenClosed,
@@ -141,17 +140,18 @@ class Tokens:
         return row
 
     async def _commit(self, answer: Answer) -> None:
+        def made(receipt: Receipt) -> None:
+            if receipt.answers[0].result == "accepted":
+                self._scheduler.listeners.on_tokens()
+                self._scheduler.deliver(answer.message, receipt.answers[0].number)
+
         transaction = Transaction(None, answer.message.run, [], answers=(answer,))
-        receipt = await self._scheduler.writer.commit(transaction)
-        if isinstance(receipt, Fenced):
-            raise EngineClosed("the store refused an answer that needs no lease")
+        receipt = await self._scheduler.writer.commit(transaction, made)
         answered = receipt.answers[0]
         if answered.row is None:
             raise TokenNotFound(answer.token)
         if answered.result != "accepted":
             _refuse(answered.result, answered.row)
-        self._scheduler.listeners.on_tokens()
-        self._scheduler.deliver(answer.message, answered.number)
 
     async def _payload(self, row: TokenRow, value: object) -> bytes:
         if row.kind == "approval":

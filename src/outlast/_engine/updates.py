@@ -22,16 +22,14 @@ from outlast._execution.updates import REFUSED, KeptUpdate, digest_of, id_of, re
 from outlast._registry import Registry, UpdateDefinition
 from outlast._store.contract import (
     DONE,
-    CommitResult,
-    Fenced,
     Message,
     PostResult,
+    Receipt,
     RunRow,
     Transaction,
 )
 from outlast.errors import (
     EncodingError,
-    EngineClosed,
     MailboxFull,
     OutlastError,
     RunClosed,
@@ -94,28 +92,16 @@ class Updates:
 
     async def _post(self, message: Message) -> PostResult:
         """Commit an update, and deliver it when it is durable, whatever became of its caller."""
-        answer: Future[PostResult] = self._world.loop.create_future()
 
-        def done(_: Transaction, result: CommitResult) -> None:
-            if isinstance(result, Fenced):
-                refused(EngineClosed("the store refused a message that needs no lease"))
-                return
-            if result.posts[0] == "accepted":
-                self._scheduler.deliver(message, result.numbers[0])
-            if not answer.done():
-                answer.set_result(result.posts[0])
-
-        def refused(error: OutlastError) -> None:
-            if not answer.done():
-                answer.set_exception(error)
+        def made(receipt: Receipt) -> None:
+            if receipt.posts[0] == "accepted":
+                self._scheduler.deliver(message, receipt.numbers[0])
 
         writer = self._scheduler.writer
-        writer.check_open()
         if writer.trouble is not None:
             raise writer.trouble
         transaction = Transaction(None, message.run, [], posts=(message,))
-        writer.submit(transaction, done, refused=refused)
-        return await answer
+        return (await writer.commit(transaction, made)).posts[0]
 
     @staticmethod
     def _judge(message: Message, result: PostResult) -> None:

@@ -24,12 +24,13 @@ from functools import partial
 
 from outlast import limits
 from outlast._events import Events
-from outlast._store.contract import CommitId, CommitResult, Store, Transaction
+from outlast._store.contract import CommitId, CommitResult, Fenced, Receipt, Store, Transaction
 from outlast._store.decide import is_urgent
 from outlast._world import Timer, World
 from outlast.errors import (
     CommitUnknown,
     EngineClosed,
+    OutlastError,
     StoreError,
     StoreFull,
     StoreUnavailable,
@@ -39,6 +40,11 @@ log = logging.getLogger("outlast.journal")
 
 Done = Callable[[Transaction, CommitResult], None]
 Refused = Callable[[StoreError], None]
+Made = Callable[[Receipt], None]
+
+
+def _nothing(_: Receipt) -> None:
+    """Follows from a commit."""
 
 
 @dataclass(slots=True)
@@ -94,21 +100,28 @@ class Writer:
         elif self.trouble is not None:
             self._world.call_soon(self._look_at_trouble)
 
-    async def commit(self, transaction: Transaction) -> CommitResult:
-        """Commit something from outside and return what became of it.
+    async def commit(self, transaction: Transaction, made: Made = _nothing) -> Receipt:
+        """Commit something from outside, without a lease, and return what became of it.
+
+        `made` is called when it is durable, also if who asked has gone: what must follow a commit
+        may not hang on its caller.
 
         Raises:
             StoreFull, StoreUnavailable: the store cannot take it now; nothing was written.
             EngineClosed: the writer was closed.
         """
         self.check_open()
-        answer: Future[CommitResult] = self._world.loop.create_future()
+        answer: Future[Receipt] = self._world.loop.create_future()
 
         def done(_: Transaction, result: CommitResult) -> None:
+            if isinstance(result, Fenced):
+                refused(EngineClosed("the store refused what needs no lease"))
+                return
+            made(result)
             if not answer.done():
                 answer.set_result(result)
 
-        def refused(error: StoreError) -> None:
+        def refused(error: OutlastError) -> None:
             if not answer.done():
                 answer.set_exception(error)
 
@@ -197,17 +210,9 @@ class Writer:
             log.warning("the store takes writes again")
             self.trouble = None
         self._begin()
-        self._hand_out(batch, results)
+        _hand_out(batch, results)
         if self._flushes and not self.is_busy:
             self._release_all()
-
-    @staticmethod
-    def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:
-        for entry, result in zip(batch, results, strict=True):
-            try:
-                entry.done(entry.transaction, result)
-            except Exception:  # the others of the batch are durable too, and must hear of it
-                log.exception("what became of a commit of %s was not taken", entry.transaction.run)
 
     # -------------------------------------------------------------------------- trouble
     async def _insist(self, commit_id: CommitId, batch: list[_Entry], error: StoreError) -> None:
@@ -270,7 +275,7 @@ class Writer:
                     self._world.call_soon(entry.refused, outcome)
             gone = [e for e in part if e.refused is not None]
         else:
-            self._world.call_soon(self._hand_out, part, outcome)
+            self._world.call_soon(_hand_out, part, outcome)
             gone = part
         left = {id(e) for e in gone}
         batch[:] = [e for e in batch if id(e) not in left]
@@ -347,6 +352,14 @@ class Writer:
             _release(future)
         self._flushes.clear()
         self._room.clear()
+
+
+def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:
+    for entry, result in zip(batch, results, strict=True):
+        try:
+            entry.done(entry.transaction, result)
+        except Exception:  # the others of the batch are durable too, and must hear of it
+            log.exception("what became of a commit of %s was not taken", entry.transaction.run)
 
 
 def _release(future: Future[None]) -> None:
