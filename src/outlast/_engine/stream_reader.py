@@ -48,7 +48,7 @@ class StreamReader:
         What was retracted before is not shown to who comes later; who may have seen it gets the
         retraction.
         """
-        retracted = await self.retracted(run, name)
+        retracted = await self.retracted(run, name, offset)
         position = offset
         shown: set[str] = set()
         async for rows in self.rows(run, name, offset):
@@ -81,15 +81,17 @@ class StreamReader:
             finally:
                 self._forget(run, future)
 
-    async def page(self, run: RunId, name: str, offset: int) -> list[StreamRow]:
+    async def page(
+        self, run: RunId, name: str, offset: int, size: int = limits.STREAM_READ_MAX
+    ) -> list[StreamRow]:
         """Return stored rows of a stream from an offset on."""
-        return await self._store.read_stream(run, name, offset, limits.STREAM_READ_MAX)
+        return await self._store.read_stream(run, name, offset, size)
 
-    async def retracted(self, run: RunId, name: str) -> dict[str, int]:
-        """Return the writers that are taken back by now, and at which offset."""
+    async def retracted(self, run: RunId, name: str, offset: int) -> dict[str, int]:
+        """Return the writers that are taken back from an offset on, and where."""
         found: dict[str, int] = {}
-        position = 0
-        while rows := await self._store.read_stream(run, name, position, limits.STREAM_READ_MAX):
+        position = offset  # what was taken back before that was not written behind it
+        while rows := await self.page(run, name, position):
             found.update({r.writer: r.offset for r in rows if r.kind == "retract"})
             position = rows[-1].offset + rows[-1].count
         return found

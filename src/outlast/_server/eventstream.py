@@ -9,7 +9,8 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Protocol
 
 from starlette.responses import Response
@@ -40,7 +41,7 @@ class Source(Protocol):
         """Let `pieces` look up, and give an empty piece if there is nothing else."""
         ...
 
-    def pieces(self) -> AsyncIterator[bytes]:
+    def pieces(self) -> AsyncGenerator[bytes, None]:
         """Iterate over encoded events, several at once where there are more."""
         ...
 
@@ -138,13 +139,14 @@ class EventStream(Response):
             await asyncio.wait([watcher])
 
     async def _send_all(self, send: Send) -> None:
-        async for piece in self._source.pieces():
-            if self._is_gone:
-                return
-            if self._clients.is_draining:
-                await self._send(send, piece + b"retry: 500\n\n")
-                return
-            await self._send(send, piece or HEARTBEAT)
+        async with aclosing(self._source.pieces()) as pieces:
+            async for piece in pieces:
+                if self._is_gone:
+                    return
+                if self._clients.is_draining:
+                    await self._send(send, piece + b"retry: 500\n\n")
+                    return
+                await self._send(send, piece or HEARTBEAT)
 
     async def _send(self, send: Send, data: bytes) -> None:
         message: Message = {"type": "http.response.body", "body": data, "more_body": True}

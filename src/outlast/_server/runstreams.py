@@ -15,7 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import msgspec
@@ -86,34 +86,56 @@ class Tail:
             self.numbers = kept
 
 
+_Key = tuple[RunId, str, int]  # a run that lives again, or is started anew, has other tails
+
+
+def _key_of(place: Place) -> _Key:
+    return place.run, place.name, place.made_at
+
+
 class RunStreams:
     """All streams of one server."""
 
     def __init__(self, world: World, reader: Reader) -> None:
         self._world = world
         self._reader = reader
-        self.tails: dict[tuple[RunId, str], Tail] = {}
+        self.tails: dict[_Key, Tail] = {}
 
     def open(self, place: Place) -> StreamOfRun:
         """Return the source of one client."""
         return StreamOfRun(self, self._reader, place)
 
-    def join(self, place: Place, offset: int) -> Tail:
-        """Return the stream's tail, which begins at `offset` if nobody else reads it."""
-        key = (place.run, place.name)
-        tail = self.tails.get(key)
-        if tail is None or tail.has_ended or tail.error is not None:
-            tail = self.tails[key] = Tail(offset)
+    async def join(self, place: Place, offset: int) -> Tail:
+        """Return the stream's tail, which begins at `offset` if nobody else reads it.
+
+        Who asks for what lies beyond the stream's end has a tail of its own: others begin before.
+        """
+        is_ahead = not await self._reaches(place, offset)
+        key = _key_of(place)
+        tail = None if is_ahead else self.tails.get(key)
+        if tail is None or tail.is_over:
+            tail = Tail(offset)
             work = self._grow(tail, place, offset)
             tail.task = self._world.spawn(work, name=f"outlast-tail of {place.run}")
+            if not is_ahead:
+                self.tails[key] = tail
         tail.readers += 1
         return tail
+
+    async def _reaches(self, place: Place, offset: int) -> bool:
+        """Whether a stream has all that is below an offset."""
+        tail = self.tails.get(_key_of(place))
+        if tail is not None and tail.end >= offset:
+            return True
+        return not offset or bool(
+            await self._reader.streams.page(place.run, place.name, offset - 1, 1)
+        )
 
     def leave(self, place: Place, tail: Tail) -> None:
         """One client fewer: the last one ends the tail."""
         tail.readers -= 1
         if not tail.readers:
-            key = (place.run, place.name)
+            key = _key_of(place)
             if self.tails.get(key) is tail:
                 del self.tails[key]
             if tail.task is not None:
@@ -168,14 +190,16 @@ class StreamOfRun:
         """Let `pieces` look up."""
         self._awake.set()
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Iterate over the stream's events until its end."""
         place = self._place
-        self._retracted = await self._reader.streams.retracted(place.run, place.name)
+        self._retracted = await self._reader.streams.retracted(
+            place.run, place.name, self._position
+        )
         while True:
             async for piece in self._stored():
                 yield piece
-            tail = self._streams.join(place, self._position)
+            tail = await self._streams.join(place, self._position)
             tail.ring.follow(self._awake)
             try:
                 async for piece in self._live(tail):
@@ -216,6 +240,7 @@ class StreamOfRun:
         """Iterate over what comes; ends with the stream, or when the client is too far behind."""
         while tail.end < self._position and not tail.is_over:
             await self._look_up()  # the store was read further than the tail has come
+            yield b""
         number = tail.numbers.get(self._position, -1)
         while (data := tail.ring.since(number)) is not None:
             # Set before the client takes it: meanwhile the tail grows.

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from outlast import Engine, Retry, limits, step, this_step, workflow
+from outlast._store.contract import StreamRow
+from outlast.types import RunId
 from tests.unit.server.served import Served, go, reply_of, served_story, serving, until, words
 
 
@@ -286,3 +288,45 @@ async def test_the_client_of_ours_goes_on_by_itself_when_the_server_comes_back(
         events = client.get("s").stream(words)
         found = [event.value async for event in events if event.kind == "data"]
     assert found == [f"word {n}" for n in range(5)]
+
+
+def asked(server: Served, path: str) -> bytes:
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        f"Authorization: Bearer {server.token}\r\n\r\n"
+    ).encode()
+
+
+async def test_who_asks_for_what_is_not_written_yet_neither_spins_nor_keeps_others_waiting(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SSE_HEARTBEAT_SECONDS", 0.05)
+    body = {"input": {"count": 3, "waits": True}, "id": "s"}
+    await server.request("POST", "/v1/workflows/served_story/runs", body)
+    clients = server.service.clients
+    _, far = await asyncio.open_connection("127.0.0.1", server.port)
+    far.write(asked(server, f"{PATH}?offset=100000"))
+    await until(lambda: len(clients.open) == 1)
+    reader, near = await asyncio.open_connection("127.0.0.1", server.port)
+    near.write(asked(server, PATH))
+    await asyncio.wait_for(reader.readuntil(b"word 2"), 5)
+    await asyncio.sleep(0.1)
+
+    pages = 0
+    streams = server.service.core.reader.streams
+    page = streams.page
+
+    async def counted(run: RunId, name: str, offset: int, size: int = 200) -> list[StreamRow]:
+        nonlocal pages
+        pages += 1
+        return await page(run, name, offset, size)
+
+    monkeypatch.setattr(streams, "page", counted)
+    await asyncio.sleep(0.3)
+    assert pages <= 2
+    await asyncio.wait_for(reader.readuntil(b":\n\n"), 5)  # it is told that the server lives
+
+    far.close()
+    near.close()
+    await until(lambda: not clients.open)  # and both are noticed to have gone
+    assert not server.service.streams.tails
