@@ -107,8 +107,8 @@ class Actors:
             return
         await self._post(envelope, "tell")
 
-    async def ask(self, envelope: Envelope) -> bytes:
-        """Return the encoded answer to a message.
+    async def ask(self, envelope: Envelope, safe: asyncio.Event | None = None) -> bytes:
+        """Return the encoded answer to a message; `safe` is set when that is in the mailbox.
 
         Raises:
             MailboxFull, ActorStopped: nothing was stored.
@@ -117,10 +117,10 @@ class Actors:
         if not envelope.definition.is_durable:
             return await self._ask_volatile(envelope)
         if envelope.timeout is None:
-            return await self._ask(envelope)
+            return await self._ask(envelope, safe)
         try:
             async with asyncio.timeout(envelope.timeout):
-                return await self._ask(envelope)
+                return await self._ask(envelope, safe)
         except TimeoutError:
             raise AskTimeout(
                 f"{envelope.actor} did not answer {envelope.handler.name!r} "
@@ -137,11 +137,13 @@ class Actors:
         data, _ = handler.signature.returns.roundtrip(answer)
         return data
 
-    async def _ask(self, envelope: Envelope) -> bytes:
+    async def _ask(self, envelope: Envelope, safe: asyncio.Event | None) -> bytes:
         if self._store.is_shared and not envelope.dedup:
             # Whoever owns the actor when it answers: by this key the answer is found.
             envelope = replace(envelope, dedup=self._world.new_id())
         answer = await self._post(envelope, "ask")
+        if safe is not None:
+            safe.set()
         if answer is None:
             return self._value(envelope, await self._remembered(envelope))
         try:

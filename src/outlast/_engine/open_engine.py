@@ -224,10 +224,10 @@ class EngineCore:
         self.check()
         await self.messages.send(message)
 
-    async def update(self, message: Message) -> KeptUpdate:
+    async def update(self, message: Message, safe: asyncio.Event | None = None) -> KeptUpdate:
         """Have an update of a run done; see `Updates.update`."""
         self.check()
-        return await self.updates.update(message)
+        return await self.updates.update(message, safe)
 
     async def fork(self, run: RunId, at: int | str, input_: Mapping[str, object] | None) -> RunId:
         """Start a run from another one's past; see `Forks.fork`."""

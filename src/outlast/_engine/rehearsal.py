@@ -21,7 +21,7 @@ from outlast._records import Record
 from outlast._registry import Registry, WorkflowDefinition
 from outlast._store.contract import Message, RunRow, StartRun, Transaction
 from outlast._world import Timer, World
-from outlast.errors import OutlastError, UnknownActor, UsageError
+from outlast.errors import OutlastError, RunClosed, UnknownActor, UsageError
 from outlast.types import Lease, RunId
 
 _NEVER = 1e9
@@ -115,6 +115,11 @@ class _Host(StillHost, ActorHost):
     def actor_start(self, actor: RunId) -> StartRun | None:
         return None
 
+    @override
+    def run_closed(self, run: RunId) -> None:
+        if not self._done.done():
+            self._done.set_exception(RunClosed(run, "closed"))
+
 
 class _Rehearsal(LiveWorkflow):
     """A run that stops where its records end."""
@@ -134,6 +139,10 @@ class _Rehearsal(LiveWorkflow):
     def _go_live(self) -> None:
         if not self._done.done():
             self._done.set_result(None)
+
+    @override
+    def terminate(self, reason: str) -> None:
+        self.host.run_parked(self.id, reason)
 
 
 class _ActorRehearsal(LiveActor):
@@ -162,6 +171,7 @@ async def rehearse(
     Raises:
         UnknownWorkflow: its code is not here.
         ReplayMismatch, UsageError: its code does not come so far any more.
+        RunClosed: it has ended.
     """
     definition = registry.find_workflow(row.workflow)
     done: Future[None] = world.loop.create_future()

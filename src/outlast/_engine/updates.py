@@ -61,8 +61,10 @@ class Updates:
         self._callers: dict[RunId, dict[_Caller, None]] = {}
         scheduler.listeners.on_updated = self._updated
 
-    async def update(self, message: Message) -> KeptUpdate:
+    async def update(self, message: Message, safe: asyncio.Event | None = None) -> KeptUpdate:
         """Have an update done, once for its id; return what came of it: done or refused.
+
+        `safe` is set when it is stored: from then on it is done, whoever waits.
 
         Raises:
             RunNotFound, RunClosed, MailboxFull, UpdateConflict: nothing was stored.
@@ -75,6 +77,8 @@ class Updates:
         try:
             posted = await self._post(message)
             self._judge(message, posted)
+            if safe is not None:
+                safe.set()
             return await self._outcome(message, caller, is_new=posted == "accepted")
         finally:
             self._forget(message.run, caller)

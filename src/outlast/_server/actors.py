@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from urllib.parse import unquote
 
@@ -73,8 +74,8 @@ async def write(service: Service, call: Call) -> Response:
         await service.core.actors.tell(envelope)
         return answer({}, 202)
     returns = envelope.handler.signature.returns
-    async with service.waits.place():
-        data = await service.within(service.core.actors.ask(envelope), seconds + 1)
+    safe = asyncio.Event()
+    data = await service.within(service.core.actors.ask(envelope, safe), seconds + 1, safe)
     if data is None:
         raise Problem(503, "draining", "the server stops; the message is safe and is handled later")
     return answer({"result": returns.to_json(returns.decode(data))})

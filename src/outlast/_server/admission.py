@@ -54,19 +54,24 @@ class Admission:
             raise self._refusal()
         turn: asyncio.Future[None] = self._world.loop.create_future()
         self._queue.append(turn)
-        await asyncio.wait([turn], timeout=limits.HTTP_QUEUE_SECONDS)
+        try:
+            await asyncio.wait([turn], timeout=limits.HTTP_QUEUE_SECONDS)
+        except asyncio.CancelledError:
+            if turn.done():
+                self._pass_on()  # its place has come, and nobody takes it
+            else:
+                self._queue.remove(turn)
+            raise
         if not turn.done():
-            turn.cancel()
+            self._queue.remove(turn)
             raise self._refusal()
 
     def _pass_on(self) -> None:
-        """Give the place to the first in the queue who still waits for it."""
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.working -= 1
+        """Give the place to the first in the queue."""
+        if self._queue:
+            self._queue.popleft().set_result(None)
+        else:
+            self.working -= 1
 
     def _refusal(self) -> Problem:
         self.refused += 1

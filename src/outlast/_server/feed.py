@@ -88,9 +88,10 @@ class Feed:
             self._actors[row.id] = None
         else:
             self._runs[row.id] = row
-            if len(self._runs) > _PENDING_MAX:
-                self._runs.clear()
-                self.tell("reset", {"epoch": self.epoch})
+        if len(self._runs) + len(self._actors) > _PENDING_MAX:
+            self._runs.clear()
+            self._actors.clear()
+            self.tell("reset", {"epoch": self.epoch})
 
     def _inbox_changed(self) -> None:
         self._tokens_changed = True
@@ -111,7 +112,8 @@ class Feed:
             self.tell("runs", {"runs": [self._info(row) for row in told]})
         if self._actors:
             ids = list(self._actors)[:_RUNS_MAX]
-            self._actors.clear()
+            for actor in ids:
+                del self._actors[actor]
             self.tell("actors", {"ids": ids})
         if self._tokens_changed:
             self._tokens_changed = False

@@ -53,9 +53,9 @@ class Addresses:
     ) -> Addresses:
         """Return the addresses of a server that listens on `host` and `port`."""
         for origin in origins:
-            parts = urlsplit(origin)
-            is_site = parts.scheme in ("http", "https") and bool(parts.netloc)
-            if not is_site or origin != f"{parts.scheme}://{parts.netloc}":
+            scheme, netloc = _site_of(origin)
+            is_site = scheme in ("http", "https") and bool(netloc)
+            if not is_site or origin != f"{scheme}://{netloc}":
                 raise UsageError(f"{origin!r} is no origin, such as https://shop.example")
         for name in allowed:
             if not name or set("/@ ") & set(name):
@@ -71,7 +71,7 @@ class Addresses:
 
     def knows_origin(self, origin: str, host: str) -> bool:
         """Whether an Origin header is of our own pages, or of a site that was allowed."""
-        return origin in self.origins or urlsplit(origin).netloc.lower() == host.lower()
+        return origin in self.origins or _site_of(origin)[1].lower() == host.lower()
 
 
 class Guard:
@@ -136,6 +136,15 @@ class Guard:
         if origin is None and scope["method"] in ("GET", "HEAD") and _is_navigation(headers):
             return  # a link on another page that leads here: the page itself holds no data
         raise Problem(403, "wrong-origin", "pages of other sites may not call this server")
+
+
+def _site_of(origin: str) -> tuple[str, str]:
+    """Return the scheme and the place of an origin; nothing of what is none."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.netloc
 
 
 def _is_navigation(headers: Headers) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Awaitable
 
 import msgspec
 from starlette.responses import Response
@@ -13,7 +13,9 @@ from outlast import limits
 from outlast._engine.details import failure_of
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Record, info_of
-from outlast._execution.starting import TRACEPARENT
+from outlast._engine.updates import declared_update, json_of, payload_of, result_of
+from outlast._execution.starting import TRACEPARENT, check_name
+from outlast._execution.updates import update_message
 from outlast._server.answers import answer, fields_of
 from outlast._server.problems import Problem
 from outlast._server.requests import Call, bad_query
@@ -121,9 +123,11 @@ def _cursor(call: Call) -> Cursor | None:
         return None
     try:
         at, _, run = urlsafe_b64decode(text.encode()).decode().partition(" ")
-        return Cursor(int(at), RunId(run))
+        if at.isascii() and at.isdigit() and len(at) <= 18:  # more is no time that a store has
+            return Cursor(int(at), RunId(run))
     except (binascii.Error, ValueError):
-        raise bad_query("after", "the `next` of a page", text) from None
+        pass  # said below
+    raise bad_query("after", "the `next` of a page", text)
 
 
 def _text_of(cursor: Cursor) -> str:
@@ -241,20 +245,24 @@ async def signal(service: Service, call: Call) -> Response:
 
 async def update(service: Service, call: Call) -> Response:
     """Have the run's own code answer; ask again under the same id for what takes longer."""
-    run, name = call.run_id(), call.name("name")
+    run, core = call.run_id(), service.core
+    definition = declared_update(core.registry, call.name("name"))
     body = await call.read(UpdateBody)
-    update_id = service.core.world.new_id() if body.id is None else body.id
-    work = service.engine.get(run).update(name, body.value, id=update_id)
-    done = await service.within(_in_a_box(work), call.seconds("timeout", _RESULT_SECONDS))
-    if done is not None:
-        return answer({"result": done[0]})
-    info = await service.core.reader.info(run)
-    reason = await service.core.reader.why(run)
+    update_id = core.world.new_id() if body.id is None else body.id
+    message = update_message(
+        run,
+        definition.name,
+        payload_of(definition, body.value),
+        check_name("an update's id", update_id),
+        at=core.world.now(),
+    )
+    seconds, safe = call.seconds("timeout", _RESULT_SECONDS), asyncio.Event()
+    kept = await service.within(core.update(message, safe), seconds, safe)
+    if kept is not None:
+        return answer({"result": json_of(definition, result_of(run, definition.name, kept))})
+    info = await core.reader.info(run)
+    reason = await core.reader.why(run)
     return answer({"id": run, "update": update_id, "status": info.status, "why": reason}, 202)
-
-
-async def _in_a_box(work: Awaitable[object]) -> tuple[object]:
-    return (await work,)  # None is a result like any other
 
 
 async def cancel(service: Service, call: Call) -> Response:

@@ -96,16 +96,23 @@ class Service:
         self.feed.close()
         self.figures.close()
 
-    async def within(self, work: Awaitable[T], seconds: float) -> T | None:
-        """Return what `work` gives, None when it takes longer or the server drains first."""
+    async def within(
+        self, work: Awaitable[T], seconds: float, safe: asyncio.Event | None = None
+    ) -> T | None:
+        """Return what `work` gives, None when it takes longer or the server drains first.
+
+        It is given up only when `safe` is set: what we say of it then must be so.
+        """
         task = asyncio.ensure_future(work)
-        draining = asyncio.ensure_future(self._draining.wait())
+        waits = [asyncio.ensure_future(e.wait()) for e in (self._draining, safe) if e is not None]
         try:
+            if safe is not None:
+                await asyncio.wait([task, waits[1]], return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait(
-                [task, draining], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                [task, waits[0]], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
             )
             return task.result() if task.done() else None
         finally:
-            draining.cancel()
-            task.cancel()
-            await asyncio.wait([task, draining])
+            for given_up in (task, *waits):
+                given_up.cancel()
+            await asyncio.wait([task, *waits])

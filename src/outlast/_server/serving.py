@@ -27,7 +27,7 @@ from outlast._server.app import application
 from outlast._server.connections import protocol_class
 from outlast._server.service import Service
 from outlast._server.status import overview_of
-from outlast.errors import UsageError
+from outlast.errors import OutlastError, UsageError
 
 log = logging.getLogger("outlast.server")
 
@@ -175,7 +175,11 @@ class Serving:
         service = self._service
         while True:
             if service.feed.clients:
-                self._seen = await overview_of(service)
+                try:
+                    self._seen = await overview_of(service)
+                except OutlastError as error:
+                    # The store is away for now; what was seen last is shown until it is back.
+                    log.warning("the overview cannot be told: %s", error)
             await service.core.world.sleep(1.0)
 
     def _overview(self) -> Mapping[str, object] | None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from outlast import Approval, Engine, Run, Signal, Token, TokenInfo, step, wf, workflow
+from outlast._engine.rehearsal import rehearse
 from outlast.errors import (
     DecodingError,
     DigestMismatch,
     NotInRun,
     PayloadTooLarge,
+    RunClosed,
     RunTerminated,
     TokenAnswered,
     TokenClosed,
@@ -22,6 +24,7 @@ from outlast.errors import (
     UsageError,
     WaitTimeout,
 )
+from outlast.types import RunId
 
 
 @dataclass
@@ -352,3 +355,16 @@ async def test_the_inbox_is_read_beside_the_owner(tmp_path: Path) -> None:
 
 def test_an_approval_is_a_plain_value() -> None:
     assert Approval(True, "ann", "ok") == Approval(approved=True, by="ann", reason="ok")
+
+
+async def test_a_run_that_has_ended_meanwhile_is_not_replayed_for_ever(engine: Engine) -> None:
+    run = await engine.start(wants_offer("1ms"), id="asker")
+    await run.result("5s")
+    core = engine._core
+    row = await core.store.read_run(RunId("asker"))
+    assert row is not None
+    records = await core.store.read_journal(RunId("asker"))
+
+    with pytest.raises(RunClosed):
+        async with asyncio.timeout(5):
+            await rehearse(core.world, core.registry, {}, row=row, records=records)

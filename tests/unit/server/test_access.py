@@ -207,3 +207,9 @@ def test_roles_include_those_below(tmp_path: Path) -> None:
     assert access.caller(f"bearer  {admin} ", "1.1.1.1").may("admin")
     with pytest.raises(Problem):
         access.caller("Bearer ", "1.1.1.1")
+
+
+@pytest.mark.parametrize("origin", ["http://[", "null", "http://127.0.0.1:1@evil"])
+async def test_what_is_no_origin_of_ours_is_refused(server: Served, origin: str) -> None:
+    reply = await server.request("GET", "/healthz", headers={"Origin": origin})
+    assert (reply.status, reply.json()["type"]) == (403, "/problems/wrong-origin")

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from outlast import limits
+from outlast._server import feed
 from outlast._server.feed import FeedClient
+from outlast.errors import StoreUnavailable
 from tests.unit.server.served import Served
 from tests.unit.server.test_streams import Event, parsed
 
@@ -110,3 +112,39 @@ async def test_figures_are_told_in_three_forms(server: Served) -> None:
     assert history["step_seconds"] == limits.HISTORY_SECONDS
     assert "outlast_steps_executed_total 1\n" in metrics
     assert 'outlast_step_seconds_bucket{le="+Inf"} 1' in metrics
+
+
+async def test_every_actor_that_changed_is_told(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_RUNS_MAX", 2)
+    listener = Listener(server.service.feed.open(""))
+    await listener.until("hello")
+    keys = [f"k{number}" for number in range(7)]
+    for key in keys:
+        await server.request("POST", f"/v1/actors/ServedNotebook/{key}/add", {"text": "x"})
+
+    told: set[str] = set()
+    while len(told) < len(keys):
+        ids = (await listener.until("actors")).data["ids"]
+        told |= {f"{actor}".rpartition("/")[2] for actor in ids}
+    assert told == set(keys)
+
+
+async def test_the_overview_is_told_again_when_the_store_is_back(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = server.service.core.store
+    count_dead, is_away = store.count_dead, True
+
+    async def counted() -> int:
+        if is_away:
+            raise StoreUnavailable("the disk is away")
+        return await count_dead()
+
+    monkeypatch.setattr(store, "count_dead", counted)
+    listener = Listener(server.service.feed.open(""))
+    await listener.until("hello")
+    await asyncio.sleep(1.2)
+    is_away = False
+    assert (await listener.until("overview")).data["dead_letters"] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import urlsafe_b64encode
 
 import pytest
 
@@ -171,3 +172,50 @@ async def test_who_waits_too_long_for_a_place_is_refused_and_leaves_no_gap(
     async with places.place():
         assert places.working == 1
     assert places.working == 0
+
+
+async def test_who_goes_while_waiting_for_a_place_takes_none_along(server: Served) -> None:
+    places = Admission(server.service.core.world, places=1, queue_max=1)
+
+    async def work() -> None:
+        async with places.place():
+            pass
+
+    async with places.place():
+        waiting = asyncio.create_task(work())
+        await asyncio.sleep(0.01)
+        waiting.cancel()  # while it waits
+        await asyncio.wait([waiting])
+        late = asyncio.create_task(work())  # there is room in the queue again
+        await asyncio.sleep(0.01)
+        assert not late.done()
+    late.cancel()  # when its turn has come, and before it knows
+    await asyncio.wait([late])
+    assert (places.working, places.refused) == (0, 0)
+
+
+async def test_who_was_refused_leaves_room_in_the_queue(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HTTP_QUEUE_SECONDS", 0.01)
+    places = Admission(server.service.core.world, places=1, queue_max=1)
+    async with places.place():
+        with pytest.raises(Problem):
+            async with places.place():
+                pass
+        monkeypatch.setattr(limits, "HTTP_QUEUE_SECONDS", 10)
+
+        async def work() -> str:
+            async with places.place():
+                return "done"
+
+        waiting = asyncio.create_task(work())
+        await asyncio.sleep(0.01)
+    assert await waiting == "done"
+
+
+@pytest.mark.parametrize("at", ["9" * 30, "-1", "²", "x", ""])
+async def test_a_cursor_that_is_none_is_refused(server: Served, at: str) -> None:
+    cursor = urlsafe_b64encode(f"{at} run".encode()).decode()
+    reply = await server.request("GET", f"/v1/runs?after={cursor}")
+    assert (reply.status, reply.json()["type"]) == (422, "/problems/query-error")
