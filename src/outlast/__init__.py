@@ -109,6 +109,9 @@ from outlast.ref import (
     ActorRef,
     Handler,
 )
+from outlast.secret import (
+    Secret,
+)
 from outlast.step import (
     Step,
     error,
@@ -201,6 +204,7 @@ __all__ = [
     "RunParked",
     "RunTerminated",
     "RunTimedOut",
+    "Secret",
     "Shutdown",
     "Signal",
     "SignalConflict",

@@ -2,17 +2,25 @@
 
 What looks like a secret is known by its form (keys of well-known services, bearer tokens, passwords
 in urls, private keys), by the name it is given (`password=…`), or by its value: what the
-environment has under a name that says so. Values of steps and inputs are not touched: what code
-returns, it gets back.
+environment has under a name that says so, and what a living `Secret` holds, as it is or escaped.
+Values of steps and inputs are not touched: what code returns, it gets back.
 
-Invariant: a text only ever loses what matched; redacting it again changes nothing.
+Invariants:
+  * a text only ever loses what matched; redacting it again changes nothing;
+  * a value is known as long as somebody holds its `KnownText`, and no longer.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import threading
 from functools import cache
+from urllib.parse import quote
+from weakref import WeakValueDictionary
+
+from outlast.limits import SECRETS_KNOWN_MAX
 
 REDACTED = "[redacted]"
 
@@ -40,6 +48,10 @@ _IN_URL = re.compile(r"(://[^\s/:@]{1,100}:)[^\s/@]{1,200}@")
 _SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 _VALUE_CHARS_MIN = 8  # shorter ones are words of every text
 
+# Of one thread at a time, and of that thread again: a `__del__` that logs may come in between.
+_lock = threading.RLock()
+_living: WeakValueDictionary[str, KnownText] = WeakValueDictionary()
+
 
 def redact(text: str) -> str:
     """Return a text without what looks like a secret."""
@@ -48,7 +60,46 @@ def redact(text: str) -> str:
     text = _NAMED.sub(_named, text)
     text = _IN_URL.sub(rf"\1{REDACTED}@", text)
     known = _known_values()
-    return text if known is None else known.sub(REDACTED, text)
+    if known is not None:
+        text = known.sub(REDACTED, text)
+    for form in _living_forms():
+        text = text.replace(form, REDACTED)
+    return text
+
+
+class KnownText:
+    """A text that `redact` takes out, as long as somebody holds this."""
+
+    __slots__ = ("__weakref__", "forms")
+
+    def __init__(self, text: str) -> None:
+        escaped = repr(text)[1:-1], json.dumps(text)[1:-1], quote(text, safe="", errors="replace")
+        # Sorted: which of them is taken out first must not depend on the hash of a text.
+        self.forms: tuple[str, ...] = tuple(sorted({text, *escaped}))
+
+
+def know(text: str) -> KnownText | None:
+    """Let a text be taken out of all others; None for one that is too short to be told apart."""
+    if len(text) < _VALUE_CHARS_MIN:
+        return None
+    with _lock:
+        found = _living.get(text)
+        if found is None:
+            while len(_living) >= SECRETS_KNOWN_MAX:
+                _living.pop(next(iter(_living.keys())), None)
+            found = _living[text] = KnownText(text)
+        return found
+
+
+def _living_forms() -> list[str]:
+    """Return what is to be taken out, the longest first: one may be a part of another."""
+    with _lock:
+        known = list(_living.values())
+    return sorted({form for one in known for form in one.forms}, key=_longest_first)
+
+
+def _longest_first(form: str) -> tuple[int, str]:
+    return -len(form), form
 
 
 def _named(match: re.Match[str]) -> str:

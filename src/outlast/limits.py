@@ -28,6 +28,10 @@ TRACEBACK_CHARS_MAX = 32_768
 CAUSES_MAX = 8
 """Length of a stored chain of causes; chains can be cyclic."""
 
+SECRETS_KNOWN_MAX = 4_096
+"""Different secrets of living `Secret`s that texts are searched for, the newest: each costs every
+error and log line a search, a microsecond on a message of ordinary length."""
+
 # Names and ids.
 ID_CHARS_MAX = 200
 """A run id: it stands in urls, in child ids and in every journal row."""

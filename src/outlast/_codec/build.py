@@ -35,7 +35,7 @@ from outlast._codec.classes import (
     typed_dict_node,
 )
 from outlast._codec.containers import DictNode, ListNode, RowNode, SetNode, TupleNode
-from outlast._codec.faults import Fault, type_name
+from outlast._codec.faults import Fault, SecretFault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, JsonLikeNode
 from outlast._codec.models import (
     ValidatedDataclassNode,
@@ -50,6 +50,7 @@ from outlast._codec.shapes import is_class, is_subclass
 from outlast._codec.texts import PATHS, path_node, text_nodes
 from outlast._codec.unions import EnumNode, LiteralNode, union_node
 from outlast.errors import RegistrationError
+from outlast.secret import Secret
 
 _SCALARS: dict[object, Node] = {
     str: StrNode(),
@@ -282,6 +283,8 @@ class _Builder:
         reference = reference_node(cls)
         if reference is not None:
             return reference
+        if cls is Secret:
+            raise SecretFault
         if issubclass(cls, Enum):
             if not cls.__members__:
                 raise Fault(f"the enum {type_name(cls)} has no members")

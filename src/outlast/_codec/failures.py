@@ -25,8 +25,18 @@ from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, decode_wire, encode_wire
 from outlast._codec.modules import home_of
 from outlast._codec.nodes import Walk
-from outlast._codec.shapes import as_object, is_any_tuple, is_dict, is_group, is_subclass, is_tuple
-from outlast._redaction import redact
+from outlast._codec.shapes import (
+    as_object,
+    is_any_tuple,
+    is_dict,
+    is_frozenset,
+    is_group,
+    is_list,
+    is_set,
+    is_subclass,
+    is_tuple,
+)
+from outlast._redaction import REDACTED, redact
 from outlast.errors import DecodingError, PayloadTooLarge
 from outlast.limits import CAUSES_MAX, DEPTH_MAX, ERROR_TEXT_CHARS_MAX, TRACEBACK_CHARS_MAX
 
@@ -116,7 +126,7 @@ class _Capture:
         self._seen.add(id(exc))
         self._left -= 1
         cls = type(exc)
-        message = redact(_message_of(exc))
+        message = _message_of(exc)
         cause = self._cause(exc, depth)
         members = self._members(exc, depth)
         # Those below the first share the space of one: together they stay within the limit.
@@ -179,8 +189,10 @@ def _message_of(exc: BaseException) -> str:
         text = str(exc)
     except BaseException as error:  # noqa: BLE001 - a user's __str__ may raise anything
         return f"(its __str__ raised {_cut(type_name(type(error)), 200)})"
-    # Its class may derive from str, with methods of its own.
-    return _cut(str.__str__(text), ERROR_TEXT_CHARS_MAX)
+    # Its class may derive from str, with methods of its own. Cut twice: what the first cut may
+    # leave of a secret stands where the second one cuts, and searching megabytes takes seconds.
+    text = redact(_cut(str.__str__(text), 4 * ERROR_TEXT_CHARS_MAX))
+    return _cut(text, ERROR_TEXT_CHARS_MAX)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -202,7 +214,6 @@ def _args_of(exc: BaseException, message: str) -> bytes | None:
         args = (_attribute(exc, "message"),)
     if not is_tuple(args):
         return None
-    args = tuple(redact(a) if type(a) is str else a for a in args)
     data = _encoded(args)
     if data is None and len(args) == 1 and isinstance(args[0], str):
         return _encoded((message,))  # too long, or no text that UTF-8 can hold
@@ -214,7 +225,7 @@ def _state_of(exc: BaseException) -> bytes | None:
     if not is_dict(state):
         return None
     kept = {
-        name: redact(value) if type(value) is str else value
+        name: value
         for name, value in list(state.items())[:100]
         if type(name) is str and _encoded(value) is not None
     }
@@ -225,10 +236,30 @@ def _encoded(value: object) -> bytes | None:
     try:
         walk = Walk()
         walk.left = DATA_BYTES_MAX
-        data = encode_wire(JSON_LIKE.lower(value, DEPTH_MAX, walk))
+        # What is not JSON-like, or too much, is refused before its texts are searched.
+        JSON_LIKE.lower(value, DEPTH_MAX, walk)
+        data = encode_wire(JSON_LIKE.lower(redacted(value), DEPTH_MAX, Walk()))
     except (Fault, PayloadTooLarge, RecursionError, MemoryError):
         return None
     return data if len(data) <= DATA_BYTES_MAX else None
+
+
+def redacted(data: object) -> object:
+    """Return JSON-like data, which has been found not too deep, with its texts redacted."""
+    if type(data) is str:
+        return redact(data)
+    if type(data) is bytes:
+        text = data.decode("utf-8", "replace")
+        return data if redact(text) == text else REDACTED.encode()
+    if is_list(data):
+        return [redacted(item) for item in data]
+    if is_dict(data):
+        return {redacted(key): redacted(item) for key, item in data.items()}
+    if is_tuple(data):
+        return tuple(redacted(item) for item in data)
+    if is_set(data):
+        return {redacted(item) for item in data}
+    return frozenset(redacted(item) for item in data) if is_frozenset(data) else data
 
 
 def _traceback_of(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from outlast.errors import DecodingError, EncodingError
 from outlast.limits import DEPTH_MAX
+from outlast.secret import ADVICE
 
 FAULTS_SHOWN_MAX = 20
 """Faults named in one message; a caller repairs some and asks again."""
@@ -67,6 +68,13 @@ class Fault(Exception):
         rest = len(lines) - FAULTS_SHOWN_MAX
         more = f"; and {rest} more" if rest > 0 else ""
         return "$", f"{len(lines)} faults: {shown}{more}"
+
+
+class SecretFault(Fault):
+    """Somebody wants to store a `Secret`."""
+
+    def __init__(self) -> None:
+        super().__init__(ADVICE)
 
 
 def key_segment(key: object) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable
 from msgspec import msgpack
 from typing_extensions import override
 
-from outlast._codec.faults import TOO_DEEP, Fault, key_segment, type_name
+from outlast._codec.faults import TOO_DEEP, Fault, SecretFault, key_segment, type_name
 from outlast._codec.nodes import SCALARS, Node, Walk
 from outlast._codec.scalars import (
     INT_MAX,
@@ -32,6 +32,7 @@ from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import is_dict, is_frozenset, is_list, is_set, is_tuple
 from outlast._codec.texts import text_nodes
 from outlast.limits import DEPTH_MAX
+from outlast.secret import Secret
 
 TUPLE, SET, FROZENSET, PAIRS, TEXT = 1, 2, 3, 4, 5
 """Ext codes. They are stored: a number is never given a second meaning."""
@@ -69,6 +70,8 @@ class JsonLikeNode(Node):
         if is_frozenset(value):
             return _ext(FROZENSET, in_order(self._items(value, depth, walk)))
         text = text_nodes().get(type(value))
+        if type(value) is Secret:
+            raise SecretFault
         if text is None:
             raise Fault(
                 f"a {type_name(type(value))} cannot be stored without a declared type: "

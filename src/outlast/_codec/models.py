@@ -19,7 +19,7 @@ import msgspec
 from typing_extensions import override
 
 from outlast._codec.classes import Build, Scope
-from outlast._codec.faults import Fault, key_segment, type_name
+from outlast._codec.faults import Fault, SecretFault, key_segment, type_name
 from outlast._codec.jsonlike import JSON_LIKE
 from outlast._codec.nodes import Node, Walk
 from outlast._codec.records import Member, RecordNode, error_text
@@ -224,6 +224,8 @@ def model_node(cls: type[object], build: Build) -> ModelNode:
     for field_name, info in fields.items():
         try:
             node = build(info.annotation, Scope({}), f".{field_name}")
+        except SecretFault:
+            raise
         except Fault:
             node = _foreign(info, field_name)
         default = None if info.is_required() else _default(info)

@@ -23,10 +23,11 @@ from abc import ABC, abstractmethod
 
 from typing_extensions import override
 
-from outlast._codec.faults import Fault, type_name
+from outlast._codec.faults import Fault, SecretFault, type_name
 from outlast._codec.schemas import Schema, Schemas
 from outlast.errors import PayloadTooLarge
 from outlast.limits import PAYLOAD_BYTES_MAX
+from outlast.secret import Secret
 
 RETRIED_UNITS_MAX = 8 * PAYLOAD_BYTES_MAX
 """Work on union members that did not fit, in one walk: nested guesses multiply."""
@@ -152,4 +153,6 @@ class Later(Node):
 
 def mismatch(declared: str, value: object) -> Fault:
     """Return the fault of a value of another class than the declared one."""
+    if type(value) is Secret:
+        return SecretFault()
     return Fault(f"declared {declared}, got {type_name(type(value))}")

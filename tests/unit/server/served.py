@@ -217,15 +217,17 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def serving(directory: Path, *, db: str = "served.db") -> AsyncGenerator[Served, None]:
-    """Serve the programs above from a store in a directory."""
+async def serving(
+    directory: Path, *, db: str = "served.db", engine: Engine | None = None
+) -> AsyncGenerator[Served, None]:
+    """Serve the programs above from a store in a directory, or with an engine made ready."""
     tokens = TokenFile(directory / "token")
     token = tokens.admin()
     listener = listen("127.0.0.1", 0)
     port: int = listener.getsockname()[1]
-    async with Engine.open(directory / db) as engine:
+    async with engine or Engine.open(directory / db) as opened:
         settings = Settings("127.0.0.1", port, store_name=db)
-        service = Service(engine, Access(tokens, time.monotonic), settings)
+        service = Service(opened, Access(tokens, time.monotonic), settings)
         server = Serving(service, listener, tls=None)
         ready = asyncio.Event()
         work = asyncio.create_task(
