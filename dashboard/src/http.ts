@@ -128,7 +128,7 @@ function refused(response: Response, text: string): RequestError {
     detail: textOf(body['detail']) || advice(response),
     faults: faults.flatMap((fault) => {
       if (typeof fault !== 'object' || fault === null || Array.isArray(fault)) return []
-      return [{ path: textOf(fault['path']), reason: textOf(fault['reason']) }]
+      return [{ path: textOf(fault['path']), reason: textOf(fault['message']) }]
     }),
     body,
   }

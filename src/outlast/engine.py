@@ -318,7 +318,7 @@ class Engine(InboxVerbs, ManyVerbs):
         """Return what is known of one actor, by its class or by its type's name.
 
         Raises:
-            RunNotFound: nobody has written to it yet.
+            ActorNotFound: nobody has written to it yet.
         """
         name = kind if isinstance(kind, str) else self._registry.find_actor(kind).name
         return await self._census().actor(name, key)
@@ -332,7 +332,7 @@ class Engine(InboxVerbs, ManyVerbs):
         """Send a dead letter again, as a new message to the same actor.
 
         Raises:
-            RunNotFound: there is no dead letter of this number.
+            DeadLetterNotFound: there is no dead letter of this number.
             ActorStopped: the actor takes no messages any more.
         """
         if type(number) is not int:

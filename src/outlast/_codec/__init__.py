@@ -18,6 +18,7 @@ from __future__ import annotations
 from outlast._codec.adapters import Adapter, adapter_for, register_reference
 from outlast._codec.chain import Chain, Codec, Zlib
 from outlast._codec.failures import Failure, capture, decode_failure, encode_failure, revive
+from outlast._codec.jsonlike import is_json
 from outlast._codec.modules import home_of, name_of_class
 from outlast._codec.parameters import Bound
 from outlast._codec.signature import SignatureCodec, check_types, stored_json
@@ -36,6 +37,7 @@ __all__ = [
     "decode_failure",
     "encode_failure",
     "home_of",
+    "is_json",
     "name_of_class",
     "register_reference",
     "revive",

@@ -291,6 +291,17 @@ def plain_json(data: object, depth: int = DEPTH_MAX) -> object:
         return type_name(type(data))
 
 
+def is_json(value: object, depth: int = DEPTH_MAX) -> bool:
+    """Tell whether this is made of what JSON has, of nothing else, and is not too deep."""
+    if depth < 0:
+        return False
+    if is_list(value):
+        return all(is_json(item, depth - 1) for item in value)
+    if is_dict(value):
+        return all(type(key) is str and is_json(item, depth - 1) for key, item in value.items())
+    return type(value) is not bytes and type(value) in SCALAR_NODES
+
+
 def is_number(value: object) -> bool:
     """Tell whether this is an int or a finite float that can be stored."""
     if type(value) is int:

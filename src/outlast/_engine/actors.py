@@ -36,9 +36,9 @@ from outlast._store.contract import (
 from outlast.errors import (
     ActorStopped,
     AskTimeout,
+    DeadLetterNotFound,
     HandlerFailed,
     MailboxFull,
-    RunNotFound,
     SignalConflict,
     UnknownActor,
 )
@@ -295,12 +295,12 @@ class Actors:
         """Send a dead letter again, as a new message to the same actor.
 
         Raises:
-            RunNotFound: there is no dead letter of this number.
+            DeadLetterNotFound: there is no dead letter of this number.
             MailboxFull, ActorStopped: it stays a dead letter.
         """
         found = await self._store.read_dead(None, number - 1, 1)
         if not found or found[0].number != number:
-            raise RunNotFound(f"{number}", "dead letter")
+            raise DeadLetterNotFound(f"{number}")
         letter = found[0]
         message = Message(
             run=letter.run,

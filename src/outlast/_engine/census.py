@@ -11,7 +11,7 @@ from outlast._execution.bonds import PLACE, decode_place
 from outlast._execution.letters import actor_id, key_in
 from outlast._registry import ActorDefinition, Registry
 from outlast._store.contract import Cursor, DeadLetter, RunFilter, RunRow, Store
-from outlast.errors import DecodingError, RunNotFound
+from outlast.errors import ActorNotFound, DecodingError
 from outlast.types import ActorInfo, DeadLetterInfo, RunId
 
 
@@ -54,7 +54,7 @@ class Census:
         """Return what is known of one actor.
 
         Raises:
-            RunNotFound: nobody has written to it yet.
+            ActorNotFound: nobody has written to it yet.
         """
         row = await self._store.read_run(actor_id(type_name, key))
         if row is None:
@@ -63,7 +63,7 @@ class Census:
             rows = await self._store.list_runs(which, None, limits.PAGE_ROWS)
             row = next((r for r in rows if key_in(r.id, r.workflow) == key), None)
         if row is None:
-            raise RunNotFound(actor_id(type_name, key), "actor")
+            raise ActorNotFound(actor_id(type_name, key))
         return await self._info(row)
 
     async def _info(self, row: RunRow) -> ActorInfo:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from outlast import limits
-from outlast._codec import Bound, SignatureCodec
+from outlast._codec import Bound, SignatureCodec, is_json
 from outlast._engine.attributes import merged_attributes
 from outlast._engine.messages import Messages
 from outlast._engine.scheduler import Scheduler
@@ -185,6 +185,8 @@ def _bound(signature: SignatureCodec, given: Mapping[str, object]) -> Bound:
     try:
         return signature.from_json(dict(given))
     except DecodingError as as_json:
+        if is_json(given):
+            raise
         try:
             bound = signature.bind((), given)
             signature.encode(bound)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from outlast import limits
-from outlast._codec import Adapter
+from outlast._codec import Adapter, is_json
 from outlast.errors import DecodingError, EncodingError, PayloadTooLarge
 
 _TYPED = b"t"
@@ -47,6 +47,9 @@ def read_payload(adapter: Adapter, payload: bytes) -> object:
 def fitting_payload(adapter: Adapter, value: object) -> bytes:
     """Return a payload of a declared type for a value of it, or for the JSON data of one.
 
+    What is JSON data by itself is read as such and nothing else: `true` is no int then, though
+    `True` is one to Python.
+
     Raises:
         EncodingError, DecodingError: it is neither.
     """
@@ -57,6 +60,8 @@ def fitting_payload(adapter: Adapter, value: object) -> bytes:
     try:
         return typed_payload(adapter, read_payload(adapter, payload))
     except DecodingError as as_json:
+        if is_json(value):
+            raise
         try:
             return typed_payload(adapter, value)
         except EncodingError:

@@ -111,6 +111,8 @@ async def redrive(service: Service, call: Call) -> Response:
     """Send a dead letter again."""
     number = call.path["number"]
     if not number.isascii() or not number.isdigit():
-        raise Problem(404, "run-not-found", f"a dead letter has a number, not {number[:50]!r}")
+        raise Problem(
+            404, "dead-letter-not-found", f"a dead letter has a number, not {number[:50]!r}"
+        )
     await service.engine.redrive(int(number[:18]))
     return answer({}, 202)

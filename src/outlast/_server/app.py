@@ -89,7 +89,9 @@ class Application:
         if not caller.may(route.role):
             detail = f"this takes the role {route.role}; the token {caller.name!r} is {caller.role}"
             raise Problem(403, "role-missing", detail)
-        return await self._admitted(route, Call(request, caller, parts))
+        call = Call(request, caller, parts)
+        call.check_query(route.query)
+        return await self._admitted(route, call)
 
     async def _admitted(self, route: Route, call: Call) -> Response:
         service = self._service

@@ -28,6 +28,15 @@ _PROBLEM: Schema = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "faults": {
+            "type": "array",
+            "description": "Of every 422: what does not fit, and where.",
+            "items": {
+                "type": "object",
+                "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
+                "required": ["path", "message"],
+            },
+        },
     },
     "required": ["type", "title", "status", "detail"],
 }

@@ -1,7 +1,9 @@
 """Errors as `application/problem+json` (RFC 9457), with a stable `type` for each class of ours.
 
-Invariant: what a client may see of an error of ours is its message and its facts; of any other
-error it sees nothing but that it happened.
+Invariants:
+  * what a client may see of an error of ours is its message and its facts; of any other error it
+    sees nothing but that it happened;
+  * every 422 says where: it has `faults`, each with a path and a message.
 """
 
 from __future__ import annotations
@@ -85,6 +87,8 @@ class Problem(Exception):
         self.kind = kind
         self.detail = detail
         self.facts: dict[str, object] = dict(facts or {})
+        if status == 422:
+            self.facts.setdefault("faults", [fault_at("$", detail)])
         self.headers: dict[str, str] = dict(headers or {})
         seconds = _RETRY_AFTER_SECONDS.get(status)
         if seconds is not None:
@@ -107,6 +111,11 @@ class Problem(Exception):
         )
 
 
+def fault_at(path: str, message: str) -> dict[str, str]:
+    """Return one of the `faults` of a problem: where in what was sent, and what is wrong there."""
+    return {"path": path, "message": message}
+
+
 def kind_of(error: type[errors.OutlastError]) -> str:
     """Return an error class's name as problems spell it: `RunNotFound` is `run-not-found`."""
     return _WORD.sub("-", error.__name__).lower()
@@ -124,7 +133,7 @@ def problem_of(error: errors.OutlastError) -> Problem:
     facts: dict[str, object] = {"facts": known}
     if isinstance(error, errors.DecodingError | errors.EncodingError):
         lines = error.faults or ((error.path, error.reason),)
-        facts["faults"] = [{"path": path, "reason": reason} for path, reason in lines]
+        facts["faults"] = [fault_at(path, reason) for path, reason in lines]
     if isinstance(error, errors.TokenAnswered):
         facts |= {"by": error.by, "at": error.at}
     if isinstance(error, errors.HandlerFailed | errors.UpdateFailed):

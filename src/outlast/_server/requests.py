@@ -8,8 +8,9 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import unquote
@@ -22,12 +23,14 @@ from outlast._codec.shapes import is_dict, is_list
 from outlast._durations import seconds_of
 from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._server.access import Caller
-from outlast._server.problems import Problem
+from outlast._server.problems import Problem, fault_at
 from outlast.errors import UsageError
 from outlast.types import RunId
 
 S = TypeVar("S")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+_FAULTS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,23 @@ class Call:
         return given if _TRACEPARENT.fullmatch(given) else ""
 
     # --------------------------------------------------------------------------- query
+    def check_query(self, known: Sequence[str]) -> None:
+        """Refuse query parameters that the route does not take.
+
+        Raises:
+            Problem: there is one.
+        """
+        unknown = sorted(set(self.request.query_params) - set(known))
+        if unknown:
+            there = f"it takes {', '.join(known)}" if known else "it takes none"
+            named = ", ".join(repr(name[:50]) for name in unknown[:_FAULTS_SHOWN])
+            faults = [
+                fault_at(f"?{name[:50]}", f"unknown query parameter; {there}")
+                for name in unknown[:_FAULTS_SHOWN]
+            ]
+            detail = f"unknown query parameters for this path: {named}; {there}"
+            raise Problem(422, "query-error", detail, facts={"faults": faults})
+
     def text(self, name: str, default: str = "") -> str:
         """Return a query parameter."""
         return self.request.query_params.get(name, default)
@@ -124,8 +144,12 @@ class Call:
             value: object = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Problem(400, "malformed", f"the body is not JSON: {error}") from None
-        if not _is_shallow(value, limits.DEPTH_MAX):
+        keys = _keys_in(value, limits.DEPTH_MAX)
+        if keys is None:
             raise Problem(400, "malformed", f"the body is nested beyond {limits.DEPTH_MAX} levels")
+        if keys != sum(1 for text in _TEXTS.finditer(data) if text[1]):
+            # Numbers are left as text: one of a million digits takes seconds to read.
+            json.loads(data, object_pairs_hook=_refuse_twins, parse_int=str, parse_float=str)
         return value
 
     async def read(self, shape: type[S]) -> S:
@@ -138,7 +162,7 @@ class Call:
             return msgspec.convert(await self.json(), shape)
         except msgspec.ValidationError as error:
             reason, _, path = f"{error}".partition(" - at `")
-            fault = {"path": path.rstrip("`") or "$", "reason": reason}
+            fault = fault_at(path.rstrip("`") or "$", reason)
             raise Problem(
                 422, "decoding-error", f"{fault['path']}: {reason}", facts={"faults": [fault]}
             ) from None
@@ -176,15 +200,37 @@ _TOO_LARGE = Problem(
 def bad_query(name: str, wanted: str, given: str) -> Problem:
     """Return what is said of a query parameter that is not what it should be."""
     reason = f"{name} is {wanted}"
-    fault = {"path": f"?{name}", "reason": reason}
+    fault = fault_at(f"?{name}", reason)
     return Problem(422, "query-error", f"{reason}, not {given[:50]!r}", facts={"faults": [fault]})
 
 
-def _is_shallow(value: object, levels: int) -> bool:
+# Every text of a JSON document that is known to be one; with a colon behind it, it is a key.
+_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?')
+
+
+def _keys_in(value: object, levels: int) -> int | None:
+    """Return how many keys there are in JSON data; None if it is nested too deep."""
     if levels < 0:
-        return False
-    if is_dict(value):
-        return all(_is_shallow(item, levels - 1) for item in value.values())
-    if is_list(value):
-        return all(_is_shallow(item, levels - 1) for item in value)
-    return True
+        return None
+    if not is_dict(value) and not is_list(value):
+        return 0
+    found = len(value) if is_dict(value) else 0
+    for item in value.values() if is_dict(value) else value:
+        below = _keys_in(item, levels - 1)
+        if below is None:
+            return None
+        found += below
+    return found
+
+
+def _refuse_twins(pairs: list[tuple[str, object]]) -> None:
+    """Say which key an object has twice: programs disagree on which of the two counts."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise Problem(
+                400,
+                "malformed",
+                f"the body has the key {key[:50]!r} twice in one object: give it once",
+            )
+        seen.add(key)

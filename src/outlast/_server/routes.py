@@ -78,7 +78,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/session", status.session, load="free"),
     _get("/v1/overview", status.overview),
     _get("/v1/history", status.history),
-    Route("GET", "/v1/events", status.events, load="free", is_stream=True),
+    Route("GET", "/v1/events", status.events, load="free", query=("kinds",), is_stream=True),
     _get("/v1/workflows", status.workflows),
     _post("/v1/workflows/{name}/runs", runs.start, runs.StartBody, statuses=(201, 200)),
     _get("/v1/runs", runs.runs, "query", "after", "limit"),

@@ -24,7 +24,7 @@ from outlast.cli.printing import as_json, moment, note, safe_line, say, shown, t
 from outlast.cli.writing import Verbs, write
 from outlast.client import Client
 from outlast.engine import run_loop
-from outlast.errors import RunNotFound, StoreUnavailable
+from outlast.errors import StoreUnavailable, TeamNotFound
 from outlast.types import ActorInfo, DeadLetterInfo, TeamInfo
 
 _STATE_CHARS = 60
@@ -224,7 +224,7 @@ async def _tree(opening: Verbs, name: str | None, *, as_data: bool) -> None:
             if name in (None, _team_name(one.id), one.id)
         ]
     if not found and name is not None:
-        raise RunNotFound(name, "team")
+        raise TeamNotFound(name)
     if as_data:
         say(as_json(found))
         return

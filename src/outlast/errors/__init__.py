@@ -22,7 +22,9 @@
     │   ├── RunFailed, RunCancelled, RunTerminated, RunTimedOut
     │   ├── RunParked               it needs a person
     │   └── ChildFailed             raised in the parent
-    ├── RunNotFound, RunExists, RunClosed
+    ├── RunNotFound                 (or its retention is over)
+    │   └── ActorNotFound, TeamNotFound, DeadLetterNotFound
+    ├── RunExists, RunClosed
     ├── IdempotencyMismatch, SignalConflict
     ├── MailboxFull
     ├── TokenError                  nothing came of an answer
@@ -88,7 +90,9 @@ from outlast.errors.root import (
     WaitTimeout,
 )
 from outlast.errors.runs import (
+    ActorNotFound,
     ChildFailed,
+    DeadLetterNotFound,
     IdempotencyMismatch,
     MailboxFull,
     OutcomeUnknown,
@@ -106,6 +110,7 @@ from outlast.errors.runs import (
     StepError,
     StepFailed,
     StepTimeout,
+    TeamNotFound,
 )
 from outlast.errors.store import (
     CommitUnknown,
@@ -136,12 +141,14 @@ from outlast.errors.usage import (
 
 __all__ = [
     "ActorError",
+    "ActorNotFound",
     "ActorStopped",
     "AskTimeout",
     "CallCycle",
     "CallReused",
     "ChildFailed",
     "CommitUnknown",
+    "DeadLetterNotFound",
     "DecodingError",
     "DigestMismatch",
     "DurationError",
@@ -184,6 +191,7 @@ __all__ = [
     "StoreReadOnly",
     "StoreTooNew",
     "StoreUnavailable",
+    "TeamNotFound",
     "TokenAnswered",
     "TokenClosed",
     "TokenError",
@@ -199,7 +207,3 @@ __all__ = [
     "UsageError",
     "WaitTimeout",
 ]
-
-# Users, tracebacks and journals know them by this name, wherever they are written.
-for _name in __all__:
-    globals()[_name].__module__ = __name__

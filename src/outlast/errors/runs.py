@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 from outlast.errors.root import OutlastError
 
 
@@ -109,22 +107,43 @@ class ChildFailed(RunError):
         self.cause = cause
 
 
-_Kept: TypeAlias = Literal["run", "actor", "team", "dead letter"]
-_ABSENT: dict[_Kept, tuple[str, str]] = {
-    "run": ("it was never started in this store, or its retention is over", "outlast ls"),
-    "actor": ("nobody has written to it yet", "outlast actor ls"),
-    "team": ("it was never applied to this store", "outlast actor tree"),
-    "dead letter": ("it was sent again, or never was", "outlast actor dead"),
-}
-
-
 class RunNotFound(OutlastError):
-    """No run, actor, team or dead letter goes by this id (or its retention is over)."""
+    """No run goes by this id (or its retention is over); those below: no actor, team, letter."""
 
-    def __init__(self, run_id: str, what: _Kept = "run") -> None:
-        why, look = _ABSENT[what]
-        super().__init__(f"no {what} has the id {run_id!r}: {why}; `{look}` lists what is there")
+    _what = "run"
+    _why = "it was never started in this store, or its retention is over"
+    _look = "outlast ls"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"no {self._what} has the id {run_id!r}: {self._why}; "
+            f"`{self._look}` lists what is there"
+        )
         self.run_id = run_id
+
+
+class ActorNotFound(RunNotFound):
+    """Nobody has written to the actor of this id yet; `run_id` is `type/key`."""
+
+    _what = "actor"
+    _why = "nobody has written to it yet"
+    _look = "outlast actor ls"
+
+
+class TeamNotFound(RunNotFound):
+    """No team of this name was applied; `run_id` is the name."""
+
+    _what = "team"
+    _why = "it was never applied to this store"
+    _look = "outlast actor tree"
+
+
+class DeadLetterNotFound(RunNotFound):
+    """No dead letter has this number; `run_id` is the number."""
+
+    _what = "dead letter"
+    _why = "it was sent again, or never was"
+    _look = "outlast actor dead"
 
 
 class RunExists(OutlastError):

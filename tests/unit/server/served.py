@@ -31,6 +31,8 @@ from outlast.client import Client
 
 words = Stream("served_words", str)
 go = Signal("served_go", str)
+number = Signal("served_number", int)
+numbers = Signal("served_numbers", list[int])
 share = Value("served_share", float)
 add_up = Update("served_add_up", int, int)
 
@@ -55,9 +57,9 @@ async def served_checkout(order: Order, note: str = "") -> str:
 
 
 @workflow
-async def served_sums() -> int:
+async def served_sums(start: int = 0) -> int:
     """Add up what comes, until somebody says go."""
-    total = 0
+    total = start
 
     @add_up.validator
     def check(number: int) -> None:

@@ -39,9 +39,9 @@ async def test_what_does_not_fit_is_refused_with_every_path_and_nothing_is_store
     problem = reply.json()
     assert problem["type"] == "/problems/decoding-error"
     assert problem["faults"] == [
-        {"path": "$.order.id", "reason": "declared str, got int"},
-        {"path": "$.order.cents", "reason": "declared int, got str"},
-        {"path": "$.zz", "reason": "unknown argument"},
+        {"path": "$.order.id", "message": "declared str, got int"},
+        {"path": "$.order.cents", "message": "declared int, got str"},
+        {"path": "$.zz", "message": "unknown argument"},
     ]
     assert (await server.request("GET", "/v1/runs/bad")).status == 404
 
@@ -59,8 +59,9 @@ async def test_what_does_not_fit_is_refused_with_every_path_and_nothing_is_store
         ("/v1/runs/nobody/signals/x", {"value": 1}, 404, "run-not-found"),
         ("/v1/actors/Nobody/k/add", {}, 404, "unknown-actor"),
         ("/v1/tokens/nobody", {"value": True}, 404, "token-not-found"),
-        ("/v1/dead-letters/7/redrive", {}, 404, "run-not-found"),
-        ("/v1/dead-letters/x/redrive", {}, 404, "run-not-found"),
+        ("/v1/actors/ServedNotebook/nobody/stop", {}, 404, "actor-not-found"),
+        ("/v1/dead-letters/7/redrive", {}, 404, "dead-letter-not-found"),
+        ("/v1/dead-letters/x/redrive", {}, 404, "dead-letter-not-found"),
     ],
 )
 async def test_a_mistake_is_a_problem_with_a_stable_type(
@@ -69,6 +70,101 @@ async def test_a_mistake_is_a_problem_with_a_stable_type(
     reply = await server.request("POST", path, body)
 
     assert (reply.status, reply.json()["type"]) == (status, f"/problems/{kind}")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (START, {"input": {"order": {"id": "7", "cents": True}}}),
+        (START, {"input": ORDER, "id": "x" * 201}),
+        (START, {"input": ORDER, "delay": "soon"}),
+        ("/v1/runs/sums/updates/served_add_up", {"value": True}),
+        ("/v1/runs/sums/updates/served_add_up", {"value": -1}),
+        ("/v1/runs/sums/updates/served_add_up", {"value": 13}),
+        ("/v1/runs/sums/signals/served_number", {"value": True}),
+        ("/v1/runs/sums/signals/served_numbers", {"value": [True]}),
+        ("/v1/runs/sums/fork", {"at": 1, "input": {"start": True}}),
+        ("/v1/runs/sums/result?wait=1", None),
+        ("/v1/runs?limit=0", None),
+        ("/v1/bulk", {"action": "cancel", "query": "status:nothing", "expected": 0}),
+        ("/v1/actors/ServedNotebook/k/add", []),
+        ("/v1/actors/ServedNotebook/k/add", {"text": True}),
+        ("/v1/actors/ServedNotebook/k/fail", {}),
+    ],
+)
+async def test_every_422_says_where(server: Served, path: str, body: object) -> None:
+    await server.request("POST", "/v1/workflows/served_sums/runs", {"id": "sums"})
+
+    reply = await server.request("GET" if body is None else "POST", path, body)
+
+    assert reply.status == 422, reply.body
+    faults = reply.json()["faults"]
+    assert faults
+    for fault in faults:
+        assert fault.keys() == {"path", "message"}
+        assert fault["path"].startswith(("$", "?"))
+        assert fault["message"]
+
+
+async def test_true_is_no_int_in_an_answer_to_a_token(server: Served) -> None:
+    await server.request("POST", "/v1/workflows/served_token/runs", {"id": "t"})
+    open_ones: list[dict[str, str]] = []
+    while not open_ones:
+        open_ones = (await server.request("GET", "/v1/approvals")).json()["approvals"]
+    path = f"/v1/tokens/{open_ones[0]['id']}"
+
+    refused = await server.request("POST", path, {"value": {"id": "7", "cents": True}})
+    taken = await server.request("POST", path, {"value": {"id": "7", "cents": 1}})
+
+    assert refused.status == 422
+    assert refused.json()["faults"] == [{"path": "$.cents", "message": "declared int, got bool"}]
+    assert taken.status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"id": "a", "id": "b"}', "'id'"),
+        (b'{"input": {"order": {"cents": 1, "c\\u0065nts": 2}}}', "'cents'"),
+        (b'{"input": [{"a": 1}, {"b": {}, "\\"": "\\":", "b": 1}]}', "'b'"),
+        (b'{"a": ' + b"1" * 4_000 + b', "a": 1}', "'a'"),
+    ],
+)
+async def test_a_key_that_is_given_twice_is_malformed(
+    server: Served, body: bytes, key: str
+) -> None:
+    head = (
+        f"POST {START} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
+        f"Authorization: Bearer {server.token}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+
+    reply = await server.raw(head.encode() + body)
+
+    assert (reply.status, reply.json()["type"]) == (400, "/problems/malformed")
+    assert f"the key {key} twice" in reply.json()["detail"]
+
+
+async def test_keys_and_colons_inside_of_texts_are_no_keys(server: Served) -> None:
+    note = 'say "a": 1, "a": 2 \\" : "a" :'
+    body = {"input": {**ORDER, "note": note}, "id": "n", "attributes": {"a": note}}
+
+    reply = await server.request("POST", START, body)
+
+    assert reply.status == 201, reply.body
+
+
+async def test_a_query_parameter_that_no_route_takes_is_refused_with_those_it_takes(
+    server: Served,
+) -> None:
+    some = await server.request("GET", "/v1/runs?status=failed&limit=1")
+    none = await server.request("GET", "/v1/overview?x=1")
+    free = await server.request("GET", "/healthz?probe=1")
+
+    assert (some.status, none.status, free.status) == (422, 422, 200)
+    assert "it takes query, after, limit" in some.json()["detail"]
+    assert some.json()["faults"][0]["path"] == "?status"
+    assert "it takes none" in none.json()["detail"]
 
 
 async def test_the_same_id_with_other_input_is_a_conflict(server: Served) -> None:
