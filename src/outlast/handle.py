@@ -291,6 +291,10 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
                 data = reader.adapter_json("stream", text, event.value)
                 yield StreamEvent(event.offset, "data", event.writer, data)
 
+    async def stream_names(self) -> tuple[str, ...]:
+        """Return the names of its streams: written ones, and those that its code here declares."""
+        return await self._reader().stream_names(self._id)
+
     async def journal(self, after: int = 0) -> AsyncIterator[Record]:
         """Iterate over the run's records with a `seq` above `after`."""
         for record in await self._reader().journal(self._id, after):

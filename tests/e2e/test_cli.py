@@ -278,6 +278,27 @@ def test_streams_are_shown_with_their_control_characters_made_harmless(project: 
     assert events[2]["value"] == "\x1b[31mred"
 
 
+def test_a_stream_that_an_ended_run_has_not_written_is_not_found(project: Project) -> None:
+    project("run", "app.py:talk", "--id", "t")
+    missing = project("tail", "t", "--stream", "wrods")
+
+    assert (missing.code, missing.out) == (3, "")
+    assert "'t' has written nothing to a stream 'wrods' and has ended (completed)" in missing.err
+    assert "its streams: words" in missing.err
+
+
+def test_a_stream_that_an_open_run_has_not_written_is_waited_for(project: Project) -> None:
+    with project.owner("app.py:approve", "--id", "a"):
+        tailing = project.start("tail", "a", "--stream", "wrods")
+        assert tailing.stderr is not None
+        said = tailing.stderr.readline()
+        project("signal", "a", "approval", "true")
+        out, _ = tailing.communicate(timeout=20)
+
+    assert "'a' has written nothing to a stream 'wrods' so far; its streams: none" in said
+    assert (tailing.returncode, out) == (0, "")
+
+
 def test_a_result_does_not_drive_the_terminal(project: Project) -> None:
     plain = project("run", "app.py:rude", "--id", "r")
 

@@ -50,6 +50,7 @@ class RunDetails:
     failure: FailureInfo | None
     children: tuple[ChildInfo, ...]
     streams: tuple[str, ...]
+    declared_streams: tuple[str, ...]
     values: tuple[str, ...]
     last_seq: int
     actions: tuple[Action, ...]
@@ -83,6 +84,7 @@ class Details:
             failure=failure_of(row),
             children=await self._children(row),
             streams=tuple(await self._store.read_stream_names(run)),
+            declared_streams=self._reader.declared_streams(row),
             values=tuple(name for name in values if not name.startswith("\x00")),
             last_seq=await self.last_seq(run),
             actions=actions_of(row),

@@ -217,6 +217,22 @@ class Reader:
         await self.row(run)
         return [readable(record) for record in await self._store.read_journal(run, after, upto)]
 
+    # --------------------------------------------------------------------- streams
+    async def stream_names(self, run: RunId) -> tuple[str, ...]:
+        """Return the names of a run's streams: written ones, and those that its code declares.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        row = await self.row(run)
+        written = await self._store.read_stream_names(run)
+        return tuple(sorted({*written, *self.declared_streams(row)}))
+
+    def declared_streams(self, row: RunRow) -> tuple[str, ...]:
+        """Return the streams that the code around a run's own declares; none if it is not here."""
+        known = row.workflow in self.registry.workflows or row.workflow in self.registry.actors
+        return tuple(sorted(self.registry.streams)) if known else ()
+
     # ---------------------------------------------------------------------- values
     async def value(self, run: RunId, name: str) -> bytes | None:
         """Return the last value set under a name, encoded."""

@@ -167,12 +167,12 @@ def tail(
     as_data: bool,
     db: str | None,
     url: str | None,
-) -> None:
+) -> int:
     """Follow a run until it ends: its journal's records, or the values of a stream."""
     if stream is None:
         run_loop(_tail_journal(reading(db, url), run_id, as_data=as_data))
-    else:
-        run_loop(_tail_stream(reading(db, url), run_id, stream, offset, as_data=as_data))
+        return 0
+    return run_loop(_tail_stream(reading(db, url), run_id, stream, offset, as_data=as_data))
 
 
 async def _tail_journal(opening: Verbs, run_id: str, *, as_data: bool) -> None:
@@ -192,9 +192,20 @@ async def _tail_journal(opening: Verbs, run_id: str, *, as_data: bool) -> None:
 
 async def _tail_stream(
     opening: Verbs, run_id: str, name: str, offset: int, *, as_data: bool
-) -> None:
+) -> int:
     async with opening as engine:
-        async for event in engine.get(run_id).stream(name, offset):
+        run = engine.get(run_id)
+        # Asked first: what is written before the end is then among the names.
+        status = (await run.info()).status
+        names = await run.stream_names()
+        if name not in names:
+            there = ", ".join(names) or "none"
+            said = f"run {run_id!r} has written nothing to a stream {name!r}"
+            if status in CLOSED_STATUSES:
+                note(safe_line(f"error: {said} and has ended ({status}); its streams: {there}"))
+                return 3
+            note(safe_line(f"{said} so far; its streams: {there}. Waiting for it"))
+        async for event in run.stream(name, offset):
             if as_data:
                 say(as_json(event))
             elif event.kind == "data":
@@ -202,6 +213,7 @@ async def _tail_stream(
             elif event.kind == "retract":
                 note(f"what {safe_line(event.writer)} wrote is taken back: its attempt died")
             flush()
+    return 0
 
 
 def flush() -> None:

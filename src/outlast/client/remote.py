@@ -61,6 +61,11 @@ class _JournalPage(msgspec.Struct):
     next: int | None
 
 
+class _Streams(msgspec.Struct):
+    streams: tuple[str, ...] = ()
+    declared_streams: tuple[str, ...] = ()
+
+
 class _Data(msgspec.Struct):
     offset: int = 0
     writer: str = ""
@@ -345,6 +350,11 @@ class RemoteRun(AskedRun, Generic[R_co]):
                     yield StreamEvent(at, "retract", data.writer)
                 elif event.kind == "end":
                     yield StreamEvent(at, "end", "")
+
+    async def stream_names(self) -> tuple[str, ...]:
+        """Return the names of its streams: written ones, and those that its code declares."""
+        found = msgspec.convert(await self._client.ask("GET", self._path), _Streams)
+        return tuple(sorted({*found.streams, *found.declared_streams}))
 
     async def journal(self, after: int = 0) -> AsyncIterator[Record]:
         """Iterate over the run's records with a `seq` above `after`."""

@@ -46,6 +46,22 @@ def values_of(events: list[Event]) -> list[object]:
     return [value for _, value in kept]
 
 
+async def test_a_client_knows_the_streams_that_are_written_and_those_that_are_declared(
+    server: Served,
+) -> None:
+    async with server.client() as client:
+        told = await client.start(served_story(1), id="told")
+        await told.result()
+        here = await server.service.engine.get("told").stream_names()
+        there = await told.stream_names()
+        shown = (await server.request("GET", "/v1/runs/told")).json()
+
+    assert "served_words" in here
+    assert here == there
+    assert shown["streams"] == ["served_words"]
+    assert set(shown["declared_streams"]) <= set(there)
+
+
 async def whole(server: Served, path: str, last_id: str = "") -> list[Event]:
     reply = await server.request("GET", path, headers={"Last-Event-ID": last_id})
     assert reply.status == 200, reply.body
