@@ -81,6 +81,30 @@ def test_every_verb_goes_over_http(served: Serving) -> None:
     assert words.out == "a\nb\n\\x1b[31mred\n"
 
 
+def test_a_flow_is_run_without_its_code(served: Serving) -> None:
+    (served.project.directory / "app.py").rename(served.project.directory / "gone.txt")
+    by_name = served("run", "greet", "name=5", "times=2", "--json")
+    again = served("run", "app:greet", "times=2", "name=5", "--json")
+    followed = served("run", "app.greet", "--input", '{"name": "Ann"}', "--id", "ann", "--follow")
+    detached = served("run", "app.py:greet", "name=Bob", "--id", "bob", "--detach")
+    unknown = served("run", "nobody", "name=Ann")
+    unfit = served("run", "greet", "name=Ann", "times=x", "colour=red")
+    failed = served("run", "fail", "text=no luck")
+
+    assert (by_name.code, by_name.out) == (0, '"Hello, 5!, Hello, 5!"\n')
+    assert (again.code, again.out, "started before" in again.err) == (0, by_name.out, True)
+    assert (followed.code, followed.out) == (0, "Hello, Ann!\n")
+    assert "run_closed" in followed.err
+    assert (detached.code, detached.out) == (0, "bob\n")
+    assert served("run", "greet", "name=Bob", "--id", "bob").out == "Hello, Bob!\n"
+    assert (unknown.code, "app.greet" in unknown.err) == (3, True)
+    assert unfit.code == 2
+    assert "does not fit app.greet" in unfit.err
+    assert "$.times: declared int, got str" in unfit.err
+    assert "$.colour: unknown argument" in unfit.err
+    assert (failed.code, "ValueError: no luck" in failed.err) == (1, True)
+
+
 def test_mistakes_are_said_with_what_to_do(served: Serving) -> None:
     nobody = served("cancel", "nobody")
     assert (nobody.code, "outlast ls" in nobody.err) == (3, True)

@@ -20,6 +20,7 @@ _FORMATS = {
     "timedelta": "duration",
     "Decimal": "decimal",
     "UUID": "uuid",
+    **dict.fromkeys(("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"), "path"),
 }
 
 

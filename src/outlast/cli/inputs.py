@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
+
 from outlast._codec import Bound
+from outlast._codec.shapes import is_dict, is_list
 from outlast._durations import seconds_of
 from outlast._registry import WorkflowDefinition
 from outlast.errors import DecodingError, UsageError
@@ -74,6 +77,59 @@ def arguments_of(definition: WorkflowDefinition, pairs: Sequence[str], given: st
     except DecodingError as error:
         usage = f"{definition.fn.__name__}{signature.signature}"
         raise UsageError(f"the input does not fit {usage}\n  {error}") from None
+
+
+def input_by_schema(schema: Mapping[str, object], pairs: Sequence[str]) -> dict[str, object]:
+    """Return a workflow's input as JSON data from `key=value` pairs, by its published schema.
+
+    As `arguments_of` does by annotations: what is declared as text is taken as it is, all else is
+    read as JSON, and as text where the JSON does not fit. What fits neither is left to the server.
+    """
+    members = schema.get("properties")
+    known = members if is_dict(members) else {}
+    return {name: _read(known.get(name), text, schema) for name, text in _pairs(pairs).items()}
+
+
+def _read(wanted: object, text: str, root: Mapping[str, object]) -> object:
+    if is_dict(wanted) and wanted.keys() <= _PLAIN_TEXT and wanted.get("type") == "string":
+        return text
+    try:
+        data: object = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return text
+    fits_as_text = not _fits(wanted, data, root) and _fits(wanted, text, root)
+    return text if fits_as_text else data
+
+
+def _fits(schema: object, data: object, root: Mapping[str, object], depth: int = 20) -> bool:
+    """Tell whether data may be what a schema wants, as far as its outermost type tells."""
+    if not is_dict(schema) or depth == 0:
+        return True
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        named = root.get("$defs")
+        target = named.get(reference.rpartition("/")[2]) if is_dict(named) else None
+        return _fits(target, data, root, depth - 1)
+    members = schema.get("anyOf")
+    if is_list(members):
+        return any(_fits(member, data, root, depth - 1) for member in members)
+    values = schema.get("enum")
+    if is_list(values):
+        return any(type(value) is type(data) and value == data for value in values)
+    kinds = _KINDS.get(f"{schema.get('type')}")
+    return kinds is None or type(data) in kinds
+
+
+_PLAIN_TEXT = frozenset({"type", "default"})
+_KINDS: dict[str, frozenset[type]] = {
+    "null": frozenset({type(None)}),
+    "boolean": frozenset({bool}),
+    "integer": frozenset({int}),
+    "number": frozenset({int, float}),
+    "string": frozenset({str}),
+    "array": frozenset({list}),
+    "object": frozenset({dict}),
+}
 
 
 def pairs_as_json(pairs: Sequence[str]) -> bytes:

@@ -19,18 +19,14 @@ from typing import TypeVar
 import click
 
 from outlast import limits
-from outlast._codec import Bound
 from outlast._durations import text_of
 from outlast._engine.owner_client import OwnerClient
 from outlast._engine.owner_protocol import Start, WasStarted
-from outlast._execution.starting import cached_version_of, check_name
-from outlast._registry import WorkflowDefinition
-from outlast.call import WorkflowCall
-from outlast.cli.inputs import arguments_of, seconds_option
-from outlast.cli.loading import find_workflow
+from outlast._execution.starting import check_name
+from outlast.cli.flows import Flow, Here, There, flow_here, flow_there, unfit
+from outlast.cli.inputs import seconds_option
 from outlast.cli.looking import record_line
 from outlast.cli.places import (
-    Place,
     Server,
     command_line,
     database_options,
@@ -42,7 +38,15 @@ from outlast.cli.printing import Status, as_json, note, safe_line, safe_text, sa
 from outlast.cli.writing import PAUSES, Verbs, write
 from outlast.client import Client, RemoteRun
 from outlast.engine import Engine, run_loop
-from outlast.errors import EngineClosed, RunError, RunFailed, StoreLocked, UsageError, WaitTimeout
+from outlast.errors import (
+    DecodingError,
+    EngineClosed,
+    RunError,
+    RunFailed,
+    StoreLocked,
+    UsageError,
+    WaitTimeout,
+)
 from outlast.handle import Run
 
 R = TypeVar("R")
@@ -55,31 +59,12 @@ _OWNER_SECONDS = 1.0  # how often the owner is looked for while it executes our 
 class Plan:
     """What to start, and how to wait."""
 
-    place: Place
-    definition: WorkflowDefinition
-    bound: Bound
+    flow: Flow
     id: str
     command: str
     follows: bool
     as_data: bool
     timeout: float | None
-
-    def call(self) -> WorkflowCall[object]:
-        """Return a call to give to an engine; each can be used once."""
-        call: WorkflowCall[object] = WorkflowCall(self.definition, self.bound, "")
-        return call
-
-    def request(self) -> Start:
-        """Return the same for the engine that owns the store."""
-        signature = self.definition.signature
-        return Start(
-            workflow=self.definition.name,
-            encoded=signature.encode(self.bound),
-            digest=signature.digest(self.bound),
-            version=cached_version_of(self.definition),
-            timeout_seconds=self.definition.timeout_seconds,
-            id=self.id,
-        )
 
 
 class Interrupted(Exception):
@@ -115,20 +100,21 @@ def run(
 ) -> int:
     """Start a workflow and wait for its result.
 
-    APP is file.py or package.module. The same flow with the same input is the same run: started
-    again it goes on, or gives the result that it has; name another run with --id.
+    APP is file.py or package.module; with --url, the name of a flow that the server has is enough.
+    The same flow with the same input is the same run: started again it goes on, or gives the result
+    that it has; name another run with --id.
     """
     if detach and (follow or timeout is not None):
         raise UsageError("--detach does not wait: it goes without --follow and --timeout")
     place = target_of(db, None) if url is None else place_of(db, url)
-    definition = find_workflow(app)
-    bound = arguments_of(definition, pairs, given)
-    name = f"{definition.name}-{definition.signature.digest(bound).hex()}"
+    if isinstance(place, Server):
+        flow: Flow = run_loop(flow_there(place, app, pairs, given))
+    else:
+        flow = flow_here(place, app, pairs, given)
+    name = flow.default_id() if run_id is None else run_id
     plan = Plan(
-        place=place,
-        definition=definition,
-        bound=bound,
-        id=check_name("a run id", name if run_id is None else run_id, limits.ID_CHARS_MAX),
+        flow=flow,
+        id=check_name("a run id", name, limits.ID_CHARS_MAX),
         command=f"{program_name()} run {app}",
         follows=follow,
         as_data=as_data,
@@ -146,23 +132,40 @@ def run(
 
 # -------------------------------------------------------------------------- detached
 async def _detach(plan: Plan) -> int:
-    async def ask(client: OwnerClient) -> WasStarted:
-        return await client.start(plan.request())
-
-    async def commit(engine: Verbs) -> WasStarted:
-        started = await engine.start(plan.call(), id=plan.id)
-        return WasStarted(started.id, started.created, has_code=isinstance(engine, Client))
-
-    started = (await write(plan.place, ask=ask, commit=commit)).value
+    flow = plan.flow
+    if isinstance(flow, There):
+        async with Client(flow.server.url, token=flow.server.token) as client:
+            at_server = await _start_there(client, flow, plan.id)
+        started = WasStarted(at_server.id, at_server.created, has_code=True)
+    else:
+        started = await _commit_start(flow, plan.id)
     say(started.run)
     if not started.created:
         note("it was there already")
     elif not started.has_code:
         note(
-            f"it waits for an engine that has {plan.definition.name}; "
+            f"it waits for an engine that has {flow.name}; "
             f"`{command_line('why', started.run)}` tells"
         )
     return 0
+
+
+async def _commit_start(flow: Here, run_id: str) -> WasStarted:
+    async def ask(client: OwnerClient) -> WasStarted:
+        return await client.start(flow.request(run_id))
+
+    async def commit(engine: Verbs) -> WasStarted:
+        started = await engine.start(flow.call(), id=run_id)
+        return WasStarted(started.id, started.created, has_code=False)
+
+    return (await write(flow.target, ask=ask, commit=commit)).value
+
+
+async def _start_there(client: Client, flow: There, run_id: str) -> RemoteRun[object]:
+    try:
+        return await client.start(flow.name, flow.input, id=run_id)
+    except DecodingError as error:
+        raise unfit(flow, error) from None
 
 
 # -------------------------------------------------------------------------- attended
@@ -194,12 +197,13 @@ async def _attend(plan: Plan) -> int:
 
 
 async def _once(plan: Plan, stop: _Stop) -> int:
-    if isinstance(plan.place, Server):
-        return await _at_server(plan, plan.place, stop)
-    path = Path(plan.place.name)
+    flow = plan.flow
+    if isinstance(flow, There):
+        return await _at_server(plan, flow, stop)
+    path = Path(flow.target.name)
     try:
         async with Engine.open(path) as engine:
-            started = await stop.unless(engine.start(plan.call(), id=plan.id))
+            started = await stop.unless(engine.start(flow.call(), id=plan.id))
             stop.has_started = True
             _announce(plan, created=started.created)
             code = await _ended(plan, started, stop)
@@ -207,24 +211,26 @@ async def _once(plan: Plan, stop: _Stop) -> int:
                 raise Interrupted
             return code
     except StoreLocked as locked:
-        return await _through_owner(plan, path, stop, locked)
+        return await _through_owner(plan, flow, path, stop, locked)
 
 
-async def _at_server(plan: Plan, server: Server, stop: _Stop) -> int:
-    async with Client(server.url, token=server.token) as client:
-        started = await stop.unless(client.start(plan.call(), id=plan.id))
+async def _at_server(plan: Plan, flow: There, stop: _Stop) -> int:
+    async with Client(flow.server.url, token=flow.server.token) as client:
+        started = await stop.unless(_start_there(client, flow, plan.id))
         stop.has_started = True
         _announce(plan, created=started.created)
         return await _ended(plan, started, stop)
 
 
-async def _through_owner(plan: Plan, path: Path, stop: _Stop, locked: StoreLocked) -> int:
-    started, pid = await _start_at_owner(plan, path, locked)
+async def _through_owner(
+    plan: Plan, flow: Here, path: Path, stop: _Stop, locked: StoreLocked
+) -> int:
+    started, pid = await _start_at_owner(flow.request(plan.id), path, locked)
     stop.has_started = True
     _announce(plan, created=started.created)
     if not started.has_code:
         note(
-            f"process {pid} owns the store and does not have {plan.definition.name}: the run "
+            f"process {pid} owns the store and does not have {flow.name}: the run "
             f"stays pending until an engine that has it opens the store; waiting"
         )
     async with Engine.open(path, read_only=True) as engine:
@@ -235,8 +241,9 @@ async def _through_owner(plan: Plan, path: Path, stop: _Stop, locked: StoreLocke
             watch.cancel()
 
 
-async def _start_at_owner(plan: Plan, path: Path, locked: StoreLocked) -> tuple[WasStarted, int]:
-    request = plan.request()
+async def _start_at_owner(
+    request: Start, path: Path, locked: StoreLocked
+) -> tuple[WasStarted, int]:
     for pause in (*PAUSES, None):
         client = await OwnerClient.connect(path)
         if client is not None:
@@ -279,7 +286,7 @@ async def _ended(
         watch.cancel()
         status.clear()
     await _show_rest(plan, run, watch)
-    data = plan.definition.signature.returns.to_json(value)
+    data = plan.flow.json_of(value)
     if plan.as_data:
         say(as_json(data))
     elif data is not None:

@@ -1,13 +1,58 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from outlast import workflow
-from outlast.cli.inputs import arguments_of, json_of, seconds_option
-from outlast.errors import UsageError
+from outlast._codec import Bound
+from outlast.cli.inputs import arguments_of, input_by_schema, json_of, seconds_option
+from outlast.errors import DecodingError, UsageError
+
+
+class Size(Enum):
+    SMALL = "1"
+    LARGE = "2"
+
+
+@dataclass
+class Box:
+    size: Size
+    inner: Box | None = None
+
+
+@workflow
+async def pack(
+    text: str = "",
+    count: int = 0,
+    weight: float = 0.0,
+    price: Decimal = Decimal(0),
+    is_gift: bool = False,
+    at: datetime | None = None,
+    size: Size = Size.SMALL,
+    grade: Literal["1", 2] = "1",
+    either: int | str = 0,
+    maybe: str | None = None,
+    box: Box | None = None,
+    tags: list[str] | None = None,
+    stock: dict[str, int] | None = None,
+    data: bytes = b"",
+    file: Path = Path(),
+    free: object = None,
+) -> None: ...
+
+
+TEXTS = (
+    *("5", "5.0", "true", "null", '"5"', "a b", "1", "2", "", "nul", "[1]", '["a"]', "{}"),
+    *('{"a": 1}', '{"size": "1"}', '{"size": "1", "inner": {"size": "2"}}', '{"size": 1}'),
+    *("2024-05-01T12:00:00Z", '"2024-05-01T12:00:00Z"', "2024", "1e3", "NaN", "aGk=", "SMALL"),
+)
 
 
 @workflow
@@ -29,6 +74,29 @@ def test_json_is_given_as_text_as_a_file_or_on_stdin(
 def test_what_is_not_json_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="the value is not JSON"):
         json_of(text, "the value")
+
+
+@pytest.mark.parametrize("name", list(pack.definition.signature.signature.parameters))
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_server_is_sent_what_the_code_would_read(name: str, text: str) -> None:
+    signature = pack.definition.signature
+    here: Bound | None = None
+    there: Bound | None = None
+    try:
+        here = arguments_of(pack.definition, [f"{name}={text}"], None)
+    except UsageError:
+        pass
+    sent = input_by_schema(signature.schema(), [f"{name}={text}"])
+    try:
+        there = signature.from_json(sent)
+    except DecodingError:
+        pass
+
+    assert there == here
+
+
+def test_what_a_schema_does_not_know_is_sent_as_it_is() -> None:
+    assert input_by_schema({}, ["a=1", "b=x", 'c="1"']) == {"a": 1, "b": "x", "c": "1"}
 
 
 def test_a_text_without_quotes_gets_a_hint() -> None:
