@@ -218,17 +218,7 @@ class ActorRef(Generic[A]):
         )
 
     def _handler(self, handler: Handler[A, P, R]) -> HandlerDefinition:
-        if not isinstance(handler, Handler):
-            raise UsageError(
-                f"a message is named by a handler, as Notebook.add, not by {handler!r}"
-            )
-        found = self._definition.handlers.get(handler.__name__)
-        if found is not None and found.fn is handler.fn:
-            return found
-        classes = self._definition.cls.__mro__
-        if found is None or all(vars(c).get(handler.__name__) is not handler for c in classes):
-            raise UnknownActor(f"{self._definition.name} has no handler {handler!r} of this class")
-        return found
+        return handler_of(self._definition, handler)
 
     def _engine(self) -> EngineCore:
         core = self._core if self._core is not None else ambient()
@@ -263,6 +253,23 @@ class ActorRef(Generic[A]):
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+
+def handler_of(definition: ActorDefinition, handler: Handler[A, P, R]) -> HandlerDefinition:
+    """Return what is declared of a handler that a message to an actor is named by.
+
+    Raises:
+        UsageError: it is none; UnknownActor: the actor's class has another one.
+    """
+    if not isinstance(handler, Handler):
+        raise UsageError(f"a message is named by a handler, as Notebook.add, not by {handler!r}")
+    found = definition.handlers.get(handler.__name__)
+    if found is not None and found.fn is handler.fn:
+        return found
+    classes = definition.cls.__mro__
+    if found is None or all(vars(c).get(handler.__name__) is not handler for c in classes):
+        raise UnknownActor(f"{definition.name} has no handler {handler!r} of this class")
+    return found
 
 
 def _answer(_: Handler[A, P, R], value: object) -> R:

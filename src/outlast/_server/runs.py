@@ -285,6 +285,7 @@ class BulkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: BulkAction
     query: str
     expected: int
+    reason: str = ""
 
 
 async def count(service: Service, call: Call) -> Response:
@@ -306,7 +307,7 @@ async def bulk(service: Service, call: Call) -> Response:
         )
     done = 0
     failed: list[dict[str, str]] = []
-    async for outcome in service.engine.bulk(body.action, body.query):
+    async for outcome in service.engine.bulk(body.action, body.query, reason=body.reason):
         if outcome.error is None:
             done += 1
         elif len(failed) < _FAILED_SHOWN:

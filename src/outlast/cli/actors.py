@@ -21,8 +21,7 @@ from outlast.cli.places import (
     place_of,
 )
 from outlast.cli.printing import as_json, moment, note, safe_line, say, shown, table
-from outlast.cli.writing import Verbs, write
-from outlast.client import Client
+from outlast.cli.writing import Verbs, client_of, write
 from outlast.engine import run_loop
 from outlast.errors import StoreUnavailable, TeamNotFound
 from outlast.types import ActorInfo, DeadLetterInfo, TeamInfo
@@ -119,7 +118,7 @@ async def _at_owner(place: Place, request: WriteToActor) -> str:
 
 async def _at_server(place: Server, request: WriteToActor) -> str:
     arguments = msgspec.json.decode(request.json, type=dict[str, object])
-    async with Client(place.url, token=place.token) as client:
+    async with client_of(place) as client:
         answer = await client.ask_actor(
             request.actor,
             request.key,

@@ -22,7 +22,7 @@ from outlast.call import WorkflowCall
 from outlast.cli.inputs import arguments_of, input_by_schema, json_of
 from outlast.cli.loading import find_workflow
 from outlast.cli.places import Server
-from outlast.client import Client
+from outlast.cli.writing import client_of
 from outlast.errors import DecodingError, UnknownWorkflow, UsageError
 
 _DIGEST_BYTES = 16
@@ -113,7 +113,7 @@ async def flow_there(server: Server, app: str, pairs: Sequence[str], given: str 
     Raises:
         UnknownWorkflow: the server has none of this name; UsageError: the input is no object.
     """
-    async with Client(server.url, token=server.token) as client:
+    async with client_of(server) as client:
         found = msgspec.convert(await client.ask("GET", "/v1/workflows"), _Workflows)
     known = _named(app, {workflow.name: workflow for workflow in found.workflows})
     if given is None:

@@ -13,8 +13,8 @@ from outlast import limits
 from outlast._engine.reader import Record
 from outlast.cli.places import Place, Server, database_options, json_option, place_of
 from outlast.cli.printing import as_json, moment, note, safe_line, safe_text, say, shown, table
-from outlast.cli.writing import Verbs
-from outlast.client import Client, RemoteRun
+from outlast.cli.writing import Verbs, client_of
+from outlast.client import RemoteRun
 from outlast.engine import Engine, run_loop
 from outlast.errors import OutlastError, RunFailed
 from outlast.handle import Run
@@ -33,7 +33,7 @@ def reading(db: str | None, url: str | None) -> Verbs:
 def opened(place: Place) -> Verbs:
     """Return the same for a place."""
     if isinstance(place, Server):
-        return Client(place.url, token=place.token)
+        return client_of(place)
     return Engine.open(place.name, read_only=True)
 
 

@@ -19,9 +19,19 @@ from outlast.errors import StoreMissing, UsageError
 
 F = TypeVar("F", bound=Callable[..., object])
 
+_CA_FILE = "outlast.ca_file"
+
 
 def database_options(command: F) -> F:
-    """Add `--db` and `--url`."""
+    """Add `--db`, `--url`, and `--ca-file`, which `place_of` finds by itself."""
+    command = click.option(
+        "--ca-file",
+        metavar="PATH",
+        default=None,
+        expose_value=False,
+        callback=_keep_ca_file,
+        help="Check an https server by these certificates [default: OUTLAST_CA_FILE]",
+    )(command)
     command = click.option(
         "--url", "url", metavar="URL", default=None, help="A server instead: http://127.0.0.1:8787"
     )(command)
@@ -32,6 +42,16 @@ def database_options(command: F) -> F:
         default=None,
         help="A path or sqlite:/// url [default: OUTLAST_DB, or .outlast/outlast.db]",
     )(command)
+
+
+def _keep_ca_file(context: click.Context, _: click.Parameter, given: str | None) -> None:
+    context.meta[_CA_FILE] = given
+
+
+def _ca_file() -> str | None:
+    context = click.get_current_context(silent=True)
+    found: str | None = None if context is None else context.meta.get(_CA_FILE)
+    return found
 
 
 def json_option(command: F) -> F:
@@ -47,6 +67,12 @@ def target_of(db: str | None, url: str | None, *, read_only: bool = False) -> Ta
     """
     if url is not None:
         raise UsageError("this command works on a database here, not on a server: give --db")
+    if _ca_file() is not None:
+        raise UsageError("--ca-file is for servers: give --url with it")
+    return _target(db, read_only=read_only)
+
+
+def _target(db: str | None, *, read_only: bool = False) -> Target:
     given = db if db is not None else os.environ.get("OUTLAST_DB")
     if given is not None:
         target = parse_url(given, read_only=read_only)
@@ -86,6 +112,7 @@ class Server:
 
     url: str
     token: str
+    ca_file: str | None = None
 
 
 Place = Target | Server
@@ -104,10 +131,10 @@ def place_of(db: str | None, url: str | None, *, read_only: bool = False) -> Pla
     if db is not None:
         raise UsageError("--db is a database here, --url a server: give one of them")
     token = os.environ.get("OUTLAST_TOKEN")
-    file = token_file_of(None, target_of(None, None))
+    file = token_file_of(None, _target(None))
     if token is None and file.exists():
         token = TokenFile(file).admin()
-    return Server(url, token or "")
+    return Server(url, token or "", _ca_file())
 
 
 def command_line(*words: str) -> str:
@@ -118,6 +145,8 @@ def command_line(*words: str) -> str:
     for name in ("db", "url"):
         given: object = params.get(name)
         place += [f"--{name}", given] if isinstance(given, str) else []
+    ca_file = _ca_file()
+    place += [] if ca_file is None else ["--ca-file", ca_file]
     return safe_line(shlex.join((program_name(), *words, *place)))
 
 

@@ -35,7 +35,7 @@ from outlast.cli.places import (
     target_of,
 )
 from outlast.cli.printing import Status, as_json, note, safe_line, safe_text, say, shown
-from outlast.cli.writing import PAUSES, Verbs, write
+from outlast.cli.writing import PAUSES, Verbs, client_of, write
 from outlast.client import Client, RemoteRun
 from outlast.engine import Engine, run_loop
 from outlast.errors import (
@@ -134,7 +134,7 @@ def run(
 async def _detach(plan: Plan) -> int:
     flow = plan.flow
     if isinstance(flow, There):
-        async with Client(flow.server.url, token=flow.server.token) as client:
+        async with client_of(flow.server) as client:
             at_server = await _start_there(client, flow, plan.id)
         started = WasStarted(at_server.id, at_server.created, has_code=True)
     else:
@@ -215,7 +215,7 @@ async def _once(plan: Plan, stop: _Stop) -> int:
 
 
 async def _at_server(plan: Plan, flow: There, stop: _Stop) -> int:
-    async with Client(flow.server.url, token=flow.server.token) as client:
+    async with client_of(flow.server) as client:
         started = await stop.unless(_start_there(client, flow, plan.id))
         stop.has_started = True
         _announce(plan, created=started.created)

@@ -13,7 +13,7 @@ from outlast.cli.inputs import json_of, seconds_option
 from outlast.cli.looking import opened
 from outlast.cli.places import Place, Server, database_options, place_of
 from outlast.cli.printing import as_json, say
-from outlast.client import Client
+from outlast.cli.writing import client_of
 from outlast.engine import run_loop
 from outlast.errors import StoreUnavailable
 
@@ -47,7 +47,7 @@ def update(
 
 async def _updated(place: Place, request: SendUpdate, data: object) -> str:
     if isinstance(place, Server):
-        async with Client(place.url, token=place.token) as client:
+        async with client_of(place) as client:
             run = client.get(request.run)
             seconds = request.timeout_seconds
             return as_json(await run.update(request.name, data, id=request.id, timeout=seconds))

@@ -30,6 +30,11 @@ ONLY_COMMITS = CoreOptions(
 )
 
 
+def client_of(server: Server) -> Client:
+    """Return what speaks to a server."""
+    return Client(server.url, token=server.token, ca_file=server.ca_file)
+
+
 @dataclass(frozen=True, slots=True)
 class Written(Generic[T]):
     """What came of a verb, and whether an engine is there that acts on it now."""
@@ -50,7 +55,7 @@ async def write(
         StoreLocked: somebody holds the lock and does not listen.
     """
     if isinstance(place, Server):
-        async with Client(place.url, token=place.token) as server:
+        async with client_of(place) as server:
             return Written(await commit(server), acts_now=True)
     trouble: OutlastError | None = None
     for pause in (*PAUSES, None):

@@ -7,6 +7,8 @@ async with Client("http://127.0.0.1:8787") as client:
 
 from __future__ import annotations
 
+from outlast.client.actors import RemoteActor
+from outlast.client.looking import BulkDone
 from outlast.client.remote import Client, RemoteRun
 
-__all__ = ["Client", "RemoteRun"]
+__all__ = ["BulkDone", "Client", "RemoteActor", "RemoteRun"]

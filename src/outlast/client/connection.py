@@ -99,16 +99,16 @@ class _Connection:
 class Connections:
     """Connections to one server."""
 
-    def __init__(self, url: str, token: str, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, url: str, token: str, *, timeout_seconds: float, ca_file: str | None = None
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise UsageError(f"{url!r} is not the url of a server, such as http://127.0.0.1:8787")
         self.url: str = url.rstrip("/")
         self._host: str = parts.hostname
         self._port: int = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls: ssl.SSLContext | None = (
-            ssl.create_default_context() if parts.scheme == "https" else None
-        )
+        self._tls: ssl.SSLContext | None = _tls(ca_file) if parts.scheme == "https" else None
         self._netloc = parts.netloc.rpartition("@")[2]
         self._token = token
         self._timeout_seconds = timeout_seconds
@@ -226,6 +226,12 @@ class Connections:
 
     def unreachable(self, error: BaseException) -> StoreUnavailable:
         """Return what is said when the server is not there."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return StoreUnavailable(
+                f"the certificate of {self.url} cannot be trusted ({error.verify_message}): "
+                f"give that of its authority, or its own if it signed itself, with `--ca-file`, "
+                f"`ca_file=` or OUTLAST_CA_FILE"
+            )
         why = f"{error}" or type(error).__name__
         return StoreUnavailable(
             f"the server at {self.url} cannot be reached ({why}): is `outlast serve` running there?"
@@ -235,6 +241,18 @@ class Connections:
         """Hang up."""
         while self._kept:
             self._kept.pop().close()
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    """Return what checks the server: by the system's certificates, or by those of a file alone."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # the errors of ssl are below it
+        reason = error.strerror or f"{error}"
+        raise UsageError(
+            f"{ca_file} cannot be used to check the server ({reason}): give a PEM file of the "
+            f"certificates that it is checked by"
+        ) from None
 
 
 async def _events(lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:

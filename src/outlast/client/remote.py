@@ -17,6 +17,7 @@ from outlast._codec import Adapter, adapter_for
 from outlast._durations import seconds_of, text_of
 from outlast._engine.reader import Record
 from outlast.call import Call, WorkflowCall
+from outlast.client.actors import ActorVerbs
 from outlast.client.asking import PATIENCE, Patience, quoted
 from outlast.client.connection import Connections, Reply, ServerEvent
 from outlast.client.inbox import InboxVerbs
@@ -72,7 +73,7 @@ class _Data(msgspec.Struct):
     values: list[object] = []
 
 
-class Client(InboxVerbs, LookingVerbs):
+class Client(InboxVerbs, LookingVerbs, ActorVerbs):
     """Speaks to one server. Verbs raise what an engine's raise, and `StoreUnavailable` when the
     server cannot be reached.
 
@@ -80,11 +81,29 @@ class Client(InboxVerbs, LookingVerbs):
         url: `http://127.0.0.1:8787`; https where the server is reached through TLS.
         token: what the server asks for; without it `OUTLAST_TOKEN`.
         timeout: how long an answer may take, beside what a verb waits for.
+        ca_file: a PEM file with the certificates that the server's is checked against, instead
+            of the system's: that of a private authority, or the server's own if it signed itself.
+            Without it `OUTLAST_CA_FILE`.
     """
 
-    def __init__(self, url: str, *, token: str | None = None, timeout: Duration = "30s") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout: Duration = "30s",
+        ca_file: str | os.PathLike[str] | None = None,
+    ) -> None:
         known = token if token is not None else os.environ.get("OUTLAST_TOKEN", "")
-        self._connections = Connections(url, known, timeout_seconds=seconds_of(timeout))
+        if ca_file is not None and not url.startswith("https:"):
+            raise UsageError(f"ca_file is for servers that are reached by https, {url!r} is not")
+        trusted = ca_file or os.environ.get("OUTLAST_CA_FILE") or None
+        self._connections = Connections(
+            url,
+            known,
+            timeout_seconds=seconds_of(timeout),
+            ca_file=None if trusted is None else os.fspath(trusted),
+        )
 
     async def __aenter__(self) -> Client:
         return self
@@ -161,6 +180,29 @@ class Client(InboxVerbs, LookingVerbs):
         Raises:
             RunExists, IdempotencyMismatch, UnknownWorkflow, DecodingError
         """
+        return await self._start(
+            call,
+            input,
+            id=id,
+            on_conflict=on_conflict,
+            reuse=reuse,
+            attributes=attributes,
+            delay=delay,
+            timeout=timeout,
+        )
+
+    async def _start(
+        self,
+        call: Call[R] | str,
+        input: Mapping[str, object] | None,
+        *,
+        id: str | None,
+        on_conflict: OnConflict,
+        reuse: Reuse,
+        attributes: Mapping[str, Scalar] | None,
+        delay: Duration | None,
+        timeout: Duration | None,
+    ) -> RemoteRun[R]:
         returns: Adapter | None = None
         if isinstance(call, str):
             name, arguments = call, dict(input or {})
@@ -184,6 +226,53 @@ class Client(InboxVerbs, LookingVerbs):
         made = msgspec.json.decode(reply.body, type=_Created)
         run: RemoteRun[R] = RemoteRun(self, made.id, returns=returns, created=made.created)
         return run
+
+    @overload
+    async def run(
+        self,
+        call: Call[R],
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+        reuse: Reuse = "if_failed",
+        attributes: Mapping[str, Scalar] | None = None,
+        timeout: Duration | None = None,
+    ) -> R: ...
+    @overload
+    async def run(
+        self,
+        call: str,
+        input: Mapping[str, object] | None = None,
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+        reuse: Reuse = "if_failed",
+        attributes: Mapping[str, Scalar] | None = None,
+        timeout: Duration | None = None,
+    ) -> object: ...
+    async def run(
+        self,
+        call: Call[R] | str,
+        input: Mapping[str, object] | None = None,
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+        reuse: Reuse = "if_failed",
+        attributes: Mapping[str, Scalar] | None = None,
+        timeout: Duration | None = None,
+    ) -> R | object:
+        """Start a run and return its result; see `start` and `RemoteRun.result`."""
+        started = await self._start(
+            call,
+            input,
+            id=id,
+            on_conflict=on_conflict,
+            reuse=reuse,
+            attributes=attributes,
+            delay=None,
+            timeout=timeout,
+        )
+        return await started.result()
 
     # ------------------------------------------------------------------------- looking
     @overload

@@ -26,7 +26,7 @@ from outlast import (
 )
 from outlast._server.access import Access, TokenFile
 from outlast._server.service import Service, Settings
-from outlast._server.serving import Serving, listen
+from outlast._server.serving import Serving, Tls, listen
 from outlast.client import Client
 
 words = Stream("served_words", str)
@@ -220,7 +220,11 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, *, db: str = "served.db", engine: Engine | None = None
+    directory: Path,
+    *,
+    db: str = "served.db",
+    engine: Engine | None = None,
+    tls: Tls | None = None,
 ) -> AsyncGenerator[Served, None]:
     """Serve the programs above from a store in a directory, or with an engine made ready."""
     tokens = TokenFile(directory / "token")
@@ -230,7 +234,7 @@ async def serving(
     async with engine or Engine.open(directory / db) as opened:
         settings = Settings("127.0.0.1", port, store_name=db)
         service = Service(opened, Access(tokens, time.monotonic), settings)
-        server = Serving(service, listener, tls=None)
+        server = Serving(service, listener, tls=tls)
         ready = asyncio.Event()
         work = asyncio.create_task(
             server.run(on_ready=ready.set, grace_seconds=5, handles_signals=False)

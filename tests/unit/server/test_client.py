@@ -1,0 +1,133 @@
+"""A client has the verbs of an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from outlast.client import Client
+from outlast.errors import (
+    DeadLetterNotFound,
+    DecodingError,
+    HandlerFailed,
+    QueryError,
+    RunFailed,
+    ServerRefused,
+    StoreUnavailable,
+    UnknownActor,
+    UsageError,
+)
+from outlast.ref import Handler
+from tests.unit.server.certificates import self_signed
+from tests.unit.server.served import (
+    Order,
+    Served,
+    ServedNotebook,
+    served_checkout,
+    served_fail,
+    served_wait,
+    serving,
+)
+
+
+async def test_a_run_is_started_and_waited_for_by_its_call_and_by_its_name(server: Served) -> None:
+    async with server.client() as client:
+        typed = await client.run(served_checkout(Order("7", 999)), id="a")
+        named = await client.run("served_checkout", {"order": {"id": "7", "cents": 1}})
+        with pytest.raises(RunFailed, match="no luck"):
+            await client.run(served_fail())
+        with pytest.raises(DecodingError) as refused:
+            await client.run("served_checkout", {"order": {"id": "7", "cents": True}})
+
+    assert (typed, named) == ("charged 999", "charged 1")
+    assert "declared int, got bool" in f"{refused.value}"
+
+
+async def handle(_: object) -> None: ...
+
+
+anything: Handler[object, [], None] = Handler(handle)
+
+
+async def test_an_actor_is_asked_and_told_by_its_class_and_by_its_name(server: Served) -> None:
+    async with server.client() as client:
+        ann = client.actor(ServedNotebook, "ann")
+        await ann.tell(ServedNotebook.add, "one")
+        typed = await ann.ask(ServedNotebook.add, text="two")
+        named = await client.actor(ann.id.partition("/")[0], "ann").ask("add", text="three")
+        twice = [await ann.options(dedup="k").ask(ServedNotebook.add, "four") for _ in range(2)]
+        with pytest.raises(HandlerFailed, match="no luck"):
+            await ann.ask(ServedNotebook.fail)
+        with pytest.raises(UnknownActor):
+            await client.actor(ann.id.partition("/")[0], "ann").ask("nothing")
+        with pytest.raises(UsageError, match="given by its name"):
+            await client.actor("ServedNotebook", "ann").ask(anything)
+        info = await client.actor_info(ServedNotebook, "ann")
+        with pytest.raises(DeadLetterNotFound):
+            await client.redrive(7)
+
+    assert (typed, named, twice) == (2, 3, [4, 4])
+    assert ann.key == "ann"
+    assert info.id == ann.id
+
+
+async def test_all_runs_of_a_query_are_cancelled_if_they_are_as_many_as_were_seen(
+    server: Served,
+) -> None:
+    query = "status:waiting,running,pending workflow:served_wait"
+    async with server.client() as client:
+        runs = [await client.start(served_wait(), id=f"w{number}") for number in range(3)]
+        seen = await client.count(query)
+        with pytest.raises(ServerRefused, match="nothing was done") as refused:
+            await client.bulk("cancel", query, expected=30)
+        done = await client.bulk("terminate", query, expected=seen, reason="enough")
+        ends = {f"{(await run.why())}" for run in runs}
+        with pytest.raises(QueryError):
+            await client.bulk("cancel", "status:nothing", expected=0)
+
+    assert (seen, refused.value.kind) == (3, "count-changed")
+    assert (done.done, done.failed) == (3, ())
+    assert all("enough" in end for end in ends)
+
+
+async def test_a_server_that_signed_itself_is_trusted_by_its_certificate(tmp_path: Path) -> None:
+    tls = self_signed(tmp_path)
+    async with serving(tmp_path, tls=tls) as server:
+        url = f"https://127.0.0.1:{server.port}"
+        async with Client(url, token=server.token) as strange:
+            with pytest.raises(StoreUnavailable, match="--ca-file") as refused:
+                await strange.count()
+        async with Client(url, token=server.token, ca_file=tls.certificate) as client:
+            count = await client.count()
+        by_option = await _counted(server, url, "--ca-file", f"{tls.certificate}")
+        by_variable = await _counted(server, url, OUTLAST_CA_FILE=f"{tls.certificate}")
+        neither = await _counted(server, url)
+
+    assert "self-signed" in f"{refused.value}".replace("self signed", "self-signed")
+    assert count == 0
+    assert (by_option, by_variable) == ((0, "[\n]\n"), (0, "[\n]\n"))
+    assert neither[0] == 4
+
+
+async def _counted(server: Served, url: str, *options: str, **variables: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "outlast", "ls", "--json", "--url", url, *options),
+        env={"OUTLAST_TOKEN": server.token, "PYTHONPATH": ":".join(sys.path), **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    return process.returncode or 0, out.decode()
+
+
+async def test_a_ca_file_that_cannot_be_used_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    for name in ("none.pem", "empty.pem"):
+        with pytest.raises(UsageError, match="cannot be used to check the server"):
+            Client("https://127.0.0.1:1", ca_file=tmp_path / name)
+    with pytest.raises(UsageError, match="reached by https"):
+        Client("http://127.0.0.1:1", ca_file=tmp_path / "none.pem")
