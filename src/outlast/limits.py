@@ -185,7 +185,10 @@ PAGE_ROWS = 200
 """Rows of one page of a listing."""
 
 STREAM_READ_MAX = 200
-"""Stream rows read at once; each may hold a value of the largest size."""
+"""Stream rows read at once."""
+
+STREAM_READ_BYTES = 1024 * 1024
+"""A page of stream rows ends with the row that reaches this: values may be of the largest size."""
 
 PRUNE_RUNS = 500
 """Closed runs deleted in one transaction of retention."""

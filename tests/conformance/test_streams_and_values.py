@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from outlast import limits
 from outlast._store.contract import Store, StreamRow
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver
@@ -36,6 +38,35 @@ async def test_a_stream_is_read_from_the_row_that_holds_the_offset(
     assert [row.offset for row in rows] == expected
     limited = await store.read_stream(RUN, "out", offset, 1)
     assert [row.offset for row in limited] == expected[:1]
+
+
+async def test_a_page_of_a_stream_ends_where_it_is_large(store: Store, engine: Driver) -> None:
+    half = b"x" * (limits.STREAM_READ_BYTES // 2)
+    large = [msgspec.structs.replace(chunk(n), body=half) for n in range(5)]
+    await engine.start(RUN)
+    await write(engine, *large)
+
+    assert await store.read_stream(RUN, "out", 0, 10) == large[:2]
+    assert await store.read_stream(RUN, "out", 2, 10) == large[2:4]
+    assert await store.read_stream(RUN, "out", 4, 10) == large[4:]
+    assert await store.read_stream(RUN, "out", 0, 1) == large[:1]
+
+
+async def test_who_was_taken_back_is_read_without_what_was_written(
+    store: Store, engine: Driver
+) -> None:
+    await engine.start(RUN, OTHER)
+    first, second, other = (
+        StreamRow(run=RUN, name=name, offset=at, count=1, kind="retract", writer=writer)
+        for name, at, writer in (("out", 1, "w"), ("out", 5, "v"), ("log", 2, "u"))
+    )
+    await write(engine, chunk(0), first, chunk(2, 3), second, other)
+
+    assert await store.read_retractions(RUN, "out", 0) == {"w": 1, "v": 5}
+    assert await store.read_retractions(RUN, "out", 1) == {"w": 1, "v": 5}
+    assert await store.read_retractions(RUN, "out", 2) == {"v": 5}
+    assert await store.read_retractions(RUN, "log", 0) == {"u": 2}
+    assert await store.read_retractions(OTHER, "out", 0) == {}
 
 
 async def test_streams_are_apart_by_run_and_name(store: Store, engine: Driver) -> None:

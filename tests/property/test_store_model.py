@@ -289,6 +289,9 @@ class StoreMachine(RuleBasedStateMachine):
                 assert await real.read_stream(run, name, 2, 2) == await model.read_stream(
                     run, name, 2, 2
                 )
+                assert await real.read_retractions(run, name, 1) == await model.read_retractions(
+                    run, name, 1
+                )
             tokens = await model.list_tokens(None, 10, run=run)
             assert await real.list_tokens(None, 10, run=run) == tokens
             for token in tokens:

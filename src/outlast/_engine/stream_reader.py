@@ -89,12 +89,8 @@ class StreamReader:
 
     async def retracted(self, run: RunId, name: str, offset: int) -> dict[str, int]:
         """Return the writers that are taken back from an offset on, and where."""
-        found: dict[str, int] = {}
-        position = offset  # what was taken back before that was not written behind it
-        while rows := await self.page(run, name, position):
-            found.update({r.writer: r.offset for r in rows if r.kind == "retract"})
-            position = rows[-1].offset + rows[-1].count
-        return found
+        # What was taken back before that was not written behind it.
+        return await self._store.read_retractions(run, name, offset)
 
     async def _more(self, run: RunId, future: Future[None]) -> None:
         if self._scheduler is not None and self._scheduler.owns(run):

@@ -410,7 +410,14 @@ class ReadVerbs(Protocol):
         ...
 
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
-        """Return stream rows that hold offsets from `offset` on."""
+        """Return stream rows that hold offsets from `offset` on.
+
+        The page ends with the row with which its bodies reach `STREAM_READ_BYTES`.
+        """
+        ...
+
+    async def read_retractions(self, run: RunId, name: str, offset: int) -> dict[str, int]:
+        """Return the writers that are taken back from an offset of a stream on, and where."""
         ...
 
     async def read_stream_names(self, run: RunId) -> list[str]:

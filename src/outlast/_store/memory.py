@@ -15,10 +15,12 @@ from asyncio import Future
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from itertools import accumulate
 from typing import Protocol
 
 from typing_extensions import override
 
+from outlast import limits
 from outlast._records import Record
 from outlast._store.contract import (
     CommitId,
@@ -200,7 +202,17 @@ class MemoryStore(Store):
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
         rows = [row for row in self._db.streams(run) if row.name == name]
         first = bisect_left(rows, offset, key=lambda row: row.offset + row.count - 1)
-        return rows[first : first + limit]
+        page = rows[first : first + limit]
+        sizes = list(accumulate(len(row.body) for row in page))
+        return page[: bisect_left(sizes, limits.STREAM_READ_BYTES) + 1]
+
+    @override
+    async def read_retractions(self, run: RunId, name: str, offset: int) -> dict[str, int]:
+        return {
+            row.writer: row.offset
+            for row in self._db.streams(run)
+            if row.name == name and row.kind == "retract" and row.offset >= offset
+        }
 
     @override
     async def read_stream_names(self, run: RunId) -> list[str]:

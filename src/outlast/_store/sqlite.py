@@ -229,6 +229,10 @@ class SqliteStore(Store):
         return await self._read(lambda db: sqlite_reads.read_stream(db, run, name, offset, limit))
 
     @override
+    async def read_retractions(self, run: RunId, name: str, offset: int) -> dict[str, int]:
+        return await self._read(lambda db: sqlite_reads.read_retractions(db, run, name, offset))
+
+    @override
     async def read_stream_names(self, run: RunId) -> list[str]:
         return await self._read(lambda db: sqlite_reads.read_stream_names(db, run))
 

@@ -25,6 +25,14 @@ class Rows(Protocol):
         """Return all of them; this ends the statement."""
         ...
 
+    def fetchone(self) -> Sequence[object] | None:
+        """Return the next one; the statement goes on until `close`."""
+        ...
+
+    def close(self, force: bool = False, /) -> None:
+        """End the statement."""
+        ...
+
 
 class Connection(Protocol):
     """One connection; see apsw for the meaning of its methods."""

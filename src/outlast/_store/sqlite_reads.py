@@ -1,17 +1,18 @@
 """What can be read of a database: one function a reading verb, on a connection of a reader thread.
 
-Every result is fetched whole: a cursor that is left standing holds a read transaction, and that
-keeps the write-ahead log from being emptied.
+Every result is fetched whole, or closed: a cursor that is left standing holds a read transaction,
+and that keeps the write-ahead log from being emptied.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import msgspec
 
+from outlast import limits
 from outlast._records import Record, blob_digest, unpack_records
 from outlast._store import sqlite_rows as rows
 from outlast._store.contract import (
@@ -221,8 +222,24 @@ def read_stream(db: Connection, run: RunId, name: str, offset: int, limit: int) 
         f'WHERE run = ?1 AND name = ?2 AND "offset" <= ?3), 0) '
         f'AND "offset" + "count" > ?3 ORDER BY "offset", rowid LIMIT ?4',
         (run, name, offset, limit),
+    )
+    page: list[StreamRow] = []
+    size = 0
+    with closing(found):
+        while size < limits.STREAM_READ_BYTES and (cells := found.fetchone()) is not None:
+            page.append(rows.stream_row(cells))
+            size += len(page[-1].body)
+    return page
+
+
+def read_retractions(db: Connection, run: RunId, name: str, offset: int) -> dict[str, int]:
+    """Return the writers that are taken back from an offset of a stream on, and where."""
+    found = db.execute(
+        'SELECT writer, "offset" FROM streams '
+        "WHERE run = ? AND name = ? AND \"offset\" >= ? AND kind = 'retract'",
+        (run, name, offset),
     ).fetchall()
-    return [rows.stream_row(cells) for cells in found]
+    return {f"{writer}": _integer(at) for writer, at in found}
 
 
 def read_stream_names(db: Connection, run: RunId) -> list[str]:
