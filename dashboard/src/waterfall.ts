@@ -3,7 +3,8 @@
 
 import type { JournalRecord } from './types.ts'
 
-export type LaneKind = 'step' | 'child' | 'timer' | 'signal' | 'value' | 'stream' | 'run'
+export type LaneKind =
+  'step' | 'child' | 'timer' | 'token' | 'update' | 'signal' | 'value' | 'stream' | 'run'
 export type BarKind = 'queue' | 'run' | 'failed' | 'backoff' | 'wait' | 'child' | 'open' | 'point'
 
 export interface Bar {
@@ -92,6 +93,10 @@ const KINDS: { [kind: string]: LaneKind } = {
   child_started: 'child',
   child_done: 'child',
   timer_fired: 'timer',
+  token_opened: 'token',
+  token_answered: 'token',
+  update_accepted: 'update',
+  update_done: 'update',
   signal: 'signal',
   value_set: 'value',
   stream_written: 'stream',
@@ -150,10 +155,14 @@ function place(lane: Lane, record: JournalRecord, at: number, before: number): v
     }
     case 'step_intent':
     case 'child_started':
+    case 'token_opened':
+    case 'update_accepted':
       lane.state = 'open'
       return
     case 'child_done':
-      bar('child', lane.from, at)
+    case 'token_answered':
+    case 'update_done':
+      bar(lane.kind === 'token' ? 'wait' : 'child', lane.from, at)
       lane.state = record.error === null ? 'ok' : 'failed'
       return
     case 'timer_fired':
@@ -189,7 +198,7 @@ function finish(lane: Lane, now: number): void {
   }
   const last = lane.records.at(-1)
   const isRetrying = lane.bars.at(-1)?.kind === 'backoff'
-  const from = isRetrying ? lane.to : lane.kind === 'child' ? lane.from : instant(last?.at ?? '')
+  const from = isRetrying ? lane.to : lane.kind !== 'step' ? lane.from : instant(last?.at ?? '')
   if (isRetrying && from > now) return
   const seq = last?.seq ?? 0
   lane.bars.push({ kind: 'open', from, to: Math.max(now, from), seq, attempt: lane.attempts + 1 })

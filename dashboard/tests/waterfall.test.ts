@@ -44,6 +44,26 @@ test('what has no end yet is open until now', () => {
   ])
 })
 
+test('a question takes until its answer, an update until it is done', () => {
+  const lanes = lanesOf([
+    record(1, 'run_started', 0, { key: '' }),
+    record(2, 'token_opened', 1, { key: '0#1:approval', name: 'Pay?' }),
+    record(3, 'update_accepted', 2, { key: 'u1#0:add', name: 'add' }),
+    record(4, 'update_done', 3, { key: 'u1#0:add', name: 'add', error: 'E: full' }),
+    record(5, 'token_answered', 9, { key: '0#1:approval' }),
+    record(6, 'token_opened', 9, { key: '0#2:approval', name: 'Sure?' }),
+  ], START + 20_000)
+  const bars = lanes.slice(1).map((lane) => [
+    lane.name, lane.kind, lane.state,
+    ...lane.bars.map((bar) => [bar.kind, bar.from - START, bar.to - START]),
+  ])
+  assert.deepEqual(bars, [
+    ['Pay?', 'token', 'ok', ['wait', 1000, 9000]],
+    ['add', 'update', 'failed', ['child', 2000, 3000]],
+    ['Sure?', 'token', 'open', ['open', 9000, 20_000]],
+  ])
+})
+
 test('tasks of tasks are deeper', () => {
   const depth = new Map(lanesOf(JOURNAL, START).map((lane) => [lane.name, lane.depth]))
   assert.equal(depth.get('pay'), 0)

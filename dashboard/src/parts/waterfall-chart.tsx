@@ -150,6 +150,8 @@ const ICONS: { [kind in Lane['kind']]: IconName } = {
   step: 'step',
   child: 'fork',
   timer: 'waiting',
+  token: 'inbox',
+  update: 'diff',
   signal: 'signal',
   value: 'star',
   stream: 'send',
