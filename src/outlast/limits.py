@@ -314,6 +314,9 @@ FEED_SECONDS = 0.1
 LOG_FILE_BYTES_MAX = 16 * 1024 * 1024
 """One file of a server's log; there are two, the older is replaced."""
 
+LOG_LOOK_SECONDS = 0.3
+"""Between two looks of `outlast logs --follow`: a file tells nobody that it has grown."""
+
 HISTORY_SECONDS = 5.0
 """Between two points of the server's own figures."""
 

@@ -108,6 +108,7 @@ async def quote() -> int:
 
 @workflow
 async def fail(text: str) -> None:
+    wf.log.warning("about to fail")
     raise ValueError(text)
 
 @workflow

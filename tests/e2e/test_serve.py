@@ -81,6 +81,22 @@ def test_every_verb_goes_over_http(served: Serving) -> None:
     assert words.out == "a\nb\n\\x1b[31mred\n"
 
 
+def test_what_was_logged_is_read_there_and_here(served: Serving) -> None:
+    served("run", "app.py:fail", "text=no luck", "--id", "e")
+    served("run", "app.py:fail", "text=no luck", "--id", "f")
+    there = served("logs", "f", "--json")
+    assert there.lines
+    assert {line["run"] for line in there.lines} == {"f"}
+    assert served.project("logs", "f", "--json").out == there.out
+    assert len(served("logs", "--json").lines) > len(there.lines)
+    assert "nothing was logged by run nobody" in served("logs", "nobody").err
+    following = served.project.start("logs", "g", "--follow", "--url", served.url)
+    served("run", "app.py:fail", "text=again", "--id", "g")
+    assert following.stdout is not None
+    assert "[g]" in following.stdout.readline()
+    end(following)
+
+
 def test_a_flow_is_run_without_its_code(served: Serving) -> None:
     (served.project.directory / "app.py").rename(served.project.directory / "gone.txt")
     by_name = served("run", "greet", "name=5", "times=2", "--json")

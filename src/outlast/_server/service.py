@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from outlast import limits
@@ -37,6 +38,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     store_name: str = ""
+    log_file: Path | None = None
 
 
 class Service:

@@ -9,10 +9,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from outlast import limits
 from outlast._execution.starting import cached_version_of
+from outlast._logfile import read_log
 from outlast._registry import WorkflowDefinition
 from outlast._server.answers import answer
 from outlast._server.metrics import prometheus
-from outlast._server.requests import Call
+from outlast._server.problems import Problem
+from outlast._server.requests import Call, bad_query
 from outlast._server.service import Service
 from outlast._world import memory_bytes
 
@@ -65,6 +67,19 @@ async def overview_of(service: Service) -> Mapping[str, object]:
         "memory_bytes": memory_bytes(),
         "runs_in_memory": len(core.scheduler.residents),
     }
+
+
+async def logs(service: Service, call: Call) -> Response:
+    """Return what was logged by one run, or by all and the engine, oldest first."""
+    file = service.settings.log_file
+    if file is None:
+        raise Problem(404, "not-found", "this server keeps no log; `outlast serve` does")
+    after, run = call.text("after"), call.text("run")
+    try:
+        page = read_log(file, after, run=run, size=call.page_size())
+    except ValueError:
+        raise bad_query("after", "the `next` of a page", after) from None
+    return answer(page)
 
 
 async def history(service: Service, _: Call) -> Response:

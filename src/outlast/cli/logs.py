@@ -2,53 +2,72 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 import click
 import msgspec
 
-from outlast.cli.places import log_file_of, target_of
+from outlast import limits
+from outlast._logfile import LogLine, read_log
+from outlast.cli.places import Server, database_options, log_file_of, place_of, target_of
 from outlast.cli.printing import as_json, moment, note, safe_line, safe_text, say
-from outlast.telemetry import LogLine, log_lines
-
-_LOOK_SECONDS = 0.3  # a file tells nobody that it has grown
+from outlast.cli.writing import client_of
+from outlast.engine import run_loop
 
 
 @click.command()
 @click.argument("run_id", metavar="[ID]", required=False)
 @click.option("--follow", is_flag=True, help="Go on with what is logged from now on.")
 @click.option("--json", "as_data", is_flag=True, help="Print JSON, one object a line.")
-@click.option("--db", metavar="URL", default=None, help="[default: the project's]")
-def logs(*, run_id: str | None, follow: bool, as_data: bool, db: str | None) -> None:
+@database_options
+def logs(
+    *, run_id: str | None, follow: bool, as_data: bool, db: str | None, url: str | None
+) -> None:
     """Show what was logged: by one run and its steps, or by all and the engine.
 
     `outlast serve` and `outlast dev` keep the log, beside the database.
     """
-    file = log_file_of(target_of(db, None))
+    place = target_of(db, None) if url is None else place_of(db, url)
+    source = place if isinstance(place, Server) else log_file_of(place)
+    run_loop(_show(source, run_id or "", follow, as_data=as_data))
+
+
+async def _show(source: Path | Server, run: str, follow: bool, *, as_data: bool) -> None:
     shown = 0
-    for line in _lines(file, run_id or "", follow=follow):
-        shown += 1
-        _show(line, as_data=as_data)
+    async with AsyncExitStack() as stack:
+        if isinstance(source, Path):
+            lines = _lines(source, run, follow=follow)
+        else:
+            client = await stack.enter_async_context(client_of(source))
+            lines = client.logs(run, follow=follow)
+        async with aclosing(lines):
+            async for line in lines:
+                shown += 1
+                _say(line, as_data=as_data)
     if not shown and not as_data:
-        where = f"by run {safe_line(run_id)} " if run_id else ""
-        note(f"nothing was logged {where}in {file}")
+        where = source if isinstance(source, Path) else source.url
+        who = f"by run {safe_line(run)} " if run else ""
+        note(f"nothing was logged {who}in {where}")
 
 
-def _lines(file: Path, run: str, *, follow: bool) -> Iterator[LogLine]:
-    seen = 0
+async def _lines(file: Path, run: str, *, follow: bool) -> AsyncGenerator[LogLine, None]:
+    after = ""
     while True:
-        for number, line in enumerate(log_lines(file, run)):
-            if number >= seen:
-                seen = number + 1
-                yield line
+        page = read_log(file, after, run=run)
+        for line in page.lines:
+            yield line
+        after = page.next
+        if page.has_more:
+            continue
         if not follow:
             return
-        time.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(limits.LOG_LOOK_SECONDS)
 
 
-def _show(line: LogLine, *, as_data: bool) -> None:
+def _say(line: LogLine, *, as_data: bool) -> None:
     if as_data:
         say(as_json(msgspec.to_builtins(line, builtin_types=())))
         return

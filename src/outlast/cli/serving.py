@@ -195,6 +195,7 @@ async def _run(plan: Plan, tokens: TokenFile, admin: str, listener: socket.socke
             allowed_hosts=plan.allowed_hosts,
             allowed_origins=plan.allowed_origins,
             store_name=plan.target.name,
+            log_file=log_file_of(plan.target),
         )
         service = Service(engine, Access(tokens, time.monotonic), settings)
         await Serving(service, listener, tls=plan.tls).run(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
 
+from outlast import limits
 from outlast._engine.diffs import RunDiff
+from outlast._logfile import LogLine, LogPage
 from outlast.client.asking import Asking
 from outlast.types import BulkAction, BulkOutcome
 
@@ -56,6 +60,24 @@ class LookingVerbs(Asking):
         found = await self.ask("POST", "/v1/bulk", body, wait=_BULK_SECONDS)
         told = msgspec.convert(found, _Done)
         return BulkDone(told.done, tuple(BulkOutcome(one.id, one.detail) for one in told.failed))
+
+    async def logs(self, run: str = "", *, follow: bool = False) -> AsyncGenerator[LogLine, None]:
+        """Iterate over what was logged on the server, oldest first: by one run, or by all.
+
+        With `follow` it goes on with what is logged from now on, and does not end.
+        """
+        after = ""
+        while True:
+            asked = urlencode({"run": run, "after": after, "limit": limits.PAGE_ROWS})
+            page = msgspec.convert(await self.ask("GET", f"/v1/logs?{asked}"), LogPage)
+            for line in page.lines:
+                yield line
+            after = page.next
+            if page.has_more:
+                continue
+            if not follow:
+                return
+            await asyncio.sleep(limits.LOG_LOOK_SECONDS)
 
     async def diff(self, a: str, b: str) -> RunDiff:
         """Return where two runs part, and their records side by side."""

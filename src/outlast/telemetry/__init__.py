@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from outlast.telemetry.logs import LogLine, log_lines, write_logs
+from outlast.telemetry.logs import write_logs
 
-__all__ = ["LogLine", "log_lines", "write_logs"]
+__all__ = ["write_logs"]

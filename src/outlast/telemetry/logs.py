@@ -15,12 +15,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import msgspec
 from typing_extensions import override
 
 from outlast import limits
@@ -28,19 +26,6 @@ from outlast._execution.context import executing_step
 from outlast._execution.loop import running_loop
 from outlast._execution.run import LiveRun
 from outlast._redaction import redact
-
-
-class LogLine(msgspec.Struct, frozen=True):
-    """One line of a log, as it is read again."""
-
-    at: datetime
-    level: str
-    logger: str
-    message: str
-    run: str = ""
-    step: str = ""
-    attempt: int = 0
-    error: str = ""
 
 
 def write_logs(file: Path, *, level: int = logging.INFO, as_json: bool = False) -> None:
@@ -122,21 +107,3 @@ class _ForPeople(logging.Formatter):
         line = f"{at} {record.levelname.lower():7} {record.name}{where}: {redact(message)}"
         error = redact(self.formatException(record.exc_info)) if record.exc_info else ""
         return f"{line}\n{error}" if error else line
-
-
-def log_lines(file: Path, run: str = "") -> Iterator[LogLine]:
-    """Iterate over what was logged, oldest first: of one run, or of all.
-
-    Lines that are none, half-written ones for instance, are passed over.
-    """
-    for path in (file.with_name(f"{file.name}.1"), file):
-        if not path.exists():
-            continue
-        with path.open("rb") as lines:
-            for data in lines:
-                try:
-                    line = msgspec.json.decode(data, type=LogLine)
-                except (msgspec.DecodeError, UnicodeDecodeError):
-                    continue
-                if run in ("", line.run):
-                    yield line

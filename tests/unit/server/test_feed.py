@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -112,6 +114,24 @@ async def test_figures_are_told_in_three_forms(server: Served) -> None:
     assert history["step_seconds"] == limits.HISTORY_SECONDS
     assert "outlast_steps_executed_total 1\n" in metrics
     assert 'outlast_step_seconds_bucket{le="+Inf"} 1' in metrics
+
+
+async def test_a_log_is_given_page_by_page_where_one_is_kept(
+    server: Served, tmp_path: Path
+) -> None:
+    none = await server.request("GET", "/v1/logs")
+    assert (none.status, none.json()["type"]) == (404, "/problems/not-found")
+
+    file = tmp_path / "log"
+    line = '{"at": "2026-03-01T12:00:00Z", "level": "info", "logger": "x", "message": "%s"}\n'
+    file.write_text(line % "a" + line % "b")
+    server.service.settings = replace(server.service.settings, log_file=file)
+    first = (await server.request("GET", "/v1/logs?limit=1")).json()
+    assert ([one["message"] for one in first["lines"]], first["has_more"]) == (["a"], True)
+    second = (await server.request("GET", f"/v1/logs?after={first['next']}")).json()
+    assert ([one["message"] for one in second["lines"]], second["has_more"]) == (["b"], False)
+    odd = await server.request("GET", "/v1/logs?after=here")
+    assert (odd.status, odd.json()["type"]) == (422, "/problems/query-error")
 
 
 async def test_every_actor_that_changed_is_told(
