@@ -29,7 +29,7 @@ from outlast._execution.actor_memory import Activation, ActorMemory
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.bodies import Bodies
 from outlast._execution.host import ActorHost
-from outlast._execution.operations import KnownErrors, StepOperation
+from outlast._execution.operations import KnownErrors, StepOperation, failure_in
 from outlast._execution.run import LiveRun
 from outlast._execution.steps import HEARTBEAT
 from outlast._execution.workflow_run import LiveWorkflow
@@ -146,6 +146,7 @@ class Scheduler(ActorHost):
     @override
     def run_closed(self, run: RunId) -> None:
         self.events.runs_closed += 1
+        _say_if_failed(self.residents.get(run))
         self._remove(run)
         self.listeners.on_closed(run)
         self.listeners.on_stream(run)
@@ -159,7 +160,7 @@ class Scheduler(ActorHost):
         live = self.residents.get(run)
         if live is None or live.state == "left" or live.journal.has_closed:
             return
-        log.warning("run %s is parked: %s", run, reason)
+        log.warning("run %s is parked: %s", run, reason, extra={"outlast_run": run})
         self.events.runs_parked += 1
         live.leave()
         self.bodies.stop_run(run)
@@ -288,9 +289,8 @@ class Scheduler(ActorHost):
         for start in transaction.starts:
             if start.row.id not in receipt.existing:
                 self.started(start.row, attach(start.records, transaction.blobs))
-        for message, result, number in zip(
-            transaction.posts, receipt.posts, receipt.numbers, strict=True
-        ):
+        posts = zip(transaction.posts, receipt.posts, receipt.numbers, strict=True)
+        for message, result, number in posts:
             if result == "accepted":
                 self.deliver(message, number)
         for answer, answered in zip(transaction.answers, receipt.answers, strict=True):
@@ -359,3 +359,12 @@ class Scheduler(ActorHost):
 def is_open_here(row: RunRow) -> bool:
     """Whether an engine could run it now."""
     return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
+
+
+def _say_if_failed(live: LiveRun | None) -> None:
+    if live is None or live.row.status != "failed" or not live.row.output:
+        return
+    failure = failure_in(live.row.output)
+    if failure is not None:
+        what = f"{failure.qualname}: {failure.message}"
+        log.info("run %s failed: %s", live.id, what, extra={"outlast_run": live.id})

@@ -60,13 +60,13 @@ class _Whereabouts(logging.Filter):
     @override
     def filter(self, record: logging.LogRecord) -> bool:
         step = executing_step.get()
-        run, key, attempt = "", "", 0
+        run, key, attempt = f"{getattr(record, 'outlast_run', '')}", "", 0
         if step is not None:
             run, key, attempt = step.context.run_id, step.context.key, step.context.attempt
         else:
             loop = running_loop()
             owner = None if loop is None else loop.owner
-            run = owner.id if isinstance(owner, LiveRun) else ""
+            run = owner.id if isinstance(owner, LiveRun) else run
         record.outlast = (run, key, attempt)
         return True
 

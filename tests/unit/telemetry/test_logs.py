@@ -12,7 +12,7 @@ import pytest
 from outlast import Engine, Retry, Signal, step, this_step, wf, workflow
 from outlast._logfile import LogLine, read_log
 from outlast._redaction import redact
-from outlast.errors import RunFailed
+from outlast.errors import RunFailed, RunParked
 from outlast.telemetry import write_logs
 
 CANARY = "sk-canary0123456789abcdef"
@@ -64,6 +64,16 @@ async def logs_leaking() -> None:
     await logs_leak()
 
 
+@step(retry=Retry(attempts=1, then="park"))
+async def logs_stop() -> None:
+    raise ValueError("no")
+
+
+@workflow
+async def logs_parking() -> None:
+    await logs_stop()
+
+
 async def test_lines_know_the_run_the_step_and_the_attempt(tmp_path: Path) -> None:
     file = tmp_path / "log"
     write_logs(file)
@@ -84,6 +94,24 @@ async def test_lines_know_the_run_the_step_and_the_attempt(tmp_path: Path) -> No
     assert [x.message for x in log_lines(file, "r")] == [x.message for x in said[:4]]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(file.read_bytes().splitlines()) == len(log_lines(file))
+
+
+async def test_how_a_run_failed_or_stands_still_is_among_its_lines(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    write_logs(file)
+    async with Engine.open(tmp_path / "x.db") as engine:
+        failing = await engine.start(logs_leaking(), id="failing")
+        with pytest.raises(RunFailed):
+            await failing.result()
+        parked = await engine.start(logs_parking(), id="parked")
+        with pytest.raises(RunParked):
+            await parked.result()
+    said = log_lines(file, "failing")
+    assert len(said) == 1
+    assert said[0].message.startswith("run failing failed: ValueError: the service refused")
+    assert CANARY not in said[0].message
+    said = log_lines(file, "parked")
+    assert [(x.level, x.message[:21]) for x in said] == [("warning", "run parked is parked:")]
 
 
 def everything_in(directory: Path) -> bytes:
