@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect } from 'preact/hooks'
 
 import { api } from '../api.ts'
-import { bytes, count, duration, shortName } from '../format.ts'
+import { bytes, count, duration, plural, shortName } from '../format.ts'
 import { onRuns, openTokens, overview } from '../live.ts'
 import { Command } from '../parts/copy.tsx'
 import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
@@ -52,7 +52,7 @@ export function Home() {
           value={isKnown ? openTokens.value + of('parked') : null}
           address={openTokens.value > 0 || of('parked') === 0 ? '#/approvals' : runsLink('status:parked')}
         >
-          {count(openTokens.value)} approvals · {count(of('parked'))} parked · {count(overview.value?.dead_letters ?? 0)} dead letters
+          {plural(openTokens.value, 'approval')} · {count(of('parked'))} parked · {plural(overview.value?.dead_letters ?? 0, 'dead letter')}
         </Figure>
       </section>
       <Pace />
