@@ -64,7 +64,8 @@ class Updates:
     async def update(self, message: Message, safe: asyncio.Event | None = None) -> KeptUpdate:
         """Have an update done, once for its id; return what came of it: done or refused.
 
-        `safe` is set when it is stored: from then on it is done, whoever waits.
+        `safe` is set when it is stored, and what came of an earlier one of its id was looked up:
+        from then on it is done, whoever waits.
 
         Raises:
             RunNotFound, RunClosed, MailboxFull, UpdateConflict: nothing was stored.
@@ -77,9 +78,10 @@ class Updates:
         try:
             posted = await self._post(message)
             self._judge(message, posted)
+            known = None if posted == "accepted" else await self._known(message)
             if safe is not None:
                 safe.set()
-            return await self._outcome(message, caller, is_new=posted == "accepted")
+            return await self._outcome(message, caller) if known is None else known
         finally:
             self._forget(message.run, caller)
 
@@ -120,20 +122,18 @@ class Updates:
                 raise RunNotFound(message.run)
 
     # ----------------------------------------------------------------------- waiting
-    async def _outcome(self, message: Message, caller: _Caller, *, is_new: bool) -> KeptUpdate:
+    async def _outcome(self, message: Message, caller: _Caller) -> KeptUpdate:
         seconds = limits.RECONCILE_SECONDS if self._store.is_shared else None
         while True:
-            known = None if is_new else await self._known(message)
+            await asyncio.wait([caller.told], timeout=seconds)
+            if caller.told.done():
+                told = caller.told.result()
+                if told is not None:
+                    return told
+                caller.told = self._world.loop.create_future()
+            known = await self._known(message)
             if known is not None:
                 return known
-            is_new = False
-            await asyncio.wait([caller.told], timeout=seconds)
-            if not caller.told.done():
-                continue
-            told = caller.told.result()
-            if told is not None:
-                return told
-            caller.told = self._world.loop.create_future()
 
     async def _known(self, message: Message) -> KeptUpdate | None:
         """Return what came of an update as the store has it, None while nothing has."""

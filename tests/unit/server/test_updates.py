@@ -70,6 +70,17 @@ async def test_an_update_that_takes_longer_is_202_and_can_be_asked_again(server:
     assert late.json() == {"result": 99}
 
 
+async def test_who_does_not_wait_is_told_at_once_of_what_is_known(server: Served) -> None:
+    await start(server)
+    await server.request("POST", UPDATE, {"value": 2, "id": "a"})
+    await server.request("POST", "/v1/runs/s/terminate", {})
+    known = await server.request("POST", f"{UPDATE}?timeout=0", {"value": 2, "id": "a"})
+    late = await server.request("POST", f"{UPDATE}?timeout=0", {"value": 2, "id": "b"})
+
+    assert (known.status, known.json()) == (200, {"result": 2})
+    assert (late.status, late.json()["type"]) == (409, "/problems/run-closed")
+
+
 async def test_a_client_has_the_same_verb(server: Served) -> None:
     await start(server)
     async with server.client() as client:
