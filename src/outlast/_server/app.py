@@ -59,7 +59,7 @@ class Application:
         except Problem as refusal:
             response = refusal.response()
         except OutlastError as error:
-            problem = problem_of(error)
+            problem = problem_of(error, query_at="?query" if request.query_params else "$.query")
             if problem.status == 500:
                 log.error("a request failed: %s", error, exc_info=error)
             response = problem.response()

@@ -27,7 +27,7 @@ class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def approvals(service: Service, call: Call) -> Response:
     """List what waits for an answer, oldest first."""
     size = call.page_size()
-    open_only = call.text("all") not in ("1", "true")
+    open_only = call.choice("all", "0", "1", "true", "false") in ("0", "false")
     reader = service.core.tokens.reader
     infos = await reader.page(_cursor(call), size + 1, open_only=open_only)
     last = infos[size - 1] if len(infos) > size else None

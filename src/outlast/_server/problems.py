@@ -126,14 +126,16 @@ def status_of(error: type[errors.OutlastError]) -> int:
     return next((status for kind, status in _STATUSES if issubclass(error, kind)), 500)
 
 
-def problem_of(error: errors.OutlastError) -> Problem:
-    """Return an error of ours as a problem."""
+def problem_of(error: errors.OutlastError, *, query_at: str = "$") -> Problem:
+    """Return an error of ours as a problem; `query_at` is where a query of runs was sent."""
     # What the error knows, for programs; a client of ours makes the same error of it.
     known = {n: v for n, v in vars(error).items() if isinstance(v, str | int | float | None)}
     facts: dict[str, object] = {"facts": known}
     if isinstance(error, errors.DecodingError | errors.EncodingError):
         lines = error.faults or ((error.path, error.reason),)
         facts["faults"] = [fault_at(path, reason) for path, reason in lines]
+    if isinstance(error, errors.QueryError):
+        facts["faults"] = [fault_at(query_at, f"{error}")]
     if isinstance(error, errors.TokenAnswered):
         facts |= {"by": error.by, "at": error.at}
     if isinstance(error, errors.HandlerFailed | errors.UpdateFailed):

@@ -65,7 +65,7 @@ class Call:
 
     # --------------------------------------------------------------------------- query
     def check_query(self, known: Sequence[str]) -> None:
-        """Refuse query parameters that the route does not take.
+        """Refuse query parameters that the route does not take, and those that come twice.
 
         Raises:
             Problem: there is one.
@@ -80,10 +80,25 @@ class Call:
             ]
             detail = f"unknown query parameters for this path: {named}; {there}"
             raise Problem(422, "query-error", detail, facts={"faults": faults})
+        for name in known:
+            given = self.request.query_params.getlist(name)
+            if len(given) > 1:
+                raise bad_query(name, "given once", ", ".join(given))
 
     def text(self, name: str, default: str = "") -> str:
         """Return a query parameter."""
         return self.request.query_params.get(name, default)
+
+    def choice(self, name: str, *choices: str) -> str:
+        """Return a query parameter that is one of a few words; the first when it is absent.
+
+        Raises:
+            Problem: it is another word.
+        """
+        text = self.text(name) or choices[0]
+        if text not in choices:
+            raise bad_query(name, f"one of {', '.join(choices)}", text)
+        return text
 
     def number(self, name: str, default: int, *, least: int = 0, most: int) -> int:
         """Return a whole number of the query.
@@ -94,10 +109,8 @@ class Call:
         text = self.request.query_params.get(name)
         if not text:
             return default
-        try:
-            number = int(text) if len(text) <= 20 and text.isascii() else least - 1
-        except ValueError:
-            number = least - 1
+        is_number = len(text) <= 20 and text.isascii() and text.isdigit()
+        number = int(text) if is_number else least - 1
         if not least <= number <= most:
             raise bad_query(name, f"a whole number from {least} to {most}", text)
         return number

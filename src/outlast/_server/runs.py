@@ -154,7 +154,7 @@ async def result(service: Service, call: Call) -> Response:
     """Wait for a run's end."""
     run = call.run_id()
     seconds = call.seconds("timeout", _RESULT_SECONDS)
-    waits_on = call.text("parked") == "wait"
+    waits_on = call.choice("parked", "raise", "wait") == "wait"
     await service.core.reader.row(run)  # an unknown one is said at once
     row = await service.within(service.core.closed(run, parked_counts=not waits_on), seconds)
     if row is None or row.status not in CLOSED_STATUSES:

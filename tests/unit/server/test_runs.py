@@ -331,3 +331,36 @@ async def test_the_description_names_every_route_and_the_types_of_workflows(
     start = next(v for k, v in paths.items() if k.endswith("served_checkout/runs"))
     content = start["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert content["properties"]["input"]["properties"]["note"] == {"type": "string", "default": ""}
+
+
+async def test_the_fault_of_a_query_that_does_not_parse_is_where_the_query_was_sent(
+    server: Served,
+) -> None:
+    read = await server.request("GET", "/v1/runs?query=status:nothing")
+    counted = await server.request("GET", "/v1/count?query=(")
+    bulk = {"action": "cancel", "query": "status:nothing", "expected": 0}
+    sent = await server.request("POST", "/v1/bulk", bulk)
+
+    replies = (read, counted, sent)
+    assert {reply.json()["type"] for reply in replies} == {"/problems/query-error"}
+    paths = [reply.json()["faults"][0]["path"] for reply in replies]
+    assert paths == ["?query", "?query", "$.query"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("/v1/runs?limit=1&limit=2", "?limit"),
+        ("/v1/runs?limit=1_0", "?limit"),
+        ("/v1/approvals?all=maybe", "?all"),
+        ("/v1/runs/x/result?parked=maybe", "?parked"),
+    ],
+)
+async def test_a_query_parameter_that_nobody_would_understand_is_refused(
+    server: Served, path: str, fault: str
+) -> None:
+    reply = await server.request("GET", path)
+
+    assert reply.status == 422
+    assert reply.json()["type"] == "/problems/query-error"
+    assert [f["path"] for f in reply.json()["faults"]] == [fault]
