@@ -10,6 +10,13 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def _nothing_of_the_callers_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token, a database or a server that somebody works with is no matter of the tests."""
+    for name in ("OUTLAST_CA_FILE", "OUTLAST_DB", "OUTLAST_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 4 MiB."""

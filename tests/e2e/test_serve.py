@@ -14,6 +14,7 @@ import pytest
 
 from outlast import limits
 from tests.e2e.commands import APP, Done, Project, end, until
+from tests.unit.server.certificates import self_signed
 
 
 @dataclass
@@ -184,6 +185,24 @@ def test_a_probe_learns_whether_the_server_is_ready(served: Serving) -> None:
     end(served.process)
     gone = served.project("ready", "--port", port)
     assert (gone.code, "nothing answers" in gone.err) == (4, True)
+
+
+def test_a_probe_asks_a_server_with_tls(project: Project) -> None:
+    tls = self_signed(project.directory)
+    pair = ("--tls-cert", str(tls.certificate))
+    process = project.start("serve", "app.py", "--port", "0", *pair, "--tls-key", str(tls.key))
+    assert process.stderr is not None
+    line = ""
+    while " at https://" not in line:
+        line = process.stderr.readline()
+        assert line, "the server did not start"
+    port = line.split(" at ")[1].split()[0].rpartition(":")[2]
+
+    assert project("ready", "--port", port, *pair).code == 0
+    assert project("ready", "--port", port).code == 4
+    useless = project("ready", "--port", port, "--tls-cert", "app.py")
+    assert (useless.code, "is no certificate" in useless.err) == (2, True)
+    end(process)
 
 
 @pytest.mark.crash

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from outlast._codec.faults import TOO_DEEP, Fault, key_segment, type_name
+from outlast._codec.faults import FAULTS_SHOWN_MAX, TOO_DEEP, Fault, key_segment, type_name
 from outlast._codec.nodes import Node, Walk, mismatch
 from outlast._codec.schemas import Schema, Schemas, object_schema
 from outlast._codec.shapes import is_dict
@@ -256,7 +256,7 @@ def members_from_json(
     for key, item in data.items():
         member = by_name.get(key) if type(key) is str else None
         if member is None:
-            faults.append(unknown_name(key, by_name))
+            faults.append(unknown_name(key, by_name, found=len(faults)))
             continue
         given.add(member.name)
         try:
@@ -271,9 +271,16 @@ def members_from_json(
     return values
 
 
-def unknown_name(name: object, known: Iterable[str], what: str = "field") -> Fault:
-    """Return the fault of a name that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(name[:100], list(known), n=1) if type(name) is str else []
+def unknown_name(
+    name: object, known: Iterable[str], what: str = "field", *, found: int = 0
+) -> Fault:
+    """Return the fault of a name that does not exist, with the nearest one that does.
+
+    Looking for that takes time, so it is left out of faults that nobody will see: `found` is how
+    many there are before this one.
+    """
+    is_shown = type(name) is str and found < FAULTS_SHOWN_MAX
+    near = difflib.get_close_matches(f"{name!s}"[:100], list(known), n=1) if is_shown else []
     advice = f"; did you mean {near[0]}?" if near else ""
     return Fault(f"unknown {what}{advice}").under(key_segment(name))
 

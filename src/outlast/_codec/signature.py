@@ -297,7 +297,8 @@ class SignatureCodec:
             is_own = name in ready.adapters and name != extra_name
             adapter = ready.adapters[f"{name!s}"] if is_own else ready.extra
             if type(name) is not str or adapter is None:
-                faults.append(unknown_name(name, ready.adapters, "argument"))
+                fault = unknown_name(name, ready.adapters, "argument", found=len(faults))
+                faults.append(fault)
                 continue
             given[name] = item
             try:

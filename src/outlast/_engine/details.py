@@ -134,7 +134,7 @@ class Details:
 
     def result(self, row: RunRow) -> object:
         """Return a completed run's result as JSON data."""
-        if row.status != "completed" or row.output is None:
+        if row.status != "completed" or row.output is None or row.kind == "actor":
             return None
         data = row.output[1:]
         definition = self._registry.workflows.get(row.workflow)

@@ -127,7 +127,8 @@ class Guard:
                 f"this server does not go by the name {', '.join(hosts)[:100]!r}; "
                 f"`--allow-host NAME` lets it",
             )
-        origin = headers.get("origin")
+        origins = headers.getlist("origin")
+        origin = ", ".join(origins) if origins else None  # two are none of ours
         site = headers.get("sec-fetch-site", "none")
         if origin is None and site in ("same-origin", "none"):
             return

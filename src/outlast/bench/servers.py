@@ -77,7 +77,7 @@ class Bare:
     """The same over nothing."""
 
     def __init__(self) -> None:
-        self._queues: list[asyncio.Queue[bytes]] = []
+        self._queues: set[asyncio.Queue[bytes]] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def echo(self, request: Request) -> Response:
@@ -88,13 +88,16 @@ class Bare:
     async def stream(self, _: Request) -> Response:
         """Give one client its tokens."""
         queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self._queues.append(queue)
         return StreamingResponse(self._events(queue), media_type="text/event-stream")
 
     async def _events(self, queue: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
-        yield b":\n\n"
-        while True:
-            yield await queue.get()
+        self._queues.add(queue)
+        try:
+            yield b":\n\n"
+            while True:
+                yield await queue.get()
+        finally:
+            self._queues.remove(queue)  # nobody speaks to who has gone
 
     async def begin(self, request: Request) -> Response:
         """Speak to all clients."""

@@ -31,6 +31,7 @@ class Sizes:
     stream_clients: tuple[int, ...]
     overload_seconds: float
     stream_tokens: int  # to all clients together, in one measurement
+    stream_tokens_min: int  # to each of them
 
 
 _DEFAULT = Sizes(
@@ -53,6 +54,7 @@ _DEFAULT = Sizes(
     stream_clients=(1, 100, 1_000),
     overload_seconds=10.0,
     stream_tokens=100_000,
+    stream_tokens_min=500,
 )
 _QUICK = replace(
     _DEFAULT,
@@ -67,6 +69,7 @@ _QUICK = replace(
     parallel_calls=8,
     overload_seconds=4.0,
     stream_tokens=40_000,
+    stream_tokens_min=100,
 )
 _TINY = Sizes(
     rounds=1,
@@ -88,6 +91,7 @@ _TINY = Sizes(
     stream_clients=(1, 5),
     overload_seconds=0.5,
     stream_tokens=50,
+    stream_tokens_min=20,
 )
 
 SIZES: dict[SizeName, Sizes] = {

@@ -205,7 +205,7 @@ async def stream(directory: Path, sizes: Sizes, note: Note) -> Result:
         for number in range(sizes.rounds):
             for clients in sizes.stream_clients:
                 note(f"round {number + 1} of {sizes.rounds}, {clients} clients")
-                count = max(20, sizes.stream_tokens // clients)
+                count = max(sizes.stream_tokens_min, sizes.stream_tokens // clients)
                 for burst, how in ((1, "singly"), (10, "merged")):
                     name = f"{how}_to_{clients}_per_second"
                     rate, _ = await _streamed(_our_stream(us, burst, 0.0), clients, count)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from http.client import HTTPConnection, HTTPException
+import ssl
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 import click
 
@@ -20,12 +21,21 @@ _ANSWER_BYTES_MAX = 1000
 @click.option("--port", type=click.IntRange(1, 65535), default=8787, show_default=True)
 @click.option("--db", metavar="URL", default=None, help="Beside it the token is looked for.")
 @click.option("--token-file", "token_file", metavar="PATH", default=None)
-def ready(*, host: str, port: int, db: str | None, token_file: str | None) -> int:
+@click.option(
+    "--tls-cert",
+    "certificate",
+    metavar="PATH",
+    default=None,
+    help="The server speaks TLS, with this certificate.",
+)
+def ready(
+    *, host: str, port: int, db: str | None, token_file: str | None, certificate: str | None
+) -> int:
     """Exit with 0 when the server on this machine executes runs, with 1 when it does not.
 
     The token comes from OUTLAST_TOKEN, else from the file that the server has made.
     """
-    connection = HTTPConnection(host, port, timeout=_SECONDS_MAX)
+    connection = _connection(host, port, certificate)
     headers = {"authorization": f"Bearer {_token(token_file, db)}"}
     try:
         connection.request("GET", "/readyz", headers=headers)
@@ -41,6 +51,19 @@ def ready(*, host: str, port: int, db: str | None, token_file: str | None) -> in
         return 0
     note(f"not ready: {answer.status} {safe_line(text)}")
     return 1
+
+
+def _connection(host: str, port: int, certificate: str | None) -> HTTPConnection:
+    if certificate is None:
+        return HTTPConnection(host, port, timeout=_SECONDS_MAX)
+    try:
+        context = ssl.create_default_context(cafile=certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{certificate} is no certificate: {error.strerror or error}") from None
+    # It is this very certificate, whatever name of the server it was made for.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False
+    return HTTPSConnection(host, port, timeout=_SECONDS_MAX, context=context)
 
 
 def _token(token_file: str | None, db: str | None) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 from dataclasses import dataclass, field
 from typing import Union
+from unittest import mock
 
 import pytest
 
@@ -222,6 +224,23 @@ def test_every_wrong_argument_is_named_at_once() -> None:
     assert "$.self: unknown argument" in message
     assert "$.count: declared int, got str" in message
     assert "$.item: missing argument" in message
+
+
+def test_advice_is_looked_for_only_where_it_is_seen() -> None:
+    codec = SignatureCodec(Actor.add, is_method=True)
+    sought: list[object] = []
+
+    def near(name: str, known: list[str], n: int) -> list[str]:
+        sought.append(name)
+        return []
+
+    with (
+        mock.patch.object(difflib, "get_close_matches", near),
+        pytest.raises(DecodingError) as caught,
+    ):
+        codec.from_json({f"name{number}": 1 for number in range(1000)})
+
+    assert len(caught.value.faults) == len(sought) == 20
 
 
 def test_arguments_that_are_no_object_are_refused() -> None:

@@ -213,3 +213,11 @@ def test_roles_include_those_below(tmp_path: Path) -> None:
 async def test_what_is_no_origin_of_ours_is_refused(server: Served, origin: str) -> None:
     reply = await server.request("GET", "/healthz", headers={"Origin": origin})
     assert (reply.status, reply.json()["type"]) == (403, "/problems/wrong-origin")
+
+
+async def test_of_two_origins_none_is_ours(server: Served) -> None:
+    own = f"http://127.0.0.1:{server.port}"
+    head = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
+    one = await server.raw(f"{head}Origin: {own}\r\n\r\n".encode())
+    two = await server.raw(f"{head}Origin: {own}\r\nOrigin: http://evil.example\r\n\r\n".encode())
+    assert (one.status, two.status) == (200, 403)
