@@ -318,8 +318,8 @@ async def test_actors_are_asked_told_shown_and_stopped(server: Served) -> None:
     assert (await server.request("POST", f"{path}/stop", {})).status == 202
     late = await server.request("POST", f"{path}/add", {"text": "four"})
     assert (late.status, late.json()["type"]) == (409, "/problems/actor-stopped")
-    actor = "/v1/runs/ServedNotebook%2Fal%2Fice"
-    assert (await server.request("GET", f"{actor}/result")).json()["result"] is None
+    ended = await server.request("GET", f"/v1/runs/{quote(shown['id'], safe='')}/result")
+    assert ended.json()["result"] is None
 
 
 async def test_the_description_names_every_route_and_the_types_of_workflows(
