@@ -93,8 +93,12 @@ class Forks:
         if row.status not in CLOSED_STATUSES:
             raise UsageError(f"run {run!r} is {row.status}: there is nothing to do again yet")
         async with self._scheduler.exclusion.alone_with(run):
-            row = await self._row(run)
+            row = await self._row(run)  # somebody else may have had it done again meanwhile
             records = await self._store.read_journal(run)
+            if row.status == "completed":
+                raise RunClosed(run, row.status)
+            if row.status not in CLOSED_STATUSES or records[-1].kind != "run_closed":
+                raise UsageError(f"run {run!r} lives again: somebody else was first")
             kept = before_and_heard(records, cut_before_failure(records))
             await self._start(row, row, renewed(kept, run=run, input_=None), "if_failed")
 

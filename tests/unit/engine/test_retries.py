@@ -210,6 +210,21 @@ async def test_what_completed_or_goes_on_is_not_done_again(engine: Engine) -> No
         await engine.get("nobody").retry()
 
 
+async def test_of_two_who_retry_at_once_one_does_and_the_other_is_told(engine: Engine) -> None:
+    broken.add("b")
+    run = await engine.start(three(), id="r")
+    with pytest.raises(RunFailed):
+        await run.result("5s")
+    broken.clear()
+
+    told = await asyncio.gather(*(run.retry() for _ in range(3)), return_exceptions=True)
+
+    assert told.count(None) == 1
+    refused = [error for error in told if isinstance(error, UsageError | RunClosed)]
+    assert len(refused) == 2
+    assert await run.result("5s") == ["a1", "b2", "c1"]
+
+
 async def test_a_retried_run_is_whole_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "outlast.db"
     broken.add("b")
