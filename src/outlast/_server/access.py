@@ -18,6 +18,7 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ ROLE_NAMED: dict[str, Role] = {"viewer": "viewer", "operator": "operator", "admi
 _TOKEN_PREFIX = "o7tk-"  # so that scanners for lost secrets can know it
 _TOKEN_BITS = 256
 _TOKEN_CHARS_MAX = 200
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ class TokenFile:
                 continue
             role = ROLE_NAMED.get(words[1]) if len(words) == 3 else None
             algorithm, _, digest = words[-1].partition(":")
-            if role is None or algorithm != "sha256" or len(digest) != 64:
+            is_hash = algorithm == "sha256" and _HASH.fullmatch(digest)
+            if role is None or not is_hash:
                 raise UsageError(
                     f"{self._path}: {words[0]!r} is not followed by a role ({', '.join(ROLES)}) "
                     f"and sha256:…"

@@ -168,7 +168,13 @@ def test_a_name_that_would_spoil_the_file_is_refused(tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize(
-    "line", ["ann operator", "ann king sha256:" + "0" * 64, "ann viewer md5:0"]
+    "line",
+    [
+        "ann operator",
+        "ann king sha256:" + "0" * 64,
+        "ann viewer md5:0",
+        "ann viewer sha256:" + "x" * 64,
+    ],
 )
 def test_a_line_that_is_no_token_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "token"
