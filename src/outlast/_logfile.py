@@ -51,9 +51,11 @@ def read_log(file: Path, after: str = "", *, run: str = "", size: int = 200) -> 
     """
     mark, offset = _place(after)
     with ExitStack() as stack:
-        parts = [_opened(path, stack) for path in (file.with_name(f"{file.name}.1"), file)]
-        there = [(_mark_of(part), part) for part in parts if part is not None]
-        marked = [(name, part) for name, part in there if name]
+        # The newer first: rotated in between, it is found under both names, not under none.
+        newer = _opened(file, stack)
+        parts = [_opened(file.with_name(f"{file.name}.1"), stack), newer]
+        there = {_mark_of(part): part for part in parts if part is not None}
+        marked = [(name, part) for name, part in there.items() if name]
         found = [index for index, (name, _) in enumerate(marked) if name == mark]
         lines: list[LogLine] = []
         read = 0

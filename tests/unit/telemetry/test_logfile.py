@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -54,6 +56,29 @@ def test_a_rotation_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     rotate(file)
     say(file, "e")
     assert said(file, after)[0] == "e"
+
+
+def test_a_rotation_between_opening_the_two_files_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "log"
+    say(file, "a")
+    rotate(file)
+    say(file, "b")
+    after = said(file)[1]
+    say(file, "c")
+    opened = _logfile._opened
+
+    def rotating(path: Path, stack: ExitStack) -> BinaryIO | None:
+        part = opened(path, stack)
+        monkeypatch.setattr(_logfile, "_opened", opened)
+        rotate(file)
+        say(file, "d")
+        return part
+
+    monkeypatch.setattr(_logfile, "_opened", rotating)
+    first, after = said(file, after)
+    assert first + said(file, after)[0] == "cd"
 
 
 def test_a_place_that_is_gone_means_the_oldest_line(tmp_path: Path) -> None:
