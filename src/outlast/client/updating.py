@@ -83,7 +83,8 @@ class AskedRun(SteeredRun):
             except StoreUnavailable as error:
                 await patience.wait(error)
                 continue
-            patience.renew()
             answer = msgspec.convert(found, dict[str, object])
             if "result" in answer:
                 return answer["result"]
+            await patience.wait(None)  # it waited for us, or it drains and answers at once
+            patience.renew()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -106,6 +107,33 @@ async def test_a_client_has_the_same_verb(server: Served) -> None:
             await run.update(add_up, 99, id="b")
         with pytest.raises(RunClosed):
             await run.update(add_up, 4)
+
+
+async def test_a_client_does_not_storm_a_server_that_drains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as first:
+        await start(first)
+        async with first.client() as client:
+            asked: list[str] = []
+            ask = client.ask
+
+            async def counted(
+                method: Literal["GET", "POST"],
+                path: str,
+                body: object = None,
+                *,
+                wait: float = 0.0,
+            ) -> object:
+                asked.append(path)
+                return await ask(method, path, body, wait=wait)
+
+            monkeypatch.setattr(client, "ask", counted)
+            first.service.drain()
+            with pytest.raises(WaitTimeout):
+                await client.get("s").update("served_add_up", 99, id="a", timeout="500ms")
+        first.serving.stop()
+    assert 1 < len(asked) < 10
 
 
 async def test_a_wait_ends_with_the_drain_and_the_next_server_answers(tmp_path: Path) -> None:
