@@ -18,6 +18,8 @@ import outlast
 
 SOURCE = Path(outlast.__file__).resolve().parents[1]
 
+_NOT_OURS = ("OUTLAST_DB", "PYTHONUNBUFFERED")  # a user has neither
+
 APP = """
 from __future__ import annotations
 import asyncio, os, time
@@ -170,7 +172,7 @@ class Project:
         return Done(process.returncode, out, err)
 
     def start(self, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        variables = {k: v for k, v in os.environ.items() if k != "OUTLAST_DB"}
+        variables = {k: v for k, v in os.environ.items() if k not in _NOT_OURS}
         process = subprocess.Popen(
             [sys.executable, "-m", "outlast", *args],
             cwd=self.directory,

@@ -13,7 +13,7 @@ import msgspec
 from outlast import limits
 from outlast._logfile import LogLine, read_log
 from outlast.cli.places import Server, database_options, log_file_of, place_of, target_of
-from outlast.cli.printing import as_json, moment, note, safe_line, safe_text, say
+from outlast.cli.printing import as_json, flush, moment, note, safe_line, safe_text, say
 from outlast.cli.writing import client_of
 from outlast.engine import run_loop
 
@@ -47,6 +47,8 @@ async def _show(source: Path | Server, run: str, follow: bool, *, as_data: bool)
             async for line in lines:
                 shown += 1
                 _say(line, as_data=as_data)
+                if follow:
+                    flush()
     if not shown and not as_data:
         where = source if isinstance(source, Path) else source.url
         who = f"by run {safe_line(run)} " if run else ""

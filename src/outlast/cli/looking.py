@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -12,7 +11,17 @@ import click
 from outlast import limits
 from outlast._engine.reader import Record
 from outlast.cli.places import Place, Server, database_options, json_option, place_of
-from outlast.cli.printing import as_json, moment, note, safe_line, safe_text, say, shown, table
+from outlast.cli.printing import (
+    as_json,
+    flush,
+    moment,
+    note,
+    safe_line,
+    safe_text,
+    say,
+    shown,
+    table,
+)
 from outlast.cli.writing import Verbs, client_of
 from outlast.client import RemoteRun
 from outlast.engine import Engine, run_loop
@@ -214,11 +223,6 @@ async def _tail_stream(
                 note(f"what {safe_line(event.writer)} wrote is taken back: its attempt died")
             flush()
     return 0
-
-
-def flush() -> None:
-    """Let who reads through a pipe see what has come so far."""
-    sys.stdout.flush()
 
 
 def record_data(record: Record) -> dict[str, object]:

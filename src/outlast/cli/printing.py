@@ -55,6 +55,11 @@ def say(line: str = "") -> None:
     print(line)
 
 
+def flush() -> None:
+    """Let who reads through a pipe see what has come so far."""
+    sys.stdout.flush()
+
+
 def note(line: str) -> None:
     """Print a message."""
     print(line, file=sys.stderr, flush=True)

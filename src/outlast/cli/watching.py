@@ -9,7 +9,7 @@ import click
 from outlast import limits
 from outlast.cli.looking import reading
 from outlast.cli.places import database_options, json_option
-from outlast.cli.printing import Status, as_json, safe_line, say
+from outlast.cli.printing import Status, as_json, flush, safe_line, say
 from outlast.cli.writing import Verbs
 from outlast.client.asking import Patience
 from outlast.engine import run_loop
@@ -50,6 +50,7 @@ async def _watch(opening: Verbs, run_id: str, *, as_data: bool) -> int:
                 status.clear()
                 fields = {"id": info.id, "status": info.status, "steps": info.steps, "why": why}
                 say(as_json(fields) if as_data else safe_line(f"{info.steps:>6} steps  {why}"))
+                flush()
             else:
                 status.show(f"{info.steps} steps, {why}")
             if info.status in CLOSED_STATUSES or info.status == "parked":
