@@ -129,7 +129,7 @@ class Value(_Named[T]):
         key = run.loop.next_key(f"set {self.name}")
         place = calling_place()
         run.journal.issued(key, place)
-        if not run.journal.is_recorded("value_set", key):
+        if run.journal.recorded("value_set", key) is None:
             now = run.host.world.now()
             write_value(run.journal, now, name=self.name, data=data, key=key, place=place)
         return NOTHING_POSTED
@@ -158,7 +158,7 @@ class Stream(_Named[T]):
         run = current_run()
         key = run.loop.next_key(f"write {self.name}")
         run.journal.issued(key, calling_place())
-        if not run.journal.is_recorded("stream_written", key):
+        if run.journal.recorded("stream_written", key) is None:
             write_stream(
                 run.journal,
                 run.steps.offsets,

@@ -75,7 +75,7 @@ class ChildCalls:
         operation = ChildOperation(key, definition.name, place, child, definition, on_parent_close)
         self.by_key[key] = operation
         self._by_id[child] = operation
-        if not journal.is_recorded("child_started", key):
+        if journal.recorded("child_started", key) is None:
             self._commit_start(operation, bound, is_named=id is not None, timeout=timeout)
         return operation
 

@@ -30,6 +30,7 @@ from outlast.types import RunId
 
 _OUTCOMES: frozenset[Kind] = frozenset(("step_done", "child_done", "timer_fired", "token_answered"))
 _BEGINNINGS: frozenset[Kind] = frozenset(("step_intent", "attempt_failed", "child_started"))
+_OPENINGS: frozenset[Kind] = frozenset((*_BEGINNINGS, "token_opened"))
 _NAMES_SHOWN = 5
 
 
@@ -59,7 +60,7 @@ def cut_at(records: Sequence[Record], at: int | str) -> Cut:
 
 
 def _cut_at_key(records: Sequence[Record], at: str) -> Cut:
-    keys = {r.key: None for r in records if r.key and (r.kind in _OUTCOMES | _BEGINNINGS)}
+    keys = {r.key: None for r in records if r.key and (r.kind in _OUTCOMES | _OPENINGS)}
     found = [key for key in keys if key == at] or [key for key in keys if _is_named(key, at)]
     if not found:
         some = ", ".join(list(keys)[:_NAMES_SHOWN])
@@ -121,7 +122,7 @@ def before(records: Sequence[Record], cut: Cut) -> list[Record]:
     """Return what a fork begins with: all before the cut, of operations that had ended there."""
     kept = [r for r in records if r.seq < cut.seq]
     ended = {r.key for r in kept if r.kind in _OUTCOMES}
-    return [r for r in kept if r.kind not in _BEGINNINGS or r.key in ended]
+    return [r for r in kept if r.kind not in _OPENINGS or r.key in ended]
 
 
 def before_and_heard(records: Sequence[Record], cut: Cut) -> list[Record]:
@@ -131,7 +132,7 @@ def before_and_heard(records: Sequence[Record], cut: Cut) -> list[Record]:
     good ends of what had begun before, and updates, whose handlers run again.
     """
     kept = [r for r in records if r.seq < cut.seq and not _is_begun_again(r, cut)]
-    begun = {r.key for r in kept if r.kind in _BEGINNINGS or r.kind == "token_opened"}
+    begun = {r.key for r in kept if r.kind in _OPENINGS}
     ended = {r.key for r in kept if r.kind in _OUTCOMES}
     for record in records[cut.seq - 1 :]:
         is_end = record.kind in ("step_done", "child_done", "token_answered")
@@ -141,8 +142,9 @@ def before_and_heard(records: Sequence[Record], cut: Cut) -> list[Record]:
         ):
             kept.append(record)
             ended.add(record.key)
-    # Its children were stopped when it closed; those whose end it does not know are started anew.
-    return [r for r in kept if r.kind != "child_started" or r.key in ended]
+    # Its children were stopped when it closed, and its questions were taken back: those without an
+    # end are started, and asked, anew.
+    return [r for r in kept if r.kind not in ("child_started", "token_opened") or r.key in ended]
 
 
 def _is_begun_again(record: Record, cut: Cut) -> bool:

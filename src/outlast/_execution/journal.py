@@ -98,7 +98,9 @@ class RunJournal:
         self._transaction: Transaction | None = None
         self._replay = records
         self._issued: dict[str, str] | None = {}
-        self._recorded: set[tuple[Kind, str]] = {(r.kind, r.key) for r in records if r.key}
+        self._recorded: dict[tuple[Kind, str], Record] = {
+            (r.kind, r.key): r for r in records if r.key
+        }
 
     # ---------------------------------------------------------------- appending
     @property
@@ -217,12 +219,12 @@ class RunJournal:
     def end_replay(self) -> None:
         """From here on everything is new."""
         self._issued = None
-        self._recorded = set()
+        self._recorded = {}
         self._replay = []
 
-    def is_recorded(self, kind: Kind, key: str) -> bool:
-        """Whether the journal of earlier lives has this record."""
-        return (kind, key) in self._recorded
+    def recorded(self, kind: Kind, key: str) -> Record | None:
+        """Return this record of the journal of earlier lives, while it is replayed."""
+        return self._recorded.get((kind, key))
 
     def issued(self, key: str, place: str) -> None:
         """Note that the code asked for an operation."""

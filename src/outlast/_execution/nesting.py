@@ -125,7 +125,7 @@ class Nesting:
 
     def _end(self, nested: _Nested, outcome: bytes) -> None:
         nested.outcome = outcome
-        if self._journal.is_recorded("nested_ended", f"{nested.message.number}"):
+        if self._journal.recorded("nested_ended", f"{nested.message.number}") is not None:
             self._open.remove(nested)
         elif not self._journal.is_replaying:
             self.answer_ended()

@@ -87,7 +87,7 @@ class StepCalls:
         key = self._loop.next_key(definition.name)
         journal = self._journal
         journal.issued(key, place)
-        if not journal.is_recorded("step_done", key):
+        if journal.recorded("step_done", key) is None:
             args, kwargs = definition.signature.isolate(args, kwargs)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
         operation = StepOperation(

@@ -104,11 +104,17 @@ class TokenCalls:
         journal = self._journal
         journal.issued(key, place)
         token = token_id(self._salt, journal.run, key, self.series)
-        expires_at = None if timeout is None else microseconds(self._loop.now + timeout)
+        now = self._host.world.now()
+        opened = journal.recorded("token_opened", key)
+        if opened is not None:
+            expires_at = decode_body(opened.body, OpenedBody).expires_at
+        else:
+            # People have this long from when they are asked, however old the run's own time is.
+            asked_at = max(self._loop.now, now / 1e6)
+            expires_at = None if timeout is None else microseconds(asked_at + timeout)
         operation = TokenOperation(key, token, kind, title, adapter, expires_at)
         self.by_key[key] = self._open[key] = operation
-        if not journal.is_recorded("token_opened", key):
-            now = self._host.world.now()
+        if opened is None:
             body = OpenedBody(kind, title, detail, expires_at)
             record = journal.append(
                 "token_opened", at=now, key=key, name=title, body=encode_body(body), place=place

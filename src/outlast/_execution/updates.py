@@ -278,7 +278,7 @@ class UpdateCalls:
             return
         del self._unfinished[operation.key]
         journal.issued(operation.key, "")
-        if journal.is_recorded("update_done", operation.key):
+        if journal.recorded("update_done", operation.key) is not None:
             return
         now = self._host.world.now()
         journal.append("update_done", at=now, key=operation.key, name=operation.name, body=outcome)

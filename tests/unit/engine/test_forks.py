@@ -9,6 +9,7 @@ import pytest
 
 from outlast import (
     Engine,
+    wf,
     workflow,
 )
 from outlast.errors import (
@@ -186,6 +187,25 @@ async def test_a_fork_keeps_an_answer_that_was_given(engine: Engine) -> None:
     assert await forked.result("5s") == ["ann", "done2"]
     tokens = {i.run: (i.status, i.by) async for i in engine.tokens(open_only=False)}
     assert tokens[forked.id] == tokens[run.id] == ("answered", "ann")
+
+
+@workflow
+async def asks_for_a_moment() -> str:
+    return f"{(await wf.approve('ok?', timeout=0.4)).by}"
+
+
+async def test_a_fork_asks_again_and_people_have_the_whole_time(engine: Engine) -> None:
+    run = await engine.start(asks_for_a_moment())
+    assert await run.result("5s") == "None"  # it ran out
+    await asyncio.sleep(0.5)
+
+    for at in (2, 3, "approval"):
+        forked = await run.fork(at)
+        await engine.approve((await asked(engine, 1))[0].id, by=f"ann {at}")
+        assert await forked.result("5s") == f"ann {at}"
+
+    late = await run.fork(2)
+    assert await late.result("5s") == "None"
 
 
 # ------------------------------------------------------------------------ side by side

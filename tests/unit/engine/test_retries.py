@@ -27,6 +27,7 @@ from outlast.errors import (
 )
 from outlast.types import RunId
 from tests.unit.engine.drawing import (
+    asked,
     broken,
     calls,
     catches_then_fails,
@@ -316,3 +317,27 @@ async def test_no_step_starts_behind_a_drain(
         drained.set()
         await asyncio.sleep(0.05)
         assert calls == ["a", "b"]
+
+
+@workflow
+async def asks_for_a_moment_too() -> str:
+    return f"{(await wf.approve('ok?', timeout=0.4)).by}"
+
+
+async def test_a_run_that_lives_again_asks_again_and_people_have_the_whole_time(
+    engine: Engine,
+) -> None:
+    run = await engine.start(asks_for_a_moment_too(), id="a")
+    first = (await asked(engine, 1))[0]
+    await run.terminate()
+    with pytest.raises(RunTerminated):
+        await run.result("5s")
+    await asyncio.sleep(0.5)
+
+    await run.retry()
+    second = (await asked(engine, 1))[0]
+    assert second.expires_at is not None
+    assert first.expires_at is not None
+    assert second.expires_at > first.expires_at
+    await engine.approve(second.id, by="ann")
+    assert await engine.get("a", asks_for_a_moment_too).result("5s") == "ann"
