@@ -6,14 +6,17 @@ line, so it is the same file under whatever name it has by now.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+
+from outlast import limits
 
 _PAGE_BYTES = 256 * 1024  # read for one page: a few milliseconds, also where nothing is found
 _MARK_BYTES = 512
@@ -38,6 +41,23 @@ class LogPage(msgspec.Struct, frozen=True):
     lines: list[LogLine]
     next: str
     has_more: bool
+
+
+async def lines_of(
+    page_after: Callable[[str], Awaitable[LogPage]], *, follow: bool
+) -> AsyncGenerator[LogLine, None]:
+    """Iterate over a log whose pages somebody reads; with `follow` it does not end."""
+    after = ""
+    while True:
+        page = await page_after(after)
+        for line in page.lines:
+            yield line
+        after = page.next
+        if page.has_more:
+            continue
+        if not follow:
+            return
+        await asyncio.sleep(limits.LOG_LOOK_SECONDS)
 
 
 def read_log(file: Path, after: str = "", *, run: str = "", size: int = 200) -> LogPage:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
+
+
+def begin_worker(module: str, path: Path, moment: str = "") -> subprocess.Popen[str]:
+    """Start a worker on the database in a directory; it notes what it was told in a file beside."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, str(path / "outlast.db"), str(path / "told"), moment],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def kill_when_grown(worker: subprocess.Popen[str], file: Path, count: int) -> bool:

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from outlast import Engine
-from tests.crash.killing import kill_when_grown
+from tests.crash.killing import begin_worker, kill_when_grown
 from tests.crash.update_worker import RUNS, THINGS, basket
 
-
-def begin(path: Path, moment: str = "") -> subprocess.Popen[str]:
-    """Start the worker."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.update_worker",
-         str(path / "outlast.db"), str(path / "told"), moment],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
+begin = partial(begin_worker, "tests.crash.update_worker")
 
 
 async def end_and_check(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from outlast import limits
-from outlast._logfile import LogLine, read_log
+from outlast._logfile import LogLine, LogPage, lines_of, read_log
 from outlast.cli.places import Server, database_options, log_file_of, place_of, target_of
 from outlast.cli.printing import as_json, flush, moment, note, safe_line, safe_text, say
 from outlast.cli.writing import client_of
@@ -39,7 +37,7 @@ async def _show(source: Path | Server, run: str, follow: bool, *, as_data: bool)
     shown = 0
     async with AsyncExitStack() as stack:
         if isinstance(source, Path):
-            lines = _lines(source, run, follow=follow)
+            lines = _lines_here(source, run, follow=follow)
         else:
             client = await stack.enter_async_context(client_of(source))
             lines = client.logs(run, follow=follow)
@@ -55,18 +53,11 @@ async def _show(source: Path | Server, run: str, follow: bool, *, as_data: bool)
         note(f"nothing was logged {who}in {where}")
 
 
-async def _lines(file: Path, run: str, *, follow: bool) -> AsyncGenerator[LogLine, None]:
-    after = ""
-    while True:
-        page = read_log(file, after, run=run)
-        for line in page.lines:
-            yield line
-        after = page.next
-        if page.has_more:
-            continue
-        if not follow:
-            return
-        await asyncio.sleep(limits.LOG_LOOK_SECONDS)
+def _lines_here(file: Path, run: str, *, follow: bool) -> AsyncGenerator[LogLine, None]:
+    async def page_after(place: str) -> LogPage:
+        return read_log(file, place, run=run)
+
+    return lines_of(page_after, follow=follow)
 
 
 def _say(line: LogLine, *, as_data: bool) -> None:

@@ -1,9 +1,9 @@
-"""Many runs at once, over HTTP: counting, acting on all that a query wants, comparing two."""
+"""More than one run, over HTTP: counting, acting on all that a query wants, comparing, logs."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -11,7 +11,7 @@ import msgspec
 
 from outlast import limits
 from outlast._engine.diffs import RunDiff
-from outlast._logfile import LogLine, LogPage
+from outlast._logfile import LogLine, LogPage, lines_of
 from outlast.client.asking import Asking
 from outlast.types import BulkAction, BulkOutcome
 
@@ -66,18 +66,14 @@ class LookingVerbs(Asking):
 
         With `follow` it goes on with what is logged from now on, and does not end.
         """
-        after = ""
-        while True:
-            asked = urlencode({"run": run, "after": after, "limit": limits.PAGE_ROWS})
-            page = msgspec.convert(await self.ask("GET", f"/v1/logs?{asked}"), LogPage)
-            for line in page.lines:
+
+        async def page_after(place: str) -> LogPage:
+            asked = urlencode({"run": run, "after": place, "limit": limits.PAGE_ROWS})
+            return msgspec.convert(await self.ask("GET", f"/v1/logs?{asked}"), LogPage)
+
+        async with aclosing(lines_of(page_after, follow=follow)) as lines:
+            async for line in lines:
                 yield line
-            after = page.next
-            if page.has_more:
-                continue
-            if not follow:
-                return
-            await asyncio.sleep(limits.LOG_LOOK_SECONDS)
 
     async def diff(self, a: str, b: str) -> RunDiff:
         """Return where two runs part, and their records side by side."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from outlast import Actor, Engine, TokenInfo, actor, handler, wf
+from outlast import Actor, Engine, actor, handler, wf
 from outlast.errors import DecodingError, HandlerFailed, TokenClosed
+from tests.unit.engine.drawing import asked
 
 
 @dataclass
@@ -56,16 +57,6 @@ class Clerk(Actor[Ledger]):
     @handler
     async def lines(self) -> list[str]:
         return self.state.lines
-
-
-async def asked(engine: Engine, count: int = 1) -> list[TokenInfo]:
-    """Return what waits in the inbox, when there is so much."""
-    async with asyncio.timeout(5):
-        while True:
-            found = [info async for info in engine.tokens()]
-            if len(found) == count:
-                return found
-            await asyncio.sleep(0.005)
 
 
 async def test_a_handler_asks_and_goes_on_with_the_answer(engine: Engine) -> None:

@@ -120,7 +120,7 @@ async def keys_of(run: Run[list[str]]) -> list[str]:
     return [r.key async for r in run.journal() if r.kind == "step_done"]
 
 
-async def asked(engine: Engine, count: int) -> list[TokenInfo]:
+async def asked(engine: Engine, count: int = 1) -> list[TokenInfo]:
     """Return what waits for an answer, when there is so much."""
     async with asyncio.timeout(5):
         while True:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast import Approval, Engine, Run, Signal, Token, TokenInfo, step, wf, workflow
+from outlast import Approval, Engine, Run, Signal, Token, step, wf, workflow
 from outlast._engine.rehearsal import rehearse
 from outlast.errors import (
     DecodingError,
@@ -25,6 +25,7 @@ from outlast.errors import (
     WaitTimeout,
 )
 from outlast.types import RunId
+from tests.unit.engine.drawing import asked
 
 
 @dataclass
@@ -81,19 +82,9 @@ async def asks_twice() -> list[object]:
     return [*values, first == second]
 
 
-async def waiting(engine: Engine, count: int = 1) -> list[TokenInfo]:
-    """Return what waits in the inbox, when there is so much."""
-    async with asyncio.timeout(5):
-        while True:
-            found = [info async for info in engine.tokens()]
-            if len(found) == count:
-                return found
-            await asyncio.sleep(0.005)
-
-
 async def test_an_answer_reaches_the_run_as_a_value_of_the_type(engine: Engine) -> None:
     run = await engine.start(wants_offer())
-    info = (await waiting(engine))[0]
+    info = (await asked(engine))[0]
 
     await engine.answer(info.id, {"cents": 7}, by="shop")
 
@@ -115,7 +106,7 @@ async def test_an_answer_reaches_the_run_as_a_value_of_the_type(engine: Engine) 
 
 async def test_a_value_of_the_type_is_an_answer_too(engine: Engine) -> None:
     run = await engine.start(wants_offer())
-    info = (await waiting(engine))[0]
+    info = (await asked(engine))[0]
 
     await engine.answer(info.id, Offer(8, "tomorrow"))
 
@@ -124,7 +115,7 @@ async def test_a_value_of_the_type_is_an_answer_too(engine: Engine) -> None:
 
 async def test_a_value_that_does_not_fit_is_refused_and_nothing_is_stored(engine: Engine) -> None:
     run = await engine.start(wants_offer())
-    info = (await waiting(engine))[0]
+    info = (await asked(engine))[0]
 
     with pytest.raises(DecodingError, match="cents"):
         await engine.answer(info.id, {"cents": "seven"})
@@ -136,7 +127,7 @@ async def test_a_value_that_does_not_fit_is_refused_and_nothing_is_stored(engine
 
 async def test_the_first_answer_counts_and_the_second_learns_whose_it_was(engine: Engine) -> None:
     run = await engine.start(refunds(40))
-    info = (await waiting(engine))[0]
+    info = (await asked(engine))[0]
 
     results = await asyncio.gather(
         engine.approve(info.id, by="ann"),
@@ -153,7 +144,7 @@ async def test_the_first_answer_counts_and_the_second_learns_whose_it_was(engine
 
 async def test_an_approval_says_who_and_why(engine: Engine) -> None:
     yes, no = await engine.start(refunds(1)), await engine.start(refunds(2))
-    by_run = {info.run: info for info in await waiting(engine, 2)}
+    by_run = {info.run: info for info in await asked(engine, 2)}
 
     await engine.approve(by_run[yes.id].id, by="ann", reason="fair")
     await engine.reject(by_run[no.id].id, by="bob", reason="late")
@@ -172,7 +163,7 @@ async def test_an_approval_says_who_and_why(engine: Engine) -> None:
 
 async def test_nobody_in_time_is_not_approved(engine: Engine) -> None:
     run = await engine.start(refunds(1, "50ms"))
-    info = (await waiting(engine))[0]
+    info = (await asked(engine))[0]
 
     assert await run.result("5s") == [False, None, ""]
     with pytest.raises(TokenExpired):
@@ -189,7 +180,7 @@ async def test_a_token_that_expires_raises_where_the_code_waits(engine: Engine) 
 async def test_an_approval_bound_to_its_question_is_no_answer_to_another(engine: Engine) -> None:
     run = await engine.start(refunds(1))
     await engine.start(refunds(2))
-    infos = await waiting(engine, 2)
+    infos = await asked(engine, 2)
     mine, other = sorted(infos, key=lambda info: info.run != run.id)
 
     with pytest.raises(DigestMismatch, match="Refund 1"):
@@ -201,18 +192,18 @@ async def test_an_approval_bound_to_its_question_is_no_answer_to_another(engine:
 
 async def test_a_run_that_ends_takes_its_questions_back(engine: Engine) -> None:
     run = await engine.start(asks_and_leaves())
-    info = (await waiting(engine))[0]
+    info = (await asked(engine))[0]
     await run.signal(leave, value=True)
     assert await run.result("5s") == "left"
 
-    assert await waiting(engine, 0) == []
+    assert await asked(engine, 0) == []
     with pytest.raises(TokenClosed, match="has ended"):
         await engine.answer(info.id, {"cents": 1})
 
 
 async def test_a_terminated_run_takes_its_questions_back(engine: Engine) -> None:
     run = await engine.start(refunds(1))
-    info = (await waiting(engine))[0]
+    info = (await asked(engine))[0]
     await run.terminate()
     with pytest.raises(RunTerminated):
         await run.result("5s")
@@ -229,7 +220,7 @@ async def test_what_was_never_asked_cannot_be_answered(engine: Engine) -> None:
 
 async def test_only_approvals_are_approved(engine: Engine) -> None:
     await engine.start(wants_offer())
-    info = (await waiting(engine))[0]
+    info = (await asked(engine))[0]
 
     with pytest.raises(UsageError, match="asks for Offer"):
         await engine.approve(info.id, by="ann")
@@ -237,7 +228,7 @@ async def test_only_approvals_are_approved(engine: Engine) -> None:
 
 async def test_several_tokens_and_several_waiters(engine: Engine) -> None:
     run = await engine.start(asks_twice())
-    first, second = await waiting(engine, 2)
+    first, second = await asked(engine, 2)
 
     await engine.answer(first.id, 1)
     await engine.answer(second.id, 2)
@@ -248,7 +239,7 @@ async def test_several_tokens_and_several_waiters(engine: Engine) -> None:
 
 async def test_why_names_what_is_asked(engine: Engine) -> None:
     run = await engine.start(refunds(3))
-    await waiting(engine)
+    await asked(engine)
     async with asyncio.timeout(5):
         while "Refund 3?" not in await run.why():  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
@@ -283,7 +274,7 @@ async def test_what_an_approval_is_about_has_a_limit(engine: Engine) -> None:
 
 async def test_the_journal_tells_what_was_asked_and_answered(engine: Engine) -> None:
     run = await engine.start(refunds(5))
-    info = (await waiting(engine))[0]
+    info = (await asked(engine))[0]
     await engine.approve(info.id, by="ann", reason="fine")
     await run.result("5s")
 
@@ -300,7 +291,7 @@ async def begun(path: Path, run: Run[list[object]] | None = None) -> str:
     """Have a run ask, close the engine, and return the token's id."""
     async with Engine.open(path) as engine:
         await engine.start(wants_offer(), id="asker")
-        info = (await waiting(engine))[0]
+        info = (await asked(engine))[0]
     return info.id
 
 
@@ -320,7 +311,7 @@ async def test_a_deadline_that_passed_while_nothing_ran_is_kept(tmp_path: Path) 
     path = tmp_path / "outlast.db"
     async with Engine.open(path) as engine:
         await engine.start(refunds(1, "300ms"), id="refund")
-        info = (await waiting(engine))[0]
+        info = (await asked(engine))[0]
     await asyncio.sleep(0.35)
 
     async with Engine.open(path, recover=False) as engine:
@@ -334,7 +325,7 @@ async def test_an_answer_given_while_nothing_ran_is_waited_for(tmp_path: Path) -
     path = tmp_path / "outlast.db"
     async with Engine.open(path) as engine:
         await engine.start(refunds(1, "1h"), id="refund")
-        info = (await waiting(engine))[0]
+        info = (await asked(engine))[0]
     async with Engine.open(path, recover=False) as engine:
         await engine.approve(info.id, by="ann")
         with pytest.raises(TokenAnswered, match="ann"):
@@ -348,7 +339,7 @@ async def test_the_inbox_is_read_beside_the_owner(tmp_path: Path) -> None:
     path = tmp_path / "outlast.db"
     async with Engine.open(path) as engine:
         await engine.start(refunds(1), id="refund")
-        await waiting(engine)
+        await asked(engine)
         async with Engine.open(path, read_only=True) as reader:
             assert [info.run async for info in reader.tokens()] == ["refund"]
 
