@@ -13,6 +13,7 @@ from outlast._server.guard import Addresses
 from outlast._server.service import Service, Settings
 from outlast._server.serving import Serving, Tls, listen
 from outlast.errors import UsageError
+from outlast.types import RunId
 from tests.unit.server.served import Served, served_story, until, words
 from tests.unit.server.test_streams import parsed, values_of, whole
 
@@ -37,6 +38,9 @@ async def test_a_token_that_is_taken_out_ends_the_streams_that_it_opened(server:
     ann = server.tokens.add("ann", "viewer")
     async with server.client() as client:
         await client.start(served_story(1, waits=True), id="s")
+        # What is stored when a reader comes is sent before it has a tail.
+        while not await server.service.core.reader.streams.page(RunId("s"), "served_words", 0):
+            pass
         reading = asyncio.create_task(
             server.request("GET", "/v1/runs/s/streams/served_words", token=ann)
         )
