@@ -25,6 +25,7 @@ Kind: TypeAlias = Literal[
     "attempt_failed",
     "timer_fired",
     "signal",
+    "signal_discarded",
     "value_set",
     "stream_written",
     "stream_retracted",

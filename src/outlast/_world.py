@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import hashlib
 import logging
 import os
 import random
@@ -28,6 +29,8 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 log = logging.getLogger("outlast")
+
+_urandom = os.urandom  # before `guards` puts its own in place: workflow code starts children, too
 
 
 class Timer(Protocol):
@@ -69,6 +72,10 @@ class World(Protocol):
 
     def new_id(self) -> str:
         """Return a new id that sorts by the time it was made."""
+        ...
+
+    def new_seed(self) -> bytes:
+        """Return 32 bytes of chance that a generator can be seeded with."""
         ...
 
     def spawn(
@@ -136,6 +143,11 @@ class _ThreadTicker:
             self._thread.join()
 
 
+def seeded(seed: bytes) -> random.Random:
+    """Return a generator whose draws follow from `seed`, in every process and Python."""
+    return random.Random(hashlib.sha256(seed).digest())
+
+
 class RealWorld(World):
     """The world of production: the running event loop and the operating system."""
 
@@ -166,6 +178,10 @@ class RealWorld(World):
     @override
     def new_id(self) -> str:
         return format_uuid7(self._next_id_time(), self._rng.getrandbits(74))
+
+    @override
+    def new_seed(self) -> bytes:
+        return _urandom(32)
 
     def _next_id_time(self) -> int:
         # Ids of one process ascend even when the clock stands still or steps back.

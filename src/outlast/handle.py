@@ -25,6 +25,7 @@ from outlast._execution.loop import running_loop
 from outlast._execution.payloads import fitting_payload, json_payload, typed_payload
 from outlast._execution.places import calling_place
 from outlast._execution.starting import check_name, check_text
+from outlast._execution.unreadable import read_in_run
 from outlast._execution.waits import within
 from outlast._registry import Registry
 from outlast._store.contract import Message, RunRow
@@ -144,20 +145,26 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             _CLOSED, id=self._id, workflow=workflow, output=outcome, error=reason
         )
         status_known = next((s for s in CLOSED_STATUSES if s == status), "failed")
-        return self._value_of(msgspec.structs.replace(fields, status=status_known))
+        row = msgspec.structs.replace(fields, status=status_known)
+        error = error_of(row)
+        if error is not None:
+            raise error
+        what, adapter = f"the result of run {self._id!r}", self._adapter_of(row)
+        return await read_in_run(run.loop, what, lambda: adapter.decode(_data_of(row)))
 
     def _value_of(self, row: RunRow) -> object:
         error = error_of(row)
         if error is not None:
             raise error
-        data = (row.output or b"\x00")[1:]
-        adapter = self._returns or self._declared(row.workflow)
         try:
-            return adapter.decode(data)
+            return self._adapter_of(row).decode(_data_of(row))
         except DecodingError as unfit:
             raise RunFailed(
                 self._id, "DecodingError", f"its recorded result does not fit the type: {unfit}"
             ) from unfit
+
+    def _adapter_of(self, row: RunRow) -> Adapter:
+        return self._returns or self._declared(row.workflow)
 
     def _declared(self, workflow: str) -> Adapter:
         registry = self._known_reader.registry if self._known_reader else self._registry()
@@ -366,3 +373,7 @@ def _from_data(data: object) -> object:
 
 
 register_reference(Run, _to_data, _from_data)
+
+
+def _data_of(row: RunRow) -> bytes:
+    return (row.output or b"\x00")[1:]

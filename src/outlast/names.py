@@ -10,7 +10,6 @@ Declared once, at module level, and imported by both sides:
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import copy_context
 from inspect import iscoroutinefunction
@@ -22,20 +21,21 @@ from outlast._codec import Adapter, adapter_for
 from outlast._durations import seconds_of, text_of
 from outlast._execution.context import NOTHING_POSTED, current_step
 from outlast._execution.current import current_run
+from outlast._execution.inbox import Unread
 from outlast._execution.loop import running_loop
 from outlast._execution.payloads import read_payload
 from outlast._execution.places import calling_place
 from outlast._execution.run import LiveRun
 from outlast._execution.starting import check_name
 from outlast._execution.streams import write_stream, write_value
+from outlast._execution.unreadable import Culprit, read_in_run
 from outlast._execution.updates import OnClose, UpdateCalls, UpdateHandler
 from outlast._execution.waits import within
 from outlast._execution.workflow_run import LiveWorkflow
 from outlast._registry import NameDefinition, default_registry
-from outlast.errors import DecodingError, NotSupported, UsageError
+from outlast.errors import NotSupported, UsageError
 from outlast.types import Duration
 
-log: logging.Logger = logging.getLogger("outlast.workflow")
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -70,19 +70,16 @@ class Signal(_Named[T]):
             WaitTimeout: none came in time; nothing is lost by that.
         """
         run = current_run()
-        while True:
-            payload = await self._next_payload(run, timeout)
-            try:
-                value = read_payload(self.adapter, payload)
-            except DecodingError as error:
-                # Sent by name only, by someone who did not know the type: the run must not fail.
-                log.warning(
-                    "a signal %r that does not fit its type was dropped: %s", self.name, error
-                )
-                continue
-            return value  # type: ignore[return-value]  # the adapter checked it against T
+        signal = await self._next(run, timeout)
+        value: object = await read_in_run(
+            run.loop,
+            f"signal {self.name!r} (record {signal.seq})",
+            lambda: read_payload(self.adapter, signal.payload),
+            Culprit(seq=signal.seq),
+        )
+        return value  # type: ignore[return-value]  # the adapter checked it against T
 
-    async def _next_payload(self, run: LiveRun, timeout: Duration | None) -> bytes:
+    async def _next(self, run: LiveRun, timeout: Duration | None) -> Unread:
         if timeout is None:
             return await run.inbox.receive(self.name)
         seconds = seconds_of(timeout)

@@ -23,6 +23,7 @@ from outlast._execution.loop import running_loop
 from outlast._execution.places import calling_place
 from outlast._execution.run import LiveRun
 from outlast._execution.starting import check_name
+from outlast._execution.unreadable import read_in_run
 from outlast._registry import ActorDefinition, HandlerDefinition, default_registry
 from outlast.errors import CallCycle, NotSupported, UnknownActor, UsageError
 from outlast.types import Duration, RunId
@@ -173,9 +174,13 @@ class ActorRef(Generic[A]):
                 raise CallCycle(callers, envelope.actor)
             asked = (write_envelope(replace(envelope, chain=chain)),)
             answer = await run.steps.issue(ASK_STEP, asked, {}, place=calling_place())
-            data = answer if isinstance(answer, bytes) else b""
-        value = found.signature.returns.decode(data)
-        return _answer(handler, value)
+            given = answer if isinstance(answer, bytes) else b""
+            what = f"the answer of {self.id} to {found.name!r}"
+            returns = found.signature.returns
+            return _answer(
+                handler, await read_in_run(run.loop, what, lambda: returns.decode(given))
+            )
+        return _answer(handler, found.signature.returns.decode(data))
 
     async def tell(self, handler: Handler[A, P, R], *args: P.args, **kwargs: P.kwargs) -> None:
         """Send a message; returns when it is safe in the mailbox.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from outlast._engine.open_engine import EngineCore
+from outlast._execution.unreadable import DISCARD
 from outlast._store.contract import Message
 from outlast.errors import NotSupported
 from outlast.types import RunId
@@ -43,6 +44,20 @@ class SteeringVerbs(ABC):
             raise NotSupported("resume(version=)")
         core = self._engine()
         await core.send(Message(run=RunId(self.id), kind="resume", at=core.world.now()))
+
+    async def discard(self) -> None:
+        """Make the message that the run's code cannot read a dead letter, and resume the run.
+
+        For a run or an actor that is parked as unreadable because of a message: a signal, an
+        update, or what an actor was asked or told. The dead letter can be sent again.
+
+        Raises:
+            UsageError: the run is not parked for a message that its code cannot read.
+            RunNotFound
+        """
+        core = self._engine()
+        message = Message(run=RunId(self.id), kind="resume", name=DISCARD, at=core.world.now())
+        await core.send(message)
 
     async def retry(self) -> None:
         """Have what failed done again.

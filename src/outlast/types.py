@@ -250,7 +250,11 @@ class TeamInfo:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterInfo:
-    """A message that nobody will take any more, why, and after how many attempts."""
+    """A message that is not delivered any more, why, and after how many attempts.
+
+    `actor` is the id of the actor or run that it was sent to, `handler` the name of the handler,
+    signal or update, `kind` how it was sent: "ask", "tell", "signal", "update" and others.
+    """
 
     number: int
     actor: str
@@ -260,6 +264,7 @@ class DeadLetterInfo:
     attempts: int
     sent_at: datetime
     at: datetime
+    kind: str = "tell"
 
 
 @dataclass(frozen=True, slots=True)

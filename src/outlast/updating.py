@@ -17,6 +17,7 @@ from outlast._execution.loop import running_loop
 from outlast._execution.payloads import typed_payload
 from outlast._execution.places import calling_place
 from outlast._execution.starting import check_name
+from outlast._execution.unreadable import read_in_run
 from outlast._execution.updates import KeptUpdate, update_message
 from outlast._execution.waits import within
 from outlast._registry import Registry, UpdateDefinition
@@ -103,7 +104,12 @@ class UpdateVerbs(ABC):
             message = f"{late} within {text_of(seconds)}; it goes on"
             kept = await within(work, seconds, message)
         data = result_of(self.id, definition.name, kept)
-        return name.response.decode(data) if isinstance(name, Update) else json_of(definition, data)
+        if not isinstance(name, Update):
+            return json_of(definition, data)
+        if running_loop() is None:
+            return name.response.decode(data)
+        what = f"the result of update {name.name!r} of run {self.id!r}"
+        return await read_in_run(current_run().loop, what, lambda: name.response.decode(data))
 
     async def _kept(self, name: str, payload: bytes, update_id: str) -> KeptUpdate:
         if running_loop() is not None:

@@ -28,7 +28,7 @@ from outlast._codec import SignatureCodec, check_types
 from outlast._durations import seconds_of, text_of
 from outlast._engine.attributes import merged_attributes
 from outlast._execution.current import current_run
-from outlast._execution.loop import running_loop
+from outlast._execution.loop import executing_loop, running_loop
 from outlast._execution.places import calling_place, defining_locals, place_of_frame
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask, Scope
@@ -150,7 +150,7 @@ def _is_replaying(run: LiveRun) -> bool:
 class _SilentOnReplay(logging.LoggerAdapter[logging.Logger]):
     @override
     def isEnabledFor(self, level: int) -> bool:
-        loop = running_loop()
+        loop = executing_loop()
         owner = loop.owner if loop is not None else None
         if isinstance(owner, LiveRun) and (_is_replaying(owner) or owner.state == "left"):
             return False

@@ -20,7 +20,7 @@ from outlast._engine.scheduler import Scheduler
 from outlast._execution.bonds import Bonds
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.clock import RunClock
-from outlast._execution.inbox import Inbox
+from outlast._execution.inbox import Inbox, Unread
 from outlast._execution.journal import RunJournal
 from outlast._execution.letters import Letter
 from outlast._execution.mail import Mail
@@ -137,9 +137,9 @@ def _forget_attempts(self: StepCalls, record: Record) -> None:
 _deliver_signal = Inbox.deliver
 
 
-def _forget_dedups(self: Inbox, name: str, payload: bytes) -> None:
+def _forget_dedups(self: Inbox, name: str, signal: Unread) -> None:
     self.dedups.clear()
-    _deliver_signal(self, name, payload)
+    _deliver_signal(self, name, signal)
 
 
 def _drop_child_ends(self: Scheduler, message: Message, number: int) -> None:

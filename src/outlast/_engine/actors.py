@@ -24,9 +24,11 @@ from outlast._execution.envelopes import Envelope, message_of
 from outlast._execution.letters import as_new, decode_letter, encode_letter
 from outlast._execution.operations import failure_in
 from outlast._execution.orders import ORDERS
+from outlast._execution.updates import update_message
 from outlast._store.contract import (
     DONE,
     JOIN,
+    DeadLetter,
     Message,
     PostResult,
     Receipt,
@@ -39,6 +41,7 @@ from outlast.errors import (
     DeadLetterNotFound,
     HandlerFailed,
     MailboxFull,
+    RunClosed,
     SignalConflict,
     UnknownActor,
 )
@@ -292,23 +295,17 @@ class Actors:
         self._has_changed(row.id)
 
     async def redrive(self, number: int) -> None:
-        """Send a dead letter again, as a new message to the same actor.
+        """Send a dead letter again, as a new message to the same actor or run.
 
         Raises:
             DeadLetterNotFound: there is no dead letter of this number.
-            MailboxFull, ActorStopped: it stays a dead letter.
+            MailboxFull, ActorStopped, RunClosed: it stays a dead letter.
         """
         found = await self._store.read_dead(None, number - 1, 1)
         if not found or found[0].number != number:
             raise DeadLetterNotFound(f"{number}")
         letter = found[0]
-        message = Message(
-            run=letter.run,
-            kind="tell",
-            name=letter.name,
-            body=encode_letter(as_new(decode_letter(letter.body))),
-            at=self._world.now(),
-        )
+        message = _sent_again(letter, self._world.now())
         transaction = Transaction(None, letter.run, [], posts=(message,), redriven=(number,))
 
         def made(receipt: Receipt) -> None:
@@ -317,6 +314,9 @@ class Actors:
 
         receipt = await self._scheduler.writer.commit(transaction, made)
         if receipt.posts[0] != "accepted":
+            if letter.kind in ("signal", "update"):
+                row = await self._store.read_run(letter.run)
+                raise RunClosed(letter.run, "closed" if row is None else row.status)
             raise ActorStopped(f"{letter.run} has stopped: dead letter {number} stays where it is")
 
     def fail_all(self, error: Exception) -> None:
@@ -325,3 +325,14 @@ class Actors:
         for future in self._asks.values():
             if not future.done():
                 future.set_exception(error)
+
+
+def _sent_again(letter: DeadLetter, now: int) -> Message:
+    """Return a dead letter as a new message, under no dedup key: the old one is known."""
+    if letter.kind == "signal":
+        return Message(run=letter.run, kind="signal", name=letter.name, body=letter.body, at=now)
+    if letter.kind == "update":
+        again = f"redrive-{letter.number}"
+        return update_message(letter.run, letter.name, letter.body, again, at=now)
+    body = encode_letter(as_new(decode_letter(letter.body)))
+    return Message(run=letter.run, kind="tell", name=letter.name, body=body, at=now)

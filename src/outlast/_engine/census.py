@@ -109,6 +109,7 @@ def _letter(letter: DeadLetter) -> DeadLetterInfo:
         attempts=letter.attempts,
         sent_at=moment(letter.sent_at),
         at=moment(letter.at),
+        kind=letter.kind,
     )
 
 

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import msgspec
 
 from outlast import limits
+from outlast._engine.discarding import Discarded, asked_to_discard
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.bonds import SUPERVISORS, Bonds
 from outlast._execution.operations import ChildBody, ClosedBody, encode_body
 from outlast._execution.pausing import PAUSED
+from outlast._execution.unreadable import DISCARD, UNREADABLE
 from outlast._records import Record, pack_records
 from outlast._store.contract import (
     Cursor,
@@ -24,6 +26,7 @@ from outlast._store.contract import (
     RunKind,
     RunRow,
     Segment,
+    Store,
     Transaction,
 )
 from outlast.errors import LeaseLost, UnknownWorkflow
@@ -65,18 +68,9 @@ class Dormant:
                 return True
             if not scheduler.owns(run) or run in scheduler.residents:
                 return False
-            asked = await self._mail_of(run, "pause")
+            asked = await mail_numbers(self._store, run, "pause")
             await self._put_away(row, status="paused", why=PAUSED, parked_as="", consumed=asked)
             return True
-
-    async def _mail_of(self, run: RunId, kind: MessageKind) -> list[int]:
-        """Return the numbers of a run's messages of one kind."""
-        page_max, after = limits.MAILBOX_READ_MAX, 0
-        numbers: list[int] = []
-        while mail := await self._store.read_mailbox(run, page_max, after):
-            numbers += [m.number for m in mail if m.kind == kind]
-            after = mail[-1].number
-        return numbers
 
     async def _put_away(
         self,
@@ -209,33 +203,12 @@ class Dormant:
             [closing],
             summary=summary,
             segments=(segment,),
-            posts=await self._posts_of(row, body, now),
+            posts=await _posts_of(self._store, row, body, now),
         )
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
         self._scheduler.held.discard(row.id)  # a run that is started under its id is another
         self._scheduler.listeners.on_closed(row.id)
-
-    async def _posts_of(self, row: RunRow, body: ClosedBody, now: int) -> list[Message]:
-        posts: list[Message] = []
-        if row.parent is not None and row.parent_key:
-            ended = ChildBody(body.status, body.outcome, body.reason)
-            posts.append(
-                Message(
-                    run=row.parent,
-                    kind="child_done",
-                    name=row.parent_key,
-                    body=encode_body(ended),
-                    dedup=f"{row.id}:{row.parent_key}",
-                    at=now,
-                )
-            )
-        which = RunFilter(parent=row.id, statuses=OPEN_STATUSES)
-        for child in await self._store.list_runs(which, None, limits.OPERATIONS_PENDING_MAX):
-            if child.on_parent_close != "abandon":
-                kind = child.on_parent_close
-                posts.append(Message(run=child.id, kind=kind, name="its parent closed", at=now))
-        return posts
 
     # ------------------------------------------------------------------- going on
     async def consider(self, row: RunRow) -> None:
@@ -243,13 +216,17 @@ class Dormant:
 
         A paused one also goes on when it is cancelled, so that it can clean up.
         """
-        resumed = await self._mail_of(row.id, "resume")
-        if resumed:
+        asked = await mail_of(self._store, row.id, "resume")
+        if asked:
+            resumed = [message.number for message in asked]
             # Who asked to pause after that is heard when the run is in memory.
-            paused = [n for n in await self._mail_of(row.id, "pause") if n < resumed[-1]]
-            await self._wake(row, consumed=[*resumed, *paused], is_resumed=True)
-        elif row.status == "paused" and await self._mail_of(row.id, "cancel"):
-            await self._wake(row, consumed=await self._mail_of(row.id, "pause"))
+            paused = await mail_numbers(self._store, row.id, "pause")
+            paused = [number for number in paused if number < resumed[-1]]
+            gives_up = any(message.name == DISCARD for message in asked)
+            discard = await asked_to_discard(self._store, row) if gives_up else None
+            await self._wake(row, consumed=[*resumed, *paused], is_resumed=True, discarded=discard)
+        elif row.status == "paused" and await mail_numbers(self._store, row.id, "cancel"):
+            await self._wake(row, consumed=await mail_numbers(self._store, row.id, "pause"))
 
     async def may_go_on(self, row: RunRow) -> bool:
         """Try a parked run again if code is here that may fit it now; say whether it was tried."""
@@ -266,7 +243,12 @@ class Dormant:
                 await self._wake(row)
 
     async def _wake(
-        self, row: RunRow, *, consumed: Sequence[int] = (), is_resumed: bool = False
+        self,
+        row: RunRow,
+        *,
+        consumed: Sequence[int] = (),
+        is_resumed: bool = False,
+        discarded: Discarded | None = None,
     ) -> None:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
@@ -292,6 +274,13 @@ class Dormant:
             seq, at = known[-1].seq + 1, max(known[-1].at, now)
             records.append(Record(seq, "resumed", "", "", at, lease.epoch))
         made = Transaction(lease, row.id, records, summary=summary, consumed=consumed)
+        if row.parked_as == "unreadable":
+            made.values = ((UNREADABLE, None),)
+        if discarded is not None:
+            discarded.add_to(made, known, now)
+            if row.kind == "actor":
+                bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
+                discarded.end_for_actor(made, known, bonds, now)
         self._scheduler.submit(made)
         await self._scheduler.acknowledged(made)
         if is_early:
@@ -320,7 +309,7 @@ class Dormant:
     def _can_wake(self, row: RunRow) -> bool:
         if row.id in self._scheduler.residents or row.status in CLOSED_STATUSES:
             return False
-        if row.parked_as != "code" or not self._scheduler.owns(row.id):
+        if row.parked_as not in ("code", "unreadable") or not self._scheduler.owns(row.id):
             return False
         registry = self._scheduler.registry
         if row.kind == "actor":
@@ -330,3 +319,41 @@ class Dormant:
         except UnknownWorkflow:
             return False
         return True
+
+
+async def mail_of(store: Store, run: RunId, kind: MessageKind) -> list[Message]:
+    """Return a run's messages of one kind, oldest first."""
+    page_max, after = limits.MAILBOX_READ_MAX, 0
+    found: list[Message] = []
+    while mail := await store.read_mailbox(run, page_max, after):
+        found += [m for m in mail if m.kind == kind]
+        after = mail[-1].number
+    return found
+
+
+async def mail_numbers(store: Store, run: RunId, kind: MessageKind) -> list[int]:
+    """Return the numbers of a run's messages of one kind, oldest first."""
+    return [message.number for message in await mail_of(store, run, kind)]
+
+
+async def _posts_of(store: Store, row: RunRow, body: ClosedBody, now: int) -> list[Message]:
+    """Return what the end of a run tells its parent and its children."""
+    posts: list[Message] = []
+    if row.parent is not None and row.parent_key:
+        ended = ChildBody(body.status, body.outcome, body.reason)
+        posts.append(
+            Message(
+                run=row.parent,
+                kind="child_done",
+                name=row.parent_key,
+                body=encode_body(ended),
+                dedup=f"{row.id}:{row.parent_key}",
+                at=now,
+            )
+        )
+    which = RunFilter(parent=row.id, statuses=OPEN_STATUSES)
+    for child in await store.list_runs(which, None, limits.OPERATIONS_PENDING_MAX):
+        if child.on_parent_close != "abandon":
+            kind = child.on_parent_close
+            posts.append(Message(run=child.id, kind=kind, name="its parent closed", at=now))
+    return posts

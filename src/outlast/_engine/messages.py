@@ -14,6 +14,7 @@ from asyncio import Future
 import msgspec
 
 from outlast import limits
+from outlast._engine.discarding import check_request
 from outlast._engine.dormant import Dormant
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.actor_memory import ActorMemory
@@ -77,8 +78,8 @@ class Messages:
         # A supervisor takes its time to stop or resume its team: that must be safe until then.
         is_done_at_once = not (isinstance(live, LiveActor) and live.definition.supervises)
         is_standing = isinstance(live, LiveWorkflow) and live.pausing.is_asked
+        await check_request(self._scheduler, message)
         if message.kind == "pause":
-            await self._check_pausable(message.run)
             is_done_at_once = False  # it is done when no step is in flight any more
         may_append = is_ready and is_done_at_once and not is_standing
         if live is not None and may_append and not self._store.is_shared:
@@ -119,11 +120,6 @@ class Messages:
         elif message.kind == "pause" and await self._dormant.pause(message.run):
             return
         self._scheduler.deliver(message, number)
-
-    async def _check_pausable(self, run: RunId) -> None:
-        row = await self._store.read_run(run)
-        if row is not None and row.kind == "actor":
-            raise UsageError(f"{run} is an actor: stop it, or hold its senders back")
 
     async def _append(self, live: LiveRun, message: Message) -> None:
         if message.kind == "signal":
@@ -247,7 +243,7 @@ class Messages:
 
     async def _put_away(self, run: RunId, why: str) -> None:
         if run in self._scheduler.residents:
-            self._scheduler.park(run, why, "attempts")
+            self._scheduler.run_parked(run, why)
         else:
             await self._dormant.park(run, why, "attempts")
 

@@ -24,7 +24,7 @@ from outlast.types import OnConflict, Reuse, RunInfo
 HEADER = struct.Struct(">I")
 _ADDRESS_BYTES_MAX = 103 if sys.platform == "darwin" else 107  # sun_path, less its ending zero
 
-SteeringVerb = Literal["pause", "resume", "retry"]
+SteeringVerb = Literal["pause", "resume", "discard", "retry"]
 T = TypeVar("T")
 
 

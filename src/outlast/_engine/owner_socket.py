@@ -58,6 +58,7 @@ from outlast._engine.tokens import AnswerRequest
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.payloads import json_payload, read_payload, typed_payload
 from outlast._execution.starting import check_name
+from outlast._execution.unreadable import DISCARD
 from outlast._execution.updates import update_message
 from outlast._execution.waits import within
 from outlast._registry import WorkflowDefinition
@@ -179,6 +180,8 @@ class OwnerSocket:
                 await core.retry(RunId(request.run))
                 return Done()
             case Steer(verb=verb):
+                if verb == "discard":
+                    return await self._send(request.run, "resume", name=DISCARD)
                 return await self._send(request.run, "pause" if verb == "pause" else "resume")
             case Fork():
                 given = None if request.json is None else _arguments(request.json)

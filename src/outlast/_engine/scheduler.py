@@ -40,7 +40,6 @@ from outlast._store.contract import (
     CommitResult,
     Fenced,
     Message,
-    ParkedAs,
     Receipt,
     RunRow,
     StartRun,
@@ -153,10 +152,6 @@ class Scheduler(ActorHost):
 
     @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
-        self.park(run, reason, "attempts" if error is None else "code")
-
-    def park(self, run: RunId, reason: str, parked_as: ParkedAs) -> None:
-        """Take a run out of memory until a person, or other code, can go on with it."""
         live = self.residents.get(run)
         if live is None or live.state == "left" or live.journal.has_closed:
             return
@@ -164,7 +159,7 @@ class Scheduler(ActorHost):
         self.events.runs_parked += 1
         live.leave()
         self.bodies.stop_run(run)
-        live.standing.write("parked", resident=False, waiting_for=reason, parked_as=parked_as)
+        live.standing.park(reason, error)
         # It stays resident until this is durable: nobody may read its journal before.
 
     @override
@@ -267,6 +262,8 @@ class Scheduler(ActorHost):
             self._remove(live.id)
             self.listeners.on_parked(live.id)
             self.listeners.on_stopped(live.row)
+            if live.row.parked_as == "unreadable":
+                self.listeners.on_mail(live.id)  # the request to discard it may be there already
         elif transaction.summary is not None and not transaction.summary.resident:
             if isinstance(live, LiveActor):
                 self.actor_rests(live.id)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeGuard
 
-from outlast._execution.letters import decode_letter
+from outlast._execution.letters import Letter, decode_letter
 from outlast._execution.operations import failure_body
+from outlast._execution.unreadable import Arguments, arguments_of, state_of
 from outlast._records import VALUE
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message
 from outlast._world import World
 from outlast.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A reading handler's call; `state` is what it must not change."""
+
+    message: Message
+    handler: HandlerDefinition
+    letter: Letter
+    arguments: Arguments
+    state: bytes
 
 
 class Readings:
@@ -33,29 +46,35 @@ class Readings:
         self.at_work: int = 0
 
     def start(self, message: Message, handler: HandlerDefinition, state: bytes) -> None:
-        """Let a handler read `state`; `ended` gets what came of it."""
+        """Let a handler read `state`; `ended` gets what came of it.
+
+        Raises:
+            Unreadable: the message, or the state, does not fit its type here.
+        """
+        letter = decode_letter(message.body)
+        call = _Call(message, handler, letter, arguments_of(message, letter, handler), state)
+        value = state_of(message.run, self._definition, state)
         self.at_work += 1
-        work = self._read(message, handler, state)
+        work = self._read(call, value)
         self._world.spawn(work, name=f"{message.run}.{message.name}")
 
-    async def _read(self, message: Message, handler: HandlerDefinition, state: bytes) -> None:
+    async def _read(self, call: _Call, state: object) -> None:
         try:
-            outcome = await self._outcome(message, handler, state)
+            outcome = await self._outcome(call, state)
         except BaseException as error:  # noqa: BLE001  # any exception of a handler is an outcome
             outcome = failure_body(error)
         self.at_work -= 1
-        self._ended(message, outcome)
+        self._ended(call.message, outcome)
 
-    async def _outcome(self, message: Message, handler: HandlerDefinition, state: bytes) -> bytes:
-        definition, letter = self._definition, decode_letter(message.body)
-        actor = definition.make(definition.state.decode(state), self._key)
-        definition.enter(actor, letter.sender)
-        args, kwargs = handler.signature.decode(letter.args)
-        work = handler.fn(actor, *args, **kwargs)
+    async def _outcome(self, call: _Call, state: object) -> bytes:
+        definition, (args, kwargs) = self._definition, call.arguments
+        actor = definition.make(state, self._key)
+        definition.enter(actor, call.letter.sender)
+        work = call.handler.fn(actor, *args, **kwargs)
         value: object = await work if is_awaitable(work) else work
-        data, _ = handler.signature.returns.roundtrip(value)
-        if definition.state.encode(definition.state_of(actor)) != state:
-            raise UsageError(f"handler {message.name!r} reads only, and changed the state")
+        data, _ = call.handler.signature.returns.roundtrip(value)
+        if definition.state.encode(definition.state_of(actor)) != call.state:
+            raise UsageError(f"handler {call.message.name!r} reads only, and changed the state")
         return VALUE + data
 
 

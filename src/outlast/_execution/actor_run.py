@@ -20,6 +20,7 @@ from outlast._execution.member_run import MemberRun
 from outlast._execution.message_run import Handling
 from outlast._execution.operations import ChildBody, decode_body, failure_body
 from outlast._execution.orders import ORDERS
+from outlast._execution.unreadable import DISCARD
 from outlast._store.contract import DeathReason, Message
 from outlast._world import Timer
 from outlast.errors import UsageError
@@ -36,6 +37,7 @@ class LiveActor(MemberRun):
         self._alarm: tuple[int, Timer] | None = None
         self._is_called = False
         self.left_mail: bool = False  # whether messages waited for it when it left memory
+        self._discards: list[Message] = []  # requests to discard what it cannot read
         self._wary_of = 0  # so many messages are recorded as begun before their handlers run
 
     # ------------------------------------------------------------------- life begins
@@ -115,6 +117,9 @@ class LiveActor(MemberRun):
                 self.children.ended(message.name, decode_body(message.body, ChildBody))
             case "cancel" | "terminate":
                 self._asked_to_stop(message)
+            case "resume" if message.name == DISCARD:
+                self._discards.append(message)  # it stays in the mailbox until that is known
+                self._call()
             case "resume":
                 self._asked_to_resume(message)
             case "token":
@@ -179,7 +184,15 @@ class LiveActor(MemberRun):
                 break
             self._handle(*waiting, now)
         if self.state == "live":
+            if self._discards and self.is_idle:
+                self._forget_discards()
             self._rest()
+
+    def _forget_discards(self) -> None:
+        """It has read all that there is: there is nothing to discard."""
+        for message in self._discards:
+            self.ends.taken(message)
+        self._discards.clear()
 
     def _is_held(self, now: int) -> bool:
         return self.bonds.is_down or self.ends.held_until(now) is not None

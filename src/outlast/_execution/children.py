@@ -25,11 +25,13 @@ from outlast._execution.operations import (
     failure_in,
 )
 from outlast._execution.starting import check_name, inherited, new_run
+from outlast._execution.unreadable import Unreadable
 from outlast._records import Record
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, RunRow
 from outlast.errors import (
     ChildFailed,
+    DecodingError,
     OutlastError,
     RunCancelled,
     RunExists,
@@ -151,6 +153,9 @@ class ChildCalls:
         operation.done = body = decode_body(record.body, ChildBody)
         try:
             operation.value = self._value_of(operation, body)
+        except DecodingError as error:
+            what = f"the result of child run {operation.child!r}"
+            raise Unreadable(what, error) from None
         except OutlastError as error:
             operation.error = error
         operation.is_delivered = True

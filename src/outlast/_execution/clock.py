@@ -10,8 +10,9 @@ from outlast import limits
 from outlast._execution.cancelling import Cancelling
 from outlast._execution.host import RunHost
 from outlast._execution.journal import RunJournal
-from outlast._execution.loop import RunLoop, microseconds
+from outlast._execution.loop import RunLoop
 from outlast._execution.steps import StepCalls
+from outlast._execution.timers import microseconds
 from outlast._execution.tokens import TokenCalls
 from outlast._world import Timer
 
@@ -56,7 +57,7 @@ class RunClock:
 
     def next_wake(self) -> int | None:
         """Return the wall-clock time at which something is due, in microseconds."""
-        timer = self._loop.next_timer()
+        timer = self._loop.timers.next()
         retry_at = self._steps.next_retry_at()
         is_requested = self._cancelling.is_requested
         expiry = self._tokens.next_expiry()
@@ -91,7 +92,7 @@ class RunClock:
 
     def append_due_timers(self, until: int) -> None:
         """Append a record for each timer that is due by `until`, earliest first."""
-        for at, key in self._loop.take_due_timers(until):
+        for at, key in self._loop.timers.take_due(until):
             self._journal.append("timer_fired", at=at, key=key)
 
     def arm(self) -> None:

@@ -2,49 +2,41 @@
 
 Installed once per process when the first engine opens. Outside workflow code every guarded
 function does what it always did; the cost there is one look at the running loop.
+
+Three kinds of calls:
+  * refused: what blocks, does I/O or cannot be repeated raises `NotDeterministic`, live and on
+    replay alike, whatever the process has cached;
+  * drawn from the run: the functions of `random`, `uuid` and `os.urandom` (`chance`);
+  * exempt: logging, imports, warnings, source lines of tracebacks and time zones do not change
+    what a workflow computes. Each is wrapped where it enters, and what it does below that is done
+    as though outside of the run: handlers may open files, rotate, connect and start threads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
+import linecache
+import logging
 import os
 import random
 import sys
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable
-from types import FrameType
+from pathlib import PurePath
+from typing import TypeVar
 
-from outlast._execution.loop import running_loop
+from outlast._execution.chance import drawn_bytes, drawn_uuid1, install_chance
+from outlast._execution.loop import run_outside, running_loop
 from outlast._execution.replacements import install_replacements
 from outlast.errors import NotDeterministic
 
-_RANDOM = [
-    "betavariate",
-    "binomialvariate",
-    "choice",
-    "choices",
-    "expovariate",
-    "gammavariate",
-    "gauss",
-    "getrandbits",
-    "lognormvariate",
-    "normalvariate",
-    "paretovariate",
-    "randbytes",
-    "randint",
-    "random",
-    "randrange",
-    "sample",
-    "seed",
-    "shuffle",
-    "triangular",
-    "uniform",
-    "vonmisesvariate",
-    "weibullvariate",
-]
+T = TypeVar("T")
+
 _AUDITED = {
     "open": "open()",
     "socket.__new__": "a socket",
@@ -53,13 +45,19 @@ _AUDITED = {
     "subprocess.Popen": "a subprocess",
     "os.system": "os.system()",
     "os.posix_spawn": "a subprocess",
+    "os.spawn": "a subprocess",
+    "os.exec": "os.exec()",
     "os.fork": "os.fork()",
+    "os.forkpty": "os.forkpty()",
+    "time.sleep": "time.sleep()",  # from 3.13 on
+    "_thread.start_new_thread": "starting a thread",
+    "_thread.start_joinable_thread": "starting a thread",  # from 3.13 on
 }
-# Reading source lines for a traceback, or a module for an import, does not change what the
-# workflow computes.
-_EXEMPT_MODULES = frozenset(
-    ("importlib._bootstrap", "importlib._bootstrap_external", "linecache", "tokenize", "zipimport")
-)
+_SECRETS = "draw it in a step and return Secret: a reader of the journal could repeat the draw"
+# The C implementation of zoneinfo opens its files by itself, and only those that it has not
+# cached: no wrapper can stand in its way. Whoever opens such a file by hand gets the same data.
+_TIME_ZONE_FOLDERS = frozenset(("zoneinfo", "tzdata"))
+_TIME_ZONE_FILES = frozenset(("/etc/localtime", "/etc/timezone"))
 _installed: list[bool] = []
 
 
@@ -68,20 +66,41 @@ def install_guards() -> None:
     if _installed:
         return
     _installed.append(True)
-    for name in _RANDOM:
-        if hasattr(random, name):
-            _guard(random, name, f"random.{name}()", "use wf.random()")
-    _guard(uuid, "uuid1", "uuid.uuid1()", "use wf.uuid()")
-    _guard(uuid, "uuid4", "uuid.uuid4()", "use wf.uuid()")
-    _guard(os, "urandom", "os.urandom()", "use wf.random(), or make secrets in a step")
-    _guard(time, "sleep", "time.sleep()", "use await asyncio.sleep() or wf.sleep()")
-    _guard(threading.Thread, "start", "starting a thread", "move it into a step")
-    _guard(asyncio, "to_thread", "asyncio.to_thread()", "make it a step with where='thread'")
+    _refuse(time, "sleep", "time.sleep()", "use await asyncio.sleep() or wf.sleep()")
+    _refuse(threading.Thread, "start", "starting a thread", "move it into a step")
+    _refuse(asyncio, "to_thread", "asyncio.to_thread()", "make it a step with where='thread'")
+    # The one name by which `secrets` and SystemRandom reach the operating system's chance, also
+    # when their functions were imported by name before.
+    _refuse(random, "_urandom", "secrets or random.SystemRandom", _SECRETS)
+    install_chance(setattr)
+    _draw(os, "urandom", drawn_bytes)
+    _draw(uuid, "uuid1", drawn_uuid1)
+    if getattr(uuid, "_generate_time_safe", None) is not None:
+        _draw(uuid, "_generate_time_safe", _drawn_time_safe)  # behind an uuid1 imported by name
+    _exempt_logging()
+    _exempt_imports()
+    _exempt(warnings, "_showwarnmsg")
+    _exempt(linecache, "updatecache")
+    _exempt(linecache, "checkcache")
+    _exempt(importlib.import_module("zoneinfo._common"), "load_tzdata")
     install_replacements()
     sys.addaudithook(_audit)
 
 
-def _guard(holder: object, name: str, what: str, advice: str) -> None:
+def outside_of_run(work: Callable[..., T]) -> Callable[..., T]:
+    """Return `work`, done as though no workflow code were executing."""
+
+    @functools.wraps(work)
+    def exempt(*args: object, **kwargs: object) -> T:
+        loop = running_loop()
+        if loop is None:
+            return work(*args, **kwargs)
+        return run_outside(loop, functools.partial(work, *args, **kwargs))
+
+    return exempt
+
+
+def _refuse(holder: object, name: str, what: str, advice: str) -> None:
     original: Callable[..., object] = getattr(holder, name)
 
     @functools.wraps(original)
@@ -93,17 +112,54 @@ def _guard(holder: object, name: str, what: str, advice: str) -> None:
     setattr(holder, name, guarded)
 
 
-def _audit(event: str, _: tuple[object, ...]) -> None:
+def _draw(holder: object, name: str, drawn: Callable[..., object]) -> None:
+    original: Callable[..., object] = getattr(holder, name)
+
+    @functools.wraps(original)
+    def guarded(*args: object, **kwargs: object) -> object:
+        if running_loop() is None:
+            return original(*args, **kwargs)
+        return drawn(*args, **kwargs)
+
+    setattr(holder, name, guarded)
+
+
+def _drawn_time_safe(*_: object) -> tuple[bytes, None]:
+    made = drawn_uuid1()
+    if made is None:
+        raise RuntimeError("drawn outside of a run")
+    return made.bytes, None
+
+
+def _exempt(holder: object, name: str) -> None:
+    setattr(holder, name, outside_of_run(getattr(holder, name)))
+
+
+def _exempt_logging() -> None:
+    # Not `_log`: behind it the caller's frame is looked for, and a wrapper would be taken for it.
+    for name in ("makeRecord", "handle", "callHandlers"):
+        _exempt(logging.Logger, name)
+    _exempt(logging.Handler, "handle")
+    _exempt(logging, "basicConfig")
+
+
+def _exempt_imports() -> None:
+    # Only modules that are not loaded come by here, by whatever way they are imported.
+    machinery = importlib.import_module("importlib._bootstrap")
+    _exempt(machinery, "_find_and_load")
+    _exempt(machinery, "_exec")  # importlib.reload
+
+
+def _audit(event: str, args: tuple[object, ...]) -> None:
     what = _AUDITED.get(event)
-    if what is None or running_loop() is None or _is_exempt():
+    if what is None or running_loop() is None:
+        return
+    if event == "open" and _is_time_zone(args[0]):
         return
     raise NotDeterministic(what, "move it into a step")
 
 
-def _is_exempt() -> bool:
-    frame: FrameType | None = sys._getframe(1)  # CPython's documented call
-    while frame is not None:
-        if frame.f_globals.get("__name__") in _EXEMPT_MODULES:
-            return True
-        frame = frame.f_back
-    return False
+def _is_time_zone(path: object) -> bool:
+    if not isinstance(path, str):
+        return False
+    return path in _TIME_ZONE_FILES or not _TIME_ZONE_FOLDERS.isdisjoint(PurePath(path).parts)

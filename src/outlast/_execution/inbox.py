@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from outlast._execution.loop import RunLoop
+
+
+class Unread(NamedTuple):
+    """A signal that the code has not received: its payload, and the seq of its record."""
+
+    payload: bytes
+    seq: int
 
 
 class Inbox:
     """What was delivered and not yet received, by name; and who waits for it."""
 
-    __slots__ = ("_buffers", "_loop", "_waiters", "coming", "dedups", "unread")
+    __slots__ = ("_buffers", "_discarded", "_loop", "_waiters", "coming", "dedups", "unread")
 
     def __init__(self, loop: RunLoop) -> None:
         self._loop = loop
-        self._buffers: dict[str, deque[bytes]] = {}
+        self._buffers: dict[str, deque[Unread]] = {}
+        self._discarded: frozenset[int] = frozenset()
         self._waiters: dict[str, deque[asyncio.Future[None]]] = {}
         self.dedups: dict[str, tuple[str, bytes]] = {}
         self.unread: int = 0
@@ -27,26 +36,32 @@ class Inbox:
         """How many are unread, those on their way to the disk included."""
         return self.unread + self.coming
 
-    def deliver(self, name: str, payload: bytes) -> None:
+    def discard(self, seqs: Iterable[int]) -> None:
+        """Pass over the signals of these records: an operator has made them dead letters."""
+        self._discarded = frozenset(seqs)
+
+    def deliver(self, name: str, signal: Unread) -> None:
         """Buffer a signal and wake the longest waiting receiver of its name."""
-        self._buffers.setdefault(name, deque()).append(payload)
+        if signal.seq in self._discarded:
+            return
+        self._buffers.setdefault(name, deque()).append(signal)
         self.unread += 1
         self._wake_next(name)
 
-    def take(self, name: str) -> bytes | None:
-        """Return the oldest unread payload of this name, None when there is none."""
+    def take(self, name: str) -> Unread | None:
+        """Return the oldest unread signal of this name, None when there is none."""
         buffer = self._buffers.get(name)
         if not buffer:
             return None
         self.unread -= 1
         return buffer.popleft()
 
-    async def receive(self, name: str) -> bytes:
-        """Wait for the next payload of this name."""
+    async def receive(self, name: str) -> Unread:
+        """Wait for the next signal of this name."""
         while True:
             waiters = self._waiters.setdefault(name, deque())
-            if not waiters and (payload := self.take(name)) is not None:
-                return payload
+            if not waiters and (signal := self.take(name)) is not None:
+                return signal
             future: asyncio.Future[None] = self._loop.create_future()
             waiters.append(future)
             if self._buffers.get(name):
@@ -62,11 +77,11 @@ class Inbox:
                     waiters.remove(future)
                 raise
             waiters.remove(future)
-            payload = self.take(name)
+            signal = self.take(name)
             if self._buffers.get(name):
                 self._wake_next(name)
-            if payload is not None:
-                return payload
+            if signal is not None:
+                return signal
 
     def waiting_names(self) -> Mapping[str, int]:
         """Return the names that code is waiting for, with how many wait."""

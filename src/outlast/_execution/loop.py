@@ -13,9 +13,9 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import sys
+import threading
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
@@ -26,9 +26,11 @@ from typing_extensions import TypeVarTuple, Unpack, override
 
 from outlast import limits
 from outlast._durations import SECONDS_MAX
+from outlast._execution.futures import RunFuture
 from outlast._execution.generators import Generators
 from outlast._execution.places import calling_place
 from outlast._execution.tasks import Cancels, Place, RunTask, Scope
+from outlast._execution.timers import Timers
 from outlast.errors import NotDeterministic
 
 T = TypeVar("T")
@@ -58,6 +60,15 @@ class _Nobody:
 NOBODY: LoopOwner = _Nobody()
 
 
+class _Exempt(threading.local):
+    """The loop whose code has called what this thread does outside of it."""
+
+    loop: RunLoop | None = None
+
+
+_exempt = _Exempt()
+
+
 class Spinning(Exception):
     """The workflow keeps running without ever waiting for anything."""
 
@@ -71,20 +82,22 @@ class RunLoop(AbstractEventLoop):
 
     __slots__ = (
         "_first_place",
+        "_futures_made",
+        "_halted_by",
         "_hashes",
+        "_outer",
         "_ready",
         "_tasks",
         "_tasks_made",
-        "_timers",
-        "_timers_by_key",
-        "_timers_made",
         "callback_place",
         "cancels",
+        "chance_seed",
         "generators",
         "now",
         "owner",
         "root",
         "salt",
+        "timers",
     )
 
     def __init__(self, owner: LoopOwner, *, salt: int, now: float) -> None:
@@ -96,11 +109,13 @@ class RunLoop(AbstractEventLoop):
         self.cancels: Cancels = Cancels()
         self._ready: deque[Handle] = deque()
         self._tasks: list[RunTask[object]] = []
-        self._tasks_made = self._hashes = self._timers_made = 0
+        self._tasks_made = self._hashes = self._futures_made = 0
         self._first_place = "0"
-        self._timers: list[tuple[float, int, str]] = []
-        self._timers_by_key: dict[str, TimerHandle] = {}
+        self.timers: Timers = Timers()
         self.generators: Generators = Generators()
+        self.chance_seed: bytes = b""  # of what its code draws; empty: the run has none
+        self._outer: AbstractEventLoop | None = None  # the host's, while this one runs
+        self._halted_by: BaseException | None = None
 
     # ------------------------------------------------- what asyncio asks of a running loop
     @override
@@ -121,7 +136,9 @@ class RunLoop(AbstractEventLoop):
 
     @override
     def create_future(self) -> asyncio.Future[T]:
-        return asyncio.Future(loop=self)
+        future: RunFuture[T] = RunFuture(loop=self)
+        future.ordinal = self.next_future_hash()
+        return future
 
     @override
     def call_soon(
@@ -200,15 +217,10 @@ class RunLoop(AbstractEventLoop):
         self.root = Scope(None)
         self.callback_place = Place("c" if path == "0" else f"{path}c")
         self._first_place = path
-        self._tasks_made = self._hashes = self._timers_made = 0
+        self._tasks_made = self._hashes = self._futures_made = 0
         self._tasks.clear()
-        self.forget_timers()
+        self.timers.clear()
         return context.run(self.create_task, work)
-
-    def forget_timers(self) -> None:
-        """Let nothing become due any more of what was asked for."""
-        self._timers.clear()
-        self._timers_by_key.clear()
 
     @override
     def get_task_factory(self) -> None:
@@ -238,6 +250,10 @@ class RunLoop(AbstractEventLoop):
         task: object = asyncio.current_task(self)
         return task if isinstance(task, RunTask) else None
 
+    def current_place(self) -> Place:
+        """Return where what the executing code asks for, and draws, is counted."""
+        return self._place_of(self.current_task())
+
     def _place_of(self, task: RunTask[object] | None) -> Place:
         """Return where operations of `task` are counted."""
         return self.callback_place if task is None else task.place
@@ -247,6 +263,11 @@ class RunLoop(AbstractEventLoop):
         self._hashes += 1
         return (self.salt ^ (self._hashes << 1)) & 0xFFFFFFFFFFFFFFF
 
+    def next_future_hash(self) -> int:
+        """Return a hash for a future of this run, the same in every process."""
+        self._futures_made += 1
+        return (self.salt - self._futures_made) & 0xFFFFFFFFFFFFFFF
+
     def next_key(self, name: str) -> str:
         """Return the key of the operation that the executing code asks for now."""
         return self._place_of(self.current_task()).next_key(name)
@@ -254,9 +275,7 @@ class RunLoop(AbstractEventLoop):
     def add_timer(self, handle: TimerHandle, name: str, *, place: str = "") -> str:
         """Make `handle` due when a record says that its time has come; return its key."""
         key = self.next_key(name)
-        self._timers_made += 1
-        heapq.heappush(self._timers, (handle.when(), self._timers_made, key))
-        self._timers_by_key[key] = handle
+        self.timers.add(key, handle)
         self.owner.operation_issued(key, place)
         return key
 
@@ -266,36 +285,11 @@ class RunLoop(AbstractEventLoop):
             return awaitable
         return self.create_task(_awaited(awaitable), path=path)
 
-    def next_timer(self) -> tuple[float, str] | None:
-        """Return when the earliest live timer is due, and its key."""
-        while self._timers:
-            when, _, key = self._timers[0]
-            handle = self._timers_by_key.get(key)
-            if handle is not None and not handle.cancelled():
-                return when, key
-            heapq.heappop(self._timers)
-            self._timers_by_key.pop(key, None)
-        return None
-
-    def take_due_timers(self, until: int) -> list[tuple[int, str]]:
-        """Take the live timers due by `until` off the heap, earliest first; they stay pending.
-
-        Times are whole microseconds, as in records. Compared as floats, a deadline may round to
-        just after the moment that it was woken for, and be waited for again for ever.
-        """
-        due: list[tuple[int, str]] = []
-        while (timer := self.next_timer()) is not None and microseconds(timer[0]) <= until:
-            heapq.heappop(self._timers)
-            due.append((microseconds(timer[0]), timer[1]))
-        return due
-
-    def fire_timer(self, key: str) -> bool:
-        """Make the timer's callback runnable; False when the code has cancelled it."""
-        handle = self._timers_by_key.pop(key, None)
-        if handle is None or handle.cancelled():
-            return False
-        self._ready.append(handle)
-        return True
+    def fire_timer(self, key: str) -> None:
+        """Make the timer's callback runnable, unless the code has cancelled it."""
+        handle = self.timers.fire(key)
+        if handle is not None:
+            self._ready.append(handle)
 
     def live_tasks(self) -> list[RunTask[object]]:
         """Return the tasks that have not ended, in order of creation."""
@@ -306,10 +300,12 @@ class RunLoop(AbstractEventLoop):
 
         Raises:
             Spinning: it did not come to rest.
+            BaseException: what `halt` was called with.
         """
         if not self._ready:
+            self._raise_if_halted()
             return
-        outer = _get_running_loop()
+        self._outer = outer = _get_running_loop()
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=self.generators.note, finalizer=_leave_to_run)
         _set_running_loop(self)
@@ -331,10 +327,22 @@ class RunLoop(AbstractEventLoop):
         finally:
             _set_running_loop(outer)
             sys.set_asyncgen_hooks(*hooks)
+        self._raise_if_halted()
+
+    def _raise_if_halted(self) -> None:
+        if self._halted_by is not None:
+            raise self._halted_by
+
+    def halt(self, error: BaseException) -> None:
+        """End the drain that is under way, which raises `error`: the run must leave memory then."""
+        self._halted_by = error
+        self._ready.clear()
 
     def run_inside(self, action: Callable[[], T]) -> T:
         """Call `action` as though from a callback of this loop."""
         outer = _get_running_loop()
+        if outer is not self:
+            self._outer = outer
         _set_running_loop(self)
         try:
             return action()
@@ -343,11 +351,13 @@ class RunLoop(AbstractEventLoop):
 
     def run_reading(self, action: Callable[[], T], place: Place) -> T:
         """Call `action` as code that only reads; `place` refuses what it asks for."""
-        outer, hashes, self.callback_place = self.callback_place, self._hashes, place
+        outer, self.callback_place = self.callback_place, place
+        counts = self._hashes, self._futures_made
         try:
             return self.run_inside(action)
         finally:
-            self.callback_place, self._hashes = outer, hashes
+            self.callback_place = outer
+            self._hashes, self._futures_made = counts
             if self._ready:
                 self._ready.clear()
                 raise Woken
@@ -356,8 +366,7 @@ class RunLoop(AbstractEventLoop):
         """Forget all tasks, timers and callbacks: what remains of the code never runs again."""
         self._ready.clear()
         self._tasks.clear()
-        self._timers.clear()
-        self._timers_by_key.clear()
+        self.timers.clear()
         self.generators.clear()
 
     def _remember(self, task: RunTask[T]) -> None:
@@ -386,15 +395,26 @@ def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
     return made(owner, salt=salt, now=now)
 
 
-def microseconds(seconds: float) -> int:
-    """Return a deadline in whole microseconds, rounded up: nothing is due too early."""
-    return -int(-seconds * 1e6 // 1)
-
-
 def running_loop() -> RunLoop | None:
     """Return the loop of the run whose code is executing on this thread, if one is."""
     loop = _get_running_loop()
     return loop if type(loop) is RunLoop else None
+
+
+def run_outside(loop: RunLoop, action: Callable[[], T]) -> T:
+    """Call `action` as though outside of the run, from within its code."""
+    _set_running_loop(loop._outer)
+    _exempt.loop = loop
+    try:
+        return action()
+    finally:
+        _exempt.loop = None
+        _set_running_loop(loop)
+
+
+def executing_loop() -> RunLoop | None:
+    """Return the same also where code of the run's calls is exempt: a log handler, an import."""
+    return running_loop() or _exempt.loop
 
 
 def _refuse(name: str) -> Callable[..., object]:

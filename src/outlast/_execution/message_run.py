@@ -10,6 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from abc import abstractmethod
 from contextvars import Context
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from outlast._execution.nesting import Nesting
 from outlast._execution.operations import failure_body
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask
+from outlast._execution.unreadable import arguments_of, raise_refusal, state_of
 from outlast._execution.wishes import Wishes
 from outlast._records import VALUE, Record, detach
 from outlast._registry import ActorDefinition, HandlerDefinition
@@ -65,6 +67,7 @@ class MessageRun(LiveRun):
         row, records, memory = activation.row, activation.records, activation.memory
         salt = int.from_bytes(row.digest[:7], "big")
         super().__init__(host, row, activation.lease, records, salt=salt, now=row.created_at)
+        self.loop.chance_seed = hashlib.sha256(row.digest).digest()
         self._engine = host
         self.definition: ActorDefinition = activation.definition
         definition = self.definition
@@ -118,7 +121,8 @@ class MessageRun(LiveRun):
         self._actor = self._instance()
 
     def _instance(self) -> object:
-        return self.definition.make(self.definition.state.decode(self._state), self.key)
+        state = state_of(self.id, self.definition, self._state)
+        return self.definition.make(state, self.key)
 
     def _begin_again(self, record: Record) -> None:
         """Start the handler whose message was begun in an earlier life."""
@@ -160,11 +164,7 @@ class MessageRun(LiveRun):
     def _start(self, handling: Handling) -> None:
         self._take_up(handling)
         self.loop.now = handling.at / 1e6
-        try:
-            args, kwargs = handling.handler.signature.decode(handling.letter.args)
-        except OutlastError as error:
-            self._failed(handling, error)
-            return
+        args, kwargs = arguments_of(handling.message, handling.letter, handling.handler)
         self.definition.enter(self._actor, handling.letter.sender)
         work = handling.handler.fn(self._actor, *args, **kwargs)
         self._main = self.loop.start_main(work, Context(), path=f"{handling.message.number}")
@@ -238,6 +238,7 @@ class MessageRun(LiveRun):
             return
         was_cancelled = asyncio.CancelledError("raised by the handler")
         error = was_cancelled if main.cancelled() else main.exception()
+        raise_refusal(error)
         if error is None:
             try:
                 data, _ = handling.handler.signature.returns.roundtrip(main.result())
@@ -314,7 +315,7 @@ class MessageRun(LiveRun):
         self.handling = None
         for nested in self.nesting.take_open() if self.definition.is_reentrant else ():
             self._wait_again(*nested, is_first=False)
-        self.loop.forget_timers()
+        self.loop.timers.clear()
         self.steps.forget_cancelled(all_of_them=True)
         self.children.begin_anew()
         self.cancelling.begin_anew()

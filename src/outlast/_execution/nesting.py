@@ -25,6 +25,7 @@ from outlast._execution.letters import (
     message_in,
 )
 from outlast._execution.operations import failure_body
+from outlast._execution.unreadable import Arguments, Unreadable, arguments_of
 from outlast._execution.wishes import Wishes
 from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
@@ -96,10 +97,21 @@ class Nesting:
         nested = _Nested(message, decode_letter(message.body))
         self._open.append(nested)
         handler = self._definition.handlers.get(message.name)
-        self._begin(self._handle(nested, handler, outer_sender))
+        known: Arguments = ((), {})
+        if handler is not None:
+            try:
+                known = arguments_of(message, nested.letter, handler)
+            except Unreadable as error:
+                error.culprit = None  # it is part of the outer message, and cannot go alone
+                raise
+        self._begin(self._handle(nested, handler, known, outer_sender))
 
     async def _handle(
-        self, nested: _Nested, handler: HandlerDefinition | None, outer_sender: str
+        self,
+        nested: _Nested,
+        handler: HandlerDefinition | None,
+        arguments: Arguments,
+        outer_sender: str,
     ) -> None:
         actor, definition = self._instance(), self._definition
         before = definition.state.encode(definition.state_of(actor))
@@ -108,7 +120,7 @@ class Nesting:
         try:
             if handler is None:
                 raise UsageError(f"the actor has no handler {nested.message.name!r}")
-            args, kwargs = handler.signature.decode(nested.letter.args)
+            args, kwargs = arguments
             work = handler.fn(actor, *args, **kwargs)
             value: object = await work if is_awaitable(work) else work
             data, _ = handler.signature.returns.roundtrip(value)

@@ -25,7 +25,11 @@ KnownErrors = Mapping[tuple[str, str], type[BaseException]]
 
 
 class StartedBody(msgspec.Struct, frozen=True, array_like=True):
-    """Body of `run_started`."""
+    """Body of `run_started`.
+
+    `salt` is of hashes and ids, `chance_seed` of what the code draws; it is empty in runs that were
+    started before there was one.
+    """
 
     input: bytes
     salt: int
@@ -33,6 +37,7 @@ class StartedBody(msgspec.Struct, frozen=True, array_like=True):
     python: str
     signals: int = 0
     id: str = ""
+    chance_seed: bytes = b""
 
 
 class AttemptBody(msgspec.Struct, frozen=True, array_like=True):
@@ -64,6 +69,12 @@ class SignalBody(msgspec.Struct, frozen=True, array_like=True):
 
     payload: bytes
     dedup: str = ""
+
+
+class DiscardedBody(msgspec.Struct, frozen=True, array_like=True):
+    """Body of `signal_discarded`: the seq of the signal that an operator made a dead letter."""
+
+    seq: int
 
 
 class ChildBody(msgspec.Struct, frozen=True, array_like=True):

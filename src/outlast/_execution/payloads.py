@@ -33,6 +33,11 @@ def json_payload(data: object) -> bytes:
     return _JSON + text
 
 
+def is_json_payload(payload: bytes) -> bool:
+    """Say whether a payload is JSON whose sender did not know the type."""
+    return payload[:1] == _JSON
+
+
 def read_payload(adapter: Adapter, payload: bytes) -> object:
     """Return the value of a payload.
 

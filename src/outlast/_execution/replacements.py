@@ -1,17 +1,18 @@
-"""Our own `wait_for` and `as_completed`, used while a run's loop is running.
+"""Our own `wait_for`, `as_completed` and future of `gather`, used while a run's loop is running.
 
 CPython's differ between minors in ways that a journal would notice: `wait_for` makes a child task
 on 3.11 and awaits inline from 3.12 on; `as_completed` over bare coroutines iterates a set of them
-in address order. These two ask for the same operations in the same order everywhere.
+in address order. These two ask for the same operations in the same order everywhere. The future
+that `gather` returns is made without asking the loop; ours hashes by the run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import asyncio.tasks
-from asyncio import Future
+from asyncio import AbstractEventLoop, Future
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from outlast._execution.loop import RunLoop, running_loop
@@ -126,8 +127,27 @@ def as_completed(
     return _Completions(loop, fs, timeout)
 
 
+def _let_gathered_hash_by_run() -> None:
+    """Give the future that `gather` makes, without asking its loop, a hash of the run's."""
+    gathered: type[Future[object]] = getattr(asyncio.tasks, "_GatheringFuture")  # noqa: B009
+    begin: Callable[..., None] = vars(gathered)["__init__"]
+
+    def init(self: Future[object], children: object, *, loop: AbstractEventLoop) -> None:
+        begin(self, children, loop=loop)
+        ordinal = loop.next_future_hash() if isinstance(loop, RunLoop) else id(self) >> 4
+        setattr(self, "ordinal", ordinal)  # noqa: B010  # the class is asyncio's
+
+    def ordinal_of(self: object) -> int:
+        ordinal: int = getattr(self, "ordinal")  # noqa: B009
+        return ordinal
+
+    setattr(gathered, "__init__", init)  # noqa: B010
+    setattr(gathered, "__hash__", ordinal_of)  # noqa: B010
+
+
 def install_replacements() -> None:
     """Put ours in asyncio's place; outside a run they call the stock ones."""
+    _let_gathered_hash_by_run()
     for module in (asyncio, asyncio.tasks):
         setattr(module, "wait_for", wait_for)  # noqa: B010  # type checkers refuse the plain form
         setattr(module, "as_completed", as_completed)  # noqa: B010

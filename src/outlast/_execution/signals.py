@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from outlast._execution.clock import RunClock
-from outlast._execution.inbox import Inbox
+from outlast._execution.inbox import Inbox, Unread
 from outlast._execution.journal import RunJournal
-from outlast._execution.operations import SignalBody, decode_body, encode_body
+from outlast._execution.operations import DiscardedBody, SignalBody, decode_body, encode_body
 from outlast._records import Record
 from outlast._store.contract import Message
 
@@ -34,4 +36,13 @@ def deliver_signal(inbox: Inbox, record: Record) -> None:
     if body.dedup:
         inbox.dedups[body.dedup] = (record.name, body.payload)
     inbox.coming = max(0, inbox.coming - 1)
-    inbox.deliver(record.name, body.payload)
+    inbox.deliver(record.name, Unread(body.payload, record.seq))
+
+
+def discarded_in(records: Iterable[Record]) -> list[int]:
+    """Return the seqs of the signals that operators have made dead letters."""
+    return [
+        decode_body(record.body, DiscardedBody).seq
+        for record in records
+        if record.kind == "signal_discarded"
+    ]

@@ -12,9 +12,11 @@ import msgspec
 from outlast._execution.clock import RunClock
 from outlast._execution.closing import error_summary
 from outlast._execution.journal import RunJournal
-from outlast._execution.operations import ClosedBody
+from outlast._execution.operations import ClosedBody, encode_body
+from outlast._execution.unreadable import UNREADABLE, Unreadable, parked_as
 from outlast._records import Record
 from outlast._store.contract import ParkedAs, RunRow
+from outlast.errors import OutlastError
 from outlast.types import Status
 
 
@@ -61,6 +63,15 @@ class Standing:
         )
         if not resident:
             journal.fall_asleep()
+
+    def park(self, reason: str, error: OutlastError | None) -> None:
+        """Say that the run cannot go on, and which message its code cannot read."""
+        trouble = parked_as(error)
+        self.write("parked", resident=False, waiting_for=reason, parked_as=trouble)
+        if isinstance(error, Unreadable) and error.culprit is not None:
+            transaction = self._journal.transaction()
+            culprit = (UNREADABLE, encode_body(error.culprit))
+            transaction.values = (*transaction.values, culprit)
 
     def not_alone(self) -> None:
         """Other runs execute beside this one again."""

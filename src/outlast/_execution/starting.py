@@ -93,9 +93,9 @@ def new_run(
         python=PYTHON,
         signals=len(signals),
         id=run,
+        chance_seed=world.new_seed(),
     )
-    bodies = [encode_body(started)]
-    bodies += [encode_body(SignalBody(payload)) for _, payload in signals]
+    bodies = [encode_body(b) for b in (started, *(SignalBody(payload) for _, payload in signals))]
     detached = [detach(body) for body in bodies]
     names = [definition.name, *(name for name, _ in signals)]
     records = tuple(

@@ -35,9 +35,17 @@ from outlast._execution.operations import (
     known_for,
 )
 from outlast._execution.streams import write_stream
+from outlast._execution.unreadable import Unreadable
 from outlast._records import VALUE, Record
 from outlast._registry import StepDefinition
-from outlast.errors import EncodingError, OutcomeUnknown, Shutdown, StepTimeout, UsageError
+from outlast.errors import (
+    DecodingError,
+    EncodingError,
+    OutcomeUnknown,
+    Shutdown,
+    StepTimeout,
+    UsageError,
+)
 
 HEARTBEAT = "\x00heartbeat:"  # values: what steps said of themselves, by key
 
@@ -303,7 +311,10 @@ class StepCalls:
         if failure is not None:
             operation.error = self._error_from(failure, operation)
         else:
-            operation.value = operation.definition.signature.returns.decode(body[1:])
+            try:
+                operation.value = operation.definition.signature.returns.decode(body[1:])
+            except DecodingError as error:
+                raise Unreadable(f"the recorded result of step {operation.name!r}", error) from None
 
     def _error_from(self, failure: Failure, operation: StepOperation) -> BaseException:
         known: KnownErrors = known_for(operation, self._host.known_errors)

@@ -13,6 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Coroutine
 from contextvars import Context
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Place:
     path: str
     children: int = 0
     operations: int = 0
+    draws: random.Random | None = None  # what its code draws chance from, made at the first draw
 
     def next_key(self, name: str) -> str:
         """Return the key of the next operation asked for here."""

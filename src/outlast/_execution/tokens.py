@@ -23,12 +23,14 @@ from outlast import limits
 from outlast._codec import Adapter
 from outlast._execution.host import RunHost
 from outlast._execution.journal import RunJournal
-from outlast._execution.loop import RunLoop, microseconds
+from outlast._execution.loop import RunLoop
 from outlast._execution.operations import decode_body, encode_body
 from outlast._execution.payloads import read_payload
+from outlast._execution.timers import microseconds
+from outlast._execution.unreadable import Unreadable
 from outlast._records import Record
 from outlast._store.contract import Answer, Message, TokenRow
-from outlast.errors import UsageError
+from outlast.errors import DecodingError, UsageError
 from outlast.types import RunId, TokenKind
 
 
@@ -172,7 +174,10 @@ class TokenCalls:
             return
         body = decode_body(record.body, AnswerBody)
         if body.value is not None:
-            operation.value = read_payload(operation.adapter, body.value)
+            try:
+                operation.value = read_payload(operation.adapter, body.value)
+            except DecodingError as error:
+                raise Unreadable(f"the answer to {operation.title!r}", error) from None
         operation.is_recorded = True
         operation.answer = body
         for future in operation.waiters:

@@ -31,11 +31,12 @@ from outlast._execution.host import RunHost
 from outlast._execution.journal import RunJournal
 from outlast._execution.loop import RunLoop, Woken
 from outlast._execution.operations import decode_body, encode_body, failure_body
-from outlast._execution.payloads import read_payload
+from outlast._execution.payloads import is_json_payload, read_payload
 from outlast._execution.tasks import Place
+from outlast._execution.unreadable import Culprit, Unreadable, refusal_in
 from outlast._records import EMPTY, VALUE, Record
 from outlast._store.contract import DONE, Message
-from outlast.errors import UsageError
+from outlast.errors import DecodingError, NotDeterministic, UsageError
 from outlast.types import RunId
 
 REFUSED = "\x00refused/"
@@ -188,31 +189,46 @@ class UpdateCalls:
             self._clock.append_due_timers(message.at - 1)
             if self._journal.last_seq != last:
                 return  # what was due before it was sent comes first, as though we had been there
-            self._messages.remove(message)
-            self._consume(message)
             try:
                 refusal = self._refusal_of(message)
             except Woken:
+                self._take_out(message)
                 why = f"its validator of update {message.name!r} woke what the run waits for"
                 self._refuse(message, UsageError(f"{why}; validators may only look"))
                 # What the code holds now is not what replay gives; replayed, it is right again.
                 self._host.run_parked(self._journal.run, f"{why}: mend it, then resume the run")
                 return
+            self._take_out(message)
             if refusal is None:
                 self._accept(message)
             else:
                 self._refuse(message, refusal)
 
+    def _argument_of(self, message: Message) -> object:
+        """Return an update's argument.
+
+        Raises:
+            Unreadable: it was sent by its type, which is another one here.
+            DecodingError: it was sent as JSON that does not fit: the caller is told.
+        """
+        try:
+            return read_payload(self._handlers[message.name].request, message.body)
+        except DecodingError as error:
+            if is_json_payload(message.body):
+                raise
+            what = f"update {message.name!r} (message {message.number})"
+            raise Unreadable(what, error, Culprit(number=message.number)) from None
+
     def _refusal_of(self, message: Message) -> BaseException | None:
         validator = self._validators.get(message.name)
         try:
-            argument = read_payload(self._handlers[message.name].request, message.body)
+            argument = self._argument_of(message)
             if validator is not None:
                 place = _NoPlace(message.name)
                 answer = self._loop.run_reading(lambda: validator(argument), place)
                 _only_looked(answer, message.name)
-        except (KeyboardInterrupt, Woken):
-            raise
+        except (KeyboardInterrupt, Woken, Unreadable, NotDeterministic):
+            raise  # the run is parked, and the message stays in its mailbox
         except BaseException as error:  # noqa: BLE001  # whatever it is, the caller gets it
             return error
         return None
@@ -239,7 +255,9 @@ class UpdateCalls:
         transaction = self._journal.transaction()
         transaction.values = (*transaction.values, (f"{REFUSED}{slot}", known))
 
-    def _consume(self, message: Message) -> None:
+    def _take_out(self, message: Message) -> None:
+        """Let a message leave the mailbox with the next commit."""
+        self._messages.remove(message)
         transaction = self._journal.transaction()
         transaction.consumed = (*transaction.consumed, message.number)
 
@@ -262,7 +280,11 @@ class UpdateCalls:
             self._begin(operation, handler)
 
     def _begin(self, operation: UpdateOperation, handler: UpdateHandler) -> None:
-        argument = read_payload(handler.request, operation.body.payload)
+        try:
+            argument = read_payload(handler.request, operation.body.payload)
+        except DecodingError as error:
+            self._loop.halt(Unreadable(f"the accepted update {operation.name!r}", error))
+            return
         own = self._loop.own
         task = handler.context.run(own, _handled(handler, argument), operation.path)
 
@@ -273,6 +295,10 @@ class UpdateCalls:
     ) -> None:
         """Record how a handler has ended, unless the run was faster."""
         journal = self._journal
+        refusal = None if task.cancelled() else refusal_in(task.exception())
+        if refusal is not None:
+            self._loop.halt(refusal)
+            return
         outcome = self._outcome_of(task, handler)
         if journal.has_closed:
             return

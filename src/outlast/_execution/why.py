@@ -29,7 +29,7 @@ def waits_of(run: LiveRun, now: int) -> list[str]:
     waits += [f"child run {c.child}" for c in run.children.open_children() if c.waiters]
     if len(run.conditions):
         waits.append("a condition in its code (wf.until)")
-    timer = run.loop.next_timer()
+    timer = run.loop.timers.next()
     if timer is not None:
         due_in = timer[0] - now / 1e6
         waits.append(f"a timer, due in {text_of(due_in)}" if due_in > 0 else "a timer that is due")

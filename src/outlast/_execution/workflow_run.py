@@ -13,12 +13,14 @@ from outlast._execution.host import RunHost
 from outlast._execution.operations import ChildBody, StartedBody, decode_body
 from outlast._execution.pausing import PAUSED, Pausing
 from outlast._execution.run import LiveRun
-from outlast._execution.signals import append_signal
+from outlast._execution.signals import append_signal, discarded_in
 from outlast._execution.tasks import RunTask
+from outlast._execution.unreadable import Unreadable, raise_refusal
 from outlast._execution.updates import UpdateCalls
 from outlast._records import Record
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast.errors import DecodingError
 from outlast.types import Lease
 
 
@@ -36,6 +38,8 @@ class LiveWorkflow(LiveRun):
         self.definition = definition
         self.started: StartedBody = decode_body(records[0].body, StartedBody)
         super().__init__(host, row, lease, records, salt=self.started.salt, now=records[0].at)
+        self.loop.chance_seed = self.started.chance_seed
+        self.inbox.discard(discarded_in(records))
         self.pausing: Pausing = Pausing()
         self.updates: UpdateCalls = UpdateCalls(
             host, self.journal, self.loop, self.clock, records=records
@@ -58,7 +62,10 @@ class LiveWorkflow(LiveRun):
         self._replay_from(records, first)
 
     def _start_main(self) -> None:
-        args, kwargs = self.definition.signature.decode(self.started.input)
+        try:
+            args, kwargs = self.definition.signature.decode(self.started.input)
+        except DecodingError as error:
+            raise Unreadable(f"the input of workflow {self.definition.name!r}", error) from None
         # A context of its own: context variables of the host must not leak into a run.
         self._main = self.loop.start_main(self.definition.fn(*args, **kwargs), Context())
         self.settle()
@@ -217,6 +224,8 @@ class LiveWorkflow(LiveRun):
     # --------------------------------------------------------------------- life ends
     @override
     def _main_ended(self, main: RunTask[object]) -> None:
+        if not main.cancelled():
+            raise_refusal(main.exception())
         self.state = "ending"
         if self.pausing.is_asked:
             self._stop_pausing()

@@ -119,6 +119,7 @@ ROUTES: tuple[Route, ...] = (
     _post(_RUN + "/terminate", runs.terminate, runs.TerminateBody),
     _post(_RUN + "/pause", runs.pause, runs.Nothing),
     _post(_RUN + "/resume", runs.resume, runs.Nothing),
+    _post(_RUN + "/discard", runs.discard, runs.Nothing),
     _post(_RUN + "/retry", runs.retry, runs.Nothing),
     _post(_RUN + "/fork", runs.fork, runs.ForkBody, statuses=(201,)),
     _get("/v1/count", runs.count, "query"),

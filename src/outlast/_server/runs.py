@@ -329,6 +329,13 @@ async def pause(service: Service, call: Call) -> Response:
     return answer({}, 202)
 
 
+async def discard(service: Service, call: Call) -> Response:
+    """Make the message that a run cannot read a dead letter, and let the run go on."""
+    await call.read(Nothing)
+    await service.engine.get(call.run_id()).discard()
+    return answer({}, 202)
+
+
 async def retry(service: Service, call: Call) -> Response:
     """Let a run that did not complete go on from where it failed."""
     await call.read(Nothing)

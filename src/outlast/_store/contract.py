@@ -23,7 +23,7 @@ import msgspec
 from outlast._records import Blob, Record
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
 
-ParkedAs = Literal["", "code", "attempts", "suspect", "limit"]
+ParkedAs = Literal["", "code", "unreadable", "attempts", "suspect", "limit"]
 AnswerResult = Literal["accepted", "not_found", "answered", "expired", "closed", "changed"]
 RunKind = Literal["workflow", "actor"]
 MessageKind = Literal[
@@ -39,7 +39,9 @@ MessageKind = Literal[
     "ask",
     "notice",
 ]
-DeathReason = Literal["closed", "failed", "expired", "dropped", "overflow", "stopped", "no_handler"]
+DeathReason = Literal[
+    "closed", "failed", "expired", "dropped", "overflow", "stopped", "no_handler", "unreadable"
+]
 
 
 JOIN = "\x00join"
@@ -108,7 +110,10 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A message that nobody will take any more; `number` is the one it had in its mailbox."""
+    """A message that nobody will take any more; `number` is the one it had in its mailbox.
+
+    In a transaction, 0 stands for a number of its own: the message has left the mailbox before.
+    """
 
     number: int
     run: RunId

@@ -155,7 +155,12 @@ class MemoryDatabase:
                 data.values.pop(name, None)
             else:
                 data.values[name] = value
-        self._bury(transaction.dead)
+        for letter in transaction.dead:
+            self._bury([letter if letter.number else self._numbered(letter)])
+
+    def _numbered(self, letter: DeadLetter) -> DeadLetter:
+        self._next_message += 1
+        return msgspec.structs.replace(letter, number=self._next_message - 1)
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
         self._dead.update({letter.number: letter for letter in letters})

@@ -28,6 +28,7 @@ from outlast._store.contract import (
     Answer,
     Answered,
     CommitResult,
+    DeadLetter,
     Message,
     PostResult,
     Receipt,
@@ -157,7 +158,7 @@ class Batch:
         for message in transaction.posts:
             result = self._post(message)
             if is_lost_word(message, result, transaction):
-                self._bury(message)
+                self._bury(dead_letter(message, "stopped", at=message.at))
             posts.append(result)
             numbers.append(self.message if result == "accepted" else 0)
         run = transaction.run
@@ -175,7 +176,7 @@ class Batch:
             self._values[run, name] = value
             self._mail.note_value(run, name, is_there=value is not None)
         for letter in transaction.dead:
-            self._dead += msgspec.structs.astuple(letter)
+            self._bury(letter)
         if all(result == "accepted" for result in posts):
             self._redriven += transaction.redriven
         if transaction.summary is not None:
@@ -241,11 +242,10 @@ class Batch:
             return msgspec.structs.replace(answered, number=self.message)
         return answered
 
-    def _bury(self, message: Message) -> None:
-        self.message += 1
-        numbered = msgspec.structs.replace(message, number=self.message)
-        letter = dead_letter(numbered, "stopped", at=message.at)
-        self._dead += msgspec.structs.astuple(letter)
+    def _bury(self, letter: DeadLetter) -> None:
+        self.message += not letter.number
+        numbered = msgspec.structs.replace(letter, number=letter.number or self.message)
+        self._dead += msgspec.structs.astuple(numbered)
 
     def _summarise(self, summary: RunRow) -> None:
         run = summary.id

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "terminate": ("outlast.cli.sending", "terminate", "End a run without running its code."),
     "pause": ("outlast.cli.steering", "pause", "Have a run stand still."),
     "resume": ("outlast.cli.steering", "resume", "Let a paused or parked run go on."),
+    "discard": ("outlast.cli.steering", "discard", "Give up the message that a run cannot read."),
     "retry": ("outlast.cli.steering", "retry", "Have what failed done again."),
     "fork": ("outlast.cli.steering", "fork", "Start a run from another one's past."),
     "diff": ("outlast.cli.comparing", "diff", "Show where two runs part."),

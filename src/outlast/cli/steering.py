@@ -18,6 +18,7 @@ from outlast.errors import UsageError
 _DONE: dict[SteeringVerb, str] = {
     "pause": "asked to stand still:",
     "resume": "asked to go on:",
+    "discard": "asked to go on without the message that it cannot read:",
     "retry": "is done again:",
 }
 
@@ -30,6 +31,8 @@ async def steered(engine: Verbs, run_id: str, verb: SteeringVerb) -> None:
             await run.pause()
         case "resume":
             await run.resume()
+        case "discard":
+            await run.discard()
         case "retry":
             await run.retry()
 
@@ -44,7 +47,7 @@ def _steer(verb: SteeringVerb, choice: Choice) -> int:
     async def commit(engine: Verbs, run_id: str) -> None:
         await steered(engine, run_id, verb)
 
-    if choice.query is not None:
+    if choice.query is not None and verb != "discard":  # each is a decision of its own
         return act_on_all(place, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
     has_owner = act_on_one(place, choice.id, ask=ask, commit=commit)
     later = "" if has_owner else "; no engine is running, the next one that opens the store acts"
@@ -70,6 +73,17 @@ def resume(
 ) -> int:
     """Let a paused or parked run go on: a step that spent its attempts is tried again."""
     return _steer("resume", Choice(run_id, query, yes, db, url))
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@database_options
+def discard(*, run_id: str, db: str | None, url: str | None) -> int:
+    """Make the message that a parked run cannot read a dead letter, and resume the run.
+
+    The message stays among the dead letters, and can be sent again (`outlast actor redrive`).
+    """
+    return _steer("discard", Choice(run_id, None, yes=False, db=db, url=url))
 
 
 @click.command()

@@ -49,6 +49,10 @@ class SteeredRun:
         """Let a parked or paused run go on."""
         await self._say("resume")
 
+    async def discard(self) -> None:
+        """Make the message that the run cannot read a dead letter; see `Run.discard`."""
+        await self._say("discard")
+
     async def retry(self) -> None:
         """Have what failed done again; see `Run.retry`."""
         await self._say("retry")

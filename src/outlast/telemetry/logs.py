@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._execution.context import executing_step
-from outlast._execution.loop import running_loop
+from outlast._execution.loop import executing_loop
 from outlast._execution.run import LiveRun
 from outlast._redaction import redact
 
@@ -64,7 +64,7 @@ class _Whereabouts(logging.Filter):
         if step is not None:
             run, key, attempt = step.context.run_id, step.context.key, step.context.attempt
         else:
-            loop = running_loop()
+            loop = executing_loop()
             owner = None if loop is None else loop.owner
             run = owner.id if isinstance(owner, LiveRun) else run
         record.outlast = (run, key, attempt)

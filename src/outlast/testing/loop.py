@@ -46,6 +46,7 @@ class SimLoop(AbstractEventLoop):
     """The loop of one simulation."""
 
     def __init__(self, seed: int, *, begins_at: float = 1_800_000_000.0) -> None:
+        self.seed: int = seed
         self.rng: random.Random = random.Random(seed)
         self.trace: int = 0
         self.steps: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ class SimWorld(World):
         self.node = node
         self.skew = skew
         self.tasks: set[asyncio.Task[object]] = set()
+        self._seeds = 0
         self._context = Context()
         self._context.run(node_of_context.set, node)
 
@@ -68,6 +70,12 @@ class SimWorld(World):
     @override
     def new_id(self) -> str:
         return format_uuid7(int(self._loop.time() * 1000), self._loop.rng.getrandbits(74))
+
+    @override
+    def new_seed(self) -> bytes:
+        # Not from `rng`: what a seed explores must not change with how much chance is drawn.
+        self._seeds += 1
+        return hashlib.sha256(f"{self._loop.seed}/{self.node}/{self._seeds}".encode()).digest()
 
     @override
     def spawn(

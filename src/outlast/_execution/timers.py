@@ -1,0 +1,62 @@
+"""The timers that a run's code has asked for, by the keys that their records will have."""
+
+from __future__ import annotations
+
+import heapq
+from asyncio import TimerHandle
+
+
+class Timers:
+    """Timers of one run: pending until a record says that their time has come."""
+
+    __slots__ = ("_by_key", "_due", "_made")
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, str]] = []
+        self._by_key: dict[str, TimerHandle] = {}
+        self._made = 0
+
+    def add(self, key: str, handle: TimerHandle) -> None:
+        """Make `handle` due when `fire` is called with its key."""
+        self._made += 1
+        heapq.heappush(self._due, (handle.when(), self._made, key))
+        self._by_key[key] = handle
+
+    def next(self) -> tuple[float, str] | None:
+        """Return when the earliest live timer is due, and its key."""
+        while self._due:
+            when, _, key = self._due[0]
+            handle = self._by_key.get(key)
+            if handle is not None and not handle.cancelled():
+                return when, key
+            heapq.heappop(self._due)
+            self._by_key.pop(key, None)
+        return None
+
+    def take_due(self, until: int) -> list[tuple[int, str]]:
+        """Take the live timers due by `until` off the heap, earliest first; they stay pending.
+
+        Times are whole microseconds, as in records. Compared as floats, a deadline may round to
+        just after the moment that it was woken for, and be waited for again for ever.
+        """
+        due: list[tuple[int, str]] = []
+        while (timer := self.next()) is not None and microseconds(timer[0]) <= until:
+            heapq.heappop(self._due)
+            due.append((microseconds(timer[0]), timer[1]))
+        return due
+
+    def fire(self, key: str) -> TimerHandle | None:
+        """Return the handle of a timer whose time has come; None when the code has cancelled it."""
+        handle = self._by_key.pop(key, None)
+        return None if handle is None or handle.cancelled() else handle
+
+    def clear(self) -> None:
+        """Let nothing become due any more of what was asked for."""
+        self._made = 0
+        self._due.clear()
+        self._by_key.clear()
+
+
+def microseconds(seconds: float) -> int:
+    """Return a deadline in whole microseconds, rounded up: nothing is due too early."""
+    return -int(-seconds * 1e6 // 1)
