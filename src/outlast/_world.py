@@ -5,7 +5,10 @@ real one is here. Simulation has another, where a seed decides everything (`outl
 
 Invariants:
   * every task has an owner: `spawn` keeps it referenced until it ends and reports its error;
-  * `now` is wall-clock time in microseconds and may jump; `monotonic` never goes back.
+  * `now` is wall-clock time in microseconds. It jumps ahead with the wall clock and never goes
+    back: set back, the wall clock is ignored until it has caught up, so that what waits in this
+    process is not delayed by that;
+  * `monotonic` never jumps.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ Ts = TypeVarTuple("Ts")
 
 log = logging.getLogger("outlast")
 
+_CLOCK_LOOK_SECONDS = 2.0  # so late is at most what a jump of the wall clock has made due
+_CLOCK_JUMP_SECONDS = 0.5
 _urandom = os.urandom  # before `guards` puts its own in place: workflow code starts children, too
 
 
@@ -63,7 +68,11 @@ class World(Protocol):
         ...
 
     def now(self) -> int:
-        """Return the wall-clock time in microseconds since 1970."""
+        """Return the wall-clock time in microseconds since 1970; it never goes back."""
+        ...
+
+    def watch_clock(self, jumped: Callable[[float], None]) -> Ticker:
+        """Call `jumped` with the seconds by which the wall clock has jumped, soon after it has."""
         ...
 
     def monotonic(self) -> float:
@@ -148,6 +157,32 @@ def seeded(seed: bytes) -> random.Random:
     return random.Random(hashlib.sha256(seed).digest())
 
 
+class _ClockWatch:
+    """Looks at both clocks every few seconds: a suspended machine, or a clock that was set."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, jumped: Callable[[float], None]) -> None:
+        self._loop = loop
+        self._jumped = jumped
+        self._offset = _clock_offset()
+        self._timer = loop.call_later(_CLOCK_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._timer = self._loop.call_later(_CLOCK_LOOK_SECONDS, self._look)
+        before, self._offset = self._offset, _clock_offset()
+        seconds = (self._offset - before) / 1e6
+        if abs(seconds) >= _CLOCK_JUMP_SECONDS:
+            self._jumped(seconds)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+def _clock_offset() -> int:
+    # The wall clock first: a pause between the two must not make it look further ahead.
+    wall = time.time_ns() // 1000
+    return wall - time.monotonic_ns() // 1000
+
+
 class RealWorld(World):
     """The world of production: the running event loop and the operating system."""
 
@@ -156,6 +191,7 @@ class RealWorld(World):
         self._rng = random.Random()
         self._tasks: set[asyncio.Task[object]] = set()
         self._last_id = 0
+        self._offset = _clock_offset()  # the largest so far of the wall clock to the monotonic one
 
     @property
     @override
@@ -169,7 +205,15 @@ class RealWorld(World):
 
     @override
     def now(self) -> int:
-        return time.time_ns() // 1000
+        wall = time.time_ns() // 1000
+        elapsed = time.monotonic_ns() // 1000
+        if wall - elapsed > self._offset:
+            self._offset = wall - elapsed
+        return elapsed + self._offset
+
+    @override
+    def watch_clock(self, jumped: Callable[[float], None]) -> Ticker:
+        return _ClockWatch(self._loop, jumped)
 
     @override
     def monotonic(self) -> float:

@@ -158,7 +158,7 @@ class Engine(InboxVerbs, ManyVerbs):
         traceback: TracebackType | None,
     ) -> None:
         if self._opened is not None:
-            await self._opened.close(limits.DRAIN_GRACE_SECONDS)
+            await _to_its_end(self._opened.close(limits.DRAIN_GRACE_SECONDS))
 
     @property
     @override
@@ -435,3 +435,17 @@ def run_loop(main: Coroutine[object, object, T]) -> T:
         return asyncio.run(main)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
+
+
+async def _to_its_end(work: Coroutine[object, object, None]) -> None:
+    """Await `work` to its end, also when this is cancelled meanwhile; then that goes on."""
+    task = asyncio.create_task(work, name="outlast-close")
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

@@ -17,7 +17,7 @@ IS_FULL = os.environ.get("OUTLAST_TEST_FULL") == "1"
 SEEDS = 10_000 if IS_FULL else 400
 PART = 50
 # Seeds that once found a bug; what each found is in docs/explanation/simulation.md.
-REGRESSIONS = (1, 5, 37, 64, 628, 754, 818, 838, 1_108, 1_172, 2_024, 11_092)
+REGRESSIONS = (1, 5, 37, 64, 628, 754, 818, 838, 1_108, 1_172, 2_024, 11_092, 2477, 2557)
 
 
 @pytest.fixture(autouse=True)

@@ -162,7 +162,7 @@ class Messages:
             return False
         if message.kind == "terminate" or is_unrun:
             status: Status = "terminated" if message.kind == "terminate" else "cancelled"
-            work = self._dormant.close(row.id, status, message.name)
+            work = _closed(self._dormant, row.id, status, message.name)
             closing = self._world.spawn(work, name=f"{message.kind} {row.id}")
             await asyncio.wait([closing])  # who waits for its end hears of it, if we do or not
             return closing.result()
@@ -349,3 +349,11 @@ async def _was_sent(store: Store, message: Message) -> bool:
                 raise SignalConflict(message.run, message.name, message.dedup)
             return True
     return False
+
+
+async def _closed(dormant: Dormant, run: RunId, status: Status, reason: str) -> bool:
+    """Close a run; False when another engine has taken it over, which then reads the request."""
+    try:
+        return await dormant.close(run, status, reason)
+    except LeaseLost:
+        return False

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from outlast import limits
+from outlast._durations import text_of
 from outlast._engine.actors import Actors
 from outlast._engine.dormant import Dormant
 from outlast._engine.forks import Forks
@@ -38,7 +39,7 @@ from outlast._journal.writer import Writer
 from outlast._registry import Registry
 from outlast._store.contract import Message, RunRow, Store
 from outlast._world import Ticker, World, process_id
-from outlast.errors import EngineClosed, StoreError
+from outlast.errors import EngineClosed, StoreError, UsageError
 from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.engine")
@@ -64,6 +65,14 @@ class CoreOptions:
     shards_max: int | None = None
     step_processes: int | None = None  # None: one for each processor
     prepare: tuple[Callable[[EngineCore], None], ...] = ()  # called before anything is recovered
+
+
+_WRONG_LOOP = (
+    "an engine is used on the event loop that opened it, and this is another one, or workflow "
+    "code: nothing was done. From another thread, use "
+    "asyncio.run_coroutine_threadsafe(engine.start(...), loop), or outlast.client; in workflow "
+    "code, use wf or a step"
+)
 
 
 class EngineCore:
@@ -142,6 +151,7 @@ class EngineCore:
         if options.owns_process:
             self._garbage = GarbagePolicy(world, self.events, is_idle=self._is_idle)
             self._watchdog = Watchdog(world, self.events)
+        self._tickers.append(world.watch_clock(self._clock_jumped))
         wanted = range(self.store.shards_count)
         if options.shards_max is not None:
             wanted = range(min(options.shards_max, len(wanted)))
@@ -160,6 +170,21 @@ class EngineCore:
         if self._garbage is not None:
             self._garbage.freeze()
             self.scheduler.listeners.on_worked = self._garbage.worked
+
+    def _clock_jumped(self, seconds: float) -> None:
+        """What the jump has made due is due now; timers of the host loop know nothing of it."""
+        if seconds < 0:
+            log.warning(
+                "the wall clock was set back by %s: until it has caught up, or the engine is "
+                "opened again, time goes on from where it was",
+                text_of(-seconds),
+            )
+            return
+        log.warning("the wall clock has jumped ahead by %s", text_of(seconds))
+        for live in list(self.scheduler.residents.values()):
+            live.wake()
+        if not self.scheduler.is_closing:
+            self.world.spawn(self.recovery.wake_due(), name="outlast-wake")
 
     def _is_idle(self) -> bool:
         return not (len(self.scheduler.bodies) or self.writer.is_busy)
@@ -197,16 +222,18 @@ class EngineCore:
 
     # ------------------------------------------------------------------------- verbs
     def check(self) -> None:
-        """Refuse use after close, and in a forked child.
+        """Refuse use after close, in a forked child, and on another event loop.
 
         Raises:
-            EngineClosed, StoreError
+            EngineClosed, StoreError, UsageError
         """
         if process_id() != self._process:
             raise StoreError(
                 "this engine was opened by another process and came here by fork: "
                 "open an engine in this process instead"
             )
+        if asyncio._get_running_loop() is not self.world.loop:  # None outside of any
+            raise UsageError(_WRONG_LOOP)
         if self._is_closed:
             raise EngineClosed("the engine is closed; open another")
         if self.events.fatal is not None:

@@ -21,6 +21,7 @@ from outlast._engine.burying import bury_begun
 from outlast._engine.dormant import Dormant
 from outlast._engine.messages import Messages
 from outlast._engine.scheduler import Scheduler, is_open_here
+from outlast._execution.why import is_at_work
 from outlast._records import NO_PROGRESS
 from outlast._store.contract import RunRow, TailRun, Transaction
 from outlast._world import Timer
@@ -222,7 +223,9 @@ class Recovery:
 
     def _has_moved(self, run: RunId, last_seq: int) -> bool:
         live = self._scheduler.residents.get(run)
-        return live is None or live.journal.last_seq > last_seq or live.can_leave
+        if live is None or live.journal.last_seq > last_seq:
+            return True
+        return live.state == "live" and not (live.journal.in_flight or is_at_work(live))
 
     async def _quiet(self) -> None:
         """Wait until no other run executes a step, for a while at most."""

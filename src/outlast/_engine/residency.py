@@ -19,7 +19,7 @@ from outlast import limits
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.run import LiveRun
-from outlast._execution.why import why_of
+from outlast._execution.why import is_at_work, why_of
 from outlast._world import Timer
 from outlast.types import RunId, Status
 
@@ -122,8 +122,7 @@ class Residency:
     def standing(self, live: LiveRun) -> tuple[Status, str]:
         """Return the status of a run in memory, and why it is not further."""
         why = why_of(live, self._world.now())
-        is_busy = live.state == "replaying" or live.steps.are_running
-        return ("running" if is_busy else "waiting"), why
+        return ("running" if is_at_work(live) else "waiting"), why
 
     # ------------------------------------------------------------------ passivation
     @property

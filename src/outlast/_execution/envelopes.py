@@ -97,6 +97,12 @@ def read_envelope(data: bytes, registry: Registry) -> Envelope:
     )
 
 
+def asked_in(data: bytes) -> str:
+    """Return who is asked by an envelope that was written, and what."""
+    wire = _wires.decode(data)
+    return f"actor {wire.actor}/{wire.key} to {wire.handler!r}"
+
+
 def message_of(
     envelope: Envelope, kind: Literal["tell", "ask"], now: int, *, bound: int = 0
 ) -> Message:

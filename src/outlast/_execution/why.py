@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from outlast._durations import text_of
+from outlast._execution.envelopes import asked_in
+from outlast._execution.operations import StepOperation
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
 
@@ -14,7 +16,9 @@ def waits_of(run: LiveRun, now: int) -> list[str]:
     waits: list[str] = []
     for step in run.steps.pending.values():
         what = f"step {step.name}"
-        if step.is_started:
+        if step.is_started and step.definition.is_wait:
+            waits.append(_awaited(step))
+        elif step.is_started:
             since = f" for {text_of((now - step.first_at) / 1e6)}" if step.first_at else ""
             waits.append(f"{what}, attempt {step.attempt + 1} running{since}")
         elif step.next_at > now:
@@ -36,6 +40,20 @@ def waits_of(run: LiveRun, now: int) -> list[str]:
     return waits
 
 
+def is_at_work(run: LiveRun) -> bool:
+    """Whether code or a step's body is executing, or about to.
+
+    What only waits for something named, such as an actor's answer or another run's end, is not: the
+    process's death is not its fault.
+    """
+    if run.state == "replaying":
+        return True
+    return any(
+        not step.definition.is_wait if step.is_started else not (step.is_parked or step.next_at)
+        for step in run.steps.pending.values()
+    )
+
+
 def why_of(run: LiveRun, now: int) -> str:
     """Return why the run is not further, in one line."""
     if run.state == "replaying":
@@ -51,3 +69,12 @@ def why_of(run: LiveRun, now: int) -> str:
     shown = "; ".join(waits[:_SHOWN_MAX])
     more = len(waits) - _SHOWN_MAX
     return f"waiting for {shown}" + (f"; and {more} more" if more > 0 else "")
+
+
+def _awaited(step: StepOperation) -> str:
+    """Return what one of our own steps waits for: its first argument says."""
+    target = step.args[0] if step.args else ""
+    if isinstance(target, bytes):
+        return f"the answer of {asked_in(target)}"
+    more = f"update {step.args[1]!r} of " if len(step.args) > 2 else "the end of "
+    return f"{more}run {target}"

@@ -39,8 +39,10 @@ class FaultPlan:
     fails: float = 0.0
     silent: float = 0.0
     pauses: float = 0.0
+    jumps: float = 0.0  # of the machine's wall clock, ahead or back
     delay_max: float = 0.005
     slow_max: float = 2.0
+    jump_max: float = 300.0
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Machine:
     core: EngineCore | None = None
     is_up: bool = False
     crashes: int = 0
+    skew: float = 0.0  # what its wall clock is wrong by, in seconds
 
     @property
     def node(self) -> str:
@@ -100,6 +103,8 @@ class MachineFaults:
         if yard.roll(plan.pauses):
             yard.loop.pause(self._node, yard.loop.rng.random() * 3 * limits.LEASE_SECONDS)
             await asyncio.sleep(0.001)
+        if plan.jumps and yard.roll(plan.jumps):
+            yard.jump(self._machine, (2 * yard.loop.rng.random() - 1) * plan.jump_max)
         if yard.roll(plan.fails):
             raise (StoreFull if yard.loop.rng.random() < 0.5 else StoreUnavailable)("simulated")
 
@@ -166,7 +171,7 @@ class Yard:
     async def start(self, machine: Machine, *, shards_max: int | None = None) -> None:
         """Start a machine's next incarnation; it may crash while it opens."""
         machine.incarnation += 1
-        world = machine.world = SimWorld(self.loop, machine.node)
+        world = machine.world = SimWorld(self.loop, machine.node, skew=machine.skew)
         opening = world.spawn(self._open(machine, world, shards_max), name="open")
         waits: list[asyncio.Future[object]] = [_plain(opening), _plain(self._next_change())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -192,6 +197,12 @@ class Yard:
         machine.is_up = True
         await core.open()
         self._notify()
+
+    def jump(self, machine: Machine, seconds: float) -> None:
+        """Set a machine's wall clock ahead, or back; it keeps that over its crashes."""
+        machine.skew += seconds
+        if machine.world is not None:
+            machine.world.jump(seconds)
 
     async def die(self, machine: Machine, node: str) -> None:
         """Crash the machine from one of its own tasks, which never goes on."""

@@ -37,13 +37,30 @@ class _SimTicker:
         self._timer.cancel()
 
 
+class _SimWatch:
+    def __init__(
+        self, watching: list[Callable[[float], None]], jumped: Callable[[float], None]
+    ) -> None:
+        self._watching = watching
+        self._jumped = jumped
+
+    def stop(self) -> None:
+        if self._jumped in self._watching:
+            self._watching.remove(self._jumped)
+
+
 class SimWorld(World):
-    """The world as one simulated machine sees it; `skew` is what its wall clock is wrong by."""
+    """The world as one simulated machine sees it; `skew` is what its wall clock is wrong by.
+
+    `jump` sets the wall clock ahead or back while the machine runs.
+    """
 
     def __init__(self, loop: SimLoop, node: str, *, skew: float = 0.0) -> None:
         self._loop = loop
         self.node = node
         self.skew = skew
+        self._steady = skew  # the largest so far: `now` never goes back
+        self._watching: list[Callable[[float], None]] = []
         self.tasks: set[asyncio.Task[object]] = set()
         self._seeds = 0
         self._context = Context()
@@ -61,7 +78,19 @@ class SimWorld(World):
 
     @override
     def now(self) -> int:
-        return int((self._loop.time() + self.skew) * 1e6)
+        return int((self._loop.time() + self._steady) * 1e6)
+
+    @override
+    def watch_clock(self, jumped: Callable[[float], None]) -> Ticker:
+        self._watching.append(jumped)
+        return _SimWatch(self._watching, jumped)
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock ahead, or back; the engine notices within two seconds."""
+        self.skew += seconds
+        self._steady = max(self._steady, self.skew)
+        for jumped in list(self._watching):
+            self.call_later(self.rng.random() * 2.0, jumped, seconds)
 
     @override
     def monotonic(self) -> float:
