@@ -90,6 +90,7 @@ const KINDS: { [kind: string]: LaneKind } = {
   step_intent: 'step',
   step_done: 'step',
   attempt_failed: 'step',
+  step_late: 'step',
   child_started: 'child',
   child_done: 'child',
   timer_fired: 'timer',
@@ -151,6 +152,12 @@ function place(lane: Lane, record: JournalRecord, at: number, before: number): v
       lane.state = record.kind === 'attempt_failed' ? 'open' : isFailed ? 'failed' : 'ok'
       const next = nextAt(record)
       if (next !== null) bar('backoff', at, next)
+      return
+    }
+    case 'step_late': {
+      // The run had stopped waiting for it: its effect happened all the same.
+      bar('failed', record.took === null ? at : at - record.took * 1000, at)
+      lane.state = 'failed'
       return
     }
     case 'step_intent':

@@ -23,6 +23,7 @@ Kind: TypeAlias = Literal[
     "step_intent",
     "step_done",
     "attempt_failed",
+    "step_late",
     "timer_fired",
     "signal",
     "signal_discarded",
@@ -44,7 +45,7 @@ Kind: TypeAlias = Literal[
 ]
 
 NO_PROGRESS: frozenset[Kind] = frozenset(
-    ("run_started", "run_began", "cancel_requested", "signal", "update_accepted")
+    ("run_started", "run_began", "cancel_requested", "signal", "update_accepted", "step_late")
 )
 """Records that come without the run's code having got any further: a run that kills its process
 before every other record is one that does nothing else."""

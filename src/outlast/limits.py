@@ -211,7 +211,19 @@ LEASE_SECONDS = 15.0
 
 # Steps.
 THREADS_MAX = 32
-"""Threads for `def` steps."""
+"""Threads for `def` steps; more when bodies wait and these do not come back."""
+
+THREADS_GROW_SECONDS = 10.0
+"""How long bodies wait for a thread before there may be more: most steps are over by then."""
+
+THREADS_GROWN_BY = 8
+"""So many more at a time: a step that hangs in every run must not take all memory at once."""
+
+THREADS_GROWN_MAX = 128
+"""Threads for `def` steps that there may ever be: each has a stack of up to 8 MiB."""
+
+THREADS_NAMED = 3
+"""So many of the bodies that hold threads are named in a warning."""
 
 PROCESS_FRAME_BYTES_MAX = 16 * 1024 * 1024
 """One message between the engine and a process worker."""

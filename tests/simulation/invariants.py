@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from outlast import limits
-from outlast._execution.bodies import Body
+from outlast._execution.body import Body
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._records import Record
 from outlast._store.contract import Transaction

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from outlast import Retry, Signal, Stream, step, this_step, wf, workflow
 from outlast._engine import forks
-from outlast._execution.bodies import Body
+from outlast._execution.body import Body
 from outlast._execution.copying import Cut
 from outlast._execution.operations import failure_in
 from outlast._execution.payloads import typed_payload

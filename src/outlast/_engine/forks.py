@@ -23,6 +23,7 @@ from outlast._execution.copying import (
     renewed,
     stream_ends,
     tokens_of,
+    up_to_its_end,
     values_of,
 )
 from outlast._records import Blob, Record, attach, detach
@@ -59,7 +60,7 @@ class Forks:
         scheduler = self._scheduler
         if run in scheduler.residents and scheduler.writer.trouble is None:
             await scheduler.writer.flushed()  # a point that its code has seen is a point for us
-        records = await self._store.read_journal(run)
+        records = up_to_its_end(await self._store.read_journal(run))
         made = RunId(scheduler.world.new_id())
         data, digest = self._input(row, input_)
         copied = renewed(before(records, cut_at(records, at)), run=made, input_=data)
@@ -94,7 +95,7 @@ class Forks:
             raise UsageError(f"run {run!r} is {row.status}: there is nothing to do again yet")
         async with self._scheduler.exclusion.alone_with(run):
             row = await self._row(run)  # somebody else may have had it done again meanwhile
-            records = await self._store.read_journal(run)
+            records = up_to_its_end(await self._store.read_journal(run))
             if row.status == "completed":
                 raise RunClosed(run, row.status)
             if row.status not in CLOSED_STATUSES or records[-1].kind != "run_closed":

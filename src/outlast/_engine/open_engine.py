@@ -17,6 +17,7 @@ from outlast._durations import text_of
 from outlast._engine.actors import Actors
 from outlast._engine.dormant import Dormant
 from outlast._engine.forks import Forks
+from outlast._engine.late_outcomes import LateOutcomes
 from outlast._engine.latency import GarbagePolicy, Watchdog
 from outlast._engine.messages import Messages
 from outlast._engine.reader import Reader
@@ -106,6 +107,7 @@ class EngineCore:
             prepare=lambda: ambient_core.set(self),
         )
         self.scheduler.bodies.measured = self.events.step_seconds.add
+        self.scheduler.bodies.late = LateOutcomes(self.scheduler).ended
         self.residency: Residency = Residency(
             self.scheduler,
             live_runs_max=options.live_runs_max,

@@ -17,6 +17,7 @@ import msgspec
 from outlast import limits
 from outlast._codec import stored_json
 from outlast._durations import text_of
+from outlast._engine.late_outcomes import late_in_words
 from outlast._engine.queries import parse_query
 from outlast._engine.residency import Residency
 from outlast._engine.scheduler import Scheduler
@@ -134,6 +135,19 @@ class Reader:
     async def why(self, run: RunId) -> str:
         """Return why a run is not further, in one line."""
         row = await self.row(run)
+        why = self._why(row)
+        late = await self._late_in(row)
+        return f"{why}; {late}" if late else why
+
+    async def _late_in(self, row: RunRow) -> str:
+        """Return which steps had their effect after the run had stopped waiting for them."""
+        if row.kind != "workflow":
+            return ""
+        records = await self._store.read_journal(row.id)
+        return "; ".join(late_in_words(r) for r in records if r.kind == "step_late")
+
+    def _why(self, row: RunRow) -> str:
+        run = row.id
         live = self._scheduler.residents.get(run) if self._scheduler is not None else None
         if live is not None and live.state not in ("left", "ended"):
             return why_of(live, self._world.now())

@@ -63,6 +63,10 @@ class StillHost(RunHost):
         """Nothing runs."""
 
     @override
+    def why_queued(self) -> str:
+        return ""
+
+    @override
     def call_at(self, run: RunId, at: int) -> Timer:
         return self._world.call_later(_NEVER, _nothing)
 

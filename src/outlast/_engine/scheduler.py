@@ -128,6 +128,10 @@ class Scheduler(ActorHost):
         self.bodies.stop(run, key)
 
     @override
+    def why_queued(self) -> str:
+        return self.bodies.threads.why()
+
+    @override
     def call_at(self, run: RunId, at: int) -> Timer:
         seconds = (at - self.world.now()) / 1e6
         return self.world.call_later(max(0.0, seconds), self._wake, run)
@@ -138,8 +142,7 @@ class Scheduler(ActorHost):
 
     @override
     def run_changed(self, run: RunId) -> None:
-        live = self.residents.get(run)
-        if live is not None:
+        if (live := self.residents.get(run)) is not None:
             self.listeners.on_changed(live)
 
     @override
@@ -152,8 +155,9 @@ class Scheduler(ActorHost):
 
     @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
-        live = self.residents.get(run)
-        if live is None or live.state == "left" or live.journal.has_closed:
+        if (live := self.residents.get(run)) is None:
+            return
+        if live.state == "left" or live.journal.has_closed:
             return
         log.warning("run %s is parked: %s", run, reason, extra={"outlast_run": run})
         self.events.runs_parked += 1
@@ -217,8 +221,7 @@ class Scheduler(ActorHost):
         """Bring an actor into memory; None when there is no class for it here."""
         lease = self._lease_to_execute(row)
         definition = self.registry.actors.get(row.workflow)
-        known = self.residents.get(row.id)
-        if known is not None:
+        if (known := self.residents.get(row.id)) is not None:
             return known if isinstance(known, LiveActor) else None
         if lease is None or definition is None:
             return None
@@ -337,8 +340,7 @@ class Scheduler(ActorHost):
 
     def lose_shard(self, shard: int, epoch: int) -> None:
         """Drop every run of a shard whose lease is gone, silently."""
-        lease = self.leases.get(shard)
-        if lease is None or lease.epoch != epoch:
+        if (lease := self.leases.get(shard)) is None or lease.epoch != epoch:
             return
         del self.leases[shard]
         log.warning("the lease of shard %d (epoch %d) is lost; its runs are dropped", shard, epoch)

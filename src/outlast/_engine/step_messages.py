@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from outlast._engine.scheduler import Scheduler
-from outlast._execution.bodies import BodySink
+from outlast._execution.body import BodySink
 from outlast._execution.run import LiveRun
 from outlast._execution.steps import HEARTBEAT
 from outlast._execution.streams import write_stream, write_value

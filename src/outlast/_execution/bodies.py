@@ -12,27 +12,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from inspect import iscoroutinefunction
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from typing_extensions import TypeVarTuple, override
+from typing_extensions import TypeVarTuple
 
 from outlast import limits
+from outlast._execution.body import Body, BodySink, where_of
 from outlast._execution.contained import Raised, contained
 from outlast._execution.context import (
     MadeOnce,
-    StepContext,
-    StepSink,
     executing_step,
 )
 from outlast._execution.operations import StepOperation
-from outlast._registry import NO_TIMEOUT, Function, StepDefinition
-from outlast._world import Timer, World
+from outlast._execution.threads import Threads
+from outlast._registry import NO_TIMEOUT, Function
+from outlast._world import World
 from outlast.errors import Shutdown, StepTimeout, UsageError
 from outlast.types import RunId
 
@@ -40,31 +38,7 @@ log = logging.getLogger("outlast.steps")
 Ts = TypeVarTuple("Ts")
 
 Ended = Callable[[RunId, str, object, BaseException | None], None]
-
-
-class BodySink(Protocol):
-    """The engine, as the messages of running steps reach it; called on the host loop."""
-
-    def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None:
-        """Keep what a step said of its progress."""
-        ...
-
-    def step_wrote(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
-        """Append a value to a stream of the run."""
-        ...
-
-    def step_set(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
-        """Set a value of the run."""
-        ...
-
-    @property
-    def is_full(self) -> bool:
-        """Whether producers should wait."""
-        ...
-
-    async def room(self) -> None:
-        """Wait until there is room for more."""
-        ...
+Late: TypeAlias = "Callable[[Body, object, BaseException | None], None]"
 
 
 class ProcessRunner(Protocol):
@@ -81,117 +55,6 @@ class ProcessRunner(Protocol):
     async def close(self) -> None:
         """End the workers."""
         ...
-
-
-@dataclass(slots=True, eq=False)
-class Body:
-    """One attempt of a step at work."""
-
-    run: RunId
-    key: str
-    definition: StepDefinition
-    args: tuple[object, ...]
-    kwargs: Mapping[str, object]
-    attempt: int
-    fence: int
-    first_at: int
-    began_at: int
-    last_heartbeat: bytes | None
-    bodies: Bodies
-    cancelled: bool = False
-    shutting_down: bool = False
-    made: StepContext | None = None
-    made_sink: StepSink | None = None
-    value: object = None
-    error: BaseException | None = None
-    task: asyncio.Task[None] | None = None
-    timers: list[Timer] | None = None
-    idle_timer: Timer | None = None
-    timed_out: StepTimeout | None = None
-    is_abandoned: bool = False
-    begun: asyncio.Future[None] | None = None
-    operation: StepOperation | None = None
-
-    @property
-    def sink(self) -> StepSink:
-        """Where its own messages go; most send none."""
-        if self.made_sink is None:
-            self.made_sink = _LoopSink(self.bodies, self.run, self.key, self.attempt)
-        return self.made_sink
-
-    @property
-    def context(self) -> StepContext:
-        """What `this_step()` gives; made when it is first asked for, since most never ask."""
-        if self.made is None:
-            self.made = StepContext(
-                run_id=self.run,
-                key=self.key,
-                attempt=self.attempt,
-                fence=self.fence,
-                deadline=self._deadline(),
-                sink=self.sink,
-                resources=self.bodies.resources,
-                state=self,
-                last_heartbeat=self.last_heartbeat,
-                blocks=where_of(self.definition) != "loop",
-            )
-        return self.made
-
-    def _deadline(self) -> datetime | None:
-        timeout = self.definition.timeout
-        ends: list[int] = []
-        if timeout.run is not None:
-            ends.append(self.began_at + int(timeout.run * 1e6))
-        if timeout.total is not None:
-            ends.append(self.first_at + int(timeout.total * 1e6))
-        return datetime.fromtimestamp(min(ends) / 1e6, UTC) if ends else None
-
-
-class _LoopSink(StepSink):
-    """Messages of one body, sent from the host loop's own thread or from a step's thread."""
-
-    def __init__(self, bodies: Bodies, run: RunId, key: str, attempt: int) -> None:
-        self._bodies = bodies
-        self._run = run
-        self._key = key
-        self._attempt = attempt
-
-    @property
-    def _is_heard(self) -> bool:
-        """A thread that was given up may go on writing: nobody listens to it any more."""
-        return self._bodies.is_at_work(self._run, self._key, self._attempt)
-
-    @override
-    def heartbeat(self, data: bytes) -> None:
-        self._bodies.on_loop(self._beat, data)
-
-    def _beat(self, data: bytes) -> None:
-        if self._is_heard:
-            self._bodies.beat(self._run, self._key, data)
-
-    @override
-    def write_stream(self, name: str, data: bytes) -> None:
-        self._bodies.on_loop(self._write, name, data)
-
-    def _write(self, name: str, data: bytes) -> None:
-        if self._is_heard:
-            self._bodies.sink.step_wrote(self._run, self._key, self._attempt, name, data)
-
-    @override
-    def set_value(self, name: str, data: bytes) -> None:
-        self._bodies.on_loop(self._set, name, data)
-
-    def _set(self, name: str, data: bytes) -> None:
-        if self._is_heard:
-            self._bodies.sink.step_set(self._run, self._key, self._attempt, name, data)
-
-    @override
-    async def room(self) -> None:
-        await self._bodies.sink.room()
-
-    @override
-    def wait_for_room(self) -> None:
-        self._bodies.wait_for_room()
 
 
 class Bodies:
@@ -215,7 +78,8 @@ class Bodies:
         self._ambient = Context()  # what every body finds around it, copied for each
         self._ambient.run(prepare)
         self._bodies: dict[tuple[RunId, str], Body] = {}
-        self._pool: ThreadPoolExecutor | None = None
+        self.threads: Threads = Threads(world)
+        self.late: Late = ignore_late  # told what came of a body after its end
         self._thread = threading.get_ident()
         self._is_closed = False
         self.fakes: dict[str, Function] = {}  # tests put other bodies in the place of real ones
@@ -354,7 +218,9 @@ class Bodies:
 
     def _finish(self, body: Body) -> None:
         if body.is_abandoned:
+            self._tell_late(body)
             return
+        body.is_over = True
         if self._bodies.get((body.run, body.key)) is body:
             del self._bodies[body.run, body.key]
         for timer in body.timers or ():
@@ -375,7 +241,21 @@ class Bodies:
             return body.definition.fn(*body.args, **body.kwargs)
 
         copy = ambient.copy()
-        return await self._world.run_blocking(lambda: contained(copy, call), pool=self._threads())
+
+        def work() -> object:
+            returned = contained(copy, call)
+            body.returned = [returned]
+            if body.is_over:
+                self.on_loop(self._tell_late, body)
+            return returned
+
+        return await self.threads.run(body, work)
+
+    def _tell_late(self, body: Body) -> None:
+        """Report once what came of a body whose end nobody waited for, unless it was cut off."""
+        outcome = body.take_late()
+        if outcome is not None and not self._is_closed:
+            self.late(body, *outcome)
 
     async def _call_in_process(self, body: Body, processes: ProcessRunner) -> object:
         body.begun = self._world.loop.create_future()
@@ -385,11 +265,6 @@ class Bodies:
         if not begun.done():
             begun.set_result(None)
             self._begin_run(body)
-
-    def _threads(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(limits.THREADS_MAX, thread_name_prefix="outlast-step")
-        return self._pool
 
     def process_began(self, body: Body) -> None:
         """A worker has taken the body."""
@@ -436,8 +311,7 @@ class Bodies:
         body = self._bodies.pop((run, key), None)
         if body is None:
             return
-        body.is_abandoned = True
-        body.cancelled = True
+        body.is_abandoned = body.is_over = body.cancelled = True
         if body.task is not None:
             body.task.cancel()
 
@@ -477,8 +351,11 @@ class Bodies:
         self._is_closed = True
         if self._processes is not None:
             await self._processes.close()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
+
+
+def ignore_late(body: Body, value: object, error: BaseException | None) -> None:
+    """Keep nothing of what came of a body after its end."""
 
 
 async def _as_coroutine(body: Body) -> object:
@@ -488,10 +365,3 @@ async def _as_coroutine(body: Body) -> object:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def where_of(definition: StepDefinition) -> str:
-    """Return where a step runs when the user left it to us."""
-    if definition.where != "auto":
-        return definition.where
-    return "loop" if definition.is_async else "thread"

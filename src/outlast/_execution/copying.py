@@ -120,7 +120,7 @@ def _has_failed(record: Record) -> bool:
 
 def before(records: Sequence[Record], cut: Cut) -> list[Record]:
     """Return what a fork begins with: all before the cut, of operations that had ended there."""
-    kept = [r for r in records if r.seq < cut.seq]
+    kept = [r for r in records if r.seq < cut.seq and r.kind != "step_late"]
     ended = {r.key for r in kept if r.kind in _OUTCOMES}
     return [r for r in kept if r.kind not in _OPENINGS or r.key in ended]
 
@@ -132,6 +132,7 @@ def before_and_heard(records: Sequence[Record], cut: Cut) -> list[Record]:
     good ends of what had begun before, and updates, whose handlers run again.
     """
     kept = [r for r in records if r.seq < cut.seq and not _is_begun_again(r, cut)]
+    kept = [r for r in kept if r.kind != "step_late"]
     begun = {r.key for r in kept if r.kind in _OPENINGS}
     ended = {r.key for r in kept if r.kind in _OUTCOMES}
     for record in records[cut.seq - 1 :]:
@@ -162,6 +163,14 @@ def renewed(records: Iterable[Record], *, run: RunId, input_: bytes | None) -> l
             body = encode_body(msgspec.structs.replace(started, id=run, input=data))
         fresh.append(msgspec.structs.replace(record, seq=seq, epoch=0, body=body))
     return fresh
+
+
+def up_to_its_end(records: Sequence[Record]) -> Sequence[Record]:
+    """Return a run's records without the late outcomes of steps that stand behind its end."""
+    last = len(records)
+    while last and records[last - 1].kind == "step_late":
+        last -= 1
+    return records[:last] if last and records[last - 1].kind == "run_closed" else records
 
 
 def stream_ends(records: Iterable[Record]) -> dict[str, int]:

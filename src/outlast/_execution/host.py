@@ -42,6 +42,10 @@ class RunHost(Protocol):
         """Tell a running body that nobody waits for it any more."""
         ...
 
+    def why_queued(self) -> str:
+        """Return why a body that needs a thread has none, in words for people."""
+        ...
+
     def call_at(self, run: RunId, at: int) -> Timer:
         """Call `LiveRun.wake` at a wall-clock time."""
         ...

@@ -30,7 +30,7 @@ from typing_extensions import TypeVarTuple, Unpack
 from outlast import limits
 from outlast._built import BUILT, WORKER_ARGUMENT, worker_environment
 from outlast._codec import Bound, Failure, decode_failure
-from outlast._execution.bodies import Body
+from outlast._execution.body import Body
 from outlast._execution.operations import RemoteError
 from outlast._execution.process_code import (
     MAIN,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outlast._durations import text_of
+from outlast._execution.body import where_of
 from outlast._execution.envelopes import asked_in
 from outlast._execution.operations import StepOperation
 from outlast._execution.run import LiveRun
@@ -19,8 +20,7 @@ def waits_of(run: LiveRun, now: int) -> list[str]:
         if step.is_started and step.definition.is_wait:
             waits.append(_awaited(step))
         elif step.is_started:
-            since = f" for {text_of((now - step.first_at) / 1e6)}" if step.first_at else ""
-            waits.append(f"{what}, attempt {step.attempt + 1} running{since}")
+            waits.append(f"{what}, attempt {step.attempt + 1} {_at_work(run, step, now)}")
         elif step.next_at > now:
             left = text_of((step.next_at - now) / 1e6)
             waits.append(f"{what}, attempt {step.attempt + 1} in {left} after {step.last_error}")
@@ -69,6 +69,18 @@ def why_of(run: LiveRun, now: int) -> str:
     shown = "; ".join(waits[:_SHOWN_MAX])
     more = len(waits) - _SHOWN_MAX
     return f"waiting for {shown}" + (f"; and {more} more" if more > 0 else "")
+
+
+def _at_work(run: LiveRun, step: StepOperation, now: int) -> str:
+    """Return since when an attempt runs, or why it does not yet."""
+    if step.ran_at:
+        return f"running for {text_of((now - step.ran_at) / 1e6)}"
+    if not step.queued_at:
+        return "about to start"
+    queued = f"queued for {text_of((now - step.queued_at) / 1e6)}"
+    if where_of(step.definition) != "thread":
+        return queued
+    return f"{queued}: {run.host.why_queued()}"
 
 
 def _awaited(step: StepOperation) -> str:

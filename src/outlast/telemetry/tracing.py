@@ -37,7 +37,7 @@ from outlast._codec.shapes import is_dict
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reader import readable
 from outlast._execution.actor_run import LiveActor
-from outlast._execution.bodies import Body
+from outlast._execution.body import Body
 from outlast._execution.letters import decode_letter
 from outlast._execution.operations import failure_in
 from outlast._execution.run import LiveRun

@@ -17,7 +17,7 @@ from typing import TypeVar
 from outlast import limits
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._events import Events
-from outlast._execution.bodies import Body
+from outlast._execution.body import Body
 from outlast._registry import Function, Registry
 from outlast._store.contract import Transaction
 from outlast._store.memory import MemoryStore

@@ -1,0 +1,206 @@
+"""Steps that go on after their run has stopped waiting for them: what they did is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from outlast import Engine, Record, Run, Timeout, step, wf, workflow
+from outlast.errors import StepTimeout
+
+gates: dict[str, threading.Event] = {}
+effects: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> None:
+    gates.clear()
+    effects.clear()
+
+
+def gate(name: str) -> threading.Event:
+    """A gate that bodies wait at."""
+    return gates.setdefault(name, threading.Event())
+
+
+@step
+def late_reserve(sku: str) -> str:
+    if sku == "gone":
+        raise LookupError(sku)
+    gate(sku).wait(10)
+    effects.append(sku)
+    if sku == "broken":
+        raise OSError("after its effect")
+    return f"reserved {sku}"
+
+
+@step
+async def late_stubborn(sku: str) -> str:
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        effects.append(sku)  # it finishes all the same
+    return f"reserved {sku}"
+
+
+@step
+async def late_obedient(sku: str) -> str:
+    await asyncio.sleep(60)
+    return f"reserved {sku}"
+
+
+@step(timeout=Timeout(run=timedelta(milliseconds=50)))
+def late_slow(sku: str) -> str:
+    gate(sku).wait(10)
+    effects.append(sku)
+    return f"reserved {sku}"
+
+
+@workflow
+async def late_group(skus: list[str]) -> str:
+    try:
+        async with asyncio.TaskGroup() as group:
+            for sku in [*skus, "gone"]:
+                group.create_task(late_reserve(sku))
+    except* LookupError:
+        pass
+    return "closed"
+
+
+@workflow
+async def late_first(wait: float) -> str:
+    winner, _ = await wf.first(quick=late_quick(), slow=late_reserve("apple"))
+    await asyncio.sleep(wait)
+    return winner
+
+
+@step
+async def late_quick() -> str:
+    return "quick"
+
+
+@workflow
+async def late_on_loop(wait: float) -> str:
+    async def both() -> None:
+        await asyncio.gather(late_stubborn("a"), late_obedient("b"))
+
+    try:
+        async with asyncio.timeout(0.05):
+            await both()
+    except TimeoutError:
+        pass
+    await asyncio.sleep(wait)
+    return "done"
+
+
+@workflow
+async def late_timed_out(wait: float) -> str:
+    try:
+        return await late_slow("apple")
+    except StepTimeout:
+        await asyncio.sleep(wait)
+        return "timed out"
+
+
+async def late_records(run: Run[str], count: int) -> list[Record]:
+    """Return the late outcomes of a run, as soon as there are so many."""
+    async with asyncio.timeout(10):
+        while True:
+            found = [record async for record in run.journal() if record.kind == "step_late"]
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.01)
+
+
+async def test_the_late_outcome_of_a_cancelled_sibling_is_kept_behind_the_end_of_its_run(
+    engine: Engine,
+) -> None:
+    run = await engine.start(late_group(["apple", "broken"]), id="r")
+    assert await run.result(timeout=5) == "closed"
+    gate("apple").set()
+    gate("broken").set()
+
+    late = await late_records(run, 2)
+
+    assert sorted(effects) == ["apple", "broken"]
+    assert {record.value for record in late if record.error is None} == {"reserved apple"}
+    assert [record.error for record in late if record.error] == ["OSError: after its effect"]
+    assert "had stopped waiting for it" in await run.why()
+    assert (await run.info()).status == "completed"
+    assert await run.result() == "closed"
+
+
+async def test_a_late_outcome_comes_while_the_run_goes_on_and_is_seen_by_no_code(
+    tmp_path: Path,
+) -> None:
+    async with Engine.open(tmp_path / "o.db") as engine:
+        run = await engine.start(late_first(0.5), id="r")
+        async with asyncio.timeout(5):
+            while "a timer" not in await run.why():  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.01)
+        gate("apple").set()
+        late = await late_records(run, 1)
+        assert late[0].value == "reserved apple"
+        kinds = [record.kind async for record in run.journal()]
+        assert kinds.index("step_late") < len(kinds)
+
+    async with Engine.open(tmp_path / "o.db") as engine:  # and replays
+        assert await engine.get("r", late_first).result(timeout=5) == "quick"
+
+
+async def test_a_step_on_the_loop_that_finishes_against_its_cancellation_is_kept(
+    engine: Engine,
+) -> None:
+    run = await engine.start(late_on_loop(0.3), id="r")
+
+    late = await late_records(run, 1)
+
+    assert [(r.name.rpartition(".")[2], r.value) for r in late] == [
+        ("late_stubborn", "reserved a")
+    ], "one that obeys leaves nothing"
+    assert await run.result(timeout=5) == "done"
+
+
+async def test_a_thread_that_returns_after_its_timeout_is_kept(engine: Engine) -> None:
+    run = await engine.start(late_timed_out(0.3), id="r")
+    assert await run.result(timeout=5) == "timed out"
+    gate("apple").set()
+
+    late = await late_records(run, 1)
+
+    assert late[0].value == "reserved apple"
+
+
+async def test_a_run_with_a_late_outcome_behind_its_end_can_be_forked(
+    engine: Engine,
+) -> None:
+    run = await engine.start(late_group(["apple"]), id="r")
+    await run.result(timeout=5)
+    gate("apple").set()
+    await late_records(run, 1)
+
+    forked = await run.fork(2)
+
+    assert await forked.result(timeout=5) == "closed"
+    copied = [record.kind async for record in forked.journal()][:1]
+    assert copied == ["run_started"]
+
+
+async def test_a_late_outcome_is_not_kept_in_another_life_of_its_run(engine: Engine) -> None:
+    run = await engine.start(late_group(["apple"]), id="r")
+    await run.result(timeout=5)
+    again = await engine.start(late_group(["pear"]), id="r", reuse="always")
+    await again.result(timeout=5)
+    gate("pear").set()
+    await late_records(again, 1)
+    gate("apple").set()
+    async with asyncio.timeout(5):
+        while "apple" not in effects:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
+    await engine.run(late_group([]))  # what the thread has told is handled by now
+
+    assert [r.value for r in await late_records(again, 1)] == ["reserved pear"]

@@ -1,0 +1,143 @@
+"""Threads of `def` steps that do not come back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from outlast import Engine, Retry, step, this_step, wf, workflow
+from outlast.types import RunInfo
+
+hold = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _released() -> Iterator[None]:
+    hold.clear()
+    yield
+    hold.set()
+
+
+@step
+def threads_hold(n: int) -> int:
+    hold.wait(20)
+    return n
+
+
+@step
+def threads_next(n: int) -> int:
+    return n
+
+
+@workflow
+async def threads_holding(count: int) -> int:
+    return len(await asyncio.gather(*[threads_hold(n) for n in range(count)]))
+
+
+@workflow
+async def threads_abandoning(count: int) -> None:
+    calls = [asyncio.ensure_future(threads_hold(n)) for n in range(count)]
+    await wf.sleep(0.05)
+    for call in calls:
+        call.cancel()
+
+
+@workflow
+async def threads_waiting(n: int) -> int:
+    return await threads_next(n)
+
+
+async def until(engine: Engine, run: str, text: str) -> str:
+    async with asyncio.timeout(10):
+        while text not in (why := await engine.get(run).why()):  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.01)
+    return why
+
+
+async def test_a_step_without_a_thread_is_queued_and_says_what_holds_them(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    monkeypatch.setattr("outlast.limits.THREADS_MAX", 3)
+    monkeypatch.setattr(engine._core.scheduler.bodies.threads, "_max", 3)
+    await engine.start(threads_holding(3), id="holds")
+    await until(engine, "holds", "running")
+    await engine.start(threads_waiting(1), id="waits")
+
+    why = await until(engine, "waits", "queued")
+
+    assert "all threads for steps are taken (3)" in why
+    assert "threads_hold of run holds" in why
+    assert "running" not in why
+    hold.set()
+    assert await engine.get("waits", threads_waiting).result(timeout=5) == 1
+
+
+@pytest.mark.parametrize("abandoned", [False, True])
+async def test_threads_that_do_not_come_back_starve_no_other_step(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    engine: Engine,
+    abandoned: bool,
+) -> None:
+    monkeypatch.setattr("outlast.limits.THREADS_GROW_SECONDS", 0.1)
+    monkeypatch.setattr(engine._core.scheduler.bodies.threads, "_max", 4)
+    flow = threads_abandoning(4) if abandoned else threads_holding(4)
+    holding = await engine.start(flow, id="holds")
+    if abandoned:
+        await holding.result(timeout=5)
+    else:
+        await until(engine, "holds", "running")
+
+    with caplog.at_level(logging.WARNING, logger="outlast.steps"):
+        results = [await engine.start(threads_waiting(n)) for n in range(20)]
+        assert [await run.result(timeout=5) for run in results] == list(range(20))
+
+    assert "threads_hold of run holds" in caplog.text
+    assert "now there may be 12 threads" in caplog.text
+
+
+async def test_the_threads_of_steps_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, engine: Engine
+) -> None:
+    monkeypatch.setattr("outlast.limits.THREADS_GROW_SECONDS", 0.02)
+    monkeypatch.setattr("outlast.limits.THREADS_GROWN_MAX", 12)
+    monkeypatch.setattr(engine._core.scheduler.bodies.threads, "_max", 4)
+
+    with caplog.at_level(logging.WARNING, logger="outlast.steps"):
+        run = await engine.start(threads_holding(20), id="holds")
+        async with asyncio.timeout(5):
+            while "there may be no more" not in caplog.text:  # noqa: ASYNC110  # no event
+                await asyncio.sleep(0.01)
+
+    assert len(engine._core.scheduler.bodies.threads._taken) == 12
+    hold.set()
+    assert await run.result(timeout=5) == 20
+
+
+@step(retry=Retry(attempts=2, first="300ms", jitter="none"))
+async def threads_second(n: int) -> int:
+    if this_step().attempt == 1:
+        raise ValueError(n)
+    await asyncio.sleep(0.5)
+    return n
+
+
+@workflow
+async def threads_retrying() -> int:
+    return await threads_second(1)
+
+
+async def test_why_counts_from_the_attempt(engine: Engine) -> None:
+    run = await engine.start(threads_retrying(), id="r")
+
+    why = await until(engine, "r", "attempt 2 running")
+
+    assert why.rpartition(" for ")[2].endswith("ms"), why
+    seconds = float(why.rpartition(" for ")[2].removesuffix("ms")) / 1000
+    assert seconds < 0.25, "not from the first attempt"
+    info: RunInfo = await run.info()
+    assert info.status in ("running", "waiting")
