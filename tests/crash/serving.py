@@ -50,6 +50,17 @@ class Server:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
+    def stop(self) -> int:
+        """Ask it to end, and return its exit code."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for its end, and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(timeout=60)
+
     def client(self) -> Client:
         return Client(self.url, token=self.token)
 

@@ -33,6 +33,7 @@ from outlast.errors import (
     OutlastError,
     StoreError,
     StoreFull,
+    StoreReplaced,
     StoreUnavailable,
 )
 
@@ -217,8 +218,12 @@ class Writer:
     # -------------------------------------------------------------------------- trouble
     async def _insist(self, commit_id: CommitId, batch: list[_Entry], error: StoreError) -> None:
         """Try until the batch is durable, or until only outside requests were in it."""
-        outcome = await self._settled(commit_id, error)
         tries = 0
+        try:
+            outcome = await self._settled(commit_id, error)
+        except StoreError as broken:
+            self._fail(batch, broken)
+            return
         while isinstance(outcome, StoreError):
             self._begin_trouble(outcome)
             self._refuse(batch, outcome)
@@ -253,6 +258,8 @@ class Writer:
         self, commit_id: CommitId, error: StoreError
     ) -> list[CommitResult] | StoreError:
         """Return an error that is sure, or the results of a commit that was made after all."""
+        if isinstance(error, StoreReplaced):
+            raise error  # it is not back by itself: nothing to try again
         if not isinstance(error, CommitUnknown):
             return error
         known = await self._resolve(commit_id)
@@ -286,6 +293,8 @@ class Writer:
         while True:
             try:
                 return await self._store.outcome_of(commit_id)
+            except StoreReplaced:
+                raise
             except (StoreUnavailable, CommitUnknown):
                 await self._pause(tries)
                 tries += 1

@@ -27,7 +27,7 @@ from outlast._server.app import application
 from outlast._server.connections import protocol_class
 from outlast._server.service import Service
 from outlast._server.status import overview_of
-from outlast.errors import OutlastError, UsageError
+from outlast.errors import OutlastError, StoreError, StoreReplaced, UsageError
 
 log = logging.getLogger("outlast.server")
 
@@ -155,7 +155,13 @@ class Serving:
     async def _until_stopped(self) -> None:
         """Wait for a signal, or for the engine to fail: then the server must not go on."""
         failed = asyncio.Event()
-        self._service.core.events.on_fatal.append(lambda _: failed.set())
+
+        def end(error: StoreError) -> None:
+            # A new process would find the same files. This one stays and says what is wrong.
+            if not isinstance(error, StoreReplaced):
+                failed.set()
+
+        self._service.core.events.on_fatal.append(end)
         waits = [asyncio.ensure_future(event.wait()) for event in (self._stop, failed)]
         ended = [self._task] if self._task is not None else []
         await asyncio.wait([*waits, *ended], return_when=asyncio.FIRST_COMPLETED)

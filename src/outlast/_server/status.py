@@ -26,7 +26,8 @@ async def healthz(_: Service, __: Call) -> Response:
 
 async def readyz(service: Service, _: Call) -> Response:
     """Say whether runs are executed here."""
-    trouble = service.core.events.fatal or service.core.writer.trouble
+    core = service.core
+    trouble = core.events.fatal or core.writer.trouble or core.store.fault
     if service.state != "ready":
         return answer({"state": service.state, "detail": f"the server is {service.state}"}, 503)
     if trouble is not None:

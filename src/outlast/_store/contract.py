@@ -21,6 +21,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from outlast._records import Blob, Record
+from outlast.errors import StoreError
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
 
 ParkedAs = Literal["", "code", "unreadable", "attempts", "suspect", "limit"]
@@ -486,6 +487,11 @@ class UpkeepVerbs(Protocol):
     async def prune(self, closed_before: int, limit: int) -> int:
         """Delete runs closed before this time with all they own; return how many."""
         ...
+
+    @property
+    def fault(self) -> StoreError | None:
+        """Why this store serves nothing until it is opened again; None while it works."""
+        return None
 
     async def close(self) -> None:
         """Let go of everything; leases stay until released or expired."""

@@ -22,6 +22,7 @@ from typing import TypeVar
 import apsw
 from typing_extensions import override
 
+from outlast import limits
 from outlast._records import Record
 from outlast._store import sqlite_forget, sqlite_reads, sqlite_tokens
 from outlast._store.contract import (
@@ -83,6 +84,7 @@ class SqliteStore(Store):
                 name="outlast-write",
                 after_job=Writing.after_job,
                 explain=self._explain,
+                while_idle=(limits.STORE_LOOK_SECONDS, Writing.look_after_files),
             )
 
     @classmethod
@@ -132,6 +134,11 @@ class SqliteStore(Store):
     @override
     def is_shared(self) -> bool:
         return False
+
+    @property
+    @override
+    def fault(self) -> StoreError | None:
+        return None if self._writing is None else self._writing.fault
 
     # ------------------------------------------------------------------------- ownership
     @override
@@ -320,6 +327,8 @@ class SqliteStore(Store):
             )
         if self._is_closed:
             raise StoreError(f"{self.path} is closed")
+        if self.fault is not None:
+            raise self.fault
 
     def _explain(self, error: Exception) -> Exception:
         return translate(error, str(self.path)) if isinstance(error, apsw.Error) else error
@@ -333,8 +342,13 @@ def _open_owned(cls: type[SqliteStore], path: Path, world: World, *, create: boo
     lock = OwnerLock(path)
     try:
         db = prepare(path, create=create)
+        lock.note_database(is_there=True)
         writing = Writing(db, path)
-        readers = _open_readers(path)
+        try:
+            readers = _open_readers(path)
+        except BaseException:
+            writing.close()
+            raise
         return cls(path, world, readers=readers, writing=writing, lock=lock)
     except BaseException:
         lock.release()

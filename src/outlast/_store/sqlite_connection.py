@@ -62,6 +62,10 @@ class Connection(Protocol):
         """Set or read a pragma."""
         ...
 
+    def config(self, option: int, value: int, /) -> int:
+        """Set one of SQLite's options of a connection."""
+        ...
+
     def set_busy_timeout(self, milliseconds: int, /) -> None:
         """Wait this long for a lock."""
         ...

@@ -1,12 +1,12 @@
-"""Who owns a database file: a lock on a file beside it, held as long as its engine lives.
+"""The owner lock of a database: a `flock` on a file beside it, held as long as its engine lives.
 
 Invariants:
   * a lock is held by at most one process, and in it by at most one opening;
   * the lock file stays: deleting it would let two processes hold locks on two files of one name.
 
-A POSIX lock belongs to the process. A second opening in the same process would get it too, and
-closing any descriptor of the file drops it: hence the registry, which is asked before the lock
-file is ever opened. The operating system drops the lock when the process dies, however it dies.
+A `flock` belongs to the open file, not to the process as a POSIX lock does: code of the same
+process that reads or copies the lock file does not drop it. The operating system drops it when
+the process dies, however it dies.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import os
 import threading
 from pathlib import Path
 
+from outlast._store.sqlite_descriptors import close_private, open_private
 from outlast._world import process_id
 from outlast.errors import StoreError, StoreLocked
 
-_PID_CHARS_MAX = 20
+_TEXT_BYTES_MAX = 64
+# The second line of a lock file, once its database exists.
+_MADE = "database made"
 # 9p is how WSL mounts Windows' disks; SQLite's locks and its shared memory do not work there.
 _NETWORK_TYPES = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs"} | {
     f"fuse.{kind}" for kind in ("sshfs", "glusterfs", "s3fs", "rclone")
@@ -50,25 +53,24 @@ class OwnerLock:
     def _take(self) -> int:
         while True:
             try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                descriptor = open_private(str(self._path), os.O_RDWR | os.O_CREAT)
             except OSError as error:
                 raise StoreError(
                     f"cannot make the lock file {self._path}: {error.strerror}"
                 ) from error
             try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                pid = _read_pid(descriptor)
-                os.close(descriptor)
+                pid = _pid_in(_text_of(descriptor))
+                close_private(descriptor)
                 raise StoreLocked(str(self._database), pid) from None
             except OSError as error:
-                os.close(descriptor)
+                close_private(descriptor)
                 raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
             if self._is_current(descriptor):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{process_id()}\n".encode(), 0)
+                _write(descriptor, f"{process_id()}\n", was_made=_is_made(_text_of(descriptor)))
                 return descriptor
-            os.close(descriptor)  # somebody deleted it meanwhile: lock the new one
+            close_private(descriptor)  # it was deleted meanwhile: lock the new file
 
     def _is_current(self, descriptor: int) -> bool:
         try:
@@ -76,19 +78,43 @@ class OwnerLock:
         except FileNotFoundError:
             return False
 
+    def note_database(self, *, is_there: bool) -> None:
+        """Keep in the lock file whether the database exists, for when only this file is left."""
+        _write(self._descriptor, f"{process_id()}\n", was_made=is_there)
+
     def release(self) -> None:
-        """Let others have it."""
+        """Let another process or opening have it."""
         with _guard:
-            # In a child after fork the lock is the parent's; the descriptor is only a copy.
-            if _held.get(self._database) == process_id():
-                del _held[self._database]
-                os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
+            # In a child after fork the lock is the parent's, and its descriptor is closed here.
+            if _held.get(self._database) != process_id():
+                return
+            del _held[self._database]
+            _write(self._descriptor, "\n", was_made=_is_made(_text_of(self._descriptor)))
+            close_private(self._descriptor)
 
 
 def lock_path(database: Path) -> Path:
     """Return the lock file of a database."""
     return database.with_name(database.name + ".lock")
+
+
+def read_holder(database: Path) -> int | None:
+    """Return the process id in a lock file; None when its lock was released.
+
+    A process that was killed leaves its id there, so the caller must look whether it lives.
+    """
+    try:
+        return _pid_in(lock_path(database).read_bytes().decode("ascii", "replace"))
+    except OSError:
+        return None
+
+
+def had_database(database: Path) -> bool:
+    """Say whether the lock file of a database tells that the database once existed."""
+    try:
+        return _is_made(lock_path(database).read_bytes().decode("ascii", "replace"))
+    except OSError:
+        return False
 
 
 def is_held_here(database: Path) -> bool:
@@ -133,6 +159,21 @@ def _mounts() -> str:
         return ""
 
 
-def _read_pid(descriptor: int) -> int | None:
-    text = os.pread(descriptor, _PID_CHARS_MAX, 0).strip()
-    return int(text) if text.isdigit() else None
+def _text_of(descriptor: int) -> str:
+    return os.pread(descriptor, _TEXT_BYTES_MAX, 0).decode("ascii", "replace")
+
+
+def _pid_in(text: str) -> int | None:
+    pid = text.partition("\n")[0].strip()
+    return int(pid) if pid.isdigit() else None
+
+
+def _is_made(text: str) -> bool:
+    return text.partition("\n")[2].strip() == _MADE
+
+
+def _write(descriptor: int, first_line: str, *, was_made: bool) -> None:
+    text = first_line + (f"{_MADE}\n" if was_made else "")
+    os.ftruncate(descriptor, 0)
+    if text.strip():
+        os.pwrite(descriptor, text.encode(), 0)

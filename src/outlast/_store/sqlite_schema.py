@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import sys
 from collections.abc import Generator
@@ -21,6 +22,7 @@ import apsw
 
 from outlast._store.sqlite_connection import Connection, connect
 from outlast._store.sqlite_faults import translate
+from outlast._store.sqlite_lock import had_database, lock_path
 from outlast.errors import (
     StoreDamaged,
     StoreError,
@@ -122,6 +124,9 @@ def _open_immutable(path: Path) -> Connection:
 def _open_reading(name: str, flags: int) -> Connection:
     db = connect(name, apsw.SQLITE_OPEN_READONLY | flags)
     try:
+        # The last one to close a database would delete its log, and an owner that lost its locks
+        # to a program in its own process does not look like one.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.set_busy_timeout(BUSY_MILLISECONDS)
         db.execute(_PRAGMAS + "PRAGMA query_only=ON").fetchall()
         db.execute("SELECT 1 FROM sqlite_schema").fetchall()
@@ -200,10 +205,14 @@ def _exists(path: Path) -> bool:
     try:
         found = path.stat()
     except FileNotFoundError:
-        if _size(_beside(path, "-wal")):
+        left = _left_over(path)
+        if left:
+            names = " ".join(shlex.quote(str(file)) for file in left)
             raise StoreDamaged(
-                f"{path} is missing but its write-ahead log {path}-wal is there: put the "
-                f"database file back beside it"
+                f"{path} is missing, but it once existed: there is still {names}. No new database "
+                f"is made in its place. Put the database file back, or restore a backup with "
+                f"`outlast db restore`; for a new and empty database, remove what is left: "
+                f"rm {names}"
             ) from None
         return False
     except OSError as error:
@@ -214,6 +223,16 @@ def _exists(path: Path) -> bool:
     if found.st_size == 0:
         raise StoreDamaged(f"{path} is empty; outlast never leaves such a file: restore a backup")
     return True
+
+
+def _left_over(path: Path) -> list[Path]:
+    """Return the files beside a database that tell that it once existed."""
+    found = [
+        file
+        for file in (_beside(path, suffix) for suffix in ("-wal", ".mark", ".reserve"))
+        if file.exists()
+    ]
+    return [*found, lock_path(path)] if had_database(path) else found
 
 
 def _check_unopened(path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from asyncio import Future
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from outlast._world import World
@@ -21,7 +21,10 @@ V = TypeVar("V")
 
 
 class Workers(Generic[C]):
-    """One thread for each of `tools`, taking jobs from one queue."""
+    """One thread for each of `tools`, taking jobs from one queue.
+
+    `while_idle` is a time in seconds and what is done whenever no job came for so long.
+    """
 
     def __init__(
         self,
@@ -31,10 +34,14 @@ class Workers(Generic[C]):
         name: str,
         after_job: Callable[[C], None],
         explain: Callable[[Exception], Exception],
+        while_idle: tuple[float, Callable[[C], None]] | None = None,
     ) -> None:
         self._world = world
-        self._after_job = after_job
+        self._after_job = self._while_idle = after_job
         self._explain = explain
+        self._idle_seconds: float | None = None
+        if while_idle is not None:
+            self._idle_seconds, self._while_idle = while_idle
         self._queue: SimpleQueue[Callable[[C], None] | None] = SimpleQueue()
         # Daemons: a program that forgets to close its engine must still end. Nothing is lost
         # with them, for what was acknowledged is on disk.
@@ -74,7 +81,14 @@ class Workers(Generic[C]):
             pass  # the loop is closed, and nobody waits any more
 
     def _run(self, tool: C) -> None:
-        while (work := self._queue.get()) is not None:
+        while True:
+            try:
+                work = self._queue.get(timeout=self._idle_seconds)
+            except Empty:
+                self._while_idle(tool)
+                continue
+            if work is None:
+                return
             work(tool)
             # Kept, the job's closure would hold its future and batch until the next one.
             del work

@@ -5,6 +5,8 @@ Invariants:
     every commit checks, in its own transaction, that all stands as the last one left it;
   * after an error in COMMIT itself the connection is not trusted: a new one reads back whether
     the commit was made;
+  * a commit is acknowledged only while the paths of the database and of its log lead to the files
+    that were opened; once one of them does not, nothing is written any more;
   * a sync that failed is never tried again on the same pages: the kernel may have dropped them
     and call them clean. The log is copied into the database file, and that is synced, before
     anything else is written.
@@ -26,8 +28,16 @@ from outlast._store.sqlite_batch import Batch, Shard
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_faults import is_failed_sync, is_full, translate
 from outlast._store.sqlite_files import Reserve, WriteAheadLog
+from outlast._store.sqlite_guard import FileGuard
 from outlast._store.sqlite_schema import open_writer
-from outlast.errors import CommitUnknown, StoreError, StoreFull, StoreUnavailable
+from outlast._world import process_id
+from outlast.errors import (
+    CommitUnknown,
+    StoreError,
+    StoreFull,
+    StoreReplaced,
+    StoreUnavailable,
+)
 from outlast.types import Lease
 
 T = TypeVar("T")
@@ -65,7 +75,10 @@ class Writing:
         self._last: _Attempt | None = None
         self._db: Connection | None = db
         self._wal.attach(db)
+        self.fault: StoreReplaced | None = None
         self.shard = self._read_shard(db)
+        # Reading has opened the log and the shared memory.
+        self._guard = FileGuard(path)
 
     # ------------------------------------------------------------------------- commits
     def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
@@ -103,6 +116,8 @@ class Writing:
         except BaseException:
             self._roll_back(db)
             raise
+        if self._guard.is_changed():
+            raise self._lose_files()
         self.shard = after
         self._last = attempt
         return results
@@ -117,13 +132,16 @@ class Writing:
         self, db: Connection, error: apsw.Error, attempt: _Attempt | None
     ) -> list[CommitResult]:
         """Say what became of a commit that raised; with an `attempt` it was COMMIT itself."""
+        if self._guard.is_changed():
+            raise self._lose_files() from error
         fault = translate(error, str(self._path), system_errno=db.system_errno)
         if attempt is None:
             self._roll_back(db)
             if isinstance(error, apsw.IOError | apsw.CorruptError):
                 self._drop()
             raise fault from error
-        if is_full(error, db.system_errno) or isinstance(error, apsw.BusyError):
+        is_refused = is_full(error, db.system_errno) or isinstance(error, apsw.BusyError)
+        if is_refused and not is_failed_sync(error):
             self._roll_back(db)
         else:
             self._is_synced = self._is_synced and not is_failed_sync(error)
@@ -201,6 +219,8 @@ class Writing:
             if isinstance(error, apsw.IOError | apsw.CorruptError):
                 self._drop()
             raise fault from error
+        if self._guard.is_changed():
+            raise self._lose_files()
         return result
 
     # -------------------------------------------------------------------------- upkeep
@@ -209,19 +229,58 @@ class Writing:
         if self._db is not None and self._wal.keep_short(self._db):
             self._reserve.make()
 
+    def look_after_files(self) -> None:
+        """Notice while nothing is committed that a file was deleted, moved or replaced."""
+        if self.fault is None and self._guard.difference() is not None:
+            self._lose_files()
+
     def close(self) -> None:
-        """Empty the write-ahead log and let go of the file."""
-        if self._db is None:
-            return
-        self._wal.empty(self._db, apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        """Empty the write-ahead log and let go of the files."""
+        if self._db is not None and self.fault is None:
+            self._wal.empty(self._db, apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            # Now SQLite may delete the empty log at its close. After a fault it must not: what
+            # lies at the path then belongs to another database, or is needed to save this one.
+            self._guard.unlock()
         self._drop()
+        self._guard.close()
+
+    def _lose_files(self) -> StoreReplaced:
+        """Stop writing for good; save what can be saved."""
+        if self.fault is not None:
+            return self.fault
+        what = self._guard.difference() or f"the files of {self._path} changed"
+        advice = "restore a backup, or put the files back; then start again"
+        if self._guard.has_database and self._wal_is_saved():
+            advice = "everything acknowledged was copied into the database file; start again"
+        self.fault = StoreReplaced(
+            f"{what} while process {process_id()} had the database open: nothing more is "
+            f"acknowledged by this process. Stop it; {advice}"
+        )
+        log.critical("%s", self.fault)
+        return self.fault
+
+    def _wal_is_saved(self) -> bool:
+        """Copy the log, which this process still has open, into a database still in its place."""
+        if self._db is None:
+            return False
+        try:
+            pages, copied = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            log.warning("%s: its log cannot be copied into it: %s", self._path, error)
+            return False
+        return pages == copied
 
     # ---------------------------------------------------------------------- connection
     def _ready(self) -> Connection:
+        if self.fault is not None:
+            raise self.fault
         db = self._db
         if db is not None and self._is_synced:
             return db
         if db is None:
+            # A new connection would take whatever lies at the path for the database.
+            if self._guard.difference() is not None:
+                raise self._lose_files()
             db = self._db = open_writer(self._path)
             self._wal.attach(db)
         if not self._is_synced:

@@ -201,6 +201,9 @@ async def _run(plan: Plan, tokens: TokenFile, admin: str, listener: socket.socke
         await Serving(service, listener, tls=plan.tls).run(
             on_ready=lambda: _announce(plan, admin, port), grace_seconds=plan.grace_seconds
         )
+    failure = service.core.events.fatal or service.core.store.fault
+    if failure is not None:
+        raise failure  # what supervises the process must not take this for a clean end
 
 
 def _announce(plan: Plan, admin: str, port: int) -> None:

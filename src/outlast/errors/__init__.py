@@ -50,7 +50,9 @@
     │   └── Shutdown                a step was ended by our own shutdown
     └── StoreError
         ├── StoreLocked, StoreMissing, StoreDamaged, StoreTooNew, StoreReadOnly
-        ├── StoreFull, StoreUnavailable
+        ├── StoreFull
+        ├── StoreUnavailable
+        │   └── StoreReplaced       a file of the open database was deleted or replaced
         ├── CommitUnknown           the reply to a commit was lost
         └── LeaseLost               another engine owns the run now
 
@@ -121,6 +123,7 @@ from outlast.errors.store import (
     StoreLocked,
     StoreMissing,
     StoreReadOnly,
+    StoreReplaced,
     StoreTooNew,
     StoreUnavailable,
 )
@@ -189,6 +192,7 @@ __all__ = [
     "StoreLocked",
     "StoreMissing",
     "StoreReadOnly",
+    "StoreReplaced",
     "StoreTooNew",
     "StoreUnavailable",
     "TeamNotFound",

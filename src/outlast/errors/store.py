@@ -46,6 +46,14 @@ class StoreUnavailable(StoreError):
     """The store cannot be reached now; runs wait and go on when it is back."""
 
 
+class StoreReplaced(StoreUnavailable):
+    """A file of the database was deleted, moved or replaced while an engine had it open.
+
+    The engine acknowledges nothing more and does not recover by itself: stop the process, put the
+    files in order, and open again.
+    """
+
+
 class CommitUnknown(StoreError):
     """The reply to a commit was lost; the writer asks the store what became of it."""
 

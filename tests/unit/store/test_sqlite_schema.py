@@ -227,7 +227,7 @@ def _cut_in_half(path: Path) -> None:
         (_garbage, StoreDamaged, "is not a SQLite database"),
         (_empty, StoreDamaged, "is empty"),
         (_directory, StoreDamaged, "is a directory"),
-        (_log_without_database, StoreDamaged, "is missing but its write-ahead log"),
+        (_log_without_database, StoreDamaged, "is missing, but it once existed"),
         (_somebody_elses, StoreDamaged, "not one of outlast"),
         (_somebody_elses_with_a_log, StoreDamaged, "not one of outlast"),
     ],

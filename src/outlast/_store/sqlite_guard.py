@@ -1,0 +1,124 @@
+"""What keeps a database's files in their place while an engine runs, and notices when they go.
+
+SQLite's own locks are POSIX locks: they belong to the process, and any code of the process that
+opens and closes the file drops them all. Another program then takes the owner for dead: it
+empties the shared memory that the owner works with, or deletes the write-ahead log when it closes.
+Hence on Linux the owner holds read locks of the open-file-description kind on the same bytes,
+through descriptors of its own: nothing else that the process does drops those.
+
+These locks also stop SQLite's own connections of this process from cleaning up. A clean close is
+therefore: checkpoint with TRUNCATE, `unlock`, close SQLite's connections (the last one deletes
+log and shared memory), `close`. The descriptors come last, because closing them drops the POSIX
+locks that SQLite has.
+
+Locks do not stop anything from deleting, moving or replacing a file. What the paths lead to is
+therefore compared with what was opened before a commit is acknowledged.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import struct
+from pathlib import Path
+
+from outlast._store.sqlite_descriptors import close_private, open_private
+
+log = logging.getLogger("outlast.store")
+
+# From SQLite's "os_unix.c" and "WAL-mode File Format": the range that a connection in use holds
+# a shared lock on, and the byte of the shared memory that says that somebody uses it.
+_SHARED_FIRST, _SHARED_BYTES = 0x4000_0002, 510
+_SHM_IN_USE = 128
+
+# `struct flock`: l_type, l_whence, l_start, l_len, l_pid, which must be 0 here.
+_FLOCK = struct.Struct("hhqqi0q")
+
+Identity = tuple[int, int]  # device and inode
+
+
+class FileGuard:
+    """Holds the files of an open database; made when SQLite has opened all of them."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = str(database)
+        self._wal = f"{database}-wal"
+        self._shm = f"{database}-shm"
+        self._descriptors: list[tuple[int, int, int]] = []
+        self._expected = {path: _identity(path) for path in (self._database, self._wal, self._shm)}
+        self._device, self._inode = self._expected[self._database] or (0, 0)
+        self._wal_device, self._wal_inode = self._expected[self._wal] or (0, 0)
+        self._hold(self._database, _SHARED_FIRST, _SHARED_BYTES)
+        self._hold(self._shm, _SHM_IN_USE, 1)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether the locks are held; not every operating system has them."""
+        return bool(self._descriptors)
+
+    def is_changed(self) -> bool:
+        """Say whether the path of the database or of its log leads to another file, or to none."""
+        try:
+            database = os.stat(self._database)  # noqa: PTH116  # twice a commit: no Path for it
+            wal = os.stat(self._wal)  # noqa: PTH116
+        except OSError:
+            return True
+        return (
+            database.st_ino != self._inode
+            or wal.st_ino != self._wal_inode
+            or database.st_dev != self._device
+            or wal.st_dev != self._wal_device
+        )
+
+    def difference(self) -> str | None:
+        """Say which of the files is not the one that was opened, None when all are in place."""
+        for path, expected in self._expected.items():
+            found = _identity(path)
+            if found is None:
+                return f"{path} was deleted or moved away"
+            if found != expected:
+                return f"{path} was replaced by another file"
+        return None
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the path of the database still leads to the file that was opened."""
+        return _identity(self._database) == self._expected[self._database]
+
+    def unlock(self) -> None:
+        """Let go of the locks, so that SQLite can clean up at its close."""
+        for descriptor, first, count in self._descriptors:
+            _set_lock(descriptor, fcntl.F_UNLCK, first, count)
+
+    def close(self) -> None:
+        """Close the descriptors; SQLite's connections must be closed before."""
+        while self._descriptors:
+            close_private(self._descriptors.pop()[0])
+
+    def _hold(self, path: str, first: int, count: int) -> None:
+        if not hasattr(fcntl, "F_OFD_SETLK"):
+            return  # macOS: our readers never clean up, and the comparison finds what others do
+        try:
+            descriptor = open_private(path, os.O_RDONLY)
+        except OSError as error:
+            log.warning("%s cannot be locked against other programs: %s", path, error)
+            return
+        self._descriptors.append((descriptor, first, count))
+        try:
+            _set_lock(descriptor, fcntl.F_RDLCK, first, count)
+        except OSError as error:
+            log.warning("%s cannot be locked against other programs: %s", path, error)
+
+
+def _set_lock(descriptor: int, kind: int, first: int, count: int) -> None:
+    lock = _FLOCK.pack(kind, os.SEEK_SET, first, count, 0)
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+
+
+def _identity(path: str) -> Identity | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,312 @@
+"""Files of an open database that are deleted, moved or replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from outlast import limits
+from outlast._store.sqlite import SqliteStore
+from outlast._world import RealWorld
+from outlast.errors import StoreDamaged, StoreReplaced
+from outlast.types import RunId
+from tests.conformance.driving import RUN, Driver, record
+from tests.unit.store.processes import kill, next_line, output_of, python
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data" / "outlast.db"
+
+
+@pytest.fixture
+async def engine(path: Path) -> AsyncIterator[Driver]:
+    store = await SqliteStore.open(path, world=RealWorld())
+    engine = await Driver.begin(store)
+    await engine.start(RUN)
+    yield engine
+    await store.close()
+
+
+def beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _delete_log(path: Path) -> None:
+    beside(path, "-wal").unlink()
+
+
+def _delete_all(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        beside(path, suffix).unlink()
+
+
+def _move_away(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+
+
+def _replace_by_copy(path: Path) -> None:
+    shutil.copy(path, beside(path, ".copy"))
+    beside(path, ".copy").rename(path)
+
+
+def _replace_by_empty(path: Path) -> None:
+    beside(path, ".empty").touch()
+    beside(path, ".empty").rename(path)
+
+
+def _replace_log(path: Path) -> None:
+    shutil.copy(beside(path, "-wal"), beside(path, ".copy"))
+    beside(path, ".copy").rename(beside(path, "-wal"))
+
+
+def _move_directory(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("moved"))
+
+
+def _replace_directory(path: Path) -> None:
+    shutil.copytree(
+        path.parent,
+        path.parent.with_name("copy"),
+        # The owner's socket and such are no files to copy.
+        ignore=lambda place, names: [n for n in names if not Path(place, n).is_file()],
+    )
+    _move_directory(path)
+    path.parent.with_name("copy").rename(path.parent)
+
+
+DAMAGES: tuple[Callable[[Path], None], ...] = (
+    _delete,
+    _delete_log,
+    _delete_all,
+    _move_away,
+    _replace_by_copy,
+    _replace_by_empty,
+    _replace_log,
+    _move_directory,
+    _replace_directory,
+)
+
+
+def names_in(directory: Path) -> set[str]:
+    return {file.name for file in directory.iterdir()} if directory.exists() else set()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_commit_into_files_that_are_gone_is_not_acknowledged(
+    path: Path, engine: Driver, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(path)
+    before = names_in(path.parent)
+
+    with pytest.raises(StoreReplaced, match=r"outlast\.db"):
+        await engine.commit(engine.on(RUN, record(2)))
+
+    assert engine.store.fault is not None
+    with pytest.raises(StoreReplaced):
+        await engine.commit(engine.on(RUN, record(2)))
+    with pytest.raises(StoreReplaced):
+        await engine.store.read_run(RUN)
+    assert [r.levelno for r in caplog.records if r.name == "outlast.store"] == [logging.CRITICAL]
+    await engine.store.close()
+    assert names_in(path.parent) == before
+
+
+class Logged(logging.Handler):
+    """Tells a loop of the first line that is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.CRITICAL)
+        self.loop = asyncio.get_running_loop()
+        self.event = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.loop.call_soon_threadsafe(self.event.set)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+async def test_a_file_that_goes_while_nothing_is_committed_is_noticed(
+    path: Path, engine: Driver, suffix: str
+) -> None:
+    logged = Logged()
+    logging.getLogger("outlast.store").addHandler(logged)
+    try:
+        beside(path, suffix).unlink()
+        await asyncio.wait_for(logged.event.wait(), 30 * limits.STORE_LOOK_SECONDS)
+    finally:
+        logging.getLogger("outlast.store").removeHandler(logged)
+
+    assert f"outlast.db{suffix} was deleted" in f"{engine.store.fault}"
+    with pytest.raises(StoreReplaced):
+        await engine.store.read_run(RUN)
+
+
+@pytest.mark.parametrize("damage", [_delete_log, _replace_log])
+async def test_what_a_lost_log_had_acknowledged_is_saved_into_the_database(
+    path: Path, engine: Driver, damage: Callable[[Path], None]
+) -> None:
+    for seq in range(2, 50):
+        await engine.commit(engine.on(RUN, record(seq)))
+    damage(path)
+
+    with pytest.raises(StoreReplaced, match="was copied into the database file"):
+        await engine.commit(engine.on(RUN, record(50)))
+    await engine.store.close()
+
+    beside(path, "-wal").unlink(missing_ok=True)
+    again = await SqliteStore.open(path, world=RealWorld())
+    assert [r.seq for r in await again.read_journal(RUN)][:49] == list(range(1, 50))
+    await again.close()
+
+
+@pytest.mark.parametrize("kept", ["outlast.db-wal", "outlast.db.reserve", "outlast.db.lock"])
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_no_new_database_is_made_where_one_was_lost(
+    path: Path, kept: str, read_only: bool
+) -> None:
+    with python(WRITE_AND_WAIT, path) as owner:
+        next_line(owner)
+        kill(owner)
+    for name in names_in(path.parent) - {kept}:
+        (path.parent / name).unlink()
+
+    with pytest.raises(StoreDamaged, match=f"once existed.*{kept}.*No new database"):
+        await SqliteStore.open(path, world=RealWorld(), read_only=read_only)
+    assert "outlast.db" not in names_in(path.parent)
+
+    (path.parent / kept).unlink()
+    if not read_only:
+        (path.parent / "outlast.db.lock").unlink(missing_ok=True)
+        await (await SqliteStore.open(path, world=RealWorld())).close()
+        assert "outlast.db" in names_in(path.parent)
+
+
+async def test_a_clean_close_leaves_no_log_and_drops_the_locks(path: Path, engine: Driver) -> None:
+    await engine.store.close()
+
+    assert names_in(path.parent) >= {"outlast.db"}
+    assert not names_in(path.parent) & {"outlast.db-wal", "outlast.db-shm"}
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)  # wants it alone
+    db.close()
+
+
+# ------------------------------------------------------------------- in its own process
+WRITE_AND_WAIT = """
+async def main(world):
+    store = await SqliteStore.open(path, world=world)
+    lease = await begin(store)
+    say("wrote")
+    sys.stdin.read()
+"""
+
+# What a step may do with the files of its own engine: each of these drops every POSIX lock.
+DROPS = {
+    "query": "import sqlite3; c = sqlite3.connect(path); c.execute('select 1'); c.close()",
+    "copy": "import shutil; [shutil.copy(path + s, path + s + '.x') for s in ('', '-wal', '-shm')]",
+    "read the lock": "open(path + '.lock').close()",
+    "read all": "import pathlib as p; [f.open().close() for f in p.Path(path).parent.iterdir()]",
+}
+
+DROP_AND_WRITE = """
+async def main(world):
+    store = await SqliteStore.open(path, world=world)
+    lease = await begin(store)
+    exec(sys.argv[2], globals())
+    say("dropped")
+    sys.stdin.readline()
+    for n in range(2, 22):
+        await store.commit(CommitId("engine-1", n), [Transaction(lease, "a", [record(n)])])
+    say("wrote")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+CLOSE_LAST = """
+async def main(world):
+    import sqlite3
+    db = sqlite3.connect(path)
+    db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    db.close()
+    try:
+        await SqliteStore.open(path, world=world)
+    except StoreLocked as error:
+        say("locked by", error.pid)
+"""
+
+
+@pytest.mark.crash
+@pytest.mark.skipif(not hasattr(fcntl, "F_OFD_SETLK"), reason="the locks are Linux's")
+@pytest.mark.parametrize("drop", DROPS)
+async def test_reading_its_own_files_costs_an_owner_neither_lock_nor_log(
+    path: Path, drop: str
+) -> None:
+    with python(DROP_AND_WRITE, path, DROPS[drop]) as owner:
+        assert next_line(owner) == "dropped"
+        assert output_of(CLOSE_LAST, path) == f"locked by {owner.pid}"
+        assert owner.stdin is not None
+        owner.stdin.write("\n")
+        owner.stdin.flush()
+        assert next_line(owner) == "wrote"
+        owner.communicate()
+
+    store = await SqliteStore.open(path, world=RealWorld())
+    assert [r.seq for r in await store.read_journal(RunId("a"))] == list(range(1, 22))
+    await store.close()
+
+
+OPEN_AND_CLOSE = """
+async def main(world):
+    store = await SqliteStore.open(path, world=world)
+    await store.close()
+    say("closed")
+"""
+
+FORK_AND_DIE = """
+async def main(world):
+    store = await SqliteStore.open(path, world=world)
+    await begin(store)
+    if os.fork() == 0:
+        say("child")
+        sys.stdin.read()
+        os._exit(0)
+    import subprocess
+    subprocess.Popen([sys.executable, "-c", "print('program', flush=True); input()"])
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.crash
+def test_children_of_a_killed_owner_do_not_keep_its_locks(path: Path) -> None:
+    with python(FORK_AND_DIE, path) as owner:
+        assert {next_line(owner), next_line(owner)} == {"child", "program"}
+        owner.kill()
+        os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
+
+        assert output_of(OPEN_AND_CLOSE, path) == "closed"
+        assert "outlast.db-wal" not in names_in(path.parent)
+        owner.communicate()
+
+
+async def test_our_readers_never_delete_the_log(path: Path) -> None:
+    with python(WRITE_AND_WAIT, path) as owner:
+        next_line(owner)
+        kill(owner)
+    before = beside(path, "-wal").read_bytes()
+
+    reader = await SqliteStore.open(path, world=RealWorld(), read_only=True)
+    await reader.close()
+
+    assert beside(path, "-wal").read_bytes() == before
