@@ -111,7 +111,8 @@ class Floor:
             for r in batch:
                 self._position += 1
                 cells += (self._position, RUN, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
-                          r.attempt, r.place, r.body, crc32(r.body))  # fmt: skip
+                          r.attempt, r.place, r.body, r.waited, r.took,
+                          crc32(r.body), 1)  # fmt: skip
             self._db.execute("BEGIN IMMEDIATE")
             sqlite_rows.JOURNAL.write(self._db, cells)
             self._db.execute("COMMIT")
@@ -125,7 +126,7 @@ def planning(directory: Path) -> float:
     db.execute("BEGIN IMMEDIATE; DELETE FROM journal")
     times: list[float] = []
     for _ in range(ROUNDS):
-        work = Batch(db, Shard("", 0, 0, 0))
+        work = Batch(db, Shard("", 0, 0, 0, 0))
         began = time.perf_counter()
         work.write(batch)
         whole = time.perf_counter() - began
@@ -134,7 +135,8 @@ def planning(directory: Path) -> float:
         for n, transaction in enumerate(batch, start=1):
             for r in transaction.records:
                 cells += (n, RUN, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
-                          r.attempt, r.place, r.body, crc32(r.body))  # fmt: skip
+                          r.attempt, r.place, r.body, r.waited, r.took,
+                          crc32(r.body), 1)  # fmt: skip
         began = time.perf_counter()
         sqlite_rows.JOURNAL.write(db, cells)
         times.append(whole - (time.perf_counter() - began))

@@ -191,10 +191,7 @@ class Writer:
     def _ended(
         self, commit_id: CommitId, batch: list[_Entry], future: Future[list[CommitResult]]
     ) -> None:
-        if future.cancelled():
-            self._fail(batch, StoreError("a commit was given up by the loop"))
-            return
-        error = future.exception()
+        error = StoreError("a commit was given up") if future.cancelled() else future.exception()
         if error is None:
             self._made(batch, future.result())
         elif isinstance(error, StoreFull | StoreUnavailable | CommitUnknown):
@@ -221,27 +218,23 @@ class Writer:
         tries = 0
         try:
             outcome = await self._settled(commit_id, error)
-        except StoreError as broken:
-            self._fail(batch, broken)
-            return
-        while isinstance(outcome, StoreError):
-            self._begin_trouble(outcome)
-            self._refuse(batch, outcome)
-            if not batch:
-                # Only outside requests: the next one probes the store again.
-                self.trouble = None
-                self._is_committing = False
-                self._world.call_soon(self._begin)
-                return
-            await self._pause(tries)
-            tries += 1
-            try:
+            while isinstance(outcome, StoreError):
+                self._begin_trouble(outcome)
+                self._refuse(batch, outcome)
+                if not batch:
+                    # Only outside requests: the next one probes the store again.
+                    self.trouble = None
+                    self._is_committing = False
+                    self._world.call_soon(self._begin)
+                    return
+                await self._pause(tries)
+                tries += 1
                 if isinstance(outcome, StoreFull):
                     await self._commit_urgent(batch)
                 outcome = await self._attempt(batch)
-            except StoreError as broken:
-                self._fail(batch, broken)
-                return
+        except StoreError as broken:
+            self._fail(batch, broken)
+            return
         self._world.call_soon(self._made, batch, outcome)
 
     async def _attempt(self, entries: list[_Entry]) -> list[CommitResult] | StoreError:

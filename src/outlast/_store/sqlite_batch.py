@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import astuple
 
 from outlast._records import blob_digest
 from outlast._store import sqlite_rows as rows
@@ -47,12 +48,13 @@ _encode = msgspec.msgpack.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The row of the one shard: who owns it, and the last position and message number given."""
+    """The row of the one shard: its owner, and the last numbers given to what is stored."""
 
     owner: str
     epoch: int
     position: int
     message: int
+    commits: int
 
 
 class Batch:
@@ -64,6 +66,7 @@ class Batch:
         self._epoch = shard.epoch
         self.position = shard.position
         self.message = shard.message
+        self.number = shard.commits + 1  # of this commit
         self._mail = _Mail()
         self._tokens = TokenBatch()
         self._taken: dict[RunId, RunRow] = {}
@@ -94,9 +97,8 @@ class Batch:
         results: list[CommitResult] = []
         owner, epoch = self._owner, self._epoch
         good = None
-        append = results.append
-        line = self._lines.extend
-        checksum_of = rows.record_checksum
+        append, line = results.append, self._lines.extend
+        checksum_of, number = rows.record_checksum, self.number
         for transaction in batch:
             lease = transaction.lease
             if lease is not None and lease is not good:
@@ -113,7 +115,7 @@ class Batch:
                     position += 1
                     line((position, run, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
                           r.attempt, r.place, r.body, r.waited, r.took,
-                          checksum_of(r)))  # fmt: skip
+                          checksum_of(r), number))  # fmt: skip
                 self.position = position
             if (
                 transaction.summary is None
@@ -171,7 +173,7 @@ class Batch:
             body, checksum = rows.segment_cells(segment.body)
             self._segments += (segment.run, segment.first_seq, segment.last_seq, body, checksum)
         for written in transaction.streams:
-            self._streams += msgspec.structs.astuple(written)
+            self._streams += astuple(written)
         for name, value in transaction.values:
             self._values[run, name] = value
             self._mail.note_value(run, name, is_there=value is not None)
@@ -199,12 +201,12 @@ class Batch:
         for r in start.records:
             self.position += 1
             checksum = rows.record_checksum(r)
-            self._lines += (self.position, run, *msgspec.structs.astuple(r), checksum)
+            self._lines += (self.position, run, *astuple(r), checksum, self.number)
         row = msgspec.structs.replace(start.row, started_position=first)
         self._new[run] = self._taken[run] = row
         self._status[run] = row.status
         for written in start.streams:
-            self._streams += msgspec.structs.astuple(written)
+            self._streams += astuple(written)
         self._values.update(((run, name), value) for name, value in start.values)
         for token in start.tokens:
             self._tokens.ask(token)
@@ -232,7 +234,7 @@ class Batch:
             self.message += 1
             numbered = msgspec.structs.replace(message, number=self.message)
             self._mail.add(numbered)
-            self._posted += msgspec.structs.astuple(numbered)
+            self._posted += astuple(numbered)
         return result
 
     def _answer(self, answer: Answer) -> Answered:
@@ -245,7 +247,7 @@ class Batch:
     def _bury(self, letter: DeadLetter) -> None:
         self.message += not letter.number
         numbered = msgspec.structs.replace(letter, number=letter.number or self.message)
-        self._dead += msgspec.structs.astuple(numbered)
+        self._dead += astuple(numbered)
 
     def _summarise(self, summary: RunRow) -> None:
         run = summary.id
@@ -303,7 +305,7 @@ class Batch:
         rows.BLOB_REFS.write(db, self._blob_refs)
         cells: list[Cell] = []
         for row in self._new.values():
-            cells += msgspec.structs.astuple(row)
+            cells += astuple(row)
         rows.RUNS.write(db, cells)
         cells = []
         for row in self._summaries.values():

@@ -98,7 +98,8 @@ class RowWriter:
 
 
 JOURNAL = RowWriter(
-    f"INSERT INTO journal (position, run, {RECORD_COLUMNS}, checksum) VALUES", columns=14
+    f"INSERT INTO journal (position, run, {RECORD_COLUMNS}, checksum, commit_number) VALUES",
+    columns=15,
 )
 RUNS = RowWriter(f"INSERT INTO runs ({RUN_COLUMNS}) VALUES", columns=len(RunRow.__struct_fields__))
 SUMMARIES = RowWriter(

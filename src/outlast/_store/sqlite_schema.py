@@ -23,6 +23,9 @@ import apsw
 from outlast._store.sqlite_connection import Connection, connect
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_lock import had_database, lock_path
+from outlast._store.sqlite_loss import Loss, explain, find_loss, read_commits, settle_mark
+from outlast._store.sqlite_mark import read_mark
+from outlast._store.sqlite_wal import LogContent, read_log
 from outlast.errors import (
     StoreDamaged,
     StoreError,
@@ -62,6 +65,9 @@ def prepare(path: Path, *, create: bool) -> Connection:
     try:
         _migrate(db, path)
         _check_tables(db, path)
+        commits = read_commits(db, newest_version())
+        if commits is not None:
+            settle_mark(path, commits, read_mark(path))
     except BaseException:
         db.close(True)
         raise
@@ -76,6 +82,7 @@ def prepare_reading(path: Path) -> None:
     """
     if not _exists(path):
         raise missing(path)
+    mark = read_mark(path)  # before the database: an owner writes it after
     db = open_reader(path)
     try:
         version = _check(db, path)
@@ -85,6 +92,10 @@ def prepare_reading(path: Path) -> None:
                 f"open it once for writing"
             )
         _check_tables(db, path)
+        commits = read_commits(db, version)
+        loss = find_loss(path, commits, mark, LogContent())
+        if loss is not None:
+            raise StoreDamaged(explain(path, loss))
     finally:
         db.close(True)
 
@@ -237,15 +248,38 @@ def _left_over(path: Path) -> list[Path]:
 
 def _check_unopened(path: Path) -> None:
     """Look before a writer opens it: at its close it would empty even a foreign WAL into it."""
-    if _size(_beside(path, "-wal")):
+    loss = look_for_loss(path)
+    if loss is not None:
+        raise StoreDamaged(explain(path, loss))
+
+
+def look_for_loss(path: Path, *, is_owned: bool = False) -> Loss | None:
+    """Return which acknowledged commits a database has lost, without writing to it.
+
+    Of a database that a process owns, only the mark can be compared: its log is being written.
+
+    Raises:
+        StoreDamaged, StoreTooNew, StoreError: what is there is no database that can be read.
+    """
+    # First the mark: an owner that commits meanwhile writes it after the database.
+    mark = read_mark(path)
+    wal = _beside(path, "-wal")
+    try:
+        content = LogContent() if is_owned else read_log(wal)
+    except OSError as error:
+        raise StoreError(f"cannot read {wal}: {error.strerror}") from error
+    if _size(wal):
         db = open_reader(path)
     else:
         with _translated(path):
             db = _open_immutable(path)  # leaves no files beside one that may not be ours
     try:
-        _check(db, path)
+        version = _check(db, path)
+        with _translated(path):
+            commits = read_commits(db, version)
     finally:
         db.close(True)
+    return find_loss(path, commits, mark, content)
 
 
 def _check(db: Connection, path: Path) -> int:

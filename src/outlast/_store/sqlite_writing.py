@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_faults import is_failed_sync, is_full, translate
 from outlast._store.sqlite_files import Reserve, WriteAheadLog
 from outlast._store.sqlite_guard import FileGuard
+from outlast._store.sqlite_mark import Mark
 from outlast._store.sqlite_schema import open_writer
 from outlast._world import process_id
 from outlast.errors import (
@@ -46,10 +47,13 @@ log = logging.getLogger("outlast.store")
 
 # What the log has is not noted twice: its last position tells where it stands.
 _SHARD = (
-    "SELECT owner, epoch, max(position, coalesce((SELECT max(position) FROM journal), 0)), message "
-    "FROM shards"
+    "SELECT s.owner, s.epoch, max(s.position, coalesce(j.position, 0)), s.message, "
+    "max(s.commits, coalesce(j.commit_number, 0)) FROM shards s LEFT JOIN "
+    "(SELECT position, commit_number FROM journal ORDER BY position DESC LIMIT 1) j ON true"
 )
-_NOTE = "UPDATE shards SET position = ?, message = ?, commit_owner = ?, commit_number = ?"
+_NOTE = (
+    "UPDATE shards SET position = ?, message = ?, commit_owner = ?, commit_number = ?, commits = ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Writing:
         self.shard = self._read_shard(db)
         # Reading has opened the log and the shared memory.
         self._guard = FileGuard(path)
+        self._mark = Mark(path, _database_id(db))
+        self._mark.write(self.shard.epoch, self.shard.commits)
 
     # ------------------------------------------------------------------------- commits
     def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
@@ -104,10 +110,12 @@ class Writing:
             self._check_shard(db, before)
             work = Batch(db, before)
             results = work.write(batch)
-            after = Shard(before.owner, before.epoch, work.position, work.message)
+            number = work.number
+            after = Shard(before.owner, before.epoch, work.position, work.message, number)
             is_noted = after.position == before.position or after.message != before.message
             if is_noted:
-                cells = (after.position, after.message, commit_id.owner, commit_id.number)
+                who = commit_id
+                cells = (after.position, after.message, who.owner, who.number, number)
                 db.execute(_NOTE, cells)
             attempt = _Attempt(commit_id, results, after, is_noted)
             db.execute("COMMIT")
@@ -118,6 +126,7 @@ class Writing:
             raise
         if self._guard.is_changed():
             raise self._lose_files()
+        self._mark.write(after.epoch, number)
         self.shard = after
         self._last = attempt
         return results
@@ -153,6 +162,7 @@ class Writing:
             raise CommitUnknown(f"{fault}; whether it was made cannot be told: {lost}") from error
         if made is None:
             raise fault from error
+        self._mark.write(self.shard.epoch, self.shard.commits)
         return made
 
     def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
@@ -203,7 +213,8 @@ class Writing:
             db.execute("UPDATE shards SET owner = ?, epoch = ? WHERE id = 0", (owner, epoch))
 
         self.change(work)
-        self.shard = Shard(owner, epoch, self.shard.position, self.shard.message)
+        self.shard = replace(self.shard, owner=owner, epoch=epoch)
+        self._mark.write(epoch, self.shard.commits)
 
     def change(self, work: Callable[[Connection], T]) -> T:
         """Run a change that may be made twice, in a transaction of its own."""
@@ -211,6 +222,8 @@ class Writing:
         try:
             db.execute("BEGIN IMMEDIATE")
             result = work(db)
+            number = self.shard.commits + 1
+            db.execute("UPDATE shards SET commits = ?, is_copy = 0", (number,))
             db.execute("COMMIT")
         except apsw.Error as error:
             fault = translate(error, str(self._path), system_errno=db.system_errno)
@@ -221,12 +234,15 @@ class Writing:
             raise fault from error
         if self._guard.is_changed():
             raise self._lose_files()
+        self.shard = replace(self.shard, commits=number)
+        self._mark.write(self.shard.epoch, number)
         return result
 
     # -------------------------------------------------------------------------- upkeep
     def after_job(self) -> None:
         """Keep the write-ahead log short; the answer of the job is on its way."""
         if self._db is not None and self._wal.keep_short(self._db):
+            self._mark.sync()
             self._reserve.make()
 
     def look_after_files(self) -> None:
@@ -238,11 +254,13 @@ class Writing:
         """Empty the write-ahead log and let go of the files."""
         if self._db is not None and self.fault is None:
             self._wal.empty(self._db, apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._mark.sync()
             # Now SQLite may delete the empty log at its close. After a fault it must not: what
             # lies at the path then belongs to another database, or is needed to save this one.
             self._guard.unlock()
         self._drop()
         self._guard.close()
+        self._mark.close()
 
     def _lose_files(self) -> StoreReplaced:
         """Stop writing for good; save what can be saved."""
@@ -310,11 +328,15 @@ class Writing:
             self._drop()
 
     def _read_shard(self, db: Connection) -> Shard:
-        found = self._read(db, _SHARD, ())
-        owner, epoch, position, message = found[0]
-        if not (isinstance(epoch, int) and isinstance(position, int) and isinstance(message, int)):
+        owner, epoch, position, message, commits = self._read(db, _SHARD, ())[0]
+        if not (
+            isinstance(epoch, int)
+            and isinstance(position, int)
+            and isinstance(message, int)
+            and isinstance(commits, int)
+        ):
             raise StoreError(f"{self._path}: the row of its shard is damaged")
-        return Shard(str(owner), epoch, position, message)
+        return Shard(str(owner), epoch, position, message, commits)
 
     def _read(
         self, db: Connection, sql: str, cells: Sequence[str | int]
@@ -323,3 +345,10 @@ class Writing:
             return db.execute(sql, cells).fetchall()
         except apsw.Error as error:
             raise translate(error, str(self._path), system_errno=db.system_errno) from error
+
+
+def _database_id(db: Connection) -> bytes:
+    for (database_id,) in db.execute("SELECT database_id FROM shards").fetchall():
+        if isinstance(database_id, bytes) and len(database_id) == 16:
+            return database_id
+    raise StoreError("the row of the database's shard is damaged: it has no database id")

@@ -143,7 +143,7 @@ async def test_a_new_database_is_private_whole_and_alone(tmp_path: Path) -> None
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert sorted(file.name for file in path.parent.iterdir()) == [
-        "outlast.db", "outlast.db.lock", "outlast.db.reserve",
+        "outlast.db", "outlast.db.lock", "outlast.db.mark", "outlast.db.reserve",
     ]  # fmt: skip
 
 

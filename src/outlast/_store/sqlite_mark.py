@@ -1,0 +1,132 @@
+"""The mark of a database: the number of its last acknowledged commit, in a file beside it.
+
+SQLite cannot tell a write-ahead log that was deleted, cut or damaged from one that ended there.
+The mark can: a database that has fewer commits than its mark says has lost some.
+
+Invariants:
+  * the mark never leads: it is written after a commit is synced, before it is acknowledged;
+  * it may lag after a power loss, for it is synced only with a checkpoint and at a clean close;
+  * it has two slots, written in turns: one that is torn or damaged leaves the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from outlast._store.sqlite_descriptors import close_private, open_private
+from outlast.errors import StoreError
+
+log = logging.getLogger("outlast.store")
+
+# Magic, database id, epoch, commit number; the CRC-32 of these follows.
+_SLOT = struct.Struct(">8s16sQQ")
+_CRC_BYTES = 4
+_SLOT_BYTES = _SLOT.size + _CRC_BYTES
+_MAGIC = b"outlmrk1"
+_SLOT_OFFSET = 512  # sectors are written whole or not at all: each slot has one of its own
+_pack = _SLOT.pack
+
+
+@dataclass(frozen=True, slots=True)
+class MarkContent:
+    """What a mark says."""
+
+    database_id: bytes
+    epoch: int
+    number: int
+
+
+class Mark:
+    """The mark of one open database."""
+
+    def __init__(self, database: Path, database_id: bytes) -> None:
+        """Open it, or make it.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        self._path = mark_path(database)
+        self._id = database_id
+        self._is_failing = False
+        try:
+            is_new = not self._path.exists()
+            self._descriptor = open_private(str(self._path), os.O_RDWR | os.O_CREAT)
+            if is_new:
+                # Its space is taken now: writing it later does not fail for want of it.
+                os.pwrite(self._descriptor, bytes(2 * _SLOT_OFFSET), 0)
+                os.fsync(self._descriptor)
+        except OSError as error:
+            raise StoreError(f"cannot make {self._path}: {error.strerror}") from error
+
+    def write(self, epoch: int, number: int) -> None:
+        """Note a commit that is synced."""
+        content = _pack(_MAGIC, self._id, epoch, number)
+        content += crc32(content).to_bytes(_CRC_BYTES, "big")
+        try:
+            os.pwrite(self._descriptor, content, (number & 1) * _SLOT_OFFSET)
+        except OSError as error:
+            if not self._is_failing:
+                # The commit is safe; a loss of it would go unnoticed.
+                log.warning("%s cannot be written: %s", self._path, error)
+            self._is_failing = True
+
+    def sync(self) -> None:
+        """Make it durable."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            log.warning("%s cannot be synced: %s", self._path, error)
+
+    def close(self) -> None:
+        """Close it."""
+        close_private(self._descriptor)
+
+
+def mark_path(database: Path) -> Path:
+    """Return the mark's file of a database."""
+    return database.with_name(database.name + ".mark")
+
+
+def read_mark(database: Path) -> MarkContent | None:
+    """Return what the mark of a database says, None when it is missing or both slots are damaged.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        data = mark_path(database).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"cannot read {mark_path(database)}: {error.strerror}") from error
+    slots = [_slot(data[offset : offset + _SLOT_BYTES]) for offset in (0, _SLOT_OFFSET)]
+    found = [slot for slot in slots if slot is not None]
+    return max(found, key=lambda slot: slot.number, default=None)
+
+
+def _slot(data: bytes) -> MarkContent | None:
+    if len(data) < _SLOT_BYTES:
+        return None
+    content, crc = data[: _SLOT.size], data[_SLOT.size :]
+    magic, database_id, epoch, number = _SLOT.unpack(content)
+    if magic != _MAGIC or crc32(content).to_bytes(_CRC_BYTES, "big") != crc:
+        return None
+    return MarkContent(database_id, epoch, number)
+
+
+def write_mark(database: Path, content: MarkContent) -> None:
+    """Write a mark anew, whatever it said before.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    mark_path(database).unlink(missing_ok=True)
+    mark = Mark(database, content.database_id)
+    mark.write(content.epoch, content.number)
+    mark.sync()
+    mark.close()
