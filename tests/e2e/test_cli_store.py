@@ -146,6 +146,92 @@ def test_a_backup_can_be_taken_beside_an_owner(project: Project) -> None:
     assert project("show", "a", "--json", "--db", "copy.db").fields["id"] == "a"
 
 
+def test_a_backup_is_not_stopped_by_what_a_killed_one_left(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "g")
+    left = project.db.with_name("copy.db.partial")
+    left.write_bytes(b"half of a copy")
+
+    done = project("db", "backup", str(project.db.with_name("copy.db")))
+
+    assert (done.code, done.err.count("\n")) == (0, 1)
+    assert [f.name for f in project.db.parent.glob("copy*")] == ["copy.db", "copy.db.partial"]
+
+
+def test_a_backup_opens_elsewhere_and_restores_without_complaint(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "before")
+    project("db", "backup", "copy.db")
+    project("run", "app.py:greet", "name=Bob", "--id", "after")
+    elsewhere = project("run", "app.py:greet", "name=Cy", "--id", "there", "--db", "copy.db")
+
+    restored = project("db", "restore", "copy.db")
+    ran = project("run", "app.py:greet", "name=Dan", "--id", "again")
+
+    assert (elsewhere.code, elsewhere.err) == (0, "run there\n")
+    assert restored.code == 0
+    assert (ran.code, ran.err) == (0, "run again\n")
+    assert {r["id"] for r in project("ls", "--json").rows} == {"before", "there", "again"}
+    [kept] = project.db.parent.glob("*.before-restore-1")
+    old = project("ls", "--json", "--db", str(kept / project.db.name))
+    assert {r["id"] for r in old.rows} == {"before", "after"}
+
+
+def test_an_older_copy_in_the_place_of_a_database_is_refused_until_the_loss_is_accepted(
+    project: Project,
+) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "before")
+    project("db", "backup", "copy.db")
+    project("run", "app.py:greet", "name=Bob", "--id", "after")
+    (project.db.parent.parent / "copy.db").replace(project.db)
+
+    refused = project("run", "app.py:greet", "name=Cy", "--id", "more")
+    listed = project("ls")
+    looked = project("db", "salvage")
+    lost = int(looked.out.partition("lacks ")[2].partition(" ")[0])
+    wrong = project("db", "salvage", "--accept-loss", f"{lost + 1}")
+    sick = project("doctor")
+
+    assert refused.code == listed.code != 0
+    assert "acknowledged commits" in refused.err
+    assert f"--accept-loss {lost}" in refused.err
+    assert looked.code == 1
+    assert (wrong.code, f"lacks {lost}" in wrong.err) == (2, True)
+    assert (sick.code, "acknowledged commits" in sick.out) == (1, True)
+
+    accepted = project("db", "salvage", "--accept-loss", f"{lost}")
+    assert accepted.code == 0
+    assert project("doctor").code == 0
+    assert {r["id"] for r in project("ls", "--json").rows} == {"before"}
+    assert project("run", "app.py:greet", "name=Cy", "--id", "more").code == 0
+    assert project("db", "salvage").code == 0
+
+
+def test_a_database_that_a_process_runs_is_neither_restored_nor_salvaged(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "before")
+    project("db", "backup", "copy.db")
+    with project.owner("app.py:approve", "--id", "a"):
+        until(lambda: project.effects() == ["asked"])
+        restored = project("db", "restore", "copy.db")
+        salvaged = project("db", "salvage", "--accept-loss", "1")
+
+    assert (restored.code, salvaged.code) == (4, 4)
+    assert "stop that process" in restored.err
+    assert {r["id"] for r in project("ls", "--json").rows} == {"before", "a"}
+
+
+def test_a_lost_database_is_made_anew_by_no_command_and_restored_by_one(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "before")
+    project("db", "backup", "copy.db")
+    project.db.unlink()
+
+    refused = project("run", "app.py:greet", "name=Bob", "--id", "after")
+
+    assert refused.code != 0
+    assert "once existed" in refused.err
+    assert not project.db.exists()
+    assert project("db", "restore", "copy.db").code == 0
+    assert [r["id"] for r in project("ls", "--json").rows] == ["before"]
+
+
 def test_doctor_finds_a_damaged_store(project: Project) -> None:
     healthy = project("doctor", "--json")
     project.db.write_bytes(b"not a database" * 100)

@@ -41,6 +41,7 @@ from outlast._store.contract import (
 )
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_faults import translate
+from outlast._store.sqlite_files import make_directory
 from outlast._store.sqlite_lock import OwnerLock, is_held_here, refuse_network_file_system
 from outlast._store.sqlite_schema import missing, open_reader, prepare, prepare_reading
 from outlast._store.sqlite_workers import Workers
@@ -338,7 +339,7 @@ def _open_owned(cls: type[SqliteStore], path: Path, world: World, *, create: boo
     if not path.parent.is_dir():
         if not create:
             raise missing(path)
-        _make_directory(path.parent)
+        make_directory(path.parent)
     lock = OwnerLock(path)
     try:
         db = prepare(path, create=create)
@@ -353,13 +354,6 @@ def _open_owned(cls: type[SqliteStore], path: Path, world: World, *, create: boo
     except BaseException:
         lock.release()
         raise
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot make the directory {path}: {error.strerror}") from error
 
 
 def _close_unwanted(opening: Future[SqliteStore]) -> None:

@@ -15,6 +15,7 @@ import apsw
 
 from outlast import limits
 from outlast._store.sqlite_connection import Connection
+from outlast.errors import StoreError
 
 log = logging.getLogger("outlast.store")
 
@@ -70,11 +71,11 @@ class WriteAheadLog:
             self._is_grown = False
 
     def _grow(self) -> None:
-        size = 0
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return
+        size: int | None = None  # not known: the log must not be cut to what it is not
         try:
             size = os.fstat(descriptor).st_size
             if size < _GROWN_BYTES:
@@ -83,9 +84,17 @@ class WriteAheadLog:
                     raise OSError(errno.ENOSPC, "no room to make the log longer")
                 os.fsync(descriptor)
         except OSError:
-            os.ftruncate(descriptor, size)  # the space is needed for better things
+            if size is not None:
+                _cut(descriptor, size)  # the space is needed for better things
         finally:
             os.close(descriptor)
+
+
+def _cut(descriptor: int, size: int) -> None:
+    try:
+        os.ftruncate(descriptor, size)
+    except OSError as error:
+        log.warning("the write-ahead log cannot be cut again: %s", error)
 
 
 class Reserve:
@@ -123,3 +132,32 @@ class Reserve:
         except OSError as error:
             log.warning("%s cannot be released: %s", self._path, error)
         self.size = 0
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it that are missing, so that a power loss leaves them.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    missing: list[Path] = []
+    above = path
+    while not above.exists() and above != above.parent:
+        missing.append(above)
+        above = above.parent
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The name of a directory is in its parent; one that existed before is durable.
+        for made in missing:
+            sync_path(made.parent)
+    except OSError as error:
+        raise StoreError(f"cannot make the directory {path}: {error.strerror}") from error
+
+
+def sync_path(path: Path) -> None:
+    """Make a file, or the names in a directory, durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -22,6 +22,7 @@ import apsw
 
 from outlast._store.sqlite_connection import Connection, connect
 from outlast._store.sqlite_faults import translate
+from outlast._store.sqlite_files import sync_path
 from outlast._store.sqlite_lock import had_database, lock_path
 from outlast._store.sqlite_loss import Loss, explain, find_loss, read_commits, settle_mark
 from outlast._store.sqlite_mark import read_mark
@@ -74,8 +75,8 @@ def prepare(path: Path, *, create: bool) -> Connection:
     return db
 
 
-def prepare_reading(path: Path) -> None:
-    """Check that a database can be read.
+def prepare_reading(path: Path, *, may_be_old: bool = False) -> None:
+    """Check that a database can be read; of an older schema only with `may_be_old`.
 
     Raises:
         StoreMissing, StoreDamaged, StoreTooNew, StoreError: it cannot.
@@ -86,12 +87,14 @@ def prepare_reading(path: Path) -> None:
     db = open_reader(path)
     try:
         version = _check(db, path)
-        if version < newest_version():
+        is_old = version < newest_version()
+        if is_old and not may_be_old:
             raise StoreError(
                 f"{path} was written by an older outlast and must be brought up to date first: "
                 f"open it once for writing"
             )
-        _check_tables(db, path)
+        if not is_old:
+            _check_tables(db, path)
         commits = read_commits(db, version)
         loss = find_loss(path, commits, mark, LogContent())
         if loss is not None:
@@ -151,7 +154,6 @@ def _open_reading(name: str, flags: int) -> Connection:
 def _create(path: Path) -> None:
     building = _beside(path, ".creating")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite would make it readable for all, and gives its WAL the same permissions.
         os.close(os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
@@ -165,9 +167,9 @@ def _create(path: Path) -> None:
             _migrate(db, building)
         finally:
             db.close()  # the last connection empties the WAL into the file and removes it
-    _sync(building)
+    sync_path(building)
     building.rename(path)
-    _sync(path.parent)
+    sync_path(path.parent)
 
 
 def _migrate(db: Connection, path: Path) -> None:
@@ -348,11 +350,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,8 +1,9 @@
-"""`outlast db migrate | status | backup | export | prune`."""
+"""`outlast db migrate | status | backup | export | prune`; restore and salvage are in `mending`."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import click
 from outlast._engine.opening import Opened, Target, open_target
 from outlast._engine.retention import Retention
 from outlast._registry import default_registry
+from outlast._store.sqlite_backup import copy_database
 from outlast._store.sqlite_faults import translate
+from outlast._store.sqlite_files import sync_path
 from outlast._store.sqlite_schema import newest_version, open_reader, prepare_reading
 from outlast._world import RealWorld
 from outlast.cli.inputs import seconds_option
 from outlast.cli.looking import reading, record_data
+from outlast.cli.mending import restore, salvage
 from outlast.cli.ownership import holder_of
 from outlast.cli.places import database_options, existing_target, json_option
 from outlast.cli.printing import as_json, note, safe_line, say
@@ -28,6 +32,10 @@ from outlast.errors import StoreError, StoreLocked, StoreUnavailable, UsageError
 @click.group()
 def db() -> None:
     """Look after a database."""
+
+
+db.add_command(restore)
+db.add_command(salvage)
 
 
 @db.command()
@@ -92,42 +100,22 @@ def backup(*, destination: Path, db: str | None, url: str | None) -> None:
     if destination.exists():
         raise UsageError(f"{destination} exists already; a backup never overwrites")
     prepare_reading(path)
-    partial = destination.with_name(destination.name + ".partial")
     try:
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(f"cannot write {partial}: {error.strerror}") from None
-    try:
-        _guarded(partial, lambda: _copy(path, partial))
-        os.fsync(descriptor)
-        # `link` refuses to replace what somebody else has put there meanwhile.
-        os.link(partial, destination)
+        # A name of its own: what an earlier backup left when it was killed is not in the way.
+        with tempfile.TemporaryDirectory(
+            prefix=f"{destination.name}.", suffix=".partial", dir=destination.parent
+        ) as directory:
+            partial = Path(directory) / destination.name
+            os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            copy_database(path, partial)
+            sync_path(partial)
+            # `link` refuses to replace what another program has put there meanwhile.
+            os.link(partial, destination)
+        sync_path(destination.parent)
     except OSError as error:
         raise StoreError(f"cannot write {destination}: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
-        partial.unlink(missing_ok=True)
     say(safe_line(destination))
     note(f"{destination.stat().st_size:,} bytes, checked")
-
-
-def _copy(source: Path, partial: Path) -> None:
-    reader = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)
-    copy = apsw.Connection(str(partial))
-    try:
-        # All pages in one step: one consistent moment, however much is written meanwhile.
-        with copy.backup("main", reader, "main") as work:
-            work.step(-1)
-    finally:
-        copy.close(True)
-        reader.close(True)
-    checked = open_reader(partial)
-    try:
-        found = checked.pragma("quick_check")
-    finally:
-        checked.close(True)
-    if found != "ok":
-        raise StoreError(f"the copy of {source} is not whole ({found}); it was removed")
 
 
 @db.command()

@@ -17,12 +17,14 @@ import apsw
 import click
 
 from outlast._store.sqlite_lock import file_system_of, refuse_network_file_system
-from outlast._store.sqlite_schema import open_reader, prepare_reading
+from outlast._store.sqlite_loss import explain
+from outlast._store.sqlite_mark import mark_path, read_mark
+from outlast._store.sqlite_schema import look_for_loss, open_reader, prepare_reading
 from outlast.cli.ownership import holder_of
 from outlast.cli.places import database_options, json_option, target_of
 from outlast.cli.printing import as_json, note, safe_line, say
 from outlast.cli.version import own_version
-from outlast.errors import StoreError
+from outlast.errors import StoreDamaged, StoreError
 
 _SYNCS = 20
 _SLOW_SYNC_MILLISECONDS = 20.0  # a commit waits for one: fifty steps a second in a row, no more
@@ -139,10 +141,22 @@ def _store(path: Path) -> list[Finding]:
     findings = [Finding("owner", "ok", owner)]
     try:
         prepare_reading(path)
+        loss = look_for_loss(path, is_owned=pid is not None)
+        if loss is not None:
+            raise StoreDamaged(explain(path, loss))
+        findings.append(_mark(path))
         findings.append(_health(path))
     except StoreError as error:
         findings.append(Finding("store", "bad", f"{error}"))
     return findings
+
+
+def _mark(path: Path) -> Finding:
+    place = mark_path(path)
+    if read_mark(path) is None:
+        text = f"{place} is missing or damaged: it cannot be told whether commits were lost"
+        return Finding("mark", "note", f"{text}; the next engine makes it anew")
+    return Finding("mark", "ok", f"{place}: no acknowledged commit is missing")
 
 
 def _health(path: Path) -> Finding:

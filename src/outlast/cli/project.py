@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from outlast._store.sqlite_files import make_directory
 from outlast.cli.printing import note, safe_line, say
-from outlast.errors import UsageError
+from outlast.errors import StoreError, UsageError
 
 _APP = '''"""A first durable workflow: `outlast run app.py:greet name=Ada`."""
 
@@ -68,7 +69,7 @@ def init(*, directory: Path) -> None:
                 f"name a new one"
             )
         # The directory also says that here is a project: its database is looked for in it.
-        (directory / ".outlast").mkdir(parents=True, mode=0o700)
+        make_directory(directory / ".outlast")
         for name, text in (
             ("app.py", _APP),
             ("README.md", _README.format(name=directory.resolve().name)),
@@ -77,5 +78,7 @@ def init(*, directory: Path) -> None:
             (directory / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot make a project in {directory}: {error.strerror}") from None
+    except StoreError as error:
+        raise UsageError(f"cannot make a project in {directory}: {error}") from None
     say(safe_line(f"{directory}"))
     note(f"next: cd {safe_line(directory)} && outlast run app.py:greet name=Ada")

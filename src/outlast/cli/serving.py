@@ -20,13 +20,14 @@ from outlast._registry import default_registry
 from outlast._server.access import Access, TokenFile
 from outlast._server.service import Service, Settings
 from outlast._server.serving import Serving, Tls, listen
+from outlast._store.sqlite_files import make_directory
 from outlast.cli.inputs import seconds_option
 from outlast.cli.loading import load_program
 from outlast.cli.places import log_file_of, target_of, token_file_of
 from outlast.cli.printing import note, safe_line
 from outlast.cli.reloading import is_reloaded, run_and_reload
 from outlast.engine import Engine, run_loop
-from outlast.errors import UsageError
+from outlast.errors import StoreError, UsageError
 from outlast.telemetry import write_logs
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -173,9 +174,9 @@ def _plan(
 def _serve(plan: Plan) -> int:
     directory = Path(plan.target.name).absolute().parent
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise UsageError(f"{directory} cannot be made: {error.strerror}; give --db") from None
+        make_directory(directory)
+    except StoreError as error:
+        raise UsageError(f"{error}; give --db") from None
     write_logs(log_file_of(plan.target), as_json=plan.logs_json)
     if plan.app is not None:
         load_program(plan.app)
