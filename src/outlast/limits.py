@@ -172,6 +172,9 @@ STORE_RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 RESERVE_BYTES = 1024 * 1024
 """Kept on disk beside the database so that a cancel still works when the disk is full."""
 
+STORE_LOG_BYTES = 64 * 1024 * 1024
+"""From here on a write-ahead log that a reader keeps from starting anew is warned of."""
+
 STORE_LOOK_SECONDS = 1.0
 """While nothing is committed, how often the database's files are looked for in their place."""
 

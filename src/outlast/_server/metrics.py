@@ -42,6 +42,7 @@ def _lines(service: Service) -> Iterator[str]:
         ("process_memory_bytes", "Memory of this process.", memory_bytes()),
         ("http_requests_in_work", "Requests in work.", service.admission.working),
         ("http_streams_open", "Open event streams.", len(service.clients.open)),
+        ("store_log_bytes", "Bytes of the write-ahead log in use.", service.core.store.log_bytes),
         ("ready", "Whether runs are executed.", int(service.state == "ready")),
     )
     for name, text, value in gauges:

@@ -66,6 +66,7 @@ async def overview_of(service: Service) -> Mapping[str, object]:
         "latency": service.figures.latency(),
         "rates": service.figures.rates(),
         "memory_bytes": memory_bytes(),
+        "store_log_bytes": core.store.log_bytes,
         "runs_in_memory": len(core.scheduler.residents),
     }
 

@@ -478,15 +478,17 @@ class UpkeepVerbs(Protocol):
         ...
 
     async def truncate_log(self, limit: int) -> int:
-        """Drop up to `limit` of the log's oldest records, and count them.
-
-        Stops at the first that is still needed: of an open run, and in no segment.
-        """
+        """Drop up to `limit` of the log's oldest records, up to one that is needed; count them."""
         ...
 
     async def prune(self, closed_before: int, limit: int) -> int:
         """Delete runs closed before this time with all they own; return how many."""
         ...
+
+    @property
+    def log_bytes(self) -> int:
+        """How long the file's write-ahead log is; 0 where there is none."""
+        return 0
 
     @property
     def fault(self) -> StoreError | None:

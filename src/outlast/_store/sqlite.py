@@ -138,6 +138,11 @@ class SqliteStore(Store):
 
     @property
     @override
+    def log_bytes(self) -> int:
+        return 0 if self._writing is None else self._writing.log_bytes
+
+    @property
+    @override
     def fault(self) -> StoreError | None:
         return None if self._writing is None else self._writing.fault
 

@@ -11,6 +11,8 @@ from typing import Protocol, TypeAlias
 
 import apsw
 
+BUSY_MILLISECONDS = 5_000  # a connection waits so long for a lock of another program
+
 Cell = int | str | bytes | None
 
 

@@ -9,34 +9,56 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 
 from outlast import limits
-from outlast._store.sqlite_connection import Connection
+from outlast._store.sqlite_connection import BUSY_MILLISECONDS, Connection
 from outlast.errors import StoreError
 
 log = logging.getLogger("outlast.store")
 
 # A checkpoint costs two syncs whatever its size, and a large one delays the commit behind it.
 CHECKPOINT_PAGES = 1_000
-# A reader that stays keeps the log from starting anew; from here on it is waited for.
-_CHECKPOINT_PAGES_MAX = 64 * CHECKPOINT_PAGES
 # A sync that makes a file longer costs half as much again as one that does not (measured: 190
 # against 115 us), so a log that is used is made as long as it gets. Short sessions do without.
 _GROW_AT_PAGES = 32
-_GROWN_BYTES = CHECKPOINT_PAGES * (4_096 + 24) * 5 // 4
+# Copying so much is quick enough between two commits (measured: 100,000 pages take 0.4 s).
+_AT_ONCE_PAGES = 4 * CHECKPOINT_PAGES
+_PAGE_BYTES = 4_096 + 24
+_GROWN_BYTES = CHECKPOINT_PAGES * _PAGE_BYTES * 5 // 4
 
 
 class WriteAheadLog:
-    """The log of one writing connection: counts its pages, and empties it when it is long."""
+    """The log of one writing connection: counts its pages, and empties it when it is long.
 
-    def __init__(self, database: Path) -> None:
+    A checkpoint copies pages as far as readers let it, and never waits for one (PASSIVE). When all
+    are copied and no reader uses the log, SQLite's next commit starts it anew at its beginning, and
+    cuts the file to `_GROWN_BYTES`. As long as a reader of another process stays, the log grows;
+    then a checkpoint is tried once in CHECKPOINT_PAGES, and costs little, for it copies nothing.
+    What is left to copy when the reader goes may be much: a thread of its own copies it, and
+    commits go on meanwhile.
+    """
+
+    def __init__(self, database: Path, connect: Callable[[], Connection]) -> None:
+        """`connect` returns another writing connection to the database."""
         self._database = database
         self._path = database.with_name(database.name + "-wal")
+        self._connect = connect
+        self._thread: threading.Thread | None = None
         self._pages = 0
+        self._copied = 0  # of these, by the last checkpoint
+        self._looked_at = 0  # the pages when a checkpoint was last tried
         self._is_grown = False
+        self._is_warned = False
+
+    @property
+    def bytes_used(self) -> int:
+        """How long the log is, from its beginning to the last commit."""
+        return self._pages * _PAGE_BYTES
 
     def attach(self, db: Connection) -> None:
         """Count what this connection writes."""
@@ -46,29 +68,100 @@ class WriteAheadLog:
             return apsw.SQLITE_OK
 
         db.set_wal_hook(count)
+        db.pragma("journal_size_limit", _GROWN_BYTES)
 
     def keep_short(self, db: Connection) -> bool:
-        """Empty the log when it is long; say whether it was."""
-        if self._pages < CHECKPOINT_PAGES:
-            if self._pages >= _GROW_AT_PAGES and not self._is_grown:
+        """After a commit: copy the log into the database when it is long; say whether it was."""
+        pages = self._pages
+        if pages < self._looked_at:  # it started anew
+            self._looked_at = self._copied = 0
+            self._is_warned = False
+        if pages - self._looked_at < CHECKPOINT_PAGES:
+            if pages >= _GROW_AT_PAGES and not self._is_grown:
                 self._is_grown = True
                 self._grow()
             return False
-        is_late = self._pages >= _CHECKPOINT_PAGES_MAX
-        mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if is_late else apsw.SQLITE_CHECKPOINT_PASSIVE
-        self.empty(db, mode)
+        self._looked_at = pages
+        self._warn()
+        if self._is_much_left():
+            return False
+        self._copy(db)
         return True
 
-    def empty(self, db: Connection, mode: int) -> None:
-        """Copy the log into the database file, as far as readers let it."""
+    def shorten(self, db: Connection) -> bool:
+        """While nothing is committed: make a long log short again, if its readers have gone."""
+        if self._pages < CHECKPOINT_PAGES and _size(self._path) <= _GROWN_BYTES:
+            return False
+        if self._is_much_left():
+            return False
+        self.empty(db)
+        return True
+
+    def _is_much_left(self) -> bool:
+        """Say whether copying what is left would hold up commits; if so, have a thread do it."""
+        if self._thread is not None and self._thread.is_alive():
+            return True
+        if self._pages - self._copied <= _AT_ONCE_PAGES:
+            return False
+        self._thread = threading.Thread(target=self._copy_apart, name="outlast-log", daemon=True)
+        self._thread.start()
+        return True
+
+    def _copy_apart(self) -> None:
         try:
-            db.wal_checkpoint(mode=mode)
+            db = self._connect()
+        except StoreError as error:
+            log.warning("%s: its log cannot be copied now: %s", self._database, error)
+            return
+        try:
+            db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self._copy(db)
+        finally:
+            db.close(True)
+
+    def empty(self, db: Connection) -> None:
+        """Copy the log into the database and cut it to nothing, unless a reader uses it."""
+        if self._thread is not None:
+            self._thread.join()
+        if not self._copy(db):
+            return
+        db.set_busy_timeout(0)
+        try:
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            return
+        except apsw.Error as error:
+            log.warning("%s: its log cannot be cut: %s", self._database, error)
+            return
+        finally:
+            db.set_busy_timeout(BUSY_MILLISECONDS)
+        self._pages = self._looked_at = self._copied = 0
+        self._is_grown = self._is_warned = False
+
+    def _copy(self, db: Connection) -> bool:
+        """Copy as much as readers let us, without waiting; say whether that was all."""
+        try:
+            pages, copied = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:
+            return False  # another program does the same
         except apsw.Error as error:
             # Nothing is lost: what is in the log stays there, and the next one copies it again.
             log.warning("%s: checkpoint failed: %s", self._database, error)
-        self._pages = 0
-        if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
-            self._is_grown = False
+            return False
+        self._copied = max(0, copied)
+        return pages == copied
+
+    def _warn(self) -> None:
+        if self._is_warned or self.bytes_used < limits.STORE_LOG_BYTES:
+            return
+        self._is_warned = True
+        log.warning(
+            "%s: the write-ahead log has grown to %d MB, because a program has been reading the "
+            "database for long and keeps the log from starting anew; nothing is lost, and it "
+            "shrinks when that program ends its read. Look for sqlite3 shells and copies at work",
+            self._database,
+            self.bytes_used // 1_000_000,
+        )
 
     def _grow(self) -> None:
         try:
@@ -161,3 +254,10 @@ def sync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

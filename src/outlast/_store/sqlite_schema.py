@@ -20,7 +20,7 @@ from pathlib import Path
 
 import apsw
 
-from outlast._store.sqlite_connection import Connection, connect
+from outlast._store.sqlite_connection import BUSY_MILLISECONDS, Connection, connect
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_files import sync_path
 from outlast._store.sqlite_lock import had_database, lock_path
@@ -35,7 +35,6 @@ from outlast.errors import (
 )
 
 APPLICATION_ID = 0x4F75744C  # "OutL", in the file's header
-BUSY_MILLISECONDS = 5_000
 _STATEMENTS_CACHED = 300  # every statement has a text for each power of two rows
 
 _PRAGMAS = (

@@ -74,7 +74,7 @@ class Writing:
         self._reserve = Reserve(path)
         self._reserve.make()
         self._is_synced = True
-        self._wal = WriteAheadLog(path)
+        self._wal = WriteAheadLog(path, lambda: open_writer(path))
         self._held = ""  # the owner that acquired the lease in this opening
         self._last: _Attempt | None = None
         self._db: Connection | None = db
@@ -85,6 +85,13 @@ class Writing:
         self._guard = FileGuard(path)
         self._mark = Mark(path, _database_id(db))
         self._mark.write(self.shard.epoch, self.shard.commits)
+        # What a killed process left behind the log's last commit must not lie behind ours.
+        self._wal.empty(db)
+
+    @property
+    def log_bytes(self) -> int:
+        """How long the write-ahead log is; any thread may ask."""
+        return self._wal.bytes_used
 
     # ------------------------------------------------------------------------- commits
     def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
@@ -246,14 +253,16 @@ class Writing:
             self._reserve.make()
 
     def look_after_files(self) -> None:
-        """Notice while nothing is committed that a file was deleted, moved or replaced."""
+        """While nothing is committed: see whether the files are in place, and shorten the log."""
         if self.fault is None and self._guard.difference() is not None:
             self._lose_files()
+        elif self.fault is None and self._db is not None and self._wal.shorten(self._db):
+            self._mark.sync()
 
     def close(self) -> None:
         """Empty the write-ahead log and let go of the files."""
         if self._db is not None and self.fault is None:
-            self._wal.empty(self._db, apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._wal.empty(self._db)
             self._mark.sync()
             # Now SQLite may delete the empty log at its close. After a fault it must not: what
             # lies at the path then belongs to another database, or is needed to save this one.
