@@ -56,6 +56,23 @@ class WriteAheadLog:
         self._is_warned = False
 
     @property
+    def is_copying(self) -> bool:
+        """Whether a thread is copying pages into the database."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def is_all_copied(self) -> bool:
+        """Whether the last checkpoint left nothing to copy."""
+        return self._copied >= self._pages
+
+    def has_copied_apart(self) -> bool:
+        """Say whether the thread wrote the database since this was last asked."""
+        if self._thread is None or self._thread.is_alive():
+            return False
+        self._thread = None
+        return True
+
+    @property
     def bytes_used(self) -> int:
         """How long the log is, from its beginning to the last commit."""
         return self._pages * _PAGE_BYTES
@@ -99,7 +116,7 @@ class WriteAheadLog:
 
     def _is_much_left(self) -> bool:
         """Say whether copying what is left would hold up commits; if so, have a thread do it."""
-        if self._thread is not None and self._thread.is_alive():
+        if self.is_copying:
             return True
         if self._pages - self._copied <= _AT_ONCE_PAGES:
             return False
@@ -123,6 +140,7 @@ class WriteAheadLog:
         """Copy the log into the database and cut it to nothing, unless a reader uses it."""
         if self._thread is not None:
             self._thread.join()
+            self._thread = None
         if not self._copy(db):
             return
         db.set_busy_timeout(0)

@@ -11,8 +11,10 @@ therefore: checkpoint with TRUNCATE, `unlock`, close SQLite's connections (the l
 log and shared memory), `close`. The descriptors come last, because closing them drops the POSIX
 locks that SQLite has.
 
-Locks do not stop anything from deleting, moving or replacing a file. What the paths lead to is
-therefore compared with what was opened before a commit is acknowledged.
+Locks do not stop anything from deleting, moving or replacing a file, or from copying another over
+it. What the paths lead to is therefore compared with what was opened before a commit is
+acknowledged: device and inode, and of the database also its size and when it was last written,
+for only our own checkpoints write it.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ class FileGuard:
         self._expected = {path: _identity(path) for path in (self._database, self._wal, self._shm)}
         self._device, self._inode = self._expected[self._database] or (0, 0)
         self._wal_device, self._wal_inode = self._expected[self._wal] or (0, 0)
+        self._size = self._written_at = 0
+        self.accept()
         self._hold(self._database, _SHARED_FIRST, _SHARED_BYTES)
         self._hold(self._shm, _SHM_IN_USE, 1)
 
@@ -58,7 +62,10 @@ class FileGuard:
         return bool(self._descriptors)
 
     def is_changed(self) -> bool:
-        """Say whether the path of the database or of its log leads to another file, or to none."""
+        """Say whether the path of the database or of its log leads to another file, or to none.
+
+        It is also true when the database was written since `accept`.
+        """
         try:
             database = os.stat(self._database)  # noqa: PTH116  # twice a commit: no Path for it
             wal = os.stat(self._wal)  # noqa: PTH116
@@ -69,7 +76,17 @@ class FileGuard:
             or wal.st_ino != self._wal_inode
             or database.st_dev != self._device
             or wal.st_dev != self._wal_device
+            or database.st_mtime_ns != self._written_at
+            or database.st_size != self._size
         )
+
+    def accept(self) -> None:
+        """Take the database file as it was last written: by a checkpoint."""
+        try:
+            found = os.stat(self._database)  # noqa: PTH116
+        except OSError:
+            return  # that it is gone shows at the next look
+        self._size, self._written_at = found.st_size, found.st_mtime_ns
 
     def difference(self) -> str | None:
         """Say which of the files is not the one that was opened, None when all are in place."""

@@ -24,7 +24,14 @@ from outlast._store.sqlite_connection import BUSY_MILLISECONDS, Connection, conn
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_files import sync_path
 from outlast._store.sqlite_lock import had_database, lock_path
-from outlast._store.sqlite_loss import Loss, explain, find_loss, read_commits, settle_mark
+from outlast._store.sqlite_loss import (
+    Commits,
+    Loss,
+    explain,
+    find_loss,
+    read_commits,
+    settle_mark,
+)
 from outlast._store.sqlite_mark import read_mark
 from outlast._store.sqlite_wal import LogContent, read_log
 from outlast.errors import (
@@ -127,6 +134,20 @@ def open_reader(path: Path) -> Connection:
             if _size(_beside(path, "-wal")):
                 raise
             return _open_immutable(path)
+
+
+def read_file_commits(path: Path) -> Commits | None:
+    """Return what the database file alone says of its commits, without its log.
+
+    Raises:
+        StoreDamaged, StoreError: it is no database of ours, or cannot be read.
+    """
+    with _translated(path):
+        db = _open_immutable(path)
+        try:
+            return read_commits(db, _pragma(db, "user_version"))
+        finally:
+            db.close(True)
 
 
 def _open_immutable(path: Path) -> Connection:

@@ -28,10 +28,9 @@ from outlast._store.sqlite_batch import Batch, Shard
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_faults import is_failed_sync, is_full, translate
 from outlast._store.sqlite_files import Reserve, WriteAheadLog
-from outlast._store.sqlite_guard import FileGuard
 from outlast._store.sqlite_mark import Mark
 from outlast._store.sqlite_schema import open_writer
-from outlast._world import process_id
+from outlast._store.sqlite_watch import FileWatch
 from outlast.errors import (
     CommitUnknown,
     StoreError,
@@ -79,14 +78,21 @@ class Writing:
         self._last: _Attempt | None = None
         self._db: Connection | None = db
         self._wal.attach(db)
-        self.fault: StoreReplaced | None = None
         self.shard = self._read_shard(db)
         # Reading has opened the log and the shared memory.
-        self._guard = FileGuard(path)
-        self._mark = Mark(path, _database_id(db))
+        database_id = _database_id(db)
+        self._watch = FileWatch(path, self._wal, database_id)
+        self._is_changed = self._watch.guard.is_changed
+        self._mark = Mark(path, database_id)
         self._mark.write(self.shard.epoch, self.shard.commits)
         # What a killed process left behind the log's last commit must not lie behind ours.
         self._wal.empty(db)
+        self._watch.checkpointed(self.shard.commits)
+
+    @property
+    def fault(self) -> StoreReplaced | None:
+        """Why nothing is written any more; any thread may ask."""
+        return self._watch.fault
 
     @property
     def log_bytes(self) -> int:
@@ -131,8 +137,8 @@ class Writing:
         except BaseException:
             self._roll_back(db)
             raise
-        if self._guard.is_changed():
-            raise self._lose_files()
+        if self._is_changed() and self._watch.is_lost():
+            raise self._watch.lose(self._db)
         self._mark.write(after.epoch, number)
         self.shard = after
         self._last = attempt
@@ -148,8 +154,8 @@ class Writing:
         self, db: Connection, error: apsw.Error, attempt: _Attempt | None
     ) -> list[CommitResult]:
         """Say what became of a commit that raised; with an `attempt` it was COMMIT itself."""
-        if self._guard.is_changed():
-            raise self._lose_files() from error
+        if self._is_changed() and self._watch.is_lost():
+            raise self._watch.lose(self._db) from error
         fault = translate(error, str(self._path), system_errno=db.system_errno)
         if attempt is None:
             self._roll_back(db)
@@ -239,8 +245,8 @@ class Writing:
             if isinstance(error, apsw.IOError | apsw.CorruptError):
                 self._drop()
             raise fault from error
-        if self._guard.is_changed():
-            raise self._lose_files()
+        if self._is_changed() and self._watch.is_lost():
+            raise self._watch.lose(self._db)
         self.shard = replace(self.shard, commits=number)
         self._mark.write(self.shard.epoch, number)
         return result
@@ -249,65 +255,44 @@ class Writing:
     def after_job(self) -> None:
         """Keep the write-ahead log short; the answer of the job is on its way."""
         if self._db is not None and self._wal.keep_short(self._db):
+            self._watch.checkpointed(self.shard.commits)
             self._mark.sync()
             self._reserve.make()
 
     def look_after_files(self) -> None:
         """While nothing is committed: see whether the files are in place, and shorten the log."""
-        if self.fault is None and self._guard.difference() is not None:
-            self._lose_files()
-        elif self.fault is None and self._db is not None and self._wal.shorten(self._db):
+        if self._watch.fault is not None:
+            return
+        if self._watch.is_lost():
+            self._watch.lose(self._db)
+        elif self._db is not None and self._wal.shorten(self._db):
+            self._watch.checkpointed(self.shard.commits)
             self._mark.sync()
 
     def close(self) -> None:
         """Empty the write-ahead log and let go of the files."""
-        if self._db is not None and self.fault is None:
+        self.look_after_files()
+        if self._db is not None and self._watch.fault is None:
             self._wal.empty(self._db)
             self._mark.sync()
             # Now SQLite may delete the empty log at its close. After a fault it must not: what
             # lies at the path then belongs to another database, or is needed to save this one.
-            self._guard.unlock()
+            self._watch.guard.unlock()
         self._drop()
-        self._guard.close()
+        self._watch.guard.close()
         self._mark.close()
-
-    def _lose_files(self) -> StoreReplaced:
-        """Stop writing for good; save what can be saved."""
-        if self.fault is not None:
-            return self.fault
-        what = self._guard.difference() or f"the files of {self._path} changed"
-        advice = "restore a backup, or put the files back; then start again"
-        if self._guard.has_database and self._wal_is_saved():
-            advice = "everything acknowledged was copied into the database file; start again"
-        self.fault = StoreReplaced(
-            f"{what} while process {process_id()} had the database open: nothing more is "
-            f"acknowledged by this process. Stop it; {advice}"
-        )
-        log.critical("%s", self.fault)
-        return self.fault
-
-    def _wal_is_saved(self) -> bool:
-        """Copy the log, which this process still has open, into a database still in its place."""
-        if self._db is None:
-            return False
-        try:
-            pages, copied = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.Error as error:
-            log.warning("%s: its log cannot be copied into it: %s", self._path, error)
-            return False
-        return pages == copied
 
     # ---------------------------------------------------------------------- connection
     def _ready(self) -> Connection:
-        if self.fault is not None:
-            raise self.fault
+        if self._watch.fault is not None:
+            raise self._watch.fault
         db = self._db
         if db is not None and self._is_synced:
             return db
         if db is None:
             # A new connection would take whatever lies at the path for the database.
-            if self._guard.difference() is not None:
-                raise self._lose_files()
+            if self._watch.is_lost():
+                raise self._watch.lose(self._db)
             db = self._db = open_writer(self._path)
             self._wal.attach(db)
         if not self._is_synced:

@@ -15,6 +15,7 @@ import pytest
 
 from outlast import limits
 from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite_backup import copy_database
 from outlast._world import RealWorld
 from outlast.errors import StoreDamaged, StoreReplaced
 from outlast.types import RunId
@@ -88,6 +89,20 @@ def _replace_directory(path: Path) -> None:
     path.parent.with_name("copy").rename(path.parent)
 
 
+def _copy_backup_over(path: Path) -> None:
+    beside(path, ".backup").touch()
+    copy_database(path, beside(path, ".backup"))
+    shutil.copy(beside(path, ".backup"), path)
+
+
+def _write_over(path: Path) -> None:
+    path.write_bytes(b"something else" * 1_000)
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 DAMAGES: tuple[Callable[[Path], None], ...] = (
     _delete,
     _delete_log,
@@ -98,6 +113,9 @@ DAMAGES: tuple[Callable[[Path], None], ...] = (
     _replace_log,
     _move_directory,
     _replace_directory,
+    _copy_backup_over,
+    _write_over,
+    _empty,
 )
 
 
@@ -123,6 +141,38 @@ async def test_a_commit_into_files_that_are_gone_is_not_acknowledged(
     assert [r.levelno for r in caplog.records if r.name == "outlast.store"] == [logging.CRITICAL]
     await engine.store.close()
     assert names_in(path.parent) == before
+
+
+async def test_an_earlier_state_copied_over_the_database_is_noticed(
+    path: Path, engine: Driver
+) -> None:
+    early = data_of(path)
+    for seq in range(2, 200):
+        await engine.commit(engine.on(RUN, record(seq, body=bytes(30_000))))
+    assert len(data_of(path)) > len(early), "a checkpoint was made"
+    put(path, early)
+
+    with pytest.raises(StoreReplaced, match="another file was copied over"):
+        await engine.commit(engine.on(RUN, record(200)))
+
+
+async def test_a_checkpoint_of_another_program_is_no_damage(path: Path, engine: Driver) -> None:
+    for seq in range(2, 30):
+        await engine.commit(engine.on(RUN, record(seq)))
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        db.close()
+
+    assert engine.store.fault is None
+    assert len(await engine.store.read_journal(RUN)) == 29
+
+
+def data_of(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def put(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 class Logged(logging.Handler):

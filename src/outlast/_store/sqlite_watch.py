@@ -1,0 +1,95 @@
+"""Whether the files of an open database are still the ones that were opened.
+
+Invariant: once they are not, `fault` says so for good. Putting the files back does not help: what
+another program did with them meanwhile cannot be told.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import apsw
+
+from outlast._store.sqlite_connection import Connection
+from outlast._store.sqlite_files import WriteAheadLog
+from outlast._store.sqlite_guard import FileGuard
+from outlast._store.sqlite_schema import read_file_commits
+from outlast._world import process_id
+from outlast.errors import StoreError, StoreReplaced
+
+log = logging.getLogger("outlast.store")
+
+
+class FileWatch:
+    """Watches the files of one writer; made when SQLite has opened all of them."""
+
+    def __init__(self, path: Path, wal: WriteAheadLog, database_id: bytes) -> None:
+        self._path = path
+        self._wal = wal
+        self._database_id = database_id
+        self._commits_in_file = 0
+        self.fault: StoreReplaced | None = None
+        self.guard = FileGuard(path)
+
+    def checkpointed(self, commits: int) -> None:
+        """Take the database file as our own checkpoint has written it, up to so many commits."""
+        self.guard.accept()
+        if self._wal.is_all_copied:
+            self._commits_in_file = commits
+
+    def is_lost(self) -> bool:
+        """Say whether files that look changed are not ours any more.
+
+        That the database was written alone proves nothing: the thread that copies the log does
+        so, and so does another program's checkpoint. A copy of another state shows in the file
+        itself: a backup says that it is one, and an older state has fewer commits.
+        """
+        if self.fault is not None or self.guard.difference() is not None:
+            return True
+        if not self.guard.is_changed() or self._wal.is_copying:
+            return False
+        if self._wal.has_copied_apart():
+            self.guard.accept()
+            return False
+        try:
+            commits = read_file_commits(self._path)
+        except StoreError:
+            return True
+        if (
+            commits is None
+            or commits.database_id != self._database_id
+            or commits.number < self._commits_in_file
+            or commits.is_copy
+        ):
+            return True
+        self._commits_in_file = commits.number
+        self.guard.accept()
+        return False
+
+    def lose(self, db: Connection | None) -> StoreReplaced:
+        """Set the fault, and save through `db` what can be saved."""
+        if self.fault is not None:
+            return self.fault
+        difference = self.guard.difference()
+        advice = "restore a backup, or put the files back; then start again"
+        if difference is not None and self.guard.has_database and self._is_saved(db):
+            advice = "everything acknowledged was copied into the database file; start again"
+        self.fault = StoreReplaced(
+            f"{difference or f'another file was copied over {self._path}'} while process "
+            f"{process_id()} had the database open: nothing more is acknowledged by this "
+            f"process. Stop it; {advice}"
+        )
+        log.critical("%s", self.fault)
+        return self.fault
+
+    def _is_saved(self, db: Connection | None) -> bool:
+        """Copy the log, which this process still has open, into a database still in its place."""
+        if db is None:
+            return False
+        try:
+            pages, copied = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            log.warning("%s: its log cannot be copied into it: %s", self._path, error)
+            return False
+        return pages == copied
