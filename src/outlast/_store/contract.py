@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from outlast._records import Blob, Record
-from outlast.errors import StoreError
+from outlast._store.health import HealthVerbs
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
 
 ParkedAs = Literal["", "code", "unreadable", "attempts", "suspect", "limit"]
@@ -485,20 +485,10 @@ class UpkeepVerbs(Protocol):
         """Delete runs closed before this time with all they own; return how many."""
         ...
 
-    @property
-    def log_bytes(self) -> int:
-        """How long the file's write-ahead log is; 0 where there is none."""
-        return 0
-
-    @property
-    def fault(self) -> StoreError | None:
-        """Why this store serves nothing until it is opened again; None while it works."""
-        return None
-
     async def close(self) -> None:
         """Let go of everything; leases stay until released or expired."""
         ...
 
 
-class Store(LeaseVerbs, CommitVerbs, ReadVerbs, OverviewVerbs, UpkeepVerbs, Protocol):
+class Store(LeaseVerbs, CommitVerbs, ReadVerbs, OverviewVerbs, UpkeepVerbs, HealthVerbs, Protocol):
     """The seam between the engine and what keeps its data."""
