@@ -77,6 +77,7 @@ class SqliteStore(Store):
             world, readers, name="outlast-read", after_job=_nothing, explain=self._explain
         )
         self._writing = writing
+        self._watch = None if writing is None else writing.watch
         self._writer = None
         if writing is not None:
             self._writer = Workers(
@@ -144,7 +145,7 @@ class SqliteStore(Store):
     @property
     @override
     def fault(self) -> StoreError | None:
-        return None if self._writing is None else self._writing.fault
+        return None if self._watch is None else self._watch.fault
 
     # ------------------------------------------------------------------------- ownership
     @override
@@ -333,8 +334,9 @@ class SqliteStore(Store):
             )
         if self._is_closed:
             raise StoreError(f"{self.path} is closed")
-        if self.fault is not None:
-            raise self.fault
+        watch = self._watch
+        if watch is not None and watch.fault is not None:
+            raise watch.fault
 
     def _explain(self, error: Exception) -> Exception:
         return translate(error, str(self.path)) if isinstance(error, apsw.Error) else error

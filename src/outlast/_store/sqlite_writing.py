@@ -35,7 +35,6 @@ from outlast.errors import (
     CommitUnknown,
     StoreError,
     StoreFull,
-    StoreReplaced,
     StoreUnavailable,
 )
 from outlast.types import Lease
@@ -45,11 +44,11 @@ T = TypeVar("T")
 log = logging.getLogger("outlast.store")
 
 # What the log has is not noted twice: its last position tells where it stands.
-_SHARD = (
-    "SELECT s.owner, s.epoch, max(s.position, coalesce(j.position, 0)), s.message, "
-    "max(s.commits, coalesce(j.commit_number, 0)) FROM shards s LEFT JOIN "
-    "(SELECT position, commit_number FROM journal ORDER BY position DESC LIMIT 1) j ON true"
-)
+_SHARD = """
+SELECT owner, epoch, max(position, coalesce((SELECT max(position) FROM journal), 0)), message,
+    max(commits, coalesce((SELECT commit_number FROM journal ORDER BY position DESC LIMIT 1), 0))
+FROM shards
+"""
 _NOTE = (
     "UPDATE shards SET position = ?, message = ?, commit_owner = ?, commit_number = ?, commits = ?"
 )
@@ -81,18 +80,13 @@ class Writing:
         self.shard = self._read_shard(db)
         # Reading has opened the log and the shared memory.
         database_id = _database_id(db)
-        self._watch = FileWatch(path, self._wal, database_id)
-        self._is_changed = self._watch.guard.is_changed
+        self.watch = FileWatch(path, self._wal, database_id)
+        self._is_changed = self.watch.guard.is_changed
         self._mark = Mark(path, database_id)
         self._mark.write(self.shard.epoch, self.shard.commits)
         # What a killed process left behind the log's last commit must not lie behind ours.
         self._wal.empty(db)
-        self._watch.checkpointed(self.shard.commits)
-
-    @property
-    def fault(self) -> StoreReplaced | None:
-        """Why nothing is written any more; any thread may ask."""
-        return self._watch.fault
+        self.watch.checkpointed(self.shard.commits)
 
     @property
     def log_bytes(self) -> int:
@@ -137,8 +131,8 @@ class Writing:
         except BaseException:
             self._roll_back(db)
             raise
-        if self._is_changed() and self._watch.is_lost():
-            raise self._watch.lose(self._db)
+        if self._is_changed() and self.watch.is_lost():
+            raise self.watch.lose(self._db)
         self._mark.write(after.epoch, number)
         self.shard = after
         self._last = attempt
@@ -154,8 +148,8 @@ class Writing:
         self, db: Connection, error: apsw.Error, attempt: _Attempt | None
     ) -> list[CommitResult]:
         """Say what became of a commit that raised; with an `attempt` it was COMMIT itself."""
-        if self._is_changed() and self._watch.is_lost():
-            raise self._watch.lose(self._db) from error
+        if self._is_changed() and self.watch.is_lost():
+            raise self.watch.lose(self._db) from error
         fault = translate(error, str(self._path), system_errno=db.system_errno)
         if attempt is None:
             self._roll_back(db)
@@ -245,8 +239,8 @@ class Writing:
             if isinstance(error, apsw.IOError | apsw.CorruptError):
                 self._drop()
             raise fault from error
-        if self._is_changed() and self._watch.is_lost():
-            raise self._watch.lose(self._db)
+        if self._is_changed() and self.watch.is_lost():
+            raise self.watch.lose(self._db)
         self.shard = replace(self.shard, commits=number)
         self._mark.write(self.shard.epoch, number)
         return result
@@ -255,44 +249,44 @@ class Writing:
     def after_job(self) -> None:
         """Keep the write-ahead log short; the answer of the job is on its way."""
         if self._db is not None and self._wal.keep_short(self._db):
-            self._watch.checkpointed(self.shard.commits)
+            self.watch.checkpointed(self.shard.commits)
             self._mark.sync()
             self._reserve.make()
 
     def look_after_files(self) -> None:
         """While nothing is committed: see whether the files are in place, and shorten the log."""
-        if self._watch.fault is not None:
+        if self.watch.fault is not None:
             return
-        if self._watch.is_lost():
-            self._watch.lose(self._db)
+        if self.watch.is_lost():
+            self.watch.lose(self._db)
         elif self._db is not None and self._wal.shorten(self._db):
-            self._watch.checkpointed(self.shard.commits)
+            self.watch.checkpointed(self.shard.commits)
             self._mark.sync()
 
     def close(self) -> None:
         """Empty the write-ahead log and let go of the files."""
         self.look_after_files()
-        if self._db is not None and self._watch.fault is None:
+        if self._db is not None and self.watch.fault is None:
             self._wal.empty(self._db)
             self._mark.sync()
             # Now SQLite may delete the empty log at its close. After a fault it must not: what
             # lies at the path then belongs to another database, or is needed to save this one.
-            self._watch.guard.unlock()
+            self.watch.guard.unlock()
         self._drop()
-        self._watch.guard.close()
+        self.watch.guard.close()
         self._mark.close()
 
     # ---------------------------------------------------------------------- connection
     def _ready(self) -> Connection:
-        if self._watch.fault is not None:
-            raise self._watch.fault
+        if self.watch.fault is not None:
+            raise self.watch.fault
         db = self._db
         if db is not None and self._is_synced:
             return db
         if db is None:
             # A new connection would take whatever lies at the path for the database.
-            if self._watch.is_lost():
-                raise self._watch.lose(self._db)
+            if self.watch.is_lost():
+                raise self.watch.lose(self._db)
             db = self._db = open_writer(self._path)
             self._wal.attach(db)
         if not self._is_synced:

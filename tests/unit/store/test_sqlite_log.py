@@ -124,7 +124,7 @@ def test_the_log_shrinks_while_nothing_is_committed(long_log: Log) -> None:
 
         for _ in range(3):
             long_log.writing.look_after_files()
-            assert long_log.writing.fault is None
+            assert long_log.writing.watch.fault is None
             thread = long_log.writing._wal._thread
             if thread is not None:
                 thread.join()
