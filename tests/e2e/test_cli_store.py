@@ -223,10 +223,17 @@ def test_a_lost_database_is_made_anew_by_no_command_and_restored_by_one(project:
     project("db", "backup", "copy.db")
     project.db.unlink()
 
-    refused = project("run", "app.py:greet", "name=Bob", "--id", "after")
-
-    assert refused.code != 0
-    assert "once existed" in refused.err
+    for command in (
+        ("run", "app.py:greet", "name=Bob"),
+        ("ls",),
+        ("db", "status"),
+        ("resume", "x"),
+    ):
+        refused = project(*command)
+        assert refused.code == 4
+        assert "once existed" in refused.err
+    sick = project("doctor")
+    assert (sick.code, "once existed" in sick.out) == (1, True)
     assert not project.db.exists()
     assert project("db", "restore", "copy.db").code == 0
     assert [r["id"] for r in project("ls", "--json").rows] == ["before"]

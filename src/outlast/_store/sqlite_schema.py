@@ -63,7 +63,7 @@ def prepare(path: Path, *, create: bool) -> Connection:
         StoreMissing, StoreDamaged, StoreTooNew, StoreError: what is there cannot be used.
     """
     _remove_leftovers(path)
-    if not _exists(path):
+    if not is_there(path):
         if not create:
             raise missing(path)
         _create(path)
@@ -87,7 +87,7 @@ def prepare_reading(path: Path, *, may_be_old: bool = False) -> None:
     Raises:
         StoreMissing, StoreDamaged, StoreTooNew, StoreError: it cannot.
     """
-    if not _exists(path):
+    if not is_there(path):
         raise missing(path)
     mark = read_mark(path)  # before the database: an owner writes it after
     db = open_reader(path)
@@ -233,8 +233,13 @@ def _remove_leftovers(path: Path) -> None:
 
 
 # ---------------------------------------------------------------------- checking
-def _exists(path: Path) -> bool:
-    """Look at the file without opening it: closing it again would drop SQLite's locks on it."""
+def is_there(path: Path) -> bool:
+    """Say whether there is a database, without opening it.
+
+    Raises:
+        StoreDamaged: something else is in its place, or it was there once and is gone.
+    """
+    # Opening and closing the file would drop SQLite's locks on it in this process.
     try:
         found = path.stat()
     except FileNotFoundError:

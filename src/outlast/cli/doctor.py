@@ -19,7 +19,7 @@ import click
 from outlast._store.sqlite_lock import file_system_of, refuse_network_file_system
 from outlast._store.sqlite_loss import explain
 from outlast._store.sqlite_mark import mark_path, read_mark
-from outlast._store.sqlite_schema import look_for_loss, open_reader, prepare_reading
+from outlast._store.sqlite_schema import is_there, look_for_loss, open_reader, prepare_reading
 from outlast.cli.ownership import holder_of
 from outlast.cli.places import database_options, json_option, target_of
 from outlast.cli.printing import as_json, note, safe_line, say
@@ -134,8 +134,11 @@ def _sync(place: Path) -> Finding:
 
 
 def _store(path: Path) -> list[Finding]:
-    if not path.exists():
-        return [Finding("store", "note", f"none yet at {path}")]
+    try:
+        if not is_there(path):
+            return [Finding("store", "note", f"none yet at {path}")]
+    except StoreError as error:
+        return [Finding("store", "bad", f"{error}")]
     pid = holder_of(path)
     owner = f"process {pid} runs it" if pid is not None else "nobody runs it"
     findings = [Finding("owner", "ok", owner)]

@@ -14,6 +14,7 @@ import click
 from outlast._built import BUILT
 from outlast._engine.opening import Target, parse_url
 from outlast._server.access import TokenFile
+from outlast._store.sqlite_schema import is_there
 from outlast.cli.printing import safe_line
 from outlast.errors import StoreMissing, UsageError
 
@@ -89,10 +90,10 @@ def existing_target(db: str | None, url: str | None, *, read_only: bool = False)
     """Return the same, for commands that make no database.
 
     Raises:
-        StoreMissing: there is none.
+        StoreMissing: there is none; StoreDamaged: there was one, and it is gone.
     """
     target = target_of(db, url, read_only=read_only)
-    if not Path(target.name).exists():
+    if not is_there(Path(target.name)):
         raise StoreMissing(
             f"there is no database at {target.name}: `outlast run app.py:flow` makes one; "
             f"name another with --db or OUTLAST_DB"
