@@ -3,8 +3,7 @@
 Invariants:
   * whatever is not listed here is refused, with its path, when the definition is registered;
   * the node of an annotation depends on the annotation alone, so that what one process wrote
-    another one reads. `A | B` and `B | A` are equal to Python but not here: unions are written
-    by index.
+    another one reads: not on the order of a union's arms, which `typing` may swap.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from typing import ForwardRef, Literal, NewType, TypeVar
 import msgspec
 import typing_extensions
 
+from outlast._codec.choices import EnumNode, LiteralNode
 from outlast._codec.classes import (
     QUALIFIERS,
     Hints,
@@ -34,21 +34,24 @@ from outlast._codec.classes import (
     type_parameters,
     typed_dict_node,
 )
-from outlast._codec.containers import DictNode, ListNode, RowNode, SetNode, TupleNode
+from outlast._codec.containers import DictNode, ListNode, SetNode, TupleNode
 from outlast._codec.faults import Fault, SecretFault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, JsonLikeNode
 from outlast._codec.models import (
+    ForeignNode,
     ValidatedDataclassNode,
+    generic_of,
     is_model,
     is_pydantic_dataclass,
     model_node,
 )
 from outlast._codec.nodes import Later, Node, NoneType
 from outlast._codec.references import reference_node
+from outlast._codec.rows import RowNode
 from outlast._codec.scalars import BoolNode, BytesNode, FloatNode, IntNode, NoneNode, StrNode
 from outlast._codec.shapes import is_class, is_subclass
 from outlast._codec.texts import PATHS, path_node, text_nodes
-from outlast._codec.unions import EnumNode, LiteralNode, union_node
+from outlast._codec.unions import UnionNode
 from outlast.errors import RegistrationError
 from outlast.secret import Secret
 
@@ -101,7 +104,10 @@ def build_node(annotation: object, names: Mapping[str, object] | None = None) ->
         RegistrationError: a part of it cannot be stored; the message says which.
     """
     try:
-        return _Builder(names or {}).node(annotation, Scope({}), "")
+        builder = _Builder(names or {})
+        node = builder.node(annotation, Scope({}), "")
+        builder.check_unions()
+        return node
     except Fault as fault:
         found = fault.decoding_error()
         raise RegistrationError(
@@ -126,7 +132,7 @@ def has_name(annotation: object) -> bool:
 
 
 def ordered_key(annotation: object, scope: Scope | None = None) -> Hashable:
-    """Return a key that is equal only for annotations with the same node."""
+    """Return a key that is equal only for annotations with the same node, while they exist."""
     if scope is not None and (meaning := scope.meaning(annotation)) is not None:
         return ordered_key(*meaning)
     origin: object = typing.get_origin(annotation)
@@ -165,6 +171,13 @@ class _Builder:
         self._names = names
         self._open: dict[Hashable, Later] = {}
         self._done: dict[Hashable, Node] = {}
+        self._unions: list[UnionNode] = []
+        self._in_model = False  # pydantic may understand classes there that we do not
+
+    def check_unions(self) -> None:
+        """Refuse unions whose arms cannot be told apart. Raises Fault."""
+        for union in self._unions:
+            union.check()
 
     def node(self, annotation: object, scope: Scope, segment: str) -> Node:
         """Return the node of an annotation; a fault gets the segment."""
@@ -243,8 +256,11 @@ class _Builder:
         if all(isinstance(node, (JsonLikeNode, NoneNode)) for node in nodes):
             return JSON_LIKE
         members = tuple(nodes)
+        if len(members) == 1:
+            return members[0]
         nil_or_one = len(members) == 2 and any(isinstance(node, NoneNode) for node in members)
-        union = union_node(members)
+        union = UnionNode(members)
+        self._unions.append(union)
         if nil_or_one:
             natives = [node.native for node in members if not isinstance(node, NoneNode)]
             if natives and natives[0] is not None:
@@ -303,13 +319,23 @@ class _Builder:
     def _record(self, cls: type[object], arguments: tuple[object, ...], scope: Scope) -> Node:
         outer, self._names = self._names, names_of_module(cls)
         try:
-            return self._fields(cls, arguments, scope)
+            node = self._fields(cls, arguments, scope)
         finally:
             self._names = outer
+        if arguments and not is_model(cls):
+            node.arguments = tuple(self._argument(argument, scope) for argument in arguments)
+        return node
+
+    def _argument(self, argument: object, scope: Scope) -> Node:
+        """Return the node of what stands for a type variable; it need not be stored itself."""
+        try:
+            return self._node(argument, scope)
+        except Fault:
+            return JSON_LIKE
 
     def _fields(self, cls: type[object], arguments: tuple[object, ...], scope: Scope) -> Node:
         if is_model(cls):
-            return model_node(cls, self.node)
+            return self._model(cls, scope)
         if typing_extensions.is_typeddict(cls):
             return typed_dict_node(cls, Hints(cls, arguments, scope), self.node)
         if is_subclass(cls, tuple) and hasattr(cls, "_fields"):
@@ -319,10 +345,25 @@ class _Builder:
         if dataclasses.is_dataclass(cls):
             stored = dataclass_node(cls, Hints(cls, arguments, scope), self.node)
             return ValidatedDataclassNode(cls, stored) if is_pydantic_dataclass(cls) else stored
+        if self._in_model:
+            return ForeignNode(cls)
         raise Fault(
             f"{type_name(cls)} is no type that can be stored; use a dataclass, "
             f"a msgspec Struct or a pydantic model"
         )
+
+    def _model(self, cls: type[object], scope: Scope) -> Node:
+        outer, self._in_model = self._in_model, True
+        try:
+            node = model_node(cls, self.node)
+        finally:
+            self._in_model = outer
+        generic = generic_of(cls)
+        if generic is not None:
+            # pydantic makes a class of `Box[A | B]` whose name has its arguments in their order.
+            node.tag_class, arguments = generic
+            node.arguments = tuple(self._argument(argument, scope) for argument in arguments)
+        return node
 
     def _container(
         self, cls: type[object], arguments: tuple[object, ...], scope: Scope
@@ -334,7 +375,7 @@ class _Builder:
                 for kind in _ABSTRACT[cls]
             ]
             members = tuple(node for node in kinds if node is not None)
-            return members[0] if len(members) == 1 else union_node(members)
+            return members[0] if len(members) == 1 else UnionNode(members)
         if cls is dict:
             key, item = arguments if len(arguments) == 2 else (object, object)
             return DictNode(self.node(key, scope, "[key]"), self.node(item, scope, "[value]"))
@@ -352,13 +393,13 @@ class _Builder:
             return TupleNode(JSON_LIKE)
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return TupleNode(self.node(arguments[0], scope, "[]"))
-        nodes = tuple(
-            self.node(argument, scope, f"[{index}]")
-            for index, argument in enumerate(arguments)
-            if argument != ()
+        return RowNode(
+            tuple(
+                self.node(argument, scope, f"[{index}]")
+                for index, argument in enumerate(arguments)
+                if argument != ()
+            )
         )
-        name = f"tuple[{', '.join(node.name for node in nodes)}]"
-        return RowNode(tuple, nodes, name=name, make=tuple)
 
     def _recursive(self, key: Hashable, later: Later, make: Callable[[], Node]) -> Node:
         done = self._done.get(key)

@@ -16,11 +16,11 @@ from typing import Protocol, TypeVar
 import msgspec
 import typing_extensions
 
-from outlast._codec.containers import RowNode
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE
 from outlast._codec.nodes import Node
 from outlast._codec.records import Member, RecordNode, TypedDictNode
+from outlast._codec.rows import NamedTupleNode
 from outlast._codec.shapes import as_object, is_any_tuple, is_class, is_dict, is_frozenset
 
 
@@ -301,27 +301,24 @@ QUALIFIERS = (*_REQUIRED, *_NOT_REQUIRED, *_both("ReadOnly"))
 """What stands around the type of a TypedDict's key."""
 
 
-def named_tuple_node(cls: type[object], hints: Hints, build: Build) -> RowNode:
+def named_tuple_node(cls: type[object], hints: Hints, build: Build) -> NamedTupleNode:
     """Return the node of a NamedTuple; one without annotations holds JSON-like data."""
     fields: object = getattr(cls, "_fields", ())
     labels = tuple(f"{name!s}" for name in fields) if is_any_tuple(fields) else ()
-    defaults: object = getattr(cls, "_field_defaults", None)
-    nodes: list[Node] = []
+    stated: object = getattr(cls, "_field_defaults", None)
+    defaults: dict[object, object] = stated if is_dict(stated) else {}
+    members: list[Member] = []
     for name in labels:
+        node: Node = JSON_LIKE
         if name in hints:
             annotation, scope = hints.of(name)
-            nodes.append(build(annotation, scope, f".{name}"))
-        else:
-            nodes.append(JSON_LIKE)
+            node = build(annotation, scope, f".{name}")
+        default = _default_of(defaults.get(name, _NONE), _NONE, _NONE)
+        members.append(Member(name, name, node, default))
 
-    name = "_make"
-    make: Callable[[list[object]], object] = getattr(cls, name)
-    return RowNode(
-        cls,
-        tuple(nodes),
-        name=type_name(cls),
-        # Not the constructor: `__new__` may be the user's and take something else.
-        make=make,
-        labels=labels,
-        defaults={f"{k!s}": v for k, v in defaults.items()} if is_dict(defaults) else {},
-    )
+    attribute = "_make"
+    make: Callable[[list[object]], object] = getattr(cls, attribute)
+    return NamedTupleNode(cls, tuple(members), make)
+
+
+_NONE = object()

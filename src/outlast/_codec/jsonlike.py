@@ -11,7 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 from msgspec import msgpack
 from typing_extensions import override
@@ -30,6 +30,7 @@ from outlast._codec.scalars import (
 )
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import is_dict, is_frozenset, is_list, is_set, is_tuple
+from outlast._codec.tags import read_tagged
 from outlast._codec.texts import text_nodes
 from outlast.limits import DEPTH_MAX
 from outlast.secret import Secret
@@ -51,6 +52,11 @@ class JsonLikeNode(Node):
 
     name = "JSON-like data"
     kept = SCALARS
+    json_rank = 9
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return "object"
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
@@ -224,12 +230,15 @@ def pair_of(wire: object) -> list[object]:
     return wire
 
 
-def pairs_to_dict(pairs: Iterable[list[object]]) -> dict[object, object]:
-    """Return the dict of these pairs. Raises Fault when a key cannot be one."""
+def pairs_to_dict(pairs: Sequence[list[object]]) -> dict[object, object]:
+    """Return the dict of these pairs. Raises Fault when a key cannot be one, or comes twice."""
     try:
-        return {key: item for key, item in pairs}  # noqa: C416 - dict() wants tuples
+        made = {key: item for key, item in pairs}  # noqa: C416 - dict() wants tuples
     except TypeError:
         raise Fault("a stored key is not hashable") from None
+    if len(made) != len(pairs):
+        raise Fault("several keys are equal when they are read as the declared type")
+    return made
 
 
 def in_order(wires: list[object]) -> list[object]:
@@ -279,6 +288,9 @@ def plain_json(data: object, depth: int = DEPTH_MAX) -> object:
     """Return any decoded msgpack as JSON data, to show it when its type is not known."""
     if depth <= 0:
         return "..."
+    found = read_tagged(data)
+    if found is not None:
+        return plain_json(found[1], depth - 1)
     if is_list(data):
         return [plain_json(item, depth - 1) for item in data]
     if is_dict(data):

@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from outlast._codec.faults import Fault, SecretFault, type_name
 from outlast._codec.schemas import Schema, Schemas
+from outlast._codec.tags import AGAIN
 from outlast.errors import PayloadTooLarge
 from outlast.limits import PAYLOAD_BYTES_MAX
 from outlast.secret import Secret
@@ -78,7 +79,12 @@ class Node(ABC):
         types: runtime classes that this node surely stands for; empty if it cannot tell.
         wire: wire classes that it surely gives; empty if it may give any.
         kept: scalar classes whose values `lift(lower(x))` returns as they are.
-        native: the type to hand to msgspec's decoder, when its rules are exactly ours.
+        native: the type to hand to msgspec's decoder, when its rules are ours, but for stored
+            fields that a class does not have: msgspec skips those.
+        is_self_describing: what it writes tells its class by itself, beside other such nodes.
+        arguments: what stands for the type variables of a generic class.
+        classes: classes of users that it stands for and that no value has as its class.
+        json_rank: arms of a union take JSON data in this order, the most specific first.
     """
 
     name: str = "?"
@@ -86,6 +92,10 @@ class Node(ABC):
     wire: frozenset[type] = frozenset()
     kept: frozenset[type] = frozenset()
     native: object | None = None
+    is_self_describing: bool = False
+    arguments: tuple[Node, ...] = ()
+    classes: tuple[type, ...] = ()
+    json_rank: int = 1
 
     @abstractmethod
     def lower(self, value: object, depth: int, walk: Walk) -> object:
@@ -94,6 +104,23 @@ class Node(ABC):
     @abstractmethod
     def lift(self, wire: object, depth: int) -> object:
         """Return the value. Raises Fault."""
+
+    def lift_exactly(self, wire: object, depth: int) -> object:
+        """Return the value of wire that was stored as this very type: no old shape. Raises Fault.
+
+        Parts of the value may still be of old shapes.
+        """
+        return self.lift(wire, depth)
+
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        """Return what stored unions call this type; see `tags`. It lies within `inside`."""
+        return AGAIN if self in inside else self.name
+
+    def argument_tags(self, inside: tuple[Node, ...]) -> list[str]:
+        """Return the tags of the arguments of a generic class."""
+        if self in inside:
+            return []
+        return [node.tag((*inside, self)) for node in self.arguments]
 
     @abstractmethod
     def from_json(self, data: object, depth: int) -> object:
@@ -137,6 +164,14 @@ class Later(Node):
     @override
     def lift(self, wire: object, depth: int) -> object:
         return self.target.lift(wire, depth)
+
+    @override
+    def lift_exactly(self, wire: object, depth: int) -> object:
+        return self.target.lift_exactly(wire, depth)
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return self.target.tag(inside)
 
     @override
     def from_json(self, data: object, depth: int) -> object:

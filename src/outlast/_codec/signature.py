@@ -153,6 +153,14 @@ class SignatureCodec:
         wire = self._lower(bound, Walk(is_canonical=True))
         return digest_bytes(encode_wire(sorted(wire.items(), key=_name_of)))
 
+    def is_same_call(self, stored: bytes, bound: Bound) -> bool:
+        """Tell whether stored arguments, of whatever version, are those of a call."""
+        try:
+            args, kwargs = self.decode(stored)
+            return self.digest(Bound(args, kwargs)) == self.digest(bound)
+        except (DecodingError, EncodingError):
+            return False
+
     # ---- JSON and text from outside ----------------------------------------------------------
 
     def from_json(self, data: object) -> Bound:

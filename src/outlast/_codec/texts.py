@@ -53,7 +53,9 @@ def path_node(declared: type[PurePath]) -> TextNode:
     concrete: type[PurePath] = type(Path()) if declared is Path else declared
     if declared is PurePath:
         concrete = type(PurePath())
-    return TextNode(concrete, write=_write_path, read=concrete)
+    node = TextNode(concrete, write=_write_path, read=concrete)
+    node.json_rank = 7  # any text is a path
+    return node
 
 
 PATHS: frozenset[type] = frozenset(
