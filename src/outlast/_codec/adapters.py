@@ -13,13 +13,20 @@ from collections.abc import Hashable, Mapping
 
 from msgspec import msgpack
 
-from outlast._codec.build import build_node, has_name, ordered_key
+from outlast._codec.build import BUILT_IN, build_node, has_name, ordered_key
 from outlast._codec.faults import TOO_DEEP, Fault
 from outlast._codec.jsonlike import decode_wire, encode_wire
 from outlast._codec.nodes import SCALARS, Node, Walk
-from outlast._codec.references import FromData, ToData, register
+from outlast._codec.references import (
+    ClassCodec,
+    FromData,
+    ToData,
+    codec_of,
+    register,
+    register_class,
+)
 from outlast._codec.schemas import Schema, Schemas, whole
-from outlast.errors import EncodingError, PayloadTooLarge
+from outlast.errors import EncodingError, PayloadTooLarge, RegistrationError
 from outlast.limits import DEPTH_MAX, PAYLOAD_BYTES_MAX
 
 _DIGEST_BYTES = 16
@@ -168,6 +175,29 @@ def register_reference(cls: type, to_data: ToData, from_data: FromData) -> None:
     """
     register(cls, to_data, from_data)
     _adapters.clear()
+
+
+def register_codec(cls: type, codec: ClassCodec) -> None:
+    """Let instances of exactly `cls` be payload by a codec of the user's.
+
+    Raises:
+        RegistrationError: the class has another codec, or none of its own can be used.
+    """
+    if cls in BUILT_IN:
+        raise RegistrationError(f"{cls.__qualname__} is stored as it is: it takes no codec")
+    before = codec_of(cls)
+    if before is not None and _origin(before.encode) != _origin(codec.encode):
+        raise RegistrationError(
+            f"{cls.__qualname__} has two codecs, of {_origin(before.encode)} and "
+            f"{_origin(codec.encode)}: what one stored, the other could not read. Keep one"
+        )
+    register_class(cls, codec)
+    _adapters.clear()
+
+
+def _origin(function: object) -> str:
+    module: object = getattr(function, "__module__", None)
+    return f"{module if type(module) is str else '?'}"
 
 
 def _native_decoder(node: Node) -> msgpack.Decoder[object] | None:

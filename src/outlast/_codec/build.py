@@ -93,6 +93,11 @@ _ABSTRACT: dict[object, tuple[type, ...]] = {
     collections.abc.Reversible: (list, tuple),
 }
 
+BUILT_IN: frozenset[object] = frozenset(
+    {*_SCALARS, *_ABSTRACT, object, list, tuple, set, frozenset, dict}
+)
+"""Classes that cannot be given a codec: those that every value is made of."""
+
 _MAP: frozenset[type] = frozenset({dict})
 _LIST: frozenset[type] = frozenset({list})
 
@@ -348,8 +353,9 @@ class _Builder:
         if self._in_model:
             return ForeignNode(cls)
         raise Fault(
-            f"{type_name(cls)} is no type that can be stored; use a dataclass, "
-            f"a msgspec Struct or a pydantic model"
+            f"{type_name(cls)} is no type that can be stored; make it a dataclass, a msgspec "
+            f"Struct, a pydantic model or an attrs class, or say how to store it before it is "
+            f"used: outlast.codec({type_name(cls)}, encode=..., decode=...)"
         )
 
     def _model(self, cls: type[object], scope: Scope) -> Node:

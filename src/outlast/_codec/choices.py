@@ -123,7 +123,7 @@ class EnumNode(Node):
     def __init__(self, cls: type[Enum]) -> None:
         self.name = type_name(cls)
         self.types = frozenset({cls})
-        self._class = cls
+        self._class = self.user_class = cls
         self._is_flag = issubclass(cls, Flag)
         kinds: set[type] = {type(as_object(m._value_)) for m in cls.__members__.values()}
         self._by_value = kinds == {str}

@@ -184,7 +184,7 @@ class ValidatedDataclassNode(Node):
         self.name = stored.name
         self.types = stored.types
         self.wire = stored.wire
-        self._class = cls
+        self._class = self.user_class = cls
         self._stored = stored
 
     @override

@@ -83,7 +83,7 @@ class Node(ABC):
             fields that a class does not have: msgspec skips those.
         is_self_describing: what it writes tells its class by itself, beside other such nodes.
         arguments: what stands for the type variables of a generic class.
-        classes: classes of users that it stands for and that no value has as its class.
+        user_class: the class of users that it stands for, for which `@evolve` can be declared.
         json_rank: arms of a union take JSON data in this order, the most specific first.
     """
 
@@ -94,7 +94,7 @@ class Node(ABC):
     native: object | None = None
     is_self_describing: bool = False
     arguments: tuple[Node, ...] = ()
-    classes: tuple[type, ...] = ()
+    user_class: type | None = None
     json_rank: int = 1
 
     @abstractmethod

@@ -67,7 +67,7 @@ class RecordNode(Node):
         self.name = type_name(cls)
         self.types = frozenset({cls})
         self.native = native
-        self._class = cls
+        self._class = self.user_class = cls
         self._members = members
         self.tag_class = cls
         self._stored_names = frozenset(member.name for member in members) | self.also_stored
@@ -191,7 +191,7 @@ class TypedDictNode(Node):
 
     def __init__(self, cls: type, members: tuple[Member, ...], required: frozenset[str]) -> None:
         self.name = type_name(cls)
-        self._class = cls
+        self._class = self.user_class = cls
         self._members = members
         self._required = required
         self._by_name = {member.name: member for member in members}

@@ -107,7 +107,7 @@ class NamedTupleNode(Node):
     ) -> None:
         self.name = type_name(cls)
         self.types = frozenset({cls})
-        self._class = cls
+        self._class = self.user_class = cls
         self._members = members
         # Not the constructor: `__new__` may be the user's and take something else.
         self._make = make

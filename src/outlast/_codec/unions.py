@@ -113,7 +113,7 @@ class UnionNode(Node):
                 raise fault
             return readings[0][1]  # arms of one tag are plain, and agree on the value
         targets: dict[object, Node] = {
-            cls: arm for arm in arms.nodes for cls in (*arm.types, *arm.classes)
+            arm.user_class: arm for arm in arms.nodes if arm.user_class is not None
         }
         return by_tag(tag, wire, depth, targets, fault)
 
