@@ -8,8 +8,8 @@ Invariants:
 
 from __future__ import annotations
 
+import collections
 import collections.abc
-import copy
 import dataclasses
 import inspect
 import sys
@@ -28,12 +28,16 @@ from outlast._codec.classes import (
     QUALIFIERS,
     Hints,
     Scope,
+    attrs_node,
     dataclass_node,
+    is_attrs,
     named_tuple_node,
     struct_node,
     type_parameters,
     typed_dict_node,
 )
+from outlast._codec.collected import COLLECTIONS, DefaultDictNode, DequeNode, SubDictNode
+from outlast._codec.constraints import constrained, has_constraint
 from outlast._codec.containers import DictNode, ListNode, SetNode, TupleNode
 from outlast._codec.faults import Fault, SecretFault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, JsonLikeNode
@@ -49,8 +53,8 @@ from outlast._codec.nodes import Later, Node, NoneType
 from outlast._codec.references import reference_node
 from outlast._codec.rows import RowNode
 from outlast._codec.scalars import BoolNode, BytesNode, FloatNode, IntNode, NoneNode, StrNode
-from outlast._codec.shapes import is_class, is_subclass
-from outlast._codec.texts import PATHS, path_node, text_nodes
+from outlast._codec.shapes import as_object, is_class, is_subclass
+from outlast._codec.texts import PATHS, path_node, text_node_of
 from outlast._codec.unions import UnionNode
 from outlast.errors import RegistrationError
 from outlast.secret import Secret
@@ -149,7 +153,7 @@ def ordered_key(annotation: object, scope: Scope | None = None) -> Hashable:
         return _hashable(annotation)
     arguments = typing.get_args(annotation)
     if origin is typing.Annotated:
-        return ("annotated", ordered_key(arguments[0], scope), _has_constraint(arguments[1:]))
+        return ("annotated", ordered_key(arguments[0], scope), _metadata_key(arguments[1:]))
     if origin in _LITERALS:
         return ("literal", *(_literal_key(value) for value in arguments))
     return (_hashable(origin), *(ordered_key(argument, scope) for argument in arguments))
@@ -165,8 +169,11 @@ def _hashable(origin: object) -> Hashable:
     return hashable
 
 
-def _has_constraint(metadata: tuple[object, ...]) -> bool:
-    return any(isinstance(item, msgspec.Meta) for item in metadata)
+def _metadata_key(metadata: tuple[object, ...]) -> Hashable:
+    """Return a key of constraints: equal only for the same ones, though 1 == True."""
+    if not has_constraint(metadata):
+        return ()
+    return tuple((type(item), f"{item!r}", id(item)) for item in metadata)
 
 
 class _Builder:
@@ -235,12 +242,11 @@ class _Builder:
 
     def _annotated(self, arguments: tuple[object, ...], scope: Scope) -> Node:
         node = self._node(arguments[0], scope)
-        if not _has_constraint(arguments[1:]) or node.native is None:
+        metadata = arguments[1:]
+        # pydantic checks the fields of its models, by validators that may change what they get.
+        if self._in_model or not has_constraint(metadata):
             return node
-        # msgspec would apply the constraint when reading back, and refuse what was accepted.
-        unconstrained = copy.copy(node)
-        unconstrained.native = None
-        return unconstrained
+        return constrained(node, arguments[0], metadata)
 
     def _variable(self, variable: TypeVar, scope: Scope) -> Node:
         meaning = scope.meaning(variable)
@@ -310,7 +316,7 @@ class _Builder:
             if not cls.__members__:
                 raise Fault(f"the enum {type_name(cls)} has no members")
             return EnumNode(cls)
-        text = text_nodes().get(cls)
+        text = text_node_of(cls)
         if text is not None:
             return text
         if cls in PATHS and issubclass(cls, PurePath):
@@ -318,15 +324,18 @@ class _Builder:
         key = (cls, *(ordered_key(argument, scope) for argument in arguments))
         is_tuple = is_subclass(cls, tuple)
         kinds = frozenset({dict}) if typing_extensions.is_typeddict(cls) else frozenset({cls})
+        if self._in_model and not has_fields(cls):
+            return ForeignNode(cls)
         later = Later(type_name(cls), kinds, _LIST if is_tuple else _MAP)
         return self._recursive(key, later, lambda: self._record(cls, arguments, scope))
 
     def _record(self, cls: type[object], arguments: tuple[object, ...], scope: Scope) -> Node:
-        outer, self._names = self._names, names_of_module(cls)
+        outer, self._names = (self._names, self._in_model), names_of_module(cls)
+        self._in_model = False
         try:
             node = self._fields(cls, arguments, scope)
         finally:
-            self._names = outer
+            self._names, self._in_model = outer
         if arguments and not is_model(cls):
             node.arguments = tuple(self._argument(argument, scope) for argument in arguments)
         return node
@@ -350,8 +359,8 @@ class _Builder:
         if dataclasses.is_dataclass(cls):
             stored = dataclass_node(cls, Hints(cls, arguments, scope), self.node)
             return ValidatedDataclassNode(cls, stored) if is_pydantic_dataclass(cls) else stored
-        if self._in_model:
-            return ForeignNode(cls)
+        if is_attrs(cls):
+            return attrs_node(cls, Hints(cls, arguments, scope), self.node)
         raise Fault(
             f"{type_name(cls)} is no type that can be stored; make it a dataclass, a msgspec "
             f"Struct, a pydantic model or an attrs class, or say how to store it before it is "
@@ -382,6 +391,8 @@ class _Builder:
             ]
             members = tuple(node for node in kinds if node is not None)
             return members[0] if len(members) == 1 else UnionNode(members)
+        if cls in COLLECTIONS:
+            return self._collection(cls, arguments, scope)
         if cls is dict:
             key, item = arguments if len(arguments) == 2 else (object, object)
             return DictNode(self.node(key, scope, "[key]"), self.node(item, scope, "[value]"))
@@ -393,6 +404,17 @@ class _Builder:
         if cls is list:
             return ListNode(item_node)
         return SetNode(item_node, is_frozen=cls is frozenset)
+
+    def _collection(self, cls: type, arguments: tuple[object, ...], scope: Scope) -> Node:
+        if cls is collections.deque:
+            return DequeNode(self.node(arguments[0] if arguments else object, scope, "[]"))
+        key, item = arguments if len(arguments) == 2 else (object, object)
+        if cls is collections.Counter:
+            key, item = arguments[0] if arguments else object, as_object(int)
+        inner = DictNode(self.node(key, scope, "[key]"), self.node(item, scope, "[value]"))
+        if cls is collections.defaultdict:
+            return DefaultDictNode(inner, typing.get_origin(item) or item)
+        return SubDictNode(cls, inner)
 
     def _tuple(self, arguments: tuple[object, ...], scope: Scope) -> Node:
         if not arguments:
@@ -422,6 +444,18 @@ class _Builder:
         later.complete(node)
         self._done[key] = node
         return node
+
+
+def has_fields(cls: type[object]) -> bool:
+    """Tell whether a class is of a kind whose fields are known."""
+    return (
+        is_model(cls)
+        or typing_extensions.is_typeddict(cls)
+        or (is_subclass(cls, tuple) and hasattr(cls, "_fields"))
+        or issubclass(cls, msgspec.Struct)
+        or dataclasses.is_dataclass(cls)
+        or is_attrs(cls)
+    )
 
 
 def _literal(values: tuple[object, ...]) -> Node:

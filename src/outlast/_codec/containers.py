@@ -262,6 +262,10 @@ class DictNode(Node):
             return in_order([list(pair) for pair in pairs])
         return dict(pairs) if self._is_map else pairs
 
+    def lower_keys(self, value: dict[object, object], depth: int, walk: Walk) -> list[object]:
+        """Return the keys alone, in the dict's own order."""
+        return [self._key.lower(key, depth - 1, walk) for key in value]
+
     @override
     def lift(self, wire: object, depth: int) -> object:
         if depth <= 0:

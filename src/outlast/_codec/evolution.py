@@ -42,19 +42,19 @@ class Evolution:
     place: str
 
 
-_by_new: dict[object, list[Evolution]] = {}
+registered: dict[object, list[Evolution]] = {}
 
 
 def add(evolution: Evolution) -> None:
     """Register a conversion, in place of the one between the same two shapes."""
-    known = _by_new.setdefault(evolution.new, [])
+    known = registered.setdefault(evolution.new, [])
     known[:] = [e for e in known if (e.old, e.tag) != (evolution.old, evolution.tag)]
     known.append(evolution)
 
 
 def between(new: object, old: object, tag: str) -> Evolution | None:
     """Return the conversion that is registered between two shapes."""
-    found = [e for e in _by_new.get(new, ()) if (e.old, e.tag) == (old, tag)]
+    found = [e for e in registered.get(new, ()) if (e.old, e.tag) == (old, tag)]
     return found[0] if found else None
 
 
@@ -77,7 +77,7 @@ def recovered(node: Node, cls: object, wire: object, depth: int, fault: Fault) -
         if tag == node.tag():
             return node.lift(inner, depth)  # a union of several classes has become this one
         return by_tag(tag, inner, depth, {cls: node}, fault)
-    olds = [e for e in _by_new.get(cls, ()) if e.old is not cls]
+    olds = [e for e in registered.get(cls, ()) if e.old is not cls]
     if not olds:
         raise fault
     direct = list(_readings(olds, wire, depth, is_exact=True))
@@ -104,7 +104,7 @@ def by_tag(
     Raises:
         Fault: `fault`, when no conversion leads from the tag to a target.
     """
-    begins = [e for known in _by_new.values() for e in known if e.tag == tag]
+    begins = [e for known in registered.values() for e in known if e.tag == tag]
     paths = [path for e in begins for path in _paths(e, targets, DEPTH_MAX)]
     if not paths:
         raise fault
@@ -118,7 +118,7 @@ def by_tag(
 
 
 def _from(cls: object) -> list[Evolution]:
-    return [e for known in _by_new.values() for e in known if e.old is cls]
+    return [e for known in registered.values() for e in known if e.old is cls]
 
 
 def _paths(

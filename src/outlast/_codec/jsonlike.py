@@ -31,7 +31,7 @@ from outlast._codec.scalars import (
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import is_dict, is_frozenset, is_list, is_set, is_tuple
 from outlast._codec.tags import read_tagged
-from outlast._codec.texts import text_nodes
+from outlast._codec.texts import text_node_named, text_node_of
 from outlast.limits import DEPTH_MAX
 from outlast.secret import Secret
 
@@ -75,7 +75,7 @@ class JsonLikeNode(Node):
             return _ext(SET, in_order(self._items(value, depth, walk)))
         if is_frozenset(value):
             return _ext(FROZENSET, in_order(self._items(value, depth, walk)))
-        text = text_nodes().get(type(value))
+        text = text_node_of(type(value))
         if type(value) is Secret:
             raise SecretFault
         if text is None:
@@ -130,7 +130,7 @@ class JsonLikeNode(Node):
             return json_mapping([(self.to_json(k), self.to_json(v)) for k, v in value.items()])
         if is_list(value) or is_tuple(value) or is_set(value) or is_frozenset(value):
             return [self.to_json(item) for item in value]
-        text = text_nodes().get(type(value))
+        text = text_node_of(type(value))
         return None if text is None else text.to_json(value)
 
     def _items(self, items: Collection[object], depth: int, walk: Walk) -> list[object]:
@@ -191,9 +191,9 @@ class JsonLikeNode(Node):
         if not is_list(wire):
             raise Fault("malformed extension in stored data")
         if code == TEXT and len(wire) == 2:
-            for text in text_nodes().values():
-                if text.name == wire[0]:
-                    return text.lift(wire[1], depth)
+            text = text_node_named(wire[0]) if type(wire[0]) is str else None
+            if text is not None:
+                return text.lift(wire[1], depth)
         if code == PAIRS:
             return pairs_to_dict([self._lift_items(pair_of(pair), depth) for pair in wire])
         items = self._lift_items(wire, depth)

@@ -111,6 +111,10 @@ class RecordNode(Node):
 
     @override
     def lift_exactly(self, wire: object, depth: int) -> object:
+        return self._restored(self.values_of(wire, depth))
+
+    def values_of(self, wire: object, depth: int) -> dict[str, object]:
+        """Return the values of the stored fields, and defaults of those that are missing."""
         if not is_dict(wire):
             raise mismatch(self.name, wire)
         if depth <= 0:
@@ -131,7 +135,7 @@ class RecordNode(Node):
             except Fault as fault:
                 fault.under(f".{name}")
                 raise
-        return self._restored(values)
+        return values
 
     @override
     def tag(self, inside: tuple[Node, ...] = ()) -> str:

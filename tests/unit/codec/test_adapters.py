@@ -52,7 +52,7 @@ ROUND_TRIPS: list[tuple[object, object]] = [
     (bytes, b"\xff\0"),
     (OrderId, "o-1"),
     (Annotated[int, "doc"], 3),
-    (Annotated[int, msgspec.Meta(ge=10)], 3),
+    (Annotated[int, msgspec.Meta(ge=10)], 10),
     (dt.datetime, NOON),
     (dt.datetime, NOON.astimezone(BERLIN)),
     (dt.datetime, dt.datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN)),
