@@ -17,7 +17,7 @@ from msgspec import msgpack
 from typing_extensions import override
 
 from outlast._codec.faults import TOO_DEEP, Fault, SecretFault, key_segment, type_name
-from outlast._codec.nodes import SCALARS, Node, Walk
+from outlast._codec.nodes import SCALARS, Node, Walk, is_awaitable, never_awaited
 from outlast._codec.scalars import (
     INT_MAX,
     INT_MIN,
@@ -78,6 +78,8 @@ class JsonLikeNode(Node):
         text = text_node_of(type(value))
         if type(value) is Secret:
             raise SecretFault
+        if text is None and is_awaitable(value):
+            raise never_awaited(value)
         if text is None:
             raise Fault(
                 f"a {type_name(type(value))} cannot be stored without a declared type: "

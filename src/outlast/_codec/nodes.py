@@ -20,6 +20,7 @@ Invariants:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 
 from typing_extensions import override
 
@@ -190,4 +191,19 @@ def mismatch(declared: str, value: object) -> Fault:
     """Return the fault of a value of another class than the declared one."""
     if type(value) is Secret:
         return SecretFault()
+    if is_awaitable(value):
+        return never_awaited(value)
     return Fault(f"declared {declared}, got {type_name(type(value))}")
+
+
+def is_awaitable(value: object) -> bool:
+    """Tell whether a value only promises another one, without narrowing its type."""
+    return isinstance(value, Awaitable)
+
+
+def never_awaited(value: object) -> Fault:
+    """Return the fault of a coroutine, a future or a call in place of what it would give."""
+    return Fault(
+        f"a {type_name(type(value))} is no value: await it, and make a function that returns one "
+        f"`async def`"
+    )

@@ -16,8 +16,7 @@ from outlast import Engine, Signal, limits, workflow
 from outlast._engine.owner_client import OwnerClient
 from outlast._engine.owner_protocol import Ping, Start, frame, socket_path
 from outlast._engine.owner_socket import OwnerSocket
-from outlast._execution.starting import cached_version_of
-from outlast._registry import WorkflowDefinition, default_registry
+from outlast._registry import WorkflowDefinition, cached_version_of, default_registry
 from outlast.errors import (
     DecodingError,
     IdempotencyMismatch,
