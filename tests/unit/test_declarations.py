@@ -107,11 +107,10 @@ BAD_OPTIONS: list[dict[str, object]] = [
 @pytest.mark.parametrize("options", BAD_OPTIONS)
 def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(RegistrationError):
-        _declare(options)
+        _declare(step, options)
 
 
-def _declare(options: dict[str, object]) -> None:
-    make: Callable[..., object] = step
+def _declare(make: Callable[..., object], options: dict[str, object]) -> None:
     decorator = make(**options)
     if inspect.isfunction(decorator):
         decorator(_plain)
