@@ -36,6 +36,7 @@ R = TypeVar("R")
 E = TypeVar("E", bound=BaseException)
 _ONCE = ("at_least", "at_most", "tx")
 _FACTOR_MAX = 1_000
+_CAP_BY_DEFAULT = Retry().cap
 _WHERE = ("auto", "loop", "thread", "process")
 
 
@@ -213,7 +214,8 @@ def _retry_plan(retry: Retry) -> RetryPlan:
         raise RegistrationError(f"Retry: factor is from 0 to {_FACTOR_MAX:,}, not {plan.factor!r}")
     if plan.attempts < 1 or plan.first_seconds < 0 or plan.cap_seconds < 0 or plan.factor < 0:
         raise RegistrationError("Retry needs attempts >= 1 and no negative lengths")
-    if plan.cap_seconds < plan.first_seconds:
+    # A `first` above the default cap has always been shortened to it.
+    if plan.cap_seconds < plan.first_seconds and retry.cap != _CAP_BY_DEFAULT:
         raise RegistrationError(
             f"Retry: cap={retry.cap!r} is shorter than the first wait, first={retry.first!r}: "
             f"give a longer cap="
