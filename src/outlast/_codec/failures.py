@@ -22,7 +22,7 @@ from types import MemberDescriptorType, TracebackType
 
 from msgspec import msgpack
 
-from outlast._codec.build import build_node
+from outlast._codec.adapters import adapter_for
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, decode_wire, encode_wire
 from outlast._codec.modules import home_of
@@ -257,7 +257,7 @@ def _fields_of(exc: BaseException) -> bytes | None:
     if not dataclasses.is_dataclass(exc) and "__attrs_attrs__" not in vars(type(exc)):
         return None
     try:
-        node = build_node(type(exc))
+        node = adapter_for(type(exc)).node
         walk = Walk()
         walk.left = DATA_BYTES_MAX
         data = encode_wire(node.lower(exc, DEPTH_MAX, walk))
@@ -423,7 +423,7 @@ def _made(cls: type[BaseException], args: tuple[object, ...]) -> BaseException |
 def _of_fields(
     cls: type[BaseException], fields: bytes, args: tuple[object, ...] | None
 ) -> BaseException | None:
-    node = build_node(cls)
+    node = adapter_for(cls).node
     if args is None:
         args = ()
     made = _made(cls, args)
