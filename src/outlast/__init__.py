@@ -121,6 +121,10 @@ from outlast.step import (
     step,
     this_step,
 )
+from outlast.stored import (
+    codec,
+    evolve,
+)
 from outlast.tokens import (
     Token,
 )
@@ -256,7 +260,9 @@ __all__ = [
     "Workflow",
     "__version__",
     "actor",
+    "codec",
     "error",
+    "evolve",
     "handler",
     "run",
     "step",

@@ -13,17 +13,22 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeGuard
 
 from outlast import errors, limits
 from outlast._built import BUILT
+from outlast._callables import collect, does_the_same, place_of
 from outlast._codec import Adapter, SignatureCodec, home_of, name_of_class
 from outlast.errors import RegistrationError, UnknownActor, UnknownWorkflow
 from outlast.types import Jitter, Once, Overflow, Where
 
 Function = Callable[..., object]
+Definition = Function | type[object]
+Reference = weakref.ref[Callable[..., object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,12 @@ class Registry:
         default_factory=dict[tuple[str, str], type[BaseException]]
     )
     on_workflow: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    # Definitions that were replaced by another one of their name and still exist, by their kind
+    # and name; and how many engines are open that could execute them.
+    replaced: dict[tuple[str, str], list[Reference]] = field(
+        default_factory=dict[tuple[str, str], list[Reference]]
+    )
+    engines: int = 0
 
     def add_name(self, names: dict[str, NameDefinition], definition: NameDefinition) -> None:
         """Register a signal, value or stream.
@@ -173,8 +184,13 @@ class Registry:
 
     def add_workflow(self, definition: WorkflowDefinition) -> None:
         """Register a workflow; see `_refuse_double` for what a taken name means."""
-        _refuse_double("workflow", self.workflows.get(definition.name), definition)
+        known = self.workflows.get(definition.name)
+        _refuse_double("workflow", known, definition)
+        if known is not None:
+            self._replace("workflow", definition.name, known.fn, definition.fn)
+            del known
         self.workflows[definition.name] = definition
+        self._check("workflow", definition.name)
         for listener in self.on_workflow:
             listener()
 
@@ -186,7 +202,11 @@ class Registry:
                 f"two different classes are registered as actor {definition.name!r}; "
                 f"give one of them another name="
             )
+        if known is not None:
+            self._replace("actor", definition.name, known.cls, definition.cls)
+            del known
         self.actors[definition.name] = definition
+        self._check("actor", definition.name)
         for listener in self.on_workflow:
             listener()
 
@@ -203,24 +223,134 @@ class Registry:
 
     def add_step(self, definition: StepDefinition) -> None:
         """Register a step."""
-        _refuse_double("step", self.steps.get(definition.name), definition)
+        known = self.steps.get(definition.name)
+        _refuse_double("step", known, definition)
+        if known is not None:
+            self._replace("step", definition.name, known.fn, definition.fn)
+            del known
+        # Looked at when an engine opens: until then the workflow around an older one may only
+        # live because it is registered, and be replaced next.
         self.steps[definition.name] = definition
 
+    def engine_opened(self) -> None:
+        """Count an engine that may execute what is registered.
+
+        Raises:
+            RegistrationError: two live definitions of one name would do different things.
+        """
+        self.engines += 1
+        try:
+            for kind, name in list(self.replaced):
+                self._check(kind, name)
+        except RegistrationError:
+            self.engines -= 1
+            raise
+
+    def engine_closed(self) -> None:
+        """Take back one `engine_opened`."""
+        self.engines -= 1
+
+    def _replace(self, kind: str, name: str, old: Definition, new: Definition) -> None:
+        """Keep track of a definition that another one of its name replaces."""
+        if old is not new and "<locals>" in old.__qualname__:
+            known = self.replaced.setdefault((kind, name), [])
+            known[:] = [r for r in known if r() is not None and r() is not new]
+            known.append(weakref.ref(old))
+
+    def _check(self, kind: str, name: str) -> None:
+        """Refuse two live definitions of one name while an engine could execute both.
+
+        Raises:
+            RegistrationError: there are two; the newer one stays registered.
+        """
+        if not self.engines or self._conflict(kind, name) is None:
+            return
+        cached_version_of.cache_clear()
+        collect()
+        other = self._conflict(kind, name)
+        table = self._table(kind)
+        if other is not None:
+            # Said once: a test that failed may keep its definitions for as long as it is shown.
+            del self.replaced[kind, name]
+            current = table[name]
+            raise _two_live(kind, name, other, _definition_of(current))
+
+    def _table(
+        self, kind: str
+    ) -> Mapping[str, WorkflowDefinition | StepDefinition | ActorDefinition]:
+        if kind == "actor":
+            return self.actors
+        return self.workflows if kind == "workflow" else self.steps
+
+    def _conflict(self, kind: str, name: str) -> Definition | None:
+        """Return a replaced definition that still exists and does something else."""
+        found = self._table(kind).get(name)
+        if found is None:
+            return None
+        current = _definition_of(found)
+        for reference in self.replaced.get((kind, name), ()):
+            other = reference()
+            if other is not None and other is not current and not does_the_same(other, current):
+                return other
+        return None
+
     def find_workflow(self, name: str) -> WorkflowDefinition:
-        """Return the workflow of this full name, or of this last part where that is unique.
+        """Return the workflow of exactly this name: what is stored names one and no other.
+
+        Raises:
+            UnknownWorkflow: there is none.
+        """
+        found = self.workflows.get(name)
+        if found is None:
+            known = ", ".join(sorted(self.workflows)) or "none"
+            raise UnknownWorkflow(f"no workflow is called {name!r} here; registered: {known}")
+        return found
+
+    def workflow_asked_for(self, name: str) -> WorkflowDefinition:
+        """Return the workflow that a person means: by its full name, or its end if it is unique.
 
         Raises:
             UnknownWorkflow: there is none, or several.
         """
-        exact = self.workflows.get(name)
-        if exact is not None:
-            return exact
-        found = [d for d in self.workflows.values() if d.name.endswith("." + name)]
-        if len(found) == 1:
-            return found[0]
-        names = ", ".join(sorted(d.name for d in (found or self.workflows.values()))) or "none"
-        problem = "several workflows go" if found else "no workflow goes"
-        raise UnknownWorkflow(f"{problem} by the name {name!r} here; registered: {names}")
+        return self.workflows[_full_name("workflow", name, self.workflows, UnknownWorkflow)]
+
+    def actor_asked_for(self, name: str) -> ActorDefinition:
+        """Return the actor that a person means: by its full name, or its end if it is unique.
+
+        Raises:
+            UnknownActor: there is none, or several.
+        """
+        return self.actors[_full_name("actor", name, self.actors, UnknownActor)]
+
+
+def _full_name(
+    kind: str, name: str, known: Collection[str], refusal: type[UnknownWorkflow | UnknownActor]
+) -> str:
+    if name in known:
+        return name
+    found = sorted(full for full in known if full.endswith(f".{name}"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise refusal(
+            f"the name {name!r} fits several {kind}s: {', '.join(found)}; give the full name"
+        )
+    names = ", ".join(sorted(known)) or "none"
+    raise refusal(f"no {kind} is called {name!r} here; registered: {names}")
+
+
+def _definition_of(
+    found: WorkflowDefinition | StepDefinition | ActorDefinition,
+) -> Definition:
+    return found.cls if isinstance(found, ActorDefinition) else found.fn
+
+
+def _two_live(kind: str, name: str, old: Definition, new: Definition) -> RegistrationError:
+    return RegistrationError(
+        f"two {kind}s called {name!r} exist, made at {place_of(old)} and {place_of(new)} over "
+        f"different values: after a restart a stored run could not tell which one is meant. Give "
+        f"each its own name=, or pass what differs as an argument"
+    )
 
 
 def _refuse_double(
@@ -232,7 +362,8 @@ def _refuse_double(
         return
     raise RegistrationError(
         f"two different functions are registered as {what} {new.name!r}: "
-        f"{'.'.join(identity_of(old.fn))} and {'.'.join(identity_of(new.fn))}; "
+        f"{'.'.join(identity_of(old.fn))} ({place_of(old.fn)}) and "
+        f"{'.'.join(identity_of(new.fn))} ({place_of(new.fn)}); "
         f"give one of them another name="
     )
 
@@ -259,6 +390,8 @@ def given_name(what: str, name: str | None) -> str | None:
         raise RegistrationError(
             f"{what} is text of 1 to {limits.NAME_CHARS_MAX} characters, not {name!r}"
         )
+    if name in (".", ".."):
+        raise RegistrationError(f"{what} cannot be {name!r}: a URL with it leads elsewhere")
     if not name.isprintable():
         raise RegistrationError(f"{what} {name!r} has characters that cannot be printed")
     return name
@@ -293,6 +426,9 @@ def version_of(definition: WorkflowDefinition) -> str:
     carried = BUILT.versions.get(definition.name) if BUILT is not None else None
     digest = carried or source_hash(definition)
     return f"{definition.label}@{digest}" if definition.label else digest
+
+
+cached_version_of = lru_cache(maxsize=10_000)(version_of)
 
 
 def source_hash(definition: WorkflowDefinition) -> str:

@@ -148,7 +148,7 @@ class Engine(InboxVerbs, ManyVerbs):
             raise UsageError("this engine is open already; Engine.open() makes another")
         for name in (SUPERVISORS, TOPICS):  # a registry of one's own has these actors too
             self._registry.actors.setdefault(name, default_registry.actors[name])
-        self._opened = await open_target(self._target, self._options, self._registry)
+        self._opened = await _opened(self._target, self._options, self._registry)
         return self
 
     async def __aexit__(
@@ -158,6 +158,7 @@ class Engine(InboxVerbs, ManyVerbs):
         traceback: TracebackType | None,
     ) -> None:
         if self._opened is not None:
+            self._registry.engine_closed()
             await _to_its_end(self._opened.close(limits.DRAIN_GRACE_SECONDS))
 
     @property
@@ -368,6 +369,15 @@ class Engine(InboxVerbs, ManyVerbs):
     def memory(self, *_: object) -> NoReturn:
         """Not supported yet."""
         raise NotSupported("Engine.memory")
+
+
+async def _opened(target: Target, options: CoreOptions, registry: Registry) -> Opened:
+    registry.engine_opened()
+    try:
+        return await open_target(target, options, registry)
+    except BaseException:
+        registry.engine_closed()
+        raise
 
 
 def _not_negative(what: str, length: Duration | None) -> float:

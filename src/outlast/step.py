@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Generic, ParamSpec, Protocol, TypeVar, overload
 
+from outlast._callables import check_function
 from outlast._codec import SignatureCodec, check_types, name_of_class
 from outlast._durations import seconds_of
 from outlast._execution.context import StepContext, current_step
@@ -35,6 +36,7 @@ R = TypeVar("R")
 E = TypeVar("E", bound=BaseException)
 _ONCE = ("at_least", "at_most", "tx")
 _FACTOR_MAX = 1_000
+_CAP_BY_DEFAULT = Retry().cap
 _WHERE = ("auto", "loop", "thread", "process")
 
 
@@ -143,8 +145,9 @@ def step(
     """
 
     def decorate(function: Callable[..., object]) -> Step[..., object]:
-        if not callable(function) or isinstance(function, type):
-            raise RegistrationError(f"@step needs a function, got {function!r}")
+        check_function("@step", function)
+        if function.__name__ == "<lambda>" and name is None:
+            raise RegistrationError("@step: a lambda has no name of its own: give it name=")
         definition = StepDefinition(
             name=given_name("a step's name", name) or default_name(function),
             fn=function,
@@ -205,10 +208,20 @@ def _retry_plan(retry: Retry) -> RetryPlan:
             f"Retry: never_on takes a tuple of exception classes, not {plan.never_on!r}; "
             f"for one class write (ValueError,)"
         )
+    if type(plan.factor) not in (int, float):
+        raise RegistrationError(f"Retry: factor is a number, not {plan.factor!r}")
     if not 0 <= plan.factor <= _FACTOR_MAX:
         raise RegistrationError(f"Retry: factor is from 0 to {_FACTOR_MAX:,}, not {plan.factor!r}")
     if plan.attempts < 1 or plan.first_seconds < 0 or plan.cap_seconds < 0 or plan.factor < 0:
         raise RegistrationError("Retry needs attempts >= 1 and no negative lengths")
+    # A `first` above the default cap has always been shortened to it.
+    if plan.cap_seconds < plan.first_seconds and retry.cap != _CAP_BY_DEFAULT:
+        raise RegistrationError(
+            f"Retry: cap={retry.cap!r} is shorter than the first wait, first={retry.first!r}: "
+            f"give a longer cap="
+        )
+    if plan.within_seconds is not None and plan.within_seconds <= 0:
+        raise RegistrationError(f"Retry: within is positive, not {retry.within!r}")
     if retry.jitter not in ("full", "none") or retry.then not in ("fail", "park"):
         raise RegistrationError("Retry: jitter is 'full' or 'none', then is 'fail' or 'park'")
     return plan

@@ -24,6 +24,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from outlast._callables import check_function
 from outlast._codec import SignatureCodec, check_types
 from outlast._durations import seconds_of, text_of
 from outlast._engine.attributes import merged_attributes
@@ -74,7 +75,7 @@ class Workflow(Generic[P, R]):
         """Return the same workflow with other options."""
         if limit is not None:
             raise NotSupported("limit= of a workflow")
-        seconds = self.definition.timeout_seconds if timeout is None else seconds_of(timeout)
+        seconds = self.definition.timeout_seconds if timeout is None else _timeout_seconds(timeout)
         return Workflow(self.fn, replace(self.definition, timeout_seconds=seconds))
 
     def __repr__(self) -> str:
@@ -124,8 +125,11 @@ def workflow(
         raise NotSupported("versioning= of a workflow")
     if limit is not None:
         raise NotSupported("limit= of a workflow")
+    if version is not None and (not isinstance(version, str) or not version.isprintable()):
+        raise RegistrationError(f"a workflow's version= is printable text, not {version!r}")
 
     def decorate(function: Callable[..., Coroutine[object, object, object]]) -> object:
+        check_function("@workflow", function)
         if not inspect.iscoroutinefunction(function):
             raise RegistrationError(f"@workflow needs an `async def` function, got {function!r}")
         definition = WorkflowDefinition(
@@ -133,7 +137,7 @@ def workflow(
             fn=function,
             signature=SignatureCodec(function, localns=defining_locals(function)),
             label=version or "",
-            timeout_seconds=None if timeout is None else seconds_of(timeout),
+            timeout_seconds=None if timeout is None else _timeout_seconds(timeout),
         )
         check_types(definition.signature)
         default_registry.add_workflow(definition)
@@ -227,15 +231,15 @@ class _LaterVerbs:
         """Return the actor of a class under a key, to ask and tell from workflow code."""
         return ActorRef(current_run().host.registry.find_actor(kind), key, None)
 
-    def saga(self) -> NoReturn:
+    def saga(self, *_: object, **__: object) -> NoReturn:
         """Not supported yet."""
         raise NotSupported("wf.saga")
 
-    def fold(self, *_: object) -> NoReturn:
+    def fold(self, *_: object, **__: object) -> NoReturn:
         """Not supported yet."""
         raise NotSupported("wf.fold")
 
-    def patched(self, _: str) -> NoReturn:
+    def patched(self, *_: object, **__: object) -> NoReturn:
         """Not supported yet."""
         raise NotSupported("wf.patched")
 
@@ -363,6 +367,16 @@ class _Wf(_LaterVerbs, AskingVerbs):
         if merged != run.standing.attributes:
             run.standing.attributes = merged
             run.host.run_changed(run.id)
+
+
+def _timeout_seconds(timeout: Duration) -> float:
+    try:
+        seconds = seconds_of(timeout)
+    except (TypeError, ValueError) as error:
+        raise RegistrationError(f"a workflow's timeout=: {error}") from error
+    if seconds <= 0:
+        raise RegistrationError(f"a workflow's timeout= must be positive, not {timeout!r}")
+    return seconds
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -15,31 +15,43 @@ Invariants:
 
 from __future__ import annotations
 
-from outlast._codec.adapters import Adapter, adapter_for, register_reference
+from outlast._codec.adapters import Adapter, adapter_for, register_codec, register_reference
 from outlast._codec.chain import Chain, Codec, Zlib
+from outlast._codec.evolution import Evolution
+from outlast._codec.evolution import add as add_evolution
+from outlast._codec.evolution import between as evolution_between
+from outlast._codec.evolution import leads_to as evolution_leads_to
 from outlast._codec.failures import Failure, capture, decode_failure, encode_failure, revive
 from outlast._codec.jsonlike import is_json
 from outlast._codec.modules import home_of, name_of_class
-from outlast._codec.parameters import Bound
+from outlast._codec.parameters import Bound, resolved_hints
+from outlast._codec.references import ClassCodec
 from outlast._codec.signature import SignatureCodec, check_types, stored_json
 
 __all__ = [
     "Adapter",
     "Bound",
     "Chain",
+    "ClassCodec",
     "Codec",
+    "Evolution",
     "Failure",
     "SignatureCodec",
     "Zlib",
     "adapter_for",
+    "add_evolution",
     "capture",
     "check_types",
     "decode_failure",
     "encode_failure",
+    "evolution_between",
+    "evolution_leads_to",
     "home_of",
     "is_json",
     "name_of_class",
+    "register_codec",
     "register_reference",
+    "resolved_hints",
     "revive",
     "stored_json",
 ]

@@ -8,17 +8,25 @@ Invariants:
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Hashable, Mapping
 
 from msgspec import msgpack
 
-from outlast._codec.build import build_node, has_name, ordered_key
+from outlast._codec.build import BUILT_IN, build_node, has_name, ordered_key
 from outlast._codec.faults import TOO_DEEP, Fault
 from outlast._codec.jsonlike import decode_wire, encode_wire
 from outlast._codec.nodes import SCALARS, Node, Walk
-from outlast._codec.references import FromData, ToData, register
+from outlast._codec.references import (
+    ClassCodec,
+    FromData,
+    ToData,
+    codec_of,
+    register,
+    register_class,
+)
 from outlast._codec.schemas import Schema, Schemas, whole
-from outlast.errors import EncodingError, PayloadTooLarge
+from outlast.errors import EncodingError, PayloadTooLarge, RegistrationError
 from outlast.limits import DEPTH_MAX, PAYLOAD_BYTES_MAX
 
 _DIGEST_BYTES = 16
@@ -27,13 +35,14 @@ _DIGEST_BYTES = 16
 class Adapter:
     """The codec of one declared type. It has no state; threads may share it."""
 
-    __slots__ = ("_native", "is_scalar", "kept", "node")
+    __slots__ = ("_has_fields", "_native", "is_scalar", "kept", "node")
 
     def __init__(self, node: Node) -> None:
         self.node: Node = node
         self.kept: frozenset[type] = node.kept
         self.is_scalar: bool = bool(node.types) and node.types <= SCALARS
         self._native = _native_decoder(node)
+        self._has_fields: bool = _has_fields(node.native)
 
     def encode(self, value: object) -> bytes:
         """Return the stored form.
@@ -81,10 +90,11 @@ class Adapter:
         if self._native is not None:
             try:
                 value: object = self._native.decode(data)
+                # msgspec skips fields that a class does not have: then the bytes differ.
+                if not self._has_fields or encode_wire(value) == data:
+                    return value
             except Exception:  # noqa: BLE001 - ours decides, and says where the fault is
                 pass
-            else:
-                return value
         try:
             return self.node.lift(decode_wire(data), DEPTH_MAX)
         except RecursionError:
@@ -137,7 +147,8 @@ def digest_bytes(data: bytes) -> bytes:
     return blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 
-_adapters: dict[Hashable, Adapter] = {}
+# With the annotation: a key may be an id, which must not be given to another object.
+_adapters: dict[Hashable, tuple[object, Adapter]] = {}
 
 
 def adapter_for(annotation: object, *, names: Mapping[str, object] | None = None) -> Adapter:
@@ -153,8 +164,8 @@ def adapter_for(annotation: object, *, names: Mapping[str, object] | None = None
     key = ordered_key(annotation)
     found = _adapters.get(key)
     if found is None:
-        found = _adapters[key] = Adapter(build_node(annotation))
-    return found
+        found = _adapters[key] = (annotation, Adapter(build_node(annotation)))
+    return found[1]
 
 
 def register_reference(cls: type, to_data: ToData, from_data: FromData) -> None:
@@ -166,6 +177,29 @@ def register_reference(cls: type, to_data: ToData, from_data: FromData) -> None:
     _adapters.clear()
 
 
+def register_codec(cls: type, codec: ClassCodec) -> None:
+    """Let instances of exactly `cls` be payload by a codec of the user's.
+
+    Raises:
+        RegistrationError: the class has another codec, or none of its own can be used.
+    """
+    if cls in BUILT_IN:
+        raise RegistrationError(f"{cls.__qualname__} is stored as it is: it takes no codec")
+    before = codec_of(cls)
+    if before is not None and _origin(before.encode) != _origin(codec.encode):
+        raise RegistrationError(
+            f"{cls.__qualname__} has two codecs, of {_origin(before.encode)} and "
+            f"{_origin(codec.encode)}: what one stored, the other could not read. Keep one"
+        )
+    register_class(cls, codec)
+    _adapters.clear()
+
+
+def _origin(function: object) -> str:
+    module: object = getattr(function, "__module__", None)
+    return f"{module if type(module) is str else '?'}"
+
+
 def _native_decoder(node: Node) -> msgpack.Decoder[object] | None:
     if node.native is None:
         return None
@@ -174,3 +208,12 @@ def _native_decoder(node: Node) -> msgpack.Decoder[object] | None:
     except Exception:  # noqa: BLE001 - whatever msgspec refuses, our own layer can do
         return None
     return decoder
+
+
+def _has_fields(native: object) -> bool:
+    """Tell whether a class with fields is part of what msgspec's decoder is given."""
+    arguments = typing.get_args(native)
+    return any(map(_has_fields, arguments)) if arguments else native not in _FIELDLESS
+
+
+_FIELDLESS: frozenset[object] = SCALARS | {None}

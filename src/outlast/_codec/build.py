@@ -3,14 +3,13 @@
 Invariants:
   * whatever is not listed here is refused, with its path, when the definition is registered;
   * the node of an annotation depends on the annotation alone, so that what one process wrote
-    another one reads. `A | B` and `B | A` are equal to Python but not here: unions are written
-    by index.
+    another one reads: not on the order of a union's arms, which `typing` may swap.
 """
 
 from __future__ import annotations
 
+import collections
 import collections.abc
-import copy
 import dataclasses
 import inspect
 import sys
@@ -24,31 +23,39 @@ from typing import ForwardRef, Literal, NewType, TypeVar
 import msgspec
 import typing_extensions
 
+from outlast._codec.choices import EnumNode, LiteralNode
 from outlast._codec.classes import (
     QUALIFIERS,
     Hints,
     Scope,
+    attrs_node,
     dataclass_node,
+    is_attrs,
     named_tuple_node,
     struct_node,
     type_parameters,
     typed_dict_node,
 )
-from outlast._codec.containers import DictNode, ListNode, RowNode, SetNode, TupleNode
+from outlast._codec.collected import COLLECTIONS, DefaultDictNode, DequeNode, SubDictNode
+from outlast._codec.constraints import constrained, has_constraint
+from outlast._codec.containers import DictNode, ListNode, SetNode, TupleNode
 from outlast._codec.faults import Fault, SecretFault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, JsonLikeNode
 from outlast._codec.models import (
+    ForeignNode,
     ValidatedDataclassNode,
+    generic_of,
     is_model,
     is_pydantic_dataclass,
     model_node,
 )
 from outlast._codec.nodes import Later, Node, NoneType
 from outlast._codec.references import reference_node
+from outlast._codec.rows import RowNode
 from outlast._codec.scalars import BoolNode, BytesNode, FloatNode, IntNode, NoneNode, StrNode
-from outlast._codec.shapes import is_class, is_subclass
-from outlast._codec.texts import PATHS, path_node, text_nodes
-from outlast._codec.unions import EnumNode, LiteralNode, union_node
+from outlast._codec.shapes import as_object, is_class, is_subclass
+from outlast._codec.texts import PATHS, path_node, text_node_of
+from outlast._codec.unions import UnionNode
 from outlast.errors import RegistrationError
 from outlast.secret import Secret
 
@@ -90,6 +97,11 @@ _ABSTRACT: dict[object, tuple[type, ...]] = {
     collections.abc.Reversible: (list, tuple),
 }
 
+BUILT_IN: frozenset[object] = frozenset(
+    {*_SCALARS, *_ABSTRACT, object, list, tuple, set, frozenset, dict}
+)
+"""Classes that cannot be given a codec: those that every value is made of."""
+
 _MAP: frozenset[type] = frozenset({dict})
 _LIST: frozenset[type] = frozenset({list})
 
@@ -101,7 +113,10 @@ def build_node(annotation: object, names: Mapping[str, object] | None = None) ->
         RegistrationError: a part of it cannot be stored; the message says which.
     """
     try:
-        return _Builder(names or {}).node(annotation, Scope({}), "")
+        builder = _Builder(names or {})
+        node = builder.node(annotation, Scope({}), "")
+        builder.check_unions()
+        return node
     except Fault as fault:
         found = fault.decoding_error()
         raise RegistrationError(
@@ -126,7 +141,7 @@ def has_name(annotation: object) -> bool:
 
 
 def ordered_key(annotation: object, scope: Scope | None = None) -> Hashable:
-    """Return a key that is equal only for annotations with the same node."""
+    """Return a key that is equal only for annotations with the same node, while they exist."""
     if scope is not None and (meaning := scope.meaning(annotation)) is not None:
         return ordered_key(*meaning)
     origin: object = typing.get_origin(annotation)
@@ -138,7 +153,7 @@ def ordered_key(annotation: object, scope: Scope | None = None) -> Hashable:
         return _hashable(annotation)
     arguments = typing.get_args(annotation)
     if origin is typing.Annotated:
-        return ("annotated", ordered_key(arguments[0], scope), _has_constraint(arguments[1:]))
+        return ("annotated", ordered_key(arguments[0], scope), _metadata_key(arguments[1:]))
     if origin in _LITERALS:
         return ("literal", *(_literal_key(value) for value in arguments))
     return (_hashable(origin), *(ordered_key(argument, scope) for argument in arguments))
@@ -154,8 +169,11 @@ def _hashable(origin: object) -> Hashable:
     return hashable
 
 
-def _has_constraint(metadata: tuple[object, ...]) -> bool:
-    return any(isinstance(item, msgspec.Meta) for item in metadata)
+def _metadata_key(metadata: tuple[object, ...]) -> Hashable:
+    """Return a key of constraints: equal only for the same ones, though 1 == True."""
+    if not has_constraint(metadata):
+        return ()
+    return tuple((type(item), f"{item!r}", id(item)) for item in metadata)
 
 
 class _Builder:
@@ -165,6 +183,13 @@ class _Builder:
         self._names = names
         self._open: dict[Hashable, Later] = {}
         self._done: dict[Hashable, Node] = {}
+        self._unions: list[UnionNode] = []
+        self._in_model = False  # pydantic may understand classes there that we do not
+
+    def check_unions(self) -> None:
+        """Refuse unions whose arms cannot be told apart. Raises Fault."""
+        for union in self._unions:
+            union.check()
 
     def node(self, annotation: object, scope: Scope, segment: str) -> Node:
         """Return the node of an annotation; a fault gets the segment."""
@@ -217,12 +242,11 @@ class _Builder:
 
     def _annotated(self, arguments: tuple[object, ...], scope: Scope) -> Node:
         node = self._node(arguments[0], scope)
-        if not _has_constraint(arguments[1:]) or node.native is None:
+        metadata = arguments[1:]
+        # pydantic checks the fields of its models, by validators that may change what they get.
+        if self._in_model or not has_constraint(metadata):
             return node
-        # msgspec would apply the constraint when reading back, and refuse what was accepted.
-        unconstrained = copy.copy(node)
-        unconstrained.native = None
-        return unconstrained
+        return constrained(node, arguments[0], metadata)
 
     def _variable(self, variable: TypeVar, scope: Scope) -> Node:
         meaning = scope.meaning(variable)
@@ -243,8 +267,11 @@ class _Builder:
         if all(isinstance(node, (JsonLikeNode, NoneNode)) for node in nodes):
             return JSON_LIKE
         members = tuple(nodes)
+        if len(members) == 1:
+            return members[0]
         nil_or_one = len(members) == 2 and any(isinstance(node, NoneNode) for node in members)
-        union = union_node(members)
+        union = UnionNode(members)
+        self._unions.append(union)
         if nil_or_one:
             natives = [node.native for node in members if not isinstance(node, NoneNode)]
             if natives and natives[0] is not None:
@@ -289,7 +316,7 @@ class _Builder:
             if not cls.__members__:
                 raise Fault(f"the enum {type_name(cls)} has no members")
             return EnumNode(cls)
-        text = text_nodes().get(cls)
+        text = text_node_of(cls)
         if text is not None:
             return text
         if cls in PATHS and issubclass(cls, PurePath):
@@ -297,19 +324,32 @@ class _Builder:
         key = (cls, *(ordered_key(argument, scope) for argument in arguments))
         is_tuple = is_subclass(cls, tuple)
         kinds = frozenset({dict}) if typing_extensions.is_typeddict(cls) else frozenset({cls})
+        if self._in_model and not has_fields(cls):
+            return ForeignNode(cls)
         later = Later(type_name(cls), kinds, _LIST if is_tuple else _MAP)
         return self._recursive(key, later, lambda: self._record(cls, arguments, scope))
 
     def _record(self, cls: type[object], arguments: tuple[object, ...], scope: Scope) -> Node:
-        outer, self._names = self._names, names_of_module(cls)
+        outer, self._names = (self._names, self._in_model), names_of_module(cls)
+        self._in_model = False
         try:
-            return self._fields(cls, arguments, scope)
+            node = self._fields(cls, arguments, scope)
         finally:
-            self._names = outer
+            self._names, self._in_model = outer
+        if arguments and not is_model(cls):
+            node.arguments = tuple(self._argument(argument, scope) for argument in arguments)
+        return node
+
+    def _argument(self, argument: object, scope: Scope) -> Node:
+        """Return the node of what stands for a type variable; it need not be stored itself."""
+        try:
+            return self._node(argument, scope)
+        except Fault:
+            return JSON_LIKE
 
     def _fields(self, cls: type[object], arguments: tuple[object, ...], scope: Scope) -> Node:
         if is_model(cls):
-            return model_node(cls, self.node)
+            return self._model(cls, scope)
         if typing_extensions.is_typeddict(cls):
             return typed_dict_node(cls, Hints(cls, arguments, scope), self.node)
         if is_subclass(cls, tuple) and hasattr(cls, "_fields"):
@@ -319,10 +359,26 @@ class _Builder:
         if dataclasses.is_dataclass(cls):
             stored = dataclass_node(cls, Hints(cls, arguments, scope), self.node)
             return ValidatedDataclassNode(cls, stored) if is_pydantic_dataclass(cls) else stored
+        if is_attrs(cls):
+            return attrs_node(cls, Hints(cls, arguments, scope), self.node)
         raise Fault(
-            f"{type_name(cls)} is no type that can be stored; use a dataclass, "
-            f"a msgspec Struct or a pydantic model"
+            f"{type_name(cls)} is no type that can be stored; make it a dataclass, a msgspec "
+            f"Struct, a pydantic model or an attrs class, or say how to store it before it is "
+            f"used: outlast.codec({type_name(cls)}, encode=..., decode=...)"
         )
+
+    def _model(self, cls: type[object], scope: Scope) -> Node:
+        outer, self._in_model = self._in_model, True
+        try:
+            node = model_node(cls, self.node)
+        finally:
+            self._in_model = outer
+        generic = generic_of(cls)
+        if generic is not None:
+            # pydantic makes a class of `Box[A | B]` whose name has its arguments in their order.
+            node.tag_class, arguments = generic
+            node.arguments = tuple(self._argument(argument, scope) for argument in arguments)
+        return node
 
     def _container(
         self, cls: type[object], arguments: tuple[object, ...], scope: Scope
@@ -334,7 +390,9 @@ class _Builder:
                 for kind in _ABSTRACT[cls]
             ]
             members = tuple(node for node in kinds if node is not None)
-            return members[0] if len(members) == 1 else union_node(members)
+            return members[0] if len(members) == 1 else UnionNode(members)
+        if cls in COLLECTIONS:
+            return self._collection(cls, arguments, scope)
         if cls is dict:
             key, item = arguments if len(arguments) == 2 else (object, object)
             return DictNode(self.node(key, scope, "[key]"), self.node(item, scope, "[value]"))
@@ -347,18 +405,29 @@ class _Builder:
             return ListNode(item_node)
         return SetNode(item_node, is_frozen=cls is frozenset)
 
+    def _collection(self, cls: type, arguments: tuple[object, ...], scope: Scope) -> Node:
+        if cls is collections.deque:
+            return DequeNode(self.node(arguments[0] if arguments else object, scope, "[]"))
+        key, item = arguments if len(arguments) == 2 else (object, object)
+        if cls is collections.Counter:
+            key, item = arguments[0] if arguments else object, as_object(int)
+        inner = DictNode(self.node(key, scope, "[key]"), self.node(item, scope, "[value]"))
+        if cls is collections.defaultdict:
+            return DefaultDictNode(inner, typing.get_origin(item) or item)
+        return SubDictNode(cls, inner)
+
     def _tuple(self, arguments: tuple[object, ...], scope: Scope) -> Node:
         if not arguments:
             return TupleNode(JSON_LIKE)
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return TupleNode(self.node(arguments[0], scope, "[]"))
-        nodes = tuple(
-            self.node(argument, scope, f"[{index}]")
-            for index, argument in enumerate(arguments)
-            if argument != ()
+        return RowNode(
+            tuple(
+                self.node(argument, scope, f"[{index}]")
+                for index, argument in enumerate(arguments)
+                if argument != ()
+            )
         )
-        name = f"tuple[{', '.join(node.name for node in nodes)}]"
-        return RowNode(tuple, nodes, name=name, make=tuple)
 
     def _recursive(self, key: Hashable, later: Later, make: Callable[[], Node]) -> Node:
         done = self._done.get(key)
@@ -375,6 +444,18 @@ class _Builder:
         later.complete(node)
         self._done[key] = node
         return node
+
+
+def has_fields(cls: type[object]) -> bool:
+    """Tell whether a class is of a kind whose fields are known."""
+    return (
+        is_model(cls)
+        or typing_extensions.is_typeddict(cls)
+        or (is_subclass(cls, tuple) and hasattr(cls, "_fields"))
+        or issubclass(cls, msgspec.Struct)
+        or dataclasses.is_dataclass(cls)
+        or is_attrs(cls)
+    )
 
 
 def _literal(values: tuple[object, ...]) -> Node:

@@ -16,11 +16,11 @@ from typing import Protocol, TypeVar
 import msgspec
 import typing_extensions
 
-from outlast._codec.containers import RowNode
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE
 from outlast._codec.nodes import Node
 from outlast._codec.records import Member, RecordNode, TypedDictNode
+from outlast._codec.rows import NamedTupleNode
 from outlast._codec.shapes import as_object, is_any_tuple, is_class, is_dict, is_frozenset
 
 
@@ -224,6 +224,68 @@ def _takes_just(cls: type[object], names: frozenset[str]) -> bool:
     )
 
 
+# ---- attrs -----------------------------------------------------------------------------------
+
+
+class _Attribute(Protocol):
+    name: str
+    alias: str | None
+    default: object
+    init: bool
+    validator: object
+    converter: object
+
+
+def is_attrs(cls: type[object]) -> bool:
+    """Tell whether this is a class of attrs, which is never imported here."""
+    return "__attrs_attrs__" in cls.__dict__
+
+
+def attrs_node(cls: type[object], hints: Hints, build: Build) -> RecordNode:
+    """Return the node of an attrs class.
+
+    What is stored is restored attribute by attribute, without converters and validators: they
+    need not accept their own results. JSON from outside goes through the constructor.
+    """
+    attribute_name = "__attrs_attrs__"
+    attributes: tuple[_Attribute, ...] = getattr(cls, attribute_name)
+    members: list[Member] = []
+    aliases: dict[str, str] = {}
+    for attribute in attributes:
+        annotation, scope = hints.of(attribute.name)
+        node = build(annotation, scope, f".{attribute.name}")
+        default = _attrs_default(attribute.default)
+        members.append(Member(attribute.name, attribute.name, node, default, attribute.init))
+        # Older versions of attrs have no alias: they take underscores off.
+        aliases[attribute.name] = attribute.alias or attribute.name.lstrip("_")
+    names = frozenset(member.name for member in members if member.is_init)
+    runs_init = not any(a.validator is not None or a.converter is not None for a in attributes)
+
+    def restore(values: dict[str, object]) -> object:
+        if runs_init:
+            instance = as_object(cls(**{aliases[k]: v for k, v in values.items() if k in names}))
+        else:
+            instance = object.__new__(cls)
+        for name, value in values.items():
+            object.__setattr__(instance, name, value)
+        return instance
+
+    def create(values: dict[str, object]) -> object:
+        return cls(**{aliases[name]: value for name, value in values.items() if name in names})
+
+    return RecordNode(cls, tuple(members), restore=restore, create=create)
+
+
+def _attrs_default(default: object) -> Callable[[], object] | None:
+    if type(default).__name__ == "Factory":
+        if getattr(default, "takes_self", False):
+            return None
+        attribute = "factory"
+        made: Callable[[], object] = getattr(default, attribute)
+        return made
+    return None if f"{default!r}" == "NOTHING" else lambda: default
+
+
 # ---- msgspec.Struct --------------------------------------------------------------------------
 
 
@@ -301,27 +363,24 @@ QUALIFIERS = (*_REQUIRED, *_NOT_REQUIRED, *_both("ReadOnly"))
 """What stands around the type of a TypedDict's key."""
 
 
-def named_tuple_node(cls: type[object], hints: Hints, build: Build) -> RowNode:
+def named_tuple_node(cls: type[object], hints: Hints, build: Build) -> NamedTupleNode:
     """Return the node of a NamedTuple; one without annotations holds JSON-like data."""
     fields: object = getattr(cls, "_fields", ())
     labels = tuple(f"{name!s}" for name in fields) if is_any_tuple(fields) else ()
-    defaults: object = getattr(cls, "_field_defaults", None)
-    nodes: list[Node] = []
+    stated: object = getattr(cls, "_field_defaults", None)
+    defaults: dict[object, object] = stated if is_dict(stated) else {}
+    members: list[Member] = []
     for name in labels:
+        node: Node = JSON_LIKE
         if name in hints:
             annotation, scope = hints.of(name)
-            nodes.append(build(annotation, scope, f".{name}"))
-        else:
-            nodes.append(JSON_LIKE)
+            node = build(annotation, scope, f".{name}")
+        default = _default_of(defaults.get(name, _NONE), _NONE, _NONE)
+        members.append(Member(name, name, node, default))
 
-    name = "_make"
-    make: Callable[[list[object]], object] = getattr(cls, name)
-    return RowNode(
-        cls,
-        tuple(nodes),
-        name=type_name(cls),
-        # Not the constructor: `__new__` may be the user's and take something else.
-        make=make,
-        labels=labels,
-        defaults={f"{k!s}": v for k, v in defaults.items()} if is_dict(defaults) else {},
-    )
+    attribute = "_make"
+    make: Callable[[list[object]], object] = getattr(cls, attribute)
+    return NamedTupleNode(cls, tuple(members), make)
+
+
+_NONE = object()

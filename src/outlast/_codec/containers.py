@@ -8,7 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sized
 
 import msgspec
 from typing_extensions import override
@@ -18,13 +18,13 @@ from outlast._codec.jsonlike import in_order, json_mapping, pair_of, pairs_to_di
 from outlast._codec.nodes import Node, Walk, mismatch
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import (
-    is_any_tuple,
     is_dict,
     is_frozenset,
     is_list,
     is_set,
     is_tuple,
 )
+from outlast._codec.tags import AGAIN
 
 _KEYS_OF_MAPS: frozenset[type] = frozenset({str, int, bytes})
 _ARRAY: frozenset[type] = frozenset({list})
@@ -87,6 +87,7 @@ class ListNode(Node):
 
     types = frozenset({list})
     wire = _ARRAY
+    json_rank = 3
 
     def __init__(self, item: Node) -> None:
         self.name = f"list[{item.name}]"
@@ -103,6 +104,12 @@ class ListNode(Node):
     @override
     def lift(self, wire: object, depth: int) -> object:
         return lift_items(self._item, wire, depth)
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        if self in inside:
+            return AGAIN
+        return f"list[{self._item.tag((*inside, self))}]"
 
     @override
     def from_json(self, data: object, depth: int) -> object:
@@ -124,6 +131,7 @@ class SetNode(Node):
     """`set[T]` and `frozenset[T]`."""
 
     wire = _ARRAY
+    json_rank = 5
 
     def __init__(self, item: Node, *, is_frozen: bool) -> None:
         self.name = f"{'frozenset' if is_frozen else 'set'}[{item.name}]"
@@ -141,7 +149,18 @@ class SetNode(Node):
 
     @override
     def lift(self, wire: object, depth: int) -> object:
-        return self._made(lift_items(self._item, wire, depth))
+        items = lift_items(self._item, wire, depth)
+        made = self._made(items)
+        if isinstance(made, Sized) and len(made) != len(items):
+            raise Fault(f"several items of the stored {self.name} are equal: its type has changed")
+        return made
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        if self in inside:
+            return AGAIN
+        kind = "frozenset" if self._is_frozen else "set"
+        return f"{kind}[{self._item.tag((*inside, self))}]"
 
     @override
     def from_json(self, data: object, depth: int) -> object:
@@ -171,6 +190,7 @@ class TupleNode(Node):
 
     types = frozenset({tuple})
     wire = _ARRAY
+    json_rank = 4
 
     def __init__(self, item: Node) -> None:
         self.name = f"tuple[{item.name}, ...]"
@@ -187,6 +207,12 @@ class TupleNode(Node):
         return tuple(lift_items(self._item, wire, depth))
 
     @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        if self in inside:
+            return AGAIN
+        return f"tuple[{self._item.tag((*inside, self))}, ...]"
+
+    @override
     def from_json(self, data: object, depth: int) -> object:
         if not is_list(data):
             raise mismatch(f"{self.name} (as an array)", data)
@@ -201,116 +227,11 @@ class TupleNode(Node):
         return {"type": "array", "items": self._item.schema(made)}
 
 
-class RowNode(Node):
-    """`tuple[A, B]` and named tuples: a fixed number of items, each of its own type.
-
-    Items at the end that have a default may be missing in stored data: the class grew.
-    """
-
-    wire = _ARRAY
-
-    def __init__(
-        self,
-        cls: type,
-        items: tuple[Node, ...],
-        *,
-        name: str,
-        make: Callable[[list[object]], object],
-        labels: tuple[str, ...] = (),
-        defaults: dict[str, object] | None = None,
-    ) -> None:
-        self.name = name
-        self.types = frozenset({cls})
-        self._class = cls
-        self._items = items
-        self._make = make
-        self._labels = labels
-        self._defaults = defaults or {}
-
-    @override
-    def lower(self, value: object, depth: int, walk: Walk) -> object:
-        if type(value) is not self._class or not is_any_tuple(value):
-            raise mismatch(self.name, value)
-        if len(value) != len(self._items):
-            raise Fault(f"declared {self.name}, got {len(value)} items")
-        if depth <= 0:
-            raise Fault(TOO_DEEP)
-        walk.spend(len(value) + 1)
-        out: list[object] = []
-        try:
-            for node, item in zip(self._items, value, strict=True):
-                out.append(node.lower(item, depth - 1, walk))
-        except Fault as fault:
-            fault.under(self._segment(len(out)))
-            raise
-        return out
-
-    @override
-    def lift(self, wire: object, depth: int) -> object:
-        if not is_list(wire):
-            raise mismatch(self.name, wire)
-        if depth <= 0:
-            raise Fault(TOO_DEEP)
-        out: list[object] = []
-        try:
-            for node, item in zip(self._items, wire, strict=False):
-                out.append(node.lift(item, depth - 1))
-        except Fault as fault:
-            fault.under(self._segment(len(out)))
-            raise
-        return self._made(out, len(wire))
-
-    @override
-    def from_json(self, data: object, depth: int) -> object:
-        if is_dict(data) and self._labels:
-            data = self._in_order(data)
-        if not is_list(data):
-            raise mismatch(f"{self.name} (as an array)", data)
-        return self._made(items_from_json(self._items, data, depth), len(data))
-
-    @override
-    def to_json(self, value: object) -> object:
-        if not is_any_tuple(value):
-            return None
-        return [node.to_json(item) for node, item in zip(self._items, value, strict=True)]
-
-    def _made(self, items: list[object], count: int) -> object:
-        for label in self._labels[count:]:
-            if label in self._defaults:
-                items.append(self._defaults[label])
-        if count > len(self._items) or len(items) != len(self._items):
-            raise Fault(f"declared {self.name}, got {count} items")
-        return self._make(items)
-
-    def _in_order(self, data: dict[object, object]) -> list[object]:
-        unknown = [key for key in data if key not in self._labels]
-        if unknown:
-            raise Fault("unknown field").under(key_segment(unknown[0]))
-        given = [label for label in self._labels if label in data]
-        if tuple(given) != self._labels[: len(given)]:
-            missing = next(label for label in self._labels if label not in data)
-            raise Fault("missing").under(f".{missing}")
-        return [data[label] for label in given]
-
-    def _segment(self, index: int) -> str:
-        return f".{self._labels[index]}" if self._labels else f"[{index}]"
-
-    @override
-    def schema(self, made: Schemas) -> Schema:
-        least = len(self._items) - len(self._defaults)
-        return {
-            "type": "array",
-            "title": self.name,
-            "prefixItems": [node.schema(made) for node in self._items],
-            "minItems": least,
-            "maxItems": len(self._items),
-        }
-
-
 class DictNode(Node):
     """`dict[K, V]`. Keys that msgpack maps hold well make a map; others an array of pairs."""
 
     types = frozenset({dict})
+    json_rank = 3
 
     def __init__(self, key: Node, item: Node) -> None:
         self.name = f"dict[{key.name}, {item.name}]"
@@ -341,18 +262,28 @@ class DictNode(Node):
             return in_order([list(pair) for pair in pairs])
         return dict(pairs) if self._is_map else pairs
 
+    def lower_keys(self, value: dict[object, object], depth: int, walk: Walk) -> list[object]:
+        """Return the keys alone, in the dict's own order."""
+        return [self._key.lower(key, depth - 1, walk) for key in value]
+
     @override
     def lift(self, wire: object, depth: int) -> object:
         if depth <= 0:
             raise Fault(TOO_DEEP)
-        if self._is_map:
-            if not is_dict(wire):
-                raise mismatch(self.name, wire)
+        # A map, whatever this key would give: enums were written by value before.
+        if is_dict(wire):
             return pairs_to_dict([self._lift_pair(key, item, depth) for key, item in wire.items()])
-        if not is_list(wire):
+        if self._is_map or not is_list(wire):
             raise mismatch(self.name, wire)
         pairs = [pair_of(pair) for pair in wire]
         return pairs_to_dict([self._lift_pair(key, item, depth) for key, item in pairs])
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        if self in inside:
+            return AGAIN
+        here = (*inside, self)
+        return f"dict[{self._key.tag(here)}, {self._item.tag(here)}]"
 
     @override
     def from_json(self, data: object, depth: int) -> object:

@@ -13,18 +13,21 @@ Invariants:
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
+from types import MemberDescriptorType, TracebackType
 
 from msgspec import msgpack
 
+from outlast._codec.adapters import adapter_for
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, decode_wire, encode_wire
 from outlast._codec.modules import home_of
 from outlast._codec.nodes import Walk
+from outlast._codec.records import RecordNode
 from outlast._codec.shapes import (
     as_object,
     is_any_tuple,
@@ -56,6 +59,8 @@ class Failure:
     Attributes:
         args: its `args`, encoded; None when they cannot be.
         state: those of its attributes that can be encoded; None when there are none.
+        fields: the fields of an exception that is a dataclass, by their declared types; None when
+            it is none, or when they cannot be encoded.
         traceback: text, with the members of a group summed up.
         members: the exceptions of a group; empty when one of them did not fit.
     """
@@ -68,6 +73,7 @@ class Failure:
     traceback: str = ""
     cause: Failure | None = None
     members: tuple[Failure, ...] = ()
+    fields: bytes | None = None
 
 
 def capture(exc: BaseException) -> Failure:
@@ -102,8 +108,9 @@ def revive(
     """Return the exception of a failure, or None if its class is not known or not restorable.
 
     A class is looked up in `known` by (module, qualified name), then among the builtins. A
-    builtin is called with its args. Another class is made by `__new__` with its args, and gets
-    its attributes back: its `__init__` may take something else. The cause is revived likewise.
+    builtin is called with its args. Another class is made without its own `__new__`, `__init__`
+    and `__setattr__`, which may take something else or refuse, and gets its args, attributes and
+    slots back; a dataclass its fields. The cause is revived likewise.
     """
     try:
         return _revive(failure, known, depth=0)
@@ -140,6 +147,7 @@ class _Capture:
             traceback=_cut(redact(_traceback_of(exc, message, cause, members)), share),
             cause=cause,
             members=members,
+            fields=_fields_of(exc),
         )
 
     def _cause(self, exc: BaseException, depth: int) -> Failure | None:
@@ -222,14 +230,42 @@ def _args_of(exc: BaseException, message: str) -> bytes | None:
 
 def _state_of(exc: BaseException) -> bytes | None:
     state = _attribute(exc, "__dict__")
-    if not is_dict(state):
-        return None
+    found: dict[object, object] = dict(state) if is_dict(state) else {}
+    for name in _slots_of(type(exc)):
+        value = _attribute(exc, name)
+        if value is not None:
+            found[name] = value
     kept = {
         name: value
-        for name, value in list(state.items())[:100]
+        for name, value in list(found.items())[:100]
         if type(name) is str and _encoded(value) is not None
     }
     return _encoded(kept) if kept else None
+
+
+def _slots_of(cls: type) -> list[str]:
+    """Return the names of the slots that a class and its parents declare."""
+    return [
+        name
+        for owner in cls.__mro__
+        for name, member in vars(owner).items()
+        if isinstance(member, MemberDescriptorType) and owner.__module__ != "builtins"
+    ]
+
+
+def _fields_of(exc: BaseException) -> bytes | None:
+    if not dataclasses.is_dataclass(exc) and "__attrs_attrs__" not in vars(type(exc)):
+        return None
+    try:
+        node = adapter_for(type(exc)).node
+        walk = Walk()
+        walk.left = DATA_BYTES_MAX
+        data = encode_wire(node.lower(exc, DEPTH_MAX, walk))
+    except Exception:  # noqa: BLE001 - what cannot be stored is left out: `args` may have it
+        return None
+    # Nothing secret goes into a journal: then what is redacted elsewhere stands for it.
+    is_clean = redact(text := data.decode("utf-8", "replace")) == text
+    return data if is_clean and len(data) <= DATA_BYTES_MAX else None
 
 
 def _encoded(value: object) -> bytes | None:
@@ -349,23 +385,59 @@ def _revive(
         return None
     _restore_state(exc, failure)
     if failure.cause is not None:
-        exc.__cause__ = _revive_cause(failure.cause, known, depth)
+        _set(exc, "__cause__", _revive_cause(failure.cause, known, depth))
     return exc
 
 
 def _revive_one(
     cls: type[BaseException], failure: Failure, *, is_builtin: bool
 ) -> BaseException | None:
+    if failure.fields is not None:
+        return _of_fields(cls, failure.fields, _stored_args(failure))
     args = _stored_args(failure)
     if args is None:
         return None
     if is_builtin:
         return cls(*args)
-    made = as_object(cls.__new__(cls, *args))
+    made = _made(cls, args)
+    if made is not None:
+        _set(made, "args", args)
+    return made
+
+
+def _made(cls: type[BaseException], args: tuple[object, ...]) -> BaseException | None:
+    """Return an instance whose `__init__` has not run, by the `__new__` of its builtin parent.
+
+    Neither a `__new__` nor a `__setattr__` of the user's class can refuse: a frozen dataclass
+    takes no attribute.
+    """
+    parent = next(owner for owner in cls.__mro__ if owner.__module__ == "builtins")
+    attribute = "__new__"
+    new: Callable[..., object] = getattr(parent, attribute)
+    made = new(cls, *args)
     if not isinstance(made, BaseException) or as_object(type(made)) is not cls:
         return None
-    made.args = args
     return made
+
+
+def _of_fields(
+    cls: type[BaseException], fields: bytes, args: tuple[object, ...] | None
+) -> BaseException | None:
+    node = adapter_for(cls).node
+    if args is None:
+        args = ()
+    made = _made(cls, args)
+    if made is None or not isinstance(node, RecordNode):
+        return None
+    values = node.values_of(decode_wire(fields), DEPTH_MAX)
+    for name, value in values.items():
+        _set(made, name, value)
+    _set(made, "args", args or tuple(values.values()))
+    return made
+
+
+def _set(exc: BaseException, name: str, value: object) -> None:
+    object.__setattr__(exc, name, value)
 
 
 def _revive_group(
@@ -383,8 +455,7 @@ def _revive_group(
     args = _stored_args(failure)
     if not members or args is None:
         return None
-    made = as_object(cls.__new__(cls, *args, members))
-    return made if isinstance(made, BaseException) else None
+    return _made(cls, (*args, members))
 
 
 def _stored_args(failure: Failure) -> tuple[object, ...] | None:
@@ -408,6 +479,11 @@ def _restore_state(exc: BaseException, failure: Failure) -> None:
         return
     state = JSON_LIKE.lift(decode_wire(failure.state), DEPTH_MAX)
     if is_dict(state):
+        slots = frozenset(_slots_of(type(exc)))
         for name, value in state.items():
-            if type(name) is str:
+            if type(name) is not str:
+                continue
+            if name in slots:
+                _set(exc, name, value)
+            elif failure.fields is None or name not in exc.__dict__:
                 exc.__dict__[name] = value

@@ -92,3 +92,12 @@ def type_name(cls: type) -> str:
     """Return the name of a class for a message, whatever its metaclass does."""
     name: object = type.__getattribute__(cls, "__qualname__")
     return name if type(name) is str else "?"
+
+
+def error_text(error: BaseException) -> str:
+    """Return a short text of an error from a class of the user's."""
+    try:
+        text = f"{error}"
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        text = "(its text cannot be read)"
+    return f"{type_name(type(error))}: {text[:500]}"

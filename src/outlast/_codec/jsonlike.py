@@ -11,13 +11,13 @@ Invariants:
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 from msgspec import msgpack
 from typing_extensions import override
 
 from outlast._codec.faults import TOO_DEEP, Fault, SecretFault, key_segment, type_name
-from outlast._codec.nodes import SCALARS, Node, Walk
+from outlast._codec.nodes import SCALARS, Node, Walk, is_awaitable, never_awaited
 from outlast._codec.scalars import (
     INT_MAX,
     INT_MIN,
@@ -30,7 +30,8 @@ from outlast._codec.scalars import (
 )
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import is_dict, is_frozenset, is_list, is_set, is_tuple
-from outlast._codec.texts import text_nodes
+from outlast._codec.tags import read_tagged
+from outlast._codec.texts import text_node_named, text_node_of
 from outlast.limits import DEPTH_MAX
 from outlast.secret import Secret
 
@@ -51,6 +52,11 @@ class JsonLikeNode(Node):
 
     name = "JSON-like data"
     kept = SCALARS
+    json_rank = 9
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return "object"
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
@@ -69,9 +75,11 @@ class JsonLikeNode(Node):
             return _ext(SET, in_order(self._items(value, depth, walk)))
         if is_frozenset(value):
             return _ext(FROZENSET, in_order(self._items(value, depth, walk)))
-        text = text_nodes().get(type(value))
+        text = text_node_of(type(value))
         if type(value) is Secret:
             raise SecretFault
+        if text is None and is_awaitable(value):
+            raise never_awaited(value)
         if text is None:
             raise Fault(
                 f"a {type_name(type(value))} cannot be stored without a declared type: "
@@ -124,7 +132,7 @@ class JsonLikeNode(Node):
             return json_mapping([(self.to_json(k), self.to_json(v)) for k, v in value.items()])
         if is_list(value) or is_tuple(value) or is_set(value) or is_frozenset(value):
             return [self.to_json(item) for item in value]
-        text = text_nodes().get(type(value))
+        text = text_node_of(type(value))
         return None if text is None else text.to_json(value)
 
     def _items(self, items: Collection[object], depth: int, walk: Walk) -> list[object]:
@@ -185,9 +193,9 @@ class JsonLikeNode(Node):
         if not is_list(wire):
             raise Fault("malformed extension in stored data")
         if code == TEXT and len(wire) == 2:
-            for text in text_nodes().values():
-                if text.name == wire[0]:
-                    return text.lift(wire[1], depth)
+            text = text_node_named(wire[0]) if type(wire[0]) is str else None
+            if text is not None:
+                return text.lift(wire[1], depth)
         if code == PAIRS:
             return pairs_to_dict([self._lift_items(pair_of(pair), depth) for pair in wire])
         items = self._lift_items(wire, depth)
@@ -224,12 +232,15 @@ def pair_of(wire: object) -> list[object]:
     return wire
 
 
-def pairs_to_dict(pairs: Iterable[list[object]]) -> dict[object, object]:
-    """Return the dict of these pairs. Raises Fault when a key cannot be one."""
+def pairs_to_dict(pairs: Sequence[list[object]]) -> dict[object, object]:
+    """Return the dict of these pairs. Raises Fault when a key cannot be one, or comes twice."""
     try:
-        return {key: item for key, item in pairs}  # noqa: C416 - dict() wants tuples
+        made = {key: item for key, item in pairs}  # noqa: C416 - dict() wants tuples
     except TypeError:
         raise Fault("a stored key is not hashable") from None
+    if len(made) != len(pairs):
+        raise Fault("several keys are equal when they are read as the declared type")
+    return made
 
 
 def in_order(wires: list[object]) -> list[object]:
@@ -279,6 +290,9 @@ def plain_json(data: object, depth: int = DEPTH_MAX) -> object:
     """Return any decoded msgpack as JSON data, to show it when its type is not known."""
     if depth <= 0:
         return "..."
+    found = read_tagged(data)
+    if found is not None:
+        return plain_json(found[1], depth - 1)
     if is_list(data):
         return [plain_json(item, depth - 1) for item in data]
     if is_dict(data):

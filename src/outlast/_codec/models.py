@@ -12,6 +12,8 @@ Invariants:
 from __future__ import annotations
 
 import sys
+import types
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeGuard
 
@@ -19,12 +21,13 @@ import msgspec
 from typing_extensions import override
 
 from outlast._codec.classes import Build, Scope
-from outlast._codec.faults import Fault, SecretFault, key_segment, type_name
+from outlast._codec.faults import Fault, SecretFault, error_text, key_segment, type_name
 from outlast._codec.jsonlike import JSON_LIKE
-from outlast._codec.nodes import Node, Walk
-from outlast._codec.records import Member, RecordNode, error_text
+from outlast._codec.nodes import Node, NoneType, Walk, mismatch
+from outlast._codec.records import Member, RecordNode, unknown_fields
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import as_object, is_any_tuple, is_dict, is_list
+from outlast._codec.shapes import as_object, is_any_tuple, is_class, is_dict, is_list
+from outlast._codec.tags import class_tag
 from outlast.limits import DEPTH_MAX
 
 _SET = "__set__"
@@ -57,6 +60,10 @@ class _FieldInfo(Protocol):
     def get_default(self, *, call_default_factory: bool) -> object: ...
 
 
+class _PrivateAttribute(Protocol):
+    def get_default(self) -> object: ...
+
+
 class _Model(Protocol):
     __pydantic_fields_set__: set[str]
     __pydantic_extra__: dict[str, object] | None
@@ -78,6 +85,15 @@ def is_pydantic_dataclass(cls: type[object]) -> bool:
     return "__pydantic_validator__" in cls.__dict__ and not is_model(cls)
 
 
+def generic_of(cls: type[object]) -> tuple[type[object], tuple[object, ...]] | None:
+    """Return the generic model and the arguments that a model was made of."""
+    made: object = getattr(cls, "__pydantic_generic_metadata__", None)
+    if not is_dict(made):
+        return None
+    origin, arguments = made.get("origin"), made.get("args")
+    return (origin, arguments) if is_class(origin) and is_any_tuple(arguments) else None
+
+
 def type_adapter(annotation: object) -> TypeAdapter:
     """Return pydantic's adapter of an annotation. Raises Fault where pydantic refuses it."""
     name = "TypeAdapter"
@@ -92,6 +108,7 @@ class ModelNode(RecordNode):
     """A pydantic model."""
 
     is_open = True
+    also_stored = frozenset({_SET, _EXTRA, _PRIVATE})
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
@@ -108,22 +125,41 @@ class ModelNode(RecordNode):
         return wire
 
     @override
-    def lift(self, wire: object, depth: int) -> object:
-        model = _as_model(super().lift(wire, depth))
+    def lift_exactly(self, wire: object, depth: int) -> object:
+        model = _as_model(super().lift_exactly(wire, depth))
         if not is_dict(wire):
             raise TypeError("a record lifts from a dict")
         given: object = wire.get(_SET, [name for name in wire if type(name) is str])
         extra = JSON_LIKE.lift(wire.get(_EXTRA), depth)
-        private = JSON_LIKE.lift(wire.get(_PRIVATE), depth)
+        private = self._private(JSON_LIKE.lift(wire.get(_PRIVATE), depth))
         model.__setstate__(
             {
                 "__dict__": model.__dict__,
                 "__pydantic_fields_set__": _names(given),
                 "__pydantic_extra__": extra if is_dict(extra) else self._empty_extra(),
-                "__pydantic_private__": private if is_dict(private) else None,
+                "__pydantic_private__": private,
             }
         )
         return model
+
+    def _private(self, stored: object) -> dict[str, object] | None:
+        """Return the private attributes: those that are stored, and defaults of newer ones."""
+        declared: Mapping[str, _PrivateAttribute] = getattr(
+            self._class, "__private_attributes__", {}
+        )
+        if not is_dict(stored):
+            stored = {}
+        if not stored.keys() <= declared.keys():
+            raise unknown_fields(self.name, self._class, stored, declared.keys())
+        values = {f"{name!s}": value for name, value in stored.items()}
+        for name, attribute in declared.items():
+            default = attribute.get_default()
+            if (
+                name not in values
+                and type_name(type(as_object(default))) != "PydanticUndefinedType"
+            ):
+                values[name] = default
+        return values if declared else None
 
     def _empty_extra(self) -> dict[object, object] | None:
         config: object = getattr(self._class, "model_config", None)
@@ -148,7 +184,7 @@ class ValidatedDataclassNode(Node):
         self.name = stored.name
         self.types = stored.types
         self.wire = stored.wire
-        self._class = cls
+        self._class = self.user_class = cls
         self._stored = stored
 
     @override
@@ -158,6 +194,14 @@ class ValidatedDataclassNode(Node):
     @override
     def lift(self, wire: object, depth: int) -> object:
         return self._stored.lift(wire, depth)
+
+    @override
+    def lift_exactly(self, wire: object, depth: int) -> object:
+        return self._stored.lift_exactly(wire, depth)
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return self._stored.tag(inside)
 
     @override
     def from_json(self, data: object, depth: int) -> object:
@@ -180,10 +224,15 @@ class ForeignNode(Node):
 
     def __init__(self, annotation: object) -> None:
         self.name = "a type of pydantic's"
+        self._class = annotation if is_class(annotation) else None
+        if self._class is not None:
+            self.name = type_name(self._class)
         self._adapter = type_adapter(annotation)
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
+        if self._class is not None and not isinstance(value, self._class):
+            raise mismatch(self.name, value)
         try:
             data = self._adapter.dump_python(value, mode="json")
             again = self._adapter.validate_python(data)
@@ -202,6 +251,10 @@ class ForeignNode(Node):
             raise
         except Exception as error:  # noqa: BLE001 - pydantic runs hooks of user classes here
             raise Fault(f"pydantic refuses the stored value: {error_text(error)}") from None
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return self.name if self._class is None else class_tag(self._class)
 
     @override
     def from_json(self, data: object, depth: int) -> object:
@@ -227,6 +280,9 @@ def model_node(cls: type[object], build: Build) -> ModelNode:
         except SecretFault:
             raise
         except Fault:
+            # Which arm of a union pydantic reads depends on the order of the arms.
+            if _holds_union(info.annotation):
+                raise
             node = _foreign(info, field_name)
         default = None if info.is_required() else _default(info)
         members.append(Member(field_name, info.alias or field_name, node, default))
@@ -246,9 +302,13 @@ def model_node(cls: type[object], build: Build) -> ModelNode:
     return ModelNode(cls, tuple(members), restore=restore, create=restore)
 
 
-def _foreign(info: _FieldInfo, name: str) -> ForeignNode:
-    import typing
+def _holds_union(annotation: object) -> bool:
+    arms = typing.get_args(annotation)
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return (is_union and len(arms) - (NoneType in arms) > 1) or any(map(_holds_union, arms))
 
+
+def _foreign(info: _FieldInfo, name: str) -> ForeignNode:
     annotation = info.annotation
     for metadata in info.metadata:
         annotation = typing.Annotated[annotation, metadata]

@@ -20,11 +20,13 @@ Invariants:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 
 from typing_extensions import override
 
 from outlast._codec.faults import Fault, SecretFault, type_name
 from outlast._codec.schemas import Schema, Schemas
+from outlast._codec.tags import AGAIN
 from outlast.errors import PayloadTooLarge
 from outlast.limits import PAYLOAD_BYTES_MAX
 from outlast.secret import Secret
@@ -78,7 +80,12 @@ class Node(ABC):
         types: runtime classes that this node surely stands for; empty if it cannot tell.
         wire: wire classes that it surely gives; empty if it may give any.
         kept: scalar classes whose values `lift(lower(x))` returns as they are.
-        native: the type to hand to msgspec's decoder, when its rules are exactly ours.
+        native: the type to hand to msgspec's decoder, when its rules are ours, but for stored
+            fields that a class does not have: msgspec skips those.
+        is_self_describing: what it writes tells its class by itself, beside other such nodes.
+        arguments: what stands for the type variables of a generic class.
+        user_class: the class of users that it stands for, for which `@evolve` can be declared.
+        json_rank: arms of a union take JSON data in this order, the most specific first.
     """
 
     name: str = "?"
@@ -86,6 +93,10 @@ class Node(ABC):
     wire: frozenset[type] = frozenset()
     kept: frozenset[type] = frozenset()
     native: object | None = None
+    is_self_describing: bool = False
+    arguments: tuple[Node, ...] = ()
+    user_class: type | None = None
+    json_rank: int = 1
 
     @abstractmethod
     def lower(self, value: object, depth: int, walk: Walk) -> object:
@@ -94,6 +105,23 @@ class Node(ABC):
     @abstractmethod
     def lift(self, wire: object, depth: int) -> object:
         """Return the value. Raises Fault."""
+
+    def lift_exactly(self, wire: object, depth: int) -> object:
+        """Return the value of wire that was stored as this very type: no old shape. Raises Fault.
+
+        Parts of the value may still be of old shapes.
+        """
+        return self.lift(wire, depth)
+
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        """Return what stored unions call this type; see `tags`. It lies within `inside`."""
+        return AGAIN if self in inside else self.name
+
+    def argument_tags(self, inside: tuple[Node, ...]) -> list[str]:
+        """Return the tags of the arguments of a generic class."""
+        if self in inside:
+            return []
+        return [node.tag((*inside, self)) for node in self.arguments]
 
     @abstractmethod
     def from_json(self, data: object, depth: int) -> object:
@@ -139,6 +167,14 @@ class Later(Node):
         return self.target.lift(wire, depth)
 
     @override
+    def lift_exactly(self, wire: object, depth: int) -> object:
+        return self.target.lift_exactly(wire, depth)
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return self.target.tag(inside)
+
+    @override
     def from_json(self, data: object, depth: int) -> object:
         return self.target.from_json(data, depth)
 
@@ -155,4 +191,19 @@ def mismatch(declared: str, value: object) -> Fault:
     """Return the fault of a value of another class than the declared one."""
     if type(value) is Secret:
         return SecretFault()
+    if is_awaitable(value):
+        return never_awaited(value)
     return Fault(f"declared {declared}, got {type_name(type(value))}")
+
+
+def is_awaitable(value: object) -> bool:
+    """Tell whether a value only promises another one, without narrowing its type."""
+    return isinstance(value, Awaitable)
+
+
+def never_awaited(value: object) -> Fault:
+    """Return the fault of a coroutine, a future or a call in place of what it would give."""
+    return Fault(
+        f"a {type_name(type(value))} is no value: await it, and make a function that returns one "
+        f"`async def`"
+    )

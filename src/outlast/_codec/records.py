@@ -6,22 +6,33 @@ constructor, so that its `__post_init__` or validators see it.
 Invariants:
   * exactly the declared class is accepted: a subclass would read back as the parent;
   * restoring sets every stored field to the stored value, whatever the constructor made of it;
-  * a field missing in stored data takes its default, an unknown one is ignored: classes grow
-    and shrink while runs are open. In JSON from outside an unknown field is a fault.
+  * a field missing in stored data takes its default, since a class may grow while runs are open;
+  * an unknown field is a fault, in stored data as in JSON from outside: data is never dropped.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from typing_extensions import override
 
-from outlast._codec.faults import FAULTS_SHOWN_MAX, TOO_DEEP, Fault, key_segment, type_name
+from outlast._codec.evolution import recovered
+from outlast._codec.faults import (
+    FAULTS_SHOWN_MAX,
+    SEGMENT_CHARS_MAX,
+    TOO_DEEP,
+    Fault,
+    error_text,
+    key_segment,
+    type_name,
+)
+from outlast._codec.modules import name_of_class
 from outlast._codec.nodes import Node, Walk, mismatch
 from outlast._codec.schemas import Schema, Schemas, object_schema
 from outlast._codec.shapes import is_dict
+from outlast._codec.tags import class_tag
 
 _MAP: frozenset[type] = frozenset({dict})
 
@@ -42,6 +53,7 @@ class RecordNode(Node):
 
     wire = _MAP
     is_open = False  # whether other fields are taken, or names may be aliases
+    also_stored: frozenset[str] = frozenset()  # keys of the stored map that are no fields
 
     def __init__(
         self,
@@ -55,8 +67,10 @@ class RecordNode(Node):
         self.name = type_name(cls)
         self.types = frozenset({cls})
         self.native = native
-        self._class = cls
+        self._class = self.user_class = cls
         self._members = members
+        self.tag_class = cls
+        self._stored_names = frozenset(member.name for member in members) | self.also_stored
         self._cost = sum(len(member.name) + 2 for member in members) + 1
         self._restore = restore
         self._create = create
@@ -90,10 +104,23 @@ class RecordNode(Node):
 
     @override
     def lift(self, wire: object, depth: int) -> object:
+        try:
+            return self.lift_exactly(wire, depth)
+        except Fault as fault:
+            return recovered(self, self._class, wire, depth, fault)
+
+    @override
+    def lift_exactly(self, wire: object, depth: int) -> object:
+        return self._restored(self.values_of(wire, depth))
+
+    def values_of(self, wire: object, depth: int) -> dict[str, object]:
+        """Return the values of the stored fields, and defaults of those that are missing."""
         if not is_dict(wire):
             raise mismatch(self.name, wire)
         if depth <= 0:
             raise Fault(TOO_DEEP)
+        if not wire.keys() <= self._stored_names:
+            raise unknown_fields(self.name, self._class, wire, self._stored_names)
         depth -= 1
         values: dict[str, object] = {}
         for member in self._members:
@@ -108,7 +135,11 @@ class RecordNode(Node):
             except Fault as fault:
                 fault.under(f".{name}")
                 raise
-        return self._restored(values)
+        return values
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return class_tag(self.tag_class, self.argument_tags(inside))
 
     @override
     def from_json(self, data: object, depth: int) -> object:
@@ -164,6 +195,7 @@ class TypedDictNode(Node):
 
     def __init__(self, cls: type, members: tuple[Member, ...], required: frozenset[str]) -> None:
         self.name = type_name(cls)
+        self._class = self.user_class = cls
         self._members = members
         self._required = required
         self._by_name = {member.name: member for member in members}
@@ -191,22 +223,33 @@ class TypedDictNode(Node):
 
     @override
     def lift(self, wire: object, depth: int) -> object:
+        try:
+            return self.lift_exactly(wire, depth)
+        except Fault as fault:
+            return recovered(self, self._class, wire, depth, fault)
+
+    @override
+    def lift_exactly(self, wire: object, depth: int) -> object:
         if not is_dict(wire):
             raise mismatch(self.name, wire)
         if depth <= 0:
             raise Fault(TOO_DEEP)
+        if not wire.keys() <= self._by_name.keys():
+            raise unknown_fields(self.name, self._class, wire, self._by_name)
         self._check_required(wire)
         out: dict[object, object] = {}
         for name, item in wire.items():
-            member = self._by_name.get(name) if type(name) is str else None
-            if member is None:
-                continue
+            member = self._by_name[f"{name!s}"]
             try:
                 out[member.name] = member.node.lift(item, depth - 1)
             except Fault as fault:
                 fault.under(f".{member.name}")
                 raise
         return out
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return class_tag(self._class, self.argument_tags(inside))
 
     @override
     def from_json(self, data: object, depth: int) -> object:
@@ -271,6 +314,21 @@ def members_from_json(
     return values
 
 
+def unknown_fields(
+    name: str, cls: type, stored: Mapping[object, object], known: Collection[str]
+) -> Fault:
+    """Return the fault of stored data with fields that its class does not have any more."""
+    texts = sorted(key if type(key) is str else type_name(type(key)) for key in stored)
+    gone = [text[:SEGMENT_CHARS_MAX] for text in texts if text not in known][:FAULTS_SHOWN_MAX]
+    plural = "fields" if len(gone) > 1 else "a field"
+    return Fault(
+        f"the stored {name} has {plural} that the class does not have: {', '.join(gone)}. "
+        f"Nothing stored is dropped: put back what was renamed or removed, or convert the old "
+        f"shape with @outlast.evolve(Old), where Old has the fields that are stored and the "
+        f"function returns {'.'.join(name_of_class(cls))}"
+    )
+
+
 def unknown_name(
     name: object, known: Iterable[str], what: str = "field", *, found: int = 0
 ) -> Fault:
@@ -283,12 +341,3 @@ def unknown_name(
     near = difflib.get_close_matches(f"{name!s}"[:100], list(known), n=1) if is_shown else []
     advice = f"; did you mean {near[0]}?" if near else ""
     return Fault(f"unknown {what}{advice}").under(key_segment(name))
-
-
-def error_text(error: BaseException) -> str:
-    """Return a short text of an error from a class of the user's."""
-    try:
-        text = f"{error}"
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
-        text = "(its text cannot be read)"
-    return f"{type_name(type(error))}: {text[:500]}"

@@ -31,6 +31,8 @@ class NoneNode(Node):
 
     name = "None"
     types = wire = kept = frozenset({NoneType})
+    is_self_describing = True
+    json_rank = 0
     native = NoneType
 
     @override
@@ -63,6 +65,8 @@ class BoolNode(Node):
 
     name = "bool"
     types = wire = kept = frozenset({bool})
+    is_self_describing = True
+    json_rank = 0
     native = bool
 
     @override
@@ -96,6 +100,8 @@ class IntNode(Node):
     name = "int"
     types = wire = frozenset({int})
     kept = frozenset({int, bool})
+    is_self_describing = True
+    json_rank = 0
     native = int
 
     @override
@@ -139,6 +145,8 @@ class FloatNode(Node):
 
     name = "float"
     types = wire = kept = frozenset({float})
+    is_self_describing = True
+    json_rank = 0
     native = float
 
     @override
@@ -196,6 +204,8 @@ class StrNode(Node):
 
     name = "str"
     types = wire = kept = frozenset({str})
+    is_self_describing = True
+    json_rank = 6
     native = str
 
     @override
@@ -246,6 +256,8 @@ class BytesNode(Node):
 
     name = "bytes"
     types = wire = kept = frozenset({bytes})
+    is_self_describing = True
+    json_rank = 8
     native = bytes
 
     @override
@@ -283,6 +295,7 @@ class TextNode(Node):
     """A class whose values are written as text."""
 
     wire = frozenset({str})
+    json_rank = 2
 
     def __init__(
         self,

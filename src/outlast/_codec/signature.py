@@ -21,7 +21,7 @@ import msgspec
 from outlast._codec.adapters import Adapter, adapter_for, digest_bytes
 from outlast._codec.containers import DictNode, TupleNode
 from outlast._codec.difference import first_difference
-from outlast._codec.faults import TOO_DEEP, Fault
+from outlast._codec.faults import TOO_DEEP, Fault, key_segment
 from outlast._codec.jsonlike import decode_wire, encode_wire, plain_json
 from outlast._codec.nodes import Walk
 from outlast._codec.parameters import (
@@ -153,6 +153,14 @@ class SignatureCodec:
         wire = self._lower(bound, Walk(is_canonical=True))
         return digest_bytes(encode_wire(sorted(wire.items(), key=_name_of)))
 
+    def is_same_call(self, stored: bytes, bound: Bound) -> bool:
+        """Tell whether stored arguments, of whatever version, are those of a call."""
+        try:
+            args, kwargs = self.decode(stored)
+            return self.digest(Bound(args, kwargs)) == self.digest(bound)
+        except (DecodingError, EncodingError):
+            return False
+
     # ---- JSON and text from outside ----------------------------------------------------------
 
     def from_json(self, data: object) -> Bound:
@@ -275,7 +283,7 @@ class SignatureCodec:
         values: dict[str, object] = {}
         for name, item in wire.items():
             if type(name) is not str or name not in adapters:
-                raise unknown_name(name, adapters, "argument")
+                raise self._unknown(name)
             try:
                 values[name] = adapters[name].node.lift(item, DEPTH_MAX)
             except Fault as fault:
@@ -285,6 +293,13 @@ class SignatureCodec:
         if missing:
             raise Fault.together(missing)
         return self._parameters.call_of(values)
+
+    def _unknown(self, name: object) -> Fault:
+        return Fault(
+            f"a stored argument that {title_of(self._fn)} does not take any more. Nothing stored "
+            f"is dropped: put the parameter back (with a default it need not be given), or "
+            f"declare the changed function under another name="
+        ).under(key_segment(name))
 
     def _from_outside(self, data: Mapping[object, object], read: _Read) -> Bound:
         ready = self._ready()

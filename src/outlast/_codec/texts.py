@@ -8,6 +8,7 @@ Invariants:
 from __future__ import annotations
 
 import functools
+import math
 import re
 import sys
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -30,6 +31,9 @@ _DECIMAL = re.compile(
 )
 
 
+_FRACTION = re.compile(r"[+-]?\d{1,4300}(/\d{1,4300})?", re.ASCII)
+
+
 @functools.cache
 def text_nodes() -> dict[type, TextNode]:
     """Return the node of each such class; late, since decimal and uuid cost milliseconds."""
@@ -47,13 +51,74 @@ def text_nodes() -> dict[type, TextNode]:
     return {cls: node for node in nodes for cls in node.types}
 
 
+_IP = ("IPv4Address", "IPv4Interface", "IPv4Network", "IPv6Address", "IPv6Interface", "IPv6Network")
+
+
+def text_node_of(cls: type) -> TextNode | None:
+    """Return the node of a standard class that is written as text."""
+    found = text_nodes().get(cls)
+    if found is not None:
+        return found
+    # Who has such a class has imported its module, and the imports cost milliseconds.
+    if cls is complex or cls.__module__ in ("fractions", "ipaddress"):
+        return text_node_named(cls.__name__, cls)
+    return None
+
+
+@functools.cache
+def text_node_named(name: str, cls: type | None = None) -> TextNode | None:
+    """Return the node of a standard class by the name that stored data has for it."""
+    node: TextNode | None = None
+    if name == "complex":
+        node = TextNode(complex, write=_write_complex, read=complex, canonical=_canonical_complex)
+    elif name == "Fraction":
+        from fractions import Fraction
+
+        node = TextNode(Fraction, write=str, read=_read_fraction)
+    elif name in _IP:
+        import ipaddress
+
+        address: type = getattr(ipaddress, name)
+        node = TextNode(address, write=str, read=address)
+    else:
+        for known in text_nodes().values():
+            if known.name == name:
+                return known
+    return node if node is not None and (cls is None or cls in node.types) else None
+
+
+def _write_complex(value: object) -> str:
+    if type(value) is not complex:
+        raise TypeError("a complex was checked before")
+    if not (math.isfinite(value.real) and math.isfinite(value.imag)):
+        raise Fault("NaN and infinity cannot be stored")
+    return f"{value!r}"
+
+
+def _canonical_complex(value: object) -> object:
+    if type(value) is not complex:
+        raise TypeError("a complex was checked before")
+    _write_complex(value)
+    return [value.real + 0.0, value.imag + 0.0]  # -0.0 and 0.0 are equal
+
+
+def _read_fraction(text: str) -> object:
+    from fractions import Fraction
+
+    if _FRACTION.fullmatch(text) is None:
+        raise ValueError("no fraction")
+    return Fraction(text)
+
+
 @functools.cache
 def path_node(declared: type[PurePath]) -> TextNode:
     """Return the node of a path class; `Path` stands for what this system makes of it."""
     concrete: type[PurePath] = type(Path()) if declared is Path else declared
     if declared is PurePath:
         concrete = type(PurePath())
-    return TextNode(concrete, write=_write_path, read=concrete)
+    node = TextNode(concrete, write=_write_path, read=concrete)
+    node.json_rank = 7  # any text is a path
+    return node
 
 
 PATHS: frozenset[type] = frozenset(

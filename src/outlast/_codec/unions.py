@@ -1,74 +1,78 @@
-"""Nodes of unions, literals and enums.
+"""Nodes of unions.
 
 Invariants:
   * None is always nil, in every union;
-  * members whose wire classes differ are written plainly; where they could be confused, each
-    value is written as [index of the member in the declared union, value];
-  * the member is chosen by the value's exact class first, then by trying in declared order.
+  * arms that are plain scalars and literals only are written plainly; in any other union each
+    value is written under the tag of its arm (see `tags`), so the order of arms has no meaning;
+  * what is not tagged was stored when the type was another one, or by an older version as
+    [index, value]: it is read only where a single arm takes it;
+  * JSON from outside has no tags: the most specific arm that takes it gets it, and where that
+    leaves two classes, it is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import Enum, Flag
+from collections.abc import Iterator, Sequence
 
+from msgspec import msgpack
 from typing_extensions import override
 
+from outlast._codec.evolution import by_tag
 from outlast._codec.faults import Fault, type_name
-from outlast._codec.jsonlike import SCALAR_NODES
-from outlast._codec.nodes import Node, NoneType, Walk, mismatch
+from outlast._codec.jsonlike import JSON_LIKE, encode_wire
+from outlast._codec.nodes import Later, Node, NoneType, Walk, mismatch
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import as_object, is_list
-from outlast.errors import RegistrationError
+from outlast._codec.shapes import is_list
+from outlast._codec.tags import AGAIN, covers, read_tagged, tag_of, tagged, union_tag
+from outlast.errors import PayloadTooLarge
+from outlast.limits import DEPTH_MAX
 
-_ITSELF: frozenset[type] = frozenset({str, int, bool, bytes, NoneType})
-
-
-def union_node(members: tuple[Node, ...]) -> Node:
-    """Return the node of a union, in declared order, None included."""
-    others = [node for node in members if NoneType not in node.types]
-    is_plain = all(node.wire and NoneType not in node.wire for node in others)
-    return UnionNode(members, is_plain=is_plain and _all_differ(others))
-
-
-def _all_differ(nodes: list[Node]) -> bool:
-    count = sum(len(node.wire) for node in nodes)
-    return count == len(frozenset[type]().union(*(node.wire for node in nodes)))
+_Reading = tuple[Node, object]
 
 
 class UnionNode(Node):
     """A union of two or more types."""
 
-    def __init__(self, members: tuple[Node, ...], *, is_plain: bool) -> None:
+    def __init__(self, members: tuple[Node, ...]) -> None:
         self.name = " | ".join(node.name for node in members)
-        self._members = members
-        self._is_plain = is_plain
-        self._by_type: dict[type, list[int]] = {}
-        self._by_wire: dict[type, int] = {}
-        for index, node in enumerate(members):
-            for kind in node.types:
-                self._by_type.setdefault(kind, []).append(index)
-            for kind in node.wire:
-                self._by_wire.setdefault(kind, index)
+        self.members = members
+        others = [node for node in members if NoneType not in node.types]
         self.types = _union([node.types for node in members])
-        nil = frozenset({NoneType}) if NoneType in self.types else frozenset[type]()
-        if is_plain:
-            self.wire = _union([node.wire for node in members])
+        self._has_nil = NoneType in self.types
+        nil = frozenset({NoneType}) if self._has_nil else frozenset[type]()
+        self._is_plain = len(others) <= 1 or all(node.is_self_describing for node in others)
+        if self._is_plain:
+            is_known = all(node.wire for node in others)
+            self.wire = nil | _union([node.wire for node in others]) if is_known else frozenset()
             # A class that a member keeps must be dispatched to that member, not to another.
-            self.kept = _union([node.kept & node.types for node in members])
+            self.kept = nil | _union([node.kept & node.types for node in others])
         else:
             self.wire = nil | {list}
             self.kept = nil
+        self.is_self_describing = self._is_plain and all(n.is_self_describing for n in others)
+        self._found: _Arms | None = None
+
+    def check(self) -> None:
+        """Refuse arms that cannot be told apart by their tags. Raises Fault."""
+        self._arms()
+
+    def _arms(self) -> _Arms:
+        # Late: a recursive alias may be an arm, which is a union of arms once it is complete.
+        if self._found is None:
+            self._found = _Arms(list(flattened(self.members, ())), is_tagged=not self._is_plain)
+        return self._found
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
-        if value is None and NoneType in self.types:
+        if value is None and self._has_nil:
             return None
+        arms = self._found or self._arms()
+        known = arms.by_type.get(type(value), ())
         first: Fault | None = None
-        for index in self._candidates(self._by_type.get(type(value), [])):
+        for arm in arms.candidates(known):
             before = walk.left
             try:
-                wire = self._members[index].lower(value, depth, walk)
+                wire = arm.lower(value, depth, walk)
             except Fault as fault:
                 walk.take_back(before)
                 first = first or fault
@@ -76,45 +80,92 @@ class UnionNode(Node):
             if self._is_plain:
                 return wire
             walk.left -= 2
-            return [index, wire]
-        known = self._by_type.get(type(value))
-        if first is not None and known is not None and len(known) == 1:
+            return tagged(arms.tag_of[arm], wire)
+        if first is not None and (len(known) == 1 or len(arms.nodes) == 1):
             raise first
         raise mismatch(self.name, value)
 
     @override
     def lift(self, wire: object, depth: int) -> object:
-        if wire is None and NoneType in self.types:
+        if wire is None and self._has_nil:
             return None
-        if not self._is_plain:
-            return self._lift_tagged(wire, depth)
-        found = self._by_wire.get(type(wire))
+        arms = self._found or self._arms()
+        found = read_tagged(wire) if is_list(wire) else None
         if found is not None:
-            return self._members[found].lift(wire, depth)
-        for node in self._members:
-            try:
-                return node.lift(wire, depth)
-            except Fault:
-                continue
-        raise mismatch(self.name, wire)
+            return self._lift_tagged(arms, *found, depth)
+        if self._is_plain:
+            known = arms.by_wire.get(type(wire), arms.nodes)
+            if len(known) == 1:
+                return known[0].lift(wire, depth)
+        return self._lift_untagged(arms, wire, depth)
 
-    def _lift_tagged(self, wire: object, depth: int) -> object:
-        if not is_list(wire) or len(wire) != 2:
-            raise Fault(f"declared {self.name}, got no [index, value]")
-        index = wire[0]
-        if type(index) is not int or not 0 <= index < len(self._members):
-            raise Fault(f"the stored member of the union {self.name} does not exist")
-        return self._members[index].lift(wire[1], depth)
+    def _lift_tagged(self, arms: _Arms, tag: str, wire: object, depth: int) -> object:
+        named = arms.by_tag.get(tag) or arms.covering(tag)
+        if len(named) == 1:
+            return named[0].lift(wire, depth)
+        fault = Fault(
+            f"the stored value is a {tag}, which is none of {self.name}: put the arm back, or "
+            f"convert it with @outlast.evolve to one of these"
+        )
+        if named:
+            readings = list(_readings(named, wire, depth))
+            if not readings:
+                raise fault
+            return readings[0][1]  # arms of one tag are plain, and agree on the value
+        targets: dict[object, Node] = {
+            arm.user_class: arm for arm in arms.nodes if arm.user_class is not None
+        }
+        return by_tag(tag, wire, depth, targets, fault)
+
+    def _lift_untagged(self, arms: _Arms, wire: object, depth: int) -> object:
+        readings = list(_readings(arms.nodes, wire, depth))
+        if is_list(wire) and len(wire) == 2 and type(wire[0]) is int:
+            readings += _readings(arms.nodes, wire[1], depth)
+        if not readings:
+            raise Fault(f"declared {self.name}, got {type_name(type(wire))} that fits none of them")
+        _, value = readings[0]
+        for arm, other in readings[1:]:
+            if not _is_same(value, other):
+                raise Fault(
+                    f"the stored value fits both {readings[0][0].tag()} and {arm.tag()}, and does "
+                    f"not say which it is: it was stored under another declared type, or by a "
+                    f"version that counted arms. Declare only the one that it is, or convert "
+                    f"what contains it with @outlast.evolve"
+                )
+        return value
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        if self in inside:
+            return AGAIN
+        here = (*inside, self)
+        arms = [arm.tag(here) for arm in flattened(self.members, inside)]
+        return union_tag([*arms, "None"] if self._has_nil else arms)
 
     @override
     def from_json(self, data: object, depth: int) -> object:
+        arms = self._arms()
+        if data is None and self._has_nil:
+            return None
         faults: list[Fault] = []
-        exact = [index for index in self._by_type.get(type(data), []) if type(data) in _NUMBERS]
-        for index in self._candidates(exact):
+        readings: list[_Reading] = []
+        exact = arms.by_type.get(type(data), ()) if type(data) in _NUMBERS else ()
+        for arm in [*exact, *arms.from_json]:
             try:
-                return self._members[index].from_json(data, depth)
+                value = arm.from_json(data, depth)
             except Fault as fault:
                 faults.append(fault)
+                continue
+            if arm in exact or arm.json_rank != RANK_OF_CLASSES:
+                return readings[0][1] if readings else value
+            if readings and not _is_same(readings[0][1], value):
+                raise Fault(
+                    f"fits both {readings[0][0].name} and {arm.name}: give the classes a field "
+                    f"that tells them apart, such as kind: Literal['a']"
+                )
+            readings.append((arm, value))
+        if readings:
+            return readings[0][1]
         # A fault from inside a member says more than "fits none", if only one got that far.
         inner = [fault for fault in faults if any(path for path, _ in fault.found)]
         if len(inner) == 1:
@@ -123,160 +174,115 @@ class UnionNode(Node):
 
     @override
     def to_json(self, value: object) -> object:
-        for index in self._candidates(self._by_type.get(type(value), [])):
-            node = self._members[index]
+        if value is None and self._has_nil:
+            return None
+        arms = self._arms()
+        for arm in arms.candidates(arms.by_type.get(type(value), ())):
             try:
                 # The first member that accepts the value is the one that stored it.
-                node.lower(value, _ANY_DEPTH, Walk())
+                arm.lower(value, _ANY_DEPTH, Walk())
             except Fault:
                 continue
-            return node.to_json(value)
+            return arm.to_json(value)
         return None
-
-    def _candidates(self, first: list[int]) -> Iterator[int]:
-        yield from first
-        for index in range(len(self._members)):
-            if index not in first:
-                yield index
 
     @override
     def schema(self, made: Schemas) -> Schema:
-        return {"anyOf": [node.schema(made) for node in self._members]}
+        return {"anyOf": [node.schema(made) for node in self.members]}
 
+
+class _Arms:
+    """The arms of a union, without None, each once, in the order of their tags."""
+
+    __slots__ = ("by_tag", "by_type", "by_wire", "from_json", "nodes", "tag_of")
+
+    def __init__(self, arms: Sequence[Node], *, is_tagged: bool) -> None:
+        by_tag: dict[str, list[Node]] = {}
+        for arm in arms:
+            same = by_tag.setdefault(arm.tag(), [])
+            if arm in same or (same and not arm.is_self_describing and arm.types == same[0].types):
+                continue
+            if same and is_tagged and not arm.is_self_describing:
+                raise Fault(
+                    f"two arms of the union are called {arm.tag()} in stored data: give one of the "
+                    f"classes another name, or declare only one of them"
+                )
+            same.append(arm)
+        nodes = [arm for tag in sorted(by_tag) for arm in by_tag[tag]]
+        self.nodes: tuple[Node, ...] = tuple(nodes)
+        self.by_tag = {tag: tuple(same) for tag, same in by_tag.items()}
+        self.tag_of: dict[Node, msgpack.Ext] = {
+            arm: tag_of(tag) for tag, same in by_tag.items() for arm in same
+        }
+        self.by_type = _grouped(nodes, [node.types for node in nodes])
+        self.by_wire = _grouped(nodes, [node.wire for node in nodes])
+        self.from_json = tuple(sorted(nodes, key=_json_rank))
+
+    def candidates(self, first: tuple[Node, ...]) -> Iterator[Node]:
+        """Return all arms, those first that are known to be of the value's class."""
+        yield from first
+        for arm in self.nodes:
+            if arm not in first:
+                yield arm
+
+    def covering(self, tag: str) -> tuple[Node, ...]:
+        """Return the arms that take what an earlier form of their type stored."""
+        return tuple(
+            arm for known, same in self.by_tag.items() if covers(known, tag) for arm in same
+        )
+
+
+RANK_OF_CLASSES = 1
+"""The `json_rank` of classes with fields, of which two may take the same object."""
 
 _NUMBERS: frozenset[type] = frozenset({int, float, bool})
 _ANY_DEPTH = 1_000
 
 
+def flattened(members: Sequence[Node], inside: tuple[Node, ...]) -> Iterator[Node]:
+    """Return the arms of a union, those of unions within it one by one, without None."""
+    for member in members:
+        node = member.target if isinstance(member, Later) else member
+        if isinstance(node, UnionNode):
+            if node not in inside:
+                yield from flattened(node.members, (*inside, node))
+        elif NoneType not in node.types:
+            yield node
+
+
+def _json_rank(node: Node) -> int:
+    return node.json_rank
+
+
+def _grouped(
+    nodes: Sequence[Node], keys: Sequence[frozenset[type]]
+) -> dict[type, tuple[Node, ...]]:
+    groups: dict[type, list[Node]] = {}
+    for node, kinds in zip(nodes, keys, strict=True):
+        for kind in kinds:
+            groups.setdefault(kind, []).append(node)
+    return {kind: tuple(group) for kind, group in groups.items()}
+
+
+def _readings(nodes: Sequence[Node], wire: object, depth: int) -> Iterator[_Reading]:
+    for node in nodes:
+        try:
+            value = node.lift(wire, depth)
+        except Fault:
+            continue
+        yield node, value
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Tell whether two values are the same standard data; never by methods of users' classes."""
+    if type(one) is not type(other):
+        return False
+    try:
+        wires = [JSON_LIKE.lower(v, DEPTH_MAX, Walk(is_canonical=True)) for v in (one, other)]
+    except (Fault, PayloadTooLarge):
+        return False
+    return encode_wire(wires[0]) == encode_wire(wires[1])
+
+
 def _union(sets: list[frozenset[type]]) -> frozenset[type]:
     return frozenset[type]().union(*sets)
-
-
-class LiteralNode(Node):
-    """`Literal[...]`: each value as itself, an enum's member as ["Class.NAME"]."""
-
-    def __init__(self, values: tuple[object, ...]) -> None:
-        self._wire_of: dict[tuple[type, object], object] = {}
-        self._value_of: dict[tuple[type, object], object] = {}
-        self._shown: dict[tuple[type, object], object] = {}
-        for value in values:
-            self._add(value)
-        self.name = "Literal[...]"
-        self.types = frozenset(kind for kind, _ in self._wire_of)
-        enums = any(isinstance(value, Enum) for value in values)
-        self.wire = frozenset(kind for kind in self.types if kind in _ITSELF) | (
-            frozenset({list}) if enums else frozenset()
-        )
-
-    def _add(self, value: object) -> None:
-        kind = type(value)
-        if isinstance(value, Enum):
-            shown: object = value.name
-            text = f"{type_name(kind)}.{value.name}"
-            self._wire_of[kind, value.name] = [text]
-            self._value_of[list, text] = value
-        elif kind in _ITSELF:
-            shown = SCALAR_NODES[kind].to_json(value)
-            SCALAR_NODES[kind].lower(value, 1, Walk())
-            self._wire_of[kind, value] = value
-            self._value_of[kind, value] = value
-        else:
-            raise RegistrationError(f"{type_name(kind)} is no value of a Literal")
-        self._shown[type(shown), shown] = value
-
-    @override
-    def lower(self, value: object, depth: int, walk: Walk) -> object:
-        kind = type(value)
-        if kind not in self.types:
-            raise mismatch(self.name, value)
-        key = value.name if isinstance(value, Enum) else value
-        try:
-            return self._wire_of[kind, key]
-        except KeyError:
-            raise Fault("the value is none of the declared literals") from None
-
-    @override
-    def lift(self, wire: object, depth: int) -> object:
-        key = wire[0] if is_list(wire) and len(wire) == 1 else wire
-        try:
-            return self._value_of[type(wire), key]
-        except (KeyError, TypeError):
-            raise Fault("the stored value is none of the declared literals") from None
-
-    @override
-    def from_json(self, data: object, depth: int) -> object:
-        try:
-            return self._shown[type(data), data]
-        except (KeyError, TypeError):
-            raise Fault("the value is none of the declared literals") from None
-
-    @override
-    def to_json(self, value: object) -> object:
-        if isinstance(value, Enum):
-            return value.name
-        node = SCALAR_NODES.get(type(value))
-        return None if node is None else node.to_json(value)
-
-    @override
-    def schema(self, made: Schemas) -> Schema:
-        return {"enum": [shown for _, shown in self._shown]}
-
-
-class EnumNode(Node):
-    """An Enum: by value where all values are text, or all ints; else by name."""
-
-    def __init__(self, cls: type[Enum]) -> None:
-        self.name = type_name(cls)
-        self.types = frozenset({cls})
-        self._class = cls
-        kinds: set[type] = {type(as_object(m._value_)) for m in cls.__members__.values()}
-        self._by_value = bool(kinds) and (kinds == {str} or kinds == {int})
-        self._is_flag = issubclass(cls, Flag)
-        self.wire = frozenset(kinds) if self._by_value else frozenset({str})
-        if self._is_flag:
-            self._by_value = True
-            self.wire = frozenset({int})
-
-    @override
-    def lower(self, value: object, depth: int, walk: Walk) -> object:
-        if not isinstance(value, Enum) or type(value) is not self._class:
-            raise mismatch(self.name, value)
-        wire: object = value._value_ if self._by_value else value._name_
-        return SCALAR_NODES[type(wire)].lower(wire, depth, walk)
-
-    @override
-    def lift(self, wire: object, depth: int) -> object:
-        if type(wire) not in self.wire:
-            raise mismatch(self.name, wire)
-        return self._member(wire, by_value=self._by_value)
-
-    @override
-    def from_json(self, data: object, depth: int) -> object:
-        if type(data) is str and data in self._class.__members__:
-            return self._class.__members__[data]
-        if type(data) in self.wire:
-            return self._member(data, by_value=True)
-        raise Fault(f"no member of {self.name}")
-
-    @override
-    def to_json(self, value: object) -> object:
-        if not isinstance(value, Enum):
-            return None
-        return value._value_ if self._by_value else value._name_
-
-    def _member(self, wire: object, *, by_value: bool) -> object:
-        try:
-            found: object = self._class(wire) if by_value else self._class.__members__[f"{wire!s}"]
-        except (ValueError, KeyError, TypeError):
-            raise Fault(f"no member of {self.name}") from None
-        if type(found) is not self._class:
-            raise Fault(f"no member of {self.name}")
-        return found
-
-    @override
-    def schema(self, made: Schemas) -> Schema:
-        if self._is_flag:
-            return {"type": "integer", "title": self.name}
-        members = self._class.__members__.values()
-        values: list[object] = [m._value_ if self._by_value else m._name_ for m in members]
-        return {"enum": values, "title": self.name}

@@ -82,12 +82,7 @@ class Actors:
             UnknownActor: there is no such actor or handler here.
             DecodingError: the arguments do not fit.
         """
-        registry = self._scheduler.registry
-        found = [d for n, d in registry.actors.items() if n == actor or n.endswith(f".{actor}")]
-        if len(found) != 1:
-            known = ", ".join(sorted(registry.actors)) or "none"
-            raise UnknownActor(f"no one actor goes by the name {actor!r} here; there are: {known}")
-        definition = found[0]
+        definition = self._scheduler.registry.actor_asked_for(actor)
         taken = definition.handlers.get(handler)
         if taken is None:
             names = ", ".join(sorted(definition.handlers)) or "none"

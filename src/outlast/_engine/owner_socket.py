@@ -275,7 +275,9 @@ class OwnerSocket:
     def _work(self, request: Start) -> tuple[WorkflowDefinition, Bound, bool]:
         """Return what to run: our own code of that name, or what the sender has encoded."""
         try:
-            definition = self._core.registry.find_workflow(request.workflow)
+            registry = self._core.registry
+            find = registry.find_workflow if request.encoded else registry.workflow_asked_for
+            definition = find(request.workflow)
         except UnknownWorkflow:
             if request.encoded is None or not request.digest:
                 raise

@@ -23,7 +23,6 @@ from outlast._execution.starting import check_name, new_run
 from outlast._records import attach
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, MessageKind, Receipt, RunRow, Transaction
-from outlast._store.decide import names_workflow
 from outlast.errors import IdempotencyMismatch, RunExists
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
 
@@ -145,7 +144,7 @@ class Starts:
 
     async def _check_same(self, existing: RunRow, request: StartRequest) -> None:
         definition = request.definition
-        if not names_workflow(existing.workflow, definition.name):
+        if existing.workflow != definition.name:
             raise IdempotencyMismatch(
                 existing.id, f"it runs workflow {existing.workflow!r}, not {definition.name!r}"
             )
@@ -153,6 +152,8 @@ class Starts:
             return
         records = await self._scheduler.store.read_journal(existing.id)
         before = decode_body(records[0].body, StartedBody).input
+        if definition.signature.is_same_call(before, request.bound):
+            return  # its digest is of an older version's stored form
         after = definition.signature.encode(request.bound)
         difference = definition.signature.first_difference(before, after)
         raise IdempotencyMismatch(existing.id, difference)

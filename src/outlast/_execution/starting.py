@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
 
 from outlast import limits
 from outlast._codec import Bound
 from outlast._execution.operations import SignalBody, StartedBody, encode_body
 from outlast._records import Blob, Record, detach
-from outlast._registry import WorkflowDefinition, version_of
+from outlast._registry import WorkflowDefinition, cached_version_of
 from outlast._store.contract import RunRow, StartRun
 from outlast._world import World
 from outlast.errors import UsageError
@@ -21,19 +20,21 @@ TRACEPARENT = "traceparent"
 """The attribute that says which trace a run belongs to, as W3C Trace Context writes it."""
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-cached_version_of = lru_cache(maxsize=10_000)(version_of)
 
 
 def check_name(what: str, name: str, chars_max: int = limits.NAME_CHARS_MAX) -> str:
     """Return `name` if it can be an id or a name.
 
     Raises:
-        UsageError: it is empty, too long, or has control characters.
+        UsageError: it is empty, too long, has control characters, or is "." or "..".
     """
     if not isinstance(name, str):
         raise UsageError(f"{what} must be text, got {type(name).__name__}")
     if not name or len(name) > chars_max or not name.isprintable():
         raise UsageError(f"{what} {name[:50]!r} must have 1 to {chars_max} printable characters")
+    if name in (".", ".."):
+        # Browsers and HTTP clients take such a part out of a path, also when it is encoded.
+        raise UsageError(f"{what} cannot be {name!r}: a URL with it leads elsewhere")
     return name
 
 

@@ -74,7 +74,7 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def start(service: Service, call: Call) -> Response:
     """Start a run, or attach to the one that has this id."""
-    definition = service.core.registry.find_workflow(call.name("name"))
+    definition = service.core.registry.workflow_asked_for(call.name("name"))
     body = await call.read(StartBody)
     bound = definition.signature.from_json(body.input)
     work: WorkflowCall[object] = WorkflowCall(definition, bound, "")

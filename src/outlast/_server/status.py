@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from starlette.responses import PlainTextResponse, Response
 
 from outlast import limits
-from outlast._execution.starting import cached_version_of
 from outlast._logfile import read_log
-from outlast._registry import WorkflowDefinition
+from outlast._registry import WorkflowDefinition, cached_version_of
 from outlast._server.answers import answer
 from outlast._server.metrics import prometheus
 from outlast._server.problems import Problem

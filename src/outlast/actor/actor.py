@@ -26,6 +26,7 @@ from typing import (
 )
 
 from outlast import limits
+from outlast._callables import check_function
 from outlast._codec import SignatureCodec, adapter_for, check_types
 from outlast._durations import seconds_of
 from outlast._engine.volatile import stop_running
@@ -211,6 +212,7 @@ def handler(
     """
 
     def decorate(function: Callable[..., Awaitable[object]]) -> object:
+        check_function("@handler", function, is_method=True)
         if not inspect.iscoroutinefunction(function):
             raise RegistrationError(f"@handler needs an `async def` method, got {function!r}")
         return Handler(function, is_read=read, topic="" if topic is None else topic.name)

@@ -16,8 +16,7 @@ from outlast._codec import Bound
 from outlast._codec.shapes import is_dict
 from outlast._engine.opening import Target
 from outlast._engine.owner_protocol import Start
-from outlast._execution.starting import cached_version_of
-from outlast._registry import WorkflowDefinition
+from outlast._registry import WorkflowDefinition, cached_version_of
 from outlast.call import WorkflowCall
 from outlast.cli.inputs import arguments_of, input_by_schema, json_of
 from outlast.cli.loading import find_workflow

@@ -12,6 +12,7 @@ from typing_extensions import override
 from outlast._codec import Failure, capture, decode_failure, encode_failure, revive
 from outlast.errors import DecodingError
 from outlast.limits import CAUSES_MAX, ERROR_TEXT_CHARS_MAX, TRACEBACK_CHARS_MAX
+from tests.unit.codec.samples import Item
 
 
 class Declined(Exception):
@@ -264,6 +265,31 @@ def test_an_error_of_the_system_keeps_its_file_name() -> None:
     assert again.filename == "file"
 
 
+@dataclass(frozen=True)
+class Frozen(Exception):
+    item: Item
+    code: int
+
+
+class Slotted(Exception):
+    __slots__ = ("code", "late")
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+class Locked(Exception):
+    def __init__(self, *, code: int) -> None:
+        super().__init__()
+        self.__dict__["code"] = code
+
+    @override
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in ("__cause__", "__traceback__"):
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
+
 KNOWN = {(cls.__module__, cls.__qualname__): cls for cls in (Declined, Mute, Picky, Disk)}
 
 
@@ -292,12 +318,32 @@ def test_an_unknown_class_does_not_come_back() -> None:
     assert revive(capture(Declined("7", cents=5)), {}) is None
 
 
-def test_a_class_that_cannot_be_rebuilt_does_not_come_back() -> None:
-    failure = capture(Picky(1, 2))
-    changed = Failure(failure.module, failure.qualname, "", args=capture(ValueError(3)).args)
+def test_a_class_comes_back_whatever_its_constructor_and_setattr_refuse() -> None:
+    for error in (Picky(1, 2), Frozen(Item("a"), 7), Slotted(3), Locked(code=4)):
+        known: dict[tuple[str, str], type[BaseException]] = {
+            (type(error).__module__, type(error).__qualname__): type(error)
+        }
 
-    assert isinstance(revive(failure, KNOWN), Picky)
-    assert revive(changed, KNOWN) is None
+        again = revive(decode_failure(encode_failure(capture(error))), known)
+
+        assert again is not None
+        assert (type(again), again.args) == (type(error), error.args)
+        for name in ("item", "code", "late"):
+            assert getattr(again, name, None) == getattr(error, name, None)
+
+
+def test_a_frozen_dataclass_gets_its_cause_back() -> None:
+    known: dict[tuple[str, str], type[BaseException]] = {(__name__, "Frozen"): Frozen}
+    try:
+        raise Frozen(Item("a"), 7) from KeyError("k")
+    except Frozen as error:
+        again = revive(capture(error), known)
+
+    assert isinstance(again, Frozen)
+    assert isinstance(again.__cause__, KeyError)
+
+
+def test_an_exception_whose_arguments_cannot_be_stored_does_not_come_back() -> None:
     assert revive(capture(ValueError(object())), {}) is None
 
 

@@ -16,8 +16,7 @@ from outlast import Engine, Signal, limits, workflow
 from outlast._engine.owner_client import OwnerClient
 from outlast._engine.owner_protocol import Ping, Start, frame, socket_path
 from outlast._engine.owner_socket import OwnerSocket
-from outlast._execution.starting import cached_version_of
-from outlast._registry import WorkflowDefinition, default_registry
+from outlast._registry import WorkflowDefinition, cached_version_of, default_registry
 from outlast.errors import (
     DecodingError,
     IdempotencyMismatch,
@@ -114,7 +113,7 @@ async def test_cancel_terminate_info_and_why(client: OwnerClient) -> None:
 async def test_a_workflow_without_code_is_started_by_what_the_sender_encoded(
     engine: Engine, client: OwnerClient
 ) -> None:
-    definition = default_registry.find_workflow("test_owner_socket.adds")
+    definition = default_registry.find_workflow(adds.name)
     foreign = sent(definition, name="elsewhere.adds", run="far")
 
     started = await client.start(foreign)
@@ -130,7 +129,7 @@ async def test_a_workflow_without_code_is_started_by_what_the_sender_encoded(
 async def test_what_the_sender_encoded_is_decoded_where_there_is_code(
     engine: Engine, client: OwnerClient
 ) -> None:
-    definition = default_registry.find_workflow("test_owner_socket.adds")
+    definition = default_registry.find_workflow(adds.name)
 
     started = await client.start(sent(definition, name=definition.name, run="near"))
 
@@ -156,7 +155,7 @@ async def test_errors_come_back_as_themselves(engine: Engine, client: OwnerClien
         await client.cancel("nobody")
     with pytest.raises(RunClosed):
         await client.signal("ended", "socket_answer", b"1")
-    with pytest.raises(UnknownWorkflow, match="no workflow goes by the name 'nothing'"):
+    with pytest.raises(UnknownWorkflow, match="no workflow is called 'nothing'"):
         await client.start(start("nothing", {}))
     with pytest.raises(DecodingError, match="missing argument"):
         await client.start(start("adds", {"a": 1}))

@@ -1,0 +1,245 @@
+"""Nodes of literals and enums: one of a closed set of values.
+
+Invariants:
+  * an enum whose values are all text is stored by value; any other by the name of its member,
+    since values such as those of `auto()` depend on the order in which members are declared;
+  * what older versions stored is read where it means one member only.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, Flag
+
+from typing_extensions import override
+
+from outlast._codec.evolution import recovered
+from outlast._codec.faults import Fault, type_name
+from outlast._codec.jsonlike import SCALAR_NODES
+from outlast._codec.nodes import Node, NoneType, Walk, mismatch
+from outlast._codec.schemas import Schema, Schemas
+from outlast._codec.shapes import as_object, is_list
+from outlast._codec.tags import class_tag
+from outlast.errors import RegistrationError
+
+_ITSELF: frozenset[type] = frozenset({str, int, bool, bytes, NoneType})
+
+
+class LiteralNode(Node):
+    """`Literal[...]`: each value as itself, an enum's member as ["module.Class.NAME"]."""
+
+    is_self_describing = True
+    json_rank = 0
+
+    def __init__(self, values: tuple[object, ...]) -> None:
+        self._wire_of: dict[tuple[type, object], object] = {}
+        self._value_of: dict[tuple[type, object], object] = {}
+        self._shown: dict[tuple[type, object], object] = {}
+        for value in values:
+            self._add(value)
+        self.name = "Literal[...]"
+        self.types = frozenset(kind for kind, _ in self._wire_of)
+        enums = any(isinstance(value, Enum) for value in values)
+        self.wire = frozenset(kind for kind in self.types if kind in _ITSELF) | (
+            frozenset({list}) if enums else frozenset()
+        )
+
+    def _add(self, value: object) -> None:
+        kind = type(value)
+        if isinstance(value, Enum):
+            shown: object = value.name
+            text = f"{class_tag(kind)}.{value.name}"
+            self._wire_of[kind, value.name] = [text]
+            self._value_of[list, text] = value
+            # Older versions left the module out: such a text is read if it means one member.
+            short = f"{type_name(kind)}.{value.name}"
+            if self._value_of.setdefault((list, short), value) is not value:
+                self._value_of[list, short] = _AMBIGUOUS
+        elif kind in _ITSELF:
+            shown = SCALAR_NODES[kind].to_json(value)
+            SCALAR_NODES[kind].lower(value, 1, Walk())
+            self._wire_of[kind, value] = value
+            self._value_of[kind, value] = value
+        else:
+            raise RegistrationError(f"{type_name(kind)} is no value of a Literal")
+        self._shown[type(shown), shown] = value
+
+    @override
+    def lower(self, value: object, depth: int, walk: Walk) -> object:
+        kind = type(value)
+        if kind not in self.types:
+            raise mismatch(self.name, value)
+        key = value.name if isinstance(value, Enum) else value
+        try:
+            return self._wire_of[kind, key]
+        except KeyError:
+            raise Fault("the value is none of the declared literals") from None
+
+    @override
+    def lift(self, wire: object, depth: int) -> object:
+        key = wire[0] if is_list(wire) and len(wire) == 1 else wire
+        try:
+            found = self._value_of[type(wire), key]
+        except (KeyError, TypeError):
+            raise Fault("the stored value is none of the declared literals") from None
+        if found is _AMBIGUOUS:
+            raise Fault(f"the stored {key!a} may be a member of several enums of that name")
+        return found
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return "Literal"
+
+    @override
+    def from_json(self, data: object, depth: int) -> object:
+        try:
+            return self._shown[type(data), data]
+        except (KeyError, TypeError):
+            raise Fault("the value is none of the declared literals") from None
+
+    @override
+    def to_json(self, value: object) -> object:
+        if isinstance(value, Enum):
+            return value.name
+        node = SCALAR_NODES.get(type(value))
+        return None if node is None else node.to_json(value)
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        return {"enum": [shown for _, shown in self._shown]}
+
+
+_AMBIGUOUS = object()
+
+
+class EnumNode(Node):
+    """An Enum: by value where all values are text, else as [name]; a Flag as names of its bits.
+
+    Older versions wrote an Enum whose values were all ints, and a Flag, by value, and any other
+    Enum as a bare name.
+    """
+
+    json_rank = 0
+
+    def __init__(self, cls: type[Enum]) -> None:
+        self.name = type_name(cls)
+        self.types = frozenset({cls})
+        self._class = self.user_class = cls
+        self._is_flag = issubclass(cls, Flag)
+        kinds: set[type] = {type(as_object(m._value_)) for m in cls.__members__.values()}
+        self._by_value = kinds == {str}
+        self._shows_value = self._by_value or kinds == {int} or self._is_flag
+        self._shown_kinds = frozenset({int}) if self._is_flag else frozenset(kinds)
+        self.wire = frozenset({str if self._by_value else list})
+
+    @override
+    def lower(self, value: object, depth: int, walk: Walk) -> object:
+        if not isinstance(value, Enum) or type(value) is not self._class:
+            raise mismatch(self.name, value)
+        if isinstance(value, Flag):
+            return self._bits(value, depth, walk)
+        wire: object = value._value_ if self._by_value else value._name_
+        text = SCALAR_NODES[str].lower(wire, depth, walk)
+        return text if self._by_value else [text]
+
+    @override
+    def lift(self, wire: object, depth: int) -> object:
+        try:
+            return self.lift_exactly(wire, depth)
+        except Fault as fault:
+            return recovered(self, self._class, wire, depth, fault)
+
+    @override
+    def lift_exactly(self, wire: object, depth: int) -> object:
+        if is_list(wire):
+            return self._flag_of(wire) if self._is_flag else self._named(wire)
+        if type(wire) is int and self._shows_value and not self._by_value:
+            return self._of_value(wire)
+        if type(wire) is not str or self._is_flag:
+            raise mismatch(self.name, wire)
+        if self._by_value:
+            return self._of_value(wire)
+        return self._of_text(wire)
+
+    @override
+    def tag(self, inside: tuple[Node, ...] = ()) -> str:
+        return class_tag(self._class)
+
+    @override
+    def from_json(self, data: object, depth: int) -> object:
+        if type(data) is str and data in self._class.__members__:
+            return self._class.__members__[data]
+        if self._shows_value and type(data) in self._shown_kinds:
+            return self._of_value(data)
+        raise Fault(f"no member of {self.name}")
+
+    @override
+    def to_json(self, value: object) -> object:
+        if not isinstance(value, Enum):
+            return None
+        return value._value_ if self._shows_value else value._name_
+
+    def _bits(self, value: Flag, depth: int, walk: Walk) -> object:
+        names: list[object] = []
+        left = as_object(value._value_)
+        if type(left) is not int:
+            raise Fault(f"the value of a {self.name} is no int")
+        for name, member in self._class.__members__.items():
+            bit = as_object(member._value_)
+            if type(bit) is int and bit.bit_count() == 1 and left & bit == bit:
+                names.append(SCALAR_NODES[str].lower(name, depth, walk))
+                left &= ~bit
+        names.sort(key=str)
+        return [*names, left] if left else names
+
+    def _flag_of(self, wire: list[object]) -> object:
+        bits = 0
+        for part in wire:
+            value = as_object(self._member_named(part)._value_) if type(part) is str else part
+            if type(value) is not int:
+                raise mismatch(self.name, wire)
+            bits |= value
+        return self._of_value(bits)
+
+    def _named(self, wire: list[object]) -> object:
+        if len(wire) != 1:
+            raise mismatch(self.name, wire)
+        return self._member_named(wire[0])
+
+    def _of_text(self, text: str) -> object:
+        """Read a bare text: the name of a member, or the value of one when values were text."""
+        named = self._class.__members__.get(text)
+        valued = [m for m in self._class if as_object(m._value_) == text]
+        if named is not None and valued and valued[0] is not named:
+            raise Fault(
+                f"the stored {text!a} may be the member {named._name_} or the value of "
+                f"{valued[0]._name_} of {self.name}: the enum had values of text only before"
+            )
+        if named is None and not valued:
+            raise Fault(f"no member of {self.name}: {text[:100]!a}")
+        return named if named is not None else valued[0]
+
+    def _member_named(self, name: object) -> Enum:
+        found = self._class.__members__.get(name) if type(name) is str else None
+        if found is None:
+            raise Fault(
+                f"no member of {self.name} is called {f'{name!a}'[:100]}: keep a renamed member's "
+                f"old name as an alias (OLD = NEW)"
+            )
+        return found
+
+    def _of_value(self, value: object) -> object:
+        try:
+            found: object = self._class(value)
+        except (ValueError, KeyError, TypeError):
+            raise Fault(f"no member of {self.name}") from None
+        if type(found) is not self._class:
+            raise Fault(f"no member of {self.name}")
+        return found
+
+    @override
+    def schema(self, made: Schemas) -> Schema:
+        if self._is_flag:
+            return {"type": "integer", "title": self.name}
+        members = self._class.__members__.values()
+        values: list[object] = [m._value_ if self._shows_value else m._name_ for m in members]
+        return {"enum": values, "title": self.name}
