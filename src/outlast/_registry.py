@@ -270,8 +270,6 @@ class Registry:
         other = self._conflict(kind, name)
         table = self._table(kind)
         if other is not None:
-            # Said once: a test that failed may keep its definitions for as long as it is shown.
-            del self.replaced[kind, name]
             current = table[name]
             raise _two_live(kind, name, other, _definition_of(current))
 

@@ -142,8 +142,11 @@ class Bonds:
         self.place = place
         write_value(transaction, PLACE, place)
 
-    def fall(self, transaction: Transaction, why: str, at: int) -> None:
-        """The actor has failed: it is down from here on, and its supervisor is told."""
+    def fall(self, transaction: Transaction, why: str, at: int, *, is_again: bool = False) -> None:
+        """The actor has failed: it is down from here on, and its supervisor is told.
+
+        `is_again`: at a message at which it had failed before, which counts once.
+        """
         place = self.place
         if place is None or place.down:
             return
@@ -151,7 +154,12 @@ class Bonds:
         told = notice(
             place.supervisor,
             "failed",
-            {"member": place.member, "life": place.life, "error": why},
+            {
+                "member": place.member,
+                "life": place.life,
+                "error": why,
+                **({"again": True} if is_again else {}),
+            },
             sender=transaction.run,
             at=at,
         )

@@ -282,7 +282,8 @@ class MessageRun(LiveRun):
             return
         why = f"{type(error).__name__}: {error}"[: limits.ERROR_CHARS_MAX]
         failed = self.ends.try_again(message)
-        self.bonds.fall(self.journal.transaction(), why, self.host.world.now())
+        now, is_again = self.host.world.now(), failed > 1
+        self.bonds.fall(self.journal.transaction(), why, now, is_again=is_again)
         if failed < self.definition.attempts and not self.bonds.is_dismissed:
             self._fold(self.journal.transaction())
             self._wait_again(message, handling.letter, is_first=True)

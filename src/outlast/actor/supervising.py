@@ -143,11 +143,11 @@ class SupervisorActor(Leader, Actor[Team]):
 
     # ------------------------------------------------------------------- from members
     @handler
-    async def failed(self, member: str, life: int, error: str) -> None:
-        """A member has failed, and is down."""
+    async def failed(self, member: str, life: int, error: str, *, again: bool = False) -> None:
+        """A member has failed, and is down; `again`: at the same message as the last time."""
         found = self.state.find(member, life)
         if found is not None and found.status == "up":
-            await self._failed(found, error)
+            await self._failed(found, error, counts=not again)
 
     @handler
     async def ended(self, member: str, life: int, error: str) -> None:
@@ -177,15 +177,16 @@ class SupervisorActor(Leader, Actor[Team]):
             await self._start_again(group)
 
     # ----------------------------------------------------------------------- failures
-    async def _failed(self, member: Member, error: str) -> None:
+    async def _failed(self, member: Member, error: str, *, counts: bool = True) -> None:
         team, now = self.state, running_actor().loop.now
         spec, member.error = team.spec, error
         if spec is None or member.spec.restart == "never":
             await self._ended(member, error)
             return
         member.status = "down"
-        member.failures = [*recent(member.failures, now, spec.within), now]
-        team.failures = [*recent(team.failures, now, spec.within), now]
+        new = [now] if counts else []
+        member.failures = [*recent(member.failures, now, spec.within), *new]
+        team.failures = [*recent(team.failures, now, spec.within), *new]
         names = {m.spec.target for m in group_of(spec.strategy, team.members, member)}
         names |= {m.spec.target for m in team.left_behind()}
         kept = [m for m in team.members if m.spec.target in names and m.status != "ended"]
