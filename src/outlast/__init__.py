@@ -35,6 +35,7 @@ from outlast.engine import (
 from outlast.errors import (
     ActorError,
     ActorNotFound,
+    ActorParked,
     ActorStopped,
     AskTimeout,
     CallCycle,
@@ -158,6 +159,7 @@ __all__ = [
     "ActorError",
     "ActorInfo",
     "ActorNotFound",
+    "ActorParked",
     "ActorRef",
     "ActorStopped",
     "Applied",

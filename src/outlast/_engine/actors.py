@@ -16,12 +16,14 @@ from dataclasses import replace
 from typing import Literal
 
 from outlast import limits
+from outlast._codec import name_of_class
+from outlast._engine.parked_asks import ParkedAsks, is_from_supervisor
 from outlast._engine.resting import RestingActors
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.volatile import VolatileActors
 from outlast._execution.actor_memory import outcome_in
 from outlast._execution.envelopes import Envelope, message_of
-from outlast._execution.letters import as_new, decode_letter, encode_letter
+from outlast._execution.letters import Expired, as_new, decode_letter, encode_letter
 from outlast._execution.operations import failure_in
 from outlast._execution.orders import ORDERS
 from outlast._execution.updates import update_message
@@ -60,6 +62,7 @@ class Actors:
         self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
         self._joins: set[tuple[RunId, int]] = set()  # those of them that wait for stopped ones
         self._changed: dict[RunId, asyncio.Future[None]] = {}
+        self.parked: ParkedAsks = ParkedAsks(scheduler)
         self.trace_of: Callable[[], str] | None = None  # telemetry: in which trace one is written
         scheduler.listeners.on_answered = self._answered
         scheduler.listeners.on_stopped = self._stopped
@@ -105,24 +108,33 @@ class Actors:
             return
         await self._post(envelope, "tell")
 
-    async def ask(self, envelope: Envelope, safe: asyncio.Event | None = None) -> bytes:
+    async def ask(
+        self,
+        envelope: Envelope,
+        safe: asyncio.Event | None = None,
+        *,
+        parked: Literal["raise", "wait"] = "raise",
+    ) -> bytes:
         """Return the encoded answer to a message; `safe` is set when that is in the mailbox.
+
+        An order of a supervisor is done when it is safe, if its member is parked.
 
         Raises:
             MailboxFull, ActorStopped: nothing was stored.
+            ActorParked: it is parked, `parked` is "raise", and the message has no timeout.
             HandlerFailed, AskTimeout
         """
         if not envelope.definition.is_durable:
             return await self._ask_volatile(envelope)
         if envelope.timeout is None:
-            return await self._ask(envelope, safe)
+            return await self._ask(envelope, safe, parked)
         try:
             async with asyncio.timeout(envelope.timeout):
-                return await self._ask(envelope, safe)
+                return await self._ask(envelope, safe, "wait")
         except TimeoutError:
             raise AskTimeout(
                 f"{envelope.actor} did not answer {envelope.handler.name!r} "
-                f"within {envelope.timeout:g} seconds"
+                f"within {envelope.timeout:g} seconds{await self.parked.because(envelope.actor)}"
             ) from None
 
     async def _ask_volatile(self, envelope: Envelope) -> bytes:
@@ -135,11 +147,14 @@ class Actors:
         data, _ = handler.signature.returns.roundtrip(answer)
         return data
 
-    async def _ask(self, envelope: Envelope, safe: asyncio.Event | None) -> bytes:
+    async def _ask(
+        self, envelope: Envelope, safe: asyncio.Event | None, parked: Literal["raise", "wait"]
+    ) -> bytes:
         if self._store.is_shared and not envelope.dedup:
             # Whoever owns the actor when it answers: by this key the answer is found.
             envelope = replace(envelope, dedup=self._world.new_id())
-        answer = await self._post(envelope, "ask")
+        is_told = parked == "raise" or is_from_supervisor(envelope)
+        answer = await self._post(envelope, "ask", tells_if_parked=is_told)
         if safe is not None:
             safe.set()
         if answer is None:
@@ -200,10 +215,12 @@ class Actors:
         failure = failure_in(outcome)
         if failure is None:
             return outcome[1:]
+        if (failure.module, failure.qualname) == name_of_class(Expired):
+            raise AskTimeout(failure.message)
         raise HandlerFailed(envelope.actor, failure.qualname, failure.message, failure.traceback)
 
     async def _post(
-        self, envelope: Envelope, kind: Literal["tell", "ask"]
+        self, envelope: Envelope, kind: Literal["tell", "ask"], *, tells_if_parked: bool = False
     ) -> asyncio.Future[bytes] | None:
         """Return the answer to come; None for a tell, and for what was sent before (dedup)."""
         definition = envelope.definition
@@ -217,9 +234,14 @@ class Actors:
             answer: asyncio.Future[bytes] | None = None
             if kind == "ask":
                 answer = self._world.loop.create_future()
-            match await self._commit(message, answer):
-                case "accepted":
-                    return answer
+                if tells_if_parked:
+                    self.parked.expect(answer, envelope)
+            result = await self._commit(message, answer)
+            if result == "accepted":
+                return answer
+            if answer is not None:
+                answer.cancel()
+            match result:
                 case "duplicate":
                     return None
                 case "conflict":

@@ -211,8 +211,8 @@ class Dormant:
         self._scheduler.listeners.on_closed(row.id)
 
     # ------------------------------------------------------------------- going on
-    async def consider(self, row: RunRow) -> None:
-        """A run that stands still has mail: a request to go on brings it back.
+    async def consider(self, row: RunRow) -> bool:
+        """A run that stands still has mail: a request to go on brings it back; say whether.
 
         A paused one also goes on when it is cancelled, so that it can clean up.
         """
@@ -225,8 +225,11 @@ class Dormant:
             gives_up = any(message.name == DISCARD for message in asked)
             discard = await asked_to_discard(self._store, row) if gives_up else None
             await self._wake(row, consumed=[*resumed, *paused], is_resumed=True, discarded=discard)
-        elif row.status == "paused" and await mail_numbers(self._store, row.id, "cancel"):
+            return True
+        if row.status == "paused" and await mail_numbers(self._store, row.id, "cancel"):
             await self._wake(row, consumed=await mail_numbers(self._store, row.id, "pause"))
+            return True
+        return False
 
     async def may_go_on(self, row: RunRow) -> bool:
         """Try a parked run again if code is here that may fit it now; say whether it was tried."""

@@ -47,6 +47,7 @@ class Listeners:
     on_changed: Callable[[LiveRun], None] = ignore
     on_closed: Callable[[RunId], None] = ignore
     on_parked: Callable[[RunId], None] = ignore
+    on_stays_parked: Callable[[RunId], None] = ignore  # it has mail, and does not go on for that
     on_stream: Callable[[RunId], None] = ignore
     on_passivated: Callable[[RunRow], None] = ignore
     on_worked: Callable[[], None] = idle

@@ -252,8 +252,7 @@ class Messages:
         scheduler = self._scheduler
         live = scheduler.residents.get(run)
         if live is not None:
-            await self.read_mail(live)
-            if live.state == "replaying":
+            if await self.read_mail(live) and live.state == "replaying":
                 scheduler.begin(live)  # its mail could not be read when it was brought in
             return live
         async with scheduler.exclusion.alone_with(run):
@@ -261,7 +260,8 @@ class Messages:
             if row is not None and row.kind == "actor" and self._may_run(row):
                 live = await self.activate(row)
             elif row is not None and row.status in ("parked", "paused"):
-                await self._dormant.consider(row)
+                if not await self._dormant.consider(row):
+                    self._scheduler.listeners.on_stays_parked(run)
             elif row is not None and self._may_run(row):
                 records = await self._store.read_journal(run)
                 if run not in scheduler.residents and scheduler.owns(run):
@@ -302,15 +302,19 @@ class Messages:
     def _now(self) -> int:
         return self._world.now()
 
-    async def read_mail(self, live: LiveRun) -> None:
-        """Give a run what is in its mailbox, oldest first: all of it, or what it takes at once."""
+    async def read_mail(self, live: LiveRun) -> bool:
+        """Give a run what is in its mailbox, oldest first: all of it, or what it takes at once.
+
+        Returns False when another call is at it: the run must not begin before that has ended, or
+        what came last would be taken before what came first.
+        """
         arrivals = live.arrivals
         actor = live if isinstance(live, LiveActor) else None
         if arrivals.is_reading:
             arrivals.has_more = True
-            return
+            return False
         if actor is not None and not actor.wants_mail:
-            return
+            return True
         arrivals.is_reading = True
         try:
             await self._read_pages(live, None if actor is None else actor.mail_max)
@@ -318,6 +322,7 @@ class Messages:
             arrivals.end_reading()
         if actor is not None:
             actor.mail_was_read()
+        return True
 
     async def _read_pages(self, live: LiveRun, mail_max: int | None) -> None:
         arrivals, residents = live.arrivals, self._scheduler.residents

@@ -31,6 +31,7 @@ from outlast._engine.step_messages import StepMessages
 from outlast._engine.tokens import Tokens
 from outlast._engine.updates import Updates
 from outlast._engine.volatile import VolatileActors
+from outlast._engine.waits import Waits
 from outlast._events import Events
 from outlast._execution.bodies import Bodies, ProcessRunner
 from outlast._execution.context import MadeOnce
@@ -119,6 +120,7 @@ class EngineCore:
         self.results: Results = Results(self.scheduler)
         self.updates: Updates = Updates(self.scheduler)
         self.volatile: VolatileActors = VolatileActors(world)
+        self.waits: Waits = Waits(self.scheduler)
         self.actors: Actors = Actors(self.scheduler, self.volatile)
         self.reader: Reader = Reader(
             store, world, registry, scheduler=self.scheduler, residency=self.residency
@@ -126,6 +128,7 @@ class EngineCore:
         self.tokens: Tokens = Tokens(self.scheduler)
         self.forks: Forks = Forks(self.scheduler, self.messages)
         self.results.may_go_on = self.dormant.may_go_on
+        self.actors.parked.may_go_on = self.dormant.may_go_on
         self.starts: Starts = Starts(self.scheduler, self.messages, self.results, self.residency)
         self.recovery: Recovery = Recovery(
             self.scheduler, self.messages, self.dormant, live_runs_max=options.live_runs_max
@@ -133,6 +136,7 @@ class EngineCore:
         self.scheduler.listeners.on_stream = self.reader.streams.changed
         self.scheduler.listeners.on_passivated = self._passivated
         self.scheduler.listeners.on_closed = self._run_closed
+        self.scheduler.listeners.on_stays_parked = self.actors.parked.look
         self._process = process_id()
         self._tasks: list[asyncio.Task[None]] = []
         self._tickers: list[Ticker] = []

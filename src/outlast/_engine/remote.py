@@ -16,6 +16,7 @@ from outlast._codec import SignatureCodec
 from outlast._engine.open_engine import EngineCore, ambient_core
 from outlast._execution.context import current_step
 from outlast._execution.envelopes import Envelope, read_envelope
+from outlast._execution.letters import callers_in
 from outlast._execution.updates import update_message
 from outlast._registry import RetryPlan, StepDefinition
 from outlast._store.contract import Message, MessageKind
@@ -39,7 +40,9 @@ def ambient() -> EngineCore:
 
 async def wait_for_run(run: str) -> tuple[str, str, bytes, str]:
     """Return the workflow, the status, the outcome and the reason of a run that has ended."""
-    row = await ambient().closed(RunId(run))
+    core = ambient()
+    with core.waits.during(RunId(current_step().run_id), RunId(run)):
+        row = await core.closed(RunId(run))
     return row.workflow, row.status, row.output or b"", row.error or ""
 
 
@@ -104,7 +107,8 @@ async def update_run(run: str, name: str, payload: bytes, update_id: str) -> tup
     core = ambient()
     chosen = update_id or current_step().key
     message = update_message(RunId(run), name, payload, chosen, at=core.world.now())
-    kept = await _until_taken(core, lambda: core.update(message))
+    with core.waits.during(RunId(current_step().run_id), RunId(run)):
+        kept = await _until_taken(core, lambda: core.update(message))
     return kept.stage, kept.outcome
 
 
@@ -121,7 +125,13 @@ async def ask_actor(letter: bytes) -> bytes:
     """Ask an actor, once, however often this step is tried."""
     core = ambient()
     envelope = _of_step(core, letter)
-    return await _until_taken(core, lambda: core.actors.ask(envelope))
+    waiter = RunId(current_step().run_id)
+    # Who waits for this very message may be let in, or is refused, by the chain of callers.
+    is_bounded = envelope.timeout is not None or envelope.handler.is_read
+    if is_bounded or envelope.actor in callers_in(envelope.chain):
+        return await _until_taken(core, lambda: core.actors.ask(envelope, parked="wait"))
+    with core.waits.during(waiter, envelope.actor):
+        return await _until_taken(core, lambda: core.actors.ask(envelope, parked="wait"))
 
 
 async def tell_actor(letter: bytes) -> None:

@@ -265,8 +265,8 @@ class Scheduler(ActorHost):
             self._remove(live.id)
             self.listeners.on_parked(live.id)
             self.listeners.on_stopped(live.row)
-            if live.row.parked_as == "unreadable":
-                self.listeners.on_mail(live.id)  # the request to discard it may be there already
+            if live.row.status == "parked":
+                self.listeners.on_mail(live.id)  # requests to go on may be there already
         elif transaction.summary is not None and not transaction.summary.resident:
             if isinstance(live, LiveActor):
                 self.actor_rests(live.id)

@@ -15,7 +15,7 @@ from outlast._execution.actor_memory import Activation
 from outlast._execution.actor_reads import Readings
 from outlast._execution.bonds import MEMBER, member_ended
 from outlast._execution.host import ActorHost
-from outlast._execution.letters import Letter, decode_letter
+from outlast._execution.letters import Expired, Letter, decode_letter
 from outlast._execution.member_run import MemberRun
 from outlast._execution.message_run import Handling
 from outlast._execution.operations import ChildBody, decode_body, failure_body
@@ -279,7 +279,8 @@ class LiveActor(MemberRun):
 
     def _give_up(self, message: Message, reason: DeathReason, why: str) -> None:
         """Give a message up before its handler began."""
-        outcome = failure_body(UsageError(f"the message was given up: {why}"))
+        gone = f"the message was given up: {why}"
+        outcome = failure_body(Expired(gone) if reason == "expired" else UsageError(gone))
         transaction = self.ends.give_up(message, reason, why)
         if self.bonds.reminders:
             letter = decode_letter(message.body)

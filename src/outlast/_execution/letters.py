@@ -9,7 +9,7 @@ import msgspec
 from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message
-from outlast.errors import StoreDamaged
+from outlast.errors import AskTimeout, StoreDamaged
 from outlast.types import RunId
 
 TOPICS = "outlast.Topic"  # the actors that keep who has subscribed to what
@@ -34,6 +34,13 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reminder: str = ""
     token: str = ""
     trace: str = ""
+
+
+class Expired(AskTimeout):
+    """What is kept of an ask whose deadline had passed before its turn came.
+
+    A class of its own: a handler whose own ask ran out fails with the one above.
+    """
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -35,6 +35,7 @@ _STATUSES: tuple[tuple[type[errors.OutlastError], int], ...] = (
     (errors.UpdateAborted, 409),
     (errors.UpdateError, 422),
     (errors.ActorStopped, 409),
+    (errors.ActorParked, 409),
     (errors.CallCycle, 409),
     (errors.HandlerFailed, 422),
     (errors.MailboxFull, 429),

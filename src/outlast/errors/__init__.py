@@ -43,6 +43,7 @@
     │   ├── AskTimeout              no answer in time (also TimeoutError)
     │   ├── CallCycle               the one who is asked waits for the asker
     │   ├── ActorStopped            it takes no more messages
+    │   ├── ActorParked             it handles none until it is let go on
     │   └── UnknownActor            no class of actors goes by this name here
     ├── ReplayMismatch              the code and its journal disagree
     ├── ServerRefused               a server's answer that none of these stands for
@@ -66,6 +67,7 @@ from __future__ import annotations
 
 from outlast.errors.answers import (
     ActorError,
+    ActorParked,
     ActorStopped,
     AskTimeout,
     CallCycle,
@@ -145,6 +147,7 @@ from outlast.errors.usage import (
 __all__ = [
     "ActorError",
     "ActorNotFound",
+    "ActorParked",
     "ActorStopped",
     "AskTimeout",
     "CallCycle",

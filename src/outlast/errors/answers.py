@@ -133,6 +133,22 @@ class AskTimeout(ActorError, TimeoutError):
     """No answer came in time. The message may still be handled, unless its turn comes later."""
 
 
+class ActorParked(ActorError):
+    """The actor cannot handle messages until a person, or other code, lets it go on.
+
+    The message is in its mailbox, and is handled then. Raised for an ask without a timeout by a
+    program; a workflow goes on waiting.
+    """
+
+    def __init__(self, actor: str, why: str) -> None:
+        super().__init__(
+            f"{actor} is parked: {why}. The message is in its mailbox, and is handled when the "
+            f"actor goes on; ask with options(timeout=) to wait for that"
+        )
+        self.actor = actor
+        self.why = why
+
+
 class CallCycle(ActorError):
     """The actor that is asked waits, directly or not, for the one that asks."""
 

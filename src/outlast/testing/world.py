@@ -58,8 +58,8 @@ class SimWorld(World):
     def __init__(self, loop: SimLoop, node: str, *, skew: float = 0.0) -> None:
         self._loop = loop
         self.node = node
-        self.skew = skew
-        self._steady = skew  # the largest so far: `now` never goes back
+        self.skew: float = skew
+        self._steady: float = skew  # the largest so far: `now` never goes back
         self._watching: list[Callable[[float], None]] = []
         self.tasks: set[asyncio.Task[object]] = set()
         self._seeds = 0

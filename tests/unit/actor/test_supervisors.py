@@ -458,7 +458,7 @@ async def test_a_message_that_fails_on_each_attempt_counts_once(engine: Engine) 
     async with asyncio.timeout(20):
         while True:
             dead = [letter async for letter in engine.dead_letters()]
-            crew = [info async for info in engine.teams()][0]
+            (crew,) = [info async for info in engine.teams()]
             is_up = all(member.status == "up" for member in crew.members)
             if len(dead) == 4 and is_up:
                 break
