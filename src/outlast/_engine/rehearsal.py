@@ -31,19 +31,9 @@ class StillHost(RunHost):
     """A host that starts nothing and keeps what it is given: only the journal speaks."""
 
     def __init__(self, world: World, registry: Registry, known_errors: KnownErrors) -> None:
-        self._world = world
-        self._registry = registry
+        self.world: World = world
+        self.registry: Registry = registry
         self._known = known_errors
-
-    @property
-    @override
-    def world(self) -> World:
-        return self._world
-
-    @property
-    @override
-    def registry(self) -> Registry:
-        return self._registry
 
     @property
     @override
@@ -68,7 +58,7 @@ class StillHost(RunHost):
 
     @override
     def call_at(self, run: RunId, at: int) -> Timer:
-        return self._world.call_later(_NEVER, _nothing)
+        return self.world.call_later(_NEVER, _nothing)
 
     @override
     def run_changed(self, run: RunId) -> None:

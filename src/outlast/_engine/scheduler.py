@@ -59,8 +59,8 @@ class Scheduler(ActorHost):
     def __init__(
         self, world: World, store: Store, registry: Registry, writer: Writer, events: Events
     ) -> None:
-        self._world = world
-        self._registry = registry
+        self.world: World = world
+        self.registry: Registry = registry
         self.store = store
         self.writer = writer
         self.events = events
@@ -80,16 +80,6 @@ class Scheduler(ActorHost):
         registry.on_workflow.append(self.look_again)
 
     # --------------------------------------------------------------- the run's host
-    @property
-    @override
-    def world(self) -> World:
-        return self._world
-
-    @property
-    @override
-    def registry(self) -> Registry:
-        return self._registry
-
     @property
     @override
     def known_errors(self) -> KnownErrors:

@@ -15,15 +15,11 @@ from outlast.types import RunId
 class RunHost(Protocol):
     """The engine as one run sees it; all of it is called from host-loop callbacks."""
 
-    @property
-    def world(self) -> World:
-        """Time, chance and tasks."""
-        ...
-
-    @property
-    def registry(self) -> Registry:
-        """Declared signals, steps and workflows."""
-        ...
+    # Attributes, not properties: a step looks at the time a dozen times.
+    world: World
+    """Time, chance and tasks."""
+    registry: Registry
+    """Declared signals, steps and workflows."""
 
     @property
     def known_errors(self) -> KnownErrors:

@@ -137,7 +137,8 @@ class RunLoop(AbstractEventLoop):
     @override
     def create_future(self) -> asyncio.Future[T]:
         future: RunFuture[T] = RunFuture(loop=self)
-        future.ordinal = self.next_future_hash()
+        self._futures_made += 1
+        future.ordinal = (self.salt - self._futures_made) & 0xFFFFFFFFFFFFFFF
         return future
 
     @override
@@ -303,7 +304,8 @@ class RunLoop(AbstractEventLoop):
             BaseException: what `halt` was called with.
         """
         if not self._ready:
-            self._raise_if_halted()
+            if self._halted_by is not None:
+                raise self._halted_by
             return
         self._outer = outer = _get_running_loop()
         hooks = sys.get_asyncgen_hooks()
@@ -327,9 +329,6 @@ class RunLoop(AbstractEventLoop):
         finally:
             _set_running_loop(outer)
             sys.set_asyncgen_hooks(*hooks)
-        self._raise_if_halted()
-
-    def _raise_if_halted(self) -> None:
         if self._halted_by is not None:
             raise self._halted_by
 

@@ -16,20 +16,17 @@ PAUSED = "paused by a person, until it is resumed"
 class Pausing:
     """Whether one run in memory is about to pause, and what waits behind that."""
 
-    __slots__ = ("_kept", "asked", "is_written")
+    __slots__ = ("_kept", "asked", "is_asked", "is_written")
 
     def __init__(self) -> None:
         self.asked: list[Message] = []
+        self.is_asked: bool = False  # nothing new may begin; looked at thrice a step
         self.is_written: bool = False
         self._kept: list[Message] = []
 
-    @property
-    def is_asked(self) -> bool:
-        """Whether nothing new may begin."""
-        return bool(self.asked)
-
     def begin(self, message: Message) -> None:
         """Close the gate."""
+        self.is_asked = True
         self.asked.append(message)
 
     def keep(self, message: Message) -> None:
@@ -42,5 +39,6 @@ class Pausing:
     def end(self) -> tuple[list[Message], list[Message]]:
         """Open the gate; return what was asked, unless that is consumed, and what waits behind."""
         asked = [] if self.is_written else self.asked
-        kept, self._kept, self.asked, self.is_written = self._kept, [], [], False
+        kept, self._kept, self.asked = self._kept, [], []
+        self.is_asked = self.is_written = False
         return asked, kept
