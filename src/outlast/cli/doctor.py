@@ -16,6 +16,7 @@ from typing import Literal
 import apsw
 import click
 
+from outlast._execution.threads import THREADS_TAKEN
 from outlast._store.sqlite_lock import file_system_of, refuse_network_file_system
 from outlast._store.sqlite_loss import explain
 from outlast._store.sqlite_mark import mark_path, read_mark
@@ -149,9 +150,29 @@ def _store(path: Path) -> list[Finding]:
             raise StoreDamaged(explain(path, loss))
         findings.append(_mark(path))
         findings.append(_health(path))
+        findings += _starved(path)
     except StoreError as error:
         findings.append(Finding("store", "bad", f"{error}"))
     return findings
+
+
+def _starved(path: Path) -> list[Finding]:
+    """Name the runs whose steps wait for a thread, and what holds the threads."""
+    reader = open_reader(path)
+    try:
+        rows = reader.execute(
+            "SELECT id, waiting_for FROM runs WHERE status IN ('running', 'waiting')"
+            " AND instr(waiting_for, ?) > 0 LIMIT 2",
+            (THREADS_TAKEN,),
+        ).fetchall()
+    finally:
+        reader.close(True)
+    if not rows:
+        return []
+    run, waits = rows[0]
+    others = " (and others)" if len(rows) > 1 else ""
+    text = f"run {run}{others} is {waits}: give such steps a timeout, or where='process'"
+    return [Finding("threads", "bad", text)]
 
 
 def _mark(path: Path) -> Finding:

@@ -136,7 +136,7 @@ async def crossing(engine: Engine, keys: str, verb: str = "cross") -> list[objec
     for key in keys:
         await until(engine, named(key), "waiting_gate")
     for key in keys:
-        gates[key].set()
+        gates.setdefault(key, asyncio.Event()).set()
     async with asyncio.timeout(10):
         return list(await asyncio.gather(*asks, return_exceptions=True))
 
@@ -165,9 +165,9 @@ async def test_one_that_may_go_on_otherwise_is_no_reason_to_refuse(engine: Engin
     second = asyncio.create_task(b.ask(Crossing.cross, "a"))
     for key in "ab":
         await until(engine, named(key), "waiting_gate")
-    gates["a"].set()
+    gates.setdefault("a", asyncio.Event()).set()
     await until(engine, named("a"), "the answer of actor")
-    gates["b"].set()
+    gates.setdefault("b", asyncio.Event()).set()
 
     assert await asyncio.wait_for(first, 5) == "gave up"
     assert await asyncio.wait_for(second, 5) == "a"
@@ -182,7 +182,7 @@ async def test_reading_handlers_answer_in_a_circle(engine: Engine) -> None:
     for key in "ab":
         await until(engine, named(key), "waiting_gate")
     for key in "ab":
-        gates[key].set()
+        gates.setdefault(key, asyncio.Event()).set()
 
     assert await asyncio.wait_for(asyncio.gather(*asks), 5) == [0, 0]
 
@@ -192,7 +192,7 @@ async def test_a_circle_over_the_result_of_a_run_and_its_child_is_refused(engine
     waits = asyncio.create_task(a.ask(Crossing.wait_for_run, "parent"))
     await until(engine, named("a"), "waiting_gate")
     parent = await engine.start(waiting_parent("a"), id="parent")
-    gates["a"].set()
+    gates.setdefault("a", asyncio.Event()).set()
     await until(engine, named("a"), "the end of run parent")
     await until(engine, "parent", "child run")
 
@@ -232,7 +232,7 @@ async def test_an_expired_ask_under_its_dedup_key_is_an_ask_timeout(engine: Engi
     await until(engine, named("e"), "waiting_gate")
     with pytest.raises(AskTimeout):
         await ref.options(timeout="50ms", dedup="k").ask(Crossing.plain)
-    gates["e"].set()
+    gates.setdefault("e", asyncio.Event()).set()
     assert await busy == "f"
     async with asyncio.timeout(5):
         while not [x async for x in engine.dead_letters()]:  # noqa: ASYNC110  # no event

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from outlast import Engine, Retry, step, this_step, wf, workflow
-from outlast.types import RunInfo
+from outlast.types import RunId, RunInfo
 
 hold = threading.Event()
 
 
 @pytest.fixture(autouse=True)
-def _released() -> Iterator[None]:
+def _released(request: pytest.FixtureRequest) -> Iterator[None]:
+    if "engine" in request.fixturenames:
+        request.getfixturevalue("engine")  # closed behind this: its threads are free by then
     hold.clear()
     yield
     hold.set()
@@ -141,3 +146,34 @@ async def test_why_counts_from_the_attempt(engine: Engine) -> None:
     assert seconds < 0.25, "not from the first attempt"
     info: RunInfo = await run.info()
     assert info.status in ("running", "waiting")
+
+
+async def test_doctor_names_what_holds_the_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Engine.open(tmp_path / "o.db") as engine:
+        monkeypatch.setattr(engine._core.scheduler.bodies.threads, "_max", 2)
+        await engine.start(threads_holding(2), id="holds")
+        await until(engine, "holds", "running")
+        await engine.start(threads_waiting(1), id="starved")
+        await until(engine, "starved", "queued")
+        async with asyncio.timeout(10):
+            while "threads" not in await _waiting_for(engine, "starved"):  # noqa: ASYNC110  # none
+                await asyncio.sleep(0.02)
+
+        command = [sys.executable, "-m", "outlast", "doctor", "--db", str(tmp_path / "o.db")]
+        done = await asyncio.to_thread(
+            lambda: subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        )
+        hold.set()
+
+    line = next(line for line in done.stdout.splitlines() if "threads" in line)
+    assert line.startswith("BAD")
+    assert "run starved" in line
+    assert "threads_hold of run holds" in line
+    assert done.returncode == 1
+
+
+async def _waiting_for(engine: Engine, run: str) -> str:
+    row = await engine._core.store.read_run(RunId(run))
+    return "" if row is None else row.waiting_for
