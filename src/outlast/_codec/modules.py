@@ -15,7 +15,8 @@ _MAINS = ("__main__", "__mp_main__")
 def home_of(module: str) -> str:
     """Return the name that a module goes by wherever it is loaded."""
     if module not in _MAINS:
-        return module
+        # `python -m package` runs this module, and stores what it has under the package's name.
+        return module.removesuffix(".__main__")
     main = sys.modules.get(module)
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name not in _MAINS:

@@ -176,8 +176,27 @@ def known_for(operation: StepOperation, shared: KnownErrors) -> KnownErrors:
     return {**shared, **named}
 
 
+_RELATED_MAX = 1_000  # errors looked at: a group may hold any number
+
+
+def related_errors(error: BaseException) -> list[BaseException]:
+    """Return an error, its explicit causes, and the members of groups, each once."""
+    found = [error]
+    for one in found:
+        parts: tuple[BaseException, ...] = getattr(one, "exceptions", ())  # those of a group
+        near = [*(parts if isinstance(one, BaseExceptionGroup) else ()), one.__cause__]
+        known = set(map(id, found))
+        found += [part for part in near if part is not None and id(part) not in known]
+        if len(found) >= _RELATED_MAX:
+            break
+    return found
+
+
 class RemoteError(Exception):
-    """What a step raised in another process: its stored form, and the classes that it is of."""
+    """What a step raised in another process: its stored form, and the classes that it is of.
+
+    `classes` are also those of its causes and members.
+    """
 
     def __init__(self, failure: Failure, classes: frozenset[tuple[str, str]]) -> None:
         super().__init__(f"{failure.qualname}: {failure.message}")
@@ -186,10 +205,15 @@ class RemoteError(Exception):
 
 
 def is_error_of(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
-    """Say whether an error is of one of these types, also when it comes from another process."""
+    """Say whether an error, a cause of it or a member of a group is of one of these types.
+
+    Also of an error that comes from another process.
+    """
+    if not types:
+        return False
     if isinstance(error, RemoteError):
         return any(name_of_class(t) in error.classes for t in types)
-    return isinstance(error, types)
+    return any(isinstance(one, types) for one in related_errors(error))
 
 
 def failure_body(error: BaseException) -> bytes:

@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from outlast._codec import capture, encode_failure, home_of
 from outlast._execution.context import Resources, StepContext, StepSink, executing_step
+from outlast._execution.operations import related_errors
 from outlast._execution.process_code import load
 from outlast._execution.process_frames import (
     HEADER,
@@ -215,7 +216,8 @@ class Worker:
                 job.number, definition.signature.returns.encode(value)
             )
         except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
-            classes = [(_parents_name(c), c.__qualname__) for c in type(error).__mro__]
+            kinds = {kind for one in related_errors(error) for kind in type(one).__mro__}
+            classes = [(_parents_name(kind), kind.__qualname__) for kind in kinds]
             outcome = Raised(job.number, encode_failure(capture(error)), classes)
         _flush()
         return outcome

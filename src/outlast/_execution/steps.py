@@ -244,9 +244,8 @@ class StepCalls:
     ) -> int | None:
         plan = operation.definition.retry
         # A value that cannot be stored comes out the same on every attempt.
-        is_final = is_error_of(error, (*plan.never_on, EncodingError)) or (
-            isinstance(error, StepTimeout) and error.kind == "total"
-        )
+        is_final = isinstance(error, EncodingError) or is_error_of(error, plan.never_on)
+        is_final = is_final or (isinstance(error, StepTimeout) and error.kind == "total")
         if attempt >= plan.attempts or is_final:
             return None
         grown = plan.first_seconds * min(plan.factor ** min(attempt - 1, 60), 1e12)
