@@ -141,11 +141,12 @@ class CellScenario(Scenario):
                 machine = self.rng.choice(self.yard.machines)
                 data = await asyncio.wait_for(self.yard.attempt(ask, machine), patience)
         except HandlerFailed as failed:
-            was_meant = envelope.handler.name == "refuse" or "its deadline" in failed.message
+            was_meant = envelope.handler.name == "refuse"
             require(was_meant, f"a handler failed: {failed} {failed.traceback}")
             return  # it has had no effect
-        except (*PASSING, AskTimeout, TimeoutError):
-            if envelope.handler.name == "refuse":
+        except (*PASSING, AskTimeout, TimeoutError) as error:
+            is_given_up = isinstance(error, AskTimeout) and error.is_final
+            if envelope.handler.name == "refuse" or is_given_up:
                 return
         else:
             output = int(str(envelope.handler.signature.returns.decode(data)))

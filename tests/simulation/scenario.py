@@ -128,7 +128,9 @@ class Scenario:
             machine = self.rng.choice(self.yard.machines)
             try:
                 return await asyncio.wait_for(self.yard.attempt(work, machine), _PATIENCE_SECONDS)
-            except (*PASSING, AskTimeout):
+            except (*PASSING, AskTimeout) as error:
+                if isinstance(error, AskTimeout) and error.is_final:
+                    raise
                 await asyncio.sleep(self.rng.random() * 0.5)
             except TimeoutError:
                 waited = f"no answer in {_PATIENCE_SECONDS:g} seconds, and {machine.node} is up"

@@ -131,6 +131,8 @@ class Actors:
         try:
             async with asyncio.timeout(envelope.timeout):
                 return await self._ask(envelope, safe, "wait")
+        except AskTimeout:
+            raise  # it was given up
         except TimeoutError:
             raise AskTimeout(
                 f"{envelope.actor} did not answer {envelope.handler.name!r} "
@@ -216,7 +218,9 @@ class Actors:
         if failure is None:
             return outcome[1:]
         if (failure.module, failure.qualname) == name_of_class(Expired):
-            raise AskTimeout(failure.message)
+            expired = AskTimeout(failure.message)
+            expired.is_final = True
+            raise expired
         raise HandlerFailed(envelope.actor, failure.qualname, failure.message, failure.traceback)
 
     async def _post(

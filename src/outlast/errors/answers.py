@@ -130,7 +130,13 @@ class HandlerFailed(ActorError):
 
 
 class AskTimeout(ActorError, TimeoutError):
-    """No answer came in time. The message may still be handled, unless its turn comes later."""
+    """No answer came in time. The message may still be handled, unless its turn comes later.
+
+    `is_final`: its turn did come later. It was given up unhandled, and asking again under the same
+    dedup key gives this again.
+    """
+
+    is_final: bool = False
 
 
 class ActorParked(ActorError):

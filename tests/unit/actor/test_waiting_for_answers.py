@@ -238,8 +238,9 @@ async def test_an_expired_ask_under_its_dedup_key_is_an_ask_timeout(engine: Engi
         while not [x async for x in engine.dead_letters()]:  # noqa: ASYNC110  # no event
             await asyncio.sleep(0.01)
 
-    with pytest.raises(AskTimeout, match="deadline"):
+    with pytest.raises(AskTimeout, match="deadline") as raised:
         await ref.options(dedup="k").ask(Crossing.plain)
+    assert raised.value.is_final
 
 
 async def test_an_order_to_a_parked_member_is_acknowledged_at_once(engine: Engine) -> None:
