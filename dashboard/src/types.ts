@@ -8,7 +8,7 @@ export const CLOSED = ['completed', 'failed', 'cancelled', 'terminated', 'timed_
 export const STATUSES = [...OPEN, ...CLOSED] as const
 export type Status = (typeof STATUSES)[number]
 export type Role = 'viewer' | 'operator' | 'admin'
-export type Action = 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'fork' | 'signal'
+export type Action = 'cancel' | 'terminate' | 'pause' | 'resume' | 'discard' | 'retry' | 'fork' | 'signal'
 
 export interface RunInfo {
   id: string

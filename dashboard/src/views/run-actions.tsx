@@ -19,6 +19,7 @@ type Simple = Exclude<Action, 'signal' | 'fork'>
 
 const SIMPLE: { [name in Simple]: { verb: string; icon: IconName; what: string; hasReason: boolean; isDestructive: boolean } } = {
   resume: { verb: 'Resume', icon: 'running', what: 'It goes on where it stopped.', hasReason: false, isDestructive: false },
+  discard: { verb: 'Discard message', icon: 'cancelled', what: 'The message that its code cannot read becomes a dead letter, which can be sent again; the run goes on without it.', hasReason: false, isDestructive: true },
   pause: { verb: 'Pause', icon: 'paused', what: 'Steps that run end; no new one starts until it is resumed.', hasReason: false, isDestructive: false },
   retry: { verb: 'Retry', icon: 'retry', what: 'What failed is tried again; what is recorded stays.', hasReason: false, isDestructive: false },
   cancel: { verb: 'Cancel', icon: 'cancelled', what: 'Its code sees it and may clean up. This cannot be taken back.', hasReason: true, isDestructive: true },
@@ -50,7 +51,7 @@ export function RunActions({ detail, store, forkAt, onForkAt }: {
       {may('signal') && <button type="button" onClick={() => setOpen('signal')}><Icon name="signal" /> Signal</button>}
       {may('fork') && <button type="button" onClick={() => setOpen('fork')}><Icon name="fork" /> Fork</button>}
       <button type="button" onClick={() => setOpen('diff')}><Icon name="diff" /> Compare</button>
-      {(['cancel', 'terminate'] as const).filter(may).map((name) => (
+      {(['discard', 'cancel', 'terminate'] as const).filter(may).map((name) => (
         <button key={name} type="button" class="danger quiet-danger" onClick={() => setOpen(name)}>
           <Icon name={SIMPLE[name].icon} /> {SIMPLE[name].verb}
         </button>

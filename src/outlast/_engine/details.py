@@ -18,7 +18,7 @@ from outlast._store.contract import RunFilter, RunRow, Store
 from outlast.errors import DecodingError, UnknownWorkflow
 from outlast.types import RunId, RunInfo, Status
 
-Action = Literal["cancel", "terminate", "pause", "resume", "retry", "fork", "signal"]
+Action = Literal["cancel", "terminate", "pause", "resume", "discard", "retry", "fork", "signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,8 @@ def actions_of(row: RunRow) -> tuple[Action, ...]:
             return ("fork",)
         case "failed" | "cancelled" | "terminated" | "timed_out":
             return ("retry", "fork")
+        case "parked" if row.parked_as == "unreadable":
+            return ("resume", "discard", "cancel", "terminate", "signal", "fork")
         case "parked":
             return ("resume", "cancel", "terminate", "signal", "fork")
         case "paused":
