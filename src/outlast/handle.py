@@ -18,7 +18,8 @@ from outlast._durations import seconds_of, text_of
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Reader, Record
-from outlast._engine.remote import SEND_STEP, WAIT_STEP, ambient
+from outlast._engine.remote import ANY_SIGNAL, SEND_STEP, WAIT_STEP, ambient
+from outlast._engine.signal_names import check_signal_name
 from outlast._execution.context import step_dedup
 from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
@@ -190,16 +191,29 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
     async def signal(self, name: Signal[T], value: T, *, dedup: str | None = None) -> None: ...
     @overload
     async def signal(
-        self, name: str, value: object = None, *, dedup: str | None = None
+        self,
+        name: str,
+        value: object = None,
+        *,
+        dedup: str | None = None,
+        allow_undeclared: bool = False,
     ) -> None: ...
     async def signal(
-        self, name: Signal[T] | str, value: object = None, *, dedup: str | None = None
+        self,
+        name: Signal[T] | str,
+        value: object = None,
+        *,
+        dedup: str | None = None,
+        allow_undeclared: bool = False,
     ) -> None:
         """Send a signal; returns when it is safe.
 
         With `dedup`, sending again under the same key is acknowledged and not delivered twice.
+        A plain name must be declared by a `Signal` in the program that has the run's workflow;
+        `allow_undeclared=True` sends it all the same, and it waits until code receives that name.
 
         Raises:
+            UnknownSignal: no signal of this name is declared; nothing was sent.
             EncodingError, DecodingError: the value does not fit the signal's type.
             RunNotFound, RunClosed, MailboxFull: nothing was sent.
             SignalConflict: the dedup key was used with another payload.
@@ -209,9 +223,13 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         text = name.name if isinstance(name, Signal) else check_name("a signal's name", name)
         if running_loop() is not None:
             body = typed_payload(name.adapter, value) if isinstance(name, Signal) else None
-            await self._send_in_run("signal", text, body or json_payload(value), dedup or "")
+            kind = "signal" if isinstance(name, Signal) or not allow_undeclared else ANY_SIGNAL
+            await self._send_in_run(kind, text, body or json_payload(value), dedup or "")
             return
         core = self._engine()
+        if isinstance(name, str) and not allow_undeclared:
+            core.check()
+            await check_signal_name(core.scheduler, self._id, text)
         body = signal_payload(core, name, value)
         # A step may run again: what it sends without a key of its own goes under the step's.
         await self._send(core, "signal", text, body, dedup or step_dedup() or "")

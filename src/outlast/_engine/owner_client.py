@@ -103,9 +103,11 @@ class OwnerClient:
         """Start a run; sending the same `request.request` again finds what it started."""
         return await self._ask(request, WasStarted)
 
-    async def signal(self, run: str, name: str, json: bytes, *, dedup: str = "") -> None:
+    async def signal(
+        self, run: str, name: str, json: bytes, *, dedup: str = "", allow_undeclared: bool = False
+    ) -> None:
         """Send a signal whose value is JSON."""
-        await self._ask(SendSignal(run, name, json, dedup), Done)
+        await self._ask(SendSignal(run, name, json, dedup, allow_undeclared), Done)
 
     async def update(self, request: SendUpdate) -> str:
         """Have a run answer an update; return its result as JSON."""

@@ -61,6 +61,7 @@ class SendSignal(msgspec.Struct, frozen=True, array_like=True, tag="signal"):
     name: str
     json: bytes
     dedup: str = ""
+    allow_undeclared: bool = False
 
 
 class SendUpdate(msgspec.Struct, frozen=True, array_like=True, tag="update"):

@@ -53,6 +53,7 @@ from outlast._engine.owner_protocol import (
     read_frame,
     socket_path,
 )
+from outlast._engine.signal_names import check_signal_name
 from outlast._engine.starts import StartRequest
 from outlast._engine.tokens import AnswerRequest
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
@@ -164,6 +165,9 @@ class OwnerSocket:
                 check_name("a signal's name", request.name)
                 if request.dedup:
                     check_name("a dedup key", request.dedup)
+                run = RunId(check_name("a run id", request.run, limits.ID_CHARS_MAX))
+                if not request.allow_undeclared:
+                    await check_signal_name(core.scheduler, run, request.name)
                 body = signal_body(core, request.name, request.json)
                 return await self._send(
                     request.run, "signal", name=request.name, body=body, dedup=request.dedup

@@ -46,6 +46,7 @@ class SignalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     value: object = None
     dedup: str | None = None
+    allow_undeclared: bool = False
 
 
 class UpdateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -239,7 +240,8 @@ async def signal(service: Service, call: Call) -> Response:
     """Send a signal; it is safe when this answers."""
     body = await call.read(SignalBody)
     run = service.engine.get(call.run_id())
-    await run.signal(call.name("name"), body.value, dedup=body.dedup)
+    allow = body.allow_undeclared
+    await run.signal(call.name("name"), body.value, dedup=body.dedup, allow_undeclared=allow)
     return answer({}, 202)
 
 

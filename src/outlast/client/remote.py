@@ -390,14 +390,23 @@ class RemoteRun(AskedRun, Generic[R_co]):
                 return RunFailed(self._id, told["type"], told["message"], told.get("traceback", ""))
 
     async def signal(
-        self, name: Signal[T] | str, value: object = None, *, dedup: str | None = None
+        self,
+        name: Signal[T] | str,
+        value: object = None,
+        *,
+        dedup: str | None = None,
+        allow_undeclared: bool = False,
     ) -> None:
-        """Send a signal; returns when it is safe."""
+        """Send a signal; returns when it is safe. See `Run.signal`.
+
+        Raises:
+            UnknownSignal: the server's code declares no signal of this name; nothing was sent.
+        """
         text, data = name, value
         if isinstance(name, Signal):
             text = name.name
             data = name.adapter.to_json(name.adapter.decode(name.adapter.encode(value)))
-        body = {"value": data, "dedup": dedup}
+        body = {"value": data, "dedup": dedup, "allow_undeclared": allow_undeclared}
         await self._client.ask("POST", f"{self._path}/signals/{quoted(f'{text}')}", body)
 
     async def fork(

@@ -8,6 +8,7 @@
     │   ├── CallReused              a call object awaited or started twice
     │   ├── RegistrationError       a step or workflow that cannot be declared like this
     │   ├── UnknownWorkflow         no workflow of this name is registered
+    │   ├── UnknownSignal           no signal of this name is declared in the run's code
     │   ├── DurationError           not a length of time (also ValueError)
     │   └── QueryError              a filter that does not parse
     ├── EncodingError               a value that cannot be stored
@@ -140,6 +141,7 @@ from outlast.errors.usage import (
     PayloadTooLarge,
     QueryError,
     RegistrationError,
+    UnknownSignal,
     UnknownWorkflow,
     UsageError,
 )
@@ -205,6 +207,7 @@ __all__ = [
     "TokenExpired",
     "TokenNotFound",
     "UnknownActor",
+    "UnknownSignal",
     "UnknownWorkflow",
     "UpdateAborted",
     "UpdateConflict",
