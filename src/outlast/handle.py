@@ -140,13 +140,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             return await run.children.wait(child)
         place = calling_place()
         answer = await run.steps.issue(WAIT_STEP, (self._id,), {}, place=place)
-        parts = msgspec.convert(answer, tuple[str, str, bytes, str])
-        workflow, status, outcome, reason = parts
-        fields = msgspec.structs.replace(
-            _CLOSED, id=self._id, workflow=workflow, output=outcome, error=reason
-        )
-        status_known = next((s for s in CLOSED_STATUSES if s == status), "failed")
-        row = msgspec.structs.replace(fields, status=status_known)
+        row = _closed_row(self._id, answer)
         error = error_of(row)
         if error is not None:
             raise error
@@ -353,6 +347,16 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
     def __hash__(self) -> int:
         return hash(self._id)
+
+
+def _closed_row(run: RunId, answer: object) -> RunRow:
+    """Return what `WAIT_STEP` tells of a run's end as a row."""
+    parts = msgspec.convert(answer, tuple[str, str, bytes, str])
+    workflow, status, outcome, reason = parts
+    known = next((s for s in CLOSED_STATUSES if s == status), "failed")
+    return msgspec.structs.replace(
+        _CLOSED, id=run, workflow=workflow, output=outcome, error=reason, status=known
+    )
 
 
 def signal_payload(core: EngineCore, name: Signal[T] | str, value: object) -> bytes:
