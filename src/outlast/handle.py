@@ -15,21 +15,22 @@ from typing_extensions import override
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, register_reference
 from outlast._durations import seconds_of, text_of
+from outlast._engine.forks import ForkRequest
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Reader, Record
-from outlast._engine.remote import ANY_SIGNAL, SEND_STEP, WAIT_STEP, ambient
+from outlast._engine.remote import ANY_SIGNAL, WAIT_STEP, ambient
 from outlast._engine.signal_names import check_signal_name
 from outlast._execution.context import step_dedup
 from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.payloads import fitting_payload, json_payload, typed_payload
 from outlast._execution.places import calling_place
-from outlast._execution.starting import check_name, check_text
+from outlast._execution.starting import check_name
 from outlast._execution.unreadable import read_in_run
 from outlast._execution.waits import within
 from outlast._registry import Registry
-from outlast._store.contract import Message, RunRow
+from outlast._store.contract import RunRow
 from outlast.errors import (
     DecodingError,
     EncodingError,
@@ -41,7 +42,15 @@ from outlast.errors import (
 )
 from outlast.names import Signal, Stream, Value
 from outlast.steering import SteeringVerbs
-from outlast.types import CLOSED_STATUSES, Duration, RunId, RunInfo, StreamEvent
+from outlast.types import (
+    CLOSED_STATUSES,
+    Duration,
+    ForkKeys,
+    ForkSignals,
+    RunId,
+    RunInfo,
+    StreamEvent,
+)
 from outlast.updating import UpdateVerbs
 
 R_co = TypeVar("R_co", covariant=True)
@@ -228,48 +237,6 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         # A step may run again: what it sends without a key of its own goes under the step's.
         await self._send(core, "signal", text, body, dedup or step_dedup() or "")
 
-    async def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
-        """Ask the run to stop: its code sees `CancelledError` and may clean up for `grace`.
-
-        Returns when the request is safe, not when the run has ended. Asking again may only shorten
-        the grace.
-        """
-        check_text("the reason", reason)
-        if grace is not None and seconds_of(grace) < 0:
-            raise UsageError("grace must not be negative")
-        body = b"" if grace is None else repr(seconds_of(grace)).encode()
-        if running_loop() is not None:
-            child = current_run().children.find(self._id)
-            if child is not None:
-                current_run().children.cancel([child], reason)
-                return
-            await self._send_in_run("cancel", reason, body, "")
-            return
-        await self._send(self._engine(), "cancel", reason, body, "")
-
-    async def terminate(self, reason: str = "") -> None:
-        """End the run now, without running any more of its code."""
-        check_text("the reason", reason)
-        if running_loop() is not None:
-            await self._send_in_run("terminate", reason, b"", "")
-            return
-        await self._send(self._engine(), "terminate", reason, b"", "")
-
-    async def _send(
-        self,
-        core: EngineCore,
-        kind: Literal["signal", "cancel", "terminate"],
-        name: str,
-        body: bytes,
-        dedup: str,
-    ) -> None:
-        at = core.world.now()
-        await core.send(Message(run=self._id, kind=kind, name=name, body=body, dedup=dedup, at=at))
-
-    async def _send_in_run(self, kind: str, name: str, body: bytes, dedup: str) -> None:
-        arguments = (self._id, kind, name, body, dedup)
-        await current_run().steps.issue(SEND_STEP, arguments, {}, place=calling_place())
-
     @overload
     async def read(self, name: Value[T]) -> T | None: ...
     @overload
@@ -320,14 +287,28 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             yield record
 
     async def fork(
-        self, at: int | str, input: Mapping[str, object] | None = None, version: str | None = None
+        self,
+        at: int | str,
+        input: Mapping[str, object] | None = None,
+        version: str | None = None,
+        keys: ForkKeys = "same",
+        signals: ForkSignals = "leave",
     ) -> Run[R_co]:
         """Start a new run from this one's past, and return it; this one is left as it is.
 
         `at` is a `seq`, a step's key, or its name where that is unique: what was recorded before is
-        copied, and the new run goes on from there with effects of its own. `input` replaces the
-        arguments. Children that had ended are results; for the others it starts its own. Its
-        attribute `forked_from` names this run.
+        copied, and the new run goes on from there. `fork_plan` shows what that would run again.
+        Ended children are results, others are started anew; open tokens are asked anew. The
+        attribute `forked_from` of the new run names this one.
+
+        Args:
+            input: replaces the arguments.
+            keys: "same": steps that run again have this run's idempotency keys
+                (`this_step().key`), so that the outside world recognises what it did before.
+                "new": they have keys of their own and their effects happen again; what workflow
+                code draws by chance is new from there on, too.
+            signals: "leave": signals that this run was sent behind the point stay with it. "copy":
+                the new run gets them too.
 
         Raises:
             RunNotFound; UsageError: there is no such point.
@@ -336,7 +317,8 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         if version is not None:
             raise NotSupported("fork(version=)")
         core = self._engine()
-        made = await core.fork(self._id, at, input)
+        core.check()
+        made = await core.forks.fork(ForkRequest(RunId(self._id), at, input, keys, signals))
         return Run(made, core=core, returns=self._returns, created=True)
 
     def __repr__(self) -> str:

@@ -24,6 +24,7 @@ from typing_extensions import override
 from outlast import limits
 from outlast._codec import Bound, SignatureCodec, capture, encode_failure
 from outlast._engine.attributes import merged_attributes
+from outlast._engine.forks import ForkRequest
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.owner_protocol import (
     AnswerToken,
@@ -33,6 +34,8 @@ from outlast._engine.owner_protocol import (
     Info,
     Known,
     Ping,
+    Planned,
+    PlanRerun,
     Pong,
     Redrive,
     Refused,
@@ -181,16 +184,19 @@ class OwnerSocket:
             case Terminate():
                 return await self._send(request.run, "terminate", name=request.reason)
             case Steer(verb="retry"):
-                await core.retry(RunId(request.run))
+                await core.forks.retry(RunId(request.run))
                 return Done()
             case Steer(verb=verb):
                 if verb == "discard":
                     return await self._send(request.run, "resume", name=DISCARD)
                 return await self._send(request.run, "pause" if verb == "pause" else "resume")
             case Fork():
-                given = None if request.json is None else _arguments(request.json)
-                made = await core.fork(RunId(request.run), request.at, given)
+                made = await core.forks.fork(_fork_request(request))
                 return WasStarted(made, created=True, has_code=True)
+            case PlanRerun():
+                if request.fork is None:
+                    return Planned(await core.forks.retry_plan(RunId(request.run)))
+                return Planned(await core.forks.fork_plan(_fork_request(request.fork)))
             case AnswerToken():
                 await self._answer_token(request)
                 return Done()
@@ -312,6 +318,12 @@ def _json(data: bytes) -> object:
     except (ValueError, RecursionError) as error:
         raise DecodingError("$", f"this is not JSON: {error}") from None
     return value
+
+
+def _fork_request(request: Fork) -> ForkRequest:
+    given = None if request.json is None else _arguments(request.json)
+    run = RunId(request.run)
+    return ForkRequest(run, request.at, given, request.keys, request.signals)
 
 
 def _arguments(data: bytes) -> dict[str, object]:

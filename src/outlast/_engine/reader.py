@@ -329,6 +329,8 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
     if not body or body[:1] == BLOB:
         return None, None
     match record.kind:
+        case "chance_renewed":
+            return None, None  # a seed tells nobody anything
         case "run_started":
             started = decode_body(body, StartedBody)
             return {"input": stored_json(started.input), "version": started.version}, None

@@ -35,7 +35,16 @@ from outlast.errors import (
     WaitTimeout,
 )
 from outlast.names import Signal, Stream, Value
-from outlast.types import Duration, OnConflict, Reuse, RunInfo, Status, StreamEvent
+from outlast.types import (
+    Duration,
+    ForkKeys,
+    ForkSignals,
+    OnConflict,
+    Reuse,
+    RunInfo,
+    Status,
+    StreamEvent,
+)
 from outlast.workflow import Workflow
 
 R = TypeVar("R")
@@ -410,10 +419,15 @@ class RemoteRun(AskedRun, Generic[R_co]):
         await self._client.ask("POST", f"{self._path}/signals/{quoted(f'{text}')}", body)
 
     async def fork(
-        self, at: int | str, input: Mapping[str, object] | None = None
+        self,
+        at: int | str,
+        input: Mapping[str, object] | None = None,
+        *,
+        keys: ForkKeys = "same",
+        signals: ForkSignals = "leave",
     ) -> RemoteRun[R_co]:
         """Start a new run from this one's past, and return it; see `Run.fork`."""
-        made = await self._forked(at, input)
+        made = await self._forked(at, input, keys, signals)
         return RemoteRun(self._client, made, returns=self._returns, created=True)
 
     async def read(self, name: Value[T] | str) -> object:

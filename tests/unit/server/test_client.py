@@ -46,6 +46,22 @@ async def test_a_run_is_started_and_waited_for_by_its_call_and_by_its_name(serve
     assert "declared int, got bool" in f"{refused.value}"
 
 
+async def test_a_fork_and_a_retry_are_planned_and_done(server: Served) -> None:
+    async with server.client() as client:
+        run = await client.start(served_checkout(Order("7", 999)), id="origin")
+        await run.result()
+        plan = await run.fork_plan("served_charge")
+        forked = await run.fork("served_charge", keys="new", signals="copy")
+        with pytest.raises(RunFailed):
+            await client.run(served_fail(), id="failed")
+        again = await client.get("failed").retry_plan()
+
+        assert await forked.result() == "charged 999"
+        assert [s.idempotency_key for s in plan.steps] == [f"origin/{plan.steps[0].key}"]
+        assert again.run_id == "failed"
+        assert (await client.get("failed").info()).status == "failed"
+
+
 async def handle(_: object) -> None: ...
 
 
