@@ -184,6 +184,7 @@ class OwnerSocket:
             case Terminate():
                 return await self._send(request.run, "terminate", name=request.reason)
             case Steer(verb="retry"):
+                core.check()
                 await core.forks.retry(RunId(request.run))
                 return Done()
             case Steer(verb=verb):
@@ -191,6 +192,7 @@ class OwnerSocket:
                     return await self._send(request.run, "resume", name=DISCARD)
                 return await self._send(request.run, "pause" if verb == "pause" else "resume")
             case Fork():
+                core.check()
                 made = await core.forks.fork(_fork_request(request))
                 return WasStarted(made, created=True, has_code=True)
             case PlanRerun():
