@@ -31,6 +31,7 @@ from outlast._execution.context import step_dedup
 from outlast._execution.letters import TOPICS
 from outlast._execution.loop import running_loop
 from outlast._registry import Registry, WorkflowDefinition, default_registry
+from outlast.actor.publishing import TopicVerbs
 from outlast.actor.supervisor import Supervisor
 from outlast.actor.teams import Teams, apply_team
 from outlast.call import Call, WorkflowCall
@@ -72,7 +73,7 @@ def _check_types(url: object, registry: object, resources: object, live_runs_max
             raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
 
 
-class Engine(InboxVerbs, ManyVerbs):
+class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
     """Runs workflows on one store, and gives handles on their runs.
 
     Opening recovers: every open run whose workflow is registered goes on by itself. Leaving the

@@ -275,11 +275,9 @@ class Dormant:
         # Paused before its time to begin has come, it waits for that again.
         is_early = row.started_at is None and bool(known) and known[0].at > now
         executes = self._scheduler.executes
-        has_begun = row.started_at is not None
-        status: Status = "pending" if not has_begun else "running" if executes else "waiting"
         summary = msgspec.structs.replace(
             row,
-            status=status,
+            status=_status_awake(row, executes=executes),
             resident=not is_early,
             wake_at=known[0].at if is_early else None,
             parked_as="",
@@ -341,6 +339,13 @@ class Dormant:
         except UnknownWorkflow:
             return False
         return True
+
+
+def _status_awake(row: RunRow, *, executes: bool) -> Status:
+    """Return how a run stands that is open again, in an engine that executes runs or does not."""
+    if row.started_at is None:
+        return "pending"
+    return "running" if executes else "waiting"
 
 
 def _was_left(scheduler: Scheduler, row: RunRow) -> bool:

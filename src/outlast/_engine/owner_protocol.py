@@ -135,6 +135,14 @@ class WriteToActor(msgspec.Struct, frozen=True, array_like=True, tag="actor"):
     timeout_seconds: float | None = None
 
 
+class Publish(msgspec.Struct, frozen=True, array_like=True, tag="publish"):
+    """Publish a value under a topic's name; `json` is the value."""
+
+    topic: str
+    json: bytes
+    dedup: str = ""
+
+
 class Redrive(msgspec.Struct, frozen=True, array_like=True, tag="redrive"):
     """Send a dead letter again."""
 
@@ -208,6 +216,7 @@ Request = (
     | PlanRerun
     | AnswerToken
     | WriteToActor
+    | Publish
     | Redrive
     | Info
     | Why

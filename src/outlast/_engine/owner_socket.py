@@ -37,6 +37,7 @@ from outlast._engine.owner_protocol import (
     Planned,
     PlanRerun,
     Pong,
+    Publish,
     Redrive,
     Refused,
     Reply,
@@ -59,6 +60,7 @@ from outlast._engine.owner_protocol import (
 from outlast._engine.signal_names import check_signal_name
 from outlast._engine.starts import StartRequest
 from outlast._engine.tokens import AnswerRequest
+from outlast._engine.topics import publication
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.payloads import json_payload, read_payload, typed_payload
 from outlast._execution.starting import check_name
@@ -204,6 +206,11 @@ class OwnerSocket:
                 return Done()
             case WriteToActor():
                 return Text(await self._write_to_actor(request))
+            case Publish():
+                value = _json(request.json)
+                published = publication(core.registry, request.topic, value, dedup=request.dedup)
+                await core.actors.tell(published)
+                return Done()
             case Redrive():
                 await core.actors.redrive(request.number)
                 return Done()

@@ -140,6 +140,7 @@ ROUTES: tuple[Route, ...] = (
         query=("mode", "timeout", "dedup"),
         statuses=(200, 202),
     ),
+    _post("/v1/topics/{name}", actors.publish, actors.PublishBody),
     _get("/v1/teams", actors.teams),
     _get("/v1/dead-letters", actors.dead_letters, "actor", "after", "limit"),
     _post("/v1/dead-letters/{number}/redrive", actors.redrive, runs.Nothing),

@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "reject": ("outlast.cli.inbox", "reject", "Refuse what a run asks."),
     "answer": ("outlast.cli.inbox", "answer", "Answer a token with a value."),
     "actor": ("outlast.cli.actors", "actor", "Look at actors, write to them, stop them."),
+    "topic": ("outlast.cli.topics", "topic", "Publish to actors that are subscribed."),
     "bench": ("outlast.bench", "command", "Measure durable execution on this machine."),
     "doctor": ("outlast.cli.doctor", "doctor", "Look at this machine, this disk and the store."),
     "ready": ("outlast.cli.ready", "ready", "Say whether a server is ready."),

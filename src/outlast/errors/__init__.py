@@ -9,6 +9,7 @@
     │   ├── RegistrationError       a step or workflow that cannot be declared like this
     │   ├── UnknownWorkflow         no workflow of this name is registered
     │   ├── UnknownSignal           no signal of this name is declared in the run's code
+    │   ├── UnknownTopic            no topic of this name is declared
     │   ├── DurationError           not a length of time (also ValueError)
     │   └── QueryError              a filter that does not parse
     ├── EncodingError               a value that cannot be stored
@@ -142,6 +143,7 @@ from outlast.errors.usage import (
     QueryError,
     RegistrationError,
     UnknownSignal,
+    UnknownTopic,
     UnknownWorkflow,
     UsageError,
 )
@@ -208,6 +210,7 @@ __all__ = [
     "TokenNotFound",
     "UnknownActor",
     "UnknownSignal",
+    "UnknownTopic",
     "UnknownWorkflow",
     "UpdateAborted",
     "UpdateConflict",

@@ -67,6 +67,21 @@ def _declared_in_words(names: tuple[str, ...]) -> str:
     return f"declared are {', '.join(names)}." if names else "it declares no signals."
 
 
+class UnknownTopic(UsageError):
+    """No topic of this name is declared in the code that is here; nothing was published.
+
+    `name` is what was given, `nearest` the declared name most like it (may be empty).
+    """
+
+    def __init__(self, name: str, *, nearest: str) -> None:
+        meant = f"did you mean {nearest!r}?" if nearest else "import the module that declares it."
+        super().__init__(
+            f"no topic {name!r} is declared in the code that is here: {meant} Nothing was published"
+        )
+        self.name = name
+        self.nearest = nearest
+
+
 class DurationError(UsageError, ValueError):
     """Something is not a length of time; also a `ValueError`."""
 
