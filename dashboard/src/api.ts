@@ -14,6 +14,7 @@ import type {
   Json,
   JsonObject,
   Overview,
+  RerunPlan,
   Role,
   RunDetail,
   RunInfo,
@@ -58,6 +59,8 @@ export const api = {
   signal: (id: string, name: string, body: JsonObject) =>
     post<unknown>(path('runs', id, 'signals', name), body),
   fork: (id: string, body: JsonObject) => post<RunInfo>(path('runs', id, 'fork'), body),
+  forkPlan: (id: string, body: JsonObject) =>
+    post<RerunPlan>(path('runs', id, 'fork'), { ...body, dry_run: true }),
   bulk: (action: Action, query: string, expected: number) =>
     post<BulkAnswer>('v1/bulk', { action, query, expected }),
   diff: (a: string, b: string) => get<Diff>('v1/diff', { a, b }),

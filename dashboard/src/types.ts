@@ -187,6 +187,18 @@ export interface BulkAnswer {
   failed: { id: string; detail: string }[]
 }
 
+/** What a fork or a retry keeps, and what it runs again. */
+export interface RerunPlan {
+  seq: number
+  records_kept: number
+  steps_kept: number
+  steps: { key: string; name: string; outcome: 'completed' | 'failed' | 'unfinished'; idempotency_key: string | null }[]
+  children: { key: string; id: string }[]
+  tokens: { key: string; kind: string; title: string }[]
+  signals_left: { name: string; seq: number | null }[]
+  signals_copied: { name: string; seq: number | null }[]
+}
+
 /** The run that a run was forked from, or nothing. */
 export function originOf(run: RunInfo): string {
   const origin = run.attributes['forked_from']

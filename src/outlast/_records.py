@@ -38,6 +38,7 @@ Kind: TypeAlias = Literal[
     "update_done",
     "cancel_requested",
     "resumed",
+    "chance_renewed",
     "message_begun",
     "message_nested",
     "nested_ended",
@@ -45,7 +46,15 @@ Kind: TypeAlias = Literal[
 ]
 
 NO_PROGRESS: frozenset[Kind] = frozenset(
-    ("run_started", "run_began", "cancel_requested", "signal", "update_accepted", "step_late")
+    (
+        "run_started",
+        "run_began",
+        "cancel_requested",
+        "signal",
+        "update_accepted",
+        "step_late",
+        "chance_renewed",
+    )
 )
 """Records that come without the run's code having got any further: a run that kills its process
 before every other record is one that does nothing else."""

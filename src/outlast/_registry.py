@@ -127,7 +127,7 @@ class ActorDefinition:
 
 @dataclass(frozen=True, slots=True)
 class NameDefinition:
-    """A declared signal, value or stream."""
+    """A declared signal, value, stream or topic."""
 
     name: str
     adapter: Adapter | None  # None: declared several times with different types
@@ -153,6 +153,7 @@ class Registry:
     updates: dict[str, UpdateDefinition] = field(default_factory=dict[str, UpdateDefinition])
     actors: dict[str, ActorDefinition] = field(default_factory=dict[str, ActorDefinition])
     streams: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
+    topics: dict[str, NameDefinition] = field(default_factory=dict[str, NameDefinition])
     known_errors: dict[tuple[str, str], type[BaseException]] = field(
         default_factory=dict[tuple[str, str], type[BaseException]]
     )
@@ -165,7 +166,7 @@ class Registry:
     engines: int = 0
 
     def add_name(self, names: dict[str, NameDefinition], definition: NameDefinition) -> None:
-        """Register a signal, value or stream.
+        """Register a signal, value, stream or topic.
 
         Two modules may use one name for two types; then the name alone tells no type, and what
         comes by it is read by whoever declared it.

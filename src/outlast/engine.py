@@ -24,12 +24,14 @@ from outlast._engine.census import Census
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.reader import info_of
+from outlast._engine.signal_names import unknown_signal
 from outlast._engine.starts import StartRequest
 from outlast._execution.bonds import SUPERVISORS
 from outlast._execution.context import step_dedup
 from outlast._execution.letters import TOPICS
 from outlast._execution.loop import running_loop
 from outlast._registry import Registry, WorkflowDefinition, default_registry
+from outlast.actor.publishing import TopicVerbs
 from outlast.actor.supervisor import Supervisor
 from outlast.actor.teams import Teams, apply_team
 from outlast.call import Call, WorkflowCall
@@ -71,7 +73,7 @@ def _check_types(url: object, registry: object, resources: object, live_runs_max
             raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
 
 
-class Engine(InboxVerbs, ManyVerbs):
+class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
     """Runs workflows on one store, and gives handles on their runs.
 
     Opening recovers: every open run whose workflow is registered goes on by itself. Leaving the
@@ -227,10 +229,7 @@ class Engine(InboxVerbs, ManyVerbs):
             on_conflict=on_conflict,
             reuse=reuse,
             attributes=merged_attributes("{}", attributes or {}),
-            signals=tuple(
-                (s.name if isinstance(s, Signal) else s, signal_payload(core, s, value))
-                for s, value in signals
-            ),
+            signals=tuple(_signal(core, definition.name, s, value) for s, value in signals),
             delay_seconds=_not_negative("delay", delay),
             timeout_seconds=None if timeout is None else seconds_of(timeout),
             place=call.place,
@@ -385,6 +384,17 @@ def _not_negative(what: str, length: Duration | None) -> float:
     if seconds < 0:
         raise UsageError(f"{what} must not be negative")
     return seconds
+
+
+def _signal(
+    core: EngineCore, workflow: str, signal: Signal[T] | str, value: object
+) -> tuple[str, bytes]:
+    """Return a signal's name and payload, checked against what the workflow's code declares."""
+    if isinstance(signal, str) and signal not in core.registry.signals:
+        raise unknown_signal(core.registry, workflow, signal)
+    return signal.name if isinstance(signal, Signal) else signal, signal_payload(
+        core, signal, value
+    )
 
 
 def _id_of_step(request_id: str | None) -> str | None:

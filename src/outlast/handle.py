@@ -15,20 +15,22 @@ from typing_extensions import override
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, register_reference
 from outlast._durations import seconds_of, text_of
+from outlast._engine.forks import ForkRequest
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Reader, Record
-from outlast._engine.remote import SEND_STEP, WAIT_STEP, ambient
+from outlast._engine.remote import ANY_SIGNAL, WAIT_STEP, ambient
+from outlast._engine.signal_names import check_signal_name
 from outlast._execution.context import step_dedup
 from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.payloads import fitting_payload, json_payload, typed_payload
 from outlast._execution.places import calling_place
-from outlast._execution.starting import check_name, check_text
+from outlast._execution.starting import check_name
 from outlast._execution.unreadable import read_in_run
 from outlast._execution.waits import within
 from outlast._registry import Registry
-from outlast._store.contract import Message, RunRow
+from outlast._store.contract import RunRow
 from outlast.errors import (
     DecodingError,
     EncodingError,
@@ -40,7 +42,15 @@ from outlast.errors import (
 )
 from outlast.names import Signal, Stream, Value
 from outlast.steering import SteeringVerbs
-from outlast.types import CLOSED_STATUSES, Duration, RunId, RunInfo, StreamEvent
+from outlast.types import (
+    CLOSED_STATUSES,
+    Duration,
+    ForkKeys,
+    ForkSignals,
+    RunId,
+    RunInfo,
+    StreamEvent,
+)
 from outlast.updating import UpdateVerbs
 
 R_co = TypeVar("R_co", covariant=True)
@@ -139,13 +149,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             return await run.children.wait(child)
         place = calling_place()
         answer = await run.steps.issue(WAIT_STEP, (self._id,), {}, place=place)
-        parts = msgspec.convert(answer, tuple[str, str, bytes, str])
-        workflow, status, outcome, reason = parts
-        fields = msgspec.structs.replace(
-            _CLOSED, id=self._id, workflow=workflow, output=outcome, error=reason
-        )
-        status_known = next((s for s in CLOSED_STATUSES if s == status), "failed")
-        row = msgspec.structs.replace(fields, status=status_known)
+        row = _closed_row(self._id, answer)
         error = error_of(row)
         if error is not None:
             raise error
@@ -190,16 +194,29 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
     async def signal(self, name: Signal[T], value: T, *, dedup: str | None = None) -> None: ...
     @overload
     async def signal(
-        self, name: str, value: object = None, *, dedup: str | None = None
+        self,
+        name: str,
+        value: object = None,
+        *,
+        dedup: str | None = None,
+        allow_undeclared: bool = False,
     ) -> None: ...
     async def signal(
-        self, name: Signal[T] | str, value: object = None, *, dedup: str | None = None
+        self,
+        name: Signal[T] | str,
+        value: object = None,
+        *,
+        dedup: str | None = None,
+        allow_undeclared: bool = False,
     ) -> None:
         """Send a signal; returns when it is safe.
 
         With `dedup`, sending again under the same key is acknowledged and not delivered twice.
+        A plain name must be declared by a `Signal` in the program that has the run's workflow;
+        `allow_undeclared=True` sends it all the same, and it waits until code receives that name.
 
         Raises:
+            UnknownSignal: no signal of this name is declared; nothing was sent.
             EncodingError, DecodingError: the value does not fit the signal's type.
             RunNotFound, RunClosed, MailboxFull: nothing was sent.
             SignalConflict: the dedup key was used with another payload.
@@ -209,54 +226,16 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         text = name.name if isinstance(name, Signal) else check_name("a signal's name", name)
         if running_loop() is not None:
             body = typed_payload(name.adapter, value) if isinstance(name, Signal) else None
-            await self._send_in_run("signal", text, body or json_payload(value), dedup or "")
+            kind = "signal" if isinstance(name, Signal) or not allow_undeclared else ANY_SIGNAL
+            await self._send_in_run(kind, text, body or json_payload(value), dedup or "")
             return
         core = self._engine()
+        if isinstance(name, str) and not allow_undeclared:
+            core.check()
+            await check_signal_name(core.scheduler, self._id, text)
         body = signal_payload(core, name, value)
         # A step may run again: what it sends without a key of its own goes under the step's.
         await self._send(core, "signal", text, body, dedup or step_dedup() or "")
-
-    async def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
-        """Ask the run to stop: its code sees `CancelledError` and may clean up for `grace`.
-
-        Returns when the request is safe, not when the run has ended. Asking again may only shorten
-        the grace.
-        """
-        check_text("the reason", reason)
-        if grace is not None and seconds_of(grace) < 0:
-            raise UsageError("grace must not be negative")
-        body = b"" if grace is None else repr(seconds_of(grace)).encode()
-        if running_loop() is not None:
-            child = current_run().children.find(self._id)
-            if child is not None:
-                current_run().children.cancel([child], reason)
-                return
-            await self._send_in_run("cancel", reason, body, "")
-            return
-        await self._send(self._engine(), "cancel", reason, body, "")
-
-    async def terminate(self, reason: str = "") -> None:
-        """End the run now, without running any more of its code."""
-        check_text("the reason", reason)
-        if running_loop() is not None:
-            await self._send_in_run("terminate", reason, b"", "")
-            return
-        await self._send(self._engine(), "terminate", reason, b"", "")
-
-    async def _send(
-        self,
-        core: EngineCore,
-        kind: Literal["signal", "cancel", "terminate"],
-        name: str,
-        body: bytes,
-        dedup: str,
-    ) -> None:
-        at = core.world.now()
-        await core.send(Message(run=self._id, kind=kind, name=name, body=body, dedup=dedup, at=at))
-
-    async def _send_in_run(self, kind: str, name: str, body: bytes, dedup: str) -> None:
-        arguments = (self._id, kind, name, body, dedup)
-        await current_run().steps.issue(SEND_STEP, arguments, {}, place=calling_place())
 
     @overload
     async def read(self, name: Value[T]) -> T | None: ...
@@ -308,14 +287,28 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             yield record
 
     async def fork(
-        self, at: int | str, input: Mapping[str, object] | None = None, version: str | None = None
+        self,
+        at: int | str,
+        input: Mapping[str, object] | None = None,
+        version: str | None = None,
+        keys: ForkKeys = "same",
+        signals: ForkSignals = "leave",
     ) -> Run[R_co]:
         """Start a new run from this one's past, and return it; this one is left as it is.
 
         `at` is a `seq`, a step's key, or its name where that is unique: what was recorded before is
-        copied, and the new run goes on from there with effects of its own. `input` replaces the
-        arguments. Children that had ended are results; for the others it starts its own. Its
-        attribute `forked_from` names this run.
+        copied, and the new run goes on from there. `fork_plan` shows what that would run again.
+        Ended children are results, others are started anew; open tokens are asked anew. The
+        attribute `forked_from` of the new run names this one.
+
+        Args:
+            input: replaces the arguments.
+            keys: "same": steps that run again have this run's idempotency keys
+                (`this_step().key`), so that the outside world recognises what it did before.
+                "new": they have keys of their own and their effects happen again; what workflow
+                code draws by chance is new from there on, too.
+            signals: "leave": signals that this run was sent behind the point stay with it. "copy":
+                the new run gets them too.
 
         Raises:
             RunNotFound; UsageError: there is no such point.
@@ -324,7 +317,8 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         if version is not None:
             raise NotSupported("fork(version=)")
         core = self._engine()
-        made = await core.fork(self._id, at, input)
+        core.check()
+        made = await core.forks.fork(ForkRequest(RunId(self._id), at, input, keys, signals))
         return Run(made, core=core, returns=self._returns, created=True)
 
     def __repr__(self) -> str:
@@ -335,6 +329,16 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
     def __hash__(self) -> int:
         return hash(self._id)
+
+
+def _closed_row(run: RunId, answer: object) -> RunRow:
+    """Return what `WAIT_STEP` tells of a run's end as a row."""
+    parts = msgspec.convert(answer, tuple[str, str, bytes, str])
+    workflow, status, outcome, reason = parts
+    known = next((s for s in CLOSED_STATUSES if s == status), "failed")
+    return msgspec.structs.replace(
+        _CLOSED, id=run, workflow=workflow, output=outcome, error=reason, status=known
+    )
 
 
 def signal_payload(core: EngineCore, name: Signal[T] | str, value: object) -> bytes:

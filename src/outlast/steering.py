@@ -1,14 +1,22 @@
-"""What a person decides about a run: to stand still, to go on, to be tried again."""
+"""The verbs of operators: to cancel, pause, resume and retry a run, and to plan what runs again."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
+from outlast._durations import seconds_of
+from outlast._engine.forks import ForkRequest
 from outlast._engine.open_engine import EngineCore
+from outlast._engine.remote import SEND_STEP
+from outlast._execution.current import current_run
+from outlast._execution.loop import running_loop
+from outlast._execution.places import calling_place
+from outlast._execution.starting import check_text
 from outlast._execution.unreadable import DISCARD
 from outlast._store.contract import Message
-from outlast.errors import NotSupported
-from outlast.types import RunId
+from outlast.errors import NotSupported, UsageError
+from outlast.types import Duration, ForkKeys, ForkSignals, RerunPlan, RunId
 
 
 class SteeringVerbs(ABC):
@@ -24,6 +32,33 @@ class SteeringVerbs(ABC):
     @abstractmethod
     def _engine(self) -> EngineCore:
         """Return the engine to ask; NotInRun in workflow code."""
+
+    async def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
+        """Ask the run to stop: its code sees `CancelledError` and may clean up for `grace`.
+
+        Returns when the request is safe, not when the run has ended. Asking again may only shorten
+        the grace.
+        """
+        check_text("the reason", reason)
+        if grace is not None and seconds_of(grace) < 0:
+            raise UsageError("grace must not be negative")
+        body = b"" if grace is None else repr(seconds_of(grace)).encode()
+        if running_loop() is not None:
+            child = current_run().children.find(RunId(self.id))
+            if child is not None:
+                current_run().children.cancel([child], reason)
+                return
+            await self._send_in_run("cancel", reason, body, "")
+            return
+        await self._send(self._engine(), "cancel", reason, body, "")
+
+    async def terminate(self, reason: str = "") -> None:
+        """End the run now, without running any more of its code."""
+        check_text("the reason", reason)
+        if running_loop() is not None:
+            await self._send_in_run("terminate", reason, b"", "")
+            return
+        await self._send(self._engine(), "terminate", reason, b"", "")
 
     async def pause(self) -> None:
         """Have the run stand still: nothing new begins, steps in flight end and are recorded.
@@ -60,15 +95,58 @@ class SteeringVerbs(ABC):
         await core.send(message)
 
     async def retry(self) -> None:
-        """Have what failed done again.
+        """Run what failed again.
 
-        A parked run is resumed. One that has ended without completing lives again under its id:
-        what it had recorded before the operation that failed is kept, and that one is done again.
-        What it was sent meanwhile is kept too; of a cancelled run, what came before the request.
+        A parked run is resumed. One that has ended without completing goes on under its id: what it
+        had recorded before the operation that failed is kept, and that one runs again, under the
+        same idempotency key. What it was sent meanwhile is kept too; of a cancelled run, what came
+        before the request. `retry_plan` shows what would run again.
 
         Raises:
             RunClosed: it has completed.
-            UsageError: it is neither parked nor closed: there is nothing to do again.
+            UsageError: it is neither parked nor closed: nothing of it has failed.
             RunNotFound
         """
-        await self._engine().retry(RunId(self.id))
+        core = self._engine()
+        core.check()
+        await core.forks.retry(RunId(self.id))
+
+    async def retry_plan(self) -> RerunPlan:
+        """Return what `retry` would keep and run again; nothing is done.
+
+        Raises:
+            RunClosed, UsageError, RunNotFound: as `retry` does.
+        """
+        core = self._engine()
+        core.check()
+        return await core.forks.retry_plan(RunId(self.id))
+
+    async def fork_plan(
+        self, at: int | str, *, keys: ForkKeys = "same", signals: ForkSignals = "leave"
+    ) -> RerunPlan:
+        """Return what a fork at this point would keep and run again; nothing is done.
+
+        Raises:
+            RunNotFound; UsageError: there is no such point.
+        """
+        core = self._engine()
+        core.check()
+        request = ForkRequest(RunId(self.id), at, keys=keys, signals=signals)
+        return await core.forks.fork_plan(request)
+
+    async def _send(
+        self,
+        core: EngineCore,
+        kind: Literal["signal", "cancel", "terminate"],
+        name: str,
+        body: bytes,
+        dedup: str,
+    ) -> None:
+        at = core.world.now()
+        await core.send(
+            Message(run=RunId(self.id), kind=kind, name=name, body=body, dedup=dedup, at=at)
+        )
+
+    async def _send_in_run(self, kind: str, name: str, body: bytes, dedup: str) -> None:
+        arguments = (self.id, kind, name, body, dedup)
+        await current_run().steps.issue(SEND_STEP, arguments, {}, place=calling_place())

@@ -180,6 +180,71 @@ class TokenInfo:
     value: object = None
 
 
+ForkKeys = Literal["same", "new"]
+ForkSignals = Literal["leave", "copy"]
+
+
+@dataclass(frozen=True, slots=True)
+class RerunStep:
+    """A step that a fork or a retry runs again; `outcome` is how it stood in the original run.
+
+    `idempotency_key` is what `this_step().key` will be, None when it is one that is not known yet:
+    of a fork with keys="new".
+    """
+
+    key: str
+    name: str
+    outcome: Literal["completed", "failed", "unfinished"]
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RerunChild:
+    """A child run, by the id in the original run, that a fork or a retry starts anew."""
+
+    key: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RerunToken:
+    """An approval or a token that a fork or a retry asks for anew."""
+
+    key: str
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class RerunSignal:
+    """A signal that was sent to the original run; `seq` is None while it is in the mailbox."""
+
+    name: str
+    seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RerunPlan:
+    """What a fork or a retry of a run would keep, and what it would run again.
+
+    Nothing is done yet. `seq` is the first record that is not kept as it is, `records_kept` and
+    `steps_kept` count what is. `steps`, `children` and `tokens` are those that the original run had
+    begun beyond that; they run again if the code asks for them again. `signals_left` stay behind in
+    the original run, `signals_copied` come along. A step that was in flight when a process died
+    leaves no record, so it is in no plan.
+    """
+
+    run_id: str
+    seq: int
+    records_kept: int
+    steps_kept: int
+    steps: tuple[RerunStep, ...] = ()
+    children: tuple[RerunChild, ...] = ()
+    tokens: tuple[RerunToken, ...] = ()
+    signals_left: tuple[RerunSignal, ...] = ()
+    signals_copied: tuple[RerunSignal, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Approval:
     """What came of `wf.approve`: whether it was given, by whom (None: nobody in time), and why."""

@@ -268,7 +268,7 @@ class _Wf(_LaterVerbs, AskingVerbs):
         run = current_run()
         key = run.loop.next_key("random")
         run.journal.issued(key, "")
-        return random.Random(f"{run.salt}:{key}")
+        return random.Random(f"{run.loop.chance_renewed or run.salt}:{key}")
 
     def uuid(self) -> UUID:
         """Return a new UUID, the same whenever this line is replayed."""

@@ -66,6 +66,25 @@ def test_a_fork_takes_up_where_it_is_told_and_differs_from_there(project: Projec
     assert project("diff", "f", "f").code == 0
 
 
+def test_a_fork_and_a_retry_say_first_what_runs_again(project: Project) -> None:
+    project("run", "app.py:reads", "path=there", "--id", "f")
+
+    retried = project("retry", "f", "--dry-run")
+    plan = project("fork", "f", "--at", "needs_text", "--dry-run", "--json").fields
+    with_new = project("fork", "f", "--at", "needs_text", "--keys", "new", "--json").fields
+
+    assert retried.code == 0
+    assert "runs again, if the code asks for it: step 0#2:" in retried.err
+    assert "(failed), idempotency key f/0#2:" in retried.err
+    assert project("show", "f", "--json").fields["status"] == "failed"
+    assert plan["run_id"] == "f"
+    assert (
+        '"idempotency_key": "f/0#2:'
+        in project("fork", "f", "--at", "needs_text", "--dry-run", "--json").out
+    )
+    assert with_new["id"] != "f"
+
+
 @pytest.mark.parametrize(
     ("args", "code"),
     [

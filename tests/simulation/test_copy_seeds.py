@@ -20,7 +20,7 @@ from outlast._records import Record
 from outlast._store.contract import Message, RunRow, Transaction
 from outlast.errors import RunClosed, UsageError
 from outlast.testing.machines import FaultPlan, Machine
-from outlast.types import CLOSED_STATUSES, RunId
+from outlast.types import CLOSED_STATUSES, ForkKeys, RunId
 from tests.simulation.outside import SEEDS, Outside, play_all
 
 RUNS = 4
@@ -104,7 +104,9 @@ class Shop(Outside):
         records = self.yard.database.journal(RunId(run), 0)
         at = self.yard.loop.rng.randint(2, max(2, len(records)))
         try:
-            await self.until_done(lambda core: core.fork(RunId(run), at, None))
+            keys: ForkKeys = "same" if self.yard.loop.rng.random() < 0.5 else "new"
+            request = forks.ForkRequest(RunId(run), at, keys=keys)
+            await self.until_done(lambda core: core.forks.fork(request))
         except UsageError:
             self.seen["no such point"] += 1
         else:
@@ -112,7 +114,7 @@ class Shop(Outside):
 
     async def retry(self, run: str) -> None:
         try:
-            await self.until_done(lambda core: core.retry(RunId(run)))
+            await self.until_done(lambda core: core.forks.retry(RunId(run)))
         except (RunClosed, UsageError):
             self.seen["retried already"] += 1  # the reply to the first one was lost
         else:

@@ -10,7 +10,7 @@ import { JsonEditor, Labelled } from '../parts/form.tsx'
 import { useLoad } from '../parts/load.ts'
 import { go, runLink } from '../router.ts'
 import { fieldOf } from '../schema.ts'
-import type { Json, JsonObject, JournalRecord, RunDetail } from '../types.ts'
+import type { Json, JsonObject, JournalRecord, RerunPlan, RunDetail } from '../types.ts'
 
 export function ForkDialog({ detail, records, at, onClose }: {
   detail: RunDetail
@@ -22,11 +22,15 @@ export function ForkDialog({ detail, records, at, onClose }: {
   const [seq, setSeq] = useState(at ?? steps.at(-1)?.seq ?? detail.last_seq)
   const [isEdited, setEdited] = useState(false)
   const [input, setInput] = useState<Json | undefined>(detail.input)
+  const [keys, setKeys] = useState<'same' | 'new'>('same')
+  const [takesSignals, setTakesSignals] = useState(false)
+  const choice: JsonObject = { at: seq, keys, signals: takesSignals ? 'copy' : 'leave' }
+  const plan = useLoad(JSON.stringify([detail.id, choice]), () => api.forkPlan(detail.id, choice))
   const workflows = useLoad('workflows', api.workflows)
   const schema = workflows.data?.find((each) => each.name === detail.workflow)?.input
   const field = useMemo(() => (schema ? fieldOf(schema) : null), [schema])
   const send = async () => {
-    const body: JsonObject = { at: seq }
+    const body: JsonObject = { ...choice }
     if (isEdited && input !== undefined) body['input'] = input
     const run = await api.fork(detail.id, body)
     tell('Forked', `From record ${seq} of ${detail.id}`)
@@ -47,6 +51,18 @@ export function ForkDialog({ detail, records, at, onClose }: {
           ))}
         </select>
       </div>
+      <div class="labelled">
+        <label for="fork-keys">Idempotency keys of steps that run again</label>
+        <select id="fork-keys" value={keys} onChange={(event) => setKeys(event.currentTarget.value === 'new' ? 'new' : 'same')}>
+          <option value="same">those of this run: effects are recognised</option>
+          <option value="new">new ones: effects happen again</option>
+        </select>
+      </div>
+      <label class="check">
+        <input type="checkbox" checked={takesSignals} onChange={(event) => setTakesSignals(event.currentTarget.checked)} />
+        Copy the signals that this run was sent after this step
+      </label>
+      <PlanView plan={plan.data} problem={plan.problem?.title ?? null} />
       <label class="check">
         <input type="checkbox" checked={isEdited} onChange={(event) => setEdited(event.currentTarget.checked)} />
         Give it another input
@@ -60,5 +76,31 @@ export function ForkDialog({ detail, records, at, onClose }: {
         </div>
       ))}
     </ActionDialog>
+  )
+}
+
+const SHOWN_MAX = 20
+
+function PlanView({ plan, problem }: { plan: RerunPlan | null; problem: string | null }) {
+  if (plan === null) return <p class="hint">{problem ?? 'Working out what would run again …'}</p>
+  const lines = [
+    ...plan.steps.map((step) => `runs again: ${step.key} (${step.outcome}), key ${step.idempotency_key ?? 'new'}`),
+    ...plan.children.map((child) => `is started anew: child ${child.id}`),
+    ...plan.tokens.map((token) => `is asked anew: ${token.kind} ${token.title}`),
+    ...plan.signals_left.map((signal) => `stays with this run: signal ${signal.name}`),
+    ...plan.signals_copied.map((signal) => `is copied: signal ${signal.name}`),
+  ]
+  const more = lines.length - SHOWN_MAX
+  return (
+    <div class="labelled" role="status">
+      <p class="hint">
+        Kept: {plan.records_kept} records, {plan.steps_kept} steps in them. If the code asks for it again:
+      </p>
+      <ul class="hint">
+        {lines.slice(0, SHOWN_MAX).map((line) => <li key={line} class="mono wrap">{line}</li>)}
+        {lines.length === 0 && <li>nothing that was recorded runs again</li>}
+        {more > 0 && <li>{more} more</li>}
+      </ul>
+    </div>
   )
 }

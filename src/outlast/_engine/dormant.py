@@ -5,6 +5,7 @@ They have no code in memory, so what happens to them is written straight to the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -32,6 +33,11 @@ from outlast._store.contract import (
 from outlast.errors import LeaseLost, UnknownWorkflow
 from outlast.types import CLOSED_STATUSES, OPEN_STATUSES, RunId, Status
 
+log = logging.getLogger("outlast.engine")
+
+WAITS_FOR_ENGINE = "waiting for an engine that has its workflow"
+"""What a run waits for that was started, or resumed, while no engine was running."""
+
 
 class Dormant:
     """Open runs of this engine's shards that are not in memory."""
@@ -44,20 +50,28 @@ class Dormant:
 
     def no_code(self, row: RunRow, records: list[Record]) -> None:
         """Put away a run whose workflow is not registered here."""
-        why = f"no code here for {row.kind} {row.workflow!r}"
-        self._world.spawn(self.park(row.id, why, "code"), name=f"put {row.id} away")
+        self._world.spawn(self._park_for_code(row), name=f"put {row.id} away")
 
-    async def park(self, run: RunId, why: str, parked_as: ParkedAs) -> None:
-        """Park an open run that is not in memory (or leave it pending, if it never began)."""
+    async def _park_for_code(self, row: RunRow) -> None:
+        why = f"no code here for {row.kind} {row.workflow!r}"
+        if await self.park(row.id, why, "code"):
+            log.warning(
+                "run %s is parked: %s; it goes on when an engine with that code opens the store",
+                row.id,
+                why,
+                extra={"outlast_run": row.id},
+            )
+
+    async def park(self, run: RunId, why: str, parked_as: ParkedAs) -> bool:
+        """Park an open run that is not in memory; return whether that changed anything."""
         async with self._scheduler.exclusion.alone_with(run):
             row = await self._store.read_run(run)
             if row is None or row.status in CLOSED_STATUSES or run in self._scheduler.residents:
-                return
-            is_new = row.started_at is None and parked_as == "code"
-            status: Status = "pending" if is_new else "parked"
-            is_same = row.waiting_for == why and row.status == status and not row.resident
-            if not is_same:
-                await self._put_away(row, status=status, why=why, parked_as=parked_as)
+                return False
+            if row.waiting_for == why and row.status == "parked" and not row.resident:
+                return False
+            await self._put_away(row, status="parked", why=why, parked_as=parked_as)
+            return True
 
     async def pause(self, run: RunId) -> bool:
         """Pause an open run that has been asked to; False when it is in memory, or not ours."""
@@ -260,15 +274,16 @@ class Dormant:
         now = self._world.now()
         # Paused before its time to begin has come, it waits for that again.
         is_early = row.started_at is None and bool(known) and known[0].at > now
+        executes = self._scheduler.executes
         summary = msgspec.structs.replace(
             row,
-            status="pending" if row.started_at is None else "running",
+            status=_status_awake(row, executes=executes),
             resident=not is_early,
             wake_at=known[0].at if is_early else None,
             parked_as="",
             crash_count=0,
             is_alone=False,
-            waiting_for="",
+            waiting_for="" if executes or is_early else WAITS_FOR_ENGINE,
         )
         records: list[Record] = []
         if is_resumed and known and not is_early:
@@ -305,6 +320,8 @@ class Dormant:
             for row in rows:
                 if self._can_wake(row):
                     await self.wake(row.id)
+                elif _was_left(self._scheduler, row):
+                    await self._park_for_code(row)
             if len(rows) < limits.PAGE_ROWS:
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)
@@ -322,6 +339,23 @@ class Dormant:
         except UnknownWorkflow:
             return False
         return True
+
+
+def _status_awake(row: RunRow, *, executes: bool) -> Status:
+    """Return how a run stands that is open again, in an engine that executes runs or does not."""
+    if row.started_at is None:
+        return "pending"
+    return "running" if executes else "waiting"
+
+
+def _was_left(scheduler: Scheduler, row: RunRow) -> bool:
+    """Whether a command left this run to an engine that has its code, which this one has not.
+
+    To be asked of rows that cannot be woken.
+    """
+    is_idle = row.id not in scheduler.residents and not row.resident
+    is_left = row.status == "pending" and row.parked_as == "code" and is_idle
+    return is_left and scheduler.executes and scheduler.owns(row.id)
 
 
 async def mail_of(store: Store, run: RunId, kind: MessageKind) -> list[Message]:

@@ -7,20 +7,28 @@ commit; or not at all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from outlast import limits
 from outlast._codec import Bound, SignatureCodec, is_json
 from outlast._engine.attributes import merged_attributes
+from outlast._engine.dormant import mail_of
 from outlast._engine.messages import Messages
+from outlast._engine.rerun_plans import rerun_plan, told
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.copying import (
+    Cut,
+    appended,
     before,
     before_and_heard,
+    chance_renewed,
     cut_at,
     cut_before_failure,
+    keys_of,
     renewed,
+    signals_behind,
     stream_ends,
     tokens_of,
     up_to_its_end,
@@ -36,7 +44,40 @@ from outlast.errors import (
     RunNotFound,
     UsageError,
 )
-from outlast.types import CLOSED_STATUSES, Reuse, RunId
+from outlast.types import CLOSED_STATUSES, ForkKeys, ForkSignals, RerunPlan, Reuse, RunId
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRequest:
+    """Which run to fork, and how.
+
+    `keys` says whose idempotency keys the steps of the fork have: the original run's or its own;
+    `signals` what becomes of those that the original run was sent behind the point.
+    """
+
+    run: RunId
+    at: int | str
+    input: Mapping[str, object] | None = None
+    keys: ForkKeys = "same"
+    signals: ForkSignals = "leave"
+
+    def __post_init__(self) -> None:
+        if self.keys not in ("same", "new"):
+            raise UsageError(f"keys= is 'same' or 'new', not {self.keys!r}")
+        if self.signals not in ("leave", "copy"):
+            raise UsageError(f"signals= is 'leave' or 'copy', not {self.signals!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What a fork is made of."""
+
+    row: RunRow
+    records: Sequence[Record]
+    cut: Cut
+    kept: list[Record]
+    keys_of: str
+    signals: list[Record]
 
 
 class Forks:
@@ -47,34 +88,75 @@ class Forks:
         self._store = scheduler.store
         self._messages = messages
 
-    async def fork(self, run: RunId, at: int | str, input_: Mapping[str, object] | None) -> RunId:
+    async def fork(self, request: ForkRequest) -> RunId:
         """Start a run from another one's past; return its id.
 
         Raises:
             RunNotFound; UsageError: there is no such point.
             UnknownWorkflow, DecodingError, EncodingError: the input cannot be checked, or used.
         """
-        row = await self._row(run)
-        if row.kind == "actor":
-            raise UsageError(f"{run} is an actor: only runs of workflows are forked")
-        scheduler = self._scheduler
-        if run in scheduler.residents and scheduler.writer.trouble is None:
-            await scheduler.writer.flushed()  # a point that its code has seen is a point for us
-        records = up_to_its_end(await self._store.read_journal(run))
-        made = RunId(scheduler.world.new_id())
-        data, digest = self._input(row, input_)
-        copied = renewed(before(records, cut_at(records, at)), run=made, input_=data)
+        world = self._scheduler.world
+        past = await self._past(request)
+        row = past.row
+        made = RunId(world.new_id())
+        data, digest = self._input(row, request.input)
+        same = request.keys == "same"
+        copied = renewed(past.kept, run=made, input_=data, keys_of=past.keys_of if same else "")
+        if not same:
+            copied.append(chance_renewed(copied[-1], world.new_seed()))
+        if request.signals == "copy":
+            copied = appended(copied, past.signals)
         forked = msgspec.structs.replace(
             row,
             id=made,
-            shard=scheduler.shard_of(made),
+            shard=self._scheduler.shard_of(made),
             parent=None,
             parent_key="",
-            attributes=merged_attributes(row.attributes, {"forked_from": run}),
+            attributes=merged_attributes(row.attributes, {"forked_from": request.run}),
             digest=row.digest if digest is None else digest,
         )
         await self._start(row, forked, copied, "never")
         return made
+
+    async def fork_plan(self, request: ForkRequest) -> RerunPlan:
+        """Return what `fork` would keep and run again, and do nothing.
+
+        Raises:
+            RunNotFound; UsageError: there is no such point.
+        """
+        past = await self._past(request)
+        live = self._scheduler.residents.get(request.run)
+        plan = rerun_plan(
+            request.run,
+            past.records,
+            past.kept,
+            seq=past.cut.seq,
+            keys_of=past.keys_of if request.keys == "same" else None,
+            in_flight=() if live is None else live.steps.pending.values(),
+        )
+        signals = told(past.signals)
+        if request.signals == "copy":
+            return replace(plan, signals_copied=signals)
+        return replace(plan, signals_left=signals)
+
+    async def _past(self, request: ForkRequest) -> _Past:
+        """Read a run, and cut its records where a fork of it begins."""
+        scheduler, run = self._scheduler, request.run
+        row = await self._row(run)
+        if row.kind == "actor":
+            raise UsageError(f"{run} is an actor: only runs of workflows are forked")
+        if run in scheduler.residents and scheduler.writer.trouble is None:
+            await scheduler.writer.flushed()  # a point that its code has seen is a point for us
+        mail = await mail_of(self._store, run, "signal")
+        while True:
+            records = up_to_its_end(await self._store.read_journal(run))
+            left = await mail_of(self._store, run, "signal")
+            if [m.number for m in left] == [m.number for m in mail]:
+                break  # none of them has gone from there into the journal meanwhile
+            mail = left
+        cut = cut_at(records, request.at)
+        signals = signals_behind(records, cut, mail)
+        return _Past(row, records, cut, before(records, cut), keys_of(records, run), signals)
 
     async def retry(self, run: RunId) -> None:
         """Resume a parked run; have one that has ended live again.
@@ -82,26 +164,47 @@ class Forks:
         Raises:
             RunNotFound; RunClosed: it has completed; UsageError: it is open and not parked.
         """
-        row = await self._row(run)
-        if row.kind == "actor":
-            raise UsageError(f"{run} is an actor: `resume` is what there is for a parked one")
+        row = await self._retried(run)
         if row.status == "parked":
             now = self._scheduler.world.now()
             await self._messages.send(Message(run=run, kind="resume", at=now))
             return
-        if row.status == "completed":
-            raise RunClosed(run, row.status)
-        if row.status not in CLOSED_STATUSES:
-            raise UsageError(f"run {run!r} is {row.status}: there is nothing to do again yet")
         async with self._scheduler.exclusion.alone_with(run):
             row = await self._row(run)  # somebody else may have had it done again meanwhile
             records = up_to_its_end(await self._store.read_journal(run))
             if row.status == "completed":
                 raise RunClosed(run, row.status)
             if row.status not in CLOSED_STATUSES or records[-1].kind != "run_closed":
-                raise UsageError(f"run {run!r} lives again: somebody else was first")
+                raise UsageError(f"run {run!r} is {row.status}: it was retried by somebody else")
             kept = before_and_heard(records, cut_before_failure(records))
-            await self._start(row, row, renewed(kept, run=run, input_=None), "if_failed")
+            await self._start(row, row, renewed(kept, run=run), "if_failed")
+
+    async def retry_plan(self, run: RunId) -> RerunPlan:
+        """Return what `retry` would keep and run again, and do nothing.
+
+        Raises:
+            RunNotFound; RunClosed: it has completed; UsageError: it is open and not parked.
+        """
+        row = await self._retried(run)
+        records = up_to_its_end(await self._store.read_journal(run))
+        if row.status == "parked":
+            kept: Sequence[Record] = records
+            seq = records[-1].seq + 1
+        else:
+            cut = cut_before_failure(records)
+            kept, seq = before_and_heard(records, cut), cut.seq
+        return rerun_plan(run, records, kept, seq=seq, keys_of=keys_of(records, run))
+
+    async def _retried(self, run: RunId) -> RunRow:
+        """Return the row of a run that can be retried."""
+        row = await self._row(run)
+        if row.kind == "actor":
+            raise UsageError(f"{run} is an actor: `resume` is what there is for a parked one")
+        if row.status == "completed":
+            raise RunClosed(run, row.status)
+        if row.status not in CLOSED_STATUSES and row.status != "parked":
+            raise UsageError(f"run {run!r} is {row.status}: nothing of it has failed for good")
+        return row
 
     async def _row(self, run: RunId) -> RunRow:
         row = await self._store.read_run(run)

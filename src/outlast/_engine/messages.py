@@ -156,7 +156,7 @@ class Messages:
             raise RunNotFound(message.run)
         if row.status in CLOSED_STATUSES:
             return True
-        is_still = row.status in ("pending", "paused")
+        is_still = row.status in ("pending", "paused", "parked")
         is_unrun = row.started_at is None and not row.resident and is_still
         if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:
             return False

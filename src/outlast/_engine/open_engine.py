@@ -262,16 +262,6 @@ class EngineCore:
         self.check()
         return await self.updates.update(message, safe)
 
-    async def fork(self, run: RunId, at: int | str, input_: Mapping[str, object] | None) -> RunId:
-        """Start a run from another one's past; see `Forks.fork`."""
-        self.check()
-        return await self.forks.fork(run, at, input_)
-
-    async def retry(self, run: RunId) -> None:
-        """Have what failed done again; see `Forks.retry`."""
-        self.check()
-        await self.forks.retry(run)
-
     async def closed(self, run: RunId, *, parked_counts: bool = False) -> RunRow:
         """Wait for a run to end; see `Results.closed`."""
         self.check()

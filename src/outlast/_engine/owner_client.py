@@ -18,7 +18,6 @@ from outlast._engine.owner_protocol import (
     Known,
     Ping,
     Pong,
-    Redrive,
     Refused,
     Reply,
     Request,
@@ -97,57 +96,56 @@ class OwnerClient:
     # --------------------------------------------------------------------------- verbs
     async def ping(self) -> Pong:
         """Return who is there."""
-        return await self._ask(Ping(), Pong)
+        return await self.ask(Ping(), Pong)
 
     async def start(self, request: Start) -> WasStarted:
         """Start a run; sending the same `request.request` again finds what it started."""
-        return await self._ask(request, WasStarted)
+        return await self.ask(request, WasStarted)
 
-    async def signal(self, run: str, name: str, json: bytes, *, dedup: str = "") -> None:
+    async def signal(
+        self, run: str, name: str, json: bytes, *, dedup: str = "", allow_undeclared: bool = False
+    ) -> None:
         """Send a signal whose value is JSON."""
-        await self._ask(SendSignal(run, name, json, dedup), Done)
+        await self.ask(SendSignal(run, name, json, dedup, allow_undeclared), Done)
 
     async def update(self, request: SendUpdate) -> str:
         """Have a run answer an update; return its result as JSON."""
-        return (await self._ask(request, Text)).text
+        return (await self.ask(request, Text)).text
 
     async def cancel(self, run: str, reason: str = "", grace_seconds: float | None = None) -> None:
         """Ask a run to stop."""
-        await self._ask(Cancel(run, reason, grace_seconds), Done)
+        await self.ask(Cancel(run, reason, grace_seconds), Done)
 
     async def terminate(self, run: str, reason: str = "") -> None:
         """End a run now."""
-        await self._ask(Terminate(run, reason), Done)
+        await self.ask(Terminate(run, reason), Done)
 
     async def steer(self, run: str, verb: SteeringVerb) -> None:
         """Have a run stand still, go on, or do again what failed."""
-        await self._ask(Steer(run, verb), Done)
+        await self.ask(Steer(run, verb), Done)
 
     async def fork(self, request: Fork) -> str:
         """Start a run from another one's past; return its id."""
-        return (await self._ask(request, WasStarted)).run
+        return (await self.ask(request, WasStarted)).run
 
     async def answer(self, request: AnswerToken) -> None:
         """Answer a token."""
-        await self._ask(request, Done)
+        await self.ask(request, Done)
 
     async def write_to_actor(self, request: WriteToActor) -> str:
         """Ask or tell an actor; return its answer as JSON."""
-        return (await self._ask(request, Text)).text
-
-    async def redrive(self, number: int) -> None:
-        """Send a dead letter again."""
-        await self._ask(Redrive(number), Done)
+        return (await self.ask(request, Text)).text
 
     async def info(self, run: str) -> RunInfo:
         """Return what the engine knows of a run."""
-        return (await self._ask(Info(run), Known)).info
+        return (await self.ask(Info(run), Known)).info
 
     async def why(self, run: str) -> str:
         """Return what a run waits for."""
-        return (await self._ask(Why(run), Text)).text
+        return (await self.ask(Why(run), Text)).text
 
-    async def _ask(self, request: Request, wanted: type[R]) -> R:
+    async def ask(self, request: Request, wanted: type[R]) -> R:
+        """Return the reply to a request; the verbs above are the usual ones."""
         try:
             self._writer.write(frame(request))
             await self._writer.drain()

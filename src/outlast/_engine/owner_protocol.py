@@ -19,7 +19,7 @@ import msgspec
 
 from outlast import limits
 from outlast.errors import DecodingError, NotSupported, PayloadTooLarge
-from outlast.types import OnConflict, Reuse, RunInfo
+from outlast.types import ForkKeys, ForkSignals, OnConflict, RerunPlan, Reuse, RunInfo
 
 HEADER = struct.Struct(">I")
 _ADDRESS_BYTES_MAX = 103 if sys.platform == "darwin" else 107  # sun_path, less its ending zero
@@ -61,6 +61,7 @@ class SendSignal(msgspec.Struct, frozen=True, array_like=True, tag="signal"):
     name: str
     json: bytes
     dedup: str = ""
+    allow_undeclared: bool = False
 
 
 class SendUpdate(msgspec.Struct, frozen=True, array_like=True, tag="update"):
@@ -101,6 +102,15 @@ class Fork(msgspec.Struct, frozen=True, array_like=True, tag="fork"):
     run: str
     at: int | str
     json: bytes | None = None
+    keys: ForkKeys = "same"
+    signals: ForkSignals = "leave"
+
+
+class PlanRerun(msgspec.Struct, frozen=True, array_like=True, tag="plan_rerun"):
+    """Return what a fork, or without one a retry, would run again; nothing is done."""
+
+    run: str
+    fork: Fork | None = None
 
 
 class AnswerToken(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
@@ -123,6 +133,14 @@ class WriteToActor(msgspec.Struct, frozen=True, array_like=True, tag="actor"):
     json: bytes
     asks: bool
     timeout_seconds: float | None = None
+
+
+class Publish(msgspec.Struct, frozen=True, array_like=True, tag="publish"):
+    """Publish a value under a topic's name; `json` is the value."""
+
+    topic: str
+    json: bytes
+    dedup: str = ""
 
 
 class Redrive(msgspec.Struct, frozen=True, array_like=True, tag="redrive"):
@@ -174,6 +192,12 @@ class Known(msgspec.Struct, frozen=True, array_like=True, tag="known"):
     info: RunInfo
 
 
+class Planned(msgspec.Struct, frozen=True, array_like=True, tag="planned"):
+    """What would run again."""
+
+    plan: RerunPlan
+
+
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     """An error, stored as failures are."""
 
@@ -189,13 +213,15 @@ Request = (
     | Terminate
     | Steer
     | Fork
+    | PlanRerun
     | AnswerToken
     | WriteToActor
+    | Publish
     | Redrive
     | Info
     | Why
 )
-Reply = Pong | WasStarted | Done | Text | Known | Refused
+Reply = Pong | WasStarted | Done | Text | Known | Planned | Refused
 
 _encode = msgspec.msgpack.Encoder().encode
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

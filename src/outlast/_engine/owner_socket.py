@@ -24,6 +24,7 @@ from typing_extensions import override
 from outlast import limits
 from outlast._codec import Bound, SignatureCodec, capture, encode_failure
 from outlast._engine.attributes import merged_attributes
+from outlast._engine.forks import ForkRequest
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.owner_protocol import (
     AnswerToken,
@@ -33,7 +34,10 @@ from outlast._engine.owner_protocol import (
     Info,
     Known,
     Ping,
+    Planned,
+    PlanRerun,
     Pong,
+    Publish,
     Redrive,
     Refused,
     Reply,
@@ -53,8 +57,10 @@ from outlast._engine.owner_protocol import (
     read_frame,
     socket_path,
 )
+from outlast._engine.signal_names import check_signal_name
 from outlast._engine.starts import StartRequest
 from outlast._engine.tokens import AnswerRequest
+from outlast._engine.topics import publication
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.payloads import json_payload, read_payload, typed_payload
 from outlast._execution.starting import check_name
@@ -164,6 +170,9 @@ class OwnerSocket:
                 check_name("a signal's name", request.name)
                 if request.dedup:
                     check_name("a dedup key", request.dedup)
+                run = RunId(check_name("a run id", request.run, limits.ID_CHARS_MAX))
+                if not request.allow_undeclared:
+                    await check_signal_name(core.scheduler, run, request.name)
                 body = signal_body(core, request.name, request.json)
                 return await self._send(
                     request.run, "signal", name=request.name, body=body, dedup=request.dedup
@@ -177,21 +186,31 @@ class OwnerSocket:
             case Terminate():
                 return await self._send(request.run, "terminate", name=request.reason)
             case Steer(verb="retry"):
-                await core.retry(RunId(request.run))
+                core.check()
+                await core.forks.retry(RunId(request.run))
                 return Done()
             case Steer(verb=verb):
                 if verb == "discard":
                     return await self._send(request.run, "resume", name=DISCARD)
                 return await self._send(request.run, "pause" if verb == "pause" else "resume")
             case Fork():
-                given = None if request.json is None else _arguments(request.json)
-                made = await core.fork(RunId(request.run), request.at, given)
+                core.check()
+                made = await core.forks.fork(_fork_request(request))
                 return WasStarted(made, created=True, has_code=True)
+            case PlanRerun():
+                if request.fork is None:
+                    return Planned(await core.forks.retry_plan(RunId(request.run)))
+                return Planned(await core.forks.fork_plan(_fork_request(request.fork)))
             case AnswerToken():
                 await self._answer_token(request)
                 return Done()
             case WriteToActor():
                 return Text(await self._write_to_actor(request))
+            case Publish():
+                value = _json(request.json)
+                published = publication(core.registry, request.topic, value, dedup=request.dedup)
+                await core.actors.tell(published)
+                return Done()
             case Redrive():
                 await core.actors.redrive(request.number)
                 return Done()
@@ -308,6 +327,12 @@ def _json(data: bytes) -> object:
     except (ValueError, RecursionError) as error:
         raise DecodingError("$", f"this is not JSON: {error}") from None
     return value
+
+
+def _fork_request(request: Fork) -> ForkRequest:
+    given = None if request.json is None else _arguments(request.json)
+    run = RunId(request.run)
+    return ForkRequest(run, request.at, given, request.keys, request.signals)
 
 
 def _arguments(data: bytes) -> dict[str, object]:

@@ -17,6 +17,7 @@ import msgspec
 from outlast import limits
 from outlast._codec import stored_json
 from outlast._durations import text_of
+from outlast._engine.dormant import WAITS_FOR_ENGINE
 from outlast._engine.late_outcomes import late_in_words
 from outlast._engine.queries import parse_query
 from outlast._engine.residency import Residency
@@ -162,7 +163,7 @@ class Reader:
         if row.status == "pending" and row.wake_at is not None:
             left = text_of((row.wake_at - self._world.now()) / 1e6)
             return f"waiting for its start, due in {left}"
-        return row.waiting_for or "waiting for an engine that has its workflow"
+        return row.waiting_for or WAITS_FOR_ENGINE
 
     async def runs(
         self, query: str, page: int = limits.PAGE_ROWS, after: Cursor | None = None
@@ -328,6 +329,8 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
     if not body or body[:1] == BLOB:
         return None, None
     match record.kind:
+        case "chance_renewed":
+            return None, None  # a seed tells nobody anything
         case "run_started":
             started = decode_body(body, StartedBody)
             return {"input": stored_json(started.input), "version": started.version}, None

@@ -14,6 +14,7 @@ from typing import TypeVar
 from outlast import limits
 from outlast._codec import SignatureCodec
 from outlast._engine.open_engine import EngineCore, ambient_core
+from outlast._engine.signal_names import check_signal_name
 from outlast._execution.context import current_step
 from outlast._execution.envelopes import Envelope, read_envelope
 from outlast._execution.letters import callers_in
@@ -24,6 +25,9 @@ from outlast.errors import EngineClosed, NotInRun, StoreFull, StoreUnavailable
 from outlast.types import RunId
 
 T = TypeVar("T")
+
+ANY_SIGNAL = "any signal"
+"""The kind of message by which workflow code sends a signal under a name that nothing declares."""
 
 
 def ambient() -> EngineCore:
@@ -49,6 +53,8 @@ async def wait_for_run(run: str) -> tuple[str, str, bytes, str]:
 async def send_to_run(run: str, kind: str, name: str, body: bytes, dedup: str) -> None:
     """Send a message, once: the step's key is the dedup key when the sender gave none."""
     core = ambient()
+    if kind == "signal":
+        await check_signal_name(core.scheduler, RunId(run), name)
     message = Message(
         run=RunId(run),
         kind=_kind(kind),
@@ -80,6 +86,8 @@ async def _until_taken(core: EngineCore, send: Callable[[], Awaitable[T]]) -> T:
 
 def _kind(kind: str) -> MessageKind:
     match kind:
+        case _ if kind == ANY_SIGNAL:
+            return "signal"
         case "signal" | "cancel" | "terminate":
             return kind
         case _:

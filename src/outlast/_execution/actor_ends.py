@@ -10,16 +10,20 @@ import logging
 from outlast import limits
 from outlast._execution.actor_memory import (
     ATTEMPTS,
+    TOPICS_HEARD,
     ActorMemory,
     Attempts,
     encode_attempts,
+    encode_heard,
     remembered,
 )
 from outlast._execution.journal import RunJournal
+from outlast._execution.letters import subscriptions
 from outlast._registry import ActorDefinition
 from outlast._store.contract import DONE, DeathReason, Message, Transaction
 from outlast._store.decide import dead_letter
 from outlast._world import World
+from outlast.types import RunId
 
 log = logging.getLogger("outlast.actor")
 
@@ -27,7 +31,7 @@ log = logging.getLogger("outlast.actor")
 class MessageEnds:
     """What one actor writes when messages end."""
 
-    __slots__ = ("_definition", "_journal", "_world", "memory")
+    __slots__ = ("_definition", "_journal", "_world", "memory", "unheard")
 
     def __init__(
         self, world: World, journal: RunJournal, definition: ActorDefinition, memory: ActorMemory
@@ -36,6 +40,7 @@ class MessageEnds:
         self._journal = journal
         self._definition = definition
         self.memory: ActorMemory = memory
+        self.unheard: frozenset[str] = frozenset()  # handlers that are to be subscribed
 
     def taken(self, message: Message) -> Transaction:
         """Let a message leave the mailbox, with the transaction that is returned."""
@@ -57,6 +62,13 @@ class MessageEnds:
             del outcomes[oldest]
             changes.append((DONE + oldest, None))
         transaction.values = (*transaction.values, *changes)
+
+    def subscribe(self, transaction: Transaction, actor: RunId) -> list[Message]:
+        """Return what subscribes an actor to the topics of its class, and keep that it was sent."""
+        names, self.unheard = self.unheard, frozenset()
+        self.memory.heard = heard = names | (self.memory.heard or frozenset())
+        transaction.values = (*transaction.values, (TOPICS_HEARD, encode_heard(heard)))
+        return subscriptions(actor, self._definition, self._world.now(), only=names)
 
     def give_up(
         self, message: Message, reason: DeathReason, why: str, *, attempts: int = 0

@@ -13,6 +13,7 @@ from outlast._registry import ActorDefinition
 from outlast._store.contract import DONE, RunRow
 from outlast.types import Lease
 
+TOPICS_HEARD = "\x00topics"  # value: the handlers that are subscribed to their topics
 ATTEMPTS = "\x00attempts"  # value: a message that failed and is tried again
 
 
@@ -25,6 +26,7 @@ class Attempts(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _encode = msgspec.msgpack.Encoder().encode
+_names = msgspec.msgpack.Decoder(frozenset[str])
 _attempts = msgspec.msgpack.Decoder(Attempts)
 
 
@@ -49,6 +51,7 @@ class ActorMemory:
     attempts: Attempts | None = None
     heartbeats: set[str] = field(default_factory=set[str])  # names of values to forget
     bonds: Bonds = field(default_factory=Bonds)
+    heard: frozenset[str] | None = None  # handlers that were subscribed; None: none ever was
 
     @classmethod
     def read(cls, values: dict[str, bytes]) -> ActorMemory:
@@ -61,7 +64,24 @@ class ActorMemory:
         tried = values.get(ATTEMPTS)
         if tried is not None:
             memory.attempts = _attempts.decode(tried)
+        heard = values.get(TOPICS_HEARD)
+        if heard is not None:
+            memory.heard = _names.decode(heard)
         return memory
+
+
+def unheard(definition: ActorDefinition, memory: ActorMemory, row: RunRow) -> frozenset[str]:
+    """Return the handlers that take topics to which the actor is not subscribed yet."""
+    names = frozenset(name for name, taken in definition.handlers.items() if taken.topic)
+    if memory.heard is not None:
+        return names - memory.heard
+    # Before this was kept, an actor was subscribed with the first message that changed it.
+    return names if row.output is None else frozenset()
+
+
+def encode_heard(names: frozenset[str]) -> bytes:
+    """Return the names of subscribed handlers as a value."""
+    return _encode(sorted(names))
 
 
 def encode_attempts(attempts: Attempts) -> bytes:

@@ -117,7 +117,7 @@ class Body:
         if self.made is None:
             self.made = StepContext(
                 run_id=self.run,
-                key=self.key,
+                key=self.idempotency_key,
                 attempt=self.attempt,
                 fence=self.fence,
                 deadline=self._deadline(),
@@ -128,6 +128,12 @@ class Body:
                 blocks=where_of(self.definition) != "loop",
             )
         return self.made
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key for the outside world: of a fork with the same keys that of its origin."""
+        keys_of = self.operation.keys_of if self.operation is not None else ""
+        return f"{keys_of or self.run}/{self.key}"
 
     def take_late(self) -> tuple[object, BaseException | None] | None:
         """Return once what came of a body after its end; None when it was only cut off."""

@@ -43,10 +43,11 @@ def run_source(what: str) -> random.Random | None:
     if loop is None:
         return None
     place = loop.current_place()
-    if place.draws is None:
+    if place.draws is None or place.drawn_from is not loop.chance_seed:
         if not loop.chance_seed:
             raise NotDeterministic(what, _OLD_RUN)
         place.draws = seeded(loop.chance_seed + place.path.encode())
+        place.drawn_from = loop.chance_seed
     return place.draws
 
 

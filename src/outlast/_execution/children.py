@@ -45,7 +45,7 @@ from outlast.types import OnParentClose, RunId
 class ChildCalls:
     """The child runs that one run has started."""
 
-    __slots__ = ("_attributes", "_by_id", "_host", "_journal", "_loop", "by_key")
+    __slots__ = ("_attributes", "_by_id", "_host", "_journal", "_loop", "by_key", "keys_of")
 
     def __init__(
         self, host: RunHost, journal: RunJournal, loop: RunLoop, *, attributes: str
@@ -54,6 +54,7 @@ class ChildCalls:
         self._attributes = attributes
         self._journal = journal
         self._loop = loop
+        self.keys_of: str = ""  # see `StartedBody`
         self.by_key: dict[str, ChildOperation] = {}
         self._by_id: dict[RunId, ChildOperation] = {}
 
@@ -100,6 +101,8 @@ class ChildCalls:
             parent_key=operation.key,
             on_parent_close=operation.on_parent_close,
             place=operation.place,
+            # A child that a fork starts anew has the keys of the one that its origin started.
+            keys_of=child_id(self.keys_of, operation.key) if self.keys_of and not is_named else "",
         )
         journal.append(
             "child_started",
@@ -255,7 +258,7 @@ class ChildCalls:
         raise ChildFailed(child, cause)
 
 
-def child_id(parent: RunId, key: str) -> str:
+def child_id(parent: str, key: str) -> str:
     """Return the id of a child: its parent's id and its place in the parent's code."""
     name = f"{parent}.{key.partition(':')[0].replace('#', '-')}"
     if len(name) <= limits.ID_CHARS_MAX:

@@ -120,7 +120,7 @@ class StepContext:
         blocks: bool,
     ) -> None:
         self.run_id: str = run_id
-        self.key: str = f"{run_id}/{key}"
+        self.key: str = key
         self.attempt: int = attempt
         self.fence: int = fence
         self.deadline: datetime | None = deadline

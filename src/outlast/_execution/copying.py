@@ -15,16 +15,19 @@ import msgspec
 from outlast._execution.operations import (
     ChildBody,
     ClosedBody,
+    DiscardedBody,
+    SignalBody,
     StartedBody,
     WrittenBody,
     decode_body,
     encode_body,
     failure_in,
 )
+from outlast._execution.signals import discarded_in
 from outlast._execution.tokens import AnswerBody, OpenedBody, row_of, token_id
 from outlast._execution.updates import kept_updates
-from outlast._records import Kind, Record
-from outlast._store.contract import TokenRow
+from outlast._records import VALUE, Kind, Record
+from outlast._store.contract import Message, TokenRow
 from outlast.errors import UsageError
 from outlast.types import RunId
 
@@ -152,17 +155,67 @@ def _is_begun_again(record: Record, cut: Cut) -> bool:
     return bool(cut.key) and record.key == cut.key and record.kind in _BEGINNINGS
 
 
-def renewed(records: Iterable[Record], *, run: RunId, input_: bytes | None) -> list[Record]:
-    """Return records as the first of a new life, of the run `run`."""
+def renewed(
+    records: Iterable[Record],
+    *,
+    run: RunId,
+    input_: bytes | None = None,
+    keys_of: str | None = None,
+) -> list[Record]:
+    """Return records as the first of a new life, of the run `run`.
+
+    `keys_of` is the run whose idempotency keys its steps have from here on, "" for its own; None
+    changes nothing about that.
+    """
     fresh: list[Record] = []
+    numbers: dict[int, int] = {}
     for seq, record in enumerate(records, start=1):
         body = record.body
+        numbers[record.seq] = seq
         if record.kind == "run_started":
             started = decode_body(body, StartedBody)
+            keys = started.keys_of if keys_of is None else keys_of
             data = started.input if input_ is None else input_
-            body = encode_body(msgspec.structs.replace(started, id=run, input=data))
+            made = msgspec.structs.replace(started, id=run, input=data, keys_of=keys)
+            body = encode_body(made)
+        elif record.kind == "signal_discarded":
+            discarded = decode_body(body, DiscardedBody)
+            body = encode_body(DiscardedBody(numbers.get(discarded.seq, 0)))
         fresh.append(msgspec.structs.replace(record, seq=seq, epoch=0, body=body))
     return fresh
+
+
+def keys_of(records: Sequence[Record], run: RunId) -> str:
+    """Return the run whose idempotency keys the steps of a run with these records have."""
+    return decode_body(records[0].body, StartedBody).keys_of or run
+
+
+def chance_renewed(after: Record, seed: bytes) -> Record:
+    """Return the record behind `after` from which on a run draws from another seed."""
+    return Record(after.seq + 1, "chance_renewed", "", "", after.at, 0, body=VALUE + seed)
+
+
+def signals_behind(records: Sequence[Record], cut: Cut, mail: Iterable[Message]) -> list[Record]:
+    """Return the signals that a run was sent behind the cut, those in its mailbox last.
+
+    The latter have no `seq`: it is 0. Signals that an operator has made dead letters are left out.
+    """
+    discarded = set(discarded_in(records))
+    found = [r for r in records if r.kind == "signal" and r.seq >= cut.seq]
+    found = [r for r in found if r.seq not in discarded]
+    for message in mail:
+        body = encode_body(SignalBody(message.body, message.dedup))
+        found.append(Record(0, "signal", "", message.name, message.at, 0, body=body))
+    return found
+
+
+def appended(records: Sequence[Record], more: Iterable[Record]) -> list[Record]:
+    """Return the records of a copy with more behind them, in order of number and time."""
+    made = list(records)
+    for record in more:
+        last = made[-1]
+        made.append(msgspec.structs.replace(record, seq=last.seq + 1, at=max(last.at, record.at)))
+    return made
 
 
 def up_to_its_end(records: Sequence[Record]) -> Sequence[Record]:

@@ -55,6 +55,9 @@ class Deliveries:
                 self._children.cancel_attached(self._cancelling.deliver_request(record))
             case "stream_written" | "stream_retracted":
                 self._steps.deliver_written(record)
+            case "chance_renewed":
+                self._loop.chance_seed = seed = record.body[1:]
+                self._loop.chance_renewed = seed.hex()
             case "resumed":
                 self._steps.unpark()
             case _:

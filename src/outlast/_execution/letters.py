@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -96,9 +96,12 @@ def as_new(letter: Letter) -> Letter:
     return msgspec.structs.replace(letter, due_at=0, deadline=0, every=0, reminder="", token="")
 
 
-def subscriptions(actor: RunId, definition: ActorDefinition, now: int) -> list[Message]:
-    """Return what subscribes an actor to all topics that its class takes."""
+def subscriptions(
+    actor: RunId, definition: ActorDefinition, now: int, *, only: Collection[str] | None = None
+) -> list[Message]:
+    """Return what subscribes an actor to all topics that its class takes, or `only` some."""
     heard = [handler for handler in definition.handlers.values() if handler.topic]
+    heard = [handler for handler in heard if only is None or handler.name in only]
     return [subscription(actor, handler, now) for handler in heard]
 
 

@@ -91,6 +91,7 @@ class RunLoop(AbstractEventLoop):
         "_tasks_made",
         "callback_place",
         "cancels",
+        "chance_renewed",
         "chance_seed",
         "generators",
         "now",
@@ -114,6 +115,7 @@ class RunLoop(AbstractEventLoop):
         self.timers: Timers = Timers()
         self.generators: Generators = Generators()
         self.chance_seed: bytes = b""  # of what its code draws; empty: the run has none
+        self.chance_renewed: str = ""  # the same as text, if it is not the first one of the run
         self._outer: AbstractEventLoop | None = None  # the host's, while this one runs
         self._halted_by: BaseException | None = None
 

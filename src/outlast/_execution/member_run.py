@@ -96,7 +96,7 @@ class MemberRun(MessageRun):
         if known is not None:
             self._interrupt()
         self.bonds.take_place(transaction, msgspec.structs.replace(place, by=message.number))
-        if self.row.output is not None:
+        if self.row.output is not None or self.ends.memory.heard is not None:
             # It may have been stopped, and its topics have forgotten it.
             self._send_all(
                 transaction, subscriptions(self.id, self.definition, self.host.world.now())

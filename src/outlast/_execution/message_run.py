@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._execution.actor_ends import MessageEnds
-from outlast._execution.actor_memory import Activation
+from outlast._execution.actor_memory import Activation, unheard
 from outlast._execution.bonds import Bonds
 from outlast._execution.closing import unwind
 from outlast._execution.host import ActorHost
@@ -31,7 +31,6 @@ from outlast._execution.letters import (
     key_in,
     message_body,
     message_in,
-    subscriptions,
 )
 from outlast._execution.nesting import Nesting
 from outlast._execution.operations import failure_body
@@ -73,6 +72,7 @@ class MessageRun(LiveRun):
         definition = self.definition
         self.key: str = key_in(row.id, definition.name)
         self.ends: MessageEnds = MessageEnds(host.world, self.journal, definition, memory)
+        self.ends.unheard = unheard(definition, memory, row)
         self.bonds: Bonds = memory.bonds
         self.handling: Handling | None = None
         self.nesting: Nesting = Nesting(
@@ -255,15 +255,9 @@ class MessageRun(LiveRun):
         """Commit the end of a message: state, mailbox, what was sent, and then the answer."""
         self.ends.forget_attempts(handling.message)
         transaction = self.ends.taken(handling.message)
-        sent: list[Message] = []
         if handling.wishes is not None:
             sent = handling.wishes.grant(transaction, self.bonds, self.host.world.now())
             self._stop_reason = handling.wishes.stop_reason
-        if self.row.output is None and self._has_ended_well:
-            sent += subscriptions(
-                self.id, self.definition, handling.at
-            )  # from its first message on
-        if sent:
             self._send_all(transaction, sent)
         self._close(transaction, handling, outcome)
 
@@ -307,6 +301,8 @@ class MessageRun(LiveRun):
         if handling.letter.reminder:
             self.bonds.remind_again(transaction, handling.letter, self.host.world.now())
         self.ends.remember(transaction, message, outcome)
+        if self.ends.unheard:
+            self._send_all(transaction, self.ends.subscribe(transaction, self.id))
         self._fold(transaction)
         self._answer(transaction, message, outcome)
         self._message_ended()
@@ -347,6 +343,8 @@ class MessageRun(LiveRun):
         """A message that took no turn has had its end."""
         transaction = self.ends.taken(message)
         self.ends.remember(transaction, message, outcome)
+        if self.ends.unheard and self.row.closed_at is None:
+            self._send_all(transaction, self.ends.subscribe(transaction, self.id))
         self._answer(transaction, message, outcome)
 
     def _answer(self, transaction: Transaction, message: Message, outcome: bytes) -> None:

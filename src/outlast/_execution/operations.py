@@ -28,7 +28,8 @@ class StartedBody(msgspec.Struct, frozen=True, array_like=True):
     """Body of `run_started`.
 
     `salt` is of hashes and ids, `chance_seed` of what the code draws; it is empty in runs that were
-    started before there was one.
+    started before there was one. `keys_of` is the run whose idempotency keys the steps have: of a
+    fork with the same keys its origin; empty: the run itself.
     """
 
     input: bytes
@@ -38,6 +39,7 @@ class StartedBody(msgspec.Struct, frozen=True, array_like=True):
     signals: int = 0
     id: str = ""
     chance_seed: bytes = b""
+    keys_of: str = ""
 
 
 class AttemptBody(msgspec.Struct, frozen=True, array_like=True):
@@ -132,6 +134,7 @@ class StepOperation:
     writers: dict[str, str] = field(default_factory=dict[str, str])  # stream -> writer
     queued_at: int = 0  # when this attempt was asked for
     ran_at: int = 0  # when its body began
+    keys_of: str = ""  # see `StartedBody`
 
     def times(self, now: int) -> tuple[int, int]:
         """Return how long this attempt has stood in the queue, and how long its body ran."""

@@ -414,7 +414,7 @@ class ProcessPool:
             code=code,
             arguments=definition.signature.encode(Bound(body.args, dict(body.kwargs))),
             run=body.run,
-            key=body.key,
+            key=body.idempotency_key,
             attempt=body.attempt,
             fence=body.fence,
             deadline=None if deadline is None else deadline.timestamp(),

@@ -82,22 +82,22 @@ def new_run(
     place: str = "",
     request: str = "",
     is_left_to_others: bool = False,
+    keys_of: str = "",
 ) -> tuple[StartRun, list[Blob]]:
     """Return the start of a run, ready to be committed, and the blobs that its input needs."""
-    now = world.now()
-    begins = now + int(delay * 1e6)
-    version = cached_version_of(definition)
+    begins = (now := world.now()) + int(delay * 1e6)
     started = StartedBody(
         input=definition.signature.encode(bound),
         salt=world.rng.getrandbits(60),
-        version=version,
+        version=cached_version_of(definition),
         python=PYTHON,
         signals=len(signals),
         id=run,
         chance_seed=world.new_seed(),
+        keys_of=keys_of,
     )
-    bodies = [encode_body(b) for b in (started, *(SignalBody(payload) for _, payload in signals))]
-    detached = [detach(body) for body in bodies]
+    bodies = (started, *(SignalBody(payload) for _, payload in signals))
+    detached = [detach(encode_body(body)) for body in bodies]
     names = [definition.name, *(name for name, _ in signals)]
     records = tuple(
         Record(
@@ -117,7 +117,7 @@ def new_run(
         id=run,
         shard=shard,
         workflow=definition.name,
-        version=version,
+        version=started.version,
         status="pending",
         created_at=now,
         wake_at=begins if delay > 0 else None,

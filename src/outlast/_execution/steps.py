@@ -60,6 +60,7 @@ class StepCalls:
         "_retrying",
         "_starts",
         "heartbeats",
+        "keys_of",
         "offsets",
         "parked",
         "pending",
@@ -75,6 +76,7 @@ class StepCalls:
         self._retrying: dict[str, StepOperation] = {}  # those that wait for their next attempt
         self.pending: dict[str, StepOperation] = {}
         self.offsets: dict[str, int] = {}
+        self.keys_of: str = ""  # see `StartedBody`
 
     # ------------------------------------------------------------------ the code asks
     def issue(
@@ -98,10 +100,10 @@ class StepCalls:
         if journal.recorded("step_done", key) is None:
             args, kwargs = definition.signature.isolate(args, kwargs)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
-        operation = StepOperation(
+        operation = self.pending[key] = StepOperation(
             key, definition.name, place, future, definition, args, kwargs, catches
         )
-        self.pending[key] = operation
+        operation.keys_of = self.keys_of
         if not journal.is_replaying:
             self._starts.append(operation)
         return future

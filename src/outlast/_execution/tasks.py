@@ -40,6 +40,7 @@ class Place:
     children: int = 0
     operations: int = 0
     draws: random.Random | None = None  # what its code draws chance from, made at the first draw
+    drawn_from: bytes = b""  # the seed that it was made with
 
     def next_key(self, name: str) -> str:
         """Return the key of the next operation asked for here."""

@@ -39,6 +39,7 @@ class LiveWorkflow(LiveRun):
         self.started: StartedBody = decode_body(records[0].body, StartedBody)
         super().__init__(host, row, lease, records, salt=self.started.salt, now=records[0].at)
         self.loop.chance_seed = self.started.chance_seed
+        self.steps.keys_of = self.children.keys_of = self.started.keys_of
         self.inbox.discard(discarded_in(records))
         self.pausing: Pausing = Pausing()
         self.updates: UpdateCalls = UpdateCalls(

@@ -6,10 +6,12 @@ import asyncio
 import inspect
 from urllib.parse import unquote
 
+import msgspec
 from starlette.responses import Response
 
 from outlast import limits
 from outlast._codec.shapes import is_dict
+from outlast._engine.topics import publication
 from outlast._server.answers import answer, fields_of
 from outlast._server.problems import Problem
 from outlast._server.requests import Call, bad_query
@@ -115,4 +117,21 @@ async def redrive(service: Service, call: Call) -> Response:
             404, "dead-letter-not-found", f"a dead letter has a number, not {number[:50]!r}"
         )
     await service.engine.redrive(int(number[:18]))
+    return answer({}, 202)
+
+
+class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a publication takes; publishing again under the same `dedup` does nothing."""
+
+    value: object = None
+    dedup: str = ""
+
+
+async def publish(service: Service, call: Call) -> Response:
+    """Publish a value to the actors that are subscribed; it is safe when this answers."""
+    body = await call.read(PublishBody)
+    core = service.core
+    await core.actors.tell(
+        publication(core.registry, call.name("name"), body.value, dedup=body.dedup)
+    )
     return answer({}, 202)

@@ -18,6 +18,7 @@ from outlast import errors
 
 _STATUSES: tuple[tuple[type[errors.OutlastError], int], ...] = (
     (errors.UnknownWorkflow, 404),
+    (errors.UnknownTopic, 404),
     (errors.RunNotFound, 404),
     (errors.UnknownActor, 404),
     (errors.TokenNotFound, 404),

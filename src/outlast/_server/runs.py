@@ -23,7 +23,15 @@ from outlast._server.runstreams import place_of
 from outlast._server.service import Service
 from outlast._store.contract import Cursor
 from outlast.call import WorkflowCall
-from outlast.types import CLOSED_STATUSES, BulkAction, OnConflict, Reuse, RunId
+from outlast.types import (
+    CLOSED_STATUSES,
+    BulkAction,
+    ForkKeys,
+    ForkSignals,
+    OnConflict,
+    Reuse,
+    RunId,
+)
 
 _RESULT_SECONDS = 30.0
 _FAILED_SHOWN = 100
@@ -46,6 +54,7 @@ class SignalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     value: object = None
     dedup: str | None = None
+    allow_undeclared: bool = False
 
 
 class UpdateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -239,7 +248,8 @@ async def signal(service: Service, call: Call) -> Response:
     """Send a signal; it is safe when this answers."""
     body = await call.read(SignalBody)
     run = service.engine.get(call.run_id())
-    await run.signal(call.name("name"), body.value, dedup=body.dedup)
+    allow = body.allow_undeclared
+    await run.signal(call.name("name"), body.value, dedup=body.dedup, allow_undeclared=allow)
     return answer({}, 202)
 
 
@@ -316,10 +326,22 @@ async def bulk(service: Service, call: Call) -> Response:
 
 
 class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a fork takes: `at` is a seq, a step's key or its name; `input` replaces arguments."""
+    """What a fork takes: `at` is a seq, a step's key or its name; `input` replaces arguments.
+
+    With `dry_run` the answer is the plan of what would run again, and nothing is done.
+    """
 
     at: int | str
     input: dict[str, object] | None = None
+    keys: ForkKeys = "same"
+    signals: ForkSignals = "leave"
+    dry_run: bool = False
+
+
+class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a retry takes; with `dry_run` the answer is the plan, and nothing is done."""
+
+    dry_run: bool = False
 
 
 async def pause(service: Service, call: Call) -> Response:
@@ -338,15 +360,22 @@ async def discard(service: Service, call: Call) -> Response:
 
 async def retry(service: Service, call: Call) -> Response:
     """Let a run that did not complete go on from where it failed."""
-    await call.read(Nothing)
-    await service.engine.get(call.run_id()).retry()
+    body = await call.read(RetryBody)
+    run = service.engine.get(call.run_id())
+    if body.dry_run:
+        return answer(fields_of(await run.retry_plan()))
+    await run.retry()
     return answer({}, 202)
 
 
 async def fork(service: Service, call: Call) -> Response:
     """Start a new run from a point of this one's past."""
     body = await call.read(ForkBody)
-    made = await service.engine.get(call.run_id()).fork(body.at, body.input)
+    run = service.engine.get(call.run_id())
+    if body.dry_run:
+        plan = await run.fork_plan(body.at, keys=body.keys, signals=body.signals)
+        return answer(fields_of(plan))
+    made = await run.fork(body.at, body.input, keys=body.keys, signals=body.signals)
     return answer({**fields_of(await made.info()), "created": True}, 201)
 
 

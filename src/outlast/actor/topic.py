@@ -8,19 +8,22 @@ publication once, and those of one publisher in order.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import msgspec
 
 from outlast._codec import Adapter, adapter_for
+from outlast._engine.open_engine import EngineCore, ambient_core
 from outlast._execution.bonds import Watch
 from outlast._execution.letters import TOPICS, Letter, encode_letter
+from outlast._execution.loop import running_loop
 from outlast._execution.starting import check_name
-from outlast._registry import default_registry
+from outlast._registry import NameDefinition, default_registry
 from outlast._store.contract import Message
 from outlast.actor.actor import Actor, actor, handler, running_actor
-from outlast.errors import UsageError
+from outlast.errors import NotInRun, UsageError
 from outlast.ref import ActorRef, Handler
 from outlast.types import RunId, Stopped
 
@@ -87,24 +90,37 @@ class Topic(Generic[T]):
         self.name: str = check_name("a topic's name", name)
         self.kind = kind
         self.adapter: Adapter = adapter_for(kind)
+        self._core: EngineCore | None = None
+        default_registry.add_name(default_registry.topics, NameDefinition(name, self.adapter))
 
-    async def publish(self, value: T) -> None:
+    def through(self, core: EngineCore) -> Self:
+        """Return this topic for a program that has an engine (used by `engine.publish`)."""
+        made = copy(self)
+        made._core = core
+        return made
+
+    async def publish(self, value: T, *, dedup: str = "") -> None:
         """Publish a value: in a handler with the commit of its message, else at once and safely.
 
-        Works in handlers, workflows and steps. Every actor that is subscribed by then gets it
-        once; what one publisher publishes arrives in order.
+        Works in handlers, workflows and steps; a program uses `engine.publish(topic, value)`. Every
+        actor that is subscribed by then gets it once; what one publisher publishes arrives in
+        order. With `dedup`, publishing again under the same key changes nothing.
 
         Raises:
+            NotInRun: neither a handler, nor a workflow, nor a step is executing.
             EncodingError: the value is not of the topic's type.
         """
-        await self._actor().tell(TopicActor.publish, self.adapter.encode(value))
+        actor = self._actor("publish(topic, value)").options(dedup=dedup)
+        await actor.tell(TopicActor.publish, self.adapter.encode(value))
 
     async def subscribe(self, subscriber: ActorRef[A], handler: Handler[A, [T], R]) -> None:
         """Let an actor's handler have what is published from now on, until the actor stops.
 
-        `@handler(topic=...)` does that for a whole class. Subscribing again changes nothing.
+        `@handler(topic=...)` does that for a whole class. Subscribing again changes nothing. A
+        program uses `engine.subscribe(topic, ref, handler)`.
 
         Raises:
+            NotInRun: neither a handler, nor a workflow, nor a step is executing.
             UsageError: the handler does not take one argument.
             NotSupported: the actor has durable=False.
         """
@@ -112,14 +128,25 @@ class Topic(Generic[T]):
         if not parameter:
             raise UsageError(f"{handler!r} takes a topic's publications, and so one argument")
         target = subscriber.durable_id("subscription")
-        await self._actor().tell(TopicActor.subscribe, target, handler.__name__, parameter)
+        actor = self._actor("subscribe(topic, ref, handler)")
+        await actor.tell(TopicActor.subscribe, target, handler.__name__, parameter)
 
     async def unsubscribe(self, subscriber: ActorRef[A]) -> None:
-        """Let an actor get nothing more; what was published before still comes."""
-        await self._actor().tell(TopicActor.unsubscribe, subscriber.id)
+        """Let an actor get nothing more; what was published before still comes.
 
-    def _actor(self) -> ActorRef[TopicActor]:
-        return ActorRef(default_registry.find_actor(TopicActor), self.name, None)
+        A program uses `engine.unsubscribe(topic, ref)`.
+        """
+        actor = self._actor("unsubscribe(topic, ref)")
+        await actor.tell(TopicActor.unsubscribe, subscriber.id)
+
+    def _actor(self, verb: str) -> ActorRef[TopicActor]:
+        if self._core is None and running_loop() is None and ambient_core.get() is None:
+            name = verb.partition("(")[0]
+            raise NotInRun(
+                f"{self!r}.{name}() works in handlers, workflows and steps, and none is executing "
+                f"here: in a program use `await engine.{verb}`"
+            )
+        return ActorRef(default_registry.find_actor(TopicActor), self.name, self._core)
 
     def __repr__(self) -> str:
         return f"Topic({self.name!r})"

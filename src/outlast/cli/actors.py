@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import WriteToActor
+from outlast._engine.owner_protocol import Done, Redrive, WriteToActor
 from outlast.cli.inputs import json_of, pairs_as_json, seconds_option
 from outlast.cli.looking import reading
 from outlast.cli.places import (
@@ -312,7 +312,7 @@ def redrive(*, number: int, db: str | None, url: str | None) -> None:
     place = place_of(db, url)
 
     async def ask_owner(client: OwnerClient) -> None:
-        await client.redrive(number)
+        await client.ask(Redrive(number), Done)
 
     async def commit(engine: Verbs) -> None:
         await engine.redrive(number)

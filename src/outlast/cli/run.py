@@ -14,7 +14,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import click
 
@@ -231,12 +231,13 @@ async def _through_owner(
     if not started.has_code:
         note(
             f"process {pid} owns the store and does not have {flow.name}: the run "
-            f"stays pending until an engine that has it opens the store; waiting"
+            f"stays parked until an engine that has it opens the store; waiting"
         )
     async with Engine.open(path, read_only=True) as engine:
         watch = asyncio.ensure_future(_owner_leaves(path))
         try:
-            return await _ended(plan, engine.get(plan.id), stop, watch)
+            parked: Literal["raise", "wait"] = "raise" if started.has_code else "wait"
+            return await _ended(plan, engine.get(plan.id), stop, watch, parked)
         finally:
             watch.cancel()
 
@@ -268,13 +269,17 @@ async def _owner_leaves(path: Path) -> None:
 
 
 async def _ended(
-    plan: Plan, run: AnyRun, stop: _Stop, owner: asyncio.Future[None] | None = None
+    plan: Plan,
+    run: AnyRun,
+    stop: _Stop,
+    owner: asyncio.Future[None] | None = None,
+    parked: Literal["raise", "wait"] = "raise",
 ) -> int:
     """Wait for the end of the run and print it; return the exit code."""
     status = Status()
     watch = asyncio.ensure_future(_watch(plan, run, status))
     try:
-        value = await stop.unless(run.result(), owner)
+        value = await stop.unless(run.result(parked=parked), owner)
     except (RunError, Interrupted) as error:
         watch.cancel()
         await _show_rest(plan, run, watch)

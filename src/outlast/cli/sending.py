@@ -37,19 +37,32 @@ def _sent(what: str, run_id: str, *, has_owner: bool) -> None:
 @click.argument("name")
 @click.argument("value", metavar="JSON", default="null")
 @click.option("--dedup", metavar="KEY", default=None, help="Sending again under it does nothing.")
+@click.option("--allow-undeclared", is_flag=True, help="Send it also if no code declares NAME.")
 @database_options
 def signal(
-    *, run_id: str, name: str, value: str, dedup: str | None, db: str | None, url: str | None
+    *,
+    run_id: str,
+    name: str,
+    value: str,
+    dedup: str | None,
+    allow_undeclared: bool,
+    db: str | None,
+    url: str | None,
 ) -> None:
-    """Send a signal to a run: its NAME, and its value as JSON (or @file, or - for stdin)."""
+    """Send a signal to a run: its NAME, and its value as JSON (or @file, or - for stdin).
+
+    An engine that has the run's code refuses a NAME that the code does not declare.
+    """
     place = place_of(db, url)
     data, text = json_of(value, "the signal's value")
 
     async def ask(client: OwnerClient) -> None:
-        await client.signal(run_id, name, text.encode(), dedup=dedup or "")
+        json, key = text.encode(), dedup or ""
+        await client.signal(run_id, name, json, dedup=key, allow_undeclared=allow_undeclared)
 
     async def commit(engine: Verbs) -> None:
-        await engine.get(run_id).signal(name, data, dedup=dedup)
+        run = engine.get(run_id)
+        await run.signal(name, data, dedup=dedup, allow_undeclared=allow_undeclared)
 
     written = run_loop(write(place, ask=ask, commit=commit))
     _sent(f"signal {safe_line(name)} sent to", run_id, has_owner=written.acts_now)

@@ -1,25 +1,23 @@
-"""`outlast pause | resume | retry | fork`: what a person decides about a run."""
+"""`outlast pause | resume | discard | retry`: what a person decides about a run."""
 
 from __future__ import annotations
 
 import click
-import msgspec
 
 from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import Fork, SteeringVerb
-from outlast.cli.inputs import json_of
+from outlast._engine.owner_protocol import SteeringVerb
+from outlast.cli.forking import may_go_on, planned
 from outlast.cli.many import Choice, act_on_all, act_on_one, choice_options
-from outlast.cli.places import database_options, place_of
-from outlast.cli.printing import note, safe_line, say
-from outlast.cli.writing import Verbs, write
-from outlast.engine import run_loop
+from outlast.cli.places import database_options, json_option, place_of
+from outlast.cli.printing import as_json, note, safe_line, say
+from outlast.cli.writing import Verbs
 from outlast.errors import UsageError
 
 _DONE: dict[SteeringVerb, str] = {
     "pause": "asked to stand still:",
     "resume": "asked to go on:",
     "discard": "asked to go on without the message that it cannot read:",
-    "retry": "is done again:",
+    "retry": "retried:",
 }
 
 
@@ -88,40 +86,32 @@ def discard(*, run_id: str, db: str | None, url: str | None) -> int:
 
 @click.command()
 @choice_options
+@click.option("--dry-run", is_flag=True, help="Only show what would run again.")
+@json_option
 @database_options
 def retry(
-    *, run_id: str | None, query: str | None, yes: bool, db: str | None, url: str | None
+    *,
+    run_id: str | None,
+    query: str | None,
+    yes: bool,
+    dry_run: bool,
+    as_data: bool,
+    db: str | None,
+    url: str | None,
 ) -> int:
-    """Have what failed done again: the run goes on under its id with all it had before that."""
-    return _steer("retry", Choice(run_id, query, yes, db, url))
+    """Run what failed again: the run goes on under its id with all it had before that.
 
-
-@click.command()
-@click.argument("run_id", metavar="ID")
-@click.option("--at", required=True, metavar="STEP", help="A seq, a step's key, or its name.")
-@click.option("--input", "given", metavar="JSON", default=None, help="Other arguments, by name.")
-@database_options
-def fork(*, run_id: str, at: str, given: str | None, db: str | None, url: str | None) -> None:
-    """Start a new run from the past of another one, and print its id.
-
-    What was recorded before STEP is reused; STEP, and what follows it, is done anew.
+    It shows what would run again, and on a terminal it asks first.
     """
-    place = place_of(db, url)
-    point = int(at) if at.isdecimal() else at
-    data, text = (None, None) if given is None else json_of(given, "the input")
-    try:
-        arguments = None if given is None else msgspec.convert(data, dict[str, object])
-    except msgspec.ValidationError:
-        raise UsageError("--input is an object of arguments by name") from None
-
-    async def ask(client: OwnerClient) -> str:
-        encoded = None if text is None else text.encode()
-        return await client.fork(Fork(run_id, point, encoded))
-
-    async def commit(engine: Verbs) -> str:
-        return (await engine.get(run_id).fork(point, arguments)).id
-
-    written = run_loop(write(place, ask=ask, commit=commit))
-    say(safe_line(written.value))
-    if not written.acts_now:
-        note("no engine is running, the next one that opens the store executes it")
+    choice = Choice(run_id, query, yes, db, url)
+    choice.check()
+    if query is not None:
+        if dry_run or as_data:
+            raise UsageError("--dry-run and --json are for one run: give its ID")
+        return _steer("retry", choice)
+    plan = planned(place_of(db, url), choice.id, None)
+    if as_data:
+        say(as_json(plan))
+    if not may_go_on(plan, "retry", dry_run=dry_run, yes=yes or as_data):
+        return 0 if dry_run else 1
+    return _steer("retry", choice)

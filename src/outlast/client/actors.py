@@ -14,6 +14,7 @@ from outlast._durations import seconds_of
 from outlast._execution.letters import actor_id
 from outlast._execution.starting import check_name
 from outlast._registry import ActorDefinition, default_registry
+from outlast.actor.topic import Topic
 from outlast.client.asking import Asking, quoted
 from outlast.errors import UsageError
 from outlast.ref import Handler, handler_of
@@ -22,6 +23,7 @@ from outlast.types import ActorInfo, DeadLetterInfo, Duration, TeamInfo
 A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _ASK_SECONDS = 60.0
 
@@ -73,6 +75,19 @@ class ActorVerbs(Asking):
         path = f"/v1/actors/{quoted(kind)}/{quoted(key)}/{quoted(handler)}?{query}"
         found = await self.ask("POST", path, dict(arguments), wait=seconds)
         return msgspec.convert(found, dict[str, object]).get("result")
+
+    async def publish(self, topic: Topic[T] | str, value: T, *, dedup: str = "") -> None:
+        """Publish a value to the actors that are subscribed: a topic's own, or JSON by its name.
+
+        Raises:
+            UnknownTopic: the server's code declares no topic of this name.
+        """
+        name: object = topic
+        data: object = value
+        if isinstance(topic, Topic):
+            name, data = topic.name, topic.adapter.to_json(topic.adapter.roundtrip(value)[1])
+        body = {"value": data, "dedup": dedup}
+        await self.ask("POST", f"/v1/topics/{quoted(f'{name}')}", body)
 
     async def teams(self) -> AsyncGenerator[TeamInfo, None]:
         """Iterate over the teams that exist, each with all that is in it."""

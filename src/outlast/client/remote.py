@@ -35,7 +35,16 @@ from outlast.errors import (
     WaitTimeout,
 )
 from outlast.names import Signal, Stream, Value
-from outlast.types import Duration, OnConflict, Reuse, RunInfo, Status, StreamEvent
+from outlast.types import (
+    Duration,
+    ForkKeys,
+    ForkSignals,
+    OnConflict,
+    Reuse,
+    RunInfo,
+    Status,
+    StreamEvent,
+)
 from outlast.workflow import Workflow
 
 R = TypeVar("R")
@@ -390,21 +399,35 @@ class RemoteRun(AskedRun, Generic[R_co]):
                 return RunFailed(self._id, told["type"], told["message"], told.get("traceback", ""))
 
     async def signal(
-        self, name: Signal[T] | str, value: object = None, *, dedup: str | None = None
+        self,
+        name: Signal[T] | str,
+        value: object = None,
+        *,
+        dedup: str | None = None,
+        allow_undeclared: bool = False,
     ) -> None:
-        """Send a signal; returns when it is safe."""
+        """Send a signal; returns when it is safe. See `Run.signal`.
+
+        Raises:
+            UnknownSignal: the server's code declares no signal of this name; nothing was sent.
+        """
         text, data = name, value
         if isinstance(name, Signal):
             text = name.name
             data = name.adapter.to_json(name.adapter.decode(name.adapter.encode(value)))
-        body = {"value": data, "dedup": dedup}
+        body = {"value": data, "dedup": dedup, "allow_undeclared": allow_undeclared}
         await self._client.ask("POST", f"{self._path}/signals/{quoted(f'{text}')}", body)
 
     async def fork(
-        self, at: int | str, input: Mapping[str, object] | None = None
+        self,
+        at: int | str,
+        input: Mapping[str, object] | None = None,
+        *,
+        keys: ForkKeys = "same",
+        signals: ForkSignals = "leave",
     ) -> RemoteRun[R_co]:
         """Start a new run from this one's past, and return it; see `Run.fork`."""
-        made = await self._forked(at, input)
+        made = await self._forked(at, input, keys, signals)
         return RemoteRun(self._client, made, returns=self._returns, created=True)
 
     async def read(self, name: Value[T] | str) -> object:

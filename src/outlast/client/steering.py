@@ -10,7 +10,7 @@ from outlast import limits
 from outlast._durations import seconds_of
 from outlast._execution.starting import check_name
 from outlast.client.asking import Asking, quoted
-from outlast.types import Duration
+from outlast.types import Duration, ForkKeys, ForkSignals, RerunPlan
 
 
 class SteeredRun:
@@ -57,6 +57,25 @@ class SteeredRun:
         """Have what failed done again; see `Run.retry`."""
         await self._say("retry")
 
-    async def _forked(self, at: int | str, input: Mapping[str, object] | None) -> str:
-        made = await self._say("fork", {"at": at, "input": None if input is None else dict(input)})
+    async def retry_plan(self) -> RerunPlan:
+        """Return what `retry` would keep and run again; see `Run.retry_plan`."""
+        return msgspec.convert(await self._say("retry", {"dry_run": True}), RerunPlan)
+
+    async def fork_plan(
+        self, at: int | str, *, keys: ForkKeys = "same", signals: ForkSignals = "leave"
+    ) -> RerunPlan:
+        """Return what a fork would keep and run again; see `Run.fork_plan`."""
+        body = {"at": at, "keys": keys, "signals": signals, "dry_run": True}
+        return msgspec.convert(await self._say("fork", body), RerunPlan)
+
+    async def _forked(
+        self,
+        at: int | str,
+        input: Mapping[str, object] | None,
+        keys: ForkKeys,
+        signals: ForkSignals,
+    ) -> str:
+        given = None if input is None else dict(input)
+        body = {"at": at, "input": given, "keys": keys, "signals": signals}
+        made = await self._say("fork", body)
         return msgspec.convert(msgspec.convert(made, dict[str, object])["id"], str)

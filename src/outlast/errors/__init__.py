@@ -8,6 +8,8 @@
     │   ├── CallReused              a call object awaited or started twice
     │   ├── RegistrationError       a step or workflow that cannot be declared like this
     │   ├── UnknownWorkflow         no workflow of this name is registered
+    │   ├── UnknownSignal           no signal of this name is declared in the run's code
+    │   ├── UnknownTopic            no topic of this name is declared
     │   ├── DurationError           not a length of time (also ValueError)
     │   └── QueryError              a filter that does not parse
     ├── EncodingError               a value that cannot be stored
@@ -140,6 +142,8 @@ from outlast.errors.usage import (
     PayloadTooLarge,
     QueryError,
     RegistrationError,
+    UnknownSignal,
+    UnknownTopic,
     UnknownWorkflow,
     UsageError,
 )
@@ -205,6 +209,8 @@ __all__ = [
     "TokenExpired",
     "TokenNotFound",
     "UnknownActor",
+    "UnknownSignal",
+    "UnknownTopic",
     "UnknownWorkflow",
     "UpdateAborted",
     "UpdateConflict",

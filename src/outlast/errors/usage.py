@@ -44,6 +44,44 @@ class UnknownWorkflow(UsageError):
     """No workflow (or more than one) goes by this name here."""
 
 
+class UnknownSignal(UsageError):
+    """No signal of this name is declared in the code of the run; nothing was sent.
+
+    `name` is what was given, `nearest` the declared name most like it (may be empty).
+    """
+
+    def __init__(
+        self, name: str, workflow: str, *, nearest: str, declared: tuple[str, ...]
+    ) -> None:
+        meant = f"did you mean {nearest!r}?" if nearest else _declared_in_words(declared)
+        super().__init__(
+            f"no signal {name!r} is declared in the code that runs {workflow!r}, so nothing would "
+            f"receive it: {meant} Nothing was sent. To send it anyway, set allow_undeclared "
+            f"(command line: --allow-undeclared)"
+        )
+        self.name = name
+        self.nearest = nearest
+
+
+def _declared_in_words(names: tuple[str, ...]) -> str:
+    return f"declared are {', '.join(names)}." if names else "it declares no signals."
+
+
+class UnknownTopic(UsageError):
+    """No topic of this name is declared in the code that is here; nothing was published.
+
+    `name` is what was given, `nearest` the declared name most like it (may be empty).
+    """
+
+    def __init__(self, name: str, *, nearest: str) -> None:
+        meant = f"did you mean {nearest!r}?" if nearest else "import the module that declares it."
+        super().__init__(
+            f"no topic {name!r} is declared in the code that is here: {meant} Nothing was published"
+        )
+        self.name = name
+        self.nearest = nearest
+
+
 class DurationError(UsageError, ValueError):
     """Something is not a length of time; also a `ValueError`."""
 

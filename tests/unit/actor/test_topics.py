@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from outlast import Actor, Child, Engine, Supervisor, Topic, actor, handler, step, wf, workflow
-from outlast.errors import EncodingError, HandlerFailed, RunFailed, UsageError
+from outlast import (
+    Actor,
+    ActorRef,
+    Child,
+    Engine,
+    Supervisor,
+    Topic,
+    actor,
+    handler,
+    step,
+    wf,
+    workflow,
+)
+from outlast._engine.owner_client import OwnerClient
+from outlast._engine.owner_protocol import Done, Publish
+from outlast._registry import default_registry
+from outlast.errors import (
+    DecodingError,
+    EncodingError,
+    HandlerFailed,
+    NotInRun,
+    RunFailed,
+    UnknownTopic,
+    UsageError,
+)
 from tests.unit.actor.crew import seen
 
 
@@ -206,3 +230,148 @@ async def test_a_topic_is_not_stopped(engine: Engine) -> None:
 
     with pytest.raises(UsageError, match="is a topic"):
         await engine.get("outlast.Topic/sport").terminate("by mistake")
+
+
+async def test_a_program_publishes_and_subscribes(engine: Engine) -> None:
+    reader = engine.actor(Reader, "ann")
+
+    await engine.subscribe(sport, reader, Reader.on_news)
+    await engine.publish(sport, Article("from a program", 1), dedup="k")
+    await engine.publish(sport, Article("from a program", 1), dedup="k")
+    assert await read_by(engine, "ann", 1) == ["from a program 1"]
+
+    await engine.unsubscribe(sport, reader)
+    await engine.unsubscribe(news, reader)
+    await engine.publish(sport, Article("unheard", 2))
+    await engine.publish(news, Article("unheard", 2))
+    await engine.actor(Reader, "bob").ask(Reader.begin)
+    await engine.publish(news, Article("heard", 3))
+    assert await read_by(engine, "bob", 1) == ["heard 3"]
+    assert "unheard 2" not in await reader.ask(Reader.titles)
+
+
+async def test_a_topic_outside_of_a_run_names_the_engines_verb(engine: Engine) -> None:
+    reader = engine.actor(Reader, "ann")
+
+    with pytest.raises(NotInRun, match=r"await engine\.publish\(topic, value\)"):
+        await news.publish(Article("x", 1))
+    with pytest.raises(NotInRun, match=r"await engine\.subscribe\(topic, ref, handler\)"):
+        await news.subscribe(reader, Reader.on_news)
+    with pytest.raises(NotInRun, match=r"await engine\.unsubscribe\(topic, ref\)"):
+        await news.unsubscribe(reader)
+
+
+@actor
+class Beginner(Actor[Shelf]):
+    """Comes to be in several ways."""
+
+    @handler(topic=news)
+    async def on_news(self, article: Article) -> None:
+        self.state.titles.append(article.title)
+
+    @handler
+    async def fail(self) -> None:
+        raise ValueError("no luck")
+
+    @handler(read=True)
+    async def titles(self) -> list[str]:
+        return self.state.titles
+
+
+async def titles_of(ref: ActorRef[Beginner], wanted: list[str]) -> None:
+    """Return when the actor has these titles."""
+    async with asyncio.timeout(10):
+        while await ref.ask(Beginner.titles) != wanted:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("beginning", ["read", "failed", "member"])
+async def test_an_actor_is_subscribed_however_it_began(engine: Engine, beginning: str) -> None:
+    ref = engine.actor(Beginner, beginning)
+    if beginning == "read":
+        assert await ref.ask(Beginner.titles) == []
+    elif beginning == "failed":
+        with pytest.raises(HandlerFailed):
+            await ref.ask(Beginner.fail)
+    else:
+        await engine.apply(Supervisor("listening", [Child(Beginner, key="member")]))
+
+    await engine.publish(news, Article("x", 1))
+
+    await titles_of(ref, ["x"])
+
+
+async def test_an_actor_that_only_read_is_subscribed_once(engine: Engine) -> None:
+    ref = engine.actor(Beginner, "reader")
+    for _ in range(3):
+        await ref.ask(Beginner.titles)
+    await engine.unsubscribe(news, ref)
+    await ref.ask(Beginner.titles)
+    await engine.actor(Beginner, "other").ask(Beginner.titles)
+
+    await engine.publish(news, Article("x", 1))
+
+    await titles_of(engine.actor(Beginner, "other"), ["x"])
+    assert await ref.ask(Beginner.titles) == []
+
+
+@actor(name="topics.grown")
+class Before(Actor[Shelf]):
+    """What a class was before it took a topic."""
+
+    @handler
+    async def begin(self) -> None:
+        """Come to be."""
+
+    @handler(topic=sport)
+    async def on_sport(self, article: Article) -> None:
+        self.state.titles.append(article.title)
+
+
+async def test_a_class_that_takes_one_more_topic_is_subscribed_to_it(tmp_path: Path) -> None:
+    async with Engine.open(tmp_path / "o.db") as engine:
+        await engine.actor(Before, "a").ask(Before.begin)
+    del default_registry.actors["topics.grown"]
+
+    @actor(name="topics.grown")
+    class After(Actor[Shelf]):
+        @handler
+        async def begin(self) -> None: ...
+
+        @handler(topic=sport)
+        async def on_sport(self, article: Article) -> None:
+            self.state.titles.append(f"sport {article.title}")
+
+        @handler(topic=news)
+        async def on_news(self, article: Article) -> None:
+            self.state.titles.append(article.title)
+
+        @handler
+        async def titles(self) -> list[str]:
+            return self.state.titles
+
+    async with Engine.open(tmp_path / "o.db") as engine:
+        await engine.actor(After, "a").ask(After.begin)
+        await engine.publish(sport, Article("x", 1))
+        await engine.publish(news, Article("y", 1))
+        async with asyncio.timeout(10):
+            grown = engine.actor(After, "a")
+            while len(await grown.ask(After.titles)) < 2:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.01)
+        assert sorted(await engine.actor(After, "a").ask(After.titles)) == ["sport x", "y"]
+
+
+async def test_the_owners_socket_publishes_by_name(tmp_path: Path) -> None:
+    async with Engine.open(tmp_path / "o.db") as engine:
+        await engine.actor(Reader, "ann").ask(Reader.begin)
+        client = await OwnerClient.connect(tmp_path / "o.db")
+        assert client is not None
+
+        await client.ask(Publish("news", b'{"title": "told", "number": 1}', "k"), Done)
+        with pytest.raises(UnknownTopic, match="did you mean 'news'"):
+            await client.ask(Publish("newss", b"1"), Done)
+        with pytest.raises(DecodingError):
+            await client.ask(Publish("news", b'{"title": 1}'), Done)
+        await client.close()
+
+        assert await read_by(engine, "ann", 1) == ["told 1"]

@@ -25,6 +25,7 @@ from outlast.errors import (
     RunClosed,
     RunExists,
     RunNotFound,
+    RunParked,
     StoreUnavailable,
     UnknownWorkflow,
 )
@@ -120,8 +121,10 @@ async def test_a_workflow_without_code_is_started_by_what_the_sender_encoded(
     again = await client.start(foreign)
 
     assert (started.created, started.has_code, again.created) == (True, False, False)
+    with pytest.raises(RunParked, match=r"no code here for workflow 'elsewhere\.adds'"):
+        await engine.get("far").result(timeout=10)
     info = await engine.get("far").info()
-    assert (info.workflow, info.status, info.version) == ("elsewhere.adds", "pending", "v9")
+    assert (info.workflow, info.status, info.version) == ("elsewhere.adds", "parked", "v9")
     with pytest.raises(IdempotencyMismatch):
         await client.start(msgspec.structs.replace(foreign, digest=b"x" * 16))
 

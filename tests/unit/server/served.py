@@ -16,6 +16,7 @@ from outlast import (
     Engine,
     Signal,
     Stream,
+    Topic,
     Update,
     Value,
     actor,
@@ -121,6 +122,9 @@ class Notes:
     items: list[str] = field(default_factory=list[str])
 
 
+news = Topic("served_news", Order)
+
+
 @actor
 class ServedNotebook(Actor[Notes]):
     @handler
@@ -132,6 +136,17 @@ class ServedNotebook(Actor[Notes]):
     @handler
     async def fail(self) -> None:
         raise ValueError("no luck")
+
+
+@actor
+class ServedListener(Actor[Notes]):
+    @handler(topic=news)
+    async def on_news(self, order: Order) -> None:
+        self.state.items.append(order.id)
+
+    @handler
+    async def heard(self) -> list[str]:
+        return self.state.items
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from outlast.errors import (
     ServerRefused,
     StoreUnavailable,
     UnknownActor,
+    UnknownTopic,
     UsageError,
 )
 from outlast.ref import Handler
@@ -25,7 +26,9 @@ from tests.unit.server.certificates import self_signed
 from tests.unit.server.served import (
     Order,
     Served,
+    ServedListener,
     ServedNotebook,
+    news,
     served_checkout,
     served_fail,
     served_wait,
@@ -44,6 +47,42 @@ async def test_a_run_is_started_and_waited_for_by_its_call_and_by_its_name(serve
 
     assert (typed, named) == ("charged 999", "charged 1")
     assert "declared int, got bool" in f"{refused.value}"
+
+
+async def test_a_fork_and_a_retry_are_planned_and_done(server: Served) -> None:
+    async with server.client() as client:
+        run = await client.start(served_checkout(Order("7", 999)), id="origin")
+        await run.result()
+        plan = await run.fork_plan("served_charge")
+        forked = await run.fork("served_charge", keys="new", signals="copy")
+        with pytest.raises(RunFailed):
+            await client.run(served_fail(), id="failed")
+        again = await client.get("failed").retry_plan()
+
+        assert await forked.result() == "charged 999"
+        assert [s.idempotency_key for s in plan.steps] == [f"origin/{plan.steps[0].key}"]
+        assert again.run_id == "failed"
+        assert (await client.get("failed").info()).status == "failed"
+
+
+async def test_a_topic_is_published_to_by_itself_and_by_its_name(server: Served) -> None:
+    async with server.client() as client:
+        listener = client.actor(ServedListener, "l")
+        await listener.ask(ServedListener.heard)
+        await client.publish(news, Order("typed", 1))
+        await client.publish("served_news", {"id": "named", "cents": 1}, dedup="k")
+        await client.publish("served_news", {"id": "named", "cents": 1}, dedup="k")
+        with pytest.raises(UnknownTopic, match="did you mean 'served_news'"):
+            await client.publish("served_new", 1)
+        with pytest.raises(DecodingError):
+            await client.publish("served_news", {"id": 1})
+        await client.publish(news, Order("last", 1))
+        async with asyncio.timeout(10):
+            heard = ServedListener.heard
+            while "last" not in await listener.ask(heard):  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.01)
+
+        assert await listener.ask(ServedListener.heard) == ["typed", "named", "last"]
 
 
 async def handle(_: object) -> None: ...

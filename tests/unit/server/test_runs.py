@@ -83,6 +83,7 @@ async def test_a_mistake_is_a_problem_with_a_stable_type(
         ("/v1/runs/sums/updates/served_add_up", {"value": 13}),
         ("/v1/runs/sums/signals/served_number", {"value": True}),
         ("/v1/runs/sums/signals/served_numbers", {"value": [True]}),
+        ("/v1/runs/sums/signals/served_og", {"value": "x"}),
         ("/v1/runs/sums/fork", {"at": 1, "input": {"start": True}}),
         ("/v1/runs/sums/result?wait=1", None),
         ("/v1/runs?limit=0", None),
@@ -104,6 +105,18 @@ async def test_every_422_says_where(server: Served, path: str, body: object) -> 
         assert fault.keys() == {"path", "message"}
         assert fault["path"].startswith(("$", "?"))
         assert fault["message"]
+
+
+async def test_a_signal_of_an_undeclared_name_is_refused_with_the_nearest(server: Served) -> None:
+    await server.request("POST", "/v1/workflows/served_sums/runs", {"id": "sums"})
+
+    path = "/v1/runs/sums/signals/served_og"
+    refused = await server.request("POST", path, {"value": "x"})
+    taken = await server.request("POST", path, {"value": "x", "allow_undeclared": True})
+
+    assert (refused.status, refused.json()["type"]) == (422, "/problems/unknown-signal")
+    assert refused.json()["facts"] == {"name": "served_og", "nearest": "served_go"}
+    assert taken.status == 202
 
 
 async def test_true_is_no_int_in_an_answer_to_a_token(server: Served) -> None:

@@ -1,0 +1,75 @@
+"""What a fork or a retry would keep of a run, and what it would run again: worked out, not done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from outlast._execution.operations import StepOperation, decode_body, failure_in
+from outlast._execution.tokens import OpenedBody
+from outlast._records import Record
+from outlast.types import RerunChild, RerunPlan, RerunSignal, RerunStep, RerunToken, RunId
+
+Outcome = Literal["completed", "failed", "unfinished"]
+
+
+def rerun_plan(
+    run: RunId,
+    records: Sequence[Record],
+    kept: Sequence[Record],
+    *,
+    seq: int,
+    keys_of: str | None,
+    in_flight: Iterable[StepOperation] = (),
+) -> RerunPlan:
+    """Return what is not in `kept`, the records that the new life begins with.
+
+    `keys_of` is the run whose idempotency keys the steps will have, None when it has no id yet.
+    """
+    ended = {r.key for r in kept if r.kind in ("step_done", "child_done", "token_answered")}
+    return RerunPlan(
+        run_id=run,
+        seq=seq,
+        records_kept=len(kept),
+        steps_kept=sum(r.kind == "step_done" for r in kept),
+        steps=tuple(
+            RerunStep(key, name, outcome, None if keys_of is None else f"{keys_of}/{key}")
+            for key, (name, outcome) in _steps_of(records, in_flight).items()
+            if key not in ended
+        ),
+        children=tuple(
+            RerunChild(r.key, r.name)
+            for r in records
+            if r.kind == "child_started" and r.key not in ended
+        ),
+        tokens=tuple(
+            _token_of(r) for r in records if r.kind == "token_opened" and r.key not in ended
+        ),
+    )
+
+
+def told(signals: Iterable[Record]) -> tuple[RerunSignal, ...]:
+    """Return signals as plans show them."""
+    return tuple(RerunSignal(r.name, r.seq or None) for r in signals)
+
+
+def _steps_of(
+    records: Sequence[Record], in_flight: Iterable[StepOperation]
+) -> dict[str, tuple[str, Outcome]]:
+    """Return each step that a run has begun, by its key, with its name and how it ended."""
+    found: dict[str, tuple[str, Outcome]] = {}
+    for record in records:
+        if record.kind == "step_done":
+            has_failed = failure_in(record.body) is not None
+            found[record.key] = (record.name, "failed" if has_failed else "completed")
+        elif record.kind in ("step_intent", "attempt_failed"):
+            found[record.key] = (record.name, "unfinished")
+    for operation in in_flight:
+        if operation.is_started:
+            found.setdefault(operation.key, (operation.name, "unfinished"))
+    return found
+
+
+def _token_of(record: Record) -> RerunToken:
+    body = decode_body(record.body, OpenedBody)
+    return RerunToken(record.key, body.kind, body.title)
