@@ -47,12 +47,13 @@ class Walk:
     value that is too large is refused before more than four times the limit has been built.
     """
 
-    __slots__ = ("is_canonical", "left", "retried")
+    __slots__ = ("is_canonical", "left", "promoted", "retried")
 
     def __init__(self, *, is_canonical: bool = False) -> None:
         self.left: int = PAYLOAD_BYTES_MAX
         self.retried: int = 0
         self.is_canonical: bool = is_canonical
+        self.promoted: int = 0  # ints that were written as floats
 
     def spend(self, units: int) -> None:
         """Count `units` bytes.

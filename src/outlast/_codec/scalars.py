@@ -155,6 +155,7 @@ class FloatNode(Node):
             if type(value) is not int:
                 raise mismatch(self.name, value)
             value = _float_of(value)
+            walk.promoted += 1
         if not math.isfinite(value):
             raise Fault("NaN and infinity cannot be stored")
         walk.left -= 8

@@ -69,21 +69,32 @@ class UnionNode(Node):
         arms = self._found or self._arms()
         known = arms.by_type.get(type(value), ())
         first: Fault | None = None
+        promoting: Node | None = None
         for arm in arms.candidates(known):
-            before = walk.left
+            before, promoted = walk.left, walk.promoted
             try:
                 wire = arm.lower(value, depth, walk)
             except Fault as fault:
                 walk.take_back(before)
                 first = first or fault
                 continue
-            if self._is_plain:
-                return wire
-            walk.left -= 2
-            return tagged(arms.tag_of[arm], wire)
+            if walk.promoted == promoted:
+                return self._written(arms, arm, wire, walk)
+            # It would read back as another value: any arm that keeps its ints comes before.
+            walk.take_back(before)
+            promoting = promoting or arm
+        if promoting is not None:
+            wire = promoting.lower(value, depth, walk)
+            return self._written(arms, promoting, wire, walk)
         if first is not None and (len(known) == 1 or len(arms.nodes) == 1):
             raise first
         raise mismatch(self.name, value)
+
+    def _written(self, arms: _Arms, arm: Node, wire: object, walk: Walk) -> object:
+        if self._is_plain:
+            return wire
+        walk.left -= 2
+        return tagged(arms.tag_of[arm], wire)
 
     @override
     def lift(self, wire: object, depth: int) -> object:
@@ -97,6 +108,10 @@ class UnionNode(Node):
             known = arms.by_wire.get(type(wire), arms.nodes)
             if len(known) == 1:
                 return known[0].lift(wire, depth)
+            # Of scalars the kind says which arms it can be from: an int is from no float.
+            exact = list(_readings(known, wire, depth))
+            if exact:
+                return self._agreed(exact)
         return self._lift_untagged(arms, wire, depth)
 
     def _lift_tagged(self, arms: _Arms, tag: str, wire: object, depth: int) -> object:
@@ -123,6 +138,10 @@ class UnionNode(Node):
             readings += _readings(arms.nodes, wire[1], depth)
         if not readings:
             raise Fault(f"declared {self.name}, got {type_name(type(wire))} that fits none of them")
+        return self._agreed(readings)
+
+    def _agreed(self, readings: Sequence[_Reading]) -> object:
+        """Return what all arms that take a stored value read from it. Raises Fault."""
         _, value = readings[0]
         for arm, other in readings[1:]:
             if not _is_same(value, other):
@@ -177,14 +196,17 @@ class UnionNode(Node):
         if value is None and self._has_nil:
             return None
         arms = self._arms()
+        promoting: Node | None = None
         for arm in arms.candidates(arms.by_type.get(type(value), ())):
+            walk = Walk()
             try:
-                # The first member that accepts the value is the one that stored it.
-                arm.lower(value, _ANY_DEPTH, Walk())
+                arm.lower(value, _ANY_DEPTH, walk)
             except Fault:
                 continue
-            return arm.to_json(value)
-        return None
+            if not walk.promoted:  # it is the one that stores it, see `lower`
+                return arm.to_json(value)
+            promoting = promoting or arm
+        return None if promoting is None else promoting.to_json(value)
 
     @override
     def schema(self, made: Schemas) -> Schema:

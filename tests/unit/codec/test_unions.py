@@ -356,3 +356,31 @@ def test_keys_and_items_that_become_equal_are_not_merged() -> None:
         adapter_for(dict[Decimal, int]).decode(stored)
     with pytest.raises(DecodingError, match="equal"):
         adapter_for(set[Decimal]).decode(msgspec.msgpack.encode(["1.0", "1.00"]))
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        (float | int | Literal[2, "c"], 0),
+        (float | int | Literal[2, "c"], 2),
+        (float | Literal[2, "c"], 2),
+        (float | Literal[1, "a"] | Literal[2, "c"], 1),
+        (list[float | bytes] | list[int], [1, 0]),
+        (list[int] | list[float | bytes], [1, 0]),
+        (dict[str, float] | dict[str, int] | list[str], {"a": 1}),
+        (tuple[float, str] | tuple[int, str], (1, "x")),
+    ],
+)
+def test_an_int_is_written_by_an_arm_that_keeps_it(declared: object, value: object) -> None:
+    adapter = adapter_for(declared)
+
+    back = adapter.decode(adapter.encode(value))
+
+    assert repr(back) == repr(value), "not a float"
+    assert repr(adapter.to_json(value)) == repr(list(value) if type(value) is tuple else value)
+
+
+def test_an_int_becomes_a_float_where_no_arm_keeps_it() -> None:
+    adapter = adapter_for(float | Literal[2] | str)
+
+    assert repr(adapter.decode(adapter.encode(7))) == "7.0"
