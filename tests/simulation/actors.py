@@ -209,6 +209,13 @@ class ActorScenario(Scenario):
             status = self.yard.database.rows[RunId(lane)].status
             require(status == "completed", f"{lane} ended as {status}")
 
+    def _check_order(self, row: RunRow, messages: Sequence[Line]) -> None:
+        for lane in {lane for lane, _ in messages}:
+            if self.clock_jumps and not lane.endswith((" 0", " 0.0")):
+                continue  # delayed by the clocks of the machines that took them
+            numbers = [number for of, number in messages if of == lane]
+            require(numbers == sorted(numbers), f"{row.id}: {lane} out of order: {numbers}")
+
     def _check_counter(self, row: RunRow, letters: Sequence[DeadLetter]) -> None:
         key = row.id.partition("/")[2]
         messages = _state_of(_counter, row).messages
@@ -216,7 +223,7 @@ class ActorScenario(Scenario):
         require(
             sorted(messages) == sorted(promised), f"{row.id} has {messages}, promised {promised}"
         )
-        _check_order(row, messages)
+        self._check_order(row, messages)
         failed = sorted(_line_in(_counter, letter) for letter in letters)
         poisoned = sorted(self.promised.poisoned.get(key, []))
         require(failed == poisoned, f"{row.id}: dead letters {failed}, poisoned {poisoned}")
@@ -234,7 +241,7 @@ class ActorScenario(Scenario):
         )
         ends = [*messages, *buried]
         require(len(ends) == len(set(ends)), f"{row.id}: a message ended twice: {ends}")
-        _check_order(row, messages)
+        self._check_order(row, messages)
         for line in self.promised.told.get(key, []):
             require(line in ends, f"{row.id} lost the acknowledged {line}")
         for line in self.promised.answered.get(key, []):
@@ -288,12 +295,6 @@ def _line_in(definition: ActorDefinition, letter: DeadLetter) -> Line:
     )
     lane, number = (*args, *kwargs.values())
     return str(lane), int(str(number))
-
-
-def _check_order(row: RunRow, messages: Sequence[Line]) -> None:
-    for lane in {lane for lane, _ in messages}:
-        numbers = [number for of, number in messages if of == lane]
-        require(numbers == sorted(numbers), f"{row.id}: {lane} out of order: {numbers}")
 
 
 def run_actor_seed(seed: int) -> Report:

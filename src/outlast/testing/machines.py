@@ -42,7 +42,7 @@ class FaultPlan:
     jumps: float = 0.0  # of the machine's wall clock, ahead or back
     delay_max: float = 0.005
     slow_max: float = 2.0
-    jump_max: float = 300.0
+    skew_max: float = 200.0  # what jumps let a clock be wrong by, either way
 
 
 @dataclass(slots=True)
@@ -104,7 +104,8 @@ class MachineFaults:
             yard.loop.pause(self._node, yard.loop.rng.random() * 3 * limits.LEASE_SECONDS)
             await asyncio.sleep(0.001)
         if plan.jumps and yard.roll(plan.jumps):
-            yard.jump(self._machine, (2 * yard.loop.rng.random() - 1) * plan.jump_max)
+            skew = (2 * yard.loop.rng.random() - 1) * plan.skew_max
+            yard.jump(self._machine, skew - self._machine.skew)
         if yard.roll(plan.fails):
             raise (StoreFull if yard.loop.rng.random() < 0.5 else StoreUnavailable)("simulated")
 
