@@ -247,6 +247,9 @@ PROCESS_FRAME_BYTES_MAX = 16 * 1024 * 1024
 RECONCILE_SECONDS = 1.0
 """How often a store shared by several engines is looked at; hints in between may be lost."""
 
+DRAIN_FLUSH_SECONDS = 5.0
+"""A store that works gets so long for the last commits, also when steps have used up the grace."""
+
 DRAIN_GRACE_SECONDS = 30.0
 """How long a shutdown waits for steps in flight."""
 
