@@ -169,6 +169,16 @@ WRITER_QUEUE_MAX = 20_000
 STORE_RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)
 """Pauses while the store is full or away; the last repeats until it is back."""
 
+VERIFIED_AT_OPEN_BYTES = 256 * 1024 * 1024
+"""Up to this size the structure of a database is verified before it is used: 0.3 s for 184 MiB.
+Of a larger one that is done beside the work, and /readyz says so."""
+
+ROWS_VERIFIED_AT_OPEN_BYTES = 64 * 1024 * 1024
+"""The same for the checksums of all rows, which take three times as long."""
+
+READER_VERIFIES_BYTES = 16 * 1024 * 1024
+"""Up to this size both are done by who only reads, too: a command that lists runs must not wait."""
+
 RESERVE_BYTES = 1024 * 1024
 """Kept on disk beside the database so that a cancel still works when the disk is full."""
 
@@ -236,6 +246,9 @@ PROCESS_FRAME_BYTES_MAX = 16 * 1024 * 1024
 
 RECONCILE_SECONDS = 1.0
 """How often a store shared by several engines is looked at; hints in between may be lost."""
+
+DRAIN_FLUSH_SECONDS = 5.0
+"""A store that works gets so long for the last commits, also when steps have used up the grace."""
 
 DRAIN_GRACE_SECONDS = 30.0
 """How long a shutdown waits for steps in flight."""

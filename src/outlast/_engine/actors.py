@@ -11,8 +11,9 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from outlast import limits
@@ -45,6 +46,7 @@ from outlast.errors import (
     MailboxFull,
     RunClosed,
     SignalConflict,
+    StoreDamaged,
     UnknownActor,
 )
 from outlast.types import CLOSED_STATUSES, RunId
@@ -66,6 +68,7 @@ class Actors:
         self.trace_of: Callable[[], str] | None = None  # telemetry: in which trace one is written
         scheduler.listeners.on_answered = self._answered
         scheduler.listeners.on_stopped = self._stopped
+        scheduler.listeners.on_damaged = partial(_damaged, self._asks)
 
     # ------------------------------------------------------------------------ sending
     def envelope_of(
@@ -326,6 +329,8 @@ class Actors:
         if not found or found[0].number != number:
             raise DeadLetterNotFound(f"{number}")
         letter = found[0]
+        if letter.reason == "damaged":
+            raise StoreDamaged(letter.error)
         message = _sent_again(letter, self._world.now())
         transaction = Transaction(None, letter.run, [], posts=(message,), redriven=(number,))
 
@@ -346,6 +351,15 @@ class Actors:
         for future in self._asks.values():
             if not future.done():
                 future.set_exception(error)
+
+
+def _damaged(
+    asks: Mapping[tuple[RunId, int], asyncio.Future[bytes]], actor: RunId, error: StoreDamaged
+) -> None:
+    """What is stored of an actor is damaged: it answers nothing before that is mended."""
+    for key, future in asks.items():
+        if key[0] == actor and not future.done():
+            future.set_exception(error)
 
 
 def _sent_again(letter: DeadLetter, now: int) -> Message:

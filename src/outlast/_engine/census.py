@@ -11,7 +11,7 @@ from outlast._execution.bonds import PLACE, decode_place
 from outlast._execution.letters import actor_id, key_in
 from outlast._registry import ActorDefinition, Registry
 from outlast._store.contract import Cursor, DeadLetter, RunFilter, RunRow, Store
-from outlast.errors import ActorNotFound, DecodingError
+from outlast.errors import ActorNotFound, DecodingError, StoreDamaged
 from outlast.types import ActorInfo, DeadLetterInfo, RunId
 
 
@@ -29,7 +29,7 @@ class Census:
         while True:
             rows = await self._store.list_runs(which, after, limits.PAGE_ROWS)
             for row in rows:
-                yield await self._info(row)
+                yield await self._any_info(row)
             if len(rows) < limits.PAGE_ROWS:
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)
@@ -42,7 +42,7 @@ class Census:
         last = await self._store.read_run(RunId(after)) if after else None
         cursor = Cursor(last.created_at, last.id) if last is not None else None
         rows = await self._store.list_runs(which, cursor, size + 1)
-        infos = [await self._info(row) for row in rows[:size]]
+        infos = [await self._any_info(row) for row in rows[:size]]
         return infos, rows[size - 1].id if len(rows) > size else None
 
     async def dead_page(self, actor: str | None, after: int, size: int) -> list[DeadLetterInfo]:
@@ -65,6 +65,25 @@ class Census:
         if row is None:
             raise ActorNotFound(actor_id(type_name, key))
         return await self._info(row)
+
+    async def _any_info(self, row: RunRow) -> ActorInfo:
+        """The same for a listing: a damaged actor is shown as such."""
+        try:
+            return await self._info(row)
+        except StoreDamaged as error:
+            return ActorInfo(
+                id=row.id,
+                type=row.workflow,
+                key=key_in(row.id, row.workflow),
+                status=row.status,
+                created_at=moment(row.created_at),
+                waiting=0,
+                oldest_at=None,
+                state=None,
+                error=f"damaged: {error}",
+                supervisor=None,
+                restarts=0,
+            )
 
     async def _info(self, row: RunRow) -> ActorInfo:
         mail = await self._store.read_mailbox(row.id, limits.MAILBOX_READ_MAX)

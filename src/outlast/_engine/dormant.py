@@ -11,10 +11,17 @@ from collections.abc import Sequence
 import msgspec
 
 from outlast import limits
+from outlast._engine.damage import (
+    close_damaged,
+    is_damaged,
+    journal_unless_damaged,
+    posts_of,
+    read_any_run,
+)
 from outlast._engine.discarding import Discarded, asked_to_discard
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.bonds import SUPERVISORS, Bonds
-from outlast._execution.operations import ChildBody, ClosedBody, encode_body
+from outlast._execution.operations import ClosedBody, encode_body
 from outlast._execution.pausing import PAUSED
 from outlast._execution.unreadable import DISCARD, UNREADABLE
 from outlast._records import Record, pack_records
@@ -31,7 +38,7 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast.errors import LeaseLost, UnknownWorkflow
-from outlast.types import CLOSED_STATUSES, OPEN_STATUSES, RunId, Status
+from outlast.types import CLOSED_STATUSES, RunId, Status
 
 log = logging.getLogger("outlast.engine")
 
@@ -84,7 +91,7 @@ class Dormant:
                 return False
             asked = await mail_numbers(self._store, run, "pause")
             await self._put_away(row, status="paused", why=PAUSED, parked_as="", consumed=asked)
-            return True
+        return True
 
     async def _put_away(
         self,
@@ -113,8 +120,8 @@ class Dormant:
         )
         transaction = Transaction(lease, row.id, [], summary=summary, consumed=consumed)
         if unpacked:
-            first = unpacked[0].seq
-            transaction.segments = (Segment(row.id, first, last, pack_records(unpacked)),)
+            segment = Segment(row.id, unpacked[0].seq, last, pack_records(unpacked))
+            transaction.segments = (segment,)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
         self._scheduler.listeners.on_parked(row.id)
@@ -130,12 +137,14 @@ class Dormant:
         async with self._scheduler.exclusion.alone_with(run):
             if run in self._scheduler.residents:
                 return False
-            row = await self._store.read_run(run)
+            row = await read_any_run(self._store, run)
             if row is None or row.status in CLOSED_STATUSES:
                 return True
-            if row.kind == "actor":
+            if row.kind == "actor" and not is_damaged(self._store, row):
                 return await self._close_actor(row, reason)
-            records = await self._store.read_journal(run)
+            records = await journal_unless_damaged(self._store, row)
+            if records is None:
+                return await close_damaged(self._scheduler, row, status, reason)
             has_begun = any(r.kind not in ("run_started", "signal") for r in records)
             if status == "cancelled" and has_begun:
                 return False  # its row may lag behind: code that has begun gets to clean up
@@ -184,8 +193,7 @@ class Dormant:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             raise LeaseLost(f"another engine owns run {row.id!r} now; ask again")
-        now = self._world.now()
-        last = records[-1]
+        now, last = self._world.now(), records[-1]
         body = ClosedBody(status, b"", reason)
         closing = Record(
             seq=last.seq + 1,
@@ -217,7 +225,7 @@ class Dormant:
             [closing],
             summary=summary,
             segments=(segment,),
-            posts=await _posts_of(self._store, row, body, now),
+            posts=await posts_of(self._store, row, body, now),
         )
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledged(transaction)
@@ -312,8 +320,7 @@ class Dormant:
         await self._look_again_at("actor")
 
     async def _look_again_at(self, kind: RunKind) -> None:
-        statuses = frozenset[Status](("pending", "parked"))
-        which = RunFilter(statuses=statuses, kind=kind)
+        which = RunFilter(statuses=frozenset[Status](("pending", "parked")), kind=kind)
         after: Cursor | None = None
         while True:
             rows = await self._store.list_runs(which, after, limits.PAGE_ROWS)
@@ -371,26 +378,3 @@ async def mail_of(store: Store, run: RunId, kind: MessageKind) -> list[Message]:
 async def mail_numbers(store: Store, run: RunId, kind: MessageKind) -> list[int]:
     """Return the numbers of a run's messages of one kind, oldest first."""
     return [message.number for message in await mail_of(store, run, kind)]
-
-
-async def _posts_of(store: Store, row: RunRow, body: ClosedBody, now: int) -> list[Message]:
-    """Return what the end of a run tells its parent and its children."""
-    posts: list[Message] = []
-    if row.parent is not None and row.parent_key:
-        ended = ChildBody(body.status, body.outcome, body.reason)
-        posts.append(
-            Message(
-                run=row.parent,
-                kind="child_done",
-                name=row.parent_key,
-                body=encode_body(ended),
-                dedup=f"{row.id}:{row.parent_key}",
-                at=now,
-            )
-        )
-    which = RunFilter(parent=row.id, statuses=OPEN_STATUSES)
-    for child in await store.list_runs(which, None, limits.OPERATIONS_PENDING_MAX):
-        if child.on_parent_close != "abandon":
-            kind = child.on_parent_close
-            posts.append(Message(run=child.id, kind=kind, name="its parent closed", at=now))
-    return posts

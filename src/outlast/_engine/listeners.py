@@ -13,6 +13,7 @@ from outlast._execution.actor_run import LiveActor
 from outlast._execution.run import LiveRun
 from outlast._records import Record
 from outlast._store.contract import Message, RunRow, StartRun, Transaction
+from outlast.errors import StoreDamaged
 from outlast.types import RunId
 
 
@@ -29,6 +30,10 @@ def _ignore_start(_: RunRow, __: list[Record]) -> None:
 
 
 def _ignore_answer(_: Message, __: bytes) -> None:
+    """Until somebody listens."""
+
+
+def _ignore_damage(_: RunId, __: StoreDamaged) -> None:
     """Until somebody listens."""
 
 
@@ -60,6 +65,7 @@ class Listeners:
     on_adopted: Callable[[RunId], None] = ignore
     on_rested: Callable[[LiveActor], None] = ignore
     on_stopped: Callable[[RunRow], None] = ignore
+    on_damaged: Callable[[RunId, StoreDamaged], None] = _ignore_damage
     on_letter: Callable[[Message], bool] = _declines
     on_created: Callable[[RunRow], None] = ignore
     on_row: Callable[[RunRow], None] = ignore

@@ -14,6 +14,7 @@ from asyncio import Future
 import msgspec
 
 from outlast import limits
+from outlast._engine.damage import is_damaged, park_damaged, read_any_run
 from outlast._engine.discarding import check_request
 from outlast._engine.dormant import Dormant
 from outlast._engine.scheduler import Scheduler, is_open_here
@@ -151,7 +152,7 @@ class Messages:
 
     async def _close_unrun(self, message: Message) -> bool:
         """Close a run that has no code in memory to ask: parked, delayed, or without code."""
-        row = await self._store.read_run(message.run)
+        row = await read_any_run(self._store, message.run)
         if row is None:
             raise RunNotFound(message.run)
         if row.status in CLOSED_STATUSES:
@@ -160,7 +161,7 @@ class Messages:
         is_unrun = row.started_at is None and not row.resident and is_still
         if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:
             return False
-        if message.kind == "terminate" or is_unrun:
+        if message.kind == "terminate" or is_unrun or is_damaged(self._store, row):
             status: Status = "terminated" if message.kind == "terminate" else "cancelled"
             work = _closed(self._dormant, row.id, status, message.name)
             closing = self._world.spawn(work, name=f"{message.kind} {row.id}")
@@ -213,10 +214,7 @@ class Messages:
     async def try_to_bring(self, run: RunId) -> None:
         """Bring a run in; if that fails, later or never, but nobody else is kept waiting."""
         try:
-            if run:
-                await self.bring(run)
-            else:
-                await self._dormant.look_again()
+            await (self.bring(run) if run else self._dormant.look_again())
         except Exception as error:  # noqa: BLE001  # this run's trouble, and nobody else's
             await self.could_not_bring(run, error)
 
@@ -228,8 +226,10 @@ class Messages:
         is_ours = scheduler.owns(run) and not isinstance(error, EngineClosed | LeaseLost)
         if not is_ours and run:
             return  # whoever owns it now looks after it
-        is_passing = isinstance(error, StoreError) and not isinstance(error, StoreDamaged)
-        if not is_passing and run:
+        if isinstance(error, StoreDamaged) and run:
+            await park_damaged(scheduler, run, error)
+            return
+        if not isinstance(error, StoreError) and run:
             log.error("run %s cannot be brought into memory", run, exc_info=error)
             why = f"it cannot be brought into memory: {type(error).__name__}: {error}"
             try:

@@ -144,6 +144,7 @@ class EngineCore:
         self._watchdog: Watchdog | None = None
         self._reconciler: Reconciler | None = None
         self._is_closed = False
+        self._ends = 0.0  # when the grace of the drain is over
         self.stores_while_draining: bool = False  # starts, for the engine that comes next
         self.events.on_fatal.append(self._failed)
 
@@ -273,14 +274,21 @@ class EngineCore:
         if self.scheduler.is_closing:
             return
         self.scheduler.is_closing = True
+        self._ends = self.world.monotonic() + grace_seconds
         self.recovery.stop()
         await self.scheduler.bodies.drain(grace_seconds)
         for _ in range(3):  # what the last outcomes set off may itself have to be put away
-            await self.writer.flushed()
+            await self.writer.flushed(self._left())
             await self.world.pass_turn()
             self.residency.passivate_all()
-        await self.writer.flushed()
+        await self.writer.flushed(self._left())
         await self.world.pass_turn()
+
+    def _left(self) -> float:
+        """Return how many seconds the store has to take what is queued."""
+        left = self._ends - self.world.monotonic()
+        # Steps may have used the grace up; a store that works needs a moment more.
+        return max(left, 0.0 if self.writer.trouble is not None else limits.DRAIN_FLUSH_SECONDS)
 
     async def close(self) -> None:
         """Let go of everything; what could not be put away is recovered by the next engine."""
@@ -295,10 +303,10 @@ class EngineCore:
             ticker.stop()
         self.residency.stop()
         await self.scheduler.bodies.close()
-        await self.writer.close()
+        await self.writer.close(self._left())
         for live in list(self.scheduler.residents.values()):
             live.leave()
-        if self.events.fatal is None:
+        if self.events.fatal is None and self.writer.given_up is None:
             # Who only commits a verb has recovered nothing: whose process died before must still
             # look dead to the next engine, or its runs' deaths would not be counted.
             leases = self.scheduler.leases.values()

@@ -72,7 +72,11 @@ class Opened:
         self._socket = socket
 
     async def close(self, grace_seconds: float) -> None:
-        """Drain and close; a second call does nothing."""
+        """Drain and close; a second call does nothing.
+
+        Raises:
+            StoreUnavailable: the store did not take all in time; everything is closed.
+        """
         if self.core is None:
             await self.store.close()
             return
@@ -80,6 +84,8 @@ class Opened:
         if self._socket is not None:
             await self._socket.close()
         await self.core.close()
+        if self.core.writer.given_up is not None:
+            raise self.core.writer.given_up
 
 
 async def open_target(target: Target, options: CoreOptions, registry: Registry) -> Opened:

@@ -41,8 +41,9 @@ from outlast._records import BLOB
 from outlast._records import Record as StoredRecord
 from outlast._registry import Registry
 from outlast._store.contract import Cursor, RunRow, Store
+from outlast._store.damaged import RowDamaged
 from outlast._world import World
-from outlast.errors import RunNotFound
+from outlast.errors import RunNotFound, StoreDamaged
 from outlast.types import CLOSED_STATUSES, RunId, RunInfo, Status
 
 _COUNTS_SECONDS = 0.5
@@ -135,7 +136,10 @@ class Reader:
 
     async def why(self, run: RunId) -> str:
         """Return why a run is not further, in one line."""
-        row = await self.row(run)
+        try:
+            row = await self.row(run)
+        except RowDamaged as error:
+            return f"damaged: {error}"
         why = self._why(row)
         late = await self._late_in(row)
         return f"{why}; {late}" if late else why
@@ -144,7 +148,10 @@ class Reader:
         """Return which steps had their effect after the run had stopped waiting for them."""
         if row.kind != "workflow":
             return ""
-        records = await self._store.read_journal(row.id)
+        try:
+            records = await self._store.read_journal(row.id)
+        except StoreDamaged as error:
+            return "" if row.parked_as == "damaged" else f"its journal is damaged: {error}"
         return "; ".join(late_in_words(r) for r in records if r.kind == "step_late")
 
     def _why(self, row: RunRow) -> str:

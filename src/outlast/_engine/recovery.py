@@ -73,6 +73,9 @@ class Recovery:
             self._scheduler.held.difference_update({row.id for row in rows}.difference(suspects))
         for run, trouble in failed:
             await self._messages.could_not_bring(run, trouble)
+        for run, damage in self._store.damaged_runs.items():
+            if self._scheduler.shard_of(run) in shards:
+                await self._messages.could_not_bring(run, damage)
         last = await self._bring_mailed(shards, died, None)
         if last is not None:
             self._world.spawn(self._bring_others(shards, died, last), name="outlast-mail")

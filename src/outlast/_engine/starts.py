@@ -23,7 +23,8 @@ from outlast._execution.starting import check_name, new_run
 from outlast._records import attach
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, MessageKind, Receipt, RunRow, Transaction
-from outlast.errors import IdempotencyMismatch, RunExists
+from outlast._store.damaged import UNKNOWN
+from outlast.errors import IdempotencyMismatch, RunExists, StoreDamaged
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
 
 _ROUNDS_MAX = 100  # others may keep starting the id that we want; give up rather than spin
@@ -82,6 +83,8 @@ class Starts:
             existing = await self._create(run, request, request_id, request.reuse)
             if existing is None:
                 return Started(run, created=True)
+            if existing.workflow == UNKNOWN:
+                raise StoreDamaged(f"the id {run!r} is taken, {existing.waiting_for}")
             if existing.request == request_id:
                 return Started(run, created=True)
             if existing.status in CLOSED_STATUSES:

@@ -16,7 +16,7 @@ from outlast._execution.letters import Letter
 from outlast._execution.loop import RunLoop, run_outside
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.contract import Message, ParkedAs
-from outlast.errors import DecodingError, NotDeterministic, OutlastError
+from outlast.errors import DecodingError, NotDeterministic, OutlastError, StoreDamaged
 from outlast.types import RunId
 
 T = TypeVar("T")
@@ -95,6 +95,8 @@ def parked_as(error: OutlastError | None) -> ParkedAs:
     """Return the kind of trouble that a run is parked for."""
     if isinstance(error, Unreadable):
         return "unreadable"
+    if isinstance(error, StoreDamaged):
+        return "damaged"
     return "attempts" if error is None else "code"
 
 

@@ -15,6 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from asyncio import Future
 from collections import deque
@@ -73,6 +74,8 @@ class Writer:
         self._is_committing = False
         self._is_over = False
         self.trouble: StoreError | None = None
+        self.given_up: StoreError | None = None
+        self._insisted: list[_Entry] = []  # what the store has refused for now
 
     @property
     def is_full(self) -> bool:
@@ -113,19 +116,7 @@ class Writer:
         """
         self.check_open()
         answer: Future[Receipt] = self._world.loop.create_future()
-
-        def done(_: Transaction, result: CommitResult) -> None:
-            if isinstance(result, Fenced):
-                refused(EngineClosed("the store refused what needs no lease"))
-                return
-            made(result)
-            if not answer.done():
-                answer.set_result(result)
-
-        def refused(error: OutlastError) -> None:
-            if not answer.done():
-                answer.set_exception(error)
-
+        done, refused = _answering(answer, made)
         self.submit(transaction, done, refused=refused)
         return await answer
 
@@ -145,17 +136,28 @@ class Writer:
             self._room.append(future)
             await future
 
-    async def flushed(self) -> None:
-        """Return when everything submitted so far is durable."""
-        while self.is_busy and not self._is_over:
+    async def flushed(self, within_seconds: float | None = None) -> None:
+        """Return when everything submitted so far is durable, or when the time is over."""
+        monotonic = self._world.monotonic
+        ends = None if within_seconds is None else monotonic() + within_seconds
+        while self.is_busy and not self._is_over and (ends is None or monotonic() < ends):
             future: Future[None] = self._world.loop.create_future()
             self._flushes.append(future)
-            await future
+            await asyncio.wait([future], timeout=None if ends is None else ends - monotonic())
 
-    async def close(self) -> None:
-        """Commit what is queued, then stop."""
-        await self.flushed()
-        self._is_over = True
+    async def close(self, within_seconds: float | None = None) -> None:
+        """Commit what is queued, then stop; what the store has not taken in time is given up."""
+        await self.flushed(within_seconds)
+        self._is_over, was_over = True, self._is_over
+        if was_over or not self.is_busy:
+            return
+        left = [*(self._insisted if self.trouble is not None else ()), *self._queue]
+        self.given_up = _say_unwritten(left, self.trouble)
+        self._refuse(left, self.given_up)
+        self._queue.clear()
+        if self._retry is not None:
+            _release(self._retry)
+        self._release_all()
 
     # ---------------------------------------------------------------------- one commit
     def _begin(self) -> None:
@@ -216,6 +218,7 @@ class Writer:
     async def _insist(self, commit_id: CommitId, batch: list[_Entry], error: StoreError) -> None:
         """Try until the batch is durable, or until only outside requests were in it."""
         tries = 0
+        self._insisted = batch
         try:
             outcome = await self._settled(commit_id, error)
             while isinstance(outcome, StoreError):
@@ -228,6 +231,8 @@ class Writer:
                     self._world.call_soon(self._begin)
                     return
                 await self._pause(tries)
+                if self._is_over:
+                    return
                 tries += 1
                 if isinstance(outcome, StoreFull):
                     await self._commit_urgent(batch)
@@ -240,8 +245,7 @@ class Writer:
     async def _attempt(self, entries: list[_Entry]) -> list[CommitResult] | StoreError:
         """Commit, and return what became of it: results, or why it can be tried again."""
         commit_id = self._next_id()
-        for entry in entries:
-            entry.transaction.is_sealed = True
+        _seal(entries)
         try:
             return await self._store.commit(commit_id, [e.transaction for e in entries])
         except (StoreFull, StoreUnavailable, CommitUnknown) as error:
@@ -270,9 +274,7 @@ class Writer:
             return
         outcome = await self._attempt(part)
         if isinstance(outcome, StoreError):
-            for entry in part:
-                if entry.refused is not None:
-                    self._world.call_soon(entry.refused, outcome)
+            self._refuse(list(part), outcome)
             gone = [e for e in part if e.refused is not None]
         else:
             self._world.call_soon(_hand_out, part, outcome)
@@ -288,8 +290,10 @@ class Writer:
                 return await self._store.outcome_of(commit_id)
             except StoreReplaced:
                 raise
-            except (StoreUnavailable, CommitUnknown):
+            except (StoreUnavailable, CommitUnknown) as error:
                 await self._pause(tries)
+                if self._is_over:
+                    raise error
                 tries += 1
 
     async def _pause(self, tries: int) -> None:
@@ -341,9 +345,7 @@ class Writer:
         self._is_committing = False
         self.trouble = fatal
         self._events.fatal = fatal
-        for entry in (*batch, *self._queue):
-            if entry.refused is not None:
-                self._world.call_soon(entry.refused, fatal)
+        self._refuse([*batch, *self._queue], fatal)
         self._queue.clear()
         self._release_all()
         for listener in self._events.on_fatal:
@@ -356,12 +358,48 @@ class Writer:
         self._room.clear()
 
 
+def _answering(answer: Future[Receipt], made: Made) -> tuple[Done, Refused]:
+    """Return what gives an answer to who commits from outside."""
+
+    def done(_: Transaction, result: CommitResult) -> None:
+        if isinstance(result, Fenced):
+            refused(EngineClosed("the store refused what needs no lease"))
+            return
+        made(result)
+        if not answer.done():
+            answer.set_result(result)
+
+    def refused(error: OutlastError) -> None:
+        if not answer.done():
+            answer.set_exception(error)
+
+    return done, refused
+
+
+def _say_unwritten(left: list[_Entry], trouble: StoreError | None) -> StoreUnavailable:
+    """Log what the store has not taken when the engine closes, and return the error for it."""
+    runs = len({entry.transaction.run for entry in left})
+    because = f": {trouble}" if trouble is not None else ""
+    error = StoreUnavailable(
+        f"the engine closed before the store took {len(left)} transactions of {runs} runs"
+        f"{because}. Nothing that was acknowledged is lost; these runs go on from their last "
+        f"record, and steps whose results were not written run again"
+    )
+    log.error("%s", error)
+    return error
+
+
 def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:
     for entry, result in zip(batch, results, strict=True):
         try:
             entry.done(entry.transaction, result)
         except Exception:  # the others of the batch are durable too, and must hear of it
             log.exception("what became of a commit of %s was not taken", entry.transaction.run)
+
+
+def _seal(entries: list[_Entry]) -> None:
+    for entry in entries:
+        entry.transaction.is_sealed = True
 
 
 def _release(future: Future[None]) -> None:

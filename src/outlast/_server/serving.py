@@ -27,7 +27,7 @@ from outlast._server.app import application
 from outlast._server.connections import protocol_class
 from outlast._server.service import Service
 from outlast._server.status import overview_of
-from outlast.errors import OutlastError, StoreError, StoreReplaced, UsageError
+from outlast.errors import OutlastError, StoreDamaged, StoreError, StoreReplaced, UsageError
 
 log = logging.getLogger("outlast.server")
 
@@ -158,7 +158,7 @@ class Serving:
 
         def end(error: StoreError) -> None:
             # A new process would find the same files. This one stays and says what is wrong.
-            if not isinstance(error, StoreReplaced):
+            if not isinstance(error, StoreReplaced | StoreDamaged):
                 failed.set()
 
         self._service.core.events.on_fatal.append(end)

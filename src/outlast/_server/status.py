@@ -16,6 +16,7 @@ from outlast._server.problems import Problem
 from outlast._server.requests import Call, bad_query
 from outlast._server.service import Service
 from outlast._world import memory_bytes
+from outlast.errors import StoreFull
 
 
 async def healthz(_: Service, __: Call) -> Response:
@@ -30,7 +31,11 @@ async def readyz(service: Service, _: Call) -> Response:
     if service.state != "ready":
         return answer({"state": service.state, "detail": f"the server is {service.state}"}, 503)
     if trouble is not None:
-        return answer({"state": "store-trouble", "detail": f"{trouble}"}, 503)
+        state = "store-full" if isinstance(trouble, StoreFull) else "store-trouble"
+        return answer({"state": state, "detail": f"{trouble}"}, 503)
+    if core.store.is_verifying:
+        return answer({"state": "verifying", "detail": "runs are executed; the database is large, "
+                       "and is still being checked for damage"})  # fmt: skip
     return answer({"state": "ready", "detail": ""})
 
 

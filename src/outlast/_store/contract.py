@@ -24,7 +24,7 @@ from outlast._records import Blob, Record
 from outlast._store.health import HealthVerbs
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
 
-ParkedAs = Literal["", "code", "unreadable", "attempts", "suspect", "limit"]
+ParkedAs = Literal["", "code", "unreadable", "damaged", "attempts", "suspect", "limit"]
 AnswerResult = Literal["accepted", "not_found", "answered", "expired", "closed", "changed"]
 RunKind = Literal["workflow", "actor"]
 MessageKind = Literal[
@@ -40,9 +40,8 @@ MessageKind = Literal[
     "ask",
     "notice",
 ]
-DeathReason = Literal[
-    "closed", "failed", "expired", "dropped", "overflow", "stopped", "no_handler", "unreadable"
-]
+_Ended = Literal["closed", "failed", "expired", "dropped", "overflow", "stopped", "no_handler"]
+DeathReason = _Ended | Literal["unreadable", "damaged"]
 
 
 JOIN = "\x00join"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from outlast.errors import StoreError
+from outlast.errors import StoreDamaged, StoreError
+from outlast.types import RunId
 
 
 class HealthVerbs(Protocol):
@@ -14,6 +16,16 @@ class HealthVerbs(Protocol):
     def fault(self) -> StoreError | None:
         """Why this store serves nothing until it is opened again; None while it works."""
         return None
+
+    @property
+    def is_verifying(self) -> bool:
+        """Whether what is stored is still being checked for damage, beside the work."""
+        return False
+
+    @property
+    def damaged_runs(self) -> Mapping[RunId, StoreDamaged]:
+        """Runs whose stored data is damaged, as far as that is known, and what is wrong."""
+        return {}
 
     @property
     def log_bytes(self) -> int:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import apsw
 from typing_extensions import override
 
 from outlast import limits
@@ -39,15 +38,16 @@ from outlast._store.contract import (
     TokenRow,
     Transaction,
 )
+from outlast._store.sqlite_checks import Checks, Reading
 from outlast._store.sqlite_connection import Connection
-from outlast._store.sqlite_faults import translate
+from outlast._store.sqlite_faults import explain, forked
 from outlast._store.sqlite_files import make_directory
 from outlast._store.sqlite_lock import OwnerLock, is_held_here, refuse_network_file_system
 from outlast._store.sqlite_schema import missing, open_reader, prepare, prepare_reading
 from outlast._store.sqlite_workers import Workers
 from outlast._store.sqlite_writing import Writing
 from outlast._world import World, process_id
-from outlast.errors import StoreError, StoreReadOnly
+from outlast.errors import StoreDamaged, StoreError, StoreReadOnly
 from outlast.types import Lease, RunId, Status
 
 T = TypeVar("T")
@@ -66,6 +66,7 @@ class SqliteStore(Store):
         readers: Sequence[Connection],
         writing: Writing | None,
         lock: OwnerLock | None,
+        checks: Checks,
     ) -> None:
         self.path = path
         self._world = world
@@ -74,9 +75,14 @@ class SqliteStore(Store):
         self._lock = lock
         self._connections = readers
         self._readers = Workers(
-            world, readers, name="outlast-read", after_job=_nothing, explain=self._explain
+            world,
+            [Reading(db, checks) for db in readers],
+            name="outlast-read",
+            after_job=_nothing,
+            explain=self._explain,
         )
         self._writing = writing
+        self._checks = checks
         self._watch = None if writing is None else writing.watch
         self._writer = None
         if writing is not None:
@@ -109,20 +115,17 @@ class SqliteStore(Store):
                 touched.
             StoreError: the file cannot be opened or made, or is on a network file system.
         """
-
-        def work() -> SqliteStore:
-            full = Path(os.path.realpath(path))
-            refuse_network_file_system(full)
-            if read_only:
-                if not is_held_here(full):
-                    prepare_reading(full)
-                readers = _open_readers(full)
-                return cls(full, world, readers=readers, writing=None, lock=None)
-            return _open_owned(cls, full, world, create=create)
-
-        opening = world.run_blocking(work)
+        opening = world.run_blocking(
+            lambda: (
+                _open_for_reading(cls, path, world)
+                if read_only
+                else _open_owned(cls, path, world, create=create)
+            )
+        )
         try:
-            return await asyncio.shield(opening)
+            store = await asyncio.shield(opening)
+            store._checks.go_on(world)
+            return store
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unwanted)
             raise
@@ -145,7 +148,17 @@ class SqliteStore(Store):
     @property
     @override
     def fault(self) -> StoreError | None:
-        return None if self._watch is None else self._watch.fault
+        return self._checks.fault or (None if self._watch is None else self._watch.fault)
+
+    @property
+    @override
+    def is_verifying(self) -> bool:
+        return self._checks.is_running
+
+    @property
+    @override
+    def damaged_runs(self) -> dict[RunId, StoreDamaged]:
+        return self._checks.damaged_runs
 
     # ------------------------------------------------------------------------- ownership
     @override
@@ -188,7 +201,7 @@ class SqliteStore(Store):
     async def read_journal(
         self, run: RunId, after: int = 0, upto: int | None = None
     ) -> list[Record]:
-        return await self._read(lambda db: sqlite_reads.read_journal(db, run, after, upto))
+        return await self._look(lambda r: sqlite_reads.read_journal(r, run, after, upto))
 
     @override
     async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
@@ -212,7 +225,7 @@ class SqliteStore(Store):
 
     @override
     async def read_mailbox(self, run: RunId, limit: int, after: int = 0) -> list[Message]:
-        return await self._read(lambda db: sqlite_reads.read_mailbox(db, run, limit, after))
+        return await self._look(lambda r: sqlite_reads.read_mailbox(r, run, limit, after))
 
     @override
     async def runs_with_mail(
@@ -224,7 +237,7 @@ class SqliteStore(Store):
 
     @override
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
-        return await self._read(lambda db: sqlite_reads.list_runs(db, which, after, limit))
+        return await self._look(lambda r: sqlite_reads.list_runs(r, which, after, limit))
 
     @override
     async def count_by_status(self) -> dict[Status, int]:
@@ -240,23 +253,23 @@ class SqliteStore(Store):
 
     @override
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
-        return await self._read(lambda db: sqlite_reads.read_stream(db, run, name, offset, limit))
+        return await self._look(lambda r: sqlite_reads.read_stream(r, run, name, offset, limit))
 
     @override
     async def read_retractions(self, run: RunId, name: str, offset: int) -> dict[str, int]:
-        return await self._read(lambda db: sqlite_reads.read_retractions(db, run, name, offset))
+        return await self._look(lambda r: sqlite_reads.read_retractions(r, run, name, offset))
 
     @override
     async def read_stream_names(self, run: RunId) -> list[str]:
-        return await self._read(lambda db: sqlite_reads.read_stream_names(db, run))
+        return await self._look(lambda r: sqlite_reads.read_stream_names(r, run))
 
     @override
     async def read_value(self, run: RunId, name: str) -> bytes | None:
-        return await self._read(lambda db: sqlite_reads.read_value(db, run, name))
+        return await self._look(lambda r: sqlite_reads.read_value(r, run, name))
 
     @override
     async def read_values(self, run: RunId, prefix: str) -> dict[str, bytes]:
-        return await self._read(lambda db: sqlite_reads.read_values(db, run, prefix))
+        return await self._look(lambda r: sqlite_reads.read_values(r, run, prefix))
 
     @override
     async def read_dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
@@ -297,6 +310,7 @@ class SqliteStore(Store):
         if self._is_closed or self._pid != process_id():
             return
         self._is_closed = True
+        await self._checks.stop()
         await self._world.run_blocking(self._close)
 
     def _close(self) -> None:
@@ -314,6 +328,10 @@ class SqliteStore(Store):
 
     # --------------------------------------------------------------------------- threads
     def _read(self, job: Callable[[Connection], T]) -> Future[T]:
+        return self._look(lambda reading: job(reading.db))
+
+    def _look(self, job: Callable[[Reading], T]) -> Future[T]:
+        """Read what may be damaged."""
         self._check_usable()
         return self._readers.call(job)
 
@@ -328,28 +346,34 @@ class SqliteStore(Store):
 
     def _check_usable(self) -> None:
         if self._pid != process_id():
-            raise StoreError(
-                f"{self.path} was opened by process {self._pid}, and this is a fork of it "
-                f"(process {process_id()}): open an engine after the fork, not before"
-            )
+            raise forked(self.path, self._pid)
         if self._is_closed:
             raise StoreError(f"{self.path} is closed")
-        watch = self._watch
-        if watch is not None and watch.fault is not None:
-            raise watch.fault
+        if self.fault is not None:
+            raise self.fault
 
     def _explain(self, error: Exception) -> Exception:
-        return translate(error, str(self.path)) if isinstance(error, apsw.Error) else error
+        return explain(error, str(self.path))
 
 
-def _open_owned(cls: type[SqliteStore], path: Path, world: World, *, create: bool) -> SqliteStore:
+def _full_path(path: str | os.PathLike[str]) -> Path:
+    full = Path(os.path.realpath(path))
+    refuse_network_file_system(full)
+    return full
+
+
+def _open_owned(
+    cls: type[SqliteStore], name: str | os.PathLike[str], world: World, *, create: bool
+) -> SqliteStore:
+    path = _full_path(name)
     if not path.parent.is_dir():
         if not create:
             raise missing(path)
         make_directory(path.parent)
     lock = OwnerLock(path)
     try:
-        db = prepare(path, create=create)
+        checks = Checks(path, open_reader)
+        db = prepare(path, create=create, checks=checks)
         lock.note_database(is_there=True)
         writing = Writing(db, path)
         try:
@@ -357,10 +381,29 @@ def _open_owned(cls: type[SqliteStore], path: Path, world: World, *, create: boo
         except BaseException:
             writing.close()
             raise
-        return cls(path, world, readers=readers, writing=writing, lock=lock)
+        return cls(path, world, readers=readers, writing=writing, lock=lock, checks=checks)
     except BaseException:
         lock.release()
         raise
+
+
+def _open_for_reading(
+    cls: type[SqliteStore], name: str | os.PathLike[str], world: World
+) -> SqliteStore:
+    path = _full_path(name)
+    checks = Checks(path, open_reader)
+    if not is_held_here(path):
+        prepare_reading(path)
+    readers = _open_readers(path)
+    try:
+        if path.stat().st_size <= limits.READER_VERIFIES_BYTES and not is_held_here(path):
+            checks.look_at_structure(readers[0], limits.READER_VERIFIES_BYTES)
+            checks.look_at_rows(readers[0], limits.READER_VERIFIES_BYTES)
+    except BaseException:
+        for db in readers:
+            db.close(True)
+        raise
+    return cls(path, world, readers=readers, writing=None, lock=None, checks=checks)
 
 
 def _close_unwanted(opening: Future[SqliteStore]) -> None:
@@ -373,5 +416,5 @@ def _open_readers(path: Path) -> list[Connection]:
     return [open_reader(path) for _ in range(READERS)]
 
 
-def _nothing(_: Connection) -> None:
+def _nothing(_: Reading) -> None:
     """Reading leaves nothing to tidy up."""

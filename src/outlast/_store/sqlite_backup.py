@@ -27,6 +27,7 @@ from outlast._store.sqlite_schema import (
     open_writer,
     prepare_reading,
 )
+from outlast._store.sqlite_seal import mark_as_copy
 from outlast.errors import StoreDamaged, StoreError, UsageError
 
 # A step reads so many pages in one read transaction. While one is open, the log cannot start anew.
@@ -63,14 +64,14 @@ def _copy(source: Path, target: Path) -> None:
         copy.close(True)
     db = connect(str(target), apsw.SQLITE_OPEN_READWRITE)
     try:
-        found = db.pragma("quick_check")
+        found = db.pragma("integrity_check")
         if found != "ok":
             raise StoreError(f"the copy of {source} is not whole ({found}); it was removed")
         if db.execute(
             "SELECT 1 FROM pragma_table_info('shards') WHERE name = 'is_copy'"
         ).fetchall():
             # It has no mark, and needs none before it is opened for writing.
-            db.execute("UPDATE shards SET is_copy = 1").fetchall()
+            mark_as_copy(db)
     finally:
         db.close(True)
 
@@ -161,7 +162,7 @@ def _empty_log(path: Path) -> None:
     db = open_writer(path)
     try:
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        found = db.pragma("quick_check")
+        found = db.pragma("integrity_check")
     except apsw.Error as error:
         raise translate(error, str(path)) from error
     finally:

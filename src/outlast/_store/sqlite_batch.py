@@ -16,12 +16,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import msgspec
 from msgspec.structs import astuple
 
 from outlast._records import blob_digest
 from outlast._store import sqlite_rows as rows
+from outlast._store import sqlite_tables as tables
 from outlast._store.contract import (
     DONE,
     FENCED,
@@ -40,6 +42,7 @@ from outlast._store.contract import (
 from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post
 from outlast._store.sqlite_connection import Cell, Connection, texts
 from outlast._store.sqlite_forget import forget, release
+from outlast._store.sqlite_tables import fetch, is_whole, sealed
 from outlast._store.sqlite_tokens import TokenBatch
 from outlast.types import CLOSED_STATUSES, RunId
 
@@ -97,8 +100,8 @@ class Batch:
         results: list[CommitResult] = []
         owner, epoch = self._owner, self._epoch
         good = None
-        append, line = results.append, self._lines.extend
-        checksum_of, number = rows.record_checksum, self.number
+        append, line, seal = results.append, self._lines.extend, self._lines.append
+        number = self.number
         for transaction in batch:
             lease = transaction.lease
             if lease is not None and lease is not good:
@@ -113,9 +116,11 @@ class Batch:
                 first = position + 1
                 for r in transaction.records:
                     position += 1
-                    line((position, run, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
-                          r.attempt, r.place, r.body, r.waited, r.took,
-                          checksum_of(r), number))  # fmt: skip
+                    # As `sealed` does it, without a call.
+                    cells = (position, run, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
+                             r.attempt, r.place, r.body, r.waited, r.took, number)  # fmt: skip
+                    line(cells)
+                    seal(crc32(_encode(cells)))
                 self.position = position
             if (
                 transaction.summary is None
@@ -170,10 +175,9 @@ class Batch:
         if transaction.folded:
             self._folded[run] = transaction.folded
         for segment in transaction.segments:
-            body, checksum = rows.segment_cells(segment.body)
-            self._segments += (segment.run, segment.first_seq, segment.last_seq, body, checksum)
+            self._segments += rows.segment_cells(segment)
         for written in transaction.streams:
-            self._streams += astuple(written)
+            self._streams += sealed(astuple(written))
         for name, value in transaction.values:
             self._values[run, name] = value
             self._mail.note_value(run, name, is_there=value is not None)
@@ -200,13 +204,12 @@ class Batch:
         first = self.position + 1
         for r in start.records:
             self.position += 1
-            checksum = rows.record_checksum(r)
-            self._lines += (self.position, run, *astuple(r), checksum, self.number)
+            self._lines += sealed((self.position, run, *astuple(r), self.number))
         row = msgspec.structs.replace(start.row, started_position=first)
         self._new[run] = self._taken[run] = row
         self._status[run] = row.status
         for written in start.streams:
-            self._streams += astuple(written)
+            self._streams += sealed(astuple(written))
         self._values.update(((run, name), value) for name, value in start.values)
         for token in start.tokens:
             self._tokens.ask(token)
@@ -216,13 +219,13 @@ class Batch:
         run = transaction.run
         for blob in transaction.blobs:
             self._blobs += (blob.digest, blob.body)
-            self._blob_refs += (run, blob.digest)
+            self._blob_refs += sealed((run, blob.digest))
         # A child's input travels with its parent's transaction, and must outlive the parent.
         for start in transaction.starts:
             for r in start.records:
                 digest = blob_digest(r.body)
                 if digest is not None:
-                    self._blob_refs += (start.row.id, digest)
+                    self._blob_refs += sealed((start.row.id, digest))
 
     def _post(self, message: Message) -> PostResult:
         run = message.run
@@ -234,7 +237,7 @@ class Batch:
             self.message += 1
             numbered = msgspec.structs.replace(message, number=self.message)
             self._mail.add(numbered)
-            self._posted += astuple(numbered)
+            self._posted += sealed(astuple(numbered))
         return result
 
     def _answer(self, answer: Answer) -> Answered:
@@ -247,7 +250,7 @@ class Batch:
     def _bury(self, letter: DeadLetter) -> None:
         self.message += not letter.number
         numbered = msgspec.structs.replace(letter, number=letter.number or self.message)
-        self._dead += astuple(numbered)
+        self._dead += sealed(astuple(numbered))
 
     def _summarise(self, summary: RunRow) -> None:
         run = summary.id
@@ -276,21 +279,12 @@ class Batch:
         posts += [answer.message for t in batch if t.answers for answer in t.answers]
         self._tokens.load(self._db, batch)
         if starts:
-            found = self._db.execute(
-                f"SELECT {rows.RUN_COLUMNS} FROM runs WHERE id IN carray(?)",
-                (texts(starts),),
-            ).fetchall()
-            for cells in found:
-                row = rows.run_row(cells)
+            for row in rows.run_rows(self._db, "WHERE id IN carray(?)", (texts(starts),)):
                 self._taken[row.id] = row
                 self._status[row.id] = row.status
         if posts:
             runs = tuple({message.run: None for message in posts})
-            found = self._db.execute(
-                "SELECT id, status FROM runs WHERE id IN carray(?)", (texts(runs),)
-            ).fetchall()
-            for run, status in found:
-                self._status[RunId(str(run))] = str(status)
+            self._status.update(rows.read_statuses(self._db, runs))
             self._mail.load(self._db, runs, posts)
 
     # -------------------------------------------------------------------------- writing
@@ -305,7 +299,7 @@ class Batch:
         rows.BLOB_REFS.write(db, self._blob_refs)
         cells: list[Cell] = []
         for row in self._new.values():
-            cells += astuple(row)
+            cells += rows.run_cells(row)
         rows.RUNS.write(db, cells)
         cells = []
         for row in self._summaries.values():
@@ -338,24 +332,21 @@ class Batch:
             if value is None:
                 gone += (run, name)
             else:
-                kept += (run, name, value)
+                kept += sealed((run, name, value))
         rows.VALUES.write(self._db, kept)
         rows.FORGOTTEN_VALUES.write(self._db, gone)
 
     def _set_mail_aside(self) -> None:
         """Move what closed runs have not read to where nobody delivers it from."""
-        closed = tuple(self._closed)
-        which = (texts(closed), JOIN)
-        mailed = self._db.execute(
-            "SELECT number FROM mailbox WHERE run IN carray(?) AND name != ?", which
-        ).fetchall()
-        if mailed:
-            self._db.execute(
-                "INSERT INTO dead_letters SELECT number, run, kind, name, body, dedup, at, "
-                "'closed', '', 0, at FROM mailbox WHERE run IN carray(?) AND name != ?",
-                which,
-            )
-            self._db.execute("DELETE FROM mailbox WHERE run IN carray(?) AND name != ?", which)
+        which = (texts(tuple(self._closed)), JOIN)
+        rest = "WHERE run IN carray(?) AND name != ?"
+        left = fetch(self._db, tables.MAILBOX, rest, which)
+        if left:
+            letters: list[Cell] = []
+            for cells in left:
+                letters += rows.dead_cells(cells)
+            rows.DEAD.write(self._db, letters)
+            self._db.execute(f"DELETE FROM mailbox {rest}", which)
 
 
 class _Mail:
@@ -378,18 +369,21 @@ class _Mail:
         pairs = [[message.run, message.dedup] for message in posts if message.dedup]
         if not pairs:
             return
-        columns = ", ".join(f"m.{name}" for name in Message.__struct_fields__)
-        found = db.execute(
-            f"SELECT {columns} FROM json_each(?) AS asked JOIN mailbox AS m "
-            f"ON m.run = asked.value ->> 0 AND m.dedup = asked.value ->> 1 AND m.dedup <> ''",
-            (json.dumps(pairs, ensure_ascii=False),),
-        ).fetchall()
+        asked = json.dumps(pairs, ensure_ascii=False)
+        found = fetch(
+            db,
+            tables.MAILBOX,
+            "WHERE dedup <> '' AND (run, dedup) IN "
+            "(SELECT value ->> 0, value ->> 1 FROM json_each(?))",
+            (asked,),
+        )
         for cells in found:
-            self._note(rows.message(cells))
+            if is_whole(cells):  # its run reads no mailbox that is damaged
+                self._note(rows.message(cells))
         done = db.execute(
-            "SELECT v.run, v.name FROM json_each(?) AS asked JOIN run_values AS v "
-            "ON v.run = asked.value ->> 0 AND v.name = ? || (asked.value ->> 1)",
-            (json.dumps(pairs, ensure_ascii=False), DONE),
+            "SELECT run, name FROM run_values WHERE (run, name) IN "
+            "(SELECT value ->> 0, ? || (value ->> 1) FROM json_each(?))",
+            (DONE, asked),
         ).fetchall()
         for run, name in done:
             self.note_value(RunId(str(run)), str(name), is_there=True)

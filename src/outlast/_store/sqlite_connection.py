@@ -80,6 +80,10 @@ class Connection(Protocol):
         """Copy the write-ahead log into the database."""
         ...
 
+    def interrupt(self) -> None:
+        """End what another thread executes on it."""
+        ...
+
     def close(self, force: bool = False, /) -> None:
         """Close it."""
         ...

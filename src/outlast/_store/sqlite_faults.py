@@ -6,6 +6,7 @@ import errno
 
 import apsw
 
+from outlast._world import process_id
 from outlast.errors import (
     StoreDamaged,
     StoreError,
@@ -35,6 +36,24 @@ def is_failed_sync(error: apsw.Error) -> bool:
     )
 
 
+def forked(path: object, pid: int) -> StoreError:
+    """Return the error for a database that came here by fork."""
+    return StoreError(
+        f"{path} was opened by process {pid}, and this is a fork of it (process {process_id()}): "
+        f"open an engine after the fork, not before"
+    )
+
+
+def explain(error: Exception, path: str) -> Exception:
+    """Return the error of ours for what went wrong in a statement; others as they are."""
+    if isinstance(error, UnicodeDecodeError):
+        return StoreDamaged(
+            f"{path} is damaged: a text in it is none ({error}); see all damage with "
+            f"`outlast db verify --db {path}`"
+        )
+    return translate(error, path) if isinstance(error, apsw.Error) else error
+
+
 def translate(error: apsw.Error, path: str, *, system_errno: int = 0) -> StoreError:
     """Return the error of ours that says what went wrong with the database at `path`."""
     if is_full(error, system_errno):
@@ -43,6 +62,15 @@ def translate(error: apsw.Error, path: str, *, system_errno: int = 0) -> StoreEr
         case apsw.NotADBError():
             return StoreDamaged(f"{path} is not a SQLite database ({error}); it was not touched")
         case apsw.CorruptError():
+            return StoreDamaged(f"{path} is damaged ({error}); restore it from a backup")
+        case (
+            apsw.SQLError()
+            | apsw.ConstraintError()
+            | apsw.TooBigError()
+            | apsw.MismatchError()
+            | apsw.InternalError()
+        ):
+            # Our statements fit our tables: what is stored is not what we have written.
             return StoreDamaged(f"{path} is damaged ({error}); restore it from a backup")
         case apsw.BusyError() | apsw.LockedError():
             return StoreUnavailable(f"{path} is held by another program ({error})")

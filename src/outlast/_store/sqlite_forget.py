@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from outlast._store import sqlite_tables as tables
+from outlast._store.contract import RunRow
 from outlast._store.sqlite_connection import Connection, texts
-from outlast._store.sqlite_rows import OPEN
-from outlast.types import RunId
+from outlast._store.sqlite_rows import run_rows
+from outlast._store.sqlite_tables import fetch, fetch_columns, is_whole
+from outlast.types import CLOSED_STATUSES, RunId
 
 _OWNED = ("histories", "mailbox", "dead_letters", "streams", "run_values", "tokens")
 
@@ -41,30 +44,44 @@ def _drop_unused(db: Connection, digests: Iterable[bytes]) -> None:
 def prune(db: Connection, closed_before: int, limit: int) -> int:
     """Delete up to `limit` runs closed before this time, and count them."""
     # A run was created before it was closed, so the index on its age leads to the old ones.
-    old = db.execute(
-        "SELECT id FROM runs WHERE created_at < ?1 AND closed_at < ?1 "
-        "ORDER BY created_at, id LIMIT ?2",
-        (closed_before, limit),
-    ).fetchall()
-    if old:
-        forget(db, [RunId(str(run)) for (run,) in old])
-    return len(old)
+    rest = "WHERE created_at < ?1 AND closed_at < ?1 ORDER BY created_at, id LIMIT ?2"
+    old = run_rows(db, rest, (closed_before, limit))
+    # Of a damaged row, it is not known when the run has closed.
+    gone = [row.id for row in old if row.parked_as != "damaged"]
+    if gone:
+        forget(db, gone)
+    return len(gone)
 
 
 def truncate(db: Connection, limit: int) -> int:
     """Delete up to `limit` of the log's oldest records, up to the first that is needed."""
     # Only so many of the oldest records are looked at; the rest of the log is not touched.
-    last, needed = db.execute(
-        "WITH oldest AS (SELECT position, run, seq FROM journal ORDER BY position LIMIT ?) "
-        "SELECT max(o.position), min(CASE WHEN r.id IS NOT NULL THEN o.position END) "
-        "FROM oldest o LEFT JOIN runs r ON r.id = o.run AND o.position >= r.started_position "
-        f"AND o.seq > r.packed_seq AND r.{OPEN}",
-        (limit,),
-    ).fetchall()[0]
-    if not isinstance(last, int):
+    rest = "FROM journal ORDER BY position LIMIT ?"
+    oldest = fetch_columns(db, "position, run, seq", tables.JOURNAL.texts, rest, (limit,))
+    if not oldest:
         return 0
-    before = needed if isinstance(needed, int) else last + 1
-    # A log that is cut to nothing must go on where it ended.
-    db.execute("UPDATE shards SET position = max(position, (SELECT max(position) FROM journal))")
+    runs = texts({str(run) for _, run, _ in oldest})
+    known = {row.id: row for row in run_rows(db, "WHERE id IN carray(?)", (runs,))}
+    before = int(f"{oldest[-1][0]}") + 1
+    for position, run, seq in oldest:
+        row = known.get(RunId(str(run)))
+        if _is_needed(row, position, seq) if row is not None else _is_damaged(db, position):
+            before = int(f"{position}")
+            break
     db.execute("DELETE FROM journal WHERE position < ?", (before,))
     return db.changes()
+
+
+def _is_needed(row: RunRow, position: object, seq: object) -> bool:
+    if not isinstance(position, int) or not isinstance(seq, int):
+        return True
+    if row.status in CLOSED_STATUSES:
+        return False
+    is_known = row.parked_as != "damaged"
+    return not is_known or (position >= row.started_position and seq > row.packed_seq)
+
+
+def _is_damaged(db: Connection, position: object) -> bool:
+    """Of a record whose run is not there: whether that is because the record is damaged."""
+    found = fetch(db, tables.JOURNAL, "WHERE position = ?", (int(f"{position}"),))
+    return not all(is_whole(cells) for cells in found)

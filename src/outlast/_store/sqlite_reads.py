@@ -7,7 +7,9 @@ and that keeps the write-ahead log from being emptied.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
+import json
+import logging
+from collections.abc import Collection, Generator
 from contextlib import closing, contextmanager
 
 import msgspec
@@ -15,6 +17,7 @@ import msgspec
 from outlast import limits
 from outlast._records import Record, blob_digest, unpack_records
 from outlast._store import sqlite_rows as rows
+from outlast._store import sqlite_tables as tables
 from outlast._store.contract import (
     Cursor,
     DeadLetter,
@@ -24,17 +27,22 @@ from outlast._store.contract import (
     StreamRow,
     TailRun,
 )
+from outlast._store.sqlite_checks import Reading
 from outlast._store.sqlite_connection import Cell, Connection
+from outlast._store.sqlite_tables import fetch
 from outlast.errors import StoreDamaged
 from outlast.types import STATUSES, RunId, Status
 
 # An attribute's text as `decide.attribute_text` writes it. A float is compared as SQLite reads
 # both texts, and only if the text asked for is the one that a float has.
-_HAS_ATTRIBUTE = """EXISTS (SELECT 1 FROM json_each(attributes) AS a WHERE a.key = ? AND
+_HAS_ATTRIBUTE = """json_valid(attributes) AND EXISTS (
+SELECT 1 FROM json_each(attributes) AS a WHERE a.key = ? AND
 CASE a.type WHEN 'true' THEN 'true' = ? WHEN 'false' THEN 'false' = ?
 WHEN 'integer' THEN CAST(a.value AS TEXT) = ? WHEN 'text' THEN a.value = ?
 WHEN 'real' THEN a.value = json_extract(?, '$') END)"""
 
+
+log = logging.getLogger("outlast.store")
 
 _SEQ_MAX = (1 << 63) - 1
 
@@ -51,73 +59,87 @@ def _snapshot(db: Connection) -> Generator[None]:
 
 def read_run(db: Connection, run: RunId) -> RunRow | None:
     """Return the run's row."""
-    found = db.execute(f"SELECT {rows.RUN_COLUMNS} FROM runs WHERE id = ?", (run,)).fetchall()
-    return rows.run_row(found[0]) if found else None
+    return rows.read_run(db, run)
 
 
-def read_journal(db: Connection, run: RunId, after: int, upto: int | None = None) -> list[Record]:
+def read_journal(reading: Reading, run: RunId, after: int, upto: int | None = None) -> list[Record]:
     """Return the run's records above `after`: those of its segments, then those of the tail."""
+    db = reading.of(run, "runs", "journal", "histories", "blobs", "blob_refs")
     last = _SEQ_MAX if upto is None else upto
     with _snapshot(db):
-        known = db.execute(
-            "SELECT started_position, packed_seq FROM runs WHERE id = ?", (run,)
-        ).fetchall()
-        if not known:
+        row = rows.read_run(db, run)
+        if row is None:
             return []
-        started_position, packed_seq = map(_integer, known[0])
-        segments = db.execute(
-            "SELECT body, checksum FROM histories "
+        # All from `after` on: a segment with a wrong range is not passed over.
+        segments = fetch(
+            db,
+            tables.HISTORIES,
             "WHERE run = ? AND last_seq > ? AND first_seq <= ? ORDER BY last_seq",
             (run, after, last),
-        ).fetchall()
-        tail = db.execute(
-            f"SELECT {rows.RECORD_COLUMNS}, checksum FROM journal "
-            f"WHERE position >= ? AND run = ? AND seq > max(?, ?) AND seq <= ? ORDER BY position",
-            (started_position, run, packed_seq, after, last),
-        ).fetchall()
+        )
+        tail = fetch(
+            db,
+            tables.JOURNAL,
+            "WHERE position >= ? AND run = ? AND seq > max(?, ?) AND seq <= ? ORDER BY position",
+            (row.started_position, run, row.packed_seq, after, last),
+        )
         records: list[Record] = []
-        for packed, checksum in segments:
-            body = rows.segment_body(packed, checksum, run)
+        for cells in segments:
+            body = rows.segment_body(cells, run)
             records += [r for r in _unpacked(body, run) if after < r.seq <= last]
         records += [rows.record(cells, run) for cells in tail]
         _refuse_gaps(records, after + 1, run)
+        _refuse_end(records, max(after, row.folded_seq), min(last, row.last_seq), run)
         return _filled(db, records)
 
 
 def read_tail(db: Connection) -> dict[RunId, TailRun]:
-    """Return the unpacked records of every open run."""
+    """Return the unpacked records of every open run; those of a run that is damaged are left out.
+
+    Reading the journal of such a run says what is wrong with it.
+    """
     with _snapshot(db):
-        # CROSS JOIN keeps the log outside: its order is the order of the result.
-        columns = ", ".join(f"j.{name}" for name in Record.__struct_fields__)
-        found = db.execute(
-            f"SELECT j.run, r.packed_seq, j.position, {columns}, "
-            f"j.checksum FROM journal AS j CROSS JOIN runs AS r ON r.id = j.run "
-            f"WHERE r.{rows.OPEN} AND j.position >= r.started_position "
-            f"AND j.seq > r.packed_seq ORDER BY j.position"
-        ).fetchall()
+        known = {row.id: row for row in rows.run_rows(db, f"WHERE {rows.OPEN}")}
         tails: dict[RunId, TailRun] = {}
-        packed: dict[RunId, int] = {}
-        for run_text, packed_seq, position, *cells in found:
-            run = RunId(str(run_text))
+        is_damaged: set[RunId] = set()
+        for cells in fetch(db, tables.JOURNAL, "ORDER BY position"):
+            run = RunId(str(cells[1]))
+            row = known.get(run)
+            position, seq = cells[0], cells[2]
+            if row is None or not isinstance(position, int) or not isinstance(seq, int):
+                continue
+            if position < row.started_position or seq <= row.packed_seq or run in is_damaged:
+                continue
+            try:
+                found = rows.record(cells, run)
+            except StoreDamaged as error:
+                log.critical("%s", error)
+                is_damaged.add(run)
+                continue
             tail = tails.get(run)
             if tail is None:
-                tail = tails[run] = TailRun([], _integer(position))
-                packed[run] = _integer(packed_seq)
-            tail.records.append(rows.record(cells, run))
-        for run, tail in tails.items():
-            _refuse_gaps(tail.records, packed[run] + 1, run)
-            tail.records[:] = _filled(db, tail.records)
+                tail = tails[run] = TailRun([], position)
+            tail.records.append(found)
+        for run in list(tails):
+            try:
+                _refuse_gaps(tails[run].records, known[run].packed_seq + 1, run)
+                tails[run].records[:] = _filled(db, tails[run].records)
+            except StoreDamaged as error:
+                log.critical("%s", error)
+                is_damaged.add(run)
+        for run in is_damaged:
+            tails.pop(run, None)
         return tails
 
 
 def resident_runs(db: Connection) -> list[RunRow]:
     """Return the open runs that are not passivated, oldest first."""
-    return _run_rows(db, f"WHERE resident AND {rows.OPEN} ORDER BY created_at", ())
+    return rows.run_rows(db, f"WHERE resident AND {rows.OPEN} ORDER BY created_at", ())
 
 
 def due_runs(db: Connection, now: int, limit: int) -> list[RunRow]:
     """Return passivated runs whose `wake_at` has come, earliest first."""
-    return _run_rows(
+    return rows.run_rows(
         db,
         f"WHERE NOT resident AND wake_at IS NOT NULL AND {rows.OPEN} AND wake_at <= ? "
         f"ORDER BY wake_at LIMIT ?",
@@ -133,13 +155,11 @@ def next_wake(db: Connection) -> int | None:
     return None if found is None else _integer(found)
 
 
-def read_mailbox(db: Connection, run: RunId, limit: int, after: int) -> list[Message]:
+def read_mailbox(reading: Reading, run: RunId, limit: int, after: int) -> list[Message]:
     """Return the run's undelivered messages numbered above `after`, oldest first."""
-    found = db.execute(
-        f"SELECT {rows.MESSAGE_COLUMNS} FROM mailbox WHERE run = ? AND number > ? "
-        f"ORDER BY number LIMIT ?",
-        (run, after, limit),
-    ).fetchall()
+    db = reading.of(run, "mailbox")
+    rest = "WHERE run = ? AND number > ? ORDER BY number LIMIT ?"
+    found = fetch(db, tables.MAILBOX, rest, (run, after, limit))
     return [rows.message(cells) for cells in found]
 
 
@@ -155,20 +175,23 @@ def runs_with_mail(db: Connection, limit: int, after: RunId | None) -> list[RunI
     return [RunId(str(run)) for (run,) in found]
 
 
-def list_runs(db: Connection, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
-    """Return one page of runs, newest first."""
-    where, cells = _wanted(which, after)
-    return _run_rows(db, f"{where} ORDER BY created_at DESC, id DESC LIMIT ?", (*cells, limit))
+def list_runs(reading: Reading, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
+    """Return one page of runs, newest first; those whose rows are damaged are in every listing."""
+    where, cells = _wanted(which, after, reading.checks.damaged_in("runs"))
+    rest = f"{where} ORDER BY created_at DESC, id DESC LIMIT ?"
+    return rows.run_rows(reading.db, rest, (*cells, limit))
 
 
 def count_runs(db: Connection, which: RunFilter, limit: int) -> int:
     """Return how many runs a filter wants, `limit` at most."""
-    where, cells = _wanted(which, None)
+    where, cells = _wanted(which, None, ())
     sql = f"SELECT count(*) FROM (SELECT 1 FROM runs {where} LIMIT ?)"
     return _integer(db.execute(sql, (*cells, limit)).fetchall()[0][0])
 
 
-def _wanted(which: RunFilter, after: Cursor | None) -> tuple[str, list[Cell]]:
+def _wanted(
+    which: RunFilter, after: Cursor | None, damaged: Collection[RunId]
+) -> tuple[str, list[Cell]]:
     """Return the clause that a filter means, and its cells."""
     terms: list[str] = ["kind = ?"]
     cells: list[Cell] = [which.kind]
@@ -194,6 +217,11 @@ def _wanted(which: RunFilter, after: Cursor | None) -> tuple[str, list[Cell]]:
         want("parent = ?", which.parent)
     for key, text in which.attributes:
         want(_HAS_ATTRIBUTE, key, text, text, text, text, _as_float(text))
+    if damaged:
+        # What they are filtered by may be what is damaged.
+        text = f"({' AND '.join(terms)} OR id IN (SELECT value FROM json_each(?)))"
+        terms = [text]
+        cells.append(json.dumps(list(damaged), ensure_ascii=False))
     if after is not None:
         want("(created_at, id) < (?, ?)", after.created_at, after.id)
     return f"WHERE {' AND '.join(terms)}", cells
@@ -213,11 +241,14 @@ def count_dead(db: Connection) -> int:
     return _integer(db.execute("SELECT count(*) FROM dead_letters").fetchall()[0][0])
 
 
-def read_stream(db: Connection, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
+def read_stream(
+    reading: Reading, run: RunId, name: str, offset: int, limit: int
+) -> list[StreamRow]:
     """Return stream rows that hold offsets from `offset` on."""
+    db = reading.of(run, "streams")
     # The first one that counts may begin below: the index leads to it.
     found = db.execute(
-        f"SELECT {rows.STREAM_COLUMNS} FROM streams WHERE run = ?1 AND name = ?2 "
+        f"SELECT {tables.STREAMS.selected} FROM streams WHERE run = ?1 AND name = ?2 "
         f'AND "offset" >= coalesce((SELECT max("offset") FROM streams '
         f'WHERE run = ?1 AND name = ?2 AND "offset" <= ?3), 0) '
         f'AND "offset" + "count" > ?3 ORDER BY "offset", rowid LIMIT ?4',
@@ -232,18 +263,17 @@ def read_stream(db: Connection, run: RunId, name: str, offset: int, limit: int) 
     return page
 
 
-def read_retractions(db: Connection, run: RunId, name: str, offset: int) -> dict[str, int]:
+def read_retractions(reading: Reading, run: RunId, name: str, offset: int) -> dict[str, int]:
     """Return the writers that are taken back from an offset of a stream on, and where."""
-    found = db.execute(
-        'SELECT writer, "offset" FROM streams '
-        "WHERE run = ? AND name = ? AND \"offset\" >= ? AND kind = 'retract'",
-        (run, name, offset),
-    ).fetchall()
-    return {f"{writer}": _integer(at) for writer, at in found}
+    db = reading.of(run, "streams")
+    rest = "WHERE run = ? AND name = ? AND \"offset\" >= ? AND kind = 'retract'"
+    found = [rows.stream_row(x) for x in fetch(db, tables.STREAMS, rest, (run, name, offset))]
+    return {row.writer: row.offset for row in found}
 
 
-def read_stream_names(db: Connection, run: RunId) -> list[str]:
+def read_stream_names(reading: Reading, run: RunId) -> list[str]:
     """Return the names of the run's streams: one look into the index for each."""
+    db = reading.of(run, "streams")
     names: list[str] = []
     while True:
         found = db.execute(
@@ -255,32 +285,27 @@ def read_stream_names(db: Connection, run: RunId) -> list[str]:
         names.append(f"{found[0][0]}")
 
 
-def read_value(db: Connection, run: RunId, name: str) -> bytes | None:
+def read_value(reading: Reading, run: RunId, name: str) -> bytes | None:
     """Return the last value set under this name."""
-    found = db.execute(
-        "SELECT body FROM run_values WHERE run = ? AND name = ?", (run, name)
-    ).fetchall()
-    return _bytes(found[0][0]) if found else None
+    db = reading.of(run, "run_values")
+    found = fetch(db, tables.VALUES, "WHERE run = ? AND name = ?", (run, name))
+    return rows.value_row(found[0])[1] if found else None
 
 
-def read_values(db: Connection, run: RunId, prefix: str) -> dict[str, bytes]:
+def read_values(reading: Reading, run: RunId, prefix: str) -> dict[str, bytes]:
     """Return the values whose names begin so, by name."""
-    found = db.execute(
-        "SELECT name, body FROM run_values WHERE run = ? AND name >= ? AND name < ? ORDER BY name",
-        (run, prefix, prefix + "\U0010ffff"),
-    ).fetchall()
-    return {str(name): _bytes(body) for name, body in found}
+    db = reading.of(run, "run_values")
+    rest = "WHERE run = ? AND name >= ? AND name < ? ORDER BY name"
+    found = fetch(db, tables.VALUES, rest, (run, prefix, prefix + "\U0010ffff"))
+    return dict(rows.value_row(cells) for cells in found)
 
 
 def read_dead(db: Connection, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
     """Return dead letters numbered above `after`, oldest first."""
     which, cells = ("", ()) if run is None else (" AND run = ?", (run,))
-    found = db.execute(
-        f"SELECT {rows.DEAD_COLUMNS} FROM dead_letters WHERE number > ?{which} "
-        f"ORDER BY number LIMIT ?",
-        (after, *cells, limit),
-    ).fetchall()
-    return [rows.dead_letter(cells) for cells in found]
+    rest = f"WHERE number > ?{which} ORDER BY number LIMIT ?"
+    found = fetch(db, tables.DEAD_LETTERS, rest, (after, *cells, limit))
+    return [rows.any_dead_letter(cells) for cells in found]
 
 
 def log_size(db: Connection) -> int:
@@ -289,11 +314,6 @@ def log_size(db: Connection) -> int:
         "SELECT (SELECT min(position) FROM journal), (SELECT max(position) FROM journal)"
     ).fetchall()[0]
     return 0 if last is None else _integer(last) - _integer(first) + 1
-
-
-def _run_rows(db: Connection, rest: str, cells: Sequence[Cell]) -> list[RunRow]:
-    found = db.execute(f"SELECT {rows.RUN_COLUMNS} FROM runs {rest}", cells).fetchall()
-    return [rows.run_row(row) for row in found]
 
 
 def _unpacked(body: bytes, run: RunId) -> list[Record]:
@@ -310,6 +330,16 @@ def _refuse_gaps(records: list[Record], first: int, run: RunId) -> None:
                 f"the journal of run {run!r} is damaged: record {seq} is missing "
                 f"(record {record.seq} stands there)"
             )
+
+
+def _refuse_end(records: list[Record], known: int, last: int, run: RunId) -> None:
+    """Refuse a journal that ends before the last record that its run's row knows of."""
+    end = records[-1].seq if records else known
+    if end < last:
+        raise StoreDamaged(
+            f"the journal of run {run!r} is damaged: it ends with record {end}, and record {last} "
+            f"was written"
+        )
 
 
 def _filled(db: Connection, records: list[Record]) -> list[Record]:

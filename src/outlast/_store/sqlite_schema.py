@@ -20,6 +20,8 @@ from pathlib import Path
 
 import apsw
 
+from outlast import limits
+from outlast._store.sqlite_checks import Checks
 from outlast._store.sqlite_connection import BUSY_MILLISECONDS, Connection, connect
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_files import sync_path
@@ -33,6 +35,7 @@ from outlast._store.sqlite_loss import (
     settle_mark,
 )
 from outlast._store.sqlite_mark import read_mark
+from outlast._store.sqlite_seal import CHECKSUMS_SCHEMA, seal
 from outlast._store.sqlite_wal import LogContent, read_log
 from outlast.errors import (
     StoreDamaged,
@@ -54,10 +57,10 @@ _WRITER_PRAGMAS = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;" + (
 )
 
 
-def prepare(path: Path, *, create: bool) -> Connection:
+def prepare(path: Path, *, create: bool, checks: Checks | None = None) -> Connection:
     """Return the writing connection to a database that is whole and of the newest schema.
 
-    The caller holds the owner lock.
+    The caller holds the owner lock. `checks` hears what is damaged.
 
     Raises:
         StoreMissing, StoreDamaged, StoreTooNew, StoreError: what is there cannot be used.
@@ -67,11 +70,13 @@ def prepare(path: Path, *, create: bool) -> Connection:
         if not create:
             raise missing(path)
         _create(path)
-    _check_unopened(path)
+    checks = Checks(path, open_reader) if checks is None else checks
+    _check_unopened(path, checks)
     db = open_writer(path)
     try:
         _migrate(db, path)
         _check_tables(db, path)
+        checks.look_at_rows(db, limits.ROWS_VERIFIED_AT_OPEN_BYTES)
         commits = read_commits(db, newest_version())
         if commits is not None:
             settle_mark(path, commits, read_mark(path))
@@ -199,6 +204,8 @@ def _migrate(db: Connection, path: Path) -> None:
             try:
                 if number > _pragma(db, "user_version"):
                     db.execute(text).fetchall()
+                    if number == CHECKSUMS_SCHEMA:
+                        seal(db)
                     db.pragma("application_id", APPLICATION_ID)
                     db.pragma("user_version", number)
                 db.execute("COMMIT")
@@ -273,11 +280,23 @@ def _left_over(path: Path) -> list[Path]:
     return [*found, lock_path(path)] if had_database(path) else found
 
 
-def _check_unopened(path: Path) -> None:
+def _check_unopened(path: Path, checks: Checks) -> None:
     """Look before a writer opens it: at its close it would empty even a foreign WAL into it."""
     loss = look_for_loss(path)
     if loss is not None:
         raise StoreDamaged(explain(path, loss))
+    db = _open_unowned(path)
+    try:
+        checks.look_at_structure(db, limits.VERIFIED_AT_OPEN_BYTES)
+    finally:
+        db.close(True)
+
+
+def _open_unowned(path: Path) -> Connection:
+    if _size(_beside(path, "-wal")):
+        return open_reader(path)
+    with _translated(path):
+        return _open_immutable(path)  # leaves no files beside one that may not be ours
 
 
 def look_for_loss(path: Path, *, is_owned: bool = False) -> Loss | None:
@@ -295,11 +314,7 @@ def look_for_loss(path: Path, *, is_owned: bool = False) -> Loss | None:
         content = LogContent() if is_owned else read_log(wal)
     except OSError as error:
         raise StoreError(f"cannot read {wal}: {error.strerror}") from error
-    if _size(wal):
-        db = open_reader(path)
-    else:
-        with _translated(path):
-            db = _open_immutable(path)  # leaves no files beside one that may not be ours
+    db = _open_unowned(path)
     try:
         version = _check(db, path)
         with _translated(path):
@@ -329,26 +344,48 @@ def _check(db: Connection, path: Path) -> int:
             f"{path} has schema {version}, this outlast knows up to {newest_version()}: "
             f"use the newer outlast that wrote it"
         )
+    if version < newest_version():
+        with _translated(path):
+            found = _parts(db)
+        if found != _model(version):
+            raise StoreDamaged(
+                f"{path} is damaged: it says that it has schema {version}, and its tables are "
+                f"others; restore it from a backup"
+            )
     return version
 
 
 def _check_tables(db: Connection, path: Path) -> None:
     """Compare with what the migrations make of an empty database."""
-    model = connect(":memory:", apsw.SQLITE_OPEN_READWRITE)
-    for _, text in migrations():
-        model.execute(text)
     with _translated(path):
-        lost = sorted(_columns(model) - _columns(db))
+        lost = _model(newest_version()) - _parts(db)
         if lost:
-            raise StoreDamaged(f"{path} has no {lost[0]}; restore it from a backup")
+            raise StoreDamaged(f"{path} has no {max(lost)}; restore it from a backup")
         if not db.execute("SELECT 1 FROM shards WHERE id = 0").fetchall():
             raise StoreDamaged(f"{path} has lost the row of its shard; restore it from a backup")
 
 
-def _columns(db: Connection) -> set[str]:
+def _model(version: int) -> set[str]:
+    model = connect(":memory:", apsw.SQLITE_OPEN_READWRITE)
+    for number, text in migrations():
+        if number <= version:
+            model.execute(text)
+    try:
+        return _parts(model)
+    finally:
+        model.close(True)
+
+
+def _parts(db: Connection) -> set[str]:
+    """Return what a schema consists of, in words: tables, columns and indexes."""
     rows = db.execute(
-        "SELECT 'table ' || m.name || ' with column ' || c.name FROM sqlite_schema m "
-        "JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"
+        "SELECT 'table ' || name || iif(wr, ', WITHOUT ROWID', '') || iif(strict, ', STRICT', '') "
+        "FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite%' UNION ALL "
+        "SELECT format('table %s with column %s %s%s%s%s', m.name, c.name, c.type, "
+        "iif(c.\"notnull\", ' NOT NULL', ''), ' DEFAULT ' || c.dflt_value, "
+        "iif(c.pk, ' KEY ' || c.pk, '')) FROM sqlite_schema m JOIN pragma_table_info(m.name) c "
+        "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' UNION ALL "
+        "SELECT 'index: ' || coalesce(sql, name) FROM sqlite_schema WHERE type = 'index'"
     ).fetchall()
     return {str(name) for (name,) in rows}
 
@@ -364,6 +401,8 @@ def _translated(path: Path) -> Generator[None]:
         yield
     except apsw.Error as error:
         raise translate(error, str(path)) from error
+    except UnicodeDecodeError as error:
+        raise StoreDamaged(f"{path} is damaged: a text in it is none ({error})") from error
 
 
 def _beside(path: Path, suffix: str) -> Path:

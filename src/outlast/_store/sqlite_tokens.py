@@ -6,15 +6,16 @@ it judges, and keeps what it knows up to date while it goes on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from outlast._store import sqlite_rows as rows
+from outlast._store import sqlite_tables as tables
 from outlast._store.contract import Answer, Answered, TokenRow, Transaction
 from outlast._store.decide import answered_row, judge_answer
 from outlast._store.sqlite_connection import Cell, Connection, texts
+from outlast._store.sqlite_tables import fetch, is_whole, sealed
 from outlast.types import RunId
 
 
@@ -24,6 +25,7 @@ class TokenBatch:
     def __init__(self) -> None:
         self._known: dict[str, TokenRow] = {}
         self._changed: dict[str, None] = {}
+        self._damaged: set[str] = set()  # they stay as they are
 
     def load(self, db: Connection, batch: Sequence[Transaction]) -> None:
         """Read the tokens that the batch touches."""
@@ -32,12 +34,12 @@ class TokenBatch:
         ids.update((gone, None) for t in batch if t.withdrawn for gone in t.withdrawn)
         ids.update((x.id, None) for t in batch if t.starts for s in t.starts for x in s.tokens)
         if ids:
-            found = db.execute(
-                f"SELECT {rows.TOKEN_COLUMNS} FROM tokens "
-                f"WHERE id IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(ids)),),
-            ).fetchall()
-            self._known = {str(cells[0]): rows.token(cells) for cells in found}
+            rest = "WHERE id IN carray(?)"
+            for cells in fetch(db, tables.TOKENS, rest, (texts(ids),)):
+                if is_whole(cells):
+                    self._known[str(cells[0])] = rows.token(cells)
+                else:
+                    self._damaged.add(str(cells[0]))
 
     def take(self, transaction: Transaction) -> None:
         """Note what a run asks, and what it asks no more."""
@@ -48,7 +50,7 @@ class TokenBatch:
 
     def ask(self, token: TokenRow) -> None:
         """A run asks; a token that is there already stays as it is."""
-        if token.id not in self._known:
+        if token.id not in self._known and token.id not in self._damaged:
             self._put(token)
 
     def answer(self, answer: Answer) -> Answered:
@@ -86,20 +88,28 @@ class TokenBatch:
         for key in self._changed:
             row = self._known.get(key)
             if row is not None:
-                cells += msgspec.structs.astuple(row)
+                cells += sealed(msgspec.structs.astuple(row))
         rows.TOKENS.write(db, cells)
         self._changed.clear()
         gone = tuple(closed)
         if gone:
-            db.execute(
-                "UPDATE tokens SET status = 'closed' WHERE run IN carray(?) AND status = 'open'",
-                (texts(gone),),
-            )
+            _close_open(db, gone)
+
+
+def _close_open(db: Connection, runs: Sequence[RunId]) -> None:
+    """Close what ended runs still ask."""
+    rest = "WHERE run IN carray(?) AND status = 'open'"
+    cells: list[Cell] = []
+    for found in fetch(db, tables.TOKENS, rest, (texts(runs),)):
+        if is_whole(found):
+            closed = msgspec.structs.replace(rows.token(found), status="closed")
+            cells += sealed(msgspec.structs.astuple(closed))
+    rows.TOKENS.write(db, cells)
 
 
 def read_token(db: Connection, token: str) -> TokenRow | None:
     """Return a token's row."""
-    found = db.execute(f"SELECT {rows.TOKEN_COLUMNS} FROM tokens WHERE id = ?", (token,)).fetchall()
+    found = fetch(db, tables.TOKENS, "WHERE id = ?", (token,))
     return rows.token(found[0]) if found else None
 
 
@@ -119,9 +129,6 @@ def list_tokens(
     if run is not None:
         terms.append("run = ?")
         cells.append(run)
-    found = db.execute(
-        f"SELECT {rows.TOKEN_COLUMNS} FROM tokens WHERE {' AND '.join(terms)} "
-        f"ORDER BY created_at, id LIMIT ?",
-        (*cells, limit),
-    ).fetchall()
-    return [rows.token(one) for one in found]
+    rest = f"WHERE {' AND '.join(terms)} ORDER BY created_at, id LIMIT ?"
+    found = fetch(db, tables.TOKENS, rest, (*cells, limit))
+    return [rows.any_token(one) for one in found]

@@ -30,9 +30,11 @@ from outlast._store.sqlite_faults import is_failed_sync, is_full, translate
 from outlast._store.sqlite_files import Reserve, WriteAheadLog
 from outlast._store.sqlite_mark import Mark
 from outlast._store.sqlite_schema import open_writer
+from outlast._store.sqlite_tables import DAMAGED_SHARD, SHARDS, fetch, is_whole, sealed
 from outlast._store.sqlite_watch import FileWatch
 from outlast.errors import (
     CommitUnknown,
+    StoreDamaged,
     StoreError,
     StoreFull,
     StoreUnavailable,
@@ -49,9 +51,7 @@ SELECT owner, epoch, max(position, coalesce((SELECT max(position) FROM journal),
     max(commits, coalesce((SELECT commit_number FROM journal ORDER BY position DESC LIMIT 1), 0))
 FROM shards
 """
-_NOTE = (
-    "UPDATE shards SET position = ?, message = ?, commit_owner = ?, commit_number = ?, commits = ?"
-)
+_NOTE = f"UPDATE shards SET ({SHARDS.selected}) = ({', '.join('?' * (len(SHARDS.columns) + 1))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ class Writing:
         self._last: _Attempt | None = None
         self._db: Connection | None = db
         self._wal.attach(db)
+        self._noted, self._database_id = self._check_row(db)
         self.shard = self._read_shard(db)
         # Reading has opened the log and the shared memory.
-        database_id = _database_id(db)
-        self.watch = FileWatch(path, self._wal, database_id)
+        self.watch = FileWatch(path, self._wal, self._database_id)
         self._is_changed = self.watch.guard.is_changed
-        self._mark = Mark(path, database_id)
+        self._mark = Mark(path, self._database_id)
         self._mark.write(self.shard.epoch, self.shard.commits)
         # What a killed process left behind the log's last commit must not lie behind ours.
         self._wal.empty(db)
@@ -121,9 +121,7 @@ class Writing:
             after = Shard(before.owner, before.epoch, work.position, work.message, number)
             is_noted = after.position == before.position or after.message != before.message
             if is_noted:
-                who = commit_id
-                cells = (after.position, after.message, who.owner, who.number, number)
-                db.execute(_NOTE, cells)
+                self._note(db, after, commit_id)
             attempt = _Attempt(commit_id, results, after, is_noted)
             db.execute("COMMIT")
         except apsw.Error as error:
@@ -136,7 +134,15 @@ class Writing:
         self._mark.write(after.epoch, number)
         self.shard = after
         self._last = attempt
+        if is_noted:
+            self._noted = commit_id
         return results
+
+    def _note(self, db: Connection, shard: Shard, noted: CommitId) -> None:
+        """Write the row of the shard: all of it, for its checksum."""
+        cells = (0, shard.owner, shard.epoch, shard.position, shard.message, noted.owner,
+                 noted.number, self._database_id, shard.commits, 0)  # fmt: skip
+        db.execute(_NOTE, sealed(cells))
 
     def _check_shard(self, db: Connection, expected: Shard) -> None:
         if self._read_shard(db) != expected:
@@ -175,6 +181,7 @@ class Writing:
     def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         """Return the results of a commit, or None when it was not made."""
         db = self._ready()
+        self._noted, _ = self._check_row(db)
         self.shard = self._read_shard(db)
         attempt = self._last
         if attempt is not None and attempt.id == commit_id and not attempt.is_noted:
@@ -216,21 +223,25 @@ class Writing:
         ]
 
     def _set_owner(self, owner: str, epoch: int) -> None:
-        def work(db: Connection) -> None:
-            db.execute("UPDATE shards SET owner = ?, epoch = ? WHERE id = 0", (owner, epoch))
-
-        self.change(work)
-        self.shard = replace(self.shard, owner=owner, epoch=epoch)
-        self._mark.write(epoch, self.shard.commits)
+        self._change(lambda _: None, replace(self.shard, owner=owner, epoch=epoch))
 
     def change(self, work: Callable[[Connection], T]) -> T:
         """Run a change that may be made twice, in a transaction of its own."""
+        return self._change(work, self.shard)
+
+    def _change(self, work: Callable[[Connection], T], after: Shard) -> T:
         db = self._ready()
+        # A log that is cut to nothing goes on where it ended: its last position is in the row.
+        after = replace(
+            after,
+            position=self.shard.position,
+            message=self.shard.message,
+            commits=self.shard.commits + 1,
+        )
         try:
             db.execute("BEGIN IMMEDIATE")
             result = work(db)
-            number = self.shard.commits + 1
-            db.execute("UPDATE shards SET commits = ?, is_copy = 0", (number,))
+            self._note(db, after, self._noted)
             db.execute("COMMIT")
         except apsw.Error as error:
             fault = translate(error, str(self._path), system_errno=db.system_errno)
@@ -239,10 +250,13 @@ class Writing:
             if isinstance(error, apsw.IOError | apsw.CorruptError):
                 self._drop()
             raise fault from error
+        except BaseException:
+            self._roll_back(db)
+            raise
         if self._is_changed() and self.watch.is_lost():
             raise self.watch.lose(self._db)
-        self.shard = replace(self.shard, commits=number)
-        self._mark.write(self.shard.epoch, number)
+        self.shard = after
+        self._mark.write(after.epoch, after.commits)
         return result
 
     # -------------------------------------------------------------------------- upkeep
@@ -297,6 +311,7 @@ class Writing:
                 self._drop()
                 raise fault from error
             self._is_synced = True
+        self._noted, _ = self._check_row(db)
         self.shard = self._read_shard(db)
         return db
 
@@ -315,6 +330,18 @@ class Writing:
         except apsw.Error:
             self._drop()
 
+    def _check_row(self, db: Connection) -> tuple[CommitId, bytes]:
+        """Return the last commit that the shard's row has noted, and which database it is.
+
+        Raises:
+            StoreDamaged: the row is not what was written.
+        """
+        for cells in fetch(db, SHARDS, "WHERE id = 0"):
+            owner, number, database_id = cells[5:8]
+            if is_whole(cells) and isinstance(number, int) and isinstance(database_id, bytes):
+                return CommitId(str(owner), number), database_id
+        raise StoreDamaged(f"{self._path} is damaged: {DAMAGED_SHARD}")
+
     def _read_shard(self, db: Connection) -> Shard:
         owner, epoch, position, message, commits = self._read(db, _SHARD, ())[0]
         if not (
@@ -323,7 +350,7 @@ class Writing:
             and isinstance(message, int)
             and isinstance(commits, int)
         ):
-            raise StoreError(f"{self._path}: the row of its shard is damaged")
+            raise StoreDamaged(f"{self._path} is damaged: {DAMAGED_SHARD}")
         return Shard(str(owner), epoch, position, message, commits)
 
     def _read(
@@ -333,10 +360,3 @@ class Writing:
             return db.execute(sql, cells).fetchall()
         except apsw.Error as error:
             raise translate(error, str(self._path), system_errno=db.system_errno) from error
-
-
-def _database_id(db: Connection) -> bytes:
-    for (database_id,) in db.execute("SELECT database_id FROM shards").fetchall():
-        if isinstance(database_id, bytes) and len(database_id) == 16:
-            return database_id
-    raise StoreError("the row of the database's shard is damaged: it has no database id")

@@ -1,4 +1,4 @@
-"""`outlast db migrate | status | backup | export | prune`; restore and salvage are in `mending`."""
+"""`outlast db migrate | status | backup | export | prune`; the others are in files of their own."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from outlast.cli.mending import restore, salvage
 from outlast.cli.ownership import holder_of
 from outlast.cli.places import database_options, existing_target, json_option
 from outlast.cli.printing import as_json, note, safe_line, say
+from outlast.cli.verifying import verify
 from outlast.cli.writing import ONLY_COMMITS
 from outlast.engine import run_loop
 from outlast.errors import StoreError, StoreLocked, StoreUnavailable, UsageError
@@ -36,6 +37,7 @@ def db() -> None:
 
 db.add_command(restore)
 db.add_command(salvage)
+db.add_command(verify)
 
 
 @db.command()

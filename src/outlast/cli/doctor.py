@@ -24,6 +24,7 @@ from outlast._store.sqlite_schema import is_there, look_for_loss, open_reader, p
 from outlast.cli.ownership import holder_of
 from outlast.cli.places import database_options, json_option, target_of
 from outlast.cli.printing import as_json, note, safe_line, say
+from outlast.cli.verifying import faults_of
 from outlast.cli.version import own_version
 from outlast.errors import StoreDamaged, StoreError
 
@@ -186,15 +187,11 @@ def _mark(path: Path) -> Finding:
 def _health(path: Path) -> Finding:
     size = path.stat().st_size
     if size > _CHECKED_BYTES_MAX:
-        return Finding("store", "note", f"{path}, {size:,} bytes: too large to be checked here")
-    reader = open_reader(path)
-    try:
-        rows = reader.execute("PRAGMA quick_check(1)").fetchall()
-        found = ", ".join(f"{row[0]}" for row in rows)
-    except apsw.Error as error:
-        found = f"{error}"
-    finally:
-        reader.close(True)
-    if found != "ok":
-        return Finding("store", "bad", f"{path} is damaged ({found}): restore a backup")
-    return Finding("store", "ok", f"{path}, {size:,} bytes, quick check ok")
+        text = f"{path}, {size:,} bytes: too large to be checked here; `outlast db verify` does"
+        return Finding("store", "note", text)
+    faults = faults_of(path)
+    if faults:
+        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+        text = f"{path} is damaged ({faults[0]}{more}): see `outlast db verify`, restore a backup"
+        return Finding("store", "bad", text)
+    return Finding("store", "ok", f"{path}, {size:,} bytes, structure and checksums fit")

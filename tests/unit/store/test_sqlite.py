@@ -220,12 +220,15 @@ def flip(path: Path, sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("UPDATE journal SET body = x'0079' WHERE seq = 2", "record 2 of run 'order-1'"),
-        ("UPDATE journal SET key = '0:x' WHERE seq = 2", "its checksum does not fit"),
+        (
+            "UPDATE journal SET body = x'0079' WHERE seq = 2",
+            "journal with position 2,.* run 'order-1'",
+        ),
+        ("UPDATE journal SET key = '0:x' WHERE seq = 2", "the row of journal with position 2,"),
         ("DELETE FROM journal WHERE seq = 2", "record 2 is missing"),
-        ("UPDATE journal SET run = 'order-2' WHERE seq = 3", "record 3 is missing"),
-        ("UPDATE histories SET body = x'00ff'", "its checksum does not fit"),
-        ("UPDATE blobs SET body = x'00'", "the blob [0-9a-f]{64} is damaged"),
+        ("UPDATE journal SET run = 'order-2' WHERE seq = 3", "position 3,.* run 'order-1'"),
+        ("UPDATE histories SET body = x'00ff'", "the row of histories"),
+        ("UPDATE blobs SET body = x'00'", "blob [0-9a-f]{64} is not what"),
         ("DELETE FROM blobs", "the blob [0-9a-f]{64} is damaged or missing"),
     ],
 )

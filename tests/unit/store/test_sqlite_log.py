@@ -14,6 +14,7 @@ from outlast import limits
 from outlast._store import sqlite_backup, sqlite_files
 from outlast._store.contract import CommitId, StartRun, Transaction
 from outlast._store.sqlite_backup import copy_database
+from outlast._store.sqlite_checks import Checks, Reading
 from outlast._store.sqlite_reads import read_journal
 from outlast._store.sqlite_schema import open_reader, prepare
 from outlast._store.sqlite_writing import Writing
@@ -110,7 +111,9 @@ def test_a_reader_that_stays_is_warned_of_once_and_the_log_shrinks_when_it_leave
         reader.communicate()
     assert len(caplog.records) == 1
     db = open_reader(long_log.path)
-    assert [r.seq for r in read_journal(db, RUN, 0)] == list(range(1, long_log.number + 1))
+    assert [
+        r.seq for r in read_journal(Reading(db, Checks(long_log.path, open_reader)), RUN, 0)
+    ] == list(range(1, long_log.number + 1))
     db.close()
 
 

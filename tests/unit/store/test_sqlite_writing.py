@@ -17,9 +17,11 @@ from outlast._store.contract import (
     StartRun,
     Transaction,
 )
+from outlast._store.sqlite_checks import Checks, Reading
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_reads import read_journal
 from outlast._store.sqlite_schema import open_reader, open_writer, prepare
+from outlast._store.sqlite_tables import SHARDS, fetch, sealed
 from outlast._store.sqlite_writing import Writing
 from outlast.errors import CommitUnknown, StoreUnavailable
 from tests.conformance.driving import RUN, new_row, record
@@ -71,7 +73,7 @@ class Disk:
 
     def written(self) -> list[int]:
         db = open_reader(self.path)
-        found = [r.seq for r in read_journal(db, RUN, 0)]
+        found = [r.seq for r in read_journal(Reading(db, Checks(self.path, open_reader)), RUN, 0)]
         db.close()
         return found
 
@@ -146,7 +148,11 @@ def test_what_cannot_be_told_now_is_told_when_the_file_is_back(disk: Disk, is_ma
 
 def test_a_database_changed_by_another_program_is_noticed(disk: Disk) -> None:
     other = open_writer(disk.path)
-    other.execute("UPDATE shards SET owner = 'thief', epoch = 9")
+    [[*cells, _]] = fetch(other, SHARDS, "")
+    _, _, _, *rest = [cell for cell in cells if isinstance(cell, int | str | bytes)]
+    marks = ", ".join("?" * (len(SHARDS.columns) + 1))
+    thief = sealed((0, "thief", 9, *rest))
+    other.execute(f"UPDATE shards SET ({SHARDS.selected}) = ({marks})", thief)
     other.close()
 
     with pytest.raises(StoreUnavailable, match="changed by another program"):

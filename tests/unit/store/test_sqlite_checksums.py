@@ -1,0 +1,179 @@
+"""Every row says by its checksum whether it is what was written."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from zlib import crc32
+
+import apsw
+import msgspec
+import pytest
+
+from outlast._records import pack_records
+from outlast._store import sqlite_schema
+from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite_connection import Connection, connect
+from outlast._store.sqlite_rows import segment_codec
+from outlast._store.sqlite_schema import migrations, open_reader, open_writer, prepare
+from outlast._store.sqlite_tables import ALL, Table
+from outlast._store.sqlite_verify import faults
+from outlast._world import RealWorld
+from outlast.errors import StoreDamaged
+from tests.conformance.driving import RUN, Driver, record, records
+from tests.crash.damaging import build, fold
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("built")
+    asyncio.run(build(place / "outlast.db", place / "kept.db"))
+    fold(place / "kept.db")
+    return place / "kept.db"
+
+
+def other(value: object) -> int | str | bytes:
+    """Return another value of the same type."""
+    match value:
+        case int():
+            return value + 1_000
+        case bytes():
+            return value + b"x"
+        case str():
+            return f"{value}x"
+        case _:
+            return 1
+
+
+def changes(db: Connection) -> list[tuple[Table, str]]:
+    """Return every column of every table that has rows."""
+    filled = [
+        table for table in ALL if db.execute(f"SELECT 1 FROM {table.name} LIMIT 1").fetchall()
+    ]
+    return [(table, column) for table in filled for column in table.columns]
+
+
+def test_a_change_of_any_column_is_found(built: Path) -> None:
+    assert faults(open_reader(built)) == []
+    db = connect(str(built), apsw.SQLITE_OPEN_READWRITE)
+    columns = changes(db)
+    assert {table.name for table, _ in columns} == {table.name for table in ALL}
+    for table, column in columns:
+        key = ", ".join(table.key)
+        where = f"({key}) = (SELECT {key} FROM {table.name} ORDER BY {key} DESC LIMIT 1)"
+        [[before]] = db.execute(f'SELECT "{column}" FROM {table.name} WHERE {where}').fetchall()
+        db.execute("BEGIN")
+        try:
+            wrong = other(before)
+            if before is None and column in table.texts:
+                wrong = "x"
+            if before is None and column in ("output", "value"):
+                wrong = b"x"
+            db.execute(f'UPDATE {table.name} SET "{column}" = ? WHERE {where}', (wrong,))
+            assert faults(db), (table.name, column)
+        finally:
+            db.execute("ROLLBACK")
+    assert faults(db) == []
+    db.close()
+
+
+def of_schema_five(path: Path) -> Connection:
+    """Make a database as the outlast before checksums made it: one run with a log and a history."""
+    path.touch(mode=0o600)
+    db = connect(str(path), apsw.SQLITE_OPEN_READWRITE)
+    db.pragma("journal_mode", "wal")
+    for number, text in migrations():
+        if number < 6:
+            db.execute(text)
+            db.pragma("user_version", number)
+    db.pragma("application_id", sqlite_schema.APPLICATION_ID)
+    return db
+
+
+def fill(db: Connection) -> None:
+    """Write a run as it was written then."""
+    db.execute(
+        "INSERT INTO runs (id, shard, workflow, version, status, created_at, parent_key, "
+        "on_parent_close, attributes, steps, crash_count, is_alone, parked_as, resident, last_seq, "
+        "packed_seq, started_position, request, digest, waiting_for) VALUES (?, 0, 'w', '', "
+        "'running', 5, '', 'cancel', '{}', 0, 0, 0, '', 1, 4, 2, 1, '', x'01', '')",
+        (RUN,),
+    )
+    body = segment_codec.pack(pack_records(records(1, 2)))
+    db.execute("INSERT INTO histories VALUES (?, 1, 2, ?, ?)", (RUN, body, crc32(body)))
+    for seq in (1, 2, 3, 4):
+        found = record(seq)
+        data = msgspec.msgpack.encode(found)
+        cells = (seq, RUN, *msgspec.structs.astuple(found)[:-2], crc32(b"\x99" + data[1:-2]))
+        db.execute(
+            "INSERT INTO journal (position, run, seq, kind, key, name, at, epoch, attempt, place, "
+            "body, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            cells,
+        )
+    db.close()
+
+
+async def test_an_older_database_gets_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "outlast.db"
+    fill(of_schema_five(path))
+
+    store = await SqliteStore.open(path, world=RealWorld())
+
+    assert await store.read_journal(RUN) == records(1, 4)
+    assert faults(open_reader(path)) == []
+    await store.close()
+
+
+@pytest.mark.parametrize("table", ["journal", "histories"])
+async def test_what_was_damaged_before_checksums_stays_damaged(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "outlast.db"
+    fill(of_schema_five(path))
+    db = open_writer(path)
+    db.execute(f"UPDATE {table} SET body = x'00ff' WHERE rowid = (SELECT max(rowid) FROM {table})")
+    db.close()
+
+    store = await SqliteStore.open(path, world=RealWorld())
+
+    with pytest.raises(StoreDamaged):
+        await store.read_journal(RUN)
+    await store.close()
+
+
+def test_a_migration_that_is_killed_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "outlast.db"
+    fill(of_schema_five(path))
+
+    def killed(db: Connection) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_schema, "seal", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(path, create=False)
+
+    db = prepare(path, create=False)
+    assert faults(db) == []
+    db.close()
+
+
+async def test_an_index_that_lost_an_entry_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "outlast.db"
+    store = await SqliteStore.open(path, world=RealWorld())
+    await (await Driver.begin(store)).start(RUN)
+    await store.close()
+    db = connect(str(path), apsw.SQLITE_OPEN_READWRITE)
+    [[root]] = db.execute(
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'runs_by_age'"
+    ).fetchall()
+    db.close()
+    assert isinstance(root, int)
+    data = bytearray(path.read_bytes())
+    at = (root - 1) * 4096 + 4  # how many entries the page has
+    data[at] = 0
+    assert data[at - 1] == 0
+    path.write_bytes(data)
+
+    with pytest.raises(StoreDamaged, match="structure"):
+        await SqliteStore.open(path, world=RealWorld())
