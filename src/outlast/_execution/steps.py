@@ -214,6 +214,7 @@ class StepCalls:
         if isinstance(error, Shutdown):
             operation.is_started = False
             return
+        self._host.attempt_failed()
         body = failure_body(error)
         now = self._host.world.now()
         self._retract(operation)
