@@ -53,6 +53,10 @@ class StillHost(RunHost):
         """Nothing runs."""
 
     @override
+    def attempt_failed(self) -> None:
+        pass  # nothing happens here that should be counted
+
+    @override
     def why_queued(self) -> str:
         return ""
 

@@ -118,6 +118,10 @@ class Scheduler(ActorHost):
         self.bodies.stop(run, key)
 
     @override
+    def attempt_failed(self) -> None:
+        self.events.attempts_failed += 1
+
+    @override
     def why_queued(self) -> str:
         return self.bodies.threads.why()
 

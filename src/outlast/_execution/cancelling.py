@@ -67,6 +67,7 @@ class Cancelling:
         for scope, seconds in self._shields.items():
             self._end_shield_in(scope, seconds)
         self.cancel_scope(self._loop.root)
+        self.cancel_scope(self._loop.generators.scope)
 
     def add_shield(self, scope: Scope, seconds: float) -> None:
         """Let a shield hold for `seconds` from the moment that the run is cancelled."""
@@ -90,14 +91,16 @@ class Cancelling:
         self._scopes.add(scope)
 
     def cut_short(self) -> bool:
-        """Cancel what a body that has returned left behind, as asyncio does; say whether it did."""
+        """Cancel what a body that has returned left behind, as asyncio does; say whether it did.
+
+        Generators that it left open are closed, and what closes them is not cut short.
+        """
         loop = self._loop
-        if loop.root.is_cancelled or not (loop.live_tasks() or loop.generators):
-            return False
-        self.cancel_scope(loop.root)
-        for closing in loop.generators.closing():  # those abandoned, in order of their start
-            loop.own(closing)
-        return True
+        has_tasks = any(task.scope is not loop.generators.scope for task in loop.live_tasks())
+        is_cut = has_tasks and not loop.root.is_cancelled
+        if is_cut:
+            self.cancel_scope(loop.root)
+        return loop.generators.abandon_all() or is_cut
 
     def leave_scope(self, scope: Scope) -> None:
         """Forget a scope whose code has ended."""

@@ -220,7 +220,10 @@ def current_step() -> StepContext:
     """
     step = executing_step.get()
     if step is None:
-        raise NotInRun("this_step() works only inside the body of a step that a run executes")
+        raise NotInRun(
+            "this_step() works only inside the body of a step that a run executes; to test a step "
+            "without an engine, call it under `with outlast.testing.step_context():`"
+        )
     return step.context
 
 

@@ -1,40 +1,127 @@
-"""The async generators that a run's code has started: the run closes them, not the host's loop."""
+"""The async generators that a run's code has started: the run closes them, not the host's loop.
+
+A generator that its code drops (a `break` out of `async for`) is closed at the end of the drain in
+which that happened, in order of start, by a task of its own. CPython drops it by counting
+references, which is the same whenever the code is replayed. One that only the cyclic collector
+finds, or that is dropped while the run's loop does not run, is closed when the body has returned:
+its moment could differ between two lives.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Coroutine
+import gc
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from typing import Protocol
+from weakref import ref
+
+from outlast._execution.tasks import RunTask, Scope
+
+_PRUNED_FROM = 32
+
+
+class CreatesTask(Protocol):
+    """What makes a task of the run at a place of its own."""
+
+    def __call__(self, coro: Coroutine[object, object, None], *, path: str) -> RunTask[None]:
+        """Return the task."""
+        ...
+
+
+class _Collector:
+    """Whether the cyclic collector is at work."""
+
+    is_at_work = False
+
+
+def _note_collection(phase: str, _: Mapping[str, int]) -> None:
+    _Collector.is_at_work = phase == "start"
+
+
+gc.callbacks.append(_note_collection)
 
 
 class Generators:
-    """Started async generators of one run, in order of their start."""
+    """Started async generators of one run, by the order of their start."""
 
-    __slots__ = ("_started",)
+    __slots__ = (
+        "_closing",
+        "_count",
+        "_left",
+        "_pruned_at",
+        "_started",
+        "abandoned",
+        "is_draining",
+        "scope",
+    )
 
     def __init__(self) -> None:
-        self._started: list[AsyncGenerator[object, object]] = []
+        self._started: dict[int, tuple[int, ref[AsyncGenerator[object, object]]]] = {}
+        self._left: list[tuple[int, AsyncGenerator[object, object]]] = []
+        self._count = 0
+        self._pruned_at = _PRUNED_FROM
+        self.abandoned: list[tuple[int, AsyncGenerator[object, object]]] = []
+        self.is_draining: bool = False
+        self.scope: Scope = Scope(None)  # of closings: the end of the body cuts none short
+        self._closing: list[RunTask[None]] = []
 
     def note(self, generator: AsyncGenerator[object, object]) -> None:
-        """Keep one that was just started."""
-        if len(self._started) >= 32:
-            self._started = self._open()
-        self._started.append(generator)
+        """Number one that was just started."""
+        if len(self._started) >= self._pruned_at:
+            self._started = {i: (n, r) for i, (n, r) in self._started.items() if _is_open(r())}
+            self._pruned_at = max(_PRUNED_FROM, 2 * len(self._started))
+        self._count += 1
+        self._started[id(generator)] = self._count, ref(generator)
 
-    def _open(self) -> list[AsyncGenerator[object, object]]:
-        return [g for g in self._started if getattr(g, "ag_frame", None) is not None]
+    def dropped(self, generator: AsyncGenerator[object, object]) -> None:
+        """Keep one that its code has dropped before it was finished (CPython's finalizer hook)."""
+        number, _ = self._started.pop(id(generator), (0, None))
+        if not number:
+            return  # of code that has left memory: it never runs again
+        is_certain = self.is_draining and not _Collector.is_at_work
+        (self.abandoned if is_certain else self._left).append((number, generator))
 
-    def __bool__(self) -> bool:
-        """Whether one was started and not finished."""
-        return bool(self._open())
+    def close(self, create_task: CreatesTask, first_place: str) -> None:
+        """Close those that were dropped in this drain, in order of their start."""
+        found, self.abandoned = sorted(self.abandoned, key=lambda one: one[0]), []
+        for number, generator in found:
+            task = create_task(_closed(generator), path=f"{first_place}g{number}")
+            task.scope = self.scope
+            self._closing.append(task)
 
-    def closing(self) -> list[Coroutine[object, object, None]]:
-        """Return what closes those that the code has abandoned, and forget them."""
-        generators, self._started = self._open(), []
-        return [_aclose(generator) for generator in generators]
+    @property
+    def are_closing(self) -> bool:
+        """Whether one is being closed: the run ends after that."""
+        return any(not task.done() for task in self._closing)
 
-    def clear(self) -> None:
-        """Let go of all."""
+    def abandon_all(self) -> bool:
+        """The body has returned: what is still open is abandoned; say whether there was any.
+
+        One that a task is executing ends with that task.
+        """
+        found, self._left = self._left, []
+        for number, reference in self._started.values():
+            generator = reference()
+            is_running: bool = getattr(generator, "ag_running", False)
+            if generator is not None and _is_open(generator) and not is_running:
+                found.append((number, generator))
+        for _, generator in found:
+            self._started.pop(id(generator), None)
+        self.abandoned += found
+        return bool(found)
+
+    def begin_anew(self) -> None:
+        """Let go of all, and count from the first."""
         self._started.clear()
+        self._left.clear()
+        self.abandoned.clear()
+        self._closing.clear()
+        self.scope = Scope(None)
+        self._count = 0
 
 
-async def _aclose(generator: AsyncGenerator[object, object]) -> None:
+def _is_open(generator: AsyncGenerator[object, object] | None) -> bool:
+    return generator is not None and getattr(generator, "ag_frame", None) is not None
+
+
+async def _closed(generator: AsyncGenerator[object, object]) -> None:
     await generator.aclose()

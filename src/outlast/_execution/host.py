@@ -38,6 +38,10 @@ class RunHost(Protocol):
         """Tell a running body that nobody waits for it any more."""
         ...
 
+    def attempt_failed(self) -> None:
+        """Count an attempt at a step that failed."""
+        ...
+
     def why_queued(self) -> str:
         """Return why a body that needs a thread has none, in words for people."""
         ...

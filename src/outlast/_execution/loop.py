@@ -218,6 +218,7 @@ class RunLoop(AbstractEventLoop):
         if not _is_coroutine(work):
             raise TypeError(f"what runs must be an async function; calling it gave {work!r}")
         self.root = Scope(None)
+        self.generators.begin_anew()
         self.callback_place = Place("c" if path == "0" else f"{path}c")
         self._first_place = path
         self._tasks_made = self._hashes = self._futures_made = 0
@@ -305,18 +306,22 @@ class RunLoop(AbstractEventLoop):
             Spinning: it did not come to rest.
             BaseException: what `halt` was called with.
         """
-        if not self._ready:
+        generators = self.generators
+        if not (self._ready or generators.abandoned):
             if self._halted_by is not None:
                 raise self._halted_by
             return
         self._outer = outer = _get_running_loop()
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=self.generators.note, finalizer=_leave_to_run)
+        sys.set_asyncgen_hooks(firstiter=generators.note, finalizer=generators.dropped)
+        generators.is_draining = True
         _set_running_loop(self)
         budget = limits.DRAIN_HANDLES_MAX
         ready = self._ready
         try:
-            while ready:
+            while ready or (
+                generators.abandoned and not self._halted_by and self._close_abandoned()
+            ):
                 handle = ready.popleft()
                 if not handle.cancelled():
                     try:
@@ -329,10 +334,16 @@ class RunLoop(AbstractEventLoop):
                     if not budget:
                         raise Spinning
         finally:
+            generators.is_draining = False
             _set_running_loop(outer)
             sys.set_asyncgen_hooks(*hooks)
         if self._halted_by is not None:
             raise self._halted_by
+
+    def _close_abandoned(self) -> bool:
+        """Close the generators that the code has dropped; say whether there is something to run."""
+        self.generators.close(self.create_task, self._first_place)
+        return bool(self._ready)
 
     def halt(self, error: BaseException) -> None:
         """End the drain that is under way, which raises `error`: the run must leave memory then."""
@@ -350,35 +361,18 @@ class RunLoop(AbstractEventLoop):
         finally:
             _set_running_loop(outer)
 
-    def run_reading(self, action: Callable[[], T], place: Place) -> T:
-        """Call `action` as code that only reads; `place` refuses what it asks for."""
-        outer, self.callback_place = self.callback_place, place
-        counts = self._hashes, self._futures_made
-        try:
-            return self.run_inside(action)
-        finally:
-            self.callback_place = outer
-            self._hashes, self._futures_made = counts
-            if self._ready:
-                self._ready.clear()
-                raise Woken
-
     def abandon(self) -> None:
         """Forget all tasks, timers and callbacks: what remains of the code never runs again."""
         self._ready.clear()
         self._tasks.clear()
         self.timers.clear()
-        self.generators.clear()
+        self.generators.begin_anew()
 
     def _remember(self, task: RunTask[T]) -> None:
         tasks: list[RunTask[object]] = self._tasks
         if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0:
             tasks[:] = [t for t in tasks if not t.done()]
         tasks.append(task)  # type: ignore[arg-type]  # only read, so a Task[T] serves
-
-
-def _leave_to_run(_: object) -> None:
-    """The run holds every started generator and closes it itself; asyncio must not."""
 
 
 async def _awaited(awaitable: Awaitable[T]) -> T:
@@ -400,6 +394,20 @@ def running_loop() -> RunLoop | None:
     """Return the loop of the run whose code is executing on this thread, if one is."""
     loop = _get_running_loop()
     return loop if type(loop) is RunLoop else None
+
+
+def run_reading(loop: RunLoop, action: Callable[[], T], place: Place) -> T:
+    """Call `action` as code that only reads; `place` refuses what it asks for."""
+    outer, loop.callback_place = loop.callback_place, place
+    counts = loop._hashes, loop._futures_made
+    try:
+        return loop.run_inside(action)
+    finally:
+        loop.callback_place = outer
+        loop._hashes, loop._futures_made = counts
+        if loop._ready:
+            loop._ready.clear()
+            raise Woken
 
 
 def run_outside(loop: RunLoop, action: Callable[[], T]) -> T:

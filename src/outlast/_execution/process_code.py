@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +19,9 @@ from outlast.errors import RegistrationError, UsageError
 
 MAIN = "__main__"
 WORKER_MAIN = "__mp_main__"
+_WORKER = "a worker process"
 _loading: list[str] = []
+_importer: list[str] = []
 
 
 def reference_to(found: object, *, is_step: bool = False) -> CodeReference | None:
@@ -66,16 +70,28 @@ def load(reference: CodeReference, setup: Setup) -> object:
 
 
 def refuse_while_loading() -> None:
-    """Refuse to open an engine while a worker imports the program.
+    """Refuse to open an engine while a worker or a command imports the program.
 
     Raises:
-        UsageError: the program does its work at import, so every worker would do it again.
+        UsageError: the program does its work at import, so every importer would do it again.
     """
     if _loading:
         raise UsageError(
-            f"{_loading[0]} runs its main job when it is imported, and a worker process has to "
+            f"{_loading[0]} runs its main job when it is imported, and {_importer[-1]} has to "
             f'import it: put that part under `if __name__ == "__main__":`'
         )
+
+
+@contextmanager
+def loading(program: str, importer: str = _WORKER) -> Generator[None]:
+    """Mark a program as being imported, and say by what."""
+    _loading.append(program)
+    _importer.append(importer)
+    try:
+        yield
+    finally:
+        _loading.pop()
+        _importer.pop()
 
 
 def _load_module(reference: CodeReference, setup: Setup) -> ModuleType:
@@ -83,15 +99,12 @@ def _load_module(reference: CodeReference, setup: Setup) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None:
         return known
-    _loading.append(reference.file or name)
-    try:
+    with loading(reference.file or name):
         if name == WORKER_MAIN:
             return _load_main(setup)
         if reference.file and "." not in name and not _is_importable(reference):
             return _load_file(name, reference.file)
         return importlib.import_module(name)
-    finally:
-        _loading.pop()
 
 
 def _is_importable(reference: CodeReference) -> bool:

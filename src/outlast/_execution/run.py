@@ -257,7 +257,7 @@ class LiveRun(ABC):
             if self.may_start_steps:
                 for operation in self.steps.take_starts():
                     self.steps.start(operation)
-            if self._is_over(self._main):
+            if self._is_over(self._main) and not self.loop.generators.are_closing:
                 self._main_ended(self._main)
             elif self.steps.parked is not None:
                 self.host.run_parked(self.id, self.steps.parked)

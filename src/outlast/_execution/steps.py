@@ -214,6 +214,7 @@ class StepCalls:
         if isinstance(error, Shutdown):
             operation.is_started = False
             return
+        self._host.attempt_failed()
         body = failure_body(error)
         now = self._host.world.now()
         self._retract(operation)
@@ -255,8 +256,7 @@ class StepCalls:
         if plan.jitter == "full":
             pause *= self._host.world.rng.random()
         next_at = now + int(pause * 1e6)
-        bounds = (plan.within_seconds, operation.definition.timeout.total)
-        for bound in bounds:
+        for bound in (plan.within_seconds, operation.definition.timeout.total):
             if bound is not None and next_at > operation.first_at + int(bound * 1e6):
                 return None
         return next_at

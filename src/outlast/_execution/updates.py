@@ -29,7 +29,7 @@ from outlast._codec import Adapter
 from outlast._execution.clock import RunClock
 from outlast._execution.host import RunHost
 from outlast._execution.journal import RunJournal
-from outlast._execution.loop import RunLoop, Woken
+from outlast._execution.loop import RunLoop, Woken, run_reading
 from outlast._execution.operations import decode_body, encode_body, failure_body
 from outlast._execution.payloads import is_json_payload, read_payload
 from outlast._execution.tasks import Place
@@ -225,7 +225,7 @@ class UpdateCalls:
             argument = self._argument_of(message)
             if validator is not None:
                 place = _NoPlace(message.name)
-                answer = self._loop.run_reading(lambda: validator(argument), place)
+                answer = run_reading(self._loop, lambda: validator(argument), place)
                 _only_looked(answer, message.name)
         except (KeyboardInterrupt, Woken, Unreadable, NotDeterministic):
             raise  # the run is parked, and the message stays in its mailbox

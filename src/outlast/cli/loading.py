@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from outlast._built import BUILT, Built
+from outlast._execution.process_code import loading
 from outlast._registry import WorkflowDefinition, default_registry, module_name
 from outlast.errors import UnknownWorkflow, UsageError
 from outlast.workflow import Workflow
@@ -75,7 +76,8 @@ def load_program(app: str) -> ModuleType:
     if BUILT is not None:
         return _load_own(BUILT, app)
     is_file = app.endswith(".py") or "/" in app
-    return _load_file(Path(app)) if is_file else _load_module(app)
+    with loading(app, "this command"):
+        return _load_file(Path(app)) if is_file else _load_module(app)
 
 
 def _load_own(built: Built, app: str) -> ModuleType:
@@ -85,7 +87,8 @@ def _load_own(built: Built, app: str) -> ModuleType:
             f"APP may be left out"
         )
     try:
-        return importlib.import_module(built.module)
+        with loading(built.app, "this executable"):
+            return importlib.import_module(built.module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a user's module raises, SystemExit too

@@ -15,12 +15,13 @@ from outlast._built import BUILT
 from outlast._engine.opening import Target, parse_url
 from outlast._server.access import TokenFile
 from outlast._store.sqlite_schema import is_there
-from outlast.cli.printing import safe_line
+from outlast.cli.printing import note, safe_line
 from outlast.errors import StoreMissing, UsageError
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _CA_FILE = "outlast.ca_file"
+_WAS_SAID = "outlast.said_which_database"
 
 
 def database_options(command: F) -> F:
@@ -73,7 +74,7 @@ def target_of(db: str | None, url: str | None, *, read_only: bool = False) -> Ta
     return _target(db, read_only=read_only)
 
 
-def _target(db: str | None, *, read_only: bool = False) -> Target:
+def _target(db: str | None, *, read_only: bool = False, says_where: bool = True) -> Target:
     given = db if db is not None else os.environ.get("OUTLAST_DB")
     if given is not None:
         target = parse_url(given, read_only=read_only)
@@ -83,7 +84,24 @@ def _target(db: str | None, *, read_only: bool = False) -> Target:
                 "give --db a path"
             )
         return target
-    return Target("sqlite", str(project_root() / ".outlast" / "outlast.db"), read_only)
+    root = project_root()
+    path = root / ".outlast" / "outlast.db"
+    if says_where and root != Path.cwd():
+        _say_once(path, root)
+    return Target("sqlite", str(path), read_only)
+
+
+def _say_once(path: Path, root: Path) -> None:
+    """Say that the database is that of a folder above, once in a command."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.find_root().meta.get(_WAS_SAID):
+        return
+    context.find_root().meta[_WAS_SAID] = True
+    mark = ".outlast" if (root / ".outlast").is_dir() else "pyproject.toml"
+    note(
+        f"database: {safe_line(str(path))}, of the folder above, since that has {mark}; "
+        f"--db or OUTLAST_DB means another"
+    )
 
 
 def existing_target(db: str | None, url: str | None, *, read_only: bool = False) -> Target:
@@ -132,7 +150,7 @@ def place_of(db: str | None, url: str | None, *, read_only: bool = False) -> Pla
     if db is not None:
         raise UsageError("--db is a database here, --url a server: give one of them")
     token = os.environ.get("OUTLAST_TOKEN")
-    file = token_file_of(None, _target(None))
+    file = token_file_of(None, _target(None, says_where=False))
     if token is None and file.exists():
         token = TokenFile(file).admin()
     return Server(url, token or "", _ca_file())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from typing_extensions import override
@@ -20,6 +20,7 @@ from outlast._store.contract import RunRow, Transaction
 from outlast.call import Call, WorkflowCall
 from outlast.errors import OutlastError, ReplayMismatch, UsageError
 from outlast.names import Signal
+from outlast.testing.comparing import comparable
 from outlast.testing.loop import new_sim_loop
 from outlast.testing.machines import Machine
 from outlast.testing.sim import AnyStep, Sim
@@ -61,29 +62,43 @@ async def crash_everywhere(
     *,
     signals: Sequence[tuple[Signal[T], T]] = (),
     fakes: Fakes | None = None,
+    ignore: Collection[str] = (),
 ) -> list[str]:
     """Run a workflow once for each record of its journal, killed right after that record.
 
     Each time another engine recovers it; the outcome must be that of a run that nobody killed.
-    `signals` are delivered before its first line, `fakes` take the place of steps' bodies.
+    Dates and times (`wf.now()`) count as equal, since a crash takes time.
+
+    Args:
+        signals: delivered before its first line.
+        fakes: take the place of steps' bodies.
+        ignore: names of fields and keys that may differ, anywhere in the result.
 
     Returns:
-        One line for each difference; an empty list says that the workflow survives everywhere.
+        One line for each difference, with what was expected and what came; an empty list says that
+        the workflow survives everywhere.
     """
     if not isinstance(call, WorkflowCall):
         raise UsageError(f"crash_everywhere takes a call of a workflow, got {call!r}")
     call.use()
-    expected, records = await _outcome(call, 0, signals, fakes)
+    if isinstance(ignore, str):
+        raise UsageError(f"ignore= is a collection of names, not one text: give [{ignore!r}]")
+    left_out = frozenset(ignore)
+    expected, records = await _outcome(call, 0, signals, fakes, left_out)
     differences: list[str] = []
     for seq in range(1, records + 1):
-        outcome, _ = await _outcome(call, seq, signals, fakes)
+        outcome, _ = await _outcome(call, seq, signals, fakes, left_out)
         if outcome != expected:
-            differences.append(f"killed after record {seq}: {outcome}, expected {expected}")
+            differences.append(f"killed after record {seq}: expected {expected}; got {outcome}")
     return differences
 
 
 async def _outcome(
-    call: WorkflowCall[R], kill_at: int, signals: Sequence[tuple[Signal[T], T]], fakes: Fakes | None
+    call: WorkflowCall[R],
+    kill_at: int,
+    signals: Sequence[tuple[Signal[T], T]],
+    fakes: Fakes | None,
+    ignore: frozenset[str],
 ) -> tuple[str, int]:
     run = "crash-everywhere"
     sim = _KilledAt(kill_at, run)
@@ -95,7 +110,7 @@ async def _outcome(
             value = await sim.run(again, id=run, signals=signals)
         except Exception as error:  # noqa: BLE001  # any end of the run is an outcome to compare
             return f"raised {type(error).__name__}: {error}", sim.records
-        return f"returned {value!r}", sim.records
+        return f"returned {comparable(value, ignore)}", sim.records
 
 
 async def replay(workflow: Workflow[..., R], journal: Iterable[Record]) -> None:

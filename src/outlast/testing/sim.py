@@ -9,19 +9,24 @@ async with Sim(seed=7, crash=0.2) as sim:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Protocol, TypeVar
 
+from typing_extensions import override
+
 from outlast._codec import Bound
-from outlast._engine.open_engine import EngineCore
+from outlast._engine.open_engine import CoreOptions, EngineCore
+from outlast._engine.opening import Opened, Target
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Record
 from outlast._engine.starts import Started, StartRequest
+from outlast._execution.context import executing_step
 from outlast._execution.payloads import typed_payload
 from outlast._registry import Registry, StepDefinition, WorkflowDefinition, default_registry
 from outlast._store.contract import Message, RunRow
 from outlast.call import Call, WorkflowCall
+from outlast.engine import Engine
 from outlast.errors import (
     EngineClosed,
     StoreFull,
@@ -30,7 +35,10 @@ from outlast.errors import (
 )
 from outlast.handle import signal_payload
 from outlast.names import Signal
+from outlast.testing.handles import EngineSample, Handle
 from outlast.testing.machines import FaultPlan, Machine, Work, Yard
+from outlast.testing.steps import client_record
+from outlast.testing.verbs import EngineVerbs
 from outlast.types import RunId
 
 R = TypeVar("R")
@@ -48,7 +56,7 @@ class AnyStep(Protocol):
         ...
 
 
-class Sim:
+class Sim(EngineVerbs):
     """One simulated machine that runs workflows in virtual time.
 
     Args:
@@ -218,6 +226,32 @@ class Sim:
             except _PASSING:
                 await asyncio.sleep(0.01)
 
+    # --------------------------------------------------------------- an engine's verbs
+    @property
+    @override
+    def engine(self) -> Engine:
+        """The simulated machine's engine, with all its verbs and handles, in virtual time.
+
+        `await sim.engine.approve(token)`, `sim.engine.get(run).cancel()`,
+        `sim.engine.actor(Notebook, "a").ask(...)`. A verb that a crash cuts off is called again,
+        under the same dedup key where it has one.
+        """
+        sample = EngineSample(self._yard.registry)
+        made: object = Handle(self, Engine, sample, lambda engine: engine)
+        return made  # type: ignore[return-value]  # it stands for one
+
+    async def call(self, work: Callable[[Engine], Awaitable[T]]) -> T:
+        """Run `work` with the machine's engine in virtual time, again if a crash cuts it off."""
+        key = self._yard.client.new_id()
+
+        async def called(core: EngineCore) -> T:
+            # As in a step: what it sends has keys that are the same when it is called again.
+            # Never taken back: the call has a task, and so a context, of its own.
+            executing_step.set(client_record(f"client/{key}"))
+            return await work(_engine_on(core))
+
+        return await self._drive(lambda: self._until_done(called))
+
     # --------------------------------------------------------------------- counting
     def effects(self, step: AnyStep) -> int:
         """Return for how many distinct step keys a body ran."""
@@ -245,3 +279,10 @@ class Sim:
 
         loop.call_soon(drive)
         return await done
+
+
+def _engine_on(core: EngineCore) -> Engine:
+    """Return the engine that a program would hold."""
+    engine = Engine(Target("memory", "simulation"), CoreOptions(), core.registry)
+    engine._opened = Opened(core.store, core.reader, core)
+    return engine

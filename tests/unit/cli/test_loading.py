@@ -90,3 +90,27 @@ def test_a_file_that_cannot_be_a_module(here: Path, name: str, words: str) -> No
 
     with pytest.raises(UsageError, match=words):
         find_workflow(f"{name}:flow")
+
+
+ENGINE_JOB = """
+import asyncio
+from outlast import Engine
+async def main() -> None:
+    async with Engine.open("memory://x") as engine:
+        await engine.run(flow())
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("job", ["import outlast\noutlast.run(flow())\n", ENGINE_JOB])
+def test_a_program_that_does_its_work_when_imported_is_refused(here: Path, job: str) -> None:
+    (here / "loading_job.py").write_text(FLOW + job)
+
+    with pytest.raises(BrokenProgram, match=r"loading_job\.py runs its main job.*this command"):
+        find_workflow("loading_job.py:flow")
+
+    (here / "loading_job.py").write_text(
+        FLOW + 'if __name__ == "__main__":\n' + "".join(f"    {x}\n" for x in job.splitlines())
+    )
+    assert find_workflow("loading_job.py:flow").name == "loading_job.flow"
+    assert not (here / "outlast.db").exists()

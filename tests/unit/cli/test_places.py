@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import click
 import pytest
 
 from outlast.cli.ownership import holder_of
@@ -59,3 +60,30 @@ def test_the_holder_of_a_database_is_read_from_its_lock(
 
     assert holder_of(here / "x.db") == holder
     assert holder_of(here / "other.db") is None
+
+
+@pytest.mark.parametrize("mark", ["pyproject.toml", ".outlast"])
+def test_the_database_of_a_folder_above_is_said_once(
+    here: Path, capsys: pytest.CaptureFixture[str], mark: str
+) -> None:
+    path = here.parent / mark
+    path.touch() if mark.endswith("toml") else path.mkdir()
+
+    with click.Context(click.Command("ls")):
+        target_of(None, None)
+        target_of(None, None)
+
+    said = capsys.readouterr().err
+    assert said.count(str(here.parent / ".outlast" / "outlast.db")) == 1
+    assert f"since that has {mark}" in said
+
+
+def test_a_database_that_was_asked_for_is_not_commented(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with click.Context(click.Command("ls")):
+        target_of(None, None)
+        (here.parent / ".outlast").mkdir()
+        target_of("some.db", None)
+
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,67 @@
+"""The verbs of an engine that tests use most, by short names; `engine` has all of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from typing import TypeVar, overload
+
+from outlast.actor.supervisor import Supervisor
+from outlast.actor.topic import Topic
+from outlast.engine import Engine
+from outlast.handle import Run
+from outlast.ref import ActorRef
+from outlast.types import Applied, TokenInfo
+from outlast.workflow import Workflow
+
+A = TypeVar("A")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class EngineVerbs(ABC):
+    """What a test does with the engine of a simulation, in virtual time."""
+
+    @property
+    @abstractmethod
+    def engine(self) -> Engine:
+        """The engine, with all its verbs."""
+
+    @overload
+    def get(self, run_id: str) -> Run[object]: ...
+    @overload
+    def get(self, run_id: str, workflow: Workflow[..., R]) -> Run[R]: ...
+    def get(self, run_id: str, workflow: Workflow[..., R] | None = None) -> Run[R] | Run[object]:
+        """Return a handle on a run: `signal`, `update`, `cancel`, `fork` and all its verbs."""
+        if workflow is None:
+            return self.engine.get(run_id)
+        typed: Run[R] = self.engine.get(run_id, workflow)
+        return typed
+
+    def actor(self, kind: type[A], key: str) -> ActorRef[A]:
+        """Return a handle on an actor: `ask`, `tell`, `options`."""
+        return self.engine.actor(kind, key)
+
+    def tokens(self, open_only: bool = True) -> AsyncIterator[TokenInfo]:
+        """Iterate over what runs ask of people and other programs; see `Engine.tokens`."""
+        return self.engine.tokens(open_only)
+
+    async def approve(self, token_id: str, *, by: str, reason: str = "") -> None:
+        """Approve what a run asks; see `Engine.approve`."""
+        await self.engine.approve(token_id, by=by, reason=reason)
+
+    async def reject(self, token_id: str, *, by: str, reason: str = "") -> None:
+        """Refuse what a run asks; see `Engine.reject`."""
+        await self.engine.reject(token_id, by=by, reason=reason)
+
+    async def answer(self, token_id: str, value: object, *, by: str = "") -> None:
+        """Answer a token; see `Engine.answer`."""
+        await self.engine.answer(token_id, value, by=by)
+
+    async def publish(self, topic: Topic[T], value: T) -> None:
+        """Publish to the actors that are subscribed; see `Engine.publish`."""
+        await self.engine.publish(topic, value)
+
+    async def apply(self, team: Supervisor) -> Applied:
+        """Make a team what it is said to be; see `Engine.apply`."""
+        return await self.engine.apply(team)

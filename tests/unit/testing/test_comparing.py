@@ -1,0 +1,87 @@
+"""`crash_everywhere` compares what counts, and says what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from outlast import UsageError, step, wf, workflow
+from outlast.testing import crash_everywhere
+from outlast.testing.comparing import comparable
+
+
+@dataclass
+class Receipt:
+    id: str
+    at: datetime
+    took: float
+
+
+class Pair(NamedTuple):
+    left: int
+    right: int
+
+
+class Struct(msgspec.Struct):
+    name: str
+    took: float
+
+
+@step
+async def charge() -> str:
+    return "ok"
+
+
+@workflow
+async def timed() -> dict[str, tuple[Receipt, datetime]]:
+    text = await charge()
+    now = wf.now()
+    return {"receipt": (Receipt(text, now, 1.0), now)}
+
+
+_began: list[float] = []
+
+
+@step
+async def counted() -> float:
+    _began.append(0.0)
+    return float(len(_began))
+
+
+@workflow
+async def measured() -> Receipt:
+    return Receipt("x", wf.now(), await counted())
+
+
+async def test_times_in_a_result_are_no_difference() -> None:
+    assert await crash_everywhere(timed()) == []
+
+
+async def test_a_field_is_left_out_when_it_is_named() -> None:
+    assert await crash_everywhere(measured(), ignore=["took"]) == []
+
+
+async def test_a_difference_says_what_was_expected_and_what_came() -> None:
+    _began.clear()
+
+    differences = await crash_everywhere(measured())
+
+    assert differences[0].startswith("killed after record 1: expected returned Receipt(id='x'")
+    assert "took=1.0); got returned Receipt(" in differences[0]
+
+
+async def test_one_text_is_no_collection_of_names() -> None:
+    with pytest.raises(UsageError, match="give \\['took'\\]"):
+        await crash_everywhere(measured(), ignore="took")
+
+
+def test_values_of_every_shape_are_comparable() -> None:
+    value = [Pair(1, 2), {"b": Struct("s", 1.0), "took": 2}, {3, 1}, (None, b"x")]
+
+    assert comparable(value, frozenset(("took",))) == (
+        "list(Pair(left=1, right=2), {'b': Struct(name='s')}, {1, 3}, tuple(None, b'x'))"
+    )
