@@ -205,7 +205,7 @@ async def test_what_completed_or_goes_on_is_not_done_again(engine: Engine) -> No
 
     with pytest.raises(RunClosed):
         await complete.retry()
-    with pytest.raises(UsageError, match="nothing to do again"):
+    with pytest.raises(UsageError, match="nothing of it has failed"):
         await open_.retry()
     with pytest.raises(RunNotFound):
         await engine.get("nobody").retry()
@@ -240,7 +240,7 @@ async def test_a_retried_run_is_whole_after_a_restart(tmp_path: Path) -> None:
         assert await engine.get("r", three).result("5s") == ["a1", "b2", "c1"]
 
 
-async def test_a_key_is_the_same_in_another_life_and_another_in_a_fork(engine: Engine) -> None:
+async def test_a_key_is_the_same_in_another_life_and_in_a_fork_unless_new(engine: Engine) -> None:
     keys: list[str] = []
 
     @step(name="forks.tells_key")
@@ -262,8 +262,9 @@ async def test_a_key_is_the_same_in_another_life_and_another_in_a_fork(engine: E
     await run.retry()
     await run.result("5s")
     await (await run.fork("tells_key")).result("5s")
+    await (await run.fork("tells_key", keys="new")).result("5s")
 
-    assert keys[0] == keys[1] != keys[2]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
 
 
 async def test_children_of_a_closed_parent_do_not_disturb_its_next_life(engine: Engine) -> None:
