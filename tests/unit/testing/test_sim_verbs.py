@@ -46,7 +46,7 @@ async def noted(n: int) -> int:
 
 
 @workflow
-async def adds() -> int:
+async def sim_adds() -> int:
     @double.handler
     async def doubles(n: int) -> int:
         return 2 * n
@@ -103,7 +103,7 @@ async def test_a_token_is_answered() -> None:
 @pytest.mark.parametrize("crash", [0.0, 0.2])
 async def test_a_handle_on_a_run_has_all_its_verbs(crash: float) -> None:
     async with Sim(seed=3, crash=crash) as sim:
-        run = await sim.engine.start(adds(), id="r")
+        run = await sim.engine.start(sim_adds(), id="r")
         assert (run.id, run.created) == ("r", True)
         assert await run.update(double, 4) == 8
         assert await run.read(share) == 0.5
@@ -118,7 +118,7 @@ async def test_a_handle_on_a_run_has_all_its_verbs(crash: float) -> None:
         assert await run.result() == 6
         assert [e.value async for e in run.stream(lines) if e.kind == "data"] == ["a", "b"]
         assert [r.kind async for r in run.journal()][-1] == "run_closed"
-        assert [i.id async for i in sim.engine.runs("workflow:adds")] == ["r"]
+        assert [i.id async for i in sim.engine.runs("workflow:sim_adds")] == ["r"]
 
         forked = await run.fork("noted", signals="copy")
         assert await forked.result() == 6
@@ -127,13 +127,13 @@ async def test_a_handle_on_a_run_has_all_its_verbs(crash: float) -> None:
 
 async def test_runs_are_cancelled_and_terminated() -> None:
     async with Sim(seed=4) as sim:
-        first, second = await sim.start(adds()), await sim.start(adds())
+        first, second = await sim.start(sim_adds()), await sim.start(sim_adds())
         await sim.get(first).cancel("enough")
-        await sim.get(second, adds).terminate("enough")
+        await sim.get(second, sim_adds).terminate("enough")
         with pytest.raises(RunCancelled):
             await sim.result(first)
         with pytest.raises(RunTerminated):
-            await sim.get(second, adds).result()
+            await sim.get(second, sim_adds).result()
 
 
 @pytest.mark.parametrize("crash", [0.0, 0.2])
