@@ -177,7 +177,7 @@ ROWS_VERIFIED_AT_OPEN_BYTES = 64 * 1024 * 1024
 """The same for the checksums of all rows, which take three times as long."""
 
 READER_VERIFIES_BYTES = 16 * 1024 * 1024
-"""Up to this size both are done by who only reads, too: a command that lists runs must not wait."""
+"""Up to this size commands that only read do both, too: listing runs must not take seconds."""
 
 RESERVE_BYTES = 1024 * 1024
 """Kept on disk beside the database so that a cancel still works when the disk is full."""

@@ -31,7 +31,7 @@ class LateOutcomes:
         self._scheduler = scheduler
 
     def ended(self, body: Body, value: object, error: BaseException | None) -> None:
-        """A body that nobody waits for has returned or raised; called on the host loop."""
+        """An abandoned body has returned or raised; called on the host loop."""
         if body.definition.is_wait:
             return
         outcome = _outcome(body, value, error)

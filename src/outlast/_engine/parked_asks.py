@@ -2,7 +2,7 @@
 
 A program that asks without a timeout is told. What a supervisor wants of a parked member is done
 when it is safe in the member's mailbox: the member does nothing, and obeys before all else when it
-goes on. Workflows go on waiting: a parked actor parks nobody.
+goes on. Workflows go on waiting: a parked actor parks no run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Asked:
 
 
 class ParkedAsks:
-    """The answers that somebody waits for only as long as the actor is not parked."""
+    """The pending answers that are settled when their actor is parked."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler

@@ -21,7 +21,7 @@ from outlast.types import RunId
 
 
 class Waits:
-    """The graph of who waits for whom."""
+    """The wait-for graph of one engine."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler

@@ -252,7 +252,7 @@ class Bodies:
         return await self.threads.run(body, work)
 
     def _tell_late(self, body: Body) -> None:
-        """Report once what came of a body whose end nobody waited for, unless it was cut off."""
+        """Report once the outcome of an abandoned body, unless it was only cut off."""
         outcome = body.take_late()
         if outcome is not None and not self._is_closed:
             self.late(body, *outcome)

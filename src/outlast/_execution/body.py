@@ -99,7 +99,7 @@ class Body:
     begun: asyncio.Future[None] | None = None
     operation: StepOperation | None = None
     returned: list[object] | None = None  # what its thread has returned, heard or not
-    is_over: bool = False  # its end was told, or nobody waits for it: what comes now is late
+    is_over: bool = False  # its end was reported, or it was abandoned: what comes now is late
 
     def __str__(self) -> str:
         return f"step {self.definition.name} of run {self.run}"

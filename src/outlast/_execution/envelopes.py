@@ -98,7 +98,7 @@ def read_envelope(data: bytes, registry: Registry) -> Envelope:
 
 
 def asked_in(data: bytes) -> str:
-    """Return who is asked by an envelope that was written, and what."""
+    """Return the actor and the handler that a written envelope asks."""
     wire = _wires.decode(data)
     return f"actor {wire.actor}/{wire.key} to {wire.handler!r}"
 

@@ -1,8 +1,8 @@
 """The threads of `def` steps: so many at once, more when those that there are do not come back.
 
-A thread cannot be killed. A body that nobody waits for any more, or that never returns, keeps its
-thread; when all are taken and bodies wait in the queue, the bound rises step by step, up to a
-second one, and a warning names what holds them.
+A thread cannot be killed. A body that was abandoned, or that never returns, keeps its thread. When
+all are taken and bodies wait in the queue, the bound rises step by step, up to a second one, and a
+warning names what holds them.
 
 Invariants:
   * a thread counts as taken from the time it is given to a body until that body returns;
