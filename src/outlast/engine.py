@@ -99,6 +99,10 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
         live_runs_max: int = limits.LIVE_RUNS_MAX,
         live_bytes_max: int | None = None,
         codec: Sequence[Codec] | None = None,
+        namespace: str = "default",
+        share: bool = False,
+        gate: str = "warn",
+        tracing: object = None,
     ) -> Engine:
         """Return an engine to enter with `async with`.
 
@@ -119,6 +123,10 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
         _check_types(url, registry, resources, live_runs_max)
         if codec is not None:
             raise NotSupported("codec= of Engine.open")
+        later = {"namespace": namespace != "default", "share": share, "gate": gate != "warn"}
+        for feature, is_wanted in {**later, "tracing": tracing is not None}.items():
+            if is_wanted:
+                raise NotSupported(f"{feature}= of Engine.open")
         if live_runs_max < 1 or (live_bytes_max is not None and live_bytes_max < 1):
             raise UsageError("live_runs_max and live_bytes_max must be at least 1")
         if retention is not None and seconds_of(retention) < 0:

@@ -231,6 +231,10 @@ class _LaterVerbs:
         """Return the actor of a class under a key, to ask and tell from workflow code."""
         return ActorRef(current_run().host.registry.find_actor(kind), key, None)
 
+    def step(self, *_: object, **__: object) -> NoReturn:
+        """Not supported yet."""
+        raise NotSupported("wf.step")
+
     def saga(self, *_: object, **__: object) -> NoReturn:
         """Not supported yet."""
         raise NotSupported("wf.saga")

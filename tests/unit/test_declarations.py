@@ -122,7 +122,7 @@ def test_a_workflows_timeout_is_positive(timeout: float | str) -> None:
         workflow(timeout=timeout)(_coroutine)
 
 
-@pytest.mark.parametrize("verb", ["saga", "fold", "patched"])
+@pytest.mark.parametrize("verb", ["step", "saga", "fold", "patched"])
 def test_a_verb_that_is_not_built_says_so_whatever_it_is_given(verb: str) -> None:
     call: Callable[..., object] = getattr(wf, verb)
 
@@ -253,3 +253,13 @@ def test_a_stored_run_is_left_alone_by_another_workflow_with_the_same_ending(
     said("billing.py", "start")
 
     assert "no code here for workflow 'checkout'" in said("shop.py", "why")
+
+
+@pytest.mark.parametrize(
+    "later",
+    [{"namespace": "eu"}, {"share": True}, {"gate": "strict"}, {"tracing": object()}],
+    ids=lambda later: next(iter(later)),
+)
+def test_an_option_of_a_later_version_is_not_ignored(later: dict[str, object]) -> None:
+    with pytest.raises(NotSupported, match=next(iter(later))):
+        Engine.open("memory://later", **later)  # type: ignore[arg-type]  # each is of its own type
