@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FunctionType
 
@@ -102,8 +102,14 @@ def _is_same_function(one: FunctionType, other: FunctionType) -> bool:
     return (
         one.__code__ == other.__code__
         and _are_same(one.__defaults__ or (), other.__defaults__ or ())
+        and _are_same(_by_name(one.__kwdefaults__), _by_name(other.__kwdefaults__))
+        and _by_name(one.__annotations__) == _by_name(other.__annotations__)
         and _are_same(tuple(_closure(one)), tuple(_closure(other)))
     )
+
+
+def _by_name(values: Mapping[str, object] | None) -> tuple[object, ...]:
+    return tuple(part for name in sorted(values or {}) for part in (name, (values or {})[name]))
 
 
 def _closure(function: FunctionType) -> Iterator[object]:

@@ -36,7 +36,6 @@ from outlast.errors import (
     EncodingError,
     NotInRun,
     NotSupported,
-    RunFailed,
     StoreReadOnly,
     UsageError,
 )
@@ -117,6 +116,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
         Raises:
             RunFailed, RunCancelled, RunTerminated, RunTimedOut: how else it ended.
+            DecodingError: it has completed, and its result does not fit the type that is declared.
             RunParked: it cannot go on without a person (unless `parked="wait"`).
             ChildFailed: in a workflow, for a child of it that ended in another way.
             WaitTimeout: it took longer than `timeout`; the run goes on.
@@ -163,9 +163,9 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         try:
             return self._adapter_of(row).decode(_data_of(row))
         except DecodingError as unfit:
-            raise RunFailed(
-                self._id, "DecodingError", f"its recorded result does not fit the type: {unfit}"
-            ) from unfit
+            # It has completed: an error that says it failed would be compensated for.
+            why = f"{unfit.reason} (the recorded result of run {self._id!r}, which has completed)"
+            raise DecodingError(unfit.path, why) from unfit
 
     def _adapter_of(self, row: RunRow) -> Adapter:
         return self._returns or self._declared(row.workflow)

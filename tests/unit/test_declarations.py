@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine, NotSupported, Retry, Step, Timeout, Workflow, step, wf, workflow
+from outlast._callables import does_the_same
 from outlast._registry import Registry, WorkflowDefinition
 from outlast.errors import EncodingError, RegistrationError, UnknownWorkflow, UsageError
 
@@ -263,3 +264,22 @@ def test_a_stored_run_is_left_alone_by_another_workflow_with_the_same_ending(
 def test_an_option_of_a_later_version_is_not_ignored(later: dict[str, object]) -> None:
     with pytest.raises(NotSupported, match=next(iter(later))):
         Engine.open("memory://later", **later)  # type: ignore[arg-type]  # each is of its own type
+
+
+def test_twins_of_a_factory_that_differ_in_keyword_defaults_or_types_are_not_the_same() -> None:
+    def make(tax: int, kind: type) -> tuple[object, object, object]:
+        async def by_keyword(net: int, *, rate: int = tax) -> int:
+            return net * rate
+
+        async def by_type(value: kind) -> int:  # type: ignore[valid-type]  # it is a variable
+            return 1
+
+        async def alike(value: int) -> int:
+            return value
+
+        by_type.__annotations__["value"] = kind  # as without postponed annotations
+        return by_keyword, by_type, alike
+
+    ones, others = make(19, int), make(20, str)
+
+    assert [does_the_same(*pair) for pair in zip(ones, others, strict=True)] == [False, False, True]

@@ -336,3 +336,27 @@ def test_an_operator_makes_an_unreadable_message_a_dead_letter_and_it_can_be_sen
         "[('tell', 'slow', 'unreadable', 0), ('ask', 'hear', 'expired', 0)]",
     ]
     assert ran(tmp_path, NEW, verbs, "send_again") == ["['no', 'yes', 'no', 'later']"]
+
+
+COMPLETED = """
+async def begin(engine):
+    run = await engine.start(asked(), id="r")
+    await run.signal(go, 1)
+    print(await run.result(timeout=5))
+
+async def look(engine):
+    try:
+        await engine.get("r", ends).result()
+    except Exception as error:
+        print(type(error).__name__, (await engine.get("r").info()).status)
+
+@workflow
+async def ends() -> int:
+    return 1
+"""
+
+
+def test_a_result_that_does_not_fit_is_no_failure_of_its_completed_run(tmp_path: Path) -> None:
+    assert ran(tmp_path, NEW, COMPLETED, "begin") == ["later"]
+
+    assert ran(tmp_path, NEW, COMPLETED, "look") == ["DecodingError completed"]
