@@ -123,10 +123,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
         _check_types(url, registry, resources, live_runs_max)
         if codec is not None:
             raise NotSupported("codec= of Engine.open")
-        later = {"namespace": namespace != "default", "share": share, "gate": gate != "warn"}
-        for feature, is_wanted in {**later, "tracing": tracing is not None}.items():
-            if is_wanted:
-                raise NotSupported(f"{feature}= of Engine.open")
+        _refuse_later(namespace=namespace, share=share, gate=gate, tracing=tracing)
         if live_runs_max < 1 or (live_bytes_max is not None and live_bytes_max < 1):
             raise UsageError("live_runs_max and live_bytes_max must be at least 1")
         if retention is not None and seconds_of(retention) < 0:
@@ -385,6 +382,13 @@ async def _opened(target: Target, options: CoreOptions, registry: Registry) -> O
     except BaseException:
         registry.engine_closed()
         raise
+
+
+def _refuse_later(*, namespace: str, share: bool, gate: str, tracing: object) -> None:
+    later = {"namespace": namespace != "default", "share": share, "gate": gate != "warn"}
+    for feature, is_wanted in {**later, "tracing": tracing is not None}.items():
+        if is_wanted:
+            raise NotSupported(f"{feature}= of Engine.open")
 
 
 def _not_negative(what: str, length: Duration | None) -> float:

@@ -74,7 +74,7 @@ async def fails(n: int) -> str:
 
 
 @workflow
-async def asks(n: int) -> str:
+async def asks_to_pay(n: int) -> str:
     answer = await wf.approve(f"Pay {n}?", detail={"amount": n})
     return f"{answer.approved} by {answer.by}"
 
@@ -99,7 +99,7 @@ async def build(path: Path, kept: Path) -> None:
         for n in range(COPIES):
             assert await engine.run(reports(n), id=f"closed-{n}") == f"report {n}"
             await engine.start(waits(10 * n), id=f"open-{n}")
-            await engine.start(asks(n), id=f"asks-{n}")
+            await engine.start(asks_to_pay(n), id=f"asks-{n}")
             ledger = engine.actor(Ledger, f"account-{n}")
             assert await ledger.ask(Ledger.add, f"entry {n}") == 1
             assert await ledger.ask(Ledger.add, f"more {n}") == 2

@@ -21,7 +21,7 @@ from outlast.call import Call, WorkflowCall
 from outlast.errors import OutlastError, ReplayMismatch, UsageError
 from outlast.names import Signal
 from outlast.testing.comparing import comparable
-from outlast.testing.loop import new_sim_loop
+from outlast.testing.loop import Deadlock, new_sim_loop
 from outlast.testing.machines import Machine
 from outlast.testing.sim import AnyStep, Sim
 from outlast.testing.world import SimWorld
@@ -77,6 +77,10 @@ async def crash_everywhere(
     Returns:
         One line for each difference, with what was expected and what came; an empty list says that
         the workflow survives everywhere.
+
+    Raises:
+        UsageError: the run does not end even when nobody kills it, so there is no outcome to
+            compare with: it waits for what `signals` does not give.
     """
     if not isinstance(call, WorkflowCall):
         raise UsageError(f"crash_everywhere takes a call of a workflow, got {call!r}")
@@ -108,6 +112,14 @@ async def _outcome(
         again: WorkflowCall[R] = WorkflowCall(call.definition, call.bound, call.place)
         try:
             value = await sim.run(again, id=run, signals=signals)
+        except Deadlock as error:
+            if not kill_at:
+                raise UsageError(
+                    f"crash_everywhere: the run does not end even when nobody kills it ({error}): "
+                    f"give it what it waits for in signals=; approvals, updates and actors that it "
+                    f"needs are tested with Sim"
+                ) from error
+            return f"never ended: {error}", sim.records
         except Exception as error:  # noqa: BLE001  # any end of the run is an outcome to compare
             return f"raised {type(error).__name__}: {error}", sim.records
         return f"returned {comparable(value, ignore)}", sim.records

@@ -85,3 +85,14 @@ def test_values_of_every_shape_are_comparable() -> None:
     assert comparable(value, frozenset(("took",))) == (
         "list(Pair(left=1, right=2), {'b': Struct(name='s')}, {1, 3}, tuple(None, b'x'))"
     )
+
+
+@workflow
+async def waits_for_a_person() -> bool:
+    await charge()
+    return (await wf.approve("Go on?")).approved
+
+
+async def test_a_run_that_does_not_end_by_itself_is_no_green_test() -> None:
+    with pytest.raises(UsageError, match="does not end even when nobody kills it"):
+        await crash_everywhere(waits_for_a_person())
