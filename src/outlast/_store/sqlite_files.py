@@ -17,6 +17,7 @@ import apsw
 
 from outlast import limits
 from outlast._store.sqlite_connection import BUSY_MILLISECONDS, Connection
+from outlast._store.sqlite_wal import HEADER_BYTES, has_frames
 from outlast.errors import StoreError
 
 log = logging.getLogger("outlast.store")
@@ -29,6 +30,7 @@ _GROW_AT_PAGES = 32
 # Copying so much is quick enough between two commits (measured: 100,000 pages take 0.4 s).
 _AT_ONCE_PAGES = 4 * CHECKPOINT_PAGES
 _PAGE_BYTES = 4_096 + 24
+_SALTS_OF_LOG, _SALTS_OF_FRAME, _SALTS_BYTES = 16, 8, 8
 _GROWN_BYTES = CHECKPOINT_PAGES * _PAGE_BYTES * 5 // 4
 
 
@@ -54,6 +56,8 @@ class WriteAheadLog:
         self._looked_at = 0  # the pages when a checkpoint was last tried
         self._is_grown = False
         self._is_warned = False
+        self._descriptor: int | None = None
+        self.is_broken = False  # for good: it lacks frames that were committed
 
     @property
     def is_copying(self) -> bool:
@@ -86,6 +90,29 @@ class WriteAheadLog:
 
         db.set_wal_hook(count)
         db.pragma("journal_size_limit", _GROWN_BYTES)
+        if self._descriptor is None:
+            self._descriptor = _open_log(self._path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def is_in_place(self, db: Connection) -> bool:
+        """Say whether the log still ends with the last commit; asked before each commit.
+
+        Two short reads: to look at the size instead would make the next sync dearer (see
+        `sqlite_guard`). Another program's checkpoint may have emptied the log: then SQLite knows.
+        """
+        return self._has_last_commit() or self.is_whole(db)
+
+    def _has_last_commit(self) -> bool:
+        if not self._pages or self._descriptor is None:
+            return True
+        last = HEADER_BYTES + (self._pages - 1) * _PAGE_BYTES + _SALTS_OF_FRAME
+        salts = os.pread(self._descriptor, _SALTS_BYTES, last)
+        return any(salts) and salts == os.pread(self._descriptor, _SALTS_BYTES, _SALTS_OF_LOG)
 
     def keep_short(self, db: Connection) -> bool:
         """After a commit: copy the log into the database when it is long; say whether it was."""
@@ -158,6 +185,8 @@ class WriteAheadLog:
 
     def _copy(self, db: Connection) -> bool:
         """Copy as much as readers let us, without waiting; say whether that was all."""
+        if not self.is_whole(db):
+            return False
         try:
             pages, copied = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.BusyError:
@@ -168,6 +197,21 @@ class WriteAheadLog:
             return False
         self._copied = max(0, copied)
         return pages == copied
+
+    def is_whole(self, db: Connection) -> bool:
+        """Look whether the log has the frames that SQLite is about to copy.
+
+        Where another program has cut it or written over it, SQLite goes on behind the hole, and a
+        checkpoint would write what lies there into a database that is still whole.
+        """
+        try:
+            pages, _ = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            # A look is taken every CHECKPOINT_PAGES: what was damaged since lies in these.
+            first = max(0, pages - 2 * CHECKPOINT_PAGES)
+            self.is_broken = self.is_broken or not has_frames(self._path, first, pages)
+        except (apsw.Error, OSError) as error:
+            log.warning("%s: its log cannot be looked at: %s", self._database, error)
+        return not self.is_broken
 
     def _warn(self) -> None:
         if self._is_warned or self.bytes_used < limits.STORE_LOG_BYTES:
@@ -199,6 +243,15 @@ class WriteAheadLog:
                 _cut(descriptor, size)  # the space is needed for better things
         finally:
             os.close(descriptor)
+
+
+def _open_log(path: Path) -> int | None:
+    # Without O_NOATIME every read would leave a time to be synced with the next commit.
+    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOATIME", 0)
+    try:
+        return os.open(path, flags)
+    except OSError:
+        return None  # the look before a checkpoint stays
 
 
 def _cut(descriptor: int, size: int) -> None:

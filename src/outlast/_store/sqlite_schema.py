@@ -321,7 +321,29 @@ def look_for_loss(path: Path, *, is_owned: bool = False) -> Loss | None:
             commits = read_commits(db, version)
     finally:
         db.close(True)
+    if not is_owned and commits is not None and _size(wal):
+        _check_log_is_its_own(path, commits)
     return find_loss(path, commits, mark, content)
+
+
+def _check_log_is_its_own(path: Path, through_log: Commits) -> None:
+    """Refuse the log of another database: SQLite would write it over this one.
+
+    The identity of a database never changes, so the file alone must have the one that is read
+    through the log.
+    """
+    try:
+        alone = read_file_commits(path)
+    except StoreError:
+        return  # half a checkpoint is in it; only with its log is it whole
+    if alone is None or not alone.database_id:
+        return  # older than identities: the log brings the first one
+    if alone.database_id != through_log.database_id:
+        raise StoreDamaged(
+            f"{path}-wal is the write-ahead log of another database. Nothing was changed. Put the "
+            f"right log back (or the right database, if that was exchanged); without it restore a "
+            f"backup with `outlast db restore`"
+        )
 
 
 def _check(db: Connection, path: Path) -> int:

@@ -57,6 +57,30 @@ def read_log(path: Path) -> LogContent:
     return frames.content()
 
 
+def has_frames(path: Path, first: int, end: int) -> bool:
+    """Say whether a log has the frames from `first` up to `end`, each of its own generation.
+
+    It looks at their heads only: it finds what was cut off, zeroed or overwritten with another
+    generation, not a flipped bit.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+        if len(head) < HEADER_BYTES:
+            return end == 0
+        _, _, page_bytes, _, *salts, _, _ = _HEADER.unpack(head)
+        if not page_bytes:
+            return end == 0  # it was zeroed
+        for number in range(first, end):
+            file.seek(HEADER_BYTES + number * (FRAME_HEADER_BYTES + page_bytes))
+            frame = file.read(FRAME_HEADER_BYTES)
+            if len(frame) < FRAME_HEADER_BYTES or list(_FRAME.unpack(frame)[2:4]) != salts:
+                return False
+    return True
+
+
 class _Frames:
     """Takes the frames of one log in their order."""
 

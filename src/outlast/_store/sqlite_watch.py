@@ -45,7 +45,7 @@ class FileWatch:
         so, and so does another program's checkpoint. A copy of another state shows in the file
         itself: a backup says that it is one, and an older state has fewer commits.
         """
-        if self.fault is not None or self.guard.difference() is not None:
+        if self.fault is not None or self._wal.is_broken or self.guard.difference() is not None:
             return True
         if not self.guard.is_changed() or self._wal.is_copying:
             return False
@@ -73,7 +73,13 @@ class FileWatch:
             return self.fault
         difference = self.guard.difference()
         advice = "restore a backup, or put the files back; then start again"
-        if difference is not None and self.guard.has_database and self._is_saved(db):
+        if self._wal.is_broken:
+            difference = f"{self._path}-wal was cut or overwritten"
+            advice = (
+                f"keep all its files. {self._path} has what it had at its last checkpoint, and the "
+                f"log may have more: `outlast db salvage` says what is lost"
+            )
+        elif difference is not None and self.guard.has_database and self._is_saved(db):
             advice = "everything acknowledged was copied into the database file; start again"
         self.fault = StoreReplaced(
             f"{difference or f'another file was copied over {self._path}'} while process "

@@ -53,6 +53,8 @@ FROM shards
 """
 _NOTE = f"UPDATE shards SET ({SHARDS.selected}) = ({', '.join('?' * (len(SHARDS.columns) + 1))})"
 
+_UNREADABLE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
@@ -121,7 +123,7 @@ class Writing:
             after = Shard(before.owner, before.epoch, work.position, work.message, number)
             is_noted = after.position == before.position or after.message != before.message
             if is_noted:
-                self._note(db, after, commit_id)
+                _note(db, after, commit_id, self._database_id)
             attempt = _Attempt(commit_id, results, after, is_noted)
             db.execute("COMMIT")
         except apsw.Error as error:
@@ -138,23 +140,19 @@ class Writing:
             self._noted = commit_id
         return results
 
-    def _note(self, db: Connection, shard: Shard, noted: CommitId) -> None:
-        """Write the row of the shard: all of it, for its checksum."""
-        cells = (0, shard.owner, shard.epoch, shard.position, shard.message, noted.owner,
-                 noted.number, self._database_id, shard.commits, 0)  # fmt: skip
-        db.execute(_NOTE, sealed(cells))
-
     def _check_shard(self, db: Connection, expected: Shard) -> None:
         if self._read_shard(db) != expected:
-            # Another program wrote, past the owner lock. Nothing can be said of our leases now.
-            self._drop()
+            if not self._wal.is_whole(db):
+                raise self.watch.lose(self._db)
+            self._drop()  # somebody wrote, past the owner lock: our leases may be anybody's
             raise StoreUnavailable(f"{self._path} was changed by another program meanwhile")
 
     def _failed(
         self, db: Connection, error: apsw.Error, attempt: _Attempt | None
     ) -> list[CommitResult]:
         """Say what became of a commit that raised; with an `attempt` it was COMMIT itself."""
-        if self._is_changed() and self.watch.is_lost():
+        is_hole = isinstance(error, _UNREADABLE) and not self._wal.is_whole(db)
+        if is_hole or (self._is_changed() and self.watch.is_lost()):
             raise self.watch.lose(self._db) from error
         fault = translate(error, str(self._path), system_errno=db.system_errno)
         if attempt is None:
@@ -241,7 +239,7 @@ class Writing:
         try:
             db.execute("BEGIN IMMEDIATE")
             result = work(db)
-            self._note(db, after, self._noted)
+            _note(db, after, self._noted, self._database_id)
             db.execute("COMMIT")
         except apsw.Error as error:
             fault = translate(error, str(self._path), system_errno=db.system_errno)
@@ -271,7 +269,7 @@ class Writing:
         """While nothing is committed: see whether the files are in place, and shorten the log."""
         if self.watch.fault is not None:
             return
-        if self.watch.is_lost():
+        if self.watch.is_lost() or (self._db is not None and not self._wal.is_in_place(self._db)):
             self.watch.lose(self._db)
         elif self._db is not None and self._wal.shorten(self._db):
             self.watch.checkpointed(self.shard.commits)
@@ -282,12 +280,16 @@ class Writing:
         self.look_after_files()
         if self._db is not None and self.watch.fault is None:
             self._wal.empty(self._db)
+            if self._wal.is_broken:
+                self.watch.lose(self._db)
+        if self._db is not None and self.watch.fault is None:
             self._mark.sync()
             # Now SQLite may delete the empty log at its close. After a fault it must not: what
             # lies at the path then belongs to another database, or is needed to save this one.
             self.watch.guard.unlock()
         self._drop()
         self.watch.guard.close()
+        self._wal.close()
         self._mark.close()
 
     # ---------------------------------------------------------------------- connection
@@ -296,6 +298,8 @@ class Writing:
             raise self.watch.fault
         db = self._db
         if db is not None and self._is_synced:
+            if not self._wal.is_in_place(db):
+                raise self.watch.lose(db)
             return db
         if db is None:
             # A new connection would take whatever lies at the path for the database.
@@ -360,3 +364,10 @@ class Writing:
             return db.execute(sql, cells).fetchall()
         except apsw.Error as error:
             raise translate(error, str(self._path), system_errno=db.system_errno) from error
+
+
+def _note(db: Connection, shard: Shard, noted: CommitId, database_id: bytes) -> None:
+    """Write the row of the shard: all of it, for its checksum."""
+    cells = (0, shard.owner, shard.epoch, shard.position, shard.message, noted.owner,
+             noted.number, database_id, shard.commits, 0)  # fmt: skip
+    db.execute(_NOTE, sealed(cells))

@@ -103,6 +103,26 @@ def _empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def _cut_log(path: Path) -> None:
+    os.truncate(beside(path, "-wal"), 0)
+
+
+def _halve_log(path: Path) -> None:
+    os.truncate(beside(path, "-wal"), beside(path, "-wal").stat().st_size // 2)
+
+
+def _zero_log(path: Path) -> None:
+    with beside(path, "-wal").open("r+b") as file:
+        file.write(bytes(beside(path, "-wal").stat().st_size))
+
+
+def _write_other_log_over(path: Path) -> None:
+    log = bytearray(beside(path, "-wal").read_bytes())
+    log[16:24] = bytes(8)  # the salts: of another generation
+    with beside(path, "-wal").open("r+b") as file:
+        file.write(log)
+
+
 DAMAGES: tuple[Callable[[Path], None], ...] = (
     _delete,
     _delete_log,
@@ -116,6 +136,10 @@ DAMAGES: tuple[Callable[[Path], None], ...] = (
     _copy_backup_over,
     _write_over,
     _empty,
+    _cut_log,
+    _halve_log,
+    _zero_log,
+    _write_other_log_over,
 )
 
 
@@ -156,11 +180,14 @@ async def test_an_earlier_state_copied_over_the_database_is_noticed(
         await engine.commit(engine.on(RUN, record(200)))
 
 
-async def test_a_checkpoint_of_another_program_is_no_damage(path: Path, engine: Driver) -> None:
+@pytest.mark.parametrize("kind", ["PASSIVE", "FULL", "RESTART", "TRUNCATE"])
+async def test_a_checkpoint_of_another_program_is_no_damage(
+    path: Path, engine: Driver, kind: str
+) -> None:
     for seq in range(2, 30):
         await engine.commit(engine.on(RUN, record(seq)))
         db = sqlite3.connect(path)
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        db.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
         db.close()
 
     assert engine.store.fault is None
@@ -185,6 +212,21 @@ class Logged(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.loop.call_soon_threadsafe(self.event.set)
+
+
+async def test_a_log_that_was_cut_is_not_copied_into_the_database(
+    path: Path, engine: Driver
+) -> None:
+    for seq in range(2, 30):
+        await engine.commit(engine.on(RUN, record(seq)))
+    before = data_of(path)
+    os.truncate(beside(path, "-wal"), 100_000)
+
+    await engine.store.close()
+
+    assert data_of(path) == before
+    with pytest.raises(StoreDamaged, match="acknowledged commits"):
+        await SqliteStore.open(path, world=RealWorld())
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -55,6 +56,9 @@ class Killed:
     def put(self, whence: Path, *suffixes: str) -> None:
         for suffix in suffixes:
             shutil.copy(whence / f"outlast.db{suffix}", f"{self.path}{suffix}")
+
+    def lasting(self) -> list[bytes]:
+        return [Path(f"{self.path}{suffix}").read_bytes() for suffix in ("", "-wal", ".mark")]
 
     def end(self) -> int:
         """Return where the last frame ends: the log's space goes on."""
@@ -271,6 +275,25 @@ async def test_the_mark_of_another_database_is_set_aside(
 
     assert "belongs to another database" in caplog.text
     assert len(marks_in(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("exchanged", ["", "-wal"])
+async def test_the_log_of_another_database_is_refused(
+    killed: Killed, tmp_path_factory: pytest.TempPathFactory, exchanged: str
+) -> None:
+    other = tmp_path_factory.mktemp("other") / "outlast.db"
+    with python(WRITE_AND_WAIT, other, "4") as owner:
+        assert next_line(owner) == "wrote"
+        kill(owner)
+    killed.put(killed.now, *FILES)
+    os.unlink(f"{killed.path}-shm")  # noqa: PTH108  # as the other files, by its name
+    shutil.copy(f"{other}{exchanged}", f"{killed.path}{exchanged}")
+    before = killed.lasting()
+
+    with pytest.raises(StoreDamaged, match="log of another database"):
+        await killed.seen()
+
+    assert killed.lasting() == before
 
 
 def marks_in(directory: Path) -> list[Path]:
