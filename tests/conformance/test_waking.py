@@ -76,6 +76,17 @@ async def test_a_closed_run_is_not_due(store: Store, engine: Driver, status: Sta
     assert await store.next_wake(engine.shards) is None
 
 
+async def test_a_run_that_was_deleted_is_not_due(store: Store, engine: Driver) -> None:
+    await engine.start(RUN, OTHER)
+    await passivate(engine, RUN, 100)
+    await passivate(engine, OTHER, 200)
+    row = await engine.current(OTHER)
+    await engine.summarise(msgspec.structs.replace(row, status="completed", closed_at=1))
+    await store.prune(closed_before=2, limit=10)
+
+    assert await due(store, engine, 300) == [RUN]
+
+
 @pytest.mark.parametrize("status", OPEN)
 async def test_a_passivated_open_run_is_due_whatever_it_does(
     store: Store, engine: Driver, status: Status

@@ -90,6 +90,13 @@ class StoreMachine(RuleBasedStateMachine):
     def _is_known(self, run: RunId) -> bool:
         return run in self.database.rows
 
+    def _ends(self, run: RunId) -> bool:
+        """Say whether the batch has the end of a run: nothing of it asks after that."""
+        return any(
+            t.run == run and t.summary is not None and t.summary.status in CLOSED_STATUSES
+            for t in self.batch
+        )
+
     def _loose(self, run: RunId) -> list[Record]:
         """Return what the log's tail has of a run."""
         row = self.database.rows[run]
@@ -181,7 +188,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(run=runs, token=names, expires_at=st.none() | st.integers(0, 3))
     def _ask(self, run: RunId, token: str, expires_at: int | None) -> None:
-        if self._is_known(run):
+        if self._is_known(run) and not self._ends(run):
             row = TokenRow(
                 id=f"{run}/{token}",
                 run=run,

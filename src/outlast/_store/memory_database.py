@@ -261,8 +261,10 @@ class MemoryDatabase:
         for at, run in self._wakes:
             if at > now or len(found) == limit:
                 break
+            if not self._is_wake(at, run):
+                continue  # it wakes at another time, or it was deleted
             row = self.rows[run]
-            if row.shard in shards and self._is_wake(at, run) and row not in found:
+            if row.shard in shards and row not in found:
                 found.append(row)
         return found
 

@@ -40,9 +40,10 @@ async def until_asked(run: Run[str]) -> None:
     """Return when the run waits for a signal, and its child has ended."""
     async with asyncio.timeout(5):
         while True:
+            why = await run.why()  # first: what it says has its records then
             kinds = [record.kind async for record in run.journal()]
             has_child = kinds.count("child_started") > kinds.count("child_done")
-            if "signal 'rerun_word'" in await run.why() and not has_child:
+            if "signal 'rerun_word'" in why and not has_child:
                 return
             await asyncio.sleep(0.005)
 
