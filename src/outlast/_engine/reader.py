@@ -34,6 +34,7 @@ from outlast._execution.operations import (
     decode_body,
     failure_in,
 )
+from outlast._execution.run import LiveRun
 from outlast._execution.tokens import AnswerBody, OpenedBody
 from outlast._execution.updates import UpdateBody
 from outlast._execution.why import why_of
@@ -107,8 +108,8 @@ class Reader:
 
     def refreshed(self, row: RunRow) -> RunRow:
         """Return a row as it would be if it were written now."""
-        live = self._scheduler.residents.get(row.id) if self._scheduler is not None else None
-        if live is None or self._residency is None or live.state in ("left", "ended"):
+        live = self._live(row)
+        if live is None or self._residency is None:
             return row
         status, why = self._residency.standing(live)
         return msgspec.structs.replace(
@@ -121,6 +122,14 @@ class Reader:
             attributes=live.standing.attributes,
             crash_count=live.row.crash_count,
         )
+
+    def _live(self, row: RunRow) -> LiveRun | None:
+        """Return the run in memory if it knows more than its row."""
+        # The end is in the store a moment before the loop hears of it.
+        if self._scheduler is None or row.status in CLOSED_STATUSES:
+            return None
+        live = self._scheduler.residents.get(row.id)
+        return None if live is None or live.state in ("left", "ended") else live
 
     async def closed(self, run: RunId, *, parked_counts: bool) -> RunRow:
         """Return the run's row once it has ended, by looking at the store again and again."""
@@ -155,9 +164,8 @@ class Reader:
         return "; ".join(late_in_words(r) for r in records if r.kind == "step_late")
 
     def _why(self, row: RunRow) -> str:
-        run = row.id
-        live = self._scheduler.residents.get(run) if self._scheduler is not None else None
-        if live is not None and live.state not in ("left", "ended"):
+        live = self._live(row)
+        if live is not None:
             return why_of(live, self._world.now())
         if row.status in CLOSED_STATUSES:
             since = text_of((self._world.now() - (row.closed_at or row.created_at)) / 1e6)

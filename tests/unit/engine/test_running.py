@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from outlast import Engine, step, wf, workflow
@@ -313,3 +314,17 @@ async def test_a_step_that_a_shutdown_has_ended_is_done_by_the_next_engine(tmp_p
 
     async with Engine.open(path) as engine:
         assert await engine.get("r", takes_long).result("5s") == "long"
+
+
+async def test_a_run_that_has_ended_in_the_store_is_not_told_as_running(engine: Engine) -> None:
+    # Its end is durable a moment before the loop hears of it, and a reader may come between.
+    run = await engine.start(flows.naps(60.0))
+    core = engine._core
+    await core.writer.flushed()
+    assert run.id in core.scheduler.residents
+    row = await core.store.read_run(run.id)
+    assert row is not None
+    ended = msgspec.structs.replace(row, status="failed", closed_at=row.created_at)
+
+    assert core.reader.refreshed(ended) == ended
+    assert core.reader.refreshed(row).status == "waiting"
