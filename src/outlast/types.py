@@ -334,7 +334,11 @@ class DeadLetterInfo:
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent(Generic[R]):
-    """One event of a stream: `data` carries a value, `retract` drops all values of `writer`."""
+    """One event of a stream: `data` carries a value, `retract` drops all values of `writer`.
+
+    `offset` is the event's own place in the stream: reading on from `offset + 1` gives what comes
+    behind it. Values and retractions are numbered together from 0; `end` has the next free number.
+    """
 
     offset: int
     kind: Literal["data", "retract", "end"]

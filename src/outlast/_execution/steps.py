@@ -287,6 +287,7 @@ class StepCalls:
         operation.first_at = body.first_at
         operation.next_at = body.next_at
         operation.is_started = False
+        operation.queued_at = operation.ran_at = 0  # the next attempt has not begun
         operation.writers.clear()
         operation.last_error = "" if failure is None else f"{failure.qualname}: {failure.message}"
         if body.next_at:

@@ -450,7 +450,6 @@ class RemoteRun(AskedRun, Generic[R_co]):
         text = name.name if isinstance(name, Stream) else name
         adapter = name.adapter if isinstance(name, Stream) else None
         path = f"{self._path}/streams/{quoted(text)}?offset={offset}"
-        at = offset
         async with aclosing(self._client.events(path)) as events:
             async for event in events:
                 data = msgspec.json.decode(event.data, type=_Data)
@@ -459,9 +458,9 @@ class RemoteRun(AskedRun, Generic[R_co]):
                         decoded = value if adapter is None else adapter.from_json(value)
                         yield StreamEvent(at, "data", data.writer, decoded)
                 elif event.kind == "retract":
-                    yield StreamEvent(at, "retract", data.writer)
+                    yield StreamEvent(_behind(event) - 1, "retract", data.writer)
                 elif event.kind == "end":
-                    yield StreamEvent(at, "end", "")
+                    yield StreamEvent(_behind(event), "end", "")
 
     async def stream_names(self) -> tuple[str, ...]:
         """Return the names of its streams: written ones, and those that its code declares."""
@@ -477,3 +476,8 @@ class RemoteRun(AskedRun, Generic[R_co]):
             for record in page.records:
                 yield record
             following = page.next
+
+
+def _behind(event: ServerEvent) -> int:
+    """Return the offset behind an event of a stream: its id ends with it."""
+    return int(event.id.rpartition("-")[2].removeprefix("end."))

@@ -25,6 +25,7 @@ from outlast.errors import (
     UsageError,
     WaitTimeout,
 )
+from outlast.types import RunId
 from tests.unit.engine import flows
 
 
@@ -322,7 +323,7 @@ async def test_a_run_that_has_ended_in_the_store_is_not_told_as_running(engine: 
     core = engine._core
     await core.writer.flushed()
     assert run.id in core.scheduler.residents
-    row = await core.store.read_run(run.id)
+    row = await core.store.read_run(RunId(run.id))
     assert row is not None
     ended = msgspec.structs.replace(row, status="failed", closed_at=row.created_at)
 

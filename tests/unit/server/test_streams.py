@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from outlast import Engine, Retry, limits, step, this_step, workflow
+from outlast import Engine, Retry, Run, limits, step, this_step, workflow
 from outlast._store.contract import StreamRow
+from outlast.client import RemoteRun
 from outlast.types import RunId
 from tests.unit.server.served import Served, go, reply_of, served_story, serving, until, words
 
@@ -152,6 +153,26 @@ async def test_what_a_dead_attempt_wrote_is_retracted_for_who_saw_it_and_not_sho
     assert values_of(seen) == values_of(later) == ["3.0", "3.1", "3.2"]
     assert [event.kind for event in seen].count("retract") == 2
     assert "retract" not in [event.kind for event in later]
+
+
+async def test_an_event_of_a_stream_has_one_offset_in_the_engine_and_in_the_client(
+    server: Served,
+) -> None:
+    async def events(run: Run[None] | RemoteRun[None]) -> list[tuple[int, str]]:
+        return [(event.offset, event.kind) async for event in run.stream(words)]
+
+    async with server.client() as client:
+        run = await client.start(served_stumbling(), id="s")
+        far = asyncio.create_task(events(run))
+        near = asyncio.create_task(events(server.service.engine.get("s", served_stumbling)))
+        await until(lambda: bool(server.service.clients.open))
+        await run.signal(go, "go")
+        await run.result()
+        told = await far
+
+    assert told == await near
+    assert [offset for offset, _ in told] == list(range(len(told)))
+    assert [kind for _, kind in told].count("retract") == 2
 
 
 async def test_many_clients_get_the_same_and_the_store_is_read_once_for_them(
