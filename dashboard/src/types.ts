@@ -192,7 +192,7 @@ export interface RerunPlan {
   seq: number
   records_kept: number
   steps_kept: number
-  steps: { key: string; name: string; outcome: 'completed' | 'failed' | 'unfinished'; idempotency_key: string | null }[]
+  steps: { key: string; name: string; outcome: 'completed' | 'failed' | 'unfinished'; idempotency_key: string | null; place: string }[]
   children: { key: string; id: string }[]
   tokens: { key: string; kind: string; title: string }[]
   signals_left: { name: string; seq: number | null }[]

@@ -188,6 +188,7 @@ ForkSignals = Literal["leave", "copy"]
 class RerunStep:
     """A step that a fork or a retry runs again; `outcome` is how it stood in the original run.
 
+    `place` is the source line that asked for it, such as "shop.py:33", "" when it is not known.
     `idempotency_key` is what `this_step().key` will be, None when it is one that is not known yet:
     of a fork with keys="new".
     """
@@ -196,6 +197,7 @@ class RerunStep:
     name: str
     outcome: Literal["completed", "failed", "unfinished"]
     idempotency_key: str | None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

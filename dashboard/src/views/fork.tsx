@@ -84,7 +84,7 @@ const SHOWN_MAX = 20
 function PlanView({ plan, problem }: { plan: RerunPlan | null; problem: string | null }) {
   if (plan === null) return <p class="hint">{problem ?? 'Working out what would run again …'}</p>
   const lines = [
-    ...plan.steps.map((step) => `runs again: ${step.key} (${step.outcome}), key ${step.idempotency_key ?? 'new'}`),
+    ...plan.steps.map((step) => `runs again: ${step.key}${step.place && ` of ${step.place}`} (${step.outcome}), key ${step.idempotency_key ?? 'new'}`),
     ...plan.children.map((child) => `is started anew: child ${child.id}`),
     ...plan.tokens.map((token) => `is asked anew: ${token.kind} ${token.title}`),
     ...plan.signals_left.map((signal) => `stays with this run: signal ${signal.name}`),

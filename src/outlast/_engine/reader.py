@@ -15,7 +15,7 @@ from typing import Literal, overload
 import msgspec
 
 from outlast import limits
-from outlast._codec import stored_json
+from outlast._codec import Adapter, adapter_for, stored_json
 from outlast._durations import text_of
 from outlast._engine.dormant import WAITS_FOR_ENGINE
 from outlast._engine.late_outcomes import late_in_words
@@ -377,7 +377,27 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
             return _outcome_of(closed.status, closed.outcome)
         case _:
             error = _error_in(body)
-            return (None, error) if error is not None else (stored_json(body[1:]), None)
+            return (None, error) if error is not None else _value_of(record)
+
+
+_ANSWERS: dict[str, Adapter] = {
+    "outlast.ask_actor": adapter_for(bytes),
+    "outlast.update_run": adapter_for(tuple[str, bytes]),
+    "outlast.wait_for_run": adapter_for(tuple[str, str, bytes, str]),
+}
+
+
+def _value_of(record: StoredRecord) -> tuple[object, str | None]:
+    """Return the value that a record holds; of what another run answered, what is in it."""
+    data = record.body[1:]
+    adapter = _ANSWERS.get(record.name)
+    match None if adapter is None else adapter.decode(data):
+        case bytes(answer):
+            return stored_json(answer), None
+        case (str(status), bytes(outcome)) | (str(), str(status), bytes(outcome), str()):
+            return _outcome_of(status, outcome)
+        case _:
+            return stored_json(data), None
 
 
 def _payload_of(payload: bytes) -> object:

@@ -33,8 +33,8 @@ def rerun_plan(
         records_kept=len(kept),
         steps_kept=sum(r.kind == "step_done" for r in kept),
         steps=tuple(
-            RerunStep(key, name, outcome, None if keys_of is None else f"{keys_of}/{key}")
-            for key, (name, outcome) in _steps_of(records, in_flight).items()
+            RerunStep(key, name, outcome, None if keys_of is None else f"{keys_of}/{key}", place)
+            for key, (name, outcome, place) in _steps_of(records, in_flight).items()
             if key not in ended
         ),
         children=tuple(
@@ -55,18 +55,19 @@ def told(signals: Iterable[Record]) -> tuple[RerunSignal, ...]:
 
 def _steps_of(
     records: Sequence[Record], in_flight: Iterable[StepOperation]
-) -> dict[str, tuple[str, Outcome]]:
-    """Return each step that a run has begun, by its key, with its name and how it ended."""
-    found: dict[str, tuple[str, Outcome]] = {}
+) -> dict[str, tuple[str, Outcome, str]]:
+    """Return each step that a run has begun, by its key: its name, how it ended, its place."""
+    found: dict[str, tuple[str, Outcome, str]] = {}
     for record in records:
         if record.kind == "step_done":
             has_failed = failure_in(record.body) is not None
-            found[record.key] = (record.name, "failed" if has_failed else "completed")
+            outcome: Outcome = "failed" if has_failed else "completed"
+            found[record.key] = (record.name, outcome, record.place)
         elif record.kind in ("step_intent", "attempt_failed"):
-            found[record.key] = (record.name, "unfinished")
+            found[record.key] = (record.name, "unfinished", record.place)
     for operation in in_flight:
         if operation.is_started:
-            found.setdefault(operation.key, (operation.name, "unfinished"))
+            found.setdefault(operation.key, (operation.name, "unfinished", operation.place))
     return found
 
 

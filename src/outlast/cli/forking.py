@@ -123,11 +123,11 @@ def may_go_on(plan: RerunPlan, verb: Literal["fork", "retry"], *, dry_run: bool,
 def in_words(plan: RerunPlan) -> list[str]:
     """Return a plan as lines for people."""
     kept = f"{plan.records_kept:,} records, {plan.steps_kept:,} steps in them"
-    lines = [f"kept: {kept}; record {plan.seq} and what follows is not"]
+    lines = [f"kept: {kept}, of what was recorded before record {plan.seq}"]
     lines += _listed(
         "runs again, if the code asks for it",
         [
-            f"step {safe_line(step.key)} ({step.outcome}), idempotency key "
+            f"step {safe_line(step.key)}{_of_place(step.place)} ({step.outcome}), idempotency key "
             f"{'new' if step.idempotency_key is None else safe_line(step.idempotency_key)}"
             for step in plan.steps
         ],
@@ -140,6 +140,10 @@ def in_words(plan: RerunPlan) -> list[str]:
     lines += _listed("stays with this run (--signals copy takes it along)", left)
     copied = [f"signal {safe_line(s.name)}{_at(s.seq)}" for s in plan.signals_copied]
     return lines + _listed("is copied", copied)
+
+
+def _of_place(place: str) -> str:
+    return f" of {safe_line(place)}" if place else ""
 
 
 def _at(seq: int | None) -> str:

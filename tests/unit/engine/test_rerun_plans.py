@@ -179,13 +179,16 @@ async def test_the_plan_names_what_runs_again_and_what_stays_behind(engine: Engi
     await until_asked(run)
     await run.pause()
     await run.signal(word, "unread")
-    [step_key, *_] = [r.key async for r in run.journal() if r.kind == "step_done"]
+    [(step_key, place), *_] = [
+        (r.key, r.place) async for r in run.journal() if r.kind == "step_done"
+    ]
+    assert "test_rerun_plans.py:" in place
 
     plan = await run.fork_plan("charge")
     new = await run.fork_plan("charge", keys="new", signals="copy")
 
     key = f"origin/{step_key}"
-    assert plan.steps == (RerunStep(step_key, charge.name, "completed", key),)
+    assert plan.steps == (RerunStep(step_key, charge.name, "completed", key, place),)
     assert [type(child) for child in plan.children] == [RerunChild]
     assert plan.children[0].id.startswith("origin.")
     assert [s.name for s in plan.signals_left] == ["rerun_word", "rerun_word"]

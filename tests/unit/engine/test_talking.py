@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 import pytest
 
-from outlast import Engine, Run, wf, workflow
+from outlast import Actor, Engine, Run, actor, handler, wf, workflow
 from outlast.errors import (
     ChildFailed,
     DecodingError,
     EncodingError,
     RunCancelled,
     RunClosed,
+    RunFailed,
     RunTerminated,
     SignalConflict,
     WaitTimeout,
@@ -289,3 +291,32 @@ async def test_runs_are_listed_by_what_they_are(engine: Engine) -> None:
     assert await ids("customer:43 since:1h") == ["b"]
     assert await ids("workflow:sums") == ["a"]
     assert await ids("workflow:nothing") == []
+
+
+@actor
+class TalkingDouble(Actor[None]):
+    @handler
+    async def double(self, n: int) -> int:
+        return 2 * n
+
+
+async def test_a_journal_shows_what_another_run_answered(engine: Engine) -> None:
+    @workflow
+    async def asks(good: str, bad: str) -> int:
+        await wf.get(good).result()
+        with contextlib.suppress(RunFailed):
+            await wf.get(bad).result()
+        return await wf.actor(TalkingDouble, "d").ask(TalkingDouble.double, 4)
+
+    good = await engine.start(flows.sums(2))
+    bad = await engine.start(flows.fails("no luck"))
+    run = await engine.start(asks(good.id, bad.id))
+    assert await run.result() == 8
+
+    shown = [(r.value, r.error) async for r in run.journal() if r.kind == "step_done"]
+
+    assert shown == [
+        ({"status": "completed", "result": 2}, None),
+        ({"status": "failed", "result": None}, "ValueError: no luck"),
+        (8, None),
+    ]
