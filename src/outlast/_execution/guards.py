@@ -39,6 +39,20 @@ T = TypeVar("T")
 
 _AUDITED = {
     "open": "open()",
+    "builtins.input": "input()",
+    "os.listdir": "os.listdir()",
+    "os.scandir": "os.scandir()",
+    "os.mkdir": "os.mkdir()",
+    "os.remove": "os.remove()",
+    "os.rename": "os.rename()",
+    "os.rmdir": "os.rmdir()",
+    "os.link": "os.link()",
+    "os.symlink": "os.symlink()",
+    "os.truncate": "os.truncate()",
+    "os.chmod": "os.chmod()",
+    "os.chown": "os.chown()",
+    "os.utime": "os.utime()",
+    "sqlite3.connect": "sqlite3.connect()",
     "socket.__new__": "a socket",
     "socket.connect": "a socket",
     "socket.getaddrinfo": "a name look-up",
@@ -57,6 +71,7 @@ _SECRETS = "draw it in a step and return Secret: a reader of the journal could r
 # The C implementation of zoneinfo opens its files by itself, and only those that it has not
 # cached: no wrapper can stand in its way. Whoever opens such a file by hand gets the same data.
 _TIME_ZONE_FOLDERS = frozenset(("zoneinfo", "tzdata"))
+_READS_FILES = frozenset(("open", "os.listdir", "os.scandir"))
 _TIME_ZONE_FILES = frozenset(("/etc/localtime", "/etc/timezone"))
 _installed: list[bool] = []
 
@@ -74,6 +89,8 @@ def install_guards() -> None:
     _refuse(random, "_urandom", "secrets or random.SystemRandom", _SECRETS)
     install_chance(setattr)
     _draw(os, "urandom", drawn_bytes)
+    if getattr(os, "getrandom", None) is not None:  # Linux
+        _draw(os, "getrandom", lambda size, flags=0: drawn_bytes(size))
     _draw(uuid, "uuid1", drawn_uuid1)
     if getattr(uuid, "_generate_time_safe", None) is not None:
         _draw(uuid, "_generate_time_safe", _drawn_time_safe)  # behind an uuid1 imported by name
@@ -154,7 +171,7 @@ def _audit(event: str, args: tuple[object, ...]) -> None:
     what = _AUDITED.get(event)
     if what is None or running_loop() is None:
         return
-    if event == "open" and _is_time_zone(args[0]):
+    if event in _READS_FILES and _is_time_zone(args[0]):
         return
     raise NotDeterministic(what, "move it into a step")
 

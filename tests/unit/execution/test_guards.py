@@ -74,6 +74,7 @@ DRAWS = [
     lambda: random.getrandbits(99), lambda: random.randbytes(9), lambda: uuid4(),
     lambda: uuid1(), lambda: uuid.uuid1(node=5), lambda: uuid.uuid4(), lambda: os.urandom(8),
     lambda: Random().random(), lambda: wf.random().random(), lambda: wf.uuid(), seeded,
+    lambda: os.getrandom(8) if hasattr(os, "getrandom") else 0,
     lambda: random.uniform(0, 1), lambda: random.expovariate(1.0),
 ]
 
@@ -137,10 +138,16 @@ def test_a_run_without_a_chance_seed_is_refused_what_it_was_refused_before(tmp_p
 
 # ----------------------------------------------------------------------------- refused
 REFUSED = """
+import glob, pathlib, shutil, sqlite3
+
 CASES = [
     lambda: SystemRandom().random(), lambda: SystemRandom().getrandbits(8),
     lambda: secrets.token_hex(4), lambda: secrets.choice("abc"), lambda: secrets.randbelow(9),
     lambda: secrets.token_bytes(4), lambda: open("/etc/hostname"), lambda: to_thread(print),
+    lambda: os.listdir(), lambda: list(os.walk("/")), lambda: glob.glob("*"), lambda: input(),
+    lambda: os.mkdir("made"), lambda: os.rename("a", "b"), lambda: os.remove("a"),
+    lambda: shutil.move("app.py", "moved.py"), lambda: pathlib.Path("a").touch(),
+    lambda: sqlite3.connect(":memory:"),
 ]
 
 @workflow
@@ -172,7 +179,7 @@ async def end(engine):
 def test_what_is_refused_is_refused_live_and_on_replay_alike(tmp_path: Path) -> None:
     ran(tmp_path, REFUSED, "begin")
 
-    assert ran(tmp_path, REFUSED, "end") == ["same"] * 8
+    assert ran(tmp_path, REFUSED, "end") == ["same"] * 18
 
 
 UNCAUGHT = """
@@ -216,7 +223,7 @@ def test_a_refusal_that_is_not_caught_parks_the_run_until_the_code_has_changed(
 
 # ------------------------------------------------------------------------------ exempt
 EXEMPT = """
-import logging, logging.handlers, pathlib, socket, threading, traceback, warnings
+import logging, logging.handlers, pathlib, socket, threading, traceback, warnings, zoneinfo
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
@@ -273,6 +280,7 @@ CASES = {
     "formats": formats,
     "zone": lambda: str(datetime(2026, 7, 1, tzinfo=timezone.utc).astimezone(
         ZoneInfo("Europe/Berlin"))),
+    "zones": lambda: zoneinfo.available_timezones() or 1 / 0,
     "uncached zone": lambda: ZoneInfo.no_cache("Asia/Tokyo").key,
     "idna": lambda: "bücher".encode("idna"),
 }
@@ -313,7 +321,8 @@ def test_logging_imports_warnings_and_time_zones_work_and_draw_nothing_from_the_
 ) -> None:
     lines = [line for line in ran(tmp_path, EXEMPT, "main_") if line]
 
-    cases = ("imports", "stdlib", "logs", "warns", "formats", "zone", "uncached zone", "idna")
+    cases = ("imports", "stdlib", "logs", "warns", "formats", "zone", "zones")
+    cases += ("uncached zone", "idna")
     assert lines[: len(cases)] == [f"{case} same" for case in cases]
     assert lines[len(cases) :] == ["r.log 6", "t.log 6", "d.log 6", "6 True", "True"]
 
