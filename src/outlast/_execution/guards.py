@@ -84,6 +84,8 @@ def install_guards() -> None:
     _refuse(time, "sleep", "time.sleep()", "use await asyncio.sleep() or wf.sleep()")
     _refuse(threading.Thread, "start", "starting a thread", "move it into a step")
     _refuse(asyncio, "to_thread", "asyncio.to_thread()", "make it a step with where='thread'")
+    for holder in (asyncio.events, asyncio):  # a loop that gets no socket is noisy when collected
+        _refuse(holder, "new_event_loop", "asyncio.new_event_loop()", "move it into a step")
     # The one name by which `secrets` and SystemRandom reach the operating system's chance, also
     # when their functions were imported by name before.
     _refuse(random, "_urandom", "secrets or random.SystemRandom", _SECRETS)
