@@ -92,7 +92,7 @@ def install_guards() -> None:
     install_chance(setattr)
     _draw(os, "urandom", drawn_bytes)
     if getattr(os, "getrandom", None) is not None:  # Linux
-        _draw(os, "getrandom", lambda size, flags=0: drawn_bytes(size))
+        _draw(os, "getrandom", _drawn_random)
     _draw(uuid, "uuid1", drawn_uuid1)
     if getattr(uuid, "_generate_time_safe", None) is not None:
         _draw(uuid, "_generate_time_safe", _drawn_time_safe)  # behind an uuid1 imported by name
@@ -141,6 +141,10 @@ def _draw(holder: object, name: str, drawn: Callable[..., object]) -> None:
         return drawn(*args, **kwargs)
 
     setattr(holder, name, guarded)
+
+
+def _drawn_random(size: int, _: int = 0) -> bytes | None:
+    return drawn_bytes(size)
 
 
 def _drawn_time_safe(*_: object) -> tuple[bytes, None]:

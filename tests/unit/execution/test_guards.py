@@ -322,8 +322,8 @@ def test_logging_imports_warnings_and_time_zones_work_and_draw_nothing_from_the_
 ) -> None:
     lines = [line for line in ran(tmp_path, EXEMPT, "main_") if line]
 
-    cases = ("imports", "stdlib", "logs", "warns", "formats", "zone", "zones")
-    cases += ("uncached zone", "idna")
+    cases: tuple[str, ...] = ("imports", "stdlib", "logs", "warns", "formats")
+    cases += ("zone", "zones", "uncached zone", "idna")
     assert lines[: len(cases)] == [f"{case} same" for case in cases]
     assert lines[len(cases) :] == ["r.log 6", "t.log 6", "d.log 6", "6 True", "True"]
 
