@@ -25,9 +25,10 @@ from functools import partial
 
 from outlast import limits
 from outlast._events import Events
+from outlast._journal.backoff import Backoff
 from outlast._store.contract import CommitId, CommitResult, Fenced, Receipt, Store, Transaction
 from outlast._store.decide import is_urgent
-from outlast._world import Timer, World
+from outlast._world import World
 from outlast.errors import (
     CommitUnknown,
     EngineClosed,
@@ -69,7 +70,7 @@ class Writer:
         self._sent_at = 0.0
         self._room: deque[Future[None]] = deque()
         self._flushes: list[Future[None]] = []
-        self._retry: Future[None] | None = None
+        self._backoff = Backoff(world)
         self._is_called = False  # `_begin` is among the loop's next callbacks
         self._is_committing = False
         self._is_over = False
@@ -153,11 +154,7 @@ class Writer:
             return
         left = [*(self._insisted if self.trouble is not None else ()), *self._queue]
         self.given_up = _say_unwritten(left, self.trouble)
-        self._refuse(left, self.given_up)
-        self._queue.clear()
-        if self._retry is not None:
-            _release(self._retry)
-        self._release_all()
+        self._give_up(left, self.given_up)
 
     # ---------------------------------------------------------------------- one commit
     def _begin(self) -> None:
@@ -206,7 +203,7 @@ class Writer:
         self._is_committing = False
         self._events.commits += 1
         self._events.commit_seconds.add(self._world.monotonic() - self._sent_at)
-        if self.trouble is not None:
+        if self.trouble is not None and not self._is_over:
             log.warning("the store takes writes again")
             self.trouble = None
         self._begin()
@@ -230,7 +227,7 @@ class Writer:
                     self._is_committing = False
                     self._world.call_soon(self._begin)
                     return
-                await self._pause(tries)
+                await self._backoff.pause(tries)
                 if self._is_over:
                     return
                 tries += 1
@@ -291,19 +288,10 @@ class Writer:
             except StoreReplaced:
                 raise
             except (StoreUnavailable, CommitUnknown) as error:
-                await self._pause(tries)
+                await self._backoff.pause(tries)
                 if self._is_over:
                     raise error
                 tries += 1
-
-    async def _pause(self, tries: int) -> None:
-        """Wait before the store is tried again; something urgent ends the wait."""
-        pauses = limits.STORE_RETRY_SECONDS
-        self._retry = self._world.loop.create_future()
-        seconds = pauses[min(tries, len(pauses) - 1)]
-        timer: Timer = self._world.call_later(seconds, _release, self._retry)
-        await self._retry
-        timer.cancel()
 
     def _look_at_trouble(self) -> None:
         """Something was submitted while the store has trouble: what ends work is tried at once."""
@@ -312,13 +300,13 @@ class Writer:
             return
         self._refuse(self._queue, error)
         urgent = isinstance(error, StoreFull) and any(is_urgent(e.transaction) for e in self._queue)
-        if urgent and self._retry is not None:
-            _release(self._retry)
+        if urgent:
+            self._backoff.end()
 
     def _begin_trouble(self, error: StoreError) -> None:
         if self.trouble is None:
             log.error("the store takes no writes now, runs wait: %s", error)
-        self.trouble = error
+        self.trouble = self._events.fatal or error
         self._events.store_errors += 1
         self._refuse(self._queue, error)
 
@@ -335,8 +323,16 @@ class Writer:
                 entries.remove(entry)
                 self._world.call_soon(entry.refused, error)
 
+    def fail(self, error: StoreError) -> None:
+        """Commit nothing more: the store has found out, by itself, that it is broken for good."""
+        if not self._is_over:
+            self._fail(list(self._insisted) if self.trouble is not None else [], error)
+
     def _fail(self, batch: list[_Entry], error: BaseException) -> None:
         """The store is broken for good: acknowledge nothing more, tell everyone who waits."""
+        if self._events.fatal is not None:
+            self._refuse(batch, self._events.fatal)  # it was on its way when that was found out
+            return
         log.critical("the store failed; nothing more is written: %s", error)
         fatal = (
             error if isinstance(error, StoreError) else StoreError(f"the store broke: {error!r}")
@@ -345,11 +341,15 @@ class Writer:
         self._is_committing = False
         self.trouble = fatal
         self._events.fatal = fatal
-        self._refuse([*batch, *self._queue], fatal)
-        self._queue.clear()
-        self._release_all()
+        self._give_up([*batch, *self._queue], fatal)
         for listener in self._events.on_fatal:
             listener(fatal)
+
+    def _give_up(self, left: list[_Entry], error: StoreError) -> None:
+        self._refuse(left, error)
+        self._queue.clear()
+        self._backoff.end()
+        self._release_all()
 
     def _release_all(self) -> None:
         for future in (*self._flushes, *self._room):
