@@ -98,6 +98,7 @@ class EngineCore:
         self.writer: Writer = Writer(store, world, owner=self.owner, events=self.events)
         self.scheduler: Scheduler = Scheduler(world, store, registry, self.writer, self.events)
         self.scheduler.executes = options.executes
+        self.writer.on_stuck = self.scheduler.acknowledgements.stuck
         step_messages = StepMessages(self.scheduler)
         self.scheduler.bodies = Bodies(
             world,

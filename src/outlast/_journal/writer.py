@@ -15,7 +15,6 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from asyncio import Future
 from collections import deque
@@ -26,6 +25,7 @@ from functools import partial
 from outlast import limits
 from outlast._events import Events
 from outlast._journal.backoff import Backoff
+from outlast._journal.waiters import Waiters
 from outlast._store.contract import CommitId, CommitResult, Fenced, Receipt, Store, Transaction
 from outlast._store.decide import is_urgent
 from outlast._world import World
@@ -44,10 +44,15 @@ log = logging.getLogger("outlast.journal")
 Done = Callable[[Transaction, CommitResult], None]
 Refused = Callable[[StoreError], None]
 Made = Callable[[Receipt], None]
+Stuck = Callable[[Transaction, StoreError], None]
 
 
 def _nothing(_: Receipt) -> None:
     """Follows from a commit."""
+
+
+def _goes_on(_: Transaction, __: StoreError) -> None:
+    """Nobody hears of it."""
 
 
 @dataclass(slots=True)
@@ -68,8 +73,8 @@ class Writer:
         self._queue: deque[_Entry] = deque()
         self._number = 0
         self._sent_at = 0.0
-        self._room: deque[Future[None]] = deque()
-        self._flushes: list[Future[None]] = []
+        self._room = Waiters(world)
+        self._flushes = Waiters(world)
         self._backoff = Backoff(world)
         self._is_called = False  # `_begin` is among the loop's next callbacks
         self._is_committing = False
@@ -77,6 +82,7 @@ class Writer:
         self.trouble: StoreError | None = None
         self.given_up: StoreError | None = None
         self._insisted: list[_Entry] = []  # what the store has refused for now
+        self.on_stuck: Stuck = _goes_on  # a transaction is kept, and tried until the store takes it
 
     @property
     def is_full(self) -> bool:
@@ -133,18 +139,14 @@ class Writer:
     async def room(self) -> None:
         """Wait until the queue is below its bound."""
         while self.is_full and not self._is_over:
-            future: Future[None] = self._world.loop.create_future()
-            self._room.append(future)
-            await future
+            await self._room.wait()
 
     async def flushed(self, within_seconds: float | None = None) -> None:
         """Return when everything submitted so far is durable, or when the time is over."""
         monotonic = self._world.monotonic
         ends = None if within_seconds is None else monotonic() + within_seconds
         while self.is_busy and not self._is_over and (ends is None or monotonic() < ends):
-            future: Future[None] = self._world.loop.create_future()
-            self._flushes.append(future)
-            await asyncio.wait([future], timeout=None if ends is None else ends - monotonic())
+            await self._flushes.wait(None if ends is None else ends - monotonic())
 
     async def close(self, within_seconds: float | None = None) -> None:
         """Commit what is queued, then stop; what the store has not taken in time is given up."""
@@ -170,7 +172,7 @@ class Writer:
         for entry in batch:
             entry.transaction.is_sealed = True
         while self._room and not self.is_full:
-            _release(self._room.popleft())
+            self._room.release()
         return batch
 
     def _send(self, batch: list[_Entry]) -> None:
@@ -209,7 +211,7 @@ class Writer:
         self._begin()
         _hand_out(batch, results)
         if self._flushes and not self.is_busy:
-            self._release_all()
+            self._flushes.release_all()
 
     # -------------------------------------------------------------------------- trouble
     async def _insist(self, commit_id: CommitId, batch: list[_Entry], error: StoreError) -> None:
@@ -218,8 +220,10 @@ class Writer:
         self._insisted = batch
         try:
             outcome = await self._settled(commit_id, error)
+            if isinstance(outcome, StoreFull):
+                await self._commit_urgent(batch)
             while isinstance(outcome, StoreError):
-                self._begin_trouble(outcome)
+                self._begin_trouble(outcome, batch)
                 self._refuse(batch, outcome)
                 if not batch:
                     # Only outside requests: the next one probes the store again.
@@ -303,12 +307,16 @@ class Writer:
         if urgent:
             self._backoff.end()
 
-    def _begin_trouble(self, error: StoreError) -> None:
+    def _begin_trouble(self, error: StoreError, batch: list[_Entry]) -> None:
         if self.trouble is None:
             log.error("the store takes no writes now, runs wait: %s", error)
         self.trouble = self._events.fatal or error
         self._events.store_errors += 1
         self._refuse(self._queue, error)
+        for entry in (*batch, *self._queue):
+            is_tried = entry.transaction.is_sealed or not isinstance(error, StoreFull)
+            if is_tried or not is_urgent(entry.transaction):
+                self.on_stuck(entry.transaction, error)
 
     def _refuse(self, entries: deque[_Entry] | list[_Entry], error: StoreError) -> None:
         """Turn away what comes from outside, unless it ends work and a full store may take it.
@@ -349,13 +357,8 @@ class Writer:
         self._refuse(left, error)
         self._queue.clear()
         self._backoff.end()
-        self._release_all()
-
-    def _release_all(self) -> None:
-        for future in (*self._flushes, *self._room):
-            _release(future)
-        self._flushes.clear()
-        self._room.clear()
+        self._flushes.release_all()
+        self._room.release_all()
 
 
 def _answering(answer: Future[Receipt], made: Made) -> tuple[Done, Refused]:
@@ -400,8 +403,3 @@ def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:
 def _seal(entries: list[_Entry]) -> None:
     for entry in entries:
         entry.transaction.is_sealed = True
-
-
-def _release(future: Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

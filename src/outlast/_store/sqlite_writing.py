@@ -270,9 +270,11 @@ class Writing:
             return
         if self.watch.is_lost() or (db is not None and not self._wal.is_in_place(db)):
             self.watch.lose(db)
-        elif db is not None and self._has_lease(db) and self._wal.shorten(db):
-            self.watch.checkpointed(self.shard.commits)
-            self._mark.sync()
+        elif db is not None and self._has_lease(db):
+            if self._wal.shorten(db):
+                self.watch.checkpointed(self.shard.commits)
+                self._mark.sync()
+            self._reserve.make()  # it was spent on a full disk, and there may be space again
 
     def _has_lease(self, db: Connection) -> bool:
         try:
