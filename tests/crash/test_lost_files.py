@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,8 +20,22 @@ from outlast import Engine
 from tests.crash.serving import Server
 
 PROGRAM = """
-from outlast import Signal, workflow
+import asyncio
+from pathlib import Path
+from outlast import Signal, step, workflow
 go = Signal("go", int)
+
+@step
+async def endless() -> None:
+    Path("began").touch()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        Path("stopped").touch()
+
+@workflow
+async def works() -> None:
+    await endless()
 
 @workflow
 async def waits(n: int) -> int:
@@ -56,6 +72,11 @@ def ask(server: Server, method: str, path: str, body: object = None) -> tuple[in
         return 0, ""
 
 
+def wait_for(file: Path) -> None:
+    while not file.exists():  # the time limit of the test ends it
+        time.sleep(0.05)
+
+
 def start(server: Server, run: str) -> tuple[int, str]:
     return ask(server, "POST", "/v1/workflows/program.waits/runs", {"id": run, "input": {"n": 1}})
 
@@ -77,8 +98,40 @@ def _replace(db: Path) -> None:
     db.with_name("copy").rename(db)
 
 
+def _delete_lock(db: Path) -> None:
+    db.with_name("outlast.db.lock").unlink()
+
+
+def _replace_lock(db: Path) -> None:
+    db.with_name("other").touch()
+    db.with_name("other").rename(db.with_name("outlast.db.lock"))
+
+
+TAKE_OVER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from outlast._store.sqlite_schema import open_writer
+from outlast._store.sqlite_shard import ShardRow, note
+
+path = Path(sys.argv[1])
+db, row = open_writer(path), ShardRow(path)  # past the owner lock
+db.execute("BEGIN IMMEDIATE")
+shard, (noted, database_id) = row.read(db), row.noted(db)
+taken = replace(shard, owner="a thief", epoch=shard.epoch + 1, commits=shard.commits + 1)
+note(db, taken, noted, database_id)
+db.execute("COMMIT")
+"""
+
+
+def _take_lease(db: Path) -> None:
+    subprocess.run([sys.executable, "-c", TAKE_OVER, str(db)], check=True)
+
+
 @pytest.mark.crash
-@pytest.mark.parametrize("damage", [_delete, _delete_log, _move_away, _replace])
+@pytest.mark.parametrize(
+    "damage", [_delete, _delete_log, _move_away, _replace, _delete_lock, _replace_lock, _take_lease]
+)
 def test_a_server_whose_files_are_gone_says_so_and_acknowledges_nothing(
     tmp_path: Path, server: Server, damage: Callable[[Path], None]
 ) -> None:
@@ -98,6 +151,21 @@ def test_a_server_whose_files_are_gone_says_so_and_acknowledges_nothing(
     assert "CRITICAL" in (tmp_path / "server.log").read_text().upper()
     assert db.exists() == there
     assert server.stop() != 0
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("damage", [_delete_lock, _take_lease])
+def test_an_idle_server_that_loses_its_database_stops_its_steps_and_is_not_ready(
+    tmp_path: Path, server: Server, damage: Callable[[Path], None]
+) -> None:
+    body: dict[str, object] = {"id": "long", "input": {}}
+    assert ask(server, "POST", "/v1/workflows/program.works/runs", body)[0] == 201
+    wait_for(tmp_path / "began")
+
+    damage(tmp_path / "outlast.db")
+
+    wait_for(tmp_path / "stopped")
+    assert ask(server, "GET", "/readyz")[0] == 503
 
 
 @pytest.mark.crash

@@ -6,6 +6,7 @@ from asyncio import Future
 
 from outlast._store.contract import Transaction
 from outlast._world import World
+from outlast.errors import StoreError, StoreFull, StoreUnavailable
 
 
 class Acknowledgements:
@@ -14,12 +15,29 @@ class Acknowledgements:
     def __init__(self, world: World) -> None:
         self._world = world
         self._waiting: dict[int, list[Future[None]]] = {}
+        self._kept: dict[Future[None], str] = {}
 
-    async def wait_for(self, transaction: Transaction) -> None:
-        """Return when the transaction is durable; raise what `refused` or `fail_all` is given."""
+    async def wait_for(self, transaction: Transaction, *, kept: str = "") -> None:
+        """Return when the transaction is durable; raise what `refused` or `fail_all` is given.
+
+        With `kept`, what the caller asked for in words, it also raises as soon as the store does
+        not take the transaction, which is kept and tried again.
+        """
         future: Future[None] = self._world.loop.create_future()
         self._waiting.setdefault(id(transaction), []).append(future)
-        await future
+        if kept:
+            self._kept[future] = kept
+        try:
+            await future
+        finally:
+            self._kept.pop(future, None)
+
+    def stuck(self, transaction: Transaction, error: StoreError) -> None:
+        """The store does not take it now; it is tried again until it does."""
+        for future in self._waiting.get(id(transaction), ()):
+            kept = self._kept.get(future)
+            if kept is not None and not future.done():
+                future.set_exception(_kept_error(error, kept))
 
     def made(self, transaction: Transaction) -> None:
         """It is durable."""
@@ -41,3 +59,11 @@ class Acknowledgements:
                 if not future.done():
                     future.set_exception(error)
         self._waiting.clear()
+
+
+def _kept_error(error: StoreError, kept: str) -> StoreError:
+    kind = StoreFull if isinstance(error, StoreFull) else StoreUnavailable
+    return kind(
+        f"{error}. {kept} is kept in memory, and takes effect when the store takes writes again "
+        f"unless this process ends before"
+    )

@@ -87,8 +87,7 @@ async def close_damaged(scheduler: Scheduler, row: RunRow, status: Status, reaso
     posts: list[Message] = []
     if not is_actor:
         posts = await posts_of(scheduler.store, row, ClosedBody(status, b"", reason), now)
-    scheduler.submit(transaction := Transaction(lease, row.id, [], summary=closed, posts=posts))
-    await scheduler.acknowledged(transaction)
+    await scheduler.written(Transaction(lease, row.id, [], summary=closed, posts=posts))
     scheduler.held.discard(row.id)
     if is_actor:
         scheduler.listeners.on_stopped(closed)

@@ -133,6 +133,7 @@ class Dormant:
 
         Raises:
             LeaseLost: another engine owns it now.
+            StoreFull, StoreUnavailable: nothing was written.
         """
         async with self._scheduler.exclusion.alone_with(run):
             if run in self._scheduler.residents:
@@ -183,8 +184,7 @@ class Dormant:
         if row.packed_seq > row.folded_seq:
             transaction.folded = seq
         bonds.close(transaction, reason, self._world.now(), has_failed=False)
-        self._scheduler.submit(transaction)
-        await self._scheduler.acknowledged(transaction)
+        await self._scheduler.written(transaction)
         self._scheduler.held.discard(row.id)
         self._scheduler.listeners.on_stopped(closed)
         return True
@@ -227,8 +227,7 @@ class Dormant:
             segments=(segment,),
             posts=await posts_of(self._store, row, body, now),
         )
-        self._scheduler.submit(transaction)
-        await self._scheduler.acknowledged(transaction)
+        await self._scheduler.written(transaction)
         self._scheduler.held.discard(row.id)  # a run that is started under its id is another
         self._scheduler.listeners.on_closed(row.id)
 

@@ -63,6 +63,7 @@ class Messages:
 
         Raises:
             RunNotFound, RunClosed, MailboxFull, SignalConflict: nothing was stored.
+            StoreFull, StoreUnavailable: nothing is stored yet; the text says if it is kept.
             UsageError: a topic is not stopped.
         """
         if message.run.startswith(f"{TOPICS}/"):
@@ -80,9 +81,8 @@ class Messages:
         is_done_at_once = not (isinstance(live, LiveActor) and live.definition.supervises)
         is_standing = isinstance(live, LiveWorkflow) and live.pausing.is_asked
         await check_request(self._scheduler, message)
-        if message.kind == "pause":
-            is_done_at_once = False  # it is done when no step is in flight any more
-        may_append = is_ready and is_done_at_once and not is_standing
+        is_pause = message.kind == "pause"  # it is done when no step is in flight any more
+        may_append = is_ready and is_done_at_once and not is_standing and not is_pause
         if live is not None and may_append and not self._store.is_shared:
             await self._append(live, message)
             return
@@ -132,7 +132,8 @@ class Messages:
             if live.inbox.held >= limits.SIGNALS_BUFFERED_MAX:
                 raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
         live.accept(message)
-        await self._scheduler.acknowledged(live.journal.transaction())
+        kept = f"The {message.kind} for run {message.run!r}"
+        await self._scheduler.acknowledgements.wait_for(live.journal.transaction(), kept=kept)
 
     async def _judge(self, message: Message, result: PostResult) -> None:
         match result:

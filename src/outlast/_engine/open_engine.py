@@ -98,6 +98,7 @@ class EngineCore:
         self.writer: Writer = Writer(store, world, owner=self.owner, events=self.events)
         self.scheduler: Scheduler = Scheduler(world, store, registry, self.writer, self.events)
         self.scheduler.executes = options.executes
+        self.writer.on_stuck = self.scheduler.acknowledgements.stuck
         step_messages = StepMessages(self.scheduler)
         self.scheduler.bodies = Bodies(
             world,
@@ -162,6 +163,7 @@ class EngineCore:
         wanted = range(self.store.shards_count)
         if options.shards_max is not None:
             wanted = range(min(options.shards_max, len(wanted)))
+        self.store.watch_fault(self.writer.fail)
         leases = await self.store.acquire_leases(self.owner, wanted)
         self.scheduler.leases.update({lease.shard: lease for lease in leases})
         if options.recover:
@@ -213,6 +215,9 @@ class EngineCore:
         self.updates.fail_all(error)
         self.actors.fail_all(error)
         self.scheduler.acknowledgements.fail_all(error)
+        # Nothing that is executed now can be recorded, and another engine may be executing it.
+        for lease in list(self.scheduler.leases.values()):
+            self.scheduler.lose_shard(lease.shard, lease.epoch)
 
     def _run_closed(self, run: RunId) -> None:
         self.results.changed(run)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from zlib import crc32
 
 import msgspec
@@ -318,6 +319,12 @@ class Scheduler(ActorHost):
 
     async def acknowledged(self, transaction: Transaction) -> None:
         """Return when a run's transaction is durable; raise EngineClosed when it cannot be."""
+        await self.acknowledgements.wait_for(transaction)
+
+    async def written(self, transaction: Transaction) -> None:
+        """Commit what no run in memory depends on; raise why when the store refuses it."""
+        refused = partial(self.acknowledgements.refused, transaction)
+        self.writer.submit(transaction, self._committed, refused=refused)
         await self.acknowledgements.wait_for(transaction)
 
     # -------------------------------------------------------------------- going out

@@ -15,7 +15,6 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from asyncio import Future
 from collections import deque
@@ -25,9 +24,11 @@ from functools import partial
 
 from outlast import limits
 from outlast._events import Events
+from outlast._journal.backoff import Backoff
+from outlast._journal.waiters import Waiters
 from outlast._store.contract import CommitId, CommitResult, Fenced, Receipt, Store, Transaction
 from outlast._store.decide import is_urgent
-from outlast._world import Timer, World
+from outlast._world import World
 from outlast.errors import (
     CommitUnknown,
     EngineClosed,
@@ -43,10 +44,15 @@ log = logging.getLogger("outlast.journal")
 Done = Callable[[Transaction, CommitResult], None]
 Refused = Callable[[StoreError], None]
 Made = Callable[[Receipt], None]
+Stuck = Callable[[Transaction, StoreError], None]
 
 
 def _nothing(_: Receipt) -> None:
     """Follows from a commit."""
+
+
+def _goes_on(_: Transaction, __: StoreError) -> None:
+    """Nobody hears of it."""
 
 
 @dataclass(slots=True)
@@ -67,15 +73,16 @@ class Writer:
         self._queue: deque[_Entry] = deque()
         self._number = 0
         self._sent_at = 0.0
-        self._room: deque[Future[None]] = deque()
-        self._flushes: list[Future[None]] = []
-        self._retry: Future[None] | None = None
+        self._room = Waiters(world)
+        self._flushes = Waiters(world)
+        self._backoff = Backoff(world)
         self._is_called = False  # `_begin` is among the loop's next callbacks
         self._is_committing = False
         self._is_over = False
         self.trouble: StoreError | None = None
         self.given_up: StoreError | None = None
         self._insisted: list[_Entry] = []  # what the store has refused for now
+        self.on_stuck: Stuck = _goes_on  # a transaction is kept, and tried until the store takes it
 
     @property
     def is_full(self) -> bool:
@@ -132,18 +139,14 @@ class Writer:
     async def room(self) -> None:
         """Wait until the queue is below its bound."""
         while self.is_full and not self._is_over:
-            future: Future[None] = self._world.loop.create_future()
-            self._room.append(future)
-            await future
+            await self._room.wait()
 
     async def flushed(self, within_seconds: float | None = None) -> None:
         """Return when everything submitted so far is durable, or when the time is over."""
         monotonic = self._world.monotonic
         ends = None if within_seconds is None else monotonic() + within_seconds
         while self.is_busy and not self._is_over and (ends is None or monotonic() < ends):
-            future: Future[None] = self._world.loop.create_future()
-            self._flushes.append(future)
-            await asyncio.wait([future], timeout=None if ends is None else ends - monotonic())
+            await self._flushes.wait(None if ends is None else ends - monotonic())
 
     async def close(self, within_seconds: float | None = None) -> None:
         """Commit what is queued, then stop; what the store has not taken in time is given up."""
@@ -153,11 +156,7 @@ class Writer:
             return
         left = [*(self._insisted if self.trouble is not None else ()), *self._queue]
         self.given_up = _say_unwritten(left, self.trouble)
-        self._refuse(left, self.given_up)
-        self._queue.clear()
-        if self._retry is not None:
-            _release(self._retry)
-        self._release_all()
+        self._give_up(left, self.given_up)
 
     # ---------------------------------------------------------------------- one commit
     def _begin(self) -> None:
@@ -173,7 +172,7 @@ class Writer:
         for entry in batch:
             entry.transaction.is_sealed = True
         while self._room and not self.is_full:
-            _release(self._room.popleft())
+            self._room.release()
         return batch
 
     def _send(self, batch: list[_Entry]) -> None:
@@ -206,13 +205,13 @@ class Writer:
         self._is_committing = False
         self._events.commits += 1
         self._events.commit_seconds.add(self._world.monotonic() - self._sent_at)
-        if self.trouble is not None:
+        if self.trouble is not None and not self._is_over:
             log.warning("the store takes writes again")
             self.trouble = None
         self._begin()
         _hand_out(batch, results)
         if self._flushes and not self.is_busy:
-            self._release_all()
+            self._flushes.release_all()
 
     # -------------------------------------------------------------------------- trouble
     async def _insist(self, commit_id: CommitId, batch: list[_Entry], error: StoreError) -> None:
@@ -221,8 +220,10 @@ class Writer:
         self._insisted = batch
         try:
             outcome = await self._settled(commit_id, error)
+            if isinstance(outcome, StoreFull):
+                await self._commit_urgent(batch)
             while isinstance(outcome, StoreError):
-                self._begin_trouble(outcome)
+                self._begin_trouble(outcome, batch)
                 self._refuse(batch, outcome)
                 if not batch:
                     # Only outside requests: the next one probes the store again.
@@ -230,7 +231,7 @@ class Writer:
                     self._is_committing = False
                     self._world.call_soon(self._begin)
                     return
-                await self._pause(tries)
+                await self._backoff.pause(tries)
                 if self._is_over:
                     return
                 tries += 1
@@ -291,19 +292,10 @@ class Writer:
             except StoreReplaced:
                 raise
             except (StoreUnavailable, CommitUnknown) as error:
-                await self._pause(tries)
+                await self._backoff.pause(tries)
                 if self._is_over:
                     raise error
                 tries += 1
-
-    async def _pause(self, tries: int) -> None:
-        """Wait before the store is tried again; something urgent ends the wait."""
-        pauses = limits.STORE_RETRY_SECONDS
-        self._retry = self._world.loop.create_future()
-        seconds = pauses[min(tries, len(pauses) - 1)]
-        timer: Timer = self._world.call_later(seconds, _release, self._retry)
-        await self._retry
-        timer.cancel()
 
     def _look_at_trouble(self) -> None:
         """Something was submitted while the store has trouble: what ends work is tried at once."""
@@ -312,15 +304,19 @@ class Writer:
             return
         self._refuse(self._queue, error)
         urgent = isinstance(error, StoreFull) and any(is_urgent(e.transaction) for e in self._queue)
-        if urgent and self._retry is not None:
-            _release(self._retry)
+        if urgent:
+            self._backoff.end()
 
-    def _begin_trouble(self, error: StoreError) -> None:
+    def _begin_trouble(self, error: StoreError, batch: list[_Entry]) -> None:
         if self.trouble is None:
             log.error("the store takes no writes now, runs wait: %s", error)
-        self.trouble = error
+        self.trouble = self._events.fatal or error
         self._events.store_errors += 1
         self._refuse(self._queue, error)
+        for entry in (*batch, *self._queue):
+            is_tried = entry.transaction.is_sealed or not isinstance(error, StoreFull)
+            if is_tried or not is_urgent(entry.transaction):
+                self.on_stuck(entry.transaction, error)
 
     def _refuse(self, entries: deque[_Entry] | list[_Entry], error: StoreError) -> None:
         """Turn away what comes from outside, unless it ends work and a full store may take it.
@@ -335,8 +331,16 @@ class Writer:
                 entries.remove(entry)
                 self._world.call_soon(entry.refused, error)
 
+    def fail(self, error: StoreError) -> None:
+        """Commit nothing more: the store has found out, by itself, that it is broken for good."""
+        if not self._is_over:
+            self._fail(list(self._insisted) if self.trouble is not None else [], error)
+
     def _fail(self, batch: list[_Entry], error: BaseException) -> None:
         """The store is broken for good: acknowledge nothing more, tell everyone who waits."""
+        if self._events.fatal is not None:
+            self._refuse(batch, self._events.fatal)  # it was on its way when that was found out
+            return
         log.critical("the store failed; nothing more is written: %s", error)
         fatal = (
             error if isinstance(error, StoreError) else StoreError(f"the store broke: {error!r}")
@@ -345,17 +349,16 @@ class Writer:
         self._is_committing = False
         self.trouble = fatal
         self._events.fatal = fatal
-        self._refuse([*batch, *self._queue], fatal)
-        self._queue.clear()
-        self._release_all()
+        self._give_up([*batch, *self._queue], fatal)
         for listener in self._events.on_fatal:
             listener(fatal)
 
-    def _release_all(self) -> None:
-        for future in (*self._flushes, *self._room):
-            _release(future)
-        self._flushes.clear()
-        self._room.clear()
+    def _give_up(self, left: list[_Entry], error: StoreError) -> None:
+        self._refuse(left, error)
+        self._queue.clear()
+        self._backoff.end()
+        self._flushes.release_all()
+        self._room.release_all()
 
 
 def _answering(answer: Future[Receipt], made: Made) -> tuple[Done, Refused]:
@@ -400,8 +403,3 @@ def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:
 def _seal(entries: list[_Entry]) -> None:
     for entry in entries:
         entry.transaction.is_sealed = True
-
-
-def _release(future: Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from outlast.errors import StoreDamaged, StoreError
@@ -16,6 +16,10 @@ class HealthVerbs(Protocol):
     def fault(self) -> StoreError | None:
         """Why this store serves nothing until it is opened again; None while it works."""
         return None
+
+    def watch_fault(self, hear: Callable[[StoreError], None]) -> None:
+        """Call `hear` on the host loop as soon as there is a `fault`, also if nothing is asked."""
+        return
 
     @property
     def is_verifying(self) -> bool:

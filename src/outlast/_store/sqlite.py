@@ -39,6 +39,7 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast._store.sqlite_checks import Checks, Reading
+from outlast._store.sqlite_condition import Condition
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_faults import explain, forked
 from outlast._store.sqlite_files import make_directory
@@ -83,17 +84,8 @@ class SqliteStore(Store):
         )
         self._writing = writing
         self._checks = checks
-        self._watch = None if writing is None else writing.watch
-        self._writer = None
-        if writing is not None:
-            self._writer = Workers(
-                world,
-                [writing],
-                name="outlast-write",
-                after_job=Writing.after_job,
-                explain=self._explain,
-                while_idle=(limits.STORE_LOOK_SECONDS, Writing.look_after_files),
-            )
+        self._condition = Condition(checks, None if writing is None else writing.watch)
+        self._writer = None if writing is None else _thread_of(writing, world, self._explain)
 
     @classmethod
     async def open(
@@ -148,7 +140,11 @@ class SqliteStore(Store):
     @property
     @override
     def fault(self) -> StoreError | None:
-        return self._checks.fault or (None if self._watch is None else self._watch.fault)
+        return self._condition.fault
+
+    @override
+    def watch_fault(self, hear: Callable[[StoreError], None]) -> None:
+        self._condition.tell(self._world, hear)
 
     @property
     @override
@@ -374,8 +370,12 @@ def _open_owned(
     try:
         checks = Checks(path, open_reader)
         db = prepare(path, create=create, checks=checks)
-        lock.note_database(is_there=True)
-        writing = Writing(db, path)
+        try:
+            lock.note_database(is_there=True)
+            writing = Writing(db, path)
+        except BaseException:
+            db.close(True)
+            raise
         try:
             readers = _open_readers(path)
         except BaseException:
@@ -414,6 +414,19 @@ def _close_unwanted(opening: Future[SqliteStore]) -> None:
 
 def _open_readers(path: Path) -> list[Connection]:
     return [open_reader(path) for _ in range(READERS)]
+
+
+def _thread_of(
+    writing: Writing, world: World, explain: Callable[[Exception], Exception]
+) -> Workers[Writing]:
+    return Workers(
+        world,
+        [writing],
+        name="outlast-write",
+        after_job=Writing.after_job,
+        explain=explain,
+        while_idle=(limits.STORE_LOOK_SECONDS, Writing.look_after_files),
+    )
 
 
 def _nothing(_: Reading) -> None:

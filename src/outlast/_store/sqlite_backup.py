@@ -28,6 +28,12 @@ from outlast._store.sqlite_schema import (
     prepare_reading,
 )
 from outlast._store.sqlite_seal import mark_as_copy
+from outlast._store.sqlite_set_aside import (
+    newest_kept,
+    refuse_interrupted,
+    restoring_path,
+    set_aside,
+)
 from outlast.errors import StoreDamaged, StoreError, UsageError
 
 # A step reads so many pages in one read transaction. While one is open, the log cannot start anew.
@@ -79,6 +85,8 @@ def _copy(source: Path, target: Path) -> None:
 def restore(backup: Path, path: Path) -> Path | None:
     """Put a copy of a backup in the place of a database; return where what stood there is kept.
 
+    A restore that was interrupted is gone on with: all that stood there ends in one directory.
+
     Raises:
         StoreLocked: a process runs the database.
         StoreMissing, StoreDamaged, StoreTooNew: the backup cannot be used.
@@ -89,12 +97,15 @@ def restore(backup: Path, path: Path) -> Path | None:
     prepare_reading(backup, may_be_old=True)
     lock = OwnerLock(path)
     try:
-        building = _beside(path, ".restoring")
-        building.unlink(missing_ok=True)
-        os.close(os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        building = restoring_path(path)
+        is_again = building.exists()
+        _beside(building, "-journal").unlink(missing_ok=True)  # of a copy that was interrupted
+        # Emptied, not removed: that it is there says that a restore was interrupted.
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(building, flags, 0o600))
         copy_database(backup, building)
         sync_path(building)
-        kept = _set_aside(path)
+        kept = set_aside(path) or (newest_kept(path) if is_again else None)
         building.rename(path)
         sync_path(path.parent)
         lock.note_database(is_there=True)
@@ -103,21 +114,6 @@ def restore(backup: Path, path: Path) -> Path | None:
         raise StoreError(f"cannot restore {path}: {error.strerror} ({error.filename})") from error
     finally:
         lock.release()
-    return kept
-
-
-def _set_aside(path: Path) -> Path | None:
-    """Move a database and all that belongs to its state into a new directory."""
-    files = [_beside(path, suffix) for suffix in ("", "-wal", ".mark")]
-    files = [file for file in files if file.exists()]
-    kept = _new_directory(path, "before-restore") if files else None
-    for file in files:
-        if kept is not None:
-            file.rename(kept / file.name)
-            sync_path(kept)
-    _beside(path, "-shm").unlink(missing_ok=True)
-    # Before the new file has the name: the old log must never lie beside it.
-    sync_path(path.parent)
     return kept
 
 
@@ -133,6 +129,7 @@ def salvage(path: Path, accepted: int | None) -> tuple[Loss | None, Path | None]
     """
     lock = OwnerLock(path)
     try:
+        refuse_interrupted(path)
         loss = look_for_loss(path)
         if loss is None or accepted is None:
             return loss, None

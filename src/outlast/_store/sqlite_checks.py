@@ -38,6 +38,7 @@ class Checks:
         self._is_stopped = False
         self._damaged: dict[RunId, dict[str, StoreDamaged]] = {}
         self.fault: StoreDamaged | None = None
+        self.on_fault: Callable[[StoreError], None] | None = None
         self.is_running = False
 
     def look_at_structure(self, db: Connection, bytes_max: int) -> None:
@@ -80,6 +81,8 @@ class Checks:
         except StoreDamaged as error:
             log.critical("%s; nothing more is read or written", error)
             self.fault = error
+            if self.on_fault is not None:
+                self.on_fault(error)
         except (StoreError, apsw.Error, OSError) as error:
             log.error("%s could not be verified: %s", self._path, error)
         finally:

@@ -258,7 +258,7 @@ def _cut(descriptor: int, size: int) -> None:
     try:
         os.ftruncate(descriptor, size)
     except OSError as error:
-        log.warning("the write-ahead log cannot be cut again: %s", error)
+        log.warning("a file cannot be cut to its earlier size: %s", error)
 
 
 class Reserve:
@@ -286,6 +286,9 @@ class Reserve:
                 os.posix_fallocate(descriptor, 0, size)
             elif os.fstat(descriptor).st_size < size:
                 os.pwrite(descriptor, bytes(size), 0)  # macOS: only written bytes are ours
+        except OSError:
+            _cut(descriptor, self.size)  # a part of it may have been allocated
+            raise
         finally:
             os.close(descriptor)
 

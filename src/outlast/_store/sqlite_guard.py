@@ -23,13 +23,13 @@ half a commit (measured: 60 us of 310); the directory and the database are not w
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import struct
 from pathlib import Path
 
+from outlast._store import sqlite_byte_locks
 from outlast._store.sqlite_descriptors import close_private, open_private
+from outlast._store.sqlite_lock import lock_path
 
 log = logging.getLogger("outlast.store")
 
@@ -37,9 +37,6 @@ log = logging.getLogger("outlast.store")
 # a shared lock on, and the byte of the shared memory that says that somebody uses it.
 _SHARED_FIRST, _SHARED_BYTES = 0x4000_0002, 510
 _SHM_IN_USE = 128
-
-# `struct flock`: l_type, l_whence, l_start, l_len, l_pid, which must be 0 here.
-_FLOCK = struct.Struct("hhqqi0q")
 
 Identity = tuple[int, int]  # device and inode
 
@@ -56,7 +53,9 @@ class FileGuard:
         wal = f"{database}-wal"
         self._shm = f"{database}-shm"
         self._descriptors: list[tuple[int, int, int]] = []
-        self._expected = {path: _identity(path) for path in (self._database, wal, self._shm)}
+        self._lock = f"{lock_path(database)}"
+        files = (self._database, wal, self._shm, self._lock)
+        self._expected = {path: _identity(path) for path in files}
         self._device, self._inode = self._expected[self._database] or (0, 0)
         self._directory = str(database.parent)
         self._renamed_at = 0
@@ -109,21 +108,31 @@ class FileGuard:
         """Say which of the files is not the one that was opened, None when all are in place."""
         for path, expected in self._expected.items():
             found = _identity(path)
+            if found == expected:
+                continue
             if found is None:
                 return f"{path} was deleted or moved away"
-            if found != expected:
-                return f"{path} was replaced by another file"
+            return f"{path} was replaced by another file"
         return None
 
     @property
     def has_database(self) -> bool:
         """Whether the path of the database still leads to the file that was opened."""
-        return _identity(self._database) == self._expected[self._database]
+        return self._is_in_place(self._database)
+
+    @property
+    def has_all_but_lock(self) -> bool:
+        """Whether the lock file alone is not the one that was locked."""
+        others = [path for path in self._expected if path != self._lock]
+        return not self._is_in_place(self._lock) and all(map(self._is_in_place, others))
+
+    def _is_in_place(self, path: str) -> bool:
+        return _identity(path) == self._expected[path]
 
     def unlock(self) -> None:
         """Let go of the locks, so that SQLite can clean up at its close."""
         for descriptor, first, count in self._descriptors:
-            _set_lock(descriptor, fcntl.F_UNLCK, first, count)
+            sqlite_byte_locks.release(descriptor, first, count)
 
     def close(self) -> None:
         """Close the descriptors; SQLite's connections must be closed before."""
@@ -131,7 +140,7 @@ class FileGuard:
             close_private(self._descriptors.pop()[0])
 
     def _hold(self, path: str, first: int, count: int) -> None:
-        if not hasattr(fcntl, "F_OFD_SETLK"):
+        if not sqlite_byte_locks.ARE_SUPPORTED:
             return  # macOS: our readers never clean up, and the comparison finds what others do
         try:
             descriptor = open_private(path, os.O_RDONLY)
@@ -140,14 +149,9 @@ class FileGuard:
             return
         self._descriptors.append((descriptor, first, count))
         try:
-            _set_lock(descriptor, fcntl.F_RDLCK, first, count)
+            sqlite_byte_locks.share(descriptor, first, count)
         except OSError as error:
             log.warning("%s cannot be locked against other programs: %s", path, error)
-
-
-def _set_lock(descriptor: int, kind: int, first: int, count: int) -> None:
-    lock = _FLOCK.pack(kind, os.SEEK_SET, first, count, 0)
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
 
 
 def _identity(path: str) -> Identity | None:

@@ -2,7 +2,12 @@
 
 Invariants:
   * a lock is held by at most one process, and in it by at most one opening;
-  * the lock file stays: deleting it would let two processes hold locks on two files of one name.
+  * the lock file of a database stays: deleting it would let two processes hold locks on two files
+    of one name. Only an opening that made the file, and did not get a database, removes it again.
+
+Where the lock file was deleted all the same, a second lock turns others away: on Linux the owner
+also holds an exclusive open-file-description lock on one byte of the database file itself. SQLite
+does not use that byte, so readers in other processes are not disturbed.
 
 A `flock` belongs to the open file, not to the process as a POSIX lock does: code of the same
 process that reads or copies the lock file does not drop it. The operating system drops it when
@@ -12,10 +17,13 @@ the process dies, however it dies.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import stat
 import threading
 from pathlib import Path
 
+from outlast._store import sqlite_byte_locks
 from outlast._store.sqlite_descriptors import close_private, open_private
 from outlast._world import process_id
 from outlast.errors import StoreError, StoreLocked
@@ -23,10 +31,14 @@ from outlast.errors import StoreError, StoreLocked
 _TEXT_BYTES_MAX = 64
 # The second line of a lock file, once its database exists.
 _MADE = "database made"
+# Behind the bytes that SQLite locks (from 0x4000_0000, 512 of them), in the page it never uses.
+_OWNER_BYTE = 0x4000_0200
 # 9p is how WSL mounts Windows' disks; SQLite's locks and its shared memory do not work there.
 _NETWORK_TYPES = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs"} | {
     f"fuse.{kind}" for kind in ("sshfs", "glusterfs", "s3fs", "rclone")
 }
+
+log = logging.getLogger("outlast.store")
 
 _held: dict[Path, int] = {}  # database -> process: a child after fork has its parent's entries
 _guard = threading.Lock()
@@ -47,13 +59,20 @@ class OwnerLock:
         with _guard:
             if _held.get(database) == process_id():
                 raise StoreLocked(str(database), process_id())
+            self._is_new = False
+            self._on_database: int | None = None
             self._descriptor = self._take()
+            try:
+                self._lock_database()
+            except BaseException:
+                self._let_go()
+                raise
             _held[database] = process_id()
 
     def _take(self) -> int:
         while True:
             try:
-                descriptor = open_private(str(self._path), os.O_RDWR | os.O_CREAT)
+                descriptor = self._open()
             except OSError as error:
                 raise StoreError(
                     f"cannot make the lock file {self._path}: {error.strerror}"
@@ -72,6 +91,41 @@ class OwnerLock:
                 return descriptor
             close_private(descriptor)  # it was deleted meanwhile: lock the new file
 
+    def _open(self) -> int:
+        try:
+            descriptor = open_private(str(self._path), os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            self._is_new = False
+            return open_private(str(self._path), os.O_RDWR | os.O_CREAT)
+        self._is_new = True
+        return descriptor
+
+    def _lock_database(self) -> None:
+        """Lock the owner's byte of the database, if it is there.
+
+        Raises:
+            StoreLocked: another owner has it: its lock file was deleted or replaced.
+        """
+        if not sqlite_byte_locks.ARE_SUPPORTED:
+            return
+        path = str(self._database)
+        try:
+            found = self._database.stat()
+            if not stat.S_ISREG(found.st_mode):
+                return
+            if self._on_database is not None:
+                if os.path.samestat(os.fstat(self._on_database), found):
+                    return
+                close_private(self._on_database)
+                self._on_database = None
+            self._on_database = open_private(path, os.O_RDWR)
+            sqlite_byte_locks.exclude(self._on_database, _OWNER_BYTE, 1)
+        except BlockingIOError:
+            raise StoreLocked(path, None) from None
+        except OSError as error:
+            # Whoever opens the database says what is wrong with it.
+            log.debug("%s cannot be locked itself: %s", path, error)
+
     def _is_current(self, descriptor: int) -> bool:
         try:
             return os.path.samestat(os.fstat(descriptor), self._path.stat())
@@ -79,7 +133,15 @@ class OwnerLock:
             return False
 
     def note_database(self, *, is_there: bool) -> None:
-        """Keep in the lock file whether the database exists, for when only this file is left."""
+        """Lock a database that was made, and keep in the lock file that it exists.
+
+        That is for when only the lock file is left.
+
+        Raises:
+            StoreLocked: another owner has the database that is there now.
+        """
+        self._lock_database()
+        self._is_new = False
         _write(self._descriptor, f"{process_id()}\n", was_made=is_there)
 
     def release(self) -> None:
@@ -89,8 +151,16 @@ class OwnerLock:
             if _held.get(self._database) != process_id():
                 return
             del _held[self._database]
-            _write(self._descriptor, "\n", was_made=_is_made(_text_of(self._descriptor)))
-            close_private(self._descriptor)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._is_new and self._is_current(self._descriptor):
+            # It is removed while it is locked: whoever waits for it then makes another one.
+            self._path.unlink(missing_ok=True)
+        _write(self._descriptor, "\n", was_made=_is_made(_text_of(self._descriptor)))
+        if self._on_database is not None:
+            close_private(self._on_database)
+        close_private(self._descriptor)
 
 
 def lock_path(database: Path) -> Path:

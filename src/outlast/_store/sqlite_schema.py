@@ -36,6 +36,7 @@ from outlast._store.sqlite_loss import (
 )
 from outlast._store.sqlite_mark import read_mark
 from outlast._store.sqlite_seal import CHECKSUMS_SCHEMA, seal
+from outlast._store.sqlite_set_aside import refuse_interrupted, remove_remains
 from outlast._store.sqlite_wal import LogContent, read_log
 from outlast.errors import (
     StoreDamaged,
@@ -232,6 +233,10 @@ def newest_version() -> int:
 
 def _remove_leftovers(path: Path) -> None:
     # We hold the lock, so whoever was building these is dead.
+    try:
+        remove_remains(path)
+    except OSError as error:
+        raise StoreError(f"cannot clear {error.filename}: {error.strerror}") from error
     for suffix in (".creating", ".creating-wal", ".creating-shm", ".creating-journal"):
         try:
             _beside(path, suffix).unlink(missing_ok=True)
@@ -244,8 +249,10 @@ def is_there(path: Path) -> bool:
     """Say whether there is a database, without opening it.
 
     Raises:
-        StoreDamaged: something else is in its place, or it was there once and is gone.
+        StoreDamaged: something else is in its place, it was there once and is gone, or a restore of
+            it was interrupted.
     """
+    refuse_interrupted(path)
     # Opening and closing the file would drop SQLite's locks on it in this process.
     try:
         found = path.stat()

@@ -1,12 +1,13 @@
-"""Whether the files of an open database are still the ones that were opened.
+"""Whether an open database is still ours: the files that were opened, written by us alone.
 
-Invariant: once they are not, `fault` says so for good. Putting the files back does not help: what
+Invariant: once it is not, `fault` says so for good. Putting the files back does not help: what
 another program did with them meanwhile cannot be told.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -30,6 +31,7 @@ class FileWatch:
         self._database_id = database_id
         self._commits_in_file = 0
         self.fault: StoreReplaced | None = None
+        self.on_fault: Callable[[StoreError], None] | None = None
         self.guard = FileGuard(path)
 
     def checkpointed(self, commits: int) -> None:
@@ -67,18 +69,27 @@ class FileWatch:
         self.guard.accept()
         return False
 
-    def lose(self, db: Connection | None) -> StoreReplaced:
-        """Set the fault, and save through `db` what can be saved."""
+    def lose(self, db: Connection | None, change: str | None = None) -> StoreReplaced:
+        """Set the fault, and save through `db` what can be saved.
+
+        `change` says what another program did to the content, where the files are in place.
+        """
         if self.fault is not None:
             return self.fault
         difference = self.guard.difference()
         advice = "restore a backup, or put the files back; then start again"
-        if self._wal.is_broken:
+        if difference is None and change is not None:
+            difference = f"{self._path}: {change}"
+            advice = "let only one engine have the database; then start again"
+        elif self._wal.is_broken:
             difference = f"{self._path}-wal was cut or overwritten"
             advice = (
                 f"keep all its files. {self._path} has what it had at its last checkpoint, and the "
                 f"log may have more: `outlast db salvage` says what is lost"
             )
+        elif self.guard.has_all_but_lock:
+            # Nothing is to be saved, and another engine may be writing already.
+            advice = "nothing is lost. When no other engine has the database, start again"
         elif difference is not None and self.guard.has_database and self._is_saved(db):
             advice = "everything acknowledged was copied into the database file; start again"
         self.fault = StoreReplaced(
@@ -87,6 +98,8 @@ class FileWatch:
             f"process. Stop it; {advice}"
         )
         log.critical("%s", self.fault)
+        if self.on_fault is not None:
+            self.on_fault(self.fault)
         return self.fault
 
     def _is_saved(self, db: Connection | None) -> bool:

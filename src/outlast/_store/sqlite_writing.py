@@ -5,8 +5,8 @@ Invariants:
     every commit checks, in its own transaction, that all stands as the last one left it;
   * after an error in COMMIT itself the connection is not trusted: a new one reads back whether
     the commit was made;
-  * a commit is acknowledged only while the paths of the database and of its log lead to the files
-    that were opened; once one of them does not, nothing is written any more;
+  * a commit is acknowledged only while the paths of the database, its log and its lock lead to the
+    files that were opened, and the lease is held; afterwards nothing is written any more;
   * a sync that failed is never tried again on the same pages: the kernel may have dropped them
     and call them clean. The log is copied into the database file, and that is synced, before
     anything else is written.
@@ -30,28 +30,19 @@ from outlast._store.sqlite_faults import is_failed_sync, is_full, translate
 from outlast._store.sqlite_files import Reserve, WriteAheadLog
 from outlast._store.sqlite_mark import Mark
 from outlast._store.sqlite_schema import open_writer
-from outlast._store.sqlite_tables import DAMAGED_SHARD, SHARDS, fetch, is_whole, sealed
+from outlast._store.sqlite_shard import ShardRow, difference, note
 from outlast._store.sqlite_watch import FileWatch
 from outlast.errors import (
     CommitUnknown,
-    StoreDamaged,
     StoreError,
     StoreFull,
-    StoreUnavailable,
+    StoreReplaced,
 )
 from outlast.types import Lease
 
 T = TypeVar("T")
 
 log = logging.getLogger("outlast.store")
-
-# What the log has is not noted twice: its last position tells where it stands.
-_SHARD = """
-SELECT owner, epoch, max(position, coalesce((SELECT max(position) FROM journal), 0)), message,
-    max(commits, coalesce((SELECT commit_number FROM journal ORDER BY position DESC LIMIT 1), 0))
-FROM shards
-"""
-_NOTE = f"UPDATE shards SET ({SHARDS.selected}) = ({', '.join('?' * (len(SHARDS.columns) + 1))})"
 
 _UNREADABLE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 
@@ -79,8 +70,10 @@ class Writing:
         self._last: _Attempt | None = None
         self._db: Connection | None = db
         self._wal.attach(db)
-        self._noted, self._database_id = self._check_row(db)
-        self.shard = self._read_shard(db)
+        self._row = ShardRow(path)
+        self._noted, self._database_id = self._row.noted(db)
+        self.shard = self._row.read(db)
+        self._leases = {(self.shard.owner, self.shard.epoch)}  # that this opening has written
         # Reading has opened the log and the shared memory.
         self.watch = FileWatch(path, self._wal, self._database_id)
         self._is_changed = self.watch.guard.is_changed
@@ -123,7 +116,7 @@ class Writing:
             after = Shard(before.owner, before.epoch, work.position, work.message, number)
             is_noted = after.position == before.position or after.message != before.message
             if is_noted:
-                _note(db, after, commit_id, self._database_id)
+                note(db, after, commit_id, self._database_id)
             attempt = _Attempt(commit_id, results, after, is_noted)
             db.execute("COMMIT")
         except apsw.Error as error:
@@ -141,11 +134,20 @@ class Writing:
         return results
 
     def _check_shard(self, db: Connection, expected: Shard) -> None:
-        if self._read_shard(db) != expected:
-            if not self._wal.is_whole(db):
-                raise self.watch.lose(self._db)
-            self._drop()  # somebody wrote, past the owner lock: our leases may be anybody's
-            raise StoreUnavailable(f"{self._path} was changed by another program meanwhile")
+        """Refuse to write when another program wrote, past the owner lock."""
+        found = self._row.read(db)
+        if found != expected:
+            self._roll_back(db)  # inside a transaction the log cannot be looked at
+            is_whole = self._wal.is_whole(db)
+            raise self.watch.lose(db, difference(expected, found) if is_whole else None)
+
+    def _take_shard(self, db: Connection) -> None:
+        """Take what the row says after a commit whose end is not known."""
+        noted, _ = self._row.noted(db)
+        found = self._row.read(db)
+        if (found.owner, found.epoch) not in self._leases:
+            raise self.watch.lose(db, difference(self.shard, found))
+        self._noted, self.shard = noted, found
 
     def _failed(
         self, db: Connection, error: apsw.Error, attempt: _Attempt | None
@@ -179,17 +181,11 @@ class Writing:
     def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         """Return the results of a commit, or None when it was not made."""
         db = self._ready()
-        self._noted, _ = self._check_row(db)
-        self.shard = self._read_shard(db)
+        self._take_shard(db)
         attempt = self._last
         if attempt is not None and attempt.id == commit_id and not attempt.is_noted:
             return attempt.results if self.shard.position >= attempt.after.position else None
-        with_number = self._read(
-            db,
-            "SELECT 1 FROM shards WHERE commit_owner = ? AND commit_number = ?",
-            (commit_id.owner, commit_id.number),
-        )
-        if not with_number:
+        if not self._row.has_noted(db, commit_id):
             return None
         if attempt is None or attempt.id != commit_id:
             raise StoreError(f"commit {commit_id} was made before this store was opened")
@@ -221,6 +217,7 @@ class Writing:
         ]
 
     def _set_owner(self, owner: str, epoch: int) -> None:
+        self._leases.add((owner, epoch))
         self._change(lambda _: None, replace(self.shard, owner=owner, epoch=epoch))
 
     def change(self, work: Callable[[Connection], T]) -> T:
@@ -238,8 +235,9 @@ class Writing:
         )
         try:
             db.execute("BEGIN IMMEDIATE")
+            self._check_shard(db, self.shard)
             result = work(db)
-            _note(db, after, self._noted, self._database_id)
+            note(db, after, self._noted, self._database_id)
             db.execute("COMMIT")
         except apsw.Error as error:
             fault = translate(error, str(self._path), system_errno=db.system_errno)
@@ -266,14 +264,26 @@ class Writing:
             self._reserve.make()
 
     def look_after_files(self) -> None:
-        """While nothing is committed: see whether the files are in place, and shorten the log."""
+        """While nothing is committed: look whether all is still ours, and shorten the log."""
+        db = self._db
         if self.watch.fault is not None:
             return
-        if self.watch.is_lost() or (self._db is not None and not self._wal.is_in_place(self._db)):
-            self.watch.lose(self._db)
-        elif self._db is not None and self._wal.shorten(self._db):
-            self.watch.checkpointed(self.shard.commits)
-            self._mark.sync()
+        if self.watch.is_lost() or (db is not None and not self._wal.is_in_place(db)):
+            self.watch.lose(db)
+        elif db is not None and self._has_lease(db):
+            if self._wal.shorten(db):
+                self.watch.checkpointed(self.shard.commits)
+                self._mark.sync()
+            self._reserve.make()  # it was spent on a full disk, and there may be space again
+
+    def _has_lease(self, db: Connection) -> bool:
+        try:
+            self._check_shard(db, self.shard)
+        except StoreReplaced:
+            return False
+        except StoreError as error:
+            log.warning("%s: whether the lease is held cannot be read now: %s", self._path, error)
+        return True
 
     def close(self) -> None:
         """Empty the write-ahead log and let go of the files."""
@@ -315,8 +325,7 @@ class Writing:
                 self._drop()
                 raise fault from error
             self._is_synced = True
-        self._noted, _ = self._check_row(db)
-        self.shard = self._read_shard(db)
+        self._take_shard(db)
         return db
 
     def _drop(self) -> None:
@@ -333,41 +342,3 @@ class Writing:
                 db.execute("ROLLBACK")
         except apsw.Error:
             self._drop()
-
-    def _check_row(self, db: Connection) -> tuple[CommitId, bytes]:
-        """Return the last commit that the shard's row has noted, and which database it is.
-
-        Raises:
-            StoreDamaged: the row is not what was written.
-        """
-        for cells in fetch(db, SHARDS, "WHERE id = 0"):
-            owner, number, database_id = cells[5:8]
-            if is_whole(cells) and isinstance(number, int) and isinstance(database_id, bytes):
-                return CommitId(str(owner), number), database_id
-        raise StoreDamaged(f"{self._path} is damaged: {DAMAGED_SHARD}")
-
-    def _read_shard(self, db: Connection) -> Shard:
-        owner, epoch, position, message, commits = self._read(db, _SHARD, ())[0]
-        if not (
-            isinstance(epoch, int)
-            and isinstance(position, int)
-            and isinstance(message, int)
-            and isinstance(commits, int)
-        ):
-            raise StoreDamaged(f"{self._path} is damaged: {DAMAGED_SHARD}")
-        return Shard(str(owner), epoch, position, message, commits)
-
-    def _read(
-        self, db: Connection, sql: str, cells: Sequence[str | int]
-    ) -> Sequence[Sequence[object]]:
-        try:
-            return db.execute(sql, cells).fetchall()
-        except apsw.Error as error:
-            raise translate(error, str(self._path), system_errno=db.system_errno) from error
-
-
-def _note(db: Connection, shard: Shard, noted: CommitId, database_id: bytes) -> None:
-    """Write the row of the shard: all of it, for its checksum."""
-    cells = (0, shard.owner, shard.epoch, shard.position, shard.message, noted.owner,
-             noted.number, database_id, shard.commits, 0)  # fmt: skip
-    db.execute(_NOTE, sealed(cells))

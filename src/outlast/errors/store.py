@@ -47,10 +47,11 @@ class StoreUnavailable(StoreError):
 
 
 class StoreReplaced(StoreUnavailable):
-    """A file of the database was deleted, moved or replaced while an engine had it open.
+    """The database was taken from an engine that had it open.
 
-    The engine acknowledges nothing more and does not recover by itself: stop the process, put the
-    files in order, and open again.
+    One of its files (database, log, lock) was deleted, moved or replaced, another engine took its
+    lease, or another program wrote to it. The engine acknowledges and executes nothing more and
+    does not recover by itself: stop the process, put the files in order, and open again.
     """
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -31,15 +32,14 @@ from outlast._redaction import redact
 def write_logs(file: Path, *, level: int = logging.INFO, as_json: bool = False) -> None:
     """Log to a file beside the database, and to stderr: as JSON, or for people.
 
-    A file that cannot be written is said on stderr and left out.
+    A file that cannot be opened is said on stderr and left out. One that cannot be written later,
+    on a full disk, is said there once; lines are lost to it until it can be written again.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(JsonLines() if as_json else _ForPeople())
     trouble: OSError | None = None
     try:
-        kept = RotatingFileHandler(
-            file, maxBytes=limits.LOG_FILE_BYTES_MAX, backupCount=1, encoding="utf-8"
-        )
+        kept = _LogFile(file, maxBytes=limits.LOG_FILE_BYTES_MAX, backupCount=1, encoding="utf-8")
     except OSError as error:
         trouble = error
     else:
@@ -52,6 +52,30 @@ def write_logs(file: Path, *, level: int = logging.INFO, as_json: bool = False) 
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     if trouble is not None:
         logging.getLogger("outlast").warning("no log file at %s: %s", file, trouble)
+
+
+class _LogFile(RotatingFileHandler):
+    """A log file that may fail: its failure is one line on stderr, not a traceback for each."""
+
+    _is_failing = False
+
+    @override
+    def flush(self) -> None:
+        super().flush()  # at the end of each line
+        self._is_failing = False
+
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._is_failing:
+            self._is_failing = True
+            with suppress(OSError):  # stderr may be on the same disk
+                sys.stderr.write(
+                    f"outlast: the log file {self.baseFilename} cannot be written "
+                    f"({error.strerror}): lines are on stderr only until it can\n"
+                )
 
 
 class _Whereabouts(logging.Filter):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from outlast._events import Events
 from outlast._journal.writer import Writer
 from outlast._store.contract import Message, Receipt, StartRun, Transaction
 from outlast._store.memory import MemoryStore
 from outlast._store.memory_database import MemoryDatabase
 from outlast._world import RealWorld
-from outlast.errors import StoreError, StoreFull
+from outlast.errors import StoreError, StoreFull, StoreReplaced
 from tests.conformance.driving import RUN, new_row, record, signal
 
 
@@ -43,12 +45,12 @@ async def test_what_is_on_its_way_with_something_urgent_is_not_refused() -> None
     writer.submit(Transaction(None, RUN, []), lambda _, result: written.set_result(result))
     for _ in range(20):
         await asyncio.sleep(0)
-    assert writer._retry is not None
+    assert writer._backoff.is_pausing
     refused: list[StoreError] = []
     results: list[object] = []
 
     # The pause before the next try ends in the turn in which these two come from outside.
-    writer._retry.set_result(None)
+    writer._backoff.end()
     for message in (signal(RUN), Message(run=RUN, kind="cancel")):
         posting = Transaction(None, RUN, [], posts=(message,))
         writer.submit(posting, lambda _, result: results.append(result), refused=refused.append)
@@ -57,3 +59,33 @@ async def test_what_is_on_its_way_with_something_urgent_is_not_refused() -> None
     assert isinstance(await written, Receipt)
     assert [r.posts for r in results if isinstance(r, Receipt)] == [("accepted",), ("accepted",)]
     assert refused == []
+
+
+async def test_a_store_that_breaks_while_it_is_full_refuses_all_that_waits_for_it() -> None:
+    world = RealWorld()
+    events = Events()
+    store = MemoryStore(MemoryDatabase(clock=world.now), world, faults=FullOnce())
+    writer = Writer(store, world, owner="w", events=events)
+    start = StartRun(new_row(RUN), (record(1, kind="run_started"),), "never")
+    await writer.commit(Transaction(None, RUN, [], starts=(start,)))
+    writer.submit(Transaction(None, RUN, []), _must_not_be_done)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert writer._backoff.is_pausing
+    asked = asyncio.ensure_future(
+        writer.commit(Transaction(None, RUN, [], posts=(Message(run=RUN, kind="cancel"),)))
+    )
+    await asyncio.sleep(0)
+
+    writer.fail(StoreReplaced("the lease is lost"))
+
+    with pytest.raises(StoreReplaced, match="the lease is lost"):
+        await asyncio.wait_for(asked, 5)
+    with pytest.raises(StoreReplaced, match="the lease is lost"):
+        await writer.commit(Transaction(None, RUN, []))
+    assert not writer.is_busy
+    assert isinstance(events.fatal, StoreReplaced)
+
+
+def _must_not_be_done(_: Transaction, __: object) -> None:
+    raise AssertionError("it was not committed")

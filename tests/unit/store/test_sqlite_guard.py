@@ -123,6 +123,15 @@ def _write_other_log_over(path: Path) -> None:
         file.write(log)
 
 
+def _delete_lock(path: Path) -> None:
+    beside(path, ".lock").unlink()
+
+
+def _replace_lock(path: Path) -> None:
+    beside(path, ".other").touch()
+    beside(path, ".other").rename(beside(path, ".lock"))
+
+
 DAMAGES: tuple[Callable[[Path], None], ...] = (
     _delete,
     _delete_log,
@@ -140,6 +149,8 @@ DAMAGES: tuple[Callable[[Path], None], ...] = (
     _halve_log,
     _zero_log,
     _write_other_log_over,
+    _delete_lock,
+    _replace_lock,
 )
 
 
@@ -229,7 +240,7 @@ async def test_a_log_that_was_cut_is_not_copied_into_the_database(
         await SqliteStore.open(path, world=RealWorld())
 
 
-@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".lock"])
 async def test_a_file_that_goes_while_nothing_is_committed_is_noticed(
     path: Path, engine: Driver, suffix: str
 ) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from outlast._store import sqlite_lock
+from outlast._store import sqlite_byte_locks, sqlite_lock
 from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite_backup import copy_database, restore
 from outlast._store.sqlite_lock import OwnerLock, file_system_of
 from outlast._world import RealWorld
 from outlast.errors import StoreError, StoreLocked
@@ -126,6 +127,37 @@ async def test_a_second_process_is_told_who_owns_it(path: Path) -> None:
     await store.close()
 
 
+@pytest.mark.skipif(not sqlite_byte_locks.ARE_SUPPORTED, reason="the locks are Linux's")
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_a_second_process_does_not_get_in_where_the_lock_file_was_deleted(
+    path: Path, is_replaced: bool
+) -> None:
+    lock = path.with_name("outlast.db.lock")
+    with python(OPEN_AND_WAIT, path) as owner:
+        next_line(owner)
+        lock.unlink()
+        if is_replaced:
+            lock.touch()
+
+        for _ in range(2):
+            with pytest.raises(StoreLocked, match="owned by another process"):
+                await SqliteStore.open(path, world=RealWorld())
+        with pytest.raises(StoreLocked):
+            restore(_backup_of(path), path)
+        assert lock.exists() == is_replaced
+
+        kill(owner)
+    store = await SqliteStore.open(path, world=RealWorld())
+    await store.close()
+
+
+def _backup_of(path: Path) -> Path:
+    backup = path.with_name("backup.db")
+    backup.touch()
+    copy_database(path, backup)
+    return backup
+
+
 async def test_the_lock_of_a_killed_process_is_free(path: Path) -> None:
     with python(OPEN_AND_WAIT, path) as owner:
         next_line(owner)
@@ -153,7 +185,7 @@ def test_a_fork_cannot_use_its_parents_store_and_leaves_it_whole(path: Path) -> 
 
 
 def test_a_lock_file_deleted_while_held_does_not_pass_for_the_lock(path: Path) -> None:
-    # Whoever deletes it defeats the lock; the epoch in the database still fences.
+    # There is no database yet, whose own lock would turn the second one away.
     lock = OwnerLock(path)
     path.with_name("outlast.db.lock").unlink()
     lock.release()

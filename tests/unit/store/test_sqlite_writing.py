@@ -10,7 +10,6 @@ import pytest
 
 from outlast._store import sqlite_writing
 from outlast._store.contract import (
-    FENCED,
     CommitId,
     CommitResult,
     Receipt,
@@ -23,7 +22,7 @@ from outlast._store.sqlite_reads import read_journal
 from outlast._store.sqlite_schema import open_reader, open_writer, prepare
 from outlast._store.sqlite_tables import SHARDS, fetch, sealed
 from outlast._store.sqlite_writing import Writing
-from outlast.errors import CommitUnknown, StoreUnavailable
+from outlast.errors import CommitUnknown, StoreError, StoreReplaced, StoreUnavailable
 from tests.conformance.driving import RUN, new_row, record
 
 
@@ -68,6 +67,12 @@ class Disk:
         vars(error)["extendedresult"] = code
         raise error
 
+    def shard(self) -> list[object]:
+        db = open_reader(self.path)
+        [found] = fetch(db, SHARDS, "")
+        db.close()
+        return list(found)
+
     def hurry(self) -> None:
         self._db.set_busy_timeout(1)
 
@@ -83,6 +88,10 @@ def disk(path: Path) -> Iterator[Disk]:
     disk = Disk(path)
     yield disk
     disk.writing.close()
+
+
+def _refuse_to_open(path: Path) -> Connection:
+    raise StoreUnavailable(f"{path} cannot be opened now")
 
 
 CODES = [apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_SHMMAP]
@@ -126,12 +135,9 @@ def test_after_a_failed_sync_the_log_is_copied_into_the_database_first(disk: Dis
 
 @pytest.mark.parametrize("is_made", [True, False])
 def test_what_cannot_be_told_now_is_told_when_the_file_is_back(disk: Disk, is_made: bool) -> None:
-    def gone(path: Path) -> Connection:
-        raise StoreUnavailable(f"{path} cannot be opened now")
-
     (disk.fail_after_commit if is_made else disk.fail_before_commit)(apsw.SQLITE_IOERR_WRITE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_writing, "open_writer", gone)
+        patch.setattr(sqlite_writing, "open_writer", _refuse_to_open)
         with pytest.raises(CommitUnknown, match="cannot be told"):
             disk.commit(2, disk.append(2))
         with pytest.raises(StoreUnavailable):
@@ -146,7 +152,7 @@ def test_what_cannot_be_told_now_is_told_when_the_file_is_back(disk: Disk, is_ma
     assert disk.written() == [1, 2, 3]
 
 
-def test_a_database_changed_by_another_program_is_noticed(disk: Disk) -> None:
+def take_over(disk: Disk) -> None:
     other = open_writer(disk.path)
     [[*cells, _]] = fetch(other, SHARDS, "")
     _, _, _, *rest = [cell for cell in cells if isinstance(cell, int | str | bytes)]
@@ -155,11 +161,65 @@ def test_a_database_changed_by_another_program_is_noticed(disk: Disk) -> None:
     other.execute(f"UPDATE shards SET ({SHARDS.selected}) = ({marks})", thief)
     other.close()
 
-    with pytest.raises(StoreUnavailable, match="changed by another program"):
-        disk.commit(2, disk.append(2))
 
-    assert disk.commit(2, disk.append(2)) == [FENCED]
+def test_an_engine_that_has_lost_its_lease_writes_nothing_more(disk: Disk) -> None:
+    take_over(disk)
+
+    for _ in range(2):
+        with pytest.raises(
+            StoreReplaced, match=r"another engine \(thief\) took the lease under epoch 9"
+        ):
+            disk.commit(2, disk.append(2))
+
     assert disk.written() == [1]
+
+
+def test_upkeep_of_an_engine_that_has_lost_its_lease_leaves_it_to_the_other(disk: Disk) -> None:
+    take_over(disk)
+    before = disk.shard()
+
+    with pytest.raises(StoreReplaced, match="took the lease"):
+        disk.writing.change(lambda _: None)
+    with pytest.raises(StoreReplaced, match="took the lease"):
+        disk.writing.release([disk.lease])
+
+    assert disk.shard() == before
+
+
+def test_an_idle_engine_notices_that_its_lease_was_taken(disk: Disk) -> None:
+    heard: list[StoreError] = []
+    disk.writing.watch.on_fault = heard.append
+    disk.writing.look_after_files()
+    assert heard == []
+    take_over(disk)
+
+    disk.writing.look_after_files()
+
+    assert [type(error) for error in heard] == [StoreReplaced]
+
+
+def test_a_commit_whose_end_is_unknown_is_not_settled_under_the_lease_of_another(
+    disk: Disk,
+) -> None:
+    disk.fail_before_commit(apsw.SQLITE_IOERR_WRITE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_writing, "open_writer", _refuse_to_open)
+        with pytest.raises(CommitUnknown):
+            disk.commit(2, disk.append(2))
+    take_over(disk)
+
+    with pytest.raises(StoreReplaced, match="took the lease"):
+        disk.writing.outcome_of(CommitId("engine-1", 2))
+
+
+def test_records_that_another_program_deleted_stop_the_engine(disk: Disk) -> None:
+    other = open_writer(disk.path)
+    other.execute("DELETE FROM journal")
+    other.close()
+
+    for _ in range(2):
+        with pytest.raises(StoreReplaced, match="another program changed the tables"):
+            disk.commit(2, disk.append(2))
 
 
 def test_a_database_held_by_another_program_makes_the_writer_wait(disk: Disk) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,3 +202,42 @@ async def test_what_a_workflow_logs_is_logged_once_over_its_lives(tmp_path: Path
         assert await run.result() is False
     said = [line.message for line in log_lines(file, "r") if line.logger == "outlast.workflow"]
     assert said == ["[r] begins, replaying False", "[r] goes on"]
+
+
+FULL_LOG = """
+import logging, resource, sys
+from pathlib import Path
+from outlast.telemetry import write_logs
+
+file = Path(sys.argv[1])
+write_logs(file)
+log = logging.getLogger("shop")
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+for outage in range(2):
+    log.info("before %d", outage)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size, hard))
+    for n in range(3):
+        log.info("while full %d", n)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+log.info("after")
+"""
+
+
+def test_a_log_file_on_a_full_disk_is_one_line_on_stderr(tmp_path: Path) -> None:
+    file = tmp_path / "outlast.log"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL_LOG, str(file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    lines = ended.stderr.splitlines()
+    said = [line for line in lines if "cannot be written" in line]
+    assert len(said) == 2, "once for each time that it was full"
+    assert f"{file} cannot be written (File too large)" in said[0]
+    assert len([line for line in lines if "while full" in line]) == 6
+    assert len(lines) == 2 + 6 + 3, "and no traceback"
+    assert log_lines(file)[-1].message == "after"
