@@ -56,34 +56,43 @@ def _apply(content: bytearray, place: int, data: bytes | None) -> None:
     content[place : place + len(data)] = data
 
 
-Entry = tuple[str, "Inode | Directory | None"]  # a name, and what it means from now on
-
-
 @dataclass(slots=True, eq=False)
 class Directory:
     """A directory: its entries on the disk, and those changed since its last sync."""
 
     durable: dict[str, Inode | Directory] = field(default_factory=dict[str, "Inode | Directory"])
     current: dict[str, Inode | Directory] = field(default_factory=dict[str, "Inode | Directory"])
-    # Changes of one call are kept or lost together.
-    pending: list[list[Entry]] = field(default_factory=list[list[Entry]])
-
-    def change(self, entries: list[Entry]) -> None:
-        _enter(self.current, entries)
-        self.pending.append(entries)
+    pending: list[Change] = field(default_factory=list["Change"])
 
     def sync(self) -> None:
-        for entries in self.pending:
-            _enter(self.durable, entries)
-        self.pending.clear()
+        for change in list(self.pending):
+            change.sync()
 
 
-def _enter(names: dict[str, Inode | Directory], entries: list[Entry]) -> None:
-    for name, what in entries:
-        if what is None:
-            names.pop(name, None)
-        else:
-            names[name] = what
+@dataclass(slots=True, eq=False)
+class Change:
+    """What one call made of names; it is on the disk as a whole or not at all."""
+
+    entries: list[tuple[Directory, str, Inode | Directory | None]]
+
+    def make(self) -> None:
+        for directory, name, what in self.entries:
+            _enter(directory.current, name, what)
+            if self not in directory.pending:
+                directory.pending.append(self)
+
+    def sync(self) -> None:
+        for directory, name, what in self.entries:
+            _enter(directory.durable, name, what)
+            if self in directory.pending:
+                directory.pending.remove(self)
+
+
+def _enter(names: dict[str, Inode | Directory], name: str, what: Inode | Directory | None) -> None:
+    if what is None:
+        names.pop(name, None)
+    else:
+        names[name] = what
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +218,7 @@ class Disk:
         found, is_new = parent.current.get(name), False
         if found is None:
             found, is_new = Inode(), True
-            parent.change([(name, found)])
+            Change([(parent, name, found)]).make()
         if "O_TRUNC" in call.arguments and isinstance(found, Inode):
             found.pending.append((0, None))
         self._open[call.result] = found
@@ -232,7 +241,7 @@ class Disk:
         parent, name = self._parent_of(path)
         if parent is None or name.endswith("-shm"):
             return False
-        parent.change([(name, what)])
+        Change([(parent, name, what)]).make()
         return True
 
     def _linked(self, source: bytes, target: bytes) -> bool:
@@ -244,12 +253,7 @@ class Disk:
         after, new = self._parent_of(target)
         if before is None or after is None:
             return False
-        what = before.current[old]
-        if before is after:
-            before.change([(old, None), (new, what)])
-        else:
-            after.change([(new, what)])
-            before.change([(old, None)])
+        Change([(before, old, None), (after, new, before.current[old])]).make()
         return True
 
 
@@ -260,28 +264,41 @@ def _size_of(inode: Inode) -> int:
     return len(content)
 
 
-Keeps = Callable[[], bool]
+class State:
+    """One state that the disk may be in; `keeps` says of each unsynced change whether it is."""
 
+    def __init__(self, keeps: Callable[[], bool], rng: random.Random) -> None:
+        self._keeps = keeps
+        self._rng = rng
+        self._kept: dict[Change, bool] = {}
 
-def lay_out(directory: Directory, place: Path, keeps: Keeps, rng: random.Random) -> None:
-    """Write one state that the disk may be in; `keeps` says of each unsynced change if it is."""
-    names = dict(directory.durable)
-    for entries in directory.pending:
-        if keeps():
-            _enter(names, entries)
-    place.mkdir(exist_ok=True)
-    for name, what in names.items():
-        if isinstance(what, Directory):
-            lay_out(what, place / name, keeps, rng)
-            continue
-        content = bytearray(what.durable)
-        kept = [change for change in what.pending if keeps()]
-        torn = rng.randrange(len(kept)) if kept and len(kept) < len(what.pending) else -1
+    def lay_out(self, directory: Directory, place: Path) -> None:
+        """Write the files of a directory to a place."""
+        names = dict(directory.durable)
+        for change in directory.pending:
+            if change not in self._kept:
+                self._kept[change] = self._keeps()
+            if self._kept[change]:
+                for changed, name, what in change.entries:
+                    if changed is directory:
+                        _enter(names, name, what)
+        place.mkdir(exist_ok=True)
+        for name, what in names.items():
+            if isinstance(what, Directory):
+                self.lay_out(what, place / name)
+            else:
+                (place / name).write_bytes(self._content_of(what))
+
+    def _content_of(self, inode: Inode) -> bytes:
+        content = bytearray(inode.durable)
+        kept = [change for change in inode.pending if self._keeps()]
+        is_torn = kept and len(kept) < len(inode.pending)
+        torn = self._rng.randrange(len(kept)) if is_torn else -1
         for number, (at, data) in enumerate(kept):
             if number == torn and data is not None and len(data) > SECTOR_BYTES:
-                data = data[: rng.randrange(0, len(data), SECTOR_BYTES)]
+                data = data[: self._rng.randrange(0, len(data), SECTOR_BYTES)]
             _apply(content, at, data)
-        (place / name).write_bytes(content)
+        return bytes(content)
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from outlast import Engine, Signal, step, wf, workflow
 from outlast._store import sqlite_files, sqlite_schema
 from outlast.cli.databases import backup
+from outlast.cli.mending import restore
 
 go = Signal("power_go", int)
 
@@ -72,6 +73,10 @@ def main(path: Path, syncs_left_out: str) -> None:
     copy = path.with_name("backup.db")
     backup.main([str(copy), "--db", str(path)], standalone_mode=False)
     tell("copied", copy.name)
+    tell("restoring", copy.name)
+    restore.main([str(copy), "--db", str(path)], standalone_mode=False)
+    tell("restored", copy.name)
+    asyncio.run(work(path, 2 * RUNS))
 
 
 if __name__ == "__main__":
