@@ -434,15 +434,15 @@ def run(
 ) -> R:
     """Run a workflow to its end and return its result: the one-liner of a script.
 
-    The default id is the workflow's name and a hash of the input, so running the script again
-    attaches to what it began, or returns what it has finished.
+    The default id is the workflow's name and a hash of the arguments as they are given, so
+    running the script again attaches to what it began, or returns what it has finished.
     """
     if not isinstance(call, WorkflowCall):
         raise UsageError(f"outlast.run takes a call of a workflow, got {call!r}")
     if _is_loop_running():
         raise UsageError("outlast.run is for scripts; in a coroutine use `await engine.run(...)`")
     definition = call.definition
-    run_id = id or f"{definition.name}-{definition.signature.digest(call.bound).hex()}"
+    run_id = id or f"{definition.name}-{definition.signature.digest_given(call.bound).hex()}"
 
     async def main() -> R:
         async with Engine.open(db) as engine:

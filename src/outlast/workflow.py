@@ -135,7 +135,9 @@ def workflow(
         definition = WorkflowDefinition(
             name=given_name("a workflow's name", name) or default_name(function),
             fn=function,
-            signature=SignatureCodec(function, localns=defining_locals(function)),
+            signature=SignatureCodec(
+                function, stores_defaults=True, localns=defining_locals(function)
+            ),
             label=version or "",
             timeout_seconds=None if timeout is None else _timeout_seconds(timeout),
         )

@@ -2,7 +2,7 @@
 
 Invariants:
   * `call_of(by_name(bound))` calls the function with the same values;
-  * nothing is filled in: a parameter that the caller left out has no value here.
+  * `values_of` fills nothing in: a parameter that the caller left out has no value in it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,21 @@ class Parameters:
 
     Attributes:
         names: those that can be given by position.
+        defaults: the default of each parameter that has one.
         rest: the name of `*args`, if there is one.
         extra: the name of `**kwargs`, if there is one.
     """
 
-    __slots__ = ("_required", "_title", "by_name", "extra", "names", "rest", "signature")
+    __slots__ = (
+        "_required",
+        "_title",
+        "by_name",
+        "defaults",
+        "extra",
+        "names",
+        "rest",
+        "signature",
+    )
 
     def __init__(self, fn: Callable[P, object], *, is_method: bool) -> None:
         signature = inspect.signature(fn)
@@ -55,6 +65,9 @@ class Parameters:
         self.signature = signature.replace(parameters=parameters)
         self.by_name = {parameter.name: parameter for parameter in parameters}
         self.names = tuple(p.name for p in parameters if p.kind in _POSITIONAL)
+        self.defaults: dict[str, object] = {
+            p.name: p.default for p in parameters if p.default is not EMPTY
+        }
         self.rest = kinds.get(REST)
         self.extra = kinds.get(EXTRA)
         required = [p for p in parameters if p.default is EMPTY and p.kind not in (REST, EXTRA)]
@@ -90,6 +103,14 @@ class Parameters:
         if extra and self.extra is not None:
             values[self.extra] = extra
         return values
+
+    def completed(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Return values by parameter name with the defaults of those that are missing.
+
+        They are in the parameters' order, however they were given.
+        """
+        known = {**self.defaults, **values}
+        return {name: known[name] for name in self.by_name if name in known}
 
     def call_of(self, values: Mapping[str, object]) -> Arguments:
         """Return (args, kwargs) for values by parameter name."""

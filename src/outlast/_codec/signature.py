@@ -1,9 +1,12 @@
 """The parameters and the result of a function as a codec.
 
-Arguments are stored by parameter name, as they were given: a default that the caller left out
-is looked up when the call is made, so a parameter with a default can be added at any time.
+Arguments are stored by parameter name. Where a call is stored and replayed (workflows, handlers),
+the defaults of parameters that the caller left out are part of it, so a default that changes in
+the code changes no call that was stored before. A parameter that did not exist then takes the
+default that it has when the call is read.
 
 Invariants:
+  * a stored default is read as a new object each time: calls share no mutable default;
   * hints are resolved on first use, once: they may name classes that are defined later;
   * what a callee gets from `isolate` shares no mutable object with its caller, and is what
     decoding the stored call gives;
@@ -61,18 +64,22 @@ class SignatureCodec:
     """The codec of one function's calls and results.
 
     `is_method` leaves out the first parameter. `localns` resolves names that are not in the
-    function's module, for definitions inside functions.
+    function's module, for definitions inside functions. With `stores_defaults` the defaults of
+    parameters that a caller leaves out are part of the stored call; without it they belong to
+    the code that makes the call.
     """
 
-    __slots__ = ("_fn", "_localns", "_parameters", "_resolved")
+    __slots__ = ("_fn", "_localns", "_parameters", "_resolved", "_stores_defaults")
 
     def __init__(
         self,
         fn: Callable[P, object],
         *,
         is_method: bool = False,
+        stores_defaults: bool = False,
         localns: Mapping[str, object] | None = None,
     ) -> None:
+        self._stores_defaults = stores_defaults
         self._fn: object = fn
         self._localns = dict(localns or {})
         self._parameters = Parameters(fn, is_method=is_method)
@@ -92,7 +99,8 @@ class SignatureCodec:
         """Resolve the hints now.
 
         Raises:
-            RegistrationError: a declared type cannot be stored, or its name does not resolve.
+            RegistrationError: a declared type cannot be stored, its name does not resolve, or a
+                default that would be stored is not of its parameter's type.
         """
         self._ready()
 
@@ -111,7 +119,7 @@ class SignatureCodec:
             EncodingError: an argument cannot be stored; the path begins with its name.
             PayloadTooLarge: together they are too large.
         """
-        data = encode_wire(self._lower(bound, Walk()))
+        data = encode_wire(self._lower(self._stored_values(bound), Walk()))
         if len(data) > PAYLOAD_BYTES_MAX:
             raise PayloadTooLarge("the arguments", len(data), PAYLOAD_BYTES_MAX)
         return data
@@ -142,7 +150,10 @@ class SignatureCodec:
                     break
             else:
                 return args, {}
-        return self._trip(Bound(args, dict(kwargs)))
+        try:
+            return self._lift(decode_wire(self.encode(Bound(args, dict(kwargs)))))
+        except Fault as fault:
+            raise fault.encoding_error() from None
 
     def digest(self, bound: Bound) -> bytes:
         """Return 16 bytes that are equal for equal arguments, in every process.
@@ -150,14 +161,25 @@ class SignatureCodec:
         Raises:
             EncodingError: an argument cannot be stored.
         """
-        wire = self._lower(bound, Walk(is_canonical=True))
-        return digest_bytes(encode_wire(sorted(wire.items(), key=_name_of)))
+        return self._digest_of(self._stored_values(bound))
 
-    def is_same_call(self, stored: bytes, bound: Bound) -> bool:
-        """Tell whether stored arguments, of whatever version, are those of a call."""
+    def digest_given(self, bound: Bound) -> bytes:
+        """Return the digest of the arguments as they were given, without any defaults.
+
+        An id that is made of it stays the same when a parameter with a default is added.
+
+        Raises:
+            EncodingError: an argument cannot be stored.
+        """
+        return self._digest_of(self._parameters.values_of(bound))
+
+    def is_same_call(self, one: bytes, other: bytes) -> bool:
+        """Tell whether two stored calls read as equal calls; unreadable ones compare by bytes."""
+        if one == other:
+            return True
         try:
-            args, kwargs = self.decode(stored)
-            return self.digest(Bound(args, kwargs)) == self.digest(bound)
+            first, second = Bound(*self.decode(one)), Bound(*self.decode(other))
+            return self.digest(first) == self.digest(second)
         except (DecodingError, EncodingError):
             return False
 
@@ -255,6 +277,8 @@ class SignatureCodec:
                 adapters[where] = adapter
         except RegistrationError as error:
             raise RegistrationError(f"{title_of(self._fn)}: {where}: {error}") from None
+        if self._stores_defaults:
+            _check_defaults(title_of(self._fn), adapters, self._parameters.defaults)
         return _Resolved(
             adapters=adapters,
             positional=tuple(adapters[name] for name in self._parameters.names),
@@ -262,12 +286,22 @@ class SignatureCodec:
             returns=returns,
         )
 
-    def _lower(self, bound: Bound, walk: Walk) -> dict[str, object]:
+    def _digest_of(self, values: Mapping[str, object]) -> bytes:
+        wire = self._lower(values, Walk(is_canonical=True))
+        return digest_bytes(encode_wire(sorted(wire.items(), key=_name_of)))
+
+    def _stored_values(self, bound: Bound) -> dict[str, object]:
+        values = self._parameters.values_of(bound)
+        if self._stores_defaults and self._parameters.defaults:
+            return self._parameters.completed(values)
+        return values
+
+    def _lower(self, values: Mapping[str, object], walk: Walk) -> dict[str, object]:
         adapters = (self._resolved or self._ready()).adapters
         wire: dict[str, object] = {}
         name = ""
         try:
-            for name, value in self._parameters.values_of(bound).items():
+            for name, value in values.items():
                 walk.spend(len(name) + 2)
                 wire[name] = adapters[name].node.lower(value, DEPTH_MAX, walk)
         except Fault as fault:
@@ -283,7 +317,7 @@ class SignatureCodec:
         values: dict[str, object] = {}
         for name, item in wire.items():
             if type(name) is not str or name not in adapters:
-                raise self._unknown(name)
+                raise _not_taken(title_of(self._fn), name)
             try:
                 values[name] = adapters[name].node.lift(item, DEPTH_MAX)
             except Fault as fault:
@@ -292,14 +326,11 @@ class SignatureCodec:
         missing = self._parameters.missing(values)
         if missing:
             raise Fault.together(missing)
+        if self._stores_defaults:
+            for name, default in self._parameters.defaults.items():
+                if name not in values:  # stored before there was such a parameter
+                    _, values[name] = adapters[name].roundtrip(default)
         return self._parameters.call_of(values)
-
-    def _unknown(self, name: object) -> Fault:
-        return Fault(
-            f"a stored argument that {title_of(self._fn)} does not take any more. Nothing stored "
-            f"is dropped: put the parameter back (with a default it need not be given), or "
-            f"declare the changed function under another name="
-        ).under(key_segment(name))
 
     def _from_outside(self, data: Mapping[object, object], read: _Read) -> Bound:
         ready = self._ready()
@@ -328,12 +359,6 @@ class SignatureCodec:
             raise Fault.together(faults).decoding_error()
         return Bound(*self._parameters.call_of(values))
 
-    def _trip(self, bound: Bound) -> Arguments:
-        try:
-            return self._lift(decode_wire(self.encode(bound)))
-        except Fault as fault:
-            raise fault.encoding_error() from None
-
 
 def check_types(signature: SignatureCodec) -> None:
     """Refuse types that cannot be stored, as far as their names are known already.
@@ -353,6 +378,28 @@ def stored_json(data: bytes) -> object:
         return plain_json(decode_wire(data))
     except Fault:
         return "unreadable"
+
+
+def _check_defaults(
+    title: str, adapters: Mapping[str, Adapter], defaults: Mapping[str, object]
+) -> None:
+    for name, default in defaults.items():
+        try:
+            adapters[name].encode(default)
+        except (EncodingError, PayloadTooLarge) as error:
+            raise RegistrationError(
+                f"{title}: the default of {name} cannot be stored with a call: {error}. Give the "
+                f"parameter a type that its default has (`int | None = None`), or a default that "
+                f"can be stored"
+            ) from None
+
+
+def _not_taken(title: str, name: object) -> Fault:
+    return Fault(
+        f"a stored argument that {title} does not take any more. Nothing stored is dropped: put "
+        f"the parameter back (with a default it need not be given), or declare the changed "
+        f"function under another name="
+    ).under(key_segment(name))
 
 
 def _read_json(adapter: Adapter, data: object) -> object:

@@ -155,8 +155,8 @@ class Starts:
             return
         records = await self._scheduler.store.read_journal(existing.id)
         before = decode_body(records[0].body, StartedBody).input
-        if definition.signature.is_same_call(before, request.bound):
-            return  # its digest is of an older version's stored form
         after = definition.signature.encode(request.bound)
+        if definition.signature.is_same_call(before, after):
+            return  # its digest is of an older version's stored form
         difference = definition.signature.first_difference(before, after)
         raise IdempotencyMismatch(existing.id, difference)

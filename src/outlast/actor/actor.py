@@ -322,7 +322,12 @@ def _handlers_of(kind: type[object]) -> dict[str, HandlerDefinition]:
     for name in dir(kind):
         value: object = inspect.getattr_static(kind, name)
         if _is_handler(value):
-            signature = SignatureCodec(value.fn, is_method=True, localns=defining_locals(value.fn))
+            signature = SignatureCodec(
+                value.fn,
+                is_method=True,
+                stores_defaults=True,
+                localns=defining_locals(value.fn),
+            )
             check_types(signature)
             parameter = next(iter(signature.signature.parameters), "")
             if value.topic and not parameter:

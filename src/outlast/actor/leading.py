@@ -183,7 +183,12 @@ class Leader(Actor[Team]):
 
 def _is_same_thing(old: MemberSpec, new: MemberSpec) -> bool:
     """Say whether a member can go on as another; a workflow with other arguments cannot."""
-    return (old.kind, old.type, old.args) == (new.kind, new.type, new.args)
+    if (old.kind, old.type) != (new.kind, new.type):
+        return False
+    if old.args == new.args or old.kind != "workflow":
+        return old.args == new.args
+    definition = running_actor().host.registry.find_workflow(new.type)
+    return definition.signature.is_same_call(old.args, new.args)
 
 
 def text_of_error(error: BaseException) -> str:

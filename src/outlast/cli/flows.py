@@ -42,7 +42,7 @@ class Here:
 
     def default_id(self) -> str:
         """Return what the run is called when nobody says."""
-        return f"{self.name}-{self.definition.signature.digest(self.bound).hex()}"
+        return f"{self.name}-{self.definition.signature.digest_given(self.bound).hex()}"
 
     def call(self) -> WorkflowCall[object]:
         """Return a call to give to an engine; each can be used once."""

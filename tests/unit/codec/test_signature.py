@@ -143,6 +143,59 @@ def test_a_parameter_that_was_added_takes_its_default() -> None:
     assert PLAIN.decode(stored) == (("7",), {})
 
 
+def test_a_stored_call_has_the_defaults_of_what_was_left_out() -> None:
+    stored = SignatureCodec(plain, stores_defaults=True)
+
+    assert stored.encode(Bound(("7",), {})) == PLAIN.encode(Bound(("7", 5), {}))
+    assert stored.encode(Bound((), {"order": "7"})) == PLAIN.encode(Bound(("7", 5), {}))
+    assert stored.to_json(PLAIN.encode(Bound(("7",), {}))) == {"order": "7", "cents": 5}
+
+
+def test_a_call_stored_without_its_defaults_is_the_same_call() -> None:
+    codec = SignatureCodec(plain, stores_defaults=True)
+    old = PLAIN.encode(Bound(("7",), {}))
+
+    assert codec.is_same_call(old, codec.encode(Bound(("7",), {})))
+    assert not codec.is_same_call(old, codec.encode(Bound(("7", 6), {})))
+
+
+def test_an_id_made_of_the_given_arguments_outlives_a_new_default() -> None:
+    def before(order: str) -> None:
+        del order
+
+    def after(order: str, cents: int = 5) -> None:
+        del order, cents
+
+    old = SignatureCodec(before, stores_defaults=True).digest_given(Bound(("7",), {}))
+
+    assert SignatureCodec(after, stores_defaults=True).digest_given(Bound(("7",), {})) == old
+
+
+def test_each_call_reads_a_mutable_default_anew() -> None:
+    shared: list[int] = []
+
+    def listed(items: list[int] = shared) -> None:
+        del items
+
+    codec = SignatureCodec(listed, stores_defaults=True)
+    for stored in (codec.encode(Bound((), {})), b"\x80"):
+        (first,), _ = codec.decode(stored)
+
+        assert first == []
+        assert first is not shared
+
+
+def test_a_default_of_another_type_is_refused_at_declaration() -> None:
+    def wrong(cents: int = 5) -> None:
+        del cents
+
+    wrong.__defaults__ = (None,)
+
+    with pytest.raises(RegistrationError, match=r"default of cents .*int \| None = None"):
+        SignatureCodec(wrong, stores_defaults=True).check()
+    SignatureCodec(wrong).check()
+
+
 def test_a_gap_among_positional_only_parameters_is_filled_with_defaults() -> None:
     codec = SignatureCodec(positional_only)
 

@@ -125,8 +125,9 @@ async def test_a_workflow_without_code_is_started_by_what_the_sender_encoded(
         await engine.get("far").result(timeout=10)
     info = await engine.get("far").info()
     assert (info.workflow, info.status, info.version) == ("elsewhere.adds", "parked", "v9")
+    other = definition.signature.encode(definition.signature.bind((1, 3), {}))
     with pytest.raises(IdempotencyMismatch):
-        await client.start(msgspec.structs.replace(foreign, digest=b"x" * 16))
+        await client.start(msgspec.structs.replace(foreign, encoded=other, digest=b"x" * 16))
 
 
 async def test_what_the_sender_encoded_is_decoded_where_there_is_code(

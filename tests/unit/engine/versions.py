@@ -1,0 +1,31 @@
+"""Programs that tests run in processes of their own, as deployed versions of one program."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+_TAIL = """
+async def _main():
+    async with Engine.open("o.db") as engine:
+        await globals()[sys.argv[1]](engine)
+
+asyncio.run(_main())
+"""
+
+
+def ran(folder: Path, code: str, verb: str) -> list[str]:
+    """Run one coroutine of a program with an open engine, and return the lines it printed."""
+    program = folder / "app.py"
+    program.write_text("import asyncio, os, sys\n" + code + _TAIL)
+    done = subprocess.run(
+        [sys.executable, str(program), verb],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
