@@ -17,21 +17,20 @@ from outlast import limits
 from outlast._engine.damage import is_damaged, park_damaged, read_any_run
 from outlast._engine.discarding import check_request
 from outlast._engine.dormant import Dormant
+from outlast._engine.redelivery import check_again, check_same, conflict
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.letters import TOPICS
-from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
-from outlast._store.contract import Message, PostResult, Receipt, RunRow, Store, Transaction
+from outlast._store.contract import Message, PostResult, Receipt, RunRow, Transaction
 from outlast.errors import (
     EngineClosed,
     LeaseLost,
     MailboxFull,
     RunClosed,
     RunNotFound,
-    SignalConflict,
     StoreDamaged,
     StoreError,
     StoreFull,
@@ -86,7 +85,7 @@ class Messages:
         if live is not None and may_append and not self._store.is_shared:
             await self._append(live, message)
             return
-        if message.kind == "signal" and message.dedup and await _was_sent(self._store, message):
+        if message.kind == "signal" and message.dedup and await self._was_sent(message):
             return
         if message.kind in ("cancel", "terminate") and await self._close_unrun(message):
             return
@@ -126,8 +125,7 @@ class Messages:
         if message.kind == "signal":
             known = live.inbox.dedups.get(message.dedup) if message.dedup else None
             if known is not None:
-                if known != (message.name, message.body):
-                    raise SignalConflict(message.run, message.name, message.dedup)
+                check_same(self._scheduler.registry, message, *known)
                 return
             if live.inbox.held >= limits.SIGNALS_BUFFERED_MAX:
                 raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
@@ -140,7 +138,8 @@ class Messages:
             case "accepted" | "duplicate":
                 return
             case "conflict":
-                raise SignalConflict(message.run, message.name, message.dedup)
+                if not await self._was_sent(message):
+                    raise conflict(message)
             case "full":
                 raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
             case "not_found":
@@ -150,6 +149,9 @@ class Messages:
                 if message.kind not in ("signal", "resume", "pause"):
                     return  # it has ended: what the sender wanted is so
                 raise RunClosed(message.run, row.status if row is not None else "closed")
+
+    async def _was_sent(self, message: Message) -> bool:
+        return await check_again(self._scheduler.registry, self._store, message)
 
     async def _close_unrun(self, message: Message) -> bool:
         """Close a run that has no code in memory to ask: parked, delayed, or without code."""
@@ -342,19 +344,6 @@ class Messages:
             if len(page) < page_max and not arrivals.has_more:
                 arrivals.read_to = None
                 return
-
-
-async def _was_sent(store: Store, message: Message) -> bool:
-    """Look for a dedup key among the signals that the run has in its journal already."""
-    for record in await store.read_journal(message.run):
-        if record.kind != "signal":
-            continue
-        body = decode_body(record.body, SignalBody)
-        if body.dedup == message.dedup:
-            if (record.name, body.payload) != (message.name, message.body):
-                raise SignalConflict(message.run, message.name, message.dedup)
-            return True
-    return False
 
 
 async def _closed(dormant: Dormant, run: RunId, status: Status, reason: str) -> bool:

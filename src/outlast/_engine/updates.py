@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from outlast import limits
 from outlast._codec import stored_json
+from outlast._engine.redelivery import check_again, conflict
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import decode_body, failure_in
 from outlast._execution.payloads import fitting_payload, json_payload
 from outlast._execution.starting import check_name
-from outlast._execution.updates import REFUSED, KeptUpdate, digest_of, id_of, refused_in
+from outlast._execution.updates import REFUSED, KeptUpdate, digest_of, refused_in
 from outlast._registry import Registry, UpdateDefinition
 from outlast._store.contract import (
     DONE,
@@ -35,7 +36,6 @@ from outlast.errors import (
     RunClosed,
     RunNotFound,
     UpdateAborted,
-    UpdateConflict,
     UpdateFailed,
     UpdateRejected,
     UsageError,
@@ -77,7 +77,7 @@ class Updates:
         self._callers.setdefault(message.run, {})[caller] = None
         try:
             posted = await self._post(message)
-            self._judge(message, posted)
+            await self._judge(message, posted)
             known = None if posted == "accepted" else await self._known(message)
             if safe is not None:
                 safe.set()
@@ -109,13 +109,12 @@ class Updates:
         transaction = Transaction(None, message.run, [], posts=(message,))
         return (await writer.commit(transaction, made)).posts[0]
 
-    @staticmethod
-    def _judge(message: Message, result: PostResult) -> None:
+    async def _judge(self, message: Message, result: PostResult) -> None:
         match result:
             case "accepted" | "duplicate" | "closed":
                 return
             case "conflict":
-                raise UpdateConflict(message.run, message.name, id_of(message))
+                await self._check_same(message)
             case "full":
                 raise MailboxFull(message.run, message.bound)
             case "not_found":
@@ -144,7 +143,7 @@ class Updates:
         if value is not None:
             kept = decode_body(value, KeptUpdate)
             if kept.digest != digest_of(message.name, message.body):
-                raise UpdateConflict(message.run, message.name, id_of(message))
+                await self._check_same(message)
             if kept.stage == "done":
                 return kept
         if row is None or row.status in CLOSED_STATUSES:
@@ -154,6 +153,10 @@ class Updates:
         # Neither waiting nor accepted: another engine's validator has refused it.
         values = await self._store.read_values(message.run, REFUSED)
         return refused_in(values.values(), message)
+
+    async def _check_same(self, message: Message) -> None:
+        if not await check_again(self._scheduler.registry, self._store, message):
+            raise conflict(message)
 
     async def _is_waiting(self, message: Message) -> bool:
         mail = await self._store.read_mailbox(message.run, limits.SIGNALS_BUFFERED_MAX)

@@ -104,12 +104,12 @@ class UpdateAborted(UpdateError):
 class UpdateConflict(UpdateError):
     """An update's id was used before with another name or argument; nothing was sent."""
 
-    def __init__(self, run_id: str, update: str, update_id: str) -> None:
+    def __init__(self, run_id: str, update: str, update_id: str, why: str = "") -> None:
         super().__init__(
             run_id,
             update,
             f"update {update!r} of run {run_id!r}: the id {update_id!r} was used for another "
-            f"update; nothing was sent, choose another id",
+            f"update; nothing was sent, choose another id" + (f" ({why})" if why else ""),
         )
         self.update_id = update_id
 

@@ -182,10 +182,10 @@ class IdempotencyMismatch(OutlastError):
 class SignalConflict(OutlastError):
     """A dedup key was used before with another payload."""
 
-    def __init__(self, run_id: str, name: str, dedup: str) -> None:
+    def __init__(self, run_id: str, name: str, dedup: str, why: str = "") -> None:
         super().__init__(
             f"signal {name!r} to run {run_id!r} was sent before under dedup key {dedup!r} with "
-            f"another payload; nothing was sent"
+            f"another payload; nothing was sent" + (f" ({why})" if why else "")
         )
         self.run_id = run_id
         self.name = name

@@ -1,0 +1,104 @@
+"""Messages that are sent again under an id: the same message, or another one?
+
+A store and a run in memory compare the bytes of payloads. When these differ, the values decide, as
+the declared type reads them today: a field with a default that was added, or an `@evolve`, makes
+no other message of a redelivered one.
+
+Invariants:
+  * payloads are decoded on the engine's loop, never inside a transaction of a store: decoding may
+    run code of the user's;
+  * a payload that today's type cannot read is compared by its bytes, and the error says so.
+"""
+
+from __future__ import annotations
+
+from outlast import limits
+from outlast._codec import Adapter
+from outlast._execution.operations import SignalBody, decode_body
+from outlast._execution.payloads import read_payload
+from outlast._execution.updates import UpdateBody, id_of
+from outlast._registry import Registry
+from outlast._store.contract import Message, Store
+from outlast.errors import DecodingError, EncodingError, SignalConflict, UpdateConflict
+
+
+async def check_again(registry: Registry, store: Store, message: Message) -> bool:
+    """Compare a signal or update with the one that is stored under its id.
+
+    Returns False when there is none.
+
+    Raises:
+        SignalConflict, UpdateConflict: they are different messages.
+    """
+    # The mailbox first: what leaves it is in the journal by then.
+    stored = await _in_mailbox(store, message) or await _in_journal(store, message)
+    if stored is None:
+        return False
+    check_same(registry, message, *stored)
+    return True
+
+
+def check_same(registry: Registry, message: Message, name: str, payload: bytes) -> None:
+    """Compare a signal or update with the one of its id, which has this name and payload.
+
+    Raises:
+        SignalConflict, UpdateConflict: they are different messages.
+    """
+    if name != message.name:
+        raise conflict(message)
+    if payload == message.body:
+        return
+    adapter = _adapter_of(registry, message)
+    if adapter is None:
+        raise conflict(message, "its type is not known here, so they were compared by their bytes")
+    try:
+        is_same = _digest(adapter, payload) == _digest(adapter, message.body)
+    except (DecodingError, EncodingError) as error:
+        why = f"one of them cannot be read, so they were compared by their bytes: {error}"
+        raise conflict(message, why) from None
+    if not is_same:
+        raise conflict(message)
+
+
+def conflict(message: Message, why: str = "") -> SignalConflict | UpdateConflict:
+    """Return the error of a message whose id was used for another one."""
+    if message.kind == "update":
+        return UpdateConflict(message.run, message.name, id_of(message), why)
+    return SignalConflict(message.run, message.name, message.dedup, why)
+
+
+def _adapter_of(registry: Registry, message: Message) -> Adapter | None:
+    if message.kind == "update":
+        update = registry.updates.get(message.name)
+        return None if update is None else update.request
+    signal = registry.signals.get(message.name)
+    return None if signal is None else signal.adapter
+
+
+def _digest(adapter: Adapter, payload: bytes) -> bytes:
+    return adapter.digest(read_payload(adapter, payload))
+
+
+async def _in_mailbox(store: Store, message: Message) -> tuple[str, bytes] | None:
+    after = 0
+    while True:
+        page = await store.read_mailbox(message.run, limits.MAILBOX_READ_MAX, after)
+        for waiting in page:
+            if waiting.dedup == message.dedup:
+                return waiting.name, waiting.body
+        if len(page) < limits.MAILBOX_READ_MAX:
+            return None
+        after = page[-1].number
+
+
+async def _in_journal(store: Store, message: Message) -> tuple[str, bytes] | None:
+    for record in await store.read_journal(message.run):
+        if record.kind == "signal" and message.kind == "signal":
+            signal = decode_body(record.body, SignalBody)
+            if signal.dedup == message.dedup:
+                return record.name, signal.payload
+        elif record.kind == "update_accepted" and message.kind == "update":
+            update = decode_body(record.body, UpdateBody)
+            if update.id == id_of(message):
+                return record.name, update.payload
+    return None
