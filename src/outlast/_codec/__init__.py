@@ -2,7 +2,7 @@
 
     adapters    one declared type; what everything else stands on
     signature   the parameters and the result of a function
-    failures    exceptions
+    failures    exceptions, and `revival` of them
     chain       what stored bytes pass through: compression, later encryption
 
 Below `adapters`: `build` makes a tree of `nodes` of an annotation (`scalars`, `texts`,
@@ -21,11 +21,12 @@ from outlast._codec.evolution import Evolution
 from outlast._codec.evolution import add as add_evolution
 from outlast._codec.evolution import between as evolution_between
 from outlast._codec.evolution import leads_to as evolution_leads_to
-from outlast._codec.failures import Failure, capture, decode_failure, encode_failure, revive
+from outlast._codec.failures import Failure, capture, decode_failure, encode_failure
 from outlast._codec.jsonlike import is_json
 from outlast._codec.modules import home_of, name_of_class
 from outlast._codec.parameters import Bound, resolved_hints
 from outlast._codec.references import ClassCodec
+from outlast._codec.revival import class_of, lost, noted, revive
 from outlast._codec.signature import SignatureCodec, check_types, stored_json
 
 __all__ = [
@@ -42,13 +43,16 @@ __all__ = [
     "add_evolution",
     "capture",
     "check_types",
+    "class_of",
     "decode_failure",
     "encode_failure",
     "evolution_between",
     "evolution_leads_to",
     "home_of",
     "is_json",
+    "lost",
     "name_of_class",
+    "noted",
     "register_codec",
     "register_reference",
     "resolved_hints",

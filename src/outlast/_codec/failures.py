@@ -2,41 +2,31 @@
 
 Invariants:
   * `capture` never raises, whatever the exception does when it is looked at, and what it
-    returns is bounded and can be encoded;
-  * `revive` makes instances only of classes that the caller names or that are builtin; nothing
-    is imported;
-  * what would stop a process, a task or an iteration (KeyboardInterrupt, SystemExit,
-    GeneratorExit, CancelledError, StopIteration) is never revived: a recorded one is a failure
-    like any other.
+    returns is bounded and can be encoded.
 """
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
-import sys
 import traceback
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MemberDescriptorType, TracebackType
+from typing import Literal
 
 from msgspec import msgpack
 
 from outlast._codec.adapters import adapter_for
 from outlast._codec.faults import Fault, type_name
-from outlast._codec.jsonlike import JSON_LIKE, decode_wire, encode_wire
+from outlast._codec.jsonlike import JSON_LIKE, encode_wire
 from outlast._codec.modules import home_of
 from outlast._codec.nodes import Walk
-from outlast._codec.records import RecordNode
 from outlast._codec.shapes import (
-    as_object,
     is_any_tuple,
     is_dict,
     is_frozenset,
     is_group,
     is_list,
     is_set,
-    is_subclass,
     is_tuple,
 )
 from outlast._redaction import REDACTED, redact
@@ -63,6 +53,8 @@ class Failure:
             it is none, or when they cannot be encoded.
         traceback: text, with the members of a group summed up.
         members: the exceptions of a group; empty when one of them did not fit.
+        came_as: how the code that waited for it has seen it: as an exception of its own class, or
+            as text only; empty when that was not recorded.
     """
 
     module: str
@@ -74,6 +66,7 @@ class Failure:
     cause: Failure | None = None
     members: tuple[Failure, ...] = ()
     fields: bytes | None = None
+    came_as: Literal["", "itself", "text"] = ""
 
 
 def capture(exc: BaseException) -> Failure:
@@ -100,22 +93,6 @@ def decode_failure(data: bytes) -> Failure:
         return _decoder.decode(data)
     except Exception as error:  # noqa: BLE001 - outside bytes: msgspec, Unicode, recursion
         raise DecodingError("$", f"no stored failure ({type_name(type(error))})") from None
-
-
-def revive(
-    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]]
-) -> BaseException | None:
-    """Return the exception of a failure, or None if its class is not known or not restorable.
-
-    A class is looked up in `known` by (module, qualified name), then among the builtins. A
-    builtin is called with its args. Another class is made without its own `__new__`, `__init__`
-    and `__setattr__`, which may take something else or refuse, and gets its args, attributes and
-    slots back; a dataclass its fields. The cause is revived likewise.
-    """
-    try:
-        return _revive(failure, known, depth=0)
-    except Exception:  # noqa: BLE001 - `__new__` and `__setattr__` of the user's class ran
-        return None
 
 
 _decoder = msgpack.Decoder(Failure)
@@ -231,7 +208,7 @@ def _args_of(exc: BaseException, message: str) -> bytes | None:
 def _state_of(exc: BaseException) -> bytes | None:
     state = _attribute(exc, "__dict__")
     found: dict[object, object] = dict(state) if is_dict(state) else {}
-    for name in _slots_of(type(exc)):
+    for name in slots_of(type(exc)):
         value = _attribute(exc, name)
         if value is not None:
             found[name] = value
@@ -243,7 +220,7 @@ def _state_of(exc: BaseException) -> bytes | None:
     return _encoded(kept) if kept else None
 
 
-def _slots_of(cls: type) -> list[str]:
+def slots_of(cls: type) -> list[str]:
     """Return the names of the slots that a class and its parents declare."""
     return [
         name
@@ -346,144 +323,3 @@ def _frames(start: TracebackType | None) -> list[str]:
 def _format(frames: list[TracebackType]) -> list[str]:
     pairs = ((frame.tb_frame, frame.tb_lineno) for frame in frames)
     return traceback.StackSummary.extract(pairs).format()
-
-
-# ---- back ------------------------------------------------------------------------------------
-
-
-_CONTROL = (KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration, StopAsyncIteration)
-
-
-def _is_control(cls: type[BaseException]) -> bool:
-    # Whoever could have raised asyncio's CancelledError has imported it; we need not.
-    cancelled: object = getattr(sys.modules.get("asyncio.exceptions"), "CancelledError", None)
-    return issubclass(cls, _CONTROL) or (isinstance(cancelled, type) and issubclass(cls, cancelled))
-
-
-_BUILTINS: dict[str, type[BaseException]] = {
-    name: cls
-    for name, cls in vars(builtins).items()
-    if isinstance(cls, type) and issubclass(cls, BaseException) and not _is_control(cls)
-}
-
-
-def _revive(
-    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]], *, depth: int
-) -> BaseException | None:
-    cls = known.get((failure.module, failure.qualname))
-    is_builtin = cls is None and failure.module == "builtins"
-    if is_builtin:
-        cls = _BUILTINS.get(failure.qualname)
-    if cls is None or _is_control(cls) or depth > CAUSES_MAX:
-        return None
-    exc = (
-        _revive_group(cls, failure, known, depth)
-        if is_subclass(cls, BaseExceptionGroup)
-        else _revive_one(cls, failure, is_builtin=is_builtin)
-    )
-    if exc is None:
-        return None
-    _restore_state(exc, failure)
-    if failure.cause is not None:
-        _set(exc, "__cause__", _revive_cause(failure.cause, known, depth))
-    return exc
-
-
-def _revive_one(
-    cls: type[BaseException], failure: Failure, *, is_builtin: bool
-) -> BaseException | None:
-    if failure.fields is not None:
-        return _of_fields(cls, failure.fields, _stored_args(failure))
-    args = _stored_args(failure)
-    if args is None:
-        return None
-    if is_builtin:
-        return cls(*args)
-    made = _made(cls, args)
-    if made is not None:
-        _set(made, "args", args)
-    return made
-
-
-def _made(cls: type[BaseException], args: tuple[object, ...]) -> BaseException | None:
-    """Return an instance whose `__init__` has not run, by the `__new__` of its builtin parent.
-
-    Neither a `__new__` nor a `__setattr__` of the user's class can refuse: a frozen dataclass
-    takes no attribute.
-    """
-    parent = next(owner for owner in cls.__mro__ if owner.__module__ == "builtins")
-    attribute = "__new__"
-    new: Callable[..., object] = getattr(parent, attribute)
-    made = new(cls, *args)
-    if not isinstance(made, BaseException) or as_object(type(made)) is not cls:
-        return None
-    return made
-
-
-def _of_fields(
-    cls: type[BaseException], fields: bytes, args: tuple[object, ...] | None
-) -> BaseException | None:
-    node = adapter_for(cls).node
-    if args is None:
-        args = ()
-    made = _made(cls, args)
-    if made is None or not isinstance(node, RecordNode):
-        return None
-    values = node.values_of(decode_wire(fields), DEPTH_MAX)
-    for name, value in values.items():
-        _set(made, name, value)
-    _set(made, "args", args or tuple(values.values()))
-    return made
-
-
-def _set(exc: BaseException, name: str, value: object) -> None:
-    object.__setattr__(exc, name, value)
-
-
-def _revive_group(
-    cls: type[BaseException],
-    failure: Failure,
-    known: Mapping[tuple[str, str], type[BaseException]],
-    depth: int,
-) -> BaseException | None:
-    members: list[BaseException] = []
-    for member in failure.members:
-        revived = _revive_cause(member, known, depth)
-        if revived is None:
-            return None
-        members.append(revived)
-    args = _stored_args(failure)
-    if not members or args is None:
-        return None
-    return _made(cls, (*args, members))
-
-
-def _stored_args(failure: Failure) -> tuple[object, ...] | None:
-    if failure.args is None:
-        return None
-    args = JSON_LIKE.lift(decode_wire(failure.args), DEPTH_MAX)
-    return args if is_tuple(args) else None
-
-
-def _revive_cause(
-    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]], depth: int
-) -> BaseException | None:
-    try:
-        return _revive(failure, known, depth=depth + 1)
-    except Exception:  # noqa: BLE001 - a cause that cannot be restored is left out
-        return None
-
-
-def _restore_state(exc: BaseException, failure: Failure) -> None:
-    if failure.state is None:
-        return
-    state = JSON_LIKE.lift(decode_wire(failure.state), DEPTH_MAX)
-    if is_dict(state):
-        slots = frozenset(_slots_of(type(exc)))
-        for name, value in state.items():
-            if type(name) is not str:
-                continue
-            if name in slots:
-                _set(exc, name, value)
-            elif failure.fields is None or name not in exc.__dict__:
-                exc.__dict__[name] = value

@@ -85,7 +85,11 @@ class Messages:
         if live is not None and may_append and not self._store.is_shared:
             await self._append(live, message)
             return
-        if message.kind == "signal" and message.dedup and await self._was_sent(message):
+        if (
+            message.kind == "signal"
+            and message.dedup
+            and await check_again(self._scheduler, message)
+        ):
             return
         if message.kind in ("cancel", "terminate") and await self._close_unrun(message):
             return
@@ -138,7 +142,7 @@ class Messages:
             case "accepted" | "duplicate":
                 return
             case "conflict":
-                if not await self._was_sent(message):
+                if not await check_again(self._scheduler, message):
                     raise conflict(message)
             case "full":
                 raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
@@ -149,9 +153,6 @@ class Messages:
                 if message.kind not in ("signal", "resume", "pause"):
                     return  # it has ended: what the sender wanted is so
                 raise RunClosed(message.run, row.status if row is not None else "closed")
-
-    async def _was_sent(self, message: Message) -> bool:
-        return await check_again(self._scheduler.registry, self._store, message)
 
     async def _close_unrun(self, message: Message) -> bool:
         """Close a run that has no code in memory to ask: parked, delayed, or without code."""

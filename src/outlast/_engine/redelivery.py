@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from outlast import limits
 from outlast._codec import Adapter
+from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.payloads import read_payload
 from outlast._execution.updates import UpdateBody, id_of
@@ -22,7 +23,7 @@ from outlast._store.contract import Message, Store
 from outlast.errors import DecodingError, EncodingError, SignalConflict, UpdateConflict
 
 
-async def check_again(registry: Registry, store: Store, message: Message) -> bool:
+async def check_again(scheduler: Scheduler, message: Message) -> bool:
     """Compare a signal or update with the one that is stored under its id.
 
     Returns False when there is none.
@@ -31,10 +32,11 @@ async def check_again(registry: Registry, store: Store, message: Message) -> boo
         SignalConflict, UpdateConflict: they are different messages.
     """
     # The mailbox first: what leaves it is in the journal by then.
+    store = scheduler.store
     stored = await _in_mailbox(store, message) or await _in_journal(store, message)
     if stored is None:
         return False
-    check_same(registry, message, *stored)
+    check_same(scheduler.registry, message, *stored)
     return True
 
 

@@ -155,7 +155,7 @@ class Updates:
         return refused_in(values.values(), message)
 
     async def _check_same(self, message: Message) -> None:
-        if not await check_again(self._scheduler.registry, self._store, message):
+        if not await check_again(self._scheduler, message):
             raise conflict(message)
 
     async def _is_waiting(self, message: Message) -> bool:

@@ -13,10 +13,20 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from outlast._codec import Failure, capture, decode_failure, encode_failure, name_of_class, revive
+from outlast._codec import (
+    Failure,
+    capture,
+    class_of,
+    decode_failure,
+    encode_failure,
+    lost,
+    name_of_class,
+    noted,
+    revive,
+)
 from outlast._records import FAILURE, VALUE
 from outlast._registry import StepDefinition, WorkflowDefinition
-from outlast.errors import StepFailed
+from outlast.errors import DecodingError, StepFailed
 from outlast.types import OnParentClose, RunId
 
 _B = TypeVar("_B", bound=msgspec.Struct)
@@ -231,9 +241,36 @@ def failure_in(body: bytes) -> Failure | None:
     return decode_failure(body[1:]) if body[:1] == FAILURE else None
 
 
-def error_from(failure: Failure, known: KnownErrors) -> BaseException:
-    """Return the error as the workflow sees it: itself when its class is known here."""
+def seen_error(failure: Failure, known: KnownErrors) -> tuple[BaseException, bytes]:
+    """Return a new error as the workflow sees it, and the body of a record that says so.
+
+    It is itself when its class is known here, and `StepFailed` otherwise.
+    """
     revived = revive(failure, known)
+    return _shown(failure, revived), FAILURE + encode_failure(noted(failure, revived))
+
+
+def recorded_error(failure: Failure, known: KnownErrors) -> BaseException:
+    """Return a recorded error as the workflow saw it when it was new.
+
+    Raises:
+        DecodingError: the workflow saw an exception of a class that cannot be made here.
+    """
+    revived = revive(failure, known)
+    missing = lost(failure, revived)
+    if missing is not None:
+        name = f"{missing.module}.{missing.qualname}"
+        reason = (
+            f"{name} was raised in the workflow as itself, and is not among the errors declared "
+            f"here (raises=, never_on=, catch(), @error)"
+        )
+        if class_of(missing, known) is not None:
+            reason = f"the class of {name} does not take what is stored of it"
+        raise DecodingError("$", reason)
+    return _shown(failure, revived)
+
+
+def _shown(failure: Failure, revived: BaseException | None) -> BaseException:
     if revived is not None:
         return revived
     return StepFailed(failure.qualname, failure.message, failure.traceback)

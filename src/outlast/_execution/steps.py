@@ -17,7 +17,6 @@ import asyncio
 from collections.abc import Mapping
 
 from outlast import limits
-from outlast._codec import Failure
 from outlast._execution.host import RunHost
 from outlast._execution.journal import RunJournal
 from outlast._execution.loop import RunLoop
@@ -28,14 +27,15 @@ from outlast._execution.operations import (
     WrittenBody,
     decode_body,
     encode_body,
-    error_from,
     failure_body,
     failure_in,
     is_error_of,
     known_for,
+    recorded_error,
+    seen_error,
 )
 from outlast._execution.streams import write_stream
-from outlast._execution.unreadable import Unreadable
+from outlast._execution.unreadable import ERROR_WAYS, Unreadable
 from outlast._records import VALUE, Record
 from outlast._registry import StepDefinition
 from outlast.errors import (
@@ -238,7 +238,7 @@ class StepCalls:
     def _record_failure(self, operation: StepOperation, body: bytes) -> None:
         failure = failure_in(body)
         if failure is not None:
-            operation.error = self._error_from(failure, operation)
+            operation.error, body = seen_error(failure, self._known(operation))
         operation.is_started = True
         self._record(operation, body)
 
@@ -310,17 +310,16 @@ class StepCalls:
 
     def _decode(self, operation: StepOperation, body: bytes) -> None:
         failure = failure_in(body)
-        if failure is not None:
-            operation.error = self._error_from(failure, operation)
-        else:
-            try:
+        try:
+            if failure is not None:
+                operation.error = recorded_error(failure, self._known(operation))
+            else:
                 operation.value = operation.definition.signature.returns.decode(body[1:])
-            except DecodingError as error:
-                raise Unreadable(f"the recorded result of step {operation.name!r}", error) from None
+        except DecodingError as error:
+            raise _unreadable_outcome(operation.name, error, is_error=failure is not None) from None
 
-    def _error_from(self, failure: Failure, operation: StepOperation) -> BaseException:
-        known: KnownErrors = known_for(operation, self._host.known_errors)
-        return error_from(failure, known)
+    def _known(self, operation: StepOperation) -> KnownErrors:
+        return known_for(operation, self._host.known_errors)
 
     # ------------------------------------------------------------------------ streams
     def deliver_written(self, record: Record) -> None:
@@ -350,6 +349,12 @@ class StepCalls:
                 values=None,
             )
         operation.writers = {}
+
+
+def _unreadable_outcome(step: str, error: DecodingError, *, is_error: bool) -> Unreadable:
+    if is_error:
+        return Unreadable(f"the recorded error of step {step!r}", error, ways=ERROR_WAYS)
+    return Unreadable(f"the recorded result of step {step!r}", error)
 
 
 def _unreadable(error: BaseException) -> EncodingError:

@@ -29,6 +29,14 @@ DISCARD = "discard"
 """Name of a request to resume that also gives up what the run cannot read."""
 
 
+VALUE_WAYS = "Open the store with code that reads it, or declare a conversion with @evolve"
+ERROR_WAYS = (
+    "Open the store with code that declares the class, in raises= of the step or with @error; one "
+    "that has moved or was renamed is found by its old name too, if the old module keeps it as an "
+    "alias: OldName = NewName"
+)
+
+
 class Culprit(msgspec.Struct, frozen=True, array_like=True):
     """Which message a run cannot read: its number in the mailbox, or the seq of its record."""
 
@@ -39,13 +47,21 @@ class Culprit(msgspec.Struct, frozen=True, array_like=True):
 class Unreadable(DecodingError):
     """Something stored for a run does not fit the types that its code declares."""
 
-    def __init__(self, what: str, cause: DecodingError, culprit: Culprit | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        cause: DecodingError,
+        culprit: Culprit | None = None,
+        *,
+        ways: str = VALUE_WAYS,
+    ) -> None:
         super().__init__(cause.path, cause.reason)
+        self._ways = ways
         self.what = what
         self.culprit = culprit
 
     def __str__(self) -> str:
-        ways = "Open the store with code that reads it, or declare a conversion with @evolve"
+        ways = self._ways
         if self.culprit is not None:
             ways += ", or make the message a dead letter with `outlast discard`"
         fault = f"{self.what} does not fit its type here: {self.path}: {self.reason}"
