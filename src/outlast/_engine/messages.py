@@ -85,11 +85,7 @@ class Messages:
         if live is not None and may_append and not self._store.is_shared:
             await self._append(live, message)
             return
-        if (
-            message.kind == "signal"
-            and message.dedup
-            and await check_again(self._scheduler, message)
-        ):
+        if message.kind == "signal" and await check_again(self._scheduler, message):
             return
         if message.kind in ("cancel", "terminate") and await self._close_unrun(message):
             return

@@ -32,6 +32,8 @@ async def check_again(scheduler: Scheduler, message: Message) -> bool:
         SignalConflict, UpdateConflict: they are different messages.
     """
     # The mailbox first: what leaves it is in the journal by then.
+    if not message.dedup:
+        return False
     store = scheduler.store
     stored = await _in_mailbox(store, message) or await _in_journal(store, message)
     if stored is None:
