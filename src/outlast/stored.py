@@ -24,6 +24,7 @@ from outlast._codec import (
     add_evolution,
     evolution_between,
     evolution_leads_to,
+    reads_all_of,
     register_codec,
     resolved_hints,
 )
@@ -100,7 +101,7 @@ def evolve(
 
     Raises:
         RegistrationError: the annotations do not fit, a type cannot be stored, the conversion is
-            declared twice, or conversions would go in a circle.
+            declared twice, would never be called, or conversions would go in a circle.
     """
     given = given_name("the old class's name", name)
 
@@ -160,6 +161,14 @@ def _check(made: Evolution, name: str | None) -> None:
         raise RegistrationError(
             f"@evolve: {made.place} closes a circle: {made.target.name} is an old shape of "
             f"{made.shape.name} already"
+        )
+    elif name is None and reads_all_of(made.target, made.shape):
+        raise RegistrationError(
+            f"@evolve: {made.place} would never be called: whatever was stored as {made.tag} is "
+            f"read as {made.target.name} without it. If the meaning has changed, give the changed "
+            f"field of {made.target.name} another name. If only the class was renamed, nothing is "
+            f"to be done but in unions, which stored its name: declare @evolve("
+            f"{made.target.name}, name={made.tag!r})"
         )
     before = evolution_between(made.new, made.old, made.tag)
     if before is not None and not _replaces(made.convert, before.convert):

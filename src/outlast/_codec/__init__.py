@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from outlast._codec.adapters import Adapter, adapter_for, register_codec, register_reference
 from outlast._codec.chain import Chain, Codec, Zlib
+from outlast._codec.covering import reads_all_of
 from outlast._codec.evolution import Evolution
 from outlast._codec.evolution import add as add_evolution
 from outlast._codec.evolution import between as evolution_between
@@ -53,6 +54,7 @@ __all__ = [
     "lost",
     "name_of_class",
     "noted",
+    "reads_all_of",
     "register_codec",
     "register_reference",
     "resolved_hints",

@@ -12,7 +12,7 @@ from enum import Enum, Flag
 
 from typing_extensions import override
 
-from outlast._codec.evolution import recovered
+from outlast._codec.evolution import ClassNode
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import SCALAR_NODES
 from outlast._codec.nodes import Node, NoneType, Walk, mismatch
@@ -20,6 +20,7 @@ from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import as_object, is_list
 from outlast._codec.tags import class_tag
 from outlast.errors import RegistrationError
+from outlast.limits import DEPTH_MAX
 
 _ITSELF: frozenset[type] = frozenset({str, int, bool, bytes, NoneType})
 
@@ -111,7 +112,7 @@ class LiteralNode(Node):
 _AMBIGUOUS = object()
 
 
-class EnumNode(Node):
+class EnumNode(ClassNode):
     """An Enum: by value where all values are text, else as [name]; a Flag as names of its bits.
 
     Older versions wrote an Enum whose values were all ints, and a Flag, by value, and any other
@@ -121,9 +122,8 @@ class EnumNode(Node):
     json_rank = 0
 
     def __init__(self, cls: type[Enum]) -> None:
-        self.name = type_name(cls)
-        self.types = frozenset({cls})
-        self._class = self.user_class = cls
+        super().__init__(cls)
+        self._enum = cls
         self._is_flag = issubclass(cls, Flag)
         kinds: set[type] = {type(as_object(m._value_)) for m in cls.__members__.values()}
         self._by_value = kinds == {str}
@@ -133,20 +133,13 @@ class EnumNode(Node):
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
-        if not isinstance(value, Enum) or type(value) is not self._class:
+        if not isinstance(value, Enum) or type(value) is not self._enum:
             raise mismatch(self.name, value)
         if isinstance(value, Flag):
             return self._bits(value, depth, walk)
         wire: object = value._value_ if self._by_value else value._name_
         text = SCALAR_NODES[str].lower(wire, depth, walk)
         return text if self._by_value else [text]
-
-    @override
-    def lift(self, wire: object, depth: int) -> object:
-        try:
-            return self.lift_exactly(wire, depth)
-        except Fault as fault:
-            return recovered(self, self._class, wire, depth, fault)
 
     @override
     def lift_exactly(self, wire: object, depth: int) -> object:
@@ -164,10 +157,14 @@ class EnumNode(Node):
     def tag(self, inside: tuple[Node, ...] = ()) -> str:
         return class_tag(self._class)
 
+    def stored_members(self) -> list[object]:
+        """Return what is stored for each member."""
+        return [self.lower(member, DEPTH_MAX, Walk()) for member in self._enum]
+
     @override
     def from_json(self, data: object, depth: int) -> object:
-        if type(data) is str and data in self._class.__members__:
-            return self._class.__members__[data]
+        if type(data) is str and data in self._enum.__members__:
+            return self._enum.__members__[data]
         if self._shows_value and type(data) in self._shown_kinds:
             return self._of_value(data)
         raise Fault(f"no member of {self.name}")
@@ -183,7 +180,7 @@ class EnumNode(Node):
         left = as_object(value._value_)
         if type(left) is not int:
             raise Fault(f"the value of a {self.name} is no int")
-        for name, member in self._class.__members__.items():
+        for name, member in self._enum.__members__.items():
             bit = as_object(member._value_)
             if type(bit) is int and bit.bit_count() == 1 and left & bit == bit:
                 names.append(SCALAR_NODES[str].lower(name, depth, walk))
@@ -207,8 +204,8 @@ class EnumNode(Node):
 
     def _of_text(self, text: str) -> object:
         """Read a bare text: the name of a member, or the value of one when values were text."""
-        named = self._class.__members__.get(text)
-        valued = [m for m in self._class if as_object(m._value_) == text]
+        named = self._enum.__members__.get(text)
+        valued = [m for m in self._enum if as_object(m._value_) == text]
         if named is not None and valued and valued[0] is not named:
             raise Fault(
                 f"the stored {text!a} may be the member {named._name_} or the value of "
@@ -219,7 +216,7 @@ class EnumNode(Node):
         return named if named is not None else valued[0]
 
     def _member_named(self, name: object) -> Enum:
-        found = self._class.__members__.get(name) if type(name) is str else None
+        found = self._enum.__members__.get(name) if type(name) is str else None
         if found is None:
             raise Fault(
                 f"no member of {self.name} is called {f'{name!a}'[:100]}: keep a renamed member's "
@@ -229,10 +226,10 @@ class EnumNode(Node):
 
     def _of_value(self, value: object) -> object:
         try:
-            found: object = self._class(value)
+            found: object = self._enum(value)
         except (ValueError, KeyError, TypeError):
             raise Fault(f"no member of {self.name}") from None
-        if type(found) is not self._class:
+        if type(found) is not self._enum:
             raise Fault(f"no member of {self.name}")
         return found
 
@@ -240,6 +237,6 @@ class EnumNode(Node):
     def schema(self, made: Schemas) -> Schema:
         if self._is_flag:
             return {"type": "integer", "title": self.name}
-        members = self._class.__members__.values()
+        members = self._enum.__members__.values()
         values: list[object] = [m._value_ if self._shows_value else m._name_ for m in members]
         return {"enum": values, "title": self.name}

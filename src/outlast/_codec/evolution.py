@@ -11,10 +11,13 @@ Invariants:
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from outlast._codec.faults import Fault, error_text
+from typing_extensions import override
+
+from outlast._codec.faults import Fault, error_text, type_name
 from outlast._codec.nodes import Node, Walk
 from outlast._codec.tags import read_tagged
 from outlast.limits import DEPTH_MAX
@@ -40,6 +43,27 @@ class Evolution:
     target: Node
     convert: Callable[[object], object]
     place: str
+
+
+class ClassNode(Node):
+    """The node of a class of a user's: data that is not of today's shape may be of an old one."""
+
+    def __init__(self, cls: type) -> None:
+        self.name = type_name(cls)
+        self.types = frozenset({cls})
+        self._class = self.user_class = cls
+
+    @override
+    def lift(self, wire: object, depth: int) -> object:
+        try:
+            return self.lift_exactly(wire, depth)
+        except Fault as fault:
+            return recovered(self, self._class, wire, depth, fault)
+
+    @abstractmethod
+    @override
+    def lift_exactly(self, wire: object, depth: int) -> object:
+        """Return the value of wire that was stored as this very type. Raises Fault."""
 
 
 registered: dict[object, list[Evolution]] = {}
@@ -77,23 +101,32 @@ def recovered(node: Node, cls: object, wire: object, depth: int, fault: Fault) -
         if tag == node.tag():
             return node.lift(inner, depth)  # a union of several classes has become this one
         return by_tag(tag, inner, depth, {cls: node}, fault)
-    olds = [e for e in registered.get(cls, ()) if e.old is not cls]
-    if not olds:
+    paths = list(_paths_to(cls, ()))
+    if not paths:
         raise fault
-    direct = list(_readings(olds, wire, depth, is_exact=True))
-    readings = direct or list(_readings(olds, wire, depth, is_exact=False))
+    readings: dict[str, tuple[list[Evolution], object]] = {}
+    for path in paths:
+        try:
+            value = path[0].shape.lift_exactly(wire, depth)
+        except Fault:
+            continue
+        before = readings.setdefault(path[0].tag, (path, value))[0]
+        if before is not path and len(before) == len(path):
+            names = " and ".join(_route(one) for one in (before, path))
+            raise Fault(f"several conversions lead to {node.name}, {names}: remove an @evolve")
     if not readings:
-        names = ", ".join(e.tag for e in olds)
+        names = ", ".join(dict.fromkeys(path[0].tag for path in paths))
         segments, reason = fault.found[0]
         fault.found[0] = (segments, f"{reason} (nor is it the old shape {names})")
         raise fault
     if len(readings) > 1:
-        names = " and ".join(e.tag for e, _ in readings)
+        names = " and ".join(readings)
         raise Fault(
             f"the stored {node.name} fits several old shapes, {names}: remove an @evolve, "
             f"or give the old classes fields that tell them apart"
         )
-    return _converted(*readings[0])
+    ((path, value),) = readings.values()
+    return _through(path, value)
 
 
 def by_tag(
@@ -110,11 +143,17 @@ def by_tag(
         raise fault
     if len(paths) > 1:
         raise Fault(f"several conversions lead from the stored {tag} to the declared type")
-    first = paths[0][0]
-    value = first.shape.lift(wire, depth)
-    for evolution in paths[0]:
-        value = _converted(evolution, value)
-    return value
+    return _through(paths[0], paths[0][0].shape.lift(wire, depth))
+
+
+def renames(stored: str, tag: str) -> bool:
+    """Tell whether conversions lead from a class that unions stored by one name to another."""
+    begins = [e for known in registered.values() for e in known if e.tag == stored]
+    return any(leads_to(e.new, t.new) for e in begins for t in _to_tag(tag))
+
+
+def _to_tag(tag: str) -> list[Evolution]:
+    return [e for known in registered.values() for e in known if e.target.tag() == tag]
 
 
 def _from(cls: object) -> list[Evolution]:
@@ -132,16 +171,26 @@ def _paths(
                 yield [start, *rest]
 
 
-def _readings(
-    olds: Sequence[Evolution], wire: object, depth: int, *, is_exact: bool
-) -> Iterator[tuple[Evolution, object]]:
-    for evolution in olds:
-        lift = evolution.shape.lift_exactly if is_exact else evolution.shape.lift
-        try:
-            value = lift(wire, depth)
-        except Fault:
-            continue
-        yield evolution, value
+def _paths_to(
+    cls: object, behind: tuple[Evolution, ...], steps: int = DEPTH_MAX
+) -> Iterator[list[Evolution]]:
+    """Return the chains of conversions that end in a class, the shortest first."""
+    known = [e for e in registered.get(cls, ()) if e.old is not cls]
+    here = [(e, *behind) for e in known]
+    yield from (list(path) for path in here)
+    if steps > 0:
+        for path in here:
+            yield from _paths_to(path[0].old, path, steps - 1)
+
+
+def _route(path: Sequence[Evolution]) -> str:
+    return " -> ".join(e.tag for e in path)
+
+
+def _through(path: Sequence[Evolution], value: object) -> object:
+    for evolution in path:
+        value = _converted(evolution, value)
+    return value
 
 
 def _converted(evolution: Evolution, value: object) -> object:

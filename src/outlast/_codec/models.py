@@ -185,38 +185,38 @@ class ValidatedDataclassNode(Node):
         self.types = stored.types
         self.wire = stored.wire
         self._class = self.user_class = cls
-        self._stored = stored
+        self.stored = stored
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
-        return self._stored.lower(value, depth, walk)
+        return self.stored.lower(value, depth, walk)
 
     @override
     def lift(self, wire: object, depth: int) -> object:
-        return self._stored.lift(wire, depth)
+        return self.stored.lift(wire, depth)
 
     @override
     def lift_exactly(self, wire: object, depth: int) -> object:
-        return self._stored.lift_exactly(wire, depth)
+        return self.stored.lift_exactly(wire, depth)
 
     @override
     def tag(self, inside: tuple[Node, ...] = ()) -> str:
-        return self._stored.tag(inside)
+        return self.stored.tag(inside)
 
     @override
     def from_json(self, data: object, depth: int) -> object:
-        return validated(self._stored, type_adapter(self._class), data, depth)
+        return validated(self.stored, type_adapter(self._class), data, depth)
 
     @override
     def to_json(self, value: object) -> object:
         try:
             return type_adapter(self._class).dump_python(value, mode="json")
         except Exception:  # noqa: BLE001 - serialisers are the user's; ours cannot fail
-            return self._stored.to_json(value)
+            return self.stored.to_json(value)
 
     @override
     def schema(self, made: Schemas) -> Schema:
-        return self._stored.schema(made)
+        return self.stored.schema(made)
 
 
 class ForeignNode(Node):

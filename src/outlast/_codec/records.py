@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from outlast._codec.evolution import recovered
+from outlast._codec.evolution import ClassNode
 from outlast._codec.faults import (
     FAULTS_SHOWN_MAX,
     SEGMENT_CHARS_MAX,
@@ -48,7 +48,7 @@ class Member:
     is_init: bool = True
 
 
-class RecordNode(Node):
+class RecordNode(ClassNode):
     """A class whose instances have named fields."""
 
     wire = _MAP
@@ -64,11 +64,9 @@ class RecordNode(Node):
         create: Callable[[dict[str, object]], object],
         native: object | None = None,
     ) -> None:
-        self.name = type_name(cls)
-        self.types = frozenset({cls})
+        super().__init__(cls)
         self.native = native
-        self._class = self.user_class = cls
-        self._members = members
+        self.members = members
         self.tag_class = cls
         self._stored_names = frozenset(member.name for member in members) | self.also_stored
         self._cost = sum(len(member.name) + 2 for member in members) + 1
@@ -87,7 +85,7 @@ class RecordNode(Node):
         walk.spend(self._cost)
         depth -= 1
         out: dict[str, object] = {}
-        for member in self._members:
+        for member in self.members:
             name = member.name
             try:
                 item: object = getattr(value, name)
@@ -103,13 +101,6 @@ class RecordNode(Node):
         return out
 
     @override
-    def lift(self, wire: object, depth: int) -> object:
-        try:
-            return self.lift_exactly(wire, depth)
-        except Fault as fault:
-            return recovered(self, self._class, wire, depth, fault)
-
-    @override
     def lift_exactly(self, wire: object, depth: int) -> object:
         return self._restored(self.values_of(wire, depth))
 
@@ -123,7 +114,7 @@ class RecordNode(Node):
             raise unknown_fields(self.name, self._class, wire, self._stored_names)
         depth -= 1
         values: dict[str, object] = {}
-        for member in self._members:
+        for member in self.members:
             name = member.name
             try:
                 if name in wire:
@@ -145,7 +136,7 @@ class RecordNode(Node):
     def from_json(self, data: object, depth: int) -> object:
         if not is_dict(data):
             raise mismatch(f"{self.name} (as an object)", data)
-        values = members_from_json(self._members, self._by_json_name, data, depth)
+        values = members_from_json(self.members, self._by_json_name, data, depth)
         try:
             return self._create(values)
         except Fault:
@@ -157,7 +148,7 @@ class RecordNode(Node):
     def to_json(self, value: object) -> object:
         return {
             member.json_name: member.node.to_json(getattr(value, member.name))
-            for member in self._members
+            for member in self.members
             if hasattr(value, member.name)
         }
 
@@ -181,23 +172,22 @@ class RecordNode(Node):
         return made.reference(self._class, self.name, lambda: self._object_schema(made))
 
     def _object_schema(self, made: Schemas) -> Schema:
-        members = [member for member in self._members if member.is_init]
+        members = [member for member in self.members if member.is_init]
         properties = {member.json_name: member.node.schema(made) for member in members}
         required = [member.json_name for member in members if member.default is None]
         return object_schema(self.name, properties, required, is_open=self.is_open)
 
 
-class TypedDictNode(Node):
+class TypedDictNode(ClassNode):
     """A TypedDict: a dict with declared keys."""
 
-    types = frozenset({dict})
     wire = _MAP
 
     def __init__(self, cls: type, members: tuple[Member, ...], required: frozenset[str]) -> None:
-        self.name = type_name(cls)
-        self._class = self.user_class = cls
-        self._members = members
-        self._required = required
+        super().__init__(cls)
+        self.types = frozenset({dict})
+        self.members = members
+        self.required = required
         self._by_name = {member.name: member for member in members}
 
     @override
@@ -220,13 +210,6 @@ class TypedDictNode(Node):
                 fault.under(key_segment(name))
                 raise
         return out
-
-    @override
-    def lift(self, wire: object, depth: int) -> object:
-        try:
-            return self.lift_exactly(wire, depth)
-        except Fault as fault:
-            return recovered(self, self._class, wire, depth, fault)
 
     @override
     def lift_exactly(self, wire: object, depth: int) -> object:
@@ -255,7 +238,7 @@ class TypedDictNode(Node):
     def from_json(self, data: object, depth: int) -> object:
         if not is_dict(data):
             raise mismatch(f"{self.name} (as an object)", data)
-        return members_from_json(self._members, self._by_name, data, depth)
+        return members_from_json(self.members, self._by_name, data, depth)
 
     @override
     def to_json(self, value: object) -> object:
@@ -263,7 +246,7 @@ class TypedDictNode(Node):
             return None
         return {
             member.name: member.node.to_json(value[member.name])
-            for member in self._members
+            for member in self.members
             if member.name in value
         }
 
@@ -274,14 +257,14 @@ class TypedDictNode(Node):
         self._check_required(value)
 
     def _check_required(self, value: Mapping[object, object]) -> None:
-        for name in self._required:
+        for name in self.required:
             if name not in value:
                 raise Fault(f"missing in {self.name}").under(f".{name}")
 
     @override
     def schema(self, made: Schemas) -> Schema:
-        properties = {member.json_name: member.node.schema(made) for member in self._members}
-        return object_schema(self.name, properties, sorted(self._required))
+        properties = {member.json_name: member.node.schema(made) for member in self.members}
+        return object_schema(self.name, properties, sorted(self.required))
 
 
 def members_from_json(

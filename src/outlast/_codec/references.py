@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from outlast._codec.evolution import recovered
+from outlast._codec.evolution import ClassNode
 from outlast._codec.faults import Fault, error_text, type_name
 from outlast._codec.jsonlike import JSON_LIKE, encode_wire
 from outlast._codec.nodes import Node, Walk, mismatch
@@ -77,13 +77,11 @@ class ReferenceNode(Node):
         return {}
 
 
-class CodecNode(Node):
+class CodecNode(ClassNode):
     """A class that the user has registered a codec for."""
 
     def __init__(self, cls: type, codec: ClassCodec) -> None:
-        self.name = type_name(cls)
-        self.types = frozenset({cls})
-        self._class = self.user_class = cls
+        super().__init__(cls)
         self._codec = codec
 
     @override
@@ -99,13 +97,6 @@ class CodecNode(Node):
             ):
                 raise Fault(f"the codec of {self.name} does not give the same value back")
         return wire
-
-    @override
-    def lift(self, wire: object, depth: int) -> object:
-        try:
-            return self.lift_exactly(wire, depth)
-        except Fault as fault:
-            return recovered(self, self._class, wire, depth, fault)
 
     @override
     def lift_exactly(self, wire: object, depth: int) -> object:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing_extensions import override
 
 from outlast._codec.containers import items_from_json
-from outlast._codec.evolution import recovered
-from outlast._codec.faults import TOO_DEEP, Fault, key_segment, type_name
+from outlast._codec.evolution import ClassNode
+from outlast._codec.faults import TOO_DEEP, Fault, key_segment
 from outlast._codec.nodes import Node, Walk, mismatch
 from outlast._codec.records import Member, unknown_fields
 from outlast._codec.schemas import Schema, Schemas
@@ -97,7 +97,7 @@ class RowNode(Node):
         }
 
 
-class NamedTupleNode(Node):
+class NamedTupleNode(ClassNode):
     """A named tuple; from JSON as an array or as an object."""
 
     wire = _MAP
@@ -105,10 +105,8 @@ class NamedTupleNode(Node):
     def __init__(
         self, cls: type, members: tuple[Member, ...], make: Callable[[list[object]], object]
     ) -> None:
-        self.name = type_name(cls)
-        self.types = frozenset({cls})
-        self._class = self.user_class = cls
-        self._members = members
+        super().__init__(cls)
+        self.members = members
         # Not the constructor: `__new__` may be the user's and take something else.
         self._make = make
         self._labels = tuple(member.name for member in members)
@@ -119,26 +117,19 @@ class NamedTupleNode(Node):
     def lower(self, value: object, depth: int, walk: Walk) -> object:
         if type(value) is not self._class or not is_any_tuple(value):
             raise mismatch(self.name, value)
-        if len(value) != len(self._members):
+        if len(value) != len(self.members):
             raise Fault(f"declared {self.name}, got {len(value)} items")
         if depth <= 0:
             raise Fault(TOO_DEEP)
         walk.spend(self._cost)
         out: dict[str, object] = {}
-        for member, item in zip(self._members, value, strict=True):
+        for member, item in zip(self.members, value, strict=True):
             try:
                 out[member.name] = member.node.lower(item, depth - 1, walk)
             except Fault as fault:
                 fault.under(f".{member.name}")
                 raise
         return out
-
-    @override
-    def lift(self, wire: object, depth: int) -> object:
-        try:
-            return self.lift_exactly(wire, depth)
-        except Fault as fault:
-            return recovered(self, self._class, wire, depth, fault)
 
     @override
     def lift_exactly(self, wire: object, depth: int) -> object:
@@ -151,7 +142,7 @@ class NamedTupleNode(Node):
         if not wire.keys() <= self._names:
             raise unknown_fields(self.name, self._class, wire, self._names)
         out: list[object] = []
-        for member in self._members:
+        for member in self.members:
             try:
                 if member.name in wire:
                     out.append(member.node.lift(wire[member.name], depth - 1))
@@ -174,25 +165,25 @@ class NamedTupleNode(Node):
             data = self._in_order(data)
         if not is_list(data):
             raise mismatch(f"{self.name} (as an array or an object)", data)
-        nodes = [member.node for member in self._members]
+        nodes = [member.node for member in self.members]
         return self._completed(items_from_json(nodes, data, depth), len(data))
 
     @override
     def to_json(self, value: object) -> object:
         if not is_any_tuple(value):
             return None
-        return [m.node.to_json(item) for m, item in zip(self._members, value, strict=True)]
+        return [m.node.to_json(item) for m, item in zip(self.members, value, strict=True)]
 
     def _of_position(self, wire: list[object], depth: int) -> object:
-        items = _lifted([member.node for member in self._members], wire, depth - 1)
+        items = _lifted([member.node for member in self.members], wire, depth - 1)
         return self._completed(items, len(wire))
 
     def _completed(self, items: list[object], count: int) -> object:
         """Return the tuple; items at the end that have a default may be missing."""
-        for member in self._members[count:]:
+        for member in self.members[count:]:
             if member.default is not None:
                 items.append(member.default())
-        if count > len(self._members) or len(items) != len(self._members):
+        if count > len(self.members) or len(items) != len(self.members):
             raise Fault(f"declared {self.name}, got {count} items")
         return self._make(items)
 
@@ -211,9 +202,9 @@ class NamedTupleNode(Node):
         return {
             "type": "array",
             "title": self.name,
-            "prefixItems": [member.node.schema(made) for member in self._members],
-            "minItems": sum(member.default is None for member in self._members),
-            "maxItems": len(self._members),
+            "prefixItems": [member.node.schema(made) for member in self.members],
+            "minItems": sum(member.default is None for member in self.members),
+            "maxItems": len(self.members),
         }
 
 

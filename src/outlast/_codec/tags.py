@@ -12,7 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec import msgpack
@@ -58,13 +58,18 @@ def union_tag(arms: Sequence[str]) -> str:
     return " | ".join(sorted(frozenset(arms)))
 
 
-def covers(wider: str, stored: str) -> bool:
+def covers(wider: str, stored: str, renames: Callable[[str, str], bool]) -> bool:
     """Tell whether a type takes what was stored under another tag.
 
-    That is so when they are equal but for unions inside of them that have gained arms:
-    `list[A | B | C]` covers `list[A | B]`.
+    That is so when they are equal but for unions inside of them that have gained arms, and classes
+    inside of them that `renames` says have become others: `list[A | B | C]` covers `list[A | B]`.
     """
-    return wider == stored or _covers(_parsed(wider), _parsed(stored))
+    if wider == stored:
+        return True
+    arms, (given, *others) = _parsed(wider), _parsed(stored)
+    if others:
+        return False  # only within another type is a union stored by a tag of its own
+    return any(arm.base == given.base and _takes_arguments(arm, given, renames) for arm in arms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +78,17 @@ class _Shape:
     arguments: tuple[tuple[_Shape, ...], ...]
 
 
-def _covers(wider: tuple[_Shape, ...], stored: tuple[_Shape, ...]) -> bool:
-    return all(any(_takes(arm, given) for arm in wider) for given in stored)
-
-
-def _takes(arm: _Shape, given: _Shape) -> bool:
-    return (
-        arm.base == given.base
-        and len(arm.arguments) == len(given.arguments)
-        and all(map(_covers, arm.arguments, given.arguments))
+def _takes_arguments(arm: _Shape, given: _Shape, renames: Callable[[str, str], bool]) -> bool:
+    return len(arm.arguments) == len(given.arguments) and all(
+        any(_takes(one, other, renames) for one in wider)
+        for wider, stored in zip(arm.arguments, given.arguments, strict=True)
+        for other in stored
     )
+
+
+def _takes(arm: _Shape, given: _Shape, renames: Callable[[str, str], bool]) -> bool:
+    is_same = arm.base == given.base or renames(given.base, arm.base)
+    return is_same and _takes_arguments(arm, given, renames)
 
 
 def _parsed(text: str) -> tuple[_Shape, ...]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import msgpack
 from typing_extensions import override
 
-from outlast._codec.evolution import by_tag
+from outlast._codec.evolution import by_tag, renames
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, encode_wire
 from outlast._codec.nodes import Later, Node, NoneType, Walk, mismatch
@@ -250,7 +250,10 @@ class _Arms:
     def covering(self, tag: str) -> tuple[Node, ...]:
         """Return the arms that take what an earlier form of their type stored."""
         return tuple(
-            arm for known, same in self.by_tag.items() if covers(known, tag) for arm in same
+            arm
+            for known, same in self.by_tag.items()
+            if covers(known, tag, renames)
+            for arm in same
         )
 
 
