@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import enum
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, NamedTuple, TypedDict, TypeVar
 
 import msgspec
 import pytest
-from pydantic import BaseModel
 
 from outlast import codec, evolve
 from outlast._codec import SignatureCodec, adapter_for, evolution
 from outlast.errors import DecodingError, EncodingError, RegistrationError
-
-T = TypeVar("T")
+from tests.unit.wallets import (
+    Color,
+    ColorV1,
+    Dict,
+    DictV1,
+    Model,
+    ModelV1,
+    Other,
+    Row,
+    RowV1,
+    Struct,
+    StructV1,
+    Team,
+    Wallet,
+    WalletV1,
+    WalletV2,
+    first,
+    second,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -28,85 +40,6 @@ def _own_conversions() -> Iterator[None]:  # pyright: ignore[reportUnusedFunctio
     yield
     evolution.registered.clear()
     evolution.registered.update(before)
-
-
-@dataclass
-class WalletV1:
-    budget: int = 40
-
-
-@dataclass
-class WalletV2:
-    budget_left: int = 40
-
-
-@dataclass
-class Wallet:
-    cents_left: int = 4_000
-
-
-@dataclass
-class Other:
-    owner: str = ""
-
-
-class ModelV1(BaseModel):
-    budget: int = 40
-
-
-class Model(BaseModel):
-    left: int = 40
-
-
-class StructV1(msgspec.Struct):
-    budget: int = 40
-
-
-class Struct(msgspec.Struct):
-    left: int = 40
-
-
-class StructV2(msgspec.Struct):
-    budget: int
-    currency: str
-
-
-class DictV1(TypedDict):
-    budget: int
-
-
-class Dict(TypedDict, total=False):
-    left: int
-
-
-class RowV1(NamedTuple):
-    budget: int = 40
-
-
-class Row(NamedTuple):
-    left: int = 40
-
-
-class ColorV1(enum.Enum):
-    RED = 1
-
-
-class Color(enum.Enum):
-    ROSE = 1
-
-
-@dataclass
-class Team:
-    wallets: list[Wallet] = field(default_factory=list[Wallet])
-    best: Wallet | Other | None = None
-
-
-def first(old: WalletV1) -> WalletV2:
-    return WalletV2(old.budget)
-
-
-def second(old: WalletV2) -> Wallet:
-    return Wallet(old.budget_left * 100)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +115,8 @@ def test_a_class_that_was_moved_is_read_by_its_old_name() -> None:
         return old
 
     stored = adapter_for(Other | Wallet).encode(Wallet(7))
-    renamed = stored.replace(b"tests.unit.test_stored.Wallet", b"old.place.Purse")
-    renamed = renamed.replace(bytes((0xC7, 29, 6)), bytes((0xC7, 15, 6)))
+    renamed = stored.replace(b"tests.unit.wallets.Wallet", b"old.place.Purse")
+    renamed = renamed.replace(bytes((0xC7, 25, 6)), bytes((0xC7, 15, 6)))
 
     assert adapter_for(Wallet | Other).decode(renamed) == Wallet(7)
 
@@ -197,169 +130,6 @@ def test_data_that_fits_two_old_shapes_is_refused_naming_both() -> None:
 
     with pytest.raises(DecodingError, match=r"WalletV1 and .*StructV1"):
         adapter_for(WalletV2).decode(adapter_for(WalletV1).encode(WalletV1(7)))
-
-
-def test_data_that_fits_an_old_shape_and_one_before_it_is_refused_naming_both() -> None:
-    @evolve(WalletV1)
-    def _(old: WalletV1) -> StructV2:  # pyright: ignore[reportUnusedFunction]  # registered
-        return StructV2(old.budget, "EUR")
-
-    @evolve(StructV2)
-    def _(old: StructV2) -> Wallet:  # pyright: ignore[reportUnusedFunction]  # registered
-        return Wallet(old.budget)
-
-    @evolve(DictV1)
-    def _(old: DictV1) -> Wallet:  # pyright: ignore[reportUnusedFunction]  # registered
-        return Wallet(old["budget"])
-
-    with pytest.raises(DecodingError, match=r"fits several old shapes, .*DictV1 and .*WalletV1"):
-        adapter_for(Wallet).decode(adapter_for(WalletV1).encode(WalletV1(7)))
-    stored = adapter_for(StructV2).encode(StructV2(7, "EUR"))
-    assert adapter_for(Wallet).decode(stored) == Wallet(7)
-
-
-def test_a_direct_conversion_goes_before_a_chain_of_the_same_shape() -> None:
-    evolve(WalletV1)(first)
-    evolve(WalletV2)(second)
-
-    @evolve(WalletV1)
-    def _(old: WalletV1) -> Wallet:  # pyright: ignore[reportUnusedFunction]  # registered
-        return Wallet(old.budget)
-
-    assert adapter_for(Wallet).decode(adapter_for(WalletV1).encode(WalletV1(7))) == Wallet(7)
-
-
-def test_two_chains_of_one_length_are_refused_naming_both() -> None:
-    evolve(WalletV1)(first)
-    evolve(WalletV2)(second)
-
-    @evolve(WalletV1)
-    def _(old: WalletV1) -> StructV2:  # pyright: ignore[reportUnusedFunction]  # registered
-        return StructV2(old.budget, "EUR")
-
-    @evolve(StructV2)
-    def _(old: StructV2) -> Wallet:  # pyright: ignore[reportUnusedFunction]  # registered
-        return Wallet(old.budget)
-
-    with pytest.raises(DecodingError, match=r"V1 -> .*WalletV2 and .*V1 -> .*StructV2"):
-        adapter_for(Wallet).decode(adapter_for(WalletV1).encode(WalletV1(7)))
-
-
-@dataclass
-class Box(Generic[T]):
-    item: T
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "stored", "read"),
-    [
-        (list[WalletV2], list[Wallet], [WalletV2(1)], [Wallet(100)]),
-        (dict[str, WalletV2], dict[str, Wallet], {"a": WalletV2(1)}, {"a": Wallet(100)}),
-        (tuple[WalletV2, ...], tuple[Wallet, ...], (WalletV2(1),), (Wallet(100),)),
-        (tuple[int, WalletV2], tuple[int, Wallet], (1, WalletV2(1)), (1, Wallet(100))),
-        (deque[WalletV2], deque[Wallet], deque([WalletV2(1)]), deque([Wallet(100)])),
-        (Box[WalletV2], Box[Wallet], Box(WalletV2(1)), Box(Wallet(100))),
-        (Box[WalletV2] | Other, Box[Wallet] | Other, Box(WalletV2(1)), Box(Wallet(100))),
-        (
-            list[WalletV2] | dict[str, WalletV2],
-            list[Wallet] | dict[str, Wallet],
-            [WalletV2(1)],
-            [Wallet(100)],
-        ),
-        (
-            list[WalletV2 | Other] | Other,
-            list[Wallet | Other] | Other,
-            [Other("a"), WalletV2(1)],
-            [Other("a"), Wallet(100)],
-        ),
-        (
-            Box[dict[str, WalletV2 | Other]] | Other,
-            Box[dict[str, Wallet | Other]] | Other,
-            Box({"a": WalletV2(1)}),
-            Box({"a": Wallet(100)}),
-        ),
-    ],
-)
-def test_a_conversion_is_used_inside_of_containers(
-    old: object, new: object, stored: object, read: object
-) -> None:
-    evolve(WalletV2)(second)
-
-    assert adapter_for(new).decode(adapter_for(old).encode(stored)) == read
-
-
-@dataclass
-class Cents:
-    amount: int
-
-
-@dataclass
-class Euros:
-    amount: int
-
-
-@dataclass
-class Priced:
-    amount: int
-    currency: str = "EUR"
-
-
-class CentsDict(TypedDict):
-    amount: int
-
-
-class CentsRow(NamedTuple):
-    amount: int
-
-
-class Perhaps(msgspec.Struct):
-    amount: int | None
-
-
-class Signs(enum.Enum):
-    UP = "up"
-
-
-class MoreSigns(enum.Enum):
-    UP = "up"
-    DOWN = "down"
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (Cents, Euros),
-        (Cents, Priced),
-        (CentsDict, Euros),
-        (CentsRow, Euros),
-        (Cents, Perhaps),
-        (Euros, CentsDict),
-        (Signs, MoreSigns),
-    ],
-)
-def test_a_conversion_that_would_never_be_called_is_refused_with_advice(
-    old: type, new: type
-) -> None:
-    def convert(old: object) -> object:
-        return old
-
-    convert.__annotations__.update({"old": old, "return": new})
-
-    with pytest.raises(RegistrationError, match=r"never be called.*another name.*name='"):
-        evolve(old)(convert)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [(Priced, Euros), (Perhaps, Euros), (MoreSigns, Signs), (Cents, Other), (Wallet, Euros)],
-)
-def test_a_conversion_that_can_be_called_is_taken(old: type, new: type) -> None:
-    def convert(old: object) -> object:
-        return old
-
-    convert.__annotations__.update({"old": old, "return": new})
-
-    evolve(old)(convert)
 
 
 def test_data_of_no_known_shape_names_the_old_ones() -> None:
