@@ -115,8 +115,8 @@ _AMBIGUOUS = object()
 class EnumNode(ClassNode):
     """An Enum: by value where all values are text, else as [name]; a Flag as names of its bits.
 
-    Older versions wrote an Enum whose values were all ints, and a Flag, by value, and any other
-    Enum as a bare name.
+    A bare text is a value, and never a name, whatever the class has become since. Older versions
+    wrote an Enum whose values were all ints, and a Flag, by value.
     """
 
     json_rank = 0
@@ -203,17 +203,14 @@ class EnumNode(ClassNode):
         return self._member_named(wire[0])
 
     def _of_text(self, text: str) -> object:
-        """Read a bare text: the name of a member, or the value of one when values were text."""
-        named = self._enum.__members__.get(text)
+        """Read a bare text: the value of a member, stored when all values were text."""
         valued = [m for m in self._enum if as_object(m._value_) == text]
-        if named is not None and valued and valued[0] is not named:
+        if not valued:
             raise Fault(
-                f"the stored {text!a} may be the member {named._name_} or the value of "
-                f"{valued[0]._name_} of {self.name}: the enum had values of text only before"
+                f"the stored {text[:100]!a} is the value of no member of {self.name}: its values "
+                f"were texts when this was stored"
             )
-        if named is None and not valued:
-            raise Fault(f"no member of {self.name}: {text[:100]!a}")
-        return named if named is not None else valued[0]
+        return valued[0]
 
     def _member_named(self, name: object) -> Enum:
         found = self._enum.__members__.get(name) if type(name) is str else None

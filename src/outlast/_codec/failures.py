@@ -8,6 +8,7 @@ Invariants:
 from __future__ import annotations
 
 import dataclasses
+import os
 import traceback
 from dataclasses import dataclass
 from types import MemberDescriptorType, TracebackType
@@ -20,6 +21,7 @@ from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, encode_wire
 from outlast._codec.modules import home_of
 from outlast._codec.nodes import Walk
+from outlast._codec.records import RecordNode
 from outlast._codec.shapes import (
     is_any_tuple,
     is_dict,
@@ -36,6 +38,9 @@ from outlast.limits import CAUSES_MAX, DEPTH_MAX, ERROR_TEXT_CHARS_MAX, TRACEBAC
 DATA_BYTES_MAX = 4 * ERROR_TEXT_CHARS_MAX
 """Encoded `args`, and encoded attributes: as much as the longest message takes in UTF-8."""
 
+ATTRIBUTES_MAX = 100
+"""Attributes of an exception that are stored."""
+
 FRAMES_FIRST, FRAMES_LAST = 16, 64
 """Frames of a traceback: where the call began, and where it ended."""
 
@@ -51,7 +56,8 @@ class Failure:
         state: those of its attributes that can be encoded; None when there are none.
         fields: the fields of an exception that is a dataclass, by their declared types; None when
             it is none, or when they cannot be encoded.
-        traceback: text, with the members of a group summed up.
+        traceback: text, with the members of a group summed up. It ends with the names of the
+            attributes that cannot be stored.
         members: the exceptions of a group; empty when one of them did not fit.
         came_as: how the code that waited for it has seen it: as an exception of its own class, or
             as text only; empty when that was not recorded.
@@ -115,16 +121,23 @@ class _Capture:
         members = self._members(exc, depth)
         # Those below the first share the space of one: together they stay within the limit.
         share = TRACEBACK_CHARS_MAX if depth == 0 else TRACEBACK_CHARS_MAX // CAUSES_MAX
+        args, fields = _args_of(exc, message), _fields_of(exc)
+        state, left_out = _state_of(exc, _field_names(exc) if fields is not None else frozenset())
+        if args is None and fields is None:
+            left_out.insert(0, "args")
+        text = _traceback_of(exc, message, cause, members)
+        if left_out:
+            text += f"\n(attributes that cannot be stored were left out: {', '.join(left_out)})"
         return Failure(
             module=_module_of(cls),
             qualname=_cut(type_name(cls), 200),
             message=message,
-            args=_args_of(exc, message),
-            state=_state_of(exc),
-            traceback=_cut(redact(_traceback_of(exc, message, cause, members)), share),
+            args=args,
+            state=state,
+            traceback=_cut(redact(text), share),
             cause=cause,
             members=members,
-            fields=_fields_of(exc),
+            fields=fields,
         )
 
     def _cause(self, exc: BaseException, depth: int) -> Failure | None:
@@ -190,11 +203,7 @@ def _cut(text: str, limit: int) -> str:
 
 def _args_of(exc: BaseException, message: str) -> bytes | None:
     args = _attribute(exc, "args")
-    if isinstance(exc, OSError) and type(exc).__module__ == "builtins":
-        # Its `args` leave out the file names; what it gives to pickle has them.
-        reduced: object = exc.__reduce__()
-        args = reduced[1] if is_any_tuple(reduced) and len(reduced) > 1 else args
-    elif is_group(exc):
+    if is_group(exc):
         # The members are stored as failures of their own.
         args = (_attribute(exc, "message"),)
     if not is_tuple(args):
@@ -205,29 +214,45 @@ def _args_of(exc: BaseException, message: str) -> bytes | None:
     return data
 
 
-def _state_of(exc: BaseException) -> bytes | None:
+def _state_of(exc: BaseException, in_fields: frozenset[str]) -> tuple[bytes | None, list[str]]:
+    """Return the attributes that can be encoded, and the names of those that cannot."""
     state = _attribute(exc, "__dict__")
     found: dict[object, object] = dict(state) if is_dict(state) else {}
     for name in slots_of(type(exc)):
         value = _attribute(exc, name)
         if value is not None:
-            found[name] = value
+            found[name] = _path_as_text(value) if name in _FILE_NAMES else value
     kept = {
         name: value
-        for name, value in list(found.items())[:100]
+        for name, value in list(found.items())[:ATTRIBUTES_MAX]
         if type(name) is str and _encoded(value) is not None
     }
-    return _encoded(kept) if kept else None
+    data = _encoded(kept) if kept else None
+    stored = frozenset[object]() if data is None else kept.keys()
+    left_out = [f"{name}"[:200] for name in found if name not in stored and name not in in_fields]
+    return data, left_out[:ATTRIBUTES_MAX]
+
+
+def _path_as_text(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def slots_of(cls: type) -> list[str]:
-    """Return the names of the slots that a class and its parents declare."""
+    """Return the names of the slots that a class and its parents declare.
+
+    Of builtin parents, those that a constructor's arguments do not give back.
+    """
     return [
         name
         for owner in cls.__mro__
         for name, member in vars(owner).items()
-        if isinstance(member, MemberDescriptorType) and owner.__module__ != "builtins"
+        if isinstance(member, MemberDescriptorType)
+        and (owner.__module__ != "builtins" or name in _BUILTIN_SLOTS)
     ]
+
+
+_FILE_NAMES = ("filename", "filename2")
+_BUILTIN_SLOTS = frozenset({*_FILE_NAMES, "errno", "strerror", "name", "path"})
 
 
 def _fields_of(exc: BaseException) -> bytes | None:
@@ -243,6 +268,11 @@ def _fields_of(exc: BaseException) -> bytes | None:
     # Nothing secret goes into a journal: then what is redacted elsewhere stands for it.
     is_clean = redact(text := data.decode("utf-8", "replace")) == text
     return data if is_clean and len(data) <= DATA_BYTES_MAX else None
+
+
+def _field_names(exc: BaseException) -> frozenset[str]:
+    node = adapter_for(type(exc)).node
+    return frozenset(m.name for m in node.members) if isinstance(node, RecordNode) else frozenset()
 
 
 def _encoded(value: object) -> bytes | None:

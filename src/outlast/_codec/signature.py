@@ -26,6 +26,7 @@ from outlast._codec.containers import DictNode, TupleNode
 from outlast._codec.difference import first_difference
 from outlast._codec.faults import TOO_DEEP, Fault, key_segment
 from outlast._codec.jsonlike import decode_wire, encode_wire, plain_json
+from outlast._codec.jsontext import RepeatedName, refuse_repeated_names
 from outlast._codec.nodes import Walk
 from outlast._codec.parameters import (
     EMPTY,
@@ -418,6 +419,10 @@ def _read_text(adapter: Adapter, text: object) -> object:
         data: object = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return _read_json(adapter, text)
+    try:
+        refuse_repeated_names(text)
+    except RepeatedName as error:
+        raise Fault(f"{error}") from None
     try:
         return _read_json(adapter, data)
     except Fault as fault:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import msgspec
 
 from outlast._codec import Bound
+from outlast._codec.jsontext import RepeatedName, members_once, refuse_repeated_names
 from outlast._codec.shapes import is_dict, is_list
 from outlast._durations import seconds_of
 from outlast._registry import WorkflowDefinition
@@ -26,7 +27,7 @@ def json_of(given: str, what: str) -> tuple[object, str]:
     text = _text_of(given, what)
     try:
         data: object = json.loads(
-            text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates
+            text, parse_constant=_refuse_constant, object_pairs_hook=members_once
         )
     except (ValueError, RecursionError) as error:
         hint = ""
@@ -46,15 +47,6 @@ def _text_of(given: str, what: str) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"{what} cannot be read from {given}: {reason}") from None
     return given
-
-
-def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice!r} is given twice in one object")
-    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -87,7 +79,13 @@ def input_by_schema(schema: Mapping[str, object], pairs: Sequence[str]) -> dict[
     """
     members = schema.get("properties")
     known = members if is_dict(members) else {}
-    return {name: _read(known.get(name), text, schema) for name, text in _pairs(pairs).items()}
+    found: dict[str, object] = {}
+    for name, text in _pairs(pairs).items():
+        try:
+            found[name] = _read(known.get(name), text, schema)
+        except RepeatedName as error:
+            raise UsageError(f"{name}: {error}") from None
+    return found
 
 
 def _read(wanted: object, text: str, root: Mapping[str, object]) -> object:
@@ -97,6 +95,7 @@ def _read(wanted: object, text: str, root: Mapping[str, object]) -> object:
         data: object = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return text
+    refuse_repeated_names(text)
     fits_as_text = not _fits(wanted, data, root) and _fits(wanted, text, root)
     return text if fits_as_text else data
 
@@ -137,8 +136,10 @@ def pairs_as_json(pairs: Sequence[str]) -> bytes:
     found: dict[str, object] = {}
     for name, text in _pairs(pairs).items():
         try:
-            found[name] = json.loads(text)
-        except ValueError:
+            found[name] = json.loads(text, object_pairs_hook=members_once)
+        except RepeatedName as error:
+            raise UsageError(f"{name}: {error}") from None
+        except (ValueError, RecursionError):
             found[name] = text
     return json.dumps(found, ensure_ascii=False).encode()
 

@@ -12,7 +12,7 @@ import pytest
 
 from outlast import workflow
 from outlast._codec import Bound
-from outlast.cli.inputs import arguments_of, input_by_schema, json_of, seconds_option
+from outlast.cli.inputs import arguments_of, input_by_schema, json_of, pairs_as_json, seconds_option
 from outlast.errors import DecodingError, UsageError
 
 
@@ -139,6 +139,20 @@ def test_every_fault_is_named() -> None:
 def test_input_of_another_form_is_refused(pairs: list[str], given: str | None, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         arguments_of(ship.definition, pairs, given)
+
+
+def test_an_object_with_a_name_given_twice_is_refused() -> None:
+    twice = 'stock={"a": 1, "b": 2, "a": 3}'
+
+    with pytest.raises(UsageError, match="'a' is given twice"):
+        arguments_of(pack.definition, [twice], None)
+    with pytest.raises(UsageError, match=r"stock: .*'a' is given twice"):
+        input_by_schema(pack.definition.signature.schema(), [twice])
+    with pytest.raises(UsageError, match=r"stock: .*'a' is given twice"):
+        pairs_as_json([twice])
+    assert arguments_of(pack.definition, ['text={"a": 1, "a": 2}'], None).args == (
+        '{"a": 1, "a": 2}',
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from typing_extensions import override
@@ -263,6 +264,55 @@ def test_an_error_of_the_system_keeps_its_file_name() -> None:
 
     assert isinstance(again, FileNotFoundError)
     assert again.filename == "file"
+
+
+class Full(OSError):
+    def __init__(self, path: str) -> None:
+        super().__init__(28, "no space", path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Disk(5, "broken", "a", None, "b"),
+        Full("file"),
+        FileNotFoundError(2, "missing", Path("file")),
+        OSError("only text"),
+    ],
+)
+def test_an_error_of_the_system_of_any_class_keeps_what_it_is_about(error: OSError) -> None:
+    again = revive(capture(error), {(__name__, "Disk"): Disk, (__name__, "Full"): Full})
+
+    assert isinstance(again, OSError)
+    assert type(again) is type(error)
+    assert again.args == error.args
+    assert (again.errno, again.strerror) == (error.errno, error.strerror)
+    names = [None if name is None else str(name) for name in (error.filename, error.filename2)]
+    assert [again.filename, again.filename2] == names
+
+
+def test_an_import_error_keeps_the_name_and_the_path() -> None:
+    again = revive(capture(ModuleNotFoundError("no", name="x", path="y")), {})
+
+    assert isinstance(again, ModuleNotFoundError)
+    assert (again.name, again.path) == ("x", "y")
+
+
+class Answered(Exception):
+    def __init__(self, response: object, status: int) -> None:
+        super().__init__("refused")
+        self.response = response
+        self.status = status
+
+
+def test_attributes_that_cannot_be_stored_are_named() -> None:
+    failure = capture(Answered(object(), 503))
+
+    assert failure.traceback.endswith("(attributes that cannot be stored were left out: response)")
+    again = revive(failure, {(__name__, "Answered"): Answered})
+    assert getattr(again, "status", None) == 503
+    assert not hasattr(again, "response")
+    assert "left out" not in capture(Answered("text", 503)).traceback
 
 
 @dataclass(frozen=True)

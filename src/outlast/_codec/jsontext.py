@@ -1,0 +1,37 @@
+"""JSON as text from outside, in which each object must name a member once.
+
+Parsers keep the last of several values under one name: what a user gave before would be dropped.
+"""
+
+from __future__ import annotations
+
+import json
+
+
+class RepeatedName(ValueError):
+    """An object in a JSON text has two members of one name."""
+
+
+def refuse_repeated_names(text: str) -> None:
+    """Look for an object with two members of one name in a text that is JSON.
+
+    Raises:
+        RepeatedName
+    """
+    if text.count(":") > 1:
+        # Numbers are left as text: one of a million digits takes seconds to read.
+        json.loads(text, object_pairs_hook=members_once, parse_int=str, parse_float=str)
+
+
+def members_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the members of an object; a hook for `json.loads`.
+
+    Raises:
+        RepeatedName
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RepeatedName(f"the name {twice!r} is given twice in one object")
+    return found
