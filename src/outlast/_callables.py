@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FunctionType
@@ -90,6 +91,15 @@ def functions_of(definition: object) -> Iterator[FunctionType]:
             inner: object = getattr(member, "fn", member)
             if inspect.isfunction(inner):
                 yield inner
+
+
+def file_of(definition: object) -> str:
+    """Return the file whose code defined a function or a class, empty when there is none."""
+    for function in functions_of(definition):
+        file = function.__globals__.get("__file__")
+        if isinstance(file, str):
+            return os.path.realpath(file)
+    return ""
 
 
 def does_the_same(one: object, other: object) -> bool:

@@ -21,7 +21,7 @@ from typing import TypeGuard
 
 from outlast import errors, limits
 from outlast._built import BUILT
-from outlast._callables import collect, does_the_same, place_of
+from outlast._callables import collect, does_the_same, file_of, place_of
 from outlast._codec import Adapter, SignatureCodec, home_of, name_of_class
 from outlast.errors import RegistrationError, UnknownActor, UnknownWorkflow
 from outlast.types import Jitter, Once, Overflow, Where
@@ -253,7 +253,8 @@ class Registry:
 
     def _replace(self, kind: str, name: str, old: Definition, new: Definition) -> None:
         """Keep track of a definition that another one of its name replaces."""
-        if old is not new and "<locals>" in old.__qualname__:
+        is_elsewhere = file_of(old) != file_of(new)
+        if old is not new and (is_elsewhere or "<locals>" in old.__qualname__):
             known = self.replaced.setdefault((kind, name), [])
             known[:] = [r for r in known if r() is not None and r() is not new]
             known.append(weakref.ref(old))
@@ -289,7 +290,9 @@ class Registry:
         current = _definition_of(found)
         for reference in self.replaced.get((kind, name), ()):
             other = reference()
-            if other is not None and other is not current and not does_the_same(other, current):
+            if other is None or other is current:
+                continue
+            if file_of(other) != file_of(current) or not does_the_same(other, current):
                 return other
         return None
 
@@ -345,6 +348,12 @@ def _definition_of(
 
 
 def _two_live(kind: str, name: str, old: Definition, new: Definition) -> RegistrationError:
+    if file_of(old) != file_of(new):
+        return RegistrationError(
+            f"two {kind}s called {name!r} exist, of two files with one module name: "
+            f"{place_of(old)} and {place_of(new)}. A stored run could not tell which one is meant. "
+            f"Rename a file, put them into packages, or give each definition its own name="
+        )
     return RegistrationError(
         f"two {kind}s called {name!r} exist, made at {place_of(old)} and {place_of(new)} over "
         f"different values: after a restart a stored run could not tell which one is meant. Give "

@@ -283,3 +283,67 @@ def test_twins_of_a_factory_that_differ_in_keyword_defaults_or_types_are_not_the
     ones, others = make(19, int), make(20, str)
 
     assert [does_the_same(*pair) for pair in zip(ones, others, strict=True)] == [False, False, True]
+
+
+JOB = """
+from outlast import Actor, actor, step, workflow
+
+def amount():
+    return {amount}
+
+@step
+async def charge() -> int:
+    return amount()
+
+@workflow
+async def pays() -> int:
+    return await charge()
+"""
+TWO_FILES = """
+import asyncio, gc, importlib.util, sys
+from outlast import Engine
+
+def load(file):
+    spec = importlib.util.spec_from_file_location("job", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["job"] = module
+    spec.loader.exec_module(module)
+    return module
+
+first = load("{first}")
+{between}
+second = load("{second}")
+
+async def main():
+    async with Engine.open("o.db") as engine:
+        print(await engine.run(second.pays()))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("second", "between", "words"),
+    [
+        ("b/job.py", "", "two files with one module name"),
+        ("b/job.py", "del first", ""),
+        ("a/job.py", "", ""),
+    ],
+)
+def test_two_files_of_one_module_name_are_refused_while_both_are_in_use(
+    second: str, between: str, words: str, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "job.py").write_text(JOB.replace("{amount}", "7"))
+    program = tmp_path / "program.py"
+    text = TWO_FILES.replace("{first}", "a/job.py").replace("{second}", second)
+    program.write_text(text.replace("{between}", between))
+
+    done = subprocess.run(
+        [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode == 0) == (not words)
+    assert words in done.stderr
+    assert done.stdout.strip() == ("" if words else "7")

@@ -12,7 +12,7 @@ import os
 import traceback
 from dataclasses import dataclass
 from types import MemberDescriptorType, TracebackType
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from msgspec import msgpack
 
@@ -234,7 +234,11 @@ def _state_of(exc: BaseException, in_fields: frozenset[str]) -> tuple[bytes | No
 
 
 def _path_as_text(value: object) -> object:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    return os.fspath(value) if _is_path(value) else value
+
+
+def _is_path(value: object) -> TypeGuard[os.PathLike[str]]:
+    return isinstance(value, os.PathLike)
 
 
 def slots_of(cls: type) -> list[str]:
