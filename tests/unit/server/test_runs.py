@@ -20,7 +20,7 @@ async def test_a_start_is_answered_201_then_200_and_the_run_can_be_read(server: 
     result = await server.request("GET", f"/v1/runs/{quote('a/7', safe='')}/result")
     assert result.json() == {"id": "a/7", "status": "completed", "result": "charged 999"}
     shown = (await server.request("GET", "/v1/runs/a%2F7")).json()
-    assert shown["input"] == {"order": {"id": "7", "cents": 999, "tags": []}}
+    assert shown["input"] == {"order": {"id": "7", "cents": 999, "tags": []}, "note": ""}
     assert shown["result"] == "charged 999"
     assert shown["values"] == ["served_share"]
     assert shown["actions"] == ["fork"]
