@@ -3,14 +3,15 @@
 A generator that its code drops (a `break` out of `async for`) is closed at the end of the drain in
 which that happened, in order of start, by a task of its own. CPython drops it by counting
 references, which is the same whenever the code is replayed. One that only the cyclic collector
-finds, or that is dropped while the run's loop does not run, is closed when the body has returned:
-its moment could differ between two lives.
+finds, or that another thread drops, or that is dropped while the run's loop does not run, is closed
+when the body has returned: its moment could differ between two lives.
 """
 
 from __future__ import annotations
 
 import gc
 from collections.abc import AsyncGenerator, Coroutine, Mapping
+from threading import get_ident
 from typing import Protocol
 from weakref import ref
 
@@ -28,13 +29,16 @@ class CreatesTask(Protocol):
 
 
 class _Collector:
-    """Whether the cyclic collector is at work."""
+    """The thread in which the cyclic collector is at work, 0 while it is not.
 
-    is_at_work = False
+    Others go on meanwhile: it lets them as soon as it calls Python code.
+    """
+
+    thread = 0
 
 
 def _note_collection(phase: str, _: Mapping[str, int]) -> None:
-    _Collector.is_at_work = phase == "start"
+    _Collector.thread = get_ident() if phase == "start" else 0
 
 
 gc.callbacks.append(_note_collection)
@@ -49,6 +53,7 @@ class Generators:
         "_left",
         "_pruned_at",
         "_started",
+        "_thread",
         "abandoned",
         "is_draining",
         "scope",
@@ -59,6 +64,7 @@ class Generators:
         self._left: list[tuple[int, AsyncGenerator[object, object]]] = []
         self._count = 0
         self._pruned_at = _PRUNED_FROM
+        self._thread = get_ident()
         self.abandoned: list[tuple[int, AsyncGenerator[object, object]]] = []
         self.is_draining: bool = False
         self.scope: Scope = Scope(None)  # of closings: the end of the body cuts none short
@@ -77,7 +83,8 @@ class Generators:
         number, _ = self._started.pop(id(generator), (0, None))
         if not number:
             return  # of code that has left memory: it never runs again
-        is_certain = self.is_draining and not _Collector.is_at_work
+        here = get_ident()
+        is_certain = self.is_draining and here == self._thread and here != _Collector.thread
         (self.abandoned if is_certain else self._left).append((number, generator))
 
     def close(self, create_task: CreatesTask, first_place: str) -> None:

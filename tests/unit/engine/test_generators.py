@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,30 @@ async def test_generators_dropped_together_are_closed_in_order_of_their_start(
     cleanups = [what for what in seen if what.startswith("cleanup")]
     assert cleanups == ["cleanup 1", "cleanup 2"]
     await replay(two, [record async for record in run.journal()])
+
+
+async def test_a_collection_in_another_thread_does_not_move_a_cleanup(engine: Engine) -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def holds(phase: str, _: Mapping[str, int]) -> None:
+        if phase == "start" and threading.current_thread() is collecting:
+            has_begun.set()
+            may_end.wait(20)  # the other threads go on, as whenever it calls Python code
+
+    collecting = threading.Thread(target=gc.collect)
+    gc.callbacks.append(holds)
+    try:
+        collecting.start()
+        await asyncio.to_thread(has_begun.wait)
+        run = await engine.start(breaks("step", goes_on=True))
+        await ended(run)
+    finally:
+        may_end.set()
+        collecting.join()
+        gc.callbacks.remove(holds)
+
+    assert seen[-1] == "between", "the cleanup came while the body went on"
+    await replay(breaks, [record async for record in run.journal()])
 
 
 async def test_a_generator_that_only_the_collector_finds_is_closed_at_the_end(
