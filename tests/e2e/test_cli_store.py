@@ -271,3 +271,16 @@ def test_the_environment_names_the_database(project: Project, tmp_path: Path) ->
     assert elsewhere.exists()
     assert not project.db.exists()
     assert len(project("ls", "--json", "--db", f"sqlite:///{elsewhere}").rows) == 1
+
+
+def test_watching_a_database_that_is_moved_away_ends_with_the_reason(project: Project) -> None:
+    assert project("run", "app.py:approve", "--id", "a", "--detach").code == 0
+    watching = project.start("watch", "a", "--json")
+    assert watching.stdout is not None
+    watching.stdout.readline()
+
+    project.db.rename(project.db.with_name("elsewhere.db"))
+    _, said = watching.communicate(timeout=20)
+
+    assert watching.returncode not in (0, 1)
+    assert f"{project.db.name} was deleted or moved away" in said
