@@ -45,6 +45,7 @@ from outlast._store.sqlite_faults import explain, forked
 from outlast._store.sqlite_files import make_directory
 from outlast._store.sqlite_lock import OwnerLock, is_held_here, refuse_network_file_system
 from outlast._store.sqlite_schema import missing, open_reader, prepare, prepare_reading
+from outlast._store.sqlite_traces import Traces
 from outlast._store.sqlite_watch import ReadWatch
 from outlast._store.sqlite_workers import Workers
 from outlast._store.sqlite_writing import Writing
@@ -319,6 +320,7 @@ class SqliteStore(Store):
                 self._writer.close()
             if self._writing is not None:
                 self._writing.close()
+            self._condition.closed()
         finally:
             if self._lock is not None:
                 self._lock.release()
@@ -393,12 +395,21 @@ def _open_for_reading(
     cls: type[SqliteStore], name: str | os.PathLike[str], world: World
 ) -> SqliteStore:
     path = _full_path(name)
+    traces = Traces(path)
+    try:
+        return _open_unlocked(cls, path, world, traces)
+    except BaseException:
+        traces.remove()
+        raise
+
+
+def _open_unlocked(cls: type[SqliteStore], path: Path, world: World, traces: Traces) -> SqliteStore:
     checks = Checks(path, open_reader)
     if not is_held_here(path):
         prepare_reading(path)
     readers = _open_readers(path)
     try:
-        condition = Condition(checks, ReadWatch(path))
+        condition = Condition(checks, ReadWatch(path, traces))
         if path.stat().st_size <= limits.READER_VERIFIES_BYTES and not is_held_here(path):
             checks.look_at_structure(readers[0], limits.READER_VERIFIES_BYTES)
             checks.look_at_rows(readers[0], limits.READER_VERIFIES_BYTES)

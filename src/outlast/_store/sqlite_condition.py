@@ -40,6 +40,11 @@ class Condition:
         if (fault := self.fault) is not None:
             found(fault)
 
+    def closed(self) -> None:
+        """All connections are closed: a reader leaves nothing behind that it has made."""
+        if isinstance(self._watch, ReadWatch):
+            self._watch.traces.remove()
+
     def watched(self, job: Callable[[C], T]) -> Callable[[C], T]:
         """Return the job; that of a reader looks afterwards whether it has read the database."""
         watch = self._watch

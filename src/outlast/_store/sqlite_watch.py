@@ -16,6 +16,7 @@ from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_files import WriteAheadLog
 from outlast._store.sqlite_guard import FileGuard, FileIdentities
 from outlast._store.sqlite_schema import read_file_commits
+from outlast._store.sqlite_traces import Traces
 from outlast._world import process_id
 from outlast.errors import StoreError, StoreReplaced
 
@@ -120,7 +121,8 @@ class ReadWatch:
     Its connections go on with the files that they have opened, whatever becomes of their names.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, traces: Traces) -> None:
+        self.traces: Traces = traces
         beside = (f"{path}-wal", f"{path}-shm")  # where the disk is read-only, neither is there
         self._files = FileIdentities([f"{path}", *(f for f in beside if Path(f).exists())])
         self.fault: StoreReplaced | None = None
