@@ -117,8 +117,8 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
             live_runs_max: runs in memory; more are passivated.
             live_bytes_max: journal bytes that runs in memory may hold.
 
-        Raises (on entering):
-            StoreLocked, StoreDamaged, StoreTooNew, StoreMissing, StoreError
+        Raises (on entering, StoreUnavailable on leaving: not all was written in time):
+            StoreLocked, StoreDamaged, StoreTooNew, StoreMissing, StoreError, StoreUnavailable
         """
         _check_types(url, registry, resources, live_runs_max)
         if codec is not None:

@@ -154,3 +154,56 @@ def test_with_the_reserve_spent_every_verb_is_refused_and_works_again_with_space
         "RunTerminated RunCancelled RunTerminated RunTerminated",
         "result 7",
     ]
+
+
+UNWRITTEN = """
+import asyncio, resource, sys
+from outlast import Engine, step, workflow
+from outlast.errors import StoreUnavailable
+
+done = asyncio.Event()
+
+@step
+async def chunk() -> bytes:
+    done.set()
+    return bytes(20_000)
+
+@workflow
+async def makes() -> int:
+    return len(await chunk())
+
+async def main(db: str) -> None:
+    try:
+        async with Engine.open(db) as engine:
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            await engine.start(makes(), id="a")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+            await done.wait()
+            await engine.drain("1s")
+    except StoreUnavailable as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    async with Engine.open(db) as engine:
+        print(await engine.get("a").result(timeout="60s"))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_leaving_an_engine_says_what_the_store_has_not_taken(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(UNWRITTEN)
+
+    result = subprocess.run(
+        [sys.executable, str(program), str(tmp_path / "outlast.db")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    said, value = result.stdout.splitlines()
+    assert "the engine closed before the store took" in said
+    assert "1 runs" in said
+    assert value == "20000"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -271,3 +273,65 @@ def test_the_environment_names_the_database(project: Project, tmp_path: Path) ->
     assert elsewhere.exists()
     assert not project.db.exists()
     assert len(project("ls", "--json", "--db", f"sqlite:///{elsewhere}").rows) == 1
+
+
+def test_watching_a_database_that_is_moved_away_ends_with_the_reason(project: Project) -> None:
+    assert project("run", "app.py:approve", "--id", "a", "--detach").code == 0
+    watching = project.start("watch", "a", "--json")
+    assert watching.stdout is not None
+    watching.stdout.readline()
+
+    project.db.rename(project.db.with_name("elsewhere.db"))
+    _, said = watching.communicate(timeout=20)
+
+    assert watching.returncode not in (0, 1)
+    assert f"{project.db.name} was deleted or moved away" in said
+
+
+def _foreign(path: Path, journal_mode: str) -> None:
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA journal_mode={journal_mode}")
+    db.execute("CREATE TABLE theirs(a)")
+    db.close()
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "sqlite": lambda path: _foreign(path, "DELETE"),
+    "sqlite with a log": lambda path: _foreign(path, "WAL"),
+    "text": lambda path: path.write_text("not a database"),
+    "empty": lambda path: path.touch(),
+    "directory": lambda path: path.mkdir(),
+}
+WITH_A_DATABASE = (
+    ("ls",), ("show", "a"), ("cancel", "a"), ("doctor",), ("db", "verify"), ("db", "status"),
+    ("db", "export"), ("db", "migrate"), ("db", "salvage"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_nothing_is_left_beside_a_file_that_is_refused(project: Project, kind: str) -> None:
+    place = project.directory / "theirs"
+    place.mkdir()
+    FOREIGN[kind](place / "their.db")
+
+    for command in (*WITH_A_DATABASE, ("run", "app.py:greet", "name=Ada")):
+        done = project(*command, "--db", "theirs/their.db")
+
+        assert done.code != 0, command
+        assert [file.name for file in place.iterdir()] == ["their.db"], command
+
+
+def test_looking_at_a_backup_leaves_nothing_beside_it(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "a")
+    place = project.directory / "backups"
+    place.mkdir()
+    assert project("db", "backup", "backups/a.db").code == 0
+    before = (place / "a.db").read_bytes()
+
+    for command in (("ls",), ("show", "a"), ("doctor",), ("db", "verify"), ("db", "status")):
+        assert project(*command, "--db", "backups/a.db").code == 0, command
+        assert [file.name for file in place.iterdir()] == ["a.db"], command
+    assert project("db", "restore", "backups/a.db", "--db", "new.db").code == 0
+
+    assert [file.name for file in place.iterdir()] == ["a.db"]
+    assert (place / "a.db").read_bytes() == before

@@ -45,6 +45,8 @@ from outlast._store.sqlite_faults import explain, forked
 from outlast._store.sqlite_files import make_directory
 from outlast._store.sqlite_lock import OwnerLock, is_held_here, refuse_network_file_system
 from outlast._store.sqlite_schema import missing, open_reader, prepare, prepare_reading
+from outlast._store.sqlite_traces import Traces
+from outlast._store.sqlite_watch import ReadWatch
 from outlast._store.sqlite_workers import Workers
 from outlast._store.sqlite_writing import Writing
 from outlast._world import World, process_id
@@ -67,7 +69,7 @@ class SqliteStore(Store):
         readers: Sequence[Connection],
         writing: Writing | None,
         lock: OwnerLock | None,
-        checks: Checks,
+        condition: Condition,
     ) -> None:
         self.path = path
         self._world = world
@@ -77,14 +79,14 @@ class SqliteStore(Store):
         self._connections = readers
         self._readers = Workers(
             world,
-            [Reading(db, checks) for db in readers],
+            [Reading(db, condition.checks) for db in readers],
             name="outlast-read",
             after_job=_nothing,
             explain=self._explain,
         )
         self._writing = writing
-        self._checks = checks
-        self._condition = Condition(checks, None if writing is None else writing.watch)
+        self._checks = condition.checks
+        self._condition = condition
         self._writer = None if writing is None else _thread_of(writing, world, self._explain)
 
     @classmethod
@@ -318,6 +320,7 @@ class SqliteStore(Store):
                 self._writer.close()
             if self._writing is not None:
                 self._writing.close()
+            self._condition.closed()
         finally:
             if self._lock is not None:
                 self._lock.release()
@@ -329,7 +332,7 @@ class SqliteStore(Store):
     def _look(self, job: Callable[[Reading], T]) -> Future[T]:
         """Read what may be damaged."""
         self._check_usable()
-        return self._readers.call(job)
+        return self._readers.call(self._condition.watched(job))
 
     def _write(self, job: Callable[[Writing], T]) -> Future[T]:
         self._check_usable()
@@ -381,7 +384,8 @@ def _open_owned(
         except BaseException:
             writing.close()
             raise
-        return cls(path, world, readers=readers, writing=writing, lock=lock, checks=checks)
+        condition = Condition(checks, writing.watch)
+        return cls(path, world, readers=readers, writing=writing, lock=lock, condition=condition)
     except BaseException:
         lock.release()
         raise
@@ -391,11 +395,21 @@ def _open_for_reading(
     cls: type[SqliteStore], name: str | os.PathLike[str], world: World
 ) -> SqliteStore:
     path = _full_path(name)
+    traces = Traces(path)
+    try:
+        return _open_unlocked(cls, path, world, traces)
+    except BaseException:
+        traces.remove()
+        raise
+
+
+def _open_unlocked(cls: type[SqliteStore], path: Path, world: World, traces: Traces) -> SqliteStore:
     checks = Checks(path, open_reader)
     if not is_held_here(path):
         prepare_reading(path)
     readers = _open_readers(path)
     try:
+        condition = Condition(checks, ReadWatch(path, traces))
         if path.stat().st_size <= limits.READER_VERIFIES_BYTES and not is_held_here(path):
             checks.look_at_structure(readers[0], limits.READER_VERIFIES_BYTES)
             checks.look_at_rows(readers[0], limits.READER_VERIFIES_BYTES)
@@ -403,7 +417,7 @@ def _open_for_reading(
         for db in readers:
             db.close(True)
         raise
-    return cls(path, world, readers=readers, writing=None, lock=None, checks=checks)
+    return cls(path, world, readers=readers, writing=None, lock=None, condition=condition)
 
 
 def _close_unwanted(opening: Future[SqliteStore]) -> None:

@@ -34,6 +34,7 @@ from outlast._store.sqlite_set_aside import (
     restoring_path,
     set_aside,
 )
+from outlast._store.sqlite_traces import without_traces
 from outlast.errors import StoreDamaged, StoreError, UsageError
 
 # A step reads so many pages in one read transaction. While one is open, the log cannot start anew.
@@ -94,6 +95,11 @@ def restore(backup: Path, path: Path) -> Path | None:
     """
     if backup.resolve() == path:
         raise UsageError(f"{backup} is the database itself: name a backup")
+    with without_traces(backup):
+        return _restore(backup, path)
+
+
+def _restore(backup: Path, path: Path) -> Path | None:
     prepare_reading(backup, may_be_old=True)
     lock = OwnerLock(path)
     try:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from outlast._store import sqlite_byte_locks
@@ -40,6 +41,38 @@ _SHM_IN_USE = 128
 
 Identity = tuple[int, int]  # device and inode
 
+
+class FileIdentities:
+    """Which files the paths led to when this was made."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._expected = {path: _identity(path) for path in paths}
+
+    def __getitem__(self, path: str) -> Identity | None:
+        return self._expected[path]
+
+    def is_in_place(self, path: str) -> bool:
+        """Whether a path still leads there."""
+        return _identity(path) == self._expected[path]
+
+    def difference(self) -> str | None:
+        """Say which path leads elsewhere, None when all are as they were."""
+        for path, expected in self._expected.items():
+            found = _identity(path)
+            if found == expected:
+                continue
+            if found is None:
+                return f"{path} was deleted or moved away"
+            return f"{path} was replaced by another file"
+        return None
+
+    def only_changed(self, path: str) -> bool:
+        """Whether this path leads elsewhere, and all others are as they were."""
+        return not self.is_in_place(path) and all(
+            self.is_in_place(other) for other in self._expected if other != path
+        )
+
+
 # The time of a directory's last change is as coarse as 4 ms on older kernels: another change within
 # it does not show. So many commits take longer.
 _LOOKS = 100
@@ -54,9 +87,8 @@ class FileGuard:
         self._shm = f"{database}-shm"
         self._descriptors: list[tuple[int, int, int]] = []
         self._lock = f"{lock_path(database)}"
-        files = (self._database, wal, self._shm, self._lock)
-        self._expected = {path: _identity(path) for path in files}
-        self._device, self._inode = self._expected[self._database] or (0, 0)
+        self._files = FileIdentities((self._database, wal, self._shm, self._lock))
+        self._device, self._inode = self._files[self._database] or (0, 0)
         self._directory = str(database.parent)
         self._renamed_at = 0
         self._looks_left = 0
@@ -106,28 +138,17 @@ class FileGuard:
 
     def difference(self) -> str | None:
         """Say which of the files is not the one that was opened, None when all are in place."""
-        for path, expected in self._expected.items():
-            found = _identity(path)
-            if found == expected:
-                continue
-            if found is None:
-                return f"{path} was deleted or moved away"
-            return f"{path} was replaced by another file"
-        return None
+        return self._files.difference()
 
     @property
     def has_database(self) -> bool:
         """Whether the path of the database still leads to the file that was opened."""
-        return self._is_in_place(self._database)
+        return self._files.is_in_place(self._database)
 
     @property
     def has_all_but_lock(self) -> bool:
         """Whether the lock file alone is not the one that was locked."""
-        others = [path for path in self._expected if path != self._lock]
-        return not self._is_in_place(self._lock) and all(map(self._is_in_place, others))
-
-    def _is_in_place(self, path: str) -> bool:
-        return _identity(path) == self._expected[path]
+        return self._files.only_changed(self._lock)
 
     def unlock(self) -> None:
         """Let go of the locks, so that SQLite can clean up at its close."""

@@ -14,8 +14,9 @@ import apsw
 
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_files import WriteAheadLog
-from outlast._store.sqlite_guard import FileGuard
+from outlast._store.sqlite_guard import FileGuard, FileIdentities
 from outlast._store.sqlite_schema import read_file_commits
+from outlast._store.sqlite_traces import Traces
 from outlast._world import process_id
 from outlast.errors import StoreError, StoreReplaced
 
@@ -112,3 +113,35 @@ class FileWatch:
             log.warning("%s: its log cannot be copied into it: %s", self._path, error)
             return False
         return pages == copied
+
+
+class ReadWatch:
+    """Watches the files of one reader; made when SQLite has opened all of them.
+
+    Its connections go on with the files that they have opened, whatever becomes of their names.
+    """
+
+    def __init__(self, path: Path, traces: Traces) -> None:
+        self.traces: Traces = traces
+        beside = (f"{path}-wal", f"{path}-shm")  # where the disk is read-only, neither is there
+        self._files = FileIdentities([f"{path}", *(f for f in beside if Path(f).exists())])
+        self.fault: StoreReplaced | None = None
+        self.on_fault: Callable[[StoreError], None] | None = None
+
+    def look(self) -> None:
+        """Look whether what was just read is still the database.
+
+        Raises:
+            StoreReplaced: one of its files is another, or gone.
+        """
+        if self.fault is None:
+            difference = self._files.difference()
+            if difference is None:
+                return
+            self.fault = StoreReplaced(
+                f"{difference} while process {process_id()} was reading the database: what it can "
+                f"still read is an earlier state. Open it again"
+            )
+            if self.on_fault is not None:
+                self.on_fault(self.fault)
+        raise self.fault

@@ -17,6 +17,7 @@ from outlast._store.sqlite_backup import copy_database
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_files import sync_path
 from outlast._store.sqlite_schema import newest_version, open_reader, prepare_reading
+from outlast._store.sqlite_traces import without_traces
 from outlast._world import RealWorld
 from outlast.cli.inputs import seconds_option
 from outlast.cli.looking import reading, record_data
@@ -75,8 +76,18 @@ async def _open_alone(target: Target) -> Opened:
 def status(*, as_data: bool, db: str | None, url: str | None) -> None:
     """Show what is in a database, how large it is, and who runs it."""
     path = Path(existing_target(db, url, read_only=True).name)
+    with without_traces(path):
+        facts = _facts_of(path)
+    if as_data:
+        say(as_json(facts))
+        return
+    for name, value in facts.items():
+        say(f"{name:14} {safe_line(value if isinstance(value, str) else as_json(value))}")
+
+
+def _facts_of(path: Path) -> dict[str, object]:
     prepare_reading(path)
-    facts: dict[str, object] = {
+    return {
         "path": str(path.resolve()),
         "bytes": path.stat().st_size,
         "wal_bytes": _size(path.with_name(path.name + "-wal")),
@@ -86,11 +97,6 @@ def status(*, as_data: bool, db: str | None, url: str | None) -> None:
         "runs": _counts(path, "SELECT status, count(*) FROM runs GROUP BY status ORDER BY 1"),
         "records": _counts(path, "SELECT 'tail', count(*) FROM journal").get("tail", 0),
     }
-    if as_data:
-        say(as_json(facts))
-        return
-    for name, value in facts.items():
-        say(f"{name:14} {safe_line(value if isinstance(value, str) else as_json(value))}")
 
 
 @db.command()
@@ -101,6 +107,13 @@ def backup(*, destination: Path, db: str | None, url: str | None) -> None:
     path = Path(existing_target(db, url, read_only=True).name)
     if destination.exists():
         raise UsageError(f"{destination} exists already; a backup never overwrites")
+    with without_traces(path):
+        _back_up(path, destination)
+    say(safe_line(destination))
+    note(f"{destination.stat().st_size:,} bytes, checked")
+
+
+def _back_up(path: Path, destination: Path) -> None:
     prepare_reading(path)
     try:
         # A name of its own: what an earlier backup left when it was killed is not in the way.
@@ -116,8 +129,6 @@ def backup(*, destination: Path, db: str | None, url: str | None) -> None:
         sync_path(destination.parent)
     except OSError as error:
         raise StoreError(f"cannot write {destination}: {error.strerror}") from None
-    say(safe_line(destination))
-    note(f"{destination.stat().st_size:,} bytes, checked")
 
 
 @db.command()
@@ -176,7 +187,8 @@ def _counts(path: Path, query: str) -> dict[str, int]:
         finally:
             reader.close(True)
 
-    _guarded(path, work)
+    with without_traces(path):
+        _guarded(path, work)
     return found
 
 

@@ -21,6 +21,7 @@ from outlast._store.sqlite_lock import file_system_of, refuse_network_file_syste
 from outlast._store.sqlite_loss import explain
 from outlast._store.sqlite_mark import mark_path, read_mark
 from outlast._store.sqlite_schema import is_there, look_for_loss, open_reader, prepare_reading
+from outlast._store.sqlite_traces import without_traces
 from outlast.cli.ownership import holder_of
 from outlast.cli.places import database_options, json_option, target_of
 from outlast.cli.printing import as_json, note, safe_line, say
@@ -145,13 +146,14 @@ def _store(path: Path) -> list[Finding]:
     owner = f"process {pid} runs it" if pid is not None else "nobody runs it"
     findings = [Finding("owner", "ok", owner)]
     try:
-        prepare_reading(path)
-        loss = look_for_loss(path, is_owned=pid is not None)
-        if loss is not None:
-            raise StoreDamaged(explain(path, loss))
-        findings.append(_mark(path))
-        findings.append(_health(path))
-        findings += _starved(path)
+        with without_traces(path):
+            prepare_reading(path)
+            loss = look_for_loss(path, is_owned=pid is not None)
+            if loss is not None:
+                raise StoreDamaged(explain(path, loss))
+            findings.append(_mark(path))
+            findings.append(_health(path))
+            findings += _starved(path)
     except StoreError as error:
         findings.append(Finding("store", "bad", f"{error}"))
     return findings

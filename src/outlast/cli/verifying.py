@@ -9,6 +9,7 @@ import click
 
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_schema import open_reader, prepare_reading
+from outlast._store.sqlite_traces import without_traces
 from outlast._store.sqlite_verify import faults
 from outlast.cli.places import database_options, existing_target
 from outlast.cli.printing import note, safe_line, say
@@ -22,8 +23,9 @@ def verify(*, db: str | None, url: str | None) -> int:
     A process may be running it meanwhile; nothing is changed.
     """
     path = Path(existing_target(db, url, read_only=True).name)
-    prepare_reading(path)
-    found = faults_of(path)
+    with without_traces(path):
+        prepare_reading(path)
+        found = faults_of(path)
     for fault in found:
         say(safe_line(fault))
     if found:

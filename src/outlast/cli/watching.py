@@ -13,7 +13,7 @@ from outlast.cli.printing import Status, as_json, flush, safe_line, say
 from outlast.cli.writing import Verbs
 from outlast.client.asking import Patience
 from outlast.engine import run_loop
-from outlast.errors import StoreUnavailable
+from outlast.errors import StoreReplaced, StoreUnavailable
 from outlast.types import CLOSED_STATUSES
 
 _FAILED = 1
@@ -40,6 +40,8 @@ async def _watch(opening: Verbs, run_id: str, *, as_data: bool) -> int:
         while True:
             try:
                 info, why = await run.info(), await run.why()
+            except StoreReplaced:
+                raise  # it does not come back by itself
             except StoreUnavailable as error:
                 await patience.wait(error)  # a server that is started anew is there again soon
                 continue

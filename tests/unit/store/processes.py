@@ -22,11 +22,11 @@ path = sys.argv[1]
 def record(seq, body=b"\\x00x", kind="step_done"):
     return Record(seq, kind, "0:1", "n", 1, 1, 0, "", body)
 
-async def begin(store):
+async def begin(store, run="a"):
     [lease] = await store.acquire_leases("engine-1", [0])
-    row = RunRow(id="a", shard=0, workflow="m.f", version="1", status="running", created_at=1)
+    row = RunRow(id=run, shard=0, workflow="m.f", version="1", status="running", created_at=1)
     start = StartRun(row, (record(1, kind="run_started"),), "never")
-    await store.commit(CommitId("engine-1", 1), [Transaction(None, "a", [], starts=(start,))])
+    await store.commit(CommitId("engine-1", 1), [Transaction(None, run, [], starts=(start,))])
     return lease
 
 def say(*words):

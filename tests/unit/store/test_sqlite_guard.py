@@ -178,6 +178,62 @@ async def test_a_commit_into_files_that_are_gone_is_not_acknowledged(
     assert names_in(path.parent) == before
 
 
+def _delete_shm(path: Path) -> None:
+    beside(path, "-shm").unlink()
+
+
+REPLACED = (
+    _delete,
+    _delete_log,
+    _delete_shm,
+    _delete_all,
+    _move_away,
+    _replace_by_copy,
+    _replace_by_empty,
+    _replace_log,
+    _move_directory,
+    _replace_directory,
+)
+
+
+@pytest.mark.parametrize("is_owned", [True, False])
+@pytest.mark.parametrize("damage", REPLACED)
+async def test_a_reader_whose_files_are_gone_says_so(
+    path: Path, is_owned: bool, damage: Callable[[Path], None]
+) -> None:
+    with python(WRITE_AND_WAIT, path) as owner:
+        assert next_line(owner) == "wrote"
+        if not is_owned:
+            kill(owner)
+        reader = await SqliteStore.open(path, world=RealWorld(), read_only=True)
+        assert await reader.read_run(RunId("a")) is not None
+
+        damage(path)
+
+        for _ in range(2):
+            with pytest.raises(StoreReplaced, match=r"outlast\.db.*Open it again"):
+                await reader.read_run(RunId("a"))
+        assert isinstance(reader.fault, StoreReplaced)
+        await reader.close()
+        kill(owner)
+
+
+async def test_a_reader_goes_on_when_owners_come_and_go(path: Path) -> None:
+    with python(WRITE_AND_WAIT, path) as owner:
+        next_line(owner)
+        reader = await SqliteStore.open(path, world=RealWorld(), read_only=True)
+        kill(owner)
+
+    for _ in range(2):
+        assert output_of(OPEN_AND_CLOSE, path) == "closed"
+        assert await reader.read_run(RunId("a")) is not None
+    with python(WRITE_AND_WAIT.replace("begin(store)", "begin(store, 'b')"), path) as owner:
+        next_line(owner)
+        assert await reader.read_run(RunId("b")) is not None
+        kill(owner)
+    await reader.close()
+
+
 async def test_an_earlier_state_copied_over_the_database_is_noticed(
     path: Path, engine: Driver
 ) -> None:
