@@ -298,6 +298,7 @@ class Scheduler(ActorHost):
         self.listeners.on_row(row)
         if row.resident and self.owns(row.id):
             if (live := self.adopt(row, records)) is not None:
+                live.steps.is_first_life = True
                 self.begin(live)
         elif row.kind == "actor":
             self.listeners.on_created(row)

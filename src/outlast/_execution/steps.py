@@ -60,6 +60,7 @@ class StepCalls:
         "_retrying",
         "_starts",
         "heartbeats",
+        "is_first_life",
         "keys_of",
         "offsets",
         "parked",
@@ -77,6 +78,7 @@ class StepCalls:
         self.pending: dict[str, StepOperation] = {}
         self.offsets: dict[str, int] = {}
         self.keys_of: str = ""  # see `StartedBody`
+        self.is_first_life: bool = False  # then nothing of an earlier attempt can be stored
 
     # ------------------------------------------------------------------ the code asks
     def issue(
@@ -131,7 +133,7 @@ class StepCalls:
                 unknown = OutcomeUnknown(operation.name, operation.key)
                 self._record_failure(operation, failure_body(unknown))
             elif operation.key not in self._retrying:
-                operation.is_resumed = True
+                operation.is_resumed = not self.is_first_life
                 self._starts.append(operation)
 
     def start(self, operation: StepOperation) -> None:

@@ -329,3 +329,24 @@ async def test_a_run_that_has_ended_in_the_store_is_not_told_as_running(engine: 
 
     assert core.reader.refreshed(ended) == ended
     assert core.reader.refreshed(row).status == "waiting"
+
+
+begun: list[int] = []
+
+
+@step
+async def running_noted(n: int) -> int:
+    begun.append(n)
+    return n
+
+
+async def test_the_steps_of_a_new_run_begin_in_the_order_in_which_they_were_asked_for(
+    engine: Engine,
+) -> None:
+    @workflow
+    async def wide() -> list[int]:
+        return await asyncio.gather(*(running_noted(n) for n in range(30)))
+
+    for _ in range(5):
+        begun.clear()
+        assert await engine.run(wide()) == begun == list(range(30))
