@@ -61,7 +61,7 @@ class Step(Generic[P, R]):
         """The name that the journal knows the step by."""
         return self.definition.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> StepCall[R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> StepCall[R]:
         """Return a call to await; TypeError when the arguments do not fit the function."""
         place = place_of_frame(sys._getframe(1))  # CPython's documented call
         definition = self.definition

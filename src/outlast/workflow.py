@@ -65,7 +65,7 @@ class Workflow(Generic[P, R]):
         """The name that stores know the workflow by."""
         return self.definition.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R]:
         """Return a call to start or await; TypeError when the arguments do not fit."""
         place = place_of_frame(sys._getframe(1))  # CPython's documented call
         definition = self.definition

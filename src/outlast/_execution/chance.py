@@ -134,6 +134,12 @@ def drawn_bytes(count: int) -> bytes | None:
     return None if source is None else source.randbytes(count)
 
 
+def drawn_node() -> int | None:
+    """Return a node of a UUID drawn for workflow code and marked as such, None outside of a run."""
+    source = run_source("uuid.getnode()")
+    return None if source is None else source.getrandbits(48) | 1 << 40
+
+
 def drawn_uuid1(node: int | None = None, clock_seq: int | None = None) -> uuid.UUID | None:
     """Return a UUID of version 1 for workflow code, None outside of a run.
 

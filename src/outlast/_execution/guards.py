@@ -14,6 +14,7 @@ Three kinds of calls:
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import functools
 import importlib
@@ -30,7 +31,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import TypeVar
 
-from outlast._execution.chance import drawn_bytes, drawn_uuid1, install_chance
+from outlast._execution.chance import drawn_bytes, drawn_node, drawn_uuid1, install_chance
 from outlast._execution.loop import run_outside, running_loop
 from outlast._execution.replacements import install_replacements
 from outlast.errors import NotDeterministic
@@ -52,10 +53,16 @@ _AUDITED = {
     "os.chmod": "os.chmod()",
     "os.chown": "os.chown()",
     "os.utime": "os.utime()",
+    "os.setxattr": "os.setxattr()",
+    "os.removexattr": "os.removexattr()",
+    "os.chdir": "os.chdir()",
     "sqlite3.connect": "sqlite3.connect()",
     "socket.__new__": "a socket",
     "socket.connect": "a socket",
     "socket.getaddrinfo": "a name look-up",
+    "socket.gethostbyaddr": "a name look-up",
+    "socket.gethostbyname": "a name look-up",
+    "socket.getnameinfo": "a name look-up",
     "subprocess.Popen": "a subprocess",
     "os.system": "os.system()",
     "os.posix_spawn": "a subprocess",
@@ -73,6 +80,7 @@ _SECRETS = "draw it in a step and return Secret: a reader of the journal could r
 _TIME_ZONE_FOLDERS = frozenset(("zoneinfo", "tzdata"))
 _READS_FILES = frozenset(("open", "os.listdir", "os.scandir"))
 _TIME_ZONE_FILES = frozenset(("/etc/localtime", "/etc/timezone"))
+_METADATA = "importlib.metadata"
 _installed: list[bool] = []
 
 
@@ -83,7 +91,11 @@ def install_guards() -> None:
     _installed.append(True)
     _refuse(time, "sleep", "time.sleep()", "use await asyncio.sleep() or wf.sleep()")
     _refuse(threading.Thread, "start", "starting a thread", "move it into a step")
+    _refuse(_thread, "start_new_thread", "starting a thread", "move it into a step")
     _refuse(asyncio, "to_thread", "asyncio.to_thread()", "make it a step with where='thread'")
+    for name in ("mkfifo", "mknod"):  # they tell no auditor, and Windows has none of them
+        if getattr(os, name, None) is not None:
+            _refuse(os, name, f"os.{name}()", "move it into a step")
     for holder in (asyncio.events, asyncio):  # a loop that gets no socket is noisy when collected
         _refuse(holder, "new_event_loop", "asyncio.new_event_loop()", "move it into a step")
     # The one name by which `secrets` and SystemRandom reach the operating system's chance, also
@@ -94,6 +106,8 @@ def install_guards() -> None:
     if getattr(os, "getrandom", None) is not None:  # Linux
         _draw(os, "getrandom", _drawn_random)
     _draw(uuid, "uuid1", drawn_uuid1)
+    # Without an address of a network card, it draws one and keeps it for the process.
+    _draw(uuid, "getnode", drawn_node)
     if getattr(uuid, "_generate_time_safe", None) is not None:
         _draw(uuid, "_generate_time_safe", _drawn_time_safe)  # behind an uuid1 imported by name
     _exempt_logging()
@@ -169,8 +183,31 @@ def _exempt_logging() -> None:
 def _exempt_imports() -> None:
     # Only modules that are not loaded come by here, by whatever way they are imported.
     machinery = importlib.import_module("importlib._bootstrap")
-    _exempt(machinery, "_find_and_load")
+    name = "_find_and_load"
+    load: Callable[..., object] = outside_of_run(getattr(machinery, name))
+
+    @functools.wraps(load)
+    def find_and_load(module_name: str, *args: object) -> object:
+        found = load(module_name, *args)
+        if module_name == _METADATA:
+            _exempt_metadata()
+        return found
+
+    setattr(machinery, name, find_and_load)
     _exempt(machinery, "_exec")  # importlib.reload
+    if _METADATA in sys.modules:
+        _exempt_metadata()
+
+
+def _exempt_metadata() -> None:
+    """Exempt looking for installed packages; loading the module takes too long to do it here.
+
+    It keeps what it finds for the whole process, and takes whatever a look-up raises for "none".
+    """
+    metadata = sys.modules[_METADATA]
+    _exempt(metadata.FastPath, "children")
+    _exempt(metadata.FastPath, "zip_children")
+    _exempt(metadata.PathDistribution, "read_text")
 
 
 def _audit(event: str, args: tuple[object, ...]) -> None:

@@ -43,9 +43,16 @@ class Expired(AskTimeout):
     """
 
 
+class _Begun(Message, frozen=True, gc=False, kw_only=True):
+    """The first message of an actor, and the state that it found."""
+
+    initial: bytes = b""
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _letters = msgspec.msgpack.Decoder(Letter)
 _messages = msgspec.msgpack.Decoder(Message)
+_beginnings = msgspec.msgpack.Decoder(_Begun)
 
 
 def encode_letter(letter: Letter) -> bytes:
@@ -81,9 +88,20 @@ def subscription(actor: RunId, handler: HandlerDefinition, now: int) -> Message:
     )
 
 
-def message_body(message: Message) -> bytes:
-    """Return a message as the body of the record that it was begun."""
-    return VALUE + _encode(message)
+def message_body(message: Message, initial: bytes | None = None) -> bytes:
+    """Return a message as the body of the record that it was begun.
+
+    `initial` is the actor's encoded state while no message of it has ended: another life would
+    make it anew, perhaps with other code.
+    """
+    if initial is None:
+        return VALUE + _encode(message)
+    return VALUE + _encode(_Begun(**msgspec.structs.asdict(message), initial=initial))
+
+
+def initial_in(record: Record) -> bytes:
+    """Return the state that an actor's first message found; b"" when the record does not say."""
+    return _beginnings.decode(record.body[1:]).initial
 
 
 def message_in(record: Record) -> Message:

@@ -102,7 +102,7 @@ class MemberRun(MessageRun):
                 transaction, subscriptions(self.id, self.definition, self.host.world.now())
             )
         if order.reset:
-            self._state = self.definition.state.encode(self.definition.initial())
+            self._state = self._initial()
             self._actor = self._instance()
         self._begin_life(message, letter)
 

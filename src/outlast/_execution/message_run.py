@@ -28,6 +28,7 @@ from outlast._execution.letters import (
     Letter,
     caller,
     decode_letter,
+    initial_in,
     key_in,
     message_body,
     message_in,
@@ -117,8 +118,14 @@ class MessageRun(LiveRun):
     # ----------------------------------------------------------------------- its start
     def _load(self) -> None:
         if not self._state:
-            self._state = self.definition.state.encode(self.definition.initial())
+            records = self.journal.records_to_replay()
+            self._state = (initial_in(records[0]) if records else b"") or self._initial()
         self._actor = self._instance()
+
+    def _initial(self) -> bytes:
+        """Return the encoded state of an actor of which no message has ended."""
+        # It is the run's code: guarded like a handler, its chance drawn from the run.
+        return self.definition.state.encode(self.loop.run_inside(self.definition.initial))
 
     def _instance(self) -> object:
         state = state_of(self.id, self.definition, self._state)
@@ -179,7 +186,8 @@ class MessageRun(LiveRun):
         self.journal.is_asleep = False
         if not handling.is_begun:
             handling.is_begun = True
-            name, body = handling.message.name, message_body(handling.message)
+            initial = self._state if self.row.output is None else None
+            name, body = handling.message.name, message_body(handling.message, initial)
             self.journal.append("message_begun", at=handling.at, name=name, body=body)
         self.standing.row = msgspec.structs.replace(self.row, resident=True, status="running")
         self.journal.transaction().summary = self.row

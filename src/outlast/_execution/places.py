@@ -15,7 +15,8 @@ def _folder_of(code: CodeType, parents: int) -> str:
     return str(Path(code.co_filename).parents[parents]) + os.sep
 
 
-_names: dict[tuple[CodeType, int], str] = {}
+# Code of two files may be equal: code objects do not compare by the file that they are of.
+_names: dict[tuple[CodeType, str, int], str] = {}
 _NAMES_MAX = 10_000
 _OURS = _folder_of(_folder_of.__code__, 1)
 _ASYNCIO = _folder_of(asyncio.run.__code__, 0)
@@ -24,12 +25,13 @@ _ASYNCIO = _folder_of(asyncio.run.__code__, 0)
 def place_of_frame(frame: FrameType) -> str:
     """Return `file.py:line` of the line that a frame executes."""
     code, line = frame.f_code, frame.f_lineno
-    name = _names.get((code, line))
+    key = code, code.co_filename, line
+    name = _names.get(key)
     if name is None:
         if len(_names) >= _NAMES_MAX:
             _names.clear()
         parts = Path(code.co_filename).parts[-2:]
-        name = _names[(code, line)] = f"{'/'.join(parts)}:{line}"
+        name = _names[key] = f"{'/'.join(parts)}:{line}"
     return name
 
 

@@ -75,7 +75,7 @@ DRAWS = [
     lambda: random.getrandbits(99), lambda: random.randbytes(9), lambda: uuid4(),
     lambda: uuid1(), lambda: uuid.uuid1(node=5), lambda: uuid.uuid4(), lambda: os.urandom(8),
     lambda: Random().random(), lambda: wf.random().random(), lambda: wf.uuid(), seeded,
-    lambda: os.getrandom(8) if hasattr(os, "getrandom") else 0,
+    lambda: os.getrandom(8) if hasattr(os, "getrandom") else 0, lambda: uuid.getnode(),
     lambda: random.uniform(0, 1), lambda: random.expovariate(1.0),
 ]
 
@@ -139,7 +139,7 @@ def test_a_run_without_a_chance_seed_is_refused_what_it_was_refused_before(tmp_p
 
 # ----------------------------------------------------------------------------- refused
 REFUSED = """
-import glob, pathlib, shutil, sqlite3
+import _thread, glob, pathlib, shutil, socket, sqlite3
 
 CASES = [
     lambda: SystemRandom().random(), lambda: SystemRandom().getrandbits(8),
@@ -149,6 +149,9 @@ CASES = [
     lambda: os.mkdir("made"), lambda: os.rename("a", "b"), lambda: os.remove("a"),
     lambda: shutil.move("app.py", "moved.py"), lambda: pathlib.Path("a").touch(),
     lambda: sqlite3.connect(":memory:"), lambda: asyncio.new_event_loop(),
+    lambda: socket.gethostbyname("localhost"), lambda: socket.getfqdn("localhost"),
+    lambda: _thread.start_new_thread(print, ()), lambda: os.mkfifo("fifo"),
+    lambda: os.mknod("node"), lambda: os.chdir("."), lambda: os.setxattr("app.py", "user.a", b""),
 ]
 
 @workflow
@@ -180,7 +183,7 @@ async def end(engine):
 def test_what_is_refused_is_refused_live_and_on_replay_alike(tmp_path: Path) -> None:
     ran(tmp_path, REFUSED, "begin")
 
-    assert ran(tmp_path, REFUSED, "end") == ["same"] * 19
+    assert ran(tmp_path, REFUSED, "end") == ["same"] * 26
 
 
 UNCAUGHT = """
@@ -224,7 +227,8 @@ def test_a_refusal_that_is_not_caught_parks_the_run_until_the_code_has_changed(
 
 # ------------------------------------------------------------------------------ exempt
 EXEMPT = """
-import logging, logging.handlers, pathlib, socket, threading, traceback, warnings, zoneinfo
+import importlib, logging, logging.handlers, pathlib, socket, threading, traceback, warnings
+import zoneinfo
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
@@ -281,6 +285,7 @@ CASES = {
     "formats": formats,
     "zone": lambda: str(datetime(2026, 7, 1, tzinfo=timezone.utc).astimezone(
         ZoneInfo("Europe/Berlin"))),
+    "metadata": lambda: importlib.import_module("importlib.metadata").version("outlast"),
     "zones": lambda: zoneinfo.available_timezones() or 1 / 0,
     "uncached zone": lambda: ZoneInfo.no_cache("Asia/Tokyo").key,
     "idna": lambda: "bücher".encode("idna"),
@@ -323,7 +328,7 @@ def test_logging_imports_warnings_and_time_zones_work_and_draw_nothing_from_the_
     lines = [line for line in ran(tmp_path, EXEMPT, "main_") if line]
 
     cases: tuple[str, ...] = ("imports", "stdlib", "logs", "warns", "formats")
-    cases += ("zone", "zones", "uncached zone", "idna")
+    cases += ("zone", "metadata", "zones", "uncached zone", "idna")
     assert lines[: len(cases)] == [f"{case} same" for case in cases]
     assert lines[len(cases) :] == ["r.log 6", "t.log 6", "d.log 6", "6 True", "True"]
 
