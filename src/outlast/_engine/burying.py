@@ -45,7 +45,7 @@ async def bury_begun(scheduler: Scheduler, actor: RunId, why: str) -> bool:
         bonds.remind_again(transaction, decode_letter(message.body), scheduler.world.now())
         bonds.fall(transaction, why, scheduler.world.now())
         scheduler.submit(transaction)
-        await scheduler.acknowledged(transaction)
+        await scheduler.acknowledgements.wait_for(transaction)
     return True
 
 

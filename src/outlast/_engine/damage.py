@@ -62,7 +62,7 @@ async def _park(scheduler: Scheduler, run: RunId, error: StoreDamaged) -> None:
         )
         transaction = Transaction(lease, run, [], summary=summary)
         scheduler.submit(transaction)
-        await scheduler.acknowledged(transaction)
+        await scheduler.acknowledgements.wait_for(transaction)
         scheduler.listeners.on_parked(run)
 
 

@@ -123,7 +123,7 @@ class Dormant:
             segment = Segment(row.id, unpacked[0].seq, last, pack_records(unpacked))
             transaction.segments = (segment,)
         self._scheduler.submit(transaction)
-        await self._scheduler.acknowledged(transaction)
+        await self._scheduler.acknowledgements.wait_for(transaction)
         self._scheduler.listeners.on_parked(row.id)
 
     async def close(self, run: RunId, status: Status, reason: str) -> bool:
@@ -307,7 +307,7 @@ class Dormant:
                 bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
                 discarded.end_for_actor(made, known, bonds, now)
         self._scheduler.submit(made)
-        await self._scheduler.acknowledged(made)
+        await self._scheduler.acknowledgements.wait_for(made)
         if is_early:
             self._scheduler.listeners.on_passivated(summary)
         else:

@@ -92,7 +92,7 @@ class LateOutcomes:
             made.segments = (Segment(run, record.seq, record.seq, pack_records([record])),)
             made.blobs = () if blob is None else (blob,)
             scheduler.submit(made)
-            await scheduler.acknowledged(made)
+            await scheduler.acknowledgements.wait_for(made)
 
 
 def _is_of(body: Body, created_at: int) -> bool:

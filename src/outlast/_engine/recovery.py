@@ -121,7 +121,7 @@ class Recovery:
         if lease is not None:
             transaction = Transaction(lease, row.id, [], summary=counted)
             self._scheduler.submit(transaction)
-            await self._scheduler.acknowledged(transaction)
+            await self._scheduler.acknowledgements.wait_for(transaction)
         return counted
 
     async def _take(self, run: RunId, tail: TailRun | None, *, has_died: bool) -> bool:
@@ -208,7 +208,7 @@ class Recovery:
             transaction = Transaction(lease, run, [], summary=alone)
             scheduler.submit(transaction)
             try:
-                await scheduler.acknowledged(transaction)
+                await scheduler.acknowledgements.wait_for(transaction)
             except EngineClosed:
                 return
             scheduler.held.discard(run)

@@ -318,10 +318,6 @@ class Scheduler(ActorHost):
         elif self.owns(message.run):
             self.listeners.on_mail(message.run)
 
-    async def acknowledged(self, transaction: Transaction) -> None:
-        """Return when a run's transaction is durable; raise EngineClosed when it cannot be."""
-        await self.acknowledgements.wait_for(transaction)
-
     async def written(self, transaction: Transaction) -> None:
         """Commit what no run in memory depends on; raise why when the store refuses it."""
         refused = partial(self.acknowledgements.refused, transaction)

@@ -102,8 +102,8 @@ class MemberRun(MessageRun):
                 transaction, subscriptions(self.id, self.definition, self.host.world.now())
             )
         if order.reset:
-            self._state = self._initial()
-            self._actor = self._instance()
+            self._state = self.instances.initial()
+            self._actor = self.instances.of(self._state)
         self._begin_life(message, letter)
 
     def _begin_life(self, message: Message, letter: Letter) -> None:

@@ -24,6 +24,7 @@ from outlast._execution.actor_memory import Activation, unheard
 from outlast._execution.bonds import Bonds
 from outlast._execution.closing import unwind
 from outlast._execution.host import ActorHost
+from outlast._execution.instances import Instances
 from outlast._execution.letters import (
     Letter,
     caller,
@@ -37,7 +38,7 @@ from outlast._execution.nesting import Nesting
 from outlast._execution.operations import failure_body
 from outlast._execution.run import LiveRun
 from outlast._execution.tasks import RunTask
-from outlast._execution.unreadable import arguments_of, raise_refusal, state_of
+from outlast._execution.unreadable import arguments_of, raise_refusal
 from outlast._execution.wishes import Wishes
 from outlast._records import VALUE, Record, detach
 from outlast._registry import ActorDefinition, HandlerDefinition
@@ -72,6 +73,7 @@ class MessageRun(LiveRun):
         self.definition: ActorDefinition = activation.definition
         definition = self.definition
         self.key: str = key_in(row.id, definition.name)
+        self.instances: Instances = Instances(row.id, self.key, definition, self.loop)
         self.ends: MessageEnds = MessageEnds(host.world, self.journal, definition, memory)
         self.ends.unheard = unheard(definition, memory, row)
         self.bonds: Bonds = memory.bonds
@@ -119,17 +121,8 @@ class MessageRun(LiveRun):
     def _load(self) -> None:
         if not self._state:
             records = self.journal.records_to_replay()
-            self._state = (initial_in(records[0]) if records else b"") or self._initial()
-        self._actor = self._instance()
-
-    def _initial(self) -> bytes:
-        """Return the encoded state of an actor of which no message has ended."""
-        # It is the run's code: guarded like a handler, its chance drawn from the run.
-        return self.definition.state.encode(self.loop.run_inside(self.definition.initial))
-
-    def _instance(self) -> object:
-        state = state_of(self.id, self.definition, self._state)
-        return self.definition.make(state, self.key)
+            self._state = (initial_in(records[0]) if records else b"") or self.instances.initial()
+        self._actor = self.instances.of(self._state)
 
     def _begin_again(self, record: Record) -> None:
         """Start the handler whose message was begun in an earlier life."""
@@ -278,7 +271,7 @@ class MessageRun(LiveRun):
     def _failed(self, handling: Handling, error: BaseException) -> None:
         """Undo what the handler did; tell who asked, or try again, or give the message up."""
         message = handling.message
-        handling.wishes, self._actor = None, self._instance()
+        handling.wishes, self._actor = None, self.instances.of(self._state)
         if message.kind == "ask":
             self._end(handling, failure_body(error))
             return
@@ -300,7 +293,7 @@ class MessageRun(LiveRun):
         if handling is None:
             return None
         self._unwound(unwind)
-        handling.wishes, self._actor = None, self._instance()
+        handling.wishes, self._actor = None, self.instances.of(self._state)
         self._fold(self.journal.transaction())
         return handling
 

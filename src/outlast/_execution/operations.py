@@ -146,6 +146,16 @@ class StepOperation:
     ran_at: int = 0  # when its body began
     keys_of: str = ""  # see `StartedBody`
 
+    def failed(self, attempt: int, body: AttemptBody) -> None:
+        """Take note of how an attempt ended; the next one has not begun."""
+        failure = failure_in(body.failure)
+        self.attempt = attempt
+        self.first_at, self.next_at = body.first_at, body.next_at
+        self.is_started = False
+        self.queued_at = self.ran_at = 0
+        self.writers.clear()
+        self.last_error = "" if failure is None else f"{failure.qualname}: {failure.message}"
+
     def times(self, now: int) -> tuple[int, int]:
         """Return how long this attempt has stood in the queue, and how long its body ran."""
         if not self.queued_at:

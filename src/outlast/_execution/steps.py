@@ -284,14 +284,7 @@ class StepCalls:
         if operation is None:
             return
         body = decode_body(record.body, AttemptBody)
-        failure = failure_in(body.failure)
-        operation.attempt = record.attempt
-        operation.first_at = body.first_at
-        operation.next_at = body.next_at
-        operation.is_started = False
-        operation.queued_at = operation.ran_at = 0  # the next attempt has not begun
-        operation.writers.clear()
-        operation.last_error = "" if failure is None else f"{failure.qualname}: {failure.message}"
+        operation.failed(record.attempt, body)
         if body.next_at:
             self._retrying[operation.key] = operation
         else:
