@@ -57,13 +57,17 @@ SEEDS_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """One bug: what it is, where, and what stands there instead."""
+    """One bug: what it is, where, and what stands there instead; `first` is the first seed tried.
+
+    Some seeds find a bug by going round in circles, which takes a minute until it is noticed.
+    """
 
     name: str
     holder: type[object]
     attribute: str
     replacement: Callable[..., object]
     run: Callable[[int], object] = run_seed
+    first: int = 0
 
     @contextmanager
     def in_place(self) -> Generator[None]:
@@ -71,10 +75,10 @@ class Planted:
         with mock.patch.object(self.holder, self.attribute, self.replacement):
             yield
 
-    def find(self, first: int = 0, count: int = SEEDS_MAX) -> tuple[int, str] | None:
+    def find(self, count: int = SEEDS_MAX) -> tuple[int, str] | None:
         """Return the first seed that fails under the bug, and how; None when none does."""
         with self.in_place():
-            for seed in range(first, first + count):
+            for seed in range(self.first, self.first + count):
                 try:
                     self.run(seed)
                 except Violated as violated:
@@ -208,7 +212,9 @@ async def _read_two(self: Messages, live: LiveRun) -> None:
         live.accept(message)
 
 
-def _fall_silently(self: Bonds, transaction: Transaction, why: str, at: int) -> None:
+def _fall_silently(
+    self: Bonds, transaction: Transaction, why: str, at: int, *, is_again: bool = False
+) -> None:
     place = self.place
     if place is not None and not place.down:
         self.take_place(transaction, msgspec.structs.replace(place, down="failed", why=why))
@@ -225,7 +231,7 @@ def _obey_anyone(self: MemberRun, message: Message, letter: Letter, reason: str)
 
 
 PLANTED = (
-    Planted("acknowledge before the commit", Writer, "_send", _acknowledge_first),
+    Planted("acknowledge before the commit", Writer, "_send", _acknowledge_first, first=2),
     Planted("commit again when the reply was lost", Writer, "_resolve", _commit_again),
     Planted("no epoch check", MemoryLeases, "holds", _any_epoch),
     Planted("recovery once only", Reconciler, "look", _look_at_own_shards),

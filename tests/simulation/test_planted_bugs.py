@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from tests.simulation.planted import PLANTED, SEEDS_MAX, Planted
+from tests.simulation.planted import PLANTED, Planted
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
 def test_a_planted_bug_is_found(planted: Planted) -> None:
     logging.getLogger("outlast").setLevel(logging.CRITICAL)
 
-    assert planted.find(0, SEEDS_MAX) is not None
+    assert planted.find() is not None
