@@ -118,10 +118,17 @@ class ModelNode(RecordNode):
             raise TypeError("a record lowers to a dict")
         if not walk.is_canonical and model.__pydantic_fields_set__ != set(wire):
             wire[_SET] = sorted(model.__pydantic_fields_set__)
-        if model.__pydantic_extra__:
-            wire[_EXTRA] = JSON_LIKE.lower(dict(model.__pydantic_extra__), depth, walk)
-        if model.__pydantic_private__:
-            wire[_PRIVATE] = JSON_LIKE.lower(dict(model.__pydantic_private__), depth, walk)
+        extra, private = model.__pydantic_extra__, model.__pydantic_private__
+        if walk.is_for_id:
+            # An extra may become a field, and a private attribute with a default be added.
+            for name, item in (extra or {}).items():
+                wire[name] = JSON_LIKE.lower(item, depth, walk)
+            wire = dict(sorted(wire.items(), key=_text_of))
+            private, extra = self._without_defaults(private or {}), None
+        if extra:
+            wire[_EXTRA] = JSON_LIKE.lower(dict(extra), depth, walk)
+        if private:
+            wire[_PRIVATE] = JSON_LIKE.lower(dict(private), depth, walk)
         return wire
 
     @override
@@ -160,6 +167,19 @@ class ModelNode(RecordNode):
             ):
                 values[name] = default
         return values if declared else None
+
+    def _without_defaults(self, private: Mapping[str, object]) -> dict[str, object]:
+        declared: Mapping[str, _PrivateAttribute] = getattr(
+            self._class, "__private_attributes__", {}
+        )
+        kept: dict[str, object] = {}
+        for name, value in private.items():
+            attribute = declared.get(name)
+            default = None if attribute is None else attribute.get_default
+            lowered = JSON_LIKE.lower(value, DEPTH_MAX, Walk(is_canonical=True))
+            if not Member(name, name, JSON_LIKE, default).is_default(lowered):
+                kept[name] = value
+        return kept
 
     def _empty_extra(self) -> dict[object, object] | None:
         config: object = getattr(self._class, "model_config", None)
@@ -355,6 +375,10 @@ def _names(given: object) -> set[str]:
     if not is_list(given):
         raise Fault("malformed model in stored data")
     return {f"{name!s}" for name in given if f"{name!s}" not in {_SET, _EXTRA, _PRIVATE}}
+
+
+def _text_of(item: tuple[object, object]) -> str:
+    return f"{item[0]!s}"
 
 
 def _as_model(value: object) -> _Model:

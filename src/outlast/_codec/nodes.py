@@ -7,7 +7,9 @@ An annotation becomes a tree of nodes once, at registration. Each node knows six
     from_json  what a person or another program sent as JSON -> value
     to_json    value -> what JSON can show
     schema     what JSON data looks like
-    canonical  `lower` in a walk that `is_canonical`: equal values give equal wire
+    canonical  `lower` in a walk that `is_canonical`: equal values give equal wire; one that
+               `is_for_id` also leaves out what equals its default, so that a class which gains
+               a field with a default changes no id
 
 Invariants:
   * `lower` accepts exactly what `lift` gives back, equal and of the same type;
@@ -47,12 +49,13 @@ class Walk:
     value that is too large is refused before more than four times the limit has been built.
     """
 
-    __slots__ = ("is_canonical", "left", "promoted", "retried")
+    __slots__ = ("is_canonical", "is_for_id", "left", "promoted", "retried")
 
-    def __init__(self, *, is_canonical: bool = False) -> None:
+    def __init__(self, *, is_canonical: bool = False, is_for_id: bool = False) -> None:
         self.left: int = PAYLOAD_BYTES_MAX
         self.retried: int = 0
-        self.is_canonical: bool = is_canonical
+        self.is_canonical: bool = is_canonical or is_for_id
+        self.is_for_id: bool = is_for_id
         self.promoted: int = 0  # ints that were written as floats
 
     def spend(self, units: int) -> None:

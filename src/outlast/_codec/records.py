@@ -28,11 +28,13 @@ from outlast._codec.faults import (
     key_segment,
     type_name,
 )
+from outlast._codec.jsonlike import encode_wire
 from outlast._codec.modules import name_of_class
 from outlast._codec.nodes import Node, Walk, mismatch
 from outlast._codec.schemas import Schema, Schemas, object_schema
 from outlast._codec.shapes import is_dict
 from outlast._codec.tags import class_tag
+from outlast.limits import DEPTH_MAX
 
 _MAP: frozenset[type] = frozenset({dict})
 
@@ -46,6 +48,32 @@ class Member:
     node: Node
     default: Callable[[], object] | None
     is_init: bool = True
+
+    def is_default(self, wire: object) -> bool:
+        """Tell whether a canonical wire form is that of the default."""
+        if self.default is None:
+            return False
+        try:
+            default = self.node.lower(self.default(), DEPTH_MAX, Walk(is_canonical=True))
+        except Exception:  # noqa: BLE001 - factories are the user's, and may give any type
+            return False
+        return encode_wire(default) == encode_wire(wire)
+
+
+def canonical_fields(
+    node: Node, members: Iterable[Member], value: object, wire: dict[str, object], walk: Walk
+) -> dict[str, object]:
+    """Return lowered fields ordered by name; for an id, without those that equal their defaults.
+
+    `node` is that of the whole value.
+    """
+    if walk.is_for_id:
+        whole = node.lower(value, DEPTH_MAX, Walk(is_canonical=True))
+        known: dict[object, object] = whole if is_dict(whole) else {}
+        for member in members:
+            if member.name in wire and member.is_default(known[member.name]):
+                del wire[member.name]
+    return dict(sorted(wire.items(), key=_name_of))
 
 
 class RecordNode(ClassNode):
@@ -98,6 +126,8 @@ class RecordNode(ClassNode):
             except Fault as fault:
                 fault.under(f".{name}")
                 raise
+        if walk.is_canonical:
+            return canonical_fields(self, self.members, value, out, walk)
         return out
 
     @override
@@ -324,3 +354,7 @@ def unknown_name(
     near = difflib.get_close_matches(f"{name!s}"[:100], list(known), n=1) if is_shown else []
     advice = f"; did you mean {near[0]}?" if near else ""
     return Fault(f"unknown {what}{advice}").under(key_segment(name))
+
+
+def _name_of(item: tuple[str, object]) -> str:
+    return item[0]

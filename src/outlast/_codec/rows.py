@@ -16,7 +16,7 @@ from outlast._codec.containers import items_from_json
 from outlast._codec.evolution import ClassNode
 from outlast._codec.faults import TOO_DEEP, Fault, key_segment
 from outlast._codec.nodes import Node, Walk, mismatch
-from outlast._codec.records import Member, unknown_fields
+from outlast._codec.records import Member, canonical_fields, unknown_fields
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import is_any_tuple, is_dict, is_list, is_tuple
 from outlast._codec.tags import AGAIN, class_tag
@@ -129,6 +129,8 @@ class NamedTupleNode(ClassNode):
             except Fault as fault:
                 fault.under(f".{member.name}")
                 raise
+        if walk.is_canonical:
+            return canonical_fields(self, self.members, value, out, walk)
         return out
 
     @override

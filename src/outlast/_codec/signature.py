@@ -21,9 +21,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from outlast._codec.adapters import Adapter, adapter_for, digest_bytes
+from outlast._codec.adapters import Adapter, adapter_for
 from outlast._codec.containers import DictNode, TupleNode
 from outlast._codec.difference import first_difference
+from outlast._codec.digests import digest_in_ids, digest_of, lowered
 from outlast._codec.faults import TOO_DEEP, Fault, key_segment
 from outlast._codec.jsonlike import decode_wire, encode_wire, plain_json
 from outlast._codec.jsontext import RepeatedName, refuse_repeated_names
@@ -120,7 +121,8 @@ class SignatureCodec:
             EncodingError: an argument cannot be stored; the path begins with its name.
             PayloadTooLarge: together they are too large.
         """
-        data = encode_wire(self._lower(self._stored_values(bound), Walk()))
+        adapters = (self._resolved or self._ready()).adapters
+        data = encode_wire(lowered(adapters, self._stored_values(bound), Walk()))
         if len(data) > PAYLOAD_BYTES_MAX:
             raise PayloadTooLarge("the arguments", len(data), PAYLOAD_BYTES_MAX)
         return data
@@ -162,17 +164,20 @@ class SignatureCodec:
         Raises:
             EncodingError: an argument cannot be stored.
         """
-        return self._digest_of(self._stored_values(bound))
+        wire = lowered(self._ready().adapters, self._stored_values(bound), Walk(is_canonical=True))
+        return digest_of(wire)
 
     def digest_given(self, bound: Bound) -> bytes:
-        """Return the digest of the arguments as they were given, without any defaults.
+        """Return the digest of the arguments without those, and those fields, that are defaults.
 
-        An id that is made of it stays the same when a parameter with a default is added.
+        An id that is made of it stays the same when a parameter or a field with a default is
+        added, when fields change places, and when what `**kwargs` took gets a parameter of its
+        own. Where a default has changed, two calls that differ may have one digest.
 
         Raises:
             EncodingError: an argument cannot be stored.
         """
-        return self._digest_of(self._parameters.values_of(bound))
+        return digest_in_ids(self._ready().adapters, self._parameters, bound)
 
     def is_same_call(self, one: bytes, other: bytes) -> bool:
         """Tell whether two stored calls read as equal calls; unreadable ones compare by bytes."""
@@ -287,29 +292,11 @@ class SignatureCodec:
             returns=returns,
         )
 
-    def _digest_of(self, values: Mapping[str, object]) -> bytes:
-        wire = self._lower(values, Walk(is_canonical=True))
-        return digest_bytes(encode_wire(sorted(wire.items(), key=_name_of)))
-
     def _stored_values(self, bound: Bound) -> dict[str, object]:
         values = self._parameters.values_of(bound)
         if self._stores_defaults and self._parameters.defaults:
             return self._parameters.completed(values)
         return values
-
-    def _lower(self, values: Mapping[str, object], walk: Walk) -> dict[str, object]:
-        adapters = (self._resolved or self._ready()).adapters
-        wire: dict[str, object] = {}
-        name = ""
-        try:
-            for name, value in values.items():
-                walk.spend(len(name) + 2)
-                wire[name] = adapters[name].node.lower(value, DEPTH_MAX, walk)
-        except Fault as fault:
-            raise fault.under(f".{name}").encoding_error() from None
-        except RecursionError:
-            raise EncodingError(f"$.{name}", TOO_DEEP) from None
-        return wire
 
     def _lift(self, wire: object) -> Arguments:
         if not is_dict(wire):
@@ -430,10 +417,6 @@ def _read_text(adapter: Adapter, text: object) -> object:
             return _read_json(adapter, text)
         except Fault:
             raise fault from None
-
-
-def _name_of(item: tuple[str, object]) -> str:
-    return item[0]
 
 
 def _objects(texts: Mapping[str, str]) -> dict[object, object]:

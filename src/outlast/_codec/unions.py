@@ -94,7 +94,7 @@ class UnionNode(Node):
         if self._is_plain:
             return wire
         walk.left -= 2
-        return tagged(arms.tag_of[arm], wire)
+        return tagged(arms.tag_in_ids(arm) if walk.is_for_id else arms.tag_of[arm], wire)
 
     @override
     def lift(self, wire: object, depth: int) -> object:
@@ -247,6 +247,15 @@ class _Arms:
             if arm not in first:
                 yield arm
 
+    def tag_in_ids(self, arm: Node) -> msgpack.Ext:
+        """Return the tag of an arm without its arguments, which may gain arms of their own.
+
+        Two arms of one class keep them.
+        """
+        base = _base_of(arm)
+        is_alone = sum(_base_of(other) == base for other in self.nodes) == 1
+        return tag_of(base) if is_alone else self.tag_of[arm]
+
     def covering(self, tag: str) -> tuple[Node, ...]:
         """Return the arms that take what an earlier form of their type stored."""
         return tuple(
@@ -273,6 +282,10 @@ def flattened(members: Sequence[Node], inside: tuple[Node, ...]) -> Iterator[Nod
                 yield from flattened(node.members, (*inside, node))
         elif NoneType not in node.types:
             yield node
+
+
+def _base_of(arm: Node) -> str:
+    return arm.tag().partition("[")[0]
 
 
 def _json_rank(node: Node) -> int:
