@@ -39,6 +39,7 @@ from outlast._codec.classes import (
 from outlast._codec.collected import COLLECTIONS, DefaultDictNode, DequeNode, SubDictNode
 from outlast._codec.constraints import constrained, has_constraint
 from outlast._codec.containers import DictNode, ListNode, SetNode, TupleNode
+from outlast._codec.extras import PydanticDataclassNode
 from outlast._codec.faults import Fault, SecretFault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, JsonLikeNode
 from outlast._codec.models import (
@@ -50,6 +51,7 @@ from outlast._codec.models import (
     model_node,
 )
 from outlast._codec.nodes import Later, Node, NoneType
+from outlast._codec.records import RecordNode
 from outlast._codec.references import reference_node
 from outlast._codec.rows import RowNode
 from outlast._codec.scalars import BoolNode, BytesNode, FloatNode, IntNode, NoneNode, StrNode
@@ -357,8 +359,10 @@ class _Builder:
         if issubclass(cls, msgspec.Struct):
             return struct_node(cls, Hints(cls, arguments, scope), self.node)
         if dataclasses.is_dataclass(cls):
-            stored = dataclass_node(cls, Hints(cls, arguments, scope), self.node)
-            return ValidatedDataclassNode(cls, stored) if is_pydantic_dataclass(cls) else stored
+            is_validated = is_pydantic_dataclass(cls)
+            kind = PydanticDataclassNode if is_validated else RecordNode
+            stored = dataclass_node(cls, Hints(cls, arguments, scope), self.node, kind)
+            return ValidatedDataclassNode(cls, stored) if is_validated else stored
         if is_attrs(cls):
             return attrs_node(cls, Hints(cls, arguments, scope), self.node)
         raise Fault(

@@ -104,7 +104,9 @@ def type_parameters(owner: object) -> tuple[object, ...]:
 # ---- dataclass -------------------------------------------------------------------------------
 
 
-def dataclass_node(cls: type[object], hints: Hints, build: Build) -> RecordNode:
+def dataclass_node(
+    cls: type[object], hints: Hints, build: Build, kind: type[RecordNode] = RecordNode
+) -> RecordNode:
     """Return the node of a dataclass."""
     members: list[Member] = []
     for field in _fields(cls):
@@ -122,7 +124,7 @@ def dataclass_node(cls: type[object], hints: Hints, build: Build) -> RecordNode:
         member.is_init and member.node.native is not None for member in members
     )
     restore, create = _dataclass_makers(cls, tuple(members))
-    return RecordNode(
+    return kind(
         cls,
         tuple(members),
         restore=restore,

@@ -21,6 +21,7 @@ import msgspec
 from typing_extensions import override
 
 from outlast._codec.classes import Build, Scope
+from outlast._codec.extras import EXTRA, extras_as_fields, with_extras
 from outlast._codec.faults import Fault, SecretFault, error_text, key_segment, type_name
 from outlast._codec.jsonlike import JSON_LIKE
 from outlast._codec.nodes import Node, NoneType, Walk, mismatch
@@ -31,7 +32,6 @@ from outlast._codec.tags import class_tag
 from outlast.limits import DEPTH_MAX
 
 _SET = "__set__"
-_EXTRA = "__extra__"
 _PRIVATE = "__private__"
 
 
@@ -108,36 +108,29 @@ class ModelNode(RecordNode):
     """A pydantic model."""
 
     is_open = True
-    also_stored = frozenset({_SET, _EXTRA, _PRIVATE})
+    also_stored = frozenset({_SET, EXTRA, _PRIVATE})
 
     @override
-    def lower(self, value: object, depth: int, walk: Walk) -> object:
+    def lower(self, value: object, depth: int, walk: Walk) -> dict[str, object]:
         wire = super().lower(value, depth, walk)
         model = _as_model(value)
-        if not is_dict(wire):
-            raise TypeError("a record lowers to a dict")
         if not walk.is_canonical and model.__pydantic_fields_set__ != set(wire):
             wire[_SET] = sorted(model.__pydantic_fields_set__)
         extra, private = model.__pydantic_extra__, model.__pydantic_private__
         if walk.is_for_id:
-            # An extra may become a field, and a private attribute with a default be added.
-            for name, item in (extra or {}).items():
-                wire[name] = JSON_LIKE.lower(item, depth, walk)
-            wire = dict(sorted(wire.items(), key=_text_of))
-            private, extra = self._without_defaults(private or {}), None
-        if extra:
-            wire[_EXTRA] = JSON_LIKE.lower(dict(extra), depth, walk)
+            private = self._without_defaults(private or {})
         if private:
             wire[_PRIVATE] = JSON_LIKE.lower(dict(private), depth, walk)
-        return wire
+        return with_extras(wire, extra, depth, walk) if extra else wire
 
     @override
     def lift_exactly(self, wire: object, depth: int) -> object:
+        wire = extras_as_fields(self.name, self.by_json_name, wire, depth)
         model = _as_model(super().lift_exactly(wire, depth))
         if not is_dict(wire):
             raise TypeError("a record lifts from a dict")
         given: object = wire.get(_SET, [name for name in wire if type(name) is str])
-        extra = JSON_LIKE.lift(wire.get(_EXTRA), depth)
+        extra = JSON_LIKE.lift(wire.get(EXTRA), depth)
         private = self._private(JSON_LIKE.lift(wire.get(_PRIVATE), depth))
         model.__setstate__(
             {
@@ -374,11 +367,7 @@ def _fault_of(error: Exception) -> Fault:
 def _names(given: object) -> set[str]:
     if not is_list(given):
         raise Fault("malformed model in stored data")
-    return {f"{name!s}" for name in given if f"{name!s}" not in {_SET, _EXTRA, _PRIVATE}}
-
-
-def _text_of(item: tuple[object, object]) -> str:
-    return f"{item[0]!s}"
+    return {f"{name!s}" for name in given if f"{name!s}" not in {_SET, EXTRA, _PRIVATE}}
 
 
 def _as_model(value: object) -> _Model:

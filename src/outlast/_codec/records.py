@@ -73,6 +73,11 @@ def canonical_fields(
         for member in members:
             if member.name in wire and member.is_default(known[member.name]):
                 del wire[member.name]
+    return in_order_of_names(wire)
+
+
+def in_order_of_names(wire: Mapping[str, object]) -> dict[str, object]:
+    """Return lowered fields ordered by name: the order of a class has no meaning in a digest."""
     return dict(sorted(wire.items(), key=_name_of))
 
 
@@ -100,12 +105,12 @@ class RecordNode(ClassNode):
         self._cost = sum(len(member.name) + 2 for member in members) + 1
         self._restore = restore
         self._create = create
-        self._by_json_name = {member.json_name: member for member in members} | {
+        self.by_json_name = {member.json_name: member for member in members} | {
             member.name: member for member in members
         }
 
     @override
-    def lower(self, value: object, depth: int, walk: Walk) -> object:
+    def lower(self, value: object, depth: int, walk: Walk) -> dict[str, object]:
         if type(value) is not self._class:
             raise self._other_class(value)
         if depth <= 0:
@@ -166,7 +171,7 @@ class RecordNode(ClassNode):
     def from_json(self, data: object, depth: int) -> object:
         if not is_dict(data):
             raise mismatch(f"{self.name} (as an object)", data)
-        values = members_from_json(self.members, self._by_json_name, data, depth)
+        values = members_from_json(self.members, self.by_json_name, data, depth)
         try:
             return self._create(values)
         except Fault:

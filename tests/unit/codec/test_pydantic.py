@@ -171,3 +171,92 @@ def test_a_model_is_shown_as_pydantic_shows_it() -> None:
     assert adapter_for(Aliased).to_json(Aliased(longName="a")) == {"longName": "a"}
     # Bytes that are no UTF-8 make pydantic's own dump fail.
     assert isinstance(adapter_for(Model).to_json(FULL), dict)
+
+
+class Extras(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    x: int = 0
+
+
+class NowDeclared(BaseModel):
+    """`Extras`, with some of its extras as fields."""
+
+    model_config = ConfigDict(extra="allow")
+    x: int = 0
+    at: dt.date = dt.date(2000, 1, 1)
+    count: int = Field(default=0, alias="n")
+    inner: list[Decimal] = []
+
+
+OPEN_EXTRAS: dict[str, object] = {
+    "at": dt.date(2024, 5, 1),
+    "n": 7,
+    "inner": [Decimal("0.10")],
+    "still": {"k": (1, 2)},
+}
+
+
+def test_a_stored_extra_is_the_value_of_the_field_that_it_becomes() -> None:
+    stored = adapter_for(Extras).encode(Extras.model_validate({"x": 1, **OPEN_EXTRAS}))
+    read = adapter_for(NowDeclared).decode(stored)
+
+    assert isinstance(read, NowDeclared)
+    assert (read.at, read.count, read.inner) == (dt.date(2024, 5, 1), 7, [Decimal("0.10")])
+    assert read.model_extra == {"still": {"k": (1, 2)}}
+    assert adapter_for(NowDeclared).decode(adapter_for(NowDeclared).encode(read)) == read
+
+
+def test_a_stored_extra_becomes_a_field_of_a_class_that_takes_no_more_extras() -> None:
+    class Closed(BaseModel):
+        x: int = 0
+        n: int
+
+    stored = adapter_for(Extras).encode(Extras.model_validate({"x": 1, "n": 2}))
+
+    assert adapter_for(Closed).decode(stored) == Closed(x=1, n=2)
+
+
+@pytest.mark.parametrize("stored", ["7", 7.5, None, {"n": 7}])
+def test_a_stored_extra_that_does_not_fit_its_field_is_refused(stored: object) -> None:
+    data = adapter_for(Extras).encode(Extras.model_validate({"x": 1, "n": stored}))
+
+    with pytest.raises(DecodingError, match=r"\$\.count: .*stored as an extra of NowDeclared"):
+        adapter_for(NowDeclared).decode(data)
+
+
+def test_an_extra_of_the_name_of_a_field_that_has_an_alias_stays_beside_it() -> None:
+    both = NowDeclared.model_validate({"n": 1, "count": 2})
+    read = adapter_for(NowDeclared).decode(adapter_for(NowDeclared).encode(both))
+
+    assert isinstance(read, NowDeclared)
+    assert (read.count, read.model_extra) == (both.count, both.model_extra) == (1, {"count": 2})
+
+
+@pydantic_dataclass(config=ConfigDict(extra="allow"))
+class OpenData:
+    a: int
+
+
+def open_data(**given: object) -> OpenData:
+    return pydantic.TypeAdapter(OpenData).validate_python(given)
+
+
+def test_extras_of_a_pydantic_dataclass_are_stored() -> None:
+    value = open_data(a=1, note="x", more=[1, 2])
+    read = adapter_for(OpenData).decode(adapter_for(OpenData).encode(value))
+
+    assert vars(read) == vars(value) == {"a": 1, "note": "x", "more": [1, 2]}
+    assert adapter_for(OpenData).digest(value) != adapter_for(OpenData).digest(OpenData(a=1))
+
+
+def test_an_extra_of_a_pydantic_dataclass_may_become_a_field() -> None:
+    @pydantic_dataclass
+    class Declared:
+        a: int
+        note: str = ""
+
+    stored = adapter_for(OpenData).encode(open_data(a=1, note="x"))
+
+    assert adapter_for(Declared).decode(stored) == Declared(a=1, note="x")
+    with pytest.raises(DecodingError, match=r"Declared has a field .* not have: more"):
+        adapter_for(Declared).decode(adapter_for(OpenData).encode(open_data(a=1, more=1)))
