@@ -2,7 +2,8 @@
 
 Invariants:
   * an enum whose values are all text is stored by value; any other by the name of its member,
-    since values such as those of `auto()` depend on the order in which members are declared;
+    since values such as those of `auto()` depend on the order in which members are declared. A
+    Literal of members follows the same rule, and names the class beside it;
   * what older versions stored is read where it means one member only.
 """
 
@@ -12,7 +13,7 @@ from enum import Enum, Flag
 
 from typing_extensions import override
 
-from outlast._codec.evolution import ClassNode
+from outlast._codec.evolution import ClassNode, by_tag
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import SCALAR_NODES
 from outlast._codec.nodes import Node, NoneType, Walk, mismatch
@@ -26,7 +27,10 @@ _ITSELF: frozenset[type] = frozenset({str, int, bool, bytes, NoneType})
 
 
 class LiteralNode(Node):
-    """`Literal[...]`: each value as itself, an enum's member as ["module.Class.NAME"]."""
+    """`Literal[...]`: each value as itself, an enum's member as [tag of the enum, its wire form].
+
+    Older versions wrote every member as ["module.Class.NAME"], or without the module.
+    """
 
     is_self_describing = True
     json_rank = 0
@@ -34,27 +38,32 @@ class LiteralNode(Node):
     def __init__(self, values: tuple[object, ...]) -> None:
         self._wire_of: dict[tuple[type, object], object] = {}
         self._value_of: dict[tuple[type, object], object] = {}
+        self._member_named: dict[str, object] = {}
+        self._enums: dict[str, EnumNode] = {}
         self._shown: dict[tuple[type, object], object] = {}
         for value in values:
             self._add(value)
         self.name = "Literal[...]"
         self.types = frozenset(kind for kind, _ in self._wire_of)
-        enums = any(isinstance(value, Enum) for value in values)
         self.wire = frozenset(kind for kind in self.types if kind in _ITSELF) | (
-            frozenset({list}) if enums else frozenset()
+            frozenset({list}) if self._enums else frozenset()
         )
 
     def _add(self, value: object) -> None:
         kind = type(value)
         if isinstance(value, Enum):
             shown: object = value.name
-            text = f"{class_tag(kind)}.{value.name}"
-            self._wire_of[kind, value.name] = [text]
-            self._value_of[list, text] = value
-            # Older versions left the module out: such a text is read if it means one member.
+            tag = class_tag(kind)
+            node = self._enums.setdefault(tag, EnumNode(type(value)))
+            if node.user_class is not kind:
+                raise RegistrationError(
+                    f"two enums are called {tag} in stored data: give one of them another name"
+                )
+            self._wire_of[kind, value.name] = [tag, node.lower(value, DEPTH_MAX, Walk())]
+            self._member_named[f"{tag}.{value.name}"] = value
             short = f"{type_name(kind)}.{value.name}"
-            if self._value_of.setdefault((list, short), value) is not value:
-                self._value_of[list, short] = _AMBIGUOUS
+            if self._member_named.setdefault(short, value) is not value:
+                self._member_named[short] = _AMBIGUOUS
         elif kind in _ITSELF:
             shown = SCALAR_NODES[kind].to_json(value)
             SCALAR_NODES[kind].lower(value, 1, Walk())
@@ -77,14 +86,46 @@ class LiteralNode(Node):
 
     @override
     def lift(self, wire: object, depth: int) -> object:
-        key = wire[0] if is_list(wire) and len(wire) == 1 else wire
+        if not is_list(wire):
+            try:
+                return self._value_of[type(wire), wire]
+            except (KeyError, TypeError):
+                return self._member_of(wire, depth)
+        if len(wire) == 1 and type(wire[0]) is str and wire[0] in self._member_named:
+            found = self._member_named[wire[0]]
+            if found is _AMBIGUOUS:
+                raise Fault(f"the stored {wire[0]!a} may be a member of several enums of that name")
+            return found
+        tag = wire[0] if len(wire) == 2 else None
+        if type(tag) is not str:
+            return self._member_of(wire, depth)
+        node = self._enums.get(tag)
+        if node is not None:
+            return self._declared(node.lift(wire[1], depth))
         try:
-            found = self._value_of[type(wire), key]
-        except (KeyError, TypeError):
-            raise Fault("the stored value is none of the declared literals") from None
-        if found is _AMBIGUOUS:
-            raise Fault(f"the stored {key!a} may be a member of several enums of that name")
-        return found
+            targets: dict[object, Node] = {n.user_class: n for n in self._enums.values()}
+            return self._declared(by_tag(tag, wire[1], depth, targets, _none_of_them()))
+        except Fault:
+            return self._member_of(wire, depth)  # two names of a Flag, perhaps
+
+    def _member_of(self, wire: object, depth: int) -> object:
+        """Read what was stored as a plain enum, which does not say of which class it is."""
+        found: list[object] = []
+        for node in self._enums.values():
+            try:
+                found.append(self._declared(node.lift(wire, depth)))
+            except Fault:
+                continue
+        if len(found) > 1:
+            raise Fault("the stored value may be a member of several of the declared enums")
+        if not found:
+            raise _none_of_them()
+        return found[0]
+
+    def _declared(self, value: object) -> object:
+        if not isinstance(value, Enum) or (type(value), value.name) not in self._wire_of:
+            raise _none_of_them()
+        return value
 
     @override
     def tag(self, inside: tuple[Node, ...] = ()) -> str:
@@ -109,6 +150,10 @@ class LiteralNode(Node):
         return {"enum": [shown for _, shown in self._shown]}
 
 
+def _none_of_them() -> Fault:
+    return Fault("the stored value is none of the declared literals")
+
+
 _AMBIGUOUS = object()
 
 
@@ -124,6 +169,7 @@ class EnumNode(ClassNode):
     def __init__(self, cls: type[Enum]) -> None:
         super().__init__(cls)
         self._enum = cls
+        self._tag = class_tag(cls)
         self._is_flag = issubclass(cls, Flag)
         kinds: set[type] = {type(as_object(m._value_)) for m in cls.__members__.values()}
         self._by_value = kinds == {str}
@@ -144,6 +190,8 @@ class EnumNode(ClassNode):
     @override
     def lift_exactly(self, wire: object, depth: int) -> object:
         if is_list(wire):
+            if len(wire) == 2 and wire[0] == self._tag:  # stored as the member of a Literal
+                return self.lift_exactly(wire[1], depth)
             return self._flag_of(wire) if self._is_flag else self._named(wire)
         if type(wire) is int and self._shows_value and not self._by_value:
             return self._of_value(wire)
@@ -155,7 +203,7 @@ class EnumNode(ClassNode):
 
     @override
     def tag(self, inside: tuple[Node, ...] = ()) -> str:
-        return class_tag(self._class)
+        return self._tag
 
     def stored_members(self) -> list[object]:
         """Return what is stored for each member."""
@@ -213,7 +261,9 @@ class EnumNode(ClassNode):
         return valued[0]
 
     def _member_named(self, name: object) -> Enum:
-        found = self._enum.__members__.get(name) if type(name) is str else None
+        # Older versions stored the member of a Literal by its full name.
+        own = name.removeprefix(f"{self._tag}.") if type(name) is str else ""
+        found = self._enum.__members__.get(own)
         if found is None:
             raise Fault(
                 f"no member of {self.name} is called {f'{name!a}'[:100]}: keep a renamed member's "
