@@ -142,6 +142,34 @@ class Parameters:
                 kwargs[name] = value
         return tuple(args), kwargs
 
+    def moved_from_extra(self, wire: Mapping[object, object]) -> dict[object, object]:
+        """Return the stored arguments that `**kwargs` took and that have a parameter today.
+
+        What is left of `**kwargs` is among them, under its name.
+
+        Raises:
+            Fault: such a parameter has a stored value of its own.
+        """
+        extra = wire.get(self.extra)
+        if not is_dict(extra):
+            return {}
+        own = [name for name in extra if self._is_by_keyword(name)]
+        for name in own:
+            if name in wire:
+                raise Fault(
+                    f"stored twice, by position and among the arguments that `**{self.extra}` "
+                    f"took, when the parameter was positional-only: make it that again, or declare "
+                    f"the changed function under another name="
+                ).under(f".{name}")
+        moved = {name: extra[name] for name in own}
+        if moved:
+            moved[self.extra] = {k: v for k, v in extra.items() if k not in moved}
+        return moved
+
+    def _is_by_keyword(self, name: object) -> bool:
+        parameter = self.by_name.get(name) if type(name) is str else None
+        return parameter is not None and parameter.kind in _BY_KEYWORD
+
     def needs(self, name: str) -> bool:
         """Whether a parameter must be given."""
         parameter = self.by_name[name]

@@ -303,14 +303,17 @@ class SignatureCodec:
             raise Fault("stored arguments are a map of names and values")
         adapters = (self._resolved or self._ready()).adapters
         values: dict[str, object] = {}
+        moved: Mapping[object, object] = {}
+        if self._parameters.extra in wire:
+            moved = self._parameters.moved_from_extra(wire)
+            wire = {**wire, **moved}
         for name, item in wire.items():
             if type(name) is not str or name not in adapters:
                 raise _not_taken(title_of(self._fn), name)
             try:
                 values[name] = adapters[name].node.lift(item, DEPTH_MAX)
             except Fault as fault:
-                fault.under(f".{name}")
-                raise
+                raise (_was_extra(fault) if name in moved else fault).under(f".{name}") from None
         missing = self._parameters.missing(values)
         if missing:
             raise Fault.together(missing)
@@ -388,6 +391,16 @@ def _not_taken(title: str, name: object) -> Fault:
         f"the parameter back (with a default it need not be given), or declare the changed "
         f"function under another name="
     ).under(key_segment(name))
+
+
+def _was_extra(fault: Fault) -> Fault:
+    segments, reason = fault.found[0]
+    advice = (
+        "It was stored when `**` took this argument: give the parameter the type that it had "
+        "then, or another name, or declare the changed function under another name="
+    )
+    fault.found[0] = (segments, f"{reason}. {advice}")
+    return fault
 
 
 def _read_json(adapter: Adapter, data: object) -> object:

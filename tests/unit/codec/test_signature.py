@@ -383,3 +383,47 @@ def test_an_alias_that_names_itself_is_a_type() -> None:
     assert codec.decode(codec.encode(Bound((value,), {}))) == ((value,), {})
     with pytest.raises(EncodingError):
         codec.encode(Bound(({"a": [1.5]},), {}))
+
+
+def test_a_stored_keyword_argument_is_the_value_of_the_parameter_that_it_becomes() -> None:
+    def before(a: int, **kw: int) -> None:
+        del a, kw
+
+    def after(a: int, x: int = 0, *, y: float = 0.5, **kw: int) -> None:
+        del a, x, y, kw
+
+    old, new = (SignatureCodec(f, stores_defaults=True) for f in (before, after))
+    stored = old.encode(Bound((1,), {"x": 5, "y": 6, "z": 7}))
+
+    assert new.decode(stored) == ((1, 5), {"y": 6.0, "z": 7})
+    assert new.decode(old.encode(Bound((1,), {"x": 5}))) == ((1, 5), {"y": 0.5})
+    assert new.is_same_call(stored, new.encode(Bound((1, 5), {"y": 6.0, "z": 7})))
+    assert new.to_json(stored) == {"a": 1, "x": 5, "y": 6.0, "z": 7}
+
+
+def test_a_stored_keyword_argument_that_does_not_fit_its_parameter_is_refused() -> None:
+    def before(**kw: int) -> None:
+        del kw
+
+    def after(x: str = "", **kw: int) -> None:
+        del x, kw
+
+    stored = SignatureCodec(before, stores_defaults=True).encode(Bound((), {"x": 5}))
+
+    with pytest.raises(DecodingError, match=r"\$\.x: declared str, got int\. .*when `\*\*` took"):
+        SignatureCodec(after, stores_defaults=True).decode(stored)
+
+
+def test_an_argument_that_was_stored_by_position_and_by_name_is_refused() -> None:
+    def before(a: int, /, **kw: int) -> None:
+        del a, kw
+
+    def after(a: int, **kw: int) -> None:
+        del a, kw
+
+    old = SignatureCodec(before, stores_defaults=True)
+    stored = old.encode(Bound((1,), {"a": 2}))
+
+    assert old.decode(stored) == ((1,), {"a": 2})
+    with pytest.raises(DecodingError, match=r"\$\.a: stored twice"):
+        SignatureCodec(after, stores_defaults=True).decode(stored)
