@@ -27,7 +27,7 @@ from outlast._codec.jsonlike import is_json
 from outlast._codec.modules import home_of, name_of_class
 from outlast._codec.parameters import Bound, resolved_hints
 from outlast._codec.references import ClassCodec
-from outlast._codec.revival import class_of, lost, noted, revive
+from outlast._codec.revival import class_of, explained, lost, noted, revive
 from outlast._codec.signature import SignatureCodec, check_types, stored_json
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "encode_failure",
     "evolution_between",
     "evolution_leads_to",
+    "explained",
     "home_of",
     "is_json",
     "lost",

@@ -105,20 +105,24 @@ _decoder = msgpack.Decoder(Failure)
 
 
 class _Capture:
-    """One capture: knows what it has seen, since causes and groups can be cyclic."""
+    """One capture: knows what it is inside of, since causes and groups can be cyclic.
+
+    One exception may be met twice, as two members of a group or as the cause of both.
+    """
 
     def __init__(self) -> None:
-        self._seen: set[int] = set()
+        self._around: set[int] = set()
         self._left = CAUSES_MAX * CAUSES_MAX
 
     def failure(self, exc: BaseException, *, depth: int) -> Failure:
         """Return the failure of one exception and what belongs to it."""
-        self._seen.add(id(exc))
+        self._around.add(id(exc))
         self._left -= 1
         cls = type(exc)
         message = _message_of(exc)
         cause = self._cause(exc, depth)
         members = self._members(exc, depth)
+        self._around.discard(id(exc))
         # Those below the first share the space of one: together they stay within the limit.
         share = TRACEBACK_CHARS_MAX if depth == 0 else TRACEBACK_CHARS_MAX // CAUSES_MAX
         args, fields = _args_of(exc, message), _fields_of(exc)
@@ -149,7 +153,7 @@ class _Capture:
     def _part(self, exc: object, depth: int) -> Failure | None:
         if (
             not isinstance(exc, BaseException)
-            or id(exc) in self._seen
+            or id(exc) in self._around
             or depth + 1 >= CAUSES_MAX
             or self._left <= 0
         ):

@@ -23,36 +23,35 @@ from collections.abc import Callable, Mapping
 from outlast._codec.adapters import adapter_for
 from outlast._codec.failures import Failure, slots_of
 from outlast._codec.jsonlike import JSON_LIKE, decode_wire
-from outlast._codec.modules import home_of
+from outlast._codec.modules import home_of, name_of_class
 from outlast._codec.records import RecordNode
 from outlast._codec.shapes import as_object, is_dict, is_group, is_subclass, is_tuple
 from outlast.limits import CAUSES_MAX, DEPTH_MAX
 
+Known = Mapping[tuple[str, str], type[BaseException]]
 
-def revive(
-    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]]
-) -> BaseException | None:
+
+def revive(failure: Failure, known: Known, *, is_new: bool = False) -> BaseException | None:
     """Return the exception of a failure, or None if its class is not known or not restorable.
 
-    A class is looked up in `known` by (module, qualified name), then among the builtins
-    (`class_of`). One that came as text only before is not revived. A builtin is called with its
-    args. Another class is made without its own `__new__`, `__init__`
-    and `__setattr__`, which may take something else or refuse, and gets its args, attributes and
-    slots back; a dataclass its fields. The cause is revived likewise.
+    Its class is that of `class_of`. One that came as text only before is not revived. A builtin is
+    called with its args. Another class is made without its own `__new__`, `__init__` and
+    `__setattr__`, which may take something else or refuse, and gets its args, attributes and slots
+    back; a dataclass its fields. The cause is revived likewise.
     """
     try:
-        return _revive(failure, known, depth=0)
+        return _Revival(known, is_new=is_new).exception(failure, depth=0)
     except Exception:  # noqa: BLE001 - `__new__` and `__setattr__` of the user's class ran
         return None
 
 
-def class_of(
-    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]]
-) -> type[BaseException] | None:
+def class_of(failure: Failure, known: Known, *, is_new: bool = False) -> type[BaseException] | None:
     """Return the class of a failure: of that name, or what its old name stands for today.
 
-    A class that has moved is found by an alias that is left in its old module, if it is one of
-    `known`.
+    It is one of `known`, a builtin, or a loaded class that derives from one of `known`. A class
+    that has moved is found by an alias that is left in its old module. A derived class counts
+    only for a failure that `is_new`, or that came as itself before: records that do not say how
+    theirs came were made when it did not count.
     """
     found = known.get((failure.module, failure.qualname))
     if found is None and failure.module == "builtins":
@@ -60,7 +59,65 @@ def class_of(
     if found is None:
         alias = _attribute_path(_loaded(failure.module), failure.qualname)
         found = next((cls for cls in known.values() if as_object(cls) is alias), None)
+        if found is None and (is_new or failure.came_as == "itself"):
+            found = _derived(failure, alias, known)
     return None if found is None or _is_control(found) else found
+
+
+def _derived(failure: Failure, alias: object, known: Known) -> type[BaseException] | None:
+    """Return the loaded class of a failure's name that derives from one that users declared."""
+    bases = tuple(cls for cls in known.values() if not cls.__module__.startswith(_OURS))
+    if isinstance(alias, type) and issubclass(alias, bases):
+        return alias
+    found: type[BaseException] | None = None
+    seen: set[type] = set()
+    to_visit: list[type[BaseException]] = list(bases)
+    while to_visit:
+        for cls in type.__subclasses__(to_visit.pop()):
+            if cls not in seen:
+                seen.add(cls)
+                to_visit.append(cls)
+                if name_of_class(cls) == (failure.module, failure.qualname):
+                    found = cls  # of several, such as local classes, any is of that base
+    return found
+
+
+_OURS = "outlast.errors"
+"""Where classes are that come as themselves without a declaration, those that derive not."""
+
+
+def explained(failure: Failure, known: Known) -> Failure:
+    """Return a new failure that cannot be revived, with the reason in its message.
+
+    One of a class that is not declared stays as it is.
+    """
+    reason = _why_not(failure, known)
+    if reason is None:
+        return failure
+    return dataclasses.replace(
+        failure, message=f"{failure.message} (comes as StepFailed: {reason})"
+    )
+
+
+def _why_not(failure: Failure, known: Known) -> str | None:
+    cls = class_of(failure, known, is_new=True)
+    if cls is None:
+        return None
+    if issubclass(cls, BaseExceptionGroup):
+        if not failure.members:
+            return "its members were not stored: too many, nested too deeply, or in a circle"
+        for member in failure.members:
+            if class_of(member, known, is_new=True) is None:
+                name = f"{member.module}.{member.qualname}"
+                return f"its member {name} is not declared; name it in raises="
+            if revive(member, known, is_new=True) is None:
+                return _why_not(member, known)
+    if failure.args is None and failure.fields is None:
+        return (
+            f"what {failure.qualname} was raised with cannot be stored or is too large; make the "
+            f"class a dataclass whose fields have types, or raise it with text and numbers"
+        )
+    return f"{failure.qualname} does not take back what is stored of it"
 
 
 def noted(failure: Failure, error: BaseException | None) -> Failure:
@@ -120,24 +177,50 @@ _BUILTINS: dict[str, type[BaseException]] = {
 }
 
 
-def _revive(
-    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]], *, depth: int
-) -> BaseException | None:
-    cls = class_of(failure, known)
-    if cls is None or depth > CAUSES_MAX or failure.came_as == "text":
-        return None
-    is_builtin = cls.__module__ == "builtins"
-    exc = (
-        _revive_group(cls, failure, known, depth)
-        if is_subclass(cls, BaseExceptionGroup)
-        else _revive_one(cls, failure, is_builtin=is_builtin)
-    )
-    if exc is None:
-        return None
-    _restore_state(exc, failure)
-    if failure.cause is not None:
-        _set(exc, "__cause__", _revive_cause(failure.cause, known, depth))
-    return exc
+class _Revival:
+    """One exception, its causes and its members, made of the classes that are known."""
+
+    def __init__(self, known: Known, *, is_new: bool) -> None:
+        self._known = known
+        self._is_new = is_new
+
+    def exception(self, failure: Failure, *, depth: int) -> BaseException | None:
+        """Return the exception of a failure, or None; may raise what the user's class raises."""
+        cls = class_of(failure, self._known, is_new=self._is_new)
+        if cls is None or depth > CAUSES_MAX or failure.came_as == "text":
+            return None
+        is_builtin = cls.__module__ == "builtins"
+        exc = (
+            self._group(cls, failure, depth)
+            if is_subclass(cls, BaseExceptionGroup)
+            else _revive_one(cls, failure, is_builtin=is_builtin)
+        )
+        if exc is None:
+            return None
+        _restore_state(exc, failure)
+        if failure.cause is not None:
+            _set(exc, "__cause__", self._part(failure.cause, depth))
+        return exc
+
+    def _group(
+        self, cls: type[BaseException], failure: Failure, depth: int
+    ) -> BaseException | None:
+        members: list[BaseException] = []
+        for member in failure.members:
+            revived = self._part(member, depth)
+            if revived is None:
+                return None
+            members.append(revived)
+        args = _stored_args(failure)
+        if not members or args is None:
+            return None
+        return _made(cls, (*args, members))
+
+    def _part(self, failure: Failure, depth: int) -> BaseException | None:
+        try:
+            return self.exception(failure, depth=depth + 1)
+        except Exception:  # noqa: BLE001 - a cause that cannot be restored is left out
+            return None
 
 
 def _revive_one(
@@ -191,38 +274,11 @@ def _set(exc: BaseException, name: str, value: object) -> None:
     object.__setattr__(exc, name, value)
 
 
-def _revive_group(
-    cls: type[BaseException],
-    failure: Failure,
-    known: Mapping[tuple[str, str], type[BaseException]],
-    depth: int,
-) -> BaseException | None:
-    members: list[BaseException] = []
-    for member in failure.members:
-        revived = _revive_cause(member, known, depth)
-        if revived is None:
-            return None
-        members.append(revived)
-    args = _stored_args(failure)
-    if not members or args is None:
-        return None
-    return _made(cls, (*args, members))
-
-
 def _stored_args(failure: Failure) -> tuple[object, ...] | None:
     if failure.args is None:
         return None
     args = JSON_LIKE.lift(decode_wire(failure.args), DEPTH_MAX)
     return args if is_tuple(args) else None
-
-
-def _revive_cause(
-    failure: Failure, known: Mapping[tuple[str, str], type[BaseException]], depth: int
-) -> BaseException | None:
-    try:
-        return _revive(failure, known, depth=depth + 1)
-    except Exception:  # noqa: BLE001 - a cause that cannot be restored is left out
-        return None
 
 
 def _restore_state(exc: BaseException, failure: Failure) -> None:

@@ -19,6 +19,7 @@ from outlast._codec import (
     class_of,
     decode_failure,
     encode_failure,
+    explained,
     lost,
     name_of_class,
     noted,
@@ -256,7 +257,9 @@ def seen_error(failure: Failure, known: KnownErrors) -> tuple[BaseException, byt
 
     It is itself when its class is known here, and `StepFailed` otherwise.
     """
-    revived = revive(failure, known)
+    revived = revive(failure, known, is_new=True)
+    if revived is None:
+        failure = explained(failure, known)
     return _shown(failure, revived), FAILURE + encode_failure(noted(failure, revived))
 
 
@@ -271,8 +274,9 @@ def recorded_error(failure: Failure, known: KnownErrors) -> BaseException:
     if missing is not None:
         name = f"{missing.module}.{missing.qualname}"
         reason = (
-            f"{name} was raised in the workflow as itself, and is not among the errors declared "
-            f"here (raises=, never_on=, catch(), @error)"
+            f"{name} was raised in the workflow as itself, and is neither among the errors "
+            f"declared here (raises=, never_on=, catch(), @error) nor a loaded class that derives "
+            f"from one: declare it, or import its module before the engine opens"
         )
         if class_of(missing, known) is not None:
             reason = f"the class of {name} does not take what is stored of it"

@@ -124,3 +124,41 @@ def test_a_cause_that_was_left_out_stays_so_on_replay(tmp_path: Path) -> None:
 
     both = program(classes=LOWER, raises="Declined, Lower", body=CAUSED)
     assert ran(tmp_path, both, "end") == ["declined 7 NoneType"]
+
+
+DERIVED = """
+    import errors_of_bank
+    raise errors_of_bank.Refused(7)"""
+BANK = """
+from __main__ import Declined
+
+class Refused(Declined):
+    pass
+"""
+
+
+def test_an_error_that_derives_from_a_declared_one_comes_as_itself(tmp_path: Path) -> None:
+    (tmp_path / "errors_of_bank.py").write_text(BANK)
+    raising = program(body=DERIVED)
+    ran(tmp_path, raising, "begin")
+
+    (why,) = ran(tmp_path, raising, "parked")  # no step imports its module on replay
+
+    assert "errors_of_bank.Refused was raised in the workflow as itself" in why
+    assert "import its module" in why
+    importing = raising.replace("go = Signal", "import errors_of_bank\ngo = Signal")
+    assert ran(tmp_path, importing, "end") == ["declined 7 NoneType"]
+
+
+def test_an_error_that_cannot_be_stored_says_so_where_it_is_caught(tmp_path: Path) -> None:
+    told = (
+        program(body="raise Declined(object())")
+        .replace("except StepFailed:", "except StepFailed as failed:")
+        .replace('seen = "failed"', "seen = str(failed)")
+        .replace('super().__init__(f"code {code}")', "super().__init__(code)")
+    )
+    ran(tmp_path, told, "begin")
+
+    (seen,) = ran(tmp_path, told, "end")
+
+    assert "comes as StepFailed: what Declined was raised with cannot be stored" in seen
