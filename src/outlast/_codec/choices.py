@@ -16,7 +16,7 @@ from typing_extensions import override
 from outlast._codec.evolution import ClassNode, by_tag
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import SCALAR_NODES
-from outlast._codec.nodes import Node, NoneType, Walk, mismatch
+from outlast._codec.nodes import Node, NoneType, Walk, class_mismatch, mismatch, mismatch_in_union
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import as_object, is_list
 from outlast._codec.tags import class_tag
@@ -77,7 +77,7 @@ class LiteralNode(Node):
     def lower(self, value: object, depth: int, walk: Walk) -> object:
         kind = type(value)
         if kind not in self.types:
-            raise mismatch(self.name, value)
+            raise mismatch_in_union(self.name, self.types, value)
         key = value.name if isinstance(value, Enum) else value
         try:
             return self._wire_of[kind, key]
@@ -180,7 +180,7 @@ class EnumNode(ClassNode):
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
         if not isinstance(value, Enum) or type(value) is not self._enum:
-            raise mismatch(self.name, value)
+            raise class_mismatch(self._enum, value)
         if isinstance(value, Flag):
             return self._bits(value, depth, walk)
         wire: object = value._value_ if self._by_value else value._name_

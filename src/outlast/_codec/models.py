@@ -24,7 +24,7 @@ from outlast._codec.classes import Build, Scope
 from outlast._codec.extras import EXTRA, extras_as_fields, with_extras
 from outlast._codec.faults import Fault, SecretFault, error_text, key_segment, type_name
 from outlast._codec.jsonlike import JSON_LIKE
-from outlast._codec.nodes import Node, NoneType, Walk, mismatch
+from outlast._codec.nodes import Node, NoneType, Walk, class_mismatch
 from outlast._codec.records import Member, RecordNode, unknown_fields
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import as_object, is_any_tuple, is_class, is_dict, is_list
@@ -245,7 +245,7 @@ class ForeignNode(Node):
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
         if self._class is not None and not isinstance(value, self._class):
-            raise mismatch(self.name, value)
+            raise class_mismatch(self._class, value)
         try:
             data = self._adapter.dump_python(value, mode="json")
             again = self._adapter.validate_python(data)

@@ -22,7 +22,7 @@ Invariants:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 
 from typing_extensions import override
 
@@ -198,6 +198,39 @@ def mismatch(declared: str, value: object) -> Fault:
     if is_awaitable(value):
         return never_awaited(value)
     return Fault(f"declared {declared}, got {type_name(type(value))}")
+
+
+def class_mismatch(declared: type, value: object) -> Fault:
+    """Return the same for a declared class, with the modules of two classes of one name."""
+    name, given = type_name(declared), type(value)
+    if type_name(given) != name:
+        return mismatch(name, value)
+    here, there = _module_of(declared), _module_of(given)
+    if here == there:
+        return Fault(
+            f"declared {here}.{name}, got another class of that name: it was defined again, by a "
+            f"reload or by a function that ran twice. Define the class once, and make values of it"
+        )
+    advice = "import the class from one module everywhere"
+    if "__main__" in (here, there):
+        module = there if here == "__main__" else here
+        advice = (
+            f"a file that runs as a script is __main__, and is loaded again when it is imported "
+            f"as {module}. Move the class to a module that both import"
+        )
+    return Fault(f"declared {here}.{name}, got {there}.{name}, which is another class: {advice}")
+
+
+def mismatch_in_union(name: str, classes: Iterable[type], value: object) -> Fault:
+    """Return the same for several declared classes."""
+    given = type_name(type(value))
+    twins = [cls for cls in classes if type_name(cls) == given]
+    return class_mismatch(twins[0], value) if twins else mismatch(name, value)
+
+
+def _module_of(cls: type) -> str:
+    module: object = type.__getattribute__(cls, "__module__")
+    return module if type(module) is str else "?"
 
 
 def is_awaitable(value: object) -> bool:

@@ -30,7 +30,7 @@ from outlast._codec.faults import (
 )
 from outlast._codec.jsonlike import encode_wire
 from outlast._codec.modules import name_of_class
-from outlast._codec.nodes import Node, Walk, mismatch
+from outlast._codec.nodes import Node, Walk, class_mismatch, mismatch
 from outlast._codec.schemas import Schema, Schemas, object_schema
 from outlast._codec.shapes import is_dict
 from outlast._codec.tags import class_tag
@@ -200,7 +200,7 @@ class RecordNode(ClassNode):
                 f"declared {self.name}, got its subclass {type_name(type(value))}: "
                 f"declare the union of the classes that may come"
             )
-        return mismatch(self.name, value)
+        return class_mismatch(self._class, value)
 
     @override
     def schema(self, made: Schemas) -> Schema:

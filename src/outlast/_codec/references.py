@@ -17,7 +17,7 @@ from typing_extensions import override
 from outlast._codec.evolution import ClassNode
 from outlast._codec.faults import Fault, error_text, type_name
 from outlast._codec.jsonlike import JSON_LIKE, encode_wire
-from outlast._codec.nodes import Node, Walk, mismatch
+from outlast._codec.nodes import Node, Walk, class_mismatch
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.tags import class_tag
 
@@ -51,7 +51,7 @@ class ReferenceNode(Node):
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
         if not isinstance(value, self._class):
-            raise mismatch(self.name, value)
+            raise class_mismatch(self._class, value)
         return JSON_LIKE.lower(self._to_data(value), depth, walk)
 
     @override
@@ -87,7 +87,7 @@ class CodecNode(ClassNode):
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
         if type(value) is not self._class:
-            raise mismatch(self.name, value)
+            raise class_mismatch(self._class, value)
         wire = JSON_LIKE.lower(self._encoded(value), depth, walk)
         if not walk.is_canonical:
             # Not by `==`, which classes such as arrays define as something else.

@@ -15,7 +15,7 @@ from typing_extensions import override
 from outlast._codec.containers import items_from_json
 from outlast._codec.evolution import ClassNode
 from outlast._codec.faults import TOO_DEEP, Fault, key_segment
-from outlast._codec.nodes import Node, Walk, mismatch
+from outlast._codec.nodes import Node, Walk, class_mismatch, mismatch
 from outlast._codec.records import Member, canonical_fields, unknown_fields
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import is_any_tuple, is_dict, is_list, is_tuple
@@ -116,7 +116,7 @@ class NamedTupleNode(ClassNode):
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
         if type(value) is not self._class or not is_any_tuple(value):
-            raise mismatch(self.name, value)
+            raise class_mismatch(self._class, value)
         if len(value) != len(self.members):
             raise Fault(f"declared {self.name}, got {len(value)} items")
         if depth <= 0:

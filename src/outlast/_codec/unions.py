@@ -20,7 +20,7 @@ from typing_extensions import override
 from outlast._codec.evolution import by_tag, renames
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, encode_wire
-from outlast._codec.nodes import Later, Node, NoneType, Walk, mismatch
+from outlast._codec.nodes import Later, Node, NoneType, Walk, mismatch_in_union
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import is_list
 from outlast._codec.tags import AGAIN, covers, read_tagged, tag_of, tagged, union_tag
@@ -88,7 +88,7 @@ class UnionNode(Node):
             return self._written(arms, promoting, wire, walk)
         if first is not None and (len(known) == 1 or len(arms.nodes) == 1):
             raise first
-        raise mismatch(self.name, value)
+        raise mismatch_in_union(self.name, arms.by_type, value)
 
     def _written(self, arms: _Arms, arm: Node, wire: object, walk: Walk) -> object:
         if self._is_plain:

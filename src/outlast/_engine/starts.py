@@ -24,7 +24,7 @@ from outlast._records import attach
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, MessageKind, Receipt, RunRow, Transaction
 from outlast._store.damaged import UNKNOWN
-from outlast.errors import IdempotencyMismatch, RunExists, StoreDamaged
+from outlast.errors import DecodingError, IdempotencyMismatch, RunExists, StoreDamaged
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
 
 _ROUNDS_MAX = 100  # others may keep starting the id that we want; give up rather than spin
@@ -158,5 +158,9 @@ class Starts:
         after = definition.signature.encode(request.bound)
         if definition.signature.is_same_call(before, after):
             return  # its digest is of an older version's stored form
+        try:
+            definition.signature.decode(before)
+        except DecodingError as error:
+            raise IdempotencyMismatch(existing.id, f"{error}", is_unreadable=True) from None
         difference = definition.signature.first_difference(before, after)
         raise IdempotencyMismatch(existing.id, difference)

@@ -168,13 +168,23 @@ class RunClosed(OutlastError):
 
 
 class IdempotencyMismatch(OutlastError):
-    """The id is taken by a run of another workflow or with other arguments."""
+    """The id is taken by a run of another workflow or with other arguments.
 
-    def __init__(self, run_id: str, difference: str) -> None:
-        super().__init__(
+    Also by one whose stored arguments cannot be read here, so that they cannot be compared.
+    """
+
+    def __init__(self, run_id: str, difference: str, *, is_unreadable: bool = False) -> None:
+        text = (
             f"run {run_id!r} exists with other input ({difference}): the same id must mean the "
             f"same work; choose another id"
         )
+        if is_unreadable:
+            text = (
+                f"run {run_id!r} exists, and whether with this input cannot be told: what is "
+                f"stored does not fit the types that are declared here ({difference}). Use code "
+                f"that reads it, declare a conversion with @evolve, or choose another id"
+            )
+        super().__init__(text)
         self.run_id = run_id
         self.difference = difference
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import typing
+from dataclasses import make_dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -236,3 +238,41 @@ def test_a_type_that_cannot_be_stored_is_refused_at_registration(
 def test_bytes_that_do_not_fit_are_an_error_of_decoding(annotation: object, data: bytes) -> None:
     with pytest.raises(DecodingError):
         adapter_for(annotation).decode(data)
+
+
+TWIN = {
+    "__main__": r"__main__\.Item.*a file that runs as a script is __main__.* imported as shop",
+    "other": r"got other\.Item, which is another class: import the class from one module",
+    "shop": r"declared shop\.Item, got another class of that name: it was defined again",
+}
+
+
+@pytest.mark.parametrize("module", list(TWIN))
+@pytest.mark.parametrize("shape", ["plain", "optional", "union", "items"])
+def test_two_classes_of_one_name_are_told_apart_by_their_modules(module: str, shape: str) -> None:
+    declared, other = (make_dataclass("Item", [("x", int)]) for _ in range(2))
+    declared.__module__, other.__module__ = "shop", module
+    annotation: object = {
+        "plain": declared,
+        "optional": declared | None,
+        "union": declared | int,
+        "items": list[declared],  # type: ignore[valid-type]  # a class of the case
+    }[shape]
+    value = other(1)
+
+    with pytest.raises(EncodingError, match=TWIN[module]):
+        adapter_for(annotation).encode([value] if shape == "items" else value)
+
+
+def test_two_enums_of_one_name_are_told_apart_by_their_modules() -> None:
+    def kinds() -> type[enum.Enum]:
+        class Kind(enum.Enum):
+            RED = 1
+
+        return Kind
+
+    declared, other = kinds(), kinds()
+    declared.__module__, other.__module__ = "shop", "__main__"
+
+    with pytest.raises(EncodingError, match=r"declared shop\..*Kind, got __main__\..*Kind"):
+        adapter_for(declared).encode(other["RED"])
