@@ -192,8 +192,7 @@ class Registry:
             del known
         self.workflows[definition.name] = definition
         self._check("workflow", definition.name)
-        for listener in self.on_workflow:
-            listener()
+        self.announce()
 
     def add_actor(self, definition: ActorDefinition) -> None:
         """Register a class of actors."""
@@ -208,6 +207,10 @@ class Registry:
             del known
         self.actors[definition.name] = definition
         self._check("actor", definition.name)
+        self.announce()
+
+    def announce(self) -> None:
+        """Let engines that are open look again at the runs that the code could not go on with."""
         for listener in self.on_workflow:
             listener()
 

@@ -29,7 +29,7 @@ from outlast._codec import (
     resolved_hints,
 )
 from outlast._execution.places import defining_locals
-from outlast._registry import given_name, module_name
+from outlast._registry import default_registry, given_name, module_name
 from outlast.errors import RegistrationError
 
 T = TypeVar("T")
@@ -90,7 +90,8 @@ def evolve(
     Guarantees: data that today's class reads is never converted. Of all old shapes of a class,
     exactly one must fit the data; where none does, conversions into the old shapes are tried, so
     chains work. In a union the stored name of the class decides. What is stored changes only
-    when a value is stored anew.
+    when a value is stored anew. Where an engine is open, runs that are parked as unreadable are
+    tried again.
 
     The function must be pure and plain (no `async def`): it is called again on every replay.
 
@@ -107,6 +108,7 @@ def evolve(
 
     def decorate(function: Callable[[Old], New]) -> Callable[[Old], New]:
         add_evolution(_evolution(old, given, function))
+        default_registry.announce()  # what was unreadable may be readable now
         return function
 
     return decorate

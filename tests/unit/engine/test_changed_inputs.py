@@ -57,3 +57,47 @@ def test_a_start_says_that_the_stored_input_cannot_be_read(tmp_path: Path) -> No
     assert "whether with this input cannot be told" in text
     assert "a field that the class does not have: count" in text
     assert "is not nothing" not in text
+
+
+EVOLVED = """
+from dataclasses import dataclass
+from outlast import Engine, evolve, workflow
+
+@dataclass
+class Old:
+    sku: str
+
+@dataclass
+class Order:
+    {field}: str
+
+@workflow
+async def buy(order: Order) -> str:
+    return f"{order}"
+
+async def begin(engine):
+    await engine.start(buy(Order("apple")), id="r", delay="0.1s")
+
+async def evolves(engine):
+    run = engine.get("r", buy)
+    async with asyncio.timeout(10):
+        while (await run.info()).status != "parked":
+            await asyncio.sleep(0.01)
+
+    @evolve(Old)
+    def _(old: Old) -> Order:
+        return Order(old.sku)
+
+    async with asyncio.timeout(10):
+        while (await run.info()).status != "completed":
+            await asyncio.sleep(0.01)
+    print(await run.result())
+"""
+
+
+def test_a_conversion_that_is_declared_while_open_lets_parked_runs_go_on(tmp_path: Path) -> None:
+    ran(tmp_path, EVOLVED.replace("{field}", "sku"), "begin")
+
+    assert ran(tmp_path, EVOLVED.replace("{field}", "article"), "evolves") == [
+        "Order(article='apple')"
+    ]
