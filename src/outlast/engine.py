@@ -434,8 +434,9 @@ def run(
 ) -> R:
     """Run a workflow to its end and return its result: the one-liner of a script.
 
-    The default id is the workflow's name and a hash of the arguments as they are given, so
-    running the script again attaches to what it began, or returns what it has finished.
+    The default id is the workflow's name and a hash of the arguments, without what equals a
+    default, so running the script again attaches to what it began, or returns what it has
+    finished, also after a parameter or field with a default was added.
     """
     if not isinstance(call, WorkflowCall):
         raise UsageError(f"outlast.run takes a call of a workflow, got {call!r}")
