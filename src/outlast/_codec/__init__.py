@@ -1,12 +1,13 @@
 """Values to bytes and back, by declared types.
 
     adapters    one declared type; what everything else stands on
-    signature   the parameters and the result of a function
+    signature   the parameters and the result of a function; `digests` of its calls
     failures    exceptions, and `revival` of them
     chain       what stored bytes pass through: compression, later encryption
 
 Below `adapters`: `build` makes a tree of `nodes` of an annotation (`scalars`, `texts`,
-`containers`, `unions`, `records`, `classes`, `models`, `references`, `jsonlike`).
+`containers`, `unions`, `records`, `classes`, `models` and their `extras`, `references`,
+`jsonlike`).
 
 Invariants:
   * the class of what is read comes from code, never from data: no pickle, no import by name;

@@ -10,6 +10,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from typing_extensions import override
 
@@ -36,11 +37,11 @@ def with_extras(
 
 
 def extras_as_fields(
-    name: str, by_json_name: Mapping[str, Member], wire: object, depth: int
-) -> object:
+    name: str, by_json_name: Mapping[str, Member], wire: dict[object, object], depth: int
+) -> dict[object, object]:
     """Return stored data with those extras among its fields that are fields today. Raises Fault."""
-    extra = wire.get(EXTRA) if is_dict(wire) else None
-    if not is_dict(wire) or not is_dict(extra):
+    extra = wire.get(EXTRA)
+    if not is_dict(extra):
         return wire
     fields: dict[object, object] = {}
     others: dict[object, object] = {}
@@ -85,16 +86,18 @@ class PydanticDataclassNode(RecordNode):
 
     @override
     def values_of(self, wire: object, depth: int) -> dict[str, object]:
+        if not is_dict(wire) or EXTRA not in wire:
+            return super().values_of(wire, depth)
         wire = extras_as_fields(self.name, self.by_json_name, wire, depth)
         values = super().values_of(wire, depth)
-        extra = JSON_LIKE.lift(wire.get(EXTRA), depth) if is_dict(wire) else None
+        extra = JSON_LIKE.lift(wire.get(EXTRA), depth)
         if not is_dict(extra):
             return values
         if not self._takes_extras:
             raise unknown_fields(self.name, self._class, extra, frozenset())
         return values | {f"{name!s}": item for name, item in extra.items()}
 
-    @property
+    @cached_property
     def _takes_extras(self) -> bool:
         config: object = getattr(self._class, "__pydantic_config__", None)
         return is_dict(config) and config.get("extra") == "allow"

@@ -24,7 +24,7 @@ from outlast._codec.classes import Build, Scope
 from outlast._codec.extras import EXTRA, extras_as_fields, with_extras
 from outlast._codec.faults import Fault, SecretFault, error_text, key_segment, type_name
 from outlast._codec.jsonlike import JSON_LIKE
-from outlast._codec.nodes import Node, NoneType, Walk, class_mismatch
+from outlast._codec.nodes import Node, NoneType, Walk, class_mismatch, mismatch
 from outlast._codec.records import Member, RecordNode, unknown_fields
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import as_object, is_any_tuple, is_class, is_dict, is_list
@@ -125,10 +125,11 @@ class ModelNode(RecordNode):
 
     @override
     def lift_exactly(self, wire: object, depth: int) -> object:
-        wire = extras_as_fields(self.name, self.by_json_name, wire, depth)
-        model = _as_model(super().lift_exactly(wire, depth))
         if not is_dict(wire):
-            raise TypeError("a record lifts from a dict")
+            raise mismatch(self.name, wire)
+        if EXTRA in wire:
+            wire = extras_as_fields(self.name, self.by_json_name, wire, depth)
+        model = _as_model(super().lift_exactly(wire, depth))
         given: object = wire.get(_SET, [name for name in wire if type(name) is str])
         extra = JSON_LIKE.lift(wire.get(EXTRA), depth)
         private = self._private(JSON_LIKE.lift(wire.get(_PRIVATE), depth))
