@@ -39,7 +39,7 @@ from outlast._codec.classes import (
 from outlast._codec.collected import COLLECTIONS, DefaultDictNode, DequeNode, SubDictNode
 from outlast._codec.constraints import constrained, has_constraint
 from outlast._codec.containers import DictNode, ListNode, SetNode, TupleNode
-from outlast._codec.extras import PydanticDataclassNode
+from outlast._codec.extras import dataclass_kind
 from outlast._codec.faults import Fault, SecretFault, type_name
 from outlast._codec.jsonlike import JSON_LIKE, JsonLikeNode
 from outlast._codec.models import (
@@ -360,7 +360,7 @@ class _Builder:
             return struct_node(cls, Hints(cls, arguments, scope), self.node)
         if dataclasses.is_dataclass(cls):
             is_validated = is_pydantic_dataclass(cls)
-            kind = PydanticDataclassNode if is_validated else RecordNode
+            kind = dataclass_kind(cls) if is_validated else RecordNode
             stored = dataclass_node(cls, Hints(cls, arguments, scope), self.node, kind)
             return ValidatedDataclassNode(cls, stored) if is_validated else stored
         if is_attrs(cls):

@@ -39,6 +39,7 @@ class LiteralNode(Node):
         self._wire_of: dict[tuple[type, object], object] = {}
         self._value_of: dict[tuple[type, object], object] = {}
         self._member_named: dict[str, object] = {}
+        self._member_stored: dict[tuple[object, object], object] = {}
         self._enums: dict[str, EnumNode] = {}
         self._shown: dict[tuple[type, object], object] = {}
         for value in values:
@@ -59,7 +60,9 @@ class LiteralNode(Node):
                 raise RegistrationError(
                     f"two enums are called {tag} in stored data: give one of them another name"
                 )
-            self._wire_of[kind, value.name] = [tag, node.lower(value, DEPTH_MAX, Walk())]
+            wire = node.lower(value, DEPTH_MAX, Walk())
+            self._wire_of[kind, value.name] = [tag, wire]
+            self._member_stored[tag, tuple(wire) if is_list(wire) else wire] = value
             self._member_named[f"{tag}.{value.name}"] = value
             short = f"{type_name(kind)}.{value.name}"
             if self._member_named.setdefault(short, value) is not value:
@@ -99,6 +102,11 @@ class LiteralNode(Node):
         tag = wire[0] if len(wire) == 2 else None
         if type(tag) is not str:
             return self._member_of(wire, depth)
+        try:
+            inner = wire[1]
+            return self._member_stored[tag, tuple(inner) if is_list(inner) else inner]
+        except (KeyError, TypeError):
+            pass
         node = self._enums.get(tag)
         if node is not None:
             return self._declared(node.lift(wire[1], depth))

@@ -40,7 +40,7 @@ def _fields(node: Node) -> list[tuple[Member, bool]] | None:
         node = node.stored
     if isinstance(node, RecordNode):
         # What is stored beside the fields of a model may be read by no other class.
-        return None if node.also_stored else [(m, m.is_init) for m in node.members]
+        return None if node.is_open else [(m, m.is_init) for m in node.members]
     if isinstance(node, NamedTupleNode):
         return [(member, True) for member in node.members]
     if isinstance(node, TypedDictNode):

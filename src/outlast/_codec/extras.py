@@ -10,7 +10,6 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 
 from typing_extensions import override
 
@@ -42,7 +41,7 @@ def extras_as_fields(
     """Return stored data with those extras among its fields that are fields today. Raises Fault."""
     extra = wire.get(EXTRA)
     if not is_dict(extra):
-        return wire
+        return dict(wire)
     fields: dict[object, object] = {}
     others: dict[object, object] = {}
     for key, item in extra.items():
@@ -63,41 +62,46 @@ def extras_as_fields(
             fault.found[0] = (segments, f"{reason}. {advice}")
             fault.under(f".{member.name}")
             raise
-    if not fields:
-        return wire
     rest: dict[object, object] = {EXTRA: others} if others else {}
     return {**{k: v for k, v in wire.items() if k != EXTRA}, **fields, **rest}
 
 
 class PydanticDataclassNode(RecordNode):
-    """The stored form of a pydantic dataclass; extras are attributes of its instances."""
+    """The stored form of a pydantic dataclass, which may have taken extras before."""
 
-    also_stored = frozenset({EXTRA})
+    @override
+    def values_of(self, wire: object, depth: int) -> dict[str, object]:
+        try:
+            return super().values_of(wire, depth)
+        except Fault:
+            if not is_dict(wire) or EXTRA not in wire:
+                raise
+        wire = extras_as_fields(self.name, self.by_json_name, wire, depth)
+        extra = JSON_LIKE.lift(wire.pop(EXTRA, None), depth)
+        values = super().values_of(wire, depth)
+        if not is_dict(extra):
+            return values
+        if not self.is_open:
+            raise unknown_fields(self.name, self._class, extra, frozenset())
+        return values | {f"{name!s}": item for name, item in extra.items()}
+
+
+class OpenDataclassNode(PydanticDataclassNode):
+    """The stored form of one that takes extras: they are attributes of its instances."""
+
+    is_open = True
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> dict[str, object]:
         wire = super().lower(value, depth, walk)
-        if not self._takes_extras:
-            return wire
         attributes: Mapping[str, object] = getattr(value, "__dict__", {})
         names = frozenset(member.name for member in self.members)
         extra = {name: item for name, item in attributes.items() if name not in names}
         return with_extras(wire, extra, depth, walk) if extra else wire
 
-    @override
-    def values_of(self, wire: object, depth: int) -> dict[str, object]:
-        if not is_dict(wire) or EXTRA not in wire:
-            return super().values_of(wire, depth)
-        wire = extras_as_fields(self.name, self.by_json_name, wire, depth)
-        values = super().values_of(wire, depth)
-        extra = JSON_LIKE.lift(wire.get(EXTRA), depth)
-        if not is_dict(extra):
-            return values
-        if not self._takes_extras:
-            raise unknown_fields(self.name, self._class, extra, frozenset())
-        return values | {f"{name!s}": item for name, item in extra.items()}
 
-    @cached_property
-    def _takes_extras(self) -> bool:
-        config: object = getattr(self._class, "__pydantic_config__", None)
-        return is_dict(config) and config.get("extra") == "allow"
+def dataclass_kind(cls: type[object]) -> type[PydanticDataclassNode]:
+    """Return the kind of node that a pydantic dataclass takes."""
+    config: object = getattr(cls, "__pydantic_config__", None)
+    is_open = is_dict(config) and config.get("extra") == "allow"
+    return OpenDataclassNode if is_open else PydanticDataclassNode
