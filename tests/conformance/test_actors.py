@@ -110,6 +110,19 @@ async def test_what_a_run_had_not_read_is_a_dead_letter(store: Store, engine: Dr
     assert (letter.body, letter.dedup, letter.sent_at) == (b"7", "k", 5)
 
 
+async def test_a_run_that_takes_an_id_leaves_the_dead_letters_of_the_one_before(
+    store: Store, engine: Driver
+) -> None:
+    await engine.start(RUN)
+    await engine.post(signal(RUN, body=b"7", dedup="k"))
+    await engine.close_run(RUN)
+
+    await engine.commit(engine.starting(engine.row(RUN, created_at=9), reuse="always"))
+
+    letter = the(await store.read_dead(RUN, 0, 10))
+    assert (letter.reason, letter.body) == ("closed", b"7")
+
+
 async def test_values_are_read_by_prefix_and_can_be_forgotten(store: Store, engine: Driver) -> None:
     await engine.start(RUN)
     first, second = engine.on(RUN), engine.on(RUN)

@@ -235,8 +235,14 @@ class Dormant:
     async def consider(self, row: RunRow) -> bool:
         """A run that stands still has mail: a request to go on brings it back; say whether.
 
-        A paused one also goes on when it is cancelled, so that it can clean up.
+        A paused one also goes on when it is cancelled, so that it can clean up. One that is to be
+        terminated has ended when this returns.
         """
+        ends = await mail_of(self._store, row.id, "terminate")
+        if ends and row.kind == "workflow":
+            records = await self._store.read_journal(row.id)
+            await self._close(row, records, "terminated", ends[0].name)
+            return True
         asked = await mail_of(self._store, row.id, "resume")
         if asked:
             resumed = [message.number for message in asked]

@@ -260,7 +260,7 @@ class Scheduler(ActorHost):
             self._remove(live.id)
             self.listeners.on_parked(live.id)
             self.listeners.on_stopped(live.row)
-            if live.row.status == "parked":
+            if live.row.status in ("parked", "paused"):
                 self.listeners.on_mail(live.id)  # requests to go on may be there already
         elif transaction.summary is not None and not transaction.summary.resident:
             if isinstance(live, LiveActor):

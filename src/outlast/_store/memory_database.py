@@ -109,7 +109,7 @@ class MemoryDatabase:
             if taken is not None and not gives_way(taken, start.row, start.reuse):
                 existing[start.row.id] = taken
                 continue
-            self.forget(start.row.id)
+            self.forget(start.row.id, dead_letters=False)
             first = self._append(start.row.id, start.records)
             self._put_row(msgspec.structs.replace(start.row, started_position=first))
             data = self._data_of(start.row.id)
@@ -332,12 +332,13 @@ class MemoryDatabase:
             self.forget(run)
         return len(old)
 
-    def forget(self, run: RunId) -> None:
-        """Delete a run and all it owns."""
+    def forget(self, run: RunId, *, dead_letters: bool = True) -> None:
+        """Delete a run and all it owns, but for its dead letters if these are to stay."""
         self.rows.pop(run, None)
         self._data.pop(run, None)
         self.tokens.forget_run(run)
-        self._dead = {n: d for n, d in self._dead.items() if d.run != run}
+        if dead_letters:
+            self._dead = {n: d for n, d in self._dead.items() if d.run != run}
         self._open.pop(run, None)
         self._with_mail.pop(run, None)
 

@@ -199,7 +199,7 @@ class Batch:
             has_extras = self._has_extras
             self._flush()
             self._has_extras = has_extras
-            forget(self._db, [run])
+            forget(self._db, [run], dead_letters=False)
             self._tokens.forget_run(run)
         first = self.position + 1
         for r in start.records:

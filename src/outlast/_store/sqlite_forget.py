@@ -11,14 +11,17 @@ from outlast._store.sqlite_rows import run_rows
 from outlast._store.sqlite_tables import fetch, fetch_columns, is_whole
 from outlast.types import CLOSED_STATUSES, RunId
 
-_OWNED = ("histories", "mailbox", "dead_letters", "streams", "run_values", "tokens")
+_OWNED = ("histories", "mailbox", "streams", "run_values", "tokens")
 
 
-def forget(db: Connection, runs: Sequence[RunId]) -> None:
-    """Delete runs with all they own; their records in the log's tail stay, hidden."""
+def forget(db: Connection, runs: Sequence[RunId], *, dead_letters: bool = True) -> None:
+    """Delete runs with all they own; their records in the log's tail stay, hidden.
+
+    Without `dead_letters` these stay: a run that takes the id of another one has not read them.
+    """
     gone = tuple(runs)
     db.execute("DELETE FROM runs WHERE id IN carray(?)", (texts(gone),))
-    for table in _OWNED:
+    for table in (*_OWNED, "dead_letters") if dead_letters else _OWNED:
         db.execute(f"DELETE FROM {table} WHERE run IN carray(?)", (texts(gone),))
     freed = db.execute(
         "DELETE FROM blob_refs WHERE run IN carray(?) RETURNING digest", (texts(gone),)

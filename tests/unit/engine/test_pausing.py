@@ -207,6 +207,39 @@ async def test_a_paused_run_is_terminated_without_its_code(engine: Engine) -> No
     assert done == []
 
 
+async def test_a_run_that_is_about_to_pause_is_terminated(engine: Engine) -> None:
+    for _ in range(5):
+        run = await engine.start(tidies())
+        await run.pause()
+
+        await run.terminate("enough")
+
+        with pytest.raises(RunTerminated, match="enough"):
+            await run.result("5s")
+    assert done == []
+
+
+@workflow
+async def leaves_a_child() -> str:
+    wf.start(tidies(), id=f"{wf.run_id}.kid", on_parent_close="terminate")
+    return await word.receive()
+
+
+async def test_a_paused_child_ends_with_its_parent(engine: Engine) -> None:
+    run = await engine.start(leaves_a_child(), id="p")
+    await until(run, "waiting")
+    kid = engine.get("p.kid", tidies)
+    await kid.pause()
+    await until(kid, "paused")
+
+    await run.signal(word, "go")
+
+    assert await run.result("5s") == "go"
+    with pytest.raises(RunTerminated):
+        await kid.result("5s")
+    assert done == []
+
+
 async def test_who_is_about_to_pause_may_be_resumed(engine: Engine) -> None:
     run = await engine.start(two_steps())
     await until_begun(run)
