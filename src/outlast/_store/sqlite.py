@@ -116,13 +116,9 @@ class SqliteStore(Store):
                 else _open_owned(cls, path, world, create=create)
             )
         )
-        try:
-            store = await asyncio.shield(opening)
-            store._checks.go_on(world)
-            return store
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close_unwanted)
-            raise
+        store = await _opened(opening)
+        store._checks.go_on(world)
+        return store
 
     @property
     @override
@@ -420,10 +416,19 @@ def _open_unlocked(cls: type[SqliteStore], path: Path, world: World, traces: Tra
     return cls(path, world, readers=readers, writing=None, lock=None, condition=condition)
 
 
-def _close_unwanted(opening: Future[SqliteStore]) -> None:
-    """Nobody waits for the store any more: it must not keep the lock."""
+async def _opened(opening: Future[SqliteStore]) -> SqliteStore:
+    """Return an opened store; when this is cancelled, close it first: it must not keep the lock."""
+    cancelled: asyncio.CancelledError | None = None
+    while not opening.done():
+        try:
+            await asyncio.wait([opening])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return opening.result()
     if not opening.cancelled() and opening.exception() is None:
         opening.result()._close()  # the loop may be closing too: there is no later
+    raise cancelled
 
 
 def _open_readers(path: Path) -> list[Connection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 
 from outlast import Engine, Run, Signal, wf, workflow
 from outlast.types import RunId, Status
@@ -102,3 +103,21 @@ async def test_who_waits_for_a_run_hears_that_it_was_terminated_while_it_stood_s
 
     await leave(engine, run.terminate())
     assert (await asyncio.wait_for(waiting, 5)).status == "terminated"
+
+
+async def test_an_opening_that_is_cancelled_has_let_go_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "outlast.db"
+    for turns in range(12):
+        opening = asyncio.ensure_future(Engine.open(path).__aenter__())
+        for _ in range(turns):
+            await asyncio.sleep(0.001)
+        opening.cancel()
+        try:
+            engine = await opening
+        except asyncio.CancelledError:
+            pass
+        else:
+            await engine.__aexit__(None, None, None)
+
+        async with Engine.open(path):
+            pass  # StoreLocked if the first one still had it
