@@ -306,6 +306,7 @@ class EngineCore:
             await asyncio.wait(self._tasks)
         for ticker in self._tickers:
             ticker.stop()
+        self.recovery.stop()
         self.residency.stop()
         await self.scheduler.bodies.close()
         await self.writer.close(self._left())

@@ -97,9 +97,13 @@ class Writing:
             urgent = {t.run for t in batch if is_urgent(t)}
             if not self._reserve.size or any(t.run not in urgent for t in batch):
                 raise
+        return self._with_reserve(lambda: self._commit(commit_id, batch))
+
+    def _with_reserve(self, write: Callable[[], T]) -> T:
+        """Write with the reserve of space given up for it."""
         self._reserve.release()
         try:
-            return self._commit(commit_id, batch)
+            return write()
         finally:
             self._reserve.make()  # whatever it did not take
 
@@ -218,7 +222,17 @@ class Writing:
 
     def _set_owner(self, owner: str, epoch: int) -> None:
         self._leases.add((owner, epoch))
-        self._change(lambda _: None, replace(self.shard, owner=owner, epoch=epoch))
+
+        def write() -> None:
+            self._change(lambda _: None, replace(self.shard, owner=owner, epoch=epoch))
+
+        try:
+            write()
+        except StoreFull:
+            if not self._reserve.size:
+                raise
+            # Without the lease nothing can be read, cancelled or terminated by an engine.
+            self._with_reserve(write)
 
     def change(self, work: Callable[[Connection], T]) -> T:
         """Run a change that may be made twice, in a transaction of its own."""
