@@ -179,13 +179,13 @@ class Writing:
             raise CommitUnknown(f"{fault}; whether it was made cannot be told: {lost}") from error
         if made is None:
             raise fault from error
-        self._mark.write(self.shard.epoch, self.shard.commits)
         return made
 
     def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         """Return the results of a commit, or None when it was not made."""
         db = self._ready()
         self._take_shard(db)
+        self._mark.write(self.shard.epoch, self.shard.commits)  # what is read back is durable
         attempt = self._last
         if attempt is not None and attempt.id == commit_id and not attempt.is_noted:
             return attempt.results if self.shard.position >= attempt.after.position else None
