@@ -17,6 +17,7 @@ import apsw
 
 from outlast import limits
 from outlast._store.sqlite_connection import BUSY_MILLISECONDS, Connection
+from outlast._store.sqlite_faults import read_failed
 from outlast._store.sqlite_wal import HEADER_BYTES, has_frames
 from outlast.errors import StoreError
 
@@ -104,6 +105,9 @@ class WriteAheadLog:
 
         Two short reads: to look at the size instead would make the next sync dearer (see
         `sqlite_guard`). Another program's checkpoint may have emptied the log: then SQLite knows.
+
+        Raises:
+            StoreUnavailable: it cannot be read now.
         """
         return self._has_last_commit() or self.is_whole(db)
 
@@ -111,8 +115,11 @@ class WriteAheadLog:
         if not self._pages or self._descriptor is None:
             return True
         last = HEADER_BYTES + (self._pages - 1) * _PAGE_BYTES + _SALTS_OF_FRAME
-        salts = os.pread(self._descriptor, _SALTS_BYTES, last)
-        return any(salts) and salts == os.pread(self._descriptor, _SALTS_BYTES, _SALTS_OF_LOG)
+        try:
+            salts = os.pread(self._descriptor, _SALTS_BYTES, last)
+            return any(salts) and salts == os.pread(self._descriptor, _SALTS_BYTES, _SALTS_OF_LOG)
+        except OSError as error:
+            raise read_failed(self._path, error) from error
 
     def keep_short(self, db: Connection) -> bool:
         """After a commit: copy the log into the database when it is long; say whether it was."""

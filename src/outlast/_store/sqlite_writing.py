@@ -26,7 +26,7 @@ from outlast._store.contract import CommitId, CommitResult, Transaction
 from outlast._store.decide import is_urgent
 from outlast._store.sqlite_batch import Batch, Shard
 from outlast._store.sqlite_connection import Connection
-from outlast._store.sqlite_faults import is_failed_sync, is_full, translate
+from outlast._store.sqlite_faults import errno_of, is_failed_sync, is_full, translate
 from outlast._store.sqlite_files import Reserve, WriteAheadLog
 from outlast._store.sqlite_mark import Mark
 from outlast._store.sqlite_schema import open_writer
@@ -160,13 +160,13 @@ class Writing:
         is_hole = isinstance(error, _UNREADABLE) and not self._wal.is_whole(db)
         if is_hole or (self._is_changed() and self.watch.is_lost()):
             raise self.watch.lose(self._db) from error
-        fault = translate(error, str(self._path), system_errno=db.system_errno)
+        fault = translate(error, str(self._path), system_errno=errno_of(error, db))
         if attempt is None:
             self._roll_back(db)
             if isinstance(error, apsw.IOError | apsw.CorruptError):
                 self._drop()
             raise fault from error
-        is_refused = is_full(error, db.system_errno) or isinstance(error, apsw.BusyError)
+        is_refused = is_full(error, errno_of(error, db)) or isinstance(error, apsw.BusyError)
         if is_refused and not is_failed_sync(error):
             self._roll_back(db)
         else:
@@ -254,7 +254,7 @@ class Writing:
             note(db, after, self._noted, self._database_id)
             db.execute("COMMIT")
         except apsw.Error as error:
-            fault = translate(error, str(self._path), system_errno=db.system_errno)
+            fault = translate(error, str(self._path), system_errno=errno_of(error, db))
             self._is_synced = self._is_synced and not is_failed_sync(error)
             self._roll_back(db)
             if isinstance(error, apsw.IOError | apsw.CorruptError):
@@ -335,7 +335,7 @@ class Writing:
             try:
                 db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             except apsw.Error as error:
-                fault = translate(error, str(self._path), system_errno=db.system_errno)
+                fault = translate(error, str(self._path), system_errno=errno_of(error, db))
                 self._drop()
                 raise fault from error
             self._is_synced = True
