@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 
@@ -22,6 +23,8 @@ from outlast._store.sqlite_wal import HEADER_BYTES, has_frames
 from outlast.errors import StoreError
 
 log = logging.getLogger("outlast.store")
+
+T = TypeVar("T")
 
 # A checkpoint costs two syncs whatever its size, and a large one delays the commit behind it.
 CHECKPOINT_PAGES = 1_000
@@ -272,7 +275,7 @@ class Reserve:
     """Space kept beside the database, given up so that a full disk does not stop a cancel."""
 
     def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + ".reserve")
+        self._path = reserve_path(database)
         self.size = 0
 
     def make(self) -> None:
@@ -299,6 +302,14 @@ class Reserve:
         finally:
             os.close(descriptor)
 
+    def spend_on(self, write: Callable[[], T]) -> T:
+        """Write with the space given up for it, and take again what that leaves."""
+        self.release()
+        try:
+            return write()
+        finally:
+            self.make()
+
     def release(self) -> None:
         """Give the space back."""
         try:
@@ -306,6 +317,11 @@ class Reserve:
         except OSError as error:
             log.warning("%s cannot be released: %s", self._path, error)
         self.size = 0
+
+
+def reserve_path(database: Path) -> Path:
+    """Return the file of a database's reserve of space."""
+    return database.with_name(database.name + ".reserve")
 
 
 def make_directory(path: Path) -> None:

@@ -67,7 +67,8 @@ def prepare(path: Path, *, create: bool, checks: Checks | None = None) -> Connec
         StoreMissing, StoreDamaged, StoreTooNew, StoreError: what is there cannot be used.
     """
     _remove_leftovers(path)
-    if not is_there(path):
+    is_new = not is_there(path)
+    if is_new:
         if not create:
             raise missing(path)
         _create(path)
@@ -79,7 +80,7 @@ def prepare(path: Path, *, create: bool, checks: Checks | None = None) -> Connec
         _check_tables(db, path)
         checks.look_at_rows(db, limits.ROWS_VERIFIED_AT_OPEN_BYTES)
         commits = read_commits(db, newest_version())
-        if commits is not None:
+        if commits is not None and not is_new:
             settle_mark(path, commits, read_mark(path))
     except BaseException:
         db.close(True)
