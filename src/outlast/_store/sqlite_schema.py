@@ -72,6 +72,7 @@ def prepare(path: Path, *, create: bool, checks: Checks | None = None) -> Connec
         if not create:
             raise missing(path)
         _create(path)
+    _refuse_hard_links(path)
     checks = Checks(path, open_reader) if checks is None else checks
     _check_unopened(path, checks)
     db = open_writer(path)
@@ -86,6 +87,18 @@ def prepare(path: Path, *, create: bool, checks: Checks | None = None) -> Connec
         db.close(True)
         raise
     return db
+
+
+def _refuse_hard_links(path: Path) -> None:
+    """Refuse a file with two names: each has its own lock and log beside it."""
+    count = path.stat().st_nlink
+    if count > 1:
+        raise StoreError(
+            f"{path} has {count} names (hard links): an engine that opens it by another one takes "
+            f"no notice of this one's lock and write-ahead log, and both would write to it. Make a "
+            f"copy with `outlast db backup FILE --db {path}`, or delete the other names (`find / "
+            f"-samefile {path}`)"
+        )
 
 
 def prepare_reading(path: Path, *, may_be_old: bool = False) -> None:
