@@ -16,6 +16,7 @@ class Acknowledgements:
         self._world = world
         self._waiting: dict[int, list[Future[None]]] = {}
         self._kept: dict[Future[None], str] = {}
+        self._later: dict[Future[None], Future[None]] = {}
 
     async def wait_for(self, transaction: Transaction, *, kept: str = "") -> None:
         """Return when the transaction is durable; raise what `refused` or `fail_all` is given.
@@ -32,9 +33,28 @@ class Acknowledgements:
         finally:
             self._kept.pop(future, None)
 
+    async def made_or_stuck(self, transaction: Transaction) -> Future[None] | None:
+        """Wait for a transaction as `wait_for`, but not for a store that takes no writes now.
+
+        Returns None when it is durable, else a future that is done when it has become durable.
+        """
+        future: Future[None] = self._world.loop.create_future()
+        later = self._later[future] = self._world.loop.create_future()
+        self._waiting.setdefault(id(transaction), []).append(future)
+        try:
+            await future
+        finally:
+            is_stuck = self._later.pop(future, None) is None
+        return later if is_stuck else None
+
     def stuck(self, transaction: Transaction, error: StoreError) -> None:
         """The store does not take it now; it is tried again until it does."""
-        for future in self._waiting.get(id(transaction), ()):
+        waiting = self._waiting.get(id(transaction), [])
+        for future in list(waiting):
+            later = self._later.pop(future, None)
+            if later is not None and not future.done():
+                waiting.append(later)
+                future.set_result(None)
             kept = self._kept.get(future)
             if kept is not None and not future.done():
                 future.set_exception(_kept_error(error, kept))

@@ -146,6 +146,7 @@ class EngineCore:
         self._reconciler: Reconciler | None = None
         self._is_closed = False
         self._ends = 0.0  # when the grace of the drain is over
+        self._is_late = False  # the store has had its time in the drain, and has not taken all
         self.stores_while_draining: bool = False  # starts, for the engine that comes next
         self.events.on_fatal.append(self._failed)
 
@@ -283,17 +284,22 @@ class EngineCore:
         self.recovery.stop()
         await self.scheduler.bodies.drain(grace_seconds)
         for _ in range(3):  # what the last outcomes set off may itself have to be put away
-            await self.writer.flushed(self._left())
+            await self._flushed()
             await self.world.pass_turn()
             self.residency.passivate_all()
-        await self.writer.flushed(self._left())
+        await self._flushed()
         await self.world.pass_turn()
+
+    async def _flushed(self) -> None:
+        await self.writer.flushed(self._left())
+        self._is_late = self.writer.is_busy
 
     def _left(self) -> float:
         """Return how many seconds the store has to take what is queued."""
         left = self._ends - self.world.monotonic()
-        # Steps may have used the grace up; a store that works needs a moment more.
-        return max(left, 0.0 if self.writer.trouble is not None else limits.DRAIN_FLUSH_SECONDS)
+        # Steps may have used the grace up; a store that works needs a moment more, once.
+        has_had_all = self.writer.trouble is not None or self._is_late
+        return max(left, 0.0 if has_had_all else limits.DRAIN_FLUSH_SECONDS)
 
     async def close(self) -> None:
         """Let go of everything; what could not be put away is recovered by the next engine."""
@@ -306,6 +312,7 @@ class EngineCore:
             await asyncio.wait(self._tasks)
         for ticker in self._tickers:
             ticker.stop()
+        self.recovery.stop()
         self.residency.stop()
         await self.scheduler.bodies.close()
         await self.writer.close(self._left())
@@ -316,7 +323,11 @@ class EngineCore:
             # look dead to the next engine, or its runs' deaths would not be counted.
             leases = self.scheduler.leases.values()
             executes = self.options.executes
-            await self.store.release_leases([x for x in leases if executes or not x.was_left])
+            try:
+                await self.store.release_leases([x for x in leases if executes or not x.was_left])
+            except StoreError as error:
+                # Everything else must be closed all the same; the lock of the file most of all.
+                log.error("the lease was not given back, as if the process had died: %s", error)
         await self.store.close()
         if self._watchdog is not None:
             self._watchdog.close()

@@ -6,13 +6,18 @@ that a poisonous run cannot keep the process in a crash loop, and innocent ones 
 
 Invariants:
   * recovery does not end with the first look: whatever it could not take, it looks at again;
-  * how often a run has died is written down before it is given another chance.
+  * how often a run has died is written down before it is given another chance;
+  * a store that takes no writes holds up the runs, and not the opening of the engine: the rest of
+    the recovery then waits in the background.
 """
 
 from __future__ import annotations
 
 import logging
-from asyncio import Future
+from asyncio import Future, Task
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -34,6 +39,27 @@ _AGAIN = 100_000  # microseconds
 _SUSPECT_SECONDS = 10.0  # how long one suspect may keep the next one waiting
 
 
+@dataclass(slots=True)
+class _Left:
+    """What a recovery has not taken yet, and what it has learned so far."""
+
+    shards: set[int]
+    died: set[int]
+    tail: Mapping[RunId, TailRun]
+    rows: deque[RunRow]
+    is_counted: bool = False  # the death of the first of the rows is written down
+    suspects: list[RunId] = field(default_factory=list[RunId])
+    failed: list[tuple[RunId, Exception]] = field(default_factory=list[tuple[RunId, Exception]])
+
+
+class _StuckError(Exception):
+    """The store does not take the count of a run's deaths now."""
+
+    def __init__(self, written: Future[None]) -> None:
+        super().__init__()
+        self.written = written
+
+
 class Recovery:
     """Brings open runs into memory: after a start, a take-over, a wake-up time."""
 
@@ -48,30 +74,82 @@ class Recovery:
         self._live_runs_max = live_runs_max
         self._wake_timer: tuple[int, Timer] | None = None
         self._is_waking = False
+        self._waiting: Task[None] | None = None  # for a store that takes no writes now
         self.recovered: int = 0
 
     async def recover(self, leases: list[Lease]) -> None:
-        """Take over the runs of newly acquired shards."""
+        """Take over the runs of newly acquired shards.
+
+        While the store takes no writes it returns before all of them are in memory; the others
+        follow when the store takes writes again.
+        """
         shards = {lease.shard for lease in leases}
         died = {lease.shard for lease in leases if lease.was_left}
         tail = await self._store.read_tail(shards)
-        suspects: list[RunId] = []
-        failed: list[tuple[RunId, Exception]] = []
         rows = await self._store.resident_runs(shards)
         # Those that come first may send to the others: that must not bring a suspect in.
         self._scheduler.held.update(row.id for row in rows)
+        left = _Left(shards, died, tail, deque(rows))
+        written = await self._take_rows(left)
+        if written is None:
+            await self._end(left)
+            return
+        log.warning(
+            "%d runs are recovered when the store takes writes again: it must note first how "
+            "often they have died",
+            len(left.rows),
+        )
+        self._waiting = self._world.spawn(self._go_on(left, written), name="outlast-recover")
+
+    async def _go_on(self, left: _Left, written: Future[None] | None) -> None:
+        """Go on with a recovery each time when the store has taken what it refused."""
+        while written is not None:
+            await written
+            left.is_counted = True
+            try:
+                written = await self._take_rows(left)
+            except BaseException:
+                self._scheduler.held.difference_update(row.id for row in left.rows)
+                raise
         try:
-            for index, row in enumerate(rows):
-                try:
-                    if await self._take(row.id, tail.get(row.id), has_died=row.shard in died):
-                        suspects.append(row.id)
-                except Exception as error:  # noqa: BLE001  # must not cost the others
-                    failed.append((row.id, error))
-                if index % _BATCH == _BATCH - 1:
-                    await self._world.pass_turn()
-        finally:
-            self._scheduler.held.difference_update({row.id for row in rows}.difference(suspects))
-        for run, trouble in failed:
+            await self._end(left)
+        except StoreError as error:
+            log.warning("what is to be recovered could not be read, trying again: %s", error)
+            await self._world.sleep(limits.RECONCILE_SECONDS)
+            await self._bring_others(left.shards, left.died, None)
+            await self.wake_due()
+
+    async def _take_rows(self, left: _Left) -> Future[None] | None:
+        """Bring runs into memory, as long as the store takes what must be written for it.
+
+        Returns None when that was all, else a future that is done when it is to be called again.
+        """
+        taken = 0
+        while left.rows:
+            row = left.rows[0]
+            has_died = row.shard in left.died
+            tail = left.tail.get(row.id)
+            try:
+                if await self._take(row.id, tail, has_died=has_died, is_counted=left.is_counted):
+                    left.suspects.append(row.id)
+                else:
+                    self._scheduler.held.discard(row.id)
+            except _StuckError as stuck:
+                return stuck.written
+            except Exception as error:  # noqa: BLE001  # must not cost the others
+                self._scheduler.held.discard(row.id)
+                left.failed.append((row.id, error))
+            left.rows.popleft()
+            left.is_counted = False
+            taken += 1
+            if not taken % _BATCH:
+                await self._world.pass_turn()
+        return None
+
+    async def _end(self, left: _Left) -> None:
+        """Look after all that is not brought in by its row."""
+        shards, died = left.shards, left.died
+        for run, trouble in left.failed:
             await self._messages.could_not_bring(run, trouble)
         for run, damage in self._store.damaged_runs.items():
             if self._scheduler.shard_of(run) in shards:
@@ -80,8 +158,8 @@ class Recovery:
         if last is not None:
             self._world.spawn(self._bring_others(shards, died, last), name="outlast-mail")
         self._scheduler.listeners.on_mail(RunId(""))
-        if suspects:
-            self._world.spawn(self._try_suspects(suspects), name="outlast-suspects")
+        if left.suspects:
+            self._world.spawn(self._try_suspects(left.suspects), name="outlast-suspects")
         await self.wake_due()
 
     async def _bring_mailed(
@@ -95,37 +173,27 @@ class Recovery:
             self._scheduler.listeners.on_mail(run)
         return runs[-1] if len(runs) == limits.MAILBOX_READ_MAX else None
 
-    async def _bring_others(self, shards: set[int], died: set[int], after: RunId) -> None:
-        """Bring in the further pages, each when the one before it is in memory."""
-        last: RunId | None = after
-        while last is not None and not self._scheduler.is_closing:
+    async def _bring_others(self, shards: set[int], died: set[int], after: RunId | None) -> None:
+        """Bring in the pages behind `after`, each when the one before it is in memory."""
+        last, is_done = after, False
+        while not is_done and not self._scheduler.is_closing:
             await self._messages.all_brought()
             try:
                 last = await self._bring_mailed(shards, died, last)
+                is_done = last is None
             except StoreError as error:
                 log.warning("who has mail could not be read, trying again: %s", error)
                 await self._world.sleep(limits.RECONCILE_SECONDS)
 
-    async def _count_death(self, row: RunRow, tail: TailRun | None, has_died: bool) -> RunRow:
-        """Write down, before the run gets another chance, that its process died under it."""
-        if not has_died:
-            return row
-        moved = [r for r in tail.records if r.seq > row.last_seq] if tail is not None else []
-        has_moved = any(r.kind not in NO_PROGRESS for r in moved)
-        if row.crash_count >= limits.CRASHES_MAX and not has_moved and not row.is_alone:
-            return row  # others ran beside it: this death proves nothing about it
-        deaths = 1 if has_moved else row.crash_count + 1
-        last = max([row.last_seq, *(r.seq for r in moved)])
-        counted = msgspec.structs.replace(row, crash_count=deaths, last_seq=last, is_alone=False)
-        lease = self._scheduler.leases.get(row.shard)
-        if lease is not None:
-            transaction = Transaction(lease, row.id, [], summary=counted)
-            self._scheduler.submit(transaction)
-            await self._scheduler.acknowledgements.wait_for(transaction)
-        return counted
+    async def _take(
+        self, run: RunId, tail: TailRun | None, *, has_died: bool, is_counted: bool
+    ) -> bool:
+        """Bring an open run into memory; return whether it is a suspect and must wait.
 
-    async def _take(self, run: RunId, tail: TailRun | None, *, has_died: bool) -> bool:
-        """Bring an open run into memory; return whether it is a suspect and must wait."""
+        Raises:
+            _StuckError: the store does not take now that its process died; when it has, the run
+                is to be taken again.
+        """
         scheduler = self._scheduler
         if run in scheduler.residents:
             return False
@@ -133,7 +201,7 @@ class Recovery:
             row = await self._store.read_run(run)
             if row is None or run in scheduler.residents or not is_open_here(row):
                 return False
-            row = await self._count_death(row, tail, has_died)
+            row = await _count_death(scheduler, row, tail, has_died and not is_counted)
             if row.crash_count >= limits.CRASHES_MAX:
                 return True
             scheduler.held.discard(run)
@@ -193,7 +261,7 @@ class Recovery:
             log.error("run %s is parked: %s", run, why)
             await self._dormant.park(run, why, "suspect")
             return
-        await self._quiet()
+        await _quiet(self._scheduler)
         await self._try_alone(run)
 
     async def _try_alone(self, run: RunId) -> None:
@@ -229,13 +297,6 @@ class Recovery:
         if live is None or live.journal.last_seq > last_seq:
             return True
         return live.state == "live" and not (live.journal.in_flight or is_at_work(live))
-
-    async def _quiet(self) -> None:
-        """Wait until no other run executes a step, for a while at most."""
-        waited = 0.0
-        while len(self._scheduler.bodies) and waited < _SUSPECT_SECONDS:
-            await self._world.sleep(0.05)
-            waited += 0.05
 
     # ------------------------------------------------------------------ coming due
     async def wake_due(self) -> None:
@@ -291,10 +352,43 @@ class Recovery:
         self._world.spawn(self.wake_due(), name="outlast-wake")
 
     def stop(self) -> None:
-        """Wake nobody any more."""
+        """Bring in nothing more."""
+        if self._waiting is not None:
+            self._waiting.cancel()
         if self._wake_timer is not None:
             self._wake_timer[1].cancel()
             self._wake_timer = None
+
+
+async def _count_death(
+    scheduler: Scheduler, row: RunRow, tail: TailRun | None, has_died: bool
+) -> RunRow:
+    """Write down, before the run gets another chance, that its process died under it."""
+    if not has_died:
+        return row
+    moved = [r for r in tail.records if r.seq > row.last_seq] if tail is not None else []
+    has_moved = any(r.kind not in NO_PROGRESS for r in moved)
+    if row.crash_count >= limits.CRASHES_MAX and not has_moved and not row.is_alone:
+        return row  # others ran beside it: this death proves nothing about it
+    deaths = 1 if has_moved else row.crash_count + 1
+    last = max([row.last_seq, *(r.seq for r in moved)])
+    counted = msgspec.structs.replace(row, crash_count=deaths, last_seq=last, is_alone=False)
+    lease = scheduler.leases.get(row.shard)
+    if lease is not None:
+        transaction = Transaction(lease, row.id, [], summary=counted)
+        scheduler.submit(transaction)
+        written = await scheduler.acknowledgements.made_or_stuck(transaction)
+        if written is not None:
+            raise _StuckError(written)
+    return counted
+
+
+async def _quiet(scheduler: Scheduler) -> None:
+    """Wait until no other run executes a step, for a while at most."""
+    waited = 0.0
+    while len(scheduler.bodies) and waited < _SUSPECT_SECONDS:
+        await scheduler.world.sleep(0.05)
+        waited += 0.05
 
 
 class Reconciler:

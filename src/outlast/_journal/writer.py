@@ -10,7 +10,9 @@ Invariants:
   * `done` is called, from a host-loop callback, only after the batch is durable;
   * a full or absent store makes the writer wait and try again. What runs have produced is kept,
     what comes from outside (a start, a signal) is refused, and nothing is ever guessed:
-    after a lost reply the store is asked what became of the commit.
+    after a lost reply the store is asked what became of the commit;
+  * a request from outside whose commit has an unknown outcome is answered after a few such
+    questions; what follows from the commit happens when the outcome is known.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ Done = Callable[[Transaction, CommitResult], None]
 Refused = Callable[[StoreError], None]
 Made = Callable[[Receipt], None]
 Stuck = Callable[[Transaction, StoreError], None]
+
+
+_UNKNOWN_TRIES = 3  # after these requests hear that the outcome of their commit is not known
 
 
 def _nothing(_: Receipt) -> None:
@@ -118,7 +123,7 @@ class Writer:
         may not hang on its caller.
 
         Raises:
-            StoreFull, StoreUnavailable: the store cannot take it now; nothing was written.
+            StoreFull, StoreUnavailable: nothing was written, or the text says it is not known.
             EngineClosed: the writer was closed.
         """
         self.check_open()
@@ -219,7 +224,7 @@ class Writer:
         tries = 0
         self._insisted = batch
         try:
-            outcome = await self._settled(commit_id, error)
+            outcome = await self._settled(commit_id, error, batch)
             if isinstance(outcome, StoreFull):
                 await self._commit_urgent(batch)
             while isinstance(outcome, StoreError):
@@ -239,8 +244,9 @@ class Writer:
                     await self._commit_urgent(batch)
                 outcome = await self._attempt(batch)
         except StoreError as broken:
-            self._fail(batch, broken)
-            return
+            if not self._is_over or self._events.fatal is not None:
+                self._fail(batch, broken)
+            return  # else `close` has given the batch up
         self._world.call_soon(self._made, batch, outcome)
 
     async def _attempt(self, entries: list[_Entry]) -> list[CommitResult] | StoreError:
@@ -250,17 +256,17 @@ class Writer:
         try:
             return await self._store.commit(commit_id, [e.transaction for e in entries])
         except (StoreFull, StoreUnavailable, CommitUnknown) as error:
-            return await self._settled(commit_id, error)
+            return await self._settled(commit_id, error, entries)
 
     async def _settled(
-        self, commit_id: CommitId, error: StoreError
+        self, commit_id: CommitId, error: StoreError, entries: list[_Entry]
     ) -> list[CommitResult] | StoreError:
         """Return an error that is sure, or the results of a commit that was made after all."""
         if isinstance(error, StoreReplaced):
             raise error  # it is not back by itself: nothing to try again
         if not isinstance(error, CommitUnknown):
             return error
-        known = await self._resolve(commit_id)
+        known = await self._resolve(commit_id, entries)
         return StoreUnavailable(f"{error}") if known is None else known
 
     async def _commit_urgent(self, batch: list[_Entry]) -> None:
@@ -284,17 +290,21 @@ class Writer:
         batch[:] = [e for e in batch if id(e) not in left]
         self._queue = deque(e for e in self._queue if id(e) not in left)
 
-    async def _resolve(self, commit_id: CommitId) -> list[CommitResult] | None:
+    async def _resolve(
+        self, commit_id: CommitId, entries: list[_Entry]
+    ) -> list[CommitResult] | None:
+        """Ask what became of a commit until the store can tell; None when it was not made."""
         tries = 0
         while True:
             try:
                 return await self._store.outcome_of(commit_id)
-            except StoreReplaced:
-                raise
             except (StoreUnavailable, CommitUnknown) as error:
+                if isinstance(error, StoreReplaced) or self._is_over:
+                    raise
+                self._begin_trouble(StoreUnavailable(f"{error}"), entries)
+                if tries == _UNKNOWN_TRIES:
+                    _say_unknown(self._world, entries, error)
                 await self._backoff.pause(tries)
-                if self._is_over:
-                    raise error
                 tries += 1
 
     def _look_at_trouble(self) -> None:
@@ -342,9 +352,7 @@ class Writer:
             self._refuse(batch, self._events.fatal)  # it was on its way when that was found out
             return
         log.critical("the store failed; nothing more is written: %s", error)
-        fatal = (
-            error if isinstance(error, StoreError) else StoreError(f"the store broke: {error!r}")
-        )
+        fatal = _as_store_error(error)
         self._is_over = True
         self._is_committing = False
         self.trouble = fatal
@@ -379,6 +387,10 @@ def _answering(answer: Future[Receipt], made: Made) -> tuple[Done, Refused]:
     return done, refused
 
 
+def _as_store_error(error: BaseException) -> StoreError:
+    return error if isinstance(error, StoreError) else StoreError(f"the store broke: {error!r}")
+
+
 def _say_unwritten(left: list[_Entry], trouble: StoreError | None) -> StoreUnavailable:
     """Log what the store has not taken when the engine closes, and return the error for it."""
     runs = len({entry.transaction.run for entry in left})
@@ -390,6 +402,17 @@ def _say_unwritten(left: list[_Entry], trouble: StoreError | None) -> StoreUnava
     )
     log.error("%s", error)
     return error
+
+
+def _say_unknown(world: World, entries: list[_Entry], error: StoreError) -> None:
+    """Answer requests from outside that wait; they may be stored already, or never be."""
+    unknown = StoreUnavailable(
+        f"{error}. Whether this request was stored is not known yet: ask again with the same "
+        f"id when the store takes writes again"
+    )
+    for entry in entries:
+        if entry.refused is not None:
+            world.call_soon(entry.refused, unknown)
 
 
 def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:

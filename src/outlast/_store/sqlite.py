@@ -82,12 +82,12 @@ class SqliteStore(Store):
             [Reading(db, condition.checks) for db in readers],
             name="outlast-read",
             after_job=_nothing,
-            explain=self._explain,
+            explain=lambda error, reading: explain(error, str(path), reading.db),
         )
         self._writing = writing
         self._checks = condition.checks
         self._condition = condition
-        self._writer = None if writing is None else _thread_of(writing, world, self._explain)
+        self._writer = None if writing is None else _thread_of(writing, world, str(path))
 
     @classmethod
     async def open(
@@ -347,9 +347,6 @@ class SqliteStore(Store):
         if self.fault is not None:
             raise self.fault
 
-    def _explain(self, error: Exception) -> Exception:
-        return explain(error, str(self.path))
-
 
 def _full_path(path: str | os.PathLike[str]) -> Path:
     full = Path(os.path.realpath(path))
@@ -435,15 +432,13 @@ def _open_readers(path: Path) -> list[Connection]:
     return [open_reader(path) for _ in range(READERS)]
 
 
-def _thread_of(
-    writing: Writing, world: World, explain: Callable[[Exception], Exception]
-) -> Workers[Writing]:
+def _thread_of(writing: Writing, world: World, path: str) -> Workers[Writing]:
     return Workers(
         world,
         [writing],
         name="outlast-write",
         after_job=Writing.after_job,
-        explain=explain,
+        explain=lambda error, _: explain(error, path),
         while_idle=(limits.STORE_LOOK_SECONDS, Writing.look_after_files),
     )
 

@@ -80,6 +80,10 @@ class Connection(Protocol):
         """Copy the write-ahead log into the database."""
         ...
 
+    def file_control(self, dbname: str, op: int, pointer: int) -> bool:
+        """Ask the file of a database for something that SQL cannot say."""
+        ...
+
     def interrupt(self) -> None:
         """End what another thread executes on it."""
         ...

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import os
 
 import apsw
 
+from outlast._store.sqlite_connection import Connection
 from outlast._world import process_id
 from outlast.errors import (
     StoreDamaged,
@@ -17,6 +20,12 @@ from outlast.errors import (
 
 # RLIMIT_FSIZE says EFBIG and a quota EDQUOT where a full disk says ENOSPC.
 _NO_SPACE = frozenset((errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
+
+
+_DEVICE = (
+    "It is the device or the file system that gives this error: look at the kernel's log, stop the "
+    "process, and run `outlast db verify` before anything else"
+)
 
 
 def is_full(error: apsw.Error, system_errno: int) -> bool:
@@ -36,6 +45,27 @@ def is_failed_sync(error: apsw.Error) -> bool:
     )
 
 
+def errno_of(error: apsw.Error, db: Connection) -> int:
+    """Return the operating system's number for what went wrong; 0 when there is none.
+
+    Where the device fails to read, SQLite says that the database is malformed, and keeps the number
+    with the file.
+    """
+    if not isinstance(error, apsw.CorruptError):
+        return db.system_errno
+    number = ctypes.c_int(0)
+    try:
+        db.file_control("main", apsw.SQLITE_FCNTL_LAST_ERRNO, ctypes.addressof(number))
+    except apsw.Error:
+        return 0
+    return number.value
+
+
+def read_failed(path: object, error: OSError) -> StoreUnavailable:
+    """Return the error for a file of a database that cannot be read now."""
+    return StoreUnavailable(f"{path} cannot be read now ({error.strerror or error}). {_DEVICE}")
+
+
 def forked(path: object, pid: int) -> StoreError:
     """Return the error for a database that came here by fork."""
     return StoreError(
@@ -44,14 +74,18 @@ def forked(path: object, pid: int) -> StoreError:
     )
 
 
-def explain(error: Exception, path: str) -> Exception:
+def explain(error: Exception, path: str, db: Connection | None = None) -> Exception:
     """Return the error of ours for what went wrong in a statement; others as they are."""
     if isinstance(error, UnicodeDecodeError):
         return StoreDamaged(
             f"{path} is damaged: a text in it is none ({error}); see all damage with "
             f"`outlast db verify --db {path}`"
         )
-    return translate(error, path) if isinstance(error, apsw.Error) else error
+    if isinstance(error, OSError):
+        return read_failed(error.filename or path, error)
+    if not isinstance(error, apsw.Error):
+        return error
+    return translate(error, path, system_errno=0 if db is None else errno_of(error, db))
 
 
 def translate(error: apsw.Error, path: str, *, system_errno: int = 0) -> StoreError:
@@ -61,8 +95,13 @@ def translate(error: apsw.Error, path: str, *, system_errno: int = 0) -> StoreEr
     match error:
         case apsw.NotADBError():
             return StoreDamaged(f"{path} is not a SQLite database ({error}); it was not touched")
+        case apsw.CorruptError() if system_errno == errno.EIO:
+            return StoreUnavailable(f"{path} cannot be read now (Input/output error). {_DEVICE}")
         case apsw.CorruptError():
-            return StoreDamaged(f"{path} is damaged ({error}); restore it from a backup")
+            return StoreDamaged(
+                f"{path} is damaged ({error}), unless its device fails to read: see with `outlast "
+                f"db verify --db {path}`, and restore it from a backup if it is damaged"
+            )
         case (
             apsw.SQLError()
             | apsw.ConstraintError()
@@ -80,6 +119,7 @@ def translate(error: apsw.Error, path: str, *, system_errno: int = 0) -> StoreEr
                 f"and whether it was moved while it was open"
             )
         case apsw.IOError() | apsw.CantOpenError() | apsw.PermissionsError() | apsw.NoMemError():
-            return StoreUnavailable(f"{path} cannot be read or written now ({error})")
+            cause = f": {os.strerror(system_errno)}" if system_errno else ""
+            return StoreUnavailable(f"{path} cannot be read or written now ({error}{cause})")
         case _:
             return StoreError(f"{path}: {type(error).__name__}: {error}")

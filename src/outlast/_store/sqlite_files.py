@@ -12,15 +12,19 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 
 from outlast import limits
 from outlast._store.sqlite_connection import BUSY_MILLISECONDS, Connection
+from outlast._store.sqlite_faults import read_failed
 from outlast._store.sqlite_wal import HEADER_BYTES, has_frames
 from outlast.errors import StoreError
 
 log = logging.getLogger("outlast.store")
+
+T = TypeVar("T")
 
 # A checkpoint costs two syncs whatever its size, and a large one delays the commit behind it.
 CHECKPOINT_PAGES = 1_000
@@ -104,6 +108,9 @@ class WriteAheadLog:
 
         Two short reads: to look at the size instead would make the next sync dearer (see
         `sqlite_guard`). Another program's checkpoint may have emptied the log: then SQLite knows.
+
+        Raises:
+            StoreUnavailable: it cannot be read now.
         """
         return self._has_last_commit() or self.is_whole(db)
 
@@ -111,8 +118,11 @@ class WriteAheadLog:
         if not self._pages or self._descriptor is None:
             return True
         last = HEADER_BYTES + (self._pages - 1) * _PAGE_BYTES + _SALTS_OF_FRAME
-        salts = os.pread(self._descriptor, _SALTS_BYTES, last)
-        return any(salts) and salts == os.pread(self._descriptor, _SALTS_BYTES, _SALTS_OF_LOG)
+        try:
+            salts = os.pread(self._descriptor, _SALTS_BYTES, last)
+            return any(salts) and salts == os.pread(self._descriptor, _SALTS_BYTES, _SALTS_OF_LOG)
+        except OSError as error:
+            raise read_failed(self._path, error) from error
 
     def keep_short(self, db: Connection) -> bool:
         """After a commit: copy the log into the database when it is long; say whether it was."""
@@ -265,7 +275,7 @@ class Reserve:
     """Space kept beside the database, given up so that a full disk does not stop a cancel."""
 
     def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + ".reserve")
+        self._path = reserve_path(database)
         self.size = 0
 
     def make(self) -> None:
@@ -292,6 +302,14 @@ class Reserve:
         finally:
             os.close(descriptor)
 
+    def spend_on(self, write: Callable[[], T]) -> T:
+        """Write with the space given up for it, and take again what that leaves."""
+        self.release()
+        try:
+            return write()
+        finally:
+            self.make()
+
     def release(self) -> None:
         """Give the space back."""
         try:
@@ -299,6 +317,11 @@ class Reserve:
         except OSError as error:
             log.warning("%s cannot be released: %s", self._path, error)
         self.size = 0
+
+
+def reserve_path(database: Path) -> Path:
+    """Return the file of a database's reserve of space."""
+    return database.with_name(database.name + ".reserve")
 
 
 def make_directory(path: Path) -> None:

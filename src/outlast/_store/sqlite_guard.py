@@ -75,7 +75,7 @@ class FileIdentities:
 
 # The time of a directory's last change is as coarse as 4 ms on older kernels: another change within
 # it does not show. So many commits take longer.
-_LOOKS = 100
+LOOKS = 100
 
 
 class FileGuard:
@@ -91,7 +91,7 @@ class FileGuard:
         self._device, self._inode = self._files[self._database] or (0, 0)
         self._directory = str(database.parent)
         self._renamed_at = 0
-        self._looks_left = 0
+        self.looks_left = 0  # commits for which a name in the directory may have changed
         self._size = self._written_at = 0
         self.accept()
         self._hold(self._database, _SHARED_FIRST, _SHARED_BYTES)
@@ -122,10 +122,10 @@ class FileGuard:
             return True
         if directory.st_mtime_ns != self._renamed_at:
             self._renamed_at = directory.st_mtime_ns
-            self._looks_left = _LOOKS
-        if not self._looks_left:
+            self.looks_left = LOOKS
+        if not self.looks_left:
             return False
-        self._looks_left -= 1
+        self.looks_left -= 1
         return self.difference() is not None
 
     def accept(self) -> None:

@@ -1,7 +1,9 @@
 """Whether a database still has every commit that was acknowledged, judged before it is written.
 
 Two witnesses: the mark beside the database (`sqlite_mark`), and commits of the write-ahead log
-behind a damaged frame (`sqlite_wal`). One such commit may be the last one before a power loss,
+behind a damaged frame (`sqlite_wal`). Without a mark and without a single commit there is a third
+one, the reserve of space: it is made after the mark, by an engine whose first commit takes the
+lease. One such commit may be the last one before a power loss,
 which was never synced. Two may not: a commit is synced before the next one begins.
 """
 
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outlast._store.sqlite_connection import Connection
+from outlast._store.sqlite_files import reserve_path
 from outlast._store.sqlite_mark import MarkContent, mark_path
 from outlast._store.sqlite_wal import LogContent
 
@@ -46,6 +49,7 @@ class Loss:
 
     commits: int
     reason: str
+    is_least: bool = False  # there may have been more
 
 
 def read_commits(db: Connection, schema: int) -> Commits | None:
@@ -65,6 +69,12 @@ def find_loss(
     behind = 0
     if commits is not None and mark is not None and mark.database_id == commits.database_id:
         behind = mark.number - commits.number
+    if commits is not None and mark is None and _has_lost_all(path, commits):
+        reason = (
+            f"it has none, {mark_path(path)} is missing, and {reserve_path(path)} shows that an "
+            f"engine had the database open"
+        )
+        return Loss(1, reason, is_least=True)
     ignored = content.ignored if content.ignored > 1 else 0
     if behind <= 0 and not ignored:
         return None
@@ -82,10 +92,17 @@ def find_loss(
     return Loss(max(behind, ignored), "; ".join(reasons))
 
 
+def _has_lost_all(path: Path, commits: Commits) -> bool:
+    if commits.number or commits.is_copy or not commits.database_id:
+        return False
+    return reserve_path(path).exists() and not mark_path(path).exists()
+
+
 def explain(path: Path, loss: Loss) -> str:
     """Return the message for a loss: what is missing, and what can be done."""
+    count = f"at least {loss.commits}" if loss.is_least else f"{loss.commits}"
     return (
-        f"{path} lacks {loss.commits} acknowledged commits: {loss.reason}. Nothing was changed. "
+        f"{path} lacks {count} acknowledged commits: {loss.reason}. Nothing was changed. "
         f"If {path}-wal was moved or is an older copy, put the right one back; else restore a "
         f"backup with `outlast db restore`, or go on without those commits: "
         f"`outlast db salvage --db {path} --accept-loss {loss.commits}`"
@@ -96,8 +113,6 @@ def settle_mark(path: Path, commits: Commits, mark: MarkContent | None) -> None:
     """Say what is odd about a mark; one of another database is renamed."""
     place = mark_path(path)
     if mark is None:
-        if not commits.number:
-            return  # new: nothing was acknowledged yet
         if place.exists():
             log.warning("%s is damaged; it is written anew", place)
         elif not commits.is_copy:

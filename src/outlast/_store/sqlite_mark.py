@@ -6,7 +6,9 @@ The mark can: a database that has fewer commits than its mark says has lost some
 Invariants:
   * the mark never leads: it is written after a commit is synced, before it is acknowledged;
   * it may lag after a power loss, for it is synced only with a checkpoint and at a clean close;
-  * it has two slots, written in turns: one that is torn or damaged leaves the other.
+  * it has two slots, written in turns: one that is torn or damaged leaves the other;
+  * an open database's mark that is deleted, replaced or cannot be written is made anew; until that
+    has succeeded the log is emptied after each commit, so that nothing depends on the mark.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 from zlib import crc32
 
 from outlast._store.sqlite_descriptors import close_private, open_private
+from outlast._store.sqlite_files import sync_path
 from outlast.errors import StoreError
 
 log = logging.getLogger("outlast.store")
@@ -52,10 +55,12 @@ class Mark:
         """
         self._path = mark_path(database)
         self._id = database_id
-        self._is_failing = False
+        self.is_failing = False
+        self._is_warned = False
         try:
             is_new = not self._path.exists()
             self._descriptor = open_private(str(self._path), os.O_RDWR | os.O_CREAT)
+            self._file = os.fstat(self._descriptor)
             if is_new:
                 # Its space is taken now: writing it later does not fail for want of it.
                 os.pwrite(self._descriptor, bytes(2 * _SLOT_OFFSET), 0)
@@ -70,10 +75,50 @@ class Mark:
         try:
             os.pwrite(self._descriptor, content, (number & 1) * _SLOT_OFFSET)
         except OSError as error:
-            if not self._is_failing:
-                # The commit is safe; a loss of it would go unnoticed.
-                log.warning("%s cannot be written: %s", self._path, error)
-            self._is_failing = True
+            self._fail(f"cannot be written ({error.strerror})")
+
+    def look(self, epoch: int, number: int) -> None:
+        """Make it anew when its path leads to another file or none, or when it was not written."""
+        if not self.is_failing and self._is_in_place():
+            self._is_warned = False
+            return
+        if not self.is_failing:
+            log.warning("%s was deleted or replaced; it is made anew", self._path)
+        content = _pack(_MAGIC, self._id, epoch, number)
+        content += crc32(content).to_bytes(_CRC_BYTES, "big")
+        made = self._path.with_name(f"{self._path.name}.new")
+        descriptor = -1
+        try:
+            descriptor = open_private(str(made), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+            os.pwrite(descriptor, bytes(2 * _SLOT_OFFSET), 0)
+            os.pwrite(descriptor, content, (number & 1) * _SLOT_OFFSET)
+            os.fsync(descriptor)
+            made.replace(self._path)
+            sync_path(self._path.parent)
+        except OSError as error:
+            close_private(descriptor)
+            self._fail(f"cannot be made anew ({error.strerror})")
+            return
+        close_private(self._descriptor)
+        self._descriptor, self._file = descriptor, os.fstat(descriptor)
+        self.is_failing = False
+
+    def _is_in_place(self) -> bool:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(found, self._file)
+
+    def _fail(self, what: str) -> None:
+        if not self._is_warned:
+            log.warning(
+                "%s %s: it is made anew after each commit, or else every commit is copied into the "
+                "database file at once, so that a lost log loses nothing unnoticed",
+                self._path,
+                what,
+            )
+        self.is_failing = self._is_warned = True
 
     def sync(self) -> None:
         """Make it durable."""

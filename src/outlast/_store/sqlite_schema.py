@@ -67,10 +67,12 @@ def prepare(path: Path, *, create: bool, checks: Checks | None = None) -> Connec
         StoreMissing, StoreDamaged, StoreTooNew, StoreError: what is there cannot be used.
     """
     _remove_leftovers(path)
-    if not is_there(path):
+    is_new = not is_there(path)
+    if is_new:
         if not create:
             raise missing(path)
         _create(path)
+    _refuse_hard_links(path)
     checks = Checks(path, open_reader) if checks is None else checks
     _check_unopened(path, checks)
     db = open_writer(path)
@@ -79,12 +81,24 @@ def prepare(path: Path, *, create: bool, checks: Checks | None = None) -> Connec
         _check_tables(db, path)
         checks.look_at_rows(db, limits.ROWS_VERIFIED_AT_OPEN_BYTES)
         commits = read_commits(db, newest_version())
-        if commits is not None:
+        if commits is not None and not is_new:
             settle_mark(path, commits, read_mark(path))
     except BaseException:
         db.close(True)
         raise
     return db
+
+
+def _refuse_hard_links(path: Path) -> None:
+    """Refuse a file with two names: each has its own lock and log beside it."""
+    count = path.stat().st_nlink
+    if count > 1:
+        raise StoreError(
+            f"{path} has {count} names (hard links): an engine that opens it by another one takes "
+            f"no notice of this one's lock and write-ahead log, and both would write to it. Make a "
+            f"copy with `outlast db backup FILE --db {path}`, or delete the other names (`find / "
+            f"-samefile {path}`)"
+        )
 
 
 def prepare_reading(path: Path, *, may_be_old: bool = False) -> None:

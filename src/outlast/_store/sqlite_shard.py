@@ -14,7 +14,7 @@ import apsw
 from outlast._store.contract import CommitId
 from outlast._store.sqlite_batch import Shard
 from outlast._store.sqlite_connection import Connection
-from outlast._store.sqlite_faults import translate
+from outlast._store.sqlite_faults import errno_of, translate
 from outlast._store.sqlite_tables import DAMAGED_SHARD, SHARDS, fetch, is_whole, sealed
 from outlast.errors import StoreDamaged
 
@@ -73,7 +73,7 @@ class ShardRow:
         try:
             return db.execute(sql, cells).fetchall()
         except apsw.Error as error:
-            raise translate(error, str(self._path), system_errno=db.system_errno) from error
+            raise translate(error, str(self._path), system_errno=errno_of(error, db)) from error
 
 
 def note(db: Connection, shard: Shard, noted: CommitId, database_id: bytes) -> None:

@@ -91,7 +91,7 @@ class FileWatch:
         elif self.guard.has_all_but_lock:
             # Nothing is to be saved, and another engine may be writing already.
             advice = "nothing is lost. When no other engine has the database, start again"
-        elif difference is not None and self.guard.has_database and self._is_saved(db):
+        elif difference is not None and self._is_saved(db):
             advice = "everything acknowledged was copied into the database file; start again"
         self.fault = StoreReplaced(
             f"{difference or f'another file was copied over {self._path}'} while process "
@@ -105,14 +105,15 @@ class FileWatch:
 
     def _is_saved(self, db: Connection | None) -> bool:
         """Copy the log, which this process still has open, into a database still in its place."""
-        if db is None:
+        if db is None or not self.guard.has_database:
             return False
         try:
             pages, copied = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
             log.warning("%s: its log cannot be copied into it: %s", self._path, error)
             return False
-        return pages == copied
+        # Who deletes a whole directory may have come to the database by now.
+        return pages == copied and self.guard.has_database
 
 
 class ReadWatch:

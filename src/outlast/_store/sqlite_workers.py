@@ -7,6 +7,7 @@ Invariants:
 
 from __future__ import annotations
 
+import logging
 import threading
 from asyncio import Future
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from outlast._world import World
+
+log = logging.getLogger("outlast.store")
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -33,7 +36,7 @@ class Workers(Generic[C]):
         *,
         name: str,
         after_job: Callable[[C], None],
-        explain: Callable[[Exception], Exception],
+        explain: Callable[[Exception, C], Exception],
         while_idle: tuple[float, Callable[[C], None]] | None = None,
     ) -> None:
         self._world = world
@@ -60,7 +63,7 @@ class Workers(Generic[C]):
             try:
                 result = job(tool)
             except Exception as error:  # noqa: BLE001  # it belongs to whoever asked
-                self._tell(_set_error, future, self._explain(error))
+                self._tell(_set_error, future, self._explain(error, tool))
             else:
                 self._tell(_set_result, future, result)
 
@@ -85,14 +88,20 @@ class Workers(Generic[C]):
             try:
                 work = self._queue.get(timeout=self._idle_seconds)
             except Empty:
-                self._while_idle(tool)
+                self._look_after(self._while_idle, tool)
                 continue
             if work is None:
                 return
             work(tool)
             # Kept, the job's closure would hold its future and batch until the next one.
             del work
-            self._after_job(tool)
+            self._look_after(self._after_job, tool)
+
+    def _look_after(self, work: Callable[[C], None], tool: C) -> None:
+        try:
+            work(tool)
+        except Exception as error:  # noqa: BLE001  # without its thread every later job would hang
+            log.error("upkeep of the database failed: %s", self._explain(error, tool))
 
 
 def _set_result(future: Future[T], result: T) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,8 +27,9 @@ from outlast._store.contract import CommitId, CommitResult, Transaction
 from outlast._store.decide import is_urgent
 from outlast._store.sqlite_batch import Batch, Shard
 from outlast._store.sqlite_connection import Connection
-from outlast._store.sqlite_faults import is_failed_sync, is_full, translate
+from outlast._store.sqlite_faults import errno_of, is_failed_sync, is_full, translate
 from outlast._store.sqlite_files import Reserve, WriteAheadLog
+from outlast._store.sqlite_guard import LOOKS
 from outlast._store.sqlite_mark import Mark
 from outlast._store.sqlite_schema import open_writer
 from outlast._store.sqlite_shard import ShardRow, difference, note
@@ -44,6 +46,8 @@ T = TypeVar("T")
 
 log = logging.getLogger("outlast.store")
 
+# The mark is looked at when so many looks for changed names are left: the first and the last ones.
+_MARK_LOOKS = frozenset((LOOKS - 1, LOOKS - 2, 2, 1))
 _UNREADABLE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 
 
@@ -63,7 +67,6 @@ class Writing:
     def __init__(self, db: Connection, path: Path) -> None:
         self._path = path
         self._reserve = Reserve(path)
-        self._reserve.make()
         self._is_synced = True
         self._wal = WriteAheadLog(path, lambda: open_writer(path))
         self._held = ""  # the owner that acquired the lease in this opening
@@ -79,6 +82,7 @@ class Writing:
         self._is_changed = self.watch.guard.is_changed
         self._mark = Mark(path, self._database_id)
         self._mark.write(self.shard.epoch, self.shard.commits)
+        self._reserve.make()  # after the mark: see `sqlite_loss`
         # What a killed process left behind the log's last commit must not lie behind ours.
         self._wal.empty(db)
         self.watch.checkpointed(self.shard.commits)
@@ -97,11 +101,7 @@ class Writing:
             urgent = {t.run for t in batch if is_urgent(t)}
             if not self._reserve.size or any(t.run not in urgent for t in batch):
                 raise
-        self._reserve.release()
-        try:
-            return self._commit(commit_id, batch)
-        finally:
-            self._reserve.make()  # whatever it did not take
+        return self._reserve.spend_on(lambda: self._commit(commit_id, batch))
 
     def _commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         db = self._ready()
@@ -156,13 +156,13 @@ class Writing:
         is_hole = isinstance(error, _UNREADABLE) and not self._wal.is_whole(db)
         if is_hole or (self._is_changed() and self.watch.is_lost()):
             raise self.watch.lose(self._db) from error
-        fault = translate(error, str(self._path), system_errno=db.system_errno)
+        fault = translate(error, str(self._path), system_errno=errno_of(error, db))
         if attempt is None:
             self._roll_back(db)
             if isinstance(error, apsw.IOError | apsw.CorruptError):
                 self._drop()
             raise fault from error
-        is_refused = is_full(error, db.system_errno) or isinstance(error, apsw.BusyError)
+        is_refused = is_full(error, errno_of(error, db)) or isinstance(error, apsw.BusyError)
         if is_refused and not is_failed_sync(error):
             self._roll_back(db)
         else:
@@ -175,13 +175,13 @@ class Writing:
             raise CommitUnknown(f"{fault}; whether it was made cannot be told: {lost}") from error
         if made is None:
             raise fault from error
-        self._mark.write(self.shard.epoch, self.shard.commits)
         return made
 
     def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         """Return the results of a commit, or None when it was not made."""
         db = self._ready()
         self._take_shard(db)
+        self._mark.write(self.shard.epoch, self.shard.commits)  # what is read back is durable
         attempt = self._last
         if attempt is not None and attempt.id == commit_id and not attempt.is_noted:
             return attempt.results if self.shard.position >= attempt.after.position else None
@@ -218,7 +218,14 @@ class Writing:
 
     def _set_owner(self, owner: str, epoch: int) -> None:
         self._leases.add((owner, epoch))
-        self._change(lambda _: None, replace(self.shard, owner=owner, epoch=epoch))
+        after = replace(self.shard, owner=owner, epoch=epoch)
+        write = partial(self._change, lambda _: None, after)
+        try:
+            write()
+        except StoreFull:
+            if not self._reserve.size:
+                raise
+            self._reserve.spend_on(write)  # without the lease nothing can be cancelled
 
     def change(self, work: Callable[[Connection], T]) -> T:
         """Run a change that may be made twice, in a transaction of its own."""
@@ -240,7 +247,7 @@ class Writing:
             note(db, after, self._noted, self._database_id)
             db.execute("COMMIT")
         except apsw.Error as error:
-            fault = translate(error, str(self._path), system_errno=db.system_errno)
+            fault = translate(error, str(self._path), system_errno=errno_of(error, db))
             self._is_synced = self._is_synced and not is_failed_sync(error)
             self._roll_back(db)
             if isinstance(error, apsw.IOError | apsw.CorruptError):
@@ -258,10 +265,21 @@ class Writing:
     # -------------------------------------------------------------------------- upkeep
     def after_job(self) -> None:
         """Keep the write-ahead log short; the answer of the job is on its way."""
+        if self._mark.is_failing or self.watch.guard.looks_left in _MARK_LOOKS:
+            self._look_after_mark()
         if self._db is not None and self._wal.keep_short(self._db):
             self.watch.checkpointed(self.shard.commits)
             self._mark.sync()
             self._reserve.make()
+
+    def _look_after_mark(self) -> None:
+        if self.watch.fault is not None or self.watch.guard.difference() is not None:
+            return  # the files at these paths may belong to another engine
+        was_failing = self._mark.is_failing
+        self._mark.look(self.shard.epoch, self.shard.commits)
+        if was_failing and self._mark.is_failing and self._db is not None:
+            self._wal.empty(self._db)
+            self.watch.checkpointed(self.shard.commits)
 
     def look_after_files(self) -> None:
         """While nothing is committed: look whether all is still ours, and shorten the log."""
@@ -271,6 +289,7 @@ class Writing:
         if self.watch.is_lost() or (db is not None and not self._wal.is_in_place(db)):
             self.watch.lose(db)
         elif db is not None and self._has_lease(db):
+            self._look_after_mark()
             if self._wal.shorten(db):
                 self.watch.checkpointed(self.shard.commits)
                 self._mark.sync()
@@ -321,7 +340,7 @@ class Writing:
             try:
                 db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             except apsw.Error as error:
-                fault = translate(error, str(self._path), system_errno=db.system_errno)
+                fault = translate(error, str(self._path), system_errno=errno_of(error, db))
                 self._drop()
                 raise fault from error
             self._is_synced = True

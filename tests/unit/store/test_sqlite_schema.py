@@ -12,7 +12,7 @@ import pytest
 from outlast._store.contract import RunFilter
 from outlast._store.sqlite import SqliteStore
 from outlast._store.sqlite_connection import connect
-from outlast._store.sqlite_schema import APPLICATION_ID, migrations, newest_version
+from outlast._store.sqlite_schema import APPLICATION_ID, migrations, newest_version, prepare
 from outlast._world import RealWorld
 from outlast.errors import (
     StoreDamaged,
@@ -402,3 +402,19 @@ async def test_of_several_starts_at_once_one_makes_the_database(path: Path) -> N
     store = await SqliteStore.open(path, world=RealWorld(), read_only=True)
     assert await store.list_runs(RunFilter(), None, 10) == []
     await store.close()
+
+
+def test_a_database_with_two_names_is_refused_until_one_is_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "outlast.db"
+    prepare(path, create=True).close(True)
+    other = tmp_path / "other" / "outlast.db"
+    other.parent.mkdir()
+    other.hardlink_to(path)
+
+    for name in (path, other):
+        with pytest.raises(StoreError, match=r"has 2 names .*outlast db backup"):
+            prepare(name, create=False)
+    assert [file.name for file in other.parent.iterdir()] == ["outlast.db"]
+
+    other.unlink()
+    prepare(path, create=False).close(True)
