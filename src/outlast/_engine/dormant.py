@@ -6,6 +6,7 @@ They have no code in memory, so what happens to them is written straight to the 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 
 import msgspec
@@ -233,37 +234,32 @@ class Dormant:
 
     # ------------------------------------------------------------------- going on
     async def consider(self, row: RunRow) -> bool:
-        """A run that stands still has mail: a request to go on brings it back; say whether.
+        """Do what the mail of a paused or parked run asks for; return whether it is neither now.
 
-        A paused one also goes on when it is cancelled, so that it can clean up. One that is to be
-        terminated has ended when this returns.
+        A paused one that is cancelled goes on, so that it can clean up.
         """
-        ends = await mail_of(self._store, row.id, "terminate")
-        if ends and row.kind == "workflow":
+        asked = await _requests_of(self._store, row.id)
+        paused = [message.number for message in asked["pause"]]
+        if asked["terminate"] and row.kind == "workflow":
             records = await self._store.read_journal(row.id)
-            await self._close(row, records, "terminated", ends[0].name)
-            return True
-        asked = await mail_of(self._store, row.id, "resume")
-        if asked:
-            resumed = [message.number for message in asked]
-            # Who asked to pause after that is heard when the run is in memory.
-            paused = await mail_numbers(self._store, row.id, "pause")
-            paused = [number for number in paused if number < resumed[-1]]
-            gives_up = any(message.name == DISCARD for message in asked)
-            discard = await asked_to_discard(self._store, row) if gives_up else None
-            await self._wake(row, consumed=[*resumed, *paused], is_resumed=True, discarded=discard)
-            return True
-        if row.status == "paused" and await mail_numbers(self._store, row.id, "cancel"):
-            await self._wake(row, consumed=await mail_numbers(self._store, row.id, "pause"))
-            return True
-        return False
+            await self._close(row, records, "terminated", asked["terminate"][0].name)
+        elif asked["resume"]:
+            resumed = [message.number for message in asked["resume"]]
+            consumed = [*resumed, *(number for number in paused if number < resumed[-1])]
+            is_given_up = any(message.name == DISCARD for message in asked["resume"])
+            discard = await asked_to_discard(self._store, row) if is_given_up else None
+            await self._wake(row, consumed=consumed, is_resumed=True, discarded=discard)
+        elif row.status == "paused" and asked["cancel"]:
+            await self._wake(row, consumed=paused)
+        else:
+            return False
+        return True
 
     async def may_go_on(self, row: RunRow) -> bool:
         """Try a parked run again if code is here that may fit it now; say whether it was tried."""
-        if not self._can_wake(row):
-            return False
-        await self.wake(row.id)
-        return True
+        if can_wake := self._can_wake(row):
+            await self.wake(row.id)
+        return can_wake
 
     async def wake(self, run: RunId) -> None:
         """Make a dormant run open again, and bring it into memory."""
@@ -368,6 +364,17 @@ def _was_left(scheduler: Scheduler, row: RunRow) -> bool:
     is_idle = row.id not in scheduler.residents and not row.resident
     is_left = row.status == "pending" and row.parked_as == "code" and is_idle
     return is_left and scheduler.executes and scheduler.owns(row.id)
+
+
+async def _requests_of(store: Store, run: RunId) -> defaultdict[MessageKind, list[Message]]:
+    """Return the messages in a run's mailbox by their kind, oldest first."""
+    page_max, after = limits.MAILBOX_READ_MAX, 0
+    found = defaultdict[MessageKind, list[Message]](list)
+    while mail := await store.read_mailbox(run, page_max, after):
+        for message in mail:
+            found[message.kind].append(message)
+        after = mail[-1].number
+    return found
 
 
 async def mail_of(store: Store, run: RunId, kind: MessageKind) -> list[Message]:
