@@ -157,6 +157,8 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         return await read_in_run(run.loop, what, lambda: adapter.decode(_data_of(row)))
 
     def _value_of(self, row: RunRow) -> object:
+        if row.kind == "actor":
+            raise UsageError(f"{self._id} is an actor, which has no result: ask it")
         error = error_of(row)
         if error is not None:
             raise error

@@ -38,6 +38,7 @@ from outlast._engine.owner_protocol import (
     socket_path,
 )
 from outlast._registry import Registry, known_error_types
+from outlast._store.sqlite_lock import read_holder
 from outlast.errors import OutlastError, StoreUnavailable
 from outlast.types import RunInfo
 
@@ -87,7 +88,21 @@ class OwnerClient:
         except BaseException:
             connection.close()
             raise
-        return cls(database, reader, writer)
+        client = cls(database, reader, writer)
+        try:
+            async with asyncio.timeout(limits.SOCKET_SILENCE_SECONDS):
+                await client.ping()  # a stopped process is connected to as well
+        except TimeoutError:
+            await client.close()
+            raise StoreUnavailable(
+                f"process {read_holder(database)} owns {database} and does not answer within "
+                f"{limits.SOCKET_SILENCE_SECONDS:.0f}s: it is stopped, or busy for as long. "
+                f"Nothing was asked of it"
+            ) from None
+        except BaseException:
+            await client.close()
+            raise
+        return client
 
     async def close(self) -> None:
         """Hang up."""

@@ -14,7 +14,9 @@ from typing import Protocol, TypeVar
 from typing_extensions import override
 
 from outlast._registry import Registry
+from outlast.call import WorkflowCall
 from outlast.engine import Engine
+from outlast.errors import TokenAnswered
 from outlast.handle import Run
 from outlast.ref import ActorRef
 from outlast.types import StreamEvent
@@ -30,6 +32,10 @@ class Simulation(Protocol):
 
     async def call(self, work: Callable[[Engine], Awaitable[T]]) -> T:
         """Run `work` on the machine, in virtual time, until it answers."""
+        ...
+
+    def new_id(self) -> str:
+        """Return an id that nothing has."""
         ...
 
 
@@ -83,10 +89,25 @@ class Handle:
 
     def _verb(self, name: str) -> Callable[..., Awaitable[object]]:
         async def verb(*args: object, **kwargs: object) -> object:
-            async def called(engine: Engine) -> object:
-                method: Callable[..., Awaitable[object]] = getattr(self._find(engine), name)
-                return await method(*_real(args, engine), **_real_by_name(kwargs, engine))
+            if self._kind is Engine and name in ("start", "run"):
+                # Called again after a crash, it must mean the run that it began.
+                kwargs.setdefault("id", self._simulation.new_id())
+            tries = 0
 
+            async def called(engine: Engine) -> object:
+                nonlocal tries
+                tries += 1
+                method: Callable[..., Awaitable[object]] = getattr(self._find(engine), name)
+                try:
+                    return await method(*_real(args, engine), **_real_by_name(kwargs, engine))
+                except TokenAnswered as error:
+                    if tries == 1 or error.by != kwargs.get("by", ""):
+                        raise
+                    return None  # the answer of an earlier try, which a crash has cut off
+
+            for call in args:
+                if isinstance(call, WorkflowCall):
+                    call.use()
             value = await self._simulation.call(called)
             run = _run_id(value)
             if run is None:
@@ -157,7 +178,7 @@ class _Events(AsyncIterator[StreamEvent[object]]):
         if self._has_ended:
             raise StopAsyncIteration
         event = await self._simulation.call(self._following)
-        self._offset = event.offset + (event.kind == "data")
+        self._offset = event.offset + (event.kind != "end")
         self._has_ended = event.kind == "end"
         return event
 
@@ -171,8 +192,15 @@ class _Events(AsyncIterator[StreamEvent[object]]):
 
 
 def _real(args: Sequence[object], engine: Engine) -> list[object]:
-    """Return arguments with the objects that handles among them stand for."""
-    return [arg._find(engine) if isinstance(arg, Handle) else arg for arg in args]
+    """Return arguments with the objects that handles among them stand for, and calls anew."""
+    return [_real_one(arg, engine) for arg in args]
+
+
+def _real_one(arg: object, engine: Engine) -> object:
+    if isinstance(arg, WorkflowCall):
+        again: WorkflowCall[object] = WorkflowCall(arg.definition, arg.bound, arg.place)
+        return again
+    return arg._find(engine) if isinstance(arg, Handle) else arg
 
 
 def _real_by_name(kwargs: Mapping[str, object], engine: Engine) -> dict[str, object]:

@@ -252,6 +252,10 @@ class Sim(EngineVerbs):
 
         return await self._drive(lambda: self._until_done(called))
 
+    def new_id(self) -> str:
+        """Return an id that nothing has; the same for the same seed."""
+        return self._yard.client.new_id()
+
     # --------------------------------------------------------------------- counting
     def effects(self, step: AnyStep) -> int:
         """Return for how many distinct step keys a body ran."""

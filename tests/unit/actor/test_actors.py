@@ -142,6 +142,8 @@ async def test_a_stopped_actor_takes_nothing(engine: Engine) -> None:
         await notes.tell(Notebook.add, "late")
     with pytest.raises(ActorStopped):
         await notes.ask(Notebook.add, "late")
+    with pytest.raises(UsageError, match="is an actor"):
+        await engine.get(notes.id).result("5s")
 
 
 async def test_actors_write_to_each_other(engine: Engine) -> None:

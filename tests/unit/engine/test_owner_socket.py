@@ -215,6 +215,18 @@ async def test_a_socket_that_a_dead_owner_left_is_replaced(database: Path) -> No
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/self/fd")
+async def test_an_owner_that_does_not_answer_is_told(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SOCKET_SILENCE_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stopped:
+        stopped.bind(str(socket_path(database)))
+        stopped.listen()  # the system takes connections for a process that is stopped
+
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            await OwnerClient.connect(database)
+
+
 async def test_a_path_longer_than_an_address_works(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True)

@@ -163,3 +163,23 @@ async def test_a_handle_has_no_more_than_its_class() -> None:
 def test_this_step_outside_names_the_way_to_test() -> None:
     with pytest.raises(NotInRun, match=r"outlast\.testing\.step_context"):
         this_step()
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_verbs_that_crashes_cut_off_are_called_again_as_the_same(seed: int) -> None:
+    async with Sim(seed=seed, crash=0.2) as sim:
+        run = await sim.engine.start(approved())
+        assert await sim.engine.run(sim_two()) == 2
+        tokens = [token async for token in sim.tokens()]
+        while not tokens:
+            await sim.advance(0.1)
+            tokens = [token async for token in sim.tokens()]
+        await sim.approve(tokens[0].id, by="bob")
+
+        assert await run.result() is True
+        assert len([info async for info in sim.engine.runs()]) == 2
+
+
+@workflow
+async def sim_two() -> int:
+    return await noted(1) + await noted(1)
