@@ -141,7 +141,21 @@ class CommandGroup(click.Group):
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Run the command of `sys.argv` and end the process with its exit code."""
+        _open_closed_streams()
         sys.exit(run_command(self, sys.argv[1:]))
+
+
+def _open_closed_streams() -> None:
+    """Open to nothing what the caller has closed of input, output and errors.
+
+    A socket or a database would get its number otherwise, and what is printed with it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def run_command(group: click.Group, args: Sequence[str]) -> int:

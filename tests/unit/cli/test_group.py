@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from outlast import errors
@@ -51,3 +55,23 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
 def test_usage_errors_exit_with_2(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(main, args) == 2
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_costs_only_what_would_have_gone_there(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "app.py").write_text(
+        "from outlast import step, workflow\n"
+        "@step\n"
+        "async def noted() -> int:\n"
+        "    open('noted', 'a').write('x')\n"
+        "    return 1\n"
+        "@workflow\n"
+        "async def flow() -> int:\n"
+        "    return await noted()\n"
+    )
+    command = f"exec {sys.executable} -m outlast run app.py:flow {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "noted").read_text() == "x"
+    assert done.stdout == (b"1\n" if closed in ("<&-", "2>&-") else b"")
