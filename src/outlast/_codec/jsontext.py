@@ -11,6 +11,10 @@ import json
 class RepeatedName(ValueError):
     """An object in a JSON text has two members of one name."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the name {name[:50]!r} is given twice in one object")
+        self.name = name
+
 
 def refuse_repeated_names(text: str) -> None:
     """Look for an object with two members of one name in a text that is JSON.
@@ -29,9 +33,9 @@ def members_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     Raises:
         RepeatedName
     """
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RepeatedName(f"the name {twice!r} is given twice in one object")
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise RepeatedName(name)
+        found[name] = value
     return found

@@ -19,6 +19,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from outlast import limits
+from outlast._codec.jsontext import RepeatedName, members_once
 from outlast._codec.shapes import is_dict, is_list
 from outlast._durations import seconds_of
 from outlast._execution.starting import TRACEPARENT, check_name
@@ -162,7 +163,11 @@ class Call:
             raise Problem(400, "malformed", f"the body is nested beyond {limits.DEPTH_MAX} levels")
         if keys != sum(1 for text in _TEXTS.finditer(data) if text[1]):
             # Numbers are left as text: one of a million digits takes seconds to read.
-            json.loads(data, object_pairs_hook=_refuse_twins, parse_int=str, parse_float=str)
+            try:
+                json.loads(data, object_pairs_hook=members_once, parse_int=str, parse_float=str)
+            except RepeatedName as error:
+                text = f"the body has the key {error.name[:50]!r} twice in one object: give it once"
+                raise Problem(400, "malformed", text) from None
         return value
 
     async def read(self, shape: type[S]) -> S:
@@ -234,16 +239,3 @@ def _keys_in(value: object, levels: int) -> int | None:
             return None
         found += below
     return found
-
-
-def _refuse_twins(pairs: list[tuple[str, object]]) -> None:
-    """Say which key an object has twice: programs disagree on which of the two counts."""
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise Problem(
-                400,
-                "malformed",
-                f"the body has the key {key[:50]!r} twice in one object: give it once",
-            )
-        seen.add(key)
