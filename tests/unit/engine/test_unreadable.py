@@ -5,9 +5,9 @@ Each test runs one program in processes of their own, as deployed versions of it
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.unit.engine.versions import executed
 
 HEAD = """
 import asyncio, enum, sys
@@ -106,18 +106,7 @@ OLD = HEAD.replace("{members}", "pass")
 
 def ran(folder: Path, code: str, verbs: str, verb: str) -> list[str]:
     """Run one verb of a program, and return the lines that it printed."""
-    program = folder / "app.py"
-    program.write_text(code + verbs + TAIL)
-    done = subprocess.run(
-        [sys.executable, str(program), verb],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return executed(folder, code + verbs + TAIL, verb).stdout.splitlines()
 
 
 SIGNALS = """

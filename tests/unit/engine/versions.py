@@ -15,10 +15,10 @@ asyncio.run(_main())
 """
 
 
-def ran(folder: Path, code: str, verb: str) -> list[str]:
-    """Run one coroutine of a program with an open engine, and return the lines it printed."""
+def executed(folder: Path, text: str, verb: str) -> subprocess.CompletedProcess[str]:
+    """Run a program with one argument in a folder; it must succeed."""
     program = folder / "app.py"
-    program.write_text("import asyncio, os, sys\n" + code + _TAIL)
+    program.write_text(text)
     done = subprocess.run(
         [sys.executable, str(program), verb],
         cwd=folder,
@@ -28,4 +28,10 @@ def ran(folder: Path, code: str, verb: str) -> list[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def ran(folder: Path, code: str, verb: str) -> list[str]:
+    """Run one coroutine of a program with an open engine, and return the lines it printed."""
+    done = executed(folder, "import asyncio, os, sys\n" + code + _TAIL, verb)
     return done.stdout.splitlines()

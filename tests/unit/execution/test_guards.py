@@ -6,11 +6,11 @@ before outlast must make no difference.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.unit.engine.versions import executed
 
 HEAD = """
 import asyncio, os, random, secrets, sys, uuid
@@ -44,16 +44,7 @@ asyncio.run(main())
 
 def ran(folder: Path, program: str, verb: str) -> list[str]:
     """Run one verb of a program, and return the lines that it printed."""
-    (folder / "app.py").write_text(HEAD + program + TAIL)
-    done = subprocess.run(
-        [sys.executable, "app.py", verb],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = executed(folder, HEAD + program + TAIL, verb)
     assert "Exception ignored" not in done.stderr
     return done.stdout.splitlines()
 
