@@ -98,13 +98,15 @@ class Generators:
     @property
     def are_closing(self) -> bool:
         """Whether one is being closed: the run ends after that."""
-        return any(not task.done() for task in self._closing)
+        return bool(self._closing) and any(not task.done() for task in self._closing)
 
     def abandon_all(self) -> bool:
         """The body has returned: what is still open is abandoned; say whether there was any.
 
         One that a task is executing ends with that task.
         """
+        if not self._count:
+            return False
         found, self._left = self._left, []
         for number, reference in self._started.values():
             generator = reference()
@@ -118,6 +120,8 @@ class Generators:
 
     def begin_anew(self) -> None:
         """Let go of all, and count from the first."""
+        if not (self._count or self.scope.is_cancelled):
+            return  # most runs start none
         self._started.clear()
         self._left.clear()
         self.abandoned.clear()

@@ -121,8 +121,7 @@ def raise_refusal(error: BaseException | None) -> None:
 
     The code fails the same way whenever it is replayed, and other code goes on from where it is.
     """
-    refusal = refusal_in(error)
-    if refusal is not None:
+    if error is not None and (refusal := refusal_in(error)) is not None:
         raise refusal
 
 

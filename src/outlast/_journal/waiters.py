@@ -14,24 +14,21 @@ class Waiters:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._waiting: deque[Future[None]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._waiting)
+        self.waiting: deque[Future[None]] = deque()
 
     async def wait(self, seconds: float | None = None) -> None:
         """Wait until released, or until the time is over."""
         future: Future[None] = self._world.loop.create_future()
-        self._waiting.append(future)
+        self.waiting.append(future)
         await asyncio.wait([future], timeout=seconds)
 
     def release(self) -> None:
         """Release whoever has waited longest."""
-        future = self._waiting.popleft()
+        future = self.waiting.popleft()
         if not future.done():
             future.set_result(None)
 
     def release_all(self) -> None:
         """Release all of them."""
-        while self._waiting:
+        while self.waiting:
             self.release()

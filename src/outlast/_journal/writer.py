@@ -176,7 +176,7 @@ class Writer:
         batch = [self._queue.popleft() for _ in range(count)]
         for entry in batch:
             entry.transaction.is_sealed = True
-        while self._room and not self.is_full:
+        while self._room.waiting and not self.is_full:
             self._room.release()
         return batch
 
@@ -215,7 +215,7 @@ class Writer:
             self.trouble = None
         self._begin()
         _hand_out(batch, results)
-        if self._flushes and not self.is_busy:
+        if self._flushes.waiting and not self.is_busy:
             self._flushes.release_all()
 
     # -------------------------------------------------------------------------- trouble

@@ -344,8 +344,8 @@ class SqliteStore(Store):
             raise forked(self.path, self._pid)
         if self._is_closed:
             raise StoreError(f"{self.path} is closed")
-        if self.fault is not None:
-            raise self.fault
+        if (fault := self._condition.fault) is not None:
+            raise fault
 
 
 def _full_path(path: str | os.PathLike[str]) -> Path:

@@ -19,7 +19,13 @@ import apsw
 from outlast import limits
 from outlast._store.sqlite_connection import BUSY_MILLISECONDS, Connection
 from outlast._store.sqlite_faults import read_failed
-from outlast._store.sqlite_wal import HEADER_BYTES, has_frames
+from outlast._store.sqlite_wal import (
+    HEADER_BYTES,
+    SALTS_BYTES,
+    SALTS_OF_FRAME,
+    SALTS_OF_LOG,
+    has_frames,
+)
 from outlast.errors import StoreError
 
 log = logging.getLogger("outlast.store")
@@ -34,7 +40,6 @@ _GROW_AT_PAGES = 32
 # Copying so much is quick enough between two commits (measured: 100,000 pages take 0.4 s).
 _AT_ONCE_PAGES = 4 * CHECKPOINT_PAGES
 _PAGE_BYTES = 4_096 + 24
-_SALTS_OF_LOG, _SALTS_OF_FRAME, _SALTS_BYTES = 16, 8, 8
 _GROWN_BYTES = CHECKPOINT_PAGES * _PAGE_BYTES * 5 // 4
 
 
@@ -117,10 +122,10 @@ class WriteAheadLog:
     def _has_last_commit(self) -> bool:
         if not self._pages or self._descriptor is None:
             return True
-        last = HEADER_BYTES + (self._pages - 1) * _PAGE_BYTES + _SALTS_OF_FRAME
+        last = HEADER_BYTES + (self._pages - 1) * _PAGE_BYTES + SALTS_OF_FRAME
         try:
-            salts = os.pread(self._descriptor, _SALTS_BYTES, last)
-            return any(salts) and salts == os.pread(self._descriptor, _SALTS_BYTES, _SALTS_OF_LOG)
+            salts = os.pread(self._descriptor, SALTS_BYTES, last)
+            return any(salts) and salts == os.pread(self._descriptor, SALTS_BYTES, SALTS_OF_LOG)
         except OSError as error:
             raise read_failed(self._path, error) from error
 

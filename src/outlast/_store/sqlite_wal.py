@@ -12,6 +12,7 @@ when a synced frame was damaged later: then commits that were acknowledged lie b
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 
 HEADER_BYTES = 32
 FRAME_HEADER_BYTES = 24
+SALTS_OF_LOG, SALTS_OF_FRAME, SALTS_BYTES = 16, 8, 8  # where they are in a header, and how long
 _MAGIC = {0x377F0682: "<", 0x377F0683: ">"}  # the byte order of the checksum
 _PAGE_BYTES = 4_096  # ours, where the header is damaged
 _HEADER = struct.Struct(">8I")
@@ -66,18 +68,23 @@ def has_frames(path: Path, first: int, end: int) -> bool:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(HEADER_BYTES)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        head = os.pread(descriptor, HEADER_BYTES, 0)
         if len(head) < HEADER_BYTES:
             return end == 0
-        _, _, page_bytes, _, *salts, _, _ = _HEADER.unpack(head)
+        page_bytes = _HEADER.unpack(head)[2]
         if not page_bytes:
             return end == 0  # it was zeroed
-        for number in range(first, end):
-            file.seek(HEADER_BYTES + number * (FRAME_HEADER_BYTES + page_bytes))
-            frame = file.read(FRAME_HEADER_BYTES)
-            if len(frame) < FRAME_HEADER_BYTES or list(_FRAME.unpack(frame)[2:4]) != salts:
+        salts = head[SALTS_OF_LOG : SALTS_OF_LOG + SALTS_BYTES]
+        frame_bytes = FRAME_HEADER_BYTES + page_bytes
+        at = HEADER_BYTES + first * frame_bytes + SALTS_OF_FRAME
+        for _ in range(first, end):
+            if os.pread(descriptor, SALTS_BYTES, at) != salts:
                 return False
+            at += frame_bytes
+    finally:
+        os.close(descriptor)
     return True
 
 

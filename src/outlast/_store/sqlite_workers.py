@@ -84,24 +84,31 @@ class Workers(Generic[C]):
             pass  # the loop is closed, and nobody waits any more
 
     def _run(self, tool: C) -> None:
+        after_job = self._after_job
         while True:
             try:
                 work = self._queue.get(timeout=self._idle_seconds)
             except Empty:
-                self._look_after(self._while_idle, tool)
+                self._look_after(tool)
                 continue
             if work is None:
                 return
             work(tool)
             # Kept, the job's closure would hold its future and batch until the next one.
             del work
-            self._look_after(self._after_job, tool)
+            try:  # as `_look_after` does it, without a call
+                after_job(tool)
+            except Exception as error:  # noqa: BLE001  # without its thread later jobs would hang
+                self._say_failed(error, tool)
 
-    def _look_after(self, work: Callable[[C], None], tool: C) -> None:
+    def _look_after(self, tool: C) -> None:
         try:
-            work(tool)
+            self._while_idle(tool)
         except Exception as error:  # noqa: BLE001  # without its thread every later job would hang
-            log.error("upkeep of the database failed: %s", self._explain(error, tool))
+            self._say_failed(error, tool)
+
+    def _say_failed(self, error: Exception, tool: C) -> None:
+        log.error("upkeep of the database failed: %s", self._explain(error, tool))
 
 
 def _set_result(future: Future[T], result: T) -> None:
