@@ -100,14 +100,14 @@ async def posts_of(store: Store, row: RunRow, body: ClosedBody, now: int) -> lis
     """Return what the end of a run tells its parent and its children."""
     posts: list[Message] = []
     if row.parent is not None and row.parent_key:
-        ended = ChildBody(body.status, body.outcome, body.reason)
+        ended = ChildBody(body.status, body.outcome, body.reason, row.request)
         posts.append(
             Message(
                 run=row.parent,
                 kind="child_done",
                 name=row.parent_key,
                 body=encode_body(ended),
-                dedup=f"{row.id}:{row.parent_key}",
+                dedup=f"{row.id}:{row.parent_key}:{row.request}",
                 at=now,
             )
         )

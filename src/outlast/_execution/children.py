@@ -2,7 +2,10 @@
 
 Invariants:
   * a child's start and the record of it are one transaction, so parent and child cannot disagree;
-  * how a child ended reaches the parent as a message, and the code as a record.
+  * how a child ended reaches the parent as a message, and the code as a record;
+  * a child that an earlier life of the parent left behind, and that still cleans up, is waited
+    for: its end arrives as a message of that life, and the child is started in the commit that
+    consumes the message.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 from outlast import limits
 from outlast._codec import Bound
@@ -19,6 +23,7 @@ from outlast._execution.loop import RunLoop
 from outlast._execution.operations import (
     ChildBody,
     ChildOperation,
+    NewRun,
     decode_body,
     encode_body,
     failure_body,
@@ -45,12 +50,22 @@ from outlast.types import OnParentClose, RunId
 class ChildCalls:
     """The child runs that one run has started."""
 
-    __slots__ = ("_attributes", "_by_id", "_host", "_journal", "_loop", "by_key", "keys_of")
+    __slots__ = (
+        "_attributes",
+        "_by_id",
+        "_host",
+        "_journal",
+        "_life",
+        "_loop",
+        "by_key",
+        "keys_of",
+    )
 
     def __init__(
-        self, host: RunHost, journal: RunJournal, loop: RunLoop, *, attributes: str
+        self, host: RunHost, journal: RunJournal, loop: RunLoop, *, attributes: str, life: str
     ) -> None:
         self._host = host
+        self._life = life
         self._attributes = attributes
         self._journal = journal
         self._loop = loop
@@ -78,16 +93,34 @@ class ChildCalls:
         operation = ChildOperation(key, definition.name, place, child, definition, on_parent_close)
         self.by_key[key] = operation
         self._by_id[child] = operation
+        new = partial(self._new_child, operation, bound, is_named=id is not None, timeout=timeout)
         if journal.recorded("child_started", key) is None:
-            self._commit_start(operation, bound, is_named=id is not None, timeout=timeout)
+            made = new()
+            operation.start_again = lambda: made
+            journal.append(
+                "child_started",
+                at=self._host.world.now(),
+                key=operation.key,
+                name=operation.child,
+                place=operation.place,
+            )
+            self._commit_start(made)
+        elif journal.recorded("child_done", key) is None:
+            operation.start_again = new  # only the end of the child tells whether it was started
         return operation
 
-    def _commit_start(
+    def _commit_start(self, made: NewRun) -> None:
+        start, blobs = made
+        transaction = self._journal.transaction()
+        transaction.starts = (*transaction.starts, start)
+        self._journal.keep_blobs(*blobs)
+
+    def _new_child(
         self, operation: ChildOperation, bound: Bound, *, is_named: bool, timeout: float | None
-    ) -> None:
-        world, journal = self._host.world, self._journal
-        start, blobs = new_run(
-            world,
+    ) -> NewRun:
+        journal = self._journal
+        return new_run(
+            self._host.world,
             operation.definition,
             bound,
             run=operation.child,
@@ -101,19 +134,10 @@ class ChildCalls:
             parent_key=operation.key,
             on_parent_close=operation.on_parent_close,
             place=operation.place,
+            request=self._life or self._host.world.new_id(),
             # A child that a fork starts anew has the keys of the one that its origin started.
             keys_of=child_id(self.keys_of, operation.key) if self.keys_of and not is_named else "",
         )
-        journal.append(
-            "child_started",
-            at=world.now(),
-            key=operation.key,
-            name=operation.child,
-            place=operation.place,
-        )
-        transaction = journal.transaction()
-        transaction.starts = (*transaction.starts, start)
-        journal.keep_blobs(*blobs)
 
     def begin_anew(self) -> None:
         """Forget the children: an actor's message is over, and they go on by themselves."""
@@ -125,18 +149,36 @@ class ChildCalls:
         return self._by_id.get(child)
 
     def conflicts(self, existing: Sequence[RunRow]) -> None:
-        """Record that the ids of some children were taken by other runs."""
+        """Take note that the ids of some children are in use.
+
+        A child of an earlier life of this run that was told to stop ends soon, and is waited for.
+        Of any other run it is recorded that it has the id.
+        """
         for row in existing:
             operation = self._by_id.get(row.id)
-            if operation is not None:
-                error = RunExists(row.id, row.status)
-                self.ended(operation.key, ChildBody("taken", failure_body(error)))
+            if operation is None:
+                continue
+            own = (self._journal.run, operation.key)
+            is_own = bool(self._life) and (row.parent, row.parent_key) == own
+            if is_own and row.request == self._life:
+                continue  # made again, see `_start_again`
+            if is_own and row.on_parent_close != "abandon":
+                operation.is_start_refused = True
+                continue
+            error = RunExists(row.id, row.status)
+            taken = ChildBody("taken", failure_body(error), _taken_by(row, self._journal.run))
+            self.ended(operation.key, taken)
 
     def ended(self, key: str, body: ChildBody) -> bool:
         """Append how a child ended; False when no child waits under this key."""
         operation = self.by_key.get(key)
         if operation is None or operation.done is not None:
             return False
+        is_stale = bool(self._life and body.life) and body.life != self._life
+        if (is_stale or operation.is_start_refused) and not operation.is_cancelled:
+            self._start_again(operation)
+            return False
+        body = ChildBody(body.status, body.outcome, body.reason)
         self._journal.append(
             "child_done",
             at=self._host.world.now(),
@@ -147,6 +189,22 @@ class ChildCalls:
         )
         operation.done = body
         return True
+
+    def _start_again(self, operation: ChildOperation) -> None:
+        """The child of an earlier life has ended: start the one of this life, unless it exists.
+
+        The store does not start it twice (`gives_way`), so this may be done without knowing.
+        """
+        if operation.start_again is not None:
+            operation.is_start_refused = False
+            self._commit_start(operation.start_again())
+
+    def deliver_started(self, record: Record) -> None:
+        """A child's start is durable; the child exists, unless its id was in use."""
+        operation = self.by_key.get(record.key)
+        if operation is None or self._journal.is_replaying or operation.is_start_refused:
+            return
+        operation.start_again = None
 
     def deliver_done(self, record: Record) -> None:
         """Hand a child's end to the code that waits for it."""
@@ -162,6 +220,7 @@ class ChildCalls:
         except OutlastError as error:
             operation.error = error
         operation.is_delivered = True
+        operation.start_again = None
         waiters, operation.waiters = operation.waiters, []
         for future in waiters:
             if not future.done():
@@ -208,6 +267,8 @@ class ChildCalls:
 
     def cancel(self, operations: Sequence[ChildOperation], reason: str) -> None:
         """Ask children to stop, with the parent's next commit."""
+        for operation in operations:
+            operation.is_cancelled = True
         self._post([op for op in operations if op.done is None], "cancel", reason)
 
     def cancel_attached(self, reason: str) -> None:
@@ -242,7 +303,7 @@ class ChildCalls:
         if body.status == "completed":
             return operation.definition.signature.returns.decode(body.outcome[1:])
         if body.status == "taken" and failure is not None:
-            raise RunExists(operation.child, "of another parent")
+            raise RunExists(operation.child, body.reason or "of another parent")
         child = operation.child
         cause: OutlastError
         if body.status == "cancelled":
@@ -256,6 +317,15 @@ class ChildCalls:
         else:
             cause = RunFailed(child, body.status, body.reason)
         raise ChildFailed(child, cause)
+
+
+def _taken_by(row: RunRow, run: RunId) -> str:
+    if row.parent != run:
+        return "of another parent"
+    return (
+        f"{row.status}; an earlier life of {run!r} started it, and it does not end with that: "
+        f"`retry` {run!r} when it has ended"
+    )
 
 
 def child_id(parent: str, key: str) -> str:

@@ -103,8 +103,10 @@ def _guilty_of(records: Sequence[Record], closed: ClosedBody) -> Record | None:
         return None
     failed = [r for r in records if _has_failed(r)]
     for record in reversed(failed):
-        if record.kind == "child_done" and ended_by.qualname == "ChildFailed":
-            return record
+        if record.kind == "child_done":
+            is_taken = decode_body(record.body, ChildBody).status == "taken"
+            if ended_by.qualname == ("RunExists" if is_taken else "ChildFailed"):
+                return record
         failure = failure_in(record.body) if record.kind == "step_done" else None
         if failure is None:
             continue

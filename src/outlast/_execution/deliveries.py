@@ -47,6 +47,8 @@ class Deliveries:
                 self._loop.fire_timer(record.key)
             case "signal":
                 deliver_signal(self._inbox, record)
+            case "child_started":
+                self._children.deliver_started(record)
             case "child_done":
                 self._children.deliver_done(record)
             case "token_answered":

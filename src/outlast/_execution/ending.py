@@ -87,8 +87,8 @@ class Ending:
                 run=row.parent,
                 kind="child_done",
                 name=row.parent_key,
-                body=encode_body(ChildBody(body.status, body.outcome, body.reason)),
-                dedup=f"{row.id}:{row.parent_key}",
+                body=encode_body(ChildBody(body.status, body.outcome, body.reason, row.request)),
+                dedup=f"{row.id}:{row.parent_key}:{row.request}",
                 at=now,
             )
             transaction = self._journal.transaction()

@@ -7,7 +7,7 @@ outcome record is delivered, or when the code has cancelled its wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -25,14 +25,17 @@ from outlast._codec import (
     noted,
     revive,
 )
-from outlast._records import FAILURE, VALUE
+from outlast._records import FAILURE, VALUE, Blob
 from outlast._registry import StepDefinition, WorkflowDefinition
+from outlast._store.contract import StartRun
 from outlast.errors import DecodingError, StepFailed
 from outlast.types import OnParentClose, RunId
 
 _B = TypeVar("_B", bound=msgspec.Struct)
 
 KnownErrors = Mapping[tuple[str, str], type[BaseException]]
+NewRun = tuple[StartRun, list[Blob]]
+"""The start of a run, ready to be committed, and the blobs that its input needs."""
 
 
 class StartedBody(msgspec.Struct, frozen=True, array_like=True):
@@ -91,11 +94,16 @@ class DiscardedBody(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ChildBody(msgspec.Struct, frozen=True, array_like=True):
-    """Body of `child_done`: how the child ended, and its result or failure."""
+    """Body of `child_done`: how the child ended, and its result or failure.
+
+    In the message, `life` is the life of the parent that started the child (`ChildCalls.life`).
+    The record does not keep it.
+    """
 
     status: str
     outcome: bytes
     reason: str = ""
+    life: str = ""
 
 
 class ClosedBody(msgspec.Struct, frozen=True, array_like=True):
@@ -181,6 +189,10 @@ class ChildOperation:
     is_delivered: bool = False
     error: BaseException | None = None
     value: object = None
+    start_again: Callable[[], NewRun] | None = None
+    """Makes the child's start once more; None when the child is known to exist."""
+    is_start_refused: bool = False
+    is_cancelled: bool = False
 
 
 Operation = StepOperation | ChildOperation

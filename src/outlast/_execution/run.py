@@ -86,7 +86,7 @@ class LiveRun(ABC):
         self.inbox: Inbox = Inbox(self.loop)
         self.steps: StepCalls = StepCalls(host, self.journal, self.loop)
         self.children: ChildCalls = ChildCalls(
-            host, self.journal, self.loop, attributes=row.attributes
+            host, self.journal, self.loop, attributes=row.attributes, life=row.request
         )
         self.cancelling: Cancelling = Cancelling(self.loop)
         self.conditions: Conditions = Conditions(self.loop)

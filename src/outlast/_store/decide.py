@@ -38,7 +38,8 @@ def gives_way(existing: RunRow, new: RunRow, reuse: Reuse) -> bool:
         return False
     own = (new.parent, new.parent_key)
     if existing.parent is not None and (existing.parent, existing.parent_key) == own:
-        return True
+        # The same start made again, of a parent that cannot know that the first one succeeded.
+        return not existing.request or existing.request != new.request
     return reuse == "always" or (reuse == "if_failed" and existing.status != "completed")
 
 
