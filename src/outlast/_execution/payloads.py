@@ -38,6 +38,14 @@ def is_json_payload(payload: bytes) -> bool:
     return payload[:1] == _JSON
 
 
+def same_json(payload: bytes, other: bytes) -> bool:
+    """Say whether two JSON payloads have the same value, in whatever order their members are."""
+    if not (is_json_payload(payload) and is_json_payload(other)):
+        return False
+    one, two = (json.dumps(json.loads(data[1:]), sort_keys=True) for data in (payload, other))
+    return one == two
+
+
 def read_payload(adapter: Adapter, payload: bytes) -> object:
     """Return the value of a payload.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from outlast import Engine, Signal, SignalConflict, Update, UpdateConflict, workflow
 from tests.unit.engine.versions import ran
 
 PROGRAM = """
@@ -116,3 +118,57 @@ def test_a_message_that_cannot_be_read_is_compared_by_its_bytes(tmp_path: Path) 
     assert len(lines) == 5
     assert all("compared by their bytes" in line for line in lines)
     assert all("count" in line for line in lines)
+
+
+@dataclass
+class Order:
+    """Values whose bytes differ with the order in which they were made."""
+
+    tags: frozenset[str]
+    counts: dict[str, int]
+
+
+place_order = Update("redelivery_order", Order, str)
+over = Signal("redelivery_over", str)
+
+
+@workflow(name="redelivery.takes_orders")
+async def takes_orders() -> str:
+    """Handle orders until told to stop."""
+
+    @place_order.handler
+    async def on_order(order: Order) -> str:
+        return f"{sum(order.counts.values())}"
+
+    return await over.receive()
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_an_update_of_the_same_value_in_other_bytes_is_the_same(
+    engine: Engine, *, has_ended: bool
+) -> None:
+    run = await engine.start(takes_orders())
+    first = Order(frozenset("abcdef"), {"x": 1, "y": 2})
+    assert await run.update(place_order, first, id="u") == "3"
+    if has_ended:
+        await run.signal(over, "now")
+        await run.result("5s")
+
+    same = Order(frozenset("fedcba"), {"y": 2, "x": 1})
+    assert await run.update(place_order, same, id="u") == "3"
+    as_json = {"counts": {"y": 2, "x": 1}, "tags": ["f", "a", "b", "c", "d", "e"]}
+    assert await run.update(place_order.name, as_json, id="u") == "3"
+    with pytest.raises(UpdateConflict):
+        await run.update(place_order, Order(frozenset("a"), {"x": 3}), id="u")
+
+
+async def test_json_of_a_type_that_is_not_known_here_is_compared_as_json(engine: Engine) -> None:
+    run = await engine.start(takes_orders())
+    name = "redelivery_unknown"
+    await run.signal(name, {"a": 1, "b": [2]}, dedup="d", allow_undeclared=True)
+
+    await run.signal(name, {"b": [2], "a": 1}, dedup="d", allow_undeclared=True)
+
+    for other in ({"a": 1, "b": [3]}, {"a": True, "b": [2]}, {"a": 1.0, "b": [2]}):
+        with pytest.raises(SignalConflict):
+            await run.signal(name, other, dedup="d", allow_undeclared=True)
