@@ -37,7 +37,8 @@ class SteeringVerbs(ABC):
         """Ask the run to stop: its code sees `CancelledError` and may clean up for `grace`.
 
         Returns when the request is safe, not when the run has ended. Asking again may only shorten
-        the grace.
+        the grace. A parked run keeps the request and sees it when it is resumed, since its code
+        cannot run before; `why` says so, and `terminate` ends it without its code.
         """
         check_text("the reason", reason)
         if grace is not None and seconds_of(grace) < 0:

@@ -101,3 +101,16 @@ def test_mistakes_are_told_apart(project: Project, args: list[str], code: int) -
     project("run", "app.py:greet", "name=Ada", "--id", "g")
 
     assert project(*args).code == code
+
+
+def test_cancelling_a_parked_run_says_when_it_takes_effect(project: Project) -> None:
+    project("run", "app.py:parks", "path=there.txt", "--id", "p")
+    assert "a cancellation" not in project("why", "p").out
+
+    cancelled = project("cancel", "p")
+
+    for said in (cancelled.err, project("why", "p").out):
+        assert "a cancellation is stored and takes effect when the run is resumed" in said
+        assert "`outlast terminate p`" in said
+    project("terminate", "p")
+    assert project("show", "p", "--json").fields["status"] == "terminated"

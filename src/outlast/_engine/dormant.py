@@ -377,6 +377,14 @@ async def _requests_of(store: Store, run: RunId) -> defaultdict[MessageKind, lis
     return found
 
 
+def cancel_waits(run: str) -> str:
+    """Return what a parked run does about a request to cancel, in words for people."""
+    return (
+        f"a cancellation is stored and takes effect when the run is resumed "
+        f"(`outlast resume {run}`); to end the run now: `outlast terminate {run}`"
+    )
+
+
 async def mail_of(store: Store, run: RunId, kind: MessageKind) -> list[Message]:
     """Return a run's messages of one kind, oldest first."""
     page_max, after = limits.MAILBOX_READ_MAX, 0

@@ -17,7 +17,7 @@ import msgspec
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, stored_json
 from outlast._durations import text_of
-from outlast._engine.dormant import WAITS_FOR_ENGINE
+from outlast._engine.dormant import WAITS_FOR_ENGINE, cancel_waits, mail_of
 from outlast._engine.late_outcomes import late_in_words
 from outlast._engine.queries import parse_query
 from outlast._engine.residency import Residency
@@ -150,8 +150,14 @@ class Reader:
         except RowDamaged as error:
             return f"damaged: {error}"
         why = self._why(row)
+        if row.status == "parked" and row.kind == "workflow" and await self._has_cancel(run):
+            why += f"; {cancel_waits(run)}"
         late = await self._late_in(row)
         return f"{why}; {late}" if late else why
+
+    async def _has_cancel(self, run: RunId) -> bool:
+        """Whether a request to cancel waits in the mailbox of a run."""
+        return bool(await mail_of(self._store, run, "cancel"))
 
     async def _late_in(self, row: RunRow) -> str:
         """Return which steps had their effect after the run had stopped waiting for them."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from outlast._engine.dormant import cancel_waits
 from outlast._engine.owner_client import OwnerClient
 from outlast.cli.inputs import json_of, seconds_option
 from outlast.cli.looking import opened
@@ -14,16 +15,20 @@ from outlast.cli.places import Place, database_options, place_of
 from outlast.cli.printing import note, safe_line
 from outlast.cli.writing import Verbs, write
 from outlast.engine import run_loop
-from outlast.types import CLOSED_STATUSES
+from outlast.types import CLOSED_STATUSES, Status
 
 
-async def _has_ended(place: Place, run_id: str) -> bool:
-    """Whether a run has ended already; it says so if it has."""
+async def _status_of(place: Place, run_id: str) -> Status:
     async with opened(place) as engine:
-        info = await engine.get(run_id).info()
-    if info.status not in CLOSED_STATUSES:
+        return (await engine.get(run_id).info()).status
+
+
+def _has_ended(place: Place, run_id: str) -> bool:
+    """Whether a run has ended already; it says so if it has."""
+    status = run_loop(_status_of(place, run_id))
+    if status not in CLOSED_STATUSES:
         return False
-    note(f"{safe_line(run_id)} has ended already ({info.status}): there is nothing to stop")
+    note(f"{safe_line(run_id)} has ended already ({status}): there is nothing to stop")
     return True
 
 
@@ -124,7 +129,7 @@ def _stop(verb: Literal["cancel", "terminate"], choice: Choice, ask: Ask, commit
     choice.check()
     if choice.query is not None:
         return act_on_all(place, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
-    if run_loop(_has_ended(place, choice.id)):
+    if _has_ended(place, choice.id):
         return 0
     has_owner = act_on_one(place, choice.id, ask=ask, commit=commit)
     if verb == "terminate":
@@ -132,4 +137,6 @@ def _stop(verb: Literal["cancel", "terminate"], choice: Choice, ask: Ask, commit
         _sent("terminated:", choice.id, has_owner=True)
     else:
         _sent("asked to stop:", choice.id, has_owner=has_owner)
+        if run_loop(_status_of(place, choice.id)) == "parked":
+            note(f"it is parked: {cancel_waits(safe_line(choice.id))}")
     return 0

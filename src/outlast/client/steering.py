@@ -32,7 +32,7 @@ class SteeredRun:
         return await self._asking.ask("POST", f"{self._path}/{verb}", dict(body or {}))
 
     async def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
-        """Ask the run to stop; see `Run.cancel`."""
+        """Ask the run to stop, a parked one when it is resumed; see `Run.cancel`."""
         await self._say(
             "cancel", {"reason": reason, "grace": None if grace is None else seconds_of(grace)}
         )
