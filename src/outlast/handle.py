@@ -21,7 +21,7 @@ from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Reader, Record
 from outlast._engine.remote import ANY_SIGNAL, WAIT_STEP, ambient
 from outlast._engine.signal_names import check_signal_name
-from outlast._execution.context import step_dedup
+from outlast._execution.context import executing_step, step_dedup
 from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.payloads import fitting_payload, json_payload, typed_payload
@@ -32,6 +32,7 @@ from outlast._execution.waits import within
 from outlast._registry import Registry
 from outlast._store.contract import RunRow
 from outlast.errors import (
+    CallCycle,
     DecodingError,
     EncodingError,
     NotInRun,
@@ -119,11 +120,14 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             DecodingError: it has completed, and its result does not fit the type that is declared.
             RunParked: it cannot go on without a person (unless `parked="wait"`).
             ChildFailed: in a workflow, for a child of it that ended in another way.
+            CallCycle: the run asks for its own result, or for that of a run that waits for it.
             WaitTimeout: it took longer than `timeout`; the run goes on.
             RunNotFound: there is no such run.
         """
         if parked not in ("raise", "wait"):
             raise UsageError(f"parked is 'raise' or 'wait', not {parked!r}")
+        if self._id == _executing_run():
+            raise CallCycle((self._id,), self._id)
         if timeout is None:
             value = await self._result(parked)
         else:
@@ -331,6 +335,14 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
     def __hash__(self) -> int:
         return hash(self._id)
+
+
+def _executing_run() -> str:
+    """Return the run whose workflow code or step is executing here, "" when there is none."""
+    if running_loop() is not None:
+        return current_run().id
+    step = executing_step.get()
+    return "" if step is None else step.context.run_id
 
 
 def _closed_row(run: RunId, answer: object) -> RunRow:

@@ -158,7 +158,8 @@ class ActorRef(Generic[A]):
             HandlerFailed: the handler raised; the actor's state is as before.
             AskTimeout: no answer within `options(timeout=)`; it may still be handled.
             CallCycle: the actor waits for the one that asks.
-            MailboxFull, ActorStopped: nothing was sent.
+            MailboxFull: nothing was sent; or, with `is_dead_letter`, the message is a dead letter.
+            ActorStopped: nothing was sent.
         """
         if not self._definition.is_durable and running_loop() is None:
             return _answer(handler, await self._ask_volatile(handler, args, kwargs))

@@ -24,7 +24,7 @@ from outlast._engine.scheduler import Scheduler
 from outlast._engine.volatile import VolatileActors
 from outlast._execution.actor_memory import outcome_in
 from outlast._execution.envelopes import Envelope, message_of
-from outlast._execution.letters import Expired, as_new, decode_letter, encode_letter
+from outlast._execution.letters import Expired, Overflowed, as_new, decode_letter, encode_letter
 from outlast._execution.operations import failure_in
 from outlast._execution.orders import ORDERS
 from outlast._execution.updates import update_message
@@ -224,6 +224,8 @@ class Actors:
             expired = AskTimeout(failure.message)
             expired.is_final = True
             raise expired
+        if (failure.module, failure.qualname) == name_of_class(Overflowed):
+            raise MailboxFull(envelope.actor, envelope.definition.mailbox, is_dead_letter=True)
         raise HandlerFailed(envelope.actor, failure.qualname, failure.message, failure.traceback)
 
     async def _post(

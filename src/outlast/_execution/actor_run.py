@@ -15,7 +15,7 @@ from outlast._execution.actor_memory import Activation
 from outlast._execution.actor_reads import Readings
 from outlast._execution.bonds import MEMBER, member_ended
 from outlast._execution.host import ActorHost
-from outlast._execution.letters import Expired, Letter, decode_letter
+from outlast._execution.letters import Expired, Letter, Overflowed, decode_letter
 from outlast._execution.member_run import MemberRun
 from outlast._execution.message_run import Handling
 from outlast._execution.operations import ChildBody, decode_body, failure_body
@@ -280,7 +280,7 @@ class LiveActor(MemberRun):
     def _give_up(self, message: Message, reason: DeathReason, why: str) -> None:
         """Give a message up before its handler began."""
         gone = f"the message was given up: {why}"
-        outcome = failure_body(Expired(gone) if reason == "expired" else UsageError(gone))
+        outcome = _error_of(reason, gone)
         transaction = self.ends.give_up(message, reason, why)
         if self.bonds.reminders:
             letter = decode_letter(message.body)
@@ -319,3 +319,10 @@ class LiveActor(MemberRun):
     def put_to_rest(self) -> None:
         """Leave memory, if there is nothing to do; the row says when to come back."""
         self._rest()
+
+
+def _error_of(reason: DeathReason, text: str) -> bytes:
+    """Return what the caller of an ask that was given up gets, as it is kept."""
+    if reason == "expired":
+        return failure_body(Expired(text))
+    return failure_body(Overflowed(text) if reason in ("overflow", "dropped") else UsageError(text))

@@ -36,6 +36,13 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
     trace: str = ""
 
 
+class Overflowed(Exception):
+    """What is kept of an ask that became a dead letter because the mailbox was full.
+
+    A class of its own: a handler whose own message was refused fails with `MailboxFull`.
+    """
+
+
 class Expired(AskTimeout):
     """What is kept of an ask whose deadline had passed before its turn came.
 

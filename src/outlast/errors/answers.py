@@ -156,14 +156,19 @@ class ActorParked(ActorError):
 
 
 class CallCycle(ActorError):
-    """The actor that is asked waits, directly or not, for the one that asks."""
+    """The actor or run that is asked waits, directly or not, for the one that asks."""
 
     def __init__(self, chain: tuple[str, ...], target: str) -> None:
         path = " -> ".join((*chain, target))
-        super().__init__(
-            f"{path}: {target} waits for this very answer, so it could never come; "
+        why = (
+            f"{target} waits for this very answer, so it could never come; "
             f"use tell(), or ask from elsewhere"
         )
+        if chain == (target,):
+            why = (
+                "the answer comes when the code that asks for it has ended, so it could never come"
+            )
+        super().__init__(f"{path}: {why}")
         self.chain = chain
         self.target = target
 

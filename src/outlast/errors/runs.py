@@ -203,15 +203,23 @@ class SignalConflict(OutlastError):
 
 
 class MailboxFull(OutlastError):
-    """A run has too many unread messages; nothing was stored, so sending again later is safe."""
+    """A run or an actor has too many unread messages; the message was not handled.
 
-    def __init__(self, run_id: str, limit: int) -> None:
-        super().__init__(
-            f"run {run_id!r} has {limit:,} unread messages, the limit: nothing was stored, "
-            f"send again when it has read some"
+    Nothing was stored, so sending again later is safe; unless `is_dead_letter`: then the message
+    is kept among the dead letters, by its actor's `overflow=` policy, and may be sent again there.
+    """
+
+    def __init__(self, run_id: str, limit: int, *, is_dead_letter: bool = False) -> None:
+        became = (
+            "the message was not handled and is a dead letter; `outlast actor dead` lists it, "
+            "`outlast actor redrive` sends it again"
+            if is_dead_letter
+            else "nothing was stored, send again when it has read some"
         )
+        super().__init__(f"{run_id!r} has {limit:,} unread messages, the limit: {became}")
         self.run_id = run_id
         self.limit = limit
+        self.is_dead_letter = is_dead_letter
 
 
 class ReplayMismatch(OutlastError):

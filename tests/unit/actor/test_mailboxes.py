@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast import Actor, ActorRef, Engine, actor, handler, limits
+from outlast import Actor, ActorRef, Engine, actor, handler, limits, step
 from outlast._store.contract import RunRow
 from outlast.errors import MailboxFull, RegistrationError, RunNotFound, UnknownActor
 from outlast.types import RunId
@@ -59,6 +59,29 @@ class Fleeting(Actor[Seen]):
     @handler
     async def hello(self) -> str:
         return "hello"
+
+
+gate, gate_reached = asyncio.Event(), asyncio.Event()
+
+
+@actor(mailbox=1, overflow="dead_letter")
+class Gated(Actor[Seen]):
+    """Handles one message until the gate opens."""
+
+    @handler
+    async def take(self) -> None:
+        await waits_at_gate()
+
+    @handler
+    async def count(self) -> int:
+        return 0
+
+
+@step
+async def waits_at_gate() -> None:
+    """Wait until the test opens the gate."""
+    gate_reached.set()
+    await gate.wait()
 
 
 _fails: list[bool] = []
@@ -146,6 +169,24 @@ async def test_what_is_too_much_is_a_dead_letter(engine: Engine) -> None:
     assert kept == sorted(kept)
     assert len(kept) + len(buried) == 30
     assert {reason for reason, _, _ in buried} == {"overflow"}
+
+
+async def test_who_asks_a_full_mailbox_is_told_at_once_that_it_is_a_dead_letter(
+    engine: Engine,
+) -> None:
+    target = engine.actor(Gated, "g")
+    await target.tell(Gated.take)
+    await gate_reached.wait()
+    await target.tell(Gated.take)
+
+    with pytest.raises(MailboxFull, match="is a dead letter") as told:
+        await asyncio.wait_for(target.ask(Gated.count), 5)
+
+    gate.set()
+    assert (told.value.run_id, told.value.limit) == (target.id, 1)
+    assert told.value.is_dead_letter
+    [(reason, _, _)] = await all_of(engine)
+    assert reason == "overflow"
 
 
 async def test_a_poisonous_message_stops_nobody_and_can_be_sent_again(engine: Engine) -> None:
