@@ -188,21 +188,25 @@ def _is_error_class(value: object) -> bool:
 def _retry_plan(retry: Retry) -> RetryPlan:
     if not isinstance(retry, Retry):
         raise RegistrationError(f"retry= takes a Retry(...), got {retry!r}")
-    try:
-        plan = RetryPlan(
-            attempts=retry.attempts,
-            first_seconds=seconds_of(retry.first),
-            factor=retry.factor,
-            cap_seconds=seconds_of(retry.cap),
-            jitter=retry.jitter,
-            within_seconds=None if retry.within is None else seconds_of(retry.within),
-            never_on=retry.never_on,
-            parks=retry.then == "park",
+    plan = RetryPlan(
+        attempts=retry.attempts,
+        first_seconds=_length("Retry: first", retry.first),
+        factor=retry.factor,
+        cap_seconds=_length("Retry: cap", retry.cap),
+        jitter=retry.jitter,
+        within_seconds=(
+            None
+            if retry.within is None
+            else _length("Retry: within", retry.within, is_positive=True)
+        ),
+        never_on=retry.never_on,
+        parks=retry.then == "park",
+    )
+    if type(plan.attempts) is not int or plan.attempts < 1:
+        raise RegistrationError(
+            f"Retry: attempts is a whole number from 1, which counts the first attempt, "
+            f"not {plan.attempts!r}"
         )
-    except (TypeError, ValueError) as error:
-        raise RegistrationError(f"Retry: {error}") from error
-    if type(plan.attempts) is not int:
-        raise RegistrationError(f"Retry: attempts is a whole number, not {plan.attempts!r}")
     if not isinstance(plan.never_on, tuple) or not all(map(_is_error_class, plan.never_on)):
         raise RegistrationError(
             f"Retry: never_on takes a tuple of exception classes, not {plan.never_on!r}; "
@@ -210,43 +214,54 @@ def _retry_plan(retry: Retry) -> RetryPlan:
         )
     if type(plan.factor) not in (int, float):
         raise RegistrationError(f"Retry: factor is a number, not {plan.factor!r}")
-    if not 0 <= plan.factor <= _FACTOR_MAX:
-        raise RegistrationError(f"Retry: factor is from 0 to {_FACTOR_MAX:,}, not {plan.factor!r}")
-    if plan.attempts < 1 or plan.first_seconds < 0 or plan.cap_seconds < 0 or plan.factor < 0:
-        raise RegistrationError("Retry needs attempts >= 1 and no negative lengths")
+    if not 1 <= plan.factor <= _FACTOR_MAX:
+        raise RegistrationError(
+            f"Retry: factor is from 1 (all waits alike) to {_FACTOR_MAX:,}, not {plan.factor!r}; "
+            f"for no waits at all write first=0"
+        )
     # A `first` above the default cap has always been shortened to it.
     if plan.cap_seconds < plan.first_seconds and retry.cap != _CAP_BY_DEFAULT:
         raise RegistrationError(
             f"Retry: cap={retry.cap!r} is shorter than the first wait, first={retry.first!r}: "
             f"give a longer cap="
         )
-    if plan.within_seconds is not None and plan.within_seconds <= 0:
-        raise RegistrationError(f"Retry: within is positive, not {retry.within!r}")
-    if retry.jitter not in ("full", "none") or retry.then not in ("fail", "park"):
-        raise RegistrationError("Retry: jitter is 'full' or 'none', then is 'fail' or 'park'")
+    if retry.jitter not in ("full", "none"):
+        raise RegistrationError(f"Retry: jitter is 'full' or 'none', not {retry.jitter!r}")
+    if retry.then not in ("fail", "park"):
+        raise RegistrationError(f"Retry: then is 'fail' or 'park', not {retry.then!r}")
     return plan
+
+
+def _length(what: str, length: Duration, *, is_positive: bool = False) -> float:
+    """Return a length of time in seconds.
+
+    Raises:
+        RegistrationError: it is none, or negative, or zero where that makes no sense.
+    """
+    try:
+        seconds = seconds_of(length)
+    except (TypeError, ValueError) as error:
+        raise RegistrationError(f"{what}: {error}") from error
+    if seconds < 0 or (is_positive and not seconds):
+        wanted = "positive" if is_positive else "not negative"
+        raise RegistrationError(f"{what} is {wanted}, not {length!r}")
+    return seconds
 
 
 def _timeout_plan(timeout: Timeout | Duration) -> TimeoutPlan:
     given = timeout if isinstance(timeout, Timeout) else Timeout(run=timeout)
 
-    def seconds(length: Duration | None) -> float | None:
+    def seconds(name: str, length: Duration | None) -> float | None:
         if length is None:
             return None
-        value = seconds_of(length)
-        if value <= 0:
-            raise ValueError("lengths must be positive")
-        return value
+        return _length(f"Timeout: {name}", length, is_positive=True)
 
-    try:
-        return TimeoutPlan(
-            run=seconds(given.run),
-            queue=seconds(given.queue),
-            total=seconds(given.total),
-            idle=seconds(given.idle),
-        )
-    except (TypeError, ValueError) as error:
-        raise RegistrationError(f"Timeout: {error}") from error
+    return TimeoutPlan(
+        run=seconds("run", given.run),
+        queue=seconds("queue", given.queue),
+        total=seconds("total", given.total),
+        idle=seconds("idle", given.idle),
+    )
 
 
 def _check(definition: StepDefinition, limit: object) -> None:

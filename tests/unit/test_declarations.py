@@ -347,3 +347,34 @@ def test_two_files_of_one_module_name_are_refused_while_both_are_in_use(
     assert (done.returncode == 0) == (not words)
     assert words in done.stderr
     assert done.stdout.strip() == ("" if words else "7")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("attempts", -1),
+        ("attempts", 0),
+        ("attempts", 2.0),
+        ("factor", 0),
+        ("factor", 0.5),
+        ("factor", float("nan")),
+        ("factor", float("inf")),
+        ("first", -1),
+        ("first", "soon"),
+        ("first", float("inf")),
+        ("cap", "-1s"),
+        ("cap", -1),
+        ("within", "0s"),
+        ("within", -1),
+        ("jitter", "some"),
+        ("then", "stop"),
+        ("never_on", ValueError),
+    ],
+)
+def test_a_retry_that_makes_no_sense_is_refused_by_the_name_of_its_field(
+    field: str, value: object
+) -> None:
+    make: Callable[..., Retry] = Retry
+
+    with pytest.raises(RegistrationError, match=f"^Retry: {field}"):
+        _declare(step, {"retry": make(**{field: value})})

@@ -163,11 +163,11 @@ class Actors:
         if safe is not None:
             safe.set()
         if answer is None:
-            return self._value(envelope, await self._remembered(envelope))
+            return _value_in(envelope, await self._remembered(envelope))
         try:
             if self._store.is_shared:
-                return self._value(envelope, await self._answer_from_anywhere(envelope, answer))
-            return self._value(envelope, await answer)
+                return _value_in(envelope, await self._answer_from_anywhere(envelope, answer))
+            return _value_in(envelope, await answer)
         finally:
             answer.cancel()
 
@@ -214,19 +214,6 @@ class Actors:
                 return known
             changed = self._changed.setdefault(envelope.actor, self._world.loop.create_future())
             await asyncio.wait([changed], timeout=limits.RECONCILE_SECONDS)
-
-    @staticmethod
-    def _value(envelope: Envelope, outcome: bytes) -> bytes:
-        failure = failure_in(outcome)
-        if failure is None:
-            return outcome[1:]
-        if (failure.module, failure.qualname) == name_of_class(Expired):
-            expired = AskTimeout(failure.message)
-            expired.is_final = True
-            raise expired
-        if (failure.module, failure.qualname) == name_of_class(Overflowed):
-            raise MailboxFull(envelope.actor, envelope.definition.mailbox, is_dead_letter=True)
-        raise HandlerFailed(envelope.actor, failure.qualname, failure.message, failure.traceback)
 
     async def _post(
         self, envelope: Envelope, kind: Literal["tell", "ask"], *, tells_if_parked: bool = False
@@ -373,3 +360,16 @@ def _sent_again(letter: DeadLetter, now: int) -> Message:
         return update_message(letter.run, letter.name, letter.body, again, at=now)
     body = encode_letter(as_new(decode_letter(letter.body)))
     return Message(run=letter.run, kind="tell", name=letter.name, body=body, at=now)
+
+
+def _value_in(envelope: Envelope, outcome: bytes) -> bytes:
+    failure = failure_in(outcome)
+    if failure is None:
+        return outcome[1:]
+    if (failure.module, failure.qualname) == name_of_class(Expired):
+        expired = AskTimeout(failure.message)
+        expired.is_final = True
+        raise expired
+    if (failure.module, failure.qualname) == name_of_class(Overflowed):
+        raise MailboxFull(envelope.actor, envelope.definition.mailbox, is_dead_letter=True)
+    raise HandlerFailed(envelope.actor, failure.qualname, failure.message, failure.traceback)

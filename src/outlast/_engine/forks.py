@@ -173,7 +173,7 @@ class Forks:
             row = await self._row(run)  # somebody else may have had it done again meanwhile
             records = up_to_its_end(await self._store.read_journal(run))
             if row.status == "completed":
-                raise RunClosed(run, row.status)
+                raise RunClosed(run, row.status, "be retried")
             if row.status not in CLOSED_STATUSES or records[-1].kind != "run_closed":
                 raise UsageError(f"run {run!r} is {row.status}: it was retried by somebody else")
             kept = before_and_heard(records, cut_before_failure(records))
@@ -201,7 +201,7 @@ class Forks:
         if row.kind == "actor":
             raise UsageError(f"{run} is an actor: `resume` is what there is for a parked one")
         if row.status == "completed":
-            raise RunClosed(run, row.status)
+            raise RunClosed(run, row.status, "be retried")
         if row.status not in CLOSED_STATUSES and row.status != "parked":
             raise UsageError(f"run {run!r} is {row.status}: nothing of it has failed for good")
         return row

@@ -24,7 +24,7 @@ from outlast._execution.actor_run import LiveActor
 from outlast._execution.letters import TOPICS
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
-from outlast._store.contract import Message, PostResult, Receipt, RunRow, Transaction
+from outlast._store.contract import Message, MessageKind, PostResult, Receipt, RunRow, Transaction
 from outlast.errors import (
     EngineClosed,
     LeaseLost,
@@ -38,6 +38,7 @@ from outlast.errors import (
 )
 from outlast.types import CLOSED_STATUSES, RunId, Status
 
+_OF_CLOSED: dict[MessageKind, str] = {"pause": "be paused", "resume": "go on"}
 log = logging.getLogger("outlast.engine")
 
 
@@ -148,7 +149,7 @@ class Messages:
                 row = await self._store.read_run(message.run)
                 if message.kind not in ("signal", "resume", "pause"):
                     return  # it has ended: what the sender wanted is so
-                raise RunClosed(message.run, row.status if row is not None else "closed")
+                raise _closed_error(message, row)
 
     async def _close_unrun(self, message: Message) -> bool:
         """Close a run that has no code in memory to ask: parked, delayed, or without code."""
@@ -341,6 +342,11 @@ class Messages:
             if len(page) < page_max and not arrivals.has_more:
                 arrivals.read_to = None
                 return
+
+
+def _closed_error(message: Message, row: RunRow | None) -> RunClosed:
+    status = row.status if row is not None else "closed"
+    return RunClosed(message.run, status, _OF_CLOSED.get(message.kind, ""))
 
 
 async def _closed(dormant: Dormant, run: RunId, status: Status, reason: str) -> bool:

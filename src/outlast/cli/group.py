@@ -1,11 +1,13 @@
 """The group of commands: their names and one-line helps, and the way out of each.
 
-Exit codes: 0 ok, 1 the run failed or is parked, or findings, 2 usage, 3 not found, 4 the store or
-its owner cannot be reached, 5 timed out, 130 interrupted.
+Exit codes: 0 ok, 1 the run failed or is parked, or there are findings, or the output cannot be
+written, 2 usage, 3 not found, 4 the store or its owner cannot be reached, 5 timed out, 130
+interrupted.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -17,7 +19,7 @@ from typing_extensions import override
 
 from outlast import errors
 from outlast._built import BUILT
-from outlast.cli.printing import complain, safe_line
+from outlast.cli.printing import OutputError, complain, safe_line
 
 # name: (module, attribute, help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -179,13 +181,38 @@ def run_command(group: click.Group, args: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # whoever read it has seen enough
         return 0
+    except OSError as error:
+        if not _is_of_output(error):
+            raise
+        _discard_output()
+        complain(f"the output could not be written: {error.strerror or error}")
+        return 1
     except errors.OutlastError as error:
         complain(f"{error}")
         return exit_code_of(error)
     return result if isinstance(result, int) else 0
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether standard output cannot be written: what is kept of it fails each time.
+
+    Unbuffered nothing is kept: click's own output is known by an error that files do not name.
+    """
+    is_of_writing = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    if isinstance(error, OutputError) or (is_of_writing and error.filename is None):
+        return True
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _discard_output() -> None:
+    """Give up what was not written; Python would complain when it flushes it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -50,9 +50,18 @@ def _json_of(value: object) -> object:
     return repr(value)
 
 
+class OutputError(OSError):
+    """Standard output cannot be written; a closed pipe is `BrokenPipeError`, as ever."""
+
+
 def say(line: str = "") -> None:
     """Print a line of data."""
-    print(line)
+    try:
+        print(line)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror) from error
 
 
 def flush() -> None:

@@ -159,12 +159,22 @@ class RunExists(OutlastError):
 
 
 class RunClosed(OutlastError):
-    """The run has ended and takes no more messages."""
+    """The run has ended and takes no more messages; of `retry`, it has completed."""
 
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id!r} has ended ({status}) and takes no more messages")
+    def __init__(self, run_id: str, status: str, verb: str = "") -> None:
+        text = f"run {run_id!r} has ended ({status}) and takes no more messages"
+        if verb:
+            text = f"run {run_id!r} has ended ({status}), so it cannot {verb}: {_next(status)}"
+        super().__init__(text)
         self.run_id = run_id
         self.status = status
+
+
+def _next(status: str) -> str:
+    fork = "a fork runs it again from a point of its past (`Run.fork(at)`, `outlast fork ID --at`)"
+    if status in ("completed", "closed"):
+        return f"it did all of its work; {fork}"
+    return f"a retry takes it up where it failed (`Run.retry()`, `outlast retry ID`), {fork}"
 
 
 class IdempotencyMismatch(OutlastError):

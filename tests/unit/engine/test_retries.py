@@ -350,3 +350,18 @@ async def test_a_run_that_lives_again_asks_again_and_people_have_the_whole_time(
     assert second.expires_at > first.expires_at
     await engine.approve(second.id, by="ann")
     assert await engine.get("a", asks_for_a_moment_too).result("5s") == "ann"
+
+
+async def test_a_verb_for_a_run_that_has_ended_says_what_can_be_done(engine: Engine) -> None:
+    run = await engine.start(three())
+    await run.result("5s")
+    for verb in (run.retry, run.retry_plan, run.pause, run.resume):
+        with pytest.raises(RunClosed, match=r"has ended \(completed\), so .* cannot .*fork\(at\)"):
+            await verb()
+
+    broken.add("b")
+    failed = await engine.start(three())
+    with pytest.raises(RunFailed):
+        await failed.result("5s")
+    with pytest.raises(RunClosed, match=r"has ended \(failed\), so .* `outlast retry ID`"):
+        await failed.pause()
