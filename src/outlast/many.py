@@ -10,6 +10,7 @@ from outlast import limits
 from outlast._engine.diffs import RunDiff, compared
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.opening import Opened
+from outlast._execution.starting import check_name
 from outlast.errors import EngineClosed, OutlastError, StoreError, UsageError
 from outlast.handle import Run
 from outlast.types import BulkAction, BulkOutcome, RunId, Status
@@ -90,7 +91,8 @@ class ManyVerbs(ABC):
             RunNotFound
         """
         reader = self._require_open().reader
-        return compared(await reader.journal(RunId(a)), await reader.journal(RunId(b)))
+        one, two = (RunId(check_name("a run id", run, limits.ID_CHARS_MAX)) for run in (a, b))
+        return compared(await reader.journal(one), await reader.journal(two))
 
 
 async def _act_on(run: Run[object], action: BulkAction, reason: str) -> BulkOutcome:

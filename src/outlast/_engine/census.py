@@ -9,6 +9,7 @@ from outlast._codec import stored_json
 from outlast._engine.reader import moment
 from outlast._execution.bonds import PLACE, decode_place
 from outlast._execution.letters import actor_id, key_in
+from outlast._execution.starting import check_text
 from outlast._registry import ActorDefinition, Registry
 from outlast._store.contract import Cursor, DeadLetter, RunFilter, RunRow, Store
 from outlast.errors import ActorNotFound, DecodingError, StoreDamaged
@@ -24,6 +25,8 @@ class Census:
 
     async def actors(self, type_name: str | None) -> AsyncIterator[ActorInfo]:
         """Iterate over the actors (of one type), newest first."""
+        if type_name is not None:
+            check_text("an actor's type", type_name)
         which = RunFilter(workflow=type_name, kind="actor")
         after: Cursor | None = None
         while True:
@@ -56,7 +59,8 @@ class Census:
         Raises:
             ActorNotFound: nobody has written to it yet.
         """
-        row = await self._store.read_run(actor_id(type_name, key))
+        check_text("an actor's type", type_name)
+        row = await self._store.read_run(actor_id(type_name, check_text("an actor's key", key)))
         if row is None:
             # Perhaps the end of a type's name was given, as in listings.
             which = RunFilter(workflow=type_name, kind="actor")

@@ -47,6 +47,12 @@ def parse_query(text: str, now: int) -> RunFilter:
 
 def _words(text: str) -> list[tuple[str, str]]:
     try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError(
+            f"the query {text!r} has a lone surrogate at character {error.start}: it is not text"
+        ) from None
+    try:
         words = shlex.split(text)
     except ValueError as error:
         raise QueryError(f"the query {text!r} has an open quote: {error}") from error

@@ -65,7 +65,7 @@ class TokenReader:
 
     async def info(self, token: str) -> TokenInfo:
         """Return what is known of a token."""
-        return token_info(await self.row(token))
+        return token_info(await self.row(check_text("a token's id", token)))
 
     async def all(
         self, *, open_only: bool, page: int = limits.PAGE_ROWS
@@ -104,6 +104,7 @@ class Tokens:
             DecodingError, EncodingError: the value does not fit what the run asks for.
             UnknownWorkflow, UnknownActor: the code that knows what fits is not here.
         """
+        check_text("a token's id", request.token)
         check_text("the name of who answers", request.by)
         check_text("the reason", request.reason)
         if request.digest:

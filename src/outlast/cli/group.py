@@ -189,6 +189,11 @@ def run_command(group: click.Group, args: Sequence[str]) -> int:
         _discard_output()
         complain(f"the output could not be written: {error.strerror or error}")
         return 1
+    except UnicodeEncodeError as error:
+        # Bytes of the command line that are not UTF-8, where no verb has looked at them before.
+        found = f"{error.object}"[:50]
+        complain(f"{found!r} is not text: it has bytes that are not UTF-8")
+        return 2
     except errors.OutlastError as error:
         complain(f"{error}")
         return exit_code_of(error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import Generic, Literal, ParamSpec, TypeVar, overload
-from urllib.parse import urlencode
 
 import msgspec
 from typing_extensions import override
@@ -15,7 +14,7 @@ from outlast._execution.letters import actor_id
 from outlast._execution.starting import check_name
 from outlast._registry import ActorDefinition, default_registry
 from outlast.actor.topic import Topic
-from outlast.client.asking import Asking, quoted
+from outlast.client.asking import Asking, query_of, quoted
 from outlast.errors import UsageError
 from outlast.ref import Handler, handler_of
 from outlast.types import ActorInfo, DeadLetterInfo, Duration, TeamInfo
@@ -71,7 +70,7 @@ class ActorVerbs(Asking):
     ) -> object:
         """Return an actor's answer to a message as JSON data; None for what is only told."""
         seconds = seconds_of(timeout)
-        query = urlencode({"mode": mode, "timeout": f"{seconds:g}", "dedup": dedup})
+        query = query_of({"mode": mode, "timeout": f"{seconds:g}", "dedup": dedup})
         path = f"/v1/actors/{quoted(kind)}/{quoted(key)}/{quoted(handler)}?{query}"
         found = await self.ask("POST", path, dict(arguments), wait=seconds)
         return msgspec.convert(found, dict[str, object]).get("result")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from outlast import limits
-from outlast.errors import StoreUnavailable
+from outlast.errors import StoreUnavailable, UsageError
 
 T = TypeVar("T")
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -42,7 +42,7 @@ class Asking(ABC):
         """Iterate over a listing, page by page."""
         after: object = ""
         while after is not None:
-            asked = urlencode({**query, "after": f"{after}", "limit": limits.PAGE_ROWS})
+            asked = query_of({**query, "after": f"{after}", "limit": limits.PAGE_ROWS})
             page = msgspec.convert(await self.ask("GET", f"{path}?{asked}"), dict[str, object])
             for item in msgspec.convert(page[name], list[object]):
                 yield msgspec.convert(item, kind)
@@ -71,5 +71,45 @@ class Patience:
 
 
 def quoted(part: str) -> str:
-    """Return a part of a path, slashes in it encoded too."""
-    return quote(part, safe="")
+    """Return a part of a path, slashes in it encoded too.
+
+    Raises:
+        UsageError: it has a lone surrogate.
+    """
+    try:
+        return quote(part, safe="")
+    except UnicodeEncodeError as error:
+        raise not_text(error) from None
+
+
+def query_of(parameters: Mapping[str, str | int]) -> str:
+    """Return parameters as the query of a url.
+
+    Raises:
+        UsageError: one has a lone surrogate.
+    """
+    try:
+        return urlencode(parameters)
+    except UnicodeEncodeError as error:
+        raise not_text(error) from None
+
+
+def json_body(body: object) -> bytes:
+    """Return what is sent to the server as JSON.
+
+    Raises:
+        UsageError: a text in it has a lone surrogate.
+    """
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError as error:
+        raise not_text(error) from None
+
+
+def not_text(error: UnicodeEncodeError) -> UsageError:
+    """Return the error of text that cannot be sent: it is not Unicode text."""
+    found = f"{error.object}"[:50]
+    return UsageError(
+        f"{found!r} has a lone surrogate at character {error.start}, so it is not text "
+        f"and nothing was sent"
+    )

@@ -19,7 +19,7 @@ import h11
 
 from outlast import limits
 from outlast.client.tracing import traceparent
-from outlast.errors import StoreUnavailable, UsageError, WaitTimeout
+from outlast.errors import EngineClosed, StoreUnavailable, UsageError, WaitTimeout
 
 _READ_BYTES = 64 * 1024
 _KEPT_MAX = 8
@@ -105,6 +105,12 @@ class Connections:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise UsageError(f"{url!r} is not the url of a server, such as http://127.0.0.1:8787")
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError as error:
+            raise UsageError(
+                f"{url!r} has no name of a host that can be looked up: {error}"
+            ) from None
         self.url: str = url.rstrip("/")
         self._host: str = parts.hostname
         self._port: int = parts.port or (443 if parts.scheme == "https" else 80)
@@ -113,6 +119,7 @@ class Connections:
         self._token = token
         self._timeout_seconds = timeout_seconds
         self._kept: list[_Connection] = []
+        self._is_closed = False
 
     async def request(
         self, method: str, path: str, body: bytes = b"", *, wait_seconds: float = 0.0
@@ -120,9 +127,11 @@ class Connections:
         """Return the answer to a request; `wait_seconds` is how long the server may wait for it.
 
         Raises:
+            EngineClosed: the client is closed.
             StoreUnavailable: the server cannot be reached.
             WaitTimeout: it does not answer.
         """
+        self._check()
         seconds = self._timeout_seconds + wait_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -152,7 +161,8 @@ class Connections:
                     size += len(piece)
                     if size > _ANSWER_BYTES_MAX:
                         raise EOFError(f"the answer has more than {_ANSWER_BYTES_MAX:,} bytes")
-            is_kept = len(self._kept) < _KEPT_MAX and connection.can_be_kept()
+            is_wanted = len(self._kept) < _KEPT_MAX and not self._is_closed
+            is_kept = is_wanted and connection.can_be_kept()
             return Reply(response.status_code, b"".join(parts))
         finally:
             if is_kept:
@@ -170,6 +180,7 @@ class Connections:
         Raises:
             StoreUnavailable: the server cannot be reached, or hung up.
         """
+        self._check()
         extra = {"Last-Event-ID": last_id} if last_id else {}
         connection: _Connection | None = None
         try:
@@ -237,8 +248,20 @@ class Connections:
             f"the server at {self.url} cannot be reached ({why}): is `outlast serve` running there?"
         )
 
+    def open(self) -> None:
+        """Allow requests, again if it was closed."""
+        self._is_closed = False
+
+    def _check(self) -> None:
+        if self._is_closed:
+            raise EngineClosed(
+                f"this client of {self.url} is closed: use it inside of its `async with` block, "
+                f"or open another with Client({self.url!r})"
+            )
+
     def close(self) -> None:
-        """Hang up."""
+        """Hang up, and refuse further requests."""
+        self._is_closed = True
         while self._kept:
             self._kept.pop().close()
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import msgspec
 
 from outlast import limits
 from outlast._engine.diffs import RunDiff
 from outlast._logfile import LogLine, LogPage, lines_of
-from outlast.client.asking import Asking
+from outlast.client.asking import Asking, query_of
 from outlast.types import BulkAction, BulkOutcome
 
 _BULK_SECONDS = 300.0
@@ -41,7 +40,7 @@ class LookingVerbs(Asking):
 
     async def count(self, query: str = "") -> int:
         """Return how many runs a query wants; see `Engine.count`."""
-        found = await self.ask("GET", f"/v1/count?{urlencode({'query': query})}")
+        found = await self.ask("GET", f"/v1/count?{query_of({'query': query})}")
         return msgspec.convert(msgspec.convert(found, dict[str, object])["count"], int)
 
     async def bulk(
@@ -68,7 +67,7 @@ class LookingVerbs(Asking):
         """
 
         async def page_after(place: str) -> LogPage:
-            asked = urlencode({"run": run, "after": place, "limit": limits.PAGE_ROWS})
+            asked = query_of({"run": run, "after": place, "limit": limits.PAGE_ROWS})
             return msgspec.convert(await self.ask("GET", f"/v1/logs?{asked}"), LogPage)
 
         async with aclosing(lines_of(page_after, follow=follow)) as lines:
@@ -77,5 +76,5 @@ class LookingVerbs(Asking):
 
     async def diff(self, a: str, b: str) -> RunDiff:
         """Return where two runs part, and their records side by side."""
-        found = await self.ask("GET", f"/v1/diff?{urlencode({'a': a, 'b': b})}")
+        found = await self.ask("GET", f"/v1/diff?{query_of({'a': a, 'b': b})}")
         return msgspec.convert(found, RunDiff)

@@ -16,9 +16,10 @@ from outlast import errors, limits
 from outlast._codec import Adapter, adapter_for
 from outlast._durations import seconds_of, text_of
 from outlast._engine.reader import Record
+from outlast._execution.starting import check_name
 from outlast.call import Call, WorkflowCall
 from outlast.client.actors import ActorVerbs
-from outlast.client.asking import PATIENCE, Patience, quoted
+from outlast.client.asking import PATIENCE, Patience, json_body, quoted
 from outlast.client.connection import Connections, Reply, ServerEvent
 from outlast.client.inbox import InboxVerbs
 from outlast.client.looking import LookingVerbs
@@ -84,7 +85,7 @@ class _Data(msgspec.Struct):
 
 class Client(InboxVerbs, LookingVerbs, ActorVerbs):
     """Speaks to one server. Verbs raise what an engine's raise, and `StoreUnavailable` when the
-    server cannot be reached.
+    server cannot be reached. After its `async with` block they raise `EngineClosed`.
 
     Args:
         url: `http://127.0.0.1:8787`; https where the server is reached through TLS.
@@ -115,6 +116,7 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
         )
 
     async def __aenter__(self) -> Client:
+        self._connections.open()
         return self
 
     async def __aexit__(
@@ -139,7 +141,7 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
     async def _reply(
         self, method: Literal["GET", "POST"], path: str, body: object = None, *, wait: float = 0.0
     ) -> Reply:
-        data = b"" if method == "GET" else msgspec.json.encode({} if body is None else body)
+        data = b"" if method == "GET" else json_body({} if body is None else body)
         reply = await self._connections.request(method, path, data, wait_seconds=wait)
         if reply.status >= 400:
             raise error_of(reply.status, reply.body)
@@ -222,6 +224,8 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
             returns = signature.returns
         else:
             raise UsageError(f"a client starts calls of workflows, or names; got {call!r}")
+        if id is not None:
+            check_name("a run id", id, limits.ID_CHARS_MAX)
         body = {
             "input": arguments,
             "id": id,

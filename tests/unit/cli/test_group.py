@@ -107,3 +107,22 @@ def test_output_that_cannot_be_written_is_one_line_and_no_success(
         "error: the output could not be written: No space left on device"
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["diff a\udcff b", "ls id:a\udcff", "approve a\udcff", "show x --url http://\udcff"]
+)
+def test_bytes_that_are_not_utf_8_are_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = f"program_{tmp_path.name}.py"  # a module of this name is imported once
+    (tmp_path / program).write_text(
+        "from outlast import workflow\n@workflow\nasync def flow() -> int:\n    return 1\n"
+    )
+    assert run_command(main, ["run", f"{program}:flow"]) == 0
+    capfd.readouterr()
+
+    assert run_command(main, command.split()) == 2
+
+    assert capfd.readouterr().err.startswith("error: ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -248,3 +248,26 @@ def test_an_engine_is_not_opened_with_odd_things(options: dict[str, object]) -> 
 
     with pytest.raises(UsageError, match=next(iter(options))):
         opening(**options)
+
+
+async def test_text_with_a_lone_surrogate_is_refused_in_words(engine: Engine) -> None:
+    bad = "a\ud800"
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: engine.start(flows.decides(), id=bad),
+        lambda: anext(aiter(engine.runs(f"workflow:{bad}"))),
+        lambda: engine.token(bad),
+        lambda: engine.answer(bad, 1),
+        lambda: engine.approve(bad, by="ann"),
+        lambda: engine.diff(bad, "r"),
+        lambda: anext(aiter(engine.actors(bad))),
+        lambda: engine.actor_info(bad, "k"),
+        lambda: engine.actor_info("k", bad),
+        lambda: engine.get("r").signal(bad, 1, allow_undeclared=True),
+        lambda: engine.get("r").signal("n", 1, dedup=bad, allow_undeclared=True),
+        lambda: engine.get("r").cancel(bad),
+        lambda: engine.get("r").read(bad),
+        lambda: anext(aiter(engine.get("r").stream(bad))),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError):
+            await call()

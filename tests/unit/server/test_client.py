@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from outlast.client import Client
 from outlast.errors import (
     DeadLetterNotFound,
     DecodingError,
+    EncodingError,
+    EngineClosed,
     HandlerFailed,
     QueryError,
     RunFailed,
@@ -170,3 +173,64 @@ async def test_a_ca_file_that_cannot_be_used_is_said_at_once(tmp_path: Path) -> 
             Client("https://127.0.0.1:1", ca_file=tmp_path / name)
     with pytest.raises(UsageError, match="reached by https"):
         Client("http://127.0.0.1:1", ca_file=tmp_path / "none.pem")
+
+
+async def test_a_client_that_is_closed_says_so_at_each_verb(server: Served) -> None:
+    async with server.client() as client:
+        run = await client.start(served_checkout(Order("7", 999)), id="r")
+        assert await run.result() == "charged 999"
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "start": lambda: client.start("served_wait"),
+        "run": lambda: client.run("served_wait"),
+        "runs": lambda: anext(aiter(client.runs())),
+        "count": client.count,
+        "tokens": lambda: anext(aiter(client.tokens())),
+        "approve": lambda: client.approve("t", by="ann"),
+        "dead_letters": lambda: anext(aiter(client.dead_letters())),
+        "publish": lambda: client.publish("news", "x"),
+        "diff": lambda: client.diff("a", "b"),
+        "result": run.result,
+        "info": run.info,
+        "why": run.why,
+        "cancel": run.cancel,
+        "signal": lambda: run.signal("go"),
+        "journal": lambda: anext(aiter(run.journal())),
+        "stream": lambda: anext(aiter(run.stream("s"))),
+        "update": lambda: run.update("u"),
+    }
+
+    told: dict[str, str] = {}
+    for name, call in calls.items():
+        with pytest.raises(EngineClosed) as refused:
+            await asyncio.wait_for(call(), 10)
+        told[name] = f"{refused.value}"
+
+    assert {text.partition(":")[0] for text in told.values()} == {"this client of http"}
+    async with client:
+        assert await client.get("r").why()
+
+
+async def test_text_with_a_lone_surrogate_is_refused_before_it_is_sent(server: Served) -> None:
+    bad = "a\ud800"
+    async with server.client() as client:
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: client.start("served_wait", id=bad),
+            lambda: client.start(bad),
+            lambda: client.start("served_wait", attributes={"k": bad}),
+            lambda: client.get("r").signal(bad),
+            lambda: client.get("r").signal("go", bad),
+            lambda: client.get("r").signal("go", dedup=bad),
+            lambda: client.get("r").cancel(bad),
+            lambda: client.get(bad).info(),
+            lambda: client.get("r").read(bad),
+            lambda: client.get("r").update(bad),
+            lambda: client.approve(bad, by="ann"),
+            lambda: client.approve("t", by="ann", reason=bad),
+            lambda: client.diff(bad, "r"),
+            lambda: client.count(bad),
+            lambda: anext(aiter(client.runs(bad))),
+            lambda: client.ask_actor(bad, "k", "h", {}),
+        ]
+        for call in calls:
+            with pytest.raises((UsageError, EncodingError)):
+                await call()
