@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import msgspec
+from typing_extensions import override
 
 from outlast._codec import Bound
 from outlast._codec.jsontext import RepeatedName, members_once, refuse_repeated_names
@@ -67,8 +69,33 @@ def arguments_of(definition: WorkflowDefinition, pairs: Sequence[str], given: st
             return signature.from_json(json_of(given, "--input")[0])
         return signature.from_strings(_pairs(pairs))
     except DecodingError as error:
-        usage = f"{definition.fn.__name__}{signature.signature}"
+        usage = f"{definition.fn.__name__}{_as_written(signature.signature)}"
         raise UsageError(f"the input does not fit {usage}\n  {error}") from None
+
+
+class _Written:
+    """An annotation that is text in the program: it is shown as written, without quotes."""
+
+    def __init__(self, annotation: str) -> None:
+        self._annotation = annotation
+
+    @override
+    def __repr__(self) -> str:
+        return self._annotation
+
+
+def _as_written(signature: inspect.Signature) -> str:
+    """Return a signature as its program has it, with `from __future__ import annotations` too."""
+
+    def written(annotation: object) -> object:
+        return _Written(annotation) if isinstance(annotation, str) else annotation
+
+    parameters = [
+        parameter.replace(annotation=written(parameter.annotation))
+        for parameter in signature.parameters.values()
+    ]
+    returns = written(signature.return_annotation)
+    return f"{signature.replace(parameters=parameters, return_annotation=returns)}"
 
 
 def input_by_schema(schema: Mapping[str, object], pairs: Sequence[str]) -> dict[str, object]:

@@ -166,3 +166,18 @@ def test_lengths_of_time(text: str, seconds: float) -> None:
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--grace"):
         seconds_option("--grace", text)
+
+
+@workflow
+async def greets(name: str, *, scores: dict[str, list[int]] | None = None) -> str:
+    """Have annotations that are text."""
+    return f"{name} {scores}"
+
+
+def test_the_signature_in_an_error_is_as_the_program_has_it() -> None:
+    with pytest.raises(UsageError) as refused:
+        arguments_of(greets.definition, [], None)
+
+    first = f"{refused.value}".splitlines()[0]
+    written = "greets(name: str, *, scores: dict[str, list[int]] | None = None) -> str"
+    assert first == f"the input does not fit {written}"
