@@ -33,9 +33,10 @@ from outlast.errors import (
     StoreUnavailable,
     UsageError,
 )
-from outlast.handle import signal_payload
+from outlast.handle import Run, signal_payload
 from outlast.names import Signal
 from outlast.testing.handles import EngineSample, Handle
+from outlast.testing.loop import Deadlock
 from outlast.testing.machines import FaultPlan, Machine, Work, Yard
 from outlast.testing.steps import client_record
 from outlast.testing.verbs import EngineVerbs
@@ -184,22 +185,32 @@ class Sim(EngineVerbs):
         await self._until_done(request)
         return run_id
 
-    async def result(self, run: str) -> object:
-        """Return what a run returned, once it has ended."""
-        row = await self._drive(lambda: self._closed(run))
+    async def result(self, run: str | Run[object]) -> object:
+        """Return what a run returned, once it has ended; it is given by its id or a handle."""
+        run = _id_of(run)
+        try:
+            row = await self._drive(lambda: self._closed(run))
+        except Deadlock as stuck:
+            parked = [info async for info in self.engine.runs("status:parked")]
+            if not parked:
+                raise
+            told = "; ".join(f"run {info.id!r} is parked: {info.error}" for info in parked)
+            raise Deadlock(f"run {run!r} waits, {stuck}: {told}") from stuck
         error = error_of(row)
         if error is not None:
             raise error
         definition = self._yard.registry.workflows[row.workflow]
         return definition.signature.returns.decode((row.output or b"\x00")[1:])
 
-    async def _closed(self, run: str) -> RunRow:
-        return await self._until_done(lambda core: core.closed(RunId(run), parked_counts=True))
+    async def _closed(self, run: RunId) -> RunRow:
+        return await self._until_done(lambda core: core.closed(run, parked_counts=True))
 
-    async def signal(self, run: str, signal: Signal[T], value: T, *, dedup: str = "") -> None:
+    async def signal(
+        self, run: str | Run[object], signal: Signal[T], value: T, *, dedup: str = ""
+    ) -> None:
         """Send a signal to a run; sent again after a crash, so give it a dedup key."""
         message = Message(
-            run=RunId(run),
+            run=_id_of(run),
             kind="signal",
             name=signal.name,
             body=typed_payload(signal.adapter, value),
@@ -212,11 +223,10 @@ class Sim(EngineVerbs):
         """Let virtual time pass."""
         await self._drive(lambda: asyncio.sleep(seconds))
 
-    async def journal(self, run: str) -> list[Record]:
+    async def journal(self, run: str | Run[object]) -> list[Record]:
         """Return a run's records."""
-        return await self._drive(
-            lambda: self._until_done(lambda core: core.reader.journal(RunId(run)))
-        )
+        wanted = _id_of(run)
+        return await self._drive(lambda: self._until_done(lambda core: core.reader.journal(wanted)))
 
     async def _until_done(self, work: Work[T]) -> T:
         """Call the engine until it answers; a client retries what a crash has cut off."""
@@ -283,6 +293,11 @@ class Sim(EngineVerbs):
 
         loop.call_soon(drive)
         return await done
+
+
+def _id_of(run: str | Run[object]) -> RunId:
+    """Return the id of a run that is given by it, or by a handle on the run."""
+    return RunId(run if isinstance(run, str) else run.id)
 
 
 def _engine_on(core: EngineCore) -> Engine:

@@ -28,11 +28,14 @@ class EngineVerbs(ABC):
         """The engine, with all its verbs."""
 
     @overload
-    def get(self, run_id: str) -> Run[object]: ...
+    def get(self, run_id: str | Run[object]) -> Run[object]: ...
     @overload
-    def get(self, run_id: str, workflow: Workflow[..., R]) -> Run[R]: ...
-    def get(self, run_id: str, workflow: Workflow[..., R] | None = None) -> Run[R] | Run[object]:
+    def get(self, run_id: str | Run[object], workflow: Workflow[..., R]) -> Run[R]: ...
+    def get(
+        self, run_id: str | Run[object], workflow: Workflow[..., R] | None = None
+    ) -> Run[R] | Run[object]:
         """Return a handle on a run: `signal`, `update`, `cancel`, `fork` and all its verbs."""
+        run_id = run_id if isinstance(run_id, str) else run_id.id
         if workflow is None:
             return self.engine.get(run_id)
         typed: Run[R] = self.engine.get(run_id, workflow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 import pytest
@@ -20,7 +21,14 @@ from outlast import (
     wf,
     workflow,
 )
-from outlast.errors import NotInRun, RunCancelled, RunTerminated, TokenAnswered, UnknownSignal
+from outlast.errors import (
+    NotInRun,
+    RunCancelled,
+    RunParked,
+    RunTerminated,
+    TokenAnswered,
+    UnknownSignal,
+)
 from outlast.testing import Sim
 
 number = Signal("simverbs.number", int)
@@ -183,3 +191,64 @@ async def test_verbs_that_crashes_cut_off_are_called_again_as_the_same(seed: int
 @workflow
 async def sim_two() -> int:
     return await noted(1) + await noted(1)
+
+
+@step(name="sim_verbs.lasting")
+async def lasting() -> str:
+    """Take some seconds."""
+    for _ in range(20):
+        await asyncio.sleep(1)
+    return "lasted"
+
+
+@workflow(name="sim_verbs.one_lasting")
+async def one_lasting() -> str:
+    """Have one long step."""
+    return await lasting()
+
+
+@workflow(name="sim_verbs.parent_of_lasting")
+async def parent_of_lasting() -> str:
+    """Have a child with a long step."""
+    return await one_lasting()
+
+
+async def test_a_run_is_given_by_its_id_or_by_a_handle() -> None:
+    async with Sim() as sim:
+        run = await sim.engine.start(one_lasting())
+
+        assert await sim.result(run) == await sim.result(run.id) == "lasted"
+        records = await sim.journal(run)
+        assert [r.kind for r in records] == [r.kind for r in await sim.journal(run.id)]
+        assert await sim.get(run).why() == await run.why()
+
+
+async def killed_again_and_again(sim: Sim, run: str) -> None:
+    """Kill the machine, each time when it is back, until it gives up a run."""
+    for _ in range(100):
+        if [info.id async for info in sim.engine.runs("status:parked")]:
+            return
+        sim.crash()
+        await sim.advance(2)
+    raise AssertionError(f"{run} is not parked after 100 deaths")
+
+
+async def test_a_run_that_is_parked_after_six_deaths_goes_on_when_resumed() -> None:
+    async with Sim() as sim:
+        run = await sim.engine.start(one_lasting())
+        await killed_again_and_again(sim, run.id)
+        with pytest.raises(RunParked, match="the process died 6 times while running it"):
+            await sim.result(run)
+
+        await sim.get(run).resume()
+
+        assert await sim.result(run) == "lasted"
+
+
+async def test_a_run_that_waits_for_a_parked_child_says_so() -> None:
+    async with Sim() as sim:
+        run = await sim.engine.start(parent_of_lasting(), id="p")
+        await killed_again_and_again(sim, run.id)
+
+        with pytest.raises(Exception, match=r"run 'p' waits, .* run 'p\.0-1' is parked: "):
+            await sim.result(run)
