@@ -46,6 +46,7 @@ from outlast.errors import (
 )
 
 APPLICATION_ID = 0x4F75744C  # "OutL", in the file's header
+PARTIAL = ".partial"  # how the name of a directory ends in which a backup is made
 _STATEMENTS_CACHED = 300  # every statement has a text for each power of two rows
 
 _PRAGMAS = (
@@ -93,12 +94,25 @@ def _refuse_hard_links(path: Path) -> None:
     """Refuse a file with two names: each has its own lock and log beside it."""
     count = path.stat().st_nlink
     if count > 1:
+        left = _left_by_backup(path)
+        if left is not None and count == 2:
+            raise StoreError(
+                f"{path} has a second name, {left}: an `outlast db backup` was killed when the "
+                f"backup was complete, before it removed that name. The backup is whole. Delete "
+                f"the directory {left.parent}, and open it again"
+            )
         raise StoreError(
             f"{path} has {count} names (hard links): an engine that opens it by another one takes "
             f"no notice of this one's lock and write-ahead log, and both would write to it. Make a "
             f"copy with `outlast db backup FILE --db {path}`, or delete the other names (`find / "
             f"-samefile {path}`)"
         )
+
+
+def _left_by_backup(path: Path) -> Path | None:
+    """Return the name of a database that a killed backup has left beside the one it was given."""
+    others = path.parent.glob(f"*{PARTIAL}/*")
+    return next((other for other in others if other.is_file() and other.samefile(path)), None)
 
 
 def prepare_reading(path: Path, *, may_be_old: bool = False) -> None:

@@ -16,7 +16,7 @@ from outlast._registry import default_registry
 from outlast._store.sqlite_backup import copy_database
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_files import sync_path
-from outlast._store.sqlite_schema import newest_version, open_reader, prepare_reading
+from outlast._store.sqlite_schema import PARTIAL, newest_version, open_reader, prepare_reading
 from outlast._store.sqlite_traces import without_traces
 from outlast._world import RealWorld
 from outlast.cli.inputs import seconds_option
@@ -118,7 +118,7 @@ def _back_up(path: Path, destination: Path) -> None:
     try:
         # A name of its own: what an earlier backup left when it was killed is not in the way.
         with tempfile.TemporaryDirectory(
-            prefix=f"{destination.name}.", suffix=".partial", dir=destination.parent
+            prefix=f"{destination.name}.", suffix=PARTIAL, dir=destination.parent
         ) as directory:
             partial = Path(directory) / destination.name
             os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
