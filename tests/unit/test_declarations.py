@@ -374,7 +374,8 @@ def test_two_files_of_one_module_name_are_refused_while_both_are_in_use(
 def test_a_retry_that_makes_no_sense_is_refused_by_the_name_of_its_field(
     field: str, value: object
 ) -> None:
-    make: Callable[..., Retry] = Retry
+    def declare(make: Callable[..., Retry]) -> None:
+        _declare(step, {"retry": make(**{field: value})})
 
     with pytest.raises(RegistrationError, match=f"^Retry: {field}"):
-        _declare(step, {"retry": make(**{field: value})})
+        declare(Retry)
