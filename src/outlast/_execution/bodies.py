@@ -229,6 +229,8 @@ class Bodies:
             body.idle_timer.cancel()
         self.measured((self._world.now() - body.began_at) / 1e6)
         self._ended(body.run, body.key, body.value, body.error)
+        if body.timed_out is not None and body.error is body.timed_out and body.returned:
+            self._tell_late(body)  # its thread returned between the timeout and this
 
     async def _call_on_thread(self, body: Body, ambient: Context) -> object:
         begun: asyncio.Future[None] = self._world.loop.create_future()

@@ -5,13 +5,15 @@ all are taken and bodies wait in the queue, the bound rises step by step, up to 
 warning names what holds them.
 
 Invariants:
-  * a thread counts as taken from the time it is given to a body until that body returns;
+  * a thread counts as taken from the time it is given to a body until that body returns, or is
+    cancelled before the thread has begun it;
   * bodies get threads in the order in which they asked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -52,21 +54,33 @@ class Threads:
         self._grow_timer: Timer | None = None
 
     async def run(self, holder: Holder, work: Callable[[], T]) -> T:
-        """Return what `work` returns on a thread; cancelled, it goes on there unheard."""
+        """Return what `work` returns on a thread; cancelled, `work` goes on there if it has begun."""
         if len(self._taken) >= self._max:
             await self._turn()
         self._taken[holder] = self._world.now()
         if self._pool is None:
             prefix = "outlast-step"
             self._pool = ThreadPoolExecutor(limits.THREADS_GROWN_MAX, thread_name_prefix=prefix)
+        # Emptied once, by whichever comes first: the thread's begin or a cancellation. A cancelled
+        # body whose thread has not begun never runs, so that nothing on a thread gives it back.
+        not_begun = [holder]
 
         def work_and_leave() -> T:
+            try:
+                not_begun.pop()
+            except IndexError:
+                raise asyncio.CancelledError from None
             try:
                 return work()
             finally:
                 self._world.call_soon_threadsafe(self._left, holder)
 
-        return await self._world.run_blocking(work_and_leave, pool=self._pool)
+        try:
+            return await self._world.run_blocking(work_and_leave, pool=self._pool)
+        except asyncio.CancelledError:
+            with contextlib.suppress(IndexError):
+                self._left(not_begun.pop())
+            raise
 
     async def _turn(self) -> None:
         future: asyncio.Future[None] = self._world.loop.create_future()
