@@ -51,7 +51,7 @@ async def refused(work: Awaitable[object]) -> None:
     """Say what a verb raised, and whether that took less than five seconds."""
     began = time.monotonic()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await work
     except StoreUnavailable as error:
         print("refused", time.monotonic() - began < 5, "not known" in f"{error}", flush=True)

@@ -50,7 +50,7 @@ async def work(path: Path, first: int) -> None:
                 await run.signal(go, number, dedup=f"{number}")
                 tell("signalled", run.id, number)
         for run in runs:
-            tell("ended", run.id, await run.result(timeout="20s"))
+            tell("ended", run.id, await run.result(timeout="30s"))
 
 
 def leave_out(syncs: str) -> None:

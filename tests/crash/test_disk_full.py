@@ -103,7 +103,7 @@ async def main(db: str, first: str) -> None:
         ]
         for verb in verbs[int(first):] + verbs[:int(first)]:
             try:
-                await asyncio.wait_for(verb(), 20)
+                await asyncio.wait_for(verb(), 30)
             except StoreFull:
                 pass
             else:

@@ -73,7 +73,7 @@ async def check(path: Path, told: list[str]) -> None:
                 for number in range(SIGNALS):
                     if f"signalled {run} {number}" not in told:
                         await handle.signal(go, number, dedup=f"{number}")
-            result = await handle.result(timeout="20s")
+            result = await handle.result(timeout="30s")
             assert result == int(run[1:]) + 1 + sum(range(SIGNALS)), run
             assert ends.get(run, result) == result
 

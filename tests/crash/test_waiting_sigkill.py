@@ -86,7 +86,7 @@ async def main() -> None:
         print(statuses, flush=True)
         if sys.argv[2] == "kill":
             await asyncio.sleep(60)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while waiting := [
                 i.id async for i in engine.runs() if i.id in names and i.status != "waiting"
             ]:

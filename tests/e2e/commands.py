@@ -210,7 +210,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGKILL)
     return Done(process.returncode, out, err)
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something that another process does has happened."""
     ends = time.monotonic() + seconds
     while not condition():

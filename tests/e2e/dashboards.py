@@ -310,7 +310,7 @@ def served(directory: Path) -> Generator[Server]:
 
 
 def await_link(process: subprocess.Popen[str], log: Path) -> re.Match[str]:
-    for _ in range(200):
+    for _ in range(600):
         found = re.search(r"(http://\S+?)/#token=(\S+)", log.read_text())
         if found:
             return found
@@ -343,7 +343,7 @@ class Seat:
         page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog}"))
         page.on("console", self._heard)
         page.goto(self.server.link if link else self.server.url + "/")
-        page.get_by_role("navigation", name="Main").wait_for(timeout=10_000)
+        page.get_by_role("navigation", name="Main").wait_for(timeout=60_000)
         if place != "#/":
             self.go(page, place)
         return page
@@ -362,7 +362,7 @@ class Seat:
             self.complaints.append(text)
 
 
-def until_seen(page: Page, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until_seen(page: Page, condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for what a page does: what it reports is heard only while something is asked of it."""
     for _ in range(int(seconds * 20)):
         if condition():

@@ -116,7 +116,7 @@ class Server:
     def ask(
         self, method: str, path: str, body: object = None, statuses: Sequence[int] = (200,)
     ) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(
                 method,

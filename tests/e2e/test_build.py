@@ -173,7 +173,7 @@ def test_whoever_kills_the_file_has_killed_the_engine(
     (unpacked,) = tmp_path.glob("_MEI*")
 
     outer.kill()
-    outer.wait(timeout=20)
+    outer.wait(timeout=60)
 
     until(lambda: not is_alive(inner))
     assert unpacked.exists()
@@ -200,7 +200,7 @@ def test_ctrl_c_reaches_both_processes_and_drains_once(
 
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does; the outer process passes it on too
 
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert (process.returncode, "draining" in said) == (0, True), said
 
 
@@ -232,7 +232,7 @@ def test_in_an_empty_root_it_runs_serves_and_goes_on_after_a_kill(root: Root) ->
         answer = json.loads(server.ask("GET", "/v1/runs/s/result?timeout=20"))
         assert (answer["status"], answer["result"]) == ("completed", "done")
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=20) == 0
+        assert server.process.wait(timeout=60) == 0
 
     assert (root.place / "effects.txt").read_text() == "begun\nended\n"
     assert list((root.place / "tmp").iterdir()) == []

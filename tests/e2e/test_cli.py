@@ -250,7 +250,7 @@ def test_tail_follows_to_the_end(project: Project) -> None:
     project("run", "app.py:slow", "seconds=1.0", "--id", "s", "--detach")
     runner = project.start("run", "app.py:slow", "seconds=1.0", "--id", "s")
     followed = project("tail", "s", "--json")
-    runner.communicate(timeout=20)
+    runner.communicate(timeout=60)
 
     records = followed.lines
     assert [r["seq"] for r in records] == list(range(1, len(records) + 1))
@@ -293,7 +293,7 @@ def test_a_stream_that_an_open_run_has_not_written_is_waited_for(project: Projec
         assert tailing.stderr is not None
         said = tailing.stderr.readline()
         project("signal", "a", "approval", "true")
-        out, _ = tailing.communicate(timeout=20)
+        out, _ = tailing.communicate(timeout=60)
 
     assert "'a' has written nothing to a stream 'wrods' so far; its streams: none" in said
     assert (tailing.returncode, out) == (0, "")
@@ -336,6 +336,6 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(project: Project) -> N
     process.stdout.close()
     assert process.stderr is not None
     err = process.stderr.read()
-    process.wait(20)
+    process.wait(60)
 
     assert err == ""

@@ -30,7 +30,7 @@ def test_a_signal_reaches_a_run_through_its_owner(project: Project) -> None:
         wrong = project("signal", "a", "approval", '"maybe"')
         sent = project("signal", "a", "approval", "true", "--dedup", "k")
 
-        out, _ = owner.communicate(timeout=20)
+        out, _ = owner.communicate(timeout=60)
 
     assert wrong.code == 2
     assert sent.code == 0
@@ -42,7 +42,7 @@ def test_stopping_reaches_a_run_through_its_owner(project: Project, verb: str, s
     with project.owner("app.py:approve", "--id", "a") as owner:
         until(lambda: project.effects() == ["asked"])
         done = project(verb, "a", "--reason", "enough")
-        _, err = owner.communicate(timeout=20)
+        _, err = owner.communicate(timeout=60)
 
     assert done.code == 0
     assert owner.returncode == 1
@@ -100,7 +100,7 @@ def test_a_run_that_the_owner_has_no_code_for_waits_and_is_taken_over(project: P
         while "stays parked" not in waiting.stderr.readline():
             pass
 
-    out, _ = waiting.communicate(timeout=20)
+    out, _ = waiting.communicate(timeout=60)
 
     assert detached.code == 0
     assert pending["status"] in ("pending", "parked")
@@ -282,7 +282,7 @@ def test_watching_a_database_that_is_moved_away_ends_with_the_reason(project: Pr
     watching.stdout.readline()
 
     project.db.rename(project.db.with_name("elsewhere.db"))
-    _, said = watching.communicate(timeout=20)
+    _, said = watching.communicate(timeout=60)
 
     assert watching.returncode not in (0, 1)
     assert f"{project.db.name} was deleted or moved away" in said

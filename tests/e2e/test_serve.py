@@ -62,7 +62,7 @@ def test_every_verb_goes_over_http(served: Serving) -> None:
     assert served("resume", "a").code == 0
     assert served("signal", "a", "approval", "true", "--dedup", "1").code == 0
     assert served("run", "app.py:approve", "--id", "a").out == "true\n"
-    watched, _ = watching.communicate(timeout=20)
+    watched, _ = watching.communicate(timeout=60)
     assert watching.returncode == 0
     assert "approval" in first + watched
     assert "completed" in watched.splitlines()[-1]

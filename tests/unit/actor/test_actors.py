@@ -143,7 +143,7 @@ async def test_a_stopped_actor_takes_nothing(engine: Engine) -> None:
     with pytest.raises(ActorStopped):
         await notes.ask(Notebook.add, "late")
     with pytest.raises(UsageError, match="is an actor"):
-        await engine.get(notes.id).result("5s")
+        await engine.get(notes.id).result("30s")
 
 
 async def test_actors_write_to_each_other(engine: Engine) -> None:
@@ -158,7 +158,7 @@ async def test_actors_write_to_each_other(engine: Engine) -> None:
 
 
 async def test_a_circle_of_asks_is_refused_at_once(engine: Engine) -> None:
-    notes = engine.actor(Notebook, "n").options(timeout="5s")
+    notes = engine.actor(Notebook, "n").options(timeout="30s")
 
     with pytest.raises(HandlerFailed, match="CallCycle"):
         await notes.ask(Notebook.ask_other, "n", "x")
@@ -176,7 +176,7 @@ async def writes_notes(key: str, count: int) -> list[int]:
 
 
 async def test_workflows_write_to_actors(engine: Engine) -> None:
-    assert await engine.run(writes_notes("w", 3), timeout="20s") == [2, 3, 4]
+    assert await engine.run(writes_notes("w", 3), timeout="30s") == [2, 3, 4]
 
 
 async def test_a_dedup_key_is_handled_once(engine: Engine) -> None:

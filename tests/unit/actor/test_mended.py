@@ -121,7 +121,7 @@ class Stubborn(Actor[Lines]):
 async def test_a_handler_that_swallows_cancellations_fails_and_its_actor_goes_on(
     engine: Engine,
 ) -> None:
-    stubborn = engine.actor(Stubborn, "a").options(timeout="20s")
+    stubborn = engine.actor(Stubborn, "a").options(timeout="30s")
     await stubborn.ask(Stubborn.add, "before")
 
     with pytest.raises(HandlerFailed, match="swallowed the cancellation"):
@@ -161,7 +161,7 @@ async def test_a_long_mailbox_is_read_part_by_part_and_in_order(
     await post(url, [("a", line) for line in lines])
 
     async with Engine.open(url) as engine:
-        busy = engine.actor(Busy, "a").options(timeout="20s")
+        busy = engine.actor(Busy, "a").options(timeout="30s")
         assert await busy.ask(Busy.add, "last") == 101
 
         assert await busy.ask(Busy.all) == [*lines, "last"]
@@ -175,7 +175,7 @@ async def test_a_busy_actor_keeps_a_part_of_its_mailbox_in_memory(
     monkeypatch.setattr(limits, "ACTOR_MAIL_MAX", 20)
     _gate[:] = [asyncio.Event()]
     async with Engine.open(url) as engine:
-        busy = engine.actor(Busy, "a").options(timeout="20s")
+        busy = engine.actor(Busy, "a").options(timeout="30s")
         await busy.tell(Busy.wait)
         for number in range(100):
             await busy.tell(Busy.add, f"{number}")
@@ -195,7 +195,7 @@ async def test_all_actors_with_mail_are_brought_in_after_a_restart(
     monkeypatch.setattr(limits, "MAILBOX_READ_MAX", 7)
     monkeypatch.setattr(limits, "LIVE_RUNS_MAX", 7)
 
-    async with Engine.open(url) as engine, asyncio.timeout(20):
+    async with Engine.open(url) as engine, asyncio.timeout(30):
         found = {info.key: info.waiting async for info in engine.actors(Busy)}
         while any(found.values()):
             await asyncio.sleep(0.01)
@@ -210,13 +210,13 @@ async def test_the_oldest_key_is_forgotten_first_also_after_a_restart(
     monkeypatch.setattr(limits, "ACTOR_DEDUPS_MAX", 3)
     async with Engine.open(url) as engine:
         for key in ("z", "y", "x"):
-            busy = engine.actor(Busy, "a").options(dedup=key, timeout="20s")
+            busy = engine.actor(Busy, "a").options(dedup=key, timeout="30s")
             await busy.ask(Busy.add, key)
 
     async with Engine.open(url) as engine:
         counts: list[int] = []
         for key in ("w", "y", "x", "z"):
-            busy = engine.actor(Busy, "a").options(dedup=key, timeout="20s")
+            busy = engine.actor(Busy, "a").options(dedup=key, timeout="30s")
             counts.append(await busy.ask(Busy.add, key))
 
     assert counts == [4, 2, 3, 5]
@@ -233,7 +233,7 @@ async def test_an_actor_that_wakes_often_leaves_no_timers_behind(
         return timers[-1]
 
     monkeypatch.setattr(Scheduler, "call_at", noted)
-    busy = engine.actor(Busy, "a").options(timeout="20s")
+    busy = engine.actor(Busy, "a").options(timeout="30s")
     await busy.options(delay="1h").tell(Busy.add, "much later")
 
     await busy.ask(Busy.nap, 10)
@@ -264,7 +264,7 @@ async def test_what_cannot_be_brought_in_keeps_nobody_else_waiting(
 
     monkeypatch.setattr(store_class, "read_run", read)
     monkeypatch.setattr(store_class, "read_values", read_values)
-    async with Engine.open(url) as engine, asyncio.timeout(20):
+    async with Engine.open(url) as engine, asyncio.timeout(30):
         for key in ("good", "away"):
             assert await engine.actor(Busy, key).ask(Busy.add, "y") == 2
         broken = await engine.actor_info(Busy, "broken")
@@ -290,7 +290,7 @@ async def test_delayed_messages_come_though_the_store_was_away(
         return found
 
     monkeypatch.setattr(store_class, "due_runs", due)
-    async with Engine.open(url) as engine, asyncio.timeout(20):
+    async with Engine.open(url) as engine, asyncio.timeout(30):
         await engine.actor(Busy, "a").options(delay="200ms").tell(Busy.add, "x")
         info = await engine.actor_info(Busy, "a")
         while not info.state:
@@ -302,7 +302,7 @@ async def test_delayed_messages_come_though_the_store_was_away(
 
 async def test_nothing_is_kept_of_messages_that_have_ended(engine: Engine) -> None:
     _gate[:] = [asyncio.Event()]
-    busy = engine.actor(Busy, "a").options(timeout="20s")
+    busy = engine.actor(Busy, "a").options(timeout="30s")
     await busy.tell(Busy.wait)  # and so it stays in memory
     asks = [asyncio.ensure_future(busy.ask(Busy.beat)) for _ in range(5)]
     hold = asyncio.ensure_future(busy.ask(Busy.nap, 20))
@@ -364,7 +364,7 @@ async def test_several_actors_are_brought_in_at_once(
         return await read_values(self, run, prefix)
 
     monkeypatch.setattr(store_class, "read_values", read)
-    async with Engine.open(url) as engine, asyncio.timeout(20):
+    async with Engine.open(url) as engine, asyncio.timeout(30):
         await all_there.wait()
         assert await engine.actor(Busy, "19").ask(Busy.add, "y") == 2
 
@@ -372,7 +372,7 @@ async def test_several_actors_are_brought_in_at_once(
 async def test_large_values_of_ended_messages_are_dropped(tmp_path: Path) -> None:
     db = tmp_path / "outlast.db"
     async with Engine.open(db) as engine:
-        busy = engine.actor(Busy, "a").options(timeout="20s")
+        busy = engine.actor(Busy, "a").options(timeout="30s")
         sizes = [100_000, 100_000, 200_000, 100_000]
         asks = [asyncio.ensure_future(busy.ask(Busy.read, size)) for size in sizes]
 

@@ -182,7 +182,7 @@ async def test_an_ask_that_comes_back_too_late_is_answered_all_the_same(engine: 
 
     await asyncio.gather(*(one.ask(Hasty.outer, 1) for one in hasty))
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         for one in hasty:
             assert await engine.actor(Returner, one.key).ask(Returner.come_back, one.key, 2) == 2
 

@@ -120,7 +120,7 @@ async def test_what_a_message_left_behind_counts_for_nothing(tmp_path: Path) -> 
 async def test_a_reading_question_with_a_key_is_answered_again(engine: Engine) -> None:
     kept = engine.actor(Kept, "a")
     await kept.ask(Kept.add, "x")
-    asking = kept.options(dedup="k", timeout="10s")
+    asking = kept.options(dedup="k", timeout="30s")
 
     first, second = await asyncio.gather(asking.ask(Kept.all), asking.ask(Kept.all))
 
@@ -136,7 +136,7 @@ async def test_who_waits_for_an_actor_that_is_stopped_is_told(engine: Engine) ->
 
     await engine.get(kept.id).terminate("enough")
 
-    for found in await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 20):
+    for found in await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 30):
         assert isinstance(found, ActorStopped)
     assert (await engine.actor_info(Kept, "a")).status == "completed"
 
@@ -163,7 +163,7 @@ async def test_a_message_whose_sender_gave_up_is_delivered(engine: Engine) -> No
         sending.cancel()
         await asyncio.wait([sending])
 
-    lines = await kept.options(timeout="20s").ask(Kept.add, "end")
+    lines = await kept.options(timeout="30s").ask(Kept.add, "end")
 
     assert lines == len(await kept.ask(Kept.all))
     assert (await engine.actor_info(Kept, "a")).waiting == 0
@@ -204,6 +204,6 @@ class Sleeper(Actor[Seen]):
 
 async def test_closing_waits_for_nobody_who_only_waits(url: str) -> None:
     _asleep[:] = [asyncio.Event()]
-    async with asyncio.timeout(10), Engine.open(url) as engine:
+    async with asyncio.timeout(30), Engine.open(url) as engine:
         await engine.actor(Sleeper, "one").tell(Sleeper.ask_another)
         await _asleep[0].wait()

@@ -455,7 +455,7 @@ async def test_a_message_that_fails_on_each_attempt_counts_once(engine: Engine) 
     for n in range(4):
         await engine.actor(Worker, "abc"[n % 3]).tell(Worker.work, "poison")
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             dead = [letter async for letter in engine.dead_letters()]
             (crew,) = [info async for info in engine.teams()]

@@ -131,7 +131,7 @@ async def test_a_handler_that_raises_has_published_nothing(engine: Engine) -> No
 async def test_workflows_and_steps_publish(engine: Engine) -> None:
     await engine.actor(Reader, "ann").ask(Reader.begin)
 
-    await engine.run(publishes("w"), timeout="20s")
+    await engine.run(publishes("w"), timeout="30s")
 
     assert sorted(await read_by(engine, "ann", 2)) == ["sport: w", "w 0"]
 
@@ -143,7 +143,7 @@ async def publishes_wrongly() -> None:
 
 async def test_what_is_of_another_type_is_refused(engine: Engine) -> None:
     with pytest.raises(RunFailed, match=EncodingError.__name__):
-        await engine.run(publishes_wrongly(), timeout="20s")
+        await engine.run(publishes_wrongly(), timeout="30s")
 
 
 @workflow
@@ -154,7 +154,7 @@ async def stops_reading(key: str) -> None:
 async def test_who_unsubscribes_gets_nothing_more(engine: Engine) -> None:
     for key in ("ann", "bob"):
         await engine.actor(Reader, key).ask(Reader.begin)
-    await engine.run(stops_reading("ann"), timeout="20s")
+    await engine.run(stops_reading("ann"), timeout="30s")
 
     await engine.actor(Writer, "w").ask(Writer.write, "x", 1)
 
@@ -280,7 +280,7 @@ class Beginner(Actor[Shelf]):
 
 async def titles_of(ref: ActorRef[Beginner], wanted: list[str]) -> None:
     """Return when the actor has these titles."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await ref.ask(Beginner.titles) != wanted:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.01)
 
@@ -354,7 +354,7 @@ async def test_a_class_that_takes_one_more_topic_is_subscribed_to_it(tmp_path: P
         await engine.actor(After, "a").ask(After.begin)
         await engine.publish(sport, Article("x", 1))
         await engine.publish(news, Article("y", 1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             grown = engine.actor(After, "a")
             while len(await grown.ask(After.titles)) < 2:  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(0.01)

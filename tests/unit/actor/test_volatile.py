@@ -114,7 +114,7 @@ async def test_actors_ask_each_other(hot: ActorRef[Hot]) -> None:
 
     assert await hot.ask(Hot.pass_on, "b") == f"b of {hot.id}"
     with pytest.raises(HandlerFailed, match=CallCycle.__name__):
-        await asyncio.wait_for(hot.ask(Hot.ask_back, "b"), 5)
+        await asyncio.wait_for(hot.ask(Hot.ask_back, "b"), 30)
     assert await hot.ask(Hot.add, 1) == 1
 
 
@@ -167,7 +167,7 @@ async def asks_hot(key: str) -> int:
 
 
 async def test_workflows_may_ask(engine: Engine) -> None:
-    assert await engine.run(asks_hot("w"), timeout="20s") == 2
+    assert await engine.run(asks_hot("w"), timeout="30s") == 2
 
 
 async def test_it_is_gone_with_the_engine(url: str) -> None:

@@ -111,7 +111,7 @@ async def waiting_parent(key: str) -> str:
 
 async def until(engine: Engine, run: str, text: str) -> None:
     """Return when a run, or an actor that may not be there yet, waits for this."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(RunNotFound):
                 if text in await engine.get(run).why():
@@ -137,7 +137,7 @@ async def crossing(engine: Engine, keys: str, verb: str = "cross") -> list[objec
         await until(engine, named(key), "waiting_gate")
     for key in keys:
         gates.setdefault(key, asyncio.Event()).set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return list(await asyncio.gather(*asks, return_exceptions=True))
 
 
@@ -169,8 +169,8 @@ async def test_one_that_may_go_on_otherwise_is_no_reason_to_refuse(engine: Engin
     await until(engine, named("a"), "the answer of actor")
     gates.setdefault("b", asyncio.Event()).set()
 
-    assert await asyncio.wait_for(first, 5) == "gave up"
-    assert await asyncio.wait_for(second, 5) == "a"
+    assert await asyncio.wait_for(first, 30) == "gave up"
+    assert await asyncio.wait_for(second, 30) == "a"
 
 
 async def test_reading_handlers_answer_in_a_circle(engine: Engine) -> None:
@@ -184,7 +184,7 @@ async def test_reading_handlers_answer_in_a_circle(engine: Engine) -> None:
     for key in "ab":
         gates.setdefault(key, asyncio.Event()).set()
 
-    assert await asyncio.wait_for(asyncio.gather(*asks), 5) == [0, 0]
+    assert await asyncio.wait_for(asyncio.gather(*asks), 30) == [0, 0]
 
 
 async def test_a_circle_over_the_result_of_a_run_and_its_child_is_refused(engine: Engine) -> None:
@@ -199,19 +199,19 @@ async def test_a_circle_over_the_result_of_a_run_and_its_child_is_refused(engine
     gates.setdefault("child", asyncio.Event()).set()
 
     with pytest.raises(RunFailed, match="CallCycle"):
-        await parent.result(timeout=5)
+        await parent.result(timeout=30)
     with pytest.raises(HandlerFailed):
-        await asyncio.wait_for(waits, 5)
+        await asyncio.wait_for(waits, 30)
 
 
 # ------------------------------------------------------------------------------- parked
 async def test_an_ask_without_a_timeout_to_a_parked_actor_says_so(engine: Engine) -> None:
     ref = engine.actor(Crossing, "p")
     with pytest.raises(ActorParked, match="secrets"):
-        await asyncio.wait_for(ref.ask(Crossing.draws), 5)
+        await asyncio.wait_for(ref.ask(Crossing.draws), 30)
 
     with pytest.raises(ActorParked, match="is parked"):
-        await asyncio.wait_for(ref.ask(Crossing.plain), 5)
+        await asyncio.wait_for(ref.ask(Crossing.plain), 30)
     with pytest.raises(AskTimeout, match="it is parked"):
         await ref.options(timeout="200ms").ask(Crossing.plain)
 
@@ -234,7 +234,7 @@ async def test_an_expired_ask_under_its_dedup_key_is_an_ask_timeout(engine: Engi
         await ref.options(timeout="50ms", dedup="k").ask(Crossing.plain)
     gates.setdefault("e", asyncio.Event()).set()
     assert await busy == "f"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not [x async for x in engine.dead_letters()]:  # noqa: ASYNC110  # no event
             await asyncio.sleep(0.01)
 
@@ -248,6 +248,6 @@ async def test_an_order_to_a_parked_member_is_acknowledged_at_once(engine: Engin
         await engine.actor(Crossing, "m").ask(Crossing.draws)
     team = Supervisor("orders", [Child(Crossing, key="m"), Child(Crossing, key="n")])
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await engine.apply(team)
         await engine.apply(Supervisor("orders", [Child(Crossing, key="n")]))

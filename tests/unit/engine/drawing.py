@@ -122,7 +122,7 @@ async def keys_of(run: Run[list[str]]) -> list[str]:
 
 async def asked(engine: Engine, count: int = 1) -> list[TokenInfo]:
     """Return what waits for an answer, when there is so much."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             infos = [info async for info in engine.tokens()]
             if len(infos) == count:
@@ -131,4 +131,4 @@ async def asked(engine: Engine, count: int = 1) -> list[TokenInfo]:
 
 
 async def result_of(run: Run[list[str]]) -> list[str]:
-    return await run.result("5s")
+    return await run.result("30s")

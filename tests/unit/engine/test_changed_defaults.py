@@ -64,10 +64,10 @@ async def begin(engine):
 async def end(engine):
     for one in ("run", "child", "t1", "t2", "grown"):
         await engine.get(one).signal(go, 1)
-    print(await engine.get("run", price).result(timeout=10))
-    print(await engine.get("parent", parent).result(timeout=10))
-    print(await engine.get("t1", tagged).result(timeout=10))
-    print(await engine.get("t2", tagged).result(timeout=10))
+    print(await engine.get("run", price).result(timeout=30))
+    print(await engine.get("parent", parent).result(timeout=30))
+    print(await engine.get("t1", tagged).result(timeout=30))
+    print(await engine.get("t2", tagged).result(timeout=30))
 
 async def attach(engine):
     print((await engine.start(grown(1), id="grown")).id)

@@ -32,14 +32,14 @@ async def pays() -> str:
 
 async def begin(engine):
     await engine.start(pays(), id="r")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await engine.get("r").info()).status != "waiting":
             await asyncio.sleep(0.01)
 
 async def parked(engine):
     run = engine.get("r")
     await run.signal(go, 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await run.info()).status != "parked":
             await asyncio.sleep(0.01)
     print(await run.why())
@@ -50,7 +50,7 @@ async def end(engine):
         await run.signal(go, 1)
     except RunClosed:
         pass  # it has had the signal of `parked`
-    print(await run.result(timeout=10))
+    print(await run.result(timeout=30))
 """
 DECLINED = """
 class {name}(Exception):

@@ -80,7 +80,7 @@ async def begin(engine):
 
 async def evolves(engine):
     run = engine.get("r", buy)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await run.info()).status != "parked":
             await asyncio.sleep(0.01)
 
@@ -88,7 +88,7 @@ async def evolves(engine):
     def _(old: Old) -> Order:
         return Order(old.sku)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await run.info()).status != "completed":
             await asyncio.sleep(0.01)
     print(await run.result())

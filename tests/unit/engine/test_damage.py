@@ -53,7 +53,7 @@ async def begin_in_tail(path: Path, kept: Path) -> None:
         for run in ("hurt", "well"):
             await engine.start(waits(1), id=run)
         await engine.get("well").signal(go, 3)
-        assert await engine.get("well").result(timeout="10s") == 5
+        assert await engine.get("well").result(timeout="30s") == 5
         await engine.start(waits(4), id="too")
         for suffix in ("", "-wal", ".mark"):
             shutil.copy(f"{path}{suffix}", f"{kept}{suffix}")
@@ -75,9 +75,9 @@ async def test_a_damaged_history_parks_its_run_alone(tmp_path: Path, sql: str) -
     async with Engine.open(str(path)) as engine:
         await engine.get("well").signal(go, 3)
         await engine.get("hurt").signal(go, 3)
-        assert await engine.get("well").result(timeout="10s") == 5
+        assert await engine.get("well").result(timeout="30s") == 5
         with pytest.raises(RunParked, match="damaged"):
-            await engine.get("hurt").result(timeout="10s")
+            await engine.get("hurt").result(timeout="30s")
 
         assert "parked: damaged" in await engine.get("hurt").why()
         shown = {info.id: info.status async for info in engine.runs()}
@@ -102,12 +102,12 @@ async def test_a_damaged_record_of_the_log_parks_its_run_alone(
 
     async with Engine.open(str(path)) as engine:
         await engine.get("too").signal(go, 3)
-        assert await engine.get("too").result(timeout="10s") == 11
+        assert await engine.get("too").result(timeout="30s") == 11
         with pytest.raises(RunParked, match="damaged"):
-            await engine.get("hurt").result(timeout="10s")
+            await engine.get("hurt").result(timeout="30s")
         await engine.get("hurt").terminate("given up")
         with pytest.raises(RunTerminated):
-            await engine.get("hurt").result(timeout="10s")
+            await engine.get("hurt").result(timeout="30s")
 
 
 async def test_a_damaged_run_is_not_tried_again_and_again(
@@ -119,7 +119,7 @@ async def test_a_damaged_run_is_not_tried_again_and_again(
 
     async with Engine.open(str(path)) as engine:
         with pytest.raises(RunParked):
-            await engine.get("hurt").result(timeout="10s")
+            await engine.get("hurt").result(timeout="30s")
         first = [record for record in caplog.records if "is parked" in record.getMessage()]
         commits = engine._core.events.commits
         await engine.get("hurt").signal(go, 3)
@@ -151,10 +151,10 @@ async def test_a_damaged_run_can_be_ended(tmp_path: Path, sql: str, verb: str) -
 
         if "parent_key" in sql:  # its row still says nothing that can be trusted
             with pytest.raises(StoreDamaged):
-                await run.result(timeout="10s")
+                await run.result(timeout="30s")
         else:
             with pytest.raises(RunTerminated if verb == "terminate" else RunCancelled):
-                await run.result(timeout="10s")
+                await run.result(timeout="30s")
         statuses = {info.id: info.status async for info in engine.runs()}
         assert statuses["hurt"] == ("terminated" if verb == "terminate" else "cancelled")
 
@@ -170,11 +170,11 @@ async def test_a_message_that_is_damaged_parks_its_run_alone(tmp_path: Path) -> 
 
     async with Engine.open(str(path)) as engine:
         await engine.get("well").resume()
-        assert await engine.get("well").result(timeout="10s") == 5
+        assert await engine.get("well").result(timeout="30s") == 5
         with pytest.raises(StoreDamaged, match="mailbox"):
             await engine.get("hurt").resume()
         with pytest.raises(RunParked, match="damaged"):
-            await engine.get("hurt").result(timeout="10s")
+            await engine.get("hurt").result(timeout="30s")
         await engine.get("hurt").terminate()
         letters = [letter async for letter in engine.dead_letters()]
         assert ("hurt", "damaged") in [(letter.actor, letter.reason) for letter in letters]
@@ -188,7 +188,7 @@ async def test_an_actor_whose_state_is_damaged_answers_nothing(tmp_path: Path) -
     async with Engine.open(str(path)) as engine:
         assert await engine.actor(Counter, "well").ask(Counter.add, 1) == 6
         with pytest.raises(StoreDamaged):
-            await engine.actor(Counter, "hurt").options(timeout="10s").ask(Counter.add, 1)
+            await engine.actor(Counter, "hurt").options(timeout="30s").ask(Counter.add, 1)
         shown = {info.key: info.status async for info in engine.actors(Counter)}
         assert shown["well"] != "parked"
         assert "parked" in shown.values()

@@ -105,7 +105,7 @@ async def test_whatever_a_step_raises_is_an_outcome(kind: str, threaded: bool) -
     async with Engine.open(f"memory://f40-{kind}-{threaded}") as engine:
         neighbour = await engine.start(flows.naps(0.01))
 
-        seen = await engine.run(through_a_step(kind, threaded), timeout="20s")
+        seen = await engine.run(through_a_step(kind, threaded), timeout="30s")
 
         assert seen != "nothing"
         assert await neighbour.result() == "awake"
@@ -118,7 +118,7 @@ async def test_whatever_a_workflow_raises_fails_that_run_alone(kind: str) -> Non
         run = await engine.start(itself(kind))
 
         with pytest.raises(RunFailed) as raised:
-            await run.result(timeout="20s")
+            await run.result(timeout="30s")
 
         assert len(str(raised.value)) < 100_000
         assert await neighbour.result() == "awake"
@@ -210,7 +210,7 @@ async def test_a_spinning_workflow_is_parked_and_harms_nobody(
         run = await engine.start(spins())
         assert await engine.run(flows.sums(3)) == 6
         with pytest.raises(RunParked, match="spins"):
-            await run.result(timeout="5s")
+            await run.result(timeout="30s")
         assert "spins" in await run.why()
 
 

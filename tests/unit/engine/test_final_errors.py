@@ -68,7 +68,7 @@ async def test_never_on_looks_at_causes_and_members_of_groups(engine: Engine, wh
     for kind in (*final, "circle", "other"):
         run = await engine.start(related(where, kind))
         with pytest.raises(RunFailed):
-            await run.result(timeout=20)
+            await run.result(timeout=30)
 
         last = [r.attempt async for r in run.journal() if r.kind == "step_done"]
         assert last == [1 if kind in final else 3], kind

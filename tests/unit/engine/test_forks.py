@@ -46,7 +46,7 @@ def _clean() -> None:
 # ------------------------------------------------------------------------------ forks
 async def test_a_fork_reuses_what_was_before_and_does_the_rest_again(engine: Engine) -> None:
     run = await engine.start(three(), attributes={"customer": "7"})
-    assert await run.result("5s") == ["a1", "b1", "c1"]
+    assert await run.result("30s") == ["a1", "b1", "c1"]
 
     forked = await run.fork((await keys_of(run))[1])
 
@@ -57,7 +57,7 @@ async def test_a_fork_reuses_what_was_before_and_does_the_rest_again(engine: Eng
     info = await forked.info()
     assert info.attributes == {"customer": "7", "forked_from": run.id}
     assert [i.id async for i in engine.runs(f"forked_from:{run.id}")] == [forked.id]
-    assert await run.result("5s") == ["a1", "b1", "c1"]
+    assert await run.result("30s") == ["a1", "b1", "c1"]
 
 
 @pytest.mark.parametrize("how", ["seq", "key", "short name", "full name"])
@@ -67,7 +67,7 @@ async def test_a_point_is_a_seq_a_key_or_a_name(engine: Engine, how: str) -> Non
         return [await draw("a"), await draw_once("b")]
 
     run = await engine.start(points())
-    await run.result("5s")
+    await run.result("30s")
     ends = [r async for r in run.journal() if r.kind == "step_done"]
     points_to: dict[str, int | str] = {
         "seq": ends[1].seq,
@@ -84,7 +84,7 @@ async def test_a_point_is_a_seq_a_key_or_a_name(engine: Engine, how: str) -> Non
 
 async def test_a_fork_takes_other_arguments(engine: Engine) -> None:
     run = await engine.start(three())
-    await run.result("5s")
+    await run.result("30s")
     keys = await keys_of(run)
 
     forked = await run.fork(keys[1], input={"first": "a", "last": "z"})
@@ -97,7 +97,7 @@ async def test_a_fork_takes_other_arguments(engine: Engine) -> None:
 @pytest.mark.parametrize("at", [0, 1, 99, True, "draw", "nothing"])
 async def test_a_point_that_is_none_is_refused(engine: Engine, at: int | str) -> None:
     run = await engine.start(three())
-    await run.result("5s")
+    await run.result("30s")
 
     with pytest.raises(UsageError):
         await run.fork(at)
@@ -107,7 +107,7 @@ async def test_a_point_that_is_none_is_refused(engine: Engine, at: int | str) ->
 
 async def test_readers_of_a_fork_find_what_was_before_the_point(engine: Engine) -> None:
     run = await engine.start(three())
-    await run.result("5s")
+    await run.result("30s")
     keys = await keys_of(run)
 
     forked = await run.fork(keys[2])
@@ -120,7 +120,7 @@ async def test_readers_of_a_fork_find_what_was_before_the_point(engine: Engine) 
 
 async def test_a_fork_of_an_open_run_goes_on_by_itself(engine: Engine) -> None:
     run = await engine.start(hears())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "signal" not in await run.why():  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
 
@@ -134,7 +134,7 @@ async def test_a_fork_of_an_open_run_goes_on_by_itself(engine: Engine) -> None:
 
 async def test_children_that_had_ended_are_results_and_others_are_its_own(engine: Engine) -> None:
     run = await engine.start(parent_of_fork())
-    assert await run.result("5s") == ["x1", "mid1", "y1"]
+    assert await run.result("30s") == ["x1", "mid1", "y1"]
 
     forked = await run.fork((await keys_of(run))[0])
 
@@ -152,9 +152,9 @@ async def test_what_is_kept_apart_is_kept_for_both(tmp_path: Path) -> None:
     path = tmp_path / "outlast.db"
     async with Engine.open(path, retention=None) as engine:
         run = await engine.start(blobs(), id="first")
-        await run.result("5s")
+        await run.result("30s")
         forked = await run.fork("draw")
-        await forked.result("5s")
+        await forked.result("30s")
         await engine._core.store.prune((1 << 62), 1)  # the older of the two
 
     async with Engine.open(path) as engine:
@@ -173,18 +173,18 @@ async def test_a_fork_asks_again_what_was_open(engine: Engine) -> None:
     for info in await asked(engine, 2):
         await engine.approve(info.id, by=f"for {info.run}")
 
-    assert (await forked.result("5s"))[0] == f"for {forked.id}"
-    assert (await run.result("5s"))[0] == f"for {run.id}"
+    assert (await forked.result("30s"))[0] == f"for {forked.id}"
+    assert (await run.result("30s"))[0] == f"for {run.id}"
 
 
 async def test_a_fork_keeps_an_answer_that_was_given(engine: Engine) -> None:
     run = await engine.start(asks_first())
     await engine.approve((await asked(engine, 1))[0].id, by="ann")
-    await run.result("5s")
+    await run.result("30s")
 
     forked = await run.fork("draw")
 
-    assert await forked.result("5s") == ["ann", "done2"]
+    assert await forked.result("30s") == ["ann", "done2"]
     tokens = {i.run: (i.status, i.by) async for i in engine.tokens(open_only=False)}
     assert tokens[forked.id] == tokens[run.id] == ("answered", "ann")
 
@@ -196,25 +196,25 @@ async def asks_for_a_moment() -> str:
 
 async def test_a_fork_asks_again_and_people_have_the_whole_time(engine: Engine) -> None:
     run = await engine.start(asks_for_a_moment())
-    assert await run.result("5s") == "None"  # it ran out
+    assert await run.result("30s") == "None"  # it ran out
     await asyncio.sleep(0.5)
 
     for at in (2, 3, "approval"):
         forked = await run.fork(at)
         await engine.approve((await asked(engine, 1))[0].id, by=f"ann {at}")
-        assert await forked.result("5s") == f"ann {at}"
+        assert await forked.result("30s") == f"ann {at}"
 
     late = await run.fork(2)
-    assert await late.result("5s") == "None"
+    assert await late.result("30s") == "None"
 
 
 # ------------------------------------------------------------------------ side by side
 async def test_two_runs_are_the_same_up_to_where_they_part(engine: Engine) -> None:
     run = await engine.start(three())
-    await run.result("5s")
+    await run.result("30s")
     keys = await keys_of(run)
     forked = await run.fork(keys[1])
-    await forked.result("5s")
+    await forked.result("30s")
 
     found = await engine.diff(run.id, forked.id)
     by_key = {row.key: row for row in found.rows}
@@ -232,8 +232,8 @@ async def test_two_runs_are_the_same_up_to_where_they_part(engine: Engine) -> No
 
 async def test_what_only_one_run_has_stands_alone(engine: Engine) -> None:
     short, long = await engine.start(raises()), await engine.start(three())
-    await short.result("5s")
-    await long.result("5s")
+    await short.result("30s")
+    await long.result("30s")
 
     rows = (await engine.diff(short.id, long.id)).rows
 

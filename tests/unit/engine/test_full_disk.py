@@ -49,10 +49,10 @@ async def test_cancel_gets_through_while_the_disk_is_full(small_disk: Path) -> N
             await until_refused(engine)
 
         for run in waiting[:2]:
-            await asyncio.wait_for(run.cancel("enough"), 20)
+            await asyncio.wait_for(run.cancel("enough"), 30)
             with pytest.raises(RunCancelled):
-                await run.result(timeout="20s")
-        await asyncio.wait_for(waiting[2].terminate("enough"), 20)
+                await run.result(timeout="30s")
+        await asyncio.wait_for(waiting[2].terminate("enough"), 30)
         assert (await waiting[2].info()).status == "terminated"
 
         assert (await filling.info()).closed_at is None

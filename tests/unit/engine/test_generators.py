@@ -95,7 +95,7 @@ async def left_in_a_task() -> str:
 
 
 async def ended(run: Run[str]) -> str:
-    return await run.result("10s")
+    return await run.result("30s")
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
@@ -133,7 +133,7 @@ async def test_generators_dropped_together_are_closed_in_order_of_their_start(
     engine: Engine,
 ) -> None:
     run = await engine.start(two())
-    await run.result("10s")
+    await run.result("30s")
 
     cleanups = [what for what in seen if what.startswith("cleanup")]
     assert cleanups == ["cleanup 1", "cleanup 2"]
@@ -178,7 +178,7 @@ async def test_a_generator_that_only_the_collector_finds_is_closed_at_the_end(
 async def test_a_request_to_cancel_reaches_a_cleanup(tmp_path: Path) -> None:
     async with Engine.open(tmp_path / "o.db") as engine:
         run = await engine.start(waits())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while "generators.go" not in await run.why():  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(0.005)
         await run.cancel("enough")
@@ -190,7 +190,7 @@ async def test_a_request_to_cancel_reaches_a_cleanup(tmp_path: Path) -> None:
 async def test_a_cleanup_goes_on_after_a_restart(tmp_path: Path) -> None:
     async with Engine.open(tmp_path / "o.db") as engine:
         run = await engine.start(waits(), id="w")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while "generators.go" not in await run.why():  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(0.005)
     seen.clear()

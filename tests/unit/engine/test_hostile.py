@@ -55,13 +55,13 @@ async def test_a_sleep_for_ever_is_a_wait_like_any_other(tmp_path: Path, seconds
 
 
 async def test_a_bound_that_never_comes_is_no_bound(engine: Engine) -> None:
-    assert await engine.run(waits_within("inf"), timeout="20s") == "awake"
+    assert await engine.run(waits_within("inf"), timeout="30s") == "awake"
 
 
 async def test_not_a_number_fails_the_run_that_asks_for_it(engine: Engine) -> None:
     with pytest.raises(RunFailed, match="NaN"):
-        await engine.run(sleeps("nan"), timeout="20s")
-    assert await engine.run(sleeps("0.01"), timeout="20s") == "awake"
+        await engine.run(sleeps("nan"), timeout="30s")
+    assert await engine.run(sleeps("0.01"), timeout="30s") == "awake"
 
 
 @pytest.mark.parametrize("reason", [5, b"x", None, "\udcff", "x" * 20_000])
@@ -148,7 +148,7 @@ async def takes_hostile(kind: str) -> str:
 async def test_a_result_that_raises_when_read_back_fails_its_step(
     engine: Engine, kind: str
 ) -> None:
-    assert await engine.run(takes_hostile(kind), timeout="20s") == "EncodingError"
+    assert await engine.run(takes_hostile(kind), timeout="30s") == "EncodingError"
 
 
 @step(timeout="50ms")
@@ -177,7 +177,7 @@ async def test_a_step_that_swallows_its_timeout_is_given_up(
 ) -> None:
     monkeypatch.setattr("outlast.limits.STEP_UNWIND_SECONDS", 0.05)
 
-    assert await engine.run(calls_stubborn(), timeout="20s") == "timed out"
+    assert await engine.run(calls_stubborn(), timeout="30s") == "timed out"
 
 
 @step
@@ -194,7 +194,7 @@ async def calls_shutdown() -> None:
 
 async def test_a_step_that_raises_shutdown_has_failed(engine: Engine) -> None:
     with pytest.raises(RunFailed, match="Shutdown"):
-        await engine.run(calls_shutdown(), timeout="20s")
+        await engine.run(calls_shutdown(), timeout="30s")
 
 
 _mended: list[bool] = []
@@ -219,10 +219,10 @@ async def parent_of_named() -> int:
 async def test_a_failed_parent_starts_again_with_its_named_children(engine: Engine) -> None:
     _mended.clear()
     with pytest.raises(RunFailed, match="not yet"):
-        await engine.run(parent_of_named(), id="parent", timeout="20s")
+        await engine.run(parent_of_named(), id="parent", timeout="30s")
     _mended.append(True)
 
-    assert await engine.run(parent_of_named(), id="parent", timeout="20s") == 3
+    assert await engine.run(parent_of_named(), id="parent", timeout="30s") == 3
 
 
 async def test_a_name_that_is_none_is_refused(engine: Engine) -> None:

@@ -51,14 +51,14 @@ class Opener(Actor[str]):
 async def begin(engine):
     payer = engine.actor(Payer, "p")
     await payer.tell(Payer.go)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "timer" not in await engine.get("app.Payer/p").why():
             await asyncio.sleep(0.01)
     os._exit(0)
 
 async def end(engine):
     payer = engine.actor(Payer, "p")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (purse := await payer.ask(Payer.all)).paid:
             await asyncio.sleep(0.01)
     print(purse.balance, purse.paid, purse.account == purse.paid_from)
@@ -69,7 +69,7 @@ async def read(engine):
 
 async def opens(engine):
     await engine.actor(Opener, "o").tell(Opener.text)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "parked" not in (why := await engine.get("app.Opener/o").why()):
             await asyncio.sleep(0.01)
     print(why)

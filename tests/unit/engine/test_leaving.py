@@ -64,7 +64,7 @@ async def asked(engine: Engine) -> str:
 
 async def test_what_was_started_runs(engine: Engine) -> None:
     await leave(engine, engine.start(leaving_says(), id="a"))
-    assert await engine.get("a", leaving_says).result(timeout="5s") == "said"
+    assert await engine.get("a", leaving_says).result(timeout="30s") == "said"
 
 
 async def test_what_was_forked_runs(engine: Engine) -> None:
@@ -72,13 +72,13 @@ async def test_what_was_forked_runs(engine: Engine) -> None:
     await leave(engine, engine.get("a").fork(2))
 
     made = [info.id async for info in engine.runs("") if info.id != "a"]
-    assert await engine.get(made[0]).result(timeout="5s") == "said"
+    assert await engine.get(made[0]).result(timeout="30s") == "said"
 
 
 async def test_a_run_hears_an_answer(engine: Engine) -> None:
     run = await engine.start(leaving_asks(), id="a")
     await leave(engine, engine.approve(await asked(engine), by="ann"))
-    assert await run.result(timeout="5s") is True
+    assert await run.result(timeout="30s") is True
 
 
 async def test_a_run_pauses_hears_and_goes_on(engine: Engine) -> None:
@@ -89,7 +89,7 @@ async def test_a_run_pauses_hears_and_goes_on(engine: Engine) -> None:
     await until_status(run, "paused")
     await leave(engine, run.signal(word, "x"))
     await leave(engine, run.resume())
-    assert await run.result(timeout="5s") == "x"
+    assert await run.result(timeout="30s") == "x"
 
 
 async def test_who_waits_for_a_run_hears_that_it_was_terminated_while_it_stood_still(
@@ -102,7 +102,7 @@ async def test_who_waits_for_a_run_hears_that_it_was_terminated_while_it_stood_s
     await asyncio.sleep(0.05)
 
     await leave(engine, run.terminate())
-    assert (await asyncio.wait_for(waiting, 5)).status == "terminated"
+    assert (await asyncio.wait_for(waiting, 30)).status == "terminated"
 
 
 async def test_an_opening_that_is_cancelled_has_let_go_of_the_file(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ async def test_passivated_runs_are_freed_at_once() -> None:
         for _ in range(50):
             await engine.start(flows.collects(1))
             await engine.start(flows.naps(1_000))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(engine._core.scheduler.residents) > 5:  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(0.01)
 

@@ -122,4 +122,4 @@ async def test_a_cancelled_closing_finishes_and_then_the_cancellation_goes_on(
     async with Engine.open(tmp_path / "o.db") as engine:  # the lock is free
         assert await engine.run(loops_order()) == "ok"
         if busy:
-            assert await engine.get("slow").result(timeout=5) == "slow"
+            assert await engine.get("slow").result(timeout=30) == "slow"

@@ -107,14 +107,14 @@ def _closed_gate() -> None:
 
 async def until(run: Run[object], status: Status) -> None:
     """Return when the run stands so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await run.info()).status != status:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
 
 
 async def until_begun(run: Run[object]) -> None:
     """Return when its first step is in flight."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "attempt 1 running" not in await run.why():  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
 
@@ -124,7 +124,7 @@ async def test_a_step_in_flight_ends_and_nothing_new_begins(engine: Engine) -> N
     await until_begun(run)
 
     await run.pause()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "to pause behind that" not in await run.why():  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
     assert (await run.info()).status == "running"
@@ -136,7 +136,7 @@ async def test_a_step_in_flight_ends_and_nothing_new_begins(engine: Engine) -> N
     assert [r.name async for r in run.journal() if r.kind == "step_done"] != []
     assert "paused" in await run.why()
     await run.resume()
-    assert await run.result("5s") == ["first", "second"]
+    assert await run.result("30s") == ["first", "second"]
     assert done == ["first", "second"]
 
 
@@ -151,7 +151,7 @@ async def test_signals_and_timers_wait_while_paused(engine: Engine) -> None:
     assert (info.status, info.wake_at) == ("paused", None)
 
     await run.resume()
-    assert await run.result("5s") == ["hello", "after"]
+    assert await run.result("30s") == ["hello", "after"]
 
 
 async def test_a_timer_that_came_due_while_paused_fires_when_resumed(engine: Engine) -> None:
@@ -164,13 +164,13 @@ async def test_a_timer_that_came_due_while_paused_fires_when_resumed(engine: Eng
 
     await run.resume()
 
-    assert await run.result("5s") == ["hello", "after"]
+    assert await run.result("30s") == ["hello", "after"]
 
 
 async def test_a_retry_waits_while_paused(engine: Engine) -> None:
     gate.open()
     run = await engine.start(retries())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "second" not in done:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0)
     await run.pause()
@@ -180,7 +180,7 @@ async def test_a_retry_waits_while_paused(engine: Engine) -> None:
 
     await run.resume()
 
-    assert await run.result("5s") == ["first", "second"]
+    assert await run.result("30s") == ["first", "second"]
 
 
 async def test_a_cancelled_run_goes_on_to_clean_up(engine: Engine) -> None:
@@ -191,7 +191,7 @@ async def test_a_cancelled_run_goes_on_to_clean_up(engine: Engine) -> None:
     await run.cancel("enough")
 
     with pytest.raises(RunCancelled, match="enough"):
-        await run.result("5s")
+        await run.result("30s")
     assert done == ["tidied"]
 
 
@@ -203,7 +203,7 @@ async def test_a_paused_run_is_terminated_without_its_code(engine: Engine) -> No
     await run.terminate("enough")
 
     with pytest.raises(RunTerminated):
-        await run.result("5s")
+        await run.result("30s")
     assert done == []
 
 
@@ -215,7 +215,7 @@ async def test_a_run_that_is_about_to_pause_is_terminated(engine: Engine) -> Non
         await run.terminate("enough")
 
         with pytest.raises(RunTerminated, match="enough"):
-            await run.result("5s")
+            await run.result("30s")
     assert done == []
 
 
@@ -234,9 +234,9 @@ async def test_a_paused_child_ends_with_its_parent(engine: Engine) -> None:
 
     await run.signal(word, "go")
 
-    assert await run.result("5s") == "go"
+    assert await run.result("30s") == "go"
     with pytest.raises(RunTerminated):
-        await kid.result("5s")
+        await kid.result("30s")
     assert done == []
 
 
@@ -248,7 +248,7 @@ async def test_who_is_about_to_pause_may_be_resumed(engine: Engine) -> None:
     await run.resume()
     gate.open()
 
-    assert await run.result("5s") == ["first", "second"]
+    assert await run.result("30s") == ["first", "second"]
     assert [r.kind async for r in run.journal()].count("resumed") == 1
 
 
@@ -262,7 +262,7 @@ async def test_a_run_that_ends_with_its_last_step_is_not_paused(engine: Engine) 
     await run.pause()
     gate.open()
 
-    assert await run.result("5s") == "only"
+    assert await run.result("30s") == "only"
     assert [letter async for letter in engine.dead_letters()] == []
 
 
@@ -285,14 +285,14 @@ async def test_a_run_that_has_not_begun_is_cancelled_while_paused(engine: Engine
     await run.cancel()
 
     with pytest.raises(RunCancelled):
-        await run.result("5s")
+        await run.result("30s")
     assert done == []
 
 
 async def test_only_open_runs_are_paused(engine: Engine) -> None:
     gate.open()
     run = await engine.start(two_steps())
-    await run.result("5s")
+    await run.result("30s")
 
     with pytest.raises(RunClosed):
         await run.pause()
@@ -314,7 +314,7 @@ async def test_a_paused_run_is_paused_after_a_restart(tmp_path: Path) -> None:
         await asyncio.sleep(0.05)
         assert (await again.info()).status == "paused"
         await again.resume()
-        assert await again.result("5s") == ["hello", "after"]
+        assert await again.result("30s") == ["hello", "after"]
 
 
 async def test_a_request_that_nobody_acted_on_is_acted_on_after_a_restart(tmp_path: Path) -> None:
@@ -332,14 +332,14 @@ async def test_a_request_that_nobody_acted_on_is_acted_on_after_a_restart(tmp_pa
         await asyncio.sleep(0.05)
         assert done == []
         await again.resume()
-        assert await again.result("5s") == ["first", "second"]
+        assert await again.result("30s") == ["first", "second"]
 
 
 async def test_a_passivated_run_is_paused_where_it_is(tmp_path: Path) -> None:
     path = tmp_path / "outlast.db"
     async with Engine.open(path) as engine:
         run = await engine.start(listens(), id="r")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while "waiting for" not in await run.why():  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(0.005)
 
@@ -349,7 +349,7 @@ async def test_a_passivated_run_is_paused_where_it_is(tmp_path: Path) -> None:
         assert (await again.info()).status == "paused"
         await again.signal(word, "hello")
         await again.resume()
-        assert await again.result("5s") == ["hello", "after"]
+        assert await again.result("30s") == ["hello", "after"]
 
 
 async def test_an_actor_is_not_paused(engine: Engine) -> None:

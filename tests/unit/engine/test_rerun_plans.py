@@ -38,7 +38,7 @@ def _clean() -> None:
 
 async def until_asked(run: Run[str]) -> None:
     """Return when the run waits for a signal, and its child has ended."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             why = await run.why()  # first: what it says has its records then
             kinds = [record.kind async for record in run.journal()]
@@ -101,7 +101,7 @@ async def test_a_fork_with_the_same_keys_runs_steps_under_the_keys_of_its_origin
     for each in (run, forked, again):
         await each.signal(word, "a")
         await each.signal(word, "b")
-        assert await each.result("10s") == "ab"
+        assert await each.result("30s") == "ab"
 
     assert len(keys) == 6
     assert len(set(keys)) == 2
@@ -134,12 +134,12 @@ async def test_new_keys_come_with_new_chance_and_the_same_keys_with_the_same(
     engine: Engine,
 ) -> None:
     run = await engine.start(draws())
-    first, second = await run.result("10s")
+    first, second = await run.result("30s")
     same = await run.fork("charge")
     new = await run.fork("charge", keys="new")
 
-    assert await same.result("10s") == [first, second]
-    drawn = await new.result("10s")
+    assert await same.result("30s") == [first, second]
+    drawn = await new.result("30s")
     assert drawn[0] == first
     assert all(a != b for a, b in zip(drawn[1].split(), second.split(), strict=True))
 
@@ -157,7 +157,7 @@ async def test_new_chance_is_the_same_again_on_replay(tmp_path: Path) -> None:
     async with Engine.open(tmp_path / "o.db") as engine:
         drawn_by_run.clear()
         await engine.get(forked.id).signal(word, "go")
-        await engine.get(forked.id).result("10s")
+        await engine.get(forked.id).result("30s")
 
     assert drawn_by_run[forked.id] == drawn[forked.id]
 
@@ -209,7 +209,7 @@ async def test_signals_are_copied_when_that_is_asked_for(engine: Engine) -> None
 
     forked = await run.fork("charge", signals="copy")
 
-    assert await forked.result("10s") == "aunread"
+    assert await forked.result("30s") == "aunread"
     left = await run.fork("charge")
     await until_asked(left)
     assert "signal" not in [r.kind async for r in left.journal()]
@@ -219,7 +219,7 @@ async def test_the_plan_of_a_retry_names_the_step_that_failed(engine: Engine) ->
     broken.add("o")
     run = await engine.start(ordering("o"), id="failing")
     with pytest.raises(Exception, match="ValueError"):
-        await run.result("10s")
+        await run.result("30s")
 
     plan = await run.retry_plan()
 
@@ -235,7 +235,7 @@ async def test_the_plan_of_a_retry_names_the_step_that_failed(engine: Engine) ->
 
 async def test_a_completed_run_has_no_retry_plan(engine: Engine) -> None:
     run = await engine.start(charged_child("o"))
-    await run.result("10s")
+    await run.result("30s")
 
     with pytest.raises(RunClosed):
         await run.retry_plan()
@@ -249,7 +249,7 @@ async def test_a_step_in_flight_is_in_the_plan(engine: Engine) -> None:
 
     plan = await run.fork_plan(2)
     go.set()
-    await run.result("10s")
+    await run.result("30s")
 
     assert [(s.name, s.outcome) for s in plan.steps] == [(gate.name, "unfinished")]
 
@@ -274,7 +274,7 @@ async def test_a_choice_that_there_is_not_is_refused(
     engine: Engine, wrong: dict[str, object]
 ) -> None:
     run: Run[str] = await engine.start(charged_child("o"))
-    await run.result("10s")
+    await run.result("30s")
 
     with pytest.raises(UsageError, match="is '"):
         await run.fork(2, **wrong)  # type: ignore[arg-type]  # wrong on purpose
@@ -283,7 +283,7 @@ async def test_a_choice_that_there_is_not_is_refused(
 async def test_the_owners_socket_tells_the_plan(tmp_path: Path) -> None:
     async with Engine.open(tmp_path / "o.db") as engine:
         run = await engine.start(charged_child("o"), id="r")
-        await run.result("10s")
+        await run.result("30s")
         client = await OwnerClient.connect(tmp_path / "o.db")
         assert client is not None
 
@@ -292,5 +292,5 @@ async def test_the_owners_socket_tells_the_plan(tmp_path: Path) -> None:
         await client.close()
 
         assert plan == await run.fork_plan("charge")
-        assert await engine.get(forked).result("10s") == "o"
+        assert await engine.get(forked).result("30s") == "o"
         assert keys[1].startswith(forked)

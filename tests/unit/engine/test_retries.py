@@ -54,12 +54,12 @@ async def test_a_failed_run_does_the_failed_step_again_under_its_id(engine: Engi
     broken.add("b")
     run = await engine.start(three(), id="r")
     with pytest.raises(RunFailed, match="b is broken"):
-        await run.result("5s")
+        await run.result("30s")
     broken.clear()
 
     await run.retry()
 
-    assert await run.result("5s") == ["a1", "b2", "c1"]
+    assert await run.result("30s") == ["a1", "b2", "c1"]
     assert calls == ["a", "b", "b", "c"]
     assert (await run.info()).steps == 3
     records = [r async for r in run.journal()]
@@ -70,12 +70,12 @@ async def test_a_failure_that_was_caught_is_not_done_again(engine: Engine) -> No
     broken.update(("caught", "fatal"))
     run = await engine.start(catches_then_fails())
     with pytest.raises(RunFailed, match="fatal is broken"):
-        await run.result("5s")
+        await run.result("30s")
     broken.clear()
 
     await run.retry()
 
-    assert await run.result("5s") == "fatal2"
+    assert await run.result("30s") == "fatal2"
     assert calls == ["caught", "between", "fatal", "fatal"]
 
 
@@ -91,29 +91,29 @@ async def test_what_was_heard_behind_the_failure_is_kept(engine: Engine) -> None
 
     broken.add("b")
     run = await engine.start(hearing())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "then" not in calls:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
     await run.signal(word, "hello")
     with pytest.raises(RunFailed):
-        await run.result("5s")
+        await run.result("30s")
     broken.clear()
 
     await run.retry()
 
-    assert (await run.result("5s"))[0] == "hello"
+    assert (await run.result("30s"))[0] == "hello"
 
 
 async def test_code_that_raised_goes_on_from_its_last_record(engine: Engine) -> None:
     broken.add("code")
     run = await engine.start(raises())
     with pytest.raises(RunFailed, match="a mistake"):
-        await run.result("5s")
+        await run.result("30s")
     broken.clear()
 
     await run.retry()
 
-    assert await run.result("5s") == "a1"
+    assert await run.result("30s") == "a1"
     assert calls == ["a"]
 
 
@@ -130,12 +130,12 @@ async def test_an_at_most_once_step_that_failed_is_done_again_when_a_person_says
     broken.add("x")
     run = await engine.start(once())
     with pytest.raises(RunFailed):
-        await run.result("5s")
+        await run.result("30s")
     broken.clear()
 
     await run.retry()
 
-    assert await run.result("5s") == "x"
+    assert await run.result("30s") == "x"
     assert calls == ["x", "x"]
 
 
@@ -143,43 +143,43 @@ async def test_a_child_that_failed_is_started_again(engine: Engine) -> None:
     broken.add("y")
     run = await engine.start(parent_of_fork(), id="p")
     with pytest.raises(RunFailed, match="did not complete"):
-        await run.result("5s")
+        await run.result("30s")
     broken.clear()
 
     await run.retry()
 
-    assert await run.result("5s") == ["x1", "mid1", "y2"]
+    assert await run.result("30s") == ["x1", "mid1", "y2"]
     assert calls == ["x", "mid", "y", "y"]
 
 
 async def test_a_cancelled_run_lives_again_without_the_request(engine: Engine) -> None:
     run = await engine.start(hears())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "signal" not in await run.why():  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
     await run.cancel()
     with pytest.raises(RunCancelled):
-        await run.result("5s")
+        await run.result("30s")
 
     await run.retry()
     await run.signal(word, "again")
 
-    assert await run.result("5s") == ["a1", "b1", "again"]
+    assert await run.result("30s") == ["a1", "b1", "again"]
 
 
 async def test_a_terminated_run_and_one_that_timed_out_go_on(engine: Engine) -> None:
     ended = await engine.start(hears())
     await ended.terminate()
     with pytest.raises(RunTerminated):
-        await ended.result("5s")
+        await ended.result("30s")
     late = await engine.start(hears(), timeout="60ms")
     with pytest.raises(RunTimedOut):
-        await late.result("5s")
+        await late.result("30s")
 
     for run in (ended, late):
         await run.retry()
         await run.signal(word, "again")
-        assert (await run.result("5s"))[2] == "again"
+        assert (await run.result("30s"))[2] == "again"
 
 
 async def test_a_parked_run_is_resumed(engine: Engine) -> None:
@@ -189,20 +189,20 @@ async def test_a_parked_run_is_resumed(engine: Engine) -> None:
 
     broken.add("p")
     run = await engine.start(parks())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await run.info()).status != "parked":  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
     broken.clear()
 
     await run.retry()
 
-    assert await run.result("5s") == "p"
+    assert await run.result("30s") == "p"
     assert calls == ["p", "p", "p"]
 
 
 async def test_what_completed_or_goes_on_is_not_done_again(engine: Engine) -> None:
     complete, open_ = await engine.start(three()), await engine.start(hears())
-    await complete.result("5s")
+    await complete.result("30s")
 
     with pytest.raises(RunClosed):
         await complete.retry()
@@ -216,7 +216,7 @@ async def test_of_two_who_retry_at_once_one_does_and_the_other_is_told(engine: E
     broken.add("b")
     run = await engine.start(three(), id="r")
     with pytest.raises(RunFailed):
-        await run.result("5s")
+        await run.result("30s")
     broken.clear()
 
     told = await asyncio.gather(*(run.retry() for _ in range(3)), return_exceptions=True)
@@ -224,7 +224,7 @@ async def test_of_two_who_retry_at_once_one_does_and_the_other_is_told(engine: E
     assert told.count(None) == 1
     refused = [error for error in told if isinstance(error, UsageError | RunClosed)]
     assert len(refused) == 2
-    assert await run.result("5s") == ["a1", "b2", "c1"]
+    assert await run.result("30s") == ["a1", "b2", "c1"]
 
 
 async def test_a_retried_run_is_whole_after_a_restart(tmp_path: Path) -> None:
@@ -233,12 +233,12 @@ async def test_a_retried_run_is_whole_after_a_restart(tmp_path: Path) -> None:
     async with Engine.open(path) as engine:
         run = await engine.start(three(), id="r")
         with pytest.raises(RunFailed):
-            await run.result("5s")
+            await run.result("30s")
     async with Engine.open(path, recover=False) as engine:
         broken.clear()
         await engine.get("r").retry()
     async with Engine.open(path) as engine:
-        assert await engine.get("r", three).result("5s") == ["a1", "b2", "c1"]
+        assert await engine.get("r", three).result("30s") == ["a1", "b2", "c1"]
 
 
 async def test_a_key_is_the_same_in_another_life_and_in_a_fork_unless_new(engine: Engine) -> None:
@@ -258,12 +258,12 @@ async def test_a_key_is_the_same_in_another_life_and_in_a_fork_unless_new(engine
     broken.add("key")
     run = await engine.start(tells(), id="k")
     with pytest.raises(RunFailed):
-        await run.result("5s")
+        await run.result("30s")
     broken.clear()
     await run.retry()
-    await run.result("5s")
-    await (await run.fork("tells_key")).result("5s")
-    await (await run.fork("tells_key", keys="new")).result("5s")
+    await run.result("30s")
+    await (await run.fork("tells_key")).result("30s")
+    await (await run.fork("tells_key", keys="new")).result("30s")
 
     assert keys[0] == keys[1] == keys[2] != keys[3]
 
@@ -284,15 +284,15 @@ async def test_children_of_a_closed_parent_do_not_disturb_its_next_life(engine: 
     broken.add("code")
     run = await engine.start(parent())
     with pytest.raises(RunFailed):
-        await run.result("5s")
+        await run.result("30s")
     for child in [info.id async for info in engine.runs(f"parent:{run.id}")]:
         with pytest.raises(RunCancelled):
-            await engine.get(child).result("5s")
+            await engine.get(child).result("30s")
     broken.clear()
 
     await run.retry()
 
-    assert "from above" in await run.result("5s")
+    assert "from above" in await run.result("30s")
 
 
 @step(name="retries_twice", retry=Retry(attempts=2, first="1ms"))
@@ -340,7 +340,7 @@ async def test_a_run_that_lives_again_asks_again_and_people_have_the_whole_time(
     first = (await asked(engine, 1))[0]
     await run.terminate()
     with pytest.raises(RunTerminated):
-        await run.result("5s")
+        await run.result("30s")
     await asyncio.sleep(0.5)
 
     await run.retry()
@@ -349,12 +349,12 @@ async def test_a_run_that_lives_again_asks_again_and_people_have_the_whole_time(
     assert first.expires_at is not None
     assert second.expires_at > first.expires_at
     await engine.approve(second.id, by="ann")
-    assert await engine.get("a", asks_for_a_moment_too).result("5s") == "ann"
+    assert await engine.get("a", asks_for_a_moment_too).result("30s") == "ann"
 
 
 async def test_a_verb_for_a_run_that_has_ended_says_what_can_be_done(engine: Engine) -> None:
     run = await engine.start(three())
-    await run.result("5s")
+    await run.result("30s")
     for verb in (run.retry, run.retry_plan, run.pause, run.resume):
         with pytest.raises(RunClosed, match=r"has ended \(completed\), so .* cannot .*fork\(at\)"):
             await verb()
@@ -362,6 +362,6 @@ async def test_a_verb_for_a_run_that_has_ended_says_what_can_be_done(engine: Eng
     broken.add("b")
     failed = await engine.start(three())
     with pytest.raises(RunFailed):
-        await failed.result("5s")
+        await failed.result("30s")
     with pytest.raises(RunClosed, match=r"has ended \(failed\), so .* `outlast retry ID`"):
         await failed.pause()

@@ -154,7 +154,7 @@ async def test_a_delayed_run_starts_later(engine: Engine) -> None:
     run = await engine.start(flows.sums(2), delay="150ms")
 
     assert (await run.info()).status == "pending"
-    assert await run.result(timeout="5s") == 2
+    assert await run.result(timeout="30s") == 2
 
 
 async def test_waiting_too_long_leaves_the_run_alone(engine: Engine) -> None:
@@ -170,7 +170,7 @@ async def test_a_run_has_a_timeout_of_its_own(engine: Engine) -> None:
     run = await engine.start(flows.naps(100), timeout="50ms")
 
     with pytest.raises(RunTimedOut):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
 
     assert (await run.info()).status == "timed_out"
 
@@ -204,11 +204,11 @@ async def test_a_step_that_spent_its_attempts_may_park_the_run(engine: Engine) -
     run = await engine.start(careful())
 
     with pytest.raises(RunParked, match="spent its 2 attempts"):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
     assert (await run.info()).status == "parked"
     assert "spent its 2 attempts" in await run.why()
     await run.resume()
-    assert await run.result(timeout="5s", parked="wait") == "mended"
+    assert await run.result(timeout="30s", parked="wait") == "mended"
 
 
 async def test_a_call_is_used_once(engine: Engine) -> None:
@@ -270,7 +270,7 @@ async def test_logical_time_and_chance_are_the_runs_own(engine: Engine) -> None:
 async def test_a_timed_out_run_is_asked_to_stop_once(engine: Engine) -> None:
     run = await engine.start(flows.naps(100), timeout="50ms")
     with pytest.raises(RunTimedOut):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
 
     kinds = [record.kind async for record in run.journal()]
 
@@ -308,13 +308,13 @@ async def test_a_step_that_a_shutdown_has_ended_is_done_by_the_next_engine(tmp_p
     path = tmp_path / "outlast.db"
     async with Engine.open(path) as engine:
         await engine.start(takes_long("long"), id="r")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not cut_short:  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(0.005)
         await engine.drain(grace="10ms")
 
     async with Engine.open(path) as engine:
-        assert await engine.get("r", takes_long).result("5s") == "long"
+        assert await engine.get("r", takes_long).result("30s") == "long"
 
 
 async def test_a_run_that_has_ended_in_the_store_is_not_told_as_running(engine: Engine) -> None:

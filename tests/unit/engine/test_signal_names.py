@@ -30,7 +30,7 @@ async def signals_another_anyway(target: str, name: str) -> None:
 async def _signals_of(run: Run[str]) -> list[str]:
     """End the run, and return the names of the signals that it was sent."""
     await run.signal(flows.decision, flows.Decision(approved=True, by="ann"))
-    await run.result(timeout="5s")
+    await run.result(timeout="30s")
     return [record.name async for record in run.journal() if record.kind == "signal"]
 
 

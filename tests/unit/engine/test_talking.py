@@ -25,7 +25,7 @@ from tests.unit.engine import flows
 
 async def until_waiting(run: Run[object]) -> None:
     """Return when the run waits for something."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "waiting for" not in await run.why():  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
 
@@ -34,14 +34,14 @@ async def test_a_signal_reaches_the_run(engine: Engine) -> None:
     run = await engine.start(flows.decides())
     await run.signal(flows.decision, flows.Decision(True, "ann"))
 
-    assert await run.result(timeout="5s") == "True by ann"
+    assert await run.result(timeout="30s") == "True by ann"
 
 
 async def test_a_signal_by_plain_name_takes_json(engine: Engine) -> None:
     run = await engine.start(flows.decides())
     await run.signal("decision", {"approved": False, "by": "bob"})
 
-    assert await run.result(timeout="5s") == "False by bob"
+    assert await run.result(timeout="30s") == "False by bob"
 
 
 async def test_a_signal_of_the_wrong_type_is_refused(engine: Engine) -> None:
@@ -56,13 +56,13 @@ async def test_signals_are_buffered_in_order(engine: Engine) -> None:
     for n in range(5):
         await run.signal(flows.number, n)
 
-    assert await run.result(timeout="5s") == [0, 1, 2, 3, 4]
+    assert await run.result(timeout="30s") == [0, 1, 2, 3, 4]
 
 
 async def test_signals_of_the_start_come_before_the_first_line(engine: Engine) -> None:
     run = await engine.start(flows.collects(2), signals=[(flows.number, 7), (flows.number, 8)])
 
-    assert await run.result(timeout="5s") == [7, 8]
+    assert await run.result(timeout="30s") == [7, 8]
 
 
 async def test_a_dedup_key_delivers_once(engine: Engine) -> None:
@@ -73,7 +73,7 @@ async def test_a_dedup_key_delivers_once(engine: Engine) -> None:
     with pytest.raises(SignalConflict):
         await run.signal(flows.number, 2, dedup="click")
     await run.signal(flows.number, 3)
-    assert await run.result(timeout="5s") == [1, 3]
+    assert await run.result(timeout="30s") == [1, 3]
 
 
 async def test_a_closed_run_takes_no_signal(engine: Engine) -> None:
@@ -86,7 +86,7 @@ async def test_a_closed_run_takes_no_signal(engine: Engine) -> None:
 
 async def test_a_value_can_be_read_from_outside(engine: Engine) -> None:
     run = await engine.start(flows.decides())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await run.read(flows.progress) is None:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
 
@@ -136,7 +136,7 @@ async def test_cancelling_ends_a_run_with_its_cleanup(engine: Engine) -> None:
     await run.cancel("enough")
 
     with pytest.raises(RunCancelled, match="enough"):
-        await run.result(timeout="10s")
+        await run.result(timeout="30s")
     assert flows.calls.count("cleanup") == 3
 
 
@@ -146,7 +146,7 @@ async def test_a_swallowed_cancellation_comes_again(engine: Engine) -> None:
     await run.cancel()
 
     with pytest.raises(RunCancelled):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
 
 
 async def test_code_that_catches_a_cancellation_may_complete(engine: Engine) -> None:
@@ -154,7 +154,7 @@ async def test_code_that_catches_a_cancellation_may_complete(engine: Engine) -> 
     await until_waiting(run)
     await run.cancel()
 
-    assert await run.result(timeout="5s") == "caught"
+    assert await run.result(timeout="30s") == "caught"
 
 
 async def test_cancelling_stops_a_step_in_flight(engine: Engine) -> None:
@@ -167,7 +167,7 @@ async def test_cancelling_stops_a_step_in_flight(engine: Engine) -> None:
     await run.cancel()
 
     with pytest.raises(RunCancelled):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
 
 
 async def test_a_terminated_run_runs_no_more_code(engine: Engine) -> None:
@@ -177,7 +177,7 @@ async def test_a_terminated_run_runs_no_more_code(engine: Engine) -> None:
     await run.terminate("now")
 
     with pytest.raises(RunTerminated, match="now"):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
     assert flows.calls == []
 
 
@@ -196,7 +196,7 @@ async def test_a_delayed_run_that_is_cancelled_runs_no_code(engine: Engine) -> N
     await run.cancel("changed my mind")
 
     with pytest.raises(RunCancelled, match="changed my mind"):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
 
 
 async def test_a_scope_that_runs_out_raises_wait_timeout(engine: Engine) -> None:
@@ -212,10 +212,10 @@ async def test_children_follow_their_policy(engine: Engine, policy: str, ends: s
     kid = engine.get(f"{parent.id}-kid", flows.naps)
 
     if ends is None:
-        assert await kid.result(timeout="5s") == "awake"
+        assert await kid.result(timeout="30s") == "awake"
     else:
         with pytest.raises((RunCancelled, RunTerminated)):
-            await kid.result(timeout="5s")
+            await kid.result(timeout="30s")
         assert (await kid.info()).status == ends
     assert (await kid.info()).parent == parent.id
 
@@ -274,7 +274,7 @@ async def test_until_and_first_wait_for_what_comes(engine: Engine) -> None:
     run = await engine.start(waits(), signals=[(flows.number, 1)])
     await run.signal(flows.number, 2)
 
-    assert await run.result(timeout="5s") == [[1, 2], "fast", 3]
+    assert await run.result(timeout="30s") == [[1, 2], "fast", 3]
 
 
 async def test_runs_are_listed_by_what_they_are(engine: Engine) -> None:

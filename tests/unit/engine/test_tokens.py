@@ -88,7 +88,7 @@ async def test_an_answer_reaches_the_run_as_a_value_of_the_type(engine: Engine) 
 
     await engine.answer(info.id, {"cents": 7}, by="shop")
 
-    assert await run.result("5s") == [f"/v1/tokens/{info.id}", 7, "today"]
+    assert await run.result("30s") == [f"/v1/tokens/{info.id}", 7, "today"]
     answered = await engine.token(info.id)
     assert (answered.status, answered.by, answered.value) == (
         "answered",
@@ -110,7 +110,7 @@ async def test_a_value_of_the_type_is_an_answer_too(engine: Engine) -> None:
 
     await engine.answer(info.id, Offer(8, "tomorrow"))
 
-    assert (await run.result("5s"))[1:] == [8, "tomorrow"]
+    assert (await run.result("30s"))[1:] == [8, "tomorrow"]
 
 
 async def test_a_value_that_does_not_fit_is_refused_and_nothing_is_stored(engine: Engine) -> None:
@@ -122,7 +122,7 @@ async def test_a_value_that_does_not_fit_is_refused_and_nothing_is_stored(engine
 
     assert (await engine.token(info.id)).status == "open"
     await engine.answer(info.id, {"cents": 7})
-    assert (await run.result("5s"))[1] == 7
+    assert (await run.result("30s"))[1] == 7
 
 
 async def test_the_first_answer_counts_and_the_second_learns_whose_it_was(engine: Engine) -> None:
@@ -138,7 +138,7 @@ async def test_the_first_answer_counts_and_the_second_learns_whose_it_was(engine
     lost = [r for r in results if r is not None]
     assert len(lost) == 1
     assert isinstance(lost[0], TokenAnswered)
-    assert (await run.result("5s"))[1] == lost[0].by
+    assert (await run.result("30s"))[1] == lost[0].by
     assert lost[0].at is not None
 
 
@@ -149,8 +149,8 @@ async def test_an_approval_says_who_and_why(engine: Engine) -> None:
     await engine.approve(by_run[yes.id].id, by="ann", reason="fair")
     await engine.reject(by_run[no.id].id, by="bob", reason="late")
 
-    assert await yes.result("5s") == [True, "ann", "fair"]
-    assert await no.result("5s") == [False, "bob", "late"]
+    assert await yes.result("30s") == [True, "ann", "fair"]
+    assert await no.result("30s") == [False, "bob", "late"]
     info = await engine.token(by_run[no.id].id)
     assert (info.kind, info.title, info.detail, info.value, info.reason) == (
         "approval",
@@ -165,7 +165,7 @@ async def test_nobody_in_time_is_not_approved(engine: Engine) -> None:
     run = await engine.start(refunds(1, "50ms"))
     info = (await asked(engine))[0]
 
-    assert await run.result("5s") == [False, None, ""]
+    assert await run.result("30s") == [False, None, ""]
     with pytest.raises(TokenExpired):
         await engine.approve(info.id, by="ann")
     assert (await engine.token(info.id)).status == "expired"
@@ -174,7 +174,7 @@ async def test_nobody_in_time_is_not_approved(engine: Engine) -> None:
 async def test_a_token_that_expires_raises_where_the_code_waits(engine: Engine) -> None:
     run = await engine.start(wants_offer("50ms"))
 
-    assert (await run.result("5s"))[1] == "late"
+    assert (await run.result("30s"))[1] == "late"
 
 
 async def test_an_approval_bound_to_its_question_is_no_answer_to_another(engine: Engine) -> None:
@@ -187,14 +187,14 @@ async def test_an_approval_bound_to_its_question_is_no_answer_to_another(engine:
         await engine.approve(mine.id, by="ann", digest=other.digest)
     await engine.approve(mine.id, by="ann", digest=mine.digest)
 
-    assert await run.result("5s") == [True, "ann", ""]
+    assert await run.result("30s") == [True, "ann", ""]
 
 
 async def test_a_run_that_ends_takes_its_questions_back(engine: Engine) -> None:
     run = await engine.start(asks_and_leaves())
     info = (await asked(engine))[0]
     await run.signal(leave, value=True)
-    assert await run.result("5s") == "left"
+    assert await run.result("30s") == "left"
 
     assert await asked(engine, 0) == []
     with pytest.raises(TokenClosed, match="has ended"):
@@ -206,7 +206,7 @@ async def test_a_terminated_run_takes_its_questions_back(engine: Engine) -> None
     info = (await asked(engine))[0]
     await run.terminate()
     with pytest.raises(RunTerminated):
-        await run.result("5s")
+        await run.result("30s")
 
     assert (await engine.token(info.id)).status == "closed"
 
@@ -233,14 +233,14 @@ async def test_several_tokens_and_several_waiters(engine: Engine) -> None:
     await engine.answer(first.id, 1)
     await engine.answer(second.id, 2)
 
-    values = await run.result("5s")
+    values = await run.result("30s")
     assert sorted(map(str, values)) in (["1", "1", "2", "False"], ["1", "2", "2", "False"])
 
 
 async def test_why_names_what_is_asked(engine: Engine) -> None:
     run = await engine.start(refunds(3))
     await asked(engine)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "Refund 3?" not in await run.why():  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
 
@@ -276,7 +276,7 @@ async def test_the_journal_tells_what_was_asked_and_answered(engine: Engine) -> 
     run = await engine.start(refunds(5))
     info = (await asked(engine))[0]
     await engine.approve(info.id, by="ann", reason="fine")
-    await run.result("5s")
+    await run.result("30s")
 
     told = {r.kind: r.value async for r in run.journal() if r.kind.startswith("token")}
 
@@ -304,7 +304,7 @@ async def test_a_passivated_run_checks_and_takes_its_answer(tmp_path: Path) -> N
         with pytest.raises(DecodingError):
             await engine.answer(token, {"cents": "x"})
         await engine.answer(token, {"cents": 9})
-        assert (await engine.get("asker", wants_offer).result("5s"))[1] == 9
+        assert (await engine.get("asker", wants_offer).result("30s"))[1] == 9
 
 
 async def test_a_deadline_that_passed_while_nothing_ran_is_kept(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ async def test_a_deadline_that_passed_while_nothing_ran_is_kept(tmp_path: Path) 
         with pytest.raises(TokenExpired):
             await engine.approve(info.id, by="ann")
     async with Engine.open(path) as engine:
-        assert await engine.get("refund", refunds).result("5s") == [False, None, ""]
+        assert await engine.get("refund", refunds).result("30s") == [False, None, ""]
 
 
 async def test_an_answer_given_while_nothing_ran_is_waited_for(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ async def test_an_answer_given_while_nothing_ran_is_waited_for(tmp_path: Path) -
             await engine.reject(info.id, by="bob")
 
     async with Engine.open(path) as engine:
-        assert await engine.get("refund", refunds).result("5s") == [True, "ann", ""]
+        assert await engine.get("refund", refunds).result("30s") == [True, "ann", ""]
 
 
 async def test_the_inbox_is_read_beside_the_owner(tmp_path: Path) -> None:
@@ -350,12 +350,12 @@ def test_an_approval_is_a_plain_value() -> None:
 
 async def test_a_run_that_has_ended_meanwhile_is_not_replayed_for_ever(engine: Engine) -> None:
     run = await engine.start(wants_offer("1ms"), id="asker")
-    await run.result("5s")
+    await run.result("30s")
     core = engine._core
     row = await core.store.read_run(RunId("asker"))
     assert row is not None
     records = await core.store.read_journal(RunId("asker"))
 
     with pytest.raises(RunClosed):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await rehearse(core.world, core.registry, {}, row=row, records=records)

@@ -84,7 +84,7 @@ class Judge(Actor[Heard]):
         return self.state.verdicts
 
 async def until(engine, run, text):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while text not in await engine.get(run).why():
             await asyncio.sleep(0.01)
 
@@ -121,12 +121,12 @@ async def go_on(engine):
     await told(engine)
 
 async def end(engine):
-    print(await engine.get("r").result(timeout=5))
+    print(await engine.get("r").result(timeout=30))
 
 async def give_up(engine):
     await engine.get("r").discard()
     await engine.get("r").signal(said, Verdict("no"))
-    print(await engine.get("r", reads).result(timeout=5))
+    print(await engine.get("r", reads).result(timeout=30))
     print([(d.kind, d.handler, d.reason) async for d in engine.dead_letters()])
 """
 
@@ -172,7 +172,7 @@ async def go_on(engine):
         print(type(error).__name__)
 
 async def end(engine):
-    print(await engine.get("r").result(timeout=5))
+    print(await engine.get("r").result(timeout=30))
 """
 
 
@@ -197,7 +197,7 @@ async def go_on(engine):
     await told(engine)
 
 async def end(engine):
-    print(await engine.get("r").result(timeout=5))
+    print(await engine.get("r").result(timeout=30))
 """
 
 
@@ -216,7 +216,7 @@ async def begin(engine):
     await run.signal(go, 1)
     await until(engine, "r", "signal")
     late = [asyncio.create_task(run.update(amend, Verdict(v), id=v)) for v in ("later", "yes")]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(await engine._core.store.read_mailbox("r", 9)) < 2:
             await asyncio.sleep(0.01)
     for task in late:
@@ -228,13 +228,13 @@ async def go_on(engine):
     await told(engine)
 
 async def end(engine):
-    print(await engine.get("r").result(timeout=5))
+    print(await engine.get("r").result(timeout=30))
     print(await engine.get("r").update(amend, Verdict("later"), id="later"))
 
 async def give_up(engine):
     await engine.get("r").discard()
     print(await engine.get("r").update(amend, Verdict("no"), id="no"))
-    print(await engine.get("r").result(timeout=5))
+    print(await engine.get("r").result(timeout=30))
     print([(d.kind, d.handler, d.reason) async for d in engine.dead_letters()])
 """
 
@@ -293,7 +293,7 @@ async def give_up(engine):
 async def send_again(engine):
     letters = [d async for d in engine.dead_letters()]
     await engine.redrive(letters[0].number)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "later" not in (heard := await engine.actor(Judge, "a").ask(Judge.heard)):
             await asyncio.sleep(0.01)
     print(heard)
@@ -331,7 +331,7 @@ COMPLETED = """
 async def begin(engine):
     run = await engine.start(asked(), id="r")
     await run.signal(go, 1)
-    print(await run.result(timeout=5))
+    print(await run.result(timeout=30))
 
 async def look(engine):
     try:

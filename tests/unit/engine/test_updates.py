@@ -31,7 +31,7 @@ async def kinds(run: Run[object]) -> list[str]:
 
 
 async def until(run: Run[object], kind: str, count: int = 1) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await kinds(run)).count(kind) < count:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.002)
 
@@ -43,7 +43,7 @@ async def test_a_handler_answers(engine: Engine) -> None:
     assert await run.update(add_item, Item("cup")) == Receipt(2, "r-cup")
     assert await run.update(remove, "tea") == 1
     await run.signal(done, "ok")
-    assert await run.result(timeout="5s") == ["cup"]
+    assert await run.result(timeout="30s") == ["cup"]
     assert [k for k in await kinds(run) if k.startswith("update")] == [
         "update_accepted",
         "update_done",
@@ -81,7 +81,7 @@ async def test_a_handler_that_raises_is_the_callers_trouble(engine: Engine) -> N
     with pytest.raises(UpdateFailed, match="ValueError"):
         await run.update(remove, "nothing")
     await run.signal(done, "ok")
-    assert await run.result(timeout="5s") == ["cursed"]
+    assert await run.result(timeout="30s") == ["cursed"]
 
 
 async def test_the_same_id_is_the_same_update(engine: Engine) -> None:
@@ -94,7 +94,7 @@ async def test_the_same_id_is_the_same_update(engine: Engine) -> None:
     with pytest.raises(UpdateConflict):
         await run.update(remove, "tea", id="a")
     await run.signal(done, "ok", dedup="a")  # keys of signals are another matter
-    assert await run.result(timeout="5s") == ["tea"]
+    assert await run.result(timeout="30s") == ["tea"]
     assert await run.update(add_item, Item("tea"), id="a") == Receipt(1, "r-tea")
     with pytest.raises(UpdateConflict):
         await run.update(add_item, Item("cup"), id="a")
@@ -123,7 +123,7 @@ async def test_an_update_waits_for_its_handler(engine: Engine) -> None:
 
     assert await run.update(add_item, Item("tea"), id="tea") == Receipt(1, "late")
     assert await cup == Receipt(2, "late")
-    assert await run.result(timeout="5s") == ["tea", "cup"]
+    assert await run.result(timeout="30s") == ["tea", "cup"]
 
 
 async def test_a_run_that_ends_first_refuses_what_waits(engine: Engine) -> None:
@@ -145,13 +145,13 @@ async def test_a_run_waits_for_its_handlers(engine: Engine) -> None:
     receipt = await run.update(add_item, Item("tea"))
 
     assert receipt == Receipt(2, "slow")
-    assert await run.result(timeout="5s") == ["tea came", "tea went"]
+    assert await run.result(timeout="30s") == ["tea came", "tea went"]
 
 
 async def test_why_names_handlers_at_work(engine: Engine) -> None:
     run = await engine.start(carts.slow_cart())
     tea = asyncio.ensure_future(run.update(add_item, Item("tea")))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "its handler of update" not in await run.why():  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.005)
     await tea
@@ -162,7 +162,7 @@ async def test_an_abandoned_handler_is_cancelled_and_said_to_be(engine: Engine) 
 
     with pytest.raises(UpdateAborted):
         await run.update(add_item, Item("tea"), id="a")
-    assert await run.result(timeout="5s") == ["tea came", "tea went"]
+    assert await run.result(timeout="30s") == ["tea came", "tea went"]
     with pytest.raises(UpdateAborted):
         await run.update(add_item, Item("tea"), id="a")
 
@@ -189,7 +189,7 @@ async def test_a_validator_may_only_look(engine: Engine) -> None:
             await run.update(carts.meddle, what)
     assert [k for k in await kinds(run) if k != "run_began"] == ["run_started"]
     assert await run.update(carts.meddle, "nothing") == "nothing"
-    assert await run.result(timeout="5s") == "nothing"
+    assert await run.result(timeout="30s") == "nothing"
 
 
 async def test_a_validator_that_wakes_the_workflow_parks_the_run(engine: Engine) -> None:
@@ -198,10 +198,10 @@ async def test_a_validator_that_wakes_the_workflow_parks_the_run(engine: Engine)
     with pytest.raises(UpdateRejected, match="woke what the run waits for"):
         await run.update(carts.meddle, "wake")
     with pytest.raises(RunParked, match="its validator of update 'meddle' woke"):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
     await run.resume()  # it is replayed without what the validator did
     assert await run.update(carts.meddle, "nothing") == "nothing"
-    assert await run.result(timeout="5s") == "nothing"
+    assert await run.result(timeout="30s") == "nothing"
 
 
 async def test_what_a_run_cannot_declare(engine: Engine) -> None:
@@ -216,7 +216,7 @@ async def test_one_run_updates_another(engine: Engine) -> None:
     run = await engine.start(carts.cart(room=2))
     buyer = await engine.start(carts.buyer(run.id, ["tea", "cursed", "cup"]))
 
-    assert await buyer.result(timeout="5s") == ["1 r-tea", "UpdateFailed", "UpdateRejected"]
+    assert await buyer.result(timeout="30s") == ["1 r-tea", "UpdateFailed", "UpdateRejected"]
 
 
 async def test_an_update_in_a_step_goes_under_its_key(engine: Engine) -> None:
@@ -224,13 +224,13 @@ async def test_an_update_in_a_step_goes_under_its_key(engine: Engine) -> None:
 
     assert await engine.run(carts.buys_in_a_step(run.id)) == 1
     await run.signal(done, "ok")
-    assert await run.result(timeout="5s") == ["tea"]
+    assert await run.result(timeout="30s") == ["tea"]
 
 
 async def test_a_paused_run_answers_when_it_goes_on(engine: Engine) -> None:
     run = await engine.start(carts.cart())
     await run.pause()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await run.info()).status != "paused":  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.005)
     tea = asyncio.ensure_future(run.update(add_item, Item("tea")))
@@ -238,7 +238,7 @@ async def test_a_paused_run_answers_when_it_goes_on(engine: Engine) -> None:
     assert not tea.done()
     await run.resume()
 
-    assert await asyncio.wait_for(tea, 5) == Receipt(1, "r-tea")
+    assert await asyncio.wait_for(tea, 30) == Receipt(1, "r-tea")
 
 
 async def test_it_goes_on_after_a_restart(url: str) -> None:
@@ -257,7 +257,7 @@ async def test_it_goes_on_after_a_restart(url: str) -> None:
         assert await run.update(add_item, Item("slow"), id="b") == Receipt(2, "r-slow")
         assert await run.update(add_item, Item("tea"), id="a") == Receipt(1, "r-tea")
         await run.signal(done, "ok")
-        assert await run.result(timeout="5s") == ["tea", "slow"]
+        assert await run.result(timeout="30s") == ["tea", "slow"]
         assert (await kinds(run)).count("update_done") == 2
 
 
@@ -265,14 +265,14 @@ async def test_a_fork_keeps_what_was_answered(engine: Engine) -> None:
     run = await engine.start(carts.cart())
     await run.update(add_item, Item("tea"), id="a")
     await run.signal(done, "ok")
-    await run.result(timeout="5s")
+    await run.result(timeout="30s")
     last = max([r.seq async for r in run.journal() if r.kind == "signal"])
     other = await run.fork(at=last)
 
     assert await other.update(add_item, Item("tea"), id="a") == Receipt(1, "r-tea")
     assert await other.update(add_item, Item("cup"), id="b") == Receipt(2, "r-cup")
     await other.signal(done, "ok")
-    assert await other.result(timeout="5s") == ["tea", "cup"]
+    assert await other.result(timeout="30s") == ["tea", "cup"]
 
 
 async def test_a_run_out_of_memory_is_brought_in(url: str) -> None:
@@ -315,7 +315,7 @@ async def test_a_parked_run_answers_when_it_goes_on(engine: Engine) -> None:
     await run.update(add_item, Item("tea"), id="a")
     await run.signal(done, "x")
     with pytest.raises(RunParked):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
     assert await run.update(add_item, Item("tea"), id="a") == Receipt(1, "r-tea")
     cup = asyncio.ensure_future(run.update(add_item, Item("cup")))
     await asyncio.sleep(0.02)
@@ -324,7 +324,7 @@ async def test_a_parked_run_answers_when_it_goes_on(engine: Engine) -> None:
     await run.resume()
 
     assert await cup == Receipt(2, "r-cup")
-    assert await run.result(timeout="5s") == ["tea", "cup"]
+    assert await run.result(timeout="30s") == ["tea", "cup"]
 
 
 async def test_a_run_that_is_retried_keeps_its_updates(engine: Engine) -> None:
@@ -333,9 +333,9 @@ async def test_a_run_that_is_retried_keeps_its_updates(engine: Engine) -> None:
     await run.update(add_item, Item("tea"), id="a")
     await run.signal(done, "x")
     with pytest.raises(RunFailed):
-        await run.result(timeout="5s")
+        await run.result(timeout="30s")
     carts.allowed.append("x")
     await run.retry()
 
-    assert await run.result(timeout="5s") == ["tea"]
+    assert await run.result(timeout="30s") == ["tea"]
     assert await run.update(add_item, Item("tea"), id="a") == Receipt(1, "r-tea")

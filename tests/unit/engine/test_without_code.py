@@ -45,7 +45,7 @@ async def test_a_run_that_a_command_resumed_waits_for_an_engine(tmp_path: Path) 
     async with Engine.open(tmp_path / "o.db") as engine:
         again = engine.get("r", flows.decides)
         await again.signal(flows.decision, flows.Decision(approved=True, by="ann"))
-        assert await again.result("10s") == "True by ann"
+        assert await again.result("30s") == "True by ann"
 
 
 async def test_a_run_that_a_command_started_is_pending_until_an_engine_looks(
@@ -59,14 +59,14 @@ async def test_a_run_that_a_command_started_is_pending_until_an_engine_looks(
     for _ in range(2):
         async with Engine.open(tmp_path / "o.db", registry=Registry()) as stranger:
             with pytest.raises(RunParked, match="no code here"):
-                await stranger.get("r").result("10s")
+                await stranger.get("r").result("30s")
             info, why = await standing(stranger, "r")
         assert info.status == "parked"
         assert why == f"parked: no code here for workflow {flows.sums.name!r}"
     assert len(warnings(caplog, "r ")) == 1
 
     async with Engine.open(tmp_path / "o.db") as engine:
-        assert await engine.get("r", flows.sums).result("10s") == await engine.run(flows.sums(1))
+        assert await engine.get("r", flows.sums).result("30s") == await engine.run(flows.sums(1))
 
 
 async def test_a_run_that_goes_on_where_its_code_is_missing_is_parked_and_said_once(
@@ -80,7 +80,7 @@ async def test_a_run_that_goes_on_where_its_code_is_missing_is_parked_and_said_o
         async with Engine.open(tmp_path / "o.db", registry=Registry()) as stranger:
             await stranger.get("r").signal("decision", {"approved": True, "by": "ann"})
             with pytest.raises(RunParked, match="no code here"):
-                await stranger.get("r").result("10s")
+                await stranger.get("r").result("30s")
 
     assert len(warnings(caplog, "run r ")) == 1
 
@@ -90,7 +90,7 @@ async def test_a_parked_run_that_never_began_is_cancelled_without_code(tmp_path:
         await command.start(flows.sums(1), id="r")
     async with Engine.open(tmp_path / "o.db", registry=Registry()) as stranger:
         with pytest.raises(RunParked):
-            await stranger.get("r").result("10s")
+            await stranger.get("r").result("30s")
         await stranger.get("r").cancel("not needed")
 
         assert (await stranger.get("r").info()).status == "cancelled"

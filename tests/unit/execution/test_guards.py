@@ -29,7 +29,7 @@ async def keep(text: str) -> str:
     return text
 
 async def until(engine, run, text):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while text not in await engine.get(run).why():
             await asyncio.sleep(0.01)
 """
@@ -94,7 +94,7 @@ async def begin(engine):
 
 async def end(engine):
     await engine.get("r").signal(go, 1)
-    print(await engine.get("r", draws).result(timeout=5))
+    print(await engine.get("r", draws).result(timeout=30))
     records = [r async for r in engine.get("r").journal() if r.name.endswith("keep")]
     texts = [r.value for r in records]
     print(len(set(texts)), len(texts))
@@ -118,7 +118,7 @@ async def draws() -> float:
 async def main_(engine):
     run = await engine.start(draws(), id="r")
     try:
-        await run.result(timeout=5)
+        await run.result(timeout=30)
     except RunParked as error:
         print("use wf.random()" in str(error))
 """
@@ -167,7 +167,7 @@ async def begin(engine):
 async def end(engine):
     for case in range(len(CASES)):
         await engine.get(f"r{case}").signal(go, 1)
-        print(await engine.get(f"r{case}", reaches).result(timeout=5))
+        print(await engine.get(f"r{case}", reaches).result(timeout=30))
 """
 
 
@@ -197,13 +197,13 @@ async def begin(engine):
     for flow in (alone, grouped):
         run = await engine.start(flow(), id=flow.name)
         try:
-            await run.result(timeout=5)
+            await run.result(timeout=30)
         except RunParked as error:
             print("parked", "open()" in str(error))
 
 async def end(engine):
     for flow in (alone, grouped):
-        print(await engine.get(flow.name, flow).result(timeout=5))
+        print(await engine.get(flow.name, flow).result(timeout=30))
 """
 
 
@@ -298,7 +298,7 @@ async def main_(engine):
     for case in CASES:
         run = await engine.start(exempt(case))
         try:
-            print(case, await run.result(timeout=10))
+            print(case, await run.result(timeout=30))
         except (RunFailed, RunParked) as error:
             print(case, error)
     for handler in HANDLERS.values():
@@ -363,7 +363,7 @@ async def end(engine):
     junk = [object() for _ in range(50_000)]  # other addresses than in the first process
     for kind in KINDS:
         await engine.get(kind).signal(go, 1)
-        print(await engine.get(kind, waits).result(timeout=5))
+        print(await engine.get(kind, waits).result(timeout=30))
 """
 
 

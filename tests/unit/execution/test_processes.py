@@ -41,7 +41,7 @@ async def result(engine: Engine, name: str, argument: str = "") -> str:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  # another process does it
             await asyncio.sleep(0.01)
 

@@ -54,7 +54,7 @@ async def test_what_is_on_its_way_with_something_urgent_is_not_refused() -> None
     for message in (signal(RUN), Message(run=RUN, kind="cancel")):
         posting = Transaction(None, RUN, [], posts=(message,))
         writer.submit(posting, lambda _, result: results.append(result), refused=refused.append)
-    await asyncio.wait_for(writer.flushed(), 5)
+    await asyncio.wait_for(writer.flushed(), 30)
 
     assert isinstance(await written, Receipt)
     assert [r.posts for r in results if isinstance(r, Receipt)] == [("accepted",), ("accepted",)]
@@ -80,7 +80,7 @@ async def test_a_store_that_breaks_while_it_is_full_refuses_all_that_waits_for_i
     writer.fail(StoreReplaced("the lease is lost"))
 
     with pytest.raises(StoreReplaced, match="the lease is lost"):
-        await asyncio.wait_for(asked, 5)
+        await asyncio.wait_for(asked, 30)
     with pytest.raises(StoreReplaced, match="the lease is lost"):
         await writer.commit(Transaction(None, RUN, []))
     assert not writer.is_busy

@@ -80,7 +80,7 @@ async def test_a_topic_is_published_to_by_itself_and_by_its_name(server: Served)
         with pytest.raises(DecodingError):
             await client.publish("served_news", {"id": 1})
         await client.publish(news, Order("last", 1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             heard = ServedListener.heard
             while "last" not in await listener.ask(heard):  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(0.01)

@@ -26,7 +26,7 @@ class Listener:
 
     async def until(self, kind: str, run: str = "", status: str = "") -> Event:
         """Return the next event that tells this."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 piece = await anext(self._pieces)
                 for event in parsed(piece.decode()):

@@ -19,7 +19,7 @@ START = "/v1/workflows/served_checkout/runs"
 async def hung_up(reader: asyncio.StreamReader) -> bool:
     """Whether the server ends the connection without a word."""
     try:
-        return await asyncio.wait_for(reader.read(), 10) == b""
+        return await asyncio.wait_for(reader.read(), 30) == b""
     except ConnectionError:
         return True
 

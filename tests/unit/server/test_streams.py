@@ -291,7 +291,7 @@ async def test_heartbeats_show_that_a_silent_stream_lives(server: Served) -> Non
         clients = server.service.clients
         await until(lambda: bool(server.service.streams.tails))
         next(iter(clients.open)).beat(server.service.core.world.monotonic())
-        await asyncio.wait_for(reader.readuntil(b":\n\n"), 10)
+        await asyncio.wait_for(reader.readuntil(b":\n\n"), 30)
         writer.close()
 
 
@@ -346,7 +346,7 @@ async def test_who_asks_for_what_is_not_written_yet_neither_spins_nor_keeps_othe
     await until(lambda: len(clients.open) == 1)
     reader, near = await asyncio.open_connection("127.0.0.1", server.port)
     near.write(asked(server, PATH))
-    await asyncio.wait_for(reader.readuntil(b"word 2"), 5)
+    await asyncio.wait_for(reader.readuntil(b"word 2"), 30)
     await asyncio.sleep(0.1)
 
     pages = 0
@@ -361,7 +361,7 @@ async def test_who_asks_for_what_is_not_written_yet_neither_spins_nor_keeps_othe
     monkeypatch.setattr(streams, "page", counted)
     await asyncio.sleep(0.3)
     assert pages <= 2
-    await asyncio.wait_for(reader.readuntil(b":\n\n"), 5)  # it is told that the server lives
+    await asyncio.wait_for(reader.readuntil(b":\n\n"), 30)  # it is told that the server lives
 
     far.close()
     near.close()
