@@ -54,7 +54,7 @@ class Threads:
         self._grow_timer: Timer | None = None
 
     async def run(self, holder: Holder, work: Callable[[], T]) -> T:
-        """Return what `work` returns on a thread; cancelled, `work` goes on there if it has begun."""
+        """Return what `work` returns on a thread; once begun, it goes on there when cancelled."""
         if len(self._taken) >= self._max:
             await self._turn()
         self._taken[holder] = self._world.now()
