@@ -141,17 +141,18 @@ def test_a_run_of_the_source_goes_on_in_the_executable_and_back(
     shop: tuple[Made, Path], project: Project
 ) -> None:
     _, executable = shop
-    began = project.start("run", "app.py:slow", "seconds=2", "--id", "there")
+    began = project.start("run", "app.py:approve", "--id", "there")
     until(lambda: "app.mark" in project("show", "there").out)  # recorded, not only done
     end(began)
 
-    done = run(executable, project.directory, "run", "slow", "seconds=2", "--id", "there")
+    project("signal", "there", "approval", "true")
+    done = run(executable, project.directory, "run", "approve", "--id", "there")
 
-    assert (done.code, done.out) == (0, "done\n"), done.err
-    assert project.effects() == ["begun", "ended"]
+    assert (done.code, done.out) == (0, "true\n"), done.err
+    assert project.effects() == ["asked"]
     built = run(executable, project.directory, "version", "--json")
     versions = msgspec.json.decode(built.out, type=Versions).program.workflows
-    assert project("show", "there", "--json").fields["version"] == versions["app.slow"]
+    assert project("show", "there", "--json").fields["version"] == versions["app.approve"]
 
     assert run(executable, project.directory, "run", "slow", "seconds=0", "--id", "b").code == 0
     assert project("ls", "--json").rows[0]["version"] == versions["app.slow"]

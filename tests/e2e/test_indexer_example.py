@@ -109,7 +109,7 @@ class Crew:
 
     def __call__(self, *args: str) -> Done:
         process = self.start(*args)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         assert "Traceback" not in err, err
         return Done(process.returncode, out, err)
 
@@ -118,7 +118,7 @@ class Crew:
 
     def outlast(self, *args: str) -> None:
         process = self.start_program("-m", "outlast", *args, "--db", str(self.db))
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=180)
         assert process.returncode == 0, err
 
     def start_program(self, *args: str) -> subprocess.Popen[str]:
@@ -180,7 +180,7 @@ def crew(tmp_path: Path) -> Iterator[Crew]:
 
 
 def finished(process: subprocess.Popen[str]) -> Done:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert "Traceback" not in err, err
     return Done(process.returncode, out, err)
 

@@ -164,13 +164,14 @@ def test_other_machines_need_tls_or_a_proxy(project: Project) -> None:
 
 def test_a_killed_server_goes_on_and_a_stopped_one_drains(project: Project) -> None:
     first = serve(project)
-    first("run", "app.py:slow", "seconds=1.5", "--id", "s", "--detach")
-    until(lambda: project.effects() == ["begun"])
+    first("run", "app.py:approve", "--id", "s", "--detach")
+    until(lambda: "app.mark" in first("show", "s").out)  # recorded, not only done
     end(first.process)
 
     second = serve(project)
-    assert second("run", "app.py:slow", "seconds=1.5", "--id", "s").out == "done\n"
-    assert project.effects() == ["begun", "ended"]
+    assert second("signal", "s", "approval", "true").code == 0
+    assert second("run", "app.py:approve", "--id", "s").out == "true\n"
+    assert project.effects() == ["asked"]
     done = end(second.process, signal.SIGTERM)
     assert done.code == 0
     assert "draining" in done.err
@@ -217,6 +218,9 @@ def test_a_signal_that_comes_twice_at_once_is_one_and_a_later_one_ends_it(
 
     served.process.send_signal(signal.SIGINT)
     served.process.send_signal(signal.SIGTERM)
+    assert served.process.stderr is not None
+    while "draining" not in served.process.stderr.readline():
+        assert served.process.poll() is None
     time.sleep(2 * limits.SIGNAL_ECHO_SECONDS)
     assert served.process.poll() is None
 
