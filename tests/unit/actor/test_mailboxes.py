@@ -19,12 +19,26 @@ class Seen:
     numbers: list[int] = field(default_factory=list[int])
 
 
+_gate: list[asyncio.Event] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed_gate() -> None:
+    _gate[:] = [asyncio.Event()]
+
+
+@step
+async def passes_the_gate() -> None:
+    """Wait until the test opens the gate."""
+    await _gate[0].wait()
+
+
 class _Base(Actor[Seen]):
-    """Takes numbers, one every little while."""
+    """Takes numbers when the gate is open."""
 
     @handler
     async def take(self, number: int) -> None:
-        await asyncio.sleep(0.02)
+        await passes_the_gate()
         self.state.numbers.append(number)
 
     @handler
@@ -124,6 +138,7 @@ async def test_a_burst_is_refused_and_what_was_taken_arrives(engine: Engine) -> 
         except MailboxFull:
             continue
         taken.append(number)
+    _gate[0].set()
 
     assert 5 <= len(taken) < 30
     assert await when_there_is_room(target) == taken
@@ -132,6 +147,7 @@ async def test_a_burst_is_refused_and_what_was_taken_arrives(engine: Engine) -> 
 
 async def test_a_sender_that_is_blocked_goes_on_when_there_is_room(engine: Engine) -> None:
     target = engine.actor(Blocking, "b")
+    asyncio.get_running_loop().call_later(0.05, _gate[0].set)
 
     for number in range(15):
         await target.tell(Blocking.take, number)
@@ -144,6 +160,7 @@ async def test_the_oldest_is_dropped_for_the_newest(engine: Engine) -> None:
 
     for number in range(30):
         await target.tell(Dropping.take, number)
+    _gate[0].set()
 
     kept = await target.ask(Dropping.count)
     dropped = await all_of(engine)
@@ -158,6 +175,7 @@ async def test_what_is_too_much_is_a_dead_letter(engine: Engine) -> None:
 
     for number in range(30):
         await target.tell(Burying.take, number)
+    _gate[0].set()
 
     for _ in range(1_000):  # a question is too much as well while the mailbox is full
         if not (await engine.actor_info(Burying, "d")).waiting:
@@ -209,6 +227,7 @@ async def test_a_poisonous_message_stops_nobody_and_can_be_sent_again(engine: En
 
 
 async def test_what_actors_there_are(engine: Engine) -> None:
+    _gate[0].set()
     for key in ("a", "b"):
         await engine.actor(Poisoned, key).ask(Poisoned.take, 1)
     await engine.actor(Blocking, "c").ask(Blocking.take, 1)

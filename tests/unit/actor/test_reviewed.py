@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Actor, Engine, Stream, Topic, actor, handler, step, wf
-from outlast.errors import ActorStopped, HandlerFailed
+from outlast.errors import ActorStopped, HandlerFailed, RunNotFound
 
 
 @dataclass
@@ -128,11 +128,20 @@ async def test_a_reading_question_with_a_key_is_answered_again(engine: Engine) -
     assert await asking.ask(Kept.all) == ["x"]
 
 
+async def are_waiting(engine: Engine, count: int) -> bool:
+    try:
+        return (await engine.actor_info(Kept, "a")).waiting == count
+    except RunNotFound:
+        return False
+
+
 async def test_who_waits_for_an_actor_that_is_stopped_is_told(engine: Engine) -> None:
     _gate[:] = [asyncio.Event()]
     kept = engine.actor(Kept, "a")
     asks = [asyncio.ensure_future(kept.ask(Kept.add_after, f"{n}")) for n in range(3)]
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(30):
+        while not await are_waiting(engine, 3):  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
 
     await engine.get(kept.id).terminate("enough")
 

@@ -166,7 +166,10 @@ async def test_one_that_may_go_on_otherwise_is_no_reason_to_refuse(engine: Engin
     for key in "ab":
         await until(engine, named(key), "waiting_gate")
     gates.setdefault("a", asyncio.Event()).set()
-    await until(engine, named("a"), "the answer of actor")
+    seen = asyncio.create_task(until(engine, named("a"), "the answer of actor"))
+    # On a slow machine it has given up before it is seen to wait.
+    await asyncio.wait([seen, first], return_when=asyncio.FIRST_COMPLETED)
+    seen.cancel()
     gates.setdefault("b", asyncio.Event()).set()
 
     assert await asyncio.wait_for(first, 30) == "gave up"

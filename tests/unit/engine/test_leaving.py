@@ -30,6 +30,7 @@ async def leaving_says() -> str:
 async def leave(engine: Engine, work: Coroutine[object, object, object]) -> None:
     """Ask for something, and go as soon as it is on its way to the disk."""
     writer = engine._core.writer
+    await writer.flushed()  # what was asked for before is no sign of this
     task = asyncio.create_task(work)
     await until(lambda: writer.is_busy)
     task.cancel()

@@ -151,7 +151,7 @@ async def test_of_two_racing_starts_one_creates(engine: Engine) -> None:
 
 
 async def test_a_delayed_run_starts_later(engine: Engine) -> None:
-    run = await engine.start(flows.sums(2), delay="150ms")
+    run = await engine.start(flows.sums(2), delay="1s")
 
     assert (await run.info()).status == "pending"
     assert await run.result(timeout="30s") == 2

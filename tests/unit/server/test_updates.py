@@ -61,7 +61,11 @@ async def test_what_an_update_may_end_with(
 
 async def test_an_update_that_takes_longer_is_202_and_can_be_asked_again(server: Served) -> None:
     await start(server)
-    early = await server.request("POST", f"{UPDATE}?timeout=0.05", {"value": 99})
+    body = {"value": 99, "id": "u"}
+    early = await server.request("POST", f"{UPDATE}?timeout=0.05", body)
+    async with asyncio.timeout(30):  # on a slow machine its handler has not begun
+        while "its handler" not in f"{early.json()['why']}":
+            early = await server.request("POST", f"{UPDATE}?timeout=0.05", body)
 
     assert early.status == 202
     assert "its handler of update 'served_add_up'" in f"{early.json()['why']}"
@@ -102,6 +106,9 @@ async def test_a_client_has_the_same_verb(server: Served) -> None:
             await client.get("none").update(add_up, 3)
         with pytest.raises(WaitTimeout, match="it goes on"):
             await run.update(add_up, 99, id="b", timeout="50ms")
+        async with asyncio.timeout(30):
+            while "its handler" not in await run.why():  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.01)
         await run.terminate()
         with pytest.raises(UpdateAborted):
             await run.update(add_up, 99, id="b")
