@@ -146,7 +146,7 @@ async def test_a_collection_in_another_thread_does_not_move_a_cleanup(engine: En
     def holds(phase: str, _: Mapping[str, int]) -> None:
         if phase == "start" and threading.current_thread() is collecting:
             has_begun.set()
-            may_end.wait(20)  # the other threads go on, as whenever it calls Python code
+            may_end.wait(60)  # the other threads go on, as whenever it calls Python code
 
     collecting = threading.Thread(target=gc.collect)
     gc.callbacks.append(holds)

@@ -31,7 +31,7 @@ def _released(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @step
 def threads_hold(n: int) -> int:
-    hold.wait(20)
+    hold.wait(60)
     return n
 
 
