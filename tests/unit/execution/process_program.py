@@ -95,7 +95,7 @@ def hangs(path: str) -> None:
     time.sleep(600)
 
 
-@step(where="process", timeout=Timeout(run=0.3))
+@step(where="process", timeout=Timeout(run=1.0))
 async def hangs_softly(path: str) -> None:
     try:
         await asyncio.sleep(600)

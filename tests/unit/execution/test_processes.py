@@ -292,7 +292,7 @@ def test_workers_end_when_their_engine_dies(tmp_path: Path, how: signal.Signals)
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.02)
