@@ -40,15 +40,13 @@ async def leave(engine: Engine, work: Coroutine[object, object, object]) -> None
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    for _ in range(100_000):
-        if is_so():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never came to be")
+    async with asyncio.timeout(30):
+        while not is_so():  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0)
 
 
 async def until_status(run: Run[str], wanted: Status) -> None:
-    for _ in range(500):
+    for _ in range(3_000):
         if (await run.info()).status == wanted:
             return
         await asyncio.sleep(0.01)
@@ -56,7 +54,7 @@ async def until_status(run: Run[str], wanted: Status) -> None:
 
 
 async def asked(engine: Engine) -> str:
-    for _ in range(500):
+    for _ in range(3_000):
         async for info in engine.tokens():
             return info.id
         await asyncio.sleep(0.01)

@@ -53,7 +53,7 @@ async def test_an_update_that_takes_longer_is_stored_before_that_is_said(
 async def test_an_update_for_a_run_that_stands_still_waits_in_its_mailbox(server: Served) -> None:
     await server.request("POST", "/v1/workflows/served_sums/runs", {"id": "s"})
     await server.request("POST", "/v1/runs/s/pause")
-    for _ in range(500):
+    for _ in range(3_000):
         if (await server.request("GET", "/v1/runs/s")).json()["status"] == "paused":
             break
         await asyncio.sleep(0.01)

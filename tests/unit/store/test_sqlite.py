@@ -347,7 +347,7 @@ async def test_an_opening_that_nobody_waits_for_gives_the_lock_back(path: Path) 
     with pytest.raises(asyncio.CancelledError):
         await opening
 
-    for _ in range(500):
+    for _ in range(3_000):
         try:
             store = await SqliteStore.open(path, world=RealWorld())
         except StoreLocked:
