@@ -40,6 +40,7 @@ NARROW = {"width": 400, "height": 860}
 APP = """
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from outlast import Actor, Retry, Signal, Stream, Value, actor, handler, step, wf, workflow
 
 go_on = Signal("go_on", str)
@@ -85,7 +86,8 @@ async def wavers(text: str) -> None:
     if text not in seen:
         seen.add(text)
         await lines.write("lost ")
-        await asyncio.sleep(3)
+        while not Path("may-fail").exists():  # a test says so
+            await asyncio.sleep(0.05)
         raise ConnectionError(text)
     await lines.write("kept")
 
@@ -260,6 +262,7 @@ class Server:
 
     url: str
     token: str
+    directory: Path
 
     @property
     def link(self) -> str:
@@ -304,7 +307,7 @@ def served(directory: Path) -> Generator[Server]:
         )
         try:
             found = await_link(process, log)
-            yield Server(found[1], found[2])
+            yield Server(found[1], found[2], directory)
         finally:
             end(process)
 
