@@ -89,7 +89,7 @@ async def late_cart() -> list[str]:
 
 
 @workflow
-async def slow_cart(*, abandons: bool = False) -> list[str]:
+async def slow_cart(*, abandons: bool = False, seconds: float = 0.3) -> list[str]:
     """Return while a handler is at work."""
     items: list[str] = []
 
@@ -97,7 +97,7 @@ async def slow_cart(*, abandons: bool = False) -> list[str]:
     async def add(item: Item) -> Receipt:
         items.append(f"{item.name} came")
         try:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(seconds)
         finally:
             items.append(f"{item.name} went")
         return Receipt(len(items), "slow")

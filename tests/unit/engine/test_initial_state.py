@@ -29,7 +29,7 @@ class Payer(Actor[Purse]):
     async def go(self) -> None:
         account = self.state.account
         cents = await pay(self.state.balance)
-        await wf.sleep(0.3)
+        await wf.sleep(2)  # begin() must see it wait
         self.state.balance -= cents
         self.state.paid += cents
         self.state.paid_from = account

@@ -149,7 +149,7 @@ async def test_a_run_waits_for_its_handlers(engine: Engine) -> None:
 
 
 async def test_why_names_handlers_at_work(engine: Engine) -> None:
-    run = await engine.start(carts.slow_cart())
+    run = await engine.start(carts.slow_cart(seconds=2.0))
     tea = asyncio.ensure_future(run.update(add_item, Item("tea")))
     async with asyncio.timeout(30):
         while "its handler of update" not in await run.why():  # noqa: ASYNC110  # as above
