@@ -40,7 +40,7 @@ def test_schemathesis_finds_no_failure_and_no_status_that_is_not_described(
                 *("--checks", "not_a_server_error,status_code_conformance"),
                 *("--exclude-path-regex", STREAMS, "--phases", "coverage,fuzzing"),
                 *("--max-examples", f"{EXAMPLES}", "--seed", "7", "--no-color"),
-                *("--generation-database", "none"),
+                *("--generation-database", "none", "--suppress-health-check", "too_slow"),
             ],
             cwd=tmp_path,
             capture_output=True,
