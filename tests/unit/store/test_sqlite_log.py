@@ -105,7 +105,10 @@ def test_a_reader_that_stays_is_warned_of_once_and_the_log_shrinks_when_it_leave
         assert "keeps the log from starting anew" in caplog.text
 
         go(reader)
-        long_log.commit(100)
+        for _ in range(200):  # a thread copies what is left, as late as the machine makes it
+            long_log.commit(10)
+            if long_log.writing.log_bytes < 20 * PAGES * 4_120:
+                break
         assert long_log.writing.log_bytes < 20 * PAGES * 4_120
         assert long_log.wal.stat().st_size < 4 * PAGES * 4_120
         reader.communicate()
