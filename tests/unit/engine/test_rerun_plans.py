@@ -36,14 +36,14 @@ def _clean() -> None:
     broken.clear()
 
 
-async def until_asked(run: Run[str]) -> None:
-    """Return when the run waits for a signal, and its child has ended."""
+async def until_asked(run: Run[str], *, children: int = 1, heard: int = 0) -> None:
+    """Return when the run waits for a signal behind `heard` others, and its children have ended."""
     async with asyncio.timeout(30):
         while True:
             why = await run.why()  # first: what it says has its records then
             kinds = [record.kind async for record in run.journal()]
-            has_child = kinds.count("child_started") > kinds.count("child_done")
-            if "signal 'rerun_word'" in why and not has_child:
+            has_heard = kinds.count("signal") >= heard
+            if "signal 'rerun_word'" in why and has_heard and kinds.count("child_done") == children:
                 return
             await asyncio.sleep(0.005)
 
@@ -147,9 +147,9 @@ async def test_new_keys_come_with_new_chance_and_the_same_keys_with_the_same(
 async def test_new_chance_is_the_same_again_on_replay(tmp_path: Path) -> None:
     async with Engine.open(tmp_path / "o.db") as engine:
         run = await engine.start(held(), id="r")
-        await until_asked(run)
+        await until_asked(run, children=0)
         forked = await run.fork("charge", keys="new")
-        await until_asked(forked)
+        await until_asked(forked, children=0)
         assert "chance_renewed" in [r.kind async for r in forked.journal()]
     drawn = drawn_by_run.copy()
     assert drawn[forked.id] != drawn["r"]
@@ -176,7 +176,7 @@ async def test_the_plan_names_what_runs_again_and_what_stays_behind(engine: Engi
     run = await engine.start(ordering("o"), id="origin")
     await until_asked(run)
     await run.signal(word, "a")
-    await until_asked(run)
+    await until_asked(run, heard=1)
     await run.pause()
     await run.signal(word, "unread")
     [(step_key, place), *_] = [
@@ -203,7 +203,7 @@ async def test_signals_are_copied_when_that_is_asked_for(engine: Engine) -> None
     run = await engine.start(ordering("o"), id="origin")
     await until_asked(run)
     await run.signal(word, "a", dedup="k")
-    await until_asked(run)
+    await until_asked(run, heard=1)
     await run.pause()
     await run.signal(word, "unread")
 
