@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,15 +15,27 @@ from pathlib import Path
 from outlast.client import Client
 
 
+def free_port() -> int:
+    """Return a port of this machine that is free.
+
+    It lies below those that connections get: a client that asks for one of these while no server
+    listens there may be connected to itself, and keeps the port from the server that comes back.
+    """
+    chance = random.SystemRandom()
+    while True:
+        port = chance.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Server:
     """A server of one program."""
 
     token = "a-token-for-this-test-only"
 
     def __init__(self, directory: Path, program: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port: int = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._directory = directory
         self._program = program

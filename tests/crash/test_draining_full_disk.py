@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tests.crash.serving import free_port
 
 PROGRAM = """
 import resource
@@ -64,9 +65,7 @@ def until(url: str, status: int) -> dict[str, object]:
 @pytest.mark.crash
 def test_a_full_disk_is_not_ready_and_does_not_hold_up_the_end(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     log = (tmp_path / "server.log").open("wb")
     server = subprocess.Popen(
