@@ -198,7 +198,7 @@ async def test_who_asks_a_full_mailbox_is_told_at_once_that_it_is_a_dead_letter(
     await target.tell(Gated.take)
 
     with pytest.raises(MailboxFull, match="is a dead letter") as told:
-        await asyncio.wait_for(target.ask(Gated.count), 5)
+        await asyncio.wait_for(target.ask(Gated.count), 30)
 
     gate.set()
     assert (told.value.run_id, told.value.limit) == (target.id, 1)

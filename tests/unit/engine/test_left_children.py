@@ -50,7 +50,7 @@ def _clean() -> None:
 
 async def until_begun(count: int) -> None:
     """Return when the children have begun so many things."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(begun) < count:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
 
@@ -61,7 +61,7 @@ async def left_behind(engine: Engine, policy: str = "cancel") -> None:
     await until_begun(1)
     await run.terminate("stop")
     with pytest.raises(RunTerminated):
-        await run.result("5s")
+        await run.result("30s")
     if policy == "cancel":
         await until_begun(2)
     await run.retry()
@@ -83,7 +83,7 @@ async def test_a_retried_parent_waits_for_a_child_that_cleans_up_and_starts_its_
     await until_begun(3)
     await engine.get(name).signal(go, "hello")
 
-    assert await engine.get("p", parent).result("5s") == "hello"
+    assert await engine.get("p", parent).result("30s") == "hello"
     assert begun == ["c", "cleanup", "c"]
 
 
@@ -100,7 +100,7 @@ async def test_a_parent_that_waits_for_the_child_of_an_earlier_life_survives_a_r
     async with Engine.open(path) as engine:
         await engine.get(name).signal(go, "hello")
 
-        assert await engine.get("p", parent).result("5s") == "hello"
+        assert await engine.get("p", parent).result("30s") == "hello"
 
 
 async def test_a_parent_cancelled_while_it_waits_starts_no_other_child(engine: Engine) -> None:
@@ -111,7 +111,7 @@ async def test_a_parent_cancelled_while_it_waits_starts_no_other_child(engine: E
     await engine.get(await only_child(engine)).signal(closed, "done")
 
     with pytest.raises(RunCancelled):
-        await run.result("5s")
+        await run.result("30s")
     assert begun == ["c", "cleanup"]
 
 
@@ -121,13 +121,13 @@ async def test_an_abandoned_child_that_goes_on_is_named_with_what_to_do(engine: 
     run = engine.get("p", parent)
 
     with pytest.raises(RunFailed) as refused:
-        await run.result("5s")
+        await run.result("30s")
     assert name in str(refused.value)
     assert "an earlier life of 'p' started it" in str(refused.value)
 
     await engine.get(name).signal(go, "first")
-    assert await engine.get(name, child).result("5s") == "first"
+    assert await engine.get(name, child).result("30s") == "first"
     await run.retry()
     await until_begun(2)
     await engine.get(name).signal(go, "second")
-    assert await run.result("5s") == "second"
+    assert await run.result("30s") == "second"

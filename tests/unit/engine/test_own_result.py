@@ -53,7 +53,7 @@ async def test_a_run_that_asks_for_its_own_result_is_refused(
     run = await engine.start(waits(in_task, timeout), id="r")
 
     with pytest.raises(RunFailed, match=f"{CallCycle.__name__}: r -> r: .* could never come"):
-        await run.result("5s")
+        await run.result("30s")
 
 
 async def test_a_handler_that_asks_for_its_own_runs_result_is_refused(engine: Engine) -> None:
@@ -63,11 +63,11 @@ async def test_a_handler_that_asks_for_its_own_runs_result_is_refused(engine: En
         await run.update(look, "x", timeout="5s")
 
     await run.signal(over, "done")
-    assert await run.result("5s") == "done"
+    assert await run.result("30s") == "done"
 
 
 async def test_a_step_that_asks_for_its_own_runs_result_is_refused(engine: Engine) -> None:
     run = await engine.start(has_waiting_step())
 
     with pytest.raises(RunFailed, match=CallCycle.__name__):
-        await run.result("5s")
+        await run.result("30s")

@@ -152,7 +152,7 @@ async def test_an_update_of_the_same_value_in_other_bytes_is_the_same(
     assert await run.update(place_order, first, id="u") == "3"
     if has_ended:
         await run.signal(over, "now")
-        await run.result("5s")
+        await run.result("30s")
 
     same = Order(frozenset("fedcba"), {"y": 2, "x": 1})
     assert await run.update(place_order, same, id="u") == "3"

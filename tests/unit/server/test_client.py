@@ -202,7 +202,7 @@ async def test_a_client_that_is_closed_says_so_at_each_verb(server: Served) -> N
     told: dict[str, str] = {}
     for name, call in calls.items():
         with pytest.raises(EngineClosed) as refused:
-            await asyncio.wait_for(call(), 10)
+            await asyncio.wait_for(call(), 30)
         told[name] = f"{refused.value}"
 
     assert {text.partition(":")[0] for text in told.values()} == {"this client of http"}
