@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from dataclasses import replace
 from inspect import iscoroutinefunction
+from types import CoroutineType
 from typing import Protocol, TypeAlias
 
 from typing_extensions import TypeVarTuple
@@ -194,7 +195,10 @@ class Bodies:
     async def _run_on_loop(self, body: Body) -> None:
         try:
             result = body.definition.fn(*body.args, **body.kwargs)
-            body.value = await result if isinstance(result, Awaitable) else result
+            if type(result) is CoroutineType or isinstance(result, Awaitable):
+                body.value = await result
+            else:
+                body.value = result
         except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
             body.error = self._error_of(body, error)
 

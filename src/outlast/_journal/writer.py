@@ -184,11 +184,10 @@ class Writer:
         commit_id = self._next_id()
         self._sent_at = self._world.monotonic()
         try:
-            future = self._store.commit(commit_id, [entry.transaction for entry in batch])
+            transactions = [entry.transaction for entry in batch]
+            self._store.commit(commit_id, transactions, partial(self._ended, commit_id, batch))
         except StoreError as error:
             self._fail(batch, error)
-        else:
-            future.add_done_callback(partial(self._ended, commit_id, batch))
 
     def _next_id(self) -> CommitId:
         self._number += 1

@@ -16,7 +16,7 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -275,8 +275,7 @@ PLAIN_RECEIPT = Receipt()
 FENCED = Fenced()
 
 
-@dataclass(frozen=True, slots=True)
-class CommitId:
+class CommitId(msgspec.Struct, frozen=True):
     """Names one commit of one writer, so that a lost reply can be asked for."""
 
     owner: str
@@ -343,15 +342,19 @@ class LeaseVerbs(Protocol):
         ...
 
 
+Committed: TypeAlias = Callable[[Future[list[CommitResult]]], None]
+
+
 class CommitVerbs(Protocol):
     """How anything gets in."""
 
     def commit(
-        self, commit_id: CommitId, batch: Sequence[Transaction]
+        self, commit_id: CommitId, batch: Sequence[Transaction], then: Committed | None = None
     ) -> Future[list[CommitResult]]:
         """Make `batch` durable, then give one result for each transaction, in order.
 
-        A commit id is used once. The future is done in a callback of the host loop.
+        A commit id is used once. The future is done in a callback of the host loop, and `then` is
+        called with it there: a done callback would come a turn of the loop later.
 
         Raises:
             StoreFull, StoreUnavailable: nothing was written; it may be tried again.

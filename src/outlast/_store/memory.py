@@ -25,6 +25,7 @@ from outlast._records import Record
 from outlast._store.contract import (
     CommitId,
     CommitResult,
+    Committed,
     Cursor,
     DeadLetter,
     Message,
@@ -95,12 +96,14 @@ class MemoryStore(Store):
 
     @override
     def commit(
-        self, commit_id: CommitId, batch: Sequence[Transaction]
+        self, commit_id: CommitId, batch: Sequence[Transaction], then: Committed | None = None
     ) -> Future[list[CommitResult]]:
         answer: Future[list[CommitResult]] = self._world.loop.create_future()
         if self._faults is None:
-            self._world.call_soon(self._answer, answer, commit_id, batch)
+            self._world.call_soon(self._answer, answer, commit_id, batch, then)
         else:
+            if then is not None:
+                answer.add_done_callback(then)
             work = self._commit_among(self._faults, answer, commit_id, batch)
             self._world.spawn(work, name="commit")
         return answer
@@ -110,10 +113,13 @@ class MemoryStore(Store):
         answer: Future[list[CommitResult]],
         commit_id: CommitId,
         batch: Sequence[Transaction],
+        then: Committed | None,
     ) -> None:
         results = self._apply(commit_id, batch)
         if not answer.done():
             answer.set_result(results)
+        if then is not None:
+            then(answer)
 
     async def _commit_among(
         self,

@@ -27,6 +27,7 @@ from outlast._store import sqlite_forget, sqlite_reads, sqlite_tokens
 from outlast._store.contract import (
     CommitId,
     CommitResult,
+    Committed,
     Cursor,
     DeadLetter,
     Message,
@@ -178,9 +179,9 @@ class SqliteStore(Store):
     # --------------------------------------------------------------------------- writing
     @override
     def commit(
-        self, commit_id: CommitId, batch: Sequence[Transaction]
+        self, commit_id: CommitId, batch: Sequence[Transaction], then: Committed | None = None
     ) -> Future[list[CommitResult]]:
-        return self._write(lambda writing: writing.commit(commit_id, batch))
+        return self._write(lambda writing: writing.commit(commit_id, batch), then)
 
     @override
     async def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
@@ -330,11 +331,13 @@ class SqliteStore(Store):
         self._check_usable()
         return self._readers.call(self._condition.watched(job))
 
-    def _write(self, job: Callable[[Writing], T]) -> Future[T]:
+    def _write(
+        self, job: Callable[[Writing], T], then: Callable[[Future[T]], None] | None = None
+    ) -> Future[T]:
         self._check_usable()
         if self._writer is None:
             raise StoreReadOnly(f"{self.path} was opened for reading")
-        return self._writer.call(job)
+        return self._writer.call(job, then)
 
     def _change(self, work: Callable[[Connection], T]) -> Future[T]:
         return self._write(lambda writing: writing.change(work))

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from zlib import crc32
 
 import msgspec
@@ -49,8 +48,7 @@ from outlast.types import CLOSED_STATUSES, RunId
 _encode = msgspec.msgpack.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(msgspec.Struct, frozen=True):
     """The row of the one shard: its owner, and the last numbers given to what is stored."""
 
     owner: str
@@ -70,15 +68,20 @@ class Batch:
         self.position = shard.position
         self.message = shard.message
         self.number = shard.commits + 1  # of this commit
+        self._lines: list[Cell] = []
+        self._has_extras = False
+        self._is_prepared = False
+
+    def _prepare(self) -> None:
+        """Make room for more than records: most commits have nothing else."""
+        self._is_prepared = True
         self._mail = _Mail()
         self._tokens = TokenBatch()
         self._taken: dict[RunId, RunRow] = {}
         self._status: dict[RunId, str] = {}
-        self._lines: list[Cell] = []
         self._clear()
 
     def _clear(self) -> None:
-        self._lines.clear()
         self._new: dict[RunId, RunRow] = {}
         self._summaries: dict[RunId, RunRow] = {}
         self._closed: dict[RunId, None] = {}
@@ -96,7 +99,11 @@ class Batch:
 
     def write(self, batch: Sequence[Transaction]) -> list[CommitResult]:
         """Write all of it, and return what became of each transaction."""
-        self._look_up(batch)
+        for t in batch:
+            if t.starts or t.posts or t.answers or t.tokens or t.withdrawn:
+                self._prepare()
+                self._look_up(batch)
+                break
         results: list[CommitResult] = []
         owner, epoch = self._owner, self._epoch
         good = None
@@ -146,6 +153,8 @@ class Batch:
     # ------------------------------------------------------------------ one transaction
     def _take(self, transaction: Transaction, first: int) -> Receipt:
         """Take what a transaction has beside its records, in the order of the model."""
+        if not self._is_prepared:
+            self._prepare()
         self._has_extras = True
         existing: dict[RunId, RunRow] = {}
         for start in transaction.starts:
@@ -292,8 +301,8 @@ class Batch:
         db = self._db
         if self._lines:
             rows.JOURNAL.write(db, self._lines)
-        if not self._has_extras:
             self._lines.clear()
+        if not self._has_extras:
             return
         rows.BLOBS.write(db, self._blobs)
         rows.BLOB_REFS.write(db, self._blob_refs)

@@ -12,7 +12,7 @@ import threading
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from outlast._world import World
 
@@ -21,6 +21,7 @@ log = logging.getLogger("outlast.store")
 C = TypeVar("C")
 T = TypeVar("T")
 V = TypeVar("V")
+_Then: TypeAlias = Callable[[Future[T]], None] | None
 
 
 class Workers(Generic[C]):
@@ -55,17 +56,17 @@ class Workers(Generic[C]):
         for thread in self._threads:
             thread.start()
 
-    def call(self, job: Callable[[C], T]) -> Future[T]:
-        """Run `job` with one of the tools."""
+    def call(self, job: Callable[[C], T], then: _Then[T] = None) -> Future[T]:
+        """Run `job` with one of the tools; `then` is called where the future is done."""
         future: Future[T] = self._world.loop.create_future()
 
         def work(tool: C) -> None:
             try:
                 result = job(tool)
             except Exception as error:  # noqa: BLE001  # it belongs to whoever asked
-                self._tell(_set_error, future, self._explain(error, tool))
+                self._tell(_set_error, future, self._explain(error, tool), then)
             else:
-                self._tell(_set_result, future, result)
+                self._tell(_set_result, future, result, then)
 
         self._queue.put(work)
         return future
@@ -77,9 +78,15 @@ class Workers(Generic[C]):
         for thread in self._threads:
             thread.join()
 
-    def _tell(self, how: Callable[[Future[T], V], None], future: Future[T], what: V) -> None:
+    def _tell(
+        self,
+        how: Callable[[Future[T], V, _Then[T]], None],
+        future: Future[T],
+        what: V,
+        then: _Then[T],
+    ) -> None:
         try:
-            self._world.call_soon_threadsafe(how, future, what)
+            self._world.call_soon_threadsafe(how, future, what, then)
         except RuntimeError:
             pass  # the loop is closed, and nobody waits any more
 
@@ -111,11 +118,15 @@ class Workers(Generic[C]):
         log.error("upkeep of the database failed: %s", self._explain(error, tool))
 
 
-def _set_result(future: Future[T], result: T) -> None:
+def _set_result(future: Future[T], result: T, then: _Then[T]) -> None:
     if not future.done():
         future.set_result(result)
+    if then is not None:
+        then(future)
 
 
-def _set_error(future: Future[T], error: Exception) -> None:
+def _set_error(future: Future[T], error: Exception, then: _Then[T]) -> None:
     if not future.done():
         future.set_exception(error)
+    if then is not None:
+        then(future)

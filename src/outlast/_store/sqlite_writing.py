@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
+import msgspec
+from msgspec.structs import replace
 
 from outlast._store.contract import CommitId, CommitResult, Transaction
 from outlast._store.decide import is_urgent
@@ -51,8 +52,7 @@ _MARK_LOOKS = frozenset((LOOKS - 1, LOOKS - 2, 2, 1))
 _UNREADABLE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+class _Attempt(msgspec.Struct, frozen=True):
     """The last commit that reached its end: what it leaves behind if it was made."""
 
     id: CommitId
