@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from outlast._store.contract import CommitId, CommitResult, Transaction
+from outlast._store.contract import CommitId, CommitResult, Committed, Transaction
 from outlast.types import RunId
 from tests.unit.server.served import Reply, Served
 
@@ -21,13 +21,16 @@ def held_back(server: Served, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     commit, may_pass = store.commit, asyncio.Event()
 
     def slow(
-        commit_id: CommitId, batch: Sequence[Transaction]
+        commit_id: CommitId, batch: Sequence[Transaction], then: Committed | None = None
     ) -> asyncio.Future[list[CommitResult]]:
         async def later() -> list[CommitResult]:
             await may_pass.wait()
             return await commit(commit_id, batch)
 
-        return asyncio.ensure_future(later())
+        committed = asyncio.ensure_future(later())
+        if then is not None:
+            committed.add_done_callback(then)
+        return committed
 
     monkeypatch.setattr(store, "commit", slow)
     return may_pass
