@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, TypeVar, overload
 
@@ -31,6 +32,7 @@ from outlast._execution.context import step_dedup
 from outlast._execution.letters import TOPICS
 from outlast._execution.loop import running_loop
 from outlast._registry import Registry, WorkflowDefinition, default_registry
+from outlast._wire.listening import listen_beside
 from outlast.actor.publishing import TopicVerbs
 from outlast.actor.supervisor import Supervisor
 from outlast.actor.teams import Teams, apply_team
@@ -155,7 +157,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
             raise UsageError("this engine is open already; Engine.open() makes another")
         for name in (SUPERVISORS, TOPICS):  # a registry of one's own has these actors too
             self._registry.actors.setdefault(name, default_registry.actors[name])
-        self._opened = await _opened(self._target, self._options, self._registry)
+        self._opened = await _opened(self, self._target, self._options, self._registry)
         return self
 
     async def __aexit__(
@@ -375,13 +377,18 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
         raise NotSupported("Engine.memory")
 
 
-async def _opened(target: Target, options: CoreOptions, registry: Registry) -> Opened:
+async def _opened(
+    engine: Engine, target: Target, options: CoreOptions, registry: Registry
+) -> Opened:
     registry.engine_opened()
     try:
-        return await open_target(target, options, registry)
+        opened = await open_target(target, options, registry)
     except BaseException:
         registry.engine_closed()
         raise
+    if opened.core is not None and target.kind == "sqlite" and options.executes:
+        opened.socket = listen_beside(Path(target.name), engine, opened.core)
+    return opened
 
 
 def _refuse_later(*, namespace: str, share: bool, gate: str, tracing: object) -> None:

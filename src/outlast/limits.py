@@ -268,17 +268,14 @@ GC_IDLE_SECONDS = 0.02
 GC_THRESHOLDS = (100_000, 50, 1_000)
 """Collector thresholds while an engine is open; defaults stall seconds at 100,000 live runs."""
 
-SOCKET_FRAME_BYTES_MAX = 8 * 1024 * 1024
-"""One message on the owner's Unix socket."""
-
 PROCESS_KILL_SECONDS = 2.0
 """How long a cancelled process step may go on before its worker is killed."""
 
-SOCKET_CLIENTS_MAX = 32
-"""Commands that talk to the owner of a database at once; more are hung up on."""
+SOCKET_BACKLOG = 128
+"""Connections to the owner's Unix socket that wait to be accepted."""
 
 SOCKET_SILENCE_SECONDS = 10.0
-"""How long the owner's socket waits for the rest of a message, or for the next one."""
+"""How long a command waits for the owner of a database to say that it is there."""
 
 # The server.
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast._server.routes import ROUTES
+from outlast._wire.routes import ROUTES
 from tests.crash.serving import Server
 
 IS_FULL = os.environ.get("OUTLAST_TEST_FULL") == "1"

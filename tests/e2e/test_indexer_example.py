@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from outlast import Engine, OutlastError
-from outlast._engine.owner_client import OwnerClient
+from outlast.client import Client
 from tests.e2e.commands import SOURCE, Done, end, until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "01_indexer_crew.py"
@@ -229,11 +229,9 @@ def test_members_that_are_stopped_are_started_again_and_the_index_is_the_same(
 
 async def stop_in_turn(db: Path) -> None:
     """What `outlast actor stop` does, without a process for each."""
-    client = await OwnerClient.connect(db)
-    assert client is not None
-    for member in MEMBERS:
-        await client.terminate(member, "for a test")
-    await client.close()
+    async with Client(f"{db}") as client:
+        for member in MEMBERS:
+            await client.get(member).terminate("for a test")
 
 
 @pytest.mark.crash

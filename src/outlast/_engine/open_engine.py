@@ -148,6 +148,7 @@ class EngineCore:
         self._ends = 0.0  # when the grace of the drain is over
         self._is_late = False  # the store has had its time in the drain, and has not taken all
         self.stores_while_draining: bool = False  # starts, for the engine that comes next
+        self.served_by: object = None  # what all servers of this engine share
         self.events.on_fatal.append(self._failed)
 
     # ----------------------------------------------------------------------- opening

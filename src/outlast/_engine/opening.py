@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from outlast._engine.open_engine import CoreOptions, EngineCore
-from outlast._engine.owner_socket import OwnerSocket
 from outlast._engine.reader import Reader
 from outlast._execution.process_code import refuse_while_loading
 from outlast._execution.processes import ProcessPool
@@ -56,6 +55,14 @@ def parse_url(url: str, *, read_only: bool) -> Target:
 _databases: dict[str, MemoryDatabase] = {}
 
 
+class Closes(Protocol):
+    """What is closed between the drain and the store."""
+
+    async def close(self) -> None:
+        """Close it."""
+        ...
+
+
 class Opened:
     """An open engine, or a store opened for reading."""
 
@@ -64,12 +71,11 @@ class Opened:
         store: Store,
         reader: Reader,
         core: EngineCore | None,
-        socket: OwnerSocket | None = None,
     ) -> None:
         self.store = store
         self.reader = reader
         self.core = core
-        self._socket = socket
+        self.socket: Closes | None = None  # on which other processes are served
 
     async def close(self, grace_seconds: float) -> None:
         """Drain and close; a second call does nothing.
@@ -81,8 +87,8 @@ class Opened:
             await self.store.close()
             return
         await self.core.drain(grace_seconds)
-        if self._socket is not None:
-            await self._socket.close()
+        if self.socket is not None:
+            await self.socket.close()
         await self.core.close()
         if self.core.writer.given_up is not None:
             raise self.core.writer.given_up
@@ -101,11 +107,7 @@ async def open_target(target: Target, options: CoreOptions, registry: Registry) 
     except BaseException:
         await core.close()
         raise
-    if target.kind == "memory" or not options.executes:
-        return Opened(store, core.reader, core)
-    owner_socket = OwnerSocket(core, Path(target.name))
-    await owner_socket.open()
-    return Opened(store, core.reader, core, owner_socket)
+    return Opened(store, core.reader, core)
 
 
 def _processes(core: EngineCore) -> ProcessPool:

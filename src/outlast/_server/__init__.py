@@ -1,6 +1,7 @@
-"""HTTP around one engine: a request comes in, one engine call is made, an answer goes out.
+"""The application of `_wire` on TCP, for `outlast serve` and `outlast dev`.
 
-routes       every route: method, path, role, handler; what tests and the description go by
-app          the way of a request: guard, access, admission, handler, problem
+guard        which Host and which Origin; the headers of every answer
+access       tokens and their roles
 serving      the listening socket, uvicorn in the engine's loop, signals and the drain
+static       the dashboard's files
 """

@@ -23,36 +23,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO, TypeAlias
+from typing import TextIO
 
 from outlast import limits
 from outlast._execution.starting import check_name
-from outlast._server.problems import Problem
+from outlast._wire.callers import ROLES, Caller, Role
+from outlast._wire.problems import Problem
 from outlast._world import entropy
 from outlast.errors import UsageError
 
 log = logging.getLogger("outlast.server")
 
-Role: TypeAlias = Literal["viewer", "operator", "admin"]
-ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 ROLE_NAMED: dict[str, Role] = {"viewer": "viewer", "operator": "operator", "admin": "admin"}
 _TOKEN_PREFIX = "o7tk-"  # so that scanners for lost secrets can know it
 _TOKEN_BITS = 256
 _TOKEN_CHARS_MAX = 200
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: the name of a token, and what it may do."""
-
-    name: str
-    role: Role
-    digest: bytes = b""  # of the token that said so
-
-    def may(self, role: Role) -> bool:
-        """Whether the caller's role includes `role`."""
-        return ROLES.index(self.role) >= ROLES.index(role)
 
 
 @dataclass(frozen=True, slots=True)

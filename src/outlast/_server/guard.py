@@ -3,9 +3,8 @@
 A page of another site must not reach us through a person's browser: neither by a name that it has
 pointed at our address (Host), nor by a request from its own pages (Origin, Sec-Fetch-Site).
 
-Invariants:
-  * every answer carries the headers that keep a browser from doing more than it was meant to;
-  * paths stay percent-encoded until a handler takes a part of one, for ids may hold slashes.
+Invariant:
+  * every answer carries the headers that keep a browser from doing more than it was meant to.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from outlast import limits
-from outlast._server.problems import Problem
+from outlast._wire.problems import Problem
 from outlast.errors import UsageError
 
 _HEADERS: dict[str, str] = {
@@ -49,7 +48,7 @@ class Addresses:
 
     @classmethod
     def of(
-        cls, host: str, port: int, *, allowed: Collection[str], origins: Collection[str]
+        cls, host: str, port: int, *, allowed: Collection[str] = (), origins: Collection[str] = ()
     ) -> Addresses:
         """Return the addresses of a server that listens on `host` and `port`."""
         for origin in origins:
@@ -109,9 +108,6 @@ class Guard:
         if is_foreign and scope["method"] == "OPTIONS":
             await _preflight(scope, receive, send_guarded)
             return
-        # As it came: a slash that belongs to an id is still %2F when routes are compared.
-        raw: bytes = scope["raw_path"]
-        scope["path"] = raw.decode("ascii", "replace")
         await self._app(scope, receive, send_guarded)
 
     def _check(self, scope: Scope, headers: Headers) -> None:

@@ -23,10 +23,14 @@ import uvicorn
 from typing_extensions import override
 
 from outlast import limits
-from outlast._server.app import application
-from outlast._server.connections import protocol_class
-from outlast._server.service import Service
-from outlast._server.status import overview_of
+from outlast._server.guard import Addresses, Guard
+from outlast._server.static import Static
+from outlast._wire.app import Application
+from outlast._wire.callers import Callers
+from outlast._wire.connections import protocol_class
+from outlast._wire.service import Service, service_of
+from outlast._wire.status import overview_of
+from outlast.engine import Engine
 from outlast.errors import OutlastError, StoreDamaged, StoreError, StoreReplaced, UsageError
 
 log = logging.getLogger("outlast.server")
@@ -82,11 +86,22 @@ class _Uvicorn(uvicorn.Server):
 class Serving:
     """One server at work."""
 
-    def __init__(self, service: Service, listener: socket.socket, *, tls: Tls | None) -> None:
-        self._service = service
+    def __init__(
+        self,
+        engine: Engine,
+        callers: Callers,
+        addresses: Addresses,
+        listener: socket.socket,
+        *,
+        tls: Tls | None = None,
+    ) -> None:
+        core = engine._core  # a server of ours may look inside
+        service = service_of(engine, core, engine._target.name)
+        self.service: Service = service
+        service.core.stores_while_draining = True
         self._listener = listener
         config = uvicorn.Config(
-            application(service),
+            Guard(Application(service, callers, Static()), addresses),
             http=protocol_class(service.connections),
             ws="none",
             lifespan="off",
@@ -118,15 +133,14 @@ class Serving:
         self, *, on_ready: Callable[[], None], grace_seconds: float, handles_signals: bool = True
     ) -> None:
         """Serve until somebody asks us to stop, then drain."""
-        service = self._service
+        service = self.service
         if handles_signals:
             self._hear_signals()
-        service.figures.start()
         service.feed.overview = self._overview
         world = service.core.world
         self._task = world.spawn(self._uvicorn.serve(sockets=[self._listener]), name="outlast-http")
         looking = world.spawn(self._look(), name="outlast-overview")
-        service.state = "ready"
+        service.began()
         notify("READY=1")
         on_ready()
         try:
@@ -140,7 +154,7 @@ class Serving:
 
     def stop(self) -> None:
         """Begin to stop; a second call ends the process at once, unless it is an echo."""
-        now = self._service.core.world.monotonic()
+        now = self.service.core.world.monotonic()
         if not self._stop.is_set():
             self._asked_at = now
             self._stop.set()
@@ -148,7 +162,7 @@ class Serving:
             os._exit(130)
 
     def _hear_signals(self) -> None:
-        loop = self._service.core.world.loop
+        loop = self.service.core.world.loop
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
 
@@ -161,7 +175,7 @@ class Serving:
             if not isinstance(error, StoreReplaced | StoreDamaged):
                 failed.set()
 
-        self._service.core.events.on_fatal.append(end)
+        self.service.core.events.on_fatal.append(end)
         waits = [asyncio.ensure_future(event.wait()) for event in (self._stop, failed)]
         ended = [self._task] if self._task is not None else []
         await asyncio.wait([*waits, *ended], return_when=asyncio.FIRST_COMPLETED)
@@ -172,13 +186,13 @@ class Serving:
         notify("STOPPING=1")
         log.info("draining: steps in flight have %g seconds; a second signal ends it now",
                  grace_seconds)  # fmt: skip
-        self._service.drain()
-        await self._service.engine.drain(grace_seconds)
+        self.service.drain()
+        await self.service.core.drain(grace_seconds)
 
     # ----------------------------------------------------------------------- overview
     async def _look(self) -> None:
         """Keep what the live feed says of the server fresh, while somebody listens."""
-        service = self._service
+        service = self.service
         while True:
             if service.feed.clients:
                 try:

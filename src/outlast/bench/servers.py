@@ -22,7 +22,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from outlast._server.access import Access, TokenFile
-from outlast._server.service import Service, Settings
+from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, listen
 from outlast.engine import Engine, run_loop
 from outlast.names import Signal, Stream
@@ -68,8 +68,8 @@ async def serve_ours(directory: Path) -> None:
     listener = listen("127.0.0.1", 0)
     port: int = listener.getsockname()[1]
     async with Engine.open(directory / "ours.db") as engine:
-        service = Service(engine, Access(file, time.monotonic), Settings("127.0.0.1", port))
-        serving = Serving(service, listener, tls=None)
+        access = Access(file, time.monotonic)
+        serving = Serving(engine, access, Addresses.of("127.0.0.1", port), listener)
         await serving.run(on_ready=lambda: print(port, flush=True), grace_seconds=1)
 
 

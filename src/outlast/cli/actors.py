@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import click
-import msgspec
 
-from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import Done, Redrive, WriteToActor
-from outlast.cli.inputs import json_of, pairs_as_json, seconds_option
+from outlast._codec.shapes import is_dict
+from outlast.cli.inputs import data_of_pairs, json_of, seconds_option
 from outlast.cli.looking import reading
 from outlast.cli.places import (
-    Place,
-    Server,
     command_line,
     database_options,
     json_option,
     place_of,
 )
 from outlast.cli.printing import as_json, moment, note, safe_line, say, shown, table
-from outlast.cli.writing import Verbs, client_of, write
+from outlast.cli.writing import Verbs, ask_engine, write
+from outlast.client import Client
 from outlast.engine import run_loop
-from outlast.errors import StoreUnavailable, TeamNotFound
+from outlast.errors import TeamNotFound, UsageError
 from outlast.types import ActorInfo, DeadLetterInfo, TeamInfo
 
 _STATE_CHARS = 60
-_ASK_SECONDS = 60.0
 
 
 @click.group()
@@ -94,40 +89,16 @@ async def _show(opening: Verbs, type_name: str, key: str, *, as_data: bool) -> N
     say(f"{'state':12} {safe_line(shown(info.state))}")
 
 
-def _arguments(pairs: Sequence[str], given: str | None) -> bytes:
-    if given is not None:
-        return json_of(given, "--input")[1].encode()
-    return pairs_as_json(pairs)
+def _arguments(pairs: Sequence[str], given: str | None) -> dict[str, object]:
+    if given is None:
+        return data_of_pairs(pairs)
+    data = json_of(given, "--input")
+    if not is_dict(data):
+        raise UsageError("--input is an object of the message's arguments by name")
+    return {f"{name}": item for name, item in data.items()}
 
 
-async def _at_owner(place: Place, request: WriteToActor) -> str:
-    """Have the engine that runs the store do it: only it has the actor's code."""
-    if isinstance(place, Server):
-        return await _at_server(place, request)
-    client = await OwnerClient.connect(Path(place.name))
-    if client is None:
-        raise StoreUnavailable(
-            f"no engine runs {place.name}, and only a program that has the actor's class can "
-            f"write to it: start that program, then try again"
-        )
-    try:
-        return await client.write_to_actor(request)
-    finally:
-        await client.close()
-
-
-async def _at_server(place: Server, request: WriteToActor) -> str:
-    arguments = msgspec.json.decode(request.json, type=dict[str, object])
-    async with client_of(place) as client:
-        answer = await client.ask_actor(
-            request.actor,
-            request.key,
-            request.handler,
-            arguments,
-            mode="ask" if request.asks else "tell",
-            timeout=request.timeout_seconds or _ASK_SECONDS,
-        )
-    return as_json(answer) if request.asks else ""
+_NEEDS_CLASS = "only a program that has the actor's class can write to it: start that program"
 
 
 @actor.command()
@@ -152,8 +123,12 @@ def ask(
     """Send a message and print the answer as JSON."""
     place = place_of(db, url)
     seconds = seconds_option("--timeout", timeout)
-    request = WriteToActor(type_name, key, handler, _arguments(pairs, given), True, seconds)
-    say(run_loop(_at_owner(place, request)))
+    arguments = _arguments(pairs, given)
+
+    async def write_to(client: Client) -> object:
+        return await client.ask_actor(type_name, key, handler, arguments, timeout=seconds)
+
+    say(as_json(run_loop(ask_engine(place, write_to, _NEEDS_CLASS))))
 
 
 @actor.command()
@@ -175,8 +150,12 @@ def tell(
 ) -> None:
     """Send a message; it is safe in the actor's mailbox when this ends."""
     place = place_of(db, url)
-    request = WriteToActor(type_name, key, handler, _arguments(pairs, given), False)
-    run_loop(_at_owner(place, request))
+    arguments = _arguments(pairs, given)
+
+    async def write_to(client: Client) -> None:
+        await client.ask_actor(type_name, key, handler, arguments, mode="tell")
+
+    run_loop(ask_engine(place, write_to, _NEEDS_CLASS))
     note(f"told {safe_line(type_name)} {safe_line(key)}: {safe_line(handler)}")
 
 
@@ -190,13 +169,10 @@ def stop(*, type_name: str, key: str, reason: str, db: str | None, url: str | No
     place = place_of(db, url)
     run_id = run_loop(_id_of(reading(db, url), type_name, key))
 
-    async def ask_owner(client: OwnerClient) -> None:
-        await client.terminate(run_id, reason)
-
     async def commit(engine: Verbs) -> None:
         await engine.get(run_id).terminate(reason)
 
-    run_loop(write(place, ask=ask_owner, commit=commit))
+    run_loop(write(place, commit))
     note(f"stopped: {safe_line(run_id)}")
 
 
@@ -311,11 +287,8 @@ def redrive(*, number: int, db: str | None, url: str | None) -> None:
     """Send a dead letter again."""
     place = place_of(db, url)
 
-    async def ask_owner(client: OwnerClient) -> None:
-        await client.ask(Redrive(number), Done)
-
     async def commit(engine: Verbs) -> None:
         await engine.redrive(number)
 
-    run_loop(write(place, ask=ask_owner, commit=commit))
+    run_loop(write(place, commit))
     note(f"dead letter {number} is sent again")

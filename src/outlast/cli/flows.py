@@ -15,16 +15,25 @@ import msgspec
 from outlast._codec import Bound
 from outlast._codec.shapes import is_dict
 from outlast._engine.opening import Target
-from outlast._engine.owner_protocol import Start
 from outlast._registry import WorkflowDefinition, cached_version_of
 from outlast.call import WorkflowCall
 from outlast.cli.inputs import arguments_of, input_by_schema, json_of
 from outlast.cli.loading import find_workflow
 from outlast.cli.places import Server
 from outlast.cli.writing import client_of
+from outlast.client import Client
+from outlast.client.asking import quoted
 from outlast.errors import DecodingError, UnknownWorkflow, UsageError
 
 _DIGEST_BYTES = 16
+
+
+class Started(msgspec.Struct):
+    """Which run a start gave; `has_code` says whether what has started it can execute it."""
+
+    id: str
+    created: bool
+    has_code: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +58,18 @@ class Here:
         call: WorkflowCall[object] = WorkflowCall(self.definition, self.bound, "")
         return call
 
-    def request(self, run_id: str) -> Start:
-        """Return the same for the engine that owns the store."""
+    async def start_at(self, owner: Client, run_id: str) -> Started:
+        """Start it with the engine that owns the store, whether that has its code or not."""
         signature = self.definition.signature
-        return Start(
-            workflow=self.definition.name,
-            encoded=signature.encode(self.bound),
-            digest=signature.digest(self.bound),
-            version=cached_version_of(self.definition),
-            timeout_seconds=self.definition.timeout_seconds,
-            id=run_id,
-        )
+        body = {
+            "id": run_id,
+            "encoded": signature.encode(self.bound),
+            "digest": signature.digest(self.bound),
+            "version": cached_version_of(self.definition),
+            "timeout": self.definition.timeout_seconds,
+        }
+        path = f"/v1/workflows/{quoted(self.definition.name)}/runs"
+        return msgspec.convert(await owner.ask("POST", path, body), Started)
 
     def json_of(self, value: object) -> object:
         """Return a result as JSON data."""
@@ -119,7 +129,7 @@ async def flow_there(server: Server, app: str, pairs: Sequence[str], given: str 
         return There(server, known.name, input_by_schema(known.input, pairs))
     if pairs:
         raise UsageError("give the input as key=value or as --input, not both")
-    data = json_of(given, "--input")[0]
+    data = json_of(given, "--input")
     if not is_dict(data):
         raise UsageError("--input is an object of the workflow's arguments by name")
     return There(server, known.name, {f"{name}": item for name, item in data.items()})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import Literal
 
 import click
 import msgspec
 
-from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import Fork, Planned, PlanRerun
 from outlast.cli.inputs import json_of
 from outlast.cli.places import Place, database_options, json_option, place_of
 from outlast.cli.printing import as_json, note, safe_line, say
@@ -19,6 +18,15 @@ from outlast.errors import UsageError
 from outlast.types import ForkKeys, ForkSignals, RerunPlan
 
 _SHOWN_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Where a fork begins, and what it takes along."""
+
+    at: int | str
+    keys: ForkKeys
+    signals: ForkSignals
 
 
 @click.command()
@@ -63,27 +71,24 @@ def fork(
     """
     place = place_of(db, url)
     point = int(at) if at.isdecimal() else at
-    data, text = (None, None) if given is None else json_of(given, "the input")
+    data = None if given is None else json_of(given, "the input")
     try:
         arguments = None if given is None else msgspec.convert(data, dict[str, object])
     except msgspec.ValidationError:
         raise UsageError("--input is an object of arguments by name") from None
-    request = Fork(run_id, point, None if text is None else text.encode(), keys, signals)
-    plan = planned(place, run_id, request)
+    asked = Fork(point, keys, signals)
+    plan = planned(place, run_id, asked)
     if dry_run and as_data:
         say(as_json(plan))
         return 0
     if not may_go_on(plan, "fork", dry_run=dry_run, yes=yes or as_data):
         return 0 if dry_run else 1
 
-    async def ask(client: OwnerClient) -> str:
-        return await client.fork(request)
-
     async def commit(engine: Verbs) -> str:
         run = engine.get(run_id)
         return (await run.fork(point, arguments, keys=keys, signals=signals)).id
 
-    written = run_loop(write(place, ask=ask, commit=commit))
+    written = run_loop(write(place, commit))
     say(as_json({"id": written.value, "plan": plan}) if as_data else safe_line(written.value))
     if not written.acts_now:
         note("no engine is running, the next one that opens the store executes it")
@@ -93,16 +98,13 @@ def fork(
 def planned(place: Place, run_id: str, fork: Fork | None) -> RerunPlan:
     """Return what a fork, or without one a retry, would run again."""
 
-    async def ask(client: OwnerClient) -> RerunPlan:
-        return (await client.ask(PlanRerun(run_id, fork), Planned)).plan
-
     async def commit(engine: Verbs) -> RerunPlan:
         run = engine.get(run_id)
         if fork is None:
             return await run.retry_plan()
         return await run.fork_plan(fork.at, keys=fork.keys, signals=fork.signals)
 
-    return run_loop(write(place, ask=ask, commit=commit)).value
+    return run_loop(write(place, commit)).value
 
 
 def may_go_on(plan: RerunPlan, verb: Literal["fork", "retry"], *, dry_run: bool, yes: bool) -> bool:

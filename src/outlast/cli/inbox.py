@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import getpass
-import json
 
 import click
 
-from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import AnswerToken
 from outlast.cli.inputs import json_of
 from outlast.cli.looking import reading
 from outlast.cli.places import database_options, json_option, place_of
@@ -102,15 +99,11 @@ def _say(
     who = _by_option() if by is None else by
     place = place_of(db, url)
 
-    async def ask(client: OwnerClient) -> None:
-        verdict = json.dumps(is_approved).encode()
-        await client.answer(AnswerToken(token_id, verdict, who, reason, digest, is_verdict=True))
-
     async def commit(engine: Verbs) -> None:
         verb = engine.approve if is_approved else engine.reject
         await verb(token_id, by=who, reason=reason, digest=digest)
 
-    written = run_loop(write(place, ask=ask, commit=commit))
+    written = run_loop(write(place, commit))
     _told("approved" if is_approved else "rejected", token_id, has_owner=written.acts_now)
 
 
@@ -127,15 +120,12 @@ def answer(*, token_id: str, value: str, by: str | None, db: str | None, url: st
     _refuse_by(by, url)
     who = _by_option() if by is None else by
     place = place_of(db, url)
-    data, text = json_of(value, "the answer")
-
-    async def ask(client: OwnerClient) -> None:
-        await client.answer(AnswerToken(token_id, text.encode(), who))
+    data = json_of(value, "the answer")
 
     async def commit(engine: Verbs) -> None:
         await engine.answer(token_id, data, by=who)
 
-    written = run_loop(write(place, ask=ask, commit=commit))
+    written = run_loop(write(place, commit))
     _told("answered", token_id, has_owner=written.acts_now)
 
 

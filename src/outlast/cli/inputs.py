@@ -20,8 +20,8 @@ from outlast._registry import WorkflowDefinition
 from outlast.errors import DecodingError, UsageError
 
 
-def json_of(given: str, what: str) -> tuple[object, str]:
-    """Return JSON data and its text, given as text, as `@file`, or as `-` for stdin.
+def json_of(given: str, what: str) -> object:
+    """Return JSON data, given as text, as `@file`, or as `-` for stdin.
 
     Raises:
         UsageError: it is not JSON, or the file cannot be read.
@@ -36,7 +36,7 @@ def json_of(given: str, what: str) -> tuple[object, str]:
         if given == text and text.replace("_", "").replace("-", "").isalnum():
             hint = f"; a text needs its quotes: '\"{text}\"'"
         raise UsageError(f"{what} is not JSON ({error}){hint}") from None
-    return data, text
+    return data
 
 
 def _text_of(given: str, what: str) -> str:
@@ -66,7 +66,7 @@ def arguments_of(definition: WorkflowDefinition, pairs: Sequence[str], given: st
     signature = definition.signature
     try:
         if given is not None:
-            return signature.from_json(json_of(given, "--input")[0])
+            return signature.from_json(json_of(given, "--input"))
         return signature.from_strings(_pairs(pairs))
     except DecodingError as error:
         usage = f"{definition.fn.__name__}{_as_written(signature.signature)}"
@@ -158,8 +158,8 @@ _KINDS: dict[str, frozenset[type]] = {
 }
 
 
-def pairs_as_json(pairs: Sequence[str]) -> bytes:
-    """Return `name=value` pairs as a JSON object; a value that is no JSON is a text."""
+def data_of_pairs(pairs: Sequence[str]) -> dict[str, object]:
+    """Return `name=value` pairs as JSON data; a value that is no JSON is a text."""
     found: dict[str, object] = {}
     for name, text in _pairs(pairs).items():
         try:
@@ -168,7 +168,7 @@ def pairs_as_json(pairs: Sequence[str]) -> bytes:
             raise UsageError(f"{name}: {error}") from None
         except (ValueError, RecursionError):
             found[name] = text
-    return json.dumps(found, ensure_ascii=False).encode()
+    return found
 
 
 def _pairs(pairs: Sequence[str]) -> dict[str, str]:

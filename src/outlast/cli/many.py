@@ -9,7 +9,6 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from outlast._engine.owner_client import OwnerClient
 from outlast.cli.looking import opened
 from outlast.cli.places import Place
 from outlast.cli.printing import note, safe_line
@@ -21,7 +20,6 @@ from outlast.types import BulkAction
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Ask = Callable[[OwnerClient, str], Awaitable[None]]
 Commit = Callable[[Verbs, str], Awaitable[None]]
 
 
@@ -61,15 +59,12 @@ class Choice:
             raise UsageError("give the ID of a run, or --query for all that match it")
 
 
-def act_on_one(place: Place, run_id: str, *, ask: Ask, commit: Commit) -> bool:
+def act_on_one(place: Place, run_id: str, *, commit: Commit) -> bool:
     """Do it to one run; say whether an engine was there to do it."""
-    written = write(place, ask=lambda c: ask(c, run_id), commit=lambda e: commit(e, run_id))
-    return run_loop(written).acts_now
+    return run_loop(write(place, lambda verbs: commit(verbs, run_id))).acts_now
 
 
-def act_on_all(
-    place: Place, action: BulkAction, query: str, *, yes: bool, ask: Ask, commit: Commit
-) -> int:
+def act_on_all(place: Place, action: BulkAction, query: str, *, yes: bool, commit: Commit) -> int:
     """Do it to all, and return the exit code.
 
     Raises:
@@ -87,13 +82,10 @@ def act_on_all(
             note("nothing was done")
             return 1
 
-    async def through_owner(client: OwnerClient) -> int:
-        return await _each(runs, lambda run: ask(client, run))
+    async def act(verbs: Verbs) -> int:
+        return await _each(runs, lambda run: commit(verbs, run))
 
-    async def alone(engine: Verbs) -> int:
-        return await _each(runs, lambda run: commit(engine, run))
-
-    failed = run_loop(write(place, ask=through_owner, commit=alone)).value
+    failed = run_loop(write(place, act)).value
     note(f"{action}: {len(runs) - failed:,} of {many}")
     return 1 if failed else 0
 

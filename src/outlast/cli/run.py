@@ -20,10 +20,8 @@ import click
 
 from outlast import limits
 from outlast._durations import text_of
-from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import Start, WasStarted
 from outlast._execution.starting import check_name
-from outlast.cli.flows import Flow, Here, There, flow_here, flow_there, unfit
+from outlast.cli.flows import Flow, Here, Started, There, flow_here, flow_there, unfit
 from outlast.cli.inputs import seconds_option
 from outlast.cli.looking import record_line
 from outlast.cli.places import (
@@ -37,6 +35,7 @@ from outlast.cli.places import (
 from outlast.cli.printing import Status, as_json, note, safe_line, safe_text, say, shown
 from outlast.cli.writing import PAUSES, Verbs, client_of, write
 from outlast.client import Client, RemoteRun
+from outlast.client.local import owner_of
 from outlast.engine import Engine, run_loop
 from outlast.errors import (
     DecodingError,
@@ -136,29 +135,28 @@ async def _detach(plan: Plan) -> int:
     if isinstance(flow, There):
         async with client_of(flow.server) as client:
             at_server = await _start_there(client, flow, plan.id)
-        started = WasStarted(at_server.id, at_server.created, has_code=True)
+        started = Started(at_server.id, at_server.created, has_code=True)
     else:
         started = await _commit_start(flow, plan.id)
-    say(started.run)
+    say(started.id)
     if not started.created:
         note("it was there already")
     elif not started.has_code:
         note(
             f"it waits for an engine that has {flow.name}; "
-            f"`{command_line('why', started.run)}` tells"
+            f"`{command_line('why', started.id)}` tells"
         )
     return 0
 
 
-async def _commit_start(flow: Here, run_id: str) -> WasStarted:
-    async def ask(client: OwnerClient) -> WasStarted:
-        return await client.start(flow.request(run_id))
-
-    async def commit(engine: Verbs) -> WasStarted:
+async def _commit_start(flow: Here, run_id: str) -> Started:
+    async def commit(engine: Verbs) -> Started:
+        if isinstance(engine, Client):
+            return await flow.start_at(engine, run_id)
         started = await engine.start(flow.call(), id=run_id)
-        return WasStarted(started.id, started.created, has_code=False)
+        return Started(started.id, started.created, has_code=False)
 
-    return (await write(flow.target, ask=ask, commit=commit)).value
+    return (await write(flow.target, commit)).value
 
 
 async def _start_there(client: Client, flow: There, run_id: str) -> RemoteRun[object]:
@@ -225,7 +223,7 @@ async def _at_server(plan: Plan, flow: There, stop: _Stop) -> int:
 async def _through_owner(
     plan: Plan, flow: Here, path: Path, stop: _Stop, locked: StoreLocked
 ) -> int:
-    started, pid = await _start_at_owner(flow.request(plan.id), path, locked)
+    started, pid = await _start_at_owner(flow, plan.id, path, locked)
     stop.has_started = True
     _announce(plan, created=started.created)
     if not started.has_code:
@@ -243,16 +241,14 @@ async def _through_owner(
 
 
 async def _start_at_owner(
-    request: Start, path: Path, locked: StoreLocked
-) -> tuple[WasStarted, int]:
+    flow: Here, run_id: str, path: Path, locked: StoreLocked
+) -> tuple[Started, int]:
     for pause in (*PAUSES, None):
-        client = await OwnerClient.connect(path)
-        if client is not None:
+        owner = await owner_of(path)
+        if owner is not None:
             with contextlib.suppress(EngineClosed):  # it drains: we may be the owner soon
-                try:
-                    return await client.start(request), (await client.ping()).pid
-                finally:
-                    await client.close()
+                async with owner.client as client:
+                    return await flow.start_at(client, run_id), owner.process
         if pause is None:
             break
         await asyncio.sleep(pause)
@@ -262,10 +258,11 @@ async def _start_at_owner(
 async def _owner_leaves(path: Path) -> None:
     while True:
         await asyncio.sleep(_OWNER_SECONDS)
-        client = await OwnerClient.connect(path)
-        if client is None:
+        owner = await owner_of(path)
+        if owner is None:
             return
-        await client.close()
+        async with owner.client:
+            pass
 
 
 async def _ended(

@@ -7,10 +7,9 @@ from typing import Literal
 import click
 
 from outlast._engine.dormant import cancel_waits
-from outlast._engine.owner_client import OwnerClient
 from outlast.cli.inputs import json_of, seconds_option
 from outlast.cli.looking import opened
-from outlast.cli.many import Ask, Choice, Commit, act_on_all, act_on_one, choice_options
+from outlast.cli.many import Choice, Commit, act_on_all, act_on_one, choice_options
 from outlast.cli.places import Place, database_options, place_of
 from outlast.cli.printing import note, safe_line
 from outlast.cli.writing import Verbs, write
@@ -59,17 +58,13 @@ def signal(
     An engine that has the run's code refuses a NAME that the code does not declare.
     """
     place = place_of(db, url)
-    data, text = json_of(value, "the signal's value")
-
-    async def ask(client: OwnerClient) -> None:
-        json, key = text.encode(), dedup or ""
-        await client.signal(run_id, name, json, dedup=key, allow_undeclared=allow_undeclared)
+    data = json_of(value, "the signal's value")
 
     async def commit(engine: Verbs) -> None:
         run = engine.get(run_id)
         await run.signal(name, data, dedup=dedup, allow_undeclared=allow_undeclared)
 
-    written = run_loop(write(place, ask=ask, commit=commit))
+    written = run_loop(write(place, commit))
     _sent(f"signal {safe_line(name)} sent to", run_id, has_owner=written.acts_now)
 
 
@@ -91,13 +86,10 @@ def cancel(
     """Ask a run to stop: its code sees a cancellation and may clean up."""
     seconds = None if grace is None else seconds_option("--grace", grace)
 
-    async def ask(client: OwnerClient, run: str) -> None:
-        await client.cancel(run, reason, seconds)
-
     async def commit(engine: Verbs, run: str) -> None:
         await engine.get(run).cancel(reason, seconds)
 
-    return _stop("cancel", Choice(run_id, query, yes, db, url), ask, commit)
+    return _stop("cancel", Choice(run_id, query, yes, db, url), commit)
 
 
 @click.command()
@@ -115,23 +107,20 @@ def terminate(
 ) -> int:
     """End a run now, without running any more of its code."""
 
-    async def ask(client: OwnerClient, run: str) -> None:
-        await client.terminate(run, reason)
-
     async def commit(engine: Verbs, run: str) -> None:
         await engine.get(run).terminate(reason)
 
-    return _stop("terminate", Choice(run_id, query, yes, db, url), ask, commit)
+    return _stop("terminate", Choice(run_id, query, yes, db, url), commit)
 
 
-def _stop(verb: Literal["cancel", "terminate"], choice: Choice, ask: Ask, commit: Commit) -> int:
+def _stop(verb: Literal["cancel", "terminate"], choice: Choice, commit: Commit) -> int:
     place = place_of(choice.db, choice.url)
     choice.check()
     if choice.query is not None:
-        return act_on_all(place, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
+        return act_on_all(place, verb, choice.query, yes=choice.yes, commit=commit)
     if _has_ended(place, choice.id):
         return 0
-    has_owner = act_on_one(place, choice.id, ask=ask, commit=commit)
+    has_owner = act_on_one(place, choice.id, commit=commit)
     if verb == "terminate":
         # It has ended already: there is nothing left for an engine to act on.
         _sent("terminated:", choice.id, has_owner=True)

@@ -18,7 +18,7 @@ from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import Target
 from outlast._registry import default_registry
 from outlast._server.access import Access, TokenFile
-from outlast._server.service import Service, Settings
+from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, Tls, listen
 from outlast._store.sqlite_files import make_directory
 from outlast.cli.inputs import seconds_option
@@ -190,19 +190,17 @@ async def _run(plan: Plan, tokens: TokenFile, admin: str, listener: socket.socke
     port: int = listener.getsockname()[1]
     options = CoreOptions(step_processes=plan.workers, executes=plan.app is not None)
     async with Engine(plan.target, options, default_registry) as engine:
-        settings = Settings(
-            plan.host,
-            port,
-            allowed_hosts=plan.allowed_hosts,
-            allowed_origins=plan.allowed_origins,
-            store_name=plan.target.name,
-            log_file=log_file_of(plan.target),
+        addresses = Addresses.of(
+            plan.host, port, allowed=plan.allowed_hosts, origins=plan.allowed_origins
         )
-        service = Service(engine, Access(tokens, time.monotonic), settings)
-        await Serving(service, listener, tls=plan.tls).run(
+        access = Access(tokens, time.monotonic)
+        serving = Serving(engine, access, addresses, listener, tls=plan.tls)
+        serving.service.log_file = log_file_of(plan.target)
+        await serving.run(
             on_ready=lambda: _announce(plan, admin, port), grace_seconds=plan.grace_seconds
         )
-    failure = service.core.events.fatal or service.core.store.fault
+    core = serving.service.core
+    failure = core.events.fatal or core.store.fault
     if failure is not None:
         raise failure  # what supervises the process must not take this for a clean end
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
-from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import SteeringVerb
 from outlast.cli.forking import may_go_on, planned
 from outlast.cli.many import Choice, act_on_all, act_on_one, choice_options
 from outlast.cli.places import database_options, json_option, place_of
@@ -13,6 +13,7 @@ from outlast.cli.printing import as_json, note, safe_line, say
 from outlast.cli.writing import Verbs
 from outlast.errors import UsageError
 
+SteeringVerb = Literal["pause", "resume", "discard", "retry"]
 _DONE: dict[SteeringVerb, str] = {
     "pause": "asked to stand still:",
     "resume": "asked to go on:",
@@ -39,15 +40,12 @@ def _steer(verb: SteeringVerb, choice: Choice) -> int:
     place = place_of(choice.db, choice.url)
     choice.check()
 
-    async def ask(client: OwnerClient, run_id: str) -> None:
-        await client.steer(run_id, verb)
-
     async def commit(engine: Verbs, run_id: str) -> None:
         await steered(engine, run_id, verb)
 
     if choice.query is not None and verb != "discard":  # each is a decision of its own
-        return act_on_all(place, verb, choice.query, yes=choice.yes, ask=ask, commit=commit)
-    has_owner = act_on_one(place, choice.id, ask=ask, commit=commit)
+        return act_on_all(place, verb, choice.query, yes=choice.yes, commit=commit)
+    has_owner = act_on_one(place, choice.id, commit=commit)
     later = "" if has_owner else "; no engine is running, the next one that opens the store acts"
     note(f"{_DONE[verb]} {safe_line(choice.id)}{later}")
     return 0

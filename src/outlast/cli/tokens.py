@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import click
 
-from outlast._server.access import ROLE_NAMED, ROLES, TokenFile
+from outlast._server.access import ROLE_NAMED, TokenFile
+from outlast._wire.callers import ROLES
 from outlast.cli.places import target_of, token_file_of
 from outlast.cli.printing import as_json, note, safe_line, say, table
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from uuid import uuid4
 
 import click
 
-from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import SendUpdate
 from outlast.cli.inputs import json_of, seconds_option
 from outlast.cli.looking import opened
-from outlast.cli.places import Place, Server, database_options, place_of
+from outlast.cli.places import Place, database_options, place_of
 from outlast.cli.printing import as_json, say
-from outlast.cli.writing import client_of
+from outlast.cli.writing import ask_engine
+from outlast.client import Client
 from outlast.engine import run_loop
-from outlast.errors import StoreUnavailable
 
 
 @click.command()
@@ -39,27 +36,20 @@ def update(
 
     Prints what its handler returns, as JSON.
     """
-    data, text = json_of(value, "the update's value")
+    data = json_of(value, "the update's value")
     seconds = seconds_option("--timeout", timeout)
-    request = SendUpdate(run_id, name, text.encode(), update_id or f"{uuid4()}", seconds)
-    say(run_loop(_updated(place_of(db, url), request, data)))
+    place = place_of(db, url)
+    run_loop(_known(place, run_id))
+
+    async def ask(client: Client) -> object:
+        run = client.get(run_id)
+        return await run.update(name, data, id=update_id or f"{uuid4()}", timeout=seconds)
+
+    otherwise = "an update is answered by the run's own code: start the program that has it"
+    say(as_json(run_loop(ask_engine(place, ask, otherwise))))
 
 
-async def _updated(place: Place, request: SendUpdate, data: object) -> str:
-    if isinstance(place, Server):
-        async with client_of(place) as client:
-            run = client.get(request.run)
-            seconds = request.timeout_seconds
-            return as_json(await run.update(request.name, data, id=request.id, timeout=seconds))
-    owner = await OwnerClient.connect(Path(place.name))
-    if owner is None:
-        async with opened(place) as engine:
-            await engine.get(request.run).info()  # an unknown run is said to be that
-        raise StoreUnavailable(
-            f"no engine runs {place.name}, and an update is answered by the run's own code: start "
-            f"the program that has it, then try again"
-        )
-    try:
-        return await owner.update(request)
-    finally:
-        await owner.close()
+async def _known(place: Place, run_id: str) -> None:
+    """An unknown run is said to be that, also where no engine runs."""
+    async with opened(place) as engine:
+        await engine.get(run_id).info()

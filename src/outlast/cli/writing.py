@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from outlast._engine.open_engine import CoreOptions
-from outlast._engine.owner_client import OwnerClient
 from outlast._registry import default_registry
 from outlast.cli.places import Place, Server
 from outlast.client import Client
+from outlast.client.local import owner_of
 from outlast.engine import Engine
-from outlast.errors import EngineClosed, OutlastError, StoreLocked
+from outlast.errors import EngineClosed, OutlastError, StoreLocked, StoreUnavailable
 
 T = TypeVar("T")
 Verbs = Engine | Client
@@ -43,30 +43,24 @@ class Written(Generic[T]):
     acts_now: bool
 
 
-async def write(
-    place: Place,
-    *,
-    ask: Callable[[OwnerClient], Awaitable[T]],
-    commit: Callable[[Verbs], Awaitable[T]],
-) -> Written[T]:
-    """Have the store's owner do it (`ask`), or a server, or an engine that only commits (`commit`).
+async def write(place: Place, commit: Callable[[Verbs], Awaitable[T]]) -> Written[T]:
+    """Have the store's owner do it, or a server, or an engine that only commits.
 
     Raises:
-        StoreLocked: somebody holds the lock and does not listen.
+        StoreLocked: something holds the lock and does not listen.
     """
     if isinstance(place, Server):
         async with client_of(place) as server:
             return Written(await commit(server), acts_now=True)
     trouble: OutlastError | None = None
     for pause in (*PAUSES, None):
-        client = await OwnerClient.connect(Path(place.name))
-        if client is not None:
+        owner = await owner_of(Path(place.name))
+        if owner is not None:
             try:
-                return Written(await ask(client), acts_now=True)
+                async with owner.client as client:
+                    return Written(await commit(client), acts_now=True)
             except EngineClosed as error:
                 trouble = error  # it drains: soon the lock is free
-            finally:
-                await client.close()
         else:
             try:
                 async with Engine(place, ONLY_COMMITS, default_registry) as engine:
@@ -76,3 +70,19 @@ async def write(
         if pause is not None:
             await asyncio.sleep(pause)
     raise trouble if trouble is not None else EngineClosed("the store's owner does not answer")
+
+
+async def ask_engine(place: Place, ask: Callable[[Client], Awaitable[T]], otherwise: str) -> T:
+    """Ask the engine that executes runs, here or at a server: only it has the code.
+
+    Raises:
+        StoreUnavailable: there is none; `otherwise` says what it was needed for.
+    """
+    if isinstance(place, Server):
+        async with client_of(place) as server:
+            return await ask(server)
+    owner = await owner_of(Path(place.name))
+    if owner is None:
+        raise StoreUnavailable(f"no engine runs {place.name}, and {otherwise}, then try again")
+    async with owner.client as client:
+        return await ask(client)

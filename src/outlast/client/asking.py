@@ -23,6 +23,11 @@ PATIENCE = 30.0
 class Asking(ABC):
     """Makes requests."""
 
+    @property
+    @abstractmethod
+    def is_local(self) -> bool:
+        """Whether it speaks to the owner of a database here, over its Unix socket."""
+
     @abstractmethod
     async def ask(
         self, method: Literal["GET", "POST"], path: str, body: object = None, *, wait: float = 0.0

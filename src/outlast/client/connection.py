@@ -13,11 +13,14 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import h11
 
 from outlast import limits
+from outlast._wire.unixsocket import address_of, socket_path
 from outlast.client.tracing import traceparent
 from outlast.errors import EngineClosed, StoreUnavailable, UsageError, WaitTimeout
 
@@ -96,30 +99,64 @@ class _Connection:
         self._writer.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Where a server listens on TCP; `name` is what the Host header says."""
+
+    host: str
+    port: int
+    name: str
+    is_secure: bool
+
+
+_Place: TypeAlias = _Address | Path
+
+
+def _place_of(url: str) -> _Place:
+    """Return the address of a server, or the Unix socket beside the database at a path.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if "://" not in url:
+        if not Path(url).exists():
+            raise UsageError(
+                f"{url!r} is not the url of a server, such as http://127.0.0.1:8787, and there is "
+                f"no database of this path"
+            )
+        return socket_path(url)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise UsageError(f"{url!r} is not the url of a server, such as http://127.0.0.1:8787")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError as error:
+        raise UsageError(f"{url!r} has no name of a host that can be looked up: {error}") from None
+    is_secure = parts.scheme == "https"
+    port = parts.port or (443 if is_secure else 80)
+    return _Address(parts.hostname, port, parts.netloc.rpartition("@")[2], is_secure)
+
+
 class Connections:
     """Connections to one server."""
 
     def __init__(
         self, url: str, token: str, *, timeout_seconds: float, ca_file: str | None = None
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise UsageError(f"{url!r} is not the url of a server, such as http://127.0.0.1:8787")
-        try:
-            parts.hostname.encode("idna")
-        except UnicodeError as error:
-            raise UsageError(
-                f"{url!r} has no name of a host that can be looked up: {error}"
-            ) from None
+        self._place: _Place = _place_of(url)
         self.url: str = url.rstrip("/")
-        self._host: str = parts.hostname
-        self._port: int = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls: ssl.SSLContext | None = _tls(ca_file) if parts.scheme == "https" else None
-        self._netloc = parts.netloc.rpartition("@")[2]
+        self._tls: ssl.SSLContext | None = None
+        if isinstance(self._place, _Address) and self._place.is_secure:
+            self._tls = _tls(ca_file)
         self._token = token
         self._timeout_seconds = timeout_seconds
         self._kept: list[_Connection] = []
         self._is_closed = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether they are to a Unix socket here."""
+        return isinstance(self._place, Path)
 
     async def request(
         self, method: str, path: str, body: bytes = b"", *, wait_seconds: float = 0.0
@@ -218,14 +255,19 @@ class Connections:
                     yield line.decode()
 
     async def _open(self) -> _Connection:
-        reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+        place = self._place
+        if isinstance(place, _Address):
+            reader, writer = await asyncio.open_connection(place.host, place.port, ssl=self._tls)
+        else:
+            with address_of(place) as address:
+                reader, writer = await asyncio.open_unix_connection(address)
         return _Connection(reader, writer)
 
     def _head(
         self, method: str, path: str, size: int, extra: Mapping[str, str] | None = None
     ) -> h11.Request:
         headers = {
-            "Host": self._netloc,
+            "Host": self._place.name if isinstance(self._place, _Address) else "localhost",
             "Accept": "application/json, text/event-stream",
             **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
             **({"Content-Type": "application/json"} if method == "POST" else {}),
@@ -244,6 +286,11 @@ class Connections:
                 f"`ca_file=` or OUTLAST_CA_FILE"
             )
         why = f"{error}" or type(error).__name__
+        if isinstance(self._place, Path):
+            return StoreUnavailable(
+                f"the engine that owns {self.url} cannot be reached, or went away before it "
+                f"answered ({why}): look with `outlast show` whether it had done it, else ask again"
+            )
         return StoreUnavailable(
             f"the server at {self.url} cannot be reached ({why}): is `outlast serve` running there?"
         )

@@ -1,4 +1,7 @@
-"""What runs ask people, answered over HTTP. Who answers is the name of the client's token."""
+"""What runs ask people, answered over HTTP.
+
+Who answers is the name of the client's token; on the socket beside a database, `by`.
+"""
 
 from __future__ import annotations
 
@@ -26,26 +29,25 @@ class InboxVerbs(Asking):
     async def answer(
         self, token_id: str, value: object, *, by: str = "", reason: str = "", digest: str = ""
     ) -> None:
-        """Answer a token; `by` is not sent, for the server knows whose token asks."""
-        del by
-        await self._answer(token_id, value, reason=reason, digest=digest, verdict=False)
+        """Answer a token; `by` counts on a Unix socket alone: a server takes the token's name."""
+        await self._answer(token_id, value, by=by, reason=reason, digest=digest, verdict=False)
 
     async def _answer(
-        self, token_id: str, value: object, *, reason: str, digest: str, verdict: bool
+        self, token_id: str, value: object, *, by: str, reason: str, digest: str, verdict: bool
     ) -> None:
         body = {"value": value, "digest": digest, "reason": reason, "verdict": verdict}
+        if by and self.is_local:
+            body["by"] = by
         await self.ask("POST", f"/v1/tokens/{quoted(token_id)}", body)
 
     async def approve(
         self, token_id: str, *, by: str = "", reason: str = "", digest: str = ""
     ) -> None:
         """Approve what a run asks; see `Engine.approve`."""
-        del by
-        await self._answer(token_id, True, reason=reason, digest=digest, verdict=True)
+        await self._answer(token_id, True, by=by, reason=reason, digest=digest, verdict=True)
 
     async def reject(
         self, token_id: str, *, by: str = "", reason: str = "", digest: str = ""
     ) -> None:
         """Refuse what a run asks; see `Engine.reject`."""
-        del by
-        await self._answer(token_id, False, reason=reason, digest=digest, verdict=True)
+        await self._answer(token_id, False, by=by, reason=reason, digest=digest, verdict=True)

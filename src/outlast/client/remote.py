@@ -88,7 +88,8 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
     server cannot be reached. After its `async with` block they raise `EngineClosed`.
 
     Args:
-        url: `http://127.0.0.1:8787`; https where the server is reached through TLS.
+        url: `http://127.0.0.1:8787`; https where the server is reached through TLS. Or the path
+            of a database here: the engine that owns it is reached over the Unix socket beside it.
         token: what the server asks for; without it `OUTLAST_TOKEN`.
         timeout: how long an answer may take, beside what a verb waits for.
         ca_file: a PEM file with the certificates that the server's is checked against, instead
@@ -131,6 +132,11 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
     def url(self) -> str:
         """The server's."""
         return self._connections.url
+
+    @property
+    @override
+    def is_local(self) -> bool:
+        return self._connections.is_local
 
     @override
     async def ask(

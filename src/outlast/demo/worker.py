@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from outlast._server.access import Access, TokenFile
-from outlast._server.service import Service, Settings
+from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, listen
 from outlast.demo.digest import DIGEST, SUMMARIES, Digest, digest, summary
 from outlast.demo.job import SURVEY, survey
@@ -30,8 +30,7 @@ async def work(db: Path, catalogue: Path, port: int, limit: int | None) -> None:
     listener = listen("127.0.0.1", port)
     access = Access(TokenFile(token_file(db)), time.monotonic)
     async with Engine.open(db) as engine:
-        service = Service(engine, access, Settings("127.0.0.1", port, store_name=str(db)))
-        serving = Serving(service, listener, tls=None)
+        serving = Serving(engine, access, Addresses.of("127.0.0.1", port), listener)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(lambda: _Watch(serving.stop), sys.stdin)
         said = await engine.start(digest(SUMMARIES, limit), id=DIGEST)

@@ -22,9 +22,8 @@ from outlast import (
     wf,
     workflow,
 )
-from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import Done, Publish
 from outlast._registry import default_registry
+from outlast.client import Client
 from outlast.errors import (
     DecodingError,
     EncodingError,
@@ -364,14 +363,11 @@ async def test_a_class_that_takes_one_more_topic_is_subscribed_to_it(tmp_path: P
 async def test_the_owners_socket_publishes_by_name(tmp_path: Path) -> None:
     async with Engine.open(tmp_path / "o.db") as engine:
         await engine.actor(Reader, "ann").ask(Reader.begin)
-        client = await OwnerClient.connect(tmp_path / "o.db")
-        assert client is not None
-
-        await client.ask(Publish("news", b'{"title": "told", "number": 1}', "k"), Done)
-        with pytest.raises(UnknownTopic, match="did you mean 'news'"):
-            await client.ask(Publish("newss", b"1"), Done)
-        with pytest.raises(DecodingError):
-            await client.ask(Publish("news", b'{"title": 1}'), Done)
-        await client.close()
+        async with Client(f"{tmp_path / 'o.db'}") as client:
+            await client.publish("news", {"title": "told", "number": 1}, dedup="k")
+            with pytest.raises(UnknownTopic, match="did you mean 'news'"):
+                await client.publish("newss", 1)
+            with pytest.raises(DecodingError):
+                await client.publish("news", {"title": 1})
 
         assert await read_by(engine, "ann", 1) == ["told 1"]

@@ -12,7 +12,7 @@ import pytest
 
 from outlast import workflow
 from outlast._codec import Bound
-from outlast.cli.inputs import arguments_of, input_by_schema, json_of, pairs_as_json, seconds_option
+from outlast.cli.inputs import arguments_of, data_of_pairs, input_by_schema, json_of, seconds_option
 from outlast.errors import DecodingError, UsageError
 
 
@@ -65,9 +65,9 @@ def test_json_is_given_as_text_as_a_file_or_on_stdin(
     (tmp_path / "input.json").write_text('{"a": 1}')
     monkeypatch.setattr("sys.stdin", io.StringIO("[2]"))
 
-    assert json_of('"x"', "it") == ("x", '"x"')
-    assert json_of(f"@{tmp_path}/input.json", "it")[0] == {"a": 1}
-    assert json_of("-", "it")[0] == [2]
+    assert json_of('"x"', "it") == "x"
+    assert json_of(f"@{tmp_path}/input.json", "it") == {"a": 1}
+    assert json_of("-", "it") == [2]
 
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", "-Infinity", "[" * 100_000, "nul"])
@@ -149,7 +149,7 @@ def test_an_object_with_a_name_given_twice_is_refused() -> None:
     with pytest.raises(UsageError, match=r"stock: .*'a' is given twice"):
         input_by_schema(pack.definition.signature.schema(), [twice])
     with pytest.raises(UsageError, match=r"stock: .*'a' is given twice"):
-        pairs_as_json([twice])
+        data_of_pairs([twice])
     assert arguments_of(pack.definition, ['text={"a": 1, "a": 2}'], None).args == (
         '{"a": 1, "a": 2}',
     )

@@ -21,8 +21,7 @@ from outlast import (
     wf,
     workflow,
 )
-from outlast._engine.owner_client import OwnerClient
-from outlast._engine.owner_protocol import Fork, Planned, PlanRerun
+from outlast.client import Client
 from outlast.errors import RunClosed, UsageError
 
 word = Signal("rerun_word", str)
@@ -284,13 +283,10 @@ async def test_the_owners_socket_tells_the_plan(tmp_path: Path) -> None:
     async with Engine.open(tmp_path / "o.db") as engine:
         run = await engine.start(charged_child("o"), id="r")
         await run.result("30s")
-        client = await OwnerClient.connect(tmp_path / "o.db")
-        assert client is not None
-
-        plan = (await client.ask(PlanRerun("r", Fork("r", "charge")), Planned)).plan
-        forked = await client.fork(Fork("r", "charge", keys="new"))
-        await client.close()
+        async with Client(f"{tmp_path / 'o.db'}") as client:
+            plan = await client.get("r").fork_plan("charge")
+            forked = await client.get("r").fork("charge", keys="new")
 
         assert plan == await run.fork_plan("charge")
-        assert await engine.get(forked).result("30s") == "o"
-        assert keys[1].startswith(forked)
+        assert await engine.get(forked.id).result("30s") == "o"
+        assert keys[1].startswith(forked.id)

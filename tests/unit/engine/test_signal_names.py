@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine, Run, wf, workflow
-from outlast._engine.owner_client import OwnerClient
 from outlast._registry import Registry
+from outlast.client import Client
 from outlast.errors import RunNotFound, UnknownSignal
 from tests.unit.engine import flows
 
@@ -84,14 +84,11 @@ async def test_an_engine_without_the_runs_code_takes_every_name(url: str) -> Non
 async def test_the_owners_socket_refuses_an_undeclared_name(tmp_path: Path) -> None:
     async with Engine.open(tmp_path / "o.db") as engine:
         run = await engine.start(flows.decides())
-        client = await OwnerClient.connect(tmp_path / "o.db")
-        assert client is not None
-        send = client.signal
-
-        with pytest.raises(UnknownSignal, match="did you mean 'decision'") as refused:
-            await send(run.id, "decison", b"1")
-        await send(run.id, "decison", b"1", allow_undeclared=True)
-        await client.close()
+        async with Client(f"{tmp_path / 'o.db'}") as client:
+            send = client.get(run.id).signal
+            with pytest.raises(UnknownSignal, match="did you mean 'decision'") as refused:
+                await send("decison", 1)
+            await send("decison", 1, allow_undeclared=True)
 
         assert refused.value.nearest == "decision"
         assert await _signals_of(run) == ["decison", "decision"]

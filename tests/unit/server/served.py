@@ -26,8 +26,9 @@ from outlast import (
     workflow,
 )
 from outlast._server.access import Access, TokenFile
-from outlast._server.service import Service, Settings
+from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, Tls, listen
+from outlast._wire.service import Service
 from outlast.client import Client
 
 words = Stream("served_words", str)
@@ -167,6 +168,7 @@ class Served:
     port: int
     token: str
     tokens: TokenFile
+    engine: Engine
     service: Service
     serving: Serving
     stopped: bool = False
@@ -247,15 +249,15 @@ async def serving(
     listener = listen("127.0.0.1", 0)
     port: int = listener.getsockname()[1]
     async with engine or Engine.open(directory / db) as opened:
-        settings = Settings("127.0.0.1", port, store_name=db)
-        service = Service(opened, Access(tokens, time.monotonic), settings)
-        server = Serving(service, listener, tls=tls)
+        access, addresses = Access(tokens, time.monotonic), Addresses.of("127.0.0.1", port)
+        server = Serving(opened, access, addresses, listener, tls=tls)
+        service = server.service
         ready = asyncio.Event()
         work = asyncio.create_task(
             server.run(on_ready=ready.set, grace_seconds=5, handles_signals=False)
         )
         await ready.wait()
-        served = Served(port, token, tokens, service, server)
+        served = Served(port, token, tokens, opened, service, server)
         work.add_done_callback(lambda _: setattr(served, "stopped", True))
         try:
             yield served

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from outlast import limits
-from outlast._server import feed
-from outlast._server.feed import FeedClient
+from outlast._wire import feed
+from outlast._wire.feed import FeedClient
 from outlast.errors import StoreUnavailable
 from tests.unit.server.served import Served
 from tests.unit.server.test_streams import Event, parsed
@@ -125,7 +124,7 @@ async def test_a_log_is_given_page_by_page_where_one_is_kept(
     file = tmp_path / "log"
     line = '{"at": "2026-03-01T12:00:00Z", "level": "info", "logger": "x", "message": "%s"}\n'
     file.write_text(line % "a" + line % "b")
-    server.service.settings = replace(server.service.settings, log_file=file)
+    server.service.log_file = file
     first = (await server.request("GET", "/v1/logs?limit=1")).json()
     assert ([one["message"] for one in first["lines"]], first["has_more"]) == (["a"], True)
     second = (await server.request("GET", f"/v1/logs?after={first['next']}")).json()

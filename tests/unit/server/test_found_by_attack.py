@@ -10,7 +10,6 @@ import pytest
 from outlast import step, workflow
 from outlast._server.access import Access, TokenFile
 from outlast._server.guard import Addresses
-from outlast._server.service import Service, Settings
 from outlast._server.serving import Serving, Tls, listen
 from outlast.errors import UsageError
 from outlast.types import RunId
@@ -93,10 +92,11 @@ async def test_a_comparison_needs_two_runs(server: Served) -> None:
 
 async def test_a_certificate_that_is_none_is_said_at_once(server: Served, tmp_path: Path) -> None:
     file = TokenFile(tmp_path / "token")
-    service = Service(server.service.engine, Access(file, lambda: 0.0), Settings("127.0.0.1", 1))
+    access, addresses = Access(file, lambda: 0.0), Addresses.of("127.0.0.1", 1)
     listener = listen("127.0.0.1", 0)
+    tls = Tls(Path(__file__), Path(__file__))
     with pytest.raises(UsageError, match="cannot be used"):
-        Serving(service, listener, tls=Tls(Path(__file__), Path(__file__)))
+        Serving(server.engine, access, addresses, listener, tls=tls)
     listener.close()
 
 

@@ -53,7 +53,7 @@ async def test_a_client_knows_the_streams_that_are_written_and_those_that_are_de
     async with server.client() as client:
         told = await client.start(served_story(1), id="told")
         await told.result()
-        here = await server.service.engine.get("told").stream_names()
+        here = await server.engine.get("told").stream_names()
         there = await told.stream_names()
         shown = (await server.request("GET", "/v1/runs/told")).json()
 
@@ -164,7 +164,7 @@ async def test_an_event_of_a_stream_has_one_offset_in_the_engine_and_in_the_clie
     async with server.client() as client:
         run = await client.start(served_stumbling(), id="s")
         far = asyncio.create_task(events(run))
-        near = asyncio.create_task(events(server.service.engine.get("s", served_stumbling)))
+        near = asyncio.create_task(events(server.engine.get("s", served_stumbling)))
         await until(lambda: bool(server.service.clients.open))
         await run.signal(go, "go")
         await run.result()
@@ -183,7 +183,7 @@ async def test_many_clients_get_the_same_and_the_store_is_read_once_for_them(
         waiting = [asyncio.create_task(whole(server, PATH)) for _ in range(50)]
         await until(lambda: served_by_tail(server) == 50)
         reads = count_pages(server)
-        engine = server.service.engine
+        engine = server.engine
         run = engine.get("s")
         await run.signal(go, "go")
         found = await asyncio.gather(*waiting)

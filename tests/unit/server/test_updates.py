@@ -157,6 +157,6 @@ async def test_a_wait_ends_with_the_drain_and_the_next_server_answers(tmp_path: 
 
     async with serving(tmp_path) as second:
         for _ in ("the run", "its handler"):
-            await second.service.engine.get("s").signal(go, "now")
+            await second.engine.get("s").signal(go, "now")
         again = await second.request("POST", UPDATE, {"value": 99, "id": "a"})
         assert again.json() == {"result": 99}

@@ -1,8 +1,7 @@
-"""The way of a request, from the outside in.
+"""The way of a request, from the outside in. On TCP a guard comes before it (`_server.guard`).
 
-guard        Host, Origin, the headers of every answer
 match        which route; static files of the dashboard
-access       whose token, and whether its role suffices
+caller       whose token, and whether its role suffices
 admission    a place among the requests in work
 handler      one engine call
 problem      whatever went wrong, as a client may see it
@@ -12,19 +11,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from outlast._server.access import Caller
-from outlast._server.guard import Guard
-from outlast._server.problems import SERVER_FAILED, Problem, problem_of
-from outlast._server.requests import Call
-from outlast._server.routes import ROUTES, Route
-from outlast._server.service import Service
-from outlast._server.static import Static
+from outlast._wire.callers import Caller, Callers
+from outlast._wire.problems import SERVER_FAILED, Problem, problem_of
+from outlast._wire.requests import Call
+from outlast._wire.routes import ROUTES, Route
+from outlast._wire.service import Service
 from outlast.errors import OutlastError
 
 log = logging.getLogger("outlast.server")
@@ -32,17 +30,21 @@ log = logging.getLogger("outlast.server")
 _NOBODY = Caller("", "viewer")
 
 
-def application(service: Service) -> ASGIApp:
-    """Return the application of a server."""
-    return Guard(Application(service), service.addresses)
+class Files(Protocol):
+    """Files that are served beside the routes."""
+
+    def find(self, path: str) -> Response | None:
+        """Return the file at a path, None when there is none."""
+        ...
 
 
 class Application:
-    """Answers requests that the guard has let in."""
+    """Answers requests of callers; `files` are what a browser needs."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, callers: Callers, files: Files | None = None) -> None:
         self._service = service
-        self._static = Static()
+        self._callers = callers
+        self._files = files
         by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
             by_path.setdefault(route.path, {})[route.method] = route
@@ -70,16 +72,19 @@ class Application:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path: str = request.scope["path"]
-        static = self._static.find(path) if request.method in ("GET", "HEAD") else None
-        if static is not None:
-            return static
+        # As it came: a slash that belongs to an id is still %2F when routes are compared.
+        raw: bytes = request.scope["raw_path"]
+        path = raw.decode("ascii", "replace")
+        if self._files is not None and request.method in ("GET", "HEAD"):
+            file = self._files.find(path)
+            if file is not None:
+                return file
         methods, parts = self._match(path)
         route = methods.get("GET" if request.method == "HEAD" else request.method)
         if route is not None and route.role is None:
-            return await route.handler(self._service, Call(request, _NOBODY, parts))
+            return await route.handler(self._service, Call(request, _NOBODY, self._callers, parts))
         address = request.client.host if request.client else ""
-        caller = self._service.access.caller(request.headers.get("authorization"), address)
+        caller = self._callers.caller(request.headers.get("authorization"), address)
         if not methods:
             raise Problem(404, "not-found", f"there is nothing at {path[:200]!r}")
         if route is None or route.role is None:
@@ -89,7 +94,7 @@ class Application:
         if not caller.may(route.role):
             detail = f"this takes the role {route.role}; the token {caller.name!r} is {caller.role}"
             raise Problem(403, "role-missing", detail)
-        call = Call(request, caller, parts)
+        call = Call(request, caller, self._callers, parts)
         call.check_query(route.query)
         return await self._admitted(route, call)
 

@@ -16,13 +16,13 @@ from outlast._engine.reader import Record, info_of
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._execution.updates import update_message
-from outlast._server.answers import answer, fields_of
-from outlast._server.problems import Problem
-from outlast._server.requests import Call, bad_query
-from outlast._server.runstreams import place_of
-from outlast._server.service import Service
 from outlast._store.contract import Cursor
-from outlast.call import WorkflowCall
+from outlast._wire.answers import answer, fields_of
+from outlast._wire.foreign import Encoded, work_from_encoded, work_from_json
+from outlast._wire.problems import Problem
+from outlast._wire.requests import Call, bad_query
+from outlast._wire.runstreams import place_of
+from outlast._wire.service import Service
 from outlast.types import (
     CLOSED_STATUSES,
     BulkAction,
@@ -38,7 +38,11 @@ _FAILED_SHOWN = 100
 
 
 class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a start takes; `input` has the workflow's arguments by name."""
+    """What a start takes; `input` has the workflow's arguments by name.
+
+    `encoded` has them as the sender's code encodes them; with `digest` and `version` of that code,
+    an admin starts a workflow that this engine has no code for: the run waits for one that has it.
+    """
 
     input: dict[str, object] = {}
     id: str | None = None
@@ -47,6 +51,9 @@ class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attributes: dict[str, str | int | float | bool] = {}
     delay: float | str | None = None
     timeout: float | str | None = None
+    encoded: bytes | None = None
+    digest: bytes = b""
+    version: str = ""
 
 
 class SignalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,10 +90,16 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def start(service: Service, call: Call) -> Response:
     """Start a run, or attach to the one that has this id."""
-    definition = service.core.registry.workflow_asked_for(call.name("name"))
+    name, registry = call.name("name"), service.core.registry
     body = await call.read(StartBody)
-    bound = definition.signature.from_json(body.input)
-    work: WorkflowCall[object] = WorkflowCall(definition, bound, "")
+    has_code = True
+    if body.encoded is None:
+        work = work_from_json(registry, name, body.input)
+    elif call.caller.may("admin"):
+        encoded = Encoded(body.encoded, body.digest, body.version)
+        work, has_code = work_from_encoded(registry, name, encoded)
+    else:
+        raise Problem(403, "role-missing", "`encoded` takes the role admin: give `input`")
     traced = {TRACEPARENT: call.traceparent} if call.traceparent else {}
     run = await service.engine.start(
         work,
@@ -97,7 +110,7 @@ async def start(service: Service, call: Call) -> Response:
         delay=body.delay,
         timeout=body.timeout,
     )
-    fields = {**fields_of(await run.info()), "created": run.created}
+    fields = {**fields_of(await run.info()), "created": run.created, "has_code": has_code}
     return answer(fields, 201 if run.created else 200)
 
 
@@ -240,7 +253,7 @@ async def stream(service: Service, call: Call) -> Response:
         rest = await service.core.reader.streams.page(run, name, place.offset)
         if not rest:
             return Response(status_code=204)  # there is nothing behind it: no need to come again
-    return service.event_stream(service.streams.open(place), call.caller)
+    return service.event_stream(service.streams.open(place), call)
 
 
 # ------------------------------------------------------------------------------ sending

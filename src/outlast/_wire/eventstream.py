@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
 from outlast import limits
-from outlast._server.problems import Problem
+from outlast._wire.problems import Problem
 from outlast._world import Timer, World
 
 HEARTBEAT = b":\n\n"

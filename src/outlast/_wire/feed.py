@@ -20,9 +20,9 @@ from outlast import limits
 from outlast._engine.listeners import idle, ignore
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reader import info_of
-from outlast._server.eventstream import event
-from outlast._server.ring import Ring
 from outlast._store.contract import RunRow
+from outlast._wire.eventstream import event
+from outlast._wire.ring import Ring
 from outlast._world import Timer
 from outlast.types import RunInfo
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from outlast._events import BOUNDS, Histogram
-from outlast._server.service import Service
+from outlast._wire.service import Service
 from outlast._world import memory_bytes
 
 _COUNTERS: tuple[tuple[str, str, str], ...] = (

@@ -12,10 +12,10 @@ from starlette.responses import Response
 from outlast import limits
 from outlast._codec.shapes import is_dict
 from outlast._engine.topics import publication
-from outlast._server.answers import answer, fields_of
-from outlast._server.problems import Problem
-from outlast._server.requests import Call, bad_query
-from outlast._server.service import Service
+from outlast._wire.answers import answer, fields_of
+from outlast._wire.problems import Problem
+from outlast._wire.requests import Call, bad_query
+from outlast._wire.service import Service
 from outlast.actor.teams import Teams
 from outlast.errors import DecodingError
 

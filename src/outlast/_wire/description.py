@@ -15,8 +15,8 @@ import msgspec
 
 from outlast._codec.schemas import Schema, Schemas
 from outlast._registry import Registry, WorkflowDefinition
-from outlast._server.access import Role
-from outlast._server.problems import TITLES
+from outlast._wire.callers import Role
+from outlast._wire.problems import TITLES
 from outlast.types import ActorInfo, DeadLetterInfo, RunInfo, TeamInfo
 
 _PREFIX = "#/components/schemas/"

@@ -12,7 +12,6 @@ from typing import ClassVar, Protocol
 
 from typing_extensions import override
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
-from uvicorn.protocols.utils import get_remote_addr
 
 from outlast import limits
 from outlast._world import Timer, World
@@ -29,10 +28,22 @@ class Connections:
         default_factory=dict[Client, asyncio.Transport]
     )
 
+    count: int = 0
+
+    def next_local(self) -> Client:
+        """Return what stands for the address of a client on a Unix socket."""
+        self.count += 1
+        return "local", self.count
+
     def cut(self, client: Client) -> None:
         """End a connection now, whatever is still to be sent."""
         transport = self.transports.get(client)
         if transport is not None:
+            transport.abort()
+
+    def cut_all(self) -> None:
+        """End all connections now."""
+        for transport in list(self.transports.values()):
             transport.abort()
 
 
@@ -99,11 +110,12 @@ class _Cycle(Protocol):
     response_complete: bool
 
 
-class _Watched(asyncio.Protocol):
+class Watched(asyncio.Protocol):
     """What is put before uvicorn's own protocol, whichever that is."""
 
     watched_by: ClassVar[Connections]  # `connections` is taken by uvicorn
     cycle: _Cycle | None
+    client: Client = None
     _client: Client = None
     _watch: HeadWatch
 
@@ -111,7 +123,9 @@ class _Watched(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._watch = HeadWatch(self.watched_by)
-        self._client = get_remote_addr(transport)  # type: ignore[arg-type]  # of TCP, as theirs
+        if self.client is None:
+            self.client = self.watched_by.next_local()  # that of a Unix socket has no address
+        self._client = self.client
         self._watch.made(transport, self._client)  # type: ignore[arg-type]  # the same
 
     @override
@@ -128,6 +142,6 @@ class _Watched(asyncio.Protocol):
 
 def protocol_class(connections: Connections) -> type[asyncio.Protocol]:
     """Return what uvicorn makes for each connection: with the parser in C where it is there."""
-    bases = (_Watched, AutoHTTPProtocol)
+    bases = (Watched, AutoHTTPProtocol)
     made: type[asyncio.Protocol] = type("Connection", bases, {"watched_by": connections})
     return made

@@ -6,9 +6,10 @@ import msgspec
 from starlette.responses import Response
 
 from outlast._engine.tokens import AnswerRequest
-from outlast._server.answers import answer, fields_of
-from outlast._server.requests import Call, bad_query
-from outlast._server.service import Service
+from outlast._wire.answers import answer, fields_of
+from outlast._wire.problems import Problem
+from outlast._wire.requests import Call, bad_query
+from outlast._wire.service import Service
 from outlast.errors import OutlastError
 from outlast.types import TokenInfo
 
@@ -16,9 +17,13 @@ _APPROVAL = {"type": "boolean"}
 
 
 class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an answer takes; `digest` binds it to the question as it was shown."""
+    """What an answer takes; `digest` binds it to the question as it was shown.
+
+    `by` is for callers on the socket beside the database; on TCP the token's name is taken.
+    """
 
     value: object = None
+    by: str = ""
     digest: str = ""
     reason: str = ""
     verdict: bool = False  # given as an approval or a rejection: nothing else takes it
@@ -56,10 +61,13 @@ async def answer_token(service: Service, call: Call) -> Response:
     """Answer; the first answer counts, and who gave it is the caller's token."""
     body = await call.read(AnswerBody)
     asked = call.name("id")
+    if body.by and not call.caller.is_local:
+        detail = f"an answer is signed with the token's name, {call.caller.name!r}: leave out `by`"
+        raise Problem(403, "by-not-allowed", detail)
     request = AnswerRequest(
         token=asked,
         value=body.value,
-        by=call.caller.name,
+        by=body.by or call.caller.name,
         reason=body.reason,
         digest=body.digest,
         is_verdict=body.verdict,

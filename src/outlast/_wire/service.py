@@ -1,10 +1,9 @@
-"""What the handlers of one server share: the engine, who may call, the live sources, the state."""
+"""What the handlers share: the engine, the live sources, the places for requests, the state."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,52 +14,33 @@ from outlast._engine.census import Census
 from outlast._engine.details import Details
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reader import moment
-from outlast._server.access import Access, Caller
-from outlast._server.admission import Admission
-from outlast._server.connections import Connections
-from outlast._server.eventstream import Clients, EventStream, Source
-from outlast._server.feed import Feed
-from outlast._server.figures import Figures
-from outlast._server.guard import Addresses
-from outlast._server.runstreams import RunStreams
-from outlast.engine import Engine
+from outlast._wire.admission import Admission
+from outlast._wire.connections import Client, Connections
+from outlast._wire.eventstream import Clients, EventStream, Source
+from outlast._wire.feed import Feed
+from outlast._wire.figures import Figures
+from outlast._wire.requests import Call
+from outlast._wire.runstreams import RunStreams
+from outlast._wire.verbs import Verbs
 
 T = TypeVar("T")
 State = Literal["starting", "ready", "draining"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a server was asked to be."""
-
-    host: str
-    port: int
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-    store_name: str = ""
-    log_file: Path | None = None
-
-
 class Service:
-    """One server around one engine."""
+    """One engine, as all its servers see it."""
 
-    def __init__(self, engine: Engine, access: Access, settings: Settings) -> None:
-        self.engine = engine
-        self.core: EngineCore = engine._core  # a server of ours may look inside
-        self.core.stores_while_draining = True
-        self.access = access
-        self.settings = settings
-        self.addresses: Addresses = Addresses.of(
-            settings.host,
-            settings.port,
-            allowed=settings.allowed_hosts,
-            origins=settings.allowed_origins,
-        )
+    def __init__(self, engine: Verbs, core: EngineCore, store_name: str) -> None:
+        self.engine: Verbs = engine
+        self.core: EngineCore = core
+        self.store_name: str = store_name
+        self.log_file: Path | None = None
         self.state: State = "starting"
         world = self.core.world
         self.started_at: datetime | None = moment(world.now())
         self.connections: Connections = Connections(world)
-        self.clients: Clients = Clients(world, self.connections.cut)
+        self.local_connections: Connections = Connections(world)
+        self.clients: Clients = Clients(world, self._cut)
         self.streams: RunStreams = RunStreams(world, self.core.reader)
         self.details: Details = Details(
             self.core.store, self.core.reader, self.core.registry, self.core.scheduler
@@ -83,9 +63,19 @@ class Service:
         """Return the time."""
         return moment(self.core.world.now())
 
-    def event_stream(self, source: Source, caller: Caller) -> EventStream:
+    def event_stream(self, source: Source, call: Call) -> EventStream:
         """Return a stream to one client, for as long as its token opens the server."""
-        return EventStream(self.clients, source, may_go_on=lambda: self.access.still_opens(caller))
+        return EventStream(self.clients, source, may_go_on=call.may_go_on)
+
+    def began(self) -> None:
+        """Note that one of the servers is ready."""
+        if self.state == "starting":
+            self.state = "ready"
+            self.figures.start()
+
+    def _cut(self, client: Client) -> None:
+        for connections in (self.connections, self.local_connections):
+            connections.cut(client)
 
     def drain(self) -> None:
         """Tell everyone who waits that the server stops: streams and long waits end now."""
@@ -118,3 +108,12 @@ class Service:
             for given_up in (task, *waits):
                 given_up.cancel()
             await asyncio.wait([task, *waits])
+
+
+def service_of(engine: Verbs, core: EngineCore, store_name: str) -> Service:
+    """Return the one service of an engine, whichever server asks first."""
+    found = core.served_by
+    if isinstance(found, Service):
+        return found
+    made = core.served_by = Service(engine, core, store_name)
+    return made

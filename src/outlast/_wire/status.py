@@ -10,12 +10,12 @@ from starlette.responses import PlainTextResponse, Response
 from outlast import limits
 from outlast._logfile import read_log
 from outlast._registry import WorkflowDefinition, cached_version_of
-from outlast._server.answers import answer
-from outlast._server.metrics import prometheus
-from outlast._server.problems import Problem
-from outlast._server.requests import Call, bad_query
-from outlast._server.service import Service
-from outlast._world import memory_bytes
+from outlast._wire.answers import answer
+from outlast._wire.metrics import prometheus
+from outlast._wire.problems import Problem
+from outlast._wire.requests import Call, bad_query
+from outlast._wire.service import Service
+from outlast._world import memory_bytes, process_id
 from outlast.errors import StoreFull
 
 
@@ -40,8 +40,9 @@ async def readyz(service: Service, _: Call) -> Response:
 
 
 async def session(_: Service, call: Call) -> Response:
-    """Say who asks."""
-    return answer({"name": call.caller.name, "role": call.caller.role})
+    """Say who asks, and which process answers."""
+    caller = call.caller
+    return answer({"name": caller.name, "role": caller.role, "process": process_id()})
 
 
 async def metrics(service: Service, _: Call) -> Response:
@@ -61,7 +62,7 @@ async def overview_of(service: Service) -> Mapping[str, object]:
     waiting = await core.tokens.reader.page(None, limits.HTTP_PAGE_MAX, open_only=True)
     return {
         "version": service.version,
-        "store": service.settings.store_name,
+        "store": service.store_name,
         "started_at": service.started_at,
         "state": service.state,
         "counts": counts,
@@ -77,7 +78,7 @@ async def overview_of(service: Service) -> Mapping[str, object]:
 
 async def logs(service: Service, call: Call) -> Response:
     """Return what was logged by one run, or by all and the engine, oldest first."""
-    file = service.settings.log_file
+    file = service.log_file
     if file is None:
         raise Problem(404, "not-found", "this server keeps no log; `outlast serve` does")
     after, run = call.text("after"), call.text("run")
@@ -119,4 +120,4 @@ async def events(service: Service, call: Call) -> Response:
     """Follow what changes."""
     service.clients.check_room()
     last_id = call.request.headers.get("last-event-id", "")
-    return service.event_stream(service.feed.open(last_id), call.caller)
+    return service.event_stream(service.feed.open(last_id), call)

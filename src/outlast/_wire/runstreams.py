@@ -23,9 +23,9 @@ import msgspec
 from outlast import limits
 from outlast._engine.reader import Reader
 from outlast._execution.streams import values_in
-from outlast._server.eventstream import event
-from outlast._server.ring import Ring
 from outlast._store.contract import RunRow, StreamRow
+from outlast._wire.eventstream import event
+from outlast._wire.ring import Ring
 from outlast._world import World
 from outlast.errors import OutlastError
 from outlast.types import CLOSED_STATUSES, RunId

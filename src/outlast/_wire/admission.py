@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from outlast import limits
-from outlast._server.problems import Problem
+from outlast._wire.problems import Problem
 from outlast._world import World
 
 

@@ -12,12 +12,12 @@ from typing import Literal, TypeAlias
 import msgspec
 from starlette.responses import Response
 
-from outlast._server import actors, approvals, runs, status
-from outlast._server.access import Role
-from outlast._server.answers import answer
-from outlast._server.description import describe
-from outlast._server.requests import Call
-from outlast._server.service import Service
+from outlast._wire import actors, approvals, runs, status
+from outlast._wire.answers import answer
+from outlast._wire.callers import Role
+from outlast._wire.description import describe
+from outlast._wire.requests import Call
+from outlast._wire.service import Service
 
 Handler: TypeAlias = Callable[[Service, Call], Awaitable[Response]]
 Load: TypeAlias = Literal["work", "wait", "free"]

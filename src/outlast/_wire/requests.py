@@ -23,8 +23,8 @@ from outlast._codec.jsontext import RepeatedName, members_once
 from outlast._codec.shapes import is_dict, is_list
 from outlast._durations import seconds_of
 from outlast._execution.starting import TRACEPARENT, check_name
-from outlast._server.access import Caller
-from outlast._server.problems import Problem, fault_at
+from outlast._wire.callers import Caller, Callers
+from outlast._wire.problems import Problem, fault_at
 from outlast.errors import UsageError
 from outlast.types import RunId
 
@@ -40,7 +40,12 @@ class Call:
 
     request: Request
     caller: Caller
+    callers: Callers
     path: Mapping[str, str]
+
+    def may_go_on(self) -> bool:
+        """Whether the caller may still have what it began."""
+        return self.callers.still_opens(self.caller)
 
     def run_id(self) -> RunId:
         """Return the run's id of the path."""

@@ -8,13 +8,13 @@ Invariants:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import msgspec
 from starlette.responses import Response
 
 from outlast import errors
+from outlast._wire.kinds import kind_of
 
 _STATUSES: tuple[tuple[type[errors.OutlastError], int], ...] = (
     (errors.UnknownWorkflow, 404),
@@ -48,7 +48,6 @@ _STATUSES: tuple[tuple[type[errors.OutlastError], int], ...] = (
     (errors.StoreError, 503),
 )
 _RETRY_AFTER_SECONDS = {429: 1, 503: 2, 507: 30}
-_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 TITLES: dict[int, str] = {
     400: "The request is malformed",
@@ -116,11 +115,6 @@ class Problem(Exception):
 def fault_at(path: str, message: str) -> dict[str, str]:
     """Return one of the `faults` of a problem: where in what was sent, and what is wrong there."""
     return {"path": path, "message": message}
-
-
-def kind_of(error: type[errors.OutlastError]) -> str:
-    """Return an error class's name as problems spell it: `RunNotFound` is `run-not-found`."""
-    return _WORD.sub("-", error.__name__).lower()
 
 
 def status_of(error: type[errors.OutlastError]) -> int:

@@ -1,0 +1,54 @@
+"""Who sends a request, and what it may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+Role: TypeAlias = Literal["viewer", "operator", "admin"]
+ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the name of a token or of a local user, and its role."""
+
+    name: str
+    role: Role
+    digest: bytes = b""  # of the token that said so
+    is_local: bool = False  # the kernel says who it is: a process of the store's own user
+
+    def may(self, role: Role) -> bool:
+        """Whether the caller's role includes `role`."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class Callers(Protocol):
+    """Tells who sends a request."""
+
+    def caller(self, authorization: str | None, address: str) -> Caller:
+        """Return who asks.
+
+        Raises:
+            Problem: a token is missing or wrong.
+        """
+        ...
+
+    def still_opens(self, caller: Caller) -> bool:
+        """Whether a caller may go on with what it began."""
+        ...
+
+
+class LocalCallers:
+    """The callers on a Unix socket that only its user may connect to: each may do everything."""
+
+    def __init__(self, user: str) -> None:
+        self._caller = Caller(user, "admin", is_local=True)
+
+    def caller(self, authorization: str | None, address: str) -> Caller:  # as asked
+        """Return the local user."""
+        return self._caller
+
+    def still_opens(self, caller: Caller) -> bool:  # the kernel let it in
+        """Return True: the connection is the permission."""
+        return True
