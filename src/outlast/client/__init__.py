@@ -8,7 +8,16 @@ async with Client("http://127.0.0.1:8787") as client:
 from __future__ import annotations
 
 from outlast.client.actors import RemoteActor
+from outlast.client.blocking import SyncActor, SyncClient, SyncRun
 from outlast.client.looking import BulkDone
 from outlast.client.remote import Client, RemoteRun
 
-__all__ = ["BulkDone", "Client", "RemoteActor", "RemoteRun"]
+__all__ = [
+    "BulkDone",
+    "Client",
+    "RemoteActor",
+    "RemoteRun",
+    "SyncActor",
+    "SyncClient",
+    "SyncRun",
+]

@@ -26,6 +26,7 @@ from outlast.errors import EngineClosed, StoreUnavailable, UsageError, WaitTimeo
 
 _READ_BYTES = 64 * 1024
 _KEPT_MAX = 8
+_DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
 _Failure = (OSError, h11.RemoteProtocolError, EOFError)
 
@@ -119,12 +120,14 @@ def _place_of(url: str) -> _Place:
         UsageError: it is neither.
     """
     if "://" not in url:
-        if not Path(url).exists():
-            raise UsageError(
-                f"{url!r} is not the url of a server, such as http://127.0.0.1:8787, and there is "
-                f"no database of this path"
-            )
-        return socket_path(url)
+        path = Path(url)
+        # A client may be made before its engine has made the database.
+        if path.exists() or path.name != url or path.suffix in _DATABASE_SUFFIXES:
+            return socket_path(url)
+        raise UsageError(
+            f"{url!r} is not the url of a server, such as http://127.0.0.1:8787, and there is no "
+            f"database of this path"
+        )
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
         raise UsageError(f"{url!r} is not the url of a server, such as http://127.0.0.1:8787")

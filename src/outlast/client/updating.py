@@ -55,6 +55,16 @@ class AskedRun(SteeredRun):
 
         A server that is away meanwhile is waited for, up to a minute: the update is done once.
         """
+        return await self._update(name, value, id=id, timeout=timeout)
+
+    async def _update(
+        self,
+        name: Update[A, B] | str,
+        value: object,
+        *,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> object:
         # Not the engine's: a request whose answer was lost is made again under the same id.
         chosen = f"{uuid4()}" if id is None else check_name("an update's id", id)
         text, data = name, value
