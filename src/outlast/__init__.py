@@ -23,6 +23,9 @@ from outlast.actor import (
     actor,
     handler,
 )
+from outlast.app import (
+    App,
+)
 from outlast.call import (
     Call,
     Err,
@@ -169,6 +172,7 @@ __all__ = [
     "ActorParked",
     "ActorRef",
     "ActorStopped",
+    "App",
     "Applied",
     "Approval",
     "AskTimeout",

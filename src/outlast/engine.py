@@ -24,6 +24,7 @@ from outlast._engine.attributes import merged_attributes
 from outlast._engine.census import Census
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
+from outlast._engine.options import core_options
 from outlast._engine.reader import info_of
 from outlast._engine.signal_names import unknown_signal
 from outlast._engine.starts import StartRequest
@@ -62,13 +63,11 @@ Scalar = str | int | float | bool
 SignalArgument = tuple[Signal[T] | str, T]
 
 
-def _check_types(url: object, registry: object, resources: object, live_runs_max: object) -> None:
+def _check_types(url: object, registry: object) -> None:
     """Refuse what no type checker has seen."""
     wanted: list[tuple[str, object, type | tuple[type, ...], str]] = [
         ("url", url, (str, os.PathLike), "a path or an url"),
         ("registry", registry, (Registry, type(None)), "a Registry"),
-        ("resources", resources, (Mapping, type(None)), "a mapping of types to makers"),
-        ("live_runs_max", live_runs_max, int, "a whole number"),
     ]
     for name, value, kinds, what in wanted:
         if not isinstance(value, kinds):
@@ -122,20 +121,16 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
         Raises (on entering, StoreUnavailable on leaving: not all was written in time):
             StoreLocked, StoreDamaged, StoreTooNew, StoreMissing, StoreError, StoreUnavailable
         """
-        _check_types(url, registry, resources, live_runs_max)
+        _check_types(url, registry)
         if codec is not None:
             raise NotSupported("codec= of Engine.open")
         _refuse_later(namespace=namespace, share=share, gate=gate, tracing=tracing)
-        if live_runs_max < 1 or (live_bytes_max is not None and live_bytes_max < 1):
-            raise UsageError("live_runs_max and live_bytes_max must be at least 1")
-        if retention is not None and seconds_of(retention) < 0:
-            raise UsageError("retention must not be negative")
-        options = CoreOptions(
+        options = core_options(
             recover=recover,
-            retention_seconds=None if retention is None else seconds_of(retention),
+            resources=resources,
+            retention=retention,
             live_runs_max=live_runs_max,
-            live_bytes_max=live_bytes_max or limits.LIVE_BYTES_MAX,
-            resources=dict(resources or {}),
+            live_bytes_max=live_bytes_max,
         )
         target = parse_url(os.fspath(url), read_only=read_only)
         return cls(target, options, registry or default_registry)

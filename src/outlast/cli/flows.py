@@ -14,11 +14,12 @@ import msgspec
 
 from outlast._codec import Bound
 from outlast._codec.shapes import is_dict
+from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import Target
 from outlast._registry import WorkflowDefinition, cached_version_of
 from outlast.call import WorkflowCall
 from outlast.cli.inputs import arguments_of, input_by_schema, json_of
-from outlast.cli.loading import find_workflow
+from outlast.cli.loading import find_workflow, options_of, parts_of
 from outlast.cli.places import Server
 from outlast.cli.writing import client_of
 from outlast.client import Client
@@ -41,6 +42,7 @@ class Here:
     """A workflow with its code, and a database to run it on."""
 
     target: Target
+    options: CoreOptions
     definition: WorkflowDefinition
     bound: Bound
 
@@ -113,7 +115,8 @@ def flow_here(target: Target, app: str, pairs: Sequence[str], given: str | None)
         UsageError, UnknownWorkflow: see `find_workflow` and `arguments_of`.
     """
     definition = find_workflow(app)
-    return Here(target, definition, arguments_of(definition, pairs, given))
+    options = options_of(parts_of(app)[0])
+    return Here(target, options, definition, arguments_of(definition, pairs, given))
 
 
 async def flow_there(server: Server, app: str, pairs: Sequence[str], given: str | None) -> There:

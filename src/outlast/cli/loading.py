@@ -14,8 +14,10 @@ from pathlib import Path
 from types import ModuleType
 
 from outlast._built import BUILT, Built
+from outlast._engine.open_engine import CoreOptions
 from outlast._execution.process_code import loading
 from outlast._registry import WorkflowDefinition, default_registry, module_name
+from outlast.app import App
 from outlast.errors import UnknownWorkflow, UsageError
 from outlast.workflow import Workflow
 
@@ -37,13 +39,7 @@ def find_workflow(app_and_flow: str) -> WorkflowDefinition:
         UsageError: it is not of this form; BrokenProgram: the module raises when it is loaded.
         ProgramMissing, UnknownWorkflow: there is no such module, or no such workflow in it.
     """
-    app, colon, flow = app_and_flow.rpartition(":")
-    if BUILT is not None and not colon:
-        app, colon = BUILT.app, ":"
-    if not colon or not app or not flow:
-        raise UsageError(
-            f"{app_and_flow!r} is not APP:FLOW; write for instance app.py:greet or shop.orders:ship"
-        )
+    app, flow = parts_of(app_and_flow)
     module = load_program(app)
     found: object = module
     for part in flow.split("."):
@@ -57,6 +53,22 @@ def find_workflow(app_and_flow: str) -> WorkflowDefinition:
     what = "is no workflow" if found is not None else "is not there"
     listing = ", ".join(sorted(names)) or "none: mark a function with @workflow"
     raise UnknownWorkflow(f"{flow!r} {what} in {app}; its workflows: {listing}")
+
+
+def parts_of(app_and_flow: str) -> tuple[str, str]:
+    """Return APP and FLOW.
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    app, colon, flow = app_and_flow.rpartition(":")
+    if BUILT is not None and not colon:
+        app, colon = BUILT.app, ":"
+    if not colon or not app or not flow:
+        raise UsageError(
+            f"{app_and_flow!r} is not APP:FLOW; write for instance app.py:greet or shop.orders:ship"
+        )
+    return app, flow
 
 
 def _workflows_of(module: ModuleType) -> list[str]:
@@ -78,6 +90,21 @@ def load_program(app: str) -> ModuleType:
     is_file = app.endswith(".py") or "/" in app
     with loading(app, "this command"):
         return _load_file(Path(app)) if is_file else _load_module(app)
+
+
+def options_of(app: str | None) -> CoreOptions:
+    """Return what the engine of a program is opened with: its `outlast.App`, where it has one.
+
+    Raises:
+        ProgramMissing, BrokenProgram, UsageError: as `load_program`; or it has several.
+    """
+    if app is None:
+        return CoreOptions(executes=False)
+    module = load_program(app)
+    found = {name: value for name, value in vars(module).items() if isinstance(value, App)}
+    if len({id(value) for value in found.values()}) > 1:
+        raise UsageError(f"{app} has several outlast.App: {', '.join(found)}; keep one")
+    return next((value._options for value in found.values()), CoreOptions())
 
 
 def _load_own(built: Built, app: str) -> ModuleType:

@@ -21,6 +21,7 @@ import click
 from outlast import limits
 from outlast._durations import text_of
 from outlast._execution.starting import check_name
+from outlast._registry import default_registry
 from outlast.cli.flows import Flow, Here, Started, There, flow_here, flow_there, unfit
 from outlast.cli.inputs import seconds_option
 from outlast.cli.looking import record_line
@@ -200,7 +201,7 @@ async def _once(plan: Plan, stop: _Stop) -> int:
         return await _at_server(plan, flow, stop)
     path = Path(flow.target.name)
     try:
-        async with Engine.open(path) as engine:
+        async with Engine(flow.target, flow.options, default_registry) as engine:
             started = await stop.unless(engine.start(flow.call(), id=plan.id))
             stop.has_started = True
             _announce(plan, created=started.created)

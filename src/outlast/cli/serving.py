@@ -22,7 +22,7 @@ from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, Tls, listen
 from outlast._store.sqlite_files import make_directory
 from outlast.cli.inputs import seconds_option
-from outlast.cli.loading import load_program
+from outlast.cli.loading import options_of
 from outlast.cli.places import log_file_of, target_of, token_file_of
 from outlast.cli.printing import note, safe_line
 from outlast.cli.reloading import is_reloaded, run_and_reload
@@ -178,17 +178,17 @@ def _serve(plan: Plan) -> int:
     except StoreError as error:
         raise UsageError(f"{error}; give --db") from None
     write_logs(log_file_of(plan.target), as_json=plan.logs_json)
-    if plan.app is not None:
-        load_program(plan.app)
+    options = replace(options_of(plan.app), step_processes=plan.workers)
     tokens = TokenFile(plan.token_file)
     admin = tokens.admin()
-    run_loop(_run(plan, tokens, admin, listen(plan.host, plan.port)))
+    run_loop(_run(plan, options, tokens, admin, listen(plan.host, plan.port)))
     return 0
 
 
-async def _run(plan: Plan, tokens: TokenFile, admin: str, listener: socket.socket) -> None:
+async def _run(
+    plan: Plan, options: CoreOptions, tokens: TokenFile, admin: str, listener: socket.socket
+) -> None:
     port: int = listener.getsockname()[1]
-    options = CoreOptions(step_processes=plan.workers, executes=plan.app is not None)
     async with Engine(plan.target, options, default_registry) as engine:
         addresses = Addresses.of(
             plan.host, port, allowed=plan.allowed_hosts, origins=plan.allowed_origins

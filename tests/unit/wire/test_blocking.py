@@ -161,7 +161,8 @@ async def test_what_has_no_verb_is_waited_for(engine: Engine, database: str) -> 
 async def test_threads_share_a_client(engine: Engine, database: str) -> None:
     def work() -> list[int]:
         with SyncClient(database) as client, ThreadPoolExecutor(8) as pool:
-            return list(pool.map(lambda n: client.run(doubles(n)), range(40)))
+            asked = [pool.submit(client.run, doubles(n)) for n in range(40)]
+            return [answer.result() for answer in asked]
 
     assert await in_thread(engine, work) == [2 * n for n in range(40)]
 
