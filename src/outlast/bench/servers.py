@@ -21,9 +21,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from outlast._server.access import Access, TokenFile
+from outlast._server.access import Access
 from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, listen
+from outlast._server.tokenfile import TokenFile
 from outlast.engine import Engine, run_loop
 from outlast.names import Signal, Stream
 from outlast.step import step

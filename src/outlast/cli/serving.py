@@ -17,9 +17,10 @@ from outlast._built import BUILT
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import Target
 from outlast._registry import default_registry
-from outlast._server.access import Access, TokenFile
+from outlast._server.access import Access
 from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, Tls, listen
+from outlast._server.tokenfile import TokenFile
 from outlast._store.sqlite_files import make_directory
 from outlast.cli.inputs import seconds_option
 from outlast.cli.loading import options_of

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from outlast._server.access import ROLE_NAMED, TokenFile
+from outlast._server.tokenfile import ROLE_NAMED, TokenFile
 from outlast._wire.callers import ROLES
 from outlast.cli.places import target_of, token_file_of
 from outlast.cli.printing import as_json, note, safe_line, say, table
@@ -67,5 +67,6 @@ def ls(*, as_data: bool, db: str | None, token_file: str | None) -> None:
 @_file_options
 def rm(*, name: str, db: str | None, token_file: str | None) -> None:
     """Take a token back: it opens nothing any more."""
-    _file(db, token_file).remove(name)
+    for fault in _file(db, token_file).remove(name):
+        note(f"this line stays, and opens nothing: {safe_line(fault)}")
     note(f"the token of {safe_line(name)} opens nothing any more")

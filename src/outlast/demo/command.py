@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from outlast._engine.opening import parse_url
-from outlast._server.access import new_token
+from outlast._server.tokenfile import new_token
 from outlast.demo.accounts import Account, account_for
 from outlast.demo.digest import DIGEST, summary
 from outlast.demo.effects import EffectsFile

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from outlast._server.access import Access, TokenFile
+from outlast._server.access import Access
 from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, listen
+from outlast._server.tokenfile import TokenFile
 from outlast.demo.digest import DIGEST, SUMMARIES, Digest, digest, summary
 from outlast.demo.job import SURVEY, survey
 from outlast.engine import Engine, run_loop

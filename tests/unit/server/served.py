@@ -25,9 +25,10 @@ from outlast import (
     wf,
     workflow,
 )
-from outlast._server.access import Access, TokenFile
+from outlast._server.access import Access
 from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, Tls, listen
+from outlast._server.tokenfile import TokenFile
 from outlast._wire.service import Service
 from outlast.client import Client
 

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from outlast import limits
-from outlast._server.access import Access, TokenFile, new_token
+from outlast._server.access import Access
+from outlast._server.tokenfile import TokenFile, new_token
 from outlast._wire.callers import ROLES, Role
 from outlast._wire.problems import Problem
 from outlast._wire.routes import ROUTES, Route
@@ -185,6 +188,68 @@ def test_a_line_that_is_no_token_is_named(tmp_path: Path, line: str) -> None:
         file.write(f"{line}\n")
     with pytest.raises(UsageError, match="ann"):
         TokenFile(path).known()
+
+
+async def test_a_line_that_is_no_token_keeps_no_removed_token_alive(
+    server: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = server.tokens.add("ann", "viewer")
+    with (tmp_path / "token").open("a") as file:
+        file.write("bob king sha256:0\n")
+    assert (await server.request("GET", "/v1/session", token=token)).status == 200
+
+    faults = server.tokens.remove("ann")
+
+    assert (await server.request("GET", "/v1/session", token=token)).status == 401
+    assert (await server.request("GET", "/v1/session")).status == 200
+    assert "bob" in faults[0]
+    assert "opens nothing" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "opened to others"])
+async def test_a_file_that_cannot_be_used_any_more_opens_nothing(
+    server: Served, tmp_path: Path, how: str
+) -> None:
+    path = tmp_path / "token"
+    match how:
+        case "deleted":
+            path.unlink()
+        case "emptied":
+            path.write_text("")
+        case _:
+            path.chmod(0o644)
+
+    assert (await server.request("GET", "/v1/session")).status == 401
+
+
+def test_twenty_processes_that_add_at_once_lose_none(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    code = (
+        "import sys; from pathlib import Path; from outlast._server.tokenfile import TokenFile; "
+        "TokenFile(Path(sys.argv[1])).add(sys.argv[2], 'viewer')"
+    )
+    adding = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), f"user{n}"]) for n in range(20)
+    ]
+    assert [process.wait(60) for process in adding] == [0] * 20
+
+    names = {token.name for token in TokenFile(path).known()}
+    assert names == {"admin", *(f"user{n}" for n in range(20))}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    TokenFile(path).admin()
+    os.chown(path, 12345, -1)
+    with pytest.raises(UsageError, match="belongs to the user 12345"):
+        TokenFile(path).admin()
+
+
+def test_a_pipe_in_the_place_of_the_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token", 0o600)
+    with pytest.raises(UsageError, match="no file"):
+        TokenFile(tmp_path / "token").admin()
 
 
 def test_the_environment_stands_for_the_admins_token(

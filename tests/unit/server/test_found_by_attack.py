@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from outlast import step, workflow
-from outlast._server.access import Access, TokenFile
+from outlast._server.access import Access
 from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, Tls, listen
+from outlast._server.tokenfile import TokenFile
 from outlast.errors import UsageError
 from outlast.types import RunId
 from tests.unit.server.served import Served, served_story, until, words
