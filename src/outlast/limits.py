@@ -284,6 +284,9 @@ HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 HTTP_HEADER_BYTES_MAX = 32 * 1024
 """The head of one request; what is larger is refused before any of it is looked at."""
 
+HTTP_LINE_BYTES_MAX = 16 * 1024
+"""The path and query of one request: the longest ids and queries need a part of it."""
+
 HTTP_HEAD_SECONDS = 10.0
 """How long a client may take to send the head of a request; slower ones are hung up on."""
 

@@ -9,6 +9,7 @@ Invariant:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -33,6 +34,10 @@ _HEADERS: dict[str, str] = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+# A name or an address, IPv6 in brackets, and a port: RFC 9110, 7.2.
+_HOST = re.compile(r"(?P<name>[^\[\]:/@\s]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+_PORTS = {"http": 80, "https": 443}
+_HSTS = "max-age=31536000"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -40,7 +45,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 class Addresses:
     """By which names the server may be called, and from which pages.
 
-    `hosts` are names with or without a port; one without is right with any.
+    `hosts` are names with or without a port; one without is right with any. The port that a scheme
+    implies is left out by clients.
     """
 
     hosts: frozenset[str]
@@ -63,10 +69,15 @@ class Addresses:
         names = {f"{name}:{port}" for name in (own, *_LOOPBACK)}
         return cls(frozenset(names | {a.lower() for a in allowed}), frozenset(origins))
 
-    def knows_host(self, host: str) -> bool:
+    def knows_host(self, host: str, scheme: str = "http") -> bool:
         """Whether a Host header means this server."""
-        name = host.lower()
-        return name in self.hosts or name.rpartition(":")[0] in self.hosts
+        found = _HOST.fullmatch(host.lower())
+        if found is None:
+            return False
+        name, port = found["name"], found["port"]
+        if name in self.hosts:
+            return True
+        return f"{name}:{port or _PORTS[scheme]}" in self.hosts
 
     def knows_origin(self, origin: str, host: str) -> bool:
         """Whether an Origin header is of our own pages, or of a site that was allowed."""
@@ -94,6 +105,8 @@ class Guard:
                 for name, value in _HEADERS.items():
                     answer.setdefault(name, value)
                 answer.setdefault("cache-control", "no-store")
+                if scope["scheme"] == "https" and not _is_loopback(headers):
+                    answer.setdefault("strict-transport-security", _HSTS)
                 if is_foreign and origin is not None:
                     answer["access-control-allow-origin"] = origin
                     answer["cross-origin-resource-policy"] = "cross-origin"
@@ -111,12 +124,20 @@ class Guard:
         await self._app(scope, receive, send_guarded)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
+        raw: bytes = scope["raw_path"]
+        query: bytes = scope["query_string"]
         size = sum(len(name) + len(value) for name, value in headers.raw)
+        if len(raw) + len(query) > limits.HTTP_LINE_BYTES_MAX:
+            most = f"at most {limits.HTTP_LINE_BYTES_MAX:,} bytes"
+            raise Problem(414, "url-too-long", f"the path and query of a request have {most}")
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # Whoever is in front of us may read another length: RFC 9112, 6.1.
+            raise Problem(400, "malformed", "a body has a Content-Length or is chunked, not both")
         if size > limits.HTTP_HEADER_BYTES_MAX:
             most = f"{limits.HTTP_HEADER_BYTES_MAX:,} bytes"
             raise Problem(431, "headers-too-large", f"the head of a request has at most {most}")
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._addresses.knows_host(hosts[0]):
+        if len(hosts) != 1 or not self._addresses.knows_host(hosts[0], scope["scheme"]):
             raise Problem(
                 421,
                 "wrong-host",
@@ -142,6 +163,12 @@ def _site_of(origin: str) -> tuple[str, str]:
     except ValueError:
         return "", ""
     return parts.scheme, parts.netloc
+
+
+def _is_loopback(headers: Headers) -> bool:
+    """Whether we are called as this machine: such a name is shared by servers without TLS."""
+    found = _HOST.fullmatch(headers.get("host", "").lower())
+    return found is not None and found["name"] in _LOOPBACK
 
 
 def _is_navigation(headers: Headers) -> bool:

@@ -12,6 +12,8 @@ from starlette.responses import Response
 from outlast import limits
 from outlast._codec.shapes import is_dict
 from outlast._engine.topics import publication
+from outlast._execution.bonds import SUPERVISORS
+from outlast._execution.letters import TOPICS
 from outlast._wire.answers import answer, fields_of
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, bad_query
@@ -72,6 +74,10 @@ async def write(service: Service, call: Call) -> Response:
         dedup=call.text("dedup"),
         trace=call.traceparent,
     )
+    kind = envelope.definition.name
+    if kind in (SUPERVISORS, TOPICS):
+        detail = f"actors of the type {kind} are the engine's own: publish to a topic, apply a team"
+        raise Problem(403, "actor-of-the-engine", detail)
     if mode == "tell":
         await service.core.actors.tell(envelope)
         return answer({}, 202)

@@ -58,6 +58,7 @@ TITLES: dict[int, str] = {
     408: "The request did not come in time",
     409: "Conflict",
     413: "Too large",
+    414: "The url is too long",
     415: "Not JSON",
     421: "This is another server",
     422: "The request does not fit",

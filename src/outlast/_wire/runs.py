@@ -320,6 +320,9 @@ async def count(service: Service, call: Call) -> Response:
 async def bulk(service: Service, call: Call) -> Response:
     """Do one thing to every run that a query wants."""
     body = await call.read(BulkBody)
+    if body.action == "terminate" and not call.caller.may("admin"):
+        detail = f"ending many runs at once takes the role admin; {call.caller.name!r} cancels them"
+        raise Problem(403, "role-missing", detail)
     number = await service.engine.count(body.query)
     if abs(number - body.expected) * 10 > max(number, body.expected):
         raise Problem(
