@@ -1,7 +1,7 @@
 """Secrets that stray into texts: taken out of error messages, tracebacks and log lines.
 
-What looks like a secret is known by its form (keys of well-known services, bearer tokens, passwords
-in urls, private keys), by the name it is given (`password=…`), or by its value: what the
+What looks like a secret is known by its form (`shapes`), by the name it is given (`password=…`), or
+by its value: what the
 environment has under a name that says so, and what a living `Secret` holds, as it is or escaped.
 Values of steps and inputs are not touched: what code returns, it gets back.
 
@@ -20,32 +20,11 @@ from functools import cache
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
+from outlast._redaction.shapes import SECRET_NAME, SHAPES
 from outlast.limits import SECRETS_KNOWN_MAX
 
 REDACTED = "[redacted]"
 
-_FORMS = re.compile(
-    r"""
-      \bo7tk-[0-9a-f]{16,}
-    | \bsk-[A-Za-z0-9_-]{16,}
-    | \bgh[pousr]_[A-Za-z0-9]{20,}
-    | \bgithub_pat_[A-Za-z0-9_]{20,}
-    | \bxox[abprs]-[A-Za-z0-9-]{10,}
-    | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b
-    | \bAIza[0-9A-Za-z_-]{30,}
-    | \beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}
-    | -----BEGIN\ [A-Z\ ]{0,30}PRIVATE\ KEY-----[^-]{0,20000}-----END\ [A-Z\ ]{0,30}KEY-----
-    """,
-    re.VERBOSE,
-)
-_BEARER = re.compile(r"(\b[Bb]earer\s+)[A-Za-z0-9._~+/=-]{16,}")
-_NAMED = re.compile(
-    r"""(\b\w{0,30}(?:password|passwd|secret|api_?key|access_token|auth_token|credential)\w{0,10}
-        ["']?\s{0,3}[:=]\s{0,3}["']?)[^\s"'&,;)}\]]{6,}""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_IN_URL = re.compile(r"(://[^\s/:@]{1,100}:)[^\s/@]{1,200}@")
-_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 _VALUE_CHARS_MIN = 8  # shorter ones are words of every text
 
 # Of one thread at a time, and of that thread again: a `__del__` that logs may come in between.
@@ -55,10 +34,13 @@ _living: WeakValueDictionary[str, KnownText] = WeakValueDictionary()
 
 def redact(text: str) -> str:
     """Return a text without what looks like a secret."""
-    text = _FORMS.sub(REDACTED, text)
-    text = _BEARER.sub(rf"\1{REDACTED}", text)
-    text = _NAMED.sub(_named, text)
-    text = _IN_URL.sub(rf"\1{REDACTED}@", text)
+    lowered = text.lower()
+    for shape in SHAPES:
+        looked_at = lowered if shape.ignores_case else text
+        for cue in shape.cues:
+            if cue in looked_at:
+                text = shape.pattern.sub(_without, text)
+                break
     known = _known_values()
     if known is not None:
         text = known.sub(REDACTED, text)
@@ -102,8 +84,11 @@ def _longest_first(form: str) -> tuple[int, str]:
     return -len(form), form
 
 
-def _named(match: re.Match[str]) -> str:
-    return match[0] if match[0].endswith(REDACTED[:-1]) else f"{match[1]}{REDACTED}"
+def _without(match: re.Match[str]) -> str:
+    kept = match.groupdict().get("kept") or ""
+    if match[0][len(kept) :].startswith(REDACTED[:-1]):
+        return match[0]  # it was redacted before
+    return f"{kept}{REDACTED}"
 
 
 @cache
@@ -112,7 +97,7 @@ def _known_values() -> re.Pattern[str] | None:
     values = {
         value
         for name, value in os.environ.items()
-        if _SECRET_NAME.search(name) and len(value) >= _VALUE_CHARS_MIN and "/" not in value[:1]
+        if SECRET_NAME.search(name) and len(value) >= _VALUE_CHARS_MIN and "/" not in value[:1]
     }
     if not values:
         return None
