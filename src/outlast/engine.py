@@ -381,7 +381,7 @@ async def _opened(
     except BaseException:
         registry.engine_closed()
         raise
-    if opened.core is not None and target.kind == "sqlite" and options.executes:
+    if opened.core is not None and target.kind == "sqlite" and options.owns_process:
         opened.socket = listen_beside(Path(target.name), engine, opened.core)
     return opened
 

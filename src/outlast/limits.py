@@ -271,8 +271,11 @@ GC_THRESHOLDS = (100_000, 50, 1_000)
 PROCESS_KILL_SECONDS = 2.0
 """How long a cancelled process step may go on before its worker is killed."""
 
-SOCKET_BACKLOG = 128
-"""Connections to the owner's Unix socket that wait to be accepted."""
+SOCKET_BACKLOG = 4_096
+"""Connections to the owner's Unix socket that wait to be accepted; the kernel may take fewer."""
+
+SOCKET_LOOK_SECONDS = 5.0
+"""How often an engine looks whether its Unix socket is still in its place."""
 
 SOCKET_SILENCE_SECONDS = 10.0
 """How long a command waits for the owner of a database to say that it is there."""

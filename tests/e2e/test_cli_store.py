@@ -110,7 +110,9 @@ def test_a_run_that_the_owner_has_no_code_for_waits_and_is_taken_over(project: P
 def test_a_locked_store_whose_owner_does_not_listen_exits_with_4(project: Project) -> None:
     with project.owner("app.py:approve", "--id", "a"):
         until(lambda: project.effects() == ["asked"])
-        project.db.with_name("outlast.db.sock").unlink()
+        socket = project.db.with_name("outlast.db.sock")
+        socket.unlink()
+        socket.mkdir()  # a file in its place would be replaced
         done = project("cancel", "a")
 
     assert done.code == 4

@@ -116,24 +116,25 @@ class Actors:
         envelope: Envelope,
         safe: asyncio.Event | None = None,
         *,
-        parked: Literal["raise", "wait"] = "raise",
+        parked: Literal["raise", "wait"] | None = None,
     ) -> bytes:
         """Return the encoded answer to a message; `safe` is set when that is in the mailbox.
 
-        An order of a supervisor is done when it is safe, if its member is parked.
+        `parked` says what a parked actor means: without it, an error for a message without a
+        timeout. An order of a supervisor is done when it is safe, if its member is parked.
 
         Raises:
             MailboxFull, ActorStopped: nothing was stored.
-            ActorParked: it is parked, `parked` is "raise", and the message has no timeout.
+            ActorParked: it is parked, and that is not waited for.
             HandlerFailed, AskTimeout
         """
         if not envelope.definition.is_durable:
             return await self._ask_volatile(envelope)
         if envelope.timeout is None:
-            return await self._ask(envelope, safe, parked)
+            return await self._ask(envelope, safe, parked or "raise")
         try:
             async with asyncio.timeout(envelope.timeout):
-                return await self._ask(envelope, safe, "wait")
+                return await self._ask(envelope, safe, parked or "wait")
         except AskTimeout:
             raise  # it was given up
         except TimeoutError:

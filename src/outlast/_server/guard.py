@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from outlast import limits
 from outlast._wire.problems import Problem
 from outlast.errors import UsageError
 
@@ -124,18 +123,6 @@ class Guard:
         await self._app(scope, receive, send_guarded)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
-        raw: bytes = scope["raw_path"]
-        query: bytes = scope["query_string"]
-        size = sum(len(name) + len(value) for name, value in headers.raw)
-        if len(raw) + len(query) > limits.HTTP_LINE_BYTES_MAX:
-            most = f"at most {limits.HTTP_LINE_BYTES_MAX:,} bytes"
-            raise Problem(414, "url-too-long", f"the path and query of a request have {most}")
-        if "transfer-encoding" in headers and "content-length" in headers:
-            # Whoever is in front of us may read another length: RFC 9112, 6.1.
-            raise Problem(400, "malformed", "a body has a Content-Length or is chunked, not both")
-        if size > limits.HTTP_HEADER_BYTES_MAX:
-            most = f"{limits.HTTP_HEADER_BYTES_MAX:,} bytes"
-            raise Problem(431, "headers-too-large", f"the head of a request has at most {most}")
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._addresses.knows_host(hosts[0], scope["scheme"]):
             raise Problem(

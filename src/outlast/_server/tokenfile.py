@@ -203,12 +203,12 @@ class TokenFile:
             raise UsageError(
                 f"the token file {self._path} cannot be read: {error.strerror}"
             ) from None
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            try:
-                _check_file(self._path, os.fstat(descriptor))
+        try:
+            _check_file(self._path, os.fstat(descriptor))
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
                 text = file.read(_FILE_BYTES_MAX).decode("utf-8", "replace")
-            finally:
-                os.close(descriptor)
+        finally:
+            os.close(descriptor)
         lines = [line.strip() for line in text.split("\n")]
         return [line for line in lines if line and not line.startswith("#")]
 

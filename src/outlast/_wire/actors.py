@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from typing import Literal
 from urllib.parse import unquote
 
 import msgspec
@@ -83,7 +84,10 @@ async def write(service: Service, call: Call) -> Response:
         return answer({}, 202)
     returns = envelope.handler.signature.returns
     safe = asyncio.Event()
-    data = await service.within(service.core.actors.ask(envelope, safe), seconds + 1, safe)
+    # As in an engine: who gives no timeout is told of a parked actor at once.
+    parked: Literal["raise", "wait"] = "wait" if call.text("timeout") else "raise"
+    asking = service.core.actors.ask(envelope, safe, parked=parked)
+    data = await service.within(asking, seconds + 1, safe)
     if data is None:
         raise Problem(503, "draining", "the server stops; the message is safe and is handled later")
     return answer({"result": returns.to_json(returns.decode(data))})

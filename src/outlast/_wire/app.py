@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from outlast._wire.callers import Caller, Callers
 from outlast._wire.problems import SERVER_FAILED, Problem, problem_of
-from outlast._wire.requests import Call
+from outlast._wire.requests import Call, check_head
 from outlast._wire.routes import ROUTES, Route
 from outlast._wire.service import Service
 from outlast.errors import OutlastError
@@ -72,6 +72,7 @@ class Application:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
+        check_head(request)
         # As it came: a slash that belongs to an id is still %2F when routes are compared.
         raw: bytes = request.scope["raw_path"]
         path = raw.decode("ascii", "replace")

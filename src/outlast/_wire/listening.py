@@ -24,6 +24,7 @@ from outlast import limits
 from outlast._engine.open_engine import EngineCore
 from outlast._wire.unixsocket import address_of, socket_path
 from outlast._wire.verbs import Verbs
+from outlast._world import Timer
 from outlast.errors import NotSupported
 
 log = logging.getLogger("outlast.engine")
@@ -55,7 +56,9 @@ class LocalSocket:
         self._core = core
         self._listener: socket.socket | None = None
         self._inode: int | None = None
-        self._starting: asyncio.Task[LocalServer | None] | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._server: LocalServer | None = None
+        self._timer: Timer | None = None
 
     def open(self) -> None:
         """Listen. An engine that cannot still runs; commands then cannot reach it, and say so."""
@@ -76,6 +79,24 @@ class LocalSocket:
             return
         self._listener = listener
         self._world.loop.add_reader(listener, self._connected)
+        self._timer = self._world.call_later(limits.SOCKET_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Make the socket anew where its path leads to another file, or to none."""
+        if self._is_in_place():
+            self._timer = self._world.call_later(limits.SOCKET_LOOK_SECONDS, self._look)
+            return
+        log.warning("%s was deleted or replaced; it is made anew", self._path)
+        if self._listener is not None and self._starting is None:
+            self._world.loop.remove_reader(self._listener)
+            self._listener.close()
+        self.open()
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self._path.lstat().st_ino == self._inode
+        except OSError:
+            return False
 
     def _connected(self) -> None:
         """The first connection waits to be accepted."""
@@ -83,32 +104,31 @@ class LocalSocket:
             self._world.loop.remove_reader(self._listener)
             self._starting = self._world.spawn(self._serve(self._listener), name="outlast-socket")
 
-    async def _serve(self, listener: socket.socket) -> LocalServer | None:
+    async def _serve(self, listener: socket.socket) -> None:
         try:
-            module = await self._world.run_blocking(partial(import_module, _SERVER))
-            made: Callable[[Verbs, EngineCore, str], LocalServer] = module.local_server
-            server = made(self._engine, self._core, f"{self._database}")
-            await server.serve(listener)
+            if self._server is None:
+                module = await self._world.run_blocking(partial(import_module, _SERVER))
+                made: Callable[[Verbs, EngineCore, str], LocalServer] = module.local_server
+                self._server = made(self._engine, self._core, f"{self._database}")
+            await self._server.serve(listener)
         except (ImportError, OSError) as error:
             log.error("commands of other processes cannot be served: %s", error)
             listener.close()
-            return None
-        return server
 
     async def close(self) -> None:
         """Stop listening and hang up."""
         listener, self._listener = self._listener, None
+        if self._timer is not None:
+            self._timer.cancel()
         if listener is None:
             return
         self._world.loop.remove_reader(listener)
-        server = None if self._starting is None else await self._starting
-        try:
-            if self._path.lstat().st_ino == self._inode:
-                self._path.unlink()
-        except OSError:
-            pass  # something else removed it
-        if server is not None:
-            await server.close()
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        if self._is_in_place():
+            self._path.unlink(missing_ok=True)
+        if self._server is not None:
+            await self._server.close()
         listener.close()
 
 

@@ -30,7 +30,7 @@ class LocalHttp:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._state = ServerState()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._config = uvicorn.Config(
             Application(service, LocalCallers(_user_name(os.geteuid()))),
             ws="none",
@@ -60,12 +60,12 @@ class LocalHttp:
             return made(**arguments)
 
         loop = self._service.core.world.loop
-        self._server = await loop.create_unix_server(connect, sock=listener)
+        self._servers.append(await loop.create_unix_server(connect, sock=listener))
 
     async def close(self) -> None:
         """Let requests in work end, for a moment, then hang up."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         self._service.drain()
         for connection in list(self._state.connections):
             connection.shutdown()

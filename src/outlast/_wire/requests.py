@@ -220,6 +220,26 @@ _TOO_LARGE = Problem(
 )
 
 
+def check_head(request: Request) -> None:
+    """Refuse the head of a request that is too large, or says two lengths of the body.
+
+    Raises:
+        Problem: 431, 414 or 400.
+    """
+    raw: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    size = sum(len(name) + len(value) for name, value in request.headers.raw)
+    if size > limits.HTTP_HEADER_BYTES_MAX:
+        most = f"at most {limits.HTTP_HEADER_BYTES_MAX:,} bytes"
+        raise Problem(431, "headers-too-large", f"the head of a request has {most}")
+    if len(raw) + len(query) > limits.HTTP_LINE_BYTES_MAX:
+        most = f"at most {limits.HTTP_LINE_BYTES_MAX:,} bytes"
+        raise Problem(414, "url-too-long", f"the path and query of a request have {most}")
+    if "transfer-encoding" in request.headers and "content-length" in request.headers:
+        # Whoever is in front of us may read another length: RFC 9112, 6.1.
+        raise Problem(400, "malformed", "a body has a Content-Length or is chunked, not both")
+
+
 def bad_query(name: str, wanted: str, given: str) -> Problem:
     """Return what is said of a query parameter that is not what it should be."""
     reason = f"{name} is {wanted}"

@@ -107,7 +107,7 @@ _NEEDS_CLASS = "only a program that has the actor's class can write to it: start
 @click.argument("handler")
 @click.argument("pairs", metavar="[NAME=VALUE]...", nargs=-1)
 @click.option("--input", "given", metavar="JSON", default=None, help="All arguments as JSON.")
-@click.option("--timeout", metavar="TIME", default="1m", help="How long to wait for the answer.")
+@click.option("--timeout", metavar="TIME", default=None, help="For the answer. [default: 1m]")
 @database_options
 def ask(
     *,
@@ -116,13 +116,16 @@ def ask(
     handler: str,
     pairs: Sequence[str],
     given: str | None,
-    timeout: str,
+    timeout: str | None,
     db: str | None,
     url: str | None,
 ) -> None:
-    """Send a message and print the answer as JSON."""
+    """Send a message and print the answer as JSON.
+
+    Without --timeout, an actor that is parked is told at once.
+    """
     place = place_of(db, url)
-    seconds = seconds_option("--timeout", timeout)
+    seconds = None if timeout is None else seconds_option("--timeout", timeout)
     arguments = _arguments(pairs, given)
 
     async def write_to(client: Client) -> object:

@@ -180,6 +180,9 @@ def run_command(group: click.Group, args: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except errors.OutlastError as error:  # before OSError: a wait that ran out is a TimeoutError
+        complain(f"{error}")
+        return exit_code_of(error)
     except BrokenPipeError:
         _discard_output()  # whoever read it has seen enough
         return 0
@@ -194,9 +197,6 @@ def run_command(group: click.Group, args: Sequence[str]) -> int:
         found = f"{error.object}"[:50]
         complain(f"{found!r} is not text: it has bytes that are not UTF-8")
         return 2
-    except errors.OutlastError as error:
-        complain(f"{error}")
-        return exit_code_of(error)
     return result if isinstance(result, int) else 0
 
 

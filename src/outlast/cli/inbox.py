@@ -96,7 +96,7 @@ def _say(
     url: str | None,
 ) -> None:
     _refuse_by(by, url)
-    who = _by_option() if by is None else by
+    who = _by_option() if by is None and url is None else by or ""
     place = place_of(db, url)
 
     async def commit(engine: Verbs) -> None:
@@ -118,7 +118,7 @@ def answer(*, token_id: str, value: str, by: str | None, db: str | None, url: st
     An engine that has the run's code must be running: it knows which values fit.
     """
     _refuse_by(by, url)
-    who = _by_option() if by is None else by
+    who = _by_option() if by is None and url is None else by or ""
     place = place_of(db, url)
     data = json_of(value, "the answer")
 

@@ -44,6 +44,7 @@ from outlast.errors import (
     RunError,
     RunFailed,
     StoreLocked,
+    StoreUnavailable,
     UsageError,
     WaitTimeout,
 )
@@ -52,6 +53,8 @@ from outlast.handle import Run
 R = TypeVar("R")
 AnyRun = Run[object] | RemoteRun[object]
 
+# Many commands that begin at once own the store in turns.
+_PAUSES = (*PAUSES, 2.0, 2.0, 2.0)
 _OWNER_SECONDS = 1.0  # how often the owner is looked for while it executes our run
 
 
@@ -172,11 +175,19 @@ async def _attend(plan: Plan) -> int:
     stop = _Stop()
     try:
         async with asyncio.timeout(plan.timeout):
+            pauses = iter(_PAUSES)
             while True:
                 try:
                     return await _once(plan, stop)
                 except OwnerGone:
                     note("the engine that ran it has gone; it goes on here")
+                    pauses = iter(_PAUSES)
+                except StoreLocked:
+                    # Its owner does not listen: it has just opened it, or is about to leave.
+                    pause = next(pauses, None)
+                    if pause is None:
+                        raise
+                    await asyncio.sleep(pause)
     except TimeoutError:
         if not stop.has_started:
             raise WaitTimeout(
@@ -244,15 +255,12 @@ async def _through_owner(
 async def _start_at_owner(
     flow: Here, run_id: str, path: Path, locked: StoreLocked
 ) -> tuple[Started, int]:
-    for pause in (*PAUSES, None):
+    # It drains, or has just gone: we may be the owner soon. A start under an id may be repeated.
+    with contextlib.suppress(EngineClosed, StoreUnavailable):
         owner = await owner_of(path)
         if owner is not None:
-            with contextlib.suppress(EngineClosed):  # it drains: we may be the owner soon
-                async with owner.client as client:
-                    return await flow.start_at(client, run_id), owner.process
-        if pause is None:
-            break
-        await asyncio.sleep(pause)
+            async with owner.client as client:
+                return await flow.start_at(client, run_id), owner.process
     raise locked
 
 

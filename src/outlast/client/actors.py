@@ -65,12 +65,16 @@ class ActorVerbs(Asking):
         arguments: Mapping[str, object],
         *,
         mode: Literal["ask", "tell"] = "ask",
-        timeout: Duration = "1m",
+        timeout: Duration | None = None,
         dedup: str = "",
     ) -> object:
-        """Return an actor's answer to a message as JSON data; None for what is only told."""
-        seconds = seconds_of(timeout)
-        query = query_of({"mode": mode, "timeout": f"{seconds:g}", "dedup": dedup})
+        """Return an actor's answer to a message as JSON data; None for what is only told.
+
+        Without a timeout the server waits for a minute, and tells at once of a parked actor.
+        """
+        seconds = _ASK_SECONDS if timeout is None else seconds_of(timeout)
+        given = {} if timeout is None else {"timeout": f"{seconds:g}"}
+        query = query_of({"mode": mode, **given, "dedup": dedup})
         path = f"/v1/actors/{quoted(kind)}/{quoted(key)}/{quoted(handler)}?{query}"
         found = await self.ask("POST", path, dict(arguments), wait=seconds)
         return msgspec.convert(found, dict[str, object]).get("result")
@@ -116,7 +120,7 @@ class RemoteActor(Generic[A]):
         self._kind = check_name("the type of an actor", kind)
         self._key = check_name("an actor's key", key, limits.ID_CHARS_MAX)
         self._definition = definition
-        self._seconds = _ASK_SECONDS
+        self._seconds: float | None = None
         self._dedup = ""
 
     @property
@@ -134,7 +138,7 @@ class RemoteActor(Generic[A]):
         made: RemoteActor[A] = RemoteActor(self._verbs, self._kind, self._key, self._definition)
         made._seconds = self._seconds if timeout is None else seconds_of(timeout)
         made._dedup = dedup
-        if made._seconds <= 0:
+        if made._seconds is not None and made._seconds <= 0:
             raise UsageError("timeout must be positive")
         return made
 

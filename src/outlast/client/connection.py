@@ -22,7 +22,7 @@ import h11
 from outlast import limits
 from outlast._wire.unixsocket import address_of, socket_path
 from outlast.client.tracing import traceparent
-from outlast.errors import EngineClosed, StoreUnavailable, UsageError, WaitTimeout
+from outlast.errors import EngineClosed, PayloadTooLarge, StoreUnavailable, UsageError, WaitTimeout
 
 _READ_BYTES = 64 * 1024
 _KEPT_MAX = 8
@@ -172,6 +172,8 @@ class Connections:
             WaitTimeout: it does not answer.
         """
         self._check()
+        if len(body) > limits.HTTP_BODY_BYTES_MAX:
+            raise PayloadTooLarge("the request as JSON", len(body), limits.HTTP_BODY_BYTES_MAX)
         seconds = self._timeout_seconds + wait_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -288,7 +290,8 @@ class Connections:
                 f"give that of its authority, or its own if it signed itself, with `--ca-file`, "
                 f"`ca_file=` or OUTLAST_CA_FILE"
             )
-        why = f"{error}" or type(error).__name__
+        is_cut = isinstance(error, h11.RemoteProtocolError)
+        why = "the connection ended" if is_cut else f"{error}" or type(error).__name__
         if isinstance(self._place, Path):
             return StoreUnavailable(
                 f"the engine that owns {self.url} cannot be reached, or went away before it "

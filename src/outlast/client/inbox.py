@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from outlast.client.asking import Asking, quoted
+from outlast.errors import UsageError
 from outlast.types import TokenInfo
 
 
@@ -29,14 +30,18 @@ class InboxVerbs(Asking):
     async def answer(
         self, token_id: str, value: object, *, by: str = "", reason: str = "", digest: str = ""
     ) -> None:
-        """Answer a token; `by` counts on a Unix socket alone: a server takes the token's name."""
+        """Answer a token; `by` is for a Unix socket alone: a server takes the token's name."""
         await self._answer(token_id, value, by=by, reason=reason, digest=digest, verdict=False)
 
     async def _answer(
         self, token_id: str, value: object, *, by: str, reason: str, digest: str, verdict: bool
     ) -> None:
         body = {"value": value, "digest": digest, "reason": reason, "verdict": verdict}
-        if by and self.is_local:
+        if by and not self.is_local:
+            raise UsageError(
+                "by= is for the engine of a database here: a server signs with the token's name"
+            )
+        if by:
             body["by"] = by
         await self.ask("POST", f"/v1/tokens/{quoted(token_id)}", body)
 

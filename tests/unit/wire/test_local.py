@@ -12,17 +12,22 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typing_extensions import override
 
-from outlast import Engine, Signal, limits, workflow
+from outlast import Actor, Engine, Signal, actor, handler, limits, workflow
+from outlast._engine.open_engine import CoreOptions
+from outlast._engine.opening import Target
 from outlast._registry import WorkflowDefinition, cached_version_of, default_registry
 from outlast._wire.app import Application
 from outlast._wire.unixsocket import socket_path
 from outlast.client import Client
 from outlast.client.local import owner_of
 from outlast.errors import (
+    ActorParked,
     DecodingError,
     IdempotencyMismatch,
     NotSupported,
+    PayloadTooLarge,
     RunClosed,
     RunExists,
     RunNotFound,
@@ -30,6 +35,7 @@ from outlast.errors import (
     ServerRefused,
     StoreUnavailable,
     UnknownWorkflow,
+    UsageError,
 )
 
 answer = Signal("socket_answer", int)
@@ -43,6 +49,18 @@ async def asks(start: int = 0) -> int:
 @workflow
 async def adds(a: int, b: int) -> int:
     return a + b
+
+
+@actor
+class Parks(Actor[int]):
+    @classmethod
+    @override
+    def initial(cls) -> int:
+        return 0
+
+    @handler
+    async def opens(self) -> int:
+        return os.open("x", os.O_RDONLY)
 
 
 @pytest.fixture
@@ -314,3 +332,57 @@ async def test_a_bug_of_ours_is_an_answer_too(
 
     with pytest.raises(ServerRefused, match="the server failed"):
         await client.get("x").info()
+
+
+async def test_a_socket_that_is_deleted_is_made_anew(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(limits, "SOCKET_LOOK_SECONDS", 0.02)
+    async with Engine.open(database), Client(f"{database}") as client:
+        for serves_already in (False, True):
+            socket_path(database).unlink()
+            async with asyncio.timeout(30):
+                while not socket_path(database).exists():  # noqa: ASYNC110  # a file tells nothing
+                    await asyncio.sleep(0.01)
+            if serves_already:
+                assert await process_of(client) == os.getpid()
+            assert await owner_process(database) == os.getpid()
+    assert "made anew" in caplog.text
+    assert not socket_path(database).exists()
+
+
+async def test_an_engine_that_executes_nothing_is_reached_too(database: Path) -> None:
+    options = CoreOptions(executes=False)
+    async with Engine(Target("sqlite", f"{database}"), options, default_registry):
+        assert await owner_process(database) == os.getpid()
+
+
+async def test_a_body_that_is_too_large_is_told_before_it_is_sent(client: Client) -> None:
+    with pytest.raises(PayloadTooLarge, match="the request as JSON"):
+        await client.get("x").signal("socket_answer", "\0" * 1_000_000)
+
+
+async def test_an_ask_without_a_timeout_is_told_of_a_parked_actor(
+    engine: Engine, client: Client
+) -> None:
+    with pytest.raises(ActorParked):
+        await engine.actor(Parks, "p").ask(Parks.opens)
+
+    async with asyncio.timeout(30):
+        with pytest.raises(ActorParked):
+            await client.actor(Parks, "p").ask(Parks.opens)
+
+
+async def test_who_answers_is_said_on_the_socket_alone(tmp_path: Path) -> None:
+    async with Client("http://127.0.0.1:1", token="x" * 20) as over_tcp:
+        with pytest.raises(UsageError, match="the token's name"):
+            await over_tcp.approve("t", by="zoe")
+
+
+async def test_a_head_is_bounded_on_the_socket_too(client: Client, database: Path) -> None:
+    await process_of(client)
+    reader, writer = await asyncio.open_unix_connection(socket_path(database))
+    writer.write(b"GET /v1/session HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 40_000 + b"\r\n\r\n")
+    async with asyncio.timeout(30):
+        assert (await reader.readline()).split()[1] == b"431"
+    writer.close()
