@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import stat
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -386,3 +388,30 @@ async def test_a_head_is_bounded_on_the_socket_too(client: Client, database: Pat
     async with asyncio.timeout(30):
         assert (await reader.readline()).split()[1] == b"431"
     writer.close()
+
+
+_PYTHON = shutil.which("python3", path="/usr/bin:/bin")  # another user may not enter our own
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or _PYTHON is None, reason="needs root, and a system Python")
+async def test_a_process_of_another_user_is_hung_up_on_before_a_byte_is_read() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)  # noqa: PTH101  # in a coroutine, of a test's own disk
+        database = Path(directory, "o.db")
+        async with Engine.open(database):
+            socket_path(database).chmod(0o666)
+            code = (
+                "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+                "try:\n"
+                "    s.sendall(b'GET /healthz HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')\n"
+                "    found = s.recv(100)\n"
+                "except OSError: found = b''\n"
+                "print(len(found))"
+            )
+            path = f"{socket_path(database)}"
+            process = await asyncio.create_subprocess_exec(
+                f"{_PYTHON}", "-c", code, path, user=65534, stdout=asyncio.subprocess.PIPE
+            )
+            out, _ = await process.communicate()
+            assert out.strip() == b"0"
+            assert await owner_process(database) == os.getpid()
