@@ -214,8 +214,7 @@ async def _once(plan: Plan, stop: _Stop) -> int:
     try:
         async with Engine(flow.target, flow.options, default_registry) as engine:
             started = await stop.unless(engine.start(flow.call(), id=plan.id))
-            stop.has_started = True
-            _announce(plan, created=started.created)
+            _announce(plan, stop, created=started.created)
             code = await _ended(plan, started, stop)
             if stop.number:
                 raise Interrupted
@@ -227,8 +226,7 @@ async def _once(plan: Plan, stop: _Stop) -> int:
 async def _at_server(plan: Plan, flow: There, stop: _Stop) -> int:
     async with client_of(flow.server) as client:
         started = await stop.unless(_start_there(client, flow, plan.id))
-        stop.has_started = True
-        _announce(plan, created=started.created)
+        _announce(plan, stop, created=started.created)
         return await _ended(plan, started, stop)
 
 
@@ -236,8 +234,7 @@ async def _through_owner(
     plan: Plan, flow: Here, path: Path, stop: _Stop, locked: StoreLocked
 ) -> int:
     started, pid = await _start_at_owner(flow, plan.id, path, locked)
-    stop.has_started = True
-    _announce(plan, created=started.created)
+    _announce(plan, stop, created=started.created)
     if not started.has_code:
         note(
             f"process {pid} owns the store and does not have {flow.name}: the run "
@@ -312,7 +309,11 @@ def _failed(error: RunError) -> int:
     return 1
 
 
-def _announce(plan: Plan, *, created: bool) -> None:
+def _announce(plan: Plan, stop: _Stop, *, created: bool) -> None:
+    """Say what was started, once: after its owner has gone it is the same run."""
+    was_started, stop.has_started = stop.has_started, True
+    if was_started:
+        return
     if created:
         note(f"run {safe_line(plan.id)}")
     else:

@@ -351,6 +351,10 @@ class RemoteRun(AskedRun, Generic[R_co]):
         """Whether the call that gave this handle started the run."""
         return self._created
 
+    @override
+    def __repr__(self) -> str:
+        return f"RemoteRun({self._id!r})"
+
     async def info(self) -> RunInfo:
         """Return what the store knows of the run."""
         return msgspec.convert(await self._client.ask("GET", self._path), RunInfo)
