@@ -24,7 +24,7 @@ from outlast._records import attach
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, MessageKind, Receipt, RunRow, Transaction
 from outlast._store.damaged import UNKNOWN
-from outlast.errors import DecodingError, IdempotencyMismatch, RunExists, StoreDamaged
+from outlast.errors import DecodingError, IdempotencyMismatch, RunExists, StoreDamaged, UsageError
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
 
 _ROUNDS_MAX = 100  # others may keep starting the id that we want; give up rather than spin
@@ -77,6 +77,9 @@ class Starts:
         world = self._scheduler.world
         run = RunId(request.id if request.id is not None else world.new_id())
         check_name("a run id", run, limits.ID_CHARS_MAX)
+        kind = run.partition("/")[0]
+        if "/" in run and kind in self._scheduler.registry.actors:
+            raise UsageError(f"{run!r} is the id of an actor: choose another id for the run")
         request_id = request.request or world.new_id()
         await self._residency.room()
         for _ in range(_ROUNDS_MAX):
@@ -87,6 +90,8 @@ class Starts:
                 raise StoreDamaged(f"the id {run!r} is taken, {existing.waiting_for}")
             if existing.request == request_id:
                 return Started(run, created=True)
+            if existing.kind != "workflow":
+                raise RunExists(run, existing.status, is_actor=True)
             if existing.status in CLOSED_STATUSES:
                 await self._check_same(existing, request)
                 return Started(run, created=False)

@@ -33,8 +33,9 @@ def gives_way(existing: RunRow, new: RunRow, reuse: Reuse) -> bool:
     """Say whether a run under the same id is closed and may be replaced by a new one.
 
     A child that an earlier parent of the same id left behind always may: it is this parent's own.
+    A run never takes the place of an actor, nor an actor that of a run.
     """
-    if existing.status not in CLOSED_STATUSES:
+    if existing.status not in CLOSED_STATUSES or existing.kind != new.kind:
         return False
     own = (new.parent, new.parent_key)
     if existing.parent is not None and (existing.parent, existing.parent_key) == own:

@@ -149,9 +149,11 @@ class DeadLetterNotFound(RunNotFound):
 class RunExists(OutlastError):
     """A run with this id exists and the call's policy does not allow to attach to it."""
 
-    def __init__(self, run_id: str, status: str) -> None:
+    def __init__(self, run_id: str, status: str, *, is_actor: bool = False) -> None:
         super().__init__(
-            f"run {run_id!r} exists already ({status}): choose another id, or another "
+            f"{run_id!r} is the id of an actor ({status}): choose another id for the run"
+            if is_actor
+            else f"run {run_id!r} exists already ({status}): choose another id, or another "
             f"on_conflict= (open runs) or reuse= (closed runs)"
         )
         self.run_id = run_id
