@@ -36,6 +36,7 @@ from outlast._execution.copying import (
 )
 from outlast._records import Blob, Record, attach, detach
 from outlast._store.contract import Message, Receipt, RunRow, StartRun, StreamRow, Transaction
+from outlast._store.decide import another_life
 from outlast.errors import (
     DecodingError,
     EncodingError,
@@ -224,7 +225,7 @@ class Forks:
     async def _start(self, old: RunRow, new: RunRow, records: list[Record], reuse: Reuse) -> None:
         """Create the copy and let it run."""
         scheduler = self._scheduler
-        now = scheduler.world.now()
+        now, life = scheduler.world.now(), scheduler.world.new_id()
         length = None if old.timeout_at is None else max(0, old.timeout_at - old.created_at)
         bodies = [detach(record.body) for record in records]
         stored = [
@@ -248,7 +249,7 @@ class Forks:
             last_seq=len(records),
             packed_seq=0,
             started_position=0,
-            request=scheduler.world.new_id(),
+            request=life if old.id != new.id else another_life(old.request, life),
             output=None,
             error=None,
             waiting_for="",
