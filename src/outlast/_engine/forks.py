@@ -16,7 +16,8 @@ from outlast._codec import Bound, SignatureCodec, is_json
 from outlast._engine.attributes import merged_attributes
 from outlast._engine.dormant import mail_of
 from outlast._engine.messages import Messages
-from outlast._engine.rerun_plans import rerun_plan, told
+from outlast._engine.reader import Reader
+from outlast._engine.rerun_plans import rerun_plan, told, with_children
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.copying import (
     Cut,
@@ -84,8 +85,9 @@ class _Past:
 class Forks:
     """Copies runs of one store."""
 
-    def __init__(self, scheduler: Scheduler, messages: Messages) -> None:
+    def __init__(self, scheduler: Scheduler, messages: Messages, reader: Reader) -> None:
         self._scheduler = scheduler
+        self._reader = reader
         self._store = scheduler.store
         self._messages = messages
 
@@ -135,6 +137,7 @@ class Forks:
             keys_of=past.keys_of if request.keys == "same" else None,
             in_flight=() if live is None else live.steps.pending.values(),
         )
+        plan = await with_children(self._reader, plan)
         signals = told(past.signals)
         if request.signals == "copy":
             return replace(plan, signals_copied=signals)
@@ -194,7 +197,8 @@ class Forks:
         else:
             cut = cut_before_failure(records)
             kept, seq = before_and_heard(records, cut), cut.seq
-        return rerun_plan(run, records, kept, seq=seq, keys_of=keys_of(records, run))
+        plan = rerun_plan(run, records, kept, seq=seq, keys_of=keys_of(records, run))
+        return await with_children(self._reader, plan, row)
 
     async def _retried(self, run: RunId) -> RunRow:
         """Return the row of a run that can be retried."""
