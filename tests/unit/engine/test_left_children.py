@@ -172,7 +172,15 @@ async def failed_order(engine: Engine, *args: str | int | None) -> tuple[Run[str
     """Return an order that has failed, and its child that goes on."""
     run = await engine.start(order(*args), id="p")  # type: ignore[arg-type]  # by position
     await has_failed(run)
+    await until_sent("mail")
     return run, engine.get(await only_child(engine))
+
+
+async def until_sent(what: str) -> None:
+    """Return when this effect has happened."""
+    async with asyncio.timeout(30):
+        while what not in begun:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
 
 
 async def has_failed(run: Run[str]) -> None:
@@ -254,7 +262,7 @@ async def test_a_failed_child_that_is_retried_first_gives_its_result_to_its_pare
     working.append(True)
     failing.add("mail again")
     run = await engine.start(order(policy=policy), id="p")
-    await until_begun(1)
+    await until_sent("mail")
     left = engine.get(await only_child(engine))
     await left.signal(go, "x")
     with pytest.raises(RunFailed, match="ChildFailed"):
@@ -322,6 +330,7 @@ async def test_a_grandchild_of_a_child_that_starts_anew_has_its_effects_once(
     run = await engine.start(grandparent(), id="g")
     with pytest.raises(RunFailed, match="ChildFailed"):
         await run.result("30s")
+    await until_sent("mail")
     left = engine.get("g.0-1.0-1")
     await left.signal(go, "x")
     await left.result("30s")

@@ -250,6 +250,7 @@ async def with_children() -> list[str]:
         wf.start(waiting_child("stops"), on_parent_close="cancel"),
         wf.start(waiting_child("gone"), on_parent_close="terminate"),
     ]
+    await word.receive()
     await charge("parent")
     return [await child.result() for child in started]
 
@@ -259,7 +260,8 @@ async def until_children_stand(engine: Engine, *standing: str) -> None:
     async with asyncio.timeout(30):
         while True:
             ids = ["fixed", "p.0-2", "p.0-3", "p.0-4"]
-            if [(await engine.get(each).info()).status for each in ids] == list(standing):
+            found = {info.id: info.status async for info in engine.runs("parent:p")}
+            if [found.get(each) for each in ids] == list(standing):
                 return
             await asyncio.sleep(0.005)
 
@@ -267,6 +269,8 @@ async def until_children_stand(engine: Engine, *standing: str) -> None:
 async def test_plans_tell_what_becomes_of_children_as_the_retry_then_does(engine: Engine) -> None:
     broken.add("parent")
     run = await engine.start(with_children(), id="p")
+    await until_children_stand(engine, "waiting", "waiting", "waiting", "waiting")
+    await run.signal(word, "go on")
     with pytest.raises(RunFailed):
         await run.result("30s")
     await engine.get("p.0-2").terminate()
