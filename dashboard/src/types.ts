@@ -187,13 +187,16 @@ export interface BulkAnswer {
   failed: { id: string; detail: string }[]
 }
 
+/** What a fork or a retry does when it asks for a child of the original run again. */
+export type ChildAction = 'attach' | 'wait' | 'start' | 'refuse'
+
 /** What a fork or a retry keeps, and what it runs again. */
 export interface RerunPlan {
   seq: number
   records_kept: number
   steps_kept: number
   steps: { key: string; name: string; outcome: 'completed' | 'failed' | 'unfinished'; idempotency_key: string | null; place: string }[]
-  children: { key: string; id: string }[]
+  children: { key: string; id: string; action: ChildAction; status: Status | null }[]
   tokens: { key: string; kind: string; title: string }[]
   signals_left: { name: string; seq: number | null }[]
   signals_copied: { name: string; seq: number | null }[]

@@ -101,7 +101,12 @@ class SteeringVerbs(ABC):
         A parked run is resumed. One that has ended without completing goes on under its id: what it
         had recorded before the operation that failed is kept, and that one runs again, under the
         same idempotency key. What it was sent meanwhile is kept too; of a cancelled run, what came
-        before the request. `retry_plan` shows what would run again.
+        before the request.
+
+        A child that the run asks for again gives its result if it has completed. One that was
+        started with `on_parent_close="abandon"` is attached to as it stands: it is waited for while
+        it is open, and raises `ChildFailed` if it failed or was ended, until it is retried itself.
+        Any other is started anew at its first line. `retry_plan` shows what would run again.
 
         Raises:
             RunClosed: it has completed.

@@ -200,12 +200,24 @@ class RerunStep:
     place: str = ""
 
 
+ChildAction = Literal["attach", "wait", "start", "refuse"]
+
+
 @dataclass(frozen=True, slots=True)
 class RerunChild:
-    """A child run, by the id in the original run, that a fork or a retry starts anew."""
+    """A child run of the original run, and what a fork or a retry does when it asks for it again.
+
+    `id` is the one in the original run, `status` how it stands, None when there is no such run.
+    `action` is "attach": the run takes this child's result or failure, or waits for it; "wait": it
+    was told to stop and has not ended; then it is started anew, unless it completes; "start": it is
+    started anew, at its first line, whatever it did before; "refuse": its id is in use, so that
+    starting it raises `RunExists`.
+    """
 
     key: str
     id: str
+    action: ChildAction = "start"
+    status: Status | None = None
 
 
 @dataclass(frozen=True, slots=True)

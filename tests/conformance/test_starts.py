@@ -5,7 +5,8 @@ import pytest
 
 from outlast._records import Blob, detach
 from outlast._store.contract import Receipt, RunFilter, Store, StreamRow
-from outlast.types import Reuse, Status
+from outlast._store.decide import another_life
+from outlast.types import OnParentClose, Reuse, Status
 from tests.conformance.driving import (
     CLOSED,
     OPEN,
@@ -64,6 +65,53 @@ async def test_a_closed_run_gives_way_as_the_policy_says(
 
     assert (RUN in receipt.existing) is not gives_way
     assert ((await engine.current(RUN)).created_at == 9) is gives_way
+
+
+CHILD = {"parent": OTHER, "parent_key": "0#1:x", "digest": b"d"}
+
+
+@pytest.mark.parametrize("reuse", ["always", "never"])
+@pytest.mark.parametrize("policy", ["abandon", "cancel"])
+@pytest.mark.parametrize("status", CLOSED)
+async def test_a_retry_of_its_parent_replaces_a_child_unless_it_completed_or_was_abandoned(
+    engine: Driver, status: Status, policy: OnParentClose, reuse: Reuse
+) -> None:
+    row = msgspec.structs.replace(engine.row(RUN), **CHILD, on_parent_close=policy, request="r")
+    await engine.receipt(engine.starting(row))
+    await engine.close_run(RUN, status)
+    retried = another_life("r", "2")
+    start = msgspec.structs.replace(row, request=retried, created_at=9)
+
+    receipt = await engine.receipt(engine.starting(start, reuse=reuse))
+
+    assert (RUN in receipt.existing) is (status == "completed" or policy == "abandon")
+
+
+@pytest.mark.parametrize(
+    "change", [{"request": "s"}, {"digest": b"e"}, {"workflow": "other"}, {"parent_key": "0#2:x"}]
+)
+async def test_an_abandoned_child_gives_way_to_other_work_and_to_another_parent(
+    engine: Driver, change: dict[str, object]
+) -> None:
+    row = msgspec.structs.replace(engine.row(RUN), **CHILD, on_parent_close="abandon", request="r")
+    await engine.receipt(engine.starting(row))
+    await engine.close_run(RUN, "completed")
+    start = msgspec.structs.replace(row, request=another_life("r", "2"))
+    other = msgspec.structs.replace(start, **change)
+
+    assert RUN in (await engine.receipt(engine.starting(start, reuse="always"))).existing
+    assert (await engine.receipt(engine.starting(other, reuse="always"))).existing == {}
+
+
+async def test_an_abandoned_child_that_is_retried_itself_gives_way_to_its_next_life(
+    engine: Driver,
+) -> None:
+    row = msgspec.structs.replace(engine.row(RUN), **CHILD, on_parent_close="abandon", request="r")
+    await engine.receipt(engine.starting(row))
+    await engine.close_run(RUN, "failed")
+    start = msgspec.structs.replace(row, request=another_life("r", "2"))
+
+    assert (await engine.receipt(engine.starting(start, reuse="if_failed"))).existing == {}
 
 
 async def test_of_two_starts_in_one_batch_the_first_wins(store: Store, engine: Driver) -> None:

@@ -13,12 +13,15 @@ from typing_extensions import override
 from outlast import Retry, Signal, Stream, step, this_step, wf, workflow
 from outlast._engine import forks
 from outlast._execution.body import Body
+from outlast._execution.children import ChildCalls
 from outlast._execution.copying import Cut
 from outlast._execution.operations import failure_in
 from outlast._execution.payloads import typed_payload
 from outlast._records import Record
+from outlast._store import decide
 from outlast._store.contract import Message, RunRow, Transaction
 from outlast.errors import RunClosed, UsageError
+from outlast.testing.loop import Deadlock
 from outlast.testing.machines import FaultPlan, Machine
 from outlast.types import CLOSED_STATUSES, ForkKeys, RunId
 from tests.simulation.outside import SEEDS, Outside, play_all
@@ -49,17 +52,25 @@ async def copied_child(n: int) -> int:
     return await part(n, 7)
 
 
+@workflow(name="sim.copied_left")
+async def copied_left(n: int) -> int:
+    """Go on when the parent has failed, and end before its retry or after."""
+    await wf.sleep(0.1 * n)
+    return await part(n, 8)
+
+
 @workflow(name="sim.copied")
 async def copied(n: int) -> list[int]:
-    """Steps, a timer, a signal, a child and a stream."""
+    """Steps, a timer, a signal, children and a stream."""
     await lines.write(n)
     first = await part(n, 0)
     below, _, _ = await asyncio.gather(copied_child(n), part(n, 1), wf.sleep(0.3))
     heard = await word.receive()
     await lines.write(n + 1)
+    left = wf.start(copied_left(n), on_parent_close="abandon")
     second = await part(n, 2)
     await lines.write(n + 2)
-    return [first, below, heard, second]
+    return [first, below, heard, second, await left.result()]
 
 
 class Shop(Outside):
@@ -179,7 +190,7 @@ class Shop(Outside):
             n = number_of(row)
             assert row.status == "completed", row
             returns = copied.definition.signature.returns
-            assert returns.decode((row.output or b"")[1:]) == [n, n + 7, n, n + 2]
+            assert returns.decode((row.output or b"")[1:]) == [n, n + 7, n, n + 2, n + 8]
             written = [(w.offset, w.count, w.kind) for w in database.streams(row.id)]
             assert written == [(0, 1, "data"), (1, 1, "data"), (2, 1, "data")]
 
@@ -216,6 +227,28 @@ def test_a_retry_that_begins_at_the_start_is_found_out(monkeypatch: pytest.Monke
     monkeypatch.setattr(forks, "cut_before_failure", cut_at_the_start)
 
     with pytest.raises(AssertionError):
+        play_all(Shop)
+
+
+def test_an_abandoned_child_that_is_started_again_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(_: RunRow, __: RunRow) -> bool:
+        return False
+
+    monkeypatch.setattr(decide, "stays", never)
+
+    with pytest.raises(AssertionError):
+        play_all(Shop)
+
+
+def test_a_refused_start_that_a_crash_loses_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget(_: ChildCalls) -> None:
+        """Make no start again."""
+
+    monkeypatch.setattr(ChildCalls, "resume", forget)
+
+    with pytest.raises(Deadlock):
         play_all(Shop)
 
 

@@ -10,7 +10,7 @@ import { JsonEditor, Labelled } from '../parts/form.tsx'
 import { useLoad } from '../parts/load.ts'
 import { go, runLink } from '../router.ts'
 import { fieldOf } from '../schema.ts'
-import type { Json, JsonObject, JournalRecord, RerunPlan, RunDetail } from '../types.ts'
+import type { ChildAction, Json, JsonObject, JournalRecord, RerunPlan, RunDetail } from '../types.ts'
 
 export function ForkDialog({ detail, records, at, onClose }: {
   detail: RunDetail
@@ -80,12 +80,18 @@ export function ForkDialog({ detail, records, at, onClose }: {
 }
 
 const SHOWN_MAX = 20
+const OF_CHILDREN: Record<ChildAction, string> = {
+  attach: 'is taken as it stands, and waited for if it is open',
+  wait: 'ends first, and is then started anew unless it completes',
+  start: 'is started anew, at its first line',
+  refuse: 'is refused, for its id is in use',
+}
 
 function PlanView({ plan, problem }: { plan: RerunPlan | null; problem: string | null }) {
   if (plan === null) return <p class="hint">{problem ?? 'Working out what would run again …'}</p>
   const lines = [
     ...plan.steps.map((step) => `runs again: ${step.key}${step.place && ` of ${step.place}`} (${step.outcome}), key ${step.idempotency_key ?? 'new'}`),
-    ...plan.children.map((child) => `is started anew: child ${child.id}`),
+    ...plan.children.map((child) => `${OF_CHILDREN[child.action]}: child ${child.id}${child.status === null ? '' : ` (${child.status})`}`),
     ...plan.tokens.map((token) => `is asked anew: ${token.kind} ${token.title}`),
     ...plan.signals_left.map((signal) => `stays with this run: signal ${signal.name}`),
     ...plan.signals_copied.map((signal) => `is copied: signal ${signal.name}`),

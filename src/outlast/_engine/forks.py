@@ -16,7 +16,8 @@ from outlast._codec import Bound, SignatureCodec, is_json
 from outlast._engine.attributes import merged_attributes
 from outlast._engine.dormant import mail_of
 from outlast._engine.messages import Messages
-from outlast._engine.rerun_plans import rerun_plan, told
+from outlast._engine.reader import Reader
+from outlast._engine.rerun_plans import rerun_plan, told, with_children
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.copying import (
     Cut,
@@ -36,6 +37,7 @@ from outlast._execution.copying import (
 )
 from outlast._records import Blob, Record, attach, detach
 from outlast._store.contract import Message, Receipt, RunRow, StartRun, StreamRow, Transaction
+from outlast._store.decide import another_life
 from outlast.errors import (
     DecodingError,
     EncodingError,
@@ -83,8 +85,9 @@ class _Past:
 class Forks:
     """Copies runs of one store."""
 
-    def __init__(self, scheduler: Scheduler, messages: Messages) -> None:
+    def __init__(self, scheduler: Scheduler, messages: Messages, reader: Reader) -> None:
         self._scheduler = scheduler
+        self._reader = reader
         self._store = scheduler.store
         self._messages = messages
 
@@ -134,6 +137,7 @@ class Forks:
             keys_of=past.keys_of if request.keys == "same" else None,
             in_flight=() if live is None else live.steps.pending.values(),
         )
+        plan = await with_children(self._reader, plan)
         signals = told(past.signals)
         if request.signals == "copy":
             return replace(plan, signals_copied=signals)
@@ -193,7 +197,8 @@ class Forks:
         else:
             cut = cut_before_failure(records)
             kept, seq = before_and_heard(records, cut), cut.seq
-        return rerun_plan(run, records, kept, seq=seq, keys_of=keys_of(records, run))
+        plan = rerun_plan(run, records, kept, seq=seq, keys_of=keys_of(records, run))
+        return await with_children(self._reader, plan, row)
 
     async def _retried(self, run: RunId) -> RunRow:
         """Return the row of a run that can be retried."""
@@ -224,7 +229,7 @@ class Forks:
     async def _start(self, old: RunRow, new: RunRow, records: list[Record], reuse: Reuse) -> None:
         """Create the copy and let it run."""
         scheduler = self._scheduler
-        now = scheduler.world.now()
+        now, life = scheduler.world.now(), scheduler.world.new_id()
         length = None if old.timeout_at is None else max(0, old.timeout_at - old.created_at)
         bodies = [detach(record.body) for record in records]
         stored = [
@@ -248,7 +253,7 @@ class Forks:
             last_seq=len(records),
             packed_seq=0,
             started_position=0,
-            request=scheduler.world.new_id(),
+            request=life if old.id != new.id else another_life(old.request, life),
             output=None,
             error=None,
             waiting_for="",

@@ -127,7 +127,7 @@ class EngineCore:
             store, world, registry, scheduler=self.scheduler, residency=self.residency
         )
         self.tokens: Tokens = Tokens(self.scheduler)
-        self.forks: Forks = Forks(self.scheduler, self.messages)
+        self.forks: Forks = Forks(self.scheduler, self.messages, self.reader)
         self.results.may_go_on = self.dormant.may_go_on
         self.actors.parked.may_go_on = self.dormant.may_go_on
         self.starts: Starts = Starts(self.scheduler, self.messages, self.results, self.residency)

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
+import msgspec
+
+from outlast._engine.reader import Reader
+from outlast._execution.children import child_id
 from outlast._execution.operations import StepOperation, decode_body, failure_in
 from outlast._execution.tokens import OpenedBody
 from outlast._records import Record
-from outlast.types import RerunChild, RerunPlan, RerunSignal, RerunStep, RerunToken, RunId
+from outlast._store.contract import RunRow
+from outlast._store.decide import another_life, stays
+from outlast.errors import RunNotFound
+from outlast.types import (
+    CLOSED_STATUSES,
+    ChildAction,
+    RerunChild,
+    RerunPlan,
+    RerunSignal,
+    RerunStep,
+    RerunToken,
+    RunId,
+)
 
 Outcome = Literal["completed", "failed", "unfinished"]
 
@@ -46,6 +63,47 @@ def rerun_plan(
             _token_of(r) for r in records if r.kind == "token_opened" and r.key not in ended
         ),
     )
+
+
+async def with_children(
+    reader: Reader, plan: RerunPlan, retried: RunRow | None = None
+) -> RerunPlan:
+    """Return the plan with what becomes of each child.
+
+    `retried` is the run that is retried, None when the plan is that of a fork.
+    """
+    children: list[RerunChild] = []
+    for child in plan.children:
+        try:
+            row = await reader.row(RunId(child.id))
+        except RunNotFound:
+            children.append(child)
+            continue
+        action = _of_fork(row, child) if retried is None else _of_retry(row, child, retried)
+        children.append(RerunChild(child.key, child.id, action, row.status))
+    return replace(plan, children=tuple(children))
+
+
+def _of_fork(row: RunRow, child: RerunChild) -> ChildAction:
+    # An id that the code has chosen is in use; one that is made of the parent's id is a new one.
+    return "start" if _is_derived(row, child) else "refuse"
+
+
+def _of_retry(row: RunRow, child: RerunChild, retried: RunRow) -> ChildAction:
+    is_closed = row.status in CLOSED_STATUSES
+    if (row.parent, row.parent_key) != (retried.id, child.key):
+        return "start" if is_closed and child.id == child_id(retried.id, child.key) else "refuse"
+    # The start that the next life makes, if its code gives the child the same input.
+    start = msgspec.structs.replace(row, request=another_life(retried.request, ""))
+    if retried.status == "parked" or stays(row, start):
+        return "attach"
+    if is_closed:
+        return "start"
+    return "refuse" if row.on_parent_close == "abandon" else "wait"
+
+
+def _is_derived(row: RunRow, child: RerunChild) -> bool:
+    return row.parent is not None and child.id == child_id(row.parent, child.key)
 
 
 def told(signals: Iterable[Record]) -> tuple[RerunSignal, ...]:

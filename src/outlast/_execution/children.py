@@ -3,9 +3,12 @@
 Invariants:
   * a child's start and the record of it are one transaction, so parent and child cannot disagree;
   * how a child ended reaches the parent as a message, and the code as a record;
-  * a child that an earlier life of the parent left behind, and that still cleans up, is waited
-    for: its end arrives as a message of that life, and the child is started in the commit that
-    consumes the message.
+  * whether a child of an earlier life of the parent stays or gives way is for the store to decide,
+    when this life starts its own (`gives_way`): the start is refused when the earlier one stays;
+  * one that does not stay, and still cleans up, is waited for: its end arrives as a message of
+    that life, and the child is started in the commit that consumes the message;
+  * a start may be refused and its process die before that is recorded: a retried run that is
+    loaded again makes the starts of its open children again.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from outlast._execution.unreadable import Unreadable
 from outlast._records import Record
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, RunRow
+from outlast._store.decide import is_another_life, stays
 from outlast.errors import (
     ChildFailed,
     DecodingError,
@@ -44,7 +48,7 @@ from outlast.errors import (
     RunTerminated,
     RunTimedOut,
 )
-from outlast.types import OnParentClose, RunId
+from outlast.types import CLOSED_STATUSES, OnParentClose, RunId
 
 
 class ChildCalls:
@@ -53,9 +57,11 @@ class ChildCalls:
     __slots__ = (
         "_attributes",
         "_by_id",
+        "_early",
         "_host",
         "_journal",
         "_life",
+        "_loaded",
         "_loop",
         "by_key",
         "keys_of",
@@ -72,6 +78,8 @@ class ChildCalls:
         self.keys_of: str = ""  # see `StartedBody`
         self.by_key: dict[str, ChildOperation] = {}
         self._by_id: dict[RunId, ChildOperation] = {}
+        self._early: list[RunRow] = []  # conflicts that were reported during the replay
+        self._loaded: list[ChildOperation] = []  # open children whose start is in the journal
 
     def start(
         self,
@@ -107,6 +115,7 @@ class ChildCalls:
             self._commit_start(made)
         elif journal.recorded("child_done", key) is None:
             operation.start_again = new  # only the end of the child tells whether it was started
+            self._loaded.append(operation)
         return operation
 
     def _commit_start(self, made: NewRun) -> None:
@@ -151,23 +160,62 @@ class ChildCalls:
     def conflicts(self, existing: Sequence[RunRow]) -> None:
         """Take note that the ids of some children are in use.
 
-        A child of an earlier life of this run that was told to stop ends soon, and is waited for.
-        Of any other run it is recorded that it has the id.
+        A child of an earlier life of this run that stays is this life's too. One that was told to
+        stop ends soon, and is waited for. Of any other run it is recorded that it has the id.
         """
+        if self._journal.is_replaying:
+            self._early += existing
+            return
         for row in existing:
             operation = self._by_id.get(row.id)
-            if operation is None:
+            if operation is None or operation.done is not None or self._journal.has_closed:
                 continue
             own = (self._journal.run, operation.key)
             is_own = bool(self._life) and (row.parent, row.parent_key) == own
             if is_own and row.request == self._life:
                 continue  # made again, see `_start_again`
-            if is_own and row.on_parent_close != "abandon":
+            if is_own and self._stays(row, operation):
+                self._attach(operation, row)
+            elif is_own and row.on_parent_close != "abandon":
                 operation.is_start_refused = True
-                continue
-            error = RunExists(row.id, row.status)
-            taken = ChildBody("taken", failure_body(error), _taken_by(row, self._journal.run))
-            self.ended(operation.key, taken)
+            else:
+                error = RunExists(row.id, row.status)
+                reason = self._taken_by(row)
+                self.ended(operation.key, ChildBody("taken", failure_body(error), reason))
+
+    def _stays(self, row: RunRow, operation: ChildOperation) -> bool:
+        return operation.start_again is not None and stays(row, operation.start_again()[0].row)
+
+    def _attach(self, operation: ChildOperation, row: RunRow) -> None:
+        """Take a child of an earlier life as this life's: its end is what this one waits for."""
+        operation.is_attached, operation.is_start_refused = True, False
+        if row.status in CLOSED_STATUSES:
+            body = ChildBody(row.status, row.output or b"", row.error or "")
+            self.ended(operation.key, body)
+
+    def _taken_by(self, row: RunRow) -> str:
+        run = self._journal.run
+        if row.parent != run:
+            return "of another parent"
+        if is_another_life(self._life):
+            return f"{row.status}; an earlier life of {run!r} started it with another input"
+        return (
+            f"{row.status}; an earlier run {run!r} started it, and it does not end with that: "
+            f"`retry` {run!r} when it has ended"
+        )
+
+    def resume(self) -> None:
+        """After replay: make the starts again that may have been refused without a record of it.
+
+        Only those of a retried run: the children of its earlier life may have their ids.
+        """
+        early, self._early = self._early, []
+        self.conflicts(early)
+        loaded, self._loaded = self._loaded, []
+        if is_another_life(self._life):
+            for operation in loaded:
+                if operation.done is None and not operation.is_cancelled:
+                    self._start_again(operation)
 
     def ended(self, key: str, body: ChildBody) -> bool:
         """Append how a child ended; False when no child waits under this key."""
@@ -175,7 +223,8 @@ class ChildCalls:
         if operation is None or operation.done is not None:
             return False
         is_stale = bool(self._life and body.life) and body.life != self._life
-        if (is_stale or operation.is_start_refused) and not operation.is_cancelled:
+        is_another = (is_stale or operation.is_start_refused) and not operation.is_attached
+        if is_another and not operation.is_cancelled:
             self._start_again(operation)
             return False
         body = ChildBody(body.status, body.outcome, body.reason)
@@ -191,29 +240,32 @@ class ChildCalls:
         return True
 
     def _start_again(self, operation: ChildOperation) -> None:
-        """The child of an earlier life has ended: start the one of this life, unless it exists.
+        """Start the child of this life, unless it exists or one of an earlier life stays.
 
         The store does not start it twice (`gives_way`), so this may be done without knowing.
         """
-        if operation.start_again is not None:
-            operation.is_start_refused = False
+        if operation.start_again is None:
+            return
+        operation.is_start_refused = False
+        starts = self._journal.transaction().starts
+        # Of two in one transaction the second would be refused, and the run not be executed.
+        if all(start.row.id != operation.child for start in starts):
             self._commit_start(operation.start_again())
 
-    def deliver_started(self, record: Record) -> None:
-        """A child's start is durable; the child exists, unless its id was in use."""
-        operation = self.by_key.get(record.key)
-        if operation is None or self._journal.is_replaying or operation.is_start_refused:
-            return
-        operation.start_again = None
-
-    def deliver_done(self, record: Record) -> None:
-        """Hand a child's end to the code that waits for it."""
+    def deliver(self, record: Record) -> None:
+        """Take note that a child has started; hand its end to the code that waits for it."""
         operation = self.by_key.get(record.key)
         if operation is None:
             return
+        if record.kind == "child_done":
+            self._deliver_end(operation, record)
+        elif not self._journal.is_replaying and not operation.is_start_refused:
+            operation.start_again = None  # the child exists
+
+    def _deliver_end(self, operation: ChildOperation, record: Record) -> None:
         operation.done = body = decode_body(record.body, ChildBody)
         try:
-            operation.value = self._value_of(operation, body)
+            operation.value = _value_of(operation, body)
         except DecodingError as error:
             what = f"the result of child run {operation.child!r}"
             raise Unreadable(what, error) from None
@@ -298,34 +350,26 @@ class ChildCalls:
         transaction = self._journal.transaction()
         transaction.posts = (*transaction.posts, *messages)
 
-    def _value_of(self, operation: ChildOperation, body: ChildBody) -> object:
-        failure = failure_in(body.outcome)
-        if body.status == "completed":
-            return operation.definition.signature.returns.decode(body.outcome[1:])
-        if body.status == "taken" and failure is not None:
-            raise RunExists(operation.child, body.reason or "of another parent")
-        child = operation.child
-        cause: OutlastError
-        if body.status == "cancelled":
-            cause = RunCancelled(child, body.reason)
-        elif body.status == "terminated":
-            cause = RunTerminated(child, body.reason)
-        elif body.status == "timed_out":
-            cause = RunTimedOut(child, body.reason)
-        elif failure is not None:
-            cause = RunFailed(child, failure.qualname, failure.message, failure.traceback)
-        else:
-            cause = RunFailed(child, body.status, body.reason)
-        raise ChildFailed(child, cause)
 
-
-def _taken_by(row: RunRow, run: RunId) -> str:
-    if row.parent != run:
-        return "of another parent"
-    return (
-        f"{row.status}; an earlier life of {run!r} started it, and it does not end with that: "
-        f"`retry` {run!r} when it has ended"
-    )
+def _value_of(operation: ChildOperation, body: ChildBody) -> object:
+    failure = failure_in(body.outcome)
+    if body.status == "completed":
+        return operation.definition.signature.returns.decode(body.outcome[1:])
+    if body.status == "taken" and failure is not None:
+        raise RunExists(operation.child, body.reason or "of another parent")
+    child = operation.child
+    cause: OutlastError
+    if body.status == "cancelled":
+        cause = RunCancelled(child, body.reason)
+    elif body.status == "terminated":
+        cause = RunTerminated(child, body.reason)
+    elif body.status == "timed_out":
+        cause = RunTimedOut(child, body.reason)
+    elif failure is not None:
+        cause = RunFailed(child, failure.qualname, failure.message, failure.traceback)
+    else:
+        cause = RunFailed(child, body.status, body.reason)
+    raise ChildFailed(child, cause)
 
 
 def child_id(parent: str, key: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from outlast._execution.operations import (
+    AttemptBody,
     ChildBody,
     ClosedBody,
     DiscardedBody,
@@ -148,9 +149,17 @@ def before_and_heard(records: Sequence[Record], cut: Cut) -> list[Record]:
         ):
             kept.append(record)
             ended.add(record.key)
-    # Its children were stopped when it closed, and its questions were taken back: those without an
-    # end are started, and asked, anew.
-    return [r for r in kept if r.kind not in ("child_started", "token_opened") or r.key in ended]
+    # Its questions were taken back when it closed: those without an answer are asked anew. Children
+    # without an end are asked for again: the store says which of them stay (`decide.stays`).
+    kept = [r for r in kept if r.kind not in ("child_started", "token_opened") or r.key in ended]
+    spent = _spent(kept) - ended
+    return [r for r in kept if r.kind not in _BEGINNINGS or r.key not in spent]
+
+
+def _spent(records: Iterable[Record]) -> set[str]:
+    """Return the steps that have spent their attempts, and whose run was parked for that."""
+    last = {r.key: r for r in records if r.kind == "attempt_failed"}
+    return {key for key, r in last.items() if not decode_body(r.body, AttemptBody).next_at}
 
 
 def _is_begun_again(record: Record, cut: Cut) -> bool:

@@ -47,10 +47,8 @@ class Deliveries:
                 self._loop.fire_timer(record.key)
             case "signal":
                 deliver_signal(self._inbox, record)
-            case "child_started":
-                self._children.deliver_started(record)
-            case "child_done":
-                self._children.deliver_done(record)
+            case "child_started" | "child_done":
+                self._children.deliver(record)
             case "token_answered":
                 self._tokens.deliver_answer(record)
             case "cancel_requested":

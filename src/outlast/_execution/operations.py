@@ -192,6 +192,7 @@ class ChildOperation:
     start_again: Callable[[], NewRun] | None = None
     """Makes the child's start once more; None when the child is known to exist."""
     is_start_refused: bool = False
+    is_attached: bool = False  # an earlier life of the parent started it
     is_cancelled: bool = False
 
 

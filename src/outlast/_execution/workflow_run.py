@@ -81,6 +81,7 @@ class LiveWorkflow(LiveRun):
                 self.journal.append("run_began", at=now)
         if not self.row.resident:
             self.standing.write("running")
+        self.children.resume()
 
     # --------------------------------------------------------------- messages arrive
     @override

@@ -25,23 +25,59 @@ from outlast._store.contract import (
 )
 from outlast.types import CLOSED_STATUSES, Reuse
 
+_LIFE_SEPARATOR = "\x1f"
 _URGENT_MESSAGES = frozenset(("cancel", "terminate"))
 _URGENT_STATUSES = frozenset(("cancelled", "terminated"))
+
+
+def another_life(request: str, life: str) -> str:
+    """Return the `request` of a retried run: the one that started it, and the new life."""
+    return f"{_first_life(request)}{_LIFE_SEPARATOR}{life}"
+
+
+def is_another_life(request: str) -> bool:
+    """Say whether a run with this `request` was retried."""
+    return _LIFE_SEPARATOR in request
+
+
+def _first_life(request: str) -> str:
+    return request.partition(_LIFE_SEPARATOR)[0]
 
 
 def gives_way(existing: RunRow, new: RunRow, reuse: Reuse) -> bool:
     """Say whether a run under the same id is closed and may be replaced by a new one.
 
-    A child that an earlier parent of the same id left behind always may: it is this parent's own.
+    A child that an earlier parent of the same id left behind may, unless a retry of that parent
+    attaches to it (`stays`). The policy "if_failed" is that of a child that is retried itself.
     A run never takes the place of an actor, nor an actor that of a run.
     """
     if existing.status not in CLOSED_STATUSES or existing.kind != new.kind:
         return False
     own = (new.parent, new.parent_key)
-    if existing.parent is not None and (existing.parent, existing.parent_key) == own:
-        # The same start made again, of a parent that cannot know that the first one succeeded.
-        return not existing.request or existing.request != new.request
+    is_own = existing.parent is not None and (existing.parent, existing.parent_key) == own
+    if is_own and reuse != "if_failed":
+        if existing.request and existing.request == new.request:
+            # The same start made again, of a parent that cannot know that the first one succeeded.
+            return False
+        return not stays(existing, new)
     return reuse == "always" or (reuse == "if_failed" and existing.status != "completed")
+
+
+def stays(existing: RunRow, new: RunRow) -> bool:
+    """Say whether a child of a parent's earlier life is also the child of its retried life.
+
+    `new` is the start that the retried life makes at the same place. The child stays if it does the
+    same work and has completed, or if its parent abandoned it, however it stands. A parent that was
+    started anew under its id does all of its work anew.
+    """
+    first = _first_life(existing.request)
+    return (
+        bool(first)
+        and first == _first_life(new.request)
+        and (existing.parent, existing.parent_key) == (new.parent, new.parent_key)
+        and (existing.workflow, existing.digest) == (new.workflow, new.digest)
+        and (existing.status == "completed" or existing.on_parent_close == "abandon")
+    )
 
 
 def judge_post(

@@ -153,6 +153,7 @@ class Members:
             parent=RunId(self._supervisor),
             parent_key=member_key(spec.target, life),
             on_parent_close="abandon",
+            request=run.host.world.new_id(),
         )
         run.wishes.start(start, blobs)
 

@@ -15,9 +15,15 @@ from outlast.cli.printing import as_json, note, safe_line, say
 from outlast.cli.writing import Verbs, write
 from outlast.engine import run_loop
 from outlast.errors import UsageError
-from outlast.types import ForkKeys, ForkSignals, RerunPlan
+from outlast.types import ChildAction, ForkKeys, ForkSignals, RerunPlan, Status
 
 _SHOWN_MAX = 20
+_OF_CHILDREN: dict[ChildAction, str] = {
+    "attach": "is taken as it stands, and waited for if it is open",
+    "wait": "ends first, and is then started anew unless it completes",
+    "start": "is started anew, at its first line",
+    "refuse": "is refused, for its id is in use",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,9 @@ def in_words(plan: RerunPlan) -> list[str]:
             for step in plan.steps
         ],
     )
-    lines += _listed("is started anew", [f"child {safe_line(c.id)}" for c in plan.children])
+    for action, what in _OF_CHILDREN.items():
+        children = [c for c in plan.children if c.action == action]
+        lines += _listed(what, [f"child {safe_line(c.id)}{_standing(c.status)}" for c in children])
     lines += _listed(
         "is asked anew", [f"{t.kind} {safe_line(t.title) or safe_line(t.key)}" for t in plan.tokens]
     )
@@ -142,6 +150,10 @@ def in_words(plan: RerunPlan) -> list[str]:
     lines += _listed("stays with this run (--signals copy takes it along)", left)
     copied = [f"signal {safe_line(s.name)}{_at(s.seq)}" for s in plan.signals_copied]
     return lines + _listed("is copied", copied)
+
+
+def _standing(status: Status | None) -> str:
+    return "" if status is None else f" ({status})"
 
 
 def _of_place(place: str) -> str:

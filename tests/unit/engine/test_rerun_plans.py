@@ -22,7 +22,7 @@ from outlast import (
     workflow,
 )
 from outlast.client import Client
-from outlast.errors import RunClosed, UsageError
+from outlast.errors import RunClosed, RunFailed, UsageError
 
 word = Signal("rerun_word", str)
 keys: list[str] = []
@@ -230,6 +230,88 @@ async def test_the_plan_of_a_retry_names_the_step_that_failed(engine: Engine) ->
     assert keys[1] == keys[0]
     with pytest.raises(UsageError, match="nothing of it has failed"):
         await run.retry_plan()
+
+
+@workflow
+async def waiting_child(name: str) -> str:
+    try:
+        return await word.receive()
+    finally:
+        async with wf.shield(grace="1h"):
+            if name == "stops":
+                await word.receive()
+
+
+@workflow
+async def with_children() -> list[str]:
+    started = [
+        wf.start(waiting_child("goes on"), id="fixed", on_parent_close="abandon"),
+        wf.start(waiting_child("ended"), on_parent_close="abandon"),
+        wf.start(waiting_child("stops"), on_parent_close="cancel"),
+        wf.start(waiting_child("gone"), on_parent_close="terminate"),
+    ]
+    await word.receive()
+    await charge("parent")
+    return [await child.result() for child in started]
+
+
+async def until_children_stand(engine: Engine, *standing: str) -> None:
+    """Return when the children of `p` have these statuses, in the order of their keys."""
+    async with asyncio.timeout(30):
+        while True:
+            ids = ["fixed", "p.0-2", "p.0-3", "p.0-4"]
+            found = {info.id: info.status async for info in engine.runs("parent:p")}
+            if [found.get(each) for each in ids] == list(standing):
+                return
+            await asyncio.sleep(0.005)
+
+
+async def test_plans_tell_what_becomes_of_children_as_the_retry_then_does(engine: Engine) -> None:
+    broken.add("parent")
+    run = await engine.start(with_children(), id="p")
+    await until_children_stand(engine, "waiting", "waiting", "waiting", "waiting")
+    await run.signal(word, "go on")
+    with pytest.raises(RunFailed):
+        await run.result("30s")
+    await engine.get("p.0-2").terminate()
+    await until_children_stand(engine, "waiting", "terminated", "waiting", "terminated")
+    before = [(await engine.get(each).info()).created_at for each in ("fixed", "p.0-2")]
+
+    retry, fork = await run.retry_plan(), await run.fork_plan("charge")
+
+    assert [(c.id, c.action, c.status) for c in retry.children] == [
+        ("fixed", "attach", "waiting"),
+        ("p.0-2", "attach", "terminated"),
+        ("p.0-3", "wait", "waiting"),
+        ("p.0-4", "start", "terminated"),
+    ]
+    assert [c.action for c in fork.children] == ["refuse", "start", "start", "start"]
+
+    broken.clear()
+    await run.retry()
+    await until_children_stand(engine, "waiting", "terminated", "waiting", "waiting")
+    await engine.get("fixed").signal(word, "done")
+    with pytest.raises(RunFailed, match="ChildFailed"):
+        await run.result("30s")
+    after = [(await engine.get(each).info()).created_at for each in ("fixed", "p.0-2")]
+    assert after == before
+    assert (await run.retry_plan()).children[0] == RerunChild(
+        retry.children[1].key, "p.0-2", "attach", "terminated"
+    )
+
+
+async def test_a_fork_of_a_fork_is_not_told_that_derived_ids_are_in_use(engine: Engine) -> None:
+    run = await engine.start(ordering("o"), id="origin")
+    await until_asked(run)
+    await run.signal(word, "a")
+    await run.signal(word, "b")
+    await run.result("30s")
+    forked = await run.fork(max([r.seq async for r in run.journal()]))
+
+    plan = await forked.fork_plan("charge")
+
+    assert [(c.id.partition(".")[0], c.action) for c in plan.children] == [("origin", "start")]
+    assert (await run.fork_plan("charge")).children[0].status == "completed"
 
 
 async def test_a_completed_run_has_no_retry_plan(engine: Engine) -> None:

@@ -201,6 +201,29 @@ async def test_a_parked_run_is_resumed(engine: Engine) -> None:
     assert calls == ["p", "p", "p"]
 
 
+async def test_a_parked_run_that_was_terminated_does_its_spent_steps_anew_on_the_first_retry(
+    engine: Engine,
+) -> None:
+    @workflow(name="retries_parked_and_ended")
+    async def parks() -> list[str]:
+        return [await draw("before"), *await asyncio.gather(draw_or_park("p"), draw_or_park("q"))]
+
+    broken.update(("p", "q"))
+    run = await engine.start(parks())
+    async with asyncio.timeout(30):
+        while (await run.info()).status != "parked":  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
+    await run.terminate()
+    with pytest.raises(RunTerminated):
+        await run.result("30s")
+    broken.clear()
+
+    await run.retry()
+
+    assert await run.result("30s") == ["before1", "p", "q"]
+    assert calls.count("before") == 1
+
+
 async def test_what_completed_or_goes_on_is_not_done_again(engine: Engine) -> None:
     complete, open_ = await engine.start(three()), await engine.start(hears())
     await complete.result("30s")
