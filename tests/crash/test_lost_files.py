@@ -111,7 +111,7 @@ TAKE_OVER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from outlast._store.sqlite_schema import open_writer
+from outlast._store.sqlite_opening import open_writer
 from outlast._store.sqlite_shard import ShardRow, note
 
 path = Path(sys.argv[1])

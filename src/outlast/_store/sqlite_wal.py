@@ -38,6 +38,8 @@ class LogContent:
     commits: int = 0
     ignored: int = 0  # of the same generation of the log, behind the first frame that is wrong
     bytes_valid: int = 0  # up to the end of the last commit that SQLite takes
+    pages: frozenset[int] = frozenset()  # the database's pages that these commits wrote
+    pages_ignored: frozenset[int] = frozenset()  # those of the ignored frames, finished or not
 
 
 def read_log(path: Path) -> LogContent:
@@ -108,6 +110,9 @@ class _Frames:
         self._commits = 0
         self._end = 0
         self._ignored: Counter[Salts] = Counter()
+        self._pages: set[int] = set()
+        self._unfinished: set[int] = set()  # of a commit whose last frame has not come yet
+        self._pages_ignored: dict[Salts, set[int]] = {}
 
     def take(self, frame: bytes) -> None:
         page, size_after, salt1, salt2, sum1, sum2 = _FRAME.unpack_from(frame)
@@ -120,8 +125,13 @@ class _Frames:
             self._sums = sums if is_right else None
         if self._sums is None:
             self._ignored[salts] += size_after > 0
-        elif size_after:
+            self._pages_ignored.setdefault(salts, set()).add(page)
+            return
+        self._unfinished.add(page)
+        if size_after:
             self._commits += 1
+            self._pages |= self._unfinished
+            self._unfinished.clear()
             self._end = HEADER_BYTES + self._count * self.frame_bytes
 
     def content(self) -> LogContent:
@@ -131,7 +141,13 @@ class _Frames:
             known = [kind for kind in self._ignored if kind != (0, 0)]
             salts = max(known, key=self._ignored.__getitem__, default=(0, 0))
         ignored = self._ignored[salts] if salts != (0, 0) else 0
-        return LogContent(self._commits, ignored, self._end)
+        return LogContent(
+            self._commits,
+            ignored,
+            self._end,
+            frozenset(self._pages),
+            frozenset(self._pages_ignored.get(salts, set()) | self._unfinished),
+        )
 
 
 def _sums_of(data: bytes, sums: Sums, order: str) -> Sums:

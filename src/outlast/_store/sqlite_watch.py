@@ -15,7 +15,7 @@ import apsw
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_files import WriteAheadLog
 from outlast._store.sqlite_guard import FileGuard, FileIdentities
-from outlast._store.sqlite_schema import read_file_commits
+from outlast._store.sqlite_loss import read_file_commits
 from outlast._store.sqlite_traces import Traces
 from outlast._world import process_id
 from outlast.errors import StoreError, StoreReplaced

@@ -32,7 +32,7 @@ from outlast._store.sqlite_faults import errno_of, is_failed_sync, is_full, tran
 from outlast._store.sqlite_files import Reserve, WriteAheadLog
 from outlast._store.sqlite_guard import LOOKS
 from outlast._store.sqlite_mark import Mark
-from outlast._store.sqlite_schema import open_writer
+from outlast._store.sqlite_opening import open_writer
 from outlast._store.sqlite_shard import ShardRow, difference, note
 from outlast._store.sqlite_watch import FileWatch
 from outlast.errors import (

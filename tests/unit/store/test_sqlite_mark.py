@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from outlast._store.contract import CommitId, StartRun, Transaction
+from outlast._store.sqlite_examination import look_for_loss, prepare
 from outlast._store.sqlite_mark import mark_path, read_mark
-from outlast._store.sqlite_schema import look_for_loss, prepare
 from outlast._store.sqlite_writing import Writing
 from outlast.errors import StoreDamaged
 from outlast.types import Lease
