@@ -185,6 +185,8 @@ def living_holder(database: Path) -> int | None:
     pid = read_holder(database)
     if pid is None:
         return None
+    if pid == process_id():  # in a container an owner that was killed had the same number
+        return pid if is_held_here(database) else None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

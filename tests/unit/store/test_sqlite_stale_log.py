@@ -260,8 +260,8 @@ def test_a_reader_refuses_a_database_beside_a_stale_log_and_says_what_helps(
 ) -> None:
     before = lasting(swapped)
     copied = f"{swapped.parent / 'copy.db'}"
-    words = {"backup": ["db", "backup", copied], "doctor": ["doctor"], "ls": ["ls"]}
-    words = words.get(command, ["db", command])
+    others = {"backup": ["db", "backup", copied], "doctor": ["doctor"], "ls": ["ls"]}
+    words = others.get(command, ["db", command])
 
     code = run_command(main, [*words, "--db", f"{swapped}"])
 
