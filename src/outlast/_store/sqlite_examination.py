@@ -24,7 +24,7 @@ from outlast._store.sqlite_loss import (
     read_commits,
     settle_mark,
 )
-from outlast._store.sqlite_mark import MarkContent, read_mark
+from outlast._store.sqlite_mark import MarkContent, mark_path, read_mark
 from outlast._store.sqlite_opening import (
     open_file_alone,
     open_reader,
@@ -60,7 +60,7 @@ from outlast._store.sqlite_stale_log import (
     refuse_unwhole,
 )
 from outlast._store.sqlite_verify import lost_runs, structure_fault
-from outlast._store.sqlite_wal import LogContent, read_log
+from outlast._store.sqlite_wal import LogContent, has_copied_page, read_log
 from outlast.errors import StoreDamaged, StoreError
 
 log = logging.getLogger("outlast.store")
@@ -178,7 +178,7 @@ def examine(path: Path, *, is_owned: bool = False) -> Examination:
     """
     # First the mark: an owner that commits meanwhile writes it after the database.
     mark = read_mark(path)
-    if not is_owned and (stale := find_stale_log(path)) is not None:
+    if not is_owned and (stale := find_stale_log(path, mark)) is not None:
         return Examination(_loss_beside(stale, mark), stale)
     content = LogContent() if is_owned else _read_log(path)
     db = _open_unowned(path)
@@ -200,19 +200,19 @@ def _refuse_stale_log(path: Path, mark: MarkContent | None) -> None:
     """Refuse to read a database with a log that would take it back; an owner watches its own."""
     if living_holder(path) is not None:
         return
-    stale = find_stale_log(path)
+    stale = find_stale_log(path, mark)
     if stale is None or living_holder(path) is not None:
         return
     loss = _loss_beside(stale, mark)
     raise refuse_to_read(stale) if loss is None else StoreDamaged(explain(path, loss))
 
 
-def find_stale_log(path: Path) -> StaleLog | None:
+def find_stale_log(path: Path, mark: MarkContent | None) -> StaleLog | None:
     """Return the log of a database that no process owns, if it would take the database back.
 
     Raises:
-        StoreDamaged: it is the log of another database, or the file is not whole without its right
-            log.
+        StoreDamaged: it is the log of another database, the file is not whole without its right
+            log, or it is older than the log.
         StoreTooNew, StoreError: what is there cannot be read.
     """
     if not size_of(log_path(path)):
@@ -223,12 +223,12 @@ def find_stale_log(path: Path) -> StaleLog | None:
     except StoreError:
         return None  # half a checkpoint is in it; only with its log is it whole
     try:
-        return _compare_with_log(db, path)
+        return _compare_with_log(db, path, mark)
     finally:
         db.close(True)
 
 
-def _compare_with_log(db: Connection, path: Path) -> StaleLog | None:
+def _compare_with_log(db: Connection, path: Path, mark: MarkContent | None) -> StaleLog | None:
     try:
         alone = _read_state(db, path)
     except StoreError:
@@ -238,6 +238,8 @@ def _compare_with_log(db: Connection, path: Path) -> StaleLog | None:
     through = _read_through_log(path)
     if through is not None and through.commits is not None:
         _refuse_foreign_log(path, alone.commits, through.commits)
+    if through is not None and through.commits is not None and mark is not None:
+        _refuse_older_file(path, alone.commits, through.commits, mark)
     if through is not None and is_ahead(alone, through):
         return None
     content = _read_log(path)
@@ -295,6 +297,28 @@ def _fault_alone(db: Connection, path: Path) -> str | None:
     if fault is not None:
         return fault
     return next((f"run {run!r} has data, and no row of its own" for run in lost_runs(db)), None)
+
+
+def _refuse_older_file(path: Path, alone: Commits, through: Commits, mark: MarkContent) -> None:
+    """Refuse a file of an earlier time under a log that begins where a later checkpoint ended.
+
+    The number in the right file can be lower too while a checkpoint of cut rows is interrupted;
+    then there is a page in it that was copied from the log.
+    """
+    is_between = alone.number < mark.number_in_file <= through.number
+    if mark.database_id != alone.database_id or not is_between:
+        return
+    content = _read_log(path)
+    try:
+        if has_copied_page(log_path(path), path, content.bytes_valid):
+            return
+    except OSError as error:
+        raise StoreError(f"cannot read {error.filename}: {error.strerror}") from error
+    raise StoreDamaged(
+        f"{path} is older than its write-ahead log: it ends with commit {alone.number}, and "
+        f"{mark_path(path)} says that commit {mark.number_in_file} was copied into it. Nothing was "
+        f"changed. Put the right database file back, or restore a backup with `outlast db restore`"
+    )
 
 
 def _refuse_foreign_log(path: Path, alone: Commits, through_log: Commits) -> None:

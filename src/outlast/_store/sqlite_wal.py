@@ -90,6 +90,27 @@ def has_frames(path: Path, first: int, end: int) -> bool:
     return True
 
 
+def has_copied_page(log: Path, database: Path, bytes_valid: int) -> bool:
+    """Say whether the database has a page just as a frame before `bytes_valid` of the log has it.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    with log.open("rb") as frames, database.open("rb") as pages:
+        head = frames.read(HEADER_BYTES)
+        if not bytes_valid:
+            return False
+        page_bytes = _HEADER.unpack(head)[2]
+        size = FRAME_HEADER_BYTES + page_bytes
+        for _ in range((bytes_valid - HEADER_BYTES) // size):
+            frame = frames.read(size)
+            number = _FRAME.unpack_from(frame)[0]
+            pages.seek((number - 1) * page_bytes)
+            if pages.read(page_bytes) == frame[FRAME_HEADER_BYTES:]:
+                return True
+    return False
+
+
 class _Frames:
     """Takes the frames of one log in their order."""
 

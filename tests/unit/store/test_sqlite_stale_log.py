@@ -330,3 +330,26 @@ def test_two_stale_logs_are_kept_under_two_names(life: Life, swapped: Path) -> N
         assert len(set_aside(swapped)) == count
     assert examine(swapped).stale_log is None
     assert mark_path(swapped).exists()
+
+
+async def test_a_file_of_an_earlier_time_under_a_newer_log_is_refused_or_everything_is_there(
+    life: Life, tmp_path: Path
+) -> None:
+    refused = 0
+    for number, older in enumerate(life.moments):
+        for moment in life.moments[number + 1 :: 3]:
+            place = tmp_path / older.parent.name / moment.parent.name / "outlast.db"
+            place.parent.mkdir(parents=True)
+            copy(moment, place, "", "-wal", ".mark")
+            right = content(place)
+            copy(older, place, "")
+            before = lasting(place)
+
+            try:
+                await open_once(place)
+            except StoreDamaged:
+                refused += 1
+                assert lasting(place) == before
+                continue
+            assert content(place) == right, (older, moment)
+    assert refused > COMMITS / EVERY
