@@ -28,7 +28,7 @@ from outlast._store.contract import CommitId, RunRow, StartRun, Transaction
 from outlast._store.sqlite import SqliteStore
 from outlast._store.sqlite_batch import Batch, Shard
 from outlast._store.sqlite_connection import Cell, connect
-from outlast._store.sqlite_schema import open_writer
+from outlast._store.sqlite_opening import open_writer
 from outlast._world import RealWorld
 from outlast.types import Lease, RunId
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from outlast import Engine, Signal, step, wf, workflow
-from outlast._store import sqlite_files, sqlite_schema
+from outlast._store import sqlite_files, sqlite_opening, sqlite_schema
 from outlast.cli.databases import backup
 from outlast.cli.mending import restore
 
@@ -59,8 +59,8 @@ def leave_out(syncs: str) -> None:
         sync = os.fsync
         os.fsync = lambda fd: None if Path(f"/proc/self/fd/{fd}").is_dir() else sync(fd)
     elif syncs == "of the log":
-        pragmas = sqlite_schema._WRITER_PRAGMAS
-        sqlite_schema._WRITER_PRAGMAS = pragmas.replace("synchronous=FULL", "synchronous=NORMAL")
+        pragmas = sqlite_opening.WRITER_PRAGMAS
+        sqlite_opening.WRITER_PRAGMAS = pragmas.replace("synchronous=FULL", "synchronous=NORMAL")
 
 
 def main(path: Path, syncs_left_out: str) -> None:

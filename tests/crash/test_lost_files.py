@@ -109,9 +109,9 @@ def _replace_lock(db: Path) -> None:
 
 TAKE_OVER = """
 import sys
-from dataclasses import replace
 from pathlib import Path
-from outlast._store.sqlite_schema import open_writer
+from msgspec.structs import replace
+from outlast._store.sqlite_opening import open_writer
 from outlast._store.sqlite_shard import ShardRow, note
 
 path = Path(sys.argv[1])
@@ -198,3 +198,30 @@ async def test_what_a_server_acknowledged_before_its_log_was_deleted_is_there(
     async with Engine.open(tmp_path / "outlast.db") as engine:
         found = {info.id async for info in engine.runs()}
     assert found >= {f"before-{n}" for n in range(20)}
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("suffixes", [("-wal",), ("-wal", ".mark")])
+async def test_after_an_older_log_was_put_under_a_server_the_next_start_has_everything(
+    tmp_path: Path, server: Server, suffixes: tuple[str, ...]
+) -> None:
+    db = tmp_path / "outlast.db"
+    for n in range(5):
+        assert start(server, f"early-{n}")[0] == 201
+    for suffix in suffixes:
+        shutil.copy(f"{db}{suffix}", tmp_path / f"older{suffix}")
+    for n in range(30):
+        assert start(server, f"before-{n}")[0] == 201
+    for suffix in suffixes:
+        (tmp_path / f"older{suffix}").rename(f"{db}{suffix}")
+    status, text = start(server, "after")
+    assert (status, "was copied into the database file; start again" in text) == (503, True), text
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+
+    async with Engine.open(db) as engine:
+        found = {info.id async for info in engine.runs()}
+
+    expected = {f"early-{n}" for n in range(5)} | {f"before-{n}" for n in range(30)}
+    assert found >= expected
+    assert (tmp_path / "outlast.db-wal.stale-1").exists()

@@ -42,10 +42,12 @@ from outlast._store.contract import (
 from outlast._store.sqlite_checks import Checks, Reading
 from outlast._store.sqlite_condition import Condition
 from outlast._store.sqlite_connection import Connection
+from outlast._store.sqlite_examination import prepare, prepare_reading
 from outlast._store.sqlite_faults import explain, forked
 from outlast._store.sqlite_files import make_directory
 from outlast._store.sqlite_lock import OwnerLock, is_held_here, refuse_network_file_system
-from outlast._store.sqlite_schema import missing, open_reader, prepare, prepare_reading
+from outlast._store.sqlite_opening import open_reader
+from outlast._store.sqlite_schema import missing
 from outlast._store.sqlite_traces import Traces
 from outlast._store.sqlite_watch import ReadWatch
 from outlast._store.sqlite_workers import Workers

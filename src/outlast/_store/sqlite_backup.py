@@ -10,30 +10,29 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
 from outlast._store.sqlite_connection import connect
+from outlast._store.sqlite_examination import examine, prepare_reading
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_files import sync_path
 from outlast._store.sqlite_lock import OwnerLock
 from outlast._store.sqlite_loss import Loss, read_commits
 from outlast._store.sqlite_mark import mark_path, write_mark
-from outlast._store.sqlite_schema import (
-    look_for_loss,
-    newest_version,
-    open_reader,
-    open_writer,
-    prepare_reading,
-)
+from outlast._store.sqlite_opening import open_reader, open_writer
+from outlast._store.sqlite_schema import newest_version
 from outlast._store.sqlite_seal import mark_as_copy
 from outlast._store.sqlite_set_aside import (
     newest_kept,
     refuse_interrupted,
     restoring_path,
     set_aside,
+    set_log_aside,
 )
+from outlast._store.sqlite_stale_log import StaleLog
 from outlast._store.sqlite_traces import without_traces
 from outlast.errors import StoreDamaged, StoreError, UsageError
 
@@ -123,10 +122,19 @@ def _restore(backup: Path, path: Path) -> Path | None:
     return kept
 
 
-def salvage(path: Path, accepted: int | None) -> tuple[Loss | None, Path | None]:
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What a salvage has found and done."""
+
+    loss: Loss | None
+    kept: Path | None = None  # the files as they were; None when nothing was done
+    stale_log: StaleLog | None = None
+
+
+def salvage(path: Path, accepted: int | None) -> Salvage:
     """Go on without commits that are lost, if just so many are `accepted`.
 
-    Returns what is lost, and where the files are kept as they were; None when nothing was done.
+    A log of an earlier time is not applied: what the database file has is kept.
 
     Raises:
         StoreLocked: a process runs the database.
@@ -136,9 +144,10 @@ def salvage(path: Path, accepted: int | None) -> tuple[Loss | None, Path | None]
     lock = OwnerLock(path)
     try:
         refuse_interrupted(path)
-        loss = look_for_loss(path)
+        found = examine(path)
+        loss = found.loss
         if loss is None or accepted is None:
-            return loss, None
+            return Salvage(loss, stale_log=found.stale_log)
         if accepted != loss.commits:
             raise UsageError(
                 f"{path} lacks {loss.commits} acknowledged commits, not {accepted}: nothing was "
@@ -152,13 +161,15 @@ def salvage(path: Path, accepted: int | None) -> tuple[Loss | None, Path | None]
                 sync_path(kept / file.name)
         sync_path(kept)
         sync_path(path.parent)
+        if found.stale_log is not None:
+            set_log_aside(path)
         _empty_log(path)
         _write_mark(path)
     except OSError as error:
         raise StoreError(f"cannot salvage {path}: {error.strerror} ({error.filename})") from error
     finally:
         lock.release()
-    return loss, kept
+    return Salvage(loss, kept, found.stale_log)
 
 
 def _empty_log(path: Path) -> None:

@@ -179,6 +179,23 @@ def read_holder(database: Path) -> int | None:
         return None
 
 
+def living_holder(database: Path) -> int | None:
+    """Return the process that owns a database, None when none does; this does not take the lock."""
+    # The owner empties the line when it lets go; one that was killed leaves its number.
+    pid = read_holder(database)
+    if pid is None:
+        return None
+    if pid == process_id():  # in a container an owner that was killed had the same number
+        return pid if is_held_here(database) else None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass  # it lives, as another user
+    return pid
+
+
 def had_database(database: Path) -> bool:
     """Say whether the lock file of a database tells that the database once existed."""
     try:

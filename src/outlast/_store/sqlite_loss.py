@@ -16,6 +16,7 @@ from pathlib import Path
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_files import reserve_path
 from outlast._store.sqlite_mark import MarkContent, mark_path
+from outlast._store.sqlite_opening import open_file_alone, pragma, translated
 from outlast._store.sqlite_wal import LogContent
 
 log = logging.getLogger("outlast.store")
@@ -60,6 +61,20 @@ def read_commits(db: Connection, schema: int) -> Commits | None:
         if isinstance(database_id, bytes) and isinstance(epoch, int) and isinstance(number, int):
             return Commits(database_id, epoch, number, bool(is_copy))
     return None
+
+
+def read_file_commits(path: Path) -> Commits | None:
+    """Return what the database file alone says of its commits, without its log.
+
+    Raises:
+        StoreDamaged, StoreError: it is no database of ours, or cannot be read.
+    """
+    with translated(path):
+        db = open_file_alone(path)
+        try:
+            return read_commits(db, pragma(db, "user_version"))
+        finally:
+            db.close(True)
 
 
 def find_loss(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
@@ -26,11 +26,14 @@ from outlast.errors import StoreError
 
 log = logging.getLogger("outlast.store")
 
-# Magic, database id, epoch, commit number; the CRC-32 of these follows.
-_SLOT = struct.Struct(">8s16sQQ")
+# Magic, database id, epoch, commit number, that of the last finished checkpoint; the CRC-32 of all
+# these follows.
+_SLOT = struct.Struct(">8s16sQQQ")
+_MAGIC = b"outlmrk2"
+_FIRST_SLOT = struct.Struct(">8s16sQQ")  # of marks that did not have the last number yet
+_FIRST_MAGIC = b"outlmrk1"
 _CRC_BYTES = 4
 _SLOT_BYTES = _SLOT.size + _CRC_BYTES
-_MAGIC = b"outlmrk1"
 _SLOT_OFFSET = 512  # sectors are written whole or not at all: each slot has one of its own
 _pack = _SLOT.pack
 
@@ -42,6 +45,8 @@ class MarkContent:
     database_id: bytes
     epoch: int
     number: int
+    # The database file alone has so many commits at least; 0 where that is not known.
+    number_in_file: int = field(default=0, compare=False)
 
 
 class Mark:
@@ -55,6 +60,7 @@ class Mark:
         """
         self._path = mark_path(database)
         self._id = database_id
+        self.number_in_file = 0  # the commit up to which a checkpoint has copied all
         self.is_failing = False
         self._is_warned = False
         try:
@@ -70,7 +76,7 @@ class Mark:
 
     def write(self, epoch: int, number: int) -> None:
         """Note a commit that is synced."""
-        content = _pack(_MAGIC, self._id, epoch, number)
+        content = _pack(_MAGIC, self._id, epoch, number, self.number_in_file)
         content += crc32(content).to_bytes(_CRC_BYTES, "big")
         try:
             os.pwrite(self._descriptor, content, (number & 1) * _SLOT_OFFSET)
@@ -84,7 +90,7 @@ class Mark:
             return
         if not self.is_failing:
             log.warning("%s was deleted or replaced; it is made anew", self._path)
-        content = _pack(_MAGIC, self._id, epoch, number)
+        content = _pack(_MAGIC, self._id, epoch, number, self.number_in_file)
         content += crc32(content).to_bytes(_CRC_BYTES, "big")
         made = self._path.with_name(f"{self._path.name}.new")
         descriptor = -1
@@ -155,13 +161,12 @@ def read_mark(database: Path) -> MarkContent | None:
 
 
 def _slot(data: bytes) -> MarkContent | None:
-    if len(data) < _SLOT_BYTES:
-        return None
-    content, crc = data[: _SLOT.size], data[_SLOT.size :]
-    magic, database_id, epoch, number = _SLOT.unpack(content)
-    if magic != _MAGIC or crc32(content).to_bytes(_CRC_BYTES, "big") != crc:
-        return None
-    return MarkContent(database_id, epoch, number)
+    for layout, magic in ((_SLOT, _MAGIC), (_FIRST_SLOT, _FIRST_MAGIC)):
+        content, crc = data[: layout.size], data[layout.size : layout.size + _CRC_BYTES]
+        if content.startswith(magic) and crc32(content).to_bytes(_CRC_BYTES, "big") == crc:
+            _, database_id, *numbers = layout.unpack(content)
+            return MarkContent(database_id, *numbers)
+    return None
 
 
 def write_mark(database: Path, content: MarkContent) -> None:

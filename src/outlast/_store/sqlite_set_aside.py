@@ -1,4 +1,6 @@
-"""The files of a database that is replaced by a backup, moved into one directory beside it.
+"""Files of a database that give way to others, kept beside it: of a restore, or a stale log.
+
+What a backup replaces is moved into one directory.
 
 A restore that is killed leaves one of these, and each tells itself apart from the others:
 
@@ -98,6 +100,22 @@ def set_aside(path: Path) -> Path | None:
         return kept
     sync_path(path.parent)
     return None
+
+
+def set_log_aside(path: Path) -> Path:
+    """Rename the log of a database, which no process has open, and return where it is now.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    number = 1
+    while (kept := _beside(path, f"-wal.stale-{number}")).exists():
+        number += 1
+    _beside(path, "-wal").rename(kept)
+    # The shared memory is the index of that log.
+    _beside(path, "-shm").unlink(missing_ok=True)
+    sync_path(path.parent)
+    return kept
 
 
 def newest_kept(path: Path) -> Path | None:

@@ -38,6 +38,8 @@ class LogContent:
     commits: int = 0
     ignored: int = 0  # of the same generation of the log, behind the first frame that is wrong
     bytes_valid: int = 0  # up to the end of the last commit that SQLite takes
+    pages: frozenset[int] = frozenset()  # the database's pages that these commits wrote
+    pages_ignored: frozenset[int] = frozenset()  # those of the ignored frames, finished or not
 
 
 def read_log(path: Path) -> LogContent:
@@ -88,6 +90,27 @@ def has_frames(path: Path, first: int, end: int) -> bool:
     return True
 
 
+def has_copied_page(log: Path, database: Path, bytes_valid: int) -> bool:
+    """Say whether the database has a page just as a frame before `bytes_valid` of the log has it.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    with log.open("rb") as frames, database.open("rb") as pages:
+        head = frames.read(HEADER_BYTES)
+        if not bytes_valid:
+            return False
+        page_bytes = _HEADER.unpack(head)[2]
+        size = FRAME_HEADER_BYTES + page_bytes
+        for _ in range((bytes_valid - HEADER_BYTES) // size):
+            frame = frames.read(size)
+            number = _FRAME.unpack_from(frame)[0]
+            pages.seek((number - 1) * page_bytes)
+            if pages.read(page_bytes) == frame[FRAME_HEADER_BYTES:]:
+                return True
+    return False
+
+
 class _Frames:
     """Takes the frames of one log in their order."""
 
@@ -108,6 +131,9 @@ class _Frames:
         self._commits = 0
         self._end = 0
         self._ignored: Counter[Salts] = Counter()
+        self._pages: set[int] = set()
+        self._unfinished: set[int] = set()  # of a commit whose last frame has not come yet
+        self._pages_ignored: dict[Salts, set[int]] = {}
 
     def take(self, frame: bytes) -> None:
         page, size_after, salt1, salt2, sum1, sum2 = _FRAME.unpack_from(frame)
@@ -120,8 +146,13 @@ class _Frames:
             self._sums = sums if is_right else None
         if self._sums is None:
             self._ignored[salts] += size_after > 0
-        elif size_after:
+            self._pages_ignored.setdefault(salts, set()).add(page)
+            return
+        self._unfinished.add(page)
+        if size_after:
             self._commits += 1
+            self._pages |= self._unfinished
+            self._unfinished.clear()
             self._end = HEADER_BYTES + self._count * self.frame_bytes
 
     def content(self) -> LogContent:
@@ -131,7 +162,13 @@ class _Frames:
             known = [kind for kind in self._ignored if kind != (0, 0)]
             salts = max(known, key=self._ignored.__getitem__, default=(0, 0))
         ignored = self._ignored[salts] if salts != (0, 0) else 0
-        return LogContent(self._commits, ignored, self._end)
+        return LogContent(
+            self._commits,
+            ignored,
+            self._end,
+            frozenset(self._pages),
+            frozenset(self._pages_ignored.get(salts, set()) | self._unfinished),
+        )
 
 
 def _sums_of(data: bytes, sums: Sums, order: str) -> Sums:

@@ -15,7 +15,7 @@ import apsw
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_files import WriteAheadLog
 from outlast._store.sqlite_guard import FileGuard, FileIdentities
-from outlast._store.sqlite_schema import read_file_commits
+from outlast._store.sqlite_loss import read_file_commits
 from outlast._store.sqlite_traces import Traces
 from outlast._world import process_id
 from outlast.errors import StoreError, StoreReplaced
@@ -35,11 +35,15 @@ class FileWatch:
         self.on_fault: Callable[[StoreError], None] | None = None
         self.guard = FileGuard(path)
 
-    def checkpointed(self, commits: int) -> None:
-        """Take the database file as our own checkpoint has written it, up to so many commits."""
+    def checkpointed(self, commits: int) -> int:
+        """Take the database file as our own checkpoint has written it, up to so many commits.
+
+        Returns how many the file alone has.
+        """
         self.guard.accept()
         if self._wal.is_all_copied:
             self._commits_in_file = commits
+        return self._commits_in_file
 
     def is_lost(self) -> bool:
         """Say whether files that look changed are not ours any more.

@@ -32,7 +32,7 @@ from outlast._store.sqlite_faults import errno_of, is_failed_sync, is_full, tran
 from outlast._store.sqlite_files import Reserve, WriteAheadLog
 from outlast._store.sqlite_guard import LOOKS
 from outlast._store.sqlite_mark import Mark
-from outlast._store.sqlite_schema import open_writer
+from outlast._store.sqlite_opening import open_writer
 from outlast._store.sqlite_shard import ShardRow, difference, note
 from outlast._store.sqlite_watch import FileWatch
 from outlast.errors import (
@@ -85,7 +85,7 @@ class Writing:
         self._reserve.make()  # after the mark: see `sqlite_loss`
         # What a killed process left behind the log's last commit must not lie behind ours.
         self._wal.empty(db)
-        self.watch.checkpointed(self.shard.commits)
+        self._mark.number_in_file = self.watch.checkpointed(self.shard.commits)
 
     @property
     def log_bytes(self) -> int:
@@ -268,7 +268,7 @@ class Writing:
         if self._mark.is_failing or self.watch.guard.looks_left in _MARK_LOOKS:
             self._look_after_mark()
         if self._db is not None and self._wal.keep_short(self._db):
-            self.watch.checkpointed(self.shard.commits)
+            self._mark.number_in_file = self.watch.checkpointed(self.shard.commits)
             self._mark.sync()
             self._reserve.make()
 
@@ -279,7 +279,7 @@ class Writing:
         self._mark.look(self.shard.epoch, self.shard.commits)
         if was_failing and self._mark.is_failing and self._db is not None:
             self._wal.empty(self._db)
-            self.watch.checkpointed(self.shard.commits)
+            self._mark.number_in_file = self.watch.checkpointed(self.shard.commits)
 
     def look_after_files(self) -> None:
         """While nothing is committed: look whether all is still ours, and shorten the log."""
@@ -291,7 +291,7 @@ class Writing:
         elif db is not None and self._has_lease(db):
             self._look_after_mark()
             if self._wal.shorten(db):
-                self.watch.checkpointed(self.shard.commits)
+                self._mark.number_in_file = self.watch.checkpointed(self.shard.commits)
                 self._mark.sync()
             self._reserve.make()  # it was spent on a full disk, and there may be space again
 

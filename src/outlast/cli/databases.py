@@ -14,9 +14,11 @@ from outlast._engine.opening import Opened, Target, open_target
 from outlast._engine.retention import Retention
 from outlast._registry import default_registry
 from outlast._store.sqlite_backup import copy_database
+from outlast._store.sqlite_examination import prepare_reading
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_files import sync_path
-from outlast._store.sqlite_schema import PARTIAL, newest_version, open_reader, prepare_reading
+from outlast._store.sqlite_opening import open_reader
+from outlast._store.sqlite_schema import PARTIAL, newest_version
 from outlast._store.sqlite_traces import without_traces
 from outlast._world import RealWorld
 from outlast.cli.inputs import seconds_option

@@ -17,10 +17,12 @@ import apsw
 import click
 
 from outlast._execution.threads import THREADS_TAKEN
+from outlast._store.sqlite_examination import look_for_loss, prepare_reading
 from outlast._store.sqlite_lock import file_system_of, refuse_network_file_system
 from outlast._store.sqlite_loss import explain
 from outlast._store.sqlite_mark import mark_path, read_mark
-from outlast._store.sqlite_schema import is_there, look_for_loss, open_reader, prepare_reading
+from outlast._store.sqlite_opening import open_reader
+from outlast._store.sqlite_schema import is_there
 from outlast._store.sqlite_traces import without_traces
 from outlast.cli.ownership import holder_of
 from outlast.cli.places import database_options, json_option, target_of

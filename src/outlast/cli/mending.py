@@ -51,8 +51,11 @@ def salvage(*, accept_loss: int | None, db: str | None, url: str | None) -> int:
     The files are copied into a directory beside them before anything is changed.
     """
     path = _real(existing_target(db, url).name)
-    loss, kept = _alone(path, lambda: salvage_database(path, accept_loss))
+    found = _alone(path, lambda: salvage_database(path, accept_loss))
+    loss, kept = found.loss, found.kept
     if loss is None:
+        if found.stale_log is not None:
+            note(f"{safe_line(found.stale_log.text)}; the next engine keeps it under another name")
         note(f"{safe_line(path)} lacks no commit that was acknowledged; nothing to do")
         return 0
     say(f"{safe_line(path)} lacks {loss.commits} acknowledged commits: {safe_line(loss.reason)}")

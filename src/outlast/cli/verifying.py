@@ -7,8 +7,9 @@ from pathlib import Path
 import apsw
 import click
 
+from outlast._store.sqlite_examination import prepare_reading
 from outlast._store.sqlite_faults import translate
-from outlast._store.sqlite_schema import open_reader, prepare_reading
+from outlast._store.sqlite_opening import open_reader
 from outlast._store.sqlite_traces import without_traces
 from outlast._store.sqlite_verify import faults
 from outlast.cli.places import database_options, existing_target

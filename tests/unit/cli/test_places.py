@@ -51,7 +51,13 @@ def test_what_is_no_database_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("text", "holder"),
-    [(f"{os.getpid()}\n", os.getpid()), ("", None), ("99999999\n", None), ("nonsense", None)],
+    [
+        (f"{os.getppid()}\n", os.getppid()),
+        (f"{os.getpid()}\n", None),  # of a killed owner that had the number of this process
+        ("", None),
+        ("99999999\n", None),
+        ("nonsense", None),
+    ],
 )
 def test_the_holder_of_a_database_is_read_from_its_lock(
     here: Path, text: str, holder: int | None

@@ -17,7 +17,7 @@ from outlast._store.contract import (
 from outlast._store.sqlite import SqliteStore
 from outlast._store.sqlite_connection import connect
 from outlast._store.sqlite_files import CHECKPOINT_PAGES
-from outlast._store.sqlite_schema import open_reader
+from outlast._store.sqlite_opening import open_reader
 from outlast._world import RealWorld
 from outlast.errors import (
     StoreDamaged,

@@ -14,8 +14,10 @@ from outlast._records import pack_records
 from outlast._store import sqlite_schema
 from outlast._store.sqlite import SqliteStore
 from outlast._store.sqlite_connection import Connection, connect
+from outlast._store.sqlite_examination import prepare
+from outlast._store.sqlite_opening import open_reader, open_writer
 from outlast._store.sqlite_rows import segment_codec
-from outlast._store.sqlite_schema import migrations, open_reader, open_writer, prepare
+from outlast._store.sqlite_schema import migrations
 from outlast._store.sqlite_tables import ALL, Table
 from outlast._store.sqlite_verify import faults
 from outlast._world import RealWorld

@@ -10,8 +10,8 @@ import apsw
 import pytest
 
 from outlast._store.contract import CommitId, Receipt, StartRun, Transaction
+from outlast._store.sqlite_examination import prepare
 from outlast._store.sqlite_faults import explain, translate
-from outlast._store.sqlite_schema import prepare
 from outlast._store.sqlite_workers import Workers
 from outlast._store.sqlite_writing import Writing
 from outlast._world import RealWorld

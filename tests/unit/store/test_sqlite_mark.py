@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from outlast._store.contract import CommitId, StartRun, Transaction
+from outlast._store.sqlite_examination import look_for_loss, prepare
 from outlast._store.sqlite_mark import mark_path, read_mark
-from outlast._store.sqlite_schema import look_for_loss, prepare
 from outlast._store.sqlite_writing import Writing
 from outlast.errors import StoreDamaged
 from outlast.types import Lease
@@ -148,3 +150,28 @@ def test_a_new_database_is_opened_without_a_warning(
     Writing(prepare(tmp_path / "new.db", create=True), tmp_path / "new.db").close()
 
     assert caplog.records == []
+
+
+def test_a_mark_of_the_first_layout_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "outlast.db"
+    content = struct.pack(">8s16sQQ", b"outlmrk1", b"i" * 16, 3, 42)
+    slot = content + crc32(content).to_bytes(4, "big")
+    mark_path(path).write_bytes(slot.ljust(512, b"\0") + bytes(512))
+
+    mark = read_mark(path)
+
+    assert mark is not None
+    assert (mark.database_id, mark.epoch, mark.number, mark.number_in_file) == (b"i" * 16, 3, 42, 0)
+
+
+def test_a_mark_notes_up_to_where_the_file_alone_is(store: Store) -> None:
+    store.commit()
+    store.writing.close()
+
+    store.writing = Writing(prepare(store.path, create=False), store.path)
+    opened = store.marked()
+    store.writing.acquire("e")
+
+    mark = read_mark(store.path)
+    assert mark is not None
+    assert (mark.number, mark.number_in_file) == (opened + 1, opened)

@@ -12,7 +12,8 @@ import pytest
 from outlast._store.contract import RunFilter
 from outlast._store.sqlite import SqliteStore
 from outlast._store.sqlite_connection import connect
-from outlast._store.sqlite_schema import APPLICATION_ID, migrations, newest_version, prepare
+from outlast._store.sqlite_examination import prepare
+from outlast._store.sqlite_schema import APPLICATION_ID, migrations, newest_version
 from outlast._world import RealWorld
 from outlast.errors import (
     StoreDamaged,
@@ -38,8 +39,9 @@ async def main(world):
 # Every SQL statement and every line of the module is a point at which the process may die.
 KILL_AT = """
 import apsw
-from outlast._store import sqlite_schema
+from outlast._store import sqlite_examination, sqlite_schema
 
+files = (sqlite_examination.__file__, sqlite_schema.__file__)
 points = int(sys.argv[2])
 
 def count():
@@ -49,7 +51,7 @@ def count():
         os.kill(os.getpid(), signal.SIGKILL)
 
 def lines(frame, event, _):
-    if frame.f_code.co_filename != sqlite_schema.__file__:
+    if frame.f_code.co_filename not in files:
         return None
     if event == "line":
         count()

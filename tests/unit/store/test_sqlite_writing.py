@@ -18,8 +18,9 @@ from outlast._store.contract import (
 )
 from outlast._store.sqlite_checks import Checks, Reading
 from outlast._store.sqlite_connection import Connection
+from outlast._store.sqlite_examination import prepare
+from outlast._store.sqlite_opening import open_reader, open_writer
 from outlast._store.sqlite_reads import read_journal
-from outlast._store.sqlite_schema import open_reader, open_writer, prepare
 from outlast._store.sqlite_tables import SHARDS, fetch, sealed
 from outlast._store.sqlite_writing import Writing
 from outlast.errors import CommitUnknown, StoreError, StoreReplaced, StoreUnavailable
