@@ -14,6 +14,7 @@ import apsw
 from outlast import Actor, Engine, Signal, Stream, Value, actor, handler, step, wf, workflow
 from outlast._store.sqlite_connection import connect
 from outlast.errors import (
+    AskTimeout,
     OutlastError,
     RunFailed,
     RunParked,
@@ -171,7 +172,8 @@ async def look(path: Path) -> dict[str, object]:
         except StoreDamaged as error:
             seen[what] = Refused(f"{error}")
         except OutlastError as error:
-            is_named = isinstance(error, RunParked) and "damaged" in f"{error}"
+            # An ask with a timeout waits for a parked actor, and says at its end why it is parked.
+            is_named = isinstance(error, RunParked | AskTimeout) and "damaged" in f"{error}"
             seen[what] = Refused(f"{error}") if is_named else repr(error)
 
     try:
