@@ -90,6 +90,7 @@ class LocalSocket:
         if self._listener is not None and self._starting is None:
             self._world.loop.remove_reader(self._listener)
             self._listener.close()
+            self._listener = None
         self.open()
 
     def _is_in_place(self) -> bool:

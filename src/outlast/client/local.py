@@ -12,7 +12,7 @@ from outlast import limits
 from outlast._store.sqlite_lock import read_holder
 from outlast._wire.unixsocket import address_of, socket_path
 from outlast.client.remote import Client
-from outlast.errors import StoreUnavailable, WaitTimeout
+from outlast.errors import StoreUnavailable
 
 
 class _Session(msgspec.Struct):
@@ -49,10 +49,12 @@ async def owner_of(database: Path) -> Owner | None:
         raise StoreUnavailable(
             f"the engine that owns {database} cannot be reached at {path}: {error}"
         ) from None
-    client = Client(f"{database}", timeout=limits.SOCKET_SILENCE_SECONDS)
+    client = Client(f"{database}")
     try:
-        told = await client.ask("GET", "/v1/session")
-    except WaitTimeout:
+        async with asyncio.timeout(limits.SOCKET_SILENCE_SECONDS):
+            told = await client.ask("GET", "/v1/session")
+    except TimeoutError:
+        await client.__aexit__(None, None, None)
         raise StoreUnavailable(
             f"process {read_holder(database)} owns {database} and does not answer within "
             f"{limits.SOCKET_SILENCE_SECONDS:.0f}s: it is stopped, or busy for as long. "

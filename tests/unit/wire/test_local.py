@@ -353,6 +353,22 @@ async def test_a_socket_that_is_deleted_is_made_anew(
     assert not socket_path(database).exists()
 
 
+async def test_an_engine_whose_socket_cannot_be_made_anew_closes_all_the_same(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(limits, "SOCKET_LOOK_SECONDS", 0.02)
+    async with Engine.open(database) as engine:
+        socket_path(database).unlink()
+        socket_path(database).mkdir()
+        async with asyncio.timeout(30):
+            while "no socket for commands" not in caplog.text:  # noqa: ASYNC110  # a log
+                await asyncio.sleep(0.01)
+        assert await engine.run(adds(1, 2)) == 3
+
+    async with Engine.open(database) as engine:
+        assert await engine.run(adds(3, 4)) == 7
+
+
 async def test_an_engine_that_executes_nothing_is_reached_too(database: Path) -> None:
     options = CoreOptions(executes=False)
     async with Engine(Target("sqlite", f"{database}"), options, default_registry):
