@@ -2,7 +2,7 @@
 
 routes       every route: method, path, role, handler; what tests and the description go by
 app          the way of a request: caller, admission, handler, problem
-verbs        what a handler may ask of the engine: the protocol that engine and client both meet
+verbs        what a handler may ask of the engine
 
 The same application is served on TCP by `outlast serve` (`_server`) and on the Unix socket beside
 the database (`listening`).

@@ -1,4 +1,4 @@
-"""The verbs of an engine that the wire carries: `Engine` has them, and so has a client of one."""
+"""The verbs of an engine that the handlers of the wire call; `Engine` has them."""
 
 from __future__ import annotations
 
