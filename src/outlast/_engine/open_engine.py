@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 
 from outlast import limits
 from outlast._durations import text_of
@@ -26,6 +27,7 @@ from outlast._engine.residency import Residency
 from outlast._engine.results import Results
 from outlast._engine.retention import Retention
 from outlast._engine.scheduler import Scheduler
+from outlast._engine.sharing import look_for
 from outlast._engine.starts import Started, StartRequest, Starts
 from outlast._engine.step_messages import StepMessages
 from outlast._engine.tokens import Tokens
@@ -171,6 +173,7 @@ class EngineCore:
         if options.recover:
             await self.recovery.recover(leases)
         if self.store.is_shared:
+            self.writer.on_old = partial(look_for, self.scheduler)
             self._reconciler = Reconciler(
                 self.scheduler, self.recovery, self.owner, self._changed_elsewhere
             )

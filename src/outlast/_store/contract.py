@@ -253,9 +253,9 @@ PostResult = Literal["accepted", "duplicate", "conflict", "not_found", "closed",
 class Receipt(msgspec.Struct, frozen=True):
     """What became of a transaction.
 
-    `position` is the log position of its first record, 0 without any; `existing` the rows that
-    stood in the way of its starts; `posts` one result for each message, `numbers` what accepted
-    ones are called, 0 for the others; `answers` one result for each answer.
+    `position` is the log position of its first record, or 0; `existing` the rows that stood in the
+    way of its starts; `posts` and `answers` one result for each, `numbers` what accepted messages
+    are called. `is_old`: learned later than the commit was made, and runs may have gone on since.
     """
 
     position: int = 0
@@ -263,6 +263,7 @@ class Receipt(msgspec.Struct, frozen=True):
     posts: tuple[PostResult, ...] = ()
     numbers: tuple[int, ...] = ()
     answers: tuple[Answered, ...] = ()
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,8 +313,7 @@ class TailRun:
     first_position: int
 
 
-Hint: TypeAlias = Callable[[Collection[RunId]], None]
-"""Given the runs that another engine changed, as far as that is known."""
+Hint: TypeAlias = Callable[[Collection[RunId]], None]  # the runs, as far as they are known
 
 
 class LeaseVerbs(Protocol):

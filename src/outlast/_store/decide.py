@@ -6,6 +6,7 @@ Kept apart from the stores, so that memory (the model) and SQL cannot drift.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,10 +15,12 @@ from outlast._store.contract import (
     JOIN,
     Answer,
     AnswerResult,
+    CommitResult,
     DeadLetter,
     DeathReason,
     Message,
     PostResult,
+    Receipt,
     RunFilter,
     RunRow,
     TokenRow,
@@ -206,3 +209,11 @@ def attribute_text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def as_old(results: Sequence[CommitResult]) -> list[CommitResult]:
+    """Return results that were not learned when the commit was made."""
+    return [
+        msgspec.structs.replace(result, is_old=True) if isinstance(result, Receipt) else result
+        for result in results
+    ]

@@ -18,7 +18,7 @@ from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 from typing_extensions import override
 
@@ -50,7 +50,7 @@ from outlast._store.sqlite_files import make_directory
 from outlast._store.sqlite_lock import OwnerLock, is_held_here, refuse_network_file_system
 from outlast._store.sqlite_opening import open_reader
 from outlast._store.sqlite_schema import missing
-from outlast._store.sqlite_sharers import commit_for, outcome_for
+from outlast._store.sqlite_sharers import Carried, commit_for, outcome_for
 from outlast._store.sqlite_traces import Traces
 from outlast._store.sqlite_watch import ReadWatch
 from outlast._store.sqlite_workers import Workers
@@ -62,6 +62,8 @@ from outlast.types import Lease, RunId, Status
 T = TypeVar("T")
 
 S = TypeVar("S", bound="SqliteStore")
+
+Carrying: TypeAlias = Callable[[Future[Carried]], None]
 
 READERS = 2  # one long listing must not hold up the reading of a journal
 
@@ -195,10 +197,10 @@ class SqliteStore(Store):
         return await self._write(lambda writing: writing.outcome_of(commit_id))
 
     def commit_for(
-        self, sharer: CommitId, batch: Sequence[Transaction]
-    ) -> Future[list[CommitResult]]:
-        """Make durable what another process commits, once for its id."""
-        return self._write(partial(commit_for, sharer, batch, self._world.now()))
+        self, sharer: CommitId, batch: Sequence[Transaction], then: Carrying | None = None
+    ) -> Future[Carried]:
+        """Make durable what another process commits, once for its id; `then` as in `commit`."""
+        return self._write(partial(commit_for, sharer, batch, self._world.now()), then)
 
     def outcome_for(self, sharer: CommitId) -> Future[list[CommitResult] | None]:
         """Return what became of another process's last commit, or None when it was not made."""
