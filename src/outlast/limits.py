@@ -194,6 +194,21 @@ MAILBOX_READ_MAX = 1_000
 COUNT_MAX = 100_000
 """Runs are counted up to here: a count is to be seen before something is done to all of them."""
 
+LOOKUP_QUICK_SECONDS = 0.05
+"""What is looked up sooner than this is never behind what takes longer."""
+
+LOOKUP_SECONDS_MAX = 2.0
+"""How long the store looks for one answer to a client; 100,000 runs are looked through in less."""
+
+LOOKUP_WAIT_SECONDS = 5.0
+"""How long a client's lookup waits for its turn; then it is refused, with the advice to wait."""
+
+LOOKUPS_WAITING_MAX = 256
+"""Lookups of one client that wait; it has as many requests in work at most."""
+
+LONG_LOOKUPS_WAITING_MAX = 16
+"""Of these, those that took longer than `LOOKUP_QUICK_SECONDS`: one of each client is at work."""
+
 BULK_AT_ONCE = 32
 """Runs that one bulk verb acts on at once: enough to share commits, few enough to stop soon."""
 
@@ -305,7 +320,7 @@ HTTP_WAIT_SECONDS_MAX = 300.0
 HTTP_PAGE_MAX = 1_000
 """Items of one page."""
 
-HTTP_QUERY_CHARS_MAX = 2_000
+QUERY_CHARS_MAX = 2_000
 """Of a query of runs."""
 
 HTTP_REQUESTS_MAX = 128

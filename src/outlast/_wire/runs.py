@@ -133,8 +133,8 @@ def query_of(call: Call) -> str:
         Problem: it is too long.
     """
     query = call.text("query")
-    if len(query) > limits.HTTP_QUERY_CHARS_MAX:
-        most = f"at most {limits.HTTP_QUERY_CHARS_MAX:,} characters"
+    if len(query) > limits.QUERY_CHARS_MAX:
+        most = f"at most {limits.QUERY_CHARS_MAX:,} characters"
         raise bad_query("query", most, f"{len(query):,} characters")
     return query
 
