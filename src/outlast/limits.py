@@ -312,7 +312,25 @@ HTTP_BODY_SECONDS = 30.0
 """How long a client may take to send a body."""
 
 HTTP_CONNECTIONS_MAX = 4_000
-"""Open connections; more wait in the kernel's queue. Each is a descriptor and some 20 KiB."""
+"""Open connections of one server; fewer where the process may open fewer files, less those of
+`HTTP_FILES_KEPT`. Each is a descriptor and some 20 KiB. One that comes then takes the place of one
+that asks for nothing: that has rested longest, of the address with the most."""
+
+HTTP_FILES_KEPT = 256
+"""Files that connections leave to the rest of the process: the database, workers, the program."""
+
+HTTP_SHARE_MAX = 0.75
+"""Of connections, places and streams, the most that one address may have, and of the last two also
+one token. So one caller cannot keep all others out, and a server with one caller is not much
+smaller. An IPv6 address counts with all of its network (/64), a loopback address with all others;
+behind a proxy all have one address."""
+
+HTTP_REQUESTS_AHEAD_MAX = 16
+"""Requests that a client may send on one connection before the one in work is answered."""
+
+HTTP_BODIES_BYTES_MAX = 64 * 1024 * 1024
+"""Bodies of all requests together, while they come and until they are answered; what is over that,
+or over a caller's share of it (`HTTP_SHARE_MAX`), is refused."""
 
 HTTP_WAIT_SECONDS_MAX = 300.0
 """How long one request may wait for a run's end or an actor's answer."""

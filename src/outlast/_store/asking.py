@@ -14,22 +14,22 @@ from outlast.errors import StoreBusy
 
 PROGRAM = ""
 
-_asker: ContextVar[str] = ContextVar("asker", default=PROGRAM)
+_asker: ContextVar[tuple[str, str]] = ContextVar("asker", default=(PROGRAM, ""))
 
 
 class TooLong(StoreBusy):
     """A client's lookup was ended because it took too long."""
 
 
-def asker() -> str:
-    """Return the name of the client whose request this is, `PROGRAM` outside of requests."""
+def asker() -> tuple[str, str]:
+    """Return whose request this is, and from where; `PROGRAM` outside of requests."""
     return _asker.get()
 
 
 @contextmanager
-def asked_by(name: str) -> Generator[None]:
+def asked_by(name: str, address: str) -> Generator[None]:
     """Read on behalf of a client in this block."""
-    before = _asker.set(name)
+    before = _asker.set((name, address))
     try:
         yield
     finally:

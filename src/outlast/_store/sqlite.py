@@ -233,15 +233,15 @@ class SqliteStore(SqliteReads, Store):
                 self._lock.release()
 
     # --------------------------------------------------------------------------- threads
-    def _look(self, job: Callable[[Reading], T]) -> Future[T]:
+    def _look(self, job: Callable[[Reading], T], *, is_wide: bool = False) -> Future[T]:
         """Read for the engine."""
         self._check_usable()
         return self._readers.call(self._condition.watched(job))
 
-    def _look_for_others(self, job: Callable[[Reading], T]) -> Future[T]:
+    def _look_for_others(self, job: Callable[[Reading], T], *, is_wide: bool = False) -> Future[T]:
         """Read for whoever looks."""
         self._check_usable()
-        return self._lookup_threads.call(self._condition.watched(job))
+        return self._lookup_threads.call(self._condition.watched(job), is_wide=is_wide)
 
     def _write(
         self, job: Callable[[Writing], T], then: Callable[[Future[T]], None] | None = None

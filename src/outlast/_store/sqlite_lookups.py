@@ -41,13 +41,16 @@ class _Lookup:
 
     def __init__(
         self,
-        caller: str,
+        asker: tuple[str, str],
         since: float,
+        *,
+        is_wide: bool,
         work: Callable[[Reading], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        self.caller = caller
+        self.caller, self.address = asker
         self.since = since
+        self.is_wide = is_wide
         self.work = work
         self.fail = fail
         self.is_given_up = False
@@ -57,8 +60,16 @@ class _Lookup:
 class _Lane:
     """Lookups that wait for one kind of connections, and are taken by turns of their callers."""
 
-    def __init__(self, lock: threading.Lock, *, each_at_once: int, each_waiting: int) -> None:
+    def __init__(
+        self,
+        lock: threading.Lock,
+        *,
+        turn_of: Callable[[_Lookup], str],
+        each_at_once: int,
+        each_waiting: int,
+    ) -> None:
         self.changed = threading.Condition(lock)
+        self._turn_of = turn_of
         self._each_at_once = each_at_once
         self._each_waiting = each_waiting
         self._waiting: dict[str, deque[_Lookup]] = {}
@@ -67,47 +78,55 @@ class _Lane:
 
     def put(self, lookup: _Lookup) -> bool:
         """Let a lookup wait; say whether there is room. The lock is held by the caller."""
-        line = self._waiting.get(lookup.caller)
+        turn = self._turn_of(lookup)
+        line = self._waiting.get(turn)
         if line is not None and lookup.caller != PROGRAM and len(line) >= self._each_waiting:
             return False
         if line is None:
-            line = self._waiting[lookup.caller] = deque()
+            line = self._waiting[turn] = deque()
         line.append(lookup)
         self.changed.notify()
         return True
 
     def withdraw(self, lookup: _Lookup) -> None:
         """Let it wait no longer, if it does. The lock is held by the caller."""
-        line = self._waiting.get(lookup.caller, ())
-        if lookup in line:
-            self._waiting[lookup.caller].remove(lookup)
+        turn = self._turn_of(lookup)
+        line = self._waiting.get(turn)
+        if line is not None and lookup in line:
+            line.remove(lookup)
             if not line:
-                del self._waiting[lookup.caller]
+                del self._waiting[turn]
+
+    def has(self, lookup: _Lookup) -> bool:
+        """Whether others of its caller are here. The lock is held by the caller."""
+        turn = self._turn_of(lookup)
+        return turn in self._waiting or turn in self._working
 
     def take(self) -> _Lookup | None:
         """Wait for the next lookup; None when there will be none. Blocks."""
         with self.changed:
             while not self._is_closed:
-                for caller, line in self._waiting.items():
-                    if self._working[caller] < self._each_at_once:
-                        return self._taken(caller, line)
+                for turn, line in self._waiting.items():
+                    if self._working[turn] < self._each_at_once:
+                        return self._taken(turn, line)
                 self.changed.wait()
             return None
 
-    def _taken(self, caller: str, line: deque[_Lookup]) -> _Lookup:
-        self._working[caller] += 1
-        del self._waiting[caller]  # to the end, for its next turn
+    def _taken(self, turn: str, line: deque[_Lookup]) -> _Lookup:
+        self._working[turn] += 1
+        del self._waiting[turn]  # to the end, for its next turn
         lookup = line.popleft()
         if line:
-            self._waiting[caller] = line
+            self._waiting[turn] = line
         return lookup
 
-    def done(self, caller: str) -> None:
+    def done(self, lookup: _Lookup) -> None:
         """One lookup that was taken has ended."""
+        turn = self._turn_of(lookup)
         with self.changed:
-            self._working[caller] -= 1
-            if not self._working[caller]:
-                del self._working[caller]
+            self._working[turn] -= 1
+            if not self._working[turn]:
+                del self._working[turn]
             self.changed.notify()
 
     def close(self) -> list[_Lookup]:
@@ -134,8 +153,18 @@ class LookupThreads:
         self._lock = threading.Lock()
         self._at_work: set[_Lookup] = set()
         self._is_closed = False
-        self._quick = _Lane(self._lock, each_at_once=QUICK, each_waiting=limits.LOOKUPS_WAITING_MAX)
-        self._slow = _Lane(self._lock, each_at_once=1, each_waiting=limits.LONG_LOOKUPS_WAITING_MAX)
+        self._quick = _Lane(
+            self._lock,
+            turn_of=lambda lookup: f"{lookup.caller} {lookup.address}",
+            each_at_once=QUICK,
+            each_waiting=limits.LOOKUPS_WAITING_MAX,
+        )
+        self._slow = _Lane(
+            self._lock,
+            turn_of=lambda lookup: lookup.caller,  # who has a token has addresses enough
+            each_at_once=1,
+            each_waiting=limits.LONG_LOOKUPS_WAITING_MAX,
+        )
         self._threads = [
             threading.Thread(
                 target=self._run,
@@ -148,8 +177,8 @@ class LookupThreads:
         for thread in self._threads:
             thread.start()
 
-    def call(self, job: Callable[[Reading], T]) -> Future[T]:
-        """Look something up.
+    def call(self, job: Callable[[Reading], T], *, is_wide: bool = False) -> Future[T]:
+        """Look something up; `is_wide` if it may go through all that there is.
 
         Raises:
             StoreBusy: the caller has too much waiting, or waited for too long. `TooLong`: it alone
@@ -170,7 +199,7 @@ class LookupThreads:
         def fail(error: Exception) -> None:
             self._tell(_set_error, future, error)
 
-        lookup = _Lookup(asker(), self._world.monotonic(), work, fail)
+        lookup = _Lookup(asker(), self._world.monotonic(), is_wide=is_wide, work=work, fail=fail)
         future.add_done_callback(lambda done: self._give_up(lookup) if done.cancelled() else None)
         with self._lock:
             if not self._quick.put(lookup):
@@ -211,7 +240,7 @@ class LookupThreads:
             now.clear()
             if not reading.db.get_autocommit():  # what was interrupted may have begun one
                 reading.db.execute("ROLLBACK")
-            lane.done(lookup.caller)
+            lane.done(lookup)
             # Kept, it would hold its future and result until the next one.
             del lookup
 
@@ -225,8 +254,13 @@ class LookupThreads:
         with self._lock:
             if lookup.is_given_up:
                 return
-            lookup.db = reading.db
-            self._at_work.add(lookup)
+            is_behind = is_quick and lookup.is_wide and self._slow.has(lookup)
+            if not is_behind:
+                lookup.db = reading.db
+                self._at_work.add(lookup)
+        if is_behind:  # what else it asks for so widely would only take this one's time
+            self._interrupted(lookup, is_quick=True)
+            return
         is_interrupted = False
         try:
             lookup.work(reading)

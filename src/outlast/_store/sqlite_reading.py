@@ -31,8 +31,8 @@ T = TypeVar("T")
 class Look(Protocol):
     """Has a thread do a job on a connection."""
 
-    def __call__(self, job: Callable[[Reading], T], /) -> Future[T]:
-        """Return what it will give."""
+    def __call__(self, job: Callable[[Reading], T], /, *, is_wide: bool = False) -> Future[T]:
+        """Return what it will give; `is_wide` if the job may go through all that there is."""
         ...
 
 
@@ -89,7 +89,9 @@ class SqliteReads(Lookups):
 
     @override
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
-        return await self._look_by(lambda r: sqlite_reads.list_runs(r, which, after, limit))
+        return await self._look_by(
+            lambda r: sqlite_reads.list_runs(r, which, after, limit), is_wide=_is_wide(which)
+        )
 
     @override
     async def count_by_status(self) -> dict[Status, int]:
@@ -101,7 +103,9 @@ class SqliteReads(Lookups):
 
     @override
     async def count_runs(self, which: RunFilter, limit: int) -> int:
-        return await self._read(lambda db: sqlite_reads.count_runs(db, which, limit))
+        return await self._look_by(
+            lambda r: sqlite_reads.count_runs(r.db, which, limit), is_wide=True
+        )
 
     @override
     async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
@@ -143,3 +147,8 @@ class SqliteReads(Lookups):
         return await self._read(
             lambda db: sqlite_tokens.list_tokens(db, after, limit, open_only=open_only, run=run)
         )
+
+
+def _is_wide(which: RunFilter) -> bool:
+    """Whether runs may have to be gone through that are not wanted: no index leads to others."""
+    return bool(which.attributes) or which.workflow is not None or which.statuses is not None
