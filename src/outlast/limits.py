@@ -194,6 +194,21 @@ MAILBOX_READ_MAX = 1_000
 COUNT_MAX = 100_000
 """Runs are counted up to here: a count is to be seen before something is done to all of them."""
 
+LOOKUP_QUICK_SECONDS = 0.05
+"""What is looked up sooner than this is never behind what takes longer."""
+
+LOOKUP_SECONDS_MAX = 2.0
+"""How long the store looks for one answer to a client; 100,000 runs are looked through in less."""
+
+LOOKUP_WAIT_SECONDS = 5.0
+"""How long a client's lookup waits for its turn; then it is refused, with the advice to wait."""
+
+LOOKUPS_WAITING_MAX = 256
+"""Lookups of one client that wait; it has as many requests in work at most."""
+
+LONG_LOOKUPS_WAITING_MAX = 16
+"""Of these, those that took longer than `LOOKUP_QUICK_SECONDS`: one of each client is at work."""
+
 BULK_AT_ONCE = 32
 """Runs that one bulk verb acts on at once: enough to share commits, few enough to stop soon."""
 
@@ -309,7 +324,25 @@ HTTP_BODY_SECONDS = 30.0
 """How long a client may take to send a body."""
 
 HTTP_CONNECTIONS_MAX = 4_000
-"""Open connections; more wait in the kernel's queue. Each is a descriptor and some 20 KiB."""
+"""Open connections of one server; fewer where the process may open fewer files, less those of
+`HTTP_FILES_KEPT`. Each is a descriptor and some 20 KiB. One that comes then takes the place of one
+that asks for nothing: that has rested longest, of the address with the most."""
+
+HTTP_FILES_KEPT = 256
+"""Files that connections leave to the rest of the process: the database, workers, the program."""
+
+HTTP_SHARE_MAX = 0.75
+"""Of connections, places and streams, the most that one address may have, and of the last two also
+one token. So one caller cannot keep all others out, and a server with one caller is not much
+smaller. An IPv6 address counts with all of its network (/64), a loopback address with all others;
+behind a proxy all have one address."""
+
+HTTP_REQUESTS_AHEAD_MAX = 16
+"""Requests that a client may send on one connection before the one in work is answered."""
+
+HTTP_BODIES_BYTES_MAX = 64 * 1024 * 1024
+"""Bodies of all requests together, while they come and until they are answered; what is over that,
+or over a caller's share of it (`HTTP_SHARE_MAX`), is refused."""
 
 HTTP_WAIT_SECONDS_MAX = 300.0
 """How long one request may wait for a run's end or an actor's answer."""
@@ -317,7 +350,7 @@ HTTP_WAIT_SECONDS_MAX = 300.0
 HTTP_PAGE_MAX = 1_000
 """Items of one page."""
 
-HTTP_QUERY_CHARS_MAX = 2_000
+QUERY_CHARS_MAX = 2_000
 """Of a query of runs."""
 
 HTTP_REQUESTS_MAX = 128

@@ -20,7 +20,7 @@ class Census:
     """What a store has of actors."""
 
     def __init__(self, store: Store, registry: Registry) -> None:
-        self._store = store
+        self._store = store.lookups
         self._registry = registry
 
     async def actors(self, type_name: str | None) -> AsyncIterator[ActorInfo]:

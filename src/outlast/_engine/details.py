@@ -63,7 +63,7 @@ class Details:
     def __init__(
         self, store: Store, reader: Reader, registry: Registry, scheduler: Scheduler
     ) -> None:
-        self._store = store
+        self._store = store.lookups
         self._reader = reader
         self._registry = registry
         self._scheduler = scheduler

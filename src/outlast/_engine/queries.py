@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from datetime import UTC, datetime
 
+from outlast import limits
 from outlast._durations import seconds_of
 from outlast._store.contract import RunFilter
 from outlast.errors import QueryError
@@ -34,6 +35,12 @@ def parse_query(text: str, now: int) -> RunFilter:
             plain[key] = value
         else:
             attributes.append((key, value))
+    keys = {key for key, _ in attributes}
+    if len(keys) > limits.ATTRIBUTES_MAX:
+        raise QueryError(
+            f"the query names {len(keys)} attributes, and a run has at most "
+            f"{limits.ATTRIBUTES_MAX}: no run can have all of them"
+        )
     return RunFilter(
         statuses=statuses,
         workflow=plain.get("workflow"),
@@ -41,11 +48,15 @@ def parse_query(text: str, now: int) -> RunFilter:
         created_to=_moment(plain.get("until"), now),
         id_prefix=plain.get("id"),
         parent=RunId(plain["parent"]) if "parent" in plain else None,
-        attributes=tuple(attributes),
+        attributes=tuple(dict.fromkeys(attributes)),
     )
 
 
 def _words(text: str) -> list[tuple[str, str]]:
+    if len(text) > limits.QUERY_CHARS_MAX:
+        raise QueryError(
+            f"the query has {len(text):,} characters; it has at most {limits.QUERY_CHARS_MAX:,}"
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -6,8 +6,11 @@ process's store, opened for reading) the rows are at most a second old.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, overload
@@ -41,10 +44,11 @@ from outlast._execution.why import why_of
 from outlast._records import BLOB
 from outlast._records import Record as StoredRecord
 from outlast._registry import Registry
+from outlast._store.asking import TooLong
 from outlast._store.contract import Cursor, RunRow, Store
 from outlast._store.damaged import RowDamaged
 from outlast._world import World
-from outlast.errors import RunNotFound, StoreDamaged
+from outlast.errors import QueryTooWide, RunNotFound, StoreDamaged
 from outlast.types import CLOSED_STATUSES, RunId, RunInfo, Status
 
 _COUNTS_SECONDS = 0.5
@@ -85,14 +89,17 @@ class Reader:
         scheduler: Scheduler | None = None,
         residency: Residency | None = None,
     ) -> None:
-        self._store = store
+        self._store = store.lookups
         self._world = world
         self.registry = registry
         self._scheduler = scheduler
         self._residency = residency
-        self.streams: StreamReader = StreamReader(store, world, self.row, scheduler=scheduler)
+        self.streams: StreamReader = StreamReader(
+            store.lookups, world, self.row, scheduler=scheduler
+        )
         self._counts: dict[Status, int] = {}
         self._counts_due = 0.0
+        self._counting: asyncio.Task[dict[Status, int]] | None = None
 
     # ------------------------------------------------------------------------ runs
     async def row(self, run: RunId) -> RunRow:
@@ -199,7 +206,8 @@ class Reader:
             self._residency.write_summaries(settled_only=False)
             await self._flushed()
         while True:
-            rows = await self._store.list_runs(which, after, page)
+            with _in_time(query):
+                rows = await self._store.list_runs(which, after, page)
             for row in rows:
                 fresh = self.refreshed(row)
                 if which.statuses is None or fresh.status in which.statuses:
@@ -223,13 +231,21 @@ class Reader:
 
     async def counts(self) -> dict[Status, int]:
         """Return how many runs stand how, as their rows have it."""
-        now = self._world.monotonic()
-        if now >= self._counts_due:
-            counts = await self._store.count_by_status()
-            took = self._world.monotonic() - now
-            # A large store is looked through no more than a tenth of the time.
-            self._counts_due = now + max(_COUNTS_SECONDS, 10 * took)
-            self._counts = counts
+        if self._world.monotonic() < self._counts_due:
+            return self._counts
+        if self._counting is None or self._counting.done():
+            # One for all who ask, and nobody's who may go meanwhile.
+            self._counting = self._world.spawn(
+                self._count_again(), name="outlast-count", context=Context()
+            )
+        return await asyncio.shield(self._counting)
+
+    async def _count_again(self) -> dict[Status, int]:
+        began = self._world.monotonic()
+        self._counts = await self._store.count_by_status()
+        took = self._world.monotonic() - began
+        # A large store is looked through no more than a tenth of the time.
+        self._counts_due = began + max(_COUNTS_SECONDS, 10 * took)
         return self._counts
 
     async def count(self, query: str) -> int:
@@ -242,7 +258,8 @@ class Reader:
         if self._residency is not None and which.statuses is not None:
             self._residency.write_summaries(settled_only=False)
             await self._flushed()
-        return await self._store.count_runs(which, limits.COUNT_MAX)
+        with _in_time(query):
+            return await self._store.count_runs(which, limits.COUNT_MAX)
 
     async def _flushed(self) -> None:
         if self._scheduler is not None and self._scheduler.writer.trouble is None:
@@ -282,6 +299,19 @@ class Reader:
         if definition is None or definition.adapter is None:
             return stored_json(data)
         return definition.adapter.to_json(definition.adapter.decode(data))
+
+
+@contextmanager
+def _in_time(query: str) -> Generator[None]:
+    """Say what to do about a query that the store cannot answer in the time a client has."""
+    try:
+        yield
+    except TooLong:
+        raise QueryTooWide(
+            f"the query {query[:200]!r} has more runs looked at than can be in "
+            f"{limits.LOOKUP_SECONDS_MAX:g} seconds; say more of what is wanted: an id, a parent, "
+            f"or a time, as in 'since:1h', and fewer attributes"
+        ) from None
 
 
 _CALENDAR_END = int(datetime.max.replace(tzinfo=UTC).timestamp()) * 1_000_000

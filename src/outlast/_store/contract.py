@@ -22,6 +22,7 @@ import msgspec
 
 from outlast._records import Blob, Record
 from outlast._store.health import HealthVerbs
+from outlast._store.upkeep import UpkeepVerbs
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
 
 ParkedAs = Literal["", "code", "unreadable", "damaged", "attempts", "suspect", "limit"]
@@ -476,25 +477,17 @@ class OverviewVerbs(Protocol):
         ...
 
 
-class UpkeepVerbs(Protocol):
-    """What keeps the store small, and its end."""
+class Lookups(ReadVerbs, OverviewVerbs, Protocol):
+    """Reads for whoever looks: they take turns, and cannot keep the engine from reading.
 
-    async def log_size(self) -> int:
-        """Return how many records the log's tail holds."""
-        ...
-
-    async def truncate_log(self, limit: int) -> int:
-        """Drop up to `limit` of the log's oldest records, up to one that is needed; count them."""
-        ...
-
-    async def prune(self, closed_before: int, limit: int) -> int:
-        """Delete runs closed before this time with all they own; return how many."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of everything; leases stay until released or expired."""
-        ...
+    On behalf of a client (`asking`) they raise `StoreBusy` where it asks for too much at once.
+    """
 
 
-class Store(LeaseVerbs, CommitVerbs, ReadVerbs, OverviewVerbs, UpkeepVerbs, HealthVerbs, Protocol):
+class Store(LeaseVerbs, CommitVerbs, Lookups, UpkeepVerbs, HealthVerbs, Protocol):
     """The seam between the engine and what keeps its data."""
+
+    @property
+    def lookups(self) -> Lookups:
+        """The same for whoever only looks: clients, people, the program."""
+        return self

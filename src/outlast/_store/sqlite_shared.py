@@ -208,12 +208,15 @@ class SharedSqliteStore(SqliteStore):
 
     async def _become(self, other: SqliteStore) -> None:
         """Go on with the connections of another opening of this file, and close those of before."""
-        readers, connections, checks = self._readers, self._connections, self._checks
+        readers, lookups, checks = self._readers, self._lookup_threads, self._checks
+        connections = self._connections
         self._lock, self._writing, self._writer = other._lock, other._writing, other._writer
-        self._readers, self._connections = other._readers, other._connections
+        self._readers, self._lookup_threads = other._readers, other._lookup_threads
+        self._connections = other._connections
         self._checks, self._condition = other._checks, other._condition
 
         def close() -> None:
+            lookups.close()
             readers.close()
             for db in connections:
                 db.close(True)

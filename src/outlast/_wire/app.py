@@ -2,6 +2,7 @@
 
 match        which route; static files of the dashboard
 caller       whose token, and whether its role suffices
+body         read whole, if the method has one
 admission    a place among the requests in work
 handler      one engine call
 problem      whatever went wrong, as a client may see it
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from starlette.requests import Request
@@ -18,7 +20,10 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
+from outlast import limits
+from outlast._store.asking import asked_by
 from outlast._wire.callers import Caller, Callers
+from outlast._wire.hangups import ClientGone, while_connected
 from outlast._wire.problems import SERVER_FAILED, Problem, problem_of
 from outlast._wire.requests import Call, check_head
 from outlast._wire.routes import ROUTES, Route
@@ -60,6 +65,8 @@ class Application:
             response = await self._answer(request)
         except Problem as refusal:
             response = refusal.response()
+        except ClientGone:
+            return
         except OutlastError as error:
             problem = problem_of(error, query_at="?query" if request.query_params else "$.query")
             if problem.status == 500:
@@ -97,15 +104,29 @@ class Application:
             raise Problem(403, "role-missing", detail)
         call = Call(request, caller, self._callers, parts)
         call.check_query(route.query)
-        return await self._admitted(route, call)
+        with asked_by(*call.holders):
+            if route.method == "GET":
+                return await self._admitted(route, call)
+            holders, most = call.holders, limits.HTTP_BODY_BYTES_MAX
+            if route.is_local:
+                holders, most = (), limits.SHARED_COMMIT_BYTES_MAX
+            async with self._service.bodies.read(request, holders, most) as body:
+                return await self._admitted(route, replace(call, body=body))
 
     async def _admitted(self, route: Route, call: Call) -> Response:
         service = self._service
         if route.load == "free":
-            return await route.handler(service, call)
+            return await self._handled(route, call)
         places = service.waits if route.load == "wait" else service.admission
-        async with places.place():
-            return await route.handler(service, call)
+        async with places.place(call.holders):
+            return await self._handled(route, call)
+
+    async def _handled(self, route: Route, call: Call) -> Response:
+        if route.method == "POST" and route.load != "wait":
+            # Its verb is not left half done; what it does is bounded by itself.
+            return await route.handler(self._service, call)
+        async with while_connected(call.request.receive, self._service.core.world):
+            return await route.handler(self._service, call)
 
     def _match(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
         fixed = self._fixed.get(path)

@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator
 import msgspec
 from starlette.responses import Response
 
-from outlast import limits
 from outlast._engine.sharing import Changes, Sharing
 from outlast._store.contract import CommitId, CommitResult, Receipt, Transaction
 from outlast._wire.eventstream import event
@@ -57,7 +56,7 @@ _outcome_body = msgspec.msgpack.Decoder(OutcomeBody).decode
 async def commit(service: Service, call: Call) -> Response:
     """Make a batch durable, once for its id."""
     try:
-        body = _commit_body(await call.bytes(limits.SHARED_COMMIT_BYTES_MAX))
+        body = _commit_body(call.body)
     except msgspec.MsgspecError as error:
         raise _not_ours(error) from None
     results = await service.sharing.commit(body.id, body.batch)
@@ -67,7 +66,7 @@ async def commit(service: Service, call: Call) -> Response:
 async def outcome(service: Service, call: Call) -> Response:
     """Return what became of a process's last commit."""
     try:
-        body = _outcome_body(await call.bytes(limits.HTTP_BODY_BYTES_MAX))
+        body = _outcome_body(call.body)
     except msgspec.MsgspecError as error:
         raise _not_ours(error) from None
     return _answer(await service.sharing.outcome_of(body.id))
