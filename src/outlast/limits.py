@@ -280,6 +280,18 @@ SOCKET_LOOK_SECONDS = 5.0
 SOCKET_SILENCE_SECONDS = 10.0
 """How long a command waits for the owner of a database to say that it is there."""
 
+SHARE_SECONDS = 10.0
+"""How long a process that shares a database looks for one that owns it, or for the lock: opening a
+large file after a crash takes seconds."""
+
+SHARED_COMMIT_BYTES_MAX = 256 * 1024 * 1024
+"""What a process that shares a database sends its owner at once: the largest batch that can come of
+ordinary use. It is of the same user, and could as well write the file."""
+
+SHARED_CHANGES_MAX = 20_000
+"""Changed runs that wait to be told to one process that shares a database; beyond, it looks at
+all that it waits for."""
+
 # The server.
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 """One request's body: a value of the largest size, written as JSON with its escapes."""

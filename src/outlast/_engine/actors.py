@@ -176,7 +176,8 @@ class Actors:
         self, envelope: Envelope, future: asyncio.Future[bytes]
     ) -> bytes:
         while True:
-            await asyncio.wait([future], timeout=limits.RECONCILE_SECONDS)
+            changed = self._next_change(envelope.actor)
+            await _first_of(future, changed)
             if future.done():
                 return future.result()
             known = await self._outcome_so_far(envelope)
@@ -213,8 +214,7 @@ class Actors:
             known = await self._outcome_so_far(envelope)
             if known is not None:
                 return known
-            changed = self._changed.setdefault(envelope.actor, self._world.loop.create_future())
-            await asyncio.wait([changed], timeout=limits.RECONCILE_SECONDS)
+            await _first_of(self._next_change(envelope.actor))
 
     async def _post(
         self, envelope: Envelope, kind: Literal["tell", "ask"], *, tells_if_parked: bool = False
@@ -246,10 +246,7 @@ class Actors:
                 case "full":
                     if definition.overflow == "reject":
                         raise MailboxFull(message.run, definition.mailbox)
-                    changed = self._changed.setdefault(
-                        message.run, self._world.loop.create_future()
-                    )
-                    await asyncio.wait([changed], timeout=limits.RECONCILE_SECONDS)
+                    await _first_of(self._next_change(message.run))
                 case "closed" | "not_found":
                     raise ActorStopped(f"{message.run} has stopped and takes no messages")
 
@@ -291,6 +288,14 @@ class Actors:
         if future is not None and not future.done():
             future.set_result(outcome)
         self._has_changed(message.run)
+
+    def changed(self, actor: RunId) -> None:
+        """Another engine changed an actor: who waits for it looks again."""
+        self._has_changed(actor)
+        self.parked.look(actor)
+
+    def _next_change(self, actor: RunId) -> asyncio.Future[None]:
+        return self._changed.setdefault(actor, self._world.loop.create_future())
 
     def _has_changed(self, actor: RunId) -> None:
         changed = self._changed.pop(actor, None)
@@ -350,6 +355,12 @@ def _damaged(
     for key, future in asks.items():
         if key[0] == actor and not future.done():
             future.set_exception(error)
+
+
+async def _first_of(*futures: asyncio.Future[bytes] | asyncio.Future[None]) -> None:
+    """Wait for the first of these, for a while: what another engine does may go unheard."""
+    seconds = limits.RECONCILE_SECONDS
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _sent_again(letter: DeadLetter, now: int) -> Message:

@@ -88,7 +88,7 @@ class Messages:
             return
         if message.kind == "signal" and await check_again(self._scheduler, message):
             return
-        if message.kind in ("cancel", "terminate") and await self._close_unrun(message):
+        if message.kind in ("cancel", "terminate") and await self.close_unrun(message):
             return
         await self._post(message)
 
@@ -101,7 +101,7 @@ class Messages:
                 return
             number = receipt.numbers[0]
             if message.kind in ("pause", "resume"):
-                work = self._let_hear(message, number)
+                work = self.let_hear(message, number)
                 hearing.append(self._world.spawn(work, name=f"{message.kind} {message.run}"))
             else:
                 self._scheduler.deliver(message, number)
@@ -114,7 +114,7 @@ class Messages:
             await asyncio.wait(hearing)
             hearing[0].result()
 
-    async def _let_hear(self, message: Message, number: int) -> None:
+    async def let_hear(self, message: Message, number: int) -> None:
         """Have a run that may stand still go on, or one that is not in memory stand still."""
         if message.kind == "resume" and self._scheduler.owns(message.run):
             await self.bring(message.run)
@@ -151,7 +151,7 @@ class Messages:
                     return  # it has ended: what the sender wanted is so
                 raise _closed_error(message, row)
 
-    async def _close_unrun(self, message: Message) -> bool:
+    async def close_unrun(self, message: Message) -> bool:
         """Close a run that has no code in memory to ask: parked, delayed, or without code."""
         row = await read_any_run(self._store, message.run)
         if row is None:

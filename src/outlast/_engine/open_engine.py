@@ -39,7 +39,7 @@ from outlast._execution.guards import install_guards
 from outlast._execution.updates import KeptUpdate
 from outlast._journal.writer import Writer
 from outlast._registry import Registry
-from outlast._store.contract import Message, RunRow, Store
+from outlast._store.contract import Hint, Message, RunRow, Store
 from outlast._world import Ticker, World, process_id
 from outlast.errors import EngineClosed, StoreError, UsageError
 from outlast.types import Lease, RunId
@@ -171,7 +171,9 @@ class EngineCore:
         if options.recover:
             await self.recovery.recover(leases)
         if self.store.is_shared:
-            self._reconciler = Reconciler(self.scheduler, self.recovery, self.owner)
+            self._reconciler = Reconciler(
+                self.scheduler, self.recovery, self.owner, self._changed_elsewhere
+            )
             self._tasks.append(world.spawn(self._reconciler.run(), name="outlast-reconcile"))
             seconds = limits.LEASE_SECONDS / 5
             self._tickers.append(world.every(seconds, self._renew, name="outlast-leases"))
@@ -225,12 +227,19 @@ class EngineCore:
         self.results.changed(run)
         self.updates.closed(run)
 
+    def _changed_elsewhere(self, run: RunId) -> None:
+        """Another engine changed a run: who waits for it here looks again."""
+        self.results.changed(run)
+        self.updates.closed(run)
+        self.actors.changed(run)
+        self.reader.streams.changed(run)
+
     def _passivated(self, row: RunRow) -> None:
         if row.wake_at is not None:
             self.recovery.expect(row.wake_at)
 
     @property
-    def hint(self) -> Callable[[], None] | None:
+    def hint(self) -> Hint | None:
         """What a shared store calls after others wrote."""
         return self._reconciler.hint if self._reconciler is not None else None
 

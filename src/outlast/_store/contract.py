@@ -312,6 +312,10 @@ class TailRun:
     first_position: int
 
 
+Hint: TypeAlias = Callable[[Collection[RunId]], None]
+"""Given the runs that another engine changed, as far as that is known."""
+
+
 class LeaseVerbs(Protocol):
     """Who may write which runs."""
 
@@ -337,7 +341,7 @@ class LeaseVerbs(Protocol):
         """Give leases back, so that others need not wait for them to expire."""
         ...
 
-    def watch(self, hint: Callable[[], None]) -> None:
+    def watch(self, hint: Hint) -> None:
         """Call `hint`, at times and at best, after another engine wrote. Hints may be lost."""
         ...
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from asyncio import Future
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from outlast._store.contract import (
     Committed,
     Cursor,
     DeadLetter,
+    Hint,
     Message,
     RunFilter,
     RunRow,
@@ -65,7 +66,7 @@ class MemoryStore(Store):
         self._db = database
         self._world = world
         self._faults = faults
-        self._hint: Callable[[], None] | None = None
+        self._hint: Hint | None = None
 
     @property
     @override
@@ -90,7 +91,7 @@ class MemoryStore(Store):
         self._db.leases.release(leases)
 
     @override
-    def watch(self, hint: Callable[[], None]) -> None:
+    def watch(self, hint: Hint) -> None:
         self._hint = hint
         self._db.hints.append(hint)
 
@@ -142,7 +143,7 @@ class MemoryStore(Store):
         if any(t.starts or t.posts or t.answers for t in batch):
             for hint in self._db.hints:
                 if hint is not self._hint:
-                    hint()
+                    hint(())
         return results
 
     @override

@@ -22,6 +22,7 @@ from outlast._store.contract import (
     CommitId,
     CommitResult,
     DeadLetter,
+    Hint,
     Message,
     PostResult,
     Receipt,
@@ -67,7 +68,7 @@ class MemoryDatabase:
         self.rows: dict[RunId, RunRow] = {}
         self.log: list[tuple[int, RunId, Record]] = []
         self.blobs: dict[bytes, bytes] = {}
-        self.hints: list[Callable[[], None]] = []
+        self.hints: list[Hint] = []
         self._data: dict[RunId, _Data] = {}
         self._next_position = 1
         self._next_message = 1

@@ -16,8 +16,9 @@ import asyncio
 import os
 from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from typing_extensions import override
 
@@ -30,6 +31,7 @@ from outlast._store.contract import (
     Committed,
     Cursor,
     DeadLetter,
+    Hint,
     Message,
     RunFilter,
     RunRow,
@@ -48,6 +50,7 @@ from outlast._store.sqlite_files import make_directory
 from outlast._store.sqlite_lock import OwnerLock, is_held_here, refuse_network_file_system
 from outlast._store.sqlite_opening import open_reader
 from outlast._store.sqlite_schema import missing
+from outlast._store.sqlite_sharers import commit_for, outcome_for
 from outlast._store.sqlite_traces import Traces
 from outlast._store.sqlite_watch import ReadWatch
 from outlast._store.sqlite_workers import Workers
@@ -57,6 +60,8 @@ from outlast.errors import StoreDamaged, StoreError, StoreReadOnly
 from outlast.types import Lease, RunId, Status
 
 T = TypeVar("T")
+
+S = TypeVar("S", bound="SqliteStore")
 
 READERS = 2  # one long listing must not hold up the reading of a journal
 
@@ -100,7 +105,7 @@ class SqliteStore(Store):
         world: World,
         read_only: bool = False,
         create: bool = True,
-    ) -> SqliteStore:
+    ) -> Self:
         """Open a database, as its owner or to read it.
 
         Its owner makes it if it is not there (`create`) and brings it up to date. A reader may
@@ -175,7 +180,7 @@ class SqliteStore(Store):
         await self._write(lambda writing: writing.release(leases))
 
     @override
-    def watch(self, hint: Callable[[], None]) -> None:
+    def watch(self, hint: Hint) -> None:
         """Do nothing: no other engine writes."""
 
     # --------------------------------------------------------------------------- writing
@@ -188,6 +193,16 @@ class SqliteStore(Store):
     @override
     async def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         return await self._write(lambda writing: writing.outcome_of(commit_id))
+
+    def commit_for(
+        self, sharer: CommitId, batch: Sequence[Transaction]
+    ) -> Future[list[CommitResult]]:
+        """Make durable what another process commits, once for its id."""
+        return self._write(partial(commit_for, sharer, batch, self._world.now()))
+
+    def outcome_for(self, sharer: CommitId) -> Future[list[CommitResult] | None]:
+        """Return what became of another process's last commit, or None when it was not made."""
+        return self._write(partial(outcome_for, sharer))
 
     # --------------------------------------------------------------------------- reading
     @override
@@ -359,9 +374,7 @@ def _full_path(path: str | os.PathLike[str]) -> Path:
     return full
 
 
-def _open_owned(
-    cls: type[SqliteStore], name: str | os.PathLike[str], world: World, *, create: bool
-) -> SqliteStore:
+def _open_owned(cls: type[S], name: str | os.PathLike[str], world: World, *, create: bool) -> S:
     path = _full_path(name)
     if not path.parent.is_dir():
         if not create:
@@ -389,9 +402,7 @@ def _open_owned(
         raise
 
 
-def _open_for_reading(
-    cls: type[SqliteStore], name: str | os.PathLike[str], world: World
-) -> SqliteStore:
+def _open_for_reading(cls: type[S], name: str | os.PathLike[str], world: World) -> S:
     path = _full_path(name)
     traces = Traces(path)
     try:
@@ -401,7 +412,7 @@ def _open_for_reading(
         raise
 
 
-def _open_unlocked(cls: type[SqliteStore], path: Path, world: World, traces: Traces) -> SqliteStore:
+def _open_unlocked(cls: type[S], path: Path, world: World, traces: Traces) -> S:
     checks = Checks(path, open_reader)
     if not is_held_here(path):
         prepare_reading(path)
@@ -418,7 +429,7 @@ def _open_unlocked(cls: type[SqliteStore], path: Path, world: World, traces: Tra
     return cls(path, world, readers=readers, writing=None, lock=None, condition=condition)
 
 
-async def _opened(opening: Future[SqliteStore]) -> SqliteStore:
+async def _opened(opening: Future[S]) -> S:
     """Return an opened store; when this is cancelled, close it first: it must not keep the lock."""
     cancelled: asyncio.CancelledError | None = None
     while not opening.done():

@@ -140,6 +140,7 @@ SHARDS = Table(
     ),
     frozenset(("owner", "commit_owner")),
 )
+SHARERS = Table("sharers", ("owner", "number", "results", "at"), frozenset(("owner",)))
 
 DAMAGED_SHARD = "the row of its shard is not what was written; restore it from a backup"
 
@@ -155,6 +156,7 @@ ALL = (
     VALUES,
     TOKENS,
     BLOB_REFS,
+    SHARERS,
 )
 
 

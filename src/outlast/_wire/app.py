@@ -86,7 +86,7 @@ class Application:
             return await route.handler(self._service, Call(request, _NOBODY, self._callers, parts))
         address = request.client.host if request.client else ""
         caller = self._callers.caller(request.headers.get("authorization"), address)
-        if not methods:
+        if not methods or (route is not None and route.is_local and not caller.is_local):
             raise Problem(404, "not-found", f"there is nothing at {path[:200]!r}")
         if route is None or route.role is None:
             allowed = ", ".join(sorted(methods))

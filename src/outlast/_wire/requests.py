@@ -150,7 +150,7 @@ class Call:
         Raises:
             Problem: 413 too large, 415 not said to be JSON, 400 no JSON, 408 too slow.
         """
-        data = await self._body()
+        data = await self.bytes(limits.HTTP_BODY_BYTES_MAX)
         if not data:
             return {}
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -190,18 +190,23 @@ class Call:
                 422, "decoding-error", f"{fault['path']}: {reason}", facts={"faults": [fault]}
             ) from None
 
-    async def _body(self) -> bytes:
+    async def bytes(self, most: int) -> bytes:
+        """Return the body as it is.
+
+        Raises:
+            Problem: 413 too large, 408 too slow.
+        """
         announced = self.request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced[:20]) > limits.HTTP_BODY_BYTES_MAX:
-            raise _TOO_LARGE
+        if announced.isdigit() and int(announced[:20]) > most:
+            raise _too_large(most)
         chunks: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(limits.HTTP_BODY_SECONDS):
                 async for chunk in self.request.stream():
                     size += len(chunk)
-                    if size > limits.HTTP_BODY_BYTES_MAX:
-                        raise _TOO_LARGE
+                    if size > most:
+                        raise _too_large(most)
                     chunks.append(chunk)
         except TimeoutError:
             raise Problem(
@@ -212,12 +217,9 @@ class Call:
         return b"".join(chunks)
 
 
-_TOO_LARGE = Problem(
-    413,
-    "payload-too-large",
-    f"a body has at most {limits.HTTP_BODY_BYTES_MAX:,} bytes",
-    headers={"Connection": "close"},
-)
+def _too_large(most: int) -> Problem:
+    text = f"a body has at most {most:,} bytes"
+    return Problem(413, "payload-too-large", text, headers={"Connection": "close"})
 
 
 def check_head(request: Request) -> None:

@@ -14,6 +14,7 @@ from outlast._engine.census import Census
 from outlast._engine.details import Details
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reader import moment
+from outlast._engine.sharing import Sharing
 from outlast._wire.admission import Admission
 from outlast._wire.connections import Client, Connections
 from outlast._wire.eventstream import Clients, EventStream, Source
@@ -50,6 +51,7 @@ class Service:
             world, places=limits.HTTP_REQUESTS_MAX, queue_max=limits.HTTP_QUEUE_MAX
         )
         self.waits: Admission = Admission(world, places=limits.HTTP_WAITS_MAX, queue_max=0)
+        self.sharing: Sharing = Sharing(self.core.scheduler, self.core.messages)
         self.figures: Figures = Figures(self.core)
         self.feed: Feed = Feed(self.core)
         self._draining = asyncio.Event()
