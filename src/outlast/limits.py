@@ -371,6 +371,12 @@ LOGIN_FAILURES_MAX = 10
 LOGIN_SECONDS = 60.0
 """See `LOGIN_FAILURES_MAX`."""
 
+SIGN_IN_CODE_SECONDS = 600.0
+"""How long the link that `outlast dev` prints signs in, if it was not followed before."""
+
+SIGN_IN_CODES_MAX = 64
+"""Codes of links that a server knows; of older ones it does not even know that they were spent."""
+
 SSE_CLIENTS_MAX = 3_000
 """Open streams of one server."""
 

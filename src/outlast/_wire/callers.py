@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from outlast._wire.problems import Problem
+
 Role: TypeAlias = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 
@@ -34,6 +36,14 @@ class Callers(Protocol):
         """
         ...
 
+    def token_for(self, code: str, address: str) -> tuple[str, Caller]:
+        """Return the token that a single-use code stands for, and whose it is.
+
+        Raises:
+            Problem: the code is wrong, spent or too old.
+        """
+        ...
+
     def still_opens(self, caller: Caller) -> bool:
         """Whether a caller may go on with what it began."""
         ...
@@ -48,6 +58,10 @@ class LocalCallers:
     def caller(self, authorization: str | None, address: str) -> Caller:  # as asked
         """Return the local user."""
         return self._caller
+
+    def token_for(self, code: str, address: str) -> tuple[str, Caller]:  # there are none
+        """Refuse: who connects here needs no token."""
+        raise Problem(404, "not-found", "the Unix socket takes no codes: it asks for no token")
 
     def still_opens(self, caller: Caller) -> bool:  # the kernel let it in
         """Return True: the connection is the permission."""

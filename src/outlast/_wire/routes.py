@@ -80,6 +80,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/metrics", status.metrics, load="free"),
     Route("GET", "/openapi.json", _openapi, load="free"),
     Route("GET", "/v1/session", status.session, load="free"),
+    Route("POST", "/v1/session", status.sign_in, role=None, load="free", body=status.SignInBody),
     _get("/v1/overview", status.overview),
     _get("/v1/history", status.history),
     _get("/v1/logs", status.logs, "run", "after", "limit"),

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import Target
 from outlast._registry import default_registry
 from outlast._server.access import Access
+from outlast._server.codes import SignInCodes
 from outlast._server.guard import Addresses
 from outlast._server.serving import Serving, Tls, listen
 from outlast._server.tokenfile import TokenFile
@@ -194,11 +196,12 @@ async def _run(
         addresses = Addresses.of(
             plan.host, port, allowed=plan.allowed_hosts, origins=plan.allowed_origins
         )
-        access = Access(tokens, time.monotonic)
+        codes = SignInCodes(admin, time.monotonic, partial(_print_link, plan, port))
+        access = Access(tokens, time.monotonic, codes if plan.is_dev else None)
         serving = Serving(engine, access, addresses, listener, tls=plan.tls)
         serving.service.log_file = log_file_of(plan.target)
         await serving.run(
-            on_ready=lambda: _announce(plan, admin, port), grace_seconds=plan.grace_seconds
+            on_ready=lambda: _announce(plan, port, codes), grace_seconds=plan.grace_seconds
         )
     core = serving.service.core
     failure = core.events.fatal or core.store.fault
@@ -206,14 +209,18 @@ async def _run(
         raise failure  # what supervises the process must not take this for a clean end
 
 
-def _announce(plan: Plan, admin: str, port: int) -> None:
+def _announce(plan: Plan, port: int, codes: SignInCodes) -> None:
     url = plan.url(port)
     what = plan.app if plan.app is not None else "what is stored; it executes nothing"
     note(f"serving {safe_line(what)} at {url} (process {os.getpid()})")
     note(f"token: {safe_line(_token_source(plan))}")
     if plan.is_dev:
-        # The fragment of a link stays in the browser: it is never sent.
-        note(f"dashboard: {url}/#token={admin}")
+        _print_link(plan, port, codes.new())
+
+
+def _print_link(plan: Plan, port: int, code: str) -> None:
+    """Print a link that signs in once: browsers keep the addresses that they are given."""
+    note(f"dashboard: {plan.url(port)}/#code={code}")
 
 
 def _token_source(plan: Plan) -> str:
