@@ -11,7 +11,7 @@ problem      whatever went wrong, as a client may see it
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -107,7 +107,8 @@ class Application:
         with asked_by(*call.holders):
             if route.method == "GET":
                 return await self._admitted(route, call)
-            holders, most = call.holders, limits.HTTP_BODY_BYTES_MAX
+            holders: Sequence[str] = call.holders
+            most = limits.HTTP_BODY_BYTES_MAX
             if route.is_local:
                 holders, most = (), limits.SHARED_COMMIT_BYTES_MAX
             async with self._service.bodies.read(request, holders, most) as body:
