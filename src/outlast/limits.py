@@ -311,6 +311,9 @@ all that it waits for."""
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 """One request's body: a value of the largest size, written as JSON with its escapes."""
 
+HTTP_STRANGER_BYTES_MAX = 1_000
+"""The body of who has shown no token yet: the code of a link is shorter."""
+
 HTTP_HEADER_BYTES_MAX = 32 * 1024
 """The head of one request; what is larger is refused before any of it is looked at."""
 

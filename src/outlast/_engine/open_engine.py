@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from outlast import limits
 from outlast._durations import text_of
@@ -69,6 +70,14 @@ class CoreOptions:
     shards_max: int | None = None
     step_processes: int | None = None  # None: one for each processor
     prepare: tuple[Callable[[EngineCore], None], ...] = ()  # called before anything is recovered
+
+
+class Served(Protocol):
+    """What all servers of an engine share."""
+
+    def drain(self) -> None:
+        """Tell everyone who waits that the engine stops."""
+        ...
 
 
 _WRONG_LOOP = (
@@ -150,7 +159,7 @@ class EngineCore:
         self._ends = 0.0  # when the grace of the drain is over
         self._is_late = False  # the store has had its time in the drain, and has not taken all
         self.stores_while_draining: bool = False  # starts, for the engine that comes next
-        self.served_by: object = None  # what all servers of this engine share
+        self.served_by: Served | None = None  # what all servers of this engine share
         self.events.on_fatal.append(self._failed)
 
     # ----------------------------------------------------------------------- opening

@@ -43,6 +43,7 @@ class Service:
         self.connections: Connections = Connections(world, by_address=True)
         self.local_connections: Connections = Connections(world)
         self.clients: Clients = Clients(world, self._cut)
+        self.sharers: Clients = Clients(world, self._cut)  # they stay until the store is let go
         self.streams: RunStreams = RunStreams(world, self.core.reader)
         self.details: Details = Details(
             self.core.store, self.core.reader, self.core.registry, self.core.scheduler

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from outlast._engine.sharing import Changes, Sharing
 from outlast._store.contract import CommitId, CommitResult, Receipt, Transaction
-from outlast._wire.eventstream import event
+from outlast._wire.eventstream import EventStream, event
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call
 from outlast._wire.service import Service
@@ -86,7 +86,8 @@ def _not_ours(error: msgspec.MsgspecError) -> Problem:
 
 async def changes(service: Service, call: Call) -> Response:
     """Tell of the runs that change, until the engine closes."""
-    return service.event_stream(_Following(service.sharing), call)
+    source = _Following(service.sharing)
+    return EventStream(service.sharers, source, may_go_on=call.may_go_on, holders=())
 
 
 class _Following:
