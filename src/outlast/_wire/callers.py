@@ -74,7 +74,7 @@ class LocalCallers:
         if scheme != RELAY:
             return self._caller
         said, _, name = rest.partition(" ")
-        role = next((role for role in ROLES if role == said), None)
+        role: Role | None = next((role for role in ROLES if role == said), None)
         if role is None:
             raise Problem(401, "token-wrong", f"`{RELAY} ROLE NAME` says for whom one asks")
         return Caller(unquote(name), role)
