@@ -230,6 +230,19 @@ SUMMARY_SECONDS = 0.25
 RETENTION = "30d"
 """How long closed runs are kept."""
 
+AUDIT_SECONDS = 90 * 86_400.0
+"""How long the audit says who did what: auditors ask for a quarter."""
+
+AUDIT_TRAFFIC_SECONDS = 7 * 86_400.0
+"""The same for what applications do all the time: start, signal, update, ask, tell, publish."""
+
+AUDIT_TRAFFIC_ROWS = 100_000
+"""Of these no more than the newest are kept: they may come a thousand a second."""
+
+AUDIT_REFUSALS_MAX = 60
+"""Refused requests of one caller that the audit has within a minute: whoever is refused is not to
+fill the disk."""
+
 RETENTION_SECONDS = 60.0
 """Between two rounds of deleting closed runs whose retention is over."""
 

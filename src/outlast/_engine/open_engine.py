@@ -189,7 +189,7 @@ class EngineCore:
             self._tasks.append(world.spawn(self._reconciler.run(), name="outlast-reconcile"))
             seconds = limits.LEASE_SECONDS / 5
             self._tickers.append(world.every(seconds, self._renew, name="outlast-leases"))
-        if options.retention_seconds is not None:
+        if options.retention_seconds is not None or options.owns_process:
             retention = Retention(self.store, world, options.retention_seconds)
             self._tasks.append(world.spawn(retention.run(), name="outlast-retention"))
         if self._garbage is not None:

@@ -29,7 +29,7 @@ from outlast._events import Events
 from outlast._journal.backoff import Backoff
 from outlast._journal.waiters import Waiters
 from outlast._store.contract import CommitId, CommitResult, Fenced, Receipt, Store, Transaction
-from outlast._store.decide import is_urgent
+from outlast._store.decide import carry_audit, is_urgent
 from outlast._world import World
 from outlast.errors import (
     CommitUnknown,
@@ -130,7 +130,7 @@ class Writer:
         self.check_open()
         answer: Future[Receipt] = self._world.loop.create_future()
         done, refused = _answering(answer, made, self.on_old)
-        self.submit(transaction, done, refused=refused)
+        self.submit(carry_audit(transaction, self._world.now()), done, refused=refused)
         return await answer
 
     def check_open(self) -> None:

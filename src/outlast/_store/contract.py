@@ -21,6 +21,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from outlast._records import Blob, Record
+from outlast._store.auditing import AuditReads, AuditRow, AuditUpkeep
 from outlast._store.health import HealthVerbs
 from outlast._store.upkeep import UpkeepVerbs
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
@@ -241,6 +242,7 @@ class Transaction:
     dead: Sequence[DeadLetter] = ()
     redriven: Sequence[int] = ()  # dead letters that go if all posts here are accepted
     blobs: Sequence[Blob] = ()
+    audit: Sequence[AuditRow] = ()  # who had it done, if somebody from outside had
     released: Sequence[bytes] = ()  # digests of blobs that the run needs no more, nor these records
     is_sealed: bool = False
 
@@ -477,14 +479,14 @@ class OverviewVerbs(Protocol):
         ...
 
 
-class Lookups(ReadVerbs, OverviewVerbs, Protocol):
+class Lookups(ReadVerbs, OverviewVerbs, AuditReads, Protocol):
     """Reads for whoever looks: they take turns, and cannot keep the engine from reading.
 
     On behalf of a client (`asking`) they raise `StoreBusy` where it asks for too much at once.
     """
 
 
-class Store(LeaseVerbs, CommitVerbs, Lookups, UpkeepVerbs, HealthVerbs, Protocol):
+class Store(LeaseVerbs, CommitVerbs, Lookups, UpkeepVerbs, AuditUpkeep, HealthVerbs, Protocol):
     """The seam between the engine and what keeps its data."""
 
     @property

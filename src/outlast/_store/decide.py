@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from outlast import limits
+from outlast._store.auditing import rows_for
 from outlast._store.contract import (
     JOIN,
     Answer,
@@ -217,3 +218,18 @@ def as_old(results: Sequence[CommitResult]) -> list[CommitResult]:
         msgspec.structs.replace(result, is_old=True) if isinstance(result, Receipt) else result
         for result in results
     ]
+
+
+def carry_audit(transaction: Transaction, now: int) -> Transaction:
+    """Have a transaction carry who has it done, if that is somebody; return it."""
+    transaction.audit = (*transaction.audit, *rows_for(now, transaction.run))
+    return transaction
+
+
+def outcome_of(receipt: Receipt) -> str:
+    """Return for the audit what became of a transaction, in a word."""
+    results = [*(answered.result for answered in receipt.answers), *receipt.posts]
+    refused = [result for result in results if result != "accepted"]
+    if refused:
+        return refused[0].replace("_", "-")
+    return "exists" if receipt.existing else "done"

@@ -23,7 +23,7 @@ from typing import Self, TypeAlias, TypeVar
 from typing_extensions import override
 
 from outlast import limits
-from outlast._store import sqlite_forget, sqlite_reads
+from outlast._store import sqlite_audit, sqlite_forget, sqlite_reads
 from outlast._store.contract import (
     CommitId,
     CommitResult,
@@ -225,6 +225,12 @@ class SqliteStore(SqliteReads, Store):
     @override
     async def prune(self, closed_before: int, limit: int) -> int:
         return await self._change(lambda db: sqlite_forget.prune(db, closed_before, limit))
+
+    @override
+    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
+        return await self._change(
+            lambda db: sqlite_audit.prune_audit(db, before, traffic_before, traffic_max)
+        )
 
     @override
     async def close(self) -> None:

@@ -339,6 +339,12 @@ class SharedSqliteStore(SqliteStore):
         return await super().prune(closed_before, limit) if self.owns else 0
 
     @override
+    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
+        if not self.owns:
+            return 0
+        return await super().prune_audit(before, traffic_before, traffic_max)
+
+    @override
     async def close(self) -> None:
         if self._follower is not None:
             self._follower.cancel()
