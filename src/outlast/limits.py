@@ -382,10 +382,11 @@ HTTP_WAITS_MAX = 2_000
 """Requests that only wait, for a run's end or an actor's answer."""
 
 LOGIN_FAILURES_MAX = 10
-"""Wrong tokens from one address within `LOGIN_SECONDS`; then wrong ones are not even looked at."""
+"""Wrong tokens from one address within `LOGIN_SECONDS` that are answered 401 and logged; then they
+are answered 429. A right token is let in all the same, whatever its address has tried."""
 
 LOGIN_SECONDS = 60.0
-"""See `LOGIN_FAILURES_MAX`."""
+"""The time in which wrong tokens are counted."""
 
 SIGN_IN_CODE_SECONDS = 600.0
 """How long the link that `outlast dev` prints signs in, if it was not followed before."""

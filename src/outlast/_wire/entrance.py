@@ -27,6 +27,17 @@ class Files(Protocol):
         ...
 
 
+class RoleMissing(Problem):
+    """The caller is known, and its role does not suffice."""
+
+    def __init__(self, route: Route, call: Call) -> None:
+        caller = call.caller
+        detail = f"this takes the role {route.role}; the token {caller.name!r} is {caller.role}"
+        super().__init__(403, "role-missing", detail)
+        self.route = route
+        self.call = call
+
+
 @dataclass(frozen=True, slots=True)
 class Entered:
     """A request that may go on."""
@@ -76,10 +87,9 @@ class Entrance:
             allowed = ", ".join(sorted(methods))
             detail = f"{path[:200]!r} takes {allowed}"
             raise Problem(405, "method-not-allowed", detail, headers={"Allow": allowed})
-        if not caller.may(route.role):
-            detail = f"this takes the role {route.role}; the token {caller.name!r} is {caller.role}"
-            raise Problem(403, "role-missing", detail)
         call = Call(request, caller, self._callers, parts)
+        if not caller.may(route.role):
+            raise RoleMissing(route, call)
         call.check_query(route.query)
         return Entered(route, call, whole)
 
