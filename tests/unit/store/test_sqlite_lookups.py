@@ -189,6 +189,7 @@ async def test_too_many_lookups_of_a_client_are_refused_at_once(
 
     for each in looking:
         each.cancel()
+    await asyncio.sleep(0)  # that they were is told in a callback
     with asked_by("ann", "here"):
         assert await store.lookups.read_run(RunId("x")) is None
 
