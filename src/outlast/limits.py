@@ -299,6 +299,13 @@ SOCKET_SILENCE_SECONDS = 10.0
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 """One request's body: a value of the largest size, written as JSON with its escapes."""
 
+HTTP_NODES_MAX = 200_000
+"""Values in one request's body, counted before it is read: a container is one, and each of what is
+in it. 4 MB of `{}` are 1,300,000, and reading them held everybody up for seconds."""
+
+HTTP_INLINE_BYTES = 32 * 1024
+"""What is larger is converted beside the loop, in a thread: of bodies, values and pages."""
+
 HTTP_HEADER_BYTES_MAX = 32 * 1024
 """The head of one request; what is larger is refused before any of it is looked at."""
 

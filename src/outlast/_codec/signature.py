@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -121,6 +121,8 @@ class SignatureCodec:
             EncodingError: an argument cannot be stored; the path begins with its name.
             PayloadTooLarge: together they are too large.
         """
+        if bound.encoded is not None:
+            return bound.encoded
         adapters = (self._resolved or self._ready()).adapters
         data = encode_wire(lowered(adapters, self._stored_values(bound), Walk()))
         if len(data) > PAYLOAD_BYTES_MAX:
@@ -164,8 +166,19 @@ class SignatureCodec:
         Raises:
             EncodingError: an argument cannot be stored.
         """
+        if bound.digest is not None:
+            return bound.digest
         wire = lowered(self._ready().adapters, self._stored_values(bound), Walk(is_canonical=True))
         return digest_of(wire)
+
+    def ahead(self, bound: Bound) -> Bound:
+        """Return the same call, encoded: a thread can do that before the loop needs it.
+
+        Raises:
+            EncodingError, PayloadTooLarge: as `encode`.
+        """
+        encoded, digest = self.encode(bound), self.digest(bound)
+        return replace(bound, encoded=encoded, digest=digest)
 
     def digest_given(self, bound: Bound) -> bytes:
         """Return the digest of the arguments without those, and those fields, that are defaults.

@@ -44,6 +44,7 @@ class AnswerRequest:
     reason: str = ""
     digest: str = ""
     is_verdict: bool = False  # given as approve or reject: only approvals take it
+    is_large: bool = False  # encoded beside the loop
 
 
 class TokenReader:
@@ -117,7 +118,7 @@ class Tokens:
             raise UsageError(
                 f"token {row.id!r} asks for {row.title}, it is no approval: answer with a value"
             )
-        body = AnswerBody(await self._payload(row, request.value), request.by, request.reason)
+        body = AnswerBody(await self._payload(row, request), request.by, request.reason)
         answer = Answer(
             token=row.id,
             status="answered",
@@ -154,10 +155,15 @@ class Tokens:
         if answered.result != "accepted":
             _refuse(answered.result, answered.row)
 
-    async def _payload(self, row: TokenRow, value: object) -> bytes:
-        if row.kind == "approval":
-            return fitting_payload(VERDICT, value)
-        return fitting_payload(self._known_adapter(row) or await self._adapter(row), value)
+    async def _payload(self, row: TokenRow, request: AnswerRequest) -> bytes:
+        adapter = VERDICT
+        if row.kind != "approval":
+            adapter = self._known_adapter(row) or await self._adapter(row)
+        if not request.is_large:
+            return fitting_payload(adapter, request.value)
+        return await self._scheduler.world.run_blocking(
+            lambda: fitting_payload(adapter, request.value)
+        )
 
     def _known_adapter(self, row: TokenRow) -> Adapter | None:
         live = self._scheduler.residents.get(row.run)

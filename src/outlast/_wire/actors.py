@@ -66,14 +66,18 @@ async def write(service: Service, call: Call) -> Response:
     arguments = await call.json()
     if not is_dict(arguments):
         raise DecodingError("$", "the arguments are given as an object of names and values")
-    envelope = service.core.actors.envelope_of(
-        call.name("type"),
-        _key(call),
-        unquote(call.path["handler"]),
-        arguments,
-        timeout=seconds,
-        dedup=call.text("dedup"),
-        trace=call.traceparent,
+    kind, key, handler = call.name("type"), _key(call), unquote(call.path["handler"])
+    envelope = await call.converted(
+        len(call.body),
+        lambda: service.core.actors.envelope_of(
+            kind,
+            key,
+            handler,
+            arguments,
+            timeout=seconds,
+            dedup=call.text("dedup"),
+            trace=call.traceparent,
+        ),
     )
     kind = envelope.definition.name
     if kind in (SUPERVISORS, TOPICS):
@@ -90,7 +94,9 @@ async def write(service: Service, call: Call) -> Response:
     data = await service.within(asking, seconds + 1, safe)
     if data is None:
         raise Problem(503, "draining", "the server stops; the message is safe and is handled later")
-    return answer({"result": returns.to_json(returns.decode(data))})
+    return await call.converted(
+        len(data), lambda: answer({"result": returns.to_json(returns.decode(data))})
+    )
 
 
 async def stop(service: Service, call: Call) -> Response:
@@ -140,8 +146,9 @@ class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def publish(service: Service, call: Call) -> Response:
     """Publish a value to the actors that are subscribed; it is safe when this answers."""
     body = await call.read(PublishBody)
-    core = service.core
-    await core.actors.tell(
-        publication(core.registry, call.name("name"), body.value, dedup=body.dedup)
+    core, name = service.core, call.name("name")
+    envelope = await call.converted(
+        len(call.body), lambda: publication(core.registry, name, body.value, dedup=body.dedup)
     )
+    await core.actors.tell(envelope)
     return answer({}, 202)

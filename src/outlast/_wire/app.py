@@ -89,7 +89,10 @@ class Application:
         methods, parts = self._match(path)
         route = methods.get("GET" if request.method == "HEAD" else request.method)
         if route is not None and route.role is None:
-            return await route.handler(self._service, Call(request, _NOBODY, self._callers, parts))
+            return await route.handler(
+                self._service,
+                Call(request, _NOBODY, self._callers, parts, self._service.conversions),
+            )
         address = request.client.host if request.client else ""
         caller = self._callers.caller(request.headers.get("authorization"), address)
         if not methods:
@@ -101,13 +104,16 @@ class Application:
         if not caller.may(route.role):
             detail = f"this takes the role {route.role}; the token {caller.name!r} is {caller.role}"
             raise Problem(403, "role-missing", detail)
-        call = Call(request, caller, self._callers, parts)
+        call = self._call(request, caller, parts)
         call.check_query(route.query)
         with asked_by(*call.holders):
             if route.method == "GET":
                 return await self._admitted(route, call)
             async with self._service.bodies.read(request, call.holders) as body:
                 return await self._admitted(route, replace(call, body=body))
+
+    def _call(self, request: Request, caller: Caller, parts: Mapping[str, str]) -> Call:
+        return Call(request, caller, self._callers, parts, self._service.conversions)
 
     async def _admitted(self, route: Route, call: Call) -> Response:
         service = self._service

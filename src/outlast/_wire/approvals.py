@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
+from outlast import limits
 from outlast._engine.tokens import AnswerRequest
 from outlast._wire.answers import answer, fields_of
 from outlast._wire.problems import Problem
@@ -71,6 +72,7 @@ async def answer_token(service: Service, call: Call) -> Response:
         reason=body.reason,
         digest=body.digest,
         is_verdict=body.verdict,
+        is_large=len(call.body) > limits.HTTP_INLINE_BYTES,
     )
     await service.core.tokens.answer(request)
     return answer(await _in_full(service, await service.core.tokens.reader.info(asked)))

@@ -27,10 +27,11 @@ def work_from_json(
     """Return a call of a workflow that is known here.
 
     Raises:
-        UnknownWorkflow, DecodingError
+        UnknownWorkflow, DecodingError, EncodingError
     """
     definition = registry.workflow_asked_for(name)
-    return WorkflowCall(definition, definition.signature.from_json(dict(arguments)), "")
+    signature = definition.signature
+    return WorkflowCall(definition, signature.ahead(signature.from_json(dict(arguments))), "")
 
 
 def work_from_encoded(

@@ -13,7 +13,9 @@ from outlast import limits
 from outlast._engine.details import failure_of
 from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Record, info_of
+from outlast._engine.signal_names import payload_by_name
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
+from outlast._execution.payloads import ReadyPayload
 from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._execution.updates import update_message
 from outlast._store.contract import Cursor
@@ -94,10 +96,13 @@ async def start(service: Service, call: Call) -> Response:
     body = await call.read(StartBody)
     has_code = True
     if body.encoded is None:
-        work = work_from_json(registry, name, body.input)
+        given = body.input
+        work = await call.converted(len(call.body), lambda: work_from_json(registry, name, given))
     elif call.caller.may("admin"):
         encoded = Encoded(body.encoded, body.digest, body.version)
-        work, has_code = work_from_encoded(registry, name, encoded)
+        work, has_code = await call.converted(
+            len(call.body), lambda: work_from_encoded(registry, name, encoded)
+        )
     else:
         raise Problem(403, "role-missing", "`encoded` takes the role admin: give `input`")
     traced = {TRACEPARENT: call.traceparent} if call.traceparent else {}
@@ -260,9 +265,12 @@ async def stream(service: Service, call: Call) -> Response:
 async def signal(service: Service, call: Call) -> Response:
     """Send a signal; it is safe when this answers."""
     body = await call.read(SignalBody)
-    run = service.engine.get(call.run_id())
-    allow = body.allow_undeclared
-    await run.signal(call.name("name"), body.value, dedup=body.dedup, allow_undeclared=allow)
+    run, name, value = service.engine.get(call.run_id()), call.name("name"), body.value
+    if len(call.body) > limits.HTTP_INLINE_BYTES:
+        registry = service.core.registry
+        ready = await call.converted(len(call.body), lambda: payload_by_name(registry, name, value))
+        value = ReadyPayload(ready)
+    await run.signal(name, value, dedup=body.dedup, allow_undeclared=body.allow_undeclared)
     return answer({}, 202)
 
 
@@ -272,17 +280,22 @@ async def update(service: Service, call: Call) -> Response:
     definition = declared_update(core.registry, call.name("name"))
     body = await call.read(UpdateBody)
     update_id = core.world.new_id() if body.id is None else body.id
+    value = body.value
+    payload = await call.converted(len(call.body), lambda: payload_of(definition, value))
     message = update_message(
         run,
         definition.name,
-        payload_of(definition, body.value),
+        payload,
         check_name("an update's id", update_id),
         at=core.world.now(),
     )
     seconds, safe = call.seconds("timeout", _RESULT_SECONDS), asyncio.Event()
     kept = await service.within(core.update(message, safe), seconds, safe)
     if kept is not None:
-        return answer({"result": json_of(definition, result_of(run, definition.name, kept))})
+        result = result_of(run, definition.name, kept)
+        return await call.converted(
+            len(result), lambda: answer({"result": json_of(definition, result)})
+        )
     info = await core.reader.info(run)
     reason = await core.reader.why(run)
     return answer({"id": run, "update": update_id, "status": info.status, "why": reason}, 202)
