@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -170,15 +170,6 @@ class SignatureCodec:
             return bound.digest
         wire = lowered(self._ready().adapters, self._stored_values(bound), Walk(is_canonical=True))
         return digest_of(wire)
-
-    def ahead(self, bound: Bound) -> Bound:
-        """Return the same call, encoded: a thread can do that before the loop needs it.
-
-        Raises:
-            EncodingError, PayloadTooLarge: as `encode`.
-        """
-        encoded, digest = self.encode(bound), self.digest(bound)
-        return replace(bound, encoded=encoded, digest=digest)
 
     def digest_given(self, bound: Bound) -> bytes:
         """Return the digest of the arguments without those, and those fields, that are defaults.

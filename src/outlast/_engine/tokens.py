@@ -20,6 +20,7 @@ from outlast._execution.payloads import fitting_payload
 from outlast._execution.starting import check_name, check_text
 from outlast._execution.tokens import AnswerBody, message_of
 from outlast._store.contract import Answer, AnswerResult, Receipt, Store, TokenRow, Transaction
+from outlast._store.pages import is_last
 from outlast.errors import (
     DigestMismatch,
     RunNotFound,
@@ -77,16 +78,20 @@ class TokenReader:
             rows = await self._store.list_tokens(after, page, open_only=open_only)
             for row in rows:
                 yield token_info(row)
-            if len(rows) < page:
+            if is_last(rows, page):
                 return
             after = rows[-1].created_at, rows[-1].id
 
     async def page(
         self, after: tuple[int, str] | None, size: int, *, open_only: bool
-    ) -> list[TokenInfo]:
-        """Return up to `size` tokens from behind `after` on, oldest first."""
+    ) -> tuple[list[TokenRow], bool]:
+        """Return up to `size` tokens from behind `after` on, oldest first, and whether it ends."""
         rows = await self._store.list_tokens(after, size, open_only=open_only)
-        return [token_info(row) for row in rows]
+        return rows, is_last(rows, size)
+
+    async def count(self, limit: int) -> int:
+        """Return how many tokens wait for an answer, `limit` at most."""
+        return await self._store.count_open_tokens(limit)
 
 
 class Tokens:

@@ -21,6 +21,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from outlast._records import Blob, Record
+from outlast._store.glimpses import WHOLE, GlimpseVerbs, Part
 from outlast._store.health import HealthVerbs
 from outlast._store.upkeep import UpkeepVerbs
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
@@ -376,7 +377,7 @@ class ReadVerbs(Protocol):
         ...
 
     async def read_journal(
-        self, run: RunId, after: int = 0, upto: int | None = None
+        self, run: RunId, after: int = 0, upto: int | None = None, part: Part = WHOLE
     ) -> list[Record]:
         """Return the run's records with a `seq` above `after`, bodies of blobs filled in.
 
@@ -411,7 +412,7 @@ class ReadVerbs(Protocol):
         ...
 
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
-        """Return one page of runs, newest first."""
+        """Return one page of runs, newest first; see `pages` for where it ends."""
         ...
 
     async def count_runs(self, which: RunFilter, limit: int) -> int:
@@ -473,7 +474,7 @@ class OverviewVerbs(Protocol):
         ...
 
 
-class Lookups(ReadVerbs, OverviewVerbs, Protocol):
+class Lookups(ReadVerbs, OverviewVerbs, GlimpseVerbs, Protocol):
     """Reads for whoever looks: they take turns, and cannot keep the engine from reading.
 
     On behalf of a client (`asking`) they raise `StoreBusy` where it asks for too much at once.

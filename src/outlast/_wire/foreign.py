@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 from typing_extensions import override
@@ -31,7 +32,10 @@ def work_from_json(
     """
     definition = registry.workflow_asked_for(name)
     signature = definition.signature
-    return WorkflowCall(definition, signature.ahead(signature.from_json(dict(arguments))), "")
+    bound = signature.from_json(dict(arguments))
+    # Here, where a thread may do it: the engine would on the loop.
+    encoded, digest = signature.encode(bound), signature.digest(bound)
+    return WorkflowCall(definition, replace(bound, encoded=encoded, digest=digest), "")
 
 
 def work_from_encoded(

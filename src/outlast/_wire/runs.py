@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
 
 from outlast import limits
-from outlast._engine.details import failure_of
+from outlast._engine.details import failure_of, result_in
 from outlast._engine.outcomes import error_of
-from outlast._engine.reader import Record, info_of
+from outlast._engine.reader import info_of
 from outlast._engine.signal_names import payload_by_name
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.payloads import ReadyPayload
 from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._execution.updates import update_message
 from outlast._store.contract import Cursor
-from outlast._wire.answers import answer, fields_of
+from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.foreign import Encoded, work_from_encoded, work_from_json
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, bad_query
@@ -37,6 +38,7 @@ from outlast.types import (
 
 _RESULT_SECONDS = 30.0
 _FAILED_SHOWN = 100
+_ROW_BYTES = 500  # of a run's row beside its attributes
 
 
 class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,10 +126,12 @@ async def runs(service: Service, call: Call) -> Response:
     size = call.page_size()
     query = query_of(call)
     rows = await service.core.reader.page(query, _cursor(call), size + 1)
-    more = len(rows) > size
-    following = Cursor(rows[size - 1].created_at, rows[size - 1].id) if more else None
-    return answer(
-        {"runs": [info_of(row) for row in rows[:size]], "next": following and _text_of(following)}
+    count, total = fitting(_ROW_BYTES + len(row.attributes) for row in rows[:size])
+    shown = rows[:count]
+    following = Cursor(shown[-1].created_at, shown[-1].id) if count < len(rows) else None
+    following_text = following and _text_of(following)
+    return await call.converted(
+        total, lambda: answer({"runs": [info_of(row) for row in shown], "next": following_text})
     )
 
 
@@ -163,10 +167,23 @@ def _text_of(cursor: Cursor) -> str:
 
 async def show(service: Service, call: Call) -> Response:
     """Return one run in full."""
-    found = await service.details.of(call.run_id())
-    fields = {**fields_of(found.info), **fields_of(found)}
-    del fields["info"]
-    return answer(fields)
+    run = call.run_id()
+    found, stored = await service.details.of(run)
+    href = f"/v1/runs/{quote(run, safe='')}"
+
+    def told() -> Response:
+        fields = {**fields_of(found.info), **fields_of(found)}
+        del fields["info"]
+        given = service.details.input_json(stored)
+        shown, preview = preview_of(stored.input, given, f"{href}/journal/1")
+        # An object all the same: clients show its members.
+        fields["input"] = shown if preview is None else {"…": shown}
+        result = service.details.result_json(stored.workflow, stored.result)
+        fields["result"], result_preview = preview_of(stored.result, result, f"{href}/result")
+        fields |= {"input_preview": preview, "result_preview": result_preview}
+        return answer(fields)
+
+    return await call.converted(len(stored.input) + len(stored.result), told)
 
 
 async def why(service: Service, call: Call) -> Response:
@@ -190,59 +207,19 @@ async def result(service: Service, call: Call) -> Response:
         return answer({"id": run, "status": info.status, "why": reason}, 202)
     error = error_of(row)
     if error is None:
-        value = service.details.result(row)
-        return answer({"id": run, "status": row.status, "result": value})
+        data, status = result_in(row), row.status
+        details, workflow = service.details, row.workflow
+        return await call.converted(
+            len(data),
+            lambda: answer(
+                {"id": run, "status": status, "result": details.result_json(workflow, data)}
+            ),
+        )
     failure = failure_of(row)
     told = {"type": type(error).__name__, "message": f"{error}", "reason": row.error or ""}
     if failure is not None:
         told |= {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
     return answer({"id": run, "status": row.status, "error": told})
-
-
-async def journal(service: Service, call: Call) -> Response:
-    """Return a page of a run's records, ascending."""
-    run = call.run_id()
-    size = call.page_size()
-    most = limits.JOURNAL_RECORDS_MAX * 100
-    after = call.number("after", 0, most=most)
-    last_seq = (await service.details.last_seq(run)) if call.text("before") else None
-    if last_seq is not None:
-        before = min(call.number("before", 1, least=1, most=most), last_seq + 1)
-        after = max(0, before - 1 - size)
-        records = await service.core.reader.journal(run, after, before - 1)
-        following = after + 1 if after else None
-    else:
-        records = await service.core.reader.journal(run, after, after + size)
-        last_seq = await service.details.last_seq(run)
-        following = after + size if after + size < last_seq else None
-    told = [_record(record) for record in records]
-    return answer({"records": told, "next": following, "last_seq": last_seq})
-
-
-def _record(record: Record) -> dict[str, object]:
-    return {
-        "seq": record.seq,
-        "key": record.key,
-        "kind": record.kind,
-        "name": record.name,
-        "at": record.at,
-        "epoch": record.epoch,
-        "attempt": record.attempt,
-        "value": record.value,
-        "error": record.error,
-        "place": record.place,
-        "waited": record.waited,
-        "took": record.took,
-    }
-
-
-async def value(service: Service, call: Call) -> Response:
-    """Return the last value set under a name."""
-    run, name = call.run_id(), call.name("name")
-    data = await service.core.reader.value(run, name)
-    if data is None:
-        raise Problem(404, "value-not-found", f"run {run!r} has set no value {name!r} so far")
-    return answer({"value": service.core.reader.adapter_json("value", name, data)})
 
 
 async def stream(service: Service, call: Call) -> Response:
@@ -406,22 +383,6 @@ async def fork(service: Service, call: Call) -> Response:
         return answer(fields_of(plan))
     made = await run.fork(body.at, body.input, keys=body.keys, signals=body.signals)
     return answer({**fields_of(await made.info()), "created": True}, 201)
-
-
-async def diff(service: Service, call: Call) -> Response:
-    """Compare two runs, record by record."""
-    if not call.text("a") or not call.text("b"):
-        raise bad_query("a and b", "the ids of two runs", "")
-    found = await service.engine.diff(call.text("a"), call.text("b"))
-    rows = [
-        {"key": row.key, "a": _told(row.a), "b": _told(row.b), "differs": row.differs}
-        for row in found.rows[: limits.HTTP_PAGE_MAX]
-    ]
-    return answer({"first": found.first, "rows": rows})
-
-
-def _told(record: Record | None) -> dict[str, object] | None:
-    return None if record is None else _record(record)
 
 
 async def resume(service: Service, call: Call) -> Response:
