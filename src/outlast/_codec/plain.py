@@ -31,22 +31,20 @@ def plain_size(value: object, depth: int) -> int | None:
         kinds = set(map(type, level))
         if not kinds <= _PLAIN or not _are_storable(kinds, level):
             return None
+        lists = [item for item in level if is_list(item)] if list in kinds else []
+        dicts = [item for item in level if is_dict(item)] if dict in kinds else []
         size += len(level)
-        inside = sum(len(item) for item in level if is_list(item) or is_dict(item))
-        if size + inside > PAYLOAD_BYTES_MAX:
+        if size + sum(map(len, lists)) + sum(map(len, dicts)) > PAYLOAD_BYTES_MAX:
             return None  # it may hold itself, again and again: a walk that counts finds out
-        below: list[object] = []
-        if list in kinds:
-            below += chain.from_iterable(item for item in level if is_list(item))
-        texts = [item for item in level if type(item) is str]
-        if dict in kinds:
-            dicts = [item for item in level if is_dict(item)]
+        below = list(chain.from_iterable(lists))
+        texts = [item for item in level if type(item) is str] if str in kinds else []
+        if dicts:
             keys = list(chain.from_iterable(dicts))
-            below += chain.from_iterable(item.values() for item in dicts)
-            size += len(keys)
-            texts += [key for key in keys if type(key) is str]
             if set(map(type, keys)) - {str}:
                 return None
+            below += chain.from_iterable(map(dict[object, object].values, dicts))
+            size += len(keys)
+            texts += [key for key in keys if type(key) is str]
         if not _are_text(texts):
             return None
         size += sum(map(len, texts))
