@@ -39,7 +39,7 @@ class Application:
 
     def __init__(self, service: Service, callers: Callers, files: Files | None = None) -> None:
         self._service = service
-        self._entrance = Entrance(callers, files)
+        self._entrance = Entrance(callers, service.conversions, files)
         self._auditor = Auditor(service.core)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

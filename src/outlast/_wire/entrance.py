@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from outlast._wire.callers import Caller, Callers
+from outlast._wire.conversions import Conversions
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, check_head
 from outlast._wire.routes import ROUTES, Route
@@ -50,8 +51,11 @@ class Entered:
 class Entrance:
     """Where every request comes in; `files` are what a browser needs."""
 
-    def __init__(self, callers: Callers, files: Files | None = None) -> None:
+    def __init__(
+        self, callers: Callers, conversions: Conversions, files: Files | None = None
+    ) -> None:
         self._callers = callers
+        self._conversions = conversions
         self._files = files
         by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
@@ -78,7 +82,7 @@ class Entrance:
         query: bytes = request.scope["query_string"]
         whole = f"{path}?{query.decode('ascii', 'replace')}" if query else path
         if route is not None and route.role is None:
-            return Entered(route, Call(request, _NOBODY, self._callers, parts), whole)
+            return Entered(route, self._call(request, _NOBODY, parts), whole)
         address = request.client.host if request.client else ""
         caller = self._callers.caller(request.headers.get("authorization"), address)
         if not methods or (route is not None and route.is_local and not caller.is_local):
@@ -87,11 +91,14 @@ class Entrance:
             allowed = ", ".join(sorted(methods))
             detail = f"{path[:200]!r} takes {allowed}"
             raise Problem(405, "method-not-allowed", detail, headers={"Allow": allowed})
-        call = Call(request, caller, self._callers, parts)
+        call = self._call(request, caller, parts)
         if not caller.may(route.role):
             raise RoleMissing(route, call)
         call.check_query(route.query)
         return Entered(route, call, whole)
+
+    def _call(self, request: Request, caller: Caller, parts: Mapping[str, str]) -> Call:
+        return Call(request, caller, self._callers, parts, self._conversions)
 
     def _match(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
         fixed = self._fixed.get(path)

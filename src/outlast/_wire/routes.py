@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from starlette.responses import Response
 
-from outlast._wire import actors, approvals, audit, runs, sharing, status
+from outlast._wire import actors, approvals, audit, records, runs, sharing, status
 from outlast._wire.answers import answer
 from outlast._wire.callers import Role
 from outlast._wire.description import describe
@@ -117,9 +117,10 @@ ROUTES: tuple[Route, ...] = (
         query=("timeout", "parked"),
         statuses=(200, 202),
     ),
-    _get(_RUN + "/journal", runs.journal, "after", "before", "limit"),
+    _get(_RUN + "/journal", records.journal, "after", "before", "limit"),
+    _get(_RUN + "/journal/{seq}", records.record),
     _get(_RUN + "/why", runs.why),
-    _get(_RUN + "/values/{name}", runs.value),
+    _get(_RUN + "/values/{name}", records.value),
     Route(
         "GET",
         _RUN + "/streams/{name}",
@@ -150,7 +151,7 @@ ROUTES: tuple[Route, ...] = (
     _post(_RUN + "/fork", runs.fork, runs.ForkBody, statuses=(201, 200)),
     _get("/v1/count", runs.count, "query"),
     _post("/v1/bulk", runs.bulk, runs.BulkBody, statuses=(200,)),
-    _get("/v1/diff", runs.diff, "a", "b"),
+    _get("/v1/diff", records.diff, "a", "b"),
     _get("/v1/approvals", approvals.approvals, "all", "after", "limit"),
     _get("/v1/tokens/{id}", approvals.token),
     _post("/v1/tokens/{id}", approvals.answer_token, approvals.AnswerBody, statuses=(200,)),

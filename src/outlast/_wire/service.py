@@ -18,6 +18,7 @@ from outlast._engine.sharing import Sharing
 from outlast._wire.admission import Admission
 from outlast._wire.bodies import Bodies
 from outlast._wire.connections import Client, Connections
+from outlast._wire.conversions import Conversions
 from outlast._wire.eventstream import Clients, EventStream, Source
 from outlast._wire.feed import Feed
 from outlast._wire.figures import Figures
@@ -55,6 +56,7 @@ class Service:
         self.waits: Admission = Admission(world, places=limits.HTTP_WAITS_MAX, queue_max=0)
         self.sharing: Sharing = Sharing(self.core.scheduler, self.core.messages)
         self.bodies: Bodies = Bodies()
+        self.conversions: Conversions = Conversions(world)
         self.figures: Figures = Figures(self.core)
         self.feed: Feed = Feed(self.core)
         self._draining = asyncio.Event()
@@ -97,6 +99,7 @@ class Service:
         """Stop looking at the engine."""
         self.feed.close()
         self.figures.close()
+        self.conversions.close()
 
     async def within(
         self, work: Awaitable[T], seconds: float, safe: asyncio.Event | None = None
