@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 import msgspec
 
 from outlast import limits
-from outlast._records import Record, blob_digest, unpack_records
+from outlast._records import Record, blob_digest, filled, unpack_records
 from outlast._store import sqlite_rows as rows
 from outlast._store import sqlite_tables as tables
 from outlast._store.contract import (
@@ -344,13 +344,14 @@ def _refuse_end(records: list[Record], known: int, last: int, run: RunId) -> Non
 
 def _filled(db: Connection, records: list[Record]) -> list[Record]:
     """Put the bodies of blobs in place of their addresses."""
-    filled: list[Record] = []
+    found: list[Record] = []
     for record in records:
         digest = blob_digest(record.body)
         if digest is not None:
-            record = msgspec.structs.replace(record, body=_blob(db, digest))
-        filled.append(record)
-    return filled
+            body = filled(record.body, _blob(db, digest))
+            record = msgspec.structs.replace(record, body=body)
+        found.append(record)
+    return found
 
 
 def _blob(db: Connection, digest: bytes) -> bytes:

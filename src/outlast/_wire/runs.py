@@ -228,6 +228,9 @@ def _record(record: Record) -> dict[str, object]:
         "place": record.place,
         "waited": record.waited,
         "took": record.took,
+        "input": record.input,
+        "large_input": record.large_input,
+        "traceback": record.traceback,
     }
 
 
