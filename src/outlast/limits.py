@@ -16,6 +16,9 @@ BLOB_BYTES_MIN = 32 * 1024
 COMPRESS_BYTES_MIN = 1024
 """Below this zlib costs more time than the bytes it saves are worth."""
 
+QUERY_WORDS_MAX = 8
+"""Words without a colon in a query of runs: each is looked for in every run."""
+
 STEP_INPUT_BYTES_MAX = 1024
 """The arguments of one step that its first record writes out, for people to look at."""
 

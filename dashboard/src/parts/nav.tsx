@@ -27,7 +27,7 @@ export function Nav({ onPalette, onHelp }: { onPalette: () => void; onHelp: () =
         </svg>
         <span>outlast</span>
       </a>
-      <button type="button" class="search-button" onClick={onPalette} aria-label="Commands, Control K">
+      <button type="button" class="search-button" onClick={onPalette} title="Commands, and search (Ctrl K)">
         <Icon name="search" />
         <span>Go to …</span>
         <kbd>Ctrl K</kbd>

@@ -21,6 +21,7 @@ import { actorLink, route } from '../router.ts'
 import { isObject } from '../json.ts'
 import { faults, fieldOf, initial } from '../schema.ts'
 import { mayOperate } from '../session.ts'
+import { actorStatus } from '../types.ts'
 import type { ActorDetail, HandlerInfo, Json } from '../types.ts'
 
 export function ActorView() {
@@ -46,7 +47,7 @@ export function ActorView() {
     <div class="run-view">
       <header class="run-head">
         <div class="run-title">
-          <StatusMark status={actor.status} />
+          <StatusMark status={actorStatus(actor)} />
           <h1 class="mono">{actor.id}</h1>
           <CopyButton text={actor.id} label="Copy the id" />
           <span class="spread" />
@@ -163,7 +164,7 @@ function Message({ handler, type, actorKey, onSent }: {
         {!handler.is_read && <button type="button" disabled={isBusy || !isReady} onClick={() => void send('tell')} title="Send it and wait for nothing"><Icon name="send" /> Tell</button>}
       </div>
       {problem && <ProblemNote problem={problem} />}
-      {result && <div class="block" role="status"><h3>Answer</h3><JsonView value={result.value} label="the answer" /></div>}
+      {result && <div class="block" role="status"><h2>Answer</h2><JsonView value={result.value} label="the answer" /></div>}
     </form>
   )
 }

@@ -16,6 +16,7 @@ import { Ago } from '../parts/time.tsx'
 import { VirtualRows } from '../parts/virtual.tsx'
 import { actorLink, replace, route, withParams } from '../router.ts'
 import { mayOperate } from '../session.ts'
+import { actorStatus } from '../types.ts'
 import type { ActorInfo, DeadLetter } from '../types.ts'
 
 const PAGE = 500
@@ -113,7 +114,7 @@ function ActorRow({ actor, index }: { actor: ActorInfo; index: number }) {
   const part = Math.min(1, Math.log10(actor.waiting + 1) / Math.log10(DEPTH_FULL + 1))
   return (
     <div class="row actor-row" role="row" aria-rowindex={index + 1}>
-      <span role="cell"><StatusMark status={actor.status} /></span>
+      <span role="cell"><StatusMark status={actorStatus(actor)} /></span>
       <span role="cell" class="clip">
         <a class="mono cover" href={actorLink(actor.id)}><span class="faint">{actor.type}/</span>{actor.key}</a>
         {actor.error && <span class="error-line"> {actor.error}</span>}
@@ -141,12 +142,11 @@ function Teams() {
   return (
     <div class="stack">
       {loaded.data.map((team) => (
-        <section class="panel" key={team.id} aria-label={`Team ${team.id}`}>
+        <section class="panel team" key={team.id} aria-label={`Team ${team.id}`}>
           <header>
             <h2 class="mono">{team.id}</h2>
             <StatusMark status={team.status} />
-            <span class="spread" />
-            <span class="faint">
+            <span class="team-rule faint">
               {team.strategy.replaceAll('_', ' ')} · {team.failures} of {team.max_restarts} failures in {duration(team.within_seconds)} · then {team.on_exhausted}
             </span>
           </header>
@@ -180,7 +180,7 @@ function DeadLetters() {
   return (
     <div class="panel scroll">
       <p class="faint">{plural(letters.length, 'message')}{next === null ? '' : ' so far'}</p>
-      <table class="plain">
+      <table class="plain stacked">
         <thead>
           <tr>
             <th scope="col">Actor</th><th scope="col">Handler</th><th scope="col">Why</th>
@@ -214,11 +214,11 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
   }
   return (
     <tr>
-      <td><a class="mono" href={actorLink(letter.actor)}>{letter.actor}</a></td>
-      <td class="mono">{letter.handler}</td>
-      <td class="wrap">{letter.reason}{letter.error && <span class="error-line"> {letter.error}</span>}</td>
-      <td class="right number">{letter.attempts}</td>
-      <td class="right faint"><Ago at={letter.sent_at} /></td>
+      <td data-label="Actor"><a class="mono wrap" href={actorLink(letter.actor)}>{letter.actor}</a></td>
+      <td class="mono" data-label="Handler">{letter.handler}</td>
+      <td class="wrap" data-label="Why"><span>{letter.reason}{letter.error && <span class="error-line"> {letter.error}</span>}</span></td>
+      <td class="right number" data-label="Attempts">{letter.attempts}</td>
+      <td class="right faint" data-label="Sent"><Ago at={letter.sent_at} /></td>
       <td class="right">
         <button type="button" disabled={isBusy || !mayOperate.value} onClick={() => void redrive()} aria-label={`Redrive message ${letter.number}`}>
           <Icon name="retry" /> Redrive

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 
 import { now } from '../clock.ts'
-import { count, plural } from '../format.ts'
+import { count, countedDown, plural } from '../format.ts'
 import { feed, onRuns, resync } from '../live.ts'
 import { CopyAs } from '../parts/copy-as.tsx'
 import { CopyButton } from '../parts/copy.tsx'
@@ -65,6 +65,11 @@ export function RunView() {
   }
   if (!detail) return <Loading what="the run" />
   const select = (seq: number | null) => replace(withParams({ at: seq ?? undefined }))
+  const leave = () => {
+    select(null)
+    // What had the focus is gone: on with the rows that it came from.
+    document.querySelector<HTMLElement>('.run-main .rows')?.focus()
+  }
   const records = store.records.value
   const record = at === null ? undefined : records.find((each) => each.seq === at)
   return (
@@ -107,10 +112,10 @@ export function RunView() {
               linkTo={(seq) => runLink(id, { at: seq })}
               onSelect={select}
               onFork={detail.actions.includes('fork') ? setForkAt : null}
-              onClose={() => select(null)}
+              onClose={leave}
             />
           ) : (
-            <RunData detail={detail} />
+            <RunData detail={detail} records={records} onSelect={select} />
           )}
         </aside>
       </div>
@@ -162,10 +167,17 @@ function Why({ detail }: { detail: RunDetail }) {
   return (
     <p class={`why ${isForPerson ? 'person' : ''}`} role="status">
       <Icon name={detail.status === 'parked' ? 'parked' : 'help'} />
-      <span class="wrap">{detail.why || 'It is at work.'}</span>
+      <span class="wrap">{detail.why ? <Counting key={detail.why} text={detail.why} /> : 'It is running.'}</span>
       {!detail.has_code && <span class="faint">This server has no code for its workflow.</span>}
     </p>
   )
+}
+
+/** A sentence of the server in which "due in 22.0s" counts down. */
+function Counting({ text }: { text: string }) {
+  const readAt = useMemo(() => Date.now(), [])
+  const passed = Math.max(0, now.value - readAt) / 1000
+  return <>{countedDown(text, passed)}</>
 }
 
 function Timeline({ store, detail, selected, onSelect }: {

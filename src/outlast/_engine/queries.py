@@ -2,7 +2,8 @@
 
 Words are `key:value`. `status` takes several values by commas, and `open` or `closed`; `since` and
 `until` take a length of time back from now or an ISO date; `id` a prefix, `parent` a run id,
-`workflow` a name or the end of one. Any other key is an attribute.
+`workflow` a name or the end of one. Any other key is an attribute. A word without a colon is a text
+that is looked for in ids, names of workflows and errors.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import shlex
 from datetime import UTC, datetime
 
+from outlast import limits
 from outlast._durations import seconds_of
 from outlast._store.contract import RunFilter
 from outlast.errors import QueryError
@@ -27,13 +29,20 @@ def parse_query(text: str, now: int) -> RunFilter:
     statuses: frozenset[Status] | None = None
     plain: dict[str, str] = {}
     attributes: list[tuple[str, str]] = []
+    words: dict[str, None] = {}
     for key, value in _words(text):
-        if key == "status":
+        if not key:
+            words[value] = None
+        elif key == "status":
             statuses = _statuses(value)
         elif key in ("workflow", "since", "until", "id", "parent"):
             plain[key] = value
         else:
             attributes.append((key, value))
+    if len(words) > limits.QUERY_WORDS_MAX:
+        raise QueryError(
+            f"the query has {len(words)} words without a colon, of {limits.QUERY_WORDS_MAX} at most"
+        )
     return RunFilter(
         statuses=statuses,
         workflow=plain.get("workflow"),
@@ -42,6 +51,7 @@ def parse_query(text: str, now: int) -> RunFilter:
         id_prefix=plain.get("id"),
         parent=RunId(plain["parent"]) if "parent" in plain else None,
         attributes=tuple(attributes),
+        words=tuple(words),
     )
 
 
@@ -59,7 +69,11 @@ def _words(text: str) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for word in words:
         key, colon, value = word.partition(":")
-        if not colon or not key or not value:
+        if not colon:
+            if word:
+                pairs.append(("", word))
+            continue
+        if not key or not value:
             raise QueryError(
                 f"{word!r} is not key:value; write for instance "
                 f"'status:failed workflow:checkout since:1h customer:42'"

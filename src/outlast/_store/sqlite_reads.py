@@ -27,6 +27,7 @@ from outlast._store.contract import (
     StreamRow,
     TailRun,
 )
+from outlast._store.decide import lowered
 from outlast._store.sqlite_checks import Reading
 from outlast._store.sqlite_connection import Cell, Connection
 from outlast._store.sqlite_tables import fetch
@@ -189,6 +190,13 @@ def count_runs(db: Connection, which: RunFilter, limit: int) -> int:
     return _integer(db.execute(sql, (*cells, limit)).fetchall()[0][0])
 
 
+# As `decide.searched`; SQLite lowers ASCII letters only.
+_SEARCHED = (
+    "id || char(10) || workflow || char(10) || "
+    "ifnull(CASE status WHEN 'parked' THEN waiting_for ELSE error END, '')"
+)
+
+
 def _wanted(
     which: RunFilter, after: Cursor | None, damaged: Collection[RunId]
 ) -> tuple[str, list[Cell]]:
@@ -217,6 +225,8 @@ def _wanted(
         want("parent = ?", which.parent)
     for key, text in which.attributes:
         want(_HAS_ATTRIBUTE, key, text, text, text, text, _as_float(text))
+    for word in which.words:
+        want(f"instr(lower({_SEARCHED}), ?) > 0", lowered(word))
     if damaged:
         # What they are filtered by may be what is damaged.
         text = f"({' AND '.join(terms)} OR id IN (SELECT value FROM json_each(?)))"
