@@ -136,7 +136,7 @@ function Later({ name }: { name: string }) {
     return (
       <div class="empty">
         <h1>This part could not be loaded</h1>
-        <p>The server is away, or was upgraded since this page was opened.</p>
+        <p>The server is not responding, or was upgraded since this page was opened.</p>
         <button type="button" onClick={() => location.reload()}>Load the page again</button>
       </div>
     )

@@ -58,7 +58,7 @@ export function ViewProblem({ problem, what, again }: {
   if (!isUnbuilt(problem)) return <ProblemNote problem={problem} again={again} />
   return (
     <Empty icon="help" title={`This server does not offer ${what}`}>
-      <p>It may be older than this page. Everything else works without it.</p>
+      <p>It may be older than this page. Everything else works.</p>
     </Empty>
   )
 }

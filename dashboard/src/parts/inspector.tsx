@@ -130,7 +130,7 @@ function Input({ record, onSelect }: { record: JournalRecord; onSelect: (seq: nu
       {large.map(([name, part]) => (
         <p key={name} class="large-input">
           <code>{name}</code> <span class="faint">{bytes(part.bytes)}</span>{' '}
-          {part.seq === 0 ? <span class="faint">not recorded: it is large</span> : (
+          {part.seq === 0 ? <span class="faint">not recorded (too large)</span> : (
             <button type="button" class="quiet" onClick={() => onSelect(part.seq)}>
               {part.seq === 1 ? 'from the input of the run' : `the output of record ${part.seq}`}
             </button>

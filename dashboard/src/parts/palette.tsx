@@ -174,7 +174,9 @@ async function lookFor(typed: string, signal: AbortSignal): Promise<Entry[]> {
     api.runs(query, undefined, RUNS_FOUND_MAX, signal),
     orNothing(actorOf(typed)),
   ])
-  const runs = [...(exact ? [exact] : []), ...page.runs.filter((run) => run.id !== exact?.id)]
+  // An actor has a run of its own, which its own page shows better.
+  const own = exact && exact.id !== actor?.id ? [exact] : []
+  const runs = [...own, ...page.runs.filter((run) => run.id !== exact?.id)]
   const entries: Entry[] = runs.map((run) => ({
     key: `run ${run.id}`,
     label: run.id,

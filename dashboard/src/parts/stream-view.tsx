@@ -78,7 +78,7 @@ function AsText({ values }: { values: StreamValue[] }) {
 }
 
 function Retracted({ text }: { text: string }) {
-  return <s title="Retracted: the attempt that wrote it died">{text}</s>
+  return <s title="Retracted: the attempt that wrote it failed">{text}</s>
 }
 
 function Line({ it }: { it: StreamValue }) {

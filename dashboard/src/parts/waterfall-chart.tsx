@@ -159,7 +159,7 @@ function Ruler({ scale, origin, isZoomed, isTrue, onTrue, onReset }: {
             class="gap-label"
             key={gap.from}
             style={{ left: `${gap.x + TRACK_PADDING}px`, width: `${gap.width}px` }}
-            title={`${duration((gap.to - gap.from) / 1000)} in which nothing ran`}
+            title={`${duration((gap.to - gap.from) / 1000)} in which nothing ran, compressed`}
           >
             {fitting(gap.to - gap.from, gap.width)}
           </span>
@@ -222,10 +222,10 @@ const MEANING: { [kind in Bar['kind']]: string } = {
   queue: 'in the queue',
   run: 'ran',
   failed: 'failed after',
-  backoff: 'waited to try again',
+  backoff: 'back-off before the next attempt:',
   wait: 'waited',
   child: 'child ran',
-  open: 'not ended for',
+  open: 'running for',
   point: 'at',
 }
 

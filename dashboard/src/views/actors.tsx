@@ -68,15 +68,15 @@ function Mailboxes() {
   if (first.problem && !first.data) return <ViewProblem problem={first.problem} what="actors" again={first.reload} />
   if (first.data === null) return <Loading what="actors" />
   if (actors.length === 0) {
-    return <Empty icon="actors" title="There are no actors yet"><p>The first message to one makes it. <code>outlast actor --help</code> says how to write to one.</p></Empty>
+    return <Empty icon="actors" title="There are no actors yet"><p>An actor is created by its first message. See <code>outlast actor --help</code>.</p></Empty>
   }
   return (
     <>
       <p class="under-query">
         <label class="check">
-          <input type="checkbox" checked={isBusyFirst} onChange={(event) => setBusyFirst(event.currentTarget.checked)} /> fullest mailbox first
+          <input type="checkbox" checked={isBusyFirst} onChange={(event) => setBusyFirst(event.currentTarget.checked)} /> longest queue first
         </label>
-        {next !== null && <button type="button" onClick={() => void read()}>Read more actors</button>}
+        {next !== null && <button type="button" onClick={() => void read()}>Load more actors</button>}
       </p>
       <div class="runs-box">
         <VirtualRows
@@ -137,7 +137,7 @@ function Teams() {
   if (loaded.problem && !loaded.data) return <ViewProblem problem={loaded.problem} what="teams" again={loaded.reload} />
   if (loaded.data === null) return <Loading what="teams" />
   if (loaded.data.length === 0) {
-    return <Empty icon="actors" title="There are no teams"><p>A supervisor starts its members again when they fail. docs/howto/supervise-a-team.md shows how to make one.</p></Empty>
+    return <Empty icon="actors" title="There are no teams"><p>A supervisor restarts its members when they fail. See docs/howto/supervise-a-team.md.</p></Empty>
   }
   return (
     <div class="stack">
@@ -165,7 +165,7 @@ function DeadLetters() {
   if (loaded.data === null) return <Loading what="dead letters" />
   const letters = [...loaded.data.dead_letters, ...(more?.dead_letters ?? [])]
   if (letters.length === 0) {
-    return <Empty icon="check" title="No dead letters"><p>A message that nobody will take any more is kept here, with the reason.</p></Empty>
+    return <Empty icon="check" title="No dead letters"><p>Messages that could not be handled are kept here, with the reason.</p></Empty>
   }
   const next = more ? more.next : loaded.data.next
   const read = async () => {
@@ -204,7 +204,7 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
     setBusy(true)
     try {
       await api.redrive(letter.number)
-      tell('Sent again', `${letter.handler} to ${letter.actor}`)
+      tell('Message redriven', `${letter.handler} to ${letter.actor}`)
       onDone()
     } catch (error) {
       tellFault(error)

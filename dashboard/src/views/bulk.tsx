@@ -24,11 +24,11 @@ const FITS: { [name in BulkAction]: readonly Status[] } = {
 }
 
 const ACTIONS: { [name in BulkAction]: { verb: string; what: string; isDestructive: boolean } } = {
-  pause: { verb: 'Pause', what: 'They start no step until they are resumed.', isDestructive: false },
-  resume: { verb: 'Resume', what: 'Paused and parked ones go on.', isDestructive: false },
-  retry: { verb: 'Retry', what: 'What failed is tried again.', isDestructive: false },
-  cancel: { verb: 'Cancel', what: 'Their code sees it and may clean up.', isDestructive: true },
-  terminate: { verb: 'Terminate', what: 'They end without running their code: nothing cleans up.', isDestructive: true },
+  pause: { verb: 'Pause', what: 'No new step starts until they are resumed.', isDestructive: false },
+  resume: { verb: 'Resume', what: 'Paused and parked runs continue.', isDestructive: false },
+  retry: { verb: 'Retry', what: 'Try again from where they failed.', isDestructive: false },
+  cancel: { verb: 'Cancel', what: 'Their code is told, and may clean up.', isDestructive: true },
+  terminate: { verb: 'Terminate', what: 'End them now, without running any more of their code. Nothing is cleaned up.', isDestructive: true },
 }
 
 interface Total {
@@ -55,7 +55,7 @@ export function BulkBar({ query, rows, marked, total, onClear, onDone }: {
       <span class="faint">
         {isMarked ? plural(marked.length, 'marked run') : `All ${count(total.count)}`}:
       </span>
-      {verbs.length === 0 && <span class="faint">there is nothing to do with them</span>}
+      {verbs.length === 0 && <span class="faint">no action applies</span>}
       {verbs.map((name) => (
         <button key={name} type="button" class="quiet" onClick={() => setAction(name)}>
           {ACTIONS[name].verb}
@@ -144,7 +144,7 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
           {marked.length > 8 && <li class="faint">and {count(marked.length - 8)} more</li>}
         </ul>
       ) : (
-        <p>All that match <code class="wrap">{query}</code>. If their number changes by more than a tenth until then, nothing is done.</p>
+        <p>All that match <code class="wrap">{query}</code>. If the number changes by more than 10 % before you confirm, nothing is done.</p>
       )}
     </ActionDialog>
   )

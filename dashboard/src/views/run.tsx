@@ -168,7 +168,7 @@ function Why({ detail }: { detail: RunDetail }) {
     <p class={`why ${isForPerson ? 'person' : ''}`} role="status">
       <Icon name={detail.status === 'parked' ? 'parked' : 'help'} />
       <span class="wrap">{detail.why ? <Counting key={detail.why} text={detail.why} /> : 'It is running.'}</span>
-      {!detail.has_code && <span class="faint">This server has no code for its workflow.</span>}
+      {!detail.has_code && <span class="faint">This server has no code for this workflow.</span>}
     </p>
   )
 }
@@ -188,7 +188,7 @@ function Timeline({ store, detail, selected, onSelect }: {
 }) {
   const records = store.records.value
   const last = records.at(-1)
-  if (!last) return <Empty icon="runs" title="The journal is empty"><p>Nothing of this run is recorded yet.</p></Empty>
+  if (!last) return <Empty icon="runs" title="The journal is empty"><p>Nothing has been recorded yet.</p></Empty>
   // While it is open its end is now; the clock's second is fine enough for that.
   const end = detail.closed_at ? instant(detail.closed_at) : Math.max(now.value, instant(last.at))
   return <WaterfallChart records={records} end={end} selected={selected} onSelect={onSelect} />
@@ -209,7 +209,7 @@ function Earlier({ store }: { store: RunStore }) {
 
 function Streams({ detail }: { detail: RunDetail }) {
   if (detail.streams.length + detail.values.length === 0) {
-    return <Empty icon="send" title="No streams and no values"><p>What a run writes to a <code>Stream</code> or sets as a <code>Value</code> shows here as it comes.</p></Empty>
+    return <Empty icon="send" title="No streams and no values"><p>What a run writes to a <code>Stream</code> or sets as a <code>Value</code> appears here.</p></Empty>
   }
   return (
     <div class="stack">
@@ -220,7 +220,7 @@ function Streams({ detail }: { detail: RunDetail }) {
 }
 
 function Children({ detail }: { detail: RunDetail }) {
-  if (detail.children.length === 0) return <Empty icon="fork" title="It has started no other run" />
+  if (detail.children.length === 0) return <Empty icon="fork" title="No child runs" />
   return (
     <>
       <ul class="short-list">
