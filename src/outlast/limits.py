@@ -16,6 +16,21 @@ BLOB_BYTES_MIN = 32 * 1024
 COMPRESS_BYTES_MIN = 1024
 """Below this zlib costs more time than the bytes it saves are worth."""
 
+QUERY_WORDS_MAX = 8
+"""Words without a colon in a query of runs: each is looked for in every run."""
+
+STEP_INPUT_BYTES_MAX = 1024
+"""The arguments of one step that its first record writes out, for people to look at."""
+
+STEP_ARGUMENT_BYTES_MAX = 256
+"""One argument that is written out; of a larger one the record says which record has it."""
+
+STEP_ARGUMENT_HASHED_BYTES_MAX = 64 * 1024
+"""A larger argument is not compared with what is recorded: only its size is."""
+
+STEP_VALUES_KNOWN_MAX = 10_000
+"""Large values of one run that arguments of its steps are compared with."""
+
 DEPTH_MAX = 100
 """Nesting of one value. Deeper data is a mistake or an attack, and recursion must end somewhere."""
 

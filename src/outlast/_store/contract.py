@@ -298,6 +298,9 @@ class RunFilter:
     id_prefix: str | None = None
     parent: RunId | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+    words: tuple[str, ...] = ()
+    """Texts that are each in its id, its workflow's name, its error or what it is parked for;
+    the case of ASCII letters does not count."""
     kind: RunKind = "workflow"
 
 
