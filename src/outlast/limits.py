@@ -431,6 +431,9 @@ SIGN_IN_CODE_SECONDS = 600.0
 SIGN_IN_CODES_MAX = 64
 """Codes of links that a server knows; of older ones it does not even know that they were spent."""
 
+METRIC_WORKFLOWS_MAX = 200
+"""Workflows that metrics name; the others are counted together. Each makes five series at most."""
+
 SSE_CLIENTS_MAX = 3_000
 """Open streams of one server."""
 
