@@ -18,7 +18,7 @@ from outlast._wire.callers import LocalCallers
 from outlast._wire.connections import Connections, Watched
 from outlast._wire.service import Service, service_of
 from outlast._wire.unixsocket import peer_user, user_name
-from outlast._wire.verbs import Verbs
+from outlast._wire.verbs import EngineVerbs
 
 _GRACE_SECONDS = 2.0
 
@@ -114,6 +114,6 @@ def _connection_class(connections: Connections) -> type[asyncio.Protocol]:
     return made
 
 
-def local_server(engine: Verbs, core: EngineCore, store_name: str) -> LocalHttp:
+def local_server(engine: EngineVerbs, core: EngineCore, store_name: str) -> LocalHttp:
     """Return what serves the socket beside a database."""
     return LocalHttp(service_of(engine, core, store_name))
