@@ -297,6 +297,9 @@ class Watched(asyncio.Protocol):
             or head.removesuffix(b"\r").count(b"\r") != lines
         )
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: that a client asks for another protocol is nobody's mistake here."""
+
     def on_response_complete(self) -> None:
         """As uvicorn calls it, when the last of an answer is on its way."""
         if self._next_head_is_loose(b"", h11.DONE):

@@ -102,3 +102,11 @@ async def test_a_body_may_have_any_lines(server: Served) -> None:
     ).replace(b"GET", b"POST", 1)
     assert await answers(server, data + body) == [201]
     assert await answers(server, data, body[:9], body[9:]) == [200]
+
+
+async def test_a_wish_for_another_protocol_is_nobody_s_mistake(
+    server: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    wish = (b"Connection: Upgrade, close", b"Upgrade: websocket")
+    assert await answers(server, head(server, *wish)) == [200]
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
