@@ -26,10 +26,11 @@ from outlast._store.contract import (
 )
 from outlast._store.sqlite import SqliteStore
 from outlast._store.sqlite_sharers import Carried
-from outlast.errors import NotSupported, OutlastError, UsageError
+from outlast.errors import NotSupported, OutlastError, StoreUnavailable, UsageError
 from outlast.types import CLOSED_STATUSES, RunId
 
 log = logging.getLogger("outlast.engine")
+_PROCESSES_MAX = 10_000
 _HEARD_SECONDS = 1.0  # how long a commit's answer waits for runs to hear of it
 _OBEYED = ("pause", "resume", "cancel", "terminate")
 _TOLD_STATUSES = frozenset((*CLOSED_STATUSES, "parked"))
@@ -67,6 +68,7 @@ class Sharing:
         self._scheduler = scheduler
         self._messages = messages
         self._followers: dict[Changes, None] = {}
+        self._asked_for: dict[str, int] = {}  # by process: the last commit that it gave up
 
     async def commit(self, sharer: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         """Make another process's batch durable, once for its id, and hand out what it holds.
@@ -77,6 +79,9 @@ class Sharing:
         """
         if any(t.lease is not None or t.records or t.summary for t in batch):
             raise UsageError("a process that shares a database writes no records of runs")
+        if sharer.number <= self._asked_for.get(sharer.owner, 0):
+            # It was told that this was not made: it may have lain in a connection for long.
+            raise StoreUnavailable("this commit was given up by the process that sent it")
         hearing: list[asyncio.Task[None]] = []
 
         def made(future: Future[Carried]) -> None:
@@ -96,7 +101,14 @@ class Sharing:
         return carried.results
 
     async def outcome_of(self, sharer: CommitId) -> list[CommitResult] | None:
-        """Return what became of another process's last commit, or None when it was not made."""
+        """Return what became of another process's last commit, or None when it was not made.
+
+        Then it never is: if it is still on its way, it is refused when it comes.
+        """
+        self._asked_for.pop(sharer.owner, None)
+        self._asked_for[sharer.owner] = sharer.number
+        if len(self._asked_for) > _PROCESSES_MAX:
+            del self._asked_for[next(iter(self._asked_for))]
         return await self._store().outcome_for(sharer)
 
     def _store(self) -> SqliteStore:

@@ -25,6 +25,7 @@ from outlast import (
     Signal,
     SignalConflict,
     StoreLocked,
+    StoreUnavailable,
     Stream,
     Supervisor,
     TokenAnswered,
@@ -39,15 +40,17 @@ from outlast import (
     wf,
     workflow,
 )
+from outlast._engine.sharing import Sharing
+from outlast._store.contract import CommitId, Message, Transaction
 from outlast._store.sqlite_shared import SharedSqliteStore
-from outlast.types import Status, TokenInfo
+from outlast.types import RunId, Status, TokenInfo
 
 T = TypeVar("T")
 
-go = Signal("go", int)
-words = Stream("words", str)
-progress = Value("progress", int)
-amend = Update("amend", int, int)
+go = Signal("shared-go", int)
+words = Stream("shared-words", str)
+progress = Value("shared-progress", int)
+amend = Update("shared-amend", int, int)
 news = Topic("shared-news", str)
 
 
@@ -368,3 +371,28 @@ async def test_a_memory_store_is_shared_anyway() -> None:
         await one.start(waits(), id="w")
         await two.get("w").signal(go, 1)
         assert await two.get("w", waits).result(timeout="30s") == 1
+
+
+async def test_a_commit_that_was_asked_for_in_vain_is_never_made(owner: Engine) -> None:
+    core = owner._core
+    sharing = Sharing(core.scheduler, core.messages)
+    await owner.start(waits(), id="w")
+    late = Message(run=RunId("w"), kind="signal", name="shared-go", body=b"1", at=1)
+    batch = [Transaction(None, RunId("w"), [], posts=(late,))]
+
+    assert await sharing.outcome_of(CommitId("other", 1)) is None
+    with pytest.raises(StoreUnavailable, match="given up"):
+        await sharing.commit(CommitId("other", 1), batch)
+    assert await core.store.read_mailbox(RunId("w"), 9) == []
+
+    [receipt] = await sharing.commit(CommitId("other", 2), batch)
+    assert await sharing.commit(CommitId("other", 2), batch) == [receipt]
+    assert await sharing.outcome_of(CommitId("other", 2)) == [receipt]
+
+
+async def test_a_process_that_shares_writes_no_records(owner: Engine) -> None:
+    core = owner._core
+    sharing = Sharing(core.scheduler, core.messages)
+    lease = core.scheduler.leases[0]
+    with pytest.raises(UsageError, match="no records"):
+        await sharing.commit(CommitId("other", 1), [Transaction(lease, RunId("w"), [])])
