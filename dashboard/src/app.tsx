@@ -16,6 +16,7 @@ import { Palette } from './parts/palette.tsx'
 import { go, route } from './router.ts'
 import { signInNote, token, who } from './session.ts'
 import { nextTheme } from './theme.ts'
+import { visible } from './visible.ts'
 import { Home } from './views/home.tsx'
 import { Runs } from './views/runs.tsx'
 import { SignIn } from './views/sign-in.tsx'
@@ -99,7 +100,7 @@ function View() {
   const [place, id] = parts
   useEffect(() => {
     const name = place === undefined ? 'Home' : place.charAt(0).toUpperCase() + place.slice(1)
-    document.title = `${id ?? name} · outlast`
+    document.title = visible(`${id ?? name} · outlast`)
   }, [place, id])
   if (place === undefined || place === 'home') return <Home />
   if (place === 'runs') return id === undefined ? <Runs /> : <Later name="run" key={id} />

@@ -1,5 +1,6 @@
 // Requests to the server that this page came from, and what goes wrong with them.
 
+import { isObject, jsonText, parseAnswer } from './json.ts'
 import { signOut, token } from './session.ts'
 import { EventParser } from './sse.ts'
 import type { ServerEvent } from './sse.ts'
@@ -30,7 +31,7 @@ export interface Options {
   query?: Query
   body?: Json
   signal?: AbortSignal
-  // A token that is not signed in with yet.
+  // A token that is not signed in with yet; "" sends none.
   as?: string
 }
 
@@ -42,12 +43,12 @@ export interface Options {
  */
 export async function request<T>(method: string, path: string, options: Options = {}): Promise<T> {
   const init: RequestInit = { method, headers: headers(options.body !== undefined, options.as) }
-  if (options.body !== undefined) init.body = JSON.stringify(options.body)
+  if (options.body !== undefined) init.body = jsonText(options.body)
   if (options.signal) init.signal = options.signal
   const response = await reached(path + search(options.query), init)
   const text = await response.text()
-  if (!response.ok) throw refused(response, text)
-  return (text === '' ? null : JSON.parse(text)) as T
+  if (!response.ok) throw refused(response, text, options.as === undefined)
+  return (text === '' ? null : parseAnswer(text)) as T
 }
 
 /**
@@ -72,7 +73,7 @@ export async function readEvents(
     signal: options.signal,
     cache: 'no-store',
   })
-  if (!response.ok) throw refused(response, await response.text())
+  if (!response.ok) throw refused(response, await response.text(), true)
   options.onOpen?.()
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   if (response.status === 204 || !reader) return true
@@ -86,7 +87,7 @@ export async function readEvents(
 }
 
 function headers(hasBody: boolean, as?: string): Record<string, string> {
-  const given = as ?? token.peek()
+  const given = as === '' ? null : (as ?? token.peek())
   const sent: Record<string, string> = { Accept: 'application/json' }
   // A header holds Latin letters only, and so does every token that was ever made.
   if (given !== null) sent['Authorization'] = `Bearer ${given.replace(/[^\x21-\x7e]/g, '')}`
@@ -117,7 +118,7 @@ async function reached(path: string, init: RequestInit): Promise<Response> {
   }
 }
 
-function refused(response: Response, text: string): RequestError {
+function refused(response: Response, text: string, isSignedIn: boolean): RequestError {
   const body = parsed(text)
   const type = typeof body['type'] === 'string' ? body['type'].replace(/^.*\/problems\//, '') : ''
   const faults = Array.isArray(body['faults']) ? body['faults'] : []
@@ -127,12 +128,12 @@ function refused(response: Response, text: string): RequestError {
     title: textOf(body['title']) || `The server answered ${response.status}`,
     detail: textOf(body['detail']) || advice(response),
     faults: faults.flatMap((fault) => {
-      if (typeof fault !== 'object' || fault === null || Array.isArray(fault)) return []
+      if (!isObject(fault)) return []
       return [{ path: textOf(fault['path']), reason: textOf(fault['message']) }]
     }),
     body,
   }
-  if (response.status === 401 && token.peek() !== null) signOut('The server does not know this token any more.')
+  if (response.status === 401 && isSignedIn && token.peek() !== null) signOut('The server does not know this token any more.')
   return new RequestError(problem)
 }
 
@@ -146,8 +147,8 @@ function advice(response: Response): string {
 
 function parsed(text: string): JsonObject {
   try {
-    const body: unknown = JSON.parse(text)
-    return typeof body === 'object' && body !== null ? (body as JsonObject) : {}
+    const body = parseAnswer(text) as Json
+    return isObject(body) ? body : {}
   } catch {
     return {}
   }

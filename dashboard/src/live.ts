@@ -8,6 +8,7 @@ import { signal } from '@preact/signals'
 
 import { api } from './api.ts'
 import { problemOf, readEvents, RequestError, wasAborted } from './http.ts'
+import { parseAnswer } from './json.ts'
 import { signIn, signOut, token } from './session.ts'
 import type { ServerEvent } from './sse.ts'
 import type { Overview, RunInfo } from './types.ts'
@@ -211,7 +212,7 @@ function heard(message: Message): void {
 }
 
 function take(event: ServerEvent): void {
-  const data: unknown = JSON.parse(event.data)
+  const data: unknown = parseAnswer(event.data)
   switch (event.name) {
     case 'runs': {
       const { runs } = data as { runs: RunInfo[] }

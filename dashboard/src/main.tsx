@@ -13,12 +13,16 @@ import { App } from './app.tsx'
 import { startClock } from './clock.ts'
 import { startKeys } from './keys.ts'
 import { joinTabs } from './live.ts'
+import { startRevealing } from './reveal.ts'
 import { startRouter } from './router.ts'
 import { restoreSession } from './session.ts'
+import { startSigningIn } from './signin.ts'
 import { restoreTheme } from './theme.ts'
 
+startRevealing()
 restoreTheme()
 restoreSession()
+startSigningIn()
 joinTabs()
 startRouter()
 startClock()

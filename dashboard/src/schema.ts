@@ -1,7 +1,10 @@
 // From a JSON Schema to the fields of a form, and from what was typed to a value.
 // A part that no field fits is edited as JSON: nothing that the server takes is out of reach.
 
-import type { Json, JsonObject } from './types.ts'
+import { compared, isNumber, isObject } from './json.ts'
+import type { Exact, Json, JsonObject } from './json.ts'
+
+type Limit = number | Exact | undefined
 
 interface Common {
   title: string
@@ -13,7 +16,7 @@ interface Common {
 export type Field = Common &
   (
     | { kind: 'text'; isLong: boolean; hint: string }
-    | { kind: 'number'; isWhole: boolean; least: number | undefined; most: number | undefined }
+    | { kind: 'number'; isWhole: boolean; least: Limit; most: Limit }
     | { kind: 'boolean' }
     | { kind: 'choice'; options: Json[] }
     | { kind: 'object'; fields: { [name: string]: Field } }
@@ -60,8 +63,7 @@ function simple(schema: JsonObject, root: JsonObject, common: Common, depth: num
     return { ...common, kind: 'text', isLong, hint: textOf(schema['format']) }
   }
   if (type === 'integer' || type === 'number') {
-    const least = limitOf(schema['minimum'])
-    const most = limitOf(schema['maximum'])
+    const [least, most] = [limitOf(schema['minimum']), limitOf(schema['maximum'])]
     return { ...common, kind: 'number', isWhole: type === 'integer', least, most }
   }
   if (type === 'boolean') return { ...common, kind: 'boolean' }
@@ -155,7 +157,7 @@ export function faults(field: Field, value: Json | undefined, path = ''): Fault[
     return field.isRequired ? [{ path, reason: 'is needed' }] : []
   }
   if (field.kind === 'optional') return value === null ? [] : faults(field.inner, value, path)
-  if (field.kind === 'number' && typeof value === 'number') return numberFaults(field, value, path)
+  if (field.kind === 'number' && isNumber(value)) return numberFaults(field, value, path)
   if (field.kind === 'object' && isObject(value)) {
     return Object.entries(field.fields).flatMap(([name, inner]) =>
       faults(inner, value[name], path === '' ? name : `${path}.${name}`),
@@ -167,29 +169,23 @@ export function faults(field: Field, value: Json | undefined, path = ''): Fault[
   return []
 }
 
-function numberFaults(field: Field & { kind: 'number' }, value: number, path: string): Fault[] {
-  if (field.isWhole && !Number.isInteger(value)) return [{ path, reason: 'is a whole number' }]
-  if (field.least !== undefined && value < field.least) {
+function numberFaults(field: Field & { kind: 'number' }, value: number | Exact, path: string): Fault[] {
+  if (field.isWhole && !/^-?\d+$/.test(String(value))) return [{ path, reason: 'is a whole number' }]
+  if (field.least !== undefined && compared(value, field.least) < 0) {
     return [{ path, reason: `is at least ${field.least}` }]
   }
-  if (field.most !== undefined && value > field.most) {
+  if (field.most !== undefined && compared(value, field.most) > 0) {
     return [{ path, reason: `is at most ${field.most}` }]
   }
   return []
-}
-
-export function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function textOf(value: Json | undefined): string {
   return typeof value === 'string' ? value : ''
 }
 
-/** A limit that a number of JavaScript can be held to: those of 64 bits say nothing here. */
-function limitOf(value: Json | undefined): number | undefined {
-  if (typeof value !== 'number') return undefined
-  return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? value : undefined
+function limitOf(value: Json | undefined): Limit {
+  return isNumber(value) ? value : undefined
 }
 
 function numberOf(value: Json | undefined): number | undefined {

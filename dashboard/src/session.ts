@@ -13,15 +13,8 @@ export const signInNote = signal('')
 
 export const mayOperate = computed(() => who.value !== null && who.value.role !== 'viewer')
 
-/** Take the token from the address, if it came by a link, else from this tab's storage. */
+/** Take the token from this tab's storage. */
 export function restoreSession(): void {
-  const found = /^#token=([^&]+)/.exec(location.hash)
-  if (found?.[1] !== undefined) {
-    // At once, before anything is asked for: an address ends up in histories and screenshots.
-    history.replaceState(null, '', location.pathname + location.search + '#/')
-    signIn(decodeURIComponent(found[1]))
-    return
-  }
   token.value = sessionStorage.getItem(TOKEN)
 }
 

@@ -5,6 +5,7 @@ import { signal } from '@preact/signals'
 import { api } from './api.ts'
 import { problemOf, readEvents, wasAborted } from './http.ts'
 import type { Problem } from './http.ts'
+import { parseAnswer } from './json.ts'
 import type { ServerEvent } from './sse.ts'
 import type { Json } from './types.ts'
 
@@ -78,7 +79,7 @@ export class StreamReader {
 
   private take(event: ServerEvent): void {
     if (event.id !== '') this.lastId = event.id
-    const data: unknown = JSON.parse(event.data)
+    const data: unknown = parseAnswer(event.data)
     if (event.name === 'data') {
       const { offset, writer, values } = data as { offset: number; writer: string; values: Json[] }
       for (const [index, value] of values.entries()) {

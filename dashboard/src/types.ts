@@ -1,7 +1,8 @@
 // What the server sends, as docs/reference/http.md describes it.
 
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
-export type JsonObject = { [key: string]: Json }
+import type { Exact, Json, JsonObject } from './json.ts'
+
+export type { Json, JsonObject }
 
 export const OPEN = ['pending', 'running', 'waiting', 'paused', 'parked'] as const
 export const CLOSED = ['completed', 'failed', 'cancelled', 'terminated', 'timed_out'] as const
@@ -20,7 +21,7 @@ export interface RunInfo {
   closed_at: string | null
   wake_at: string | null
   parent: string | null
-  attributes: { [key: string]: string | number | boolean }
+  attributes: { [key: string]: string | number | boolean | Exact }
   steps: number
   crash_count: number
   error: string | null

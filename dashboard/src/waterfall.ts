@@ -1,6 +1,7 @@
 // From a run's records to the lanes and bars of its waterfall.
 // Times are milliseconds since 1970 with a fraction: records are told apart by microseconds.
 
+import { isObject } from './json.ts'
 import type { JournalRecord } from './types.ts'
 
 export type LaneKind =
@@ -186,7 +187,7 @@ function place(lane: Lane, record: JournalRecord, at: number, before: number): v
 function nextAt(record: JournalRecord): number | null {
   if (record.kind !== 'attempt_failed') return null
   const value = record.value
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null
+  if (!isObject(value)) return null
   const at = value['next_at']
   return typeof at === 'string' ? instant(at) : null
 }

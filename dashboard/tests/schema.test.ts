@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 
 import { faults, fieldOf, initial } from '../src/schema.ts'
+import { parseData } from '../src/json.ts'
 import type { JsonObject } from '../src/types.ts'
 
 const SCHEMA: JsonObject = {
@@ -52,4 +53,12 @@ test('only what is needed is there at first, and what lacks is named', () => {
     { path: 'order.id', reason: 'is needed' },
     { path: 'cents', reason: 'is a whole number' },
   ])
+})
+
+test('limits of 64 bits are held exactly', () => {
+  const schema = parseData('{"type":"integer","maximum":9223372036854775807}') as JsonObject
+  const field = fieldOf(schema)
+  assert.deepEqual(faults(field, parseData('9223372036854775807')), [])
+  assert.equal(faults(field, parseData('9223372036854775808')).length, 1)
+  assert.equal(faults(field, parseData('1.0')).length, 1)
 })

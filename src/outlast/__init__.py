@@ -108,6 +108,9 @@ from outlast.errors import (
 from outlast.handle import (
     Run,
 )
+from outlast.mounting import (
+    asgi,
+)
 from outlast.names import (
     Signal,
     Stream,
@@ -280,6 +283,7 @@ __all__ = [
     "Workflow",
     "__version__",
     "actor",
+    "asgi",
     "codec",
     "error",
     "evolve",

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, TypeVar, overload
@@ -33,6 +34,7 @@ from outlast._execution.context import step_dedup
 from outlast._execution.letters import TOPICS
 from outlast._execution.loop import running_loop
 from outlast._registry import Registry, WorkflowDefinition, default_registry
+from outlast._store.sqlite_shared import Connect, OwnerLink, SharedSqliteStore
 from outlast._wire.listening import listen_beside
 from outlast.actor.publishing import TopicVerbs
 from outlast.actor.supervisor import Supervisor
@@ -115,8 +117,11 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
             registry: other definitions than those the decorators made.
             resources: makers by type, called once per process; `this_step().resource(type)`.
             retention: how long closed runs are kept; None keeps them.
-            live_runs_max: runs in memory; more are passivated.
-            live_bytes_max: journal bytes that runs in memory may hold.
+            live_runs_max, live_bytes_max: of runs in memory, and of their journals; more leave it.
+            share: several processes may open the file so. The first one owns it and runs the
+                workflows; the others have the same verbs, and write through it. When it dies, one
+                of them goes on within a second, and calls in flight are made once.
+            tracing: OpenTelemetry's TracerProvider that gets spans of runs, attempts and messages.
 
         Raises (on entering, StoreUnavailable on leaving: not all was written in time):
             StoreLocked, StoreDamaged, StoreTooNew, StoreMissing, StoreError, StoreUnavailable
@@ -124,15 +129,16 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
         _check_types(url, registry)
         if codec is not None:
             raise NotSupported("codec= of Engine.open")
-        _refuse_later(namespace=namespace, share=share, gate=gate, tracing=tracing)
+        _refuse_later(namespace=namespace, gate=gate)
         options = core_options(
             recover=recover,
             resources=resources,
             retention=retention,
             live_runs_max=live_runs_max,
             live_bytes_max=live_bytes_max,
+            tracing=tracing,
         )
-        target = parse_url(os.fspath(url), read_only=read_only)
+        target = parse_url(os.fspath(url), read_only=read_only, share=share)
         return cls(target, options, registry or default_registry)
 
     def before_recovery(self, prepare: Callable[[EngineCore], None]) -> None:
@@ -377,18 +383,32 @@ async def _opened(
 ) -> Opened:
     registry.engine_opened()
     try:
-        opened = await open_target(target, options, registry)
+        opened = await open_target(target, options, registry, _connect)
     except BaseException:
         registry.engine_closed()
         raise
-    if opened.core is not None and target.kind == "sqlite" and options.owns_process:
-        opened.socket = listen_beside(Path(target.name), engine, opened.core)
+    core = opened.core
+    if core is None or target.kind != "sqlite" or not options.owns_process:
+        return opened
+
+    def listen() -> None:
+        opened.socket = listen_beside(Path(target.name), engine, core)
+
+    if isinstance(core.store, SharedSqliteStore):
+        core.store.when_owned(listen)
+    else:
+        listen()
     return opened
 
 
-def _refuse_later(*, namespace: str, share: bool, gate: str, tracing: object) -> None:
-    later = {"namespace": namespace != "default", "share": share, "gate": gate != "warn"}
-    for feature, is_wanted in {**later, "tracing": tracing is not None}.items():
+async def _connect(database: Path) -> OwnerLink | None:
+    """Find the owner of a database; what that takes is loaded by those alone that share one."""
+    connect: Connect = import_module("outlast.client.owner").connect_owner
+    return await connect(database)
+
+
+def _refuse_later(*, namespace: str, gate: str) -> None:
+    for feature, is_wanted in (("namespace", namespace != "default"), ("gate", gate != "warn")):
         if is_wanted:
             raise NotSupported(f"{feature}= of Engine.open")
 
@@ -442,7 +462,7 @@ def run(
     """
     if not isinstance(call, WorkflowCall):
         raise UsageError(f"outlast.run takes a call of a workflow, got {call!r}")
-    if _is_loop_running():
+    if asyncio._get_running_loop() is not None:
         raise UsageError("outlast.run is for scripts; in a coroutine use `await engine.run(...)`")
     definition = call.definition
     run_id = id or f"{definition.name}-{definition.signature.digest_given(call.bound).hex()}"
@@ -452,14 +472,6 @@ def run(
             return await engine.run(call, id=run_id, timeout=timeout)
 
     return run_loop(main())
-
-
-def _is_loop_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def run_loop(main: Coroutine[object, object, T]) -> T:

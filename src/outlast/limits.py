@@ -234,6 +234,19 @@ SUMMARY_SECONDS = 0.25
 RETENTION = "30d"
 """How long closed runs are kept."""
 
+AUDIT_SECONDS = 90 * 86_400.0
+"""How long the audit says who did what: auditors ask for a quarter."""
+
+AUDIT_TRAFFIC_SECONDS = 7 * 86_400.0
+"""The same for what applications do all the time: start, signal, update, ask, tell, publish."""
+
+AUDIT_TRAFFIC_ROWS = 100_000
+"""Of these no more than the newest are kept: they may come a thousand a second."""
+
+AUDIT_REFUSALS_MAX = 60
+"""Refused requests of one caller that the audit has within a minute: whoever is refused is not to
+fill the disk."""
+
 RETENTION_SECONDS = 60.0
 """Between two rounds of deleting closed runs whose retention is over."""
 
@@ -299,6 +312,18 @@ SOCKET_LOOK_SECONDS = 5.0
 SOCKET_SILENCE_SECONDS = 10.0
 """How long a command waits for the owner of a database to say that it is there."""
 
+SHARE_SECONDS = 10.0
+"""How long a process that shares a database looks for one that owns it, or for the lock: opening a
+large file after a crash takes seconds."""
+
+SHARED_COMMIT_BYTES_MAX = 256 * 1024 * 1024
+"""What a process that shares a database sends its owner at once: the largest batch that can come of
+ordinary use. It is of the same user, and could as well write the file."""
+
+SHARED_CHANGES_MAX = 20_000
+"""Changed runs that wait to be told to one process that shares a database; beyond, it looks at
+all that it waits for."""
+
 # The server.
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 """One request's body: a value of the largest size, written as JSON with its escapes."""
@@ -321,6 +346,9 @@ HTTP_DIFF_BYTES = 8 * 1024 * 1024
 
 HTTP_INLINE_BYTES = 32 * 1024
 """What is larger is converted beside the loop, in a thread: of bodies, values and pages."""
+
+HTTP_STRANGER_BYTES_MAX = 1_000
+"""The body of who has shown no token yet: the code of a link is shorter."""
 
 HTTP_HEADER_BYTES_MAX = 32 * 1024
 """The head of one request; what is larger is refused before any of it is looked at."""
@@ -381,6 +409,12 @@ LOGIN_FAILURES_MAX = 10
 
 LOGIN_SECONDS = 60.0
 """See `LOGIN_FAILURES_MAX`."""
+
+SIGN_IN_CODE_SECONDS = 600.0
+"""How long the link that `outlast dev` prints signs in, if it was not followed before."""
+
+SIGN_IN_CODES_MAX = 64
+"""Codes of links that a server knows; of older ones it does not even know that they were spent."""
 
 SSE_CLIENTS_MAX = 3_000
 """Open streams of one server."""

@@ -116,6 +116,8 @@ async def build(path: Path, kept: Path) -> None:
         await engine.start(waits(50), id="paused")
         await engine.get("paused").pause()
         await engine.get("paused").signal(go, 6, dedup="six")
+        async with Engine.open(str(path), share=True) as beside:
+            await beside.start(waits(60), id="shared")
         await _eventually(lambda: _letters(engine))
         await _eventually(lambda: _all_at_rest(engine))
         for suffix in ("", "-wal", ".mark"):

@@ -7,6 +7,7 @@ reason.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -15,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Generator, Mapping
@@ -35,7 +37,7 @@ HOSTILE = '<img src=x onerror="window.hit=1">\'"&amp;</script>\U0001f525{{7*7}}'
 # Turns the direction of text around; ids may not hold it, other values may.
 TURNING = HOSTILE + "\u202e"
 WIDE = {"width": 1440, "height": 900}
-NARROW = {"width": 400, "height": 860}
+NARROW = {"width": 390, "height": 844}
 
 APP = """
 import asyncio
@@ -142,6 +144,12 @@ async def parks(text: str) -> None:
 @workflow
 async def refund(cents: int) -> bool:
     said = await wf.approve(f"Refund {cents}?", detail={"cents": cents})
+    return said.approved
+
+
+@workflow
+async def pay(text: str, amount: int, share: float = 1.0) -> bool:
+    said = await wf.approve(text, detail={"amount": amount, "note": text, "share": share})
     return said.approved
 
 
@@ -261,12 +269,24 @@ class Server:
     """`outlast dev` in a process of its own."""
 
     url: str
-    token: str
+    code: str
     directory: Path
 
     @property
-    def link(self) -> str:
-        return f"{self.url}/#token={self.token}"
+    def token(self) -> str:
+        return (self.directory / "token").read_text().strip()
+
+    def links(self) -> list[str]:
+        """All links that were printed so far."""
+        return re.findall(r"dashboard: (\S+)", (self.directory / "server.log").read_text())
+
+    def new_link(self) -> str:
+        """Return a link that nobody has followed: one is printed when a spent code is presented."""
+        known = self.links()
+        while self.links() == known:
+            with contextlib.suppress(urllib.error.HTTPError):
+                self.ask("/v1/session", {"code": self.code})
+        return self.links()[-1]
 
     def ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, object]:
         """Send a request as a program does: POST with a body, else GET."""
@@ -314,7 +334,7 @@ def served(directory: Path) -> Generator[Server]:
 
 def await_link(process: subprocess.Popen[str], log: Path) -> re.Match[str]:
     for _ in range(600):
-        found = re.search(r"(http://\S+?)/#token=(\S+)", log.read_text())
+        found = re.search(r"(http://\S+?)/#code=(\S+)", log.read_text())
         if found:
             return found
         try:
@@ -323,6 +343,9 @@ def await_link(process: subprocess.Popen[str], log: Path) -> re.Match[str]:
             continue
         break
     pytest.fail("the server did not start: " + log.read_text())
+
+
+SIGN_IN = "(token) => sessionStorage.setItem('outlast.token', token)"
 
 
 class Seat:
@@ -339,13 +362,17 @@ class Seat:
         self._prefix = prefix
         self.context.on("request", lambda request: self.requests.append(request.url))
 
-    def open(self, place: str = "#/", *, link: bool = True) -> Page:
-        """Open a tab, signed in by the link, at a place."""
+    def open(self, place: str = "#/", *, signed_in: bool = True) -> Page:
+        """Open a tab at a place; one that is not signed in asks the other tabs."""
         page = self.context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog}"))
         page.on("console", self._heard)
-        page.goto(self.server.link if link else self.server.url + "/")
+        if signed_in:
+            # A page of the same origin that has no script: the token is there before ours begins.
+            page.goto(self.server.url + "/healthz")
+            page.evaluate(SIGN_IN, self.server.token)
+        page.goto(self.server.url + "/")
         page.get_by_role("navigation", name="Main").wait_for(timeout=60_000)
         if place != "#/":
             self.go(page, place)

@@ -51,6 +51,13 @@ def test_nothing_is_loaded_from_elsewhere_and_no_value_becomes_markup() -> None:
         assert not re.search(r"url\((?!data:)", path.read_text())
 
 
+def test_json_has_one_reader_and_one_writer() -> None:
+    """JavaScript's own round large integers: no view may call them."""
+    for path in SOURCES.glob("src/**/*.ts*"):
+        if path.name != "json.ts":
+            assert not re.search(r"\bJSON\.(parse|stringify)|\.json\(\)", path.read_text()), path
+
+
 def test_the_script_is_small() -> None:
     sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in STATIC.glob("**/*.js")}
 

@@ -240,10 +240,11 @@ def test_dev_serves_anew_what_is_saved(project: Project) -> None:
                 return line.split()[1]
 
     link = next_link()
-    url, _, token = link.partition("/#token=")
-    assert token == project.db.with_name("token").read_text().strip()
+    assert project.db.with_name("token").read_text().strip() not in link
     app.write_text(app.read_text().replace("Hello", "Good day"))
-    url = next_link().partition("/#token=")[0]
+    again = next_link()
+    assert again.partition("#")[2] != link.partition("#")[2]
+    url = again.partition("/#code=")[0]
     greeted = project("run", "app.py:greet", "name=Ann", "--url", url, "--json")
     assert json.loads(greeted.out) == "Good day, Ann!"
     app.write_text("this is no Python")

@@ -1,5 +1,6 @@
 // The same question in a terminal or a program.
 
+import { jsonText } from '../json.ts'
 import { CopyButton } from './copy.tsx'
 import { Icon } from './icon.tsx'
 
@@ -43,7 +44,7 @@ function python(id: string): string {
   return [
     'import json, os, urllib.request',
     '',
-    `url = ${JSON.stringify(address(id))}`,
+    `url = ${jsonText(address(id))}`,
     'headers = {"Authorization": "Bearer " + os.environ["OUTLAST_TOKEN"]}',
     'with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:',
     '    print(json.load(answer))',

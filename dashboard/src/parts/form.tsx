@@ -2,9 +2,11 @@
 
 import { useEffect, useId, useState } from 'preact/hooks'
 
-import { initial, isObject } from '../schema.ts'
+import { isNumber, isObject, jsonText, numberFrom, parseData } from '../json.ts'
+import { faults, initial } from '../schema.ts'
 import type { Field } from '../schema.ts'
 import type { Json } from '../types.ts'
+import { hasHidden } from '../visible.ts'
 import { Icon } from './icon.tsx'
 
 interface EditorProps<F extends Field = Field> {
@@ -76,40 +78,66 @@ function TextEditor({ field, value, onChange, id }: EditorProps<Of<'text'>> & { 
   const text = typeof value === 'string' ? value : ''
   const change = (next: string) => onChange(next === '' && !field.isRequired ? undefined : next)
   if (field.isLong || text.includes('\n')) {
-    return <textarea id={id} rows={4} value={text} onInput={(event) => change(event.currentTarget.value)} />
+    return (
+      <>
+        <textarea id={id} rows={4} value={text} onInput={(event) => change(event.currentTarget.value)} />
+        <Hidden text={text} />
+      </>
+    )
   }
   return (
-    <input
-      id={id}
-      type="text"
-      value={text}
-      placeholder={field.hint}
-      spellcheck={false}
-      onInput={(event) => change(event.currentTarget.value)}
-    />
+    <>
+      <input
+        id={id}
+        type="text"
+        value={text}
+        placeholder={field.hint}
+        spellcheck={false}
+        onInput={(event) => change(event.currentTarget.value)}
+      />
+      <Hidden text={text} />
+    </>
   )
 }
 
+/** A field shows its text as it is: what is hidden in it is said below. */
+function Hidden({ text }: { text: string }) {
+  if (!hasHidden(text)) return null
+  return <p class="field-fault">Contains characters that are not seen: <span class="mono wrap">{text}</span></p>
+}
+
+/** A number as text: a field of type number would round what is larger than 2^53. */
 function NumberEditor({ field, value, onChange, id }: EditorProps<Of<'number'>> & { id: string }) {
+  const [text, setText] = useState(() => (isNumber(value) ? String(value) : ''))
+  const fault = text.trim() === '' ? undefined
+    : numberFrom(text.trim()) === undefined ? 'This is no number.' : faults(field, value)[0] && `It ${faults(field, value)[0]?.reason}.`
+  // Only a value that came from elsewhere replaces what is being typed.
+  useEffect(() => {
+    if (isNumber(value) && String(value) !== text.trim()) setText(String(value))
+  }, [isNumber(value) ? String(value) : ''])
   return (
-    <input
-      id={id}
-      type="number"
-      class="short"
-      step={field.isWhole ? 1 : 'any'}
-      min={field.least}
-      max={field.most}
-      value={typeof value === 'number' ? value : ''}
-      onInput={(event) => {
-        const typed = event.currentTarget.valueAsNumber
-        onChange(Number.isNaN(typed) ? undefined : typed)
-      }}
-    />
+    <div>
+      <input
+        id={id}
+        type="text"
+        inputMode={field.isWhole ? 'numeric' : 'decimal'}
+        class="short number"
+        autocomplete="off"
+        value={text}
+        aria-invalid={fault !== undefined}
+        aria-describedby={fault === undefined ? undefined : `${id}-fault`}
+        onInput={(event) => {
+          setText(event.currentTarget.value)
+          onChange(numberFrom(event.currentTarget.value.trim()))
+        }}
+      />
+      {fault !== undefined && <p class="field-fault" id={`${id}-fault`}>{fault}</p>}
+    </div>
   )
 }
 
 function ChoiceEditor({ field, value, onChange, id }: EditorProps<Of<'choice'>> & { id: string }) {
-  const chosen = field.options.findIndex((option) => JSON.stringify(option) === JSON.stringify(value))
+  const chosen = field.options.findIndex((option) => value !== undefined && jsonText(option) === jsonText(value))
   return (
     <select
       id={id}
@@ -119,7 +147,7 @@ function ChoiceEditor({ field, value, onChange, id }: EditorProps<Of<'choice'>> 
       {chosen < 0 && <option value="-1">{field.isRequired ? 'Choose …' : 'Left out'}</option>}
       {field.options.map((option, index) => (
         <option key={index} value={String(index)}>
-          {typeof option === 'string' ? option : JSON.stringify(option)}
+          {typeof option === 'string' ? option : jsonText(option)}
         </option>
       ))}
     </select>
@@ -201,15 +229,15 @@ export function JsonEditor({ value, onChange, id, rows = 5 }: {
   id: string
   rows?: number
 }) {
-  const [text, setText] = useState(() => (value === undefined ? '' : JSON.stringify(value, null, 2)))
+  const [text, setText] = useState(() => (value === undefined ? '' : jsonText(value, 2)))
   const [fault, setFault] = useState('')
   useEffect(() => {
-    if (value !== undefined && JSON.stringify(value) !== compact(text)) {
-      setText(JSON.stringify(value, null, 2))
+    if (value !== undefined && jsonText(value) !== compact(text)) {
+      setText(jsonText(value, 2))
       setFault('')
     }
     // Only a value that came from elsewhere replaces what is being typed.
-  }, [JSON.stringify(value)])
+  }, [value === undefined ? '' : jsonText(value)])
   const change = (next: string) => {
     setText(next)
     if (next.trim() === '') {
@@ -218,11 +246,11 @@ export function JsonEditor({ value, onChange, id, rows = 5 }: {
       return
     }
     try {
-      const parsed = JSON.parse(next) as Json
+      const parsed = parseData(next)
       setFault('')
       onChange(parsed)
     } catch (error) {
-      setFault(error instanceof Error ? error.message : 'This is no JSON')
+      setFault(error instanceof Error ? `This is not JSON: ${error.message}` : 'This is not JSON')
       onChange(undefined)
     }
   }
@@ -246,7 +274,7 @@ export function JsonEditor({ value, onChange, id, rows = 5 }: {
 
 function compact(text: string): string {
   try {
-    return JSON.stringify(JSON.parse(text))
+    return jsonText(parseData(text))
   } catch {
     return text
   }

@@ -1,6 +1,7 @@
 // The journal as it is: one line a record.
 
 import { clock, duration } from '../format.ts'
+import { jsonText } from '../json.ts'
 import type { JournalRecord } from '../types.ts'
 import { VirtualRows } from './virtual.tsx'
 
@@ -50,5 +51,5 @@ export function JournalList({ records, selected, onSelect }: {
 
 function preview(record: JournalRecord): string {
   if (record.error !== null) return record.error.slice(0, PREVIEW_MAX)
-  return record.value === null ? '' : JSON.stringify(record.value).slice(0, PREVIEW_MAX)
+  return record.value === null ? '' : jsonText(record.value).slice(0, PREVIEW_MAX)
 }

@@ -3,7 +3,8 @@
 import { useState } from 'preact/hooks'
 
 import { plural } from '../format.ts'
-import type { Json } from '../types.ts'
+import { Exact, jsonText } from '../json.ts'
+import type { Json, JsonObject } from '../json.ts'
 import { CopyButton } from './copy.tsx'
 import { Icon } from './icon.tsx'
 
@@ -16,7 +17,7 @@ export function JsonView({ value, label }: { value: Json; label: string }) {
   return (
     <div class="json">
       <div class="json-tools">
-        <CopyButton text={() => JSON.stringify(value, null, 2)} label={`Copy ${label} as JSON`} />
+        <CopyButton text={() => jsonText(value, 2)} label={`Copy ${label} as JSON`} />
       </div>
       <Node value={value} depth={0} />
     </div>
@@ -24,7 +25,7 @@ export function JsonView({ value, label }: { value: Json; label: string }) {
 }
 
 function Node({ name, value, depth }: { name?: string; value: Json; depth: number }) {
-  if (typeof value === 'object' && value !== null) {
+  if (typeof value === 'object' && value !== null && !(value instanceof Exact)) {
     return <Branch {...(name !== undefined && { name })} value={value} depth={depth} />
   }
   return (
@@ -35,7 +36,7 @@ function Node({ name, value, depth }: { name?: string; value: Json; depth: numbe
   )
 }
 
-function Branch({ name, value, depth }: { name?: string; value: Json & object; depth: number }) {
+function Branch({ name, value, depth }: { name?: string; value: Json[] | JsonObject; depth: number }) {
   const [isOpen, setOpen] = useState(depth < OPEN_DEPTH)
   const [shown, setShown] = useState(ITEMS_STEP)
   const isList = Array.isArray(value)
@@ -77,7 +78,7 @@ function Name({ text }: { text: string }) {
   return <span class="json-name">{text}</span>
 }
 
-function Leaf({ value }: { value: null | boolean | number | string }) {
+function Leaf({ value }: { value: null | boolean | number | string | Exact }) {
   const [isWhole, setWhole] = useState(false)
   if (typeof value !== 'string') {
     return <span class={value === null ? 'json-null' : 'json-number'}>{String(value)}</span>

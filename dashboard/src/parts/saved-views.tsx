@@ -2,6 +2,7 @@
 
 import { useState } from 'preact/hooks'
 
+import { jsonText, parseAnswer } from '../json.ts'
 import { runsLink } from '../router.ts'
 import { ActionDialog } from './dialog.tsx'
 import { Icon } from './icon.tsx'
@@ -16,7 +17,7 @@ const VIEWS_MAX = 30
 
 function read(): SavedView[] {
   try {
-    const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? '[]')
+    const kept = parseAnswer(localStorage.getItem(KEY) ?? '[]')
     return Array.isArray(kept) ? kept.filter(isView) : []
   } catch {
     return []
@@ -33,7 +34,7 @@ export function SavedViews({ query }: { query: string }) {
   const [views, setViews] = useState(read)
   const [isNaming, setNaming] = useState(false)
   const keep = (next: SavedView[]) => {
-    localStorage.setItem(KEY, JSON.stringify(next))
+    localStorage.setItem(KEY, jsonText(next.map(({ name, query: kept }) => ({ name, query: kept }))))
     setViews(next)
   }
   const isKept = views.some((view) => view.query === query)

@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
 import { count, plural } from '../format.ts'
+import { jsonText } from '../json.ts'
 import { StreamReader } from '../streamreader.ts'
 import type { StreamValue } from '../streamreader.ts'
 import { ProblemNote } from './empty.tsx'
@@ -81,7 +82,7 @@ function Retracted({ text }: { text: string }) {
 }
 
 function Line({ it }: { it: StreamValue }) {
-  const text = typeof it.value === 'string' ? it.value : JSON.stringify(it.value)
+  const text = typeof it.value === 'string' ? it.value : jsonText(it.value)
   return (
     <div class="stream-line">
       <span class="number faint">{it.offset}</span>

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
 import { plural } from '../format.ts'
+import { jsonText } from '../json.ts'
 import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
 import { Icon } from '../parts/icon.tsx'
 import { useLoad } from '../parts/load.ts'
@@ -82,7 +83,7 @@ function Side({ record }: { record: JournalRecord | null }) {
   return (
     <td>
       <span class="faint number">{record.seq} {record.kind}</span> {record.name}
-      <pre class={record.error === null ? 'wrap' : 'wrap tone-failed'}>{record.error ?? (record.value === null ? '' : JSON.stringify(record.value, null, 1))}</pre>
+      <pre class={record.error === null ? 'wrap' : 'wrap tone-failed'}>{record.error ?? (record.value === null ? '' : jsonText(record.value, 1))}</pre>
     </td>
   )
 }

@@ -4,6 +4,7 @@ import { useMemo, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
 import { clock } from '../format.ts'
+import { jsonText } from '../json.ts'
 import { tell } from '../notices.ts'
 import { ActionDialog } from '../parts/dialog.tsx'
 import { JsonEditor, Labelled } from '../parts/form.tsx'
@@ -25,7 +26,7 @@ export function ForkDialog({ detail, records, at, onClose }: {
   const [keys, setKeys] = useState<'same' | 'new'>('same')
   const [takesSignals, setTakesSignals] = useState(false)
   const choice: JsonObject = { at: seq, keys, signals: takesSignals ? 'copy' : 'leave' }
-  const plan = useLoad(JSON.stringify([detail.id, choice]), () => api.forkPlan(detail.id, choice))
+  const plan = useLoad(jsonText([detail.id, choice]), () => api.forkPlan(detail.id, choice))
   const workflows = useLoad('workflows', api.workflows)
   const schema = workflows.data?.find((each) => each.name === detail.workflow)?.input
   const field = useMemo(() => (schema ? fieldOf(schema) : null), [schema])

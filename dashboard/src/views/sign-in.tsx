@@ -5,8 +5,9 @@ import { useState } from 'preact/hooks'
 import { isUnbuilt, problemOf, request } from '../http.ts'
 import type { Problem } from '../http.ts'
 import { signIn, signInNote } from '../session.ts'
+import { isSigningIn } from '../signin.ts'
 import { Command } from '../parts/copy.tsx'
-import { ProblemNote } from '../parts/empty.tsx'
+import { Loading, ProblemNote } from '../parts/empty.tsx'
 
 export function SignIn() {
   const [typed, setTyped] = useState('')
@@ -18,6 +19,7 @@ export function SignIn() {
     setProblem(await refusal(typed.trim()))
     setBusy(false)
   }
+  if (isSigningIn.value) return <main class="sign-in"><Loading what="the link" /></main>
   return (
     <main class="sign-in">
       <form onSubmit={submit} class="stack" aria-labelledby="sign-in-title">
@@ -44,7 +46,7 @@ export function SignIn() {
           {isBusy ? 'Asking …' : 'Sign in'}
         </button>
         <hr />
-        <p class="hint">No token at hand? This prints a link that signs you in:</p>
+        <p class="hint">No token at hand? This prints a link that signs you in, once:</p>
         <Command text="outlast dev app.py" />
       </form>
     </main>

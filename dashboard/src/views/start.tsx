@@ -9,7 +9,8 @@ import { Loading, ViewProblem } from '../parts/empty.tsx'
 import { JsonEditor, Labelled } from '../parts/form.tsx'
 import type { Loaded } from '../parts/load.ts'
 import { go, runLink } from '../router.ts'
-import { faults, fieldOf, initial, isObject } from '../schema.ts'
+import { isObject } from '../json.ts'
+import { faults, fieldOf, initial } from '../schema.ts'
 import type { Json, JsonObject, WorkflowInfo } from '../types.ts'
 
 export function StartDialog({ workflows, chosen, onClose }: {

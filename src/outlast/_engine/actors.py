@@ -60,6 +60,7 @@ class Actors:
         self._volatile = volatile
         self._world = scheduler.world
         self._store = scheduler.store
+        self._is_shared = scheduler.store.is_shared  # an owner may have done it before this one
         self._resting = RestingActors(scheduler)
         self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
         self._joins: set[tuple[RunId, int]] = set()  # those of them that wait for stopped ones
@@ -156,7 +157,7 @@ class Actors:
     async def _ask(
         self, envelope: Envelope, safe: asyncio.Event | None, parked: Literal["raise", "wait"]
     ) -> bytes:
-        if self._store.is_shared and not envelope.dedup:
+        if self._is_shared and not envelope.dedup:
             # Whoever owns the actor when it answers: by this key the answer is found.
             envelope = replace(envelope, dedup=self._world.new_id())
         is_told = parked == "raise" or is_from_supervisor(envelope)
@@ -166,7 +167,7 @@ class Actors:
         if answer is None:
             return _value_in(envelope, await self._remembered(envelope))
         try:
-            if self._store.is_shared:
+            if self._is_shared:
                 return _value_in(envelope, await self._answer_from_anywhere(envelope, answer))
             return _value_in(envelope, await answer)
         finally:
@@ -176,7 +177,8 @@ class Actors:
         self, envelope: Envelope, future: asyncio.Future[bytes]
     ) -> bytes:
         while True:
-            await asyncio.wait([future], timeout=limits.RECONCILE_SECONDS)
+            changed = self._next_change(envelope.actor)
+            await _first_of(future, changed)
             if future.done():
                 return future.result()
             known = await self._outcome_so_far(envelope)
@@ -213,8 +215,7 @@ class Actors:
             known = await self._outcome_so_far(envelope)
             if known is not None:
                 return known
-            changed = self._changed.setdefault(envelope.actor, self._world.loop.create_future())
-            await asyncio.wait([changed], timeout=limits.RECONCILE_SECONDS)
+            await _first_of(self._next_change(envelope.actor))
 
     async def _post(
         self, envelope: Envelope, kind: Literal["tell", "ask"], *, tells_if_parked: bool = False
@@ -246,10 +247,7 @@ class Actors:
                 case "full":
                     if definition.overflow == "reject":
                         raise MailboxFull(message.run, definition.mailbox)
-                    changed = self._changed.setdefault(
-                        message.run, self._world.loop.create_future()
-                    )
-                    await asyncio.wait([changed], timeout=limits.RECONCILE_SECONDS)
+                    await _first_of(self._next_change(message.run))
                 case "closed" | "not_found":
                     raise ActorStopped(f"{message.run} has stopped and takes no messages")
 
@@ -291,6 +289,14 @@ class Actors:
         if future is not None and not future.done():
             future.set_result(outcome)
         self._has_changed(message.run)
+
+    def changed(self, actor: RunId) -> None:
+        """Another engine changed an actor: who waits for it looks again."""
+        self._has_changed(actor)
+        self.parked.look(actor)
+
+    def _next_change(self, actor: RunId) -> asyncio.Future[None]:
+        return self._changed.setdefault(actor, self._world.loop.create_future())
 
     def _has_changed(self, actor: RunId) -> None:
         changed = self._changed.pop(actor, None)
@@ -350,6 +356,12 @@ def _damaged(
     for key, future in asks.items():
         if key[0] == actor and not future.done():
             future.set_exception(error)
+
+
+async def _first_of(*futures: asyncio.Future[bytes] | asyncio.Future[None]) -> None:
+    """Wait for the first of these, for a while: what another engine does may go unheard."""
+    seconds = limits.RECONCILE_SECONDS
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _sent_again(letter: DeadLetter, now: int) -> Message:

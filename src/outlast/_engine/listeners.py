@@ -71,10 +71,13 @@ class Listeners:
     on_row: Callable[[RunRow], None] = ignore
     on_records: Callable[[RunRow, list[Record]], None] = _ignore_start
     on_tokens: Callable[[], None] = idle
+    on_transaction: Callable[[Transaction], None] | None = None
     start_of_actor: Callable[[RunId], StartRun | None] = _no_start
 
     def committed(self, transaction: Transaction, row: RunRow | None) -> None:
         """A run's transaction is durable; `row` is the run's, if it is in memory."""
+        if self.on_transaction is not None:
+            self.on_transaction(transaction)
         if row is not None and transaction.records:
             self.on_records(row, transaction.records)
         changed = transaction.summary or row

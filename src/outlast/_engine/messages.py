@@ -25,6 +25,7 @@ from outlast._execution.letters import TOPICS
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
 from outlast._store.contract import Message, MessageKind, PostResult, Receipt, RunRow, Transaction
+from outlast._store.decide import carry_audit
 from outlast.errors import (
     EngineClosed,
     LeaseLost,
@@ -38,6 +39,7 @@ from outlast.errors import (
 )
 from outlast.types import CLOSED_STATUSES, RunId, Status
 
+_STILL = ("pending", "paused", "parked")
 _OF_CLOSED: dict[MessageKind, str] = {"pause": "be paused", "resume": "go on"}
 log = logging.getLogger("outlast.engine")
 
@@ -88,7 +90,7 @@ class Messages:
             return
         if message.kind == "signal" and await check_again(self._scheduler, message):
             return
-        if message.kind in ("cancel", "terminate") and await self._close_unrun(message):
+        if message.kind in ("cancel", "terminate") and await self.close_unrun(message):
             return
         await self._post(message)
 
@@ -101,7 +103,7 @@ class Messages:
                 return
             number = receipt.numbers[0]
             if message.kind in ("pause", "resume"):
-                work = self._let_hear(message, number)
+                work = self.let_hear(message, number)
                 hearing.append(self._world.spawn(work, name=f"{message.kind} {message.run}"))
             else:
                 self._scheduler.deliver(message, number)
@@ -114,7 +116,7 @@ class Messages:
             await asyncio.wait(hearing)
             hearing[0].result()
 
-    async def _let_hear(self, message: Message, number: int) -> None:
+    async def let_hear(self, message: Message, number: int) -> None:
         """Have a run that may stand still go on, or one that is not in memory stand still."""
         if message.kind == "resume" and self._scheduler.owns(message.run):
             await self.bring(message.run)
@@ -131,8 +133,9 @@ class Messages:
             if live.inbox.held >= limits.SIGNALS_BUFFERED_MAX:
                 raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
         live.accept(message)
+        carried = carry_audit(live.journal.transaction(), self._world.now())
         kept = f"The {message.kind} for run {message.run!r}"
-        await self._scheduler.acknowledgements.wait_for(live.journal.transaction(), kept=kept)
+        await self._scheduler.acknowledgements.wait_for(carried, kept=kept)
 
     async def _judge(self, message: Message, result: PostResult) -> None:
         match result:
@@ -151,15 +154,14 @@ class Messages:
                     return  # it has ended: what the sender wanted is so
                 raise _closed_error(message, row)
 
-    async def _close_unrun(self, message: Message) -> bool:
+    async def close_unrun(self, message: Message) -> bool:
         """Close a run that has no code in memory to ask: parked, delayed, or without code."""
         row = await read_any_run(self._store, message.run)
         if row is None:
             raise RunNotFound(message.run)
         if row.status in CLOSED_STATUSES:
             return True
-        is_still = row.status in ("pending", "paused", "parked")
-        is_unrun = row.started_at is None and not row.resident and is_still
+        is_unrun = row.started_at is None and not row.resident and row.status in _STILL
         if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:
             return False
         if message.kind == "terminate" or is_unrun or is_damaged(self._store, row):

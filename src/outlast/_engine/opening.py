@@ -15,6 +15,7 @@ from outlast._store.contract import Store
 from outlast._store.memory import MemoryStore
 from outlast._store.memory_database import MemoryDatabase
 from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite_shared import Connect, SharedSqliteStore
 from outlast._world import RealWorld, World
 from outlast.errors import NotSupported, UsageError
 
@@ -26,19 +27,22 @@ class Target:
     kind: Literal["sqlite", "memory"]
     name: str
     read_only: bool = False
+    share: bool = False
 
 
-def parse_url(url: str, *, read_only: bool) -> Target:
+def parse_url(url: str, *, read_only: bool, share: bool = False) -> Target:
     """Return what a path or url means.
 
     Raises:
         UsageError: a url that is none; NotSupported: a store that this version does not have.
     """
     scheme, colon, rest = url.partition("://")
+    if read_only and share:
+        raise UsageError("share=True is for engines that write; one with read_only=True needs none")
     if not colon:
         if not url:
             raise UsageError("the path of the database is empty")
-        return Target("sqlite", url, read_only)
+        return Target("sqlite", url, read_only, share)
     if scheme == "memory":
         if read_only:
             raise UsageError("a memory:// store lives in one process: read_only makes no sense")
@@ -46,7 +50,7 @@ def parse_url(url: str, *, read_only: bool) -> Target:
     if scheme == "sqlite":
         if not rest.startswith("/") or rest == "/":
             raise UsageError(f"{url!r}: write sqlite:///relative.db or sqlite:////absolute.db")
-        return Target("sqlite", rest[1:], read_only)
+        return Target("sqlite", rest[1:], read_only, share)
     if scheme in ("postgres", "postgresql"):
         raise NotSupported("a Postgres store")
     raise UsageError(f"{url!r} is neither a path nor a sqlite:/// or memory:// url")
@@ -86,6 +90,8 @@ class Opened:
         if self.core is None:
             await self.store.close()
             return
+        if self.core.served_by is not None:
+            self.core.served_by.drain()
         await self.core.drain(grace_seconds)
         if self.socket is not None:
             await self.socket.close()
@@ -94,11 +100,16 @@ class Opened:
             raise self.core.writer.given_up
 
 
-async def open_target(target: Target, options: CoreOptions, registry: Registry) -> Opened:
-    """Open a store, and unless it is for reading only, an engine on it."""
+async def open_target(
+    target: Target, options: CoreOptions, registry: Registry, connect: Connect | None = None
+) -> Opened:
+    """Open a store, and unless it is for reading only, an engine on it.
+
+    `connect` finds the owner of a database that is to be shared.
+    """
     refuse_while_loading()
     world = RealWorld()
-    store = await _open_store(target, world)
+    store = await _open_store(target, world, connect)
     if target.read_only:
         return Opened(store, Reader(store, world, registry), None)
     core = EngineCore(world, store, registry, options, processes=_processes)
@@ -115,11 +126,13 @@ def _processes(core: EngineCore) -> ProcessPool:
     return ProcessPool(core.world, options.resources, workers_max=options.step_processes)
 
 
-async def _open_store(target: Target, world: World) -> Store:
+async def _open_store(target: Target, world: World, connect: Connect | None) -> Store:
     if target.kind == "memory":
         database = _databases.get(target.name)
         if database is None:
             database = MemoryDatabase(clock=world.now)
             _databases[target.name] = database
         return MemoryStore(database, world)
+    if target.share and connect is not None:
+        return await SharedSqliteStore.share(Path(target.name), world=world, connect=connect)
     return await SqliteStore.open(Path(target.name), world=world, read_only=target.read_only)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from asyncio import Future, Task
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -394,24 +394,31 @@ async def _quiet(scheduler: Scheduler) -> None:
 class Reconciler:
     """Looks again at a shared store: hints may be lost, shards may fall free."""
 
-    def __init__(self, scheduler: Scheduler, recovery: Recovery, owner: str) -> None:
+    def __init__(
+        self, scheduler: Scheduler, recovery: Recovery, owner: str, changed: Callable[[RunId], None]
+    ) -> None:
         self._scheduler = scheduler
         self._recovery = recovery
         self._owner = owner
+        self._changed = changed
         self._hint: Future[None] | None = None
         self._mailed_to: RunId | None = None  # the next look goes on behind this one
         self.shards_max = scheduler.store.shards_count
         scheduler.store.watch(self.hint)
 
-    def hint(self) -> None:
-        """Somebody wrote: look soon."""
-        if self._hint is not None and not self._hint.done():
+    def hint(self, runs: Collection[RunId] = ()) -> None:
+        """Somebody wrote: look soon, and have those look who wait for one of these runs."""
+        for run in runs:
+            self._changed(run)
+        # Who has no shard finds nothing by looking, unless one has fallen free.
+        is_of_use = not runs or self._scheduler.leases
+        if is_of_use and self._hint is not None and not self._hint.done():
             self._hint.set_result(None)
 
     async def run(self) -> None:
-        """Look after each hint, and every second without one, until cancelled."""
-        world = self._scheduler.world
-        while True:
+        """Look after each hint, and every second without one, while others may write."""
+        world, store = self._scheduler.world, self._scheduler.store
+        while store.is_shared or not self._scheduler.leases:
             self._hint = world.loop.create_future()
             timer = world.call_later(limits.RECONCILE_SECONDS, self.hint)
             await self._hint

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from outlast import limits
+from outlast._server.codes import SignInCodes
 from outlast._server.tokenfile import TOKEN_CHARS_MAX, KnownToken, TokenFile, digest_of
 from outlast._wire.callers import Caller
 from outlast._wire.problems import Problem
@@ -29,8 +30,14 @@ class Access:
     A token that was taken out of the file opens nothing any more, at once.
     """
 
-    def __init__(self, file: TokenFile, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        file: TokenFile,
+        monotonic: Callable[[], float],
+        codes: SignInCodes | None = None,
+    ) -> None:
         self._file = file
+        self._codes = codes
         self._monotonic = monotonic
         self._failures: dict[str, deque[float]] = {}
         file.has_changed()
@@ -65,6 +72,26 @@ class Access:
             "token-wrong",
             "this token opens nothing here (commands take it from OUTLAST_TOKEN)",
             headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+        )
+
+    def token_for(self, code: str, address: str) -> tuple[str, Caller]:
+        """Return the token that a link's code stands for, and whose it is; the code is spent.
+
+        Raises:
+            Problem: 401 for a code that is wrong, spent or too old, 429 after too many wrong ones.
+        """
+        taken = None if self._codes is None else self._codes.take(code)
+        if self._codes is not None and taken:
+            return self._codes.token, self.caller(f"Bearer {self._codes.token}", address)
+        if taken is None:
+            self._count_failure(address)
+            raise Problem(401, "code-wrong", "this link does not belong to this server")
+        minutes = f"{limits.SIGN_IN_CODE_SECONDS / 60:g}"
+        raise Problem(
+            401,
+            "code-spent",
+            f"a link signs in once, within {minutes} minutes: the terminal that printed it now "
+            "shows a new one",
         )
 
     def still_opens(self, caller: Caller) -> bool:

@@ -21,6 +21,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from outlast._records import Blob, Record
+from outlast._store.auditing import AuditReads, AuditRow, AuditUpkeep
 from outlast._store.glimpses import WHOLE, GlimpseVerbs, Part
 from outlast._store.health import HealthVerbs
 from outlast._store.upkeep import UpkeepVerbs
@@ -242,6 +243,7 @@ class Transaction:
     dead: Sequence[DeadLetter] = ()
     redriven: Sequence[int] = ()  # dead letters that go if all posts here are accepted
     blobs: Sequence[Blob] = ()
+    audit: Sequence[AuditRow] = ()  # who had it done, if somebody from outside had
     released: Sequence[bytes] = ()  # digests of blobs that the run needs no more, nor these records
     is_sealed: bool = False
 
@@ -255,9 +257,9 @@ PostResult = Literal["accepted", "duplicate", "conflict", "not_found", "closed",
 class Receipt(msgspec.Struct, frozen=True):
     """What became of a transaction.
 
-    `position` is the log position of its first record, 0 without any; `existing` the rows that
-    stood in the way of its starts; `posts` one result for each message, `numbers` what accepted
-    ones are called, 0 for the others; `answers` one result for each answer.
+    `position` is the log position of its first record, or 0; `existing` the rows that stood in the
+    way of its starts; `posts` and `answers` one result for each, `numbers` what accepted messages
+    are called. `is_old`: learned later than the commit was made, and runs may have gone on since.
     """
 
     position: int = 0
@@ -265,6 +267,7 @@ class Receipt(msgspec.Struct, frozen=True):
     posts: tuple[PostResult, ...] = ()
     numbers: tuple[int, ...] = ()
     answers: tuple[Answered, ...] = ()
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +317,9 @@ class TailRun:
     first_position: int
 
 
+Hint: TypeAlias = Callable[[Collection[RunId]], None]  # the runs, as far as they are known
+
+
 class LeaseVerbs(Protocol):
     """Who may write which runs."""
 
@@ -339,7 +345,7 @@ class LeaseVerbs(Protocol):
         """Give leases back, so that others need not wait for them to expire."""
         ...
 
-    def watch(self, hint: Callable[[], None]) -> None:
+    def watch(self, hint: Hint) -> None:
         """Call `hint`, at times and at best, after another engine wrote. Hints may be lost."""
         ...
 
@@ -474,14 +480,14 @@ class OverviewVerbs(Protocol):
         ...
 
 
-class Lookups(ReadVerbs, OverviewVerbs, GlimpseVerbs, Protocol):
+class Lookups(ReadVerbs, OverviewVerbs, GlimpseVerbs, AuditReads, Protocol):
     """Reads for whoever looks: they take turns, and cannot keep the engine from reading.
 
     On behalf of a client (`asking`) they raise `StoreBusy` where it asks for too much at once.
     """
 
 
-class Store(LeaseVerbs, CommitVerbs, Lookups, UpkeepVerbs, HealthVerbs, Protocol):
+class Store(LeaseVerbs, CommitVerbs, Lookups, UpkeepVerbs, AuditUpkeep, HealthVerbs, Protocol):
     """The seam between the engine and what keeps its data."""
 
     @property

@@ -14,7 +14,7 @@ from __future__ import annotations
 from asyncio import Future
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 from typing import Protocol
 
@@ -22,12 +22,14 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._records import Record
+from outlast._store.auditing import AuditRow
 from outlast._store.contract import (
     CommitId,
     CommitResult,
     Committed,
     Cursor,
     DeadLetter,
+    Hint,
     Message,
     RunFilter,
     RunRow,
@@ -67,7 +69,7 @@ class MemoryStore(Store):
         self._db = database
         self._world = world
         self._faults = faults
-        self._hint: Callable[[], None] | None = None
+        self._hint: Hint | None = None
 
     @property
     @override
@@ -92,7 +94,7 @@ class MemoryStore(Store):
         self._db.leases.release(leases)
 
     @override
-    def watch(self, hint: Callable[[], None]) -> None:
+    def watch(self, hint: Hint) -> None:
         self._hint = hint
         self._db.hints.append(hint)
 
@@ -144,7 +146,7 @@ class MemoryStore(Store):
         if any(t.starts or t.posts or t.answers for t in batch):
             for hint in self._db.hints:
                 if hint is not self._hint:
-                    hint()
+                    hint(())
         return results
 
     @override
@@ -273,6 +275,16 @@ class MemoryStore(Store):
         run: RunId | None = None,
     ) -> list[TokenRow]:
         return page_of(self._db.tokens.page(after, limit, open_only=open_only, run=run), limit)
+
+    @override
+    async def read_audit(
+        self, before: int | None, limit: int, *, run: RunId | None, caller: str | None
+    ) -> list[AuditRow]:
+        return self._db.audit.read(before, limit, run=run, caller=caller)
+
+    @override
+    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
+        return self._db.audit.prune(before, traffic_before, traffic_max)
 
     @override
     async def log_size(self) -> int:

@@ -16,17 +16,19 @@ import asyncio
 import os
 from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 from typing_extensions import override
 
 from outlast import limits
-from outlast._store import sqlite_forget, sqlite_reads
+from outlast._store import sqlite_audit, sqlite_forget, sqlite_reads
 from outlast._store.contract import (
     CommitId,
     CommitResult,
     Committed,
+    Hint,
     Lookups,
     Store,
     Transaction,
@@ -42,6 +44,7 @@ from outlast._store.sqlite_lookups import QUICK, SLOW, LookupThreads
 from outlast._store.sqlite_opening import open_reader
 from outlast._store.sqlite_reading import SqliteReads
 from outlast._store.sqlite_schema import missing
+from outlast._store.sqlite_sharers import Carried, commit_for, outcome_for
 from outlast._store.sqlite_traces import Traces
 from outlast._store.sqlite_watch import ReadWatch
 from outlast._store.sqlite_workers import Workers
@@ -51,6 +54,10 @@ from outlast.errors import StoreDamaged, StoreError, StoreReadOnly
 from outlast.types import Lease, RunId
 
 T = TypeVar("T")
+
+S = TypeVar("S", bound="SqliteStore")
+
+Carrying: TypeAlias = Callable[[Future[Carried]], None]
 
 READERS = 2  # for the engine; those for others are `sqlite_lookups`'
 
@@ -102,7 +109,7 @@ class SqliteStore(SqliteReads, Store):
         world: World,
         read_only: bool = False,
         create: bool = True,
-    ) -> SqliteStore:
+    ) -> Self:
         """Open a database, as its owner or to read it.
 
         Its owner makes it if it is not there (`create`) and brings it up to date. A reader may
@@ -182,7 +189,7 @@ class SqliteStore(SqliteReads, Store):
         await self._write(lambda writing: writing.release(leases))
 
     @override
-    def watch(self, hint: Callable[[], None]) -> None:
+    def watch(self, hint: Hint) -> None:
         """Do nothing: no other engine writes."""
 
     # --------------------------------------------------------------------------- writing
@@ -196,6 +203,16 @@ class SqliteStore(SqliteReads, Store):
     async def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         return await self._write(lambda writing: writing.outcome_of(commit_id))
 
+    def commit_for(
+        self, sharer: CommitId, batch: Sequence[Transaction], then: Carrying | None = None
+    ) -> Future[Carried]:
+        """Make durable what another process commits, once for its id; `then` as in `commit`."""
+        return self._write(partial(commit_for, sharer, batch, self._world.now()), then)
+
+    def outcome_for(self, sharer: CommitId) -> Future[list[CommitResult] | None]:
+        """Return what became of another process's last commit, or None when it was not made."""
+        return self._write(partial(outcome_for, sharer))
+
     # ----------------------------------------------------------------------- maintenance
     @override
     async def log_size(self) -> int:
@@ -208,6 +225,12 @@ class SqliteStore(SqliteReads, Store):
     @override
     async def prune(self, closed_before: int, limit: int) -> int:
         return await self._change(lambda db: sqlite_forget.prune(db, closed_before, limit))
+
+    @override
+    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
+        return await self._change(
+            lambda db: sqlite_audit.prune_audit(db, before, traffic_before, traffic_max)
+        )
 
     @override
     async def close(self) -> None:
@@ -269,9 +292,7 @@ def _full_path(path: str | os.PathLike[str]) -> Path:
     return full
 
 
-def _open_owned(
-    cls: type[SqliteStore], name: str | os.PathLike[str], world: World, *, create: bool
-) -> SqliteStore:
+def _open_owned(cls: type[S], name: str | os.PathLike[str], world: World, *, create: bool) -> S:
     path = _full_path(name)
     if not path.parent.is_dir():
         if not create:
@@ -299,9 +320,7 @@ def _open_owned(
         raise
 
 
-def _open_for_reading(
-    cls: type[SqliteStore], name: str | os.PathLike[str], world: World
-) -> SqliteStore:
+def _open_for_reading(cls: type[S], name: str | os.PathLike[str], world: World) -> S:
     path = _full_path(name)
     traces = Traces(path)
     try:
@@ -311,7 +330,7 @@ def _open_for_reading(
         raise
 
 
-def _open_unlocked(cls: type[SqliteStore], path: Path, world: World, traces: Traces) -> SqliteStore:
+def _open_unlocked(cls: type[S], path: Path, world: World, traces: Traces) -> S:
     checks = Checks(path, open_reader)
     if not is_held_here(path):
         prepare_reading(path)
@@ -328,7 +347,7 @@ def _open_unlocked(cls: type[SqliteStore], path: Path, world: World, traces: Tra
     return cls(path, world, readers=readers, writing=None, lock=None, condition=condition)
 
 
-async def _opened(opening: Future[SqliteStore]) -> SqliteStore:
+async def _opened(opening: Future[S]) -> S:
     """Return an opened store; when this is cancelled, close it first: it must not keep the lock."""
     cancelled: asyncio.CancelledError | None = None
     while not opening.done():

@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from typing_extensions import override
 
 from outlast._records import Record
-from outlast._store import sqlite_reads, sqlite_tokens
+from outlast._store import sqlite_audit, sqlite_reads, sqlite_tokens
+from outlast._store.auditing import AuditRow
 from outlast._store.contract import (
     Cursor,
     DeadLetter,
@@ -159,6 +160,14 @@ class SqliteReads(Lookups):
     ) -> list[TokenRow]:
         return await self._read(
             lambda db: sqlite_tokens.list_tokens(db, after, limit, open_only=open_only, run=run)
+        )
+
+    @override
+    async def read_audit(
+        self, before: int | None, limit: int, *, run: RunId | None, caller: str | None
+    ) -> list[AuditRow]:
+        return await self._read(
+            lambda db: sqlite_audit.read_audit(db, before, limit, run=run, caller=caller)
         )
 
 

@@ -95,13 +95,17 @@ class Writing:
     # ------------------------------------------------------------------------- commits
     def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         """Make a batch durable; see `CommitVerbs.commit`."""
+        return self.unless_full(batch, lambda: self._commit(commit_id, batch))
+
+    def unless_full(self, batch: Sequence[Transaction], write: Callable[[], T]) -> T:
+        """Write a batch; one that only ends work may spend the reserve of a full disk."""
         try:
-            return self._commit(commit_id, batch)
+            return write()
         except StoreFull:
             urgent = {t.run for t in batch if is_urgent(t)}
             if not self._reserve.size or any(t.run not in urgent for t in batch):
                 raise
-        return self._reserve.spend_on(lambda: self._commit(commit_id, batch))
+        return self._reserve.spend_on(write)
 
     def _commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         db = self._ready()
@@ -179,9 +183,7 @@ class Writing:
 
     def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         """Return the results of a commit, or None when it was not made."""
-        db = self._ready()
-        self._take_shard(db)
-        self._mark.write(self.shard.epoch, self.shard.commits)  # what is read back is durable
+        db = self.read_back()
         attempt = self._last
         if attempt is not None and attempt.id == commit_id and not attempt.is_noted:
             return attempt.results if self.shard.position >= attempt.after.position else None
@@ -190,6 +192,13 @@ class Writing:
         if attempt is None or attempt.id != commit_id:
             raise StoreError(f"commit {commit_id} was made before this store was opened")
         return attempt.results
+
+    def read_back(self) -> Connection:
+        """Return the connection, with all known that was committed; what is read is durable."""
+        db = self._ready()
+        self._take_shard(db)
+        self._mark.write(self.shard.epoch, self.shard.commits)
+        return db
 
     # -------------------------------------------------------------------------- leases
     def acquire(self, owner: str) -> list[Lease]:
@@ -218,32 +227,23 @@ class Writing:
 
     def _set_owner(self, owner: str, epoch: int) -> None:
         self._leases.add((owner, epoch))
-        after = replace(self.shard, owner=owner, epoch=epoch)
-        write = partial(self._change, lambda _: None, after)
-        try:
-            write()
-        except StoreFull:
-            if not self._reserve.size:
-                raise
-            self._reserve.spend_on(write)  # without the lease nothing can be cancelled
+        after = partial(replace, owner=owner, epoch=epoch)
+        # Without the lease nothing can be cancelled: it may spend the reserve.
+        self.unless_full((), lambda: self.change_shard(lambda _, shard: (None, after(shard))))
 
     def change(self, work: Callable[[Connection], T]) -> T:
         """Run a change that may be made twice, in a transaction of its own."""
-        return self._change(work, self.shard)
+        return self.change_shard(lambda db, shard: (work(db), shard))
 
-    def _change(self, work: Callable[[Connection], T], after: Shard) -> T:
+    def change_shard(self, work: Callable[[Connection, Shard], tuple[T, Shard]]) -> T:
+        """Run a change; it is given the shard's row, and returns that as it is to be."""
         db = self._ready()
-        # A log that is cut to nothing goes on where it ended: its last position is in the row.
-        after = replace(
-            after,
-            position=self.shard.position,
-            message=self.shard.message,
-            commits=self.shard.commits + 1,
-        )
         try:
             db.execute("BEGIN IMMEDIATE")
             self._check_shard(db, self.shard)
-            result = work(db)
+            result, after = work(db, self.shard)
+            # A log that is cut to nothing goes on where it ended: its last position is in the row.
+            after = replace(after, commits=self.shard.commits + 1)
             note(db, after, self._noted, self._database_id)
             db.execute("COMMIT")
         except apsw.Error as error:

@@ -25,15 +25,17 @@ class Bodies:
         self.bytes_held = 0
 
     @asynccontextmanager
-    async def read(self, request: Request, holders: Sequence[str]) -> AsyncGenerator[bytes]:
-        """Read a request's body, and hold it in this block.
+    async def read(
+        self, request: Request, holders: Sequence[str], most: int = limits.HTTP_BODY_BYTES_MAX
+    ) -> AsyncGenerator[bytes]:
+        """Read a request's body of so many bytes at most, and hold it in this block.
 
         Raises:
             Problem: 413 too large, 408 too slow, 429 when too much is held.
         """
         announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced[:20]) > limits.HTTP_BODY_BYTES_MAX:
-            raise _TOO_LARGE
+        if announced.isdigit() and int(announced[:20]) > most:
+            raise _too_large(most)
         chunks: list[bytes] = []
         size = 0
         try:
@@ -42,8 +44,8 @@ class Bodies:
                     async for chunk in request.stream():
                         size += len(chunk)
                         self._hold(holders, len(chunk))
-                        if size > limits.HTTP_BODY_BYTES_MAX:
-                            raise _TOO_LARGE
+                        if size > most:
+                            raise _too_large(most)
                         chunks.append(chunk)
             except TimeoutError:
                 raise Problem(
@@ -59,6 +61,8 @@ class Bodies:
     def _hold(self, holders: Sequence[str], size: int) -> None:
         self._shares.take(holders, size)
         self.bytes_held += size
+        if not holders:
+            return  # a process of this user that shares the database
         is_over = self.bytes_held > limits.HTTP_BODIES_BYTES_MAX
         if is_over or not self._shares.has_room(holders):
             raise Problem(
@@ -70,9 +74,6 @@ class Bodies:
             )
 
 
-_TOO_LARGE = Problem(
-    413,
-    "payload-too-large",
-    f"a body has at most {limits.HTTP_BODY_BYTES_MAX:,} bytes",
-    headers={"Connection": "close"},
-)
+def _too_large(most: int) -> Problem:
+    text = f"a body has at most {most:,} bytes"
+    return Problem(413, "payload-too-large", text, headers={"Connection": "close"})

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from starlette.responses import Response
 
-from outlast._wire import actors, approvals, records, runs, status
+from outlast._wire import actors, approvals, records, runs, sharing, status
 from outlast._wire.answers import answer
 from outlast._wire.callers import Role
 from outlast._wire.description import describe
@@ -29,7 +29,8 @@ class Route:
 
     `role` is None for what needs no token. `load` says whether it takes a place among the requests
     in work, among those that wait, or none. `query` names its query parameters, `statuses` what it
-    may answer beside errors that every route has.
+    may answer beside errors that every route has. One that `is_local` is there on the Unix socket
+    alone, for processes that share the database.
     """
 
     method: Literal["GET", "POST"]
@@ -41,6 +42,7 @@ class Route:
     query: tuple[str, ...] = ()
     statuses: tuple[int, ...] = (200,)
     is_stream: bool = False
+    is_local: bool = False
 
     @property
     def summary(self) -> str:
@@ -50,7 +52,9 @@ class Route:
 
 async def _openapi(service: Service, _: Call) -> Response:
     """Describe every route, and the workflows' types."""
-    return answer(describe(ROUTES, service.core.registry, service.version))
+    return answer(
+        describe([r for r in ROUTES if not r.is_local], service.core.registry, service.version)
+    )
 
 
 def _get(path: str, handler: Handler, *query: str) -> Route:
@@ -76,6 +80,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/metrics", status.metrics, load="free"),
     Route("GET", "/openapi.json", _openapi, load="free"),
     Route("GET", "/v1/session", status.session, load="free"),
+    Route("POST", "/v1/session", status.sign_in, role=None, load="free", body=status.SignInBody),
     _get("/v1/overview", status.overview),
     _get("/v1/history", status.history),
     _get("/v1/logs", status.logs, "run", "after", "limit"),
@@ -145,4 +150,15 @@ ROUTES: tuple[Route, ...] = (
     _get("/v1/teams", actors.teams),
     _get("/v1/dead-letters", actors.dead_letters, "actor", "after", "limit"),
     _post("/v1/dead-letters/{number}/redrive", actors.redrive, runs.Nothing),
+    Route("POST", "/v1/share/commit", sharing.commit, "admin", load="free", is_local=True),
+    Route("POST", "/v1/share/outcome", sharing.outcome, "admin", load="free", is_local=True),
+    Route(
+        "GET",
+        "/v1/share/changes",
+        sharing.changes,
+        "admin",
+        load="free",
+        is_stream=True,
+        is_local=True,
+    ),
 )

@@ -14,6 +14,7 @@ from outlast._engine.census import Census
 from outlast._engine.details import Details
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reader import moment
+from outlast._engine.sharing import Sharing
 from outlast._wire.admission import Admission
 from outlast._wire.bodies import Bodies
 from outlast._wire.connections import Client, Connections
@@ -43,6 +44,7 @@ class Service:
         self.connections: Connections = Connections(world, by_address=True)
         self.local_connections: Connections = Connections(world)
         self.clients: Clients = Clients(world, self._cut)
+        self.sharers: Clients = Clients(world, self._cut)  # they stay until the store is let go
         self.streams: RunStreams = RunStreams(world, self.core.reader)
         self.details: Details = Details(
             self.core.store, self.core.reader, self.core.registry, self.core.scheduler
@@ -52,6 +54,7 @@ class Service:
             world, places=limits.HTTP_REQUESTS_MAX, queue_max=limits.HTTP_QUEUE_MAX
         )
         self.waits: Admission = Admission(world, places=limits.HTTP_WAITS_MAX, queue_max=0)
+        self.sharing: Sharing = Sharing(self.core.scheduler, self.core.messages)
         self.bodies: Bodies = Bodies()
         self.conversions: Conversions = Conversions(world)
         self.figures: Figures = Figures(self.core)

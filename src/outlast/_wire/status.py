@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from typing import Annotated
 
+import msgspec
 from starlette.responses import PlainTextResponse, Response
 
 from outlast import limits
@@ -43,6 +45,26 @@ async def session(_: Service, call: Call) -> Response:
     """Say who asks, and which process answers."""
     caller = call.caller
     return answer({"name": caller.name, "role": caller.role, "process": process_id()})
+
+
+class SignInBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a page sends that was opened by a link: the link's code."""
+
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+async def sign_in(_: Service, call: Call) -> Response:
+    """Exchange the single-use code of a link for the token."""
+    return await sign_in_of(call)
+
+
+async def sign_in_of(call: Call) -> Response:
+    """Answer `sign_in`; for this nobody need be asked but who checks tokens."""
+    body = await call.read(SignInBody)
+    address = call.request.client.host if call.request.client else ""
+    token, caller = call.callers.token_for(body.code, address)
+    told = {"token": token, "name": caller.name, "role": caller.role}
+    return answer(told, headers={"Cache-Control": "no-store"})
 
 
 async def metrics(service: Service, _: Call) -> Response:

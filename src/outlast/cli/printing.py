@@ -1,45 +1,32 @@
 """What commands print: data on stdout, messages on stderr, and nothing that drives a terminal.
 
-Invariant: control characters of user data reach no terminal, be they in text or in JSON.
+Invariant: no hidden character of user data reaches a terminal, be it in text or in JSON.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-# C0, DEL and C1 begin escape sequences; the rest turn the direction of text around.
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
-_CONTROLS_IN_TEXT = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]"
-)
+from outlast.cli.shown import json_of, line_of, text_of
 
 
 def safe_line(text: object) -> str:
     """Return text as one harmless line."""
-    return _CONTROLS.sub(_escaped, f"{text}")
+    return line_of(f"{text}")
 
 
 def safe_text(text: str) -> str:
     """Return text made harmless; its lines and tabs stay."""
-    return _CONTROLS_IN_TEXT.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (
-        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-    )
+    return text_of(text)
 
 
 def as_json(value: object) -> str:
     """Return one line of JSON; times are in ISO form, dataclasses are objects."""
-    text = json.dumps(value, ensure_ascii=False, default=_json_of)
-    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return json_of(json.dumps(value, ensure_ascii=False, default=_json_of))
 
 
 def _json_of(value: object) -> object:

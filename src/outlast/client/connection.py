@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -171,30 +171,45 @@ class Connections:
             StoreUnavailable: the server cannot be reached.
             WaitTimeout: it does not answer.
         """
-        self._check()
         if len(body) > limits.HTTP_BODY_BYTES_MAX:
             raise PayloadTooLarge("the request as JSON", len(body), limits.HTTP_BODY_BYTES_MAX)
+        head = self._head(method, path, len(body))
+        return await self._answer(head, body, wait_seconds, may_repeat=method == "GET")
+
+    async def post_once(self, path: str, body: bytes, kind: str) -> Reply:
+        """Return the answer to a body of any size that is done once however often it is sent.
+
+        Raises:
+            As `request`.
+        """
+        head = self._head("POST", path, len(body), {"Content-Type": kind})
+        return await self._answer(head, body, 0.0, may_repeat=True)
+
+    async def _answer(
+        self, head: h11.Request, body: bytes, wait_seconds: float, *, may_repeat: bool
+    ) -> Reply:
+        self._check()
         seconds = self._timeout_seconds + wait_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await self._request(method, path, body)
+                return await self._request(head, body, may_repeat=may_repeat)
         except TimeoutError:
             raise WaitTimeout(f"{self.url} did not answer within {seconds:g} seconds") from None
         except _Failure as error:
             raise self.unreachable(error) from None
 
-    async def _request(self, method: str, path: str, body: bytes) -> Reply:
-        while self._kept and method == "GET":
+    async def _request(self, head: h11.Request, body: bytes, *, may_repeat: bool) -> Reply:
+        while self._kept and may_repeat:
             try:
-                return await self._on(self._kept.pop(), method, path, body)
+                return await self._on(self._kept.pop(), head, body)
             except _Failure:
                 continue  # closed while nobody looked
-        return await self._on(await self._open(), method, path, body)
+        return await self._on(await self._open(), head, body)
 
-    async def _on(self, connection: _Connection, method: str, path: str, body: bytes) -> Reply:
+    async def _on(self, connection: _Connection, head: h11.Request, body: bytes) -> Reply:
         is_kept = False
         try:
-            response = await connection.send(self._head(method, path, len(body)), body)
+            response = await connection.send(head, body)
             parts: list[bytes] = []
             size = 0
             async with aclosing(connection.body()) as pieces:
@@ -210,6 +225,29 @@ class Connections:
             if is_kept:
                 self._kept.append(connection)
             else:
+                connection.close()
+
+    @asynccontextmanager
+    async def pass_on(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> AsyncGenerator[tuple[h11.Response, AsyncGenerator[bytes, None]]]:
+        """Send another's request, and give the head of the answer and the parts of its body.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached, or hung up.
+        """
+        connection: _Connection | None = None
+        head = self._head(method, path, len(body), headers)
+        try:
+            async with asyncio.timeout(limits.HTTP_WAIT_SECONDS_MAX + self._timeout_seconds):
+                connection = await self._open()
+                response = await connection.send(head, body)
+            async with aclosing(connection.body()) as pieces:
+                yield response, pieces
+        except (TimeoutError, *_Failure) as error:
+            raise self.unreachable(error) from None
+        finally:
+            if connection is not None:
                 connection.close()
 
     async def events(

@@ -8,12 +8,13 @@ import platform
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from outlast._engine.opening import parse_url
+from outlast._server.codes import new_code
 from outlast._server.tokenfile import new_token
 from outlast.demo.accounts import Account, account_for
 from outlast.demo.digest import DIGEST, summary
@@ -129,7 +130,9 @@ class Play:
         self._began = time.monotonic()
         self.seconds: float = 0.0
         self._model = Model(files)
-        self._site = Site(free_port(_PORT), new_token(), self._model.name, self._model.url)
+        self._site = Site(
+            free_port(_PORT), new_token(), new_code(), self._model.name, self._model.url
+        )
         has_person = sys.stdin.isatty() and sys.stderr.isatty()
         self._spectator = Spectator(self._site.url, self._site.token, approves=not has_person)
         self._has_person = has_person
@@ -150,7 +153,7 @@ class Play:
         Raises:
             DemoFailed: the worker ended by itself, or came to a stand-still.
         """
-        self.progress.say(f"dashboard: {self._site.url}/#token={self._site.token}")
+        self.progress.say(f"dashboard: {self._site.link}")
         if self._model.name == "scripted-stand-in":
             self.progress.say(
                 "no language model is installed here: a scripted stand-in speaks in its place"
@@ -188,10 +191,9 @@ class Play:
         """Serve what is there until the person who looks at it has seen enough."""
         if not self._has_person:
             return
+        self._site = replace(self._site, code=new_code())
         worker = self._worker(life=3)
-        self.progress.say(
-            f"the dashboard stays until Ctrl-C: {self._site.url}/#token={self._site.token}"
-        )
+        self.progress.say(f"the dashboard stays until Ctrl-C: {self._site.link}")
         try:
             while worker.exit_code is None:
                 time.sleep(_LOOK_SECONDS)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from outlast.step import this_step
 
+CODE = "OUTLAST_DEMO_CODE"  # of the link to the dashboard
 _FILE = "OUTLAST_DEMO_EFFECTS"
 _LIFE = "OUTLAST_DEMO_LIFE"
 

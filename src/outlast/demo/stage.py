@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outlast.demo.digest import MODEL_URL
-from outlast.demo.effects import EffectsFile, environment
+from outlast.demo.effects import CODE, EffectsFile, environment
 from outlast.errors import StoreError, UsageError
 
 STOP_SECONDS = 10.0  # a clean stop waits for steps in flight; parsing the largest file takes one
@@ -83,6 +83,7 @@ class Site:
 
     port: int
     token: str
+    code: str  # of the link to the dashboard
     model_name: str
     model_url: str
 
@@ -90,6 +91,11 @@ class Site:
     def url(self) -> str:
         """The server's address."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def link(self) -> str:
+        """What opens the dashboard, signed in."""
+        return f"{self.url}/#code={self.code}"
 
 
 def free_port(wanted: int) -> int:
@@ -158,6 +164,7 @@ class Worker:
                     **environment(files.effects, life),
                     MODEL_URL: site.model_url,
                     "OUTLAST_TOKEN": site.token,
+                    CODE: site.code,
                 },
                 start_new_session=True,  # Ctrl-C is for the demo, which stops it in order
             )

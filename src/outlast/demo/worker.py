@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from outlast._server.access import Access
+from outlast._server.codes import SignInCodes
 from outlast._server.guard import Addresses
-from outlast._server.serving import Serving, listen
+from outlast._server.serving import Serving
+from outlast._server.tcp import listen
 from outlast._server.tokenfile import TokenFile
 from outlast.demo.digest import DIGEST, SUMMARIES, Digest, digest, summary
+from outlast.demo.effects import CODE
 from outlast.demo.job import SURVEY, survey
 from outlast.engine import Engine, run_loop
 from outlast.handle import Run
@@ -29,7 +33,10 @@ _FIRST_WORD_SECONDS = 5.0
 async def work(db: Path, catalogue: Path, port: int, limit: int | None) -> None:
     """Serve, and start both jobs or go on with those that an earlier process began."""
     listener = listen("127.0.0.1", port)
-    access = Access(TokenFile(token_file(db)), time.monotonic)
+    tokens = TokenFile(token_file(db))
+    codes = SignInCodes(tokens.admin(), time.monotonic)
+    codes.add(os.environ[CODE])
+    access = Access(tokens, time.monotonic, codes)
     async with Engine.open(db) as engine:
         serving = Serving(engine, access, Addresses.of("127.0.0.1", port), listener)
         loop = asyncio.get_running_loop()

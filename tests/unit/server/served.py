@@ -26,8 +26,10 @@ from outlast import (
     workflow,
 )
 from outlast._server.access import Access
+from outlast._server.codes import SignInCodes
 from outlast._server.guard import Addresses
-from outlast._server.serving import Serving, Tls, listen
+from outlast._server.serving import Serving
+from outlast._server.tcp import Tls, listen
 from outlast._server.tokenfile import TokenFile
 from outlast._wire.service import Service
 from outlast.client import Client
@@ -169,6 +171,7 @@ class Served:
     port: int
     token: str
     tokens: TokenFile
+    codes: SignInCodes
     engine: Engine
     service: Service
     serving: Serving
@@ -250,7 +253,9 @@ async def serving(
     listener = listen("127.0.0.1", 0)
     port: int = listener.getsockname()[1]
     async with engine or Engine.open(directory / db) as opened:
-        access, addresses = Access(tokens, time.monotonic), Addresses.of("127.0.0.1", port)
+        codes = SignInCodes(token, time.monotonic)
+        access = Access(tokens, time.monotonic, codes)
+        addresses = Addresses.of("127.0.0.1", port)
         server = Serving(opened, access, addresses, listener, tls=tls)
         service = server.service
         ready = asyncio.Event()
@@ -258,7 +263,7 @@ async def serving(
             server.run(on_ready=ready.set, grace_seconds=5, handles_signals=False)
         )
         await ready.wait()
-        served = Served(port, token, tokens, opened, service, server)
+        served = Served(port, token, tokens, codes, opened, service, server)
         work.add_done_callback(lambda _: setattr(served, "stopped", True))
         try:
             yield served

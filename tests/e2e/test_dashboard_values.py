@@ -1,0 +1,186 @@
+"""What is stored is what is shown: characters that nobody sees, and numbers of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import until
+from tests.e2e.dashboards import (
+    NARROW,
+    WIDE,
+    Browser,
+    Page,
+    Seat,
+    Server,
+    browser,
+    built,
+    run_link,
+    served,
+    shots_in,
+)
+
+TURNED = "Pay \u202e00001 €\u2066 to A\u200bnn"
+SHOWN = "Pay U+202E00001 €U+2066 to AU+200Bnn"
+LARGE = 9_007_199_254_740_993
+HUGE = 9_223_372_036_854_775_807
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Server]:
+    built()
+    with served(tmp_path_factory.mktemp("served")) as found:
+        yield found
+
+
+@pytest.fixture(params=["wide-light", "narrow-dark"])
+def seat(
+    request: pytest.FixtureRequest, chromium: Browser, server: Server, tmp_path: Path
+) -> Iterator[Seat]:
+    size, theme = request.param.split("-")
+    options: dict[str, object] = {
+        "viewport": WIDE if size == "wide" else NARROW,
+        "color_scheme": theme,
+    }
+    made = Seat(chromium, server, shots_in(tmp_path), f"{request.param}-", **options)
+    yield made
+    made.context.close()
+    assert made.complaints == []
+
+
+def text_of(page: Page) -> str:
+    return page.locator("main").inner_text()
+
+
+def shows(page: Page, text: str) -> None:
+    until(lambda: text in text_of(page))
+
+
+def dialog_button(page: Page, name: str) -> None:
+    page.locator("dialog[open]").get_by_role("button", name=name, exact=True).click()
+
+
+# Characters without width, or that turn text, in anything that is seen or read out.
+UNSEEN = r"""
+() => {
+  const hidden = /[\u200b-\u200f\u202a-\u202e\u2060-\u206f\u00ad\ufeff\u{e0000}-\u{e0fff}]/u
+  const found = hidden.test(document.title) ? ['title of the page'] : []
+  const kinds = NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT
+  const walker = document.createTreeWalker(document.body, kinds)
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (node.nodeType === Node.TEXT_NODE) {
+      if (hidden.test(node.data)) found.push('text ' + node.data)
+      continue
+    }
+    for (const name of ['title', 'aria-label', 'placeholder']) {
+      const text = node.getAttribute(name) ?? ''
+      if (hidden.test(text)) found.push(name + ' ' + text)
+    }
+  }
+  return found
+}
+"""
+
+
+def test_no_stored_text_hides_anything_on_any_page(seat: Seat) -> None:
+    body = {"id": "turned", "input": {"text": TURNED, "amount": 1}, "attributes": {"note": TURNED}}
+    seat.server.ask("/v1/workflows/app.pay/runs", body)
+    seat.server.ask(
+        "/v1/workflows/app.fails/runs",
+        {"id": "turned-fails", "input": {"text": TURNED}, "attributes": {"note": TURNED}},
+    )
+    seat.server.start("parks", "turned-parks", text=TURNED)
+    seat.server.start("digest", "turned-digest", topic=TURNED)
+    seat.server.ask("/v1/actors/app.Notebook/turned/add?mode=ask", {"text": TURNED})
+    until(lambda: seat.server.run("turned-parks")["status"] == "parked")
+    until(lambda: "go_on" in str(seat.server.run("turned-digest")["why"]))
+    page = seat.open("#/approvals")
+    shows(page, SHOWN)
+    seat.shot(page, "turned-approval")
+    places = ["#/", "#/runs", "#/approvals", "#/actors/app.Notebook%2Fturned"]
+    for run in ("turned", "turned-fails", "turned-parks", "turned-digest"):
+        places += [run_link(run) + end for end in ("", "?tab=journal", "?tab=streams", "?at=2")]
+    places.append("#/diff?a=turned&b=turned-digest")
+    for place in places:
+        seat.go(page, place)
+        page.locator("main h1").wait_for()
+        page.wait_for_timeout(300)
+        assert page.evaluate(UNSEEN) == [], place
+    seat.go(page, run_link("turned"))
+    shows(page, SHOWN)
+    seat.shot(page, "turned-run")
+    page.locator(".hidden-character").first.wait_for()
+    assert page.evaluate("document.querySelector('.hidden-character').title") == (
+        "right-to-left override, U+202E"
+    )
+
+
+def test_a_field_says_what_is_hidden_in_it(seat: Seat) -> None:
+    seat.server.start("pay", "field", text=TURNED, amount=1)
+    until(lambda: seat.server.run("field")["status"] == "waiting")
+    page = seat.open(run_link("field"))
+    page.get_by_role("button", name="Fork", exact=True).click()
+    page.get_by_label("Give it another input").check()
+    page.get_by_text("Contains characters that are not seen").wait_for()
+    assert SHOWN in page.locator("dialog").inner_text()
+
+
+def test_integers_are_shown_as_they_are_stored(seat: Seat) -> None:
+    seat.server.start("pay", "large", text="Pay it", amount=LARGE)
+    until(lambda: seat.server.run("large")["status"] == "waiting")
+    page = seat.open("#/approvals")
+    shows(page, f"{LARGE}")
+    shows(page, "1.0")
+    seat.shot(page, "large-approval")
+    for place in (run_link("large"), run_link("large") + "?tab=journal"):
+        seat.go(page, place)
+        shows(page, f"{LARGE}")
+    seat.go(page, "#/diff?a=large&b=large")
+    shows(page, f"{LARGE}")
+    seat.server.start("order", "attributes", order={"item": "x", "cents": HUGE})
+    seat.go(page, run_link("attributes"))
+    shows(page, f"{HUGE}")
+
+
+def test_a_fork_with_another_input_changes_only_what_was_changed(seat: Seat) -> None:
+    seat.server.start("pay", "origin", text="Pay it", amount=LARGE, share=1.5)
+    until(lambda: seat.server.run("origin")["status"] == "waiting")
+    page = seat.open(run_link("origin"))
+    page.get_by_role("button", name="Fork", exact=True).click()
+    page.get_by_label("Give it another input").check()
+    page.get_by_label("text").fill("Pay it now")
+    seat.shot(page, "large-fork")
+    dialog_button(page, "Fork")
+
+    until(lambda: page.locator("h1").inner_text() != "origin")
+    fork = page.locator("h1").inner_text()
+    found = seat.server.run(fork)["input"]
+    assert found == {"text": "Pay it now", "amount": LARGE, "share": 1.5}
+
+
+def test_integers_are_sent_as_they_are_typed(seat: Seat) -> None:
+    page = seat.open("#/runs?start=app.pay")
+    page.get_by_label("text").fill("Pay it")
+    page.get_by_label("amount").fill("12e")
+    shows_in_dialog = page.locator("dialog").get_by_text("This is no number.")
+    shows_in_dialog.wait_for()
+    page.get_by_label("amount").fill(f"{LARGE}")
+    dialog_button(page, "Start")
+    page.locator(".run-title").wait_for()
+    run = page.locator("h1").inner_text()
+    until(lambda: seat.server.run(run)["status"] == "waiting")
+    assert seat.server.run(run)["input"] == {"text": "Pay it", "amount": LARGE, "share": 1.0}
+
+    seat.server.start("quote", f"quote-{run}", text="x")
+    seat.go(page, "#/approvals")
+    page.locator("form.answer").locator("input.number, textarea").first.fill(f"{HUGE}")
+    page.get_by_role("button", name="Answer", exact=True).first.click()
+    until(lambda: seat.server.run(f"quote-{run}")["result"] == HUGE)
