@@ -55,7 +55,7 @@ def test_a_body_of_too_many_nodes_is_refused_with_advice() -> None:
 
 
 def test_as_many_nodes_as_may_be_are_taken() -> None:
-    many = [{}] * (limits.HTTP_NODES_MAX - 1)
+    many: list[object] = [{}] * (limits.HTTP_NODES_MAX - 1)
     assert json_of(json.dumps(many).encode()) == many
 
 
