@@ -1,7 +1,7 @@
 // The frame around the views: who is signed in, where one can go, and what is wrong.
 
 import type { ComponentType } from 'preact'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 
 import { api } from './api.ts'
 import { isUnbuilt, problemOf } from './http.ts'
@@ -98,6 +98,17 @@ async function identify(): Promise<void> {
 function View() {
   const { parts } = route.value
   const [place, id] = parts
+  const isFirst = useRef(true)
+  useEffect(() => {
+    if (isFirst.current) {
+      isFirst.current = false
+      return
+    }
+    // A new page begins at its top, for the keyboard and for who hears it; unless it has its own
+    // place to begin with.
+    const main = document.getElementById('main')
+    if (main && !main.contains(document.activeElement)) main.focus()
+  }, [place, id])
   useEffect(() => {
     const name = place === undefined ? 'Home' : place.charAt(0).toUpperCase() + place.slice(1)
     document.title = visible(`${id ?? name} · outlast`)
@@ -105,10 +116,10 @@ function View() {
   if (place === undefined || place === 'home') return <Home />
   if (place === 'runs') return id === undefined ? <Runs /> : <Later name="run" key={id} />
   if (place === 'actors' && id !== undefined) return <Later name="actor" key={id} />
-  if (place in LATER) return <Later name={place} key={place} />
+  if (Object.hasOwn(LATER, place)) return <Later name={place} key={place} />
   return (
     <div class="empty">
-      <h3>There is no such page</h3>
+      <h1>There is no such page</h1>
       <p><a href="#/">Go home</a></p>
     </div>
   )
@@ -124,8 +135,8 @@ function Later({ name }: { name: string }) {
   if (isLost) {
     return (
       <div class="empty">
-        <h3>This part could not be loaded</h3>
-        <p>The server is away, or was upgraded since this page was opened.</p>
+        <h1>This part could not be loaded</h1>
+        <p>The server is not responding, or was upgraded since this page was opened.</p>
         <button type="button" onClick={() => location.reload()}>Load the page again</button>
       </div>
     )

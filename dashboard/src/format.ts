@@ -98,3 +98,17 @@ export function bytes(value: number | null | undefined): string {
 export function shortName(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1)
 }
+
+const LENGTHS: { [unit: string]: number } = { d: 86_400, h: 3_600, m: 60, s: 1, ms: 0.001 }
+const DUE = /due in ((?:\d+(?:\.\d+)?(?:ms|[dhms])\s?)+)/g
+
+/** A text of the server in which lengths such as "due in 1m 5s" are shorter by what has passed. */
+export function countedDown(text: string, passedSeconds: number): string {
+  return text.replace(DUE, (whole, length: string) => {
+    const parts = [...length.matchAll(/(\d+(?:\.\d+)?)(ms|[dhms])/g)]
+    const seconds = parts.reduce((sum, [, size, unit]) => sum + Number(size) * (LENGTHS[unit ?? ''] ?? 0), 0)
+    const left = seconds - passedSeconds
+    const space = whole.endsWith(' ') ? ' ' : ''
+    return left > 0 ? `due in ${duration(left < 60 ? Math.ceil(left) : Math.floor(left))}${space}` : `due now${space}`
+  })
+}

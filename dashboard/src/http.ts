@@ -110,8 +110,8 @@ async function reached(path: string, init: RequestInit): Promise<Response> {
     throw new RequestError({
       status: 0,
       type: '',
-      title: 'The server does not answer',
-      detail: 'Look whether `outlast serve` still runs. Nothing was lost; try again.',
+      title: 'The server is not responding',
+      detail: 'Check that `outlast serve` is running, then try again. Nothing is lost.',
       faults: [],
       body: {},
     })
@@ -133,16 +133,16 @@ function refused(response: Response, text: string, isSignedIn: boolean): Request
     }),
     body,
   }
-  if (response.status === 401 && isSignedIn && token.peek() !== null) signOut('The server does not know this token any more.')
+  if (response.status === 401 && isSignedIn && token.peek() !== null) signOut('Your token is no longer valid.')
   return new RequestError(problem)
 }
 
 function advice(response: Response): string {
   const after = response.headers.get('Retry-After')
-  if (response.status === 403) return 'The role of your token does not allow this.'
-  if (response.status === 404 || response.status === 501) return 'This server does not have this.'
-  if (after !== null) return `It asks to be left alone for ${after} s.`
-  return 'The log of `outlast serve` says more.'
+  if (response.status === 403) return 'Your role does not allow this.'
+  if (response.status === 404 || response.status === 501) return 'This server does not offer this.'
+  if (after !== null) return `Try again in ${after} s.`
+  return 'See the log of `outlast serve`.'
 }
 
 function parsed(text: string): JsonObject {

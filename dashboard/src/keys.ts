@@ -16,7 +16,7 @@ export const PLACES: { [key: string]: [address: string, label: string] } = {
 }
 
 export const SHORTCUTS: Shortcut[] = [
-  { keys: 'Ctrl K', label: 'Commands: go to anything' },
+  { keys: 'Ctrl K', label: 'Commands, and search for runs and actors' },
   { keys: '/', label: 'Search runs' },
   ...Object.entries(PLACES).map(([key, [, label]]) => ({ keys: `g ${key}`, label: `Go to ${label}` })),
   { keys: 'j k', label: 'Next and previous in a list' },
@@ -25,7 +25,7 @@ export const SHORTCUTS: Shortcut[] = [
   { keys: 'n', label: 'Start a run' },
   { keys: 't', label: 'Theme: system, light, dark' },
   { keys: '?', label: 'This help' },
-  { keys: 'Esc', label: 'Close, or leave a field' },
+  { keys: 'Esc', label: 'Close a dialog or the inspector, or leave a field' },
 ]
 
 type Handler = (event: KeyboardEvent) => void

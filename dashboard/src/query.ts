@@ -1,4 +1,4 @@
-// The query language of docs/reference/queries.md: words of the form `key:value`.
+// The query language of docs/reference/queries.md: words of the form `key:value`, and texts.
 // The server decides what matches; this is for completion, and to tell whether a run that the
 // live feed reports belongs in the list that is shown.
 
@@ -43,8 +43,9 @@ export function words(text: string): Word[] {
       index += 1
     }
     const colon = plain.indexOf(':')
-    const key = colon < 0 ? plain : plain.slice(0, colon)
-    found.push({ key, value: colon < 0 ? '' : plain.slice(colon + 1), from, to: index })
+    // A word without a colon has no key: it is a text that is looked for.
+    const key = colon < 0 ? '' : plain.slice(0, colon)
+    found.push({ key, value: plain.slice(colon + 1), from, to: index })
   }
   return found
 }
@@ -123,6 +124,10 @@ export function matches(run: RunInfo, query: string, now: number): boolean {
 
 function isMatch(run: RunInfo, word: Word, now: number): boolean {
   const { key, value } = word
+  if (key === '') {
+    const text = `${run.id}\n${run.workflow}\n${run.error ?? ''}`
+    return text.toLowerCase().includes(value.toLowerCase())
+  }
   if (key === 'status') return value.split(',').some((one) => isOfStatus(run, one))
   if (key === 'workflow') return run.workflow === value || run.workflow.endsWith('.' + value)
   if (key === 'id') return run.id.startsWith(value)

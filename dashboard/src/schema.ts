@@ -154,7 +154,7 @@ export interface Fault {
 /** What stands in the way of sending; the server checks the rest. */
 export function faults(field: Field, value: Json | undefined, path = ''): Fault[] {
   if (value === undefined) {
-    return field.isRequired ? [{ path, reason: 'is needed' }] : []
+    return field.isRequired ? [{ path, reason: 'is required' }] : []
   }
   if (field.kind === 'optional') return value === null ? [] : faults(field.inner, value, path)
   if (field.kind === 'number' && isNumber(value)) return numberFaults(field, value, path)
@@ -170,12 +170,12 @@ export function faults(field: Field, value: Json | undefined, path = ''): Fault[
 }
 
 function numberFaults(field: Field & { kind: 'number' }, value: number | Exact, path: string): Fault[] {
-  if (field.isWhole && !/^-?\d+$/.test(String(value))) return [{ path, reason: 'is a whole number' }]
+  if (field.isWhole && !/^-?\d+$/.test(String(value))) return [{ path, reason: 'must be a whole number' }]
   if (field.least !== undefined && compared(value, field.least) < 0) {
-    return [{ path, reason: `is at least ${field.least}` }]
+    return [{ path, reason: `must be at least ${field.least}` }]
   }
   if (field.most !== undefined && compared(value, field.most) > 0) {
-    return [{ path, reason: `is at most ${field.most}` }]
+    return [{ path, reason: `must be at most ${field.most}` }]
   }
   return []
 }

@@ -9,7 +9,7 @@ import { signIn, signInNote, token } from './session.ts'
 
 export const isSigningIn = signal(false)
 
-const TOKEN_LINK = 'A link with a token in it is not taken: browsers keep the addresses they were given. Paste the token here.'
+const TOKEN_LINK = 'Links that contain a token are not accepted, because browsers keep their history. Paste the token here.'
 
 /** Take the code of the address this page was opened with, and of any that comes later. */
 export function startSigningIn(): void {

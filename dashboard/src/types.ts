@@ -53,6 +53,10 @@ export interface JournalRecord {
   place: string
   waited: number | null
   took: number | null
+  // What a step was given; of a large argument its size and the record that has its value.
+  input: JsonObject | null
+  large_input: { [name: string]: { seq: number; bytes: number } }
+  traceback: string
 }
 
 export interface JournalPage {
@@ -211,4 +215,9 @@ export function originOf(run: RunInfo): string {
 
 export function isOpen(status: Status): boolean {
   return (OPEN as readonly string[]).includes(status)
+}
+
+/** How an actor stands, in a word: one that waits for nothing but a message is idle. */
+export function actorStatus(actor: ActorInfo): string {
+  return actor.status === 'waiting' && actor.waiting === 0 ? 'idle' : actor.status
 }

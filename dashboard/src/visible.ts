@@ -46,7 +46,7 @@ function numbered(code: number): string {
 /** What is said of a character when one points at it. */
 export function nameOf(char: string): string {
   const code = char.codePointAt(0) ?? 0
-  return `${NAMES[code] ?? 'a character that is not seen'}, ${numbered(code)}`
+  return `${NAMES[code] ?? 'invisible character'}, ${numbered(code)}`
 }
 
 /** The text in pieces: each hidden character is one of its own, marked. */

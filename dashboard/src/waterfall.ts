@@ -74,6 +74,16 @@ class LastDone {
   }
 }
 
+/** The records of the same operation, or of what shares its lane. */
+export function laneRecords(records: readonly JournalRecord[], record: JournalRecord): JournalRecord[] {
+  const id = idOf(record)
+  return records.filter((each) => idOf(each) === id)
+}
+
+function idOf(record: JournalRecord): string {
+  return laneId(KINDS[record.kind] ?? 'run', record)
+}
+
 function makerOf(task: string): string {
   return task.slice(0, Math.max(0, task.lastIndexOf('.')))
 }
@@ -220,157 +230,4 @@ function trimBackoff(lane: Lane): void {
     if (bar.kind === 'backoff' && next) bar.to = Math.max(bar.from, Math.min(bar.to, next.from))
   }
   lane.to = Math.max(...lane.bars.map((bar) => bar.to))
-}
-
-// ------------------------------------------------------------------ the scale
-
-export interface Piece {
-  from: number
-  to: number
-  x: number
-  width: number
-  isGap: boolean
-}
-
-export interface Scale {
-  from: number
-  to: number
-  width: number
-  pieces: Piece[]
-}
-
-export const GAP_PIXELS = 30
-// A pause is compressed when it is longer than this part of all the time that work took.
-const GAP_PART = 0.4
-const GAPS_PART_MAX = 0.4
-
-/** Where times stand on `width` pixels, with the pauses in which nothing ran compressed. */
-export function scaleOf(lanes: readonly Lane[], from: number, to: number, width: number): Scale {
-  const busy = merged(busyTimes(lanes, from, to), from, to)
-  const longest = longestKept(busy)
-  const pieces: Piece[] = []
-  let at = from
-  for (const [start, end] of [...busy, [to, to] as const]) {
-    const isGap = start - at > longest && start > at
-    if (start > at) pieces.push({ from: at, to: start, x: 0, width: 0, isGap })
-    if (end > start) pieces.push({ from: start, to: end, x: 0, width: 0, isGap: false })
-    at = Math.max(at, end)
-  }
-  if (pieces.length === 0) pieces.push({ from, to, x: 0, width: 0, isGap: false })
-  return { from, to, width, pieces: spread(joined(pieces), width) }
-}
-
-/** The longest pause that is drawn as long as it was. */
-function longestKept(busy: [number, number][]): number {
-  const worked = busy.reduce((sum, [start, end]) => sum + end - start, 0)
-  if (worked > 0) return worked * GAP_PART
-  // Nothing took any time, so only the pauses themselves say which of them is long.
-  const pauses = busy.slice(1).map(([start], index) => start - (busy[index]?.[1] ?? start))
-  const middle = pauses.sort((a, b) => a - b)[Math.floor(pauses.length / 2)] ?? 0
-  return middle * 8
-}
-
-function busyTimes(lanes: readonly Lane[], from: number, to: number): [number, number][] {
-  const times: [number, number][] = []
-  for (const lane of lanes) {
-    for (const bar of lane.bars) {
-      const isWork = bar.kind === 'queue' || bar.kind === 'run' || bar.kind === 'failed'
-      // Of what only waits, the ends count: a child of three days needs no three days' width.
-      const spans = isWork ? [[bar.from, bar.to]] : [[bar.from, bar.from], [bar.to, bar.to]]
-      for (const [start = 0, end = 0] of spans) {
-        if (end >= from && start <= to) times.push([Math.max(start, from), Math.min(end, to)])
-      }
-    }
-  }
-  return times
-}
-
-function merged(times: [number, number][], from: number, to: number): [number, number][] {
-  const sorted = [...times].sort((a, b) => a[0] - b[0])
-  const result: [number, number][] = []
-  for (const [start, end] of sorted) {
-    const last = result.at(-1)
-    if (last && start <= last[1]) last[1] = Math.max(last[1], end)
-    else result.push([Math.max(start, from), Math.min(end, to)])
-  }
-  return result
-}
-
-function joined(pieces: Piece[]): Piece[] {
-  const result: Piece[] = []
-  for (const piece of pieces) {
-    const last = result.at(-1)
-    if (last && !last.isGap && !piece.isGap) last.to = piece.to
-    else result.push({ ...piece })
-  }
-  return result
-}
-
-function spread(pieces: Piece[], width: number): Piece[] {
-  const gaps = pieces.filter((piece) => piece.isGap).length
-  const time = pieces.reduce((sum, piece) => sum + (piece.isGap ? 0 : piece.to - piece.from), 0)
-  const only = time === 0
-  const share = 1 / Math.max(1, gaps)
-  const gapWidth = only ? width * share : Math.min(GAP_PIXELS, width * GAPS_PART_MAX * share)
-  const rest = width - gaps * gapWidth
-  let x = 0
-  for (const piece of pieces) {
-    piece.x = x
-    piece.width = piece.isGap ? gapWidth : only ? 0 : ((piece.to - piece.from) / time) * rest
-    x += piece.width
-  }
-  return pieces
-}
-
-export function xOf(scale: Scale, at: number): number {
-  const time = Math.min(Math.max(at, scale.from), scale.to)
-  const piece = scale.pieces.find((each) => time <= each.to) ?? scale.pieces.at(-1)
-  if (!piece) return 0
-  const length = piece.to - piece.from
-  return piece.x + (length > 0 ? ((time - piece.from) / length) * piece.width : 0)
-}
-
-export function timeAt(scale: Scale, x: number): number {
-  const piece = scale.pieces.find((each) => x <= each.x + each.width) ?? scale.pieces.at(-1)
-  if (!piece) return scale.from
-  const part = piece.width > 0 ? (x - piece.x) / piece.width : 0
-  return piece.from + Math.min(1, Math.max(0, part)) * (piece.to - piece.from)
-}
-
-const TICK_PIXELS = 88
-// What a tick's text needs before the next gap begins.
-const TICK_TEXT_PIXELS = 46
-
-/** Round moments after `origin` that stand far enough apart, none of them in a gap. */
-export function ticksOf(scale: Scale, origin: number): number[] {
-  const plain = scale.pieces.filter((piece) => !piece.isGap)
-  const time = plain.reduce((sum, piece) => sum + piece.to - piece.from, 0)
-  const room = plain.reduce((sum, piece) => sum + piece.width, 0)
-  if (time <= 0 || room <= 0) return []
-  const step = round((time / room) * TICK_PIXELS)
-  const ticks: number[] = []
-  let last = -Infinity
-  for (const piece of plain) {
-    let at = origin + Math.ceil((piece.from - origin) / step - 1e-9) * step
-    for (; at <= piece.to && ticks.length < 40; at += step) {
-      const x = xOf(scale, at)
-      const room = piece.x + piece.width - x
-      if (x - last < TICK_PIXELS * 0.8 || room < TICK_TEXT_PIXELS) continue
-      ticks.push(at)
-      last = x
-    }
-  }
-  return ticks
-}
-
-const CLOCK_STEPS = [60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400]
-
-function round(millis: number): number {
-  if (millis > 30_000) {
-    const seconds = CLOCK_STEPS.find((step) => step * 1000 >= millis)
-    if (seconds !== undefined) return seconds * 1000
-  }
-  const power = 10 ** Math.floor(Math.log10(millis))
-  for (const factor of [1, 2, 5]) if (factor * power >= millis) return factor * power
-  return 10 * power
 }

@@ -25,7 +25,7 @@ test('words keep the spaces of quoted values', () => {
   const found = words("status:open  name:'Ada L' x")
   assert.deepEqual(
     found.map(({ key, value }) => [key, value]),
-    [['status', 'open'], ['name', 'Ada L'], ['x', '']],
+    [['status', 'open'], ['name', 'Ada L'], ['', 'x']],
   )
   assert.equal(valueOf("a:1 name:'Ada L'", 'name'), 'Ada L')
 })

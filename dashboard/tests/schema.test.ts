@@ -48,10 +48,10 @@ test('only what is needed is there at first, and what lacks is named', () => {
   const field = fieldOf(SCHEMA)
   const value = initial(field)
   assert.deepEqual(value, { order: { id: '' }, note: null, tags: [] })
-  assert.deepEqual(faults(field, value), [{ path: 'cents', reason: 'is needed' }])
+  assert.deepEqual(faults(field, value), [{ path: 'cents', reason: 'is required' }])
   assert.deepEqual(faults(field, { order: {}, cents: 0.5, tags: [] }), [
-    { path: 'order.id', reason: 'is needed' },
-    { path: 'cents', reason: 'is a whole number' },
+    { path: 'order.id', reason: 'is required' },
+    { path: 'cents', reason: 'must be a whole number' },
   ])
 })
 

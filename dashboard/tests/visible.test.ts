@@ -32,7 +32,7 @@ test('what people write stays as it is', () => {
 
 test('a character is named', () => {
   assert.equal(nameOf('\u202e'), 'right-to-left override, U+202E')
-  assert.equal(nameOf('\u{e0041}'), 'a character that is not seen, U+E0041')
+  assert.equal(nameOf('\u{e0041}'), 'invisible character, U+E0041')
 })
 
 test('escapes of JSON are those of its strings', () => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 
 import type { JournalRecord } from '../src/types.ts'
-import { GAP_PIXELS, instant, lanesOf, scaleOf, ticksOf, timeAt, xOf } from '../src/waterfall.ts'
+import { GAP_PIXELS, scaleOf, ticksOf, tickText, timeAt, xOf } from '../src/scale.ts'
+import { instant, lanesOf } from '../src/waterfall.ts'
 
 const START = Date.parse('2026-03-01T12:00:00Z')
 
@@ -10,7 +11,7 @@ function record(seq: number, kind: string, seconds: number, more: Partial<Journa
   const at = new Date(START + seconds * 1000).toISOString()
   return {
     seq, kind, at, key: `0#${seq}:x`, name: '', epoch: 1, attempt: 0, value: null, error: null,
-    place: '', waited: null, took: null, ...more,
+    place: '', waited: null, took: null, input: null, large_input: {}, traceback: '', ...more,
   }
 }
 
@@ -129,4 +130,51 @@ test('a step of a journal without times fills the time since what was done befor
 
 test('microseconds are kept', () => {
   assert.ok(Math.abs(instant('2026-03-01T12:00:00.000250+00:00') - START - 0.25) < 0.001)
+})
+
+function gapsOf(records: JournalRecord[], seconds: number, isTrue = false): number {
+  const lanes = lanesOf(records, START + seconds * 1000)
+  return scaleOf(lanes, START, START + seconds * 1000, 1000, isTrue).pieces.filter((it) => it.isGap).length
+}
+
+const QUICK = [
+  record(1, 'run_started', 0, { key: '' }),
+  record(2, 'step_done', 1, { key: '0#1:a', name: 'a', attempt: 1, took: 1, waited: 0 }),
+]
+
+test('time in which anything runs is never compressed: a step, a child, one that has not ended', () => {
+  const child = { key: '0#2:c', name: 'c' }
+  const step = record(3, 'step_done', 3 * DAY, { key: '0#2:b', name: 'b', attempt: 1, took: 3 * DAY - 1, waited: 0 })
+  assert.equal(gapsOf([...QUICK, step], 3 * DAY), 0)
+  assert.equal(gapsOf([...QUICK, record(3, 'child_started', 1, child)], 3 * DAY), 0)
+  assert.equal(gapsOf([...QUICK, record(3, 'child_started', 1, child), record(4, 'child_done', 3 * DAY, child)], 3 * DAY), 0)
+  assert.equal(gapsOf([...QUICK, record(3, 'step_intent', 1, { key: '0#2:b', name: 'b' })], 3 * DAY), 0)
+})
+
+test('a pause is compressed only when it is far above the median, and never on a true scale', () => {
+  const timer = (seconds: number) => [...QUICK, record(3, 'timer_fired', 1 + seconds, { key: '0#2:timer' })]
+  assert.equal(gapsOf(timer(10), 11), 0)
+  assert.equal(gapsOf(timer(DAY), DAY + 1), 1)
+  assert.equal(gapsOf(timer(DAY), DAY + 1, true), 0)
+})
+
+test('no text on the ruler meets another', () => {
+  for (const seconds of [0.004, 1, 77, 4_000, 3 * DAY]) {
+    for (const width of [150, 240, 700, 1200]) {
+      const records = [
+        record(1, 'run_started', 0, { key: '' }),
+        ...[1, 2, 3, 4].map((n) => record(n + 1, 'step_done', seconds * n, { key: `0#${n}:a`, attempt: 1, took: seconds / 50, waited: 0 })),
+      ]
+      const scale = scaleOf(lanesOf(records, START), START, START + seconds * 4000, width)
+      const texts = ticksOf(scale, START).map((tick) => {
+        const x = xOf(scale, tick)
+        return [x, x + tickText(tick, START).length * 6]
+      })
+      for (const gap of scale.pieces.filter((it) => it.isGap)) texts.push([gap.x, gap.x + gap.width])
+      texts.sort(([a = 0], [b = 0]) => a - b)
+      for (const [index, [from = 0]] of texts.entries()) {
+        assert.ok(index === 0 || from >= (texts[index - 1]?.[1] ?? 0), `${seconds} s on ${width} pixels`)
+      }
+    }
+  }
 })

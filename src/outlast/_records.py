@@ -4,7 +4,8 @@ Invariants:
   * `seq` counts from 1 without gaps within a run; `at` and `epoch` never go down;
   * a record never changes once it is in a journal;
   * the first byte of a body says what follows, so that any process can read it:
-    a value, a failure, or the address of a blob that holds the body.
+    a value, a failure, the address of a blob that holds the body, or, of a step, its input with
+    one of these behind it.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ before every other record is one that does nothing else."""
 
 VALUE = b"\x00"
 FAILURE = b"\x01"
+INPUT = b"\x02"
 BLOB = b"\xff"
 EMPTY = b""
 
@@ -93,17 +95,60 @@ class Blob(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
+def with_input(given: bytes, outcome: bytes) -> bytes:
+    """Return the body that says what a step was given, and what came of it."""
+    return INPUT + len(given).to_bytes(_LENGTH_BYTES, "big") + given + outcome
+
+
+_LENGTH_BYTES = 2
+
+
+def split_input(body: bytes) -> tuple[bytes, bytes]:
+    """Return the part of a body that says what a step was given, and the outcome."""
+    if body[:1] != INPUT:
+        return EMPTY, body
+    end = 1 + _LENGTH_BYTES + int.from_bytes(body[1 : 1 + _LENGTH_BYTES], "big")
+    return body[:end], body[end:]
+
+
+def input_of(body: bytes) -> bytes:
+    """Return what a step was given, as it was recorded; empty when it was not."""
+    return split_input(body)[0][1 + _LENGTH_BYTES :]
+
+
+def outcome_of(body: bytes) -> bytes:
+    """Return the value or failure that a body holds."""
+    return body if body[:1] != INPUT else split_input(body)[1]
+
+
 def detach(body: bytes) -> tuple[bytes, Blob | None]:
-    """Return what the journal row holds for `body`, and the blob it points to if it is large."""
+    """Return what the journal row holds for `body`, and the blob it points to if it is large.
+
+    A step's input stays in the row: equal outcomes are stored once, whatever led to them.
+    """
     if len(body) < limits.BLOB_BYTES_MIN:
         return body, None
-    digest = hashlib.sha256(body).digest()
-    return BLOB + digest, Blob(digest, body)
+    given, outcome = split_input(body)
+    if len(outcome) < limits.BLOB_BYTES_MIN:
+        return body, None
+    digest = hashlib.sha256(outcome).digest()
+    return given + BLOB + digest, Blob(digest, outcome)
 
 
 def blob_digest(body: bytes) -> bytes | None:
     """Return the hash of the blob that `body` points to, or None when it holds the bytes itself."""
-    return body[1:] if body[:1] == BLOB else None
+    first = body[:1]
+    if first == BLOB:
+        return body[1:]
+    if first == INPUT:
+        outcome = outcome_of(body)
+        return outcome[1:] if outcome[:1] == BLOB else None
+    return None
+
+
+def filled(body: bytes, blob: bytes) -> bytes:
+    """Return a body with what its blob holds in the place of the address."""
+    return split_input(body)[0] + blob
 
 
 def attach(records: Sequence[Record], blobs: Sequence[Blob]) -> list[Record]:
@@ -111,12 +156,14 @@ def attach(records: Sequence[Record], blobs: Sequence[Blob]) -> list[Record]:
     if not blobs:
         return list(records)
     bodies = {blob.digest: blob.body for blob in blobs}
-    filled: list[Record] = []
+    found: list[Record] = []
     for record in records:
         digest = blob_digest(record.body)
-        body = bodies.get(digest) if digest is not None else None
-        filled.append(record if body is None else msgspec.structs.replace(record, body=body))
-    return filled
+        blob = bodies.get(digest) if digest is not None else None
+        if blob is not None:
+            record = msgspec.structs.replace(record, body=filled(record.body, blob))
+        found.append(record)
+    return found
 
 
 _pack = msgspec.msgpack.Encoder().encode

@@ -16,6 +16,21 @@ BLOB_BYTES_MIN = 32 * 1024
 COMPRESS_BYTES_MIN = 1024
 """Below this zlib costs more time than the bytes it saves are worth."""
 
+QUERY_WORDS_MAX = 8
+"""Words without a colon in a query of runs: each is looked for in every run."""
+
+STEP_INPUT_BYTES_MAX = 1024
+"""The arguments of one step that its first record writes out, for people to look at."""
+
+STEP_ARGUMENT_BYTES_MAX = 256
+"""One argument that is written out; of a larger one the record says which record has it."""
+
+STEP_ARGUMENT_HASHED_BYTES_MAX = 64 * 1024
+"""A larger argument is not compared with what is recorded: only its size is."""
+
+STEP_VALUES_KNOWN_MAX = 10_000
+"""Large values of one run that arguments of its steps are compared with."""
+
 DEPTH_MAX = 100
 """Nesting of one value. Deeper data is a mistake or an attack, and recursion must end somewhere."""
 
@@ -328,6 +343,9 @@ all that it waits for."""
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 """One request's body: a value of the largest size, written as JSON with its escapes."""
 
+HTTP_STRANGER_BYTES_MAX = 1_000
+"""The body of who has shown no token yet: the code of a link is shorter."""
+
 HTTP_NODES_MAX = 200_000
 """Values in one request's body, counted before it is read: a container is one, and each of what is
 in it. 4 MB of `{}` are 1,300,000, and reading them held everybody up for seconds."""
@@ -346,9 +364,6 @@ HTTP_DIFF_BYTES = 8 * 1024 * 1024
 
 HTTP_INLINE_BYTES = 32 * 1024
 """What is larger is converted beside the loop, in a thread: of bodies, values and pages."""
-
-HTTP_STRANGER_BYTES_MAX = 1_000
-"""The body of who has shown no token yet: the code of a link is shorter."""
 
 HTTP_HEADER_BYTES_MAX = 32 * 1024
 """The head of one request; what is larger is refused before any of it is looked at."""
@@ -405,16 +420,20 @@ HTTP_WAITS_MAX = 2_000
 """Requests that only wait, for a run's end or an actor's answer."""
 
 LOGIN_FAILURES_MAX = 10
-"""Wrong tokens from one address within `LOGIN_SECONDS`; then wrong ones are not even looked at."""
+"""Wrong tokens from one address within `LOGIN_SECONDS` that are answered 401 and logged; then they
+are answered 429. A right token is let in all the same, whatever its address has tried."""
 
 LOGIN_SECONDS = 60.0
-"""See `LOGIN_FAILURES_MAX`."""
+"""The time in which wrong tokens are counted."""
 
 SIGN_IN_CODE_SECONDS = 600.0
 """How long the link that `outlast dev` prints signs in, if it was not followed before."""
 
 SIGN_IN_CODES_MAX = 64
 """Codes of links that a server knows; of older ones it does not even know that they were spent."""
+
+METRIC_WORKFLOWS_MAX = 200
+"""Workflows that metrics name; the others are counted together. Each makes five series at most."""
 
 SSE_CLIENTS_MAX = 3_000
 """Open streams of one server."""

@@ -41,6 +41,10 @@ FILTERS = [
         RunFilter(workflow=name)
         for name in ("refund", "orders.refund", "shop.orders.refund", "fund", "", "%", "shop")
     ],
+    *[
+        RunFilter(words=words)
+        for words in (("REFUND",), ("a-1",), ("shop", "a-"), ("ü-",), ("Ü-",), ("%",), ("no_one",))
+    ],
     RunFilter(created_from=1_003),
     RunFilter(created_to=1_003),
     RunFilter(created_from=1_002, created_to=1_004),

@@ -41,6 +41,7 @@ NARROW = {"width": 390, "height": 844}
 
 APP = """
 import asyncio
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from outlast import Actor, Retry, Signal, Stream, Value, actor, handler, step, wf, workflow
@@ -151,6 +152,37 @@ async def refund(cents: int) -> bool:
 async def pay(text: str, amount: int, share: float = 1.0) -> bool:
     said = await wf.approve(text, detail={"amount": amount, "note": text, "share": share})
     return said.approved
+
+
+@step(retry=Retry(attempts=3, first="50ms", jitter="none"))
+async def charge(order_id: str, places: dict[tuple[int, int], int], document: str) -> None:
+    raise ConnectionError(json.dumps(json.loads('"no answer for ' + order_id + '"')))
+
+
+@step
+async def receipt(order_id: str) -> str:
+    return f"receipt of {order_id} " * 50
+
+
+@workflow
+async def buy(order_id: str) -> None:
+    document = await receipt(order_id)
+    await charge(order_id, {(1, 2): 3}, document)
+
+
+@workflow
+async def parent(order_id: str) -> str:
+    return await slow_child(order_id)
+
+
+@workflow
+async def slow_child(order_id: str) -> str:
+    return await go_on.receive()
+
+
+@workflow
+async def sleeps(seconds: float) -> None:
+    await wf.sleep(seconds)
 
 
 @workflow

@@ -67,7 +67,7 @@ def test_a_wrong_token_is_refused_and_the_right_one_typed_opens_the_page(seat: S
     page.goto(seat.server.url + "/")
     page.get_by_label("Token").fill("nonsense")
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_text("does not know this token").wait_for()
+    page.get_by_text("Wrong token").wait_for()
     seat.shot(page, "sign-in")
     page.get_by_label("Token").fill(seat.server.token)
     page.get_by_role("button", name="Sign in").click()
@@ -159,7 +159,7 @@ def test_a_run_is_forked_from_a_step_with_another_input(seat: Seat) -> None:
     until(lambda: "go_on" in str(seat.server.run("fork-1")["why"]))
     page = seat.open(run_link("fork-1"))
     page.get_by_role("button", name="Fork").click()
-    page.get_by_label("Give it another input").check()
+    page.get_by_label("Change the input").check()
     page.get_by_label("topic").fill("changed")
     seat.shot(page, "fork")
     dialog_button(page, "Fork")
@@ -169,7 +169,7 @@ def test_a_run_is_forked_from_a_step_with_another_input(seat: Seat) -> None:
     page.get_by_role("button", name="Compare").click()
     seat.shot(page, "compare")
     dialog_button(page, "Compare")
-    shows(page, "They part at record")
+    shows(page, "They differ from record")
     seat.shot(page, "diff")
 
 
@@ -179,7 +179,7 @@ def test_an_approval_is_given_and_the_second_hears_who_was_first(seat: Seat) -> 
     page, late = seat.open("#/approvals"), seat.open("#/approvals")
     shows(page, "Refund 40?")
     shows(late, "Refund 40?")
-    shows(page, "1 open one")
+    shows(page, "1 open")
     seat.shot(page, "approvals")
     # The one who is late has not heard of it: as when both click at the same moment.
     late.route(re.compile(r"/v1/approvals"), lambda route: route.abort())
@@ -188,8 +188,8 @@ def test_an_approval_is_given_and_the_second_hears_who_was_first(seat: Seat) -> 
     assert seat.server.run("refund-1")["result"] is True
 
     late.get_by_role("button", name="Reject").click()
-    until(lambda: "was first" in text_of(late))
-    shows(page, "Nothing waits for you")
+    until(lambda: "Already answered by" in text_of(late))
+    shows(page, "Nothing to approve")
 
 
 def test_a_token_is_answered_from_the_form_of_its_type(seat: Seat) -> None:
@@ -299,7 +299,7 @@ def test_a_server_that_is_away_is_told_of_and_found_again(seat: Seat) -> None:
     away = re.compile(r"/v1/")
     page.route(away, lambda route: route.abort())
     page.reload()
-    page.get_by_text("The server does not answer.").first.wait_for()
+    page.get_by_text("The server is not responding.").first.wait_for()
     seat.shot(page, "offline")
     page.unroute(away)
     page.get_by_role("button", name="Try now").click()

@@ -39,6 +39,10 @@ PLACES = {
     "actors": "#/actors",
     "actor": "#/actors/app.Notebook%2Falice",
     "teams": "#/actors?tab=teams",
+    "dead": "#/actors?tab=dead",
+    "diff": "#/diff?a=seen-digest&b=seen-fails",
+    "attempts": run_link("seen-buy") + "?at=3",
+    "nowhere": "#/nowhere",
     "metrics": "#/metrics",
 }
 
@@ -58,18 +62,19 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
         found.start("parks", "seen-parks", text="a reason")
         found.start("refund", "seen-refund", cents=40)
         found.start("quick", "seen-quick", n=1)
+        found.start("buy", "seen-buy", order_id="7")
         found.ask("/v1/actors/app.Notebook/alice/add?mode=ask", {"text": "hello"})
         until(lambda: found.run("seen-parks")["status"] == "parked")
         until(lambda: "go_on" in str(found.run("seen-digest")["why"]))
         yield found
 
 
-@pytest.fixture(params=["light", "dark", "narrow"])
+@pytest.fixture(params=["light", "dark", "narrow", "narrow-dark"])
 def seat(
     request: pytest.FixtureRequest, chromium: Browser, server: Server, tmp_path: Path
 ) -> Iterator[Seat]:
-    options: dict[str, object] = {"color_scheme": "dark" if request.param == "dark" else "light"}
-    if request.param == "narrow":
+    options: dict[str, object] = {"color_scheme": "dark" if "dark" in request.param else "light"}
+    if "narrow" in request.param:
         options["viewport"] = NARROW
     made = Seat(chromium, server, shots_in(tmp_path), f"{request.param}-", **options)
     yield made
@@ -130,7 +135,7 @@ CONTRAST = """
 """
 
 # What a screen reader could not name or would be misled by.
-NAMES = """
+NAMES = r"""
 () => {
   const faults = []
   const visible = (element) => element.checkVisibility()
@@ -140,7 +145,8 @@ NAMES = """
       element.getAttribute('aria-label'),
       by && by.split(' ').map((id) => document.getElementById(id)?.textContent).join(' '),
       element.labels && [...element.labels].map((label) => label.textContent).join(' '),
-      element.matches('a, button, summary, [role=tab], [role=option]') && element.textContent,
+      // As it is rendered: what is not displayed is no name either.
+      element.matches('a, button, summary, [role=tab], [role=option]') && element.innerText,
       element.querySelector('[aria-label]')?.getAttribute('aria-label'),
     ]
     return words.some((word) => word && word.trim() !== '')
@@ -163,6 +169,27 @@ NAMES = """
         if (!document.getElementById(id)) faults.push(`${name} of nothing: ${id}`)
       }
     }
+  }
+  // Who speaks to the page says what they see.
+  for (const element of document.querySelectorAll('a[aria-label], button[aria-label]')) {
+    const plain = (text) => text.toLowerCase().replace(/\s+/g, ' ').trim()
+    if (!visible(element)) continue
+    if (plain(element.getAttribute('aria-label')).includes(plain(element.innerText))) continue
+    faults.push('a label without its text: ' + element.outerHTML.slice(0, 120))
+  }
+  let level = 0
+  for (const heading of document.querySelectorAll('h1, h2, h3, h4')) {
+    if (!visible(heading)) continue
+    const own = Number(heading.tagName[1])
+    if (own > level + 1) faults.push(`level ${own} after ${level}: ${heading.innerText}`)
+    level = own
+  }
+  const inside = 'a, button, input, select, textarea, summary, [tabindex]'
+  for (const element of document.querySelectorAll('main *')) {
+    const isScrolled = element.scrollHeight > element.clientHeight + 2 && visible(element)
+    if (!isScrolled || !/auto|scroll/.test(getComputedStyle(element).overflowY)) continue
+    if (element.tabIndex >= 0 || element.querySelector(inside)) continue
+    faults.push('scrolled by the mouse only: ' + element.outerHTML.slice(0, 120))
   }
   if (document.querySelectorAll('main').length !== 1) faults.push('one main')
   if (document.querySelectorAll('h1').length !== 1) faults.push('one h1')
@@ -205,6 +232,7 @@ TAB = """
 
 def test_the_focus_goes_through_the_page_in_order_and_is_always_seen(seat: Seat) -> None:
     page = seat.open("#/runs")
+    page.reload()  # who comes from another page begins in this one
     page.locator(".run-row a").first.wait_for()
     names: list[str] = []
     for _ in range(24):

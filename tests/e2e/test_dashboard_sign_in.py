@@ -102,7 +102,7 @@ def test_a_link_that_comes_into_an_open_tab_is_taken(seat: Seat) -> None:
 def test_a_token_in_an_address_is_taken_out_and_opens_nothing(seat: Seat) -> None:
     page = seat.context.new_page()
     page.goto(f"{seat.server.url}/#token={seat.server.token}")
-    page.get_by_text("A link with a token in it is not taken").wait_for()
+    page.get_by_text("Links that contain a token are not accepted").wait_for()
 
     assert "token" not in page.url
     assert stored(page) == "None"

@@ -128,8 +128,8 @@ def test_a_field_says_what_is_hidden_in_it(seat: Seat) -> None:
     until(lambda: seat.server.run("field")["status"] == "waiting")
     page = seat.open(run_link("field"))
     page.get_by_role("button", name="Fork", exact=True).click()
-    page.get_by_label("Give it another input").check()
-    page.get_by_text("Contains characters that are not seen").wait_for()
+    page.get_by_label("Change the input").check()
+    page.get_by_text("Contains invisible characters").wait_for()
     assert SHOWN in page.locator("dialog").inner_text()
 
 
@@ -155,7 +155,7 @@ def test_a_fork_with_another_input_changes_only_what_was_changed(seat: Seat) -> 
     until(lambda: seat.server.run("origin")["status"] == "waiting")
     page = seat.open(run_link("origin"))
     page.get_by_role("button", name="Fork", exact=True).click()
-    page.get_by_label("Give it another input").check()
+    page.get_by_label("Change the input").check()
     page.get_by_label("text").fill("Pay it now")
     seat.shot(page, "large-fork")
     dialog_button(page, "Fork")
@@ -170,7 +170,7 @@ def test_integers_are_sent_as_they_are_typed(seat: Seat) -> None:
     page = seat.open("#/runs?start=app.pay")
     page.get_by_label("text").fill("Pay it")
     page.get_by_label("amount").fill("12e")
-    shows_in_dialog = page.locator("dialog").get_by_text("This is no number.")
+    shows_in_dialog = page.locator("dialog").get_by_text("This is not a number.")
     shows_in_dialog.wait_for()
     page.get_by_label("amount").fill(f"{LARGE}")
     dialog_button(page, "Start")

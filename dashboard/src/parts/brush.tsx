@@ -3,8 +3,9 @@
 import { useRef, useState } from 'preact/hooks'
 
 import { duration } from '../format.ts'
-import { timeAt, xOf } from '../waterfall.ts'
-import type { Bar, Lane, Scale } from '../waterfall.ts'
+import { timeAt, xOf } from '../scale.ts'
+import type { Scale } from '../scale.ts'
+import type { Bar, Lane } from '../waterfall.ts'
 import type { Range } from './waterfall-chart.tsx'
 
 const HEIGHT = 34

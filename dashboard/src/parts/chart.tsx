@@ -76,10 +76,10 @@ function options(
     height: HEIGHT,
     legend: { show: false },
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
-    padding: [8, 8, 0, 0],
+    padding: [8, 22, 0, 0],
     scales: { y: { range: (_, least, most) => [Math.min(0, least ?? 0), (most ?? 0) > 0 ? most * 1.15 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, values: (_, ticks, _axis, _space, step) => ticks.map((tick) => timeOfDay(tick, step)) },
+      { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, ticks, _axis, _space, step) => ticks.map((tick) => timeOfDay(tick, step)) },
       {
         ...axis,
         size: 62,

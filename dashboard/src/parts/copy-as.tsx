@@ -21,7 +21,7 @@ export function CopyAs({ id }: { id: string }) {
             <code class="clip" title={text}>{text.split('\n')[0]}</code>
           </div>
         ))}
-        <p class="hint">The token is read from OUTLAST_TOKEN; it is never part of what is copied.</p>
+        <p class="hint">The token is read from OUTLAST_TOKEN and is never copied.</p>
       </div>
     </details>
   )

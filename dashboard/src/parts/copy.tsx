@@ -40,7 +40,7 @@ export function CopyButton({ text, label, children }: {
   const copy = async () => {
     const isDone = await copyText(typeof text === 'string' ? text : text())
     if (isDone) setCopied(true)
-    else tell('This browser did not allow copying', 'Select the text and copy it by hand.', 'fault')
+    else tell('Copying is not allowed in this browser', 'Select the text and copy it by hand.', 'fault')
   }
   return (
     <button type="button" class="quiet" onClick={copy} aria-label={children ? undefined : label} title={label}>

@@ -15,7 +15,7 @@ export function Empty({ icon, title, children }: {
   return (
     <div class="empty">
       <Icon name={icon} />
-      <h3>{title}</h3>
+      <h2>{title}</h2>
       {children}
     </div>
   )
@@ -26,15 +26,17 @@ export function ProblemNote({ problem, again, isQuiet }: {
   again?: () => void
   isQuiet?: boolean
 }) {
+  // What the sentence says already is not said again.
+  const faults = problem.faults.filter((fault) => !problem.detail.includes(fault.reason))
   return (
     <div class={isQuiet ? 'note' : 'note fault'} role="alert">
       <Icon name={isQuiet ? 'help' : 'parked'} />
       <div>
         <strong>{problem.title}</strong>
         <p>{problem.detail}</p>
-        {problem.faults.length > 0 && (
+        {faults.length > 0 && (
           <ul>
-            {problem.faults.map((fault) => (
+            {faults.map((fault) => (
               <li key={fault.path + fault.reason}>
                 <code>{fault.path || 'input'}</code> {fault.reason}
               </li>
@@ -56,7 +58,7 @@ export function ViewProblem({ problem, what, again }: {
   if (!isUnbuilt(problem)) return <ProblemNote problem={problem} again={again} />
   return (
     <Empty icon="help" title={`This server does not offer ${what}`}>
-      <p>It may be older than this page. Everything else works without it.</p>
+      <p>It may be older than this page. Everything else works.</p>
     </Empty>
   )
 }

@@ -103,14 +103,14 @@ function TextEditor({ field, value, onChange, id }: EditorProps<Of<'text'>> & { 
 /** A field shows its text as it is: what is hidden in it is said below. */
 function Hidden({ text }: { text: string }) {
   if (!hasHidden(text)) return null
-  return <p class="field-fault">Contains characters that are not seen: <span class="mono wrap">{text}</span></p>
+  return <p class="field-fault">Contains invisible characters: <span class="mono wrap">{text}</span></p>
 }
 
 /** A number as text: a field of type number would round what is larger than 2^53. */
 function NumberEditor({ field, value, onChange, id }: EditorProps<Of<'number'>> & { id: string }) {
   const [text, setText] = useState(() => (isNumber(value) ? String(value) : ''))
   const fault = text.trim() === '' ? undefined
-    : numberFrom(text.trim()) === undefined ? 'This is no number.' : faults(field, value)[0] && `It ${faults(field, value)[0]?.reason}.`
+    : numberFrom(text.trim()) === undefined ? 'This is not a number.' : faults(field, value)[0] && `It ${faults(field, value)[0]?.reason}.`
   // Only a value that came from elsewhere replaces what is being typed.
   useEffect(() => {
     if (isNumber(value) && String(value) !== text.trim()) setText(String(value))
@@ -157,7 +157,7 @@ function ChoiceEditor({ field, value, onChange, id }: EditorProps<Of<'choice'>> 
 function ObjectEditor({ field, value, onChange }: EditorProps<Of<'object'>>) {
   const present = isObject(value) ? value : {}
   const names = Object.entries(field.fields)
-  if (names.length === 0) return <p class="hint">It takes nothing.</p>
+  if (names.length === 0) return <p class="hint">No arguments.</p>
   const change = (name: string, next: Json | undefined) => {
     const { [name]: _old, ...others } = present
     onChange(next === undefined ? others : { ...others, [name]: next })
@@ -214,7 +214,7 @@ function OptionalEditor({ field, value, onChange, id }: EditorProps<Of<'optional
           checked={isGiven}
           onChange={(event) => onChange(event.currentTarget.checked ? (initial(field.inner) ?? '') : empty)}
         />
-        give it
+        set a value
       </label>
       {isGiven && <Editor field={field.inner} value={value} onChange={onChange} id={id} />}
       {!isGiven && <input id={id} type="text" disabled value="" placeholder="null" />}

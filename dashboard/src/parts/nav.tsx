@@ -27,7 +27,7 @@ export function Nav({ onPalette, onHelp }: { onPalette: () => void; onHelp: () =
         </svg>
         <span>outlast</span>
       </a>
-      <button type="button" class="search-button" onClick={onPalette} aria-label="Commands, Control K">
+      <button type="button" class="search-button" onClick={onPalette} title="Commands, and search (Ctrl K)">
         <Icon name="search" />
         <span>Go to …</span>
         <kbd>Ctrl K</kbd>
@@ -94,7 +94,7 @@ export function Banner() {
       <div class="banner" role="alert">
         <Icon name="offline" />
         <span>
-          <strong>The server does not answer.</strong> What you see may be out of date.
+          <strong>The server is not responding.</strong> This page may be out of date.
           {pause >= 1 ? ` Next try in ${duration(Math.ceil(pause))}.` : ' Trying …'}
         </span>
         <button type="button" onClick={reconnect}>Try now</button>
@@ -105,7 +105,7 @@ export function Banner() {
     return (
       <div class="banner calm" role="status">
         <Icon name="paused" />
-        <span>The server is draining: it starts nothing, and finishes the steps that run.</span>
+        <span>The server is shutting down: running steps finish, and nothing new starts.</span>
       </div>
     )
   }

@@ -1,16 +1,23 @@
-// Ctrl-K: everything by name. What is typed and is no command is taken for a run's id.
+// Ctrl-K: everything by name. What is typed is also looked for on the server: runs by their ids,
+// workflows and errors, and actors; only what exists is offered.
 
 import { useEffect, useId, useRef, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
+import { problemOf, wasAborted } from '../http.ts'
 import { PLACES } from '../keys.ts'
 import { signOutEverywhere } from '../live.ts'
+import { quoted } from '../query.ts'
 import { actorLink, go, link, runLink, runsLink } from '../router.ts'
 import { nextTheme } from '../theme.ts'
 import { STATUSES } from '../types.ts'
+import type { ActorDetail } from '../types.ts'
 import { Dialog } from './dialog.tsx'
+import { StatusMark } from './status.tsx'
 
 interface Entry {
+  key?: string
+  status?: string
   label: string
   hint: string
   act: () => void
@@ -39,6 +46,7 @@ function fixedEntries(): Entry[] {
 export function Palette({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState('')
   const [active, setActive] = useState(0)
+  const [wantsFirst, setWantsFirst] = useState(false)
   const [workflows, setWorkflows] = useState<string[]>([])
   const list = useId()
   const chosen = useRef<HTMLLIElement>(null)
@@ -48,7 +56,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
   }, [])
   useEffect(() => chosen.current?.scrollIntoView({ block: 'nearest' }), [active])
 
-  const entries = found(text, workflows)
+  const search = useSearch(text.trim())
+  const entries = [...commands(text, workflows), ...search.entries]
   const run = (entry: Entry | undefined) => {
     if (!entry) return
     onClose()
@@ -61,9 +70,16 @@ export function Palette({ onClose }: { onClose: () => void }) {
       setActive((active + step + entries.length) % Math.max(1, entries.length))
     } else if (event.key === 'Enter') {
       event.preventDefault()
-      run(entries[active])
+      // Who types quickly means what the server has not answered yet.
+      if (entries[active]) run(entries[active])
+      else setWantsFirst(true)
     }
   }
+  useEffect(() => {
+    if (!wantsFirst || search.isBusy) return
+    setWantsFirst(false)
+    run(entries[0])
+  }, [wantsFirst, search.isBusy])
   return (
     <Dialog title="Go to" onClose={onClose}>
       <input
@@ -71,22 +87,23 @@ export function Palette({ onClose }: { onClose: () => void }) {
         role="combobox"
         aria-expanded="true"
         aria-controls={list}
-        aria-activedescendant={`${list}-${active}`}
-        aria-label="A command, a workflow, or the id of a run"
-        placeholder="A command, a workflow, or the id of a run"
+        aria-activedescendant={entries[active] ? `${list}-${active}` : undefined}
+        aria-label="A command, a workflow, a run or an actor"
+        placeholder="A command, a workflow, a run or an actor"
         autofocus
         spellcheck={false}
         value={text}
         onInput={(event) => {
           setText(event.currentTarget.value)
           setActive(0)
+          setWantsFirst(false)
         }}
         onKeyDown={keys}
       />
       <ul class="palette" role="listbox" id={list} aria-label="Commands">
         {entries.map((entry, index) => (
           <li
-            key={entry.label + entry.hint}
+            key={entry.key ?? entry.label + entry.hint}
             id={`${list}-${index}`}
             role="option"
             aria-selected={index === active}
@@ -94,17 +111,20 @@ export function Palette({ onClose }: { onClose: () => void }) {
             onClick={() => run(entry)}
             onPointerMove={() => setActive(index)}
           >
-            <span>{entry.label}</span>
-            <span class="faint">{entry.hint}</span>
+            {entry.status && <StatusMark status={entry.status} />}
+            <span class="palette-label clip">{entry.label}</span>
+            <span class="palette-hint faint clip">{entry.hint}</span>
           </li>
         ))}
       </ul>
+      <p class="hint" role="status">
+        {search.isBusy ? 'Searching …' : search.problem || (text.trim() !== '' && entries.length === 0 ? 'Nothing of this name exists.' : '')}
+      </p>
     </Dialog>
   )
 }
 
-function found(text: string, workflows: string[]): Entry[] {
-  const typed = text.trim()
+function commands(text: string, workflows: string[]): Entry[] {
   const entries: Entry[] = [
     ...fixedEntries(),
     ...workflows.flatMap((name) => [
@@ -112,17 +132,73 @@ function found(text: string, workflows: string[]): Entry[] {
       { label: `Runs of ${name}`, hint: 'workflow', act: () => go(runsLink(`workflow:${name}`)) },
     ]),
   ]
-  const needle = typed.toLowerCase()
-  const hits = entries.filter((entry) => entry.label.toLowerCase().includes(needle))
-  if (typed === '') return hits.slice(0, SHOWN_MAX)
-  const direct: Entry[] = typed.includes(':')
-    ? [{ label: `Runs: ${typed}`, hint: 'filter', act: () => go(runsLink(typed)) }]
-    : [
-        { label: `Run ${typed}`, hint: 'open by id', act: () => go(runLink(typed)) },
-        { label: `Runs whose id begins with ${typed}`, hint: 'filter', act: () => go(runsLink(`id:${typed}`)) },
-      ]
-  if (/^[^/]+\/.+/.test(typed)) {
-    direct.push({ label: `Actor ${typed}`, hint: 'open by id', act: () => go(actorLink(typed)) })
+  const needle = text.trim().toLowerCase()
+  return entries.filter((entry) => entry.label.toLowerCase().includes(needle)).slice(0, SHOWN_MAX)
+}
+
+interface Search {
+  entries: Entry[]
+  isBusy: boolean
+  problem: string
+}
+
+const PAUSE_MS = 150
+const RUNS_FOUND_MAX = 7
+const NOTHING: Search = { entries: [], isBusy: false, problem: '' }
+
+function useSearch(typed: string): Search {
+  const [state, setState] = useState<Search & { typed: string }>({ ...NOTHING, typed: '' })
+  useEffect(() => {
+    if (typed === '') return
+    const stopper = new AbortController()
+    const timer = setTimeout(() => {
+      lookFor(typed, stopper.signal).then(
+        (entries) => setState({ entries, typed, isBusy: false, problem: '' }),
+        (error: unknown) => wasAborted(error) || setState({ ...NOTHING, typed, problem: problemOf(error).detail }),
+      )
+    }, PAUSE_MS)
+    return () => {
+      clearTimeout(timer)
+      stopper.abort()
+    }
+  }, [typed])
+  if (typed === '') return NOTHING
+  // What was found for the letters before stays until the answer comes: the list does not blink.
+  return state.typed === typed ? state : { ...state, isBusy: true, entries: [] }
+}
+
+async function lookFor(typed: string, signal: AbortSignal): Promise<Entry[]> {
+  const query = typed.includes(':') ? typed : typed.split(/\s+/).map(quoted).join(' ')
+  const [exact, page, actor] = await Promise.all([
+    orNothing(/\s/.test(typed) ? null : api.run(typed, signal)),
+    api.runs(query, undefined, RUNS_FOUND_MAX, signal),
+    orNothing(actorOf(typed)),
+  ])
+  // An actor has a run of its own, which its own page shows better.
+  const own = exact && exact.id !== actor?.id ? [exact] : []
+  const runs = [...own, ...page.runs.filter((run) => run.id !== exact?.id)]
+  const entries: Entry[] = runs.map((run) => ({
+    key: `run ${run.id}`,
+    label: run.id,
+    status: run.status,
+    hint: run.error ?? run.workflow,
+    act: () => go(runLink(run.id)),
+  }))
+  if (actor) entries.unshift({ key: `actor ${actor.id}`, label: actor.id, hint: 'actor', act: () => go(actorLink(actor.id)) })
+  if (page.next !== null) entries.push({ label: `All runs with ${typed}`, hint: 'filter', act: () => go(runsLink(query)) })
+  return entries
+}
+
+function actorOf(typed: string): Promise<ActorDetail> | null {
+  const slash = typed.indexOf('/')
+  return slash > 0 && slash < typed.length - 1 ? api.actor(typed.slice(0, slash), typed.slice(slash + 1)) : null
+}
+
+async function orNothing<T>(asked: Promise<T> | null): Promise<T | null> {
+  try {
+    return await asked
+  } catch (error) {
+    if (wasAborted(error)) throw error
+    return null
   }
-  return [...hits.slice(0, SHOWN_MAX), ...direct]
 }

@@ -8,8 +8,10 @@ import { tone } from './status.tsx'
 
 const QUICK = ['', 'open', 'running', 'waiting', 'parked', 'failed', 'completed']
 
-export function QueryBar({ query, workflows, onQuery, wantsFocus }: {
+export function QueryBar({ query, fault, workflows, onQuery, wantsFocus }: {
   query: string
+  // What the server cannot read in the query; "" when it could.
+  fault: string
   workflows: string[]
   onQuery: (query: string) => void
   wantsFocus: boolean
@@ -73,6 +75,8 @@ export function QueryBar({ query, workflows, onQuery, wantsFocus }: {
           ref={input}
           type="text"
           role="combobox"
+          aria-invalid={fault !== ''}
+          aria-describedby={fault === '' ? undefined : `${list}-fault`}
           aria-label="Filter runs"
           aria-expanded={offers.length > 0}
           aria-controls={list}
@@ -111,6 +115,7 @@ export function QueryBar({ query, workflows, onQuery, wantsFocus }: {
           ))}
         </ul>
       </div>
+      {fault !== '' && <p class="field-fault" id={`${list}-fault`} role="alert">{fault}</p>}
       <div class="chips" role="group" aria-label="Status">
         {QUICK.map((status) => (
           <button

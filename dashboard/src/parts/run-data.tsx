@@ -1,44 +1,62 @@
-// What went into a run and what came out of it.
+// What went into a run and what came out of it; of a failed one, first where it failed.
 
-import type { RunDetail } from '../types.ts'
+import type { JournalRecord, RunDetail } from '../types.ts'
 import { isOpen } from '../types.ts'
-import { CopyButton } from './copy.tsx'
+import { Failure } from './inspector.tsx'
 import { JsonView } from './json.tsx'
+import { Traceback } from './traceback.tsx'
 
-export function RunData({ detail }: { detail: RunDetail }) {
+export function RunData({ detail, records, onSelect }: {
+  detail: RunDetail
+  records: JournalRecord[]
+  onSelect: (seq: number) => void
+}) {
   const { failure } = detail
+  const guilty = detail.status === 'completed' ? undefined : failedStep(records)
   return (
     <section class="panel inspector" aria-label="Input and result">
+      {guilty && (
+        <div class="block failed-step">
+          <h2 class="clip"><button type="button" class="link" onClick={() => onSelect(guilty.seq)}>{guilty.name}</button></h2>
+          <Failure record={guilty} />
+        </div>
+      )}
       {failure && (
         <div class="block">
-          <h3>{failure.type}</h3>
-          <pre class="error-text">{failure.message}</pre>
+          <h2>{guilty ? 'What the workflow raised' : failure.type}</h2>
+          <pre class="error-text">{guilty ? `${failure.type}: ${failure.message}` : failure.message}</pre>
           {failure.traceback && (
-            <details>
-              <summary>Traceback</summary>
-              <CopyButton text={failure.traceback} label="Copy the traceback">Copy</CopyButton>
-              <pre class="traceback" tabIndex={0}>{failure.traceback}</pre>
+            <details open={!guilty}>
+              <summary>Traceback of the workflow</summary>
+              <Traceback text={failure.traceback} label="Traceback of the workflow" />
             </details>
           )}
         </div>
       )}
-      {!failure && detail.error && (
+      {!failure && !guilty && detail.error && (
         <div class="block">
-          <h3>Error</h3>
+          <h2>Error</h2>
           <pre class="error-text">{detail.error}</pre>
         </div>
       )}
       <div class="block">
-        <h3>Input</h3>
+        <h2>Input</h2>
         <JsonView value={detail.input} label="the input" />
       </div>
       <div class="block">
-        <h3>Result</h3>
-        {detail.status === 'completed' && <JsonView value={detail.result} label="the result" />}
+        <h2>Output</h2>
+        {detail.status === 'completed' && <JsonView value={detail.result} label="the output" />}
         {detail.status !== 'completed' && (
           <p class="faint">{isOpen(detail.status) ? 'None yet.' : 'None: it did not complete.'}</p>
         )}
       </div>
     </section>
   )
+}
+
+/** The step that failed last, unless a later attempt went well. */
+function failedStep(records: JournalRecord[]): JournalRecord | undefined {
+  const failed = records.findLast((it) => it.error !== null && (it.kind === 'attempt_failed' || it.kind === 'step_done'))
+  const last = failed && records.findLast((it) => it.key === failed.key && it.attempt > 0)
+  return last?.error === null ? undefined : failed
 }

@@ -7,6 +7,7 @@ const ICONS: { [status: string]: IconName } = {
   pending: 'pending',
   running: 'running',
   waiting: 'waiting',
+  idle: 'pending',
   paused: 'paused',
   parked: 'parked',
   completed: 'completed',

@@ -41,7 +41,7 @@ export function StreamPanel({ run, name }: { run: string; name: string }) {
   return (
     <section class="stream" aria-label={`Stream ${name}`}>
       <header>
-        <h3 class="mono">{name}</h3>
+        <h2 class="mono">{name}</h2>
         <span class="faint">{plural(values.length + reader.dropped.value, 'value')}</span>
         {retracted > 0 && <span class="tone-parked">{plural(retracted, 'value')} retracted</span>}
         <span class="spread" />
@@ -78,7 +78,7 @@ function AsText({ values }: { values: StreamValue[] }) {
 }
 
 function Retracted({ text }: { text: string }) {
-  return <s title="Retracted: the attempt that wrote it died">{text}</s>
+  return <s title="Retracted: the attempt that wrote it failed">{text}</s>
 }
 
 function Line({ it }: { it: StreamValue }) {
@@ -97,7 +97,7 @@ export function ValuePanel({ run, name, seq }: { run: string; name: string; seq:
   if (loaded.data !== null || !loaded.isLoading) kept.current = loaded.data
   return (
     <section class="stream" aria-label={`Value ${name}`}>
-      <header><h3 class="mono"><Icon name="star" /> {name}</h3></header>
+      <header><h2 class="mono"><Icon name="star" /> {name}</h2></header>
       {loaded.problem ? <p class="faint">{loaded.problem.detail}</p> : <JsonView value={kept.current} label={name} />}
     </section>
   )

@@ -28,12 +28,12 @@ function Member({ member }: { member: MemberInfo }) {
     <li>
       <div class="member">
         <Icon name={ICONS[member.kind]} label={member.kind} />
-        <a class="mono clip" href={address}>{member.id}</a>
+        <a class="mono" href={address}>{member.id}</a>
         <StatusMark status={member.status} />
         {member.restarts > 0 && <span class="tone-parked">{plural(member.restarts, 'restart')}</span>}
         {member.significant && <span class="fact">significant</span>}
         <span class="faint">{member.restart.replaceAll('_', ' ')}</span>
-        {member.error && <span class="error-line clip" title={member.error}>{member.error}</span>}
+        {member.error && <span class="error-line" title={member.error}>{member.error}</span>}
       </div>
       {member.team && <TeamTree team={member.team} />}
     </li>

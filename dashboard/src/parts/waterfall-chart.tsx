@@ -5,8 +5,10 @@ import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { clock, duration } from '../format.ts'
 import { bindKeys } from '../keys.ts'
 import type { JournalRecord } from '../types.ts'
-import { lanesOf, scaleOf, ticksOf, xOf } from '../waterfall.ts'
-import type { Bar, Lane, Scale } from '../waterfall.ts'
+import { scaleOf, ticksOf, tickText, xOf } from '../scale.ts'
+import type { Scale } from '../scale.ts'
+import { lanesOf } from '../waterfall.ts'
+import type { Bar, Lane } from '../waterfall.ts'
 import { Brush } from './brush.tsx'
 import { Icon } from './icon.tsx'
 import type { IconName } from './icon.tsx'
@@ -16,6 +18,8 @@ const LANE_HEIGHT = 28
 const BAR_PIXELS_MIN = 3
 const LETTER_PIXELS = 7
 const TRACK_PADDING = 10
+const GAP_LETTER_PIXELS = 6
+const TRUE_SCALE = 'outlast.true-scale'
 
 export interface Range {
   from: number
@@ -32,13 +36,19 @@ export function WaterfallChart({ records, end, selected, onSelect }: {
   const box = useRef<HTMLDivElement>(null)
   const width = useTrackWidth(box)
   const [range, setRange] = useState<Range | null>(null)
+  const [isTrue, setTrue] = useState(() => localStorage.getItem(TRUE_SCALE) !== null)
+  const chooseTrue = (next: boolean) => {
+    setTrue(next)
+    if (next) localStorage.setItem(TRUE_SCALE, '1')
+    else localStorage.removeItem(TRUE_SCALE)
+  }
   const lanes = useMemo(() => lanesOf(records, end), [records, end])
   const from = lanes.reduce((least, lane) => Math.min(least, lane.from), end)
   const to = Math.max(end, ...lanes.slice(-1).map((lane) => lane.to))
-  const whole = useMemo(() => scaleOf(lanes, from, to, width), [lanes, from, to, width])
+  const whole = useMemo(() => scaleOf(lanes, from, to, width, isTrue), [lanes, from, to, width, isTrue])
   const scale = useMemo(
-    () => (range ? scaleOf(lanes, range.from, range.to, width) : whole),
-    [lanes, range, whole, width],
+    () => (range ? scaleOf(lanes, range.from, range.to, width, isTrue) : whole),
+    [lanes, range, whole, width, isTrue],
   )
   const shown = useMemo(
     () => (range ? lanes.filter((lane) => lane.to >= range.from && lane.from <= range.to) : lanes),
@@ -61,7 +71,16 @@ export function WaterfallChart({ records, end, selected, onSelect }: {
         rowHeight={LANE_HEIGHT}
         label="Waterfall of the run"
         active={active}
-        head={<Ruler scale={scale} origin={from} isZoomed={range !== null} onReset={() => setRange(null)} />}
+        head={(
+          <Ruler
+            scale={scale}
+            origin={from}
+            isZoomed={range !== null}
+            isTrue={isTrue}
+            onTrue={chooseTrue}
+            onReset={() => setRange(null)}
+          />
+        )}
         row={(index) => {
           const lane = shown[index]
           return lane && (
@@ -108,22 +127,31 @@ function band(from: number, to: number, colour: string): string {
   return `linear-gradient(to right, transparent ${a}px, ${colour} ${a}px, ${colour} ${b}px, transparent ${b}px)`
 }
 
-function Ruler({ scale, origin, isZoomed, onReset }: {
+function Ruler({ scale, origin, isZoomed, isTrue, onTrue, onReset }: {
   scale: Scale
   origin: number
   isZoomed: boolean
+  isTrue: boolean
+  onTrue: (isTrue: boolean) => void
   onReset: () => void
 }) {
   const gaps = scale.pieces.filter((piece) => piece.isGap)
+  const hasChoice = isTrue || gaps.length > 0
   return (
     <div class="lane lane-head" role="row">
       <span role="columnheader" class="lane-name">
-        {isZoomed ? <button type="button" class="quiet" onClick={onReset}>Show all</button> : <span class="faint">after the start</span>}
+        {isZoomed && <button type="button" class="quiet" onClick={onReset}>Show all</button>}
+        {hasChoice && (
+          <label class="check" title="Draw time in which nothing ran as long as it was">
+            <input type="checkbox" checked={isTrue} onChange={(event) => onTrue(event.currentTarget.checked)} /> true scale
+          </label>
+        )}
+        {!isZoomed && !hasChoice && <span class="faint">after the start</span>}
       </span>
       <span role="columnheader" class="ruler">
         {ticksOf(scale, origin).map((tick) => (
           <span class="tick" key={tick} style={{ left: `${xOf(scale, tick) + TRACK_PADDING}px` }}>
-            {tick === origin ? '0' : duration((tick - origin) / 1000)}
+            {tickText(tick, origin)}
           </span>
         ))}
         {gaps.map((gap) => (
@@ -131,9 +159,9 @@ function Ruler({ scale, origin, isZoomed, onReset }: {
             class="gap-label"
             key={gap.from}
             style={{ left: `${gap.x + TRACK_PADDING}px`, width: `${gap.width}px` }}
-            title={`${duration((gap.to - gap.from) / 1000)} in which nothing ran`}
+            title={`${duration((gap.to - gap.from) / 1000)} in which nothing ran, compressed`}
           >
-            {shortest(gap.to - gap.from)}
+            {fitting(gap.to - gap.from, gap.width)}
           </span>
         ))}
       </span>
@@ -141,9 +169,10 @@ function Ruler({ scale, origin, isZoomed, onReset }: {
   )
 }
 
-/** As few letters as fit into a gap. */
-function shortest(millis: number): string {
-  return duration(millis / 1000).split(' ').slice(0, 2).join('').replace(/\.\d+/, '')
+/** The length of a gap in one unit, where there is room for it. */
+function fitting(millis: number, width: number): string {
+  const text = duration(millis / 1000).split(' ').slice(0, 2).join(' ').replace(/\.\d+/, '')
+  return text.length * GAP_LETTER_PIXELS <= width ? text : ''
 }
 
 const ICONS: { [kind in Lane['kind']]: IconName } = {
@@ -193,10 +222,10 @@ const MEANING: { [kind in Bar['kind']]: string } = {
   queue: 'in the queue',
   run: 'ran',
   failed: 'failed after',
-  backoff: 'waited to try again',
+  backoff: 'back-off before the next attempt:',
   wait: 'waited',
   child: 'child ran',
-  open: 'not ended for',
+  open: 'running for',
   point: 'at',
 }
 

@@ -21,6 +21,7 @@ import { actorLink, route } from '../router.ts'
 import { isObject } from '../json.ts'
 import { faults, fieldOf, initial } from '../schema.ts'
 import { mayOperate } from '../session.ts'
+import { actorStatus } from '../types.ts'
 import type { ActorDetail, HandlerInfo, Json } from '../types.ts'
 
 export function ActorView() {
@@ -46,11 +47,11 @@ export function ActorView() {
     <div class="run-view">
       <header class="run-head">
         <div class="run-title">
-          <StatusMark status={actor.status} />
+          <StatusMark status={actorStatus(actor)} />
           <h1 class="mono">{actor.id}</h1>
           <CopyButton text={actor.id} label="Copy the id" />
           <span class="spread" />
-          <button type="button" onClick={loaded.reload}><Icon name="retry" /> Read again</button>
+          <button type="button" onClick={loaded.reload}><Icon name="retry" /> Reload</button>
           {mayOperate.value && <button type="button" class="danger quiet-danger" onClick={() => setStopping(true)}><Icon name="terminated" /> Stop</button>}
         </div>
         <dl class="run-facts">
@@ -64,7 +65,7 @@ export function ActorView() {
       </header>
       <div class="run-columns short">
         <section class="panel run-main" aria-labelledby="send-title">
-          <header><h2 id="send-title">Write to it</h2></header>
+          <header><h2 id="send-title">Send a message</h2></header>
           <Send actor={actor} type={type} actorKey={key} onSent={again} />
         </section>
         <section class="panel run-side" aria-labelledby="state-title">
@@ -80,13 +81,13 @@ export function ActorView() {
           onClose={() => setStopping(false)}
           onSend={async () => {
             await api.stopActor(type, key)
-            tell('Stop: asked', actor.id)
+            tell('Stop requested', actor.id)
             setStopping(false)
             again()
           }}
         >
           <p class="mono wrap">{actor.id}</p>
-          <p>It handles the message it is at and no other. What waits in its mailbox becomes dead letters.</p>
+          <p>It finishes its current message and stops. Messages left in its mailbox become dead letters.</p>
         </ActionDialog>
       )}
     </div>
@@ -102,8 +103,8 @@ function Send({ actor, type, actorKey, onSent }: {
   const handlers = actor.handlers ?? []
   const [name, setName] = useState(handlers[0]?.name ?? '')
   const handler = handlers.find((each) => each.name === name) ?? handlers[0]
-  if (!handler) return <p class="faint">This server does not know its type, and so not what it takes.</p>
-  if (!mayOperate.value) return <p class="faint">Your role can look, not write.</p>
+  if (!handler) return <p class="faint">This server has no code for this type of actor, so it cannot show a form.</p>
+  if (!mayOperate.value) return <p class="faint">Your role can view, but not send messages.</p>
   return (
     <div class="stack">
       <div class="labelled">
@@ -140,7 +141,7 @@ function Message({ handler, type, actorKey, onSent }: {
     try {
       const answer = await api.send(type, actorKey, handler.name, mode, input)
       if (mode === 'ask') setResult({ value: answer?.result ?? null })
-      else tell('The message is safe', 'The actor handles it in its turn.')
+      else tell('Message sent', 'It is stored, and handled in its turn.')
       onSent()
     } catch (error) {
       setProblem(problemOf(error))
@@ -163,7 +164,7 @@ function Message({ handler, type, actorKey, onSent }: {
         {!handler.is_read && <button type="button" disabled={isBusy || !isReady} onClick={() => void send('tell')} title="Send it and wait for nothing"><Icon name="send" /> Tell</button>}
       </div>
       {problem && <ProblemNote problem={problem} />}
-      {result && <div class="block" role="status"><h3>Answer</h3><JsonView value={result.value} label="the answer" /></div>}
+      {result && <div class="block" role="status"><h2>Answer</h2><JsonView value={result.value} label="the answer" /></div>}
     </form>
   )
 }

@@ -16,6 +16,7 @@ import { Ago } from '../parts/time.tsx'
 import { VirtualRows } from '../parts/virtual.tsx'
 import { actorLink, replace, route, withParams } from '../router.ts'
 import { mayOperate } from '../session.ts'
+import { actorStatus } from '../types.ts'
 import type { ActorInfo, DeadLetter } from '../types.ts'
 
 const PAGE = 500
@@ -67,15 +68,15 @@ function Mailboxes() {
   if (first.problem && !first.data) return <ViewProblem problem={first.problem} what="actors" again={first.reload} />
   if (first.data === null) return <Loading what="actors" />
   if (actors.length === 0) {
-    return <Empty icon="actors" title="There are no actors yet"><p>The first message to one makes it. <code>outlast actor --help</code> says how to write to one.</p></Empty>
+    return <Empty icon="actors" title="There are no actors yet"><p>An actor is created by its first message. See <code>outlast actor --help</code>.</p></Empty>
   }
   return (
     <>
       <p class="under-query">
         <label class="check">
-          <input type="checkbox" checked={isBusyFirst} onChange={(event) => setBusyFirst(event.currentTarget.checked)} /> fullest mailbox first
+          <input type="checkbox" checked={isBusyFirst} onChange={(event) => setBusyFirst(event.currentTarget.checked)} /> longest queue first
         </label>
-        {next !== null && <button type="button" onClick={() => void read()}>Read more actors</button>}
+        {next !== null && <button type="button" onClick={() => void read()}>Load more actors</button>}
       </p>
       <div class="runs-box">
         <VirtualRows
@@ -113,7 +114,7 @@ function ActorRow({ actor, index }: { actor: ActorInfo; index: number }) {
   const part = Math.min(1, Math.log10(actor.waiting + 1) / Math.log10(DEPTH_FULL + 1))
   return (
     <div class="row actor-row" role="row" aria-rowindex={index + 1}>
-      <span role="cell"><StatusMark status={actor.status} /></span>
+      <span role="cell"><StatusMark status={actorStatus(actor)} /></span>
       <span role="cell" class="clip">
         <a class="mono cover" href={actorLink(actor.id)}><span class="faint">{actor.type}/</span>{actor.key}</a>
         {actor.error && <span class="error-line"> {actor.error}</span>}
@@ -136,17 +137,16 @@ function Teams() {
   if (loaded.problem && !loaded.data) return <ViewProblem problem={loaded.problem} what="teams" again={loaded.reload} />
   if (loaded.data === null) return <Loading what="teams" />
   if (loaded.data.length === 0) {
-    return <Empty icon="actors" title="There are no teams"><p>A supervisor starts its members again when they fail. docs/howto/supervise-a-team.md shows how to make one.</p></Empty>
+    return <Empty icon="actors" title="There are no teams"><p>A supervisor restarts its members when they fail. See docs/howto/supervise-a-team.md.</p></Empty>
   }
   return (
     <div class="stack">
       {loaded.data.map((team) => (
-        <section class="panel" key={team.id} aria-label={`Team ${team.id}`}>
+        <section class="panel team" key={team.id} aria-label={`Team ${team.id}`}>
           <header>
             <h2 class="mono">{team.id}</h2>
             <StatusMark status={team.status} />
-            <span class="spread" />
-            <span class="faint">
+            <span class="team-rule faint">
               {team.strategy.replaceAll('_', ' ')} · {team.failures} of {team.max_restarts} failures in {duration(team.within_seconds)} · then {team.on_exhausted}
             </span>
           </header>
@@ -165,7 +165,7 @@ function DeadLetters() {
   if (loaded.data === null) return <Loading what="dead letters" />
   const letters = [...loaded.data.dead_letters, ...(more?.dead_letters ?? [])]
   if (letters.length === 0) {
-    return <Empty icon="check" title="No dead letters"><p>A message that nobody will take any more is kept here, with the reason.</p></Empty>
+    return <Empty icon="check" title="No dead letters"><p>Messages that could not be handled are kept here, with the reason.</p></Empty>
   }
   const next = more ? more.next : loaded.data.next
   const read = async () => {
@@ -180,7 +180,7 @@ function DeadLetters() {
   return (
     <div class="panel scroll">
       <p class="faint">{plural(letters.length, 'message')}{next === null ? '' : ' so far'}</p>
-      <table class="plain">
+      <table class="plain stacked">
         <thead>
           <tr>
             <th scope="col">Actor</th><th scope="col">Handler</th><th scope="col">Why</th>
@@ -204,7 +204,7 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
     setBusy(true)
     try {
       await api.redrive(letter.number)
-      tell('Sent again', `${letter.handler} to ${letter.actor}`)
+      tell('Message redriven', `${letter.handler} to ${letter.actor}`)
       onDone()
     } catch (error) {
       tellFault(error)
@@ -214,11 +214,11 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
   }
   return (
     <tr>
-      <td><a class="mono" href={actorLink(letter.actor)}>{letter.actor}</a></td>
-      <td class="mono">{letter.handler}</td>
-      <td class="wrap">{letter.reason}{letter.error && <span class="error-line"> {letter.error}</span>}</td>
-      <td class="right number">{letter.attempts}</td>
-      <td class="right faint"><Ago at={letter.sent_at} /></td>
+      <td data-label="Actor"><a class="mono wrap" href={actorLink(letter.actor)}>{letter.actor}</a></td>
+      <td class="mono" data-label="Handler">{letter.handler}</td>
+      <td class="wrap" data-label="Why"><span>{letter.reason}{letter.error && <span class="error-line"> {letter.error}</span>}</span></td>
+      <td class="right number" data-label="Attempts">{letter.attempts}</td>
+      <td class="right faint" data-label="Sent"><Ago at={letter.sent_at} /></td>
       <td class="right">
         <button type="button" disabled={isBusy || !mayOperate.value} onClick={() => void redrive()} aria-label={`Redrive message ${letter.number}`}>
           <Icon name="retry" /> Redrive

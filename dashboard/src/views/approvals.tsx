@@ -4,7 +4,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
 import { now } from '../clock.ts'
-import { absolute, duration, plural, relative } from '../format.ts'
+import { absolute, count, duration, relative } from '../format.ts'
 import { isUnbuilt, problemOf } from '../http.ts'
 import type { Problem } from '../http.ts'
 import { openTokens } from '../live.ts'
@@ -41,7 +41,7 @@ export function Approvals() {
     <div class="narrow-view">
       <header class="view-head">
         <h1>Approvals</h1>
-        <p class="faint" role="status">{loaded.data ? plural(waiting, 'open one') : ''}</p>
+        <p class="faint" role="status">{loaded.data ? `${count(waiting)} open` : ''}</p>
         <span class="spread" />
         <nav class="switch" aria-label="Which">
           <a href="#/approvals" aria-current={all ? undefined : 'page'}>Open</a>
@@ -51,8 +51,8 @@ export function Approvals() {
       {loaded.problem && <ViewProblem problem={loaded.problem} what="an inbox of approvals" again={loaded.reload} />}
       {loaded.data === null && !loaded.problem && <Loading what="the inbox" />}
       {loaded.data && tokens.length === 0 && (
-        <Empty icon="inbox" title={all ? 'Nobody was ever asked' : 'Nothing waits for you'}>
-          <p>When a run asks for an approval, it stands here until somebody answers, or its time runs out.</p>
+        <Empty icon="inbox" title={all ? 'No approvals yet' : 'Nothing to approve'}>
+          <p>A request stays here until it is answered or expires.</p>
         </Empty>
       )}
       <ul class="cards">
@@ -100,12 +100,12 @@ function TokenCard({ token, onAnswered }: { token: TokenInfo; onAnswered: () => 
           {token.status !== 'open' && <StatusMark status={token.status} />}
           {token.status === 'open' && left !== null && (
             <span class={left < 300 ? 'expiry soon' : 'expiry'} title={absolute(token.expires_at)}>
-              <Icon name="timed_out" /> {left > 0 ? `${duration(Math.floor(left))} left` : 'its time has run out'}
+              <Icon name="timed_out" /> {left > 0 ? `${duration(Math.floor(left))} left` : 'expired'}
             </span>
           )}
         </header>
         <p class="card-from">
-          asked by <a class="mono" href={runLink(token.run)}>{token.run}</a> <span class="faint">{token.workflow} · <Ago at={token.created_at} /></span>
+          requested by <a class="mono" href={runLink(token.run)}>{token.run}</a> <span class="faint">{token.workflow} · <Ago at={token.created_at} /></span>
         </p>
         {token.detail !== null && <JsonView value={token.detail} label="the detail" />}
         {token.status === 'open' ? <Answer token={token} onAnswered={onAnswered} /> : <Answered token={token} />}
@@ -146,7 +146,7 @@ function Answer({ token, onAnswered }: { token: TokenInfo; onAnswered: () => voi
       setBusy(false)
     }
   }
-  if (!mayOperate.value) return <p class="faint">Your role can look, not answer.</p>
+  if (!mayOperate.value) return <p class="faint">Your role can view, but not answer.</p>
   const isReady = value !== undefined && (!field || faults(field, value).length === 0)
   const reasonId = `reason-${token.id}`
   return (
@@ -167,7 +167,7 @@ function Answer({ token, onAnswered }: { token: TokenInfo; onAnswered: () => voi
       ))}
       <div class="answer-row">
         <label class="off-screen" for={reasonId}>Reason</label>
-        <input id={reasonId} type="text" placeholder="Reason, if you like" value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
+        <input id={reasonId} type="text" placeholder="Reason (optional)" value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
         {isApproval ? (
           <>
             <button type="button" class="primary" disabled={isBusy} onClick={() => void send(true)}><Icon name="check" /> Approve</button>
@@ -186,10 +186,10 @@ function explained(problem: Problem): Problem {
   const { by, at } = problem.body
   if (problem.type === 'token-answered' && typeof by === 'string') {
     const when = typeof at === 'string' ? ` ${relative(at, Date.now())}` : ''
-    return { ...problem, title: `${by} was first`, detail: `Answered${when}. Your answer was not taken.` }
+    return { ...problem, title: `Already answered by ${by}`, detail: `Answered${when}. Your answer was not used.` }
   }
   if (problem.type === 'digest-mismatch') {
-    return { ...problem, title: 'The question has changed', detail: 'Read it again before you answer.' }
+    return { ...problem, title: 'The question has changed', detail: 'Reload and read it again before you answer.' }
   }
   return problem
 }

@@ -7,17 +7,28 @@ import { count, plural } from '../format.ts'
 import { problemOf, RequestError } from '../http.ts'
 import { tell } from '../notices.ts'
 import { ActionDialog } from '../parts/dialog.tsx'
-import { mayOperate } from '../session.ts'
-import type { Action, BulkAnswer } from '../types.ts'
+import { valueOf } from '../query.ts'
+import { mayOperate, who } from '../session.ts'
+import { isOpen, STATUSES } from '../types.ts'
+import type { Action, BulkAnswer, RunInfo, Status } from '../types.ts'
 
 type BulkAction = 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry'
 
+const OPEN_ONES: readonly Status[] = ['pending', 'running', 'waiting', 'paused', 'parked']
+const FITS: { [name in BulkAction]: readonly Status[] } = {
+  pause: ['pending', 'running', 'waiting'],
+  resume: ['paused', 'parked'],
+  retry: ['failed', 'cancelled', 'terminated', 'timed_out'],
+  cancel: OPEN_ONES,
+  terminate: OPEN_ONES,
+}
+
 const ACTIONS: { [name in BulkAction]: { verb: string; what: string; isDestructive: boolean } } = {
-  pause: { verb: 'Pause', what: 'They start no step until they are resumed.', isDestructive: false },
-  resume: { verb: 'Resume', what: 'Paused and parked ones go on.', isDestructive: false },
-  retry: { verb: 'Retry', what: 'What failed is tried again.', isDestructive: false },
-  cancel: { verb: 'Cancel', what: 'Their code sees it and may clean up.', isDestructive: true },
-  terminate: { verb: 'Terminate', what: 'They end without running their code: nothing cleans up.', isDestructive: true },
+  pause: { verb: 'Pause', what: 'No new step starts until they are resumed.', isDestructive: false },
+  resume: { verb: 'Resume', what: 'Paused and parked runs continue.', isDestructive: false },
+  retry: { verb: 'Retry', what: 'Try again from where they failed.', isDestructive: false },
+  cancel: { verb: 'Cancel', what: 'Their code is told, and may clean up.', isDestructive: true },
+  terminate: { verb: 'Terminate', what: 'End them now, without running any more of their code. Nothing is cleaned up.', isDestructive: true },
 }
 
 interface Total {
@@ -25,23 +36,27 @@ interface Total {
   is_exact: boolean
 }
 
-export function BulkBar({ query, marked, total, onClear, onDone }: {
+export function BulkBar({ query, rows, marked, total, onClear, onDone }: {
   query: string
-  marked: ReadonlySet<string>
+  // All runs that the query wants, when they have been read.
+  rows: RunInfo[] | null
+  marked: RunInfo[]
   total: Total | null
   onClear: () => void
   onDone: () => void
 }) {
   const [action, setAction] = useState<BulkAction | null>(null)
   if (!mayOperate.value || total === null || total.count === 0) return null
-  const isMarked = marked.size > 0
+  const isMarked = marked.length > 0
   if (!isMarked && query === '') return null
+  const verbs = fitting(isMarked ? marked : rows, query, isMarked)
   return (
     <div class="bulk" role="group" aria-label="Bulk actions">
       <span class="faint">
-        {isMarked ? plural(marked.size, 'marked run') : `All ${count(total.count)}`}:
+        {isMarked ? plural(marked.length, 'marked run') : `All ${count(total.count)}`}:
       </span>
-      {(Object.keys(ACTIONS) as BulkAction[]).map((name) => (
+      {verbs.length === 0 && <span class="faint">no action applies</span>}
+      {verbs.map((name) => (
         <button key={name} type="button" class="quiet" onClick={() => setAction(name)}>
           {ACTIONS[name].verb}
         </button>
@@ -51,7 +66,7 @@ export function BulkBar({ query, marked, total, onClear, onDone }: {
         <BulkDialog
           action={action}
           query={query}
-          marked={[...marked]}
+          marked={marked.map((run) => run.id)}
           onClose={() => setAction(null)}
           onDone={() => {
             setAction(null)
@@ -62,6 +77,26 @@ export function BulkBar({ query, marked, total, onClear, onDone }: {
       )}
     </div>
   )
+}
+
+/** The verbs that can do something to at least one of these runs. */
+function fitting(runs: RunInfo[] | null, query: string, isMarked: boolean): BulkAction[] {
+  const statuses = runs ? new Set(runs.map((run) => run.status)) : statusesOf(query)
+  return (Object.keys(ACTIONS) as BulkAction[]).filter((name) => {
+    // Many at once by a query: the server lets an admin alone end them without their code.
+    if (name === 'terminate' && !isMarked && who.value?.role !== 'admin') return false
+    return FITS[name].some((status) => statuses.has(status))
+  })
+}
+
+/** The statuses that the runs of a query can have. */
+function statusesOf(query: string): Set<Status> {
+  const asked = valueOf(query, 'status')
+  if (asked === '') return new Set(STATUSES)
+  const names = asked.split(',')
+  return new Set(STATUSES.filter((status) => names.some((name) =>
+    name === status || (name === 'open' && isOpen(status)) || (name === 'closed' && !isOpen(status)),
+  )))
 }
 
 function BulkDialog({ action, query, marked, onClose, onDone }: {
@@ -109,7 +144,7 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
           {marked.length > 8 && <li class="faint">and {count(marked.length - 8)} more</li>}
         </ul>
       ) : (
-        <p>All that match <code class="wrap">{query}</code>. If their number changes by more than a tenth until then, nothing is done.</p>
+        <p>All that match <code class="wrap">{query}</code>. If the number changes by more than 10 % before you confirm, nothing is done.</p>
       )}
     </ActionDialog>
   )

@@ -32,12 +32,12 @@ export function DiffView() {
         <h1>Compare</h1>
         {loaded.data && (
           <p class="faint" role="status">
-            {loaded.data.first === null ? 'They are the same' : `They part at record ${loaded.data.first}; ${plural(differing, 'row')} ${differing === 1 ? 'differs' : 'differ'}`}
+            {loaded.data.first === null ? 'The runs are equal' : `They differ from record ${loaded.data.first}; ${plural(differing, 'row')} ${differing === 1 ? 'differs' : 'differ'} in all`}
           </p>
         )}
         <span class="spread" />
         <label class="check">
-          <input type="checkbox" checked={isOnlyDiffering} onChange={(event) => setOnlyDiffering(event.currentTarget.checked)} /> only what differs
+          <input type="checkbox" checked={isOnlyDiffering} onChange={(event) => setOnlyDiffering(event.currentTarget.checked)} /> only differences
         </label>
       </header>
       {loaded.problem && <ViewProblem problem={loaded.problem} what="comparing runs" again={loaded.reload} />}

@@ -40,7 +40,7 @@ export function ForkDialog({ detail, records, at, onClose }: {
   }
   return (
     <ActionDialog title="Fork this run" verb="Fork" size="wide" onClose={onClose} onSend={send} isReady={!isEdited || input !== undefined}>
-      <p>A new run takes over the records before this step, and goes on from there by itself.</p>
+      <p>The new run copies all records before this step and continues from there.</p>
       <div class="labelled">
         <label for="fork-at">From the step</label>
         <select id="fork-at" value={String(seq)} onChange={(event) => setSeq(Number(event.currentTarget.value))}>
@@ -55,18 +55,18 @@ export function ForkDialog({ detail, records, at, onClose }: {
       <div class="labelled">
         <label for="fork-keys">Idempotency keys of steps that run again</label>
         <select id="fork-keys" value={keys} onChange={(event) => setKeys(event.currentTarget.value === 'new' ? 'new' : 'same')}>
-          <option value="same">those of this run: effects are recognised</option>
-          <option value="new">new ones: effects happen again</option>
+          <option value="same">same as this run: external effects are recognised as repeats</option>
+          <option value="new">new keys: external effects happen again</option>
         </select>
       </div>
       <label class="check">
         <input type="checkbox" checked={takesSignals} onChange={(event) => setTakesSignals(event.currentTarget.checked)} />
-        Copy the signals that this run was sent after this step
+        Copy the signals that this run received after this step
       </label>
       <PlanView plan={plan.data} problem={plan.problem?.title ?? null} />
       <label class="check">
         <input type="checkbox" checked={isEdited} onChange={(event) => setEdited(event.currentTarget.checked)} />
-        Give it another input
+        Change the input
       </label>
       {isEdited && (field?.kind === 'object' ? (
         <Labelled field={{ ...field, title: 'Input' }} value={input} onChange={setInput} />
@@ -82,10 +82,10 @@ export function ForkDialog({ detail, records, at, onClose }: {
 
 const SHOWN_MAX = 20
 const OF_CHILDREN: Record<ChildAction, string> = {
-  attach: 'is taken as it stands, and waited for if it is open',
-  wait: 'ends first, and is then started anew unless it completes',
-  start: 'is started anew, at its first line',
-  refuse: 'is refused, for its id is in use',
+  attach: 'is reused as it is; if open, the fork waits for it',
+  wait: 'must end first; started again unless it completes',
+  start: 'starts again from the beginning',
+  refuse: 'is refused: its id is in use',
 }
 
 function PlanView({ plan, problem }: { plan: RerunPlan | null; problem: string | null }) {
@@ -93,7 +93,7 @@ function PlanView({ plan, problem }: { plan: RerunPlan | null; problem: string |
   const lines = [
     ...plan.steps.map((step) => `runs again: ${step.key}${step.place && ` of ${step.place}`} (${step.outcome}), key ${step.idempotency_key ?? 'new'}`),
     ...plan.children.map((child) => `${OF_CHILDREN[child.action]}: child ${child.id}${child.status === null ? '' : ` (${child.status})`}`),
-    ...plan.tokens.map((token) => `is asked anew: ${token.kind} ${token.title}`),
+    ...plan.tokens.map((token) => `is asked again: ${token.kind} ${token.title}`),
     ...plan.signals_left.map((signal) => `stays with this run: signal ${signal.name}`),
     ...plan.signals_copied.map((signal) => `is copied: signal ${signal.name}`),
   ]
@@ -101,11 +101,11 @@ function PlanView({ plan, problem }: { plan: RerunPlan | null; problem: string |
   return (
     <div class="labelled" role="status">
       <p class="hint">
-        Kept: {plan.records_kept} records, {plan.steps_kept} steps in them. If the code asks for it again:
+        Kept: {plan.records_kept} records, {plan.steps_kept} steps in them. What can run again:
       </p>
       <ul class="hint">
         {lines.slice(0, SHOWN_MAX).map((line) => <li key={line} class="mono wrap">{line}</li>)}
-        {lines.length === 0 && <li>nothing that was recorded runs again</li>}
+        {lines.length === 0 && <li>nothing</li>}
         {more > 0 && <li>{more} more</li>}
       </ul>
     </div>

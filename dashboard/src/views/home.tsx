@@ -40,7 +40,7 @@ export function Home() {
       </header>
       <section class="figures" aria-label="Runs now">
         <Figure label="Running" icon="running" tone="running" value={isKnown ? of('running', 'pending') : null} address={runsLink('status:running,pending')}>
-          {count(of('waiting'))} more wait for a time or a message
+          {count(of('waiting'))} more waiting for a timer or a message
         </Figure>
         <Figure label="Failed" icon="failed" tone="failed" value={isKnown ? of('failed', 'timed_out') : null} address={runsLink('status:failed,timed_out')}>
           {count(of('completed'))} completed

@@ -18,12 +18,12 @@ import { ForkDialog } from './fork.tsx'
 type Simple = Exclude<Action, 'signal' | 'fork'>
 
 const SIMPLE: { [name in Simple]: { verb: string; icon: IconName; what: string; hasReason: boolean; isDestructive: boolean } } = {
-  resume: { verb: 'Resume', icon: 'running', what: 'It goes on where it stopped.', hasReason: false, isDestructive: false },
-  discard: { verb: 'Discard message', icon: 'cancelled', what: 'The message that its code cannot read becomes a dead letter, which can be sent again; the run goes on without it.', hasReason: false, isDestructive: true },
-  pause: { verb: 'Pause', icon: 'paused', what: 'Steps that run end; no new one starts until it is resumed.', hasReason: false, isDestructive: false },
-  retry: { verb: 'Retry', icon: 'retry', what: 'What failed is tried again; what is recorded stays.', hasReason: false, isDestructive: false },
-  cancel: { verb: 'Cancel', icon: 'cancelled', what: 'Its code sees it and may clean up. This cannot be taken back.', hasReason: true, isDestructive: true },
-  terminate: { verb: 'Terminate', icon: 'terminated', what: 'It ends without running its code: nothing cleans up. This cannot be taken back.', hasReason: true, isDestructive: true },
+  resume: { verb: 'Resume', icon: 'running', what: 'Continue from where it stopped.', hasReason: false, isDestructive: false },
+  discard: { verb: 'Discard message', icon: 'cancelled', what: 'The message that its code cannot read becomes a dead letter, which can be redriven later. The run continues without it.', hasReason: false, isDestructive: true },
+  pause: { verb: 'Pause', icon: 'paused', what: 'Running steps finish. No new step starts until the run is resumed.', hasReason: false, isDestructive: false },
+  retry: { verb: 'Retry', icon: 'retry', what: 'Try again from where it failed. Completed steps are kept and do not run again.', hasReason: false, isDestructive: false },
+  cancel: { verb: 'Cancel', icon: 'cancelled', what: 'Its code is told, and may clean up. This cannot be undone.', hasReason: true, isDestructive: true },
+  terminate: { verb: 'Terminate', icon: 'terminated', what: 'End it now, without running any more of its code. Nothing is cleaned up. This cannot be undone.', hasReason: true, isDestructive: true },
 }
 
 type Open = Action | 'diff' | null
@@ -82,7 +82,7 @@ function SimpleDialog({ action, detail, store, onClose }: {
       onClose={onClose}
       onSend={async () => {
         await api.act(detail.id, action, hasReason && reason !== '' ? { reason } : {})
-        tell(`${verb}: asked`, detail.id)
+        tell(`${verb} requested`, detail.id)
         store.touch()
         onClose()
       }}
@@ -107,7 +107,7 @@ function SignalDialog({ detail, store, onClose }: { detail: RunDetail; store: Ru
     const body: JsonObject = { value: value ?? null }
     if (dedup !== '') body['dedup'] = dedup
     await api.signal(detail.id, name.trim(), body)
-    tell(`Signal ${name.trim()} is safe`, 'The run reads it when it comes to it.')
+    tell(`Signal ${name.trim()} sent`, 'It is stored, and the run receives it when it waits for it.')
     store.touch()
     onClose()
   }
@@ -124,7 +124,7 @@ function SignalDialog({ detail, store, onClose }: { detail: RunDetail; store: Ru
       <div class="labelled">
         <label for="signal-dedup">Dedup key <span class="faint">optional</span></label>
         <input id="signal-dedup" type="text" class="mono" spellcheck={false} value={dedup} onInput={(event) => setDedup(event.currentTarget.value)} />
-        <p class="hint">Sending the same key again counts once.</p>
+        <p class="hint">A second signal with the same key is ignored.</p>
       </div>
     </ActionDialog>
   )
@@ -143,7 +143,7 @@ function CompareDialog({ id, origin, onClose }: { id: string; origin: string; on
       <div class="labelled">
         <label for="compare-id">Id of the other run</label>
         <input id="compare-id" type="text" class="mono" autofocus spellcheck={false} value={other} onInput={(event) => setOther(event.currentTarget.value)} />
-        <p class="hint">A fork and the run that it came from show where they part.</p>
+        <p class="hint">Compare a fork with its origin to see where they differ.</p>
       </div>
     </ActionDialog>
   )

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 
 import { now } from '../clock.ts'
-import { count, plural } from '../format.ts'
+import { count, countedDown, plural } from '../format.ts'
 import { feed, onRuns, resync } from '../live.ts'
 import { CopyAs } from '../parts/copy-as.tsx'
 import { CopyButton } from '../parts/copy.tsx'
@@ -65,6 +65,11 @@ export function RunView() {
   }
   if (!detail) return <Loading what="the run" />
   const select = (seq: number | null) => replace(withParams({ at: seq ?? undefined }))
+  const leave = () => {
+    select(null)
+    // What had the focus is gone: on with the rows that it came from.
+    document.querySelector<HTMLElement>('.run-main .rows')?.focus()
+  }
   const records = store.records.value
   const record = at === null ? undefined : records.find((each) => each.seq === at)
   return (
@@ -107,10 +112,10 @@ export function RunView() {
               linkTo={(seq) => runLink(id, { at: seq })}
               onSelect={select}
               onFork={detail.actions.includes('fork') ? setForkAt : null}
-              onClose={() => select(null)}
+              onClose={leave}
             />
           ) : (
-            <RunData detail={detail} />
+            <RunData detail={detail} records={records} onSelect={select} />
           )}
         </aside>
       </div>
@@ -162,10 +167,17 @@ function Why({ detail }: { detail: RunDetail }) {
   return (
     <p class={`why ${isForPerson ? 'person' : ''}`} role="status">
       <Icon name={detail.status === 'parked' ? 'parked' : 'help'} />
-      <span class="wrap">{detail.why || 'It is at work.'}</span>
-      {!detail.has_code && <span class="faint">This server has no code for its workflow.</span>}
+      <span class="wrap">{detail.why ? <Counting key={detail.why} text={detail.why} /> : 'It is running.'}</span>
+      {!detail.has_code && <span class="faint">This server has no code for this workflow.</span>}
     </p>
   )
+}
+
+/** A sentence of the server in which "due in 22.0s" counts down. */
+function Counting({ text }: { text: string }) {
+  const readAt = useMemo(() => Date.now(), [])
+  const passed = Math.max(0, now.value - readAt) / 1000
+  return <>{countedDown(text, passed)}</>
 }
 
 function Timeline({ store, detail, selected, onSelect }: {
@@ -176,7 +188,7 @@ function Timeline({ store, detail, selected, onSelect }: {
 }) {
   const records = store.records.value
   const last = records.at(-1)
-  if (!last) return <Empty icon="runs" title="The journal is empty"><p>Nothing of this run is recorded yet.</p></Empty>
+  if (!last) return <Empty icon="runs" title="The journal is empty"><p>Nothing has been recorded yet.</p></Empty>
   // While it is open its end is now; the clock's second is fine enough for that.
   const end = detail.closed_at ? instant(detail.closed_at) : Math.max(now.value, instant(last.at))
   return <WaterfallChart records={records} end={end} selected={selected} onSelect={onSelect} />
@@ -197,7 +209,7 @@ function Earlier({ store }: { store: RunStore }) {
 
 function Streams({ detail }: { detail: RunDetail }) {
   if (detail.streams.length + detail.values.length === 0) {
-    return <Empty icon="send" title="No streams and no values"><p>What a run writes to a <code>Stream</code> or sets as a <code>Value</code> shows here as it comes.</p></Empty>
+    return <Empty icon="send" title="No streams and no values"><p>What a run writes to a <code>Stream</code> or sets as a <code>Value</code> appears here.</p></Empty>
   }
   return (
     <div class="stack">
@@ -208,7 +220,7 @@ function Streams({ detail }: { detail: RunDetail }) {
 }
 
 function Children({ detail }: { detail: RunDetail }) {
-  if (detail.children.length === 0) return <Empty icon="fork" title="It has started no other run" />
+  if (detail.children.length === 0) return <Empty icon="fork" title="No child runs" />
   return (
     <>
       <ul class="short-list">

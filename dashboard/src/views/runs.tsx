@@ -64,6 +64,8 @@ export function Runs() {
   )
   const setQuery = (next: string) => go(link(['runs'], { query: next }))
   const total = list.total.value
+  const problem = list.problem.value
+  const isQueryFault = problem?.type === 'query-error'
   // The scroll bar tells the whole length before all rows are there.
   const length = list.isComplete ? rows.length : Math.max(rows.length, total?.count ?? 0)
   return (
@@ -80,11 +82,12 @@ export function Runs() {
         query={query}
         workflows={(workflows.data ?? []).map((it) => it.name)}
         onQuery={setQuery}
+        fault={isQueryFault ? (problem?.detail ?? '') : ''}
         wantsFocus={params.get('focus') === '1'}
       />
       <div class="under-query">
-        <SavedViews query={query} />
-        <BulkBar query={query} marked={marked} total={total} onClear={() => setMarked(new Set())} onDone={() => setTurn(turn + 1)} />
+        {!isQueryFault && <SavedViews query={query} />}
+        <BulkBar query={query} rows={list.isComplete ? rows : null} marked={rows.filter((run) => marked.has(run.id))} total={total} onClear={() => setMarked(new Set())} onDone={() => setTurn(turn + 1)} />
       </div>
       <div class="runs-box">
         {list.fresh.value > 0 && (
@@ -92,8 +95,8 @@ export function Runs() {
             <Icon name="up" /> {plural(list.fresh.value, 'new run')}
           </button>
         )}
-        {list.problem.value && <ViewProblem problem={list.problem.value} what="lists of runs" again={() => list.again()} />}
-        {rows.length === 0 && !list.isLoading.value && !list.problem.value ? <NoRuns query={query} onClear={() => setQuery('')} /> : (
+        {problem && !isQueryFault && <ViewProblem problem={problem} what="lists of runs" again={() => list.again()} />}
+        {isQueryFault ? null : rows.length === 0 && !list.isLoading.value && !problem ? <NoRuns query={query} onClear={() => setQuery('')} /> : (
           <VirtualRows
             key={`${query}-${turn}`}
             count={length}
@@ -150,7 +153,7 @@ function NoRuns({ query, onClear }: { query: string; onClear: () => void }) {
   }
   return (
     <Empty icon="search" title="No run matches">
-      <p>All words must match. <code>status:open</code> has those that have not ended.</p>
+      <p>All words must match. A word without a colon is looked for in ids, workflows and errors; <code>status:open</code> has the runs that have not ended.</p>
       <button type="button" onClick={onClear}>Show all runs</button>
     </Empty>
   )

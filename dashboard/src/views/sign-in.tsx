@@ -39,14 +39,14 @@ export function SignIn() {
             autofocus
             onInput={(event) => setTyped(event.currentTarget.value)}
           />
-          <p class="hint">It stays in this browser until its tabs are closed.</p>
+          <p class="hint">Kept in this browser until its tabs are closed.</p>
         </div>
         {problem && <ProblemNote problem={problem} />}
         <button type="submit" class="primary" disabled={isBusy || typed.trim() === ''}>
-          {isBusy ? 'Asking …' : 'Sign in'}
+          {isBusy ? 'Signing in …' : 'Sign in'}
         </button>
         <hr />
-        <p class="hint">No token at hand? This prints a link that signs you in, once:</p>
+        <p class="hint">No token? This prints a link that signs you in, once:</p>
         <Command text="outlast dev app.py" />
       </form>
     </main>
@@ -67,6 +67,6 @@ async function refusal(given: string): Promise<Problem | null> {
 }
 
 const UNKNOWN = {
-  title: 'The server does not know this token',
-  detail: 'Look for typing errors, or ask who runs the server.',
+  title: 'Wrong token',
+  detail: 'Check for typing errors, or ask the administrator of this server.',
 }

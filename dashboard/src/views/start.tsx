@@ -41,7 +41,7 @@ export function StartDialog({ workflows, chosen, onClose }: {
     if (delay !== '') body['delay'] = delay
     if (isObject(attributes)) body['attributes'] = attributes
     const run = await api.start(workflow.name, body)
-    if (!run.created) tell('There is such a run already', 'This is it.')
+    if (!run.created) tell('A run with this id exists already', 'It is shown here.')
     go(runLink(run.id))
   }
   return (

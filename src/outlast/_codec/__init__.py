@@ -24,12 +24,12 @@ from outlast._codec.evolution import add as add_evolution
 from outlast._codec.evolution import between as evolution_between
 from outlast._codec.evolution import leads_to as evolution_leads_to
 from outlast._codec.failures import Failure, capture, decode_failure, encode_failure
-from outlast._codec.jsonlike import is_json
+from outlast._codec.jsonlike import encode_wire, is_json, shown_json
 from outlast._codec.modules import home_of, name_of_class
 from outlast._codec.parameters import Bound, resolved_hints
 from outlast._codec.references import ClassCodec
 from outlast._codec.revival import class_of, explained, lost, noted, revive
-from outlast._codec.signature import SignatureCodec, check_types, stored_json
+from outlast._codec.signature import SignatureCodec, argument_of, check_types, stored_json
 
 __all__ = [
     "Adapter",
@@ -43,11 +43,13 @@ __all__ = [
     "Zlib",
     "adapter_for",
     "add_evolution",
+    "argument_of",
     "capture",
     "check_types",
     "class_of",
     "decode_failure",
     "encode_failure",
+    "encode_wire",
     "evolution_between",
     "evolution_leads_to",
     "explained",
@@ -61,5 +63,6 @@ __all__ = [
     "register_reference",
     "resolved_hints",
     "revive",
+    "shown_json",
     "stored_json",
 ]

@@ -11,9 +11,10 @@ Invariants:
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 
-from msgspec import msgpack
+from msgspec import json, msgpack
 from typing_extensions import override
 
 from outlast._codec.faults import TOO_DEEP, Fault, SecretFault, key_segment, type_name
@@ -275,9 +276,33 @@ def in_order(wires: list[object]) -> list[object]:
 def json_mapping(pairs: list[tuple[object, object]]) -> object:
     """Return an object if every key can be JSON's and stays distinct, else a list of pairs."""
     texts = [_json_key(key) for key, _ in pairs]
+    if (None in texts or len(set(texts)) != len(texts)) and _IS_SHOWN.get():
+        texts = [key if type(key) is str else _json_text(key) for key, _ in pairs]
+        if len(set(texts)) != len(texts):
+            texts = [_json_text(key) for key, _ in pairs]
     if None in texts or len(set(texts)) != len(texts):
         return [[key, item] for key, item in pairs]
     return {text: item for text, (_, item) in zip(texts, pairs, strict=True)}
+
+
+_IS_SHOWN: ContextVar[bool] = ContextVar("outlast_is_shown", default=False)
+
+
+def shown_json(make: Callable[[], object]) -> object:
+    """Return the JSON data that `make` returns, made for people: dicts are objects in it.
+
+    A key that JSON cannot have, such as a tuple, is given as its own JSON text. Programs that read
+    values back get a list of pairs there, which keeps the keys' types.
+    """
+    token = _IS_SHOWN.set(True)
+    try:
+        return make()
+    finally:
+        _IS_SHOWN.reset(token)
+
+
+def _json_text(key: object) -> str:
+    return json.encode(key).decode()
 
 
 def _json_key(key: object) -> str | None:

@@ -142,8 +142,10 @@ class SignatureCodec:
         except RecursionError:
             raise DecodingError("$", TOO_DEEP) from None
 
-    def isolate(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Arguments:
-        """Return the same arguments, sharing nothing mutable with the given ones.
+    def isolate(
+        self, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> tuple[Arguments, Mapping[object, object]]:
+        """Return the same arguments, sharing nothing mutable with the given ones, and their wire.
 
         Raises:
             EncodingError: an argument cannot be stored; the path begins with its name.
@@ -154,9 +156,10 @@ class SignatureCodec:
                 if type(value) not in adapter.kept:
                     break
             else:
-                return args, {}
+                return (args, {}), dict(zip(self._parameters.names, args, strict=False))
         try:
-            return self._lift(decode_wire(self.encode(Bound(args, dict(kwargs)))))
+            wire = decode_wire(self.encode(Bound(args, dict(kwargs))))
+            return self._lift(wire), wire if is_dict(wire) else {}
         except Fault as fault:
             raise fault.encoding_error() from None
 
@@ -365,6 +368,11 @@ def check_types(signature: SignatureCodec) -> None:
         signature.check()
     except UnresolvedName:
         return  # defined further down, perhaps: looked at again on first use
+
+
+def argument_of(signature: SignatureCodec, name: str) -> Adapter | None:
+    """Return the codec of one parameter, None when there is none of this name."""
+    return signature._ready().adapters.get(name)
 
 
 def stored_json(data: bytes) -> object:

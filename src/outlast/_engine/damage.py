@@ -93,6 +93,7 @@ async def close_damaged(scheduler: Scheduler, row: RunRow, status: Status, reaso
     if is_actor:
         scheduler.listeners.on_stopped(closed)
     else:
+        scheduler.events.run_closed(row.workflow, status)
         scheduler.listeners.on_closed(row.id)
     return True
 

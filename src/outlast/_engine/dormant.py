@@ -232,6 +232,7 @@ class Dormant:
         )
         await self._scheduler.written(transaction)
         self._scheduler.held.discard(row.id)  # a run that is started under its id is another
+        self._scheduler.events.run_closed(row.workflow, status)
         self._scheduler.listeners.on_closed(row.id)
 
     # ------------------------------------------------------------------- going on

@@ -2,7 +2,8 @@
 
 Words are `key:value`. `status` takes several values by commas, and `open` or `closed`; `since` and
 `until` take a length of time back from now or an ISO date; `id` a prefix, `parent` a run id,
-`workflow` a name or the end of one. Any other key is an attribute.
+`workflow` a name or the end of one. Any other key is an attribute. A word without a colon is a text
+that is looked for in ids, names of workflows and errors.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ def parse_query(text: str, now: int) -> RunFilter:
     statuses: frozenset[Status] | None = None
     plain: dict[str, str] = {}
     attributes: list[tuple[str, str]] = []
+    words: dict[str, None] = {}
     for key, value in _words(text):
-        if key == "status":
+        if not key:
+            words[value] = None
+        elif key == "status":
             statuses = _statuses(value)
         elif key in ("workflow", "since", "until", "id", "parent"):
             plain[key] = value
@@ -41,6 +45,10 @@ def parse_query(text: str, now: int) -> RunFilter:
             f"the query names {len(keys)} attributes, and a run has at most "
             f"{limits.ATTRIBUTES_MAX}: no run can have all of them"
         )
+    if len(words) > limits.QUERY_WORDS_MAX:
+        raise QueryError(
+            f"the query has {len(words)} words without a colon, of {limits.QUERY_WORDS_MAX} at most"
+        )
     return RunFilter(
         statuses=statuses,
         workflow=plain.get("workflow"),
@@ -49,6 +57,7 @@ def parse_query(text: str, now: int) -> RunFilter:
         id_prefix=plain.get("id"),
         parent=RunId(plain["parent"]) if "parent" in plain else None,
         attributes=tuple(dict.fromkeys(attributes)),
+        words=tuple(dict.fromkeys(words)),
     )
 
 
@@ -70,7 +79,11 @@ def _words(text: str) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for word in words:
         key, colon, value = word.partition(":")
-        if not colon or not key or not value:
+        if not colon:
+            if word:
+                pairs.append(("", word))
+            continue
+        if not key or not value:
             raise QueryError(
                 f"{word!r} is not key:value; write for instance "
                 f"'status:failed workflow:checkout since:1h customer:42'"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ import msgspec
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, stored_json
 from outlast._durations import text_of
+from outlast._engine.declared import UNDECLARED, DeclaredTypes
 from outlast._engine.dormant import WAITS_FOR_ENGINE, cancel_waits, mail_of
 from outlast._engine.late_outcomes import late_in_words
 from outlast._engine.queries import parse_query
@@ -38,10 +39,11 @@ from outlast._execution.operations import (
     failure_in,
 )
 from outlast._execution.run import LiveRun
+from outlast._execution.step_inputs import StepInput, decode_input
 from outlast._execution.tokens import AnswerBody, OpenedBody
 from outlast._execution.updates import UpdateBody
 from outlast._execution.why import why_of
-from outlast._records import BLOB
+from outlast._records import BLOB, input_of, outcome_of
 from outlast._records import Record as StoredRecord
 from outlast._registry import Registry
 from outlast._store.asking import TooLong
@@ -58,11 +60,25 @@ _LATE = Part(kinds=frozenset(("step_late",)))
 
 
 @dataclass(frozen=True, slots=True)
+class LargeArgument:
+    """An argument of a step that its record does not write out.
+
+    `seq` is of the record of the same run whose value it is: 1 for a part of the run's own input,
+    0 when no record has it.
+    """
+
+    seq: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One record of a journal as people and tools read it; `value` is JSON-like data.
 
-    `waited` is how many seconds a step stood in the queue, `took` how long its body ran. `stored`
-    is the record as the journal has it, which replaying it in a test needs.
+    `waited` is how many seconds a step stood in the queue, `took` how long its body ran. The first
+    record of a step has its `input`, with larger arguments in `large_input`. `traceback` is that
+    of the attempt. `stored` is the record as the journal has it, which replaying it in a test
+    needs.
     """
 
     seq: int
@@ -77,6 +93,9 @@ class Record:
     place: str = ""
     waited: float | None = None
     took: float | None = None
+    input: Mapping[str, object] | None = None
+    large_input: Mapping[str, LargeArgument] = field(default_factory=dict[str, LargeArgument])
+    traceback: str = ""
     stored: StoredRecord | None = field(default=None, repr=False, compare=False)
 
 
@@ -270,7 +289,12 @@ class Reader:
 
     async def journal(self, run: RunId, after: int = 0, upto: int | None = None) -> list[Record]:
         """Return a run's records above `after`, up to `upto`, readable."""
-        return [readable(record) for record in await self.stored_journal(run, after, upto)]
+        types = await self.types_of(run)
+        return [readable(record, types) for record in await self.stored_journal(run, after, upto)]
+
+    async def types_of(self, run: RunId) -> DeclaredTypes:
+        """Return what types the code that is here declares for what a run records."""
+        return DeclaredTypes(self.registry, (await self.row(run)).workflow)
 
     async def stored_journal(
         self, run: RunId, after: int = 0, upto: int | None = None, part: Part = WHOLE
@@ -360,9 +384,10 @@ def info_of(row: RunRow) -> RunInfo:
     )
 
 
-def readable(record: StoredRecord) -> Record:
+def readable(record: StoredRecord, types: DeclaredTypes = UNDECLARED) -> Record:
     """Return a record with its body as JSON-like data."""
-    value, error = _body_of(record)
+    value, error = _body_of(record, types)
+    given = _input_of(record)
     return Record(
         seq=record.seq,
         key=record.key,
@@ -376,6 +401,9 @@ def readable(record: StoredRecord) -> Record:
         place=record.place,
         waited=record.waited / 1e6 if _is_attempt(record) else None,
         took=record.took / 1e6 if _is_attempt(record) else None,
+        input=None if given is None else types.step_arguments(record.name, given.small),
+        large_input={} if given is None else {n: LargeArgument(*a) for n, a in given.large.items()},
+        traceback=_traceback_of(record),
         stored=record,
     )
 
@@ -384,8 +412,25 @@ def _is_attempt(record: StoredRecord) -> bool:
     return record.kind in ("step_done", "attempt_failed") and bool(record.attempt)
 
 
-def _body_of(record: StoredRecord) -> tuple[object, str | None]:
-    body = record.body
+def _input_of(record: StoredRecord) -> StepInput | None:
+    if record.kind == "attempt_failed":
+        return decode_input(decode_body(record.body, AttemptBody).given)
+    return decode_input(input_of(record.body)) if record.kind == "step_done" else None
+
+
+def _traceback_of(record: StoredRecord) -> str:
+    match record.kind:
+        case "attempt_failed":
+            failure = failure_in(decode_body(record.body, AttemptBody).failure)
+        case "step_done":
+            failure = failure_in(record.body)
+        case _:
+            return ""
+    return "" if failure is None else failure.traceback
+
+
+def _body_of(record: StoredRecord, types: DeclaredTypes) -> tuple[object, str | None]:
+    body = outcome_of(record.body)
     if not body or body[:1] == BLOB:
         return None, None
     match record.kind:
@@ -393,9 +438,12 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
             return None, None  # a seed tells nobody anything
         case "run_started":
             started = decode_body(body, StartedBody)
-            return {"input": stored_json(started.input), "version": started.version}, None
+            return {"input": types.arguments(started.input), "version": started.version}, None
         case "signal":
-            return _payload_of(decode_body(body, SignalBody).payload), None
+            payload = decode_body(body, SignalBody).payload
+            return _payload_of(payload, types, record.name), None
+        case "value_set":
+            return types.value(record.name, body[1:]), None
         case "attempt_failed":
             attempt = decode_body(body, AttemptBody)
             next_at = moment(attempt.next_at or None)
@@ -416,13 +464,13 @@ def _body_of(record: StoredRecord) -> tuple[object, str | None]:
             return {"id": update.id, "value": _payload_of(update.payload)}, None
         case "child_done":
             child = decode_body(body, ChildBody)
-            return _outcome_of(child.status, child.outcome)
+            return _outcome_of(child.status, child.outcome, types, record.name)
         case "run_closed":
             closed = decode_body(body, ClosedBody)
-            return _outcome_of(closed.status, closed.outcome)
+            return _outcome_of(closed.status, closed.outcome, types)
         case _:
             error = _error_in(body)
-            return (None, error) if error is not None else _value_of(record)
+            return (None, error) if error is not None else _value_of(record, body[1:], types)
 
 
 _ANSWERS: dict[str, Adapter] = {
@@ -432,9 +480,8 @@ _ANSWERS: dict[str, Adapter] = {
 }
 
 
-def _value_of(record: StoredRecord) -> tuple[object, str | None]:
+def _value_of(record: StoredRecord, data: bytes, types: DeclaredTypes) -> tuple[object, str | None]:
     """Return the value that a record holds; of what another run answered, what is in it."""
-    data = record.body[1:]
     adapter = _ANSWERS.get(record.name)
     match None if adapter is None else adapter.decode(data):
         case bytes(answer):
@@ -442,11 +489,12 @@ def _value_of(record: StoredRecord) -> tuple[object, str | None]:
         case (str(status), bytes(outcome)) | (str(), str(status), bytes(outcome), str()):
             return _outcome_of(status, outcome)
         case _:
-            return stored_json(data), None
+            is_update = record.kind == "update_done"
+            return (types.update if is_update else types.step)(record.name, data), None
 
 
-def _payload_of(payload: bytes) -> object:
-    return json.loads(payload[1:]) if payload[:1] == b"j" else stored_json(payload[1:])
+def _payload_of(payload: bytes, types: DeclaredTypes = UNDECLARED, signal: str = "") -> object:
+    return json.loads(payload[1:]) if payload[:1] == b"j" else types.signal(signal, payload[1:])
 
 
 def _answer_of(answer: AnswerBody) -> object:
@@ -456,9 +504,11 @@ def _answer_of(answer: AnswerBody) -> object:
     return {"value": value, "by": answer.by, "reason": answer.reason}
 
 
-def _outcome_of(status: str, outcome: bytes) -> tuple[object, str | None]:
+def _outcome_of(
+    status: str, outcome: bytes, types: DeclaredTypes = UNDECLARED, workflow: str = ""
+) -> tuple[object, str | None]:
     error = _error_in(outcome) if outcome else None
-    result = stored_json(outcome[1:]) if outcome and error is None else None
+    result = types.result(outcome[1:], workflow) if outcome and error is None else None
     return {"status": status, "result": result}, error
 
 

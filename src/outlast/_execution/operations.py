@@ -25,7 +25,7 @@ from outlast._codec import (
     noted,
     revive,
 )
-from outlast._records import FAILURE, VALUE, Blob
+from outlast._records import FAILURE, VALUE, Blob, outcome_of, with_input
 from outlast._registry import StepDefinition, WorkflowDefinition
 from outlast._store.contract import StartRun
 from outlast.errors import DecodingError, StepFailed
@@ -57,11 +57,15 @@ class StartedBody(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AttemptBody(msgspec.Struct, frozen=True, array_like=True):
-    """Body of `attempt_failed`: `next_at` is absolute, `first_at` when the first attempt began."""
+    """Body of `attempt_failed`: `next_at` is absolute, `first_at` when the first attempt began.
+
+    The first one says what the step was `given` (`step_inputs`).
+    """
 
     failure: bytes
     next_at: int
     first_at: int
+    given: bytes = b""
 
 
 class CancelBody(msgspec.Struct, frozen=True, array_like=True):
@@ -154,6 +158,7 @@ class StepOperation:
     queued_at: int = 0  # when this attempt was asked for
     ran_at: int = 0  # when its body began
     keys_of: str = ""  # see `StartedBody`
+    given: bytes = b""  # its arguments as the first record about it has them
 
     def failed(self, attempt: int, body: AttemptBody) -> None:
         """Take note of how an attempt ended; the next one has not begun."""
@@ -164,6 +169,15 @@ class StepOperation:
         self.queued_at = self.ran_at = 0
         self.writers.clear()
         self.last_error = "" if failure is None else f"{failure.qualname}: {failure.message}"
+
+    def done(self, outcome: bytes) -> bytes:
+        """Return the body of `step_done`; the first record of a step says what it was given."""
+        return with_input(self.given, outcome) if self.given and not self.attempt else outcome
+
+    def attempt_failed(self, failure: bytes, next_at: int | None) -> bytes:
+        """Return the body of `attempt_failed`; the first one says what the step was given."""
+        given = b"" if self.attempt else self.given
+        return encode_body(AttemptBody(failure, next_at or 0, self.first_at, given))
 
     def times(self, now: int) -> tuple[int, int]:
         """Return how long this attempt has stood in the queue, and how long its body ran."""
@@ -262,6 +276,7 @@ def failure_body(error: BaseException) -> bytes:
 
 def failure_in(body: bytes) -> Failure | None:
     """Return the failure that a body holds, None when it holds a value."""
+    body = outcome_of(body)
     return decode_failure(body[1:]) if body[:1] == FAILURE else None
 
 

@@ -26,7 +26,6 @@ from outlast._execution.operations import (
     StepOperation,
     WrittenBody,
     decode_body,
-    encode_body,
     failure_body,
     failure_in,
     is_error_of,
@@ -34,9 +33,10 @@ from outlast._execution.operations import (
     recorded_error,
     seen_error,
 )
+from outlast._execution.step_inputs import StepInputs
 from outlast._execution.streams import write_stream
 from outlast._execution.unreadable import ERROR_WAYS, Unreadable
-from outlast._records import VALUE, Record
+from outlast._records import VALUE, Record, outcome_of
 from outlast._registry import StepDefinition
 from outlast.errors import (
     DecodingError,
@@ -60,6 +60,7 @@ class StepCalls:
         "_retrying",
         "_starts",
         "heartbeats",
+        "inputs",
         "is_first_life",
         "keys_of",
         "offsets",
@@ -71,6 +72,7 @@ class StepCalls:
         self._host = host
         self._journal = journal
         self._loop = loop
+        self.inputs: StepInputs = StepInputs()
         self._starts: list[StepOperation] = []
         self.parked: str | None = None
         self.heartbeats: set[str] = set()  # names of the values that steps have set in this life
@@ -99,13 +101,15 @@ class StepCalls:
         key = self._loop.next_key(definition.name)
         journal = self._journal
         journal.issued(key, place)
+        given = b""
         if journal.recorded("step_done", key) is None:
-            args, kwargs = definition.signature.isolate(args, kwargs)
+            (args, kwargs), wire = definition.signature.isolate(args, kwargs)
+            given = self.inputs.recorded(definition.name, wire)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
         operation = self.pending[key] = StepOperation(
             key, definition.name, place, future, definition, args, kwargs, catches
         )
-        operation.keys_of = self.keys_of
+        operation.keys_of, operation.given = self.keys_of, given
         if not journal.is_replaying:
             self._starts.append(operation)
         return future
@@ -197,16 +201,17 @@ class StepCalls:
 
     def _record(self, operation: StepOperation, body: bytes) -> None:
         now = self._host.world.now()
-        self._journal.append(
+        record = self._journal.append(
             "step_done",
             at=now,
             key=operation.key,
             name=operation.name,
-            body=body,
+            body=operation.done(body),
             attempt=operation.attempt + 1,
             place=operation.place,
             times=operation.times(now),
         )
+        self.inputs.known(record.seq, body)
 
     def failed(self, key: str, error: BaseException) -> None:
         """Record that an attempt failed: the next one is planned, or the step has failed."""
@@ -216,8 +221,8 @@ class StepCalls:
         if isinstance(error, Shutdown):
             operation.is_started = False
             return
-        self._host.attempt_failed()
         body = failure_body(error)
+        self._host.attempt_failed(self._journal.run, operation, body)
         now = self._host.world.now()
         self._retract(operation)
         attempt = operation.attempt + 1
@@ -231,7 +236,7 @@ class StepCalls:
             at=now,
             key=key,
             name=operation.name,
-            body=encode_body(AttemptBody(body, next_at or 0, operation.first_at)),
+            body=operation.attempt_failed(body, next_at),
             attempt=attempt,
             place=operation.place,
             times=operation.times(now),
@@ -272,7 +277,8 @@ class StepCalls:
         if operation is None or operation.future.done():
             return
         if self._journal.is_replaying:
-            self._decode(operation, record.body)
+            self.inputs.known(record.seq, outcome_of(record.body))
+            self._decode(operation, outcome_of(record.body))
         if operation.error is not None:
             operation.future.set_exception(operation.error)
         else:

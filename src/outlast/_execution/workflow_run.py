@@ -67,6 +67,7 @@ class LiveWorkflow(LiveRun):
             args, kwargs = self.definition.signature.decode(self.started.input)
         except DecodingError as error:
             raise Unreadable(f"the input of workflow {self.definition.name!r}", error) from None
+        self.steps.inputs.known_arguments(1, self.started.input)
         # A context of its own: context variables of the host must not leak into a run.
         self._main = self.loop.start_main(self.definition.fn(*args, **kwargs), Context())
         self.settle()

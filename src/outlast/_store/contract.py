@@ -298,6 +298,9 @@ class RunFilter:
     id_prefix: str | None = None
     parent: RunId | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+    words: tuple[str, ...] = ()
+    """Texts that are each in its id, its workflow's name, its error or what it is parked for;
+    the case of ASCII letters does not count."""
     kind: RunKind = "workflow"
 
 
@@ -480,7 +483,7 @@ class OverviewVerbs(Protocol):
         ...
 
 
-class Lookups(ReadVerbs, OverviewVerbs, GlimpseVerbs, AuditReads, Protocol):
+class Lookups(ReadVerbs, OverviewVerbs, AuditReads, GlimpseVerbs, Protocol):
     """Reads for whoever looks: they take turns, and cannot keep the engine from reading.
 
     On behalf of a client (`asking`) they raise `StoreBusy` where it asks for too much at once.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from string import ascii_lowercase, ascii_uppercase
 
 import msgspec
 
@@ -192,10 +193,28 @@ def matches(row: RunRow, which: RunFilter) -> bool:
         return False
     if which.parent is not None and row.parent != which.parent:
         return False
+    if which.words:
+        text = lowered(searched(row))
+        if not all(lowered(word) in text for word in which.words):
+            return False
     if which.attributes:
         attributes = json.loads(row.attributes)
         return all(attribute_text(attributes.get(k)) == v for k, v in which.attributes)
     return True
+
+
+def searched(row: RunRow) -> str:
+    """Return the text in which the words of a filter are looked for."""
+    error = row.waiting_for if row.status == "parked" else row.error
+    return f"{row.id}\n{row.workflow}\n{error or ''}"
+
+
+def lowered(text: str) -> str:
+    """Return text with its ASCII letters in lower case, the others as they are."""
+    return text.translate(_LOWER)
+
+
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 def names_workflow(full: str, asked: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from outlast import limits
-from outlast._records import Record, blob_digest, unpack_records
+from outlast._records import Record, blob_digest, filled, unpack_records
 from outlast._store.contract import (
     DONE,
     FENCED,
@@ -252,7 +252,7 @@ class MemoryDatabase:
         digest = blob_digest(record.body)
         if digest is None:
             return record
-        return msgspec.structs.replace(record, body=self.blobs[digest])
+        return msgspec.structs.replace(record, body=filled(record.body, self.blobs[digest]))
 
     def open_rows(self, shards: Collection[int]) -> list[RunRow]:
         rows = [self.rows[run] for run in self._open]

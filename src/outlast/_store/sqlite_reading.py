@@ -173,4 +173,5 @@ class SqliteReads(Lookups):
 
 def _is_wide(which: RunFilter) -> bool:
     """Whether runs may have to be gone through that are not wanted: no index leads to others."""
-    return bool(which.attributes) or which.workflow is not None or which.statuses is not None
+    is_filtered = which.workflow is not None or which.statuses is not None
+    return is_filtered or bool(which.attributes or which.words)

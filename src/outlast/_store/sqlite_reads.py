@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 import msgspec
 
 from outlast import limits
-from outlast._records import Record, blob_digest, unpack_records
+from outlast._records import Record, blob_digest, filled, unpack_records
 from outlast._store import sqlite_rows as rows
 from outlast._store import sqlite_tables as tables
 from outlast._store.contract import (
@@ -28,6 +28,7 @@ from outlast._store.contract import (
     StreamRow,
     TailRun,
 )
+from outlast._store.decide import lowered
 from outlast._store.glimpses import WHOLE, Part
 from outlast._store.sqlite_checks import Reading
 from outlast._store.sqlite_connection import Cell, Connection
@@ -199,6 +200,13 @@ def count_runs(db: Connection, which: RunFilter, limit: int) -> int:
     return _integer(db.execute(sql, (*cells, limit)).fetchall()[0][0])
 
 
+# As `decide.searched`; SQLite lowers ASCII letters only.
+_SEARCHED = (
+    "id || char(10) || workflow || char(10) || "
+    "ifnull(CASE status WHEN 'parked' THEN waiting_for ELSE error END, '')"
+)
+
+
 def _wanted(
     which: RunFilter, after: Cursor | None, damaged: Collection[RunId]
 ) -> tuple[str, list[Cell]]:
@@ -226,6 +234,8 @@ def _wanted(
     if which.parent is not None:
         want("parent = ?", which.parent)
     _want_attributes(which.attributes, want)
+    for word in which.words:
+        want(f"instr(lower({_SEARCHED}), ?) > 0", lowered(word))
     if damaged:
         # What they are filtered by may be what is damaged.
         text = f"({' AND '.join(terms)} OR id IN (SELECT value FROM json_each(?)))"
@@ -406,13 +416,14 @@ def _page(db: Connection, records: list[Record], part: Part) -> list[Record]:
 
 def _filled(db: Connection, records: list[Record]) -> list[Record]:
     """Put the bodies of blobs in place of their addresses."""
-    filled: list[Record] = []
+    found: list[Record] = []
     for record in records:
         digest = blob_digest(record.body)
         if digest is not None:
-            record = msgspec.structs.replace(record, body=_blob(db, digest))
-        filled.append(record)
-    return filled
+            body = filled(record.body, _blob(db, digest))
+            record = msgspec.structs.replace(record, body=body)
+        found.append(record)
+    return found
 
 
 def _blob(db: Connection, digest: bytes) -> bytes:

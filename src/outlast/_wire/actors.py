@@ -15,6 +15,7 @@ from outlast._codec.shapes import is_dict
 from outlast._engine.topics import publication
 from outlast._execution.bonds import SUPERVISORS
 from outlast._execution.letters import TOPICS
+from outlast._store.auditing import doing
 from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, bad_query
@@ -87,6 +88,7 @@ async def write(service: Service, call: Call) -> Response:
     mode = call.text("mode", "ask")
     if mode not in ("ask", "tell"):
         raise bad_query("mode", "ask or tell", mode)
+    doing(mode)
     seconds = call.seconds("timeout", _ASK_SECONDS)
     arguments = await call.json()
     if not is_dict(arguments):

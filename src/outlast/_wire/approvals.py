@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from outlast import limits
 from outlast._engine.tokens import AnswerRequest, token_info
+from outlast._store.auditing import because, doing
 from outlast._wire.answers import answer, fields_of, fitting
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, bad_query
@@ -68,6 +69,9 @@ async def answer_token(service: Service, call: Call) -> Response:
     """Answer; the first answer counts, and who gave it is the caller's token."""
     body = await call.read(AnswerBody)
     asked = call.name("id")
+    because(body.reason)
+    if body.verdict:
+        doing("approve" if body.value is True else "reject", asked)
     if body.by and not call.caller.is_local:
         detail = f"an answer is signed with the token's name, {call.caller.name!r}: leave out `by`"
         raise Problem(403, "by-not-allowed", detail)

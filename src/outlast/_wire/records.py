@@ -44,8 +44,10 @@ async def journal(service: Service, call: Call) -> Response:
         end = records[-1].seq if records else after + size
         following = end if end < last_seq else None
 
+    types = await service.core.reader.types_of(run)
+
     def told() -> Response:
-        shown = [_shown(readable(record), run) for record in records]
+        shown = [_shown(readable(record, types), run) for record in records]
         return answer({"records": shown, "next": following, "last_seq": last_seq})
 
     return await call.converted(sum(len(record.body) for record in records), told)
@@ -59,7 +61,9 @@ async def record(service: Service, call: Call) -> Response:
     found = await service.core.reader.stored_journal(run, seq - 1, seq) if seq else []
     if not found:
         raise Problem(404, "not-found", f"run {run!r} has no record {text[:50]!r}")
-    return await call.converted(len(found[0].body), lambda: answer(_record(readable(found[0]))))
+    types = await service.core.reader.types_of(run)
+    whole = found[0]
+    return await call.converted(len(whole.body), lambda: answer(_record(readable(whole, types))))
 
 
 def _shown(record: Record, run: RunId) -> dict[str, object]:
@@ -84,6 +88,9 @@ def _record(record: Record) -> dict[str, object]:
         "place": record.place,
         "waited": record.waited,
         "took": record.took,
+        "input": record.input,
+        "large_input": record.large_input,
+        "traceback": record.traceback,
     }
 
 
@@ -106,9 +113,10 @@ async def diff(service: Service, call: Call) -> Response:
     asked = (call.text("a"), call.text("b"))
     runs = [RunId(check_name("a run id", run, limits.ID_CHARS_MAX)) for run in asked]
     one, two = [await _comparable(service, run) for run in runs]
+    types = [await service.core.reader.types_of(run) for run in runs]
 
     def told() -> Response:
-        found = compared([readable(x) for x in one], [readable(x) for x in two])
+        found = compared([readable(x, types[0]) for x in one], [readable(x, types[1]) for x in two])
         rows = [
             {
                 "key": row.key,

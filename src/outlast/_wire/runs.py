@@ -19,6 +19,7 @@ from outlast._engine.updates import declared_update, json_of, payload_of, result
 from outlast._execution.payloads import ReadyPayload
 from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._execution.updates import update_message
+from outlast._store.auditing import because, doing, only_looking
 from outlast._store.contract import Cursor
 from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.foreign import Encoded, work_from_encoded, work_from_json
@@ -281,6 +282,7 @@ async def update(service: Service, call: Call) -> Response:
 async def cancel(service: Service, call: Call) -> Response:
     """Ask a run to stop: its code may clean up."""
     body = await call.read(CancelBody)
+    because(body.reason)
     await service.engine.get(call.run_id()).cancel(body.reason, body.grace)
     return answer({}, 202)
 
@@ -288,6 +290,7 @@ async def cancel(service: Service, call: Call) -> Response:
 async def terminate(service: Service, call: Call) -> Response:
     """End a run without running any more of its code."""
     body = await call.read(TerminateBody)
+    because(body.reason)
     await service.engine.get(call.run_id()).terminate(body.reason)
     return answer({}, 202)
 
@@ -310,6 +313,8 @@ async def count(service: Service, call: Call) -> Response:
 async def bulk(service: Service, call: Call) -> Response:
     """Do one thing to every run that a query wants."""
     body = await call.read(BulkBody)
+    because(body.reason)
+    doing(f"bulk {body.action}", body.query)
     if body.action == "terminate" and not call.caller.may("admin"):
         detail = f"ending many runs at once takes the role admin; {call.caller.name!r} cancels them"
         raise Problem(403, "role-missing", detail)
@@ -369,6 +374,7 @@ async def retry(service: Service, call: Call) -> Response:
     body = await call.read(RetryBody)
     run = service.engine.get(call.run_id())
     if body.dry_run:
+        only_looking()
         return answer(fields_of(await run.retry_plan()))
     await run.retry()
     return answer({}, 202)
@@ -379,6 +385,7 @@ async def fork(service: Service, call: Call) -> Response:
     body = await call.read(ForkBody)
     run = service.engine.get(call.run_id())
     if body.dry_run:
+        only_looking()
         plan = await run.fork_plan(body.at, keys=body.keys, signals=body.signals)
         return answer(fields_of(plan))
     made = await run.fork(body.at, body.input, keys=body.keys, signals=body.signals)

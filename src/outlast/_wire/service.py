@@ -24,7 +24,7 @@ from outlast._wire.feed import Feed
 from outlast._wire.figures import Figures
 from outlast._wire.requests import Call
 from outlast._wire.runstreams import RunStreams
-from outlast._wire.verbs import Verbs
+from outlast._wire.verbs import EngineVerbs
 
 T = TypeVar("T")
 State = Literal["starting", "ready", "draining"]
@@ -33,8 +33,8 @@ State = Literal["starting", "ready", "draining"]
 class Service:
     """One engine, as all its servers see it."""
 
-    def __init__(self, engine: Verbs, core: EngineCore, store_name: str) -> None:
-        self.engine: Verbs = engine
+    def __init__(self, engine: EngineVerbs, core: EngineCore, store_name: str) -> None:
+        self.engine: EngineVerbs = engine
         self.core: EngineCore = core
         self.store_name: str = store_name
         self.log_file: Path | None = None
@@ -123,7 +123,7 @@ class Service:
             await asyncio.wait([task, *waits])
 
 
-def service_of(engine: Verbs, core: EngineCore, store_name: str) -> Service:
+def service_of(engine: EngineVerbs, core: EngineCore, store_name: str) -> Service:
     """Return the one service of an engine, whichever server asks first."""
     found = core.served_by
     if isinstance(found, Service):

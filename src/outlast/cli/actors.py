@@ -52,7 +52,7 @@ async def _list(opening: Verbs, type_name: str | None, *, as_data: bool) -> None
         (
             i.type,
             i.key,
-            i.status,
+            status_of(i),
             f"{i.waiting}",
             moment(i.oldest_at),
             f"{i.restarts}" if i.supervisor else "",
@@ -62,6 +62,11 @@ async def _list(opening: Verbs, type_name: str | None, *, as_data: bool) -> None
     ]
     for line in table(("TYPE", "KEY", "STATUS", "WAITING", "OLDEST", "RESTARTS", "STATE"), rows):
         say(line)
+
+
+def status_of(info: ActorInfo) -> str:
+    """Return how an actor stands, in a word: one that waits only for a message is idle."""
+    return "idle" if info.status == "waiting" and not info.waiting else info.status
 
 
 @actor.command()
@@ -81,7 +86,7 @@ async def _show(opening: Verbs, type_name: str, key: str, *, as_data: bool) -> N
         say(as_json(info))
         return
     for name in ("id", "type", "key", "status", "waiting", "error", "supervisor", "restarts"):
-        value: object = getattr(info, name)
+        value: object = status_of(info) if name == "status" else getattr(info, name)
         if value not in (None, "") and (name != "restarts" or info.supervisor):
             say(f"{name:12} {safe_line(shown(value))}")
     say(f"{'created_at':12} {moment(info.created_at)}")

@@ -22,16 +22,20 @@ from outlast.cli.printing import (
     shown,
     table,
 )
+from outlast.cli.tracebacks import folded
 from outlast.cli.writing import Verbs, client_of
 from outlast.client import RemoteRun
 from outlast.engine import Engine, run_loop
-from outlast.errors import OutlastError, RunFailed
+from outlast.errors import OutlastError, RunFailed, ServerRefused
 from outlast.handle import Run
-from outlast.types import CLOSED_STATUSES, RunInfo
+from outlast.types import CLOSED_STATUSES, AuditInfo, RunInfo
 
-RECORD_FIELDS = ("seq", "key", "kind", "name", "at", "epoch", "attempt", "value", "error")
+RECORD_FIELDS = (
+    "seq", "key", "kind", "name", "at", "epoch", "attempt", "value", "error", "input", "traceback",
+)  # fmt: skip
 _PAGE = 200
 _RECORDS_SHOWN = 40
+_AUDIT_SHOWN = 10
 
 
 def reading(db: str | None, url: str | None) -> Verbs:
@@ -124,13 +128,56 @@ async def _show(opening: Verbs, run_id: str, *, as_data: bool) -> None:
             elif value not in (None, {}) and field.name != "error":
                 say(f"{field.name:12} {safe_line(shown(value))}")
         say(f"{'why':12} {safe_line(await run.why())}")
+        records = [record async for record in run.journal()]
+        if info.status != "completed":
+            _show_failure(records)
         if info.status in CLOSED_STATUSES:
             await _show_end(run)
-        records = [record async for record in run.journal()]
+        await _show_audit(engine, run_id)
         left_out = len(records) - _RECORDS_SHOWN
         say(f"\njournal, {len(records)} records" + (" (the last ones)" if left_out > 0 else ""))
         for record in records[max(0, left_out) :]:
             say(f"  {record_line(record)}")
+
+
+async def _show_audit(engine: Verbs, run_id: str) -> None:
+    """Show who did what to the run from outside, the last things."""
+    infos: list[AuditInfo] = []
+    try:
+        async for info in engine.audit(run=run_id):
+            infos.append(info)
+            if len(infos) == _AUDIT_SHOWN:
+                break
+    except ServerRefused:
+        return  # a server of an older version
+    if infos:
+        say("\ndone from outside")
+        for info in reversed(infos):
+            because = f": {info.reason}" if info.reason else ""
+            outcome = "" if info.outcome == "done" else f" ({info.outcome})"
+            line = f"{moment(info.at)} {info.verb} by {info.caller}, {info.role}{outcome}{because}"
+            say(f"  {safe_line(line)}")
+
+
+def _show_failure(records: Sequence[Record]) -> None:
+    """Show the step that failed last: what it was given, and how each attempt ended."""
+    failed = [r for r in records if r.kind in ("attempt_failed", "step_done") and r.error]
+    key = failed[-1].key if failed else ""
+    if not failed or [r for r in records if r.key == key][-1].error is None:
+        return  # a later attempt went well
+    attempts = [record for record in failed if record.key == key]
+    say(f"\nstep         {safe_line(failed[-1].name)}, failed")
+    given = next((r.input for r in records if r.key == key and r.input is not None), None)
+    if given is not None:
+        say(safe_line(f"input        {as_json(given)}")[:500])
+    rows = [
+        (f"{r.attempt}", moment(r.at), "" if r.took is None else f"{r.took:.3f} s", r.error or "")
+        for r in attempts
+    ]
+    for line in table(("ATTEMPT", "ENDED", "TOOK", "ERROR"), rows):
+        say(line)
+    if attempts[-1].traceback:
+        say(f"\n{safe_text(folded(attempts[-1].traceback))}")
 
 
 async def _show_end(run: Run[object] | RemoteRun[object]) -> None:
@@ -138,7 +185,7 @@ async def _show_end(run: Run[object] | RemoteRun[object]) -> None:
         say(f"{'result':12} {safe_line(shown(await run.result()))}")
     except RunFailed as failure:
         if failure.traceback:
-            say(f"\n{safe_text(failure.traceback)}")
+            say(f"\nin the workflow:\n{safe_text(folded(failure.traceback))}")
     except OutlastError:
         pass  # how it ended is shown by `why`
 

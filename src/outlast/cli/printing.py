@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from outlast._codec.shapes import is_dict, is_list, is_tuple
 from outlast.cli.shown import json_of, line_of, text_of
 
 
@@ -26,7 +27,25 @@ def safe_text(text: str) -> str:
 
 def as_json(value: object) -> str:
     """Return one line of JSON; times are in ISO form, dataclasses are objects."""
-    return json_of(json.dumps(value, ensure_ascii=False, default=_json_of))
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=_json_of)
+    except TypeError:  # a key that JSON cannot have
+        text = json.dumps(_text_keys(value), ensure_ascii=False, default=_json_of)
+    return json_of(text)
+
+
+def _text_keys(value: object) -> object:
+    """Return a value whose dicts have text for keys, so that they are shown as dicts."""
+    if is_dict(value):
+        return {_text_key(key): _text_keys(item) for key, item in value.items()}
+    if is_list(value) or is_tuple(value):
+        return [_text_keys(item) for item in value]
+    return value
+
+
+def _text_key(key: object) -> object:
+    is_plain = isinstance(key, str | int | float) or key is None
+    return key if is_plain else json.dumps(_text_keys(key), ensure_ascii=False, default=_json_of)
 
 
 def _json_of(value: object) -> object:

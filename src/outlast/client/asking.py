@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from outlast import limits
-from outlast.errors import StoreUnavailable, UsageError
+from outlast.errors import OutlastError, UsageError
 
 T = TypeVar("T")
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -65,7 +65,7 @@ class Patience:
         """It has answered."""
         self._tries, self._waited = 0, 0.0
 
-    async def wait(self, error: StoreUnavailable | None) -> None:
+    async def wait(self, error: OutlastError | None) -> None:
         """Wait for longer each time; raise the error when it has been long enough."""
         if error is not None and self._waited > _AWAY_SECONDS:
             raise error

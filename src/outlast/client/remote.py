@@ -144,10 +144,15 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
         self, method: Literal["GET", "POST"], path: str, body: object = None, *, wait: float = 0.0
     ) -> Reply:
         data = b"" if method == "GET" else json_body({} if body is None else body)
-        reply = await self._connections.request(method, path, data, wait_seconds=wait)
-        if reply.status >= 400:
-            raise error_of(reply.status, reply.body)
-        return reply
+        patience = Patience()
+        while True:
+            reply = await self._connections.request(method, path, data, wait_seconds=wait)
+            if reply.status < 400:
+                return reply
+            error = error_of(reply.status, reply.body)
+            if not (isinstance(error, errors.ServerRefused) and error.kind == "overloaded"):
+                raise error
+            await patience.wait(error)  # nothing was done: it is safe to ask again
 
     # ------------------------------------------------------------------------ starting
     @overload

@@ -219,7 +219,7 @@ def test_stored_arguments_that_no_longer_exist_are_an_error() -> None:
 def test_the_callee_shares_no_mutable_object_with_its_caller() -> None:
     item = Item("a", ["x"])
 
-    args, _ = RICH.isolate((1, item), {})
+    (args, _), _ = RICH.isolate((1, item), {})
     item.tags.append("late")
 
     assert args == (1, Item("a", ["x"]))
@@ -228,7 +228,7 @@ def test_the_callee_shares_no_mutable_object_with_its_caller() -> None:
 def test_scalars_are_isolated_as_they_are() -> None:
     order = "order-" + "7" * 20
 
-    args, kwargs = PLAIN.isolate((order, 3), {})
+    (args, kwargs), _ = PLAIN.isolate((order, 3), {})
 
     assert args[0] is order
     assert kwargs == {}
@@ -238,7 +238,7 @@ def test_an_int_for_a_float_parameter_arrives_as_a_float() -> None:
     def half(x: float) -> float:
         return x / 2
 
-    args, _ = SignatureCodec(half).isolate((1,), {})
+    (args, _), _ = SignatureCodec(half).isolate((1,), {})
 
     assert type(args[0]) is float
 

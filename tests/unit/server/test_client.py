@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
+from outlast._wire.problems import Problem
 from outlast.client import Client
 from outlast.errors import (
     DeadLetterNotFound,
@@ -234,3 +236,22 @@ async def test_text_with_a_lone_surrogate_is_refused_before_it_is_sent(server: S
         for call in calls:
             with pytest.raises((UsageError, EncodingError)):
                 await call()
+
+
+async def test_a_client_asks_again_when_nothing_was_done(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admission = server.service.admission
+    real, refused = admission.place, list[int]()
+
+    def place(holders: Sequence[str] = ()) -> AbstractAsyncContextManager[None]:
+        if len(refused) < 2:
+            refused.append(1)
+            raise Problem(429, "overloaded", "too many requests are in work; nothing was done")
+        return real(holders)
+
+    monkeypatch.setattr(admission, "place", place)
+    async with server.client() as client:
+        run = await client.start("tests.unit.server.served.served_wait", id="again")
+
+    assert (run.created, len(refused)) == (True, 2)

@@ -1,0 +1,155 @@
+"""Finding things: the palette, queries, what can be done with many, pages that do not exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import until
+from tests.e2e.dashboards import (
+    NARROW,
+    WIDE,
+    Browser,
+    Page,
+    Seat,
+    Server,
+    browser,
+    built,
+    run_link,
+    served,
+    shots_in,
+)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Server]:
+    built()
+    with served(tmp_path_factory.mktemp("served")) as found:
+        found.start("fails", "find-failed", text="the Route is closed")
+        found.start("quick", "find-quick", n=1)
+        found.start("digest", "find-open", topic="seen")
+        found.ask("/v1/actors/app.Notebook/alice/add?mode=ask", {"text": "hello"})
+        until(lambda: found.run("find-failed")["status"] == "failed")
+        until(lambda: "go_on" in str(found.run("find-open")["why"]))
+        yield found
+
+
+@pytest.fixture(params=["wide-light", "narrow-dark"])
+def seat(
+    request: pytest.FixtureRequest, chromium: Browser, server: Server, tmp_path: Path
+) -> Iterator[Seat]:
+    size, theme = request.param.split("-")
+    options: dict[str, object] = {
+        "viewport": WIDE if size == "wide" else NARROW,
+        "color_scheme": theme,
+    }
+    made = Seat(chromium, server, shots_in(tmp_path), f"{request.param}-", **options)
+    yield made
+    made.context.close()
+    assert made.complaints == []
+
+
+def text_of(page: Page) -> str:
+    return page.locator("main").inner_text()
+
+
+def shows(page: Page, text: str) -> None:
+    until(lambda: text in text_of(page))
+
+
+def palette(page: Page, typed: str) -> None:
+    page.keyboard.press("Control+k")
+    page.get_by_role("dialog", name="Go to").locator("input:focus").wait_for()
+    page.keyboard.type(typed)
+    until(lambda: "Searching" not in page.locator("dialog").inner_text())
+
+
+def test_the_palette_finds_what_exists_by_any_of_its_words(seat: Seat) -> None:
+    page = seat.open()
+    for typed, found in (
+        ("find-q", "find-quick"),
+        ("route closed", "find-failed"),
+        ("app.digest find", "find-open"),
+        ("app.Notebook/alice", "app.Notebook/alice"),
+    ):
+        palette(page, typed)
+        page.locator("[role=option]").get_by_text(found, exact=True).wait_for()
+        seat.shot(page, "palette")
+        page.keyboard.press("Escape")
+    palette(page, "no-such-thing")
+    page.get_by_text("Nothing of this name exists.").wait_for()
+    assert page.locator("[role=option]").count() == 0
+    page.keyboard.press("Escape")
+
+    palette(page, "find-failed")
+    page.keyboard.press("Enter")
+    until(lambda: page.locator("h1").inner_text() == "find-failed")
+    # The keyboard goes on where the new page begins.
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_a_wrong_query_is_told_of_once_and_where_it_is(seat: Seat) -> None:
+    page = seat.open("#/runs?query=status:nothing")
+    page.get_by_text("there is no status 'nothing'").first.wait_for()
+    seat.shot(page, "wrong-query")
+
+    assert text_of(page).count("no status") == 1
+    assert page.locator(".query input[aria-invalid=true]").count() == 1
+    page.locator(".query input").fill("status:failed route")
+    page.keyboard.press("Enter")
+    shows(page, "find-failed")
+    assert "no status" not in text_of(page)
+
+
+def test_only_verbs_that_fit_are_offered(seat: Seat) -> None:
+    page = seat.open("#/runs?query=id:find-")
+    bulk = page.get_by_role("group", name="Bulk actions")
+
+    def verbs() -> list[str]:
+        names = ("Pause", "Resume", "Retry", "Cancel", "Terminate")
+        return [name for name in names if bulk.get_by_role("button", name=name).count()]
+
+    shows(page, "find-quick")
+    until(lambda: verbs() == ["Pause", "Retry", "Cancel", "Terminate"])
+    page.get_by_label("Mark find-failed").check()
+    until(lambda: verbs() == ["Retry"])
+    page.get_by_label("Mark find-open").check()
+    until(lambda: verbs() == ["Pause", "Retry", "Cancel", "Terminate"])
+    seat.go(page, "#/runs?query=id:find- status:completed")
+    bulk.get_by_text("no action applies").wait_for()
+
+
+@pytest.mark.parametrize("name", ["constructor", "__proto__", "toString", "nothing"])
+def test_a_page_that_does_not_exist_says_so(seat: Seat, name: str) -> None:
+    page = seat.open(f"#/{name}")
+    page.get_by_role("heading", name="There is no such page").wait_for()
+
+
+def test_an_idle_actor_is_idle(seat: Seat) -> None:
+    page = seat.open("#/actors")
+    until(lambda: re.search(r"idle\s+app.Notebook/alice", text_of(page)) is not None)
+    seat.go(page, "#/actors/app.Notebook%2Falice")
+    until(lambda: page.locator(".run-title .status").inner_text() == "idle")
+
+
+def test_a_new_page_has_the_focus_and_the_first_one_begins_at_the_top(seat: Seat) -> None:
+    page = seat.open()
+    assert page.evaluate("document.activeElement === document.body") is True
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Actors").press("Enter")
+    page.get_by_role("heading", name="Actors").wait_for()
+    until(lambda: page.evaluate("document.activeElement.id") == "main")
+    seat.go(page, run_link("find-quick"))
+    page.locator(".run-title").wait_for()
+    until(lambda: page.evaluate("document.activeElement.id") == "main")
+    # A page that has its own place to begin with keeps it.
+    page.keyboard.press("/")
+    page.locator(".query input:focus").wait_for()

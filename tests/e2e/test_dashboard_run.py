@@ -1,0 +1,180 @@
+"""The page of one run: where it failed, what its steps were given, when what happened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import until
+from tests.e2e.dashboards import (
+    NARROW,
+    WIDE,
+    Browser,
+    Page,
+    Seat,
+    Server,
+    browser,
+    built,
+    fields_of,
+    run_link,
+    served,
+    shots_in,
+)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Server]:
+    built()
+    with served(tmp_path_factory.mktemp("served")) as found:
+        found.start("buy", "buy-1", order_id="7")
+        found.start("digest", "digest-1", topic="seen")
+        found.start("parent", "parent-1", order_id="7")
+        found.start("sleeps", "sleeps-1", seconds=3_000)
+        until(lambda: found.run("buy-1")["status"] == "failed")
+        until(lambda: "go_on" in str(found.run("digest-1")["why"]))
+        yield found
+
+
+@pytest.fixture(params=["wide-light", "narrow-dark"])
+def seat(
+    request: pytest.FixtureRequest, chromium: Browser, server: Server, tmp_path: Path
+) -> Iterator[Seat]:
+    size, theme = request.param.split("-")
+    options: dict[str, object] = {
+        "viewport": WIDE if size == "wide" else NARROW,
+        "color_scheme": theme,
+    }
+    made = Seat(chromium, server, shots_in(tmp_path), f"{request.param}-", **options)
+    yield made
+    made.context.close()
+    assert made.complaints == []
+
+
+def side_of(page: Page) -> str:
+    return page.locator(".run-side").inner_text()
+
+
+def test_a_failed_run_begins_with_the_traceback_of_its_step(seat: Seat) -> None:
+    page = seat.open(run_link("buy-1"))
+    page.get_by_text("Attempt 3 failed").wait_for()
+    seat.shot(page, "failed-step")
+
+    text = side_of(page)
+    assert text.index("app.charge") < text.index("app.py:") < text.index("What the workflow raised")
+    assert "in charge" in text
+    # Frames of libraries are folded: they open on request, from the keyboard too.
+    folded = page.locator(".frames-folded").first
+    assert "bodies.py" not in text
+    folded.locator("summary").press("Enter")
+    until(lambda: "bodies.py" in side_of(page))
+
+
+def test_attempts_stand_side_by_side_with_what_the_step_was_given(seat: Seat) -> None:
+    page = seat.open(run_link("buy-1"))
+    page.get_by_role("button", name=re.compile("app.charge")).first.click()
+    attempts = page.locator(".attempt-list button")
+    until(lambda: attempts.count() == 3)
+    boxes = fields_of(
+        page.evaluate(
+            "() => Object.fromEntries([...document.querySelectorAll('.attempt-list button')]"
+            ".map((it, n) => [n, it.getBoundingClientRect().top]))"
+        )
+    )
+    assert len(set(boxes.values())) == 1
+    text = side_of(page)
+    assert text.index("Attempt 3 failed") < text.index("Input")
+    # A dict whose keys JSON does not have is a dict all the same.
+    for part in ("order_id", "[1,2]", "the output of record 2"):
+        assert part in text, part
+    seat.shot(page, "attempts")
+    attempts.first.press("Enter")
+    until(lambda: "Attempt 1 failed" in side_of(page))
+
+    page.get_by_role("button", name="the output of record 2").click()
+    until(lambda: "Output" in side_of(page))
+    assert "receipt of 7" in side_of(page)
+
+
+def test_escape_closes_the_inspector_and_the_keyboard_goes_on(seat: Seat) -> None:
+    page = seat.open(run_link("buy-1"))
+    page.locator(".lane-button").first.wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.get_by_role("region", name=re.compile("Record")).wait_for()
+    page.keyboard.press("Escape")
+
+    until(lambda: "at=" not in page.url)
+    assert page.locator("section[aria-label^=Record]").count() == 0
+    assert page.evaluate("document.activeElement.classList.contains('rows')") is True
+    page.keyboard.press("j")
+    until(lambda: "at=" in page.url)
+
+
+def test_what_runs_is_never_compressed_and_the_scale_can_be_true(seat: Seat) -> None:
+    page = seat.open(run_link("digest-1"))
+    page.locator(".gap-label").first.wait_for()  # it waits for a signal
+    page.get_by_label("true scale").check()
+    until(lambda: page.locator(".gap-label").count() == 0)
+    seat.shot(page, "true-scale")
+    page.reload()
+    page.get_by_label("true scale").wait_for()
+    assert page.locator(".gap-label").count() == 0
+    page.get_by_label("true scale").press("Space")
+    until(lambda: page.locator(".gap-label").count() == 1)
+
+    seat.go(page, run_link("parent-1"))
+    page.locator(".lane-child").wait_for()
+    assert page.locator(".gap-label").count() == 0, "a child is at work"
+
+
+OVERLAPS = """
+() => {
+  const row = (element) => element.closest('.lane')
+  const found = []
+  const labels = [...document.querySelectorAll('.tick, .gap-label, .bar-label')]
+  const seen = labels.filter((it) => it.textContent.trim() !== '')
+  for (const a of seen) {
+    for (const b of seen) {
+      if (a === b || row(a) !== row(b)) continue
+      const [one, other] = [a.getBoundingClientRect(), b.getBoundingClientRect()]
+      if (one.left < other.right - 1 && other.left < one.right - 1) {
+        found.push(`${a.textContent} over ${b.textContent}`)
+      }
+    }
+  }
+  return found
+}
+"""
+
+
+@pytest.mark.parametrize("run", ["buy-1", "digest-1", "sleeps-1"])
+def test_labels_do_not_collide_and_back_off_is_seen(seat: Seat, run: str) -> None:
+    page = seat.open(run_link(run))
+    page.locator(".lane-button").first.wait_for()
+    page.wait_for_timeout(300)
+    assert page.evaluate(OVERLAPS) == []
+    if run == "buy-1":
+        widths = page.evaluate(
+            "() => [...document.querySelectorAll('.bar-backoff')]"
+            ".map((it) => it.getBoundingClientRect().width)"
+        )
+        assert isinstance(widths, list)
+        assert len(widths) == 2
+        assert min(widths) >= 3
+
+
+def test_what_is_due_counts_down(seat: Seat) -> None:
+    page = seat.open(run_link("sleeps-1"))
+    page.get_by_text(re.compile(r"due in \d+ m")).wait_for()
+    first = page.locator(".why").inner_text()
+    page.wait_for_timeout(1_500)  # the page's own clock ticks once a second
+    until(lambda: page.locator(".why").inner_text() != first)
