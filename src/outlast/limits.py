@@ -345,6 +345,7 @@ HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 
 HTTP_STRANGER_BYTES_MAX = 1_000
 """The body of who has shown no token yet: the code of a link is shorter."""
+
 HTTP_NODES_MAX = 200_000
 """Values in one request's body, counted before it is read: a container is one, and each of what is
 in it. 4 MB of `{}` are 1,300,000, and reading them held everybody up for seconds."""

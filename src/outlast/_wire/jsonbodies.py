@@ -69,6 +69,7 @@ def _count(data: bytes) -> _Counts:
     """Return how many nodes and keys a JSON text has; of one that is none, anything."""
     counts = _Counts()
     is_text = False
+    opening = b""  # at the end of a piece: what it opens may be empty
     begin = 0
     while begin < len(data):
         piece = data[begin : begin + _PIECE_BYTES]
@@ -79,7 +80,10 @@ def _count(data: bytes) -> _Counts:
         piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
         parts = piece.split(b'"')
         outside = b'"'.join(parts[1 if is_text else 0 :: 2]).translate(None, b" \t\r\n")
+        outside = opening + outside
         is_text ^= len(parts) % 2 == 0
+        opening = outside[-1:] if outside[-1:] in (b"[", b"{") and not is_text else b""
+        outside = outside[: len(outside) - len(opening)]
         empty = outside.count(b"[]") + outside.count(b"{}")
         counts.nodes += len(outside) - len(outside.translate(None, b",[{")) - empty
         counts.keys += len(outside) - len(outside.translate(None, b":"))

@@ -41,7 +41,7 @@ class Call:
     caller: Caller
     callers: Callers
     path: Mapping[str, str]
-    conversions: Conversions
+    conversions: Conversions | None = None  # of who answers itself
     body: bytes = b""
 
     @property
@@ -171,6 +171,8 @@ class Call:
 
     async def converted(self, size: int, work: Callable[[], T]) -> T:
         """Return what `work` makes of so many bytes, beside the loop when they are many."""
+        if self.conversions is None:
+            return work()
         return await self.conversions.of(self.holders[0], size, work)
 
     async def read(self, shape: type[S]) -> S:

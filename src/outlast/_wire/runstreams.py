@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextvars import Context
 from dataclasses import dataclass
 
 import msgspec
@@ -24,6 +25,7 @@ from outlast import limits
 from outlast._engine.reader import Reader
 from outlast._execution.streams import values_in
 from outlast._store.contract import RunRow, StreamRow
+from outlast._wire.conversions import Conversions
 from outlast._wire.eventstream import event
 from outlast._wire.ring import Ring
 from outlast._world import World
@@ -96,9 +98,10 @@ def _key_of(place: Place) -> _Key:
 class RunStreams:
     """All streams of one server."""
 
-    def __init__(self, world: World, reader: Reader) -> None:
+    def __init__(self, world: World, reader: Reader, conversions: Conversions) -> None:
         self._world = world
         self._reader = reader
+        self._conversions = conversions
         self.tails: dict[_Key, Tail] = {}
 
     def open(self, place: Place) -> StreamOfRun:
@@ -116,7 +119,10 @@ class RunStreams:
         if tail is None or tail.is_over:
             tail = Tail(offset)
             work = self._grow(tail, place, offset)
-            tail.task = self._world.spawn(work, name=f"outlast-tail of {place.run}")
+            # Of no client: whoever came first may go, and has but its own turns.
+            tail.task = self._world.spawn(
+                work, name=f"outlast-tail of {place.run}", context=Context()
+            )
             if not is_ahead:
                 self.tails[key] = tail
         tail.readers += 1
@@ -145,15 +151,21 @@ class RunStreams:
         try:
             async for rows in self._reader.streams.rows(place.run, place.name, offset):
                 for row in rows:
-                    tail.append(self.encoded(row, place), row.offset + row.count)
+                    tail.append(await self.encoded(row, place), row.offset + row.count)
             tail.has_ended = True
         except OutlastError as error:
             tail.error = error  # the run is gone, or the store: every client hears of it
         finally:
             tail.ring.wake()
 
-    def encoded(self, row: StreamRow, place: Place, begin: int = 0) -> bytes:
+    async def encoded(self, row: StreamRow, place: Place, begin: int = 0) -> bytes:
         """Return a row as an event, without values below the offset `begin`."""
+        # As a stream's, not as a client's: all that follow it get what is made here.
+        return await self._conversions.of(
+            f"stream {place.run}", len(row.body), lambda: self._event_of(row, place, begin)
+        )
+
+    def _event_of(self, row: StreamRow, place: Place, begin: int) -> bytes:
         event_id = f"{place.mark}-{row.offset + row.count}"
         if row.kind == "retract":
             return event("retract", _json({"writer": row.writer}), event_id)
@@ -221,7 +233,7 @@ class StreamOfRun:
             piece = b""
             for row in rows:
                 if self._shows(row):
-                    piece += self._streams.encoded(row, place, self._position)
+                    piece += await self._streams.encoded(row, place, self._position)
                 self._position = row.offset + row.count
                 if len(piece) >= _PIECE_BYTES:
                     yield piece

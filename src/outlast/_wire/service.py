@@ -45,7 +45,8 @@ class Service:
         self.local_connections: Connections = Connections(world)
         self.clients: Clients = Clients(world, self._cut)
         self.sharers: Clients = Clients(world, self._cut)  # they stay until the store is let go
-        self.streams: RunStreams = RunStreams(world, self.core.reader)
+        self.conversions: Conversions = Conversions(world)
+        self.streams: RunStreams = RunStreams(world, self.core.reader, self.conversions)
         self.details: Details = Details(
             self.core.store, self.core.reader, self.core.registry, self.core.scheduler
         )
@@ -56,7 +57,6 @@ class Service:
         self.waits: Admission = Admission(world, places=limits.HTTP_WAITS_MAX, queue_max=0)
         self.sharing: Sharing = Sharing(self.core.scheduler, self.core.messages)
         self.bodies: Bodies = Bodies()
-        self.conversions: Conversions = Conversions(world)
         self.figures: Figures = Figures(self.core)
         self.feed: Feed = Feed(self.core)
         self._draining = asyncio.Event()
