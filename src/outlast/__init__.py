@@ -6,9 +6,7 @@ from outlast._engine.diffs import (
     DiffRow,
     RunDiff,
 )
-from outlast._engine.reader import (
-    Record,
-)
+from outlast._engine.records import Record
 from outlast._execution.context import (
     StepContext,
 )
@@ -107,6 +105,9 @@ from outlast.errors import (
 )
 from outlast.handle import (
     Run,
+)
+from outlast.mounting import (
+    asgi,
 )
 from outlast.names import (
     Signal,
@@ -280,6 +281,7 @@ __all__ = [
     "Workflow",
     "__version__",
     "actor",
+    "asgi",
     "codec",
     "error",
     "evolve",

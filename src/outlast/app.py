@@ -28,6 +28,7 @@ class App:
         retention: how long closed runs are kept; None keeps them.
         live_runs_max: runs in memory; more are passivated.
         live_bytes_max: journal bytes that runs in memory may hold.
+        tracing: OpenTelemetry's TracerProvider that gets spans of runs, attempts and messages.
 
     Raises:
         UsageError: a value is out of its bounds, or of a wrong type.
@@ -40,12 +41,14 @@ class App:
         retention: Duration | None = limits.RETENTION,
         live_runs_max: int = limits.LIVE_RUNS_MAX,
         live_bytes_max: int | None = None,
+        tracing: object = None,
     ) -> None:
         self._options = core_options(
             resources=resources,
             retention=retention,
             live_runs_max=live_runs_max,
             live_bytes_max=live_bytes_max,
+            tracing=tracing,
         )
 
     def open(self, url: str | os.PathLike[str] = "outlast.db") -> Engine:

@@ -26,7 +26,7 @@ from outlast._engine.census import Census
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.options import core_options
-from outlast._engine.reader import info_of
+from outlast._engine.records import info_of
 from outlast._engine.signal_names import unknown_signal
 from outlast._engine.starts import StartRequest
 from outlast._execution.bonds import SUPERVISORS
@@ -117,12 +117,11 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
             registry: other definitions than those the decorators made.
             resources: makers by type, called once per process; `this_step().resource(type)`.
             retention: how long closed runs are kept; None keeps them.
-            live_runs_max: runs in memory; more are passivated.
-            live_bytes_max: journal bytes that runs in memory may hold.
-            share: several processes of one user may open the file so. The first one owns it and
-                runs the workflows; the others have the same verbs, and what they start and send
-                goes through the owner. When it dies, one of them owns the file within a second and
-                goes on; calls in flight are done once. All must have the same workflows.
+            live_runs_max, live_bytes_max: of runs in memory, and of their journals; more leave it.
+            share: several processes may open the file so. The first one owns it and runs the
+                workflows; the others have the same verbs, and write through it. When it dies, one
+                of them goes on within a second, and calls in flight are made once.
+            tracing: OpenTelemetry's TracerProvider that gets spans of runs, attempts and messages.
 
         Raises (on entering, StoreUnavailable on leaving: not all was written in time):
             StoreLocked, StoreDamaged, StoreTooNew, StoreMissing, StoreError, StoreUnavailable
@@ -130,13 +129,14 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
         _check_types(url, registry)
         if codec is not None:
             raise NotSupported("codec= of Engine.open")
-        _refuse_later(namespace=namespace, gate=gate, tracing=tracing)
+        _refuse_later(namespace=namespace, gate=gate)
         options = core_options(
             recover=recover,
             resources=resources,
             retention=retention,
             live_runs_max=live_runs_max,
             live_bytes_max=live_bytes_max,
+            tracing=tracing,
         )
         target = parse_url(os.fspath(url), read_only=read_only, share=share)
         return cls(target, options, registry or default_registry)
@@ -407,9 +407,8 @@ async def _connect(database: Path) -> OwnerLink | None:
     return await connect(database)
 
 
-def _refuse_later(*, namespace: str, gate: str, tracing: object) -> None:
-    later = {"namespace": namespace != "default", "gate": gate != "warn"}
-    for feature, is_wanted in {**later, "tracing": tracing is not None}.items():
+def _refuse_later(*, namespace: str, gate: str) -> None:
+    for feature, is_wanted in (("namespace", namespace != "default"), ("gate", gate != "warn")):
         if is_wanted:
             raise NotSupported(f"{feature}= of Engine.open")
 

@@ -209,6 +209,21 @@ MAILBOX_READ_MAX = 1_000
 COUNT_MAX = 100_000
 """Runs are counted up to here: a count is to be seen before something is done to all of them."""
 
+LOOKUP_QUICK_SECONDS = 0.05
+"""What is looked up sooner than this is never behind what takes longer."""
+
+LOOKUP_SECONDS_MAX = 2.0
+"""How long the store looks for one answer to a client; 100,000 runs are looked through in less."""
+
+LOOKUP_WAIT_SECONDS = 5.0
+"""How long a client's lookup waits for its turn; then it is refused, with the advice to wait."""
+
+LOOKUPS_WAITING_MAX = 256
+"""Lookups of one client that wait; it has as many requests in work at most."""
+
+LONG_LOOKUPS_WAITING_MAX = 16
+"""Of these, those that took longer than `LOOKUP_QUICK_SECONDS`: one of each client is at work."""
+
 BULK_AT_ONCE = 32
 """Runs that one bulk verb acts on at once: enough to share commits, few enough to stop soon."""
 
@@ -229,6 +244,19 @@ SUMMARY_SECONDS = 0.25
 
 RETENTION = "30d"
 """How long closed runs are kept."""
+
+AUDIT_SECONDS = 90 * 86_400.0
+"""How long the audit says who did what: auditors ask for a quarter."""
+
+AUDIT_TRAFFIC_SECONDS = 7 * 86_400.0
+"""The same for what applications do all the time: start, signal, update, ask, tell, publish."""
+
+AUDIT_TRAFFIC_ROWS = 100_000
+"""Of these no more than the newest are kept: they may come a thousand a second."""
+
+AUDIT_REFUSALS_MAX = 60
+"""Refused requests of one caller that the audit has within a minute: whoever is refused is not to
+fill the disk."""
 
 RETENTION_SECONDS = 60.0
 """Between two rounds of deleting closed runs whose retention is over."""
@@ -311,6 +339,9 @@ all that it waits for."""
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 """One request's body: a value of the largest size, written as JSON with its escapes."""
 
+HTTP_STRANGER_BYTES_MAX = 1_000
+"""The body of who has shown no token yet: the code of a link is shorter."""
+
 HTTP_HEADER_BYTES_MAX = 32 * 1024
 """The head of one request; what is larger is refused before any of it is looked at."""
 
@@ -324,7 +355,25 @@ HTTP_BODY_SECONDS = 30.0
 """How long a client may take to send a body."""
 
 HTTP_CONNECTIONS_MAX = 4_000
-"""Open connections; more wait in the kernel's queue. Each is a descriptor and some 20 KiB."""
+"""Open connections of one server; fewer where the process may open fewer files, less those of
+`HTTP_FILES_KEPT`. Each is a descriptor and some 20 KiB. One that comes then takes the place of one
+that asks for nothing: that has rested longest, of the address with the most."""
+
+HTTP_FILES_KEPT = 256
+"""Files that connections leave to the rest of the process: the database, workers, the program."""
+
+HTTP_SHARE_MAX = 0.75
+"""Of connections, places and streams, the most that one address may have, and of the last two also
+one token. So one caller cannot keep all others out, and a server with one caller is not much
+smaller. An IPv6 address counts with all of its network (/64), a loopback address with all others;
+behind a proxy all have one address."""
+
+HTTP_REQUESTS_AHEAD_MAX = 16
+"""Requests that a client may send on one connection before the one in work is answered."""
+
+HTTP_BODIES_BYTES_MAX = 64 * 1024 * 1024
+"""Bodies of all requests together, while they come and until they are answered; what is over that,
+or over a caller's share of it (`HTTP_SHARE_MAX`), is refused."""
 
 HTTP_WAIT_SECONDS_MAX = 300.0
 """How long one request may wait for a run's end or an actor's answer."""
@@ -332,7 +381,7 @@ HTTP_WAIT_SECONDS_MAX = 300.0
 HTTP_PAGE_MAX = 1_000
 """Items of one page."""
 
-HTTP_QUERY_CHARS_MAX = 2_000
+QUERY_CHARS_MAX = 2_000
 """Of a query of runs."""
 
 HTTP_REQUESTS_MAX = 128

@@ -60,6 +60,7 @@ class Actors:
         self._volatile = volatile
         self._world = scheduler.world
         self._store = scheduler.store
+        self._is_shared = scheduler.store.is_shared  # an owner may have done it before this one
         self._resting = RestingActors(scheduler)
         self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
         self._joins: set[tuple[RunId, int]] = set()  # those of them that wait for stopped ones
@@ -156,7 +157,7 @@ class Actors:
     async def _ask(
         self, envelope: Envelope, safe: asyncio.Event | None, parked: Literal["raise", "wait"]
     ) -> bytes:
-        if self._store.is_shared and not envelope.dedup:
+        if self._is_shared and not envelope.dedup:
             # Whoever owns the actor when it answers: by this key the answer is found.
             envelope = replace(envelope, dedup=self._world.new_id())
         is_told = parked == "raise" or is_from_supervisor(envelope)
@@ -166,7 +167,7 @@ class Actors:
         if answer is None:
             return _value_in(envelope, await self._remembered(envelope))
         try:
-            if self._store.is_shared:
+            if self._is_shared:
                 return _value_in(envelope, await self._answer_from_anywhere(envelope, answer))
             return _value_in(envelope, await answer)
         finally:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from outlast import limits
 from outlast._codec import stored_json
-from outlast._engine.reader import moment
+from outlast._engine.records import moment
 from outlast._execution.bonds import PLACE, decode_place
 from outlast._execution.letters import actor_id, key_in
 from outlast._execution.starting import check_text
@@ -20,7 +20,7 @@ class Census:
     """What a store has of actors."""
 
     def __init__(self, store: Store, registry: Registry) -> None:
-        self._store = store
+        self._store = store.lookups
         self._registry = registry
 
     async def actors(self, type_name: str | None) -> AsyncIterator[ActorInfo]:

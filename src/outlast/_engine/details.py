@@ -10,7 +10,8 @@ from typing import Literal
 from outlast import limits
 from outlast._codec import stored_json
 from outlast._codec.shapes import is_dict
-from outlast._engine.reader import Reader, info_of
+from outlast._engine.reader import Reader
+from outlast._engine.records import info_of
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import StartedBody, decode_body, failure_in
 from outlast._registry import Registry
@@ -63,7 +64,7 @@ class Details:
     def __init__(
         self, store: Store, reader: Reader, registry: Registry, scheduler: Scheduler
     ) -> None:
-        self._store = store
+        self._store = store.lookups
         self._reader = reader
         self._registry = registry
         self._scheduler = scheduler

@@ -28,6 +28,7 @@ from outlast._execution.unreadable import DISCARD, UNREADABLE
 from outlast._records import Record, pack_records
 from outlast._store.contract import (
     Cursor,
+    Lookups,
     Message,
     MessageKind,
     ParkedAs,
@@ -385,7 +386,7 @@ def cancel_waits(run: str) -> str:
     )
 
 
-async def mail_of(store: Store, run: RunId, kind: MessageKind) -> list[Message]:
+async def mail_of(store: Lookups, run: RunId, kind: MessageKind) -> list[Message]:
     """Return a run's messages of one kind, oldest first."""
     page_max, after = limits.MAILBOX_READ_MAX, 0
     found: list[Message] = []

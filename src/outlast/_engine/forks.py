@@ -88,7 +88,7 @@ class Forks:
     def __init__(self, scheduler: Scheduler, messages: Messages, reader: Reader) -> None:
         self._scheduler = scheduler
         self._reader = reader
-        self._store = scheduler.store
+        self._store = scheduler.store.lookups
         self._messages = messages
 
     async def fork(self, request: ForkRequest) -> RunId:

@@ -25,6 +25,7 @@ from outlast._execution.letters import TOPICS
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
 from outlast._store.contract import Message, MessageKind, PostResult, Receipt, RunRow, Transaction
+from outlast._store.decide import carry_audit
 from outlast.errors import (
     EngineClosed,
     LeaseLost,
@@ -38,6 +39,7 @@ from outlast.errors import (
 )
 from outlast.types import CLOSED_STATUSES, RunId, Status
 
+_STILL = ("pending", "paused", "parked")
 _OF_CLOSED: dict[MessageKind, str] = {"pause": "be paused", "resume": "go on"}
 log = logging.getLogger("outlast.engine")
 
@@ -131,8 +133,9 @@ class Messages:
             if live.inbox.held >= limits.SIGNALS_BUFFERED_MAX:
                 raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
         live.accept(message)
+        carried = carry_audit(live.journal.transaction(), self._world.now())
         kept = f"The {message.kind} for run {message.run!r}"
-        await self._scheduler.acknowledgements.wait_for(live.journal.transaction(), kept=kept)
+        await self._scheduler.acknowledgements.wait_for(carried, kept=kept)
 
     async def _judge(self, message: Message, result: PostResult) -> None:
         match result:
@@ -158,8 +161,7 @@ class Messages:
             raise RunNotFound(message.run)
         if row.status in CLOSED_STATUSES:
             return True
-        is_still = row.status in ("pending", "paused", "parked")
-        is_unrun = row.started_at is None and not row.resident and is_still
+        is_unrun = row.started_at is None and not row.resident and row.status in _STILL
         if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:
             return False
         if message.kind == "terminate" or is_unrun or is_damaged(self._store, row):

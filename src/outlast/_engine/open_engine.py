@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 from outlast import limits
 from outlast._durations import text_of
@@ -26,6 +28,7 @@ from outlast._engine.residency import Residency
 from outlast._engine.results import Results
 from outlast._engine.retention import Retention
 from outlast._engine.scheduler import Scheduler
+from outlast._engine.sharing import look_for
 from outlast._engine.starts import Started, StartRequest, Starts
 from outlast._engine.step_messages import StepMessages
 from outlast._engine.tokens import Tokens
@@ -67,6 +70,14 @@ class CoreOptions:
     shards_max: int | None = None
     step_processes: int | None = None  # None: one for each processor
     prepare: tuple[Callable[[EngineCore], None], ...] = ()  # called before anything is recovered
+
+
+class Served(Protocol):
+    """What all servers of an engine share."""
+
+    def drain(self) -> None:
+        """Tell everyone who waits that the engine stops."""
+        ...
 
 
 _WRONG_LOOP = (
@@ -148,7 +159,7 @@ class EngineCore:
         self._ends = 0.0  # when the grace of the drain is over
         self._is_late = False  # the store has had its time in the drain, and has not taken all
         self.stores_while_draining: bool = False  # starts, for the engine that comes next
-        self.served_by: object = None  # what all servers of this engine share
+        self.served_by: Served | None = None  # what all servers of this engine share
         self.events.on_fatal.append(self._failed)
 
     # ----------------------------------------------------------------------- opening
@@ -171,13 +182,14 @@ class EngineCore:
         if options.recover:
             await self.recovery.recover(leases)
         if self.store.is_shared:
+            self.writer.on_old = partial(look_for, self.scheduler)
             self._reconciler = Reconciler(
                 self.scheduler, self.recovery, self.owner, self._changed_elsewhere
             )
             self._tasks.append(world.spawn(self._reconciler.run(), name="outlast-reconcile"))
             seconds = limits.LEASE_SECONDS / 5
             self._tickers.append(world.every(seconds, self._renew, name="outlast-leases"))
-        if options.retention_seconds is not None:
+        if options.retention_seconds is not None or options.owns_process:
             retention = Retention(self.store, world, options.retention_seconds)
             self._tasks.append(world.spawn(retention.run(), name="outlast-retention"))
         if self._garbage is not None:

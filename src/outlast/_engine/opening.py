@@ -90,6 +90,8 @@ class Opened:
         if self.core is None:
             await self.store.close()
             return
+        if self.core.served_by is not None:
+            self.core.served_by.drain()
         await self.core.drain(grace_seconds)
         if self.socket is not None:
             await self.socket.close()

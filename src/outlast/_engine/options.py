@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 
 from outlast import limits
 from outlast._durations import seconds_of
-from outlast._engine.open_engine import CoreOptions
+from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast.errors import UsageError
 from outlast.types import Duration
 
@@ -20,6 +21,7 @@ def core_options(
     retention: Duration | None = limits.RETENTION,
     live_runs_max: int = limits.LIVE_RUNS_MAX,
     live_bytes_max: int | None = None,
+    tracing: object = None,
 ) -> CoreOptions:
     """Return what an engine is opened with.
 
@@ -37,7 +39,22 @@ def core_options(
         live_runs_max=live_runs_max,
         live_bytes_max=live_bytes_max or limits.LIVE_BYTES_MAX,
         resources=dict(resources or {}),
+        prepare=() if tracing is None else (_tracing_by(tracing),),
     )
+
+
+def _tracing_by(provider: object) -> Callable[[EngineCore], None]:
+    """Return what has an engine traced by a tracer provider of OpenTelemetry."""
+    if not (hasattr(provider, "get_tracer") and hasattr(provider, "id_generator")):
+        raise UsageError(f"tracing= takes a TracerProvider of OpenTelemetry, not {provider!r}")
+    try:
+        module = import_module("outlast.telemetry.tracing")
+    except ImportError as error:
+        raise UsageError(
+            f"tracing= needs the extra: pip install 'outlast[otel]' ({error})"
+        ) from None
+    attach: Callable[[EngineCore], None] = module.tracing_by(provider)
+    return attach
 
 
 def _check_types(resources: object, live_runs_max: object) -> None:

@@ -43,6 +43,12 @@ def parse_query(text: str, now: int) -> RunFilter:
         raise QueryError(
             f"the query has {len(words)} words without a colon, of {limits.QUERY_WORDS_MAX} at most"
         )
+    keys = {key for key, _ in attributes}
+    if len(keys) > limits.ATTRIBUTES_MAX:
+        raise QueryError(
+            f"the query names {len(keys)} attributes, and a run has at most "
+            f"{limits.ATTRIBUTES_MAX}: no run can have all of them"
+        )
     return RunFilter(
         statuses=statuses,
         workflow=plain.get("workflow"),
@@ -50,12 +56,16 @@ def parse_query(text: str, now: int) -> RunFilter:
         created_to=_moment(plain.get("until"), now),
         id_prefix=plain.get("id"),
         parent=RunId(plain["parent"]) if "parent" in plain else None,
-        attributes=tuple(attributes),
+        attributes=tuple(dict.fromkeys(attributes)),
         words=tuple(words),
     )
 
 
 def _words(text: str) -> list[tuple[str, str]]:
+    if len(text) > limits.QUERY_CHARS_MAX:
+        raise QueryError(
+            f"the query has {len(text):,} characters; it has at most {limits.QUERY_CHARS_MAX:,}"
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -13,9 +13,12 @@ log = logging.getLogger("outlast.engine")
 
 
 class Retention:
-    """Deletes what was closed longer ago than `seconds`, a bounded number at a time."""
+    """Deletes what was closed longer ago than `seconds`, a bounded number at a time.
 
-    def __init__(self, store: Store, world: World, seconds: float) -> None:
+    None keeps runs for good. The audit has times of its own.
+    """
+
+    def __init__(self, store: Store, world: World, seconds: float | None) -> None:
         self._store = store
         self._world = world
         self._seconds = seconds
@@ -25,12 +28,15 @@ class Retention:
         while True:
             try:
                 await self.prune()
+                await self._prune_audit()
             except StoreError as error:
                 log.warning("closed runs could not be deleted, trying again: %s", error)
             await self._world.sleep(limits.RETENTION_SECONDS)
 
     async def prune(self) -> int:
         """Delete all that is due now; return how many."""
+        if self._seconds is None:
+            return 0
         before = self._world.now() - int(self._seconds * 1e6)
         total = 0
         while count := await self._store.prune(before, limits.PRUNE_RUNS):
@@ -39,3 +45,11 @@ class Retention:
                 break
             await self._world.pass_turn()
         return total
+
+    async def _prune_audit(self) -> None:
+        now = self._world.now()
+        await self._store.prune_audit(
+            now - int(limits.AUDIT_SECONDS * 1e6),
+            now - int(limits.AUDIT_TRAFFIC_SECONDS * 1e6),
+            limits.AUDIT_TRAFFIC_ROWS,
+        )

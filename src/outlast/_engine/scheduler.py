@@ -47,6 +47,7 @@ from outlast._store.contract import (
     Store,
     Transaction,
 )
+from outlast._store.decide import carry_audit
 from outlast._world import Timer, World
 from outlast.errors import EngineClosed, OutlastError, UnknownWorkflow
 from outlast.types import CLOSED_STATUSES, Lease, RunId
@@ -320,6 +321,7 @@ class Scheduler(ActorHost):
 
     async def written(self, transaction: Transaction) -> None:
         """Commit what no run in memory depends on; raise why when the store refuses it."""
+        carry_audit(transaction, self.world.now())
         refused = partial(self.acknowledgements.refused, transaction)
         self.writer.submit(transaction, self._committed, refused=refused)
         await self.acknowledgements.wait_for(transaction)

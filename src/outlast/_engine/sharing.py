@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import Future
 from collections.abc import Callable, Sequence
 
 from outlast import limits
@@ -24,6 +25,7 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite_sharers import Carried
 from outlast.errors import NotSupported, OutlastError, UsageError
 from outlast.types import CLOSED_STATUSES, RunId
 
@@ -75,18 +77,23 @@ class Sharing:
         """
         if any(t.lease is not None or t.records or t.summary for t in batch):
             raise UsageError("a process that shares a database writes no records of runs")
-        results = await self._store().commit_for(sharer, batch)
-        if not self._scheduler.is_closing:  # else the next owner finds it
-            hearing = [
-                task
-                for transaction, result in zip(batch, results, strict=True)
-                if not isinstance(result, Fenced)
-                for task in self._hand_out(transaction, result)
-            ]
-            if hearing:
-                # Whoever asked may look at a run next, and must not find it as it was.
-                await asyncio.wait(hearing, timeout=_HEARD_SECONDS)
-        return results
+        hearing: list[asyncio.Task[None]] = []
+
+        def made(future: Future[Carried]) -> None:
+            """Follow a commit, whoever waits for it; of one that is sent again nothing follows."""
+            if future.cancelled() or future.exception() is not None or not future.result().is_new:
+                return
+            if self._scheduler.is_closing:
+                return  # the next owner finds it
+            for transaction, result in zip(batch, future.result().results, strict=True):
+                if not isinstance(result, Fenced):
+                    hearing.extend(self._hand_out(transaction, result))
+
+        carried = await self._store().commit_for(sharer, batch, made)
+        if hearing:
+            # Whoever asked may look at a run next, and must not find it as it was.
+            await asyncio.wait(hearing, timeout=_HEARD_SECONDS)
+        return carried.results
 
     async def outcome_of(self, sharer: CommitId) -> list[CommitResult] | None:
         """Return what became of another process's last commit, or None when it was not made."""
@@ -146,3 +153,17 @@ class Sharing:
         if has_ended or transaction.values or transaction.streams:
             for changes in self._followers:
                 changes.add(transaction.run)
+
+
+def look_for(scheduler: Scheduler, transaction: Transaction, receipt: Receipt) -> None:
+    """A commit was made some time ago: look in the store for what it started and sent."""
+    rows = [start.row for start in transaction.starts if start.row.id not in receipt.existing]
+    for row in rows:
+        scheduler.listeners.on_row(row)
+        if scheduler.owns(row.id):
+            scheduler.listeners.on_passivated(row)  # it may have to begin later
+    sent = [message.run for message in transaction.posts]
+    sent += [answer.message.run for answer in transaction.answers]
+    for run in [*(row.id for row in rows), *sent]:
+        if scheduler.owns(run):
+            scheduler.listeners.on_mail(run)

@@ -10,7 +10,7 @@ from typing import Literal
 from outlast import limits
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.streams import values_in
-from outlast._store.contract import RunRow, Store, StreamRow
+from outlast._store.contract import Lookups, RunRow, StreamRow
 from outlast._world import World
 from outlast.types import CLOSED_STATUSES, RunId
 
@@ -30,7 +30,7 @@ class StreamReader:
 
     def __init__(
         self,
-        store: Store,
+        store: Lookups,
         world: World,
         row: Callable[[RunId], Awaitable[RunRow]],
         *,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, stored_json
 from outlast._codec.schemas import Schema
-from outlast._engine.reader import moment
+from outlast._engine.records import moment
 from outlast._engine.rehearsal import rehearse, rehearse_actor
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.payloads import fitting_payload
@@ -50,7 +50,7 @@ class TokenReader:
     """Looks tokens up, also in a store that another process runs."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.lookups
 
     async def row(self, token: str) -> TokenRow:
         """Return a token's row.
@@ -179,7 +179,7 @@ class Tokens:
         row = await scheduler.store.read_run(token.run)
         if row is None:
             raise RunNotFound(token.run)
-        records = await scheduler.store.read_journal(row.id, row.folded_seq)
+        records = await scheduler.store.lookups.read_journal(row.id, row.folded_seq)
         replayed = rehearse_actor if row.kind == "actor" else rehearse
         known = scheduler.known_errors
         run = await replayed(scheduler.world, scheduler.registry, known, row=row, records=records)

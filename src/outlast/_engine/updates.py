@@ -58,6 +58,7 @@ class Updates:
         self._scheduler = scheduler
         self._world = scheduler.world
         self._store = scheduler.store
+        self._is_shared = scheduler.store.is_shared  # an owner may have done it before this one
         self._callers: dict[RunId, dict[_Caller, None]] = {}
         scheduler.listeners.on_updated = self._updated
 
@@ -93,7 +94,7 @@ class Updates:
             raise RunNotFound(run)
         if row.kind == "actor":
             raise UsageError(f"{run} is an actor: ask it, its handlers take messages")
-        if row.status not in CLOSED_STATUSES and not self._store.is_shared:
+        if row.status not in CLOSED_STATUSES and not self._is_shared:
             self._scheduler.registry.find_workflow(row.workflow)
 
     async def _post(self, message: Message) -> PostResult:
@@ -122,7 +123,7 @@ class Updates:
 
     # ----------------------------------------------------------------------- waiting
     async def _outcome(self, message: Message, caller: _Caller) -> KeptUpdate:
-        seconds = limits.RECONCILE_SECONDS if self._store.is_shared else None
+        seconds = limits.RECONCILE_SECONDS if self._is_shared else None
         while True:
             await asyncio.wait([caller.told], timeout=seconds)
             if caller.told.done():
@@ -138,7 +139,7 @@ class Updates:
         """Return what came of an update as the store has it, None while nothing has."""
         # The row first: what the run did before it closed is there by then.
         row = await self._store.read_run(message.run)
-        is_waiting = self._store.is_shared and await self._is_waiting(message)
+        is_waiting = self._is_shared and await self._is_waiting(message)
         value = await self._store.read_value(message.run, DONE + message.dedup)
         if value is not None:
             kept = decode_body(value, KeptUpdate)
@@ -148,7 +149,7 @@ class Updates:
                 return kept
         if row is None or row.status in CLOSED_STATUSES:
             raise _ended(message, row, was_accepted=value is not None)
-        if value is not None or is_waiting or not self._store.is_shared:
+        if value is not None or is_waiting or not self._is_shared:
             return None
         # Neither waiting nor accepted: another engine's validator has refused it.
         values = await self._store.read_values(message.run, REFUSED)

@@ -29,7 +29,7 @@ from outlast._events import Events
 from outlast._journal.backoff import Backoff
 from outlast._journal.waiters import Waiters
 from outlast._store.contract import CommitId, CommitResult, Fenced, Receipt, Store, Transaction
-from outlast._store.decide import is_urgent
+from outlast._store.decide import carry_audit, is_urgent
 from outlast._world import World
 from outlast.errors import (
     CommitUnknown,
@@ -88,6 +88,7 @@ class Writer:
         self.given_up: StoreError | None = None
         self._insisted: list[_Entry] = []  # what the store has refused for now
         self.on_stuck: Stuck = _goes_on  # a transaction is kept, and tried until the store takes it
+        self.on_old: Callable[[Transaction, Receipt], None] = _nothing_old
 
     @property
     def is_full(self) -> bool:
@@ -128,8 +129,8 @@ class Writer:
         """
         self.check_open()
         answer: Future[Receipt] = self._world.loop.create_future()
-        done, refused = _answering(answer, made)
-        self.submit(transaction, done, refused=refused)
+        done, refused = _answering(answer, made, self.on_old)
+        self.submit(carry_audit(transaction, self._world.now()), done, refused=refused)
         return await answer
 
     def check_open(self) -> None:
@@ -368,14 +369,23 @@ class Writer:
         self._room.release_all()
 
 
-def _answering(answer: Future[Receipt], made: Made) -> tuple[Done, Refused]:
+def _nothing_old(_: Transaction, __: Receipt) -> None:
+    """Where one process owns the store from its opening on."""
+
+
+def _answering(
+    answer: Future[Receipt], made: Made, old: Callable[[Transaction, Receipt], None]
+) -> tuple[Done, Refused]:
     """Return what gives an answer to who commits from outside."""
 
-    def done(_: Transaction, result: CommitResult) -> None:
+    def done(transaction: Transaction, result: CommitResult) -> None:
         if isinstance(result, Fenced):
             refused(EngineClosed("the store refused what needs no lease"))
             return
-        made(result)
+        if result.is_old:
+            old(transaction, result)
+        else:
+            made(result)
         if not answer.done():
             answer.set_result(result)
 

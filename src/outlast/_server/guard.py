@@ -44,11 +44,11 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 class Addresses:
     """By which names the server may be called, and from which pages.
 
-    `hosts` are names with or without a port; one without is right with any. The port that a scheme
-    implies is left out by clients.
+    `hosts` are names with or without a port; one without is right with any, and None means that
+    somebody else looks. The port that a scheme implies is left out by clients.
     """
 
-    hosts: frozenset[str]
+    hosts: frozenset[str] | None
     origins: frozenset[str] = frozenset()
 
     @classmethod
@@ -56,23 +56,22 @@ class Addresses:
         cls, host: str, port: int, *, allowed: Collection[str] = (), origins: Collection[str] = ()
     ) -> Addresses:
         """Return the addresses of a server that listens on `host` and `port`."""
-        for origin in origins:
-            scheme, netloc = _site_of(origin)
-            is_site = scheme in ("http", "https") and bool(netloc)
-            if not is_site or origin != f"{scheme}://{netloc}":
-                raise UsageError(f"{origin!r} is no origin, such as https://shop.example")
-        for name in allowed:
-            if not name or set("/@ ") & set(name):
-                raise UsageError(f"{name!r} is no name of a host, such as outlast.example:8787")
         own = f"[{host}]" if ":" in host else host
         names = {f"{name}:{port}" for name in (own, *_LOOPBACK)}
-        return cls(frozenset(names | {a.lower() for a in allowed}), frozenset(origins))
+        return cls(frozenset(names) | _names(allowed), _sites(origins))
+
+    @classmethod
+    def anywhere(cls, allowed: Collection[str] | None, origins: Collection[str]) -> Addresses:
+        """Return the addresses of what is a part of another application."""
+        return cls(None if allowed is None else _names(allowed), _sites(origins))
 
     def knows_host(self, host: str, scheme: str = "http") -> bool:
         """Whether a Host header means this server."""
         found = _HOST.fullmatch(host.lower())
         if found is None:
             return False
+        if self.hosts is None:
+            return True
         name, port = found["name"], found["port"]
         if name in self.hosts:
             return True
@@ -81,6 +80,22 @@ class Addresses:
     def knows_origin(self, origin: str, host: str) -> bool:
         """Whether an Origin header is of our own pages, or of a site that was allowed."""
         return origin in self.origins or _site_of(origin)[1].lower() == host.lower()
+
+
+def _names(allowed: Collection[str]) -> frozenset[str]:
+    for name in allowed:
+        if not name or set("/@ ") & set(name):
+            raise UsageError(f"{name!r} is no name of a host, such as outlast.example:8787")
+    return frozenset(name.lower() for name in allowed)
+
+
+def _sites(origins: Collection[str]) -> frozenset[str]:
+    for origin in origins:
+        scheme, netloc = _site_of(origin)
+        is_site = scheme in ("http", "https") and bool(netloc)
+        if not is_site or origin != f"{scheme}://{netloc}":
+            raise UsageError(f"{origin!r} is no origin, such as https://shop.example")
+    return frozenset(origins)
 
 
 class Guard:

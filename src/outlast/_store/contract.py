@@ -21,7 +21,9 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from outlast._records import Blob, Record
+from outlast._store.auditing import AuditReads, AuditRow, AuditUpkeep
 from outlast._store.health import HealthVerbs
+from outlast._store.upkeep import UpkeepVerbs
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
 
 ParkedAs = Literal["", "code", "unreadable", "damaged", "attempts", "suspect", "limit"]
@@ -240,6 +242,7 @@ class Transaction:
     dead: Sequence[DeadLetter] = ()
     redriven: Sequence[int] = ()  # dead letters that go if all posts here are accepted
     blobs: Sequence[Blob] = ()
+    audit: Sequence[AuditRow] = ()  # who had it done, if somebody from outside had
     released: Sequence[bytes] = ()  # digests of blobs that the run needs no more, nor these records
     is_sealed: bool = False
 
@@ -253,9 +256,9 @@ PostResult = Literal["accepted", "duplicate", "conflict", "not_found", "closed",
 class Receipt(msgspec.Struct, frozen=True):
     """What became of a transaction.
 
-    `position` is the log position of its first record, 0 without any; `existing` the rows that
-    stood in the way of its starts; `posts` one result for each message, `numbers` what accepted
-    ones are called, 0 for the others; `answers` one result for each answer.
+    `position` is the log position of its first record, or 0; `existing` the rows that stood in the
+    way of its starts; `posts` and `answers` one result for each, `numbers` what accepted messages
+    are called. `is_old`: learned later than the commit was made, and runs may have gone on since.
     """
 
     position: int = 0
@@ -263,6 +266,7 @@ class Receipt(msgspec.Struct, frozen=True):
     posts: tuple[PostResult, ...] = ()
     numbers: tuple[int, ...] = ()
     answers: tuple[Answered, ...] = ()
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +319,7 @@ class TailRun:
     first_position: int
 
 
-Hint: TypeAlias = Callable[[Collection[RunId]], None]
-"""Given the runs that another engine changed, as far as that is known."""
+Hint: TypeAlias = Callable[[Collection[RunId]], None]  # the runs, as far as they are known
 
 
 class LeaseVerbs(Protocol):
@@ -479,25 +482,17 @@ class OverviewVerbs(Protocol):
         ...
 
 
-class UpkeepVerbs(Protocol):
-    """What keeps the store small, and its end."""
+class Lookups(ReadVerbs, OverviewVerbs, AuditReads, Protocol):
+    """Reads for whoever looks: they take turns, and cannot keep the engine from reading.
 
-    async def log_size(self) -> int:
-        """Return how many records the log's tail holds."""
-        ...
-
-    async def truncate_log(self, limit: int) -> int:
-        """Drop up to `limit` of the log's oldest records, up to one that is needed; count them."""
-        ...
-
-    async def prune(self, closed_before: int, limit: int) -> int:
-        """Delete runs closed before this time with all they own; return how many."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of everything; leases stay until released or expired."""
-        ...
+    On behalf of a client (`asking`) they raise `StoreBusy` where it asks for too much at once.
+    """
 
 
-class Store(LeaseVerbs, CommitVerbs, ReadVerbs, OverviewVerbs, UpkeepVerbs, HealthVerbs, Protocol):
+class Store(LeaseVerbs, CommitVerbs, Lookups, UpkeepVerbs, AuditUpkeep, HealthVerbs, Protocol):
     """The seam between the engine and what keeps its data."""
+
+    @property
+    def lookups(self) -> Lookups:
+        """The same for whoever only looks: clients, people, the program."""
+        return self

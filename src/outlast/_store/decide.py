@@ -6,19 +6,23 @@ Kept apart from the stores, so that memory (the model) and SQL cannot drift.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from string import ascii_lowercase, ascii_uppercase
 
 import msgspec
 
 from outlast import limits
+from outlast._store.auditing import rows_for
 from outlast._store.contract import (
     JOIN,
     Answer,
     AnswerResult,
+    CommitResult,
     DeadLetter,
     DeathReason,
     Message,
     PostResult,
+    Receipt,
     RunFilter,
     RunRow,
     TokenRow,
@@ -225,3 +229,26 @@ def attribute_text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def as_old(results: Sequence[CommitResult]) -> list[CommitResult]:
+    """Return results that were not learned when the commit was made."""
+    return [
+        msgspec.structs.replace(result, is_old=True) if isinstance(result, Receipt) else result
+        for result in results
+    ]
+
+
+def carry_audit(transaction: Transaction, now: int) -> Transaction:
+    """Have a transaction carry who has it done, if that is somebody; return it."""
+    transaction.audit = (*transaction.audit, *rows_for(now, transaction.run))
+    return transaction
+
+
+def outcome_of(receipt: Receipt) -> str:
+    """Return for the audit what became of a transaction, in a word."""
+    results = [*(answered.result for answered in receipt.answers), *receipt.posts]
+    refused = [result for result in results if result != "accepted"]
+    if refused:
+        return refused[0].replace("_", "-")
+    return "exists" if receipt.existing else "done"

@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._records import Record
+from outlast._store.auditing import AuditRow
 from outlast._store.contract import (
     CommitId,
     CommitResult,
@@ -251,6 +252,16 @@ class MemoryStore(Store):
         run: RunId | None = None,
     ) -> list[TokenRow]:
         return self._db.tokens.page(after, limit, open_only=open_only, run=run)
+
+    @override
+    async def read_audit(
+        self, before: int | None, limit: int, *, run: RunId | None, caller: str | None
+    ) -> list[AuditRow]:
+        return self._db.audit.read(before, limit, run=run, caller=caller)
+
+    @override
+    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
+        return self._db.audit.prune(before, traffic_before, traffic_max)
 
     @override
     async def log_size(self) -> int:

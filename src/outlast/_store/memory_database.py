@@ -33,6 +33,7 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post
+from outlast._store.memory_audit import MemoryAudit
 from outlast._store.memory_leases import MemoryLeases
 from outlast._store.memory_tokens import MemoryTokens
 from outlast.types import CLOSED_STATUSES, RunId
@@ -69,6 +70,7 @@ class MemoryDatabase:
         self.log: list[tuple[int, RunId, Record]] = []
         self.blobs: dict[bytes, bytes] = {}
         self.hints: list[Hint] = []
+        self.audit: MemoryAudit = MemoryAudit()
         self._data: dict[RunId, _Data] = {}
         self._next_position = 1
         self._next_message = 1
@@ -88,7 +90,7 @@ class MemoryDatabase:
     # ---------------------------------------------------------------- writing
     def apply(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         """Write a batch; this is the moment it becomes durable."""
-        results = [self._apply_one(transaction) for transaction in batch]
+        results = [self.audit.noted(one, self._apply_one(one)) for one in batch]
         self._last_commits[commit_id.owner] = (commit_id.number, results)
         return results
 
@@ -325,9 +327,7 @@ class MemoryDatabase:
 
     def prune(self, closed_before: int, limit: int) -> int:
         old = [
-            row.id
-            for row in self.rows.values()
-            if row.closed_at is not None and row.closed_at < closed_before
+            row.id for row in self.rows.values() if (row.closed_at or closed_before) < closed_before
         ][:limit]
         for run in old:
             self.forget(run)

@@ -18,27 +18,19 @@ from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 from typing_extensions import override
 
 from outlast import limits
-from outlast._records import Record
-from outlast._store import sqlite_forget, sqlite_reads, sqlite_tokens
+from outlast._store import sqlite_audit, sqlite_forget, sqlite_reads
 from outlast._store.contract import (
     CommitId,
     CommitResult,
     Committed,
-    Cursor,
-    DeadLetter,
     Hint,
-    Message,
-    RunFilter,
-    RunRow,
+    Lookups,
     Store,
-    StreamRow,
-    TailRun,
-    TokenRow,
     Transaction,
 )
 from outlast._store.sqlite_checks import Checks, Reading
@@ -48,25 +40,29 @@ from outlast._store.sqlite_examination import prepare, prepare_reading
 from outlast._store.sqlite_faults import explain, forked
 from outlast._store.sqlite_files import make_directory
 from outlast._store.sqlite_lock import OwnerLock, is_held_here, refuse_network_file_system
+from outlast._store.sqlite_lookups import QUICK, SLOW, LookupThreads
 from outlast._store.sqlite_opening import open_reader
+from outlast._store.sqlite_reading import SqliteReads
 from outlast._store.sqlite_schema import missing
-from outlast._store.sqlite_sharers import commit_for, outcome_for
+from outlast._store.sqlite_sharers import Carried, commit_for, outcome_for
 from outlast._store.sqlite_traces import Traces
 from outlast._store.sqlite_watch import ReadWatch
 from outlast._store.sqlite_workers import Workers
 from outlast._store.sqlite_writing import Writing
 from outlast._world import World, process_id
 from outlast.errors import StoreDamaged, StoreError, StoreReadOnly
-from outlast.types import Lease, RunId, Status
+from outlast.types import Lease, RunId
 
 T = TypeVar("T")
 
 S = TypeVar("S", bound="SqliteStore")
 
-READERS = 2  # one long listing must not hold up the reading of a journal
+Carrying: TypeAlias = Callable[[Future[Carried]], None]
+
+READERS = 2  # for the engine; those for others are `sqlite_lookups`'
 
 
-class SqliteStore(Store):
+class SqliteStore(SqliteReads, Store):
     """A database file; see `outlast._store.contract` for the verbs."""
 
     def __init__(
@@ -79,19 +75,27 @@ class SqliteStore(Store):
         lock: OwnerLock | None,
         condition: Condition,
     ) -> None:
+        super().__init__(self._look)
         self.path = path
         self._world = world
         self._pid = process_id()
         self._is_closed = False
         self._lock = lock
         self._connections = readers
+        readings = [Reading(db, condition.checks) for db in readers]
+
+        def explained(error: Exception, reading: Reading) -> Exception:
+            return explain(error, str(path), reading.db)
+
         self._readers = Workers(
             world,
-            [Reading(db, condition.checks) for db in readers],
+            readings[:READERS],
             name="outlast-read",
             after_job=_nothing,
-            explain=lambda error, reading: explain(error, str(path), reading.db),
+            explain=explained,
         )
+        self._lookup_threads = LookupThreads(world, readings[READERS:], explain=explained)
+        self._lookups = SqliteReads(self._look_for_others)
         self._writing = writing
         self._checks = condition.checks
         self._condition = condition
@@ -137,6 +141,11 @@ class SqliteStore(Store):
     @override
     def is_shared(self) -> bool:
         return False
+
+    @property
+    @override
+    def lookups(self) -> Lookups:
+        return self._lookups
 
     @property
     @override
@@ -195,114 +204,14 @@ class SqliteStore(Store):
         return await self._write(lambda writing: writing.outcome_of(commit_id))
 
     def commit_for(
-        self, sharer: CommitId, batch: Sequence[Transaction]
-    ) -> Future[list[CommitResult]]:
-        """Make durable what another process commits, once for its id."""
-        return self._write(partial(commit_for, sharer, batch, self._world.now()))
+        self, sharer: CommitId, batch: Sequence[Transaction], then: Carrying | None = None
+    ) -> Future[Carried]:
+        """Make durable what another process commits, once for its id; `then` as in `commit`."""
+        return self._write(partial(commit_for, sharer, batch, self._world.now()), then)
 
     def outcome_for(self, sharer: CommitId) -> Future[list[CommitResult] | None]:
         """Return what became of another process's last commit, or None when it was not made."""
         return self._write(partial(outcome_for, sharer))
-
-    # --------------------------------------------------------------------------- reading
-    @override
-    async def read_run(self, run: RunId) -> RunRow | None:
-        return await self._read(lambda db: sqlite_reads.read_run(db, run))
-
-    @override
-    async def read_journal(
-        self, run: RunId, after: int = 0, upto: int | None = None
-    ) -> list[Record]:
-        return await self._look(lambda r: sqlite_reads.read_journal(r, run, after, upto))
-
-    @override
-    async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
-        if 0 not in shards:
-            return {}
-        return await self._read(sqlite_reads.read_tail)
-
-    @override
-    async def resident_runs(self, shards: Collection[int]) -> list[RunRow]:
-        return await self._read(sqlite_reads.resident_runs) if 0 in shards else []
-
-    @override
-    async def due_runs(self, shards: Collection[int], now: int, limit: int) -> list[RunRow]:
-        if 0 not in shards:
-            return []
-        return await self._read(lambda db: sqlite_reads.due_runs(db, now, limit))
-
-    @override
-    async def next_wake(self, shards: Collection[int]) -> int | None:
-        return await self._read(sqlite_reads.next_wake) if 0 in shards else None
-
-    @override
-    async def read_mailbox(self, run: RunId, limit: int, after: int = 0) -> list[Message]:
-        return await self._look(lambda r: sqlite_reads.read_mailbox(r, run, limit, after))
-
-    @override
-    async def runs_with_mail(
-        self, shards: Collection[int], limit: int, after: RunId | None = None
-    ) -> list[RunId]:
-        if 0 not in shards:
-            return []
-        return await self._read(lambda db: sqlite_reads.runs_with_mail(db, limit, after))
-
-    @override
-    async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
-        return await self._look(lambda r: sqlite_reads.list_runs(r, which, after, limit))
-
-    @override
-    async def count_by_status(self) -> dict[Status, int]:
-        return await self._read(sqlite_reads.count_by_status)
-
-    @override
-    async def count_dead(self) -> int:
-        return await self._read(sqlite_reads.count_dead)
-
-    @override
-    async def count_runs(self, which: RunFilter, limit: int) -> int:
-        return await self._read(lambda db: sqlite_reads.count_runs(db, which, limit))
-
-    @override
-    async def read_stream(self, run: RunId, name: str, offset: int, limit: int) -> list[StreamRow]:
-        return await self._look(lambda r: sqlite_reads.read_stream(r, run, name, offset, limit))
-
-    @override
-    async def read_retractions(self, run: RunId, name: str, offset: int) -> dict[str, int]:
-        return await self._look(lambda r: sqlite_reads.read_retractions(r, run, name, offset))
-
-    @override
-    async def read_stream_names(self, run: RunId) -> list[str]:
-        return await self._look(lambda r: sqlite_reads.read_stream_names(r, run))
-
-    @override
-    async def read_value(self, run: RunId, name: str) -> bytes | None:
-        return await self._look(lambda r: sqlite_reads.read_value(r, run, name))
-
-    @override
-    async def read_values(self, run: RunId, prefix: str) -> dict[str, bytes]:
-        return await self._look(lambda r: sqlite_reads.read_values(r, run, prefix))
-
-    @override
-    async def read_dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
-        return await self._read(lambda db: sqlite_reads.read_dead(db, run, after, limit))
-
-    @override
-    async def read_token(self, token: str) -> TokenRow | None:
-        return await self._read(lambda db: sqlite_tokens.read_token(db, token))
-
-    @override
-    async def list_tokens(
-        self,
-        after: tuple[int, str] | None,
-        limit: int,
-        *,
-        open_only: bool = False,
-        run: RunId | None = None,
-    ) -> list[TokenRow]:
-        return await self._read(
-            lambda db: sqlite_tokens.list_tokens(db, after, limit, open_only=open_only, run=run)
-        )
 
     # ----------------------------------------------------------------------- maintenance
     @override
@@ -318,6 +227,12 @@ class SqliteStore(Store):
         return await self._change(lambda db: sqlite_forget.prune(db, closed_before, limit))
 
     @override
+    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
+        return await self._change(
+            lambda db: sqlite_audit.prune_audit(db, before, traffic_before, traffic_max)
+        )
+
+    @override
     async def close(self) -> None:
         if self._is_closed or self._pid != process_id():
             return
@@ -327,6 +242,7 @@ class SqliteStore(Store):
 
     def _close(self) -> None:
         try:
+            self._lookup_threads.close()
             self._readers.close()
             for db in self._connections:
                 db.close(True)
@@ -340,13 +256,15 @@ class SqliteStore(Store):
                 self._lock.release()
 
     # --------------------------------------------------------------------------- threads
-    def _read(self, job: Callable[[Connection], T]) -> Future[T]:
-        return self._look(lambda reading: job(reading.db))
-
-    def _look(self, job: Callable[[Reading], T]) -> Future[T]:
-        """Read what may be damaged."""
+    def _look(self, job: Callable[[Reading], T], *, is_wide: bool = False) -> Future[T]:
+        """Read for the engine."""
         self._check_usable()
         return self._readers.call(self._condition.watched(job))
+
+    def _look_for_others(self, job: Callable[[Reading], T], *, is_wide: bool = False) -> Future[T]:
+        """Read for whoever looks."""
+        self._check_usable()
+        return self._lookup_threads.call(self._condition.watched(job), is_wide=is_wide)
 
     def _write(
         self, job: Callable[[Writing], T], then: Callable[[Future[T]], None] | None = None
@@ -445,7 +363,7 @@ async def _opened(opening: Future[S]) -> S:
 
 
 def _open_readers(path: Path) -> list[Connection]:
-    return [open_reader(path) for _ in range(READERS)]
+    return [open_reader(path) for _ in range(READERS + QUICK + SLOW)]
 
 
 def _thread_of(writing: Writing, world: World, path: str) -> Workers[Writing]:

@@ -39,6 +39,7 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post
+from outlast._store.sqlite_audit import write_audit
 from outlast._store.sqlite_connection import Cell, Connection, texts
 from outlast._store.sqlite_forget import forget, release
 from outlast._store.sqlite_tables import fetch, is_whole, sealed
@@ -148,6 +149,7 @@ class Batch:
             else:
                 append(self._take(transaction, first))
         self._flush()
+        write_audit(self._db, batch, results)
         return results
 
     # ------------------------------------------------------------------ one transaction

@@ -84,6 +84,10 @@ class Connection(Protocol):
         """Ask the file of a database for something that SQL cannot say."""
         ...
 
+    def set_progress_handler(self, callable: Callable[[], bool] | None, nsteps: int, /) -> None:
+        """Call after so many steps of a statement; it is interrupted when that returns True."""
+        ...
+
     def interrupt(self) -> None:
         """End what another thread executes on it."""
         ...

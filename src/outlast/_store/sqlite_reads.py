@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Generator
+import re
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing, contextmanager
 
 import msgspec
@@ -36,11 +37,11 @@ from outlast.types import STATUSES, RunId, Status
 
 # An attribute's text as `decide.attribute_text` writes it. A float is compared as SQLite reads
 # both texts, and only if the text asked for is the one that a float has.
-_HAS_ATTRIBUTE = """json_valid(attributes) AND EXISTS (
-SELECT 1 FROM json_each(attributes) AS a WHERE a.key = ? AND
+_IS_ATTRIBUTE = """(a.key = ? AND
 CASE a.type WHEN 'true' THEN 'true' = ? WHEN 'false' THEN 'false' = ?
 WHEN 'integer' THEN CAST(a.value AS TEXT) = ? WHEN 'text' THEN a.value = ?
 WHEN 'real' THEN a.value = json_extract(?, '$') END)"""
+_PLAIN = re.compile(r"[\w .:@/+-]+", re.ASCII)  # JSON writes it as it is
 
 
 log = logging.getLogger("outlast.store")
@@ -223,8 +224,7 @@ def _wanted(
         want("id >= ? AND id < ?", which.id_prefix, which.id_prefix + "\U0010ffff")
     if which.parent is not None:
         want("parent = ?", which.parent)
-    for key, text in which.attributes:
-        want(_HAS_ATTRIBUTE, key, text, text, text, text, _as_float(text))
+    _want_attributes(which.attributes, want)
     for word in which.words:
         want(f"instr(lower({_SEARCHED}), ?) > 0", lowered(word))
     if damaged:
@@ -235,6 +235,28 @@ def _wanted(
     if after is not None:
         want("(created_at, id) < (?, ?)", after.created_at, after.id)
     return f"WHERE {' AND '.join(terms)}", cells
+
+
+def _want_attributes(wanted: Sequence[tuple[str, str]], want: Callable[..., None]) -> None:
+    """Want all of these: the attributes of a run are gone through once, however many there are."""
+    pairs = tuple(dict.fromkeys(wanted))
+    if not pairs:
+        return
+    want("attributes <> '{}'")
+    for key, text in pairs:  # most rows are told apart by their bytes
+        if _PLAIN.fullmatch(key):
+            want("instr(attributes, ?) > 0", f'"{key}"')
+        if _PLAIN.fullmatch(text):
+            want("instr(attributes, ?) > 0", text)
+    each = " OR ".join([_IS_ATTRIBUTE] * len(pairs))
+    cells: list[Cell] = []
+    for key, text in pairs:
+        cells += (key, text, text, text, text, _as_float(text))
+    want(
+        f"json_valid(attributes) AND (SELECT count(*) FROM json_each(attributes) AS a WHERE {each})"
+        f" = {len(pairs)}",
+        *cells,
+    )
 
 
 def count_by_status(db: Connection) -> dict[Status, int]:

@@ -23,7 +23,14 @@ from typing import Protocol, TypeAlias, TypeVar
 from typing_extensions import override
 
 from outlast import limits
-from outlast._store.contract import CommitId, CommitResult, Committed, Hint, Transaction
+from outlast._store.contract import (
+    CommitId,
+    CommitResult,
+    Committed,
+    Hint,
+    Transaction,
+)
+from outlast._store.decide import as_old
 from outlast._store.sqlite import SqliteStore
 from outlast._world import World
 from outlast.errors import CommitUnknown, StoreError, StoreLocked, StoreMissing, StoreUnavailable
@@ -201,12 +208,15 @@ class SharedSqliteStore(SqliteStore):
 
     async def _become(self, other: SqliteStore) -> None:
         """Go on with the connections of another opening of this file, and close those of before."""
-        readers, connections, checks = self._readers, self._connections, self._checks
+        readers, lookups, checks = self._readers, self._lookup_threads, self._checks
+        connections = self._connections
         self._lock, self._writing, self._writer = other._lock, other._writing, other._writer
-        self._readers, self._connections = other._readers, other._connections
+        self._readers, self._lookup_threads = other._readers, other._lookup_threads
+        self._connections = other._connections
         self._checks, self._condition = other._checks, other._condition
 
         def close() -> None:
+            lookups.close()
             readers.close()
             for db in connections:
                 db.close(True)
@@ -254,8 +264,8 @@ class SharedSqliteStore(SqliteStore):
     ) -> None:
         try:
             results = await self._at_the_owner(
-                lambda link: link.commit(commit_id, batch),
-                lambda: self.commit_for(commit_id, batch),
+                lambda link: self._sent(link, commit_id, batch),
+                lambda: self._carried(commit_id, batch),
             )
         except StoreError as error:
             if not answer.done():
@@ -266,13 +276,27 @@ class SharedSqliteStore(SqliteStore):
         if then is not None:
             then(answer)
 
+    async def _sent(
+        self, link: OwnerLink, commit_id: CommitId, batch: Sequence[Transaction]
+    ) -> list[CommitResult]:
+        results = await link.commit(commit_id, batch)
+        # If that owner is dead by now, and its runs are here, they know of it from the file.
+        return as_old(results) if self.owns else results
+
+    async def _carried(
+        self, commit_id: CommitId, batch: Sequence[Transaction]
+    ) -> list[CommitResult]:
+        carried = await self.commit_for(commit_id, batch)
+        return carried.results if carried.is_new else as_old(carried.results)
+
     @override
     async def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         if commit_id != self._forwarded:
             return await super().outcome_of(commit_id)
-        return await self._at_the_owner(
+        found = await self._at_the_owner(
             lambda link: link.outcome_of(commit_id), lambda: self.outcome_for(commit_id)
         )
+        return None if found is None else as_old(found)
 
     async def _at_the_owner(
         self, ask: Callable[[OwnerLink], Awaitable[T]], do: Callable[[], Awaitable[T]]
@@ -313,6 +337,12 @@ class SharedSqliteStore(SqliteStore):
     @override
     async def prune(self, closed_before: int, limit: int) -> int:
         return await super().prune(closed_before, limit) if self.owns else 0
+
+    @override
+    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
+        if not self.owns:
+            return 0
+        return await super().prune_audit(before, traffic_before, traffic_max)
 
     @override
     async def close(self) -> None:

@@ -7,6 +7,7 @@ ask the next owner, and a commit that is sent again is made once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -25,9 +26,16 @@ _FORGET = "DELETE FROM sharers WHERE owner = ? OR at < ?"
 _NOTE = f"INSERT INTO sharers ({SHARERS.selected}) VALUES (?, ?, ?, ?, ?)"
 
 
+class Carried(NamedTuple):
+    """What became of another process's commit; `is_new` unless it was made before."""
+
+    results: list[CommitResult]
+    is_new: bool
+
+
 def commit_for(
     sharer: CommitId, batch: Sequence[Transaction], now: int, writing: Writing
-) -> list[CommitResult]:
+) -> Carried:
     """Make another process's batch durable; sent again under its id, it is made once.
 
     Raises:
@@ -35,7 +43,7 @@ def commit_for(
     """
     known = outcome_for(sharer, writing)
     if known is not None:
-        return known
+        return Carried(known, is_new=False)
 
     def write(db: Connection, shard: Shard) -> tuple[list[CommitResult], Shard]:
         work = Batch(db, shard)
@@ -44,7 +52,7 @@ def commit_for(
         return results, replace(shard, position=work.position, message=work.message)
 
     try:
-        return writing.unless_full(batch, lambda: writing.change_shard(write))
+        results = writing.unless_full(batch, lambda: writing.change_shard(write))
     except StoreReplaced:
         raise
     except StoreError as fault:
@@ -54,7 +62,8 @@ def commit_for(
             raise CommitUnknown(f"{fault}; whether it was made cannot be told: {lost}") from fault
         if made is None:
             raise
-        return made
+        results = made
+    return Carried(results, is_new=True)
 
 
 def outcome_for(sharer: CommitId, writing: Writing) -> list[CommitResult] | None:

@@ -17,6 +17,7 @@ from zlib import crc32
 import msgspec
 
 from outlast._records import Record
+from outlast._store.auditing import AuditRow
 from outlast._store.contract import DeadLetter, Message, StreamRow, TokenRow
 from outlast._store.sqlite_connection import Cell, Cells, Connection
 
@@ -141,6 +142,11 @@ SHARDS = Table(
     frozenset(("owner", "commit_owner")),
 )
 SHARERS = Table("sharers", ("owner", "number", "results", "at"), frozenset(("owner",)))
+AUDIT = Table(
+    "audit",
+    AuditRow.__struct_fields__,
+    _texts(AuditRow, but=frozenset(("number", "at", "is_traffic"))),
+)
 
 DAMAGED_SHARD = "the row of its shard is not what was written; restore it from a backup"
 
@@ -157,6 +163,7 @@ ALL = (
     TOKENS,
     BLOB_REFS,
     SHARERS,
+    AUDIT,
 )
 
 

@@ -117,7 +117,7 @@ def _damage_of(table: Table, cells: Sequence[object], known: frozenset[RunId]) -
         if isinstance(cell, int | str) and name in _NAMED
     )
     what = f"the row of {table.name} with {place}"
-    if table in (tables.SHARDS, tables.SHARERS):
+    if table in (tables.SHARDS, tables.SHARERS, tables.AUDIT):
         return Damage(table.name, what)
     column = table.columns.index("id" if table.name == "runs" else "run")
     run = RunId(str(cells[column]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
+from urllib.parse import quote, unquote
 
 from outlast._wire.problems import Problem
 
@@ -49,15 +50,34 @@ class Callers(Protocol):
         ...
 
 
+RELAY = "Relay"
+"""The scheme by which a server beside the owner says for whom it asks: `Relay ROLE NAME`."""
+
+
+def relayed(caller: Caller) -> str:
+    """Return the Authorization header of a request that is passed on for somebody."""
+    return f"{RELAY} {caller.role} {quote(caller.name)}"
+
+
 class LocalCallers:
-    """The callers on a Unix socket that only its user may connect to: each may do everything."""
+    """The callers on a Unix socket that only its user may connect to: each may do everything.
+
+    A server of that user that passes a request on says for whom; it has checked their token.
+    """
 
     def __init__(self, user: str) -> None:
         self._caller = Caller(user, "admin", is_local=True)
 
     def caller(self, authorization: str | None, address: str) -> Caller:  # as asked
-        """Return the local user."""
-        return self._caller
+        """Return the local user, or the one for whom it asks."""
+        scheme, _, rest = (authorization or "").partition(" ")
+        if scheme != RELAY:
+            return self._caller
+        said, _, name = rest.partition(" ")
+        role: Role | None = next((role for role in ROLES if role == said), None)
+        if role is None:
+            raise Problem(401, "token-wrong", f"`{RELAY} ROLE NAME` says for whom one asks")
+        return Caller(unquote(name), role)
 
     def token_for(self, code: str, address: str) -> tuple[str, Caller]:  # there are none
         """Refuse: who connects here needs no token."""

@@ -1,14 +1,18 @@
 """One connection: who is slow to ask is hung up on, and who takes nothing can be cut.
 
 Uvicorn limits how long a connection may rest between requests, but not how long the head of a
-request may take or how large it may be, nor how many connections there are.
+request may take or how large it may be, how many requests are sent ahead, how long an answer may
+stay untaken, nor how many connections there are.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+import ipaddress
+import resource
+from collections import Counter
+from collections.abc import Callable, Sized
+from typing import ClassVar, Literal, Protocol
 
 from typing_extensions import override
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -17,23 +21,83 @@ from outlast import limits
 from outlast._world import Timer, World
 
 Client = tuple[str, int] | None
+_State = Literal["rests", "sends", "works"]
+
+_FED_BYTES = 4096  # so few that the requests in them can be refused when they are too many
 
 
-@dataclass(slots=True)
 class Connections:
-    """The open connections of one server, by their clients' addresses."""
+    """The open connections of one server, by their clients' addresses.
 
-    world: World
-    transports: dict[Client, asyncio.Transport] = field(
-        default_factory=dict[Client, asyncio.Transport]
-    )
+    When there are as many as can be, who asks for nothing yields to who comes: of the address with
+    the most connections, the one that has rested longest, then the one that sends its request
+    slowest. Connections with a request in work are not touched.
+    """
 
-    count: int = 0
+    def __init__(self, world: World, *, by_address: bool = False) -> None:
+        self.world = world
+        self.transports: dict[Client, asyncio.Transport] = {}
+        self._by_address = by_address  # each has but a share
+        self._count = 0
+        self._places: dict[Client, str] = {}
+        self._held: Counter[str] = Counter()
+        # By place, the longest so first.
+        self._yielding: dict[_State, dict[str, dict[Client, None]]] = {"rests": {}, "sends": {}}
 
     def next_local(self) -> Client:
         """Return what stands for the address of a client on a Unix socket."""
-        self.count += 1
-        return "local", self.count
+        self._count += 1
+        return "local", self._count
+
+    def enter(self, client: Client, transport: asyncio.Transport) -> bool:
+        """Take a connection among the open ones, if there is room or somebody yields."""
+        place, most = place_of(client), connections_max()
+        share = limits.HTTP_SHARE_MAX if self._by_address else 1.0
+        if self._held[place] >= max(1, int(most * share)):
+            has_room = self._hang_up_on([place])
+        else:
+            has_room = len(self.transports) < most or self._hang_up_on(
+                [known for known, _ in self._held.most_common()]
+            )
+        if not has_room:
+            return False
+        self.transports[client] = transport
+        self._places[client] = place
+        self._held[place] += 1
+        self.note(client, "rests")
+        return True
+
+    def _hang_up_on(self, places: list[str]) -> bool:
+        for state in self._yielding:
+            for place in places:
+                for client in self._yielding[state].get(place, ()):
+                    self.cut(client)
+                    self.leave(client)
+                    return True
+        return False
+
+    def note(self, client: Client, state: _State) -> None:
+        """Note what a connection does now."""
+        place = self._places.get(client)
+        if place is None:
+            return
+        for known, places in self._yielding.items():
+            if known == state:
+                places.setdefault(place, {}).setdefault(client)
+            elif place in places:
+                places[place].pop(client, None)
+                if not places[place]:
+                    del places[place]
+
+    def leave(self, client: Client) -> None:
+        """Count a connection no more."""
+        self.note(client, "works")
+        self.transports.pop(client, None)
+        place = self._places.pop(client, None)
+        if place is not None:
+            self._held[place] -= 1
+            if not self._held[place]:
+                del self._held[place]
 
     def cut(self, client: Client) -> None:
         """End a connection now, whatever is still to be sent."""
@@ -47,22 +111,51 @@ class Connections:
             transport.abort()
 
 
+def connections_max() -> int:
+    """Return how many connections there may be: fewer where the process may open few files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return limits.HTTP_CONNECTIONS_MAX
+    return max(1, min(limits.HTTP_CONNECTIONS_MAX, files - limits.HTTP_FILES_KEPT))
+
+
+def place_of(client: Client) -> str:
+    """Return where a client is, as shares are counted: its address, of IPv6 the network.
+
+    All addresses of a loopback network are one machine, and whoever has one IPv6 address has 2^64.
+    """
+    host = "" if client is None else client[0]
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    address = mapped or address
+    if address.is_loopback:
+        return "loopback"
+    if isinstance(address, ipaddress.IPv6Address):
+        return f"{ipaddress.ip_network((int(address), 64), strict=False)}"
+    return f"{address}"
+
+
 class HeadWatch:
-    """Watches one connection while it has not sent the whole head of a request."""
+    """Watches one connection while it has not sent the whole head, or not taken its answer."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._transport: asyncio.Transport | None = None
         self._timer: Timer | None = None
+        self._unsent_timer: Timer | None = None
         self._size = 0
+        self.is_refused = False
 
     def made(self, transport: asyncio.Transport, client: Client) -> None:
         """Begin, unless there are too many connections."""
         self._transport = transport
-        if len(self._connections.transports) >= limits.HTTP_CONNECTIONS_MAX:
+        if not self._connections.enter(client, transport):
+            self.is_refused = True
             transport.abort()
             return
-        self._connections.transports[client] = transport
         self._begin()
 
     def _begin(self) -> None:
@@ -84,6 +177,22 @@ class HeadWatch:
             self._transport.close()
             self._end()
 
+    def answered(self, before: int | None = None) -> None:
+        """Hang up on a client that has taken nothing of its answer since it had `before` to take.
+
+        Streams are looked after by themselves.
+        """
+        self._unsent_timer = None
+        transport = self._transport
+        unsent = 0 if transport is None else transport.get_write_buffer_size()
+        if transport is None or not unsent:
+            return
+        if before is not None and unsent >= before:
+            transport.abort()
+            return
+        world = self._connections.world
+        self._unsent_timer = world.call_later(limits.SSE_WRITE_SECONDS, self.answered, unsent)
+
     def _too_slow(self) -> None:
         self._timer = None
         if self._transport is not None:
@@ -97,7 +206,10 @@ class HeadWatch:
     def lost(self, client: Client) -> None:
         """The connection is gone."""
         self._end()
-        self._connections.transports.pop(client, None)
+        if self._unsent_timer is not None:
+            self._unsent_timer.cancel()
+        if not self.is_refused:
+            self._connections.leave(client)
 
 
 _TOO_LARGE = (
@@ -108,6 +220,7 @@ _TOO_LARGE = (
 
 class _Cycle(Protocol):
     response_complete: bool
+    more_body: bool
 
 
 class Watched(asyncio.Protocol):
@@ -130,9 +243,32 @@ class Watched(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        has_request = self.cycle is not None and not self.cycle.response_complete
-        self._watch.received(len(data), has_request=has_request)
+        for begin in range(0, len(data), _FED_BYTES):
+            super().data_received(data[begin : begin + _FED_BYTES])
+            ahead: object = getattr(self, "pipeline", ())
+            if isinstance(ahead, Sized) and len(ahead) > limits.HTTP_REQUESTS_AHEAD_MAX:
+                self.watched_by.cut(self._client)
+                return
+        state = self._note()
+        self._watch.received(len(data), has_request=state != "rests")
+
+    def _note(self) -> _State:
+        cycle = self.cycle
+        state: _State = "works"
+        if cycle is None or cycle.response_complete:
+            state = "rests"
+        elif getattr(cycle, "more_body", False):
+            state = "sends"
+        self.watched_by.note(self._client, state)
+        return state
+
+    def on_response_complete(self) -> None:
+        """As uvicorn calls it, when the last of an answer is on its way."""
+        then: Callable[[], None] | None = getattr(super(), "on_response_complete", None)
+        if then is not None:
+            then()
+        self._note()
+        self._watch.answered()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

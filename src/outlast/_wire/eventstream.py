@@ -9,7 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
 from outlast import limits
+from outlast._wire.admission import Shares
 from outlast._wire.problems import Problem
 from outlast._world import Timer, World
 
@@ -55,8 +56,9 @@ class Clients:
         self.is_draining = False
         self.open: dict[EventStream, None] = {}
         self._timer: Timer | None = None
+        self._shares = Shares(limits.SSE_CLIENTS_MAX)
 
-    def check_room(self) -> None:
+    def check_room(self, holders: Sequence[str]) -> None:
         """Refuse one stream too many.
 
         Raises:
@@ -67,16 +69,24 @@ class Clients:
         if len(self.open) >= limits.SSE_CLIENTS_MAX:
             detail = f"{limits.SSE_CLIENTS_MAX:,} streams are open, the most there can be"
             raise Problem(429, "too-many-streams", detail, headers={"Retry-After": "5"})
+        if not self._shares.has_room(holders):
+            detail = (
+                f"{self._shares.each_max:,} streams of this token or address are open, "
+                f"the most it can have"
+            )
+            raise Problem(429, "too-many-streams", detail, headers={"Retry-After": "5"})
 
     def enter(self, stream: EventStream) -> None:
         """Note that a stream is open."""
         self.open[stream] = None
+        self._shares.take(stream.holders)
         if self._timer is None:
             self._beat_later()
 
     def leave(self, stream: EventStream) -> None:
         """Note that a stream has ended."""
         self.open.pop(stream, None)
+        self._shares.give(stream.holders)
         if not self.open and self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -100,8 +110,16 @@ class Clients:
 class EventStream(Response):
     """One client's stream."""
 
-    def __init__(self, clients: Clients, source: Source, *, may_go_on: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        source: Source,
+        *,
+        may_go_on: Callable[[], bool],
+        holders: Sequence[str],
+    ) -> None:
         super().__init__()
+        self.holders: Sequence[str] = holders
         self._clients = clients
         self._source = source
         self._may_go_on = may_go_on

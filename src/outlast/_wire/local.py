@@ -67,6 +67,7 @@ class LocalHttp:
         for server in self._servers:
             server.close()
         self._service.drain()
+        self._service.sharers.drain()
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._state.tasks:

@@ -1,13 +1,11 @@
 """One request as handlers see it: who asks, what is in the path, the query and the body.
 
-Invariants:
-  * no more of a body is kept than the limit and one chunk; a slow one ends in time;
+Invariant:
   * whatever is malformed is a `Problem` that says where, never another error.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +14,7 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from outlast import limits
 from outlast._codec.jsontext import RepeatedName, members_once
@@ -24,6 +22,7 @@ from outlast._codec.shapes import is_dict, is_list
 from outlast._durations import seconds_of
 from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._wire.callers import Caller, Callers
+from outlast._wire.connections import place_of
 from outlast._wire.problems import Problem, fault_at
 from outlast.errors import UsageError
 from outlast.types import RunId
@@ -42,6 +41,14 @@ class Call:
     caller: Caller
     callers: Callers
     path: Mapping[str, str]
+    body: bytes = b""
+
+    @property
+    def holders(self) -> tuple[str, str]:
+        """By which names shares are counted: the token's, and the address's."""
+        client = self.request.client
+        place = place_of(None if client is None else (client.host, client.port))
+        return f"token {self.caller.name}", f"address {place}"
 
     def may_go_on(self) -> bool:
         """Whether the caller may still have what it began."""
@@ -148,9 +155,9 @@ class Call:
         """Return the body as JSON data; an empty one is an empty object.
 
         Raises:
-            Problem: 413 too large, 415 not said to be JSON, 400 no JSON, 408 too slow.
+            Problem: 415 not said to be JSON, 400 no JSON.
         """
-        data = await self.bytes(limits.HTTP_BODY_BYTES_MAX)
+        data = self.body
         if not data:
             return {}
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -189,37 +196,6 @@ class Call:
             raise Problem(
                 422, "decoding-error", f"{fault['path']}: {reason}", facts={"faults": [fault]}
             ) from None
-
-    async def bytes(self, most: int) -> bytes:
-        """Return the body as it is.
-
-        Raises:
-            Problem: 413 too large, 408 too slow.
-        """
-        announced = self.request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced[:20]) > most:
-            raise _too_large(most)
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(limits.HTTP_BODY_SECONDS):
-                async for chunk in self.request.stream():
-                    size += len(chunk)
-                    if size > most:
-                        raise _too_large(most)
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise Problem(
-                408, "too-slow", f"the body took over {limits.HTTP_BODY_SECONDS:g} seconds"
-            ) from None
-        except ClientDisconnect:
-            raise Problem(400, "malformed", "the client hung up within the body") from None
-        return b"".join(chunks)
-
-
-def _too_large(most: int) -> Problem:
-    text = f"a body has at most {most:,} bytes"
-    return Problem(413, "payload-too-large", text, headers={"Connection": "close"})
 
 
 def check_head(request: Request) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from outlast import limits
 from outlast._engine.details import failure_of
 from outlast._engine.outcomes import error_of
-from outlast._engine.reader import Record, info_of
+from outlast._engine.records import Record, info_of
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._execution.updates import update_message
@@ -133,8 +133,8 @@ def query_of(call: Call) -> str:
         Problem: it is too long.
     """
     query = call.text("query")
-    if len(query) > limits.HTTP_QUERY_CHARS_MAX:
-        most = f"at most {limits.HTTP_QUERY_CHARS_MAX:,} characters"
+    if len(query) > limits.QUERY_CHARS_MAX:
+        most = f"at most {limits.QUERY_CHARS_MAX:,} characters"
         raise bad_query("query", most, f"{len(query):,} characters")
     return query
 
@@ -247,7 +247,7 @@ async def stream(service: Service, call: Call) -> Response:
     """Follow a stream, live, from an offset or behind the last event that was seen."""
     run, name = call.run_id(), call.name("name")
     offset = call.number("offset", 0, most=1 << 50)
-    service.clients.check_room()
+    service.clients.check_room(call.holders)
     row = await service.core.reader.row(run)
     mark = await service.details.mark(row)
     last_id = call.request.headers.get("last-event-id", "")

@@ -13,9 +13,10 @@ from outlast import limits
 from outlast._engine.census import Census
 from outlast._engine.details import Details
 from outlast._engine.open_engine import EngineCore
-from outlast._engine.reader import moment
+from outlast._engine.records import moment
 from outlast._engine.sharing import Sharing
 from outlast._wire.admission import Admission
+from outlast._wire.bodies import Bodies
 from outlast._wire.connections import Client, Connections
 from outlast._wire.eventstream import Clients, EventStream, Source
 from outlast._wire.feed import Feed
@@ -39,9 +40,10 @@ class Service:
         self.state: State = "starting"
         world = self.core.world
         self.started_at: datetime | None = moment(world.now())
-        self.connections: Connections = Connections(world)
+        self.connections: Connections = Connections(world, by_address=True)
         self.local_connections: Connections = Connections(world)
         self.clients: Clients = Clients(world, self._cut)
+        self.sharers: Clients = Clients(world, self._cut)  # they stay until the store is let go
         self.streams: RunStreams = RunStreams(world, self.core.reader)
         self.details: Details = Details(
             self.core.store, self.core.reader, self.core.registry, self.core.scheduler
@@ -52,6 +54,7 @@ class Service:
         )
         self.waits: Admission = Admission(world, places=limits.HTTP_WAITS_MAX, queue_max=0)
         self.sharing: Sharing = Sharing(self.core.scheduler, self.core.messages)
+        self.bodies: Bodies = Bodies()
         self.figures: Figures = Figures(self.core)
         self.feed: Feed = Feed(self.core)
         self._draining = asyncio.Event()
@@ -66,8 +69,13 @@ class Service:
         return moment(self.core.world.now())
 
     def event_stream(self, source: Source, call: Call) -> EventStream:
-        """Return a stream to one client, for as long as its token opens the server."""
-        return EventStream(self.clients, source, may_go_on=call.may_go_on)
+        """Return a stream to one client, for as long as its token opens the server.
+
+        Raises:
+            Problem: there are too many.
+        """
+        self.clients.check_room(call.holders)
+        return EventStream(self.clients, source, may_go_on=call.may_go_on, holders=call.holders)
 
     def began(self) -> None:
         """Note that one of the servers is ready."""

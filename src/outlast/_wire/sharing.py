@@ -11,10 +11,9 @@ from collections.abc import AsyncGenerator
 import msgspec
 from starlette.responses import Response
 
-from outlast import limits
 from outlast._engine.sharing import Changes, Sharing
 from outlast._store.contract import CommitId, CommitResult, Receipt, Transaction
-from outlast._wire.eventstream import event
+from outlast._wire.eventstream import EventStream, event
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call
 from outlast._wire.service import Service
@@ -57,7 +56,7 @@ _outcome_body = msgspec.msgpack.Decoder(OutcomeBody).decode
 async def commit(service: Service, call: Call) -> Response:
     """Make a batch durable, once for its id."""
     try:
-        body = _commit_body(await call.bytes(limits.SHARED_COMMIT_BYTES_MAX))
+        body = _commit_body(call.body)
     except msgspec.MsgspecError as error:
         raise _not_ours(error) from None
     results = await service.sharing.commit(body.id, body.batch)
@@ -67,7 +66,7 @@ async def commit(service: Service, call: Call) -> Response:
 async def outcome(service: Service, call: Call) -> Response:
     """Return what became of a process's last commit."""
     try:
-        body = _outcome_body(await call.bytes(limits.HTTP_BODY_BYTES_MAX))
+        body = _outcome_body(call.body)
     except msgspec.MsgspecError as error:
         raise _not_ours(error) from None
     return _answer(await service.sharing.outcome_of(body.id))
@@ -87,7 +86,8 @@ def _not_ours(error: msgspec.MsgspecError) -> Problem:
 
 async def changes(service: Service, call: Call) -> Response:
     """Tell of the runs that change, until the engine closes."""
-    return service.event_stream(_Following(service.sharing), call)
+    source = _Following(service.sharing)
+    return EventStream(service.sharers, source, may_go_on=call.may_go_on, holders=())
 
 
 class _Following:

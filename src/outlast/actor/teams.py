@@ -56,7 +56,7 @@ class Teams:
     """What a store has of teams."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.lookups
         self._adapter = default_registry.find_actor(SupervisorActor).state
 
     async def all(self) -> AsyncIterator[TeamInfo]:

@@ -23,7 +23,8 @@ from starlette.routing import Route
 
 from outlast._server.access import Access
 from outlast._server.guard import Addresses
-from outlast._server.serving import Serving, listen
+from outlast._server.serving import Serving
+from outlast._server.tcp import listen
 from outlast._server.tokenfile import TokenFile
 from outlast.engine import Engine, run_loop
 from outlast.names import Signal, Stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
@@ -20,15 +21,21 @@ from outlast._engine.opening import Target
 from outlast._registry import default_registry
 from outlast._server.access import Access
 from outlast._server.codes import SignInCodes
-from outlast._server.guard import Addresses
-from outlast._server.serving import Serving, Tls, listen
+from outlast._server.guard import Addresses, Guard
+from outlast._server.relay import Relay
+from outlast._server.serving import Serving
+from outlast._server.static import Static
+from outlast._server.tcp import TcpServer, Tls, listen
 from outlast._server.tokenfile import TokenFile
 from outlast._store.sqlite_files import make_directory
+from outlast._wire.connections import Connections
+from outlast._world import RealWorld
 from outlast.cli.inputs import seconds_option
 from outlast.cli.loading import options_of
 from outlast.cli.places import log_file_of, target_of, token_file_of
 from outlast.cli.printing import note, safe_line
 from outlast.cli.reloading import is_reloaded, run_and_reload
+from outlast.client.local import owner_of
 from outlast.engine import Engine, run_loop
 from outlast.errors import StoreError, UsageError
 from outlast.telemetry import write_logs
@@ -108,8 +115,9 @@ def serve(
 ) -> int:
     """Run an engine and serve it over HTTP.
 
-    APP is file.py or package.module. Without it the server executes nothing: it shows what is
-    there, and takes signals and answers for the engine that will have the code.
+    APP is file.py or package.module. Without it the server executes nothing: beside a program
+    whose engine has the database open, it serves that engine; else it shows what is there, and
+    takes signals and answers for the engine that will have the code.
     """
     if app is None and BUILT is not None:
         app = BUILT.app
@@ -191,11 +199,41 @@ def _serve(plan: Plan) -> int:
 async def _run(
     plan: Plan, options: CoreOptions, tokens: TokenFile, admin: str, listener: socket.socket
 ) -> None:
+    owner = await owner_of(Path(plan.target.name)) if plan.app is None else None
+    if owner is None:
+        await _run_engine(plan, options, tokens, admin, listener)
+        return
+    await owner.client.__aexit__(None, None, None)
+    await _run_relay(plan, tokens, owner.process, listener)
+
+
+async def _run_relay(plan: Plan, tokens: TokenFile, owner: int, listener: socket.socket) -> None:
+    """Serve beside the engine that owns the database: what is asked is answered by that one."""
+    port: int = listener.getsockname()[1]
+    world = RealWorld()
+    access = Access(tokens, time.monotonic)
+    relay = Relay(Path(plan.target.name), world, access, Static())
+    app = Guard(relay, _addresses(plan, port))
+    tcp = TcpServer(app, Connections(world, by_address=True), listener, plan.tls)
+    ended = tcp.begin(handles_signals=True)
+    note(f"serving what process {owner} runs at {plan.url(port)} (process {os.getpid()})")
+    note(f"token: {safe_line(_token_source(plan))}")
+    stopped = asyncio.ensure_future(tcp.stopped.wait())
+    await asyncio.wait([stopped, ended], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    await tcp.end()
+
+
+def _addresses(plan: Plan, port: int) -> Addresses:
+    return Addresses.of(plan.host, port, allowed=plan.allowed_hosts, origins=plan.allowed_origins)
+
+
+async def _run_engine(
+    plan: Plan, options: CoreOptions, tokens: TokenFile, admin: str, listener: socket.socket
+) -> None:
     port: int = listener.getsockname()[1]
     async with Engine(plan.target, options, default_registry) as engine:
-        addresses = Addresses.of(
-            plan.host, port, allowed=plan.allowed_hosts, origins=plan.allowed_origins
-        )
+        addresses = _addresses(plan, port)
         codes = SignInCodes(admin, time.monotonic, partial(_print_link, plan, port))
         access = Access(tokens, time.monotonic, codes if plan.is_dev else None)
         serving = Serving(engine, access, addresses, listener, tls=plan.tls)

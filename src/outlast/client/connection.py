@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -225,6 +225,29 @@ class Connections:
             if is_kept:
                 self._kept.append(connection)
             else:
+                connection.close()
+
+    @asynccontextmanager
+    async def pass_on(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> AsyncGenerator[tuple[h11.Response, AsyncGenerator[bytes, None]]]:
+        """Send another's request, and give the head of the answer and the parts of its body.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached, or hung up.
+        """
+        connection: _Connection | None = None
+        head = self._head(method, path, len(body), headers)
+        try:
+            async with asyncio.timeout(limits.HTTP_WAIT_SECONDS_MAX + self._timeout_seconds):
+                connection = await self._open()
+                response = await connection.send(head, body)
+            async with aclosing(connection.body()) as pieces:
+                yield response, pieces
+        except (TimeoutError, *_Failure) as error:
+            raise self.unreachable(error) from None
+        finally:
+            if connection is not None:
                 connection.close()
 
     async def events(

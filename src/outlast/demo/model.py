@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from outlast._server.serving import listen
+from outlast._server.tcp import listen
 
 _WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _WORD_SECONDS = 0.008  # as fast as the real one on a small machine

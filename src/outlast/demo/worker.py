@@ -17,7 +17,8 @@ from pathlib import Path
 from outlast._server.access import Access
 from outlast._server.codes import SignInCodes
 from outlast._server.guard import Addresses
-from outlast._server.serving import Serving, listen
+from outlast._server.serving import Serving
+from outlast._server.tcp import listen
 from outlast._server.tokenfile import TokenFile
 from outlast.demo.digest import DIGEST, SUMMARIES, Digest, digest, summary
 from outlast.demo.effects import CODE

@@ -12,6 +12,7 @@
     │   ├── UnknownTopic            no topic of this name is declared
     │   ├── DurationError           not a length of time (also ValueError)
     │   └── QueryError              a filter that does not parse
+    │       └── QueryTooWide        one that takes too long: say more of what is wanted
     ├── EncodingError               a value that cannot be stored
     │   └── PayloadTooLarge
     ├── DecodingError               bytes or JSON that do not fit the declared type
@@ -54,6 +55,7 @@
     └── StoreError
         ├── StoreLocked, StoreMissing, StoreDamaged, StoreTooNew, StoreReadOnly
         ├── StoreFull
+        ├── StoreBusy               too much is looked up at once
         ├── StoreUnavailable
         │   └── StoreReplaced       a file of the open database was deleted or replaced
         ├── CommitUnknown           the reply to a commit was lost
@@ -121,6 +123,7 @@ from outlast.errors.runs import (
 from outlast.errors.store import (
     CommitUnknown,
     LeaseLost,
+    StoreBusy,
     StoreDamaged,
     StoreError,
     StoreFull,
@@ -141,6 +144,7 @@ from outlast.errors.usage import (
     NotSupported,
     PayloadTooLarge,
     QueryError,
+    QueryTooWide,
     RegistrationError,
     UnknownSignal,
     UnknownTopic,
@@ -176,6 +180,7 @@ __all__ = [
     "Passivating",
     "PayloadTooLarge",
     "QueryError",
+    "QueryTooWide",
     "RegistrationError",
     "ReplayMismatch",
     "RunCancelled",
@@ -193,6 +198,7 @@ __all__ = [
     "StepError",
     "StepFailed",
     "StepTimeout",
+    "StoreBusy",
     "StoreDamaged",
     "StoreError",
     "StoreFull",

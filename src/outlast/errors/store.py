@@ -46,6 +46,10 @@ class StoreUnavailable(StoreError):
     """The store cannot be reached now; runs wait and go on when it is back."""
 
 
+class StoreBusy(StoreError):
+    """So much is looked up that this cannot be, or it takes too long; ask for less, or later."""
+
+
 class StoreReplaced(StoreUnavailable):
     """The database was taken from an engine that had it open.
 

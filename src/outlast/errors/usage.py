@@ -90,6 +90,10 @@ class QueryError(UsageError):
     """A filter of runs does not parse."""
 
 
+class QueryTooWide(QueryError):
+    """A filter of runs has the store look at more than it can in the time a client has."""
+
+
 class EncodingError(OutlastError):
     """A value cannot be stored; `path` leads to the part that cannot, such as `$.items[2]`.
 

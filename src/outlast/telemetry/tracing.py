@@ -13,7 +13,7 @@ of any is a trace of its own.
 
     provider = TracerProvider(id_generator=RunIds())
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    async with traced(Engine.open("outlast.db"), provider) as engine:
+    async with Engine.open("outlast.db", tracing=provider) as engine:
         ...
 """
 
@@ -35,7 +35,7 @@ from typing_extensions import override
 
 from outlast._codec.shapes import is_dict
 from outlast._engine.open_engine import EngineCore
-from outlast._engine.reader import readable
+from outlast._engine.records import readable
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.body import Body
 from outlast._execution.letters import decode_letter
@@ -45,7 +45,6 @@ from outlast._execution.starting import TRACEPARENT
 from outlast._records import Record
 from outlast._store.contract import Message, RunRow
 from outlast._world import entropy
-from outlast.engine import Engine
 from outlast.errors import StoreDamaged, UsageError
 from outlast.types import RunId
 
@@ -70,17 +69,18 @@ class RunIds(IdGenerator):
         return self._random.generate_trace_id()
 
 
-def traced(engine: Engine, provider: TracerProvider) -> Engine:
-    """Return the engine, which makes spans of what it does from its opening on.
+def tracing_by(provider: TracerProvider) -> Callable[[EngineCore], None]:
+    """Return what has an engine make spans.
 
     Raises:
-        UsageError: the provider gives ids of its own: make it with `id_generator=RunIds()`; or
-            the engine is open already.
+        UsageError: the provider gives ids of its own: make it with `id_generator=RunIds()`.
     """
     if not isinstance(provider.id_generator, RunIds):
-        raise UsageError("traced() needs a TracerProvider(id_generator=RunIds())")
-    engine.before_recovery(Tracing(provider).attach)
-    return engine
+        raise UsageError(
+            "tracing needs spans with the ids that a replay gives again: "
+            "TracerProvider(id_generator=RunIds()), from outlast.telemetry.tracing"
+        )
+    return Tracing(provider).attach
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from outlast._server.serving import Tls
+from outlast._server.tcp import Tls
 
 CERTIFICATE = """\
 -----BEGIN CERTIFICATE-----

@@ -28,7 +28,8 @@ from outlast import (
 from outlast._server.access import Access
 from outlast._server.codes import SignInCodes
 from outlast._server.guard import Addresses
-from outlast._server.serving import Serving, Tls, listen
+from outlast._server.serving import Serving
+from outlast._server.tcp import Tls, listen
 from outlast._server.tokenfile import TokenFile
 from outlast._wire.service import Service
 from outlast.client import Client

@@ -10,7 +10,8 @@ import pytest
 from outlast import step, workflow
 from outlast._server.access import Access
 from outlast._server.guard import Addresses
-from outlast._server.serving import Serving, Tls, listen
+from outlast._server.serving import Serving
+from outlast._server.tcp import Tls, listen
 from outlast._server.tokenfile import TokenFile
 from outlast.errors import UsageError
 from outlast.types import RunId

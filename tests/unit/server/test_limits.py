@@ -82,15 +82,21 @@ async def test_who_is_slow_to_ask_is_hung_up_on(
     writer.close()
 
 
-async def test_one_connection_too_many_is_closed(
+async def test_the_connection_that_has_rested_longest_yields_to_one_too_many(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(limits, "HTTP_SHARE_MAX", 1.0)
     monkeypatch.setattr(limits, "HTTP_CONNECTIONS_MAX", 2)
-    opened = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
-    await until(lambda: len(server.service.connections.transports) == 2)
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    assert await hung_up(reader)
-    for _, each in (*opened, (reader, writer)):
+    opened: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    for count in (1, 2):
+        opened.append(await asyncio.open_connection("127.0.0.1", server.port))
+        await until(lambda: len(server.service.connections.transports) == count)  # noqa: B023
+    reply = await server.request("GET", "/v1/runs")
+    assert reply.status == 200
+    assert await hung_up(opened[0][0])
+    opened[1][1].write(head(server, "GET", "/v1/runs"))  # it stayed
+    assert reply_of(await opened[1][0].read()).status == 200
+    for _, each in opened:
         each.close()
 
 

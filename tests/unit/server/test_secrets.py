@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from outlast import EncodingError, Engine, Secret, step, this_step, workflow
 from outlast.telemetry.logs import JsonLines
-from outlast.telemetry.tracing import RunIds, traced
+from outlast.telemetry.tracing import RunIds
 from tests.unit.server.served import Served, serving
 
 MARK = "c4n4ry"
@@ -136,7 +136,7 @@ async def test_fifty_canaries_are_in_no_sink(
     exporter = InMemorySpanExporter()
     provider = TracerProvider(id_generator=RunIds())
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    engine = traced(Engine.open(tmp_path / "served.db", resources={Vault: make_vault}), provider)
+    engine = Engine.open(tmp_path / "served.db", resources={Vault: make_vault}, tracing=provider)
     async with serving(tmp_path, engine=engine) as server:
         sinks = await _answers(server)
         sinks["cli"] = await _commands(server, tmp_path)

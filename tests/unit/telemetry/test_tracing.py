@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from outlast import Actor, Engine, Retry, Signal, actor, handler, step, this_step, wf, workflow
 from outlast.errors import HandlerFailed, RunFailed, UsageError
 from outlast.telemetry.metering import metered
-from outlast.telemetry.tracing import RunIds, Tracing, traced
+from outlast.telemetry.tracing import RunIds, Tracing
 from tests.unit.server.served import serving, until
 
 go = Signal("traced_go", str)
@@ -81,10 +81,10 @@ async def test_a_run_its_attempts_and_its_children_are_one_tree_made_once_over_t
     tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
 ) -> None:
     trace.set_tracer_provider(provider)
-    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+    async with Engine.open(tmp_path / "x.db", tracing=provider) as engine:
         await engine.start(traced_parent(), id="r")
         await until(lambda: bool(exporter.get_finished_spans()))
-    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+    async with Engine.open(tmp_path / "x.db", tracing=provider) as engine:
         run = engine.get("r", traced_parent)
         await run.signal(go, "go")
         seen = await run.result()
@@ -116,7 +116,7 @@ async def test_a_run_its_attempts_and_its_children_are_one_tree_made_once_over_t
 async def test_a_run_belongs_to_the_trace_that_it_was_started_in(
     tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
 ) -> None:
-    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+    async with Engine.open(tmp_path / "x.db", tracing=provider) as engine:
         with provider.get_tracer("caller").start_as_current_span("call") as call:
             run = await engine.start(traced_failing())
         with pytest.raises(RunFailed):
@@ -130,10 +130,10 @@ async def test_a_run_belongs_to_the_trace_that_it_was_started_in(
 
 async def test_without_ids_that_follow_from_runs_nothing_is_traced(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="RunIds"):
-        traced(Engine.open(tmp_path / "x.db"), TracerProvider())
+        Engine.open(tmp_path / "x.db", tracing=TracerProvider())
     async with Engine.open(tmp_path / "x.db") as engine:
-        with pytest.raises(UsageError, match="open already"):
-            traced(engine, TracerProvider(id_generator=RunIds()))
+        with pytest.raises(UsageError, match="TracerProvider"):
+            Engine.open(tmp_path / "y.db", tracing="yes")
         run = await engine.start(traced_failing())
         assert (await run.info()).attributes == {}
 
@@ -168,7 +168,7 @@ async def traced_asking() -> str:
 async def test_messages_and_their_steps_are_in_the_trace_of_who_sent_them(
     tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
 ) -> None:
-    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+    async with Engine.open(tmp_path / "x.db", tracing=provider) as engine:
         with provider.get_tracer("caller").start_as_current_span("call") as call:
             seen = await engine.run(traced_asking())
         await until(lambda: len(by_name(exporter).get("add", ())) == 2)
@@ -188,7 +188,7 @@ async def test_messages_and_their_steps_are_in_the_trace_of_who_sent_them(
 async def test_a_message_that_nobody_traced_is_a_trace_with_its_steps(
     tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
 ) -> None:
-    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+    async with Engine.open(tmp_path / "x.db", tracing=provider) as engine:
         await engine.actor(TracedCounter, "k").ask(TracedCounter.add_slowly, 2)
         await until(lambda: len(by_name(exporter).get("add", ())) == 2)
 
@@ -200,7 +200,7 @@ async def test_a_message_that_nobody_traced_is_a_trace_with_its_steps(
 async def test_messages_are_spans_with_their_failures(
     tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider
 ) -> None:
-    async with traced(Engine.open(tmp_path / "x.db"), provider) as engine:
+    async with Engine.open(tmp_path / "x.db", tracing=provider) as engine:
         counter = engine.actor(TracedCounter, "k")
         assert await counter.ask(TracedCounter.add, 2) == 2
         with pytest.raises(HandlerFailed):
@@ -215,8 +215,8 @@ async def test_messages_are_spans_with_their_failures(
 async def test_counters_are_metrics_too(tmp_path: Path) -> None:
     reader = InMemoryMetricReader()
     meters = MeterProvider(metric_readers=[reader])
-    opening = metered(Engine.open(tmp_path / "x.db"), meters)
-    async with traced(opening, TracerProvider(id_generator=RunIds())) as engine:
+    provider = TracerProvider(id_generator=RunIds())
+    async with metered(Engine.open(tmp_path / "x.db", tracing=provider), meters) as engine:
         with pytest.raises(RunFailed):
             await engine.run(traced_failing())
         data = reader.get_metrics_data()

@@ -1,0 +1,133 @@
+"""Who did what from outside: a row of the audit, written in the transaction of what was done.
+
+Who handles a request says so for all that is done in it (`acting_as`); the first transaction that
+the request commits carries its row. What the program does by itself has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from outlast.types import RunId
+
+Via: TypeAlias = Literal["http", "socket", "command"]
+VIAS: tuple[Via, ...] = ("http", "socket", "command")
+
+
+class AuditRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One thing that was done, or tried.
+
+    `outcome` is "done", or why not in a word; the store says it when that hangs on what it holds.
+    `is_traffic`: it is what applications do all the time, and is kept for a shorter time.
+    """
+
+    number: int = 0  # given by the store, ascending
+    at: int
+    caller: str
+    role: str
+    via: Via
+    verb: str
+    target: str
+    run: RunId
+    reason: str = ""
+    outcome: str = ""
+    is_traffic: bool = False
+
+
+class AuditReads(Protocol):
+    """Part of the contract of a store: reading."""
+
+    async def read_audit(
+        self, before: int | None, limit: int, *, run: RunId | None, caller: str | None
+    ) -> list[AuditRow]:
+        """Return rows numbered below `before`, newest first: of a run, of a caller, or all."""
+        ...
+
+
+class AuditUpkeep(Protocol):
+    """Part of the contract of a store: what keeps it small."""
+
+    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
+        """Delete what is older; of traffic also all but the newest rows. Return how many."""
+        ...
+
+
+class Acting:
+    """Somebody who has something done; what of it is written first carries the row."""
+
+    def __init__(
+        self, *, caller: str, role: str, via: Via, verb: str, target: str, is_traffic: bool
+    ) -> None:
+        self.caller = caller
+        self.role = role
+        self.via: Via = via
+        self.verb = verb
+        self.target = target
+        self.is_traffic = is_traffic
+        self.reason = ""
+        self.is_written = False
+
+    def row(self, now: int, run: RunId, outcome: str = "") -> AuditRow:
+        """Return the row, which is written once."""
+        self.is_written = True
+        return AuditRow(
+            at=now,
+            caller=self.caller,
+            role=self.role,
+            via=self.via,
+            verb=self.verb,
+            target=self.target,
+            run=run,
+            reason=self.reason,
+            outcome=outcome,
+            is_traffic=self.is_traffic,
+        )
+
+    def on(self, run: RunId) -> Acting:
+        """Return the same, for one of several runs."""
+        made = Acting(
+            caller=self.caller,
+            role=self.role,
+            via=self.via,
+            verb=self.verb,
+            target=run,
+            is_traffic=self.is_traffic,
+        )
+        made.reason = self.reason
+        return made
+
+
+_acting: ContextVar[Acting | None] = ContextVar("acting", default=None)
+
+
+def acting() -> Acting | None:
+    """Return who has done what is done here; None for the program itself."""
+    return _acting.get()
+
+
+@contextmanager
+def acting_as(who: Acting | None) -> Generator[None]:
+    """Do what is in this block for somebody."""
+    before = _acting.set(who)
+    try:
+        yield
+    finally:
+        _acting.reset(before)
+
+
+def because(reason: str) -> None:
+    """Say why it is done."""
+    who = _acting.get()
+    if who is not None:
+        who.reason = reason
+
+
+def rows_for(now: int, run: RunId) -> tuple[AuditRow, ...]:
+    """Return what a transaction carries that does what was asked, for the first of them."""
+    who = _acting.get()
+    return () if who is None or who.is_written else (who.row(now, run),)

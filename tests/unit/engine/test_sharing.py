@@ -1,0 +1,370 @@
+"""A file that two engines use: every verb of the one that does not own it, and who is woken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from outlast import (
+    Actor,
+    Child,
+    Engine,
+    HandlerFailed,
+    MailboxFull,
+    Run,
+    RunExists,
+    RunFailed,
+    RunNotFound,
+    RunParked,
+    RunTerminated,
+    Signal,
+    SignalConflict,
+    StoreLocked,
+    Stream,
+    Supervisor,
+    TokenAnswered,
+    Topic,
+    Update,
+    UpdateRejected,
+    UsageError,
+    Value,
+    actor,
+    handler,
+    step,
+    wf,
+    workflow,
+)
+from outlast._store.sqlite_shared import SharedSqliteStore
+from outlast.types import Status, TokenInfo
+
+T = TypeVar("T")
+
+go = Signal("go", int)
+words = Stream("words", str)
+progress = Value("progress", int)
+amend = Update("amend", int, int)
+news = Topic("shared-news", str)
+
+
+@dataclass
+class Price:
+    """A class that only its codec brings back."""
+
+    cents: int
+    notes: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+@step
+async def doubled(price: Price) -> Price:
+    return Price(2 * price.cents, price.notes)
+
+
+@workflow
+async def priced(price: Price) -> Price:
+    return await doubled(price)
+
+
+@workflow
+async def breaks() -> int:
+    raise LookupError("nothing here")
+
+
+@workflow
+async def waits() -> int:
+    await progress.set(1)
+    return await go.receive()
+
+
+@workflow
+async def amended() -> int:
+    given = list[int]()
+
+    @amend.handler
+    async def take(n: int) -> int:
+        given.append(n)
+        return sum(given)
+
+    @amend.validator
+    def check(n: int) -> None:
+        if n < 0:
+            raise ValueError("negative")
+
+    await go.receive()
+    return sum(given)
+
+
+@workflow
+async def speaks() -> int:
+    await words.write("a")
+    await go.receive()
+    await words.write("b")
+    return 2
+
+
+@workflow
+async def asks() -> bool:
+    return (await wf.approve("ok?")).approved
+
+
+@dataclass
+class Count:
+    n: int = 0
+    heard: list[str] = field(default_factory=list[str])
+
+
+@actor
+class SharedCounter(Actor[Count]):
+    @handler
+    async def add(self, n: int = 1) -> int:
+        self.state.n += n
+        return self.state.n
+
+    @handler
+    async def fail(self) -> int:
+        raise KeyError("gone")
+
+    @handler
+    async def take(self, text: str) -> None:
+        self.state.heard.append(text)
+
+    @handler
+    async def heard(self) -> list[str]:
+        return self.state.heard
+
+
+@actor(mailbox=1, overflow="reject")
+class SharedNarrow(Actor[Count]):
+    @handler
+    async def wait(self) -> object:
+        return await wf.get("gate").result()
+
+
+@pytest.fixture
+async def owner(tmp_path: Path) -> AsyncIterator[Engine]:
+    async with Engine.open(tmp_path / "outlast.db") as engine:
+        yield engine
+
+
+@pytest.fixture
+async def engine(owner: Engine, tmp_path: Path) -> AsyncIterator[Engine]:
+    """An engine that shares the file that `owner` owns."""
+    async with Engine.open(tmp_path / "outlast.db", share=True) as engine:
+        assert not store_of(engine).owns
+        yield engine
+
+
+def store_of(engine: Engine) -> SharedSqliteStore:
+    store = engine._core.store
+    assert isinstance(store, SharedSqliteStore)
+    return store
+
+
+async def until(find: Callable[[], Awaitable[T]]) -> T:
+    """Look again and again for what another engine does, until it is there."""
+    for _ in range(3_000):
+        if found := await find():
+            return found
+        await asyncio.sleep(0.01)
+    raise TimeoutError(find)
+
+
+async def standing(run: Run[object], status: Status) -> bool:
+    return (await run.info()).status == status
+
+
+async def test_a_run_is_started_and_its_result_comes_back_as_it_is(engine: Engine) -> None:
+    price = Price(5, {"é": b"\x00\xff"})
+    run = await engine.start(priced(price), id="p")
+    assert run.created
+    assert await run.result(timeout="30s") == Price(10, price.notes)
+    again = await engine.start(priced(price), id="p")
+    assert not again.created
+    assert await again.result() == Price(10, price.notes)
+
+
+async def test_errors_are_those_of_an_engine(engine: Engine) -> None:
+    with pytest.raises(RunFailed, match="nothing here") as failed:
+        await engine.run(breaks(), id="b")
+    assert failed.value.type_name == "LookupError"
+    await engine.start(waits(), id="w")
+    with pytest.raises(RunExists):
+        await engine.start(waits(), id="w", on_conflict="fail")
+    with pytest.raises(RunNotFound):
+        await engine.get("none").signal(go, 1)
+    await engine.get("w").signal(go, 1, dedup="k")
+    with pytest.raises(SignalConflict):
+        await engine.get("w").signal(go, 2, dedup="k")
+
+
+async def test_signals_values_and_streams_reach_both_sides(engine: Engine, owner: Engine) -> None:
+    run = await engine.start(speaks(), id="s")
+    events = [event async for event in _events(run)]
+    assert events == ["a", "b"]
+    run = await engine.start(waits(), id="w")
+    await until(lambda: run.read(progress))
+    assert await run.read(progress) == 1
+    await run.signal(go, 7)
+    assert await owner.get("w", waits).result(timeout="30s") == 7
+
+
+async def _events(run: Run[int]) -> AsyncIterator[str]:
+    async with asyncio.timeout(30):
+        async for event in run.stream(words):
+            if event.kind == "data":
+                yield event.value or ""
+                if event.value == "a":
+                    await run.signal(go, 1)
+
+
+async def test_updates_are_answered_and_refused(engine: Engine) -> None:
+    run = await engine.start(amended(), id="u")
+    assert await run.update(amend, 3, timeout="30s") == 3
+    assert await run.update(amend, 4, id="four", timeout="30s") == 7
+    assert await run.update(amend, 4, id="four", timeout="30s") == 7
+    with pytest.raises(UpdateRejected, match="negative"):
+        await run.update(amend, -1, timeout="30s")
+    await run.signal(go, 1)
+    assert await run.result(timeout="30s") == 7
+
+
+async def test_actors_are_asked_and_told(engine: Engine, owner: Engine) -> None:
+    mine = engine.actor(SharedCounter, "a")
+    theirs = owner.actor(SharedCounter, "a")
+    assert await mine.ask(SharedCounter.add, 2) == 2
+    await mine.tell(SharedCounter.add, 3)
+    assert await theirs.ask(SharedCounter.add, 1) == 6
+    assert await mine.options(dedup="once").ask(SharedCounter.add, 1) == 7
+    assert await mine.options(dedup="once").ask(SharedCounter.add, 1) == 7
+    with pytest.raises(HandlerFailed, match="gone"):
+        await mine.ask(SharedCounter.fail)
+    assert (await engine.actor_info(SharedCounter, "a")).key == "a"
+
+
+async def test_a_full_mailbox_refuses(engine: Engine) -> None:
+    narrow = engine.actor(SharedNarrow, "n")
+    await engine.start(waits(), id="gate")
+    with pytest.raises(MailboxFull):
+        await asyncio.gather(*(narrow.tell(SharedNarrow.wait) for _ in range(4)))
+    await engine.get("gate").signal(go, 1)
+
+
+async def test_topics_and_teams_are_the_owner_s(engine: Engine) -> None:
+    ref = engine.actor(SharedCounter, "listener")
+    await engine.subscribe(news, ref, SharedCounter.take)
+    await engine.publish(news, "one")
+    assert await until(lambda: ref.ask(SharedCounter.heard)) == ["one"]
+    applied = await engine.apply(Supervisor("crew", children=[Child(SharedCounter, key="c")]))
+    assert applied.started
+    assert [team.id async for team in engine.teams()] == ["outlast.Supervisor/crew"]
+
+
+async def tokens(engine: Engine) -> list[TokenInfo]:
+    return [token async for token in engine.tokens()]
+
+
+async def test_questions_are_answered_once(engine: Engine) -> None:
+    run = await engine.start(asks(), id="q")
+    token = (await until(lambda: tokens(engine)))[0]
+    await engine.approve(token.id, by="ann")
+    with pytest.raises(TokenAnswered):
+        await engine.reject(token.id, by="bob")
+    assert await run.result(timeout="30s") is True
+
+
+async def test_operators_verbs_have_taken_effect_when_they_return(engine: Engine) -> None:
+    run = await engine.start(waits(), id="w")
+    await until(lambda: standing(run, "waiting"))
+    await run.pause()
+    assert await until(lambda: standing(run, "paused"))
+    await run.resume()
+    assert await until(lambda: standing(run, "waiting"))
+    await run.terminate("enough")
+    with pytest.raises(RunTerminated, match="enough"):
+        await run.result(timeout="30s")
+    await run.retry()
+    assert (await run.info()).status in ("pending", "running", "waiting")
+    fork = await run.fork(2)
+    await fork.signal(go, 9)
+    assert await fork.result(timeout="30s") == 9
+    assert (await run.fork_plan(2)).seq == 2
+
+
+async def test_a_run_that_is_to_start_later_is_ended_at_once(engine: Engine) -> None:
+    run = await engine.start(waits(), id="later", delay="1h")
+    await run.cancel("no more")
+    assert (await run.info()).status == "cancelled"
+
+
+async def test_what_is_parked_says_so_to_who_waits(engine: Engine, owner: Engine) -> None:
+    run = await engine.start(waits(), id="w")
+    await until(lambda: standing(run, "waiting"))
+    owner._core.scheduler.run_parked(run.id, "for a test")  # type: ignore[arg-type]  # a run's id
+    with pytest.raises(RunParked):
+        await run.result(timeout="30s")
+
+
+async def test_bulk_counts_and_dead_letters(engine: Engine) -> None:
+    for n in range(3):
+        await engine.start(waits(), id=f"w{n}")
+    assert await engine.count("workflow:waits") == 3
+    done = [outcome async for outcome in engine.bulk("terminate", "workflow:waits")]
+    assert sorted(outcome.id for outcome in done) == ["w0", "w1", "w2"]
+    for run in ("w0", "w1", "w2"):
+        with pytest.raises(RunTerminated):
+            await engine.get(run).result(timeout="30s")
+
+
+async def test_a_third_engine_shares_too(engine: Engine, tmp_path: Path) -> None:
+    async with Engine.open(tmp_path / "outlast.db", share=True) as third:
+        one, two = await asyncio.gather(
+            engine.run(priced(Price(1)), id="x"), third.run(priced(Price(2)), id="y")
+        )
+        assert (one.cents, two.cents) == (2, 4)
+        assert await third.get("x", priced).result() == Price(2)
+
+
+async def test_when_the_owner_closes_another_engine_goes_on(
+    engine: Engine, owner: Engine, tmp_path: Path
+) -> None:
+    run = await engine.start(waits(), id="w")
+    await until(lambda: standing(run, "waiting"))
+    result = asyncio.create_task(run.result(timeout="30s"))
+    await owner.__aexit__(None, None, None)
+    await run.signal(go, 5)  # there may be no owner just now
+    assert await result == 5
+    assert store_of(engine).owns
+    assert await engine.run(priced(Price(3)), id="after") == Price(6)
+    async with Engine.open(tmp_path / "outlast.db", share=True) as third:
+        assert not store_of(third).owns
+        assert await third.run(priced(Price(4)), id="third") == Price(8)
+
+
+async def test_the_first_one_owns_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "outlast.db"
+    async with Engine.open(path, share=True) as first:
+        assert store_of(first).owns
+        with pytest.raises(StoreLocked):
+            async with Engine.open(path):
+                pass
+    async with Engine.open(path):
+        pass
+
+
+def test_reading_needs_no_sharing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="share=True"):
+        Engine.open(tmp_path / "outlast.db", share=True, read_only=True)
+
+
+async def test_a_memory_store_is_shared_anyway() -> None:
+    async with (
+        Engine.open("memory://shared", share=True) as one,
+        Engine.open("memory://shared", share=True) as two,
+    ):
+        await one.start(waits(), id="w")
+        await two.get("w").signal(go, 1)
+        assert await two.get("w", waits).result(timeout="30s") == 1
