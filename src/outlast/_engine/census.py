@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from outlast import limits
-from outlast._codec import stored_json
+from outlast._codec import shown_json, stored_json
 from outlast._engine.records import moment
 from outlast._execution.bonds import PLACE, decode_place
 from outlast._execution.letters import actor_id, key_in
@@ -103,7 +104,9 @@ class Census:
             created_at=moment(row.created_at),
             waiting=len(mail),
             oldest_at=moment(mail[0].at) if mail else None,
-            state=_readable(self._registry.actors.get(row.workflow), row.output),
+            state=shown_json(
+                partial(_readable, self._registry.actors.get(row.workflow), row.output)
+            ),
             error=place.why if place is not None and place.down else why,
             supervisor=place.supervisor if place is not None else None,
             restarts=place.life - 1 if place is not None else 0,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from outlast import limits
-from outlast._codec import stored_json
+from outlast._codec import shown_json, stored_json
 from outlast._codec.shapes import is_dict
+from outlast._engine.declared import DeclaredTypes
 from outlast._engine.reader import Reader
 from outlast._engine.records import info_of
 from outlast._engine.scheduler import Scheduler
@@ -81,7 +83,7 @@ class Details:
             info=info_of(row),
             why=await self._reader.why(run),
             input=await self._input(row),
-            result=self.result(row),
+            result=shown_json(partial(self.result, row)),
             failure=failure_of(row),
             children=await self._children(row),
             streams=tuple(await self._store.read_stream_names(run)),
@@ -124,13 +126,7 @@ class Details:
         if not records or records[0].kind != "run_started":
             return {}
         data = decode_body(records[0].body, StartedBody).input
-        definition = self._registry.workflows.get(row.workflow)
-        if definition is not None:
-            try:
-                return definition.signature.to_json(data)
-            except DecodingError:
-                pass  # stored by an older version of the function: it can still be shown
-        shown = stored_json(data)
+        shown = DeclaredTypes(self._registry, row.workflow).arguments_to_edit(data)
         return {f"{k}": v for k, v in shown.items()} if is_dict(shown) else {"": shown}
 
     def result(self, row: RunRow) -> object:
