@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from outlast import limits
 from outlast.errors import StoreError
 
 BOUNDS: tuple[float, ...] = tuple(
@@ -66,6 +67,8 @@ class Events:
     commits: int = 0
     runs_started: int = 0
     runs_closed: int = 0
+    ended: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """Closed runs by workflow and status; beyond `limits.METRIC_WORKFLOWS_MAX`, as "(other)"."""
     runs_activated: int = 0
     runs_passivated: int = 0
     runs_parked: int = 0
@@ -82,3 +85,13 @@ class Events:
     on_fatal: list[Callable[[StoreError], None]] = field(
         default_factory=list[Callable[[StoreError], None]]
     )
+
+    def run_closed(self, workflow: str, status: str) -> None:
+        """Count a run that has ended."""
+        self.runs_closed += 1
+        key = workflow, status
+        if key not in self.ended:
+            known = {name for name, _ in self.ended}
+            if workflow not in known and len(known) >= limits.METRIC_WORKFLOWS_MAX:
+                key = "(other)", status
+        self.ended[key] = self.ended.get(key, 0) + 1

@@ -39,6 +39,7 @@ from outlast._wire.listening import listen_beside
 from outlast.actor.publishing import TopicVerbs
 from outlast.actor.supervisor import Supervisor
 from outlast.actor.teams import Teams, apply_team
+from outlast.auditing import AuditVerbs
 from outlast.call import Call, WorkflowCall
 from outlast.errors import EngineClosed, NotInRun, NotSupported, StoreReadOnly, UsageError
 from outlast.handle import Run, signal_payload
@@ -76,7 +77,7 @@ def _check_types(url: object, registry: object) -> None:
             raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
 
 
-class Engine(InboxVerbs, ManyVerbs, TopicVerbs):
+class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
     """Runs workflows on one store, and gives handles on their runs.
 
     Opening recovers: every open run whose workflow is registered goes on by itself. Leaving the

@@ -21,11 +21,11 @@ from outlast._engine.outcomes import error_of
 from outlast._engine.reader import Reader
 from outlast._engine.records import Record
 from outlast._engine.remote import ANY_SIGNAL, WAIT_STEP, ambient
-from outlast._engine.signal_names import check_signal_name
+from outlast._engine.signal_names import check_signal_name, payload_by_name
 from outlast._execution.context import executing_step, step_dedup
 from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
-from outlast._execution.payloads import fitting_payload, json_payload, typed_payload
+from outlast._execution.payloads import ReadyPayload, json_payload, typed_payload
 from outlast._execution.places import calling_place
 from outlast._execution.starting import check_name
 from outlast._execution.unreadable import read_in_run
@@ -364,14 +364,9 @@ def signal_payload(core: EngineCore, name: Signal[T] | str, value: object) -> by
     """
     if isinstance(name, Signal):
         return typed_payload(name.adapter, value)
-    definition = core.registry.signals.get(name)
-    known = definition.adapter if definition is not None else None
-    if known is None:
-        try:
-            return json_payload(value)
-        except (TypeError, ValueError) as error:
-            raise EncodingError("$", f"a signal sent by its plain name is JSON: {error}") from error
-    return fitting_payload(known, value)
+    if isinstance(value, ReadyPayload):
+        return value.data
+    return payload_by_name(core.registry, name, value)
 
 
 _ANY = adapter_for(object)

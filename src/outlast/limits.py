@@ -230,6 +230,10 @@ BULK_AT_ONCE = 32
 PAGE_ROWS = 200
 """Rows of one page of a listing."""
 
+PAGE_READ_BYTES = 4 * 1024 * 1024
+"""A page of rows that hold values ends with the row that reaches this: they may be of the largest
+size."""
+
 STREAM_READ_MAX = 200
 """Stream rows read at once."""
 
@@ -341,6 +345,24 @@ HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 
 HTTP_STRANGER_BYTES_MAX = 1_000
 """The body of who has shown no token yet: the code of a link is shorter."""
+HTTP_NODES_MAX = 200_000
+"""Values in one request's body, counted before it is read: a container is one, and each of what is
+in it. 4 MB of `{}` are 1,300,000, and reading them held everybody up for seconds."""
+
+HTTP_PAGE_BYTES = 1024 * 1024
+"""A page of an answer ends with the row with which what is stored of it reaches this."""
+
+HTTP_VALUE_BYTES = 16 * 1024
+"""Of a larger value pages and the view of a run show the beginning, and where all of it is."""
+
+HTTP_PREVIEW_BYTES = 1_000
+"""So much of its JSON is the beginning."""
+
+HTTP_DIFF_BYTES = 8 * 1024 * 1024
+"""Values of one run that a server compares with those of another."""
+
+HTTP_INLINE_BYTES = 32 * 1024
+"""What is larger is converted beside the loop, in a thread: of bodies, values and pages."""
 
 HTTP_HEADER_BYTES_MAX = 32 * 1024
 """The head of one request; what is larger is refused before any of it is looked at."""
@@ -397,16 +419,20 @@ HTTP_WAITS_MAX = 2_000
 """Requests that only wait, for a run's end or an actor's answer."""
 
 LOGIN_FAILURES_MAX = 10
-"""Wrong tokens from one address within `LOGIN_SECONDS`; then wrong ones are not even looked at."""
+"""Wrong tokens from one address within `LOGIN_SECONDS` that are answered 401 and logged; then they
+are answered 429. A right token is let in all the same, whatever its address has tried."""
 
 LOGIN_SECONDS = 60.0
-"""See `LOGIN_FAILURES_MAX`."""
+"""The time in which wrong tokens are counted."""
 
 SIGN_IN_CODE_SECONDS = 600.0
 """How long the link that `outlast dev` prints signs in, if it was not followed before."""
 
 SIGN_IN_CODES_MAX = 64
 """Codes of links that a server knows; of older ones it does not even know that they were spent."""
+
+METRIC_WORKFLOWS_MAX = 200
+"""Workflows that metrics name; the others are counted together. Each makes five series at most."""
 
 SSE_CLIENTS_MAX = 3_000
 """Open streams of one server."""

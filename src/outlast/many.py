@@ -11,6 +11,7 @@ from outlast._engine.diffs import RunDiff, compared
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.opening import Opened
 from outlast._execution.starting import check_name
+from outlast._store.auditing import acting, acting_as
 from outlast.errors import EngineClosed, OutlastError, StoreError, UsageError
 from outlast.handle import Run
 from outlast.types import BulkAction, BulkOutcome, RunId, Status
@@ -97,6 +98,12 @@ class ManyVerbs(ABC):
 
 async def _act_on(run: Run[object], action: BulkAction, reason: str) -> BulkOutcome:
     """Do it to one run; that it cannot be done to one must not keep it from the others."""
+    who = acting()
+    with acting_as(None if who is None else who.on(RunId(run.id))):
+        return await _done_to(run, action, reason)
+
+
+async def _done_to(run: Run[object], action: BulkAction, reason: str) -> BulkOutcome:
     try:
         match action:
             case "cancel":

@@ -180,6 +180,27 @@ class TokenInfo:
     value: object = None
 
 
+@dataclass(frozen=True, slots=True)
+class AuditInfo:
+    """Something that was done from outside, or tried: the fields that `--json` prints.
+
+    `caller` is the name of a token, or of a user of this machine who came over the Unix socket
+    ("socket") or with a command ("command"). `outcome` is "done", or in a word why not. `target`
+    is what was named, `run` the run that it came to.
+    """
+
+    number: int
+    at: datetime
+    caller: str
+    role: str
+    via: Literal["http", "socket", "command"]
+    verb: str
+    target: str
+    run: str | None
+    reason: str
+    outcome: str
+
+
 ForkKeys = Literal["same", "new"]
 ForkSignals = Literal["leave", "copy"]
 

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from outlast._codec.faults import TOO_DEEP, Fault, SecretFault, key_segment, type_name
 from outlast._codec.nodes import SCALARS, Node, Walk, is_awaitable, never_awaited
+from outlast._codec.plain import plain_size
 from outlast._codec.scalars import (
     INT_MAX,
     INT_MIN,
@@ -61,6 +62,14 @@ class JsonLikeNode(Node):
 
     @override
     def lower(self, value: object, depth: int, walk: Walk) -> object:
+        if not walk.is_canonical and (is_list(value) or is_dict(value)):
+            size = plain_size(value, depth)
+            if size is not None:
+                walk.spend(size)
+                return value
+        return self._lower(value, depth, walk)
+
+    def _lower(self, value: object, depth: int, walk: Walk) -> object:
         scalar = SCALAR_NODES.get(type(value))
         if scalar is not None:
             return scalar.lower(value, depth, walk)
@@ -90,6 +99,11 @@ class JsonLikeNode(Node):
 
     @override
     def lift(self, wire: object, depth: int) -> object:
+        if (is_list(wire) or is_dict(wire)) and plain_size(wire, depth) is not None:
+            return wire
+        return self._lift(wire, depth)
+
+    def _lift(self, wire: object, depth: int) -> object:
         scalar = SCALAR_NODES.get(type(wire))
         if scalar is not None:
             return scalar.lift(wire, depth)
@@ -108,6 +122,11 @@ class JsonLikeNode(Node):
 
     @override
     def from_json(self, data: object, depth: int) -> object:
+        if (is_list(data) or is_dict(data)) and plain_size(data, depth) is not None:
+            return data
+        return self._from_json(data, depth)
+
+    def _from_json(self, data: object, depth: int) -> object:
         scalar = SCALAR_NODES.get(type(data))
         if scalar is not None and type(data) is not bytes:
             return scalar.from_json(data, depth)
@@ -126,13 +145,18 @@ class JsonLikeNode(Node):
 
     @override
     def to_json(self, value: object) -> object:
+        if (is_list(value) or is_dict(value)) and plain_size(value, DEPTH_MAX) is not None:
+            return value
+        return self._to_json(value)
+
+    def _to_json(self, value: object) -> object:
         scalar = SCALAR_NODES.get(type(value))
         if scalar is not None:
             return scalar.to_json(value)
         if is_dict(value):
-            return json_mapping([(self.to_json(k), self.to_json(v)) for k, v in value.items()])
+            return json_mapping([(self._to_json(k), self._to_json(v)) for k, v in value.items()])
         if is_list(value) or is_tuple(value) or is_set(value) or is_frozenset(value):
-            return [self.to_json(item) for item in value]
+            return [self._to_json(item) for item in value]
         text = text_node_of(type(value))
         return None if text is None else text.to_json(value)
 
@@ -141,7 +165,7 @@ class JsonLikeNode(Node):
         out: list[object] = []
         try:
             for item in items:
-                out.append(self.lower(item, depth - 1, walk))
+                out.append(self._lower(item, depth - 1, walk))
         except Fault as fault:
             fault.under(f"[{len(out)}]")
             raise
@@ -167,21 +191,21 @@ class JsonLikeNode(Node):
 
     def _lower_at(self, segment: str, value: object, depth: int, walk: Walk) -> object:
         try:
-            return self.lower(value, depth - 1, walk)
+            return self._lower(value, depth - 1, walk)
         except Fault as fault:
             fault.under(segment)
             raise
 
     def _lift_at(self, segment: str, wire: object, depth: int) -> object:
         try:
-            return self.lift(wire, depth - 1)
+            return self._lift(wire, depth - 1)
         except Fault as fault:
             fault.under(segment)
             raise
 
     def _from_json_at(self, segment: str, data: object, depth: int) -> object:
         try:
-            return self.from_json(data, depth - 1)
+            return self._from_json(data, depth - 1)
         except Fault as fault:
             fault.under(segment)
             raise
@@ -313,16 +337,22 @@ def decode_wire(data: bytes) -> object:
 
 def plain_json(data: object, depth: int = DEPTH_MAX) -> object:
     """Return any decoded msgpack as JSON data, to show it when its type is not known."""
+    if (is_list(data) or is_dict(data)) and plain_size(data, depth) is not None:
+        return data
+    return _any_json(data, depth)
+
+
+def _any_json(data: object, depth: int) -> object:
     if depth <= 0:
         return "..."
     found = read_tagged(data)
     if found is not None:
-        return plain_json(found[1], depth - 1)
+        return _any_json(found[1], depth - 1)
     if is_list(data):
-        return [plain_json(item, depth - 1) for item in data]
+        return [_any_json(item, depth - 1) for item in data]
     if is_dict(data):
         return json_mapping(
-            [(plain_json(k, depth - 1), plain_json(v, depth - 1)) for k, v in data.items()]
+            [(_any_json(k, depth - 1), _any_json(v, depth - 1)) for k, v in data.items()]
         )
     try:
         return JSON_LIKE.to_json(JSON_LIKE.lift(data, depth))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec
 
 from outlast._codec.faults import Fault
@@ -34,6 +34,8 @@ class Bound:
 
     args: tuple[object, ...]
     kwargs: dict[str, object]
+    encoded: bytes | None = field(default=None, compare=False, repr=False)  # ahead
+    digest: bytes | None = field(default=None, compare=False, repr=False)
 
 
 class Parameters:

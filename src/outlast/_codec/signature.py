@@ -121,6 +121,8 @@ class SignatureCodec:
             EncodingError: an argument cannot be stored; the path begins with its name.
             PayloadTooLarge: together they are too large.
         """
+        if bound.encoded is not None:
+            return bound.encoded
         adapters = (self._resolved or self._ready()).adapters
         data = encode_wire(lowered(adapters, self._stored_values(bound), Walk()))
         if len(data) > PAYLOAD_BYTES_MAX:
@@ -167,6 +169,8 @@ class SignatureCodec:
         Raises:
             EncodingError: an argument cannot be stored.
         """
+        if bound.digest is not None:
+            return bound.digest
         wire = lowered(self._ready().adapters, self._stored_values(bound), Walk(is_canonical=True))
         return digest_of(wire)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
 
 from outlast import limits
 from outlast._codec import shown_json, stored_json
@@ -13,6 +12,7 @@ from outlast._execution.letters import actor_id, key_in
 from outlast._execution.starting import check_text
 from outlast._registry import ActorDefinition, Registry
 from outlast._store.contract import Cursor, DeadLetter, RunFilter, RunRow, Store
+from outlast._store.pages import is_last
 from outlast.errors import ActorNotFound, DecodingError, StoreDamaged
 from outlast.types import ActorInfo, DeadLetterInfo, RunId
 
@@ -33,26 +33,34 @@ class Census:
         while True:
             rows = await self._store.list_runs(which, after, limits.PAGE_ROWS)
             for row in rows:
-                yield await self._any_info(row)
-            if len(rows) < limits.PAGE_ROWS:
+                yield await self._any_info(row, self.state_json(row.workflow, row.output or b""))
+            if is_last(rows, limits.PAGE_ROWS):
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)
 
     async def page(
         self, type_name: str | None, after: str, size: int
-    ) -> tuple[list[ActorInfo], str | None]:
-        """Return up to `size` actors from behind the one with the id `after`, and what is next."""
+    ) -> tuple[list[tuple[ActorInfo, bytes]], str | None]:
+        """Return up to `size` actors from behind the one with the id `after`, and what is next.
+
+        The state of each is beside it, encoded: `state_json` makes JSON of it.
+        """
         which = RunFilter(workflow=type_name, kind="actor")
         last = await self._store.read_run(RunId(after)) if after else None
         cursor = Cursor(last.created_at, last.id) if last is not None else None
         rows = await self._store.list_runs(which, cursor, size + 1)
-        infos = [await self._any_info(row) for row in rows[:size]]
-        return infos, rows[size - 1].id if len(rows) > size else None
+        shown = rows[:size]
+        infos = [(await self._any_info(row, None), row.output or b"") for row in shown]
+        return infos, None if is_last(rows, size + 1) else shown[-1].id
 
-    async def dead_page(self, actor: str | None, after: int, size: int) -> list[DeadLetterInfo]:
-        """Return up to `size` dead letters numbered above `after`, oldest first."""
+    async def dead_page(
+        self, actor: str | None, after: int, size: int
+    ) -> tuple[list[DeadLetterInfo], int | None]:
+        """Return up to `size` dead letters numbered above `after`, and behind which to go on."""
         run = None if actor is None else RunId(actor)
-        return [_letter(x) for x in await self._store.read_dead(run, after, size)]
+        letters = await self._store.read_dead(run, after, size)
+        following = None if is_last(letters, size) else letters[-1].number
+        return [_letter(letter) for letter in letters], following
 
     async def actor(self, type_name: str, key: str) -> ActorInfo:
         """Return what is known of one actor.
@@ -60,6 +68,24 @@ class Census:
         Raises:
             ActorNotFound: nobody has written to it yet.
         """
+        row = await self._row(type_name, key)
+        return await self._info(row, self.state_json(row.workflow, row.output or b""))
+
+    async def stored_actor(self, type_name: str, key: str) -> tuple[ActorInfo, bytes]:
+        """Return the same with the state beside it, as `page`.
+
+        Raises:
+            ActorNotFound: nobody has written to it yet.
+        """
+        row = await self._row(type_name, key)
+        return await self._info(row, None), row.output or b""
+
+    def state_json(self, type_name: str, state: bytes) -> object:
+        """Return an actor's encoded state as JSON data."""
+        known = self._registry.actors.get(type_name)
+        return shown_json(lambda: _readable(known, state or None))
+
+    async def _row(self, type_name: str, key: str) -> RunRow:
         check_text("an actor's type", type_name)
         row = await self._store.read_run(actor_id(type_name, check_text("an actor's key", key)))
         if row is None:
@@ -69,12 +95,12 @@ class Census:
             row = next((r for r in rows if key_in(r.id, r.workflow) == key), None)
         if row is None:
             raise ActorNotFound(actor_id(type_name, key))
-        return await self._info(row)
+        return row
 
-    async def _any_info(self, row: RunRow) -> ActorInfo:
+    async def _any_info(self, row: RunRow, state: object) -> ActorInfo:
         """The same for a listing: a damaged actor is shown as such."""
         try:
-            return await self._info(row)
+            return await self._info(row, state)
         except StoreDamaged as error:
             return ActorInfo(
                 id=row.id,
@@ -90,8 +116,8 @@ class Census:
                 restarts=0,
             )
 
-    async def _info(self, row: RunRow) -> ActorInfo:
-        mail = await self._store.read_mailbox(row.id, limits.MAILBOX_READ_MAX)
+    async def _info(self, row: RunRow, state: object) -> ActorInfo:
+        waiting, oldest_at = await self._store.count_mail(row.id, limits.MAILBOX_READ_MAX)
         data = await self._store.read_value(row.id, PLACE)
         place = None if data is None else decode_place(data)
         is_parked = place is not None and place.down == "parked"
@@ -102,11 +128,9 @@ class Census:
             key=key_in(row.id, row.workflow),
             status="parked" if is_parked else row.status,
             created_at=moment(row.created_at),
-            waiting=len(mail),
-            oldest_at=moment(mail[0].at) if mail else None,
-            state=shown_json(
-                partial(_readable, self._registry.actors.get(row.workflow), row.output)
-            ),
+            waiting=waiting,
+            oldest_at=moment(oldest_at),
+            state=state,
             error=place.why if place is not None and place.down else why,
             supervisor=place.supervisor if place is not None else None,
             restarts=place.life - 1 if place is not None else 0,
@@ -120,7 +144,7 @@ class Census:
             letters = await self._store.read_dead(run, after, limits.PAGE_ROWS)
             for letter in letters:
                 yield _letter(letter)
-            if len(letters) < limits.PAGE_ROWS:
+            if is_last(letters, limits.PAGE_ROWS):
                 return
             after = letters[-1].number
 

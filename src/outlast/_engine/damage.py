@@ -14,8 +14,9 @@ from outlast import limits
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import ChildBody, ClosedBody, encode_body
 from outlast._records import Record
-from outlast._store.contract import Message, RunFilter, RunRow, Store, Transaction
+from outlast._store.contract import Cursor, Message, RunFilter, RunRow, Store, Transaction
 from outlast._store.damaged import RowDamaged
+from outlast._store.pages import is_last
 from outlast.errors import EngineClosed, LeaseLost, StoreDamaged, StoreError
 from outlast.types import CLOSED_STATUSES, OPEN_STATUSES, RunId, Status
 
@@ -92,6 +93,7 @@ async def close_damaged(scheduler: Scheduler, row: RunRow, status: Status, reaso
     if is_actor:
         scheduler.listeners.on_stopped(closed)
     else:
+        scheduler.events.run_closed(row.workflow, status)
         scheduler.listeners.on_closed(row.id)
     return True
 
@@ -112,10 +114,16 @@ async def posts_of(store: Store, row: RunRow, body: ClosedBody, now: int) -> lis
             )
         )
     which = RunFilter(parent=row.id, statuses=OPEN_STATUSES)
-    for child in await store.list_runs(which, None, limits.OPERATIONS_PENDING_MAX):
-        if child.on_parent_close != "abandon":
-            kind = child.on_parent_close
-            posts.append(Message(run=child.id, kind=kind, name="its parent closed", at=now))
+    after: Cursor | None = None
+    while len(posts) <= limits.OPERATIONS_PENDING_MAX:
+        children = await store.list_runs(which, after, limits.PAGE_ROWS)
+        for child in children:
+            if child.on_parent_close != "abandon":
+                kind = child.on_parent_close
+                posts.append(Message(run=child.id, kind=kind, name="its parent closed", at=now))
+        if is_last(children, limits.PAGE_ROWS):
+            break
+        after = Cursor(children[-1].created_at, children[-1].id)
     return posts
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from outlast import limits
-from outlast._codec import shown_json, stored_json
+from outlast._codec import stored_json
 from outlast._codec.shapes import is_dict
 from outlast._engine.declared import DeclaredTypes
 from outlast._engine.reader import Reader
@@ -17,7 +16,8 @@ from outlast._engine.records import info_of
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import StartedBody, decode_body, failure_in
 from outlast._registry import Registry
-from outlast._store.contract import RunFilter, RunRow, Store
+from outlast._store.contract import Cursor, RunFilter, RunRow, Store
+from outlast._store.pages import is_last
 from outlast.errors import DecodingError, UnknownWorkflow
 from outlast.types import RunId, RunInfo, Status
 
@@ -44,12 +44,10 @@ class ChildInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """A run's row and what belongs to it; `input`, `result` and so on are JSON data."""
+    """A run's row and what belongs to it, but for its input and its result."""
 
     info: RunInfo
     why: str
-    input: Mapping[str, object]
-    result: object
     failure: FailureInfo | None
     children: tuple[ChildInfo, ...]
     streams: tuple[str, ...]
@@ -58,6 +56,15 @@ class RunDetails:
     last_seq: int
     actions: tuple[Action, ...]
     has_code: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValues:
+    """What a run was started with and what it gave, encoded: to make JSON of it takes long."""
+
+    workflow: str
+    input: bytes
+    result: bytes
 
 
 class Details:
@@ -71,19 +78,17 @@ class Details:
         self._registry = registry
         self._scheduler = scheduler
 
-    async def of(self, run: RunId) -> RunDetails:
-        """Return one run in full.
+    async def of(self, run: RunId) -> tuple[RunDetails, StoredValues]:
+        """Return one run in full, and its input and result.
 
         Raises:
             RunNotFound: there is none.
         """
         row = await self._reader.row(run)
-        values = await self._store.read_values(run, "")
-        return RunDetails(
+        values = await self._store.read_value_names(run)
+        details = RunDetails(
             info=info_of(row),
             why=await self._reader.why(run),
-            input=await self._input(row),
-            result=shown_json(partial(self.result, row)),
             failure=failure_of(row),
             children=await self._children(row),
             streams=tuple(await self._store.read_stream_names(run)),
@@ -93,6 +98,7 @@ class Details:
             actions=actions_of(row),
             has_code=self._has_code(row),
         )
+        return details, StoredValues(row.workflow, await self._input(row), result_in(row))
 
     async def last_seq(self, run: RunId) -> int:
         """Return the number of a run's last record.
@@ -121,20 +127,25 @@ class Details:
             return False
         return True
 
-    async def _input(self, row: RunRow) -> Mapping[str, object]:
+    async def _input(self, row: RunRow) -> bytes:
         records = await self._store.read_journal(row.id, 0, 1)
         if not records or records[0].kind != "run_started":
+            return b""
+        return decode_body(records[0].body, StartedBody).input
+
+    def input_json(self, stored: StoredValues) -> Mapping[str, object]:
+        """Return what a run was started with as JSON data, by name."""
+        data = stored.input
+        if not data:
             return {}
-        data = decode_body(records[0].body, StartedBody).input
-        shown = DeclaredTypes(self._registry, row.workflow).arguments_to_edit(data)
+        shown = DeclaredTypes(self._registry, stored.workflow).arguments_to_edit(data)
         return {f"{k}": v for k, v in shown.items()} if is_dict(shown) else {"": shown}
 
-    def result(self, row: RunRow) -> object:
+    def result_json(self, workflow: str, data: bytes) -> object:
         """Return a completed run's result as JSON data."""
-        if row.status != "completed" or row.output is None or row.kind == "actor":
+        if not data:
             return None
-        data = row.output[1:]
-        definition = self._registry.workflows.get(row.workflow)
+        definition = self._registry.workflows.get(workflow)
         if definition is not None:
             try:
                 returns = definition.signature.returns
@@ -144,8 +155,22 @@ class Details:
         return stored_json(data)
 
     async def _children(self, row: RunRow) -> tuple[ChildInfo, ...]:
-        rows = await self._store.list_runs(RunFilter(parent=row.id), None, limits.HTTP_PAGE_MAX)
+        which, after = RunFilter(parent=row.id), None
+        rows: list[RunRow] = []
+        while len(rows) < limits.HTTP_PAGE_MAX:
+            page = await self._store.list_runs(which, after, limits.PAGE_ROWS)
+            rows += page
+            if is_last(page, limits.PAGE_ROWS):
+                break
+            after = Cursor(page[-1].created_at, page[-1].id)
         return tuple(ChildInfo(r.id, r.workflow, r.status) for r in rows)
+
+
+def result_in(row: RunRow) -> bytes:
+    """Return a completed run's result, encoded; nothing of others."""
+    if row.status != "completed" or row.output is None or row.kind == "actor":
+        return b""
+    return row.output[1:]
 
 
 def failure_of(row: RunRow) -> FailureInfo | None:

@@ -39,6 +39,7 @@ from outlast._store.contract import (
     Store,
     Transaction,
 )
+from outlast._store.pages import is_last
 from outlast.errors import LeaseLost, UnknownWorkflow
 from outlast.types import CLOSED_STATUSES, RunId, Status
 
@@ -231,6 +232,7 @@ class Dormant:
         )
         await self._scheduler.written(transaction)
         self._scheduler.held.discard(row.id)  # a run that is started under its id is another
+        self._scheduler.events.run_closed(row.workflow, status)
         self._scheduler.listeners.on_closed(row.id)
 
     # ------------------------------------------------------------------- going on
@@ -331,7 +333,7 @@ class Dormant:
                     await self.wake(row.id)
                 elif _was_left(self._scheduler, row):
                     await self._park_for_code(row)
-            if len(rows) < limits.PAGE_ROWS:
+            if is_last(rows, limits.PAGE_ROWS):
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)
 

@@ -39,15 +39,15 @@ def parse_query(text: str, now: int) -> RunFilter:
             plain[key] = value
         else:
             attributes.append((key, value))
-    if len(words) > limits.QUERY_WORDS_MAX:
-        raise QueryError(
-            f"the query has {len(words)} words without a colon, of {limits.QUERY_WORDS_MAX} at most"
-        )
     keys = {key for key, _ in attributes}
     if len(keys) > limits.ATTRIBUTES_MAX:
         raise QueryError(
             f"the query names {len(keys)} attributes, and a run has at most "
             f"{limits.ATTRIBUTES_MAX}: no run can have all of them"
+        )
+    if len(words) > limits.QUERY_WORDS_MAX:
+        raise QueryError(
+            f"the query has {len(words)} words without a colon, of {limits.QUERY_WORDS_MAX} at most"
         )
     return RunFilter(
         statuses=statuses,
@@ -57,7 +57,7 @@ def parse_query(text: str, now: int) -> RunFilter:
         id_prefix=plain.get("id"),
         parent=RunId(plain["parent"]) if "parent" in plain else None,
         attributes=tuple(dict.fromkeys(attributes)),
-        words=tuple(words),
+        words=tuple(dict.fromkeys(words)),
     )
 
 

@@ -27,15 +27,19 @@ from outlast._engine.scheduler import Scheduler
 from outlast._engine.stream_reader import StreamReader
 from outlast._execution.run import LiveRun
 from outlast._execution.why import why_of
+from outlast._records import Record as StoredRecord
 from outlast._registry import Registry
 from outlast._store.asking import TooLong
 from outlast._store.contract import Cursor, RunRow, Store
 from outlast._store.damaged import RowDamaged
+from outlast._store.glimpses import WHOLE, Part
+from outlast._store.pages import is_last
 from outlast._world import World
 from outlast.errors import QueryTooWide, RunNotFound, StoreDamaged
 from outlast.types import CLOSED_STATUSES, RunId, RunInfo, Status
 
 _COUNTS_SECONDS = 0.5
+_LATE = Part(kinds=frozenset(("step_late",)))
 
 
 class Reader:
@@ -132,10 +136,10 @@ class Reader:
         if row.kind != "workflow":
             return ""
         try:
-            records = await self._store.read_journal(row.id)
+            records = await self._store.read_journal(row.id, part=_LATE)
         except StoreDamaged as error:
             return "" if row.parked_as == "damaged" else f"its journal is damaged: {error}"
-        return "; ".join(late_in_words(r) for r in records if r.kind == "step_late")
+        return "; ".join(late_in_words(r) for r in records)
 
     def _why(self, row: RunRow) -> str:
         live = self._live(row)
@@ -173,7 +177,7 @@ class Reader:
                 fresh = self.refreshed(row)
                 if which.statuses is None or fresh.status in which.statuses:
                     yield fresh
-            if len(rows) < page:
+            if is_last(rows, page):
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)
 
@@ -228,9 +232,19 @@ class Reader:
 
     async def journal(self, run: RunId, after: int = 0, upto: int | None = None) -> list[Record]:
         """Return a run's records above `after`, up to `upto`, readable."""
-        types = DeclaredTypes(self.registry, (await self.row(run)).workflow)
-        records = await self._store.read_journal(run, after, upto)
-        return [readable(record, types) for record in records]
+        types = await self.types_of(run)
+        return [readable(record, types) for record in await self.stored_journal(run, after, upto)]
+
+    async def types_of(self, run: RunId) -> DeclaredTypes:
+        """Return what types the code that is here declares for what a run records."""
+        return DeclaredTypes(self.registry, (await self.row(run)).workflow)
+
+    async def stored_journal(
+        self, run: RunId, after: int = 0, upto: int | None = None, part: Part = WHOLE
+    ) -> list[StoredRecord]:
+        """Return the same as they are stored, or a part of them."""
+        await self.row(run)
+        return await self._store.read_journal(run, after, upto, part)
 
     # --------------------------------------------------------------------- streams
     async def stream_names(self, run: RunId) -> tuple[str, ...]:

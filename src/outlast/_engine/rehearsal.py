@@ -53,7 +53,7 @@ class StillHost(RunHost):
         """Nothing runs."""
 
     @override
-    def attempt_failed(self) -> None:
+    def attempt_failed(self, run: RunId, operation: StepOperation, failure: bytes) -> None:
         pass  # nothing happens here that should be counted
 
     @override

@@ -120,8 +120,19 @@ class Scheduler(ActorHost):
         self.bodies.stop(run, key)
 
     @override
-    def attempt_failed(self) -> None:
+    def attempt_failed(self, run: RunId, operation: StepOperation, failure: bytes) -> None:
         self.events.attempts_failed += 1
+        told = failure_in(failure)
+        if told is not None:
+            what = f"{told.qualname}: {told.message}"
+            log.warning(
+                "step %s of run %s failed, attempt %d: %s",
+                operation.name,
+                run,
+                operation.attempt + 1,
+                what,
+                extra={"outlast_run": run},
+            )
 
     @override
     def why_queued(self) -> str:
@@ -143,8 +154,9 @@ class Scheduler(ActorHost):
 
     @override
     def run_closed(self, run: RunId) -> None:
-        self.events.runs_closed += 1
-        _say_if_failed(self.residents.get(run))
+        if (live := self.residents.get(run)) is not None:
+            self.events.run_closed(live.row.workflow, live.row.status)
+            _say_if_failed(live)
         self._remove(run)
         self.listeners.on_closed(run)
         self.listeners.on_stream(run)
@@ -360,10 +372,10 @@ def is_open_here(row: RunRow) -> bool:
     return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
 
 
-def _say_if_failed(live: LiveRun | None) -> None:
-    if live is None or live.row.status != "failed" or not live.row.output:
+def _say_if_failed(live: LiveRun) -> None:
+    if live.row.status != "failed" or not live.row.output:
         return
     failure = failure_in(live.row.output)
     if failure is not None:
         what = f"{failure.qualname}: {failure.message}"
-        log.info("run %s failed: %s", live.id, what, extra={"outlast_run": live.id})
+        log.error("run %s failed: %s", live.id, what, extra={"outlast_run": live.id})

@@ -10,8 +10,9 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from outlast._engine.scheduler import Scheduler
+from outlast._execution.payloads import fitting_payload, json_payload
 from outlast._registry import Registry
-from outlast.errors import UnknownSignal
+from outlast.errors import EncodingError, UnknownSignal
 from outlast.types import CLOSED_STATUSES, RunId
 
 _SHOWN_MAX = 10
@@ -41,3 +42,19 @@ def unknown_signal(registry: Registry, workflow: str, name: str) -> UnknownSigna
     known = sorted(registry.signals)
     nearest = next(iter(get_close_matches(name, known, 1)), "")
     return UnknownSignal(name, workflow, nearest=nearest, declared=tuple(known[:_SHOWN_MAX]))
+
+
+def payload_by_name(registry: Registry, name: str, value: object) -> bytes:
+    """Return the payload of a signal that is sent by its plain name.
+
+    Raises:
+        EncodingError, DecodingError: `value` does not fit.
+    """
+    definition = registry.signals.get(name)
+    known = definition.adapter if definition is not None else None
+    if known is None:
+        try:
+            return json_payload(value)
+        except (TypeError, ValueError) as error:
+            raise EncodingError("$", f"a signal sent by its plain name is JSON: {error}") from error
+    return fitting_payload(known, value)

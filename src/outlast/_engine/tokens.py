@@ -20,6 +20,7 @@ from outlast._execution.payloads import fitting_payload
 from outlast._execution.starting import check_name, check_text
 from outlast._execution.tokens import AnswerBody, message_of
 from outlast._store.contract import Answer, AnswerResult, Receipt, Store, TokenRow, Transaction
+from outlast._store.pages import is_last
 from outlast.errors import (
     DigestMismatch,
     RunNotFound,
@@ -44,6 +45,7 @@ class AnswerRequest:
     reason: str = ""
     digest: str = ""
     is_verdict: bool = False  # given as approve or reject: only approvals take it
+    is_large: bool = False  # encoded beside the loop
 
 
 class TokenReader:
@@ -76,16 +78,20 @@ class TokenReader:
             rows = await self._store.list_tokens(after, page, open_only=open_only)
             for row in rows:
                 yield token_info(row)
-            if len(rows) < page:
+            if is_last(rows, page):
                 return
             after = rows[-1].created_at, rows[-1].id
 
     async def page(
         self, after: tuple[int, str] | None, size: int, *, open_only: bool
-    ) -> list[TokenInfo]:
-        """Return up to `size` tokens from behind `after` on, oldest first."""
+    ) -> tuple[list[TokenRow], bool]:
+        """Return up to `size` tokens from behind `after` on, oldest first, and whether it ends."""
         rows = await self._store.list_tokens(after, size, open_only=open_only)
-        return [token_info(row) for row in rows]
+        return rows, is_last(rows, size)
+
+    async def count(self, limit: int) -> int:
+        """Return how many tokens wait for an answer, `limit` at most."""
+        return await self._store.count_open_tokens(limit)
 
 
 class Tokens:
@@ -117,7 +123,7 @@ class Tokens:
             raise UsageError(
                 f"token {row.id!r} asks for {row.title}, it is no approval: answer with a value"
             )
-        body = AnswerBody(await self._payload(row, request.value), request.by, request.reason)
+        body = AnswerBody(await self._payload(row, request), request.by, request.reason)
         answer = Answer(
             token=row.id,
             status="answered",
@@ -154,10 +160,15 @@ class Tokens:
         if answered.result != "accepted":
             _refuse(answered.result, answered.row)
 
-    async def _payload(self, row: TokenRow, value: object) -> bytes:
-        if row.kind == "approval":
-            return fitting_payload(VERDICT, value)
-        return fitting_payload(self._known_adapter(row) or await self._adapter(row), value)
+    async def _payload(self, row: TokenRow, request: AnswerRequest) -> bytes:
+        adapter = VERDICT
+        if row.kind != "approval":
+            adapter = self._known_adapter(row) or await self._adapter(row)
+        if not request.is_large:
+            return fitting_payload(adapter, request.value)
+        return await self._scheduler.world.run_blocking(
+            lambda: fitting_payload(adapter, request.value)
+        )
 
     def _known_adapter(self, row: TokenRow) -> Adapter | None:
         live = self._scheduler.residents.get(row.run)

@@ -38,8 +38,8 @@ class RunHost(Protocol):
         """Tell a running body that nobody waits for it any more."""
         ...
 
-    def attempt_failed(self) -> None:
-        """Count an attempt at a step that failed."""
+    def attempt_failed(self, run: RunId, operation: StepOperation, failure: bytes) -> None:
+        """Count and log an attempt at a step that failed."""
         ...
 
     def why_queued(self) -> str:

@@ -7,6 +7,7 @@ they leave JSON, and whoever receives it, knowing the type, reads it then.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from outlast import limits
 from outlast._codec import Adapter, is_json
@@ -14,6 +15,13 @@ from outlast.errors import DecodingError, EncodingError, PayloadTooLarge
 
 _TYPED = b"t"
 _JSON = b"j"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyPayload:
+    """A payload in place of its value: a large one is encoded beside the loop."""
+
+    data: bytes
 
 
 def typed_payload(adapter: Adapter, value: object) -> bytes:

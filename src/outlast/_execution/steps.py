@@ -221,8 +221,8 @@ class StepCalls:
         if isinstance(error, Shutdown):
             operation.is_started = False
             return
-        self._host.attempt_failed()
         body = failure_body(error)
+        self._host.attempt_failed(self._journal.run, operation, body)
         now = self._host.world.now()
         self._retract(operation)
         attempt = operation.attempt + 1

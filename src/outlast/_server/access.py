@@ -115,15 +115,26 @@ class Access:
             log.error("no token opens this server: its token file is gone or empty")
 
     def _count_failure(self, address: str) -> None:
-        """Count a wrong token; a right one is let in whatever others at its address have tried."""
+        """Count and log a wrong token; a right one is let in whatever its address has tried."""
         now = self._monotonic()
         since = now - limits.LOGIN_SECONDS
-        for known in [a for a, times in self._failures.items() if times[-1] < since]:
-            del self._failures[known]
-        times = self._failures.setdefault(address, deque(maxlen=limits.LOGIN_FAILURES_MAX))
+        failures = self._failures
+        while failures and (
+            next(iter(failures.values()))[-1] < since or len(failures) > _ADDRESSES
+        ):
+            del failures[next(iter(failures))]
+        times = failures.pop(address, None) or deque(maxlen=limits.LOGIN_FAILURES_MAX)
+        failures[address] = times  # the latest ones are last
         is_over = len(times) == limits.LOGIN_FAILURES_MAX and times[0] >= since
-        times.append(now)
-        if is_over:
-            seconds = f"{int(limits.LOGIN_SECONDS)}"
-            detail = f"too many wrong tokens from {address}; wait {seconds} seconds"
-            raise Problem(429, "login-limited", detail, headers={"Retry-After": seconds})
+        if not is_over:
+            times.append(now)
+            log.warning("a wrong token was sent from %s", address)
+            if len(times) == limits.LOGIN_FAILURES_MAX and times[0] >= since:
+                log.warning("no more wrong tokens from %s are logged for a while", address)
+            return
+        seconds = f"{int(limits.LOGIN_SECONDS)}"
+        detail = f"too many wrong tokens from {address}; wait {seconds} seconds"
+        raise Problem(429, "login-limited", detail, headers={"Retry-After": seconds})
+
+
+_ADDRESSES = 10_000  # that have sent wrong tokens lately, and are remembered

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from outlast import limits
 from outlast._wire.bodies import Bodies
 from outlast._wire.callers import Callers, relayed
+from outlast._wire.conversions import Conversions
 from outlast._wire.entrance import Entered, Entrance, Files
 from outlast._wire.hangups import ClientGone, while_connected
 from outlast._wire.problems import SERVER_FAILED, Problem, problem_of
@@ -38,7 +39,7 @@ class Relay:
         self, database: Path, world: World, callers: Callers, files: Files | None = None
     ) -> None:
         self._world = world
-        self._entrance = Entrance(callers, files)
+        self._entrance = Entrance(callers, Conversions(world), files)
         self._bodies = Bodies()
         self._owner = Connections(f"{database}", "", timeout_seconds=limits.SOCKET_SILENCE_SECONDS)
 

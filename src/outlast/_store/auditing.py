@@ -61,13 +61,22 @@ class Acting:
     """Somebody who has something done; what of it is written first carries the row."""
 
     def __init__(
-        self, *, caller: str, role: str, via: Via, verb: str, target: str, is_traffic: bool
+        self,
+        *,
+        caller: str,
+        role: str,
+        via: Via,
+        verb: str,
+        target: str,
+        run: RunId,
+        is_traffic: bool,
     ) -> None:
         self.caller = caller
         self.role = role
         self.via: Via = via
         self.verb = verb
         self.target = target
+        self.run = run  # that is named, if one is
         self.is_traffic = is_traffic
         self.reason = ""
         self.is_written = False
@@ -96,6 +105,7 @@ class Acting:
             via=self.via,
             verb=self.verb,
             target=run,
+            run=run,
             is_traffic=self.is_traffic,
         )
         made.reason = self.reason
@@ -125,6 +135,21 @@ def because(reason: str) -> None:
     who = _acting.get()
     if who is not None:
         who.reason = reason
+
+
+def doing(verb: str, target: str | None = None) -> None:
+    """Say more exactly what is done."""
+    who = _acting.get()
+    if who is not None:
+        who.verb = verb
+        who.target = who.target if target is None else target
+
+
+def only_looking() -> None:
+    """Nothing is done: it has no row."""
+    who = _acting.get()
+    if who is not None:
+        who.is_written = True
 
 
 def rows_for(now: int, run: RunId) -> tuple[AuditRow, ...]:

@@ -22,6 +22,7 @@ import msgspec
 
 from outlast._records import Blob, Record
 from outlast._store.auditing import AuditReads, AuditRow, AuditUpkeep
+from outlast._store.glimpses import WHOLE, GlimpseVerbs, Part
 from outlast._store.health import HealthVerbs
 from outlast._store.upkeep import UpkeepVerbs
 from outlast.types import Lease, OnParentClose, Reuse, RunId, Status, TokenKind, TokenStatus
@@ -385,7 +386,7 @@ class ReadVerbs(Protocol):
         ...
 
     async def read_journal(
-        self, run: RunId, after: int = 0, upto: int | None = None
+        self, run: RunId, after: int = 0, upto: int | None = None, part: Part = WHOLE
     ) -> list[Record]:
         """Return the run's records with a `seq` above `after`, bodies of blobs filled in.
 
@@ -420,7 +421,7 @@ class ReadVerbs(Protocol):
         ...
 
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
-        """Return one page of runs, newest first."""
+        """Return one page of runs, newest first; see `pages` for where it ends."""
         ...
 
     async def count_runs(self, which: RunFilter, limit: int) -> int:
@@ -482,7 +483,7 @@ class OverviewVerbs(Protocol):
         ...
 
 
-class Lookups(ReadVerbs, OverviewVerbs, AuditReads, Protocol):
+class Lookups(ReadVerbs, OverviewVerbs, AuditReads, GlimpseVerbs, Protocol):
     """Reads for whoever looks: they take turns, and cannot keep the engine from reading.
 
     On behalf of a client (`asking`) they raise `StoreBusy` where it asks for too much at once.

@@ -40,7 +40,9 @@ from outlast._store.contract import (
     Transaction,
 )
 from outlast._store.decide import matches
+from outlast._store.glimpses import WHOLE, Part
 from outlast._store.memory_database import MemoryDatabase
+from outlast._store.pages import page_of
 from outlast._world import World
 from outlast.errors import StoreError
 from outlast.types import Lease, RunId, Status
@@ -157,9 +159,30 @@ class MemoryStore(Store):
 
     @override
     async def read_journal(
-        self, run: RunId, after: int = 0, upto: int | None = None
+        self, run: RunId, after: int = 0, upto: int | None = None, part: Part = WHOLE
     ) -> list[Record]:
-        return [r for r in self._db.journal(run, after) if upto is None or r.seq <= upto]
+        found = [r for r in self._db.journal(run, after) if upto is None or r.seq <= upto]
+        if part.kinds is not None:
+            found = [r for r in found if r.kind in part.kinds]
+        if part.bytes_max is None:
+            return found
+        ordered = found[::-1] if part.from_end else found
+        sizes = list(accumulate(len(record.body) for record in ordered))
+        page = ordered[: bisect_left(sizes, part.bytes_max) + 1]
+        return page[::-1] if part.from_end else page
+
+    @override
+    async def read_value_names(self, run: RunId) -> list[str]:
+        return sorted(self._db.values(run, ""))
+
+    @override
+    async def count_open_tokens(self, limit: int) -> int:
+        return len(self._db.tokens.page(None, limit, open_only=True, run=None))
+
+    @override
+    async def count_mail(self, run: RunId, limit: int) -> tuple[int, int | None]:
+        mail = self._db.mail_of(run, limit, 0)
+        return len(mail), mail[0].at if mail else None
 
     @override
     async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
@@ -192,7 +215,7 @@ class MemoryStore(Store):
         rows = sorted(self._db.rows.values(), key=lambda r: (r.created_at, r.id), reverse=True)
         if after is not None:
             rows = [r for r in rows if (r.created_at, r.id) < (after.created_at, after.id)]
-        return [row for row in rows if matches(row, which)][:limit]
+        return page_of([row for row in rows if matches(row, which)], limit)
 
     @override
     async def count_by_status(self) -> dict[Status, int]:
@@ -236,7 +259,7 @@ class MemoryStore(Store):
 
     @override
     async def read_dead(self, run: RunId | None, after: int, limit: int) -> list[DeadLetter]:
-        return self._db.dead(run, after, limit)
+        return page_of(self._db.dead(run, after, limit), limit)
 
     @override
     async def read_token(self, token: str) -> TokenRow | None:
@@ -251,7 +274,7 @@ class MemoryStore(Store):
         open_only: bool = False,
         run: RunId | None = None,
     ) -> list[TokenRow]:
-        return self._db.tokens.page(after, limit, open_only=open_only, run=run)
+        return page_of(self._db.tokens.page(after, limit, open_only=open_only, run=run), limit)
 
     @override
     async def read_audit(

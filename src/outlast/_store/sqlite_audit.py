@@ -36,7 +36,8 @@ def write_audit(
         for row in transaction.audit:
             number += 1
             kept = replace(row, number=number, outcome=row.outcome or outcome)
-            db.execute(_INSERT, sealed(astuple(kept))).fetchall()
+            cells = (*astuple(kept)[:-1], int(kept.is_traffic))  # as the column gives it back
+            db.execute(_INSERT, sealed(cells)).fetchall()
 
 
 def read_audit(

@@ -22,6 +22,7 @@ from outlast._store.contract import (
     TailRun,
     TokenRow,
 )
+from outlast._store.glimpses import WHOLE, Part
 from outlast._store.sqlite_checks import Reading
 from outlast._store.sqlite_connection import Connection
 from outlast.types import RunId, Status
@@ -52,9 +53,21 @@ class SqliteReads(Lookups):
 
     @override
     async def read_journal(
-        self, run: RunId, after: int = 0, upto: int | None = None
+        self, run: RunId, after: int = 0, upto: int | None = None, part: Part = WHOLE
     ) -> list[Record]:
-        return await self._look_by(lambda r: sqlite_reads.read_journal(r, run, after, upto))
+        return await self._look_by(lambda r: sqlite_reads.read_journal(r, run, after, upto, part))
+
+    @override
+    async def read_value_names(self, run: RunId) -> list[str]:
+        return await self._look_by(lambda r: sqlite_reads.read_value_names(r, run))
+
+    @override
+    async def count_open_tokens(self, limit: int) -> int:
+        return await self._read(lambda db: sqlite_tokens.count_open(db, limit))
+
+    @override
+    async def count_mail(self, run: RunId, limit: int) -> tuple[int, int | None]:
+        return await self._look_by(lambda r: sqlite_reads.count_mail(r, run, limit))
 
     @override
     async def read_tail(self, shards: Collection[int]) -> dict[RunId, TailRun]:
@@ -160,4 +173,5 @@ class SqliteReads(Lookups):
 
 def _is_wide(which: RunFilter) -> bool:
     """Whether runs may have to be gone through that are not wanted: no index leads to others."""
-    return bool(which.attributes) or which.workflow is not None or which.statuses is not None
+    is_filtered = which.workflow is not None or which.statuses is not None
+    return is_filtered or bool(which.attributes or which.words)

@@ -29,6 +29,7 @@ from outlast._store.contract import (
     TailRun,
 )
 from outlast._store.decide import lowered
+from outlast._store.glimpses import WHOLE, Part
 from outlast._store.sqlite_checks import Reading
 from outlast._store.sqlite_connection import Cell, Connection
 from outlast._store.sqlite_tables import fetch
@@ -64,7 +65,9 @@ def read_run(db: Connection, run: RunId) -> RunRow | None:
     return rows.read_run(db, run)
 
 
-def read_journal(reading: Reading, run: RunId, after: int, upto: int | None = None) -> list[Record]:
+def read_journal(
+    reading: Reading, run: RunId, after: int, upto: int | None = None, part: Part = WHOLE
+) -> list[Record]:
     """Return the run's records above `after`: those of its segments, then those of the tail."""
     db = reading.of(run, "runs", "journal", "histories", "blobs", "blob_refs")
     last = _SEQ_MAX if upto is None else upto
@@ -86,13 +89,19 @@ def read_journal(reading: Reading, run: RunId, after: int, upto: int | None = No
             (row.started_position, run, row.packed_seq, after, last),
         )
         records: list[Record] = []
-        for cells in segments:
-            body = rows.segment_body(cells, run)
-            records += [r for r in _unpacked(body, run) if after < r.seq <= last]
-        records += [rows.record(cells, run) for cells in tail]
-        _refuse_gaps(records, after + 1, run)
-        _refuse_end(records, max(after, row.folded_seq), min(last, row.last_seq), run)
-        return _filled(db, records)
+        end = after
+        for cells in (*segments, None):
+            if cells is None:
+                found = [rows.record(cells, run) for cells in tail]
+            else:
+                body = rows.segment_body(cells, run)
+                found = [r for r in _unpacked(body, run) if after < r.seq <= last]
+            _refuse_gaps(found, end + 1, run)
+            end = found[-1].seq if found else end
+            records += [r for r in found if part.kinds is None or r.kind in part.kinds]
+        known = end if end > after else max(after, row.folded_seq)
+        _refuse_end(known, min(last, row.last_seq), run)
+        return _filled(db, records) if part.bytes_max is None else _page(db, records, part)
 
 
 def read_tail(db: Connection) -> dict[RunId, TailRun]:
@@ -181,7 +190,7 @@ def list_runs(reading: Reading, which: RunFilter, after: Cursor | None, limit: i
     """Return one page of runs, newest first; those whose rows are damaged are in every listing."""
     where, cells = _wanted(which, after, reading.checks.damaged_in("runs"))
     rest = f"{where} ORDER BY created_at DESC, id DESC LIMIT ?"
-    return rows.run_rows(reading.db, rest, (*cells, limit))
+    return rows.run_page(reading.db, rest, (*cells, limit))
 
 
 def count_runs(db: Connection, which: RunFilter, limit: int) -> int:
@@ -336,8 +345,28 @@ def read_dead(db: Connection, run: RunId | None, after: int, limit: int) -> list
     """Return dead letters numbered above `after`, oldest first."""
     which, cells = ("", ()) if run is None else (" AND run = ?", (run,))
     rest = f"WHERE number > ?{which} ORDER BY number LIMIT ?"
-    found = fetch(db, tables.DEAD_LETTERS, rest, (after, *cells, limit))
+    size = limits.PAGE_READ_BYTES
+    found = fetch(db, tables.DEAD_LETTERS, rest, (after, *cells, limit), bytes_max=size)
     return [rows.any_dead_letter(cells) for cells in found]
+
+
+def read_value_names(reading: Reading, run: RunId) -> list[str]:
+    """Return the names of the run's values; the values are not read."""
+    db = reading.of(run, "run_values")
+    found = db.execute("SELECT name FROM run_values WHERE run = ? ORDER BY name", (run,)).fetchall()
+    return [str(name) for (name,) in found]
+
+
+def count_mail(reading: Reading, run: RunId, limit: int) -> tuple[int, int | None]:
+    """Return how many messages wait for a run, `limit` at most, and when the oldest was sent."""
+    db = reading.of(run, "mailbox")
+    found = db.execute(
+        "SELECT count(*), (SELECT at FROM mailbox WHERE run = ?1 ORDER BY number LIMIT 1) "
+        "FROM (SELECT 1 FROM mailbox WHERE run = ?1 LIMIT ?2)",
+        (run, limit),
+    ).fetchall()
+    count, oldest = found[0]
+    return _integer(count), None if oldest is None else _integer(oldest)
 
 
 def log_size(db: Connection) -> int:
@@ -364,14 +393,25 @@ def _refuse_gaps(records: list[Record], first: int, run: RunId) -> None:
             )
 
 
-def _refuse_end(records: list[Record], known: int, last: int, run: RunId) -> None:
+def _refuse_end(end: int, last: int, run: RunId) -> None:
     """Refuse a journal that ends before the last record that its run's row knows of."""
-    end = records[-1].seq if records else known
     if end < last:
         raise StoreDamaged(
             f"the journal of run {run!r} is damaged: it ends with record {end}, and record {last} "
             f"was written"
         )
+
+
+def _page(db: Connection, records: list[Record], part: Part) -> list[Record]:
+    """Return as many records as the part's bytes hold, bodies of blobs in place."""
+    page: list[Record] = []
+    size = 0
+    for record in reversed(records) if part.from_end else records:
+        page += _filled(db, [record])
+        size += len(page[-1].body)
+        if part.bytes_max is not None and size >= part.bytes_max:
+            break
+    return page[::-1] if part.from_end else page
 
 
 def _filled(db: Connection, records: list[Record]) -> list[Record]:

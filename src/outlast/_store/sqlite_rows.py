@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from outlast import limits
 from outlast._codec.chain import Chain, Zlib
 from outlast._records import Record
 from outlast._store import sqlite_tables as tables
@@ -254,6 +255,13 @@ def any_run_row(cells: Sequence[object]) -> RunRow:
 def run_rows(db: Connection, rest: str, cells: Cells = ()) -> list[RunRow]:
     """Return rows of `runs`, those that are damaged as runs that are parked for it."""
     found = fetch_columns(db, RUN_COLUMNS, _RUN_TEXTS, f"FROM runs {rest}", cells)
+    return [any_run_row(row) for row in found]
+
+
+def run_page(db: Connection, rest: str, cells: Cells) -> list[RunRow]:
+    """Return the same, as one page of a listing."""
+    size = limits.PAGE_READ_BYTES
+    found = fetch_columns(db, RUN_COLUMNS, _RUN_TEXTS, f"FROM runs {rest}", cells, bytes_max=size)
     return [any_run_row(row) for row in found]
 
 

@@ -11,6 +11,7 @@ Invariant: a row is used only if its checksum fits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -19,7 +20,7 @@ import msgspec
 from outlast._records import Record
 from outlast._store.auditing import AuditRow
 from outlast._store.contract import DeadLetter, Message, StreamRow, TokenRow
-from outlast._store.sqlite_connection import Cell, Cells, Connection
+from outlast._store.sqlite_connection import Cell, Cells, Connection, Rows
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -182,9 +183,27 @@ def is_whole(cells: Sequence[object]) -> bool:
     return crc32(_encode(cells[:-1])) == cells[-1]
 
 
-def fetch(db: Connection, table: Table, rest: str, cells: Cells = ()) -> Sequence[Sequence[object]]:
-    """Return rows of one table, each as `table.selected`; `rest` is what follows `FROM table`."""
-    return fetch_columns(db, table.selected, table.texts, f"FROM {table.name} {rest}", cells)
+def fetch(
+    db: Connection, table: Table, rest: str, cells: Cells = (), *, bytes_max: int | None = None
+) -> Sequence[Sequence[object]]:
+    """Return rows of one table, each as `table.selected`; `rest` is what follows `FROM table`.
+
+    With `bytes_max`, up to the one with which their bytes reach that.
+    """
+    found = f"FROM {table.name} {rest}"
+    return fetch_columns(db, table.selected, table.texts, found, cells, bytes_max=bytes_max)
+
+
+def _up_to(found: Rows, bytes_max: int | None) -> Sequence[Sequence[object]]:
+    if bytes_max is None:
+        return found.fetchall()
+    page: list[Sequence[object]] = []
+    size = 0
+    with closing(found):
+        while size < bytes_max and (row := found.fetchone()) is not None:
+            page.append(row)
+            size += sum(len(cell) for cell in row if isinstance(cell, bytes))
+    return page
 
 
 def fetch_columns(
@@ -193,13 +212,15 @@ def fetch_columns(
     texts: frozenset[str],
     rest: str,
     cells: Cells = (),
+    *,
+    bytes_max: int | None = None,
 ) -> Sequence[Sequence[object]]:
     """Return rows, also those with text that is none: its bytes are replaced, and no checksum fits.
 
     Damage can make text invalid, and SQLite hands it out as it is.
     """
     try:
-        return db.execute(f"SELECT {selected} {rest}", cells).fetchall()
+        return _up_to(db.execute(f"SELECT {selected} {rest}", cells), bytes_max)
     except UnicodeDecodeError:
         pass
     names = selected.split(", ")
@@ -208,7 +229,7 @@ def fetch_columns(
         f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END"
         for name in names
     )
-    found = db.execute(f"SELECT {raw} {rest}", cells).fetchall()
+    found = _up_to(db.execute(f"SELECT {raw} {rest}", cells), bytes_max)
     return [
         tuple(
             cell.decode(errors="replace") if wanted and isinstance(cell, bytes) else cell

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from outlast import limits
 from outlast._store import sqlite_rows as rows
 from outlast._store import sqlite_tables as tables
 from outlast._store.contract import Answer, Answered, TokenRow, Transaction
@@ -130,5 +131,13 @@ def list_tokens(
         terms.append("run = ?")
         cells.append(run)
     rest = f"WHERE {' AND '.join(terms)} ORDER BY created_at, id LIMIT ?"
-    found = fetch(db, tables.TOKENS, rest, (*cells, limit))
+    size = limits.PAGE_READ_BYTES
+    found = fetch(db, tables.TOKENS, rest, (*cells, limit), bytes_max=size)
     return [rows.any_token(one) for one in found]
+
+
+def count_open(db: Connection, limit: int) -> int:
+    """Return how many tokens wait for an answer, `limit` at most."""
+    sql = "SELECT count(*) FROM (SELECT 1 FROM tokens WHERE status = 'open' LIMIT ?)"
+    count = db.execute(sql, (limit,)).fetchall()[0][0]
+    return count if isinstance(count, int) else 0

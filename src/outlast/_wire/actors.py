@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 from starlette.responses import Response
@@ -15,15 +15,19 @@ from outlast._codec.shapes import is_dict
 from outlast._engine.topics import publication
 from outlast._execution.bonds import SUPERVISORS
 from outlast._execution.letters import TOPICS
-from outlast._wire.answers import answer, fields_of
+from outlast._store.auditing import doing
+from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, bad_query
 from outlast._wire.service import Service
 from outlast.actor.teams import Teams
 from outlast.errors import DecodingError
+from outlast.types import ActorInfo
 
 _ASK_SECONDS = 60.0
 _TEAMS_MAX = 200
+_ROW_BYTES = 500  # of an actor beside its state
+_SHOWN_BYTES = 4 * limits.HTTP_PREVIEW_BYTES
 
 
 async def actors(service: Service, call: Call) -> Response:
@@ -32,12 +36,28 @@ async def actors(service: Service, call: Call) -> Response:
     infos, following = await service.census.page(
         call.text("type") or None, call.text("after"), size
     )
-    return answer({"actors": infos, "next": following})
+    count, total = fitting(_ROW_BYTES + min(len(state), _SHOWN_BYTES) for _, state in infos)
+    if count < len(infos):
+        following = infos[count - 1][0].id
+    shown = infos[:count]
+
+    def told() -> Response:
+        actors = [_previewed(service, info, state) for info, state in shown]
+        return answer({"actors": actors, "next": following})
+
+    return await call.converted(total + sum(len(state) for _, state in shown), told)
+
+
+def _previewed(service: Service, info: ActorInfo, state: bytes) -> dict[str, object]:
+    href = f"/v1/actors/{quote(info.type, safe='')}/{quote(info.key, safe='')}"
+    whole = service.census.state_json(info.type, state)
+    shown, preview = preview_of(state, whole, href)
+    return {**fields_of(info), "state": shown, "state_preview": preview}
 
 
 async def show(service: Service, call: Call) -> Response:
     """Return one actor, and the messages that it understands."""
-    info = await service.census.actor(call.name("type"), _key(call))
+    info, state = await service.census.stored_actor(call.name("type"), _key(call))
     definition = service.core.registry.actors.get(info.type)
     handlers = [
         {
@@ -50,7 +70,13 @@ async def show(service: Service, call: Call) -> Response:
         for name, handler in (definition.handlers.items() if definition is not None else ())
         if name.isidentifier()
     ]
-    return answer({**fields_of(info), "handlers": handlers})
+    census = service.census
+    return await call.converted(
+        len(state),
+        lambda: answer(
+            {**fields_of(info), "state": census.state_json(info.type, state), "handlers": handlers}
+        ),
+    )
 
 
 def _key(call: Call) -> str:
@@ -62,18 +88,23 @@ async def write(service: Service, call: Call) -> Response:
     mode = call.text("mode", "ask")
     if mode not in ("ask", "tell"):
         raise bad_query("mode", "ask or tell", mode)
+    doing(mode)
     seconds = call.seconds("timeout", _ASK_SECONDS)
     arguments = await call.json()
     if not is_dict(arguments):
         raise DecodingError("$", "the arguments are given as an object of names and values")
-    envelope = service.core.actors.envelope_of(
-        call.name("type"),
-        _key(call),
-        unquote(call.path["handler"]),
-        arguments,
-        timeout=seconds,
-        dedup=call.text("dedup"),
-        trace=call.traceparent,
+    kind, key, handler = call.name("type"), _key(call), unquote(call.path["handler"])
+    envelope = await call.converted(
+        len(call.body),
+        lambda: service.core.actors.envelope_of(
+            kind,
+            key,
+            handler,
+            arguments,
+            timeout=seconds,
+            dedup=call.text("dedup"),
+            trace=call.traceparent,
+        ),
     )
     kind = envelope.definition.name
     if kind in (SUPERVISORS, TOPICS):
@@ -90,12 +121,14 @@ async def write(service: Service, call: Call) -> Response:
     data = await service.within(asking, seconds + 1, safe)
     if data is None:
         raise Problem(503, "draining", "the server stops; the message is safe and is handled later")
-    return answer({"result": returns.to_json(returns.decode(data))})
+    return await call.converted(
+        len(data), lambda: answer({"result": returns.to_json(returns.decode(data))})
+    )
 
 
 async def stop(service: Service, call: Call) -> Response:
     """Stop an actor for good."""
-    info = await service.census.actor(call.name("type"), _key(call))
+    info, _ = await service.census.stored_actor(call.name("type"), _key(call))
     await service.engine.get(info.id).terminate(f"stopped by {call.caller.name}")
     return answer({}, 202)
 
@@ -114,9 +147,8 @@ async def dead_letters(service: Service, call: Call) -> Response:
     """List messages that nobody will take any more."""
     size = call.page_size()
     after = call.number("after", 0, most=1 << 60)
-    letters = await service.census.dead_page(call.text("actor") or None, after, size + 1)
-    following = letters[size - 1].number if len(letters) > size else None
-    return answer({"dead_letters": letters[:size], "next": following})
+    letters, following = await service.census.dead_page(call.text("actor") or None, after, size)
+    return answer({"dead_letters": letters, "next": following})
 
 
 async def redrive(service: Service, call: Call) -> Response:
@@ -140,8 +172,9 @@ class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def publish(service: Service, call: Call) -> Response:
     """Publish a value to the actors that are subscribed; it is safe when this answers."""
     body = await call.read(PublishBody)
-    core = service.core
-    await core.actors.tell(
-        publication(core.registry, call.name("name"), body.value, dedup=body.dedup)
+    core, name = service.core, call.name("name")
+    envelope = await call.converted(
+        len(call.body), lambda: publication(core.registry, name, body.value, dedup=body.dedup)
     )
+    await core.actors.tell(envelope)
     return answer({}, 202)

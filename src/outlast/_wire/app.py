@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,8 +21,9 @@ from starlette.types import Receive, Scope, Send
 
 from outlast import limits
 from outlast._store.asking import asked_by
+from outlast._wire.audit import Auditor
 from outlast._wire.callers import Callers
-from outlast._wire.entrance import Entrance, Files
+from outlast._wire.entrance import Entrance, Files, RoleMissing
 from outlast._wire.hangups import ClientGone, while_connected
 from outlast._wire.problems import SERVER_FAILED, Problem, problem_of
 from outlast._wire.requests import Call
@@ -37,7 +39,8 @@ class Application:
 
     def __init__(self, service: Service, callers: Callers, files: Files | None = None) -> None:
         self._service = service
-        self._entrance = Entrance(callers, files)
+        self._entrance = Entrance(callers, service.conversions, files)
+        self._auditor = Auditor(service.core)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -60,7 +63,12 @@ class Application:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        entered = self._entrance.enter(request)
+        try:
+            entered = self._entrance.enter(request)
+        except RoleMissing as refusal:
+            if refusal.route.method == "POST":
+                await self._auditor.refused(refusal.route.verb, refusal.call, refusal)
+            raise
         if isinstance(entered, Response):
             return entered
         route, call = entered.route, entered.call
@@ -74,7 +82,12 @@ class Application:
             if route.method == "GET":
                 return await self._admitted(route, call)
             async with self._service.bodies.read(request, holders, most) as body:
-                return await self._admitted(route, replace(call, body=body))
+                whole = replace(call, body=body)
+                if route.role is None or route.is_local:
+                    return await self._admitted(route, whole)
+                handle = partial(self._admitted, route, whole)
+                is_traffic = route.is_traffic
+                return await self._auditor.watched(route.verb, call, handle, is_traffic=is_traffic)
 
     async def _admitted(self, route: Route, call: Call) -> Response:
         service = self._service

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-from outlast._engine.tokens import AnswerRequest
-from outlast._wire.answers import answer, fields_of
+from outlast import limits
+from outlast._engine.tokens import AnswerRequest, token_info
+from outlast._store.auditing import because, doing
+from outlast._wire.answers import answer, fields_of, fitting
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, bad_query
 from outlast._wire.service import Service
@@ -34,11 +36,17 @@ async def approvals(service: Service, call: Call) -> Response:
     size = call.page_size()
     open_only = call.choice("all", "0", "1", "true", "false") in ("0", "false")
     reader = service.core.tokens.reader
-    infos = await reader.page(_cursor(call), size + 1, open_only=open_only)
-    last = infos[size - 1] if len(infos) > size else None
-    following = None if last is None else f"{int(last.created_at.timestamp() * 1e6)}.{last.id}"
-    told = [_told(info, None) for info in infos[:size]]
-    return answer({"approvals": told, "next": following})
+    rows, is_end = await reader.page(_cursor(call), size, open_only=open_only)
+    count, total = fitting(len(row.detail) + len(row.value or b"") for row in rows)
+    shown = rows[:count]
+    is_end = is_end and count == len(rows)
+    following = None if is_end else f"{shown[-1].created_at}.{shown[-1].id}"
+
+    def told() -> Response:
+        infos = [_told(token_info(row), None) for row in shown]
+        return answer({"approvals": infos, "next": following})
+
+    return await call.converted(total, told)
 
 
 def _cursor(call: Call) -> tuple[int, str] | None:
@@ -61,6 +69,9 @@ async def answer_token(service: Service, call: Call) -> Response:
     """Answer; the first answer counts, and who gave it is the caller's token."""
     body = await call.read(AnswerBody)
     asked = call.name("id")
+    because(body.reason)
+    if body.verdict:
+        doing("approve" if body.value is True else "reject", asked)
     if body.by and not call.caller.is_local:
         detail = f"an answer is signed with the token's name, {call.caller.name!r}: leave out `by`"
         raise Problem(403, "by-not-allowed", detail)
@@ -71,6 +82,7 @@ async def answer_token(service: Service, call: Call) -> Response:
         reason=body.reason,
         digest=body.digest,
         is_verdict=body.verdict,
+        is_large=len(call.body) > limits.HTTP_INLINE_BYTES,
     )
     await service.core.tokens.answer(request)
     return answer(await _in_full(service, await service.core.tokens.reader.info(asked)))

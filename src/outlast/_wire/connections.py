@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sized
 from typing import ClassVar, Literal, Protocol
 
+import h11
 from typing_extensions import override
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -172,10 +173,15 @@ class HeadWatch:
         if self._timer is None:
             self._begin()
         self._size += size
-        if self._size > limits.HTTP_HEADER_BYTES_MAX and self._transport is not None:
-            self._transport.write(_TOO_LARGE)
+        if self._size > limits.HTTP_HEADER_BYTES_MAX:
+            self.refuse(_TOO_LARGE)
+
+    def refuse(self, answer: bytes) -> None:
+        """Answer what is no request, and hang up."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(answer)
             self._transport.close()
-            self._end()
+        self._end()
 
     def answered(self, before: int | None = None) -> None:
         """Hang up on a client that has taken nothing of its answer since it had `before` to take.
@@ -218,6 +224,13 @@ _TOO_LARGE = (
 )
 
 
+_MALFORMED = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+    b"content-length: 78\r\n\r\n"
+    b"the head has a line that ends in a bare LF or CR, or that goes on in the next\n"
+)
+
+
 class _Cycle(Protocol):
     response_complete: bool
     more_body: bool
@@ -244,7 +257,11 @@ class Watched(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         for begin in range(0, len(data), _FED_BYTES):
-            super().data_received(data[begin : begin + _FED_BYTES])
+            part = data[begin : begin + _FED_BYTES]
+            if self._next_head_is_loose(part, h11.IDLE):
+                self._watch.refuse(_MALFORMED)
+                return
+            super().data_received(part)
             ahead: object = getattr(self, "pipeline", ())
             if isinstance(ahead, Sized) and len(ahead) > limits.HTTP_REQUESTS_AHEAD_MAX:
                 self.watched_by.cut(self._client)
@@ -262,8 +279,28 @@ class Watched(asyncio.Protocol):
         self.watched_by.note(self._client, state)
         return state
 
+    def _next_head_is_loose(self, data: bytes, state: type[h11.IDLE | h11.DONE]) -> bool:
+        """Whether the head that comes next may mean two things to two servers.
+
+        h11 takes lines that end in a bare LF, and values that go on in the next line (RFC 9112, 2.2
+        and 5.2): whoever is in front of us may see other headers. The parser in C takes neither.
+        """
+        parser: object = getattr(self, "conn", None)
+        if not isinstance(parser, h11.Connection) or parser.their_state is not state:
+            return False
+        head = (parser.trailing_data[0] + data).partition(b"\r\n\r\n")[0]
+        lines = head.count(b"\r\n")
+        is_folded = b"\r\n " in head or b"\r\n\t" in head
+        return (
+            is_folded
+            or head.count(b"\n") != lines
+            or head.removesuffix(b"\r").count(b"\r") != lines
+        )
+
     def on_response_complete(self) -> None:
         """As uvicorn calls it, when the last of an answer is on its way."""
+        if self._next_head_is_loose(b"", h11.DONE):
+            self._watch.refuse(_MALFORMED)
         then: Callable[[], None] | None = getattr(super(), "on_response_complete", None)
         if then is not None:
             then()

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from outlast._wire.callers import Caller, Callers
+from outlast._wire.conversions import Conversions
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, check_head
 from outlast._wire.routes import ROUTES, Route
@@ -27,6 +28,17 @@ class Files(Protocol):
         ...
 
 
+class RoleMissing(Problem):
+    """The caller is known, and its role does not suffice."""
+
+    def __init__(self, route: Route, call: Call) -> None:
+        caller = call.caller
+        detail = f"this takes the role {route.role}; the token {caller.name!r} is {caller.role}"
+        super().__init__(403, "role-missing", detail)
+        self.route = route
+        self.call = call
+
+
 @dataclass(frozen=True, slots=True)
 class Entered:
     """A request that may go on."""
@@ -39,8 +51,11 @@ class Entered:
 class Entrance:
     """Where every request comes in; `files` are what a browser needs."""
 
-    def __init__(self, callers: Callers, files: Files | None = None) -> None:
+    def __init__(
+        self, callers: Callers, conversions: Conversions, files: Files | None = None
+    ) -> None:
         self._callers = callers
+        self._conversions = conversions
         self._files = files
         by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
@@ -67,7 +82,7 @@ class Entrance:
         query: bytes = request.scope["query_string"]
         whole = f"{path}?{query.decode('ascii', 'replace')}" if query else path
         if route is not None and route.role is None:
-            return Entered(route, Call(request, _NOBODY, self._callers, parts), whole)
+            return Entered(route, self._call(request, _NOBODY, parts), whole)
         address = request.client.host if request.client else ""
         caller = self._callers.caller(request.headers.get("authorization"), address)
         if not methods or (route is not None and route.is_local and not caller.is_local):
@@ -76,12 +91,14 @@ class Entrance:
             allowed = ", ".join(sorted(methods))
             detail = f"{path[:200]!r} takes {allowed}"
             raise Problem(405, "method-not-allowed", detail, headers={"Allow": allowed})
+        call = self._call(request, caller, parts)
         if not caller.may(route.role):
-            detail = f"this takes the role {route.role}; the token {caller.name!r} is {caller.role}"
-            raise Problem(403, "role-missing", detail)
-        call = Call(request, caller, self._callers, parts)
+            raise RoleMissing(route, call)
         call.check_query(route.query)
         return Entered(route, call, whole)
+
+    def _call(self, request: Request, caller: Caller, parts: Mapping[str, str]) -> Call:
+        return Call(request, caller, self._callers, parts, self._conversions)
 
     def _match(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
         fixed = self._fixed.get(path)

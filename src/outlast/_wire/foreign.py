@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 from typing_extensions import override
@@ -27,10 +28,14 @@ def work_from_json(
     """Return a call of a workflow that is known here.
 
     Raises:
-        UnknownWorkflow, DecodingError
+        UnknownWorkflow, DecodingError, EncodingError
     """
     definition = registry.workflow_asked_for(name)
-    return WorkflowCall(definition, definition.signature.from_json(dict(arguments)), "")
+    signature = definition.signature
+    bound = signature.from_json(dict(arguments))
+    # Here, where a thread may do it: the engine would on the loop.
+    encoded, digest = signature.encode(bound), signature.digest(bound)
+    return WorkflowCall(definition, replace(bound, encoded=encoded, digest=digest), "")
 
 
 def work_from_encoded(

@@ -23,7 +23,7 @@ from typing import Protocol
 from outlast import limits
 from outlast._engine.open_engine import EngineCore
 from outlast._wire.unixsocket import address_of, socket_path
-from outlast._wire.verbs import Verbs
+from outlast._wire.verbs import EngineVerbs
 from outlast._world import Timer
 from outlast.errors import NotSupported
 
@@ -48,7 +48,7 @@ class LocalServer(Protocol):
 class LocalSocket:
     """Listens for one engine."""
 
-    def __init__(self, database: Path, engine: Verbs, core: EngineCore) -> None:
+    def __init__(self, database: Path, engine: EngineVerbs, core: EngineCore) -> None:
         self._world = core.world
         self._database = database
         self._path = socket_path(database)
@@ -109,7 +109,7 @@ class LocalSocket:
         try:
             if self._server is None:
                 module = await self._world.run_blocking(partial(import_module, _SERVER))
-                made: Callable[[Verbs, EngineCore, str], LocalServer] = module.local_server
+                made: Callable[[EngineVerbs, EngineCore, str], LocalServer] = module.local_server
                 self._server = made(self._engine, self._core, f"{self._database}")
             await self._server.serve(listener)
         except (ImportError, OSError) as error:
@@ -133,7 +133,7 @@ class LocalSocket:
         listener.close()
 
 
-def listen_beside(database: Path, engine: Verbs, core: EngineCore) -> LocalSocket:
+def listen_beside(database: Path, engine: EngineVerbs, core: EngineCore) -> LocalSocket:
     """Return the socket beside a database, listening for the engine that owns it."""
     local = LocalSocket(database, engine, core)
     local.open()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import socket
 
 import uvicorn
@@ -18,8 +17,8 @@ from outlast._wire.app import Application
 from outlast._wire.callers import LocalCallers
 from outlast._wire.connections import Connections, Watched
 from outlast._wire.service import Service, service_of
-from outlast._wire.unixsocket import peer_user
-from outlast._wire.verbs import Verbs
+from outlast._wire.unixsocket import peer_user, user_name
+from outlast._wire.verbs import EngineVerbs
 
 _GRACE_SECONDS = 2.0
 
@@ -32,7 +31,7 @@ class LocalHttp:
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
         self._config = uvicorn.Config(
-            Application(service, LocalCallers(_user_name(os.geteuid()))),
+            Application(service, LocalCallers(user_name(os.geteuid()))),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -115,13 +114,6 @@ def _connection_class(connections: Connections) -> type[asyncio.Protocol]:
     return made
 
 
-def local_server(engine: Verbs, core: EngineCore, store_name: str) -> LocalHttp:
+def local_server(engine: EngineVerbs, core: EngineCore, store_name: str) -> LocalHttp:
     """Return what serves the socket beside a database."""
     return LocalHttp(service_of(engine, core, store_name))
-
-
-def _user_name(user: int) -> str:
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return f"uid {user}"

@@ -34,6 +34,11 @@ def _lines(service: Service) -> Iterator[str]:
     for attribute, name, text in _COUNTERS:
         value: object = getattr(events, attribute)
         yield from _metric(name, "counter", text, value)
+    yield "# HELP outlast_runs_ended_total Runs that have ended, by workflow and status."
+    yield "# TYPE outlast_runs_ended_total counter"
+    for (workflow, status), count in sorted(events.ended.items()):
+        labels = f'workflow="{_escaped(workflow)}",status="{status}"'
+        yield f"outlast_runs_ended_total{{{labels}}} {count}"
     scheduler = service.core.scheduler
     gauges: tuple[tuple[str, str, object], ...] = (
         ("runs_in_memory", "Runs and actors in memory.", len(scheduler.residents)),
@@ -52,6 +57,10 @@ def _lines(service: Service) -> Iterator[str]:
     yield from _histogram("step_seconds", "How long bodies of steps ran.", events.step_seconds)
     yield from _histogram("commit_seconds", "How long commits took.", events.commit_seconds)
     yield from _histogram("loop_lag_seconds", "How late the loop was.", service.figures.lag)
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _metric(name: str, kind: str, text: str, value: object) -> Iterator[str]:

@@ -6,9 +6,8 @@ Invariant:
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import unquote
@@ -17,17 +16,18 @@ import msgspec
 from starlette.requests import Request
 
 from outlast import limits
-from outlast._codec.jsontext import RepeatedName, members_once
-from outlast._codec.shapes import is_dict, is_list
 from outlast._durations import seconds_of
 from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._wire.callers import Caller, Callers
 from outlast._wire.connections import place_of
+from outlast._wire.conversions import Conversions
+from outlast._wire.jsonbodies import json_of
 from outlast._wire.problems import Problem, fault_at
 from outlast.errors import UsageError
 from outlast.types import RunId
 
 S = TypeVar("S")
+T = TypeVar("T")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _FAULTS_SHOWN = 20
@@ -41,6 +41,7 @@ class Call:
     caller: Caller
     callers: Callers
     path: Mapping[str, str]
+    conversions: Conversions
     body: bytes = b""
 
     @property
@@ -155,7 +156,7 @@ class Call:
         """Return the body as JSON data; an empty one is an empty object.
 
         Raises:
-            Problem: 415 not said to be JSON, 400 no JSON.
+            Problem: 415 not said to be JSON, 400 no JSON, 422 too many nodes.
         """
         data = self.body
         if not data:
@@ -166,21 +167,11 @@ class Call:
             raise Problem(
                 415, "not-json", f"send the body as `Content-Type: application/json`, not {kind!r}"
             )
-        try:
-            value: object = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Problem(400, "malformed", f"the body is not JSON: {error}") from None
-        keys = _keys_in(value, limits.DEPTH_MAX)
-        if keys is None:
-            raise Problem(400, "malformed", f"the body is nested beyond {limits.DEPTH_MAX} levels")
-        if keys != sum(1 for text in _TEXTS.finditer(data) if text[1]):
-            # Numbers are left as text: one of a million digits takes seconds to read.
-            try:
-                json.loads(data, object_pairs_hook=members_once, parse_int=str, parse_float=str)
-            except RepeatedName as error:
-                text = f"the body has the key {error.name[:50]!r} twice in one object: give it once"
-                raise Problem(400, "malformed", text) from None
-        return value
+        return await self.converted(len(data), lambda: json_of(data))
+
+    async def converted(self, size: int, work: Callable[[], T]) -> T:
+        """Return what `work` makes of so many bytes, beside the loop when they are many."""
+        return await self.conversions.of(self.holders[0], size, work)
 
     async def read(self, shape: type[S]) -> S:
         """Return the body as a struct.
@@ -188,8 +179,9 @@ class Call:
         Raises:
             Problem: as `json`, and 422 with the path of what does not fit.
         """
+        data = await self.json()
         try:
-            return msgspec.convert(await self.json(), shape)
+            return await self.converted(len(self.body), lambda: msgspec.convert(data, shape))
         except msgspec.ValidationError as error:
             reason, _, path = f"{error}".partition(" - at `")
             fault = fault_at(path.rstrip("`") or "$", reason)
@@ -223,22 +215,3 @@ def bad_query(name: str, wanted: str, given: str) -> Problem:
     reason = f"{name} is {wanted}"
     fault = fault_at(f"?{name}", reason)
     return Problem(422, "query-error", f"{reason}, not {given[:50]!r}", facts={"faults": [fault]})
-
-
-# Every text of a JSON document that is known to be one; with a colon behind it, it is a key.
-_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?')
-
-
-def _keys_in(value: object, levels: int) -> int | None:
-    """Return how many keys there are in JSON data; None if it is nested too deep."""
-    if levels < 0:
-        return None
-    if not is_dict(value) and not is_list(value):
-        return 0
-    found = len(value) if is_dict(value) else 0
-    for item in value.values() if is_dict(value) else value:
-        below = _keys_in(item, levels - 1)
-        if below is None:
-            return None
-        found += below
-    return found

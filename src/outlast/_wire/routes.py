@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from starlette.responses import Response
 
-from outlast._wire import actors, approvals, runs, sharing, status
+from outlast._wire import actors, approvals, audit, records, runs, sharing, status
 from outlast._wire.answers import answer
 from outlast._wire.callers import Role
 from outlast._wire.description import describe
@@ -43,11 +43,22 @@ class Route:
     statuses: tuple[int, ...] = (200,)
     is_stream: bool = False
     is_local: bool = False
+    is_traffic: bool = False
+    """Whether applications do it all the time: the audit keeps that for a shorter time."""
+
+    @property
+    def verb(self) -> str:
+        """What the audit calls it."""
+        return _VERBS.get(self.handler, self.handler.__name__)
 
     @property
     def summary(self) -> str:
         """What it does, in one line: the handler's own."""
         return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+_VERBS: dict[Handler, str] = {approvals.answer_token: "answer", actors.write: "send"}
+_TRAFFIC = (runs.start, runs.signal, runs.update, actors.write, actors.publish)
 
 
 async def _openapi(service: Service, _: Call) -> Response:
@@ -68,7 +79,16 @@ def _post(
     *query: str,
     statuses: tuple[int, ...] = (202,),
 ) -> Route:
-    return Route("POST", path, handler, "operator", body=body, query=query, statuses=statuses)
+    return Route(
+        "POST",
+        path,
+        handler,
+        "operator",
+        body=body,
+        query=query,
+        statuses=statuses,
+        is_traffic=handler in _TRAFFIC,
+    )
 
 
 _RUN = "/v1/runs/{id}"
@@ -97,9 +117,10 @@ ROUTES: tuple[Route, ...] = (
         query=("timeout", "parked"),
         statuses=(200, 202),
     ),
-    _get(_RUN + "/journal", runs.journal, "after", "before", "limit"),
+    _get(_RUN + "/journal", records.journal, "after", "before", "limit"),
+    _get(_RUN + "/journal/{seq}", records.record),
     _get(_RUN + "/why", runs.why),
-    _get(_RUN + "/values/{name}", runs.value),
+    _get(_RUN + "/values/{name}", records.value),
     Route(
         "GET",
         _RUN + "/streams/{name}",
@@ -115,6 +136,7 @@ ROUTES: tuple[Route, ...] = (
         _RUN + "/updates/{name}",
         runs.update,
         "operator",
+        is_traffic=True,
         load="wait",
         body=runs.UpdateBody,
         query=("timeout",),
@@ -129,7 +151,7 @@ ROUTES: tuple[Route, ...] = (
     _post(_RUN + "/fork", runs.fork, runs.ForkBody, statuses=(201, 200)),
     _get("/v1/count", runs.count, "query"),
     _post("/v1/bulk", runs.bulk, runs.BulkBody, statuses=(200,)),
-    _get("/v1/diff", runs.diff, "a", "b"),
+    _get("/v1/diff", records.diff, "a", "b"),
     _get("/v1/approvals", approvals.approvals, "all", "after", "limit"),
     _get("/v1/tokens/{id}", approvals.token),
     _post("/v1/tokens/{id}", approvals.answer_token, approvals.AnswerBody, statuses=(200,)),
@@ -141,6 +163,7 @@ ROUTES: tuple[Route, ...] = (
         _ACTOR + "/{handler}",
         actors.write,
         "operator",
+        is_traffic=True,
         load="wait",
         query=("mode", "timeout", "dedup"),
         statuses=(200, 202),
@@ -149,6 +172,7 @@ ROUTES: tuple[Route, ...] = (
     _get("/v1/teams", actors.teams),
     _get("/v1/dead-letters", actors.dead_letters, "actor", "after", "limit"),
     _post("/v1/dead-letters/{number}/redrive", actors.redrive, runs.Nothing),
+    _get("/v1/audit", audit.audit, "run", "caller", "after", "limit"),
     Route("POST", "/v1/share/commit", sharing.commit, "admin", load="free", is_local=True),
     Route("POST", "/v1/share/outcome", sharing.outcome, "admin", load="free", is_local=True),
     Route(

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
 
 from outlast import limits
-from outlast._engine.details import failure_of
+from outlast._codec import shown_json
+from outlast._engine.details import failure_of, result_in
 from outlast._engine.outcomes import error_of
-from outlast._engine.records import Record, info_of
+from outlast._engine.records import info_of
+from outlast._engine.signal_names import payload_by_name
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
+from outlast._execution.payloads import ReadyPayload
 from outlast._execution.starting import TRACEPARENT, check_name
 from outlast._execution.updates import update_message
+from outlast._store.auditing import because, doing, only_looking
 from outlast._store.contract import Cursor
-from outlast._wire.answers import answer, fields_of
+from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.foreign import Encoded, work_from_encoded, work_from_json
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, bad_query
@@ -35,6 +40,7 @@ from outlast.types import (
 
 _RESULT_SECONDS = 30.0
 _FAILED_SHOWN = 100
+_ROW_BYTES = 500  # of a run's row beside its attributes
 
 
 class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,10 +100,13 @@ async def start(service: Service, call: Call) -> Response:
     body = await call.read(StartBody)
     has_code = True
     if body.encoded is None:
-        work = work_from_json(registry, name, body.input)
+        given = body.input
+        work = await call.converted(len(call.body), lambda: work_from_json(registry, name, given))
     elif call.caller.may("admin"):
         encoded = Encoded(body.encoded, body.digest, body.version)
-        work, has_code = work_from_encoded(registry, name, encoded)
+        work, has_code = await call.converted(
+            len(call.body), lambda: work_from_encoded(registry, name, encoded)
+        )
     else:
         raise Problem(403, "role-missing", "`encoded` takes the role admin: give `input`")
     traced = {TRACEPARENT: call.traceparent} if call.traceparent else {}
@@ -119,10 +128,12 @@ async def runs(service: Service, call: Call) -> Response:
     size = call.page_size()
     query = query_of(call)
     rows = await service.core.reader.page(query, _cursor(call), size + 1)
-    more = len(rows) > size
-    following = Cursor(rows[size - 1].created_at, rows[size - 1].id) if more else None
-    return answer(
-        {"runs": [info_of(row) for row in rows[:size]], "next": following and _text_of(following)}
+    count, total = fitting(_ROW_BYTES + len(row.attributes) for row in rows[:size])
+    shown = rows[:count]
+    following = Cursor(shown[-1].created_at, shown[-1].id) if count < len(rows) else None
+    following_text = following and _text_of(following)
+    return await call.converted(
+        total, lambda: answer({"runs": [info_of(row) for row in shown], "next": following_text})
     )
 
 
@@ -158,10 +169,23 @@ def _text_of(cursor: Cursor) -> str:
 
 async def show(service: Service, call: Call) -> Response:
     """Return one run in full."""
-    found = await service.details.of(call.run_id())
-    fields = {**fields_of(found.info), **fields_of(found)}
-    del fields["info"]
-    return answer(fields)
+    run = call.run_id()
+    found, stored = await service.details.of(run)
+    href = f"/v1/runs/{quote(run, safe='')}"
+
+    def told() -> Response:
+        fields = {**fields_of(found.info), **fields_of(found)}
+        del fields["info"]
+        given = service.details.input_json(stored)
+        shown, preview = preview_of(stored.input, given, f"{href}/journal/1")
+        # An object all the same: clients show its members.
+        fields["input"] = shown if preview is None else {"…": shown}
+        result = shown_json(lambda: service.details.result_json(stored.workflow, stored.result))
+        fields["result"], result_preview = preview_of(stored.result, result, f"{href}/result")
+        fields |= {"input_preview": preview, "result_preview": result_preview}
+        return answer(fields)
+
+    return await call.converted(len(stored.input) + len(stored.result), told)
 
 
 async def why(service: Service, call: Call) -> Response:
@@ -185,62 +209,19 @@ async def result(service: Service, call: Call) -> Response:
         return answer({"id": run, "status": info.status, "why": reason}, 202)
     error = error_of(row)
     if error is None:
-        value = service.details.result(row)
-        return answer({"id": run, "status": row.status, "result": value})
+        data, status = result_in(row), row.status
+        details, workflow = service.details, row.workflow
+        return await call.converted(
+            len(data),
+            lambda: answer(
+                {"id": run, "status": status, "result": details.result_json(workflow, data)}
+            ),
+        )
     failure = failure_of(row)
     told = {"type": type(error).__name__, "message": f"{error}", "reason": row.error or ""}
     if failure is not None:
         told |= {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
     return answer({"id": run, "status": row.status, "error": told})
-
-
-async def journal(service: Service, call: Call) -> Response:
-    """Return a page of a run's records, ascending."""
-    run = call.run_id()
-    size = call.page_size()
-    most = limits.JOURNAL_RECORDS_MAX * 100
-    after = call.number("after", 0, most=most)
-    last_seq = (await service.details.last_seq(run)) if call.text("before") else None
-    if last_seq is not None:
-        before = min(call.number("before", 1, least=1, most=most), last_seq + 1)
-        after = max(0, before - 1 - size)
-        records = await service.core.reader.journal(run, after, before - 1)
-        following = after + 1 if after else None
-    else:
-        records = await service.core.reader.journal(run, after, after + size)
-        last_seq = await service.details.last_seq(run)
-        following = after + size if after + size < last_seq else None
-    told = [_record(record) for record in records]
-    return answer({"records": told, "next": following, "last_seq": last_seq})
-
-
-def _record(record: Record) -> dict[str, object]:
-    return {
-        "seq": record.seq,
-        "key": record.key,
-        "kind": record.kind,
-        "name": record.name,
-        "at": record.at,
-        "epoch": record.epoch,
-        "attempt": record.attempt,
-        "value": record.value,
-        "error": record.error,
-        "place": record.place,
-        "waited": record.waited,
-        "took": record.took,
-        "input": record.input,
-        "large_input": record.large_input,
-        "traceback": record.traceback,
-    }
-
-
-async def value(service: Service, call: Call) -> Response:
-    """Return the last value set under a name."""
-    run, name = call.run_id(), call.name("name")
-    data = await service.core.reader.value(run, name)
-    if data is None:
-        raise Problem(404, "value-not-found", f"run {run!r} has set no value {name!r} so far")
-    return answer({"value": service.core.reader.adapter_json("value", name, data)})
 
 
 async def stream(service: Service, call: Call) -> Response:
@@ -263,9 +244,12 @@ async def stream(service: Service, call: Call) -> Response:
 async def signal(service: Service, call: Call) -> Response:
     """Send a signal; it is safe when this answers."""
     body = await call.read(SignalBody)
-    run = service.engine.get(call.run_id())
-    allow = body.allow_undeclared
-    await run.signal(call.name("name"), body.value, dedup=body.dedup, allow_undeclared=allow)
+    run, name, value = service.engine.get(call.run_id()), call.name("name"), body.value
+    if len(call.body) > limits.HTTP_INLINE_BYTES:
+        registry = service.core.registry
+        ready = await call.converted(len(call.body), lambda: payload_by_name(registry, name, value))
+        value = ReadyPayload(ready)
+    await run.signal(name, value, dedup=body.dedup, allow_undeclared=body.allow_undeclared)
     return answer({}, 202)
 
 
@@ -275,17 +259,22 @@ async def update(service: Service, call: Call) -> Response:
     definition = declared_update(core.registry, call.name("name"))
     body = await call.read(UpdateBody)
     update_id = core.world.new_id() if body.id is None else body.id
+    value = body.value
+    payload = await call.converted(len(call.body), lambda: payload_of(definition, value))
     message = update_message(
         run,
         definition.name,
-        payload_of(definition, body.value),
+        payload,
         check_name("an update's id", update_id),
         at=core.world.now(),
     )
     seconds, safe = call.seconds("timeout", _RESULT_SECONDS), asyncio.Event()
     kept = await service.within(core.update(message, safe), seconds, safe)
     if kept is not None:
-        return answer({"result": json_of(definition, result_of(run, definition.name, kept))})
+        result = result_of(run, definition.name, kept)
+        return await call.converted(
+            len(result), lambda: answer({"result": json_of(definition, result)})
+        )
     info = await core.reader.info(run)
     reason = await core.reader.why(run)
     return answer({"id": run, "update": update_id, "status": info.status, "why": reason}, 202)
@@ -294,6 +283,7 @@ async def update(service: Service, call: Call) -> Response:
 async def cancel(service: Service, call: Call) -> Response:
     """Ask a run to stop: its code may clean up."""
     body = await call.read(CancelBody)
+    because(body.reason)
     await service.engine.get(call.run_id()).cancel(body.reason, body.grace)
     return answer({}, 202)
 
@@ -301,6 +291,7 @@ async def cancel(service: Service, call: Call) -> Response:
 async def terminate(service: Service, call: Call) -> Response:
     """End a run without running any more of its code."""
     body = await call.read(TerminateBody)
+    because(body.reason)
     await service.engine.get(call.run_id()).terminate(body.reason)
     return answer({}, 202)
 
@@ -323,6 +314,8 @@ async def count(service: Service, call: Call) -> Response:
 async def bulk(service: Service, call: Call) -> Response:
     """Do one thing to every run that a query wants."""
     body = await call.read(BulkBody)
+    because(body.reason)
+    doing(f"bulk {body.action}", body.query)
     if body.action == "terminate" and not call.caller.may("admin"):
         detail = f"ending many runs at once takes the role admin; {call.caller.name!r} cancels them"
         raise Problem(403, "role-missing", detail)
@@ -382,6 +375,7 @@ async def retry(service: Service, call: Call) -> Response:
     body = await call.read(RetryBody)
     run = service.engine.get(call.run_id())
     if body.dry_run:
+        only_looking()
         return answer(fields_of(await run.retry_plan()))
     await run.retry()
     return answer({}, 202)
@@ -392,26 +386,11 @@ async def fork(service: Service, call: Call) -> Response:
     body = await call.read(ForkBody)
     run = service.engine.get(call.run_id())
     if body.dry_run:
+        only_looking()
         plan = await run.fork_plan(body.at, keys=body.keys, signals=body.signals)
         return answer(fields_of(plan))
     made = await run.fork(body.at, body.input, keys=body.keys, signals=body.signals)
     return answer({**fields_of(await made.info()), "created": True}, 201)
-
-
-async def diff(service: Service, call: Call) -> Response:
-    """Compare two runs, record by record."""
-    if not call.text("a") or not call.text("b"):
-        raise bad_query("a and b", "the ids of two runs", "")
-    found = await service.engine.diff(call.text("a"), call.text("b"))
-    rows = [
-        {"key": row.key, "a": _told(row.a), "b": _told(row.b), "differs": row.differs}
-        for row in found.rows[: limits.HTTP_PAGE_MAX]
-    ]
-    return answer({"first": found.first, "rows": rows})
-
-
-def _told(record: Record | None) -> dict[str, object] | None:
-    return None if record is None else _record(record)
 
 
 async def resume(service: Service, call: Call) -> Response:

@@ -18,12 +18,13 @@ from outlast._engine.sharing import Sharing
 from outlast._wire.admission import Admission
 from outlast._wire.bodies import Bodies
 from outlast._wire.connections import Client, Connections
+from outlast._wire.conversions import Conversions
 from outlast._wire.eventstream import Clients, EventStream, Source
 from outlast._wire.feed import Feed
 from outlast._wire.figures import Figures
 from outlast._wire.requests import Call
 from outlast._wire.runstreams import RunStreams
-from outlast._wire.verbs import Verbs
+from outlast._wire.verbs import EngineVerbs
 
 T = TypeVar("T")
 State = Literal["starting", "ready", "draining"]
@@ -32,8 +33,8 @@ State = Literal["starting", "ready", "draining"]
 class Service:
     """One engine, as all its servers see it."""
 
-    def __init__(self, engine: Verbs, core: EngineCore, store_name: str) -> None:
-        self.engine: Verbs = engine
+    def __init__(self, engine: EngineVerbs, core: EngineCore, store_name: str) -> None:
+        self.engine: EngineVerbs = engine
         self.core: EngineCore = core
         self.store_name: str = store_name
         self.log_file: Path | None = None
@@ -55,6 +56,7 @@ class Service:
         self.waits: Admission = Admission(world, places=limits.HTTP_WAITS_MAX, queue_max=0)
         self.sharing: Sharing = Sharing(self.core.scheduler, self.core.messages)
         self.bodies: Bodies = Bodies()
+        self.conversions: Conversions = Conversions(world)
         self.figures: Figures = Figures(self.core)
         self.feed: Feed = Feed(self.core)
         self._draining = asyncio.Event()
@@ -97,6 +99,7 @@ class Service:
         """Stop looking at the engine."""
         self.feed.close()
         self.figures.close()
+        self.conversions.close()
 
     async def within(
         self, work: Awaitable[T], seconds: float, safe: asyncio.Event | None = None
@@ -120,7 +123,7 @@ class Service:
             await asyncio.wait([task, *waits])
 
 
-def service_of(engine: Verbs, core: EngineCore, store_name: str) -> Service:
+def service_of(engine: EngineVerbs, core: EngineCore, store_name: str) -> Service:
     """Return the one service of an engine, whichever server asks first."""
     found = core.served_by
     if isinstance(found, Service):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import struct
 import sys
@@ -55,3 +56,11 @@ def peer_user(peer: socket.socket) -> int | None:
         data = peer.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, 76)
         return int(credentials.unpack_from(data)[1])
     return None
+
+
+def user_name(user: int) -> str:
+    """Return the name of a user, or its number where it has none."""
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"uid {user}"

@@ -1,4 +1,4 @@
-"""The verbs of an engine that the handlers of the wire call; `Engine` has them."""
+"""The verbs of an engine that the handlers of the wire call: `Engine` and `Client` have them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class RunVerbs(Protocol):
 
 
 class Verbs(Protocol):
-    """What is done with an engine."""
+    """What is done with an engine, here or at the other end of a wire."""
 
     async def start(
         self,
@@ -120,16 +120,20 @@ class Verbs(Protocol):
         """Return how many runs a query wants."""
         ...
 
-    def bulk(
-        self, action: BulkAction, query: str, *, reason: str = ""
-    ) -> AsyncIterator[BulkOutcome]:
-        """Do one thing to every run that a query wants."""
-        ...
-
     async def diff(self, a: str, b: str) -> RunDiff:
         """Return where two runs part."""
         ...
 
     async def redrive(self, number: int) -> None:
         """Send a dead letter again."""
+        ...
+
+
+class EngineVerbs(Verbs, Protocol):
+    """What is done with an engine in the process that it is in."""
+
+    def bulk(
+        self, action: BulkAction, query: str, *, reason: str = ""
+    ) -> AsyncIterator[BulkOutcome]:
+        """Do one thing to every run that a query wants."""
         ...

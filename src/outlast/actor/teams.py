@@ -12,6 +12,7 @@ from outlast._execution.letters import actor_id
 from outlast._execution.orders import ORDERS, Join, encode_order
 from outlast._registry import ActorDefinition, Registry, default_registry
 from outlast._store.contract import JOIN, Cursor, RunFilter, RunRow, Store
+from outlast._store.pages import is_last
 from outlast.actor.leading import Member, Team
 from outlast.actor.supervising import SupervisorActor
 from outlast.actor.supervisor import Supervisor, TeamSpec
@@ -69,7 +70,7 @@ class Teams:
                 team = self._team_of(row)
                 if team is not None and not team.above:
                     yield await self._info(row, team)
-            if len(rows) < limits.PAGE_ROWS:
+            if is_last(rows, limits.PAGE_ROWS):
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)
 

@@ -17,9 +17,9 @@ _MANIFESTS = """\
 apiVersion: v1
 kind: Secret
 metadata:
-  name: {name}-token
+  name: "{name}-token"
   labels:
-    app.kubernetes.io/name: {name}
+    app.kubernetes.io/name: "{name}"
 type: Opaque
 stringData:
   # CHANGE: `openssl rand -hex 32`. The server refuses to start with this one.
@@ -28,12 +28,12 @@ stringData:
 apiVersion: v1
 kind: Service
 metadata:
-  name: {name}
+  name: "{name}"
   labels:
-    app.kubernetes.io/name: {name}
+    app.kubernetes.io/name: "{name}"
 spec:
   selector:
-    app.kubernetes.io/name: {name}
+    app.kubernetes.io/name: "{name}"
   ports:
     - name: http
       port: {port}
@@ -42,20 +42,20 @@ spec:
 apiVersion: apps/v1
 kind: StatefulSet
 metadata:
-  name: {name}
+  name: "{name}"
   labels:
-    app.kubernetes.io/name: {name}
+    app.kubernetes.io/name: "{name}"
 spec:
-  serviceName: {name}
+  serviceName: "{name}"
   # SQLite has one owner: two replicas would be two stores.
   replicas: 1
   selector:
     matchLabels:
-      app.kubernetes.io/name: {name}
+      app.kubernetes.io/name: "{name}"
   template:
     metadata:
       labels:
-        app.kubernetes.io/name: {name}
+        app.kubernetes.io/name: "{name}"
     spec:
       automountServiceAccountToken: false
       terminationGracePeriodSeconds: {stop}
@@ -68,7 +68,7 @@ spec:
         seccompProfile:
           type: RuntimeDefault
       containers:
-        - name: {name}
+        - name: "{name}"
           # CHANGE: where the image was pushed to.
           image: "{name}:{tag}"
           # --allow-host: by which names it may be called. CHANGE: add those of your ingress.
@@ -81,7 +81,7 @@ spec:
             - name: OUTLAST_TOKEN
               valueFrom:
                 secretKeyRef:
-                  name: {name}-token
+                  name: "{name}-token"
                   key: OUTLAST_TOKEN
           ports:
             - name: http
@@ -126,7 +126,7 @@ spec:
     - metadata:
         name: data
         labels:
-          app.kubernetes.io/name: {name}
+          app.kubernetes.io/name: "{name}"
       spec:
         # A block device. A network file system such as NFS is refused: its locks do not hold.
         accessModes: ["ReadWriteOnce"]

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "retry": ("outlast.cli.steering", "retry", "Run what failed again."),
     "fork": ("outlast.cli.forking", "fork", "Start a run from another one's past."),
     "diff": ("outlast.cli.comparing", "diff", "Show where two runs part."),
+    "audit": ("outlast.cli.audit", "audit", "List who did what."),
     "inbox": ("outlast.cli.inbox", "inbox", "List what runs ask of people."),
     "approve": ("outlast.cli.inbox", "approve", "Approve what a run asks."),
     "reject": ("outlast.cli.inbox", "reject", "Refuse what a run asks."),

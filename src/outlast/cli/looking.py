@@ -26,15 +26,16 @@ from outlast.cli.tracebacks import folded
 from outlast.cli.writing import Verbs, client_of
 from outlast.client import RemoteRun
 from outlast.engine import Engine, run_loop
-from outlast.errors import OutlastError, RunFailed
+from outlast.errors import OutlastError, RunFailed, ServerRefused
 from outlast.handle import Run
-from outlast.types import CLOSED_STATUSES, RunInfo
+from outlast.types import CLOSED_STATUSES, AuditInfo, RunInfo
 
 RECORD_FIELDS = (
     "seq", "key", "kind", "name", "at", "epoch", "attempt", "value", "error", "input", "traceback",
 )  # fmt: skip
 _PAGE = 200
 _RECORDS_SHOWN = 40
+_AUDIT_SHOWN = 10
 
 
 def reading(db: str | None, url: str | None) -> Verbs:
@@ -132,10 +133,30 @@ async def _show(opening: Verbs, run_id: str, *, as_data: bool) -> None:
             _show_failure(records)
         if info.status in CLOSED_STATUSES:
             await _show_end(run)
+        await _show_audit(engine, run_id)
         left_out = len(records) - _RECORDS_SHOWN
         say(f"\njournal, {len(records)} records" + (" (the last ones)" if left_out > 0 else ""))
         for record in records[max(0, left_out) :]:
             say(f"  {record_line(record)}")
+
+
+async def _show_audit(engine: Verbs, run_id: str) -> None:
+    """Show who did what to the run from outside, the last things."""
+    infos: list[AuditInfo] = []
+    try:
+        async for info in engine.audit(run=run_id):
+            infos.append(info)
+            if len(infos) == _AUDIT_SHOWN:
+                break
+    except ServerRefused:
+        return  # a server of an older version
+    if infos:
+        say("\ndone from outside")
+        for info in reversed(infos):
+            because = f": {info.reason}" if info.reason else ""
+            outcome = "" if info.outcome == "done" else f" ({info.outcome})"
+            line = f"{moment(info.at)} {info.verb} by {info.caller}, {info.role}{outcome}{because}"
+            say(f"  {safe_line(line)}")
 
 
 def _show_failure(records: Sequence[Record]) -> None:

@@ -6,18 +6,24 @@ The engine that a command opens only commits; runs are left to an engine that ha
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import click
+
 from outlast._engine.open_engine import CoreOptions
 from outlast._registry import default_registry
+from outlast._store.auditing import Acting, acting_as
+from outlast._wire.unixsocket import user_name
 from outlast.cli.places import Place, Server
 from outlast.client import Client
 from outlast.client.local import owner_of
 from outlast.engine import Engine
 from outlast.errors import EngineClosed, OutlastError, StoreLocked, StoreUnavailable
+from outlast.types import RunId
 
 T = TypeVar("T")
 Verbs = Engine | Client
@@ -64,12 +70,32 @@ async def write(place: Place, commit: Callable[[Verbs], Awaitable[T]]) -> Writte
         else:
             try:
                 async with Engine(place, ONLY_COMMITS, default_registry) as engine:
-                    return Written(await commit(engine), acts_now=False)
+                    with acting_as(_user()):
+                        return Written(await commit(engine), acts_now=False)
             except StoreLocked as error:
                 trouble = error
         if pause is not None:
             await asyncio.sleep(pause)
     raise trouble if trouble is not None else EngineClosed("the store's owner does not answer")
+
+
+def _user() -> Acting:
+    """Return who is at the keyboard, and what they have the running command do."""
+    context = click.get_current_context(silent=True)
+    params = {} if context is None else context.params
+    named = [params[name] for name in ("run_id", "token_id", "number", "key") if name in params]
+    who = Acting(
+        caller=user_name(os.geteuid()),
+        role="admin",
+        via="command",
+        verb="" if context is None else f"{context.info_name}",
+        target=" ".join(f"{part}" for part in named),
+        run=RunId(""),
+        is_traffic=False,
+    )
+    reason: object = params.get("reason", "")
+    who.reason = reason if isinstance(reason, str) else ""
+    return who
 
 
 async def ask_engine(place: Place, ask: Callable[[Client], Awaitable[T]], otherwise: str) -> T:

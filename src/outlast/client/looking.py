@@ -12,7 +12,7 @@ from outlast import limits
 from outlast._engine.diffs import RunDiff
 from outlast._logfile import LogLine, LogPage, lines_of
 from outlast.client.asking import Asking, query_of
-from outlast.types import BulkAction, BulkOutcome
+from outlast.types import AuditInfo, BulkAction, BulkOutcome
 
 _BULK_SECONDS = 300.0
 
@@ -59,6 +59,18 @@ class LookingVerbs(Asking):
         found = await self.ask("POST", "/v1/bulk", body, wait=_BULK_SECONDS)
         told = msgspec.convert(found, _Done)
         return BulkDone(told.done, tuple(BulkOutcome(one.id, one.detail) for one in told.failed))
+
+    async def audit(
+        self, *, run: str | None = None, caller: str | None = None
+    ) -> AsyncGenerator[AuditInfo, None]:
+        """Iterate over what was done from outside, newest first; see `Engine.audit`.
+
+        Raises:
+            ServerRefused: the role does not suffice; a viewer names a run.
+        """
+        query = {"run": run or "", "caller": caller or ""}
+        async for info in self.items("/v1/audit", "audit", AuditInfo, **query):
+            yield info
 
     async def logs(self, run: str = "", *, follow: bool = False) -> AsyncGenerator[LogLine, None]:
         """Iterate over what was logged on the server, oldest first: by one run, or by all.

@@ -22,6 +22,7 @@ from outlast.client.actors import ActorVerbs
 from outlast.client.asking import PATIENCE, Patience, json_body, quoted
 from outlast.client.connection import Connections, Reply, ServerEvent
 from outlast.client.inbox import InboxVerbs
+from outlast.client.journals import records_of
 from outlast.client.looking import LookingVerbs
 from outlast.client.refusals import error_of
 from outlast.client.updating import AskedRun
@@ -65,11 +66,6 @@ class _Ended(msgspec.Struct):
     result: object = None
     error: dict[str, str] = {}
     why: str = ""
-
-
-class _JournalPage(msgspec.Struct):
-    records: list[Record]
-    next: int | None
 
 
 class _Streams(msgspec.Struct):
@@ -483,13 +479,8 @@ class RemoteRun(AskedRun, Generic[R_co]):
 
     async def journal(self, after: int = 0) -> AsyncIterator[Record]:
         """Iterate over the run's records with a `seq` above `after`."""
-        following: int | None = after
-        while following is not None:
-            path = f"{self._path}/journal?after={following}&limit={limits.HTTP_PAGE_MAX}"
-            page = msgspec.convert(await self._client.ask("GET", path), _JournalPage)
-            for record in page.records:
-                yield record
-            following = page.next
+        async for record in records_of(self._client.ask, self._path, after):
+            yield record
 
 
 def _behind(event: ServerEvent) -> int:

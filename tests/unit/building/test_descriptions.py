@@ -81,6 +81,19 @@ def test_labels_of_selectors_are_those_of_the_pod(manifests: dict[str, object]) 
     assert at(manifests["Service"], "spec", "ports", 0, "targetPort") == "http"
 
 
+@pytest.mark.parametrize("name", ["yes", "null", "123", "1e3", "true", "0x1f", "1-2-3"])
+def test_a_name_stays_text_whatever_yaml_makes_of_it(name: str) -> None:
+    documents = {str(at(one, "kind")): one for one in parsed(manifests_of(name, "1", 8787))}
+    stateful, service = documents["StatefulSet"], documents["Service"]
+
+    assert at(stateful, "metadata", "name") == at(service, "metadata", "name") == name
+    assert at(stateful, "spec", "serviceName") == name
+    labels = at(stateful, "spec", "template", "metadata", "labels")
+    assert labels == {"app.kubernetes.io/name": name}
+    assert at(stateful, "spec", "template", "spec", "containers", 0, "name") == name
+    assert at(documents["Secret"], "metadata", "name") == f"{name}-token"
+
+
 def test_it_can_do_little_and_is_asked_how_it_does(manifests: dict[str, object]) -> None:
     pod = at(manifests["StatefulSet"], "spec", "template", "spec")
     container = at(pod, "containers", 0)

@@ -7,13 +7,14 @@ import pytest
 from outlast import limits
 from outlast._engine.queries import parse_query
 from outlast.errors import QueryError
+from outlast.types import Status
 
 
 def test_a_word_without_a_colon_is_looked_for_in_texts() -> None:
     found = parse_query("status:failed refund 'no route' refund ''", 0)
 
     assert found.words == ("refund", "no route")
-    assert found.statuses == frozenset(("failed",))
+    assert found.statuses == frozenset[Status](("failed",))
 
 
 def test_only_so_many_texts_are_looked_for() -> None:

@@ -1,0 +1,131 @@
+"""Who did what over HTTP is written down with it, and who may read that."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from outlast import AuditInfo, limits
+from tests.unit.server.served import Served
+
+WAITS = "tests.unit.server.served.served_wait"
+
+
+async def audit(server: Served, run: str | None = None) -> list[AuditInfo]:
+    return [info async for info in server.engine.audit(run=run)]
+
+
+async def start(server: Served, run: str, token: str | None = None) -> None:
+    made = await server.request("POST", f"/v1/workflows/{WAITS}/runs", {"id": run}, token=token)
+    assert made.status == 201
+
+
+async def test_a_verb_is_written_with_caller_reason_and_outcome(server: Served) -> None:
+    ann = server.tokens.add("ann", "operator")
+    await start(server, "r", ann)
+    ended = await server.request("POST", "/v1/runs/r/terminate", {"reason": "spam"}, token=ann)
+    assert ended.status == 202
+
+    last, first = await audit(server)
+    assert (first.verb, first.target, first.run, first.caller) == ("start", WAITS, "r", "ann")
+    assert (last.verb, last.target, last.run, last.role) == ("terminate", "r", "r", "operator")
+    assert (last.reason, last.outcome, last.via) == ("spam", "done", "http")
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "terminate"])
+async def test_every_operator_s_verb_has_one_row(server: Served, verb: str) -> None:
+    await start(server, "r")
+    assert (await server.request("POST", f"/v1/runs/r/{verb}", {})).status == 202
+
+    assert [info.verb for info in await audit(server, "r")] == [verb, "start"]
+
+
+async def test_what_is_refused_is_written_too(server: Served) -> None:
+    vic = server.tokens.add("vic", "viewer")
+    await start(server, "r")
+    assert (await server.request("POST", "/v1/runs/r/cancel", {}, token=vic)).status == 403
+    assert (await server.request("POST", "/v1/runs/none/cancel", {})).status == 404
+    assert (await server.request("POST", "/v1/runs/r/retry", {})).status == 422
+    assert (await server.request("POST", "/v1/runs/r/retry", {"dry_run": True})).status == 422
+
+    told = [(i.caller, i.verb, i.run, i.outcome) for i in await audit(server)]
+    assert told == [
+        ("admin", "retry", "r", "usage-error"),
+        ("admin", "cancel", "none", "run-not-found"),
+        ("vic", "cancel", "r", "role-missing"),
+        ("admin", "start", "r", "done"),
+    ]
+
+
+async def test_refusals_do_not_fill_the_disk(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AUDIT_REFUSALS_MAX", 3)
+    vic = server.tokens.add("vic", "viewer")
+    for _ in range(6):
+        assert (await server.request("POST", "/v1/runs/r/cancel", {}, token=vic)).status == 403
+
+    assert len(await audit(server)) == 3
+
+
+async def test_many_runs_have_a_row_each(server: Served) -> None:
+    for run in ("a", "b"):
+        await start(server, run)
+    body = {"action": "cancel", "query": "status:running,waiting,pending", "expected": 2}
+    done = await server.request("POST", "/v1/bulk", {**body, "reason": "over"})
+    assert done.json()["done"] == 2
+
+    found = {(info.verb, info.run, info.target, info.reason) for info in await audit(server)}
+    assert {("bulk cancel", "a", "a", "over"), ("bulk cancel", "b", "b", "over")} <= found
+    assert ("bulk cancel", None, body["query"], "over") in found
+
+
+async def test_looking_has_no_row(server: Served) -> None:
+    await start(server, "r")
+    await server.request("GET", "/v1/runs/r")
+    await server.request("POST", "/v1/runs/r/fork", {"at": 2, "dry_run": True})
+
+    assert [info.verb for info in await audit(server)] == ["start"]
+
+
+async def test_a_viewer_reads_of_a_run_and_an_admin_reads_all(server: Served) -> None:
+    vic = server.tokens.add("vic", "viewer")
+    await start(server, "a")
+    await start(server, "b")
+
+    of_run = await server.request("GET", "/v1/audit?run=a", token=vic)
+    assert [row["run"] for row in of_run.json()["audit"]] == ["a"]
+    assert (await server.request("GET", "/v1/audit", token=vic)).status == 403
+    assert (await server.request("GET", "/v1/audit?run=a&caller=admin", token=vic)).status == 403
+    page = (await server.request("GET", "/v1/audit?limit=1")).json()
+    assert [row["run"] for row in page["audit"]] == ["b"]
+    rest = (await server.request("GET", f"/v1/audit?limit=9&after={page['next']}")).json()
+    assert ([row["run"] for row in rest["audit"]], rest["next"]) == (["a"], None)
+
+
+async def test_a_client_reads_it_too(server: Served) -> None:
+    async with server.client() as client:
+        await client.start(WAITS, id="r")
+        assert [info.caller async for info in client.audit(run="r")] == ["admin"]
+
+
+async def test_what_the_program_does_itself_has_no_row(server: Served) -> None:
+    await start(server, "r")
+    await server.engine.get("r").cancel("mine")
+
+    assert [info.verb for info in await audit(server, "r")] == ["start"]
+
+
+async def test_wrong_tokens_are_logged_within_a_limit(
+    server: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "outlast.server")
+    for _ in range(limits.LOGIN_FAILURES_MAX + 5):
+        await server.request("GET", "/v1/runs", token="wrong" * 8)
+
+    said = [record.message for record in caplog.records]
+    assert said.count("a wrong token was sent from 127.0.0.1") == limits.LOGIN_FAILURES_MAX
+    assert any("no more wrong tokens" in line for line in said)
+    assert not any("wrongwrong" in line for line in said)
+    assert (await server.request("GET", "/v1/runs")).status == 200
