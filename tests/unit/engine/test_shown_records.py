@@ -189,7 +189,7 @@ async def test_an_input_is_shown_so_that_a_fork_with_it_is_the_same(
     run = await engine.start(keyed({(1, 2): 3}, either), id=f"keyed-{len(either)}")
     await run.result()
 
-    found = DeclaredTypes(default_registry, "test_shown_records.keyed")
+    found = DeclaredTypes(default_registry, (await run.info()).workflow)
     records = [record async for record in run.journal()]
     started = records[0].stored
     assert started is not None
