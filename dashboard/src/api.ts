@@ -14,6 +14,7 @@ import type {
   Json,
   JsonObject,
   Overview,
+  Preview,
   RerunPlan,
   Role,
   RunDetail,
@@ -64,6 +65,8 @@ export const api = {
   bulk: (action: Action, query: string, expected: number) =>
     post<BulkAnswer>('v1/bulk', { action, query, expected }),
   diff: (a: string, b: string) => get<Diff>('v1/diff', { a, b }),
+  /** What a preview leads to. Relative to the page, as all paths are. */
+  whole: (preview: Preview) => get<JsonObject>(preview.href.replace(/^\//, '')),
   streamPath: (id: string, name: string) => path('runs', id, 'streams', name),
 
   approvals: (all: boolean, after?: string) =>

@@ -27,10 +27,18 @@ export interface RunInfo {
   error: string | null
 }
 
+/** Of a value that is too large for the page it is on: how large it is, and where it is whole. */
+export interface Preview {
+  bytes: number
+  href: string
+}
+
 export interface RunDetail extends RunInfo {
   why: string
   input: Json
   result: Json
+  input_preview: Preview | null
+  result_preview: Preview | null
   failure: { type: string; message: string; traceback: string } | null
   children: { id: string; workflow: string; status: Status }[]
   streams: string[]
@@ -54,6 +62,7 @@ export interface JournalRecord {
   waited: number | null
   took: number | null
   // What a step was given; of a large argument its size and the record that has its value.
+  preview?: Preview | null
   input: JsonObject | null
   large_input: { [name: string]: { seq: number; bytes: number } }
   traceback: string
@@ -99,6 +108,7 @@ export interface ActorInfo {
   waiting: number
   oldest_at: string | null
   state: Json
+  state_preview?: Preview | null
   error: string | null
   supervisor: string | null
   restarts: number

@@ -6,9 +6,7 @@ from outlast._engine.diffs import (
     DiffRow,
     RunDiff,
 )
-from outlast._engine.reader import (
-    Record,
-)
+from outlast._engine.records import Record
 from outlast._execution.context import (
     StepContext,
 )

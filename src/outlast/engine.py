@@ -26,7 +26,7 @@ from outlast._engine.census import Census
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.options import core_options
-from outlast._engine.reader import info_of
+from outlast._engine.records import info_of
 from outlast._engine.signal_names import unknown_signal
 from outlast._engine.starts import StartRequest
 from outlast._execution.bonds import SUPERVISORS

@@ -18,7 +18,8 @@ from outlast._durations import seconds_of, text_of
 from outlast._engine.forks import ForkRequest
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.outcomes import error_of
-from outlast._engine.reader import Reader, Record
+from outlast._engine.reader import Reader
+from outlast._engine.records import Record
 from outlast._engine.remote import ANY_SIGNAL, WAIT_STEP, ambient
 from outlast._engine.signal_names import check_signal_name, payload_by_name
 from outlast._execution.context import executing_step, step_dedup

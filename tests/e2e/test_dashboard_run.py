@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.e2e.commands import until
@@ -163,11 +164,13 @@ def test_labels_do_not_collide_and_back_off_is_seen(seat: Seat, run: str) -> Non
     page.wait_for_timeout(300)
     assert page.evaluate(OVERLAPS) == []
     if run == "buy-1":
-        widths = page.evaluate(
-            "() => [...document.querySelectorAll('.bar-backoff')]"
-            ".map((it) => it.getBoundingClientRect().width)"
+        widths = msgspec.convert(
+            page.evaluate(
+                "() => [...document.querySelectorAll('.bar-backoff')]"
+                ".map((it) => it.getBoundingClientRect().width)"
+            ),
+            list[float],
         )
-        assert isinstance(widths, list)
         assert len(widths) == 2
         assert min(widths) >= 3
 

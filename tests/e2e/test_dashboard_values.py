@@ -17,6 +17,7 @@ from tests.e2e.dashboards import (
     Server,
     browser,
     built,
+    fields_of,
     run_link,
     served,
     shots_in,
@@ -184,3 +185,28 @@ def test_integers_are_sent_as_they_are_typed(seat: Seat) -> None:
     page.locator("form.answer").locator("input.number, textarea").first.fill(f"{HUGE}")
     page.get_by_role("button", name="Answer", exact=True).first.click()
     until(lambda: seat.server.run(f"quote-{run}")["result"] == HUGE)
+
+
+def test_of_a_large_value_there_is_the_beginning_and_the_rest_on_request(seat: Seat) -> None:
+    text = "begin" + "x" * 300_000 + "the-end"
+    seat.server.start("digest", "large-input", topic=text, size=0)
+    until(lambda: "go_on" in str(seat.server.run("large-input")["why"]))
+    page = seat.open(run_link("large-input"))
+    page.get_by_text("The beginning of 293 KiB.").wait_for()
+    assert "the-end" not in text_of(page)
+    seat.shot(page, "large-input")
+
+    # A fork is given the whole of it, not the beginning that is shown.
+    page.get_by_role("button", name="Fork", exact=True).click()
+    page.get_by_label("Change the input").check()
+    page.get_by_label("size").fill("1")
+    dialog_button(page, "Fork")
+    until(lambda: page.locator("h1").inner_text() != "large-input")
+    fork = page.locator("h1").inner_text()
+    record = seat.server.ask(f"/v1/runs/{fork}/journal/1")
+    assert fields_of(fields_of(record["value"])["input"]) == {"topic": text, "size": 1}
+
+    seat.go(page, run_link("large-input"))
+    page.get_by_role("button", name="Load all").click()
+    page.locator(".run-side .json-text button").click()
+    until(lambda: "the-end" in text_of(page))

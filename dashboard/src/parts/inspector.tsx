@@ -10,7 +10,7 @@ import type { JournalRecord } from '../types.ts'
 import { laneRecords } from '../waterfall.ts'
 import { CopyButton } from './copy.tsx'
 import { Icon } from './icon.tsx'
-import { JsonView } from './json.tsx'
+import { JsonView, StoredValue } from './json.tsx'
 import { Traceback } from './traceback.tsx'
 
 const RECORDS_SHOWN = 50
@@ -43,7 +43,7 @@ export function Inspector({ record, records, linkTo, onSelect, onFork, onClose }
       {record.value !== null && record.kind !== 'attempt_failed' && (
         <div class="block">
           <h3>{isStep || record.kind === 'child_done' ? 'Output' : 'Value'}</h3>
-          <JsonView value={record.value} label={isStep ? 'the output' : 'the value'} />
+          <StoredValue key={record.seq} value={record.value} preview={record.preview} pick={(it) => it['value']} label={isStep ? 'the output' : 'the value'} />
         </div>
       )}
       <dl class="facts-list">

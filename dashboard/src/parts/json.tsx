@@ -2,9 +2,12 @@
 
 import { useState } from 'preact/hooks'
 
-import { plural } from '../format.ts'
-import { Exact, jsonText } from '../json.ts'
+import { api } from '../api.ts'
+import { bytes, plural } from '../format.ts'
+import { Exact, isObject, jsonText } from '../json.ts'
 import type { Json, JsonObject } from '../json.ts'
+import { tellFault } from '../notices.ts'
+import type { Preview } from '../types.ts'
 import { CopyButton } from './copy.tsx'
 import { Icon } from './icon.tsx'
 
@@ -22,6 +25,45 @@ export function JsonView({ value, label }: { value: Json; label: string }) {
       <Node value={value} depth={0} />
     </div>
   )
+}
+
+/** A value of which there may be only the beginning: the whole of it comes on request. */
+export function StoredValue({ value, preview, pick, label }: {
+  value: Json
+  preview: Preview | null | undefined
+  // Which part of what the preview leads to is the value.
+  pick: (answer: JsonObject) => Json | undefined
+  label: string
+}) {
+  const [whole, setWhole] = useState<{ value: Json } | null>(null)
+  const [isBusy, setBusy] = useState(false)
+  if (!preview) return <JsonView value={value} label={label} />
+  if (whole) return <JsonView value={whole.value} label={label} />
+  const load = async () => {
+    setBusy(true)
+    try {
+      setWhole({ value: pick(await api.whole(preview)) ?? null })
+    } catch (error) {
+      tellFault(error)
+    } finally {
+      setBusy(false)
+    }
+  }
+  return (
+    <div class="stack">
+      <pre class="json wrap">{isObject(value) ? Object.values(value).map(String).join('') : String(value)}</pre>
+      <p class="large-input">
+        <span class="faint">The beginning of {bytes(preview.bytes)}.</span>
+        <button type="button" disabled={isBusy} onClick={() => void load()}>{isBusy ? 'Loading …' : 'Load all'}</button>
+      </p>
+    </div>
+  )
+}
+
+/** The input of a run, in its first record. */
+export function inputOf(answer: JsonObject): Json | undefined {
+  const started = answer['value']
+  return isObject(started) ? started['input'] : undefined
 }
 
 function Node({ name, value, depth }: { name?: string; value: Json; depth: number }) {

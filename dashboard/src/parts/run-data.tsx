@@ -3,7 +3,7 @@
 import type { JournalRecord, RunDetail } from '../types.ts'
 import { isOpen } from '../types.ts'
 import { Failure } from './inspector.tsx'
-import { JsonView } from './json.tsx'
+import { inputOf, StoredValue } from './json.tsx'
 import { Traceback } from './traceback.tsx'
 
 export function RunData({ detail, records, onSelect }: {
@@ -41,11 +41,11 @@ export function RunData({ detail, records, onSelect }: {
       )}
       <div class="block">
         <h2>Input</h2>
-        <JsonView value={detail.input} label="the input" />
+        <StoredValue value={detail.input} preview={detail.input_preview} pick={inputOf} label="the input" />
       </div>
       <div class="block">
         <h2>Output</h2>
-        {detail.status === 'completed' && <JsonView value={detail.result} label="the output" />}
+        {detail.status === 'completed' && <StoredValue value={detail.result} preview={detail.result_preview} pick={(it) => it['result']} label="the output" />}
         {detail.status !== 'completed' && (
           <p class="faint">{isOpen(detail.status) ? 'None yet.' : 'None: it did not complete.'}</p>
         )}

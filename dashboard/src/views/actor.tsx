@@ -13,7 +13,7 @@ import { ActionDialog } from '../parts/dialog.tsx'
 import { Loading, ProblemNote, ViewProblem } from '../parts/empty.tsx'
 import { JsonEditor, Labelled } from '../parts/form.tsx'
 import { Icon } from '../parts/icon.tsx'
-import { JsonView } from '../parts/json.tsx'
+import { JsonView, StoredValue } from '../parts/json.tsx'
 import { useLoad, useThrottled } from '../parts/load.ts'
 import { StatusMark } from '../parts/status.tsx'
 import { Ago } from '../parts/time.tsx'
@@ -70,7 +70,7 @@ export function ActorView() {
         </section>
         <section class="panel run-side" aria-labelledby="state-title">
           <header><h2 id="state-title">State</h2></header>
-          <JsonView value={actor.state} label="the state" />
+          <StoredValue value={actor.state} preview={actor.state_preview} pick={(it) => it['state']} label="the state" />
         </section>
       </div>
       {isStopping && (

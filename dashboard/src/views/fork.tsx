@@ -5,9 +5,10 @@ import { useMemo, useState } from 'preact/hooks'
 import { api } from '../api.ts'
 import { clock } from '../format.ts'
 import { jsonText } from '../json.ts'
-import { tell } from '../notices.ts'
+import { tell, tellFault } from '../notices.ts'
 import { ActionDialog } from '../parts/dialog.tsx'
 import { JsonEditor, Labelled } from '../parts/form.tsx'
+import { inputOf } from '../parts/json.tsx'
 import { useLoad } from '../parts/load.ts'
 import { go, runLink } from '../router.ts'
 import { fieldOf } from '../schema.ts'
@@ -22,6 +23,7 @@ export function ForkDialog({ detail, records, at, onClose }: {
   const steps = records.filter((record) => record.kind === 'step_done')
   const [seq, setSeq] = useState(at ?? steps.at(-1)?.seq ?? detail.last_seq)
   const [isEdited, setEdited] = useState(false)
+  const [isWhole, setWhole] = useState(false)
   const [input, setInput] = useState<Json | undefined>(detail.input)
   const [keys, setKeys] = useState<'same' | 'new'>('same')
   const [takesSignals, setTakesSignals] = useState(false)
@@ -30,6 +32,19 @@ export function ForkDialog({ detail, records, at, onClose }: {
   const workflows = useLoad('workflows', api.workflows)
   const schema = workflows.data?.find((each) => each.name === detail.workflow)?.input
   const field = useMemo(() => (schema ? fieldOf(schema) : null), [schema])
+  const edit = async (next: boolean) => {
+    // Of a large input the page has the beginning only: what is sent must be all of it.
+    if (next && detail.input_preview && !isWhole) {
+      try {
+        setInput(inputOf(await api.whole(detail.input_preview)))
+        setWhole(true)
+      } catch (error) {
+        tellFault(error)
+        return
+      }
+    }
+    setEdited(next)
+  }
   const send = async () => {
     const body: JsonObject = { ...choice }
     if (isEdited && input !== undefined) body['input'] = input
@@ -65,7 +80,7 @@ export function ForkDialog({ detail, records, at, onClose }: {
       </label>
       <PlanView plan={plan.data} problem={plan.problem?.title ?? null} />
       <label class="check">
-        <input type="checkbox" checked={isEdited} onChange={(event) => setEdited(event.currentTarget.checked)} />
+        <input type="checkbox" checked={isEdited} onChange={(event) => void edit(event.currentTarget.checked)} />
         Change the input
       </label>
       {isEdited && (field?.kind === 'object' ? (

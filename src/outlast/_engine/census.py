@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from outlast import limits
-from outlast._codec import stored_json
-from outlast._engine.reader import moment
+from outlast._codec import shown_json, stored_json
+from outlast._engine.records import moment
 from outlast._execution.bonds import PLACE, decode_place
 from outlast._execution.letters import actor_id, key_in
 from outlast._execution.starting import check_text
@@ -82,7 +82,8 @@ class Census:
 
     def state_json(self, type_name: str, state: bytes) -> object:
         """Return an actor's encoded state as JSON data."""
-        return _readable(self._registry.actors.get(type_name), state or None)
+        known = self._registry.actors.get(type_name)
+        return shown_json(lambda: _readable(known, state or None))
 
     async def _row(self, type_name: str, key: str) -> RunRow:
         check_text("an actor's type", type_name)

@@ -50,6 +50,22 @@ class DeclaredTypes:
                 pass  # stored by an older version of the code: it can still be shown
         return shown_json(lambda: stored_json(data))
 
+    def arguments_to_edit(self, data: bytes) -> object:
+        """Return what the run was given, so that a fork that is given it has the same input."""
+        shown = self.arguments(data)
+        known = None if self._registry is None else self._registry.workflows.get(self._workflow)
+        if known is None:
+            return shown
+        signature = known.signature
+        try:
+            plain = signature.to_json(data)
+            # A key that is text or a number cannot be told from its text.
+            if plain == shown or signature.encode(signature.from_json(shown)) == data:
+                return shown
+        except Exception:  # noqa: BLE001 - a user's class may raise anything
+            return shown
+        return plain
+
     def signal(self, name: str, data: bytes) -> object:
         """Return what a signal brought."""
         known = None if self._registry is None else self._registry.signals.get(name)

@@ -10,7 +10,9 @@ from typing import Literal
 from outlast import limits
 from outlast._codec import stored_json
 from outlast._codec.shapes import is_dict
-from outlast._engine.reader import Reader, info_of
+from outlast._engine.declared import DeclaredTypes
+from outlast._engine.reader import Reader
+from outlast._engine.records import info_of
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.operations import StartedBody, decode_body, failure_in
 from outlast._registry import Registry
@@ -136,13 +138,7 @@ class Details:
         data = stored.input
         if not data:
             return {}
-        definition = self._registry.workflows.get(stored.workflow)
-        if definition is not None:
-            try:
-                return definition.signature.to_json(data)
-            except DecodingError:
-                pass  # stored by an older version of the function: it can still be shown
-        shown = stored_json(data)
+        shown = DeclaredTypes(self._registry, stored.workflow).arguments_to_edit(data)
         return {f"{k}": v for k, v in shown.items()} if is_dict(shown) else {"": shown}
 
     def result_json(self, workflow: str, data: bytes) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from outlast._engine.reader import Record
+from outlast._engine.records import Record
 
 
 @dataclass(frozen=True, slots=True)

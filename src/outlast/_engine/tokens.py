@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, stored_json
 from outlast._codec.schemas import Schema
-from outlast._engine.reader import moment
+from outlast._engine.records import moment
 from outlast._engine.rehearsal import rehearse, rehearse_actor
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.payloads import fitting_payload

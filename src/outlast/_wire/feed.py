@@ -19,7 +19,7 @@ import msgspec
 from outlast import limits
 from outlast._engine.listeners import idle, ignore
 from outlast._engine.open_engine import EngineCore
-from outlast._engine.reader import info_of
+from outlast._engine.records import info_of
 from outlast._store.contract import RunRow
 from outlast._wire.eventstream import event
 from outlast._wire.ring import Ring

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from outlast import limits
 from outlast._engine.diffs import compared
-from outlast._engine.reader import Record, readable
+from outlast._engine.records import Record, readable
 from outlast._execution.starting import check_name
 from outlast._records import Record as StoredRecord
 from outlast._store.glimpses import Part

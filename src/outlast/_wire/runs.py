@@ -11,9 +11,10 @@ import msgspec
 from starlette.responses import Response
 
 from outlast import limits
+from outlast._codec import shown_json
 from outlast._engine.details import failure_of, result_in
 from outlast._engine.outcomes import error_of
-from outlast._engine.reader import info_of
+from outlast._engine.records import info_of
 from outlast._engine.signal_names import payload_by_name
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.payloads import ReadyPayload
@@ -179,7 +180,7 @@ async def show(service: Service, call: Call) -> Response:
         shown, preview = preview_of(stored.input, given, f"{href}/journal/1")
         # An object all the same: clients show its members.
         fields["input"] = shown if preview is None else {"…": shown}
-        result = service.details.result_json(stored.workflow, stored.result)
+        result = shown_json(lambda: service.details.result_json(stored.workflow, stored.result))
         fields["result"], result_preview = preview_of(stored.result, result, f"{href}/result")
         fields |= {"input_preview": preview, "result_preview": result_preview}
         return answer(fields)

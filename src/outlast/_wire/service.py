@@ -13,7 +13,7 @@ from outlast import limits
 from outlast._engine.census import Census
 from outlast._engine.details import Details
 from outlast._engine.open_engine import EngineCore
-from outlast._engine.reader import moment
+from outlast._engine.records import moment
 from outlast._engine.sharing import Sharing
 from outlast._wire.admission import Admission
 from outlast._wire.bodies import Bodies

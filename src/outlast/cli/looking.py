@@ -9,7 +9,7 @@ from dataclasses import fields
 import click
 
 from outlast import limits
-from outlast._engine.reader import Record
+from outlast._engine.records import Record
 from outlast.cli.places import Place, Server, database_options, json_option, place_of
 from outlast.cli.printing import (
     as_json,

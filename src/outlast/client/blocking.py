@@ -24,7 +24,7 @@ from functools import partial
 from types import TracebackType
 from typing import Generic, Literal, ParamSpec, TypedDict, TypeVar, overload
 
-from outlast._engine.reader import Record
+from outlast._engine.records import Record
 from outlast._world import process_id
 from outlast.actor.topic import Topic
 from outlast.call import Call

@@ -15,7 +15,7 @@ from typing_extensions import override
 from outlast import errors, limits
 from outlast._codec import Adapter, adapter_for
 from outlast._durations import seconds_of, text_of
-from outlast._engine.reader import Record
+from outlast._engine.records import Record
 from outlast._execution.starting import check_name
 from outlast.call import Call, WorkflowCall
 from outlast.client.actors import ActorVerbs

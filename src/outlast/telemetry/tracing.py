@@ -35,7 +35,7 @@ from typing_extensions import override
 
 from outlast._codec.shapes import is_dict
 from outlast._engine.open_engine import EngineCore
-from outlast._engine.reader import readable
+from outlast._engine.records import readable
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.body import Body
 from outlast._execution.letters import decode_letter

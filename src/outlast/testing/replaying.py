@@ -9,7 +9,7 @@ from typing import TypeVar
 from typing_extensions import override
 
 from outlast._codec import stored_json
-from outlast._engine.reader import Record
+from outlast._engine.records import Record
 from outlast._engine.rehearsal import StillHost
 from outlast._execution.guards import install_guards
 from outlast._execution.operations import ClosedBody, StartedBody, decode_body

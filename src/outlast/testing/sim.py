@@ -19,7 +19,7 @@ from outlast._codec import Bound
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target
 from outlast._engine.outcomes import error_of
-from outlast._engine.reader import Record
+from outlast._engine.records import Record
 from outlast._engine.starts import Started, StartRequest
 from outlast._execution.context import executing_step
 from outlast._execution.payloads import typed_payload

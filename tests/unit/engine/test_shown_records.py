@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from outlast import Engine, Record, Retry, step, workflow
-from outlast._execution.operations import AttemptBody, decode_body, encode_body
+from outlast._engine.declared import DeclaredTypes
+from outlast._execution.operations import AttemptBody, StartedBody, decode_body, encode_body
 from outlast._execution.step_inputs import StepInputs, decode_input
 from outlast._records import VALUE, blob_digest, detach, filled, input_of, outcome_of, with_input
+from outlast._registry import default_registry
 from outlast.errors import RunFailed
 
 TEXT = "a long text, " * 100
@@ -166,3 +168,33 @@ def test_an_argument_beyond_all_limits_costs_no_copy() -> None:
     found = decode_input(StepInputs().recorded("app.step", {"data": bytes(1_000_000), "n": 1}))
     assert found is not None
     assert (found.small, found.large) == ({"n": 1}, {"data": (0, 1_000_000)})
+
+
+@workflow
+async def keyed(places: dict[tuple[int, int], int], either: dict[str | int, int]) -> int:
+    return len(places) + len(either)
+
+
+@pytest.mark.parametrize(
+    ("either", "shown"),
+    [
+        ({"a": 1}, {"places": {"[1,2]": 3}, "either": {"a": 1}}),
+        # As an object these would be read back as two texts: the pairs keep what they are.
+        ({"1": 1, 1: 2}, {"places": [[[1, 2], 3]], "either": [["1", 1], [1, 2]]}),
+    ],
+)
+async def test_an_input_is_shown_so_that_a_fork_with_it_is_the_same(
+    engine: Engine, either: dict[str | int, int], shown: dict[str, object]
+) -> None:
+    run = await engine.start(keyed({(1, 2): 3}, either), id=f"keyed-{len(either)}")
+    await run.result()
+
+    found = DeclaredTypes(default_registry, (await run.info()).workflow)
+    records = [record async for record in run.journal()]
+    started = records[0].stored
+    assert started is not None
+    data = decode_body(started.body, StartedBody).input
+    edited = found.arguments_to_edit(data)
+    assert edited == shown
+    fork = await run.fork(1, {"places": shown["places"], "either": shown["either"]})
+    assert await fork.result() == 1 + len(either)
