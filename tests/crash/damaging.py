@@ -12,6 +12,7 @@ from typing import TypeVar
 import apsw
 
 from outlast import Actor, Engine, Signal, Stream, Value, actor, handler, step, wf, workflow
+from outlast._store.auditing import Acting, acting_as
 from outlast._store.sqlite_connection import connect
 from outlast.errors import (
     AskTimeout,
@@ -21,7 +22,7 @@ from outlast.errors import (
     StoreDamaged,
     StoreTooNew,
 )
-from outlast.types import DeadLetterInfo, RunInfo
+from outlast.types import DeadLetterInfo, RunId, RunInfo
 
 T = TypeVar("T")
 
@@ -117,11 +118,24 @@ async def build(path: Path, kept: Path) -> None:
         await engine.get("paused").pause()
         await engine.get("paused").signal(go, 6, dedup="six")
         async with Engine.open(str(path), share=True) as beside:
-            await beside.start(waits(60), id="shared")
+            with acting_as(_ann()):
+                await beside.start(waits(60), id="shared")
         await _eventually(lambda: _letters(engine))
         await _eventually(lambda: _all_at_rest(engine))
         for suffix in ("", "-wal", ".mark"):
             shutil.copy(f"{path}{suffix}", f"{kept}{suffix}")
+
+
+def _ann() -> Acting:
+    return Acting(
+        caller="ann",
+        role="operator",
+        via="http",
+        verb="start",
+        target="waits",
+        run=RunId(""),
+        is_traffic=True,
+    )
 
 
 async def _eventually(find: Callable[[], Awaitable[T]]) -> T:

@@ -258,7 +258,7 @@ def test_a_stored_run_is_left_alone_by_another_workflow_with_the_same_ending(
 
 @pytest.mark.parametrize(
     "later",
-    [{"namespace": "eu"}, {"share": True}, {"gate": "strict"}, {"tracing": object()}],
+    [{"namespace": "eu"}, {"gate": "strict"}],
     ids=lambda later: next(iter(later)),
 )
 def test_an_option_of_a_later_version_is_not_ignored(later: dict[str, object]) -> None:

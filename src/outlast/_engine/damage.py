@@ -93,8 +93,7 @@ async def close_damaged(scheduler: Scheduler, row: RunRow, status: Status, reaso
     if is_actor:
         scheduler.listeners.on_stopped(closed)
     else:
-        scheduler.events.run_closed(row.workflow, status)
-        scheduler.listeners.on_closed(row.id)
+        tell_end(scheduler, row, status)
     return True
 
 
@@ -153,3 +152,9 @@ async def read_any_run(store: Store, run: RunId) -> RunRow | None:
         return await store.read_run(run)
     except RowDamaged as error:
         return error.row
+
+
+def tell_end(scheduler: Scheduler, row: RunRow, status: Status) -> None:
+    """Tell of the end of a run that is not in memory."""
+    scheduler.events.run_closed(row.workflow, status)
+    scheduler.listeners.on_closed(row.id)

@@ -18,6 +18,7 @@ from outlast._engine.damage import (
     journal_unless_damaged,
     posts_of,
     read_any_run,
+    tell_end,
 )
 from outlast._engine.discarding import Discarded, asked_to_discard
 from outlast._engine.scheduler import Scheduler, is_open_here
@@ -232,8 +233,7 @@ class Dormant:
         )
         await self._scheduler.written(transaction)
         self._scheduler.held.discard(row.id)  # a run that is started under its id is another
-        self._scheduler.events.run_closed(row.workflow, status)
-        self._scheduler.listeners.on_closed(row.id)
+        tell_end(self._scheduler, row, status)
 
     # ------------------------------------------------------------------- going on
     async def consider(self, row: RunRow) -> bool:

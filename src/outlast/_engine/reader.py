@@ -232,12 +232,8 @@ class Reader:
 
     async def journal(self, run: RunId, after: int = 0, upto: int | None = None) -> list[Record]:
         """Return a run's records above `after`, up to `upto`, readable."""
-        types = await self.types_of(run)
+        types = DeclaredTypes(self.registry, (await self.row(run)).workflow)
         return [readable(record, types) for record in await self.stored_journal(run, after, upto)]
-
-    async def types_of(self, run: RunId) -> DeclaredTypes:
-        """Return what types the code that is here declares for what a run records."""
-        return DeclaredTypes(self.registry, (await self.row(run)).workflow)
 
     async def stored_journal(
         self, run: RunId, after: int = 0, upto: int | None = None, part: Part = WHOLE

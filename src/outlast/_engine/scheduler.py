@@ -121,18 +121,7 @@ class Scheduler(ActorHost):
 
     @override
     def attempt_failed(self, run: RunId, operation: StepOperation, failure: bytes) -> None:
-        self.events.attempts_failed += 1
-        told = failure_in(failure)
-        if told is not None:
-            what = f"{told.qualname}: {told.message}"
-            log.warning(
-                "step %s of run %s failed, attempt %d: %s",
-                operation.name,
-                run,
-                operation.attempt + 1,
-                what,
-                extra={"outlast_run": run},
-            )
+        _tell_attempt_failed(self.events, run, operation, failure)
 
     @override
     def why_queued(self) -> str:
@@ -154,9 +143,7 @@ class Scheduler(ActorHost):
 
     @override
     def run_closed(self, run: RunId) -> None:
-        if (live := self.residents.get(run)) is not None:
-            self.events.run_closed(live.row.workflow, live.row.status)
-            _say_if_failed(live)
+        _tell_end(self.events, self.residents.get(run))
         self._remove(run)
         self.listeners.on_closed(run)
         self.listeners.on_stream(run)
@@ -372,7 +359,22 @@ def is_open_here(row: RunRow) -> bool:
     return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
 
 
-def _say_if_failed(live: LiveRun) -> None:
+def _tell_attempt_failed(
+    events: Events, run: RunId, operation: StepOperation, failure: bytes
+) -> None:
+    events.attempts_failed += 1
+    told = failure_in(failure)
+    if told is not None:
+        what = f"{told.qualname}: {told.message}"
+        number = operation.attempt + 1
+        text = "step %s of run %s failed, attempt %d: %s"
+        log.warning(text, operation.name, run, number, what, extra={"outlast_run": run})
+
+
+def _tell_end(events: Events, live: LiveRun | None) -> None:
+    if live is None:
+        return
+    events.run_closed(live.row.workflow, live.row.status)
     if live.row.status != "failed" or not live.row.output:
         return
     failure = failure_in(live.row.output)

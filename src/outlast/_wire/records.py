@@ -12,6 +12,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from outlast import limits
+from outlast._engine.declared import DeclaredTypes
 from outlast._engine.diffs import compared
 from outlast._engine.records import Record, readable
 from outlast._execution.starting import check_name
@@ -44,7 +45,7 @@ async def journal(service: Service, call: Call) -> Response:
         end = records[-1].seq if records else after + size
         following = end if end < last_seq else None
 
-    types = await service.core.reader.types_of(run)
+    types = await _types_of(service, run)
 
     def told() -> Response:
         shown = [_shown(readable(record, types), run) for record in records]
@@ -61,9 +62,14 @@ async def record(service: Service, call: Call) -> Response:
     found = await service.core.reader.stored_journal(run, seq - 1, seq) if seq else []
     if not found:
         raise Problem(404, "not-found", f"run {run!r} has no record {text[:50]!r}")
-    types = await service.core.reader.types_of(run)
+    types = await _types_of(service, run)
     whole = found[0]
     return await call.converted(len(whole.body), lambda: answer(_record(readable(whole, types))))
+
+
+async def _types_of(service: Service, run: RunId) -> DeclaredTypes:
+    row = await service.core.reader.row(run)
+    return DeclaredTypes(service.core.registry, row.workflow)
 
 
 def _shown(record: Record, run: RunId) -> dict[str, object]:
@@ -113,7 +119,7 @@ async def diff(service: Service, call: Call) -> Response:
     asked = (call.text("a"), call.text("b"))
     runs = [RunId(check_name("a run id", run, limits.ID_CHARS_MAX)) for run in asked]
     one, two = [await _comparable(service, run) for run in runs]
-    types = [await service.core.reader.types_of(run) for run in runs]
+    types = [await _types_of(service, run) for run in runs]
 
     def told() -> Response:
         found = compared([readable(x, types[0]) for x in one], [readable(x, types[1]) for x in two])
