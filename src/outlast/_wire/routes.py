@@ -98,7 +98,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", status.healthz, role=None, load="free"),
     Route("GET", "/readyz", status.readyz, load="free", statuses=(200, 503)),
     Route("GET", "/metrics", status.metrics, load="free"),
-    Route("GET", "/openapi.json", _openapi, load="free"),
+    Route("GET", "/openapi.json", _openapi),
     Route("GET", "/v1/session", status.session, load="free"),
     Route("POST", "/v1/session", status.sign_in, role=None, load="free", body=status.SignInBody),
     _get("/v1/overview", status.overview),
