@@ -6,6 +6,7 @@ import type {
   Action,
   ActorDetail,
   ActorInfo,
+  AuditInfo,
   BulkAnswer,
   DeadLetter,
   Diff,
@@ -87,6 +88,8 @@ export const api = {
     body: JsonObject,
   ) => post<{ result?: Json } | null>(path('actors', type, key, handler), body, { mode }),
   stopActor: (type: string, key: string) => post<unknown>(path('actors', type, key, 'stop'), {}),
+  audit: (run: string) =>
+    get<{ audit: AuditInfo[]; next: number | null }>('v1/audit', { run, limit: 100 }),
   teams: () => get<{ teams: TeamInfo[] }>('v1/teams').then((it) => it.teams),
   deadLetters: (after?: string) =>
     get<{ dead_letters: DeadLetter[]; next: string | null }>('v1/dead-letters', { after }),

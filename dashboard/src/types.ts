@@ -148,6 +148,19 @@ export interface TeamInfo {
   members: MemberInfo[]
 }
 
+export interface AuditInfo {
+  number: number
+  at: string
+  caller: string
+  role: string
+  via: 'http' | 'socket' | 'command'
+  verb: string
+  target: string
+  run: string | null
+  reason: string
+  outcome: string
+}
+
 export interface DeadLetter {
   number: number
   actor: string

@@ -181,3 +181,18 @@ def test_what_is_due_counts_down(seat: Seat) -> None:
     first = page.locator(".why").inner_text()
     page.wait_for_timeout(1_500)  # the page's own clock ticks once a second
     until(lambda: page.locator(".why").inner_text() != first)
+
+
+def test_who_did_what_to_a_run_is_told(seat: Seat) -> None:
+    start = {"input": {"seconds": 600}}
+    run = f"{seat.server.ask('/v1/workflows/sleeps/runs', start)['id']}"
+    seat.server.ask(f"/v1/runs/{run}/cancel", {"reason": "the customer called\u202e"})
+    page = seat.open(run_link(run))
+    page.get_by_role("tab", name="Who did what").press("Enter")
+    page.locator(".did").get_by_text("the customer called").wait_for()
+    seat.shot(page, "who-did-what")
+
+    text = page.locator(".did").inner_text()
+    assert text.index("cancel") < text.index("the customer calledU+202E") < text.index("start")
+    assert "admin" in text
+    assert "over HTTP" in text

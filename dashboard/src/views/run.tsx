@@ -23,6 +23,7 @@ import { isOpen } from '../types.ts'
 import type { RunDetail } from '../types.ts'
 import { instant } from '../waterfall.ts'
 import { RunActions } from './run-actions.tsx'
+import { RunAudit } from './run-audit.tsx'
 
 // Runs that no feed tells about are read again so often.
 const POLL_MS = 5_000
@@ -86,6 +87,7 @@ export function RunView() {
               { id: 'journal', label: 'Journal', count: detail.last_seq },
               { id: 'streams', label: 'Streams and values', count: detail.streams.length + detail.values.length },
               { id: 'children', label: 'Children', count: detail.children.length },
+              { id: 'audit', label: 'Who did what' },
             ]}
           >
             {tab === 'journal' && (
@@ -96,6 +98,7 @@ export function RunView() {
             )}
             {tab === 'streams' && <Streams detail={detail} />}
             {tab === 'children' && <Children detail={detail} />}
+            {tab === 'audit' && <RunAudit id={detail.id} seq={detail.last_seq} />}
             {tab === 'timeline' && (
               <>
                 <Earlier store={store} />

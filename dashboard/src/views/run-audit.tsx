@@ -1,0 +1,43 @@
+// Who did what to a run from outside: over HTTP, the socket beside the database, or by a command.
+
+import { api } from '../api.ts'
+import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
+import { useLoad } from '../parts/load.ts'
+import { Ago } from '../parts/time.tsx'
+import type { AuditInfo } from '../types.ts'
+
+const VIA: Record<AuditInfo['via'], string> = {
+  http: 'over HTTP',
+  socket: 'on the machine',
+  command: 'with a command',
+}
+
+export function RunAudit({ id, seq }: { id: string; seq: number }) {
+  const { data, problem, reload } = useLoad(`audit:${id}:${seq}`, () => api.audit(id))
+  if (problem && !data) return <ViewProblem problem={problem} what="the audit" again={reload} />
+  if (!data) return <Loading what="the audit" />
+  if (data.audit.length === 0) {
+    return (
+      <Empty icon="help" title="Nobody did anything to this run">
+        <p>What people and programs do over HTTP or with commands appears here. What the workflow’s own program does does not.</p>
+      </Empty>
+    )
+  }
+  return (
+    <ol class="short-list did">
+      {data.audit.map((info) => (
+        <li key={info.number}>
+          <span class="short-top">
+            <strong>{info.verb}</strong>
+            <span>by <span class="mono">{info.caller}</span></span>
+            <span class="faint">{info.role}, {VIA[info.via]}</span>
+            <span class="spread" />
+            {info.outcome !== 'done' && <span class="tone-failed">{info.outcome.replaceAll('-', ' ')}</span>}
+            <Ago at={info.at} />
+          </span>
+          {info.reason !== '' && <span class="short-sub wrap">{info.reason}</span>}
+        </li>
+      ))}
+    </ol>
+  )
+}
