@@ -196,5 +196,5 @@ async def test_an_input_is_shown_so_that_a_fork_with_it_is_the_same(
     data = decode_body(started.body, StartedBody).input
     edited = found.arguments_to_edit(data)
     assert edited == shown
-    fork = await run.fork(1, {"places": shown["places"], "either": shown["either"]})
+    fork = await run.fork(2, {"places": shown["places"], "either": shown["either"]})
     assert await fork.result() == 1 + len(either)
