@@ -15,8 +15,9 @@ from msgspec import msgpack
 
 from outlast._codec.build import BUILT_IN, build_node, has_name, ordered_key
 from outlast._codec.faults import TOO_DEEP, Fault
-from outlast._codec.jsonlike import decode_wire, encode_wire
+from outlast._codec.jsonlike import JSON_LIKE, decode_wire, encode_wire
 from outlast._codec.nodes import SCALARS, Node, Walk
+from outlast._codec.plain import plain_size
 from outlast._codec.references import (
     ClassCodec,
     FromData,
@@ -57,9 +58,7 @@ class Adapter:
             raise fault.encoding_error() from None
         except RecursionError:
             raise EncodingError("$", TOO_DEEP) from None
-        if len(data) > PAYLOAD_BYTES_MAX:
-            raise PayloadTooLarge("the value", len(data), PAYLOAD_BYTES_MAX)
-        return data
+        return _checked(data)
 
     def decode(self, data: bytes) -> object:
         """Return the value.
@@ -78,6 +77,9 @@ class Adapter:
         Raises:
             EncodingError: the value cannot be stored, or would not read back.
         """
+        if self.node is JSON_LIKE and plain_size(value, DEPTH_MAX) is not None:
+            data = _checked(encode_wire(value))
+            return data, decode_wire(data)  # plain as well: it is not looked at again
         data = self.encode(value)
         if type(value) in self.kept:
             return data, value
@@ -85,6 +87,16 @@ class Adapter:
             return data, self._read(data)
         except Fault as fault:
             raise fault.encoding_error() from None
+
+    def stored(self, value: object) -> bytes:
+        """Return the stored form of a value that reads back.
+
+        Raises:
+            EncodingError: as `roundtrip`.
+        """
+        if self.node is JSON_LIKE and plain_size(value, DEPTH_MAX) is not None:
+            return _checked(encode_wire(value))
+        return self.roundtrip(value)[0]
 
     def _read(self, data: bytes) -> object:
         if self._native is not None:
@@ -198,6 +210,12 @@ def register_codec(cls: type, codec: ClassCodec) -> None:
 def _origin(function: object) -> str:
     module: object = getattr(function, "__module__", None)
     return f"{module if type(module) is str else '?'}"
+
+
+def _checked(data: bytes) -> bytes:
+    if len(data) > PAYLOAD_BYTES_MAX:
+        raise PayloadTooLarge("the value", len(data), PAYLOAD_BYTES_MAX)
+    return data
 
 
 def _native_decoder(node: Node) -> msgpack.Decoder[object] | None:

@@ -32,7 +32,7 @@ def outcome_of(
         return ClosedBody("timed_out", b"", cancelling.reason, was_cancelled=True)
     if error is None:
         try:
-            data, _ = definition.signature.returns.roundtrip(main.result())
+            data = definition.signature.returns.stored(main.result())
         except EncodingError as unfit:
             error = unfit
         else:

@@ -242,7 +242,7 @@ class MessageRun(LiveRun):
         raise_refusal(error)
         if error is None:
             try:
-                data, _ = handling.handler.signature.returns.roundtrip(main.result())
+                data = handling.handler.signature.returns.stored(main.result())
                 state = self.definition.state.encode(self.definition.state_of(self._actor))
             except EncodingError as unfit:
                 error = unfit

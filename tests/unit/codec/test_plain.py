@@ -58,3 +58,15 @@ def test_what_holds_itself_many_times_is_refused_soon() -> None:
         value = [value, value]
     with pytest.raises((PayloadTooLarge, EncodingError)):
         adapter_for(object).encode(value)
+
+
+@pytest.mark.parametrize("value", [*PLAIN, (1,), {"a": {1}}, "x", 1, None])
+def test_the_stored_form_is_that_of_a_round_trip(value: object) -> None:
+    adapter = adapter_for(object)
+    assert adapter.stored(value) == adapter.roundtrip(value)[0] == adapter.encode(value)
+
+
+@pytest.mark.parametrize("value", [["x" * (3 << 20)], [object()]])
+def test_what_cannot_be_stored_is_refused(value: object) -> None:
+    with pytest.raises(EncodingError):
+        adapter_for(object).stored(value)

@@ -147,9 +147,14 @@ def test_other_addresses_do_not(one: str, other: str) -> None:
 def test_a_process_that_may_open_few_files_has_few_connections(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("resource.getrlimit", lambda _: (limits.HTTP_FILES_KEPT + 10, -1))
+    files = limits.HTTP_FILES_KEPT + 10
+
+    def limit(_: int) -> tuple[int, int]:
+        return files, -1
+
+    monkeypatch.setattr("resource.getrlimit", limit)
     assert connections_max() == 10
-    monkeypatch.setattr("resource.getrlimit", lambda _: (1 << 20, -1))
+    files = 1 << 20
     assert connections_max() == limits.HTTP_CONNECTIONS_MAX
 
 

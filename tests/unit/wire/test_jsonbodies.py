@@ -7,6 +7,7 @@ import json
 import pytest
 
 from outlast import limits
+from outlast._codec.shapes import is_dict, is_list
 from outlast._wire import jsonbodies
 from outlast._wire.jsonbodies import _count, json_of
 from outlast._wire.problems import Problem
@@ -23,15 +24,15 @@ DOCUMENTS: list[object] = [
 
 
 def nodes_in(value: object) -> int:
-    if isinstance(value, dict):
+    if is_dict(value):
         return 1 + sum(map(nodes_in, value.values()))
-    return 1 + sum(map(nodes_in, value)) if isinstance(value, list) else 1
+    return 1 + sum(map(nodes_in, value)) if is_list(value) else 1
 
 
 def keys_in(value: object) -> int:
-    if isinstance(value, dict):
+    if is_dict(value):
         return len(value) + sum(map(keys_in, value.values()))
-    return sum(map(keys_in, value)) if isinstance(value, list) else 0
+    return sum(map(keys_in, value)) if is_list(value) else 0
 
 
 @pytest.mark.parametrize("size", [*range(1, 20), 1 << 20])
