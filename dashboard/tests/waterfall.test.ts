@@ -163,7 +163,7 @@ test('no text on the ruler meets another', () => {
     for (const width of [150, 240, 700, 1200]) {
       const records = [
         record(1, 'run_started', 0, { key: '' }),
-        ...[1, 2, 3, 4].map((n) => record(n + 1, 'step_done', seconds * n, { key: `0#${n}:a`, attempt: 1, took: seconds / 50, waited: 0 })),
+        ...[1, 2, 3, 4].map((n) => record(n + 1, 'step_done', seconds * n, { key: `0#${n}:a`, attempt: 1, took: seconds / (n === 2 ? 2 : 500), waited: 0 })),
       ]
       const scale = scaleOf(lanesOf(records, START), START, START + seconds * 4000, width)
       const texts = ticksOf(scale, START).map((tick) => {
