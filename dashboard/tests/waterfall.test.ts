@@ -166,7 +166,7 @@ test('a tick whose text would meet a gap is left out', () => {
   assert.ok(gap)
   for (const tick of ticksOf(scale, START)) {
     const x = xOf(scale, tick)
-    assert.ok(x >= (gap?.x ?? 0) || x + tickText(tick, START).length * 6 <= (gap?.x ?? 0), tickText(tick, START))
+    assert.ok(x >= (gap?.x ?? 0) + (gap?.width ?? 0) || x + tickText(tick, START).length * 6 <= (gap?.x ?? 0), tickText(tick, START))
   }
 })
 
