@@ -158,12 +158,24 @@ test('a pause is compressed only when it is far above the median, and never on a
   assert.equal(gapsOf(timer(DAY), DAY + 1, true), 0)
 })
 
+test('a tick whose text would meet a gap is left out', () => {
+  const step = (seq: number, seconds: number) => record(seq, 'step_done', seconds, { key: `0#${seq}:a`, attempt: 1, took: 10, waited: 0 })
+  const records = [record(1, 'run_started', 0, { key: '' }), step(2, 10), record(3, 'timer_fired', DAY, { key: '0#3:timer' }), step(4, DAY + 10)]
+  const scale = scaleOf(lanesOf(records, START), START, START + (DAY + 10) * 1000, 700)
+  const gap = scale.pieces.find((it) => it.isGap)
+  assert.ok(gap)
+  for (const tick of ticksOf(scale, START)) {
+    const x = xOf(scale, tick)
+    assert.ok(x >= (gap?.x ?? 0) + (gap?.width ?? 0) || x + tickText(tick, START).length * 6 <= (gap?.x ?? 0), tickText(tick, START))
+  }
+})
+
 test('no text on the ruler meets another', () => {
   for (const seconds of [0.004, 1, 77, 4_000, 3 * DAY]) {
     for (const width of [150, 240, 700, 1200]) {
       const records = [
         record(1, 'run_started', 0, { key: '' }),
-        ...[1, 2, 3, 4].map((n) => record(n + 1, 'step_done', seconds * n, { key: `0#${n}:a`, attempt: 1, took: seconds / 50, waited: 0 })),
+        ...[1, 2, 3, 4].map((n) => record(n + 1, 'step_done', seconds * n, { key: `0#${n}:a`, attempt: 1, took: seconds / (n === 2 ? 2 : 500), waited: 0 })),
       ]
       const scale = scaleOf(lanesOf(records, START), START, START + seconds * 4000, width)
       const texts = ticksOf(scale, START).map((tick) => {
