@@ -66,14 +66,14 @@ def prune_audit(db: Connection, before: int, traffic_before: int, traffic_max: i
 
 def _row(cells: Sequence[object]) -> AuditRow:
     number, at, caller, role, via, verb, target, run, reason, outcome, is_traffic, _ = cells
-    known: Via = next((way for way in VIAS if way == via), "http")
+    ways: list[Via] = [way for way in VIAS if way == via]
     whole = is_whole(cells)
     return AuditRow(
         number=number if isinstance(number, int) else 0,
         at=at if isinstance(at, int) else 0,
         caller=f"{caller}",
         role=f"{role}",
-        via=known,
+        via=ways[0] if ways else "http",
         verb=f"{verb}",
         target=f"{target}",
         run=RunId(f"{run}"),
