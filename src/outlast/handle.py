@@ -15,6 +15,7 @@ from typing_extensions import override
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, register_reference
 from outlast._durations import seconds_of, text_of
+from outlast._engine.declared import adapter_json
 from outlast._engine.forks import ForkRequest
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.outcomes import error_of
@@ -257,7 +258,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             return None
         if isinstance(name, Value):
             return name.adapter.decode(data)
-        return reader.adapter_json("value", text, data)
+        return adapter_json(reader.registry, "value", text, data)
 
     @overload
     def stream(self, name: Stream[T], offset: int = 0) -> AsyncIterator[StreamEvent[T]]: ...
@@ -281,7 +282,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
                 value = name.adapter.decode(event.value)
                 yield StreamEvent(event.offset, "data", event.writer, value)
             else:
-                data = reader.adapter_json("stream", text, event.value)
+                data = adapter_json(reader.registry, "stream", text, event.value)
                 yield StreamEvent(event.offset, "data", event.writer, data)
 
     async def stream_names(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ code declares says it; where the code is not here, or has changed, the bytes are
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from outlast._codec import Adapter, argument_of, encode_wire, shown_json, stored_json
 from outlast._registry import Registry
@@ -93,3 +94,14 @@ def _shown(adapter: Adapter | None, data: bytes) -> object:
         except Exception:  # noqa: BLE001 - a user's class may raise anything
             pass  # stored by an older version of the code: it can still be shown
     return shown_json(lambda: stored_json(data))
+
+
+def adapter_json(
+    registry: Registry, kind: Literal["value", "stream"], name: str, data: bytes
+) -> object:
+    """Return an encoded value as JSON data that programs read back by its declared type."""
+    known = registry.values if kind == "value" else registry.streams
+    definition = known.get(name)
+    if definition is None or definition.adapter is None:
+        return stored_json(data)
+    return definition.adapter.to_json(definition.adapter.decode(data))

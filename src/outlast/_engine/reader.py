@@ -10,12 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from contextvars import Context
-from typing import Literal
 
 import msgspec
 
 from outlast import limits
-from outlast._codec import stored_json
 from outlast._durations import text_of
 from outlast._engine.declared import DeclaredTypes
 from outlast._engine.dormant import WAITS_FOR_ENGINE, cancel_waits, mail_of
@@ -263,14 +261,6 @@ class Reader:
         """Return the last value set under a name, encoded."""
         await self.row(run)
         return await self._store.read_value(run, name)
-
-    def adapter_json(self, kind: Literal["value", "stream"], name: str, data: bytes) -> object:
-        """Return an encoded value as JSON data, by its declared type where that is known."""
-        known = self.registry.values if kind == "value" else self.registry.streams
-        definition = known.get(name)
-        if definition is None or definition.adapter is None:
-            return stored_json(data)
-        return definition.adapter.to_json(definition.adapter.decode(data))
 
 
 @contextmanager

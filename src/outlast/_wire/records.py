@@ -12,7 +12,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from outlast import limits
-from outlast._engine.declared import DeclaredTypes
+from outlast._engine.declared import DeclaredTypes, adapter_json
 from outlast._engine.diffs import compared
 from outlast._engine.records import Record, readable
 from outlast._execution.starting import check_name
@@ -108,7 +108,7 @@ async def value(service: Service, call: Call) -> Response:
         raise Problem(404, "value-not-found", f"run {run!r} has set no value {name!r} so far")
     reader = service.core.reader
     return await call.converted(
-        len(data), lambda: answer({"value": reader.adapter_json("value", name, data)})
+        len(data), lambda: answer({"value": adapter_json(reader.registry, "value", name, data)})
     )
 
 

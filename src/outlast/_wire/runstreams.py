@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import msgspec
 
 from outlast import limits
+from outlast._engine.declared import adapter_json
 from outlast._engine.reader import Reader
 from outlast._execution.streams import values_in
 from outlast._store.contract import RunRow, StreamRow
@@ -171,7 +172,7 @@ class RunStreams:
             return event("retract", _json({"writer": row.writer}), event_id)
         first = max(row.offset, begin)
         values = [
-            self._reader.adapter_json("stream", row.name, value)
+            adapter_json(self._reader.registry, "stream", row.name, value)
             for value in values_in(row)[first - row.offset :]
         ]
         data = {"offset": first, "writer": row.writer, "values": values}
