@@ -29,7 +29,7 @@ def test_what_clients_saw_of_every_actor_is_linearisable(first: int) -> None:
 
 def test_operations_do_overlap_and_do_stay_unknown() -> None:
     overlaps, unknown, fenced = 0, 0, 0
-    for seed in range(20):
+    for seed in (*range(19), 32):  # the last one loses leases while it commits
         scenario = CellScenario(seed)
         fenced += play(scenario, "tests.simulation.cells").fenced
         for history in scenario.histories.values():
