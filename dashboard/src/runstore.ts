@@ -60,7 +60,9 @@ export class RunStore {
     try {
       const found = await api.run(this.id)
       if (this.isClosed) return
-      await this.catchUp(found.last_seq)
+      // Retried or started anew: what was read is of another life, under the same numbers.
+      if (found.created_at !== this.detail.peek()?.created_at) await this.readEnd(found.last_seq, null)
+      else await this.catchUp(found.last_seq)
       this.detail.value = found
       this.problem.value = null
     } catch (error) {

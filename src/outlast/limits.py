@@ -331,6 +331,10 @@ SHARE_SECONDS = 10.0
 """How long a process that shares a database looks for one that owns it, or for the lock: opening a
 large file after a crash takes seconds."""
 
+SHARE_SILENCE_SECONDS = 5.0
+"""How long the owner of a shared database may take for a commit of another process; then that one's
+callers hear that the outcome is not known."""
+
 SHARED_COMMIT_BYTES_MAX = 256 * 1024 * 1024
 """What a process that shares a database sends its owner at once: the largest batch that can come of
 ordinary use. It is of the same user, and could as well write the file."""

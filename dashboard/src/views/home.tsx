@@ -151,7 +151,7 @@ function ShortList({ runs, withErrors }: { runs: RunInfo[]; withErrors?: boolean
             <span class="short-sub clip">
               {withErrors && run.error ? <span class="error-line">{run.error}</span> : (
                 <>
-                  {shortName(run.workflow)} · {run.steps} steps · <Took from={run.started_at} to={run.closed_at} />
+                  {shortName(run.workflow)} · {plural(run.steps, 'step')} · <Took from={run.started_at} to={run.closed_at} />
                 </>
               )}
             </span>

@@ -102,7 +102,7 @@ export function Metrics() {
           ))}
         </ul>
       </section>
-      <p class="faint">For Prometheus, the same and more is at <code>/metrics</code>.</p>
+      <p class="faint">For Prometheus, the same and more is at <code>{new URL('metrics', document.baseURI).pathname}</code>.</p>
     </>
   )
 }

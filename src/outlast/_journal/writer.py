@@ -267,7 +267,7 @@ class Writer:
         if not isinstance(error, CommitUnknown):
             return error
         known = await self._resolve(commit_id, entries)
-        return StoreUnavailable(f"{error}") if known is None else known
+        return StoreUnavailable(f"{error}: nothing was written") if known is None else known
 
     async def _commit_urgent(self, batch: list[_Entry]) -> None:
         """Commit apart what ends work: a full store keeps a reserve of space for that.

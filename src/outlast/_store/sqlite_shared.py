@@ -32,6 +32,7 @@ from outlast._store.contract import (
 )
 from outlast._store.decide import as_old
 from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite_lock import living_holder
 from outlast._world import World
 from outlast.errors import CommitUnknown, StoreError, StoreLocked, StoreMissing, StoreUnavailable
 from outlast.types import Lease, RunId
@@ -96,17 +97,20 @@ class SharedSqliteStore(SqliteStore):
         """Open a database as its owner if it is free, else beside its owner.
 
         Raises:
-            StoreLocked: another process has it, and cannot be reached. Else as `open`.
+            StoreUnavailable: another process has it, and cannot be reached. Else as `open`.
         """
         ends = world.monotonic() + limits.SHARE_SECONDS
         while True:
             try:
                 return await cls.open(path, world=world)
-            except StoreLocked:
+            except StoreLocked as locked:
                 # Who has just taken the lock does not listen before the database is open.
                 link = await connect(path)
                 if link is None and world.monotonic() > ends:
-                    raise
+                    raise StoreUnavailable(
+                        f"process {locked.pid} owns {path} and does not answer on the socket "
+                        f"beside it: it is stopped, or busy for long, or no outlast of this version"
+                    ) from None
             if link is not None:
                 return await cls._beside(path, world, connect, link)
             await world.sleep(_PAUSE_SECONDS)
@@ -321,7 +325,10 @@ class SharedSqliteStore(SqliteStore):
                 await self._another_owner(left)
             else:  # the link that failed is given up as soon as its end is noticed
                 await self._world.sleep(_PAUSE_SECONDS)
+        pid = living_holder(self.path)
         text = f"no process owns {self.path}, and this one could not take it over"
+        if pid is not None:
+            text = f"process {pid} owns {self.path} and does not answer: it is stopped, or busy"
         raise CommitUnknown(text) if was_sent else StoreUnavailable(text)
 
     async def _another_owner(self, seconds: float) -> None:

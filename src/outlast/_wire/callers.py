@@ -54,9 +54,12 @@ RELAY = "Relay"
 """The scheme by which a server beside the owner says for whom it asks: `Relay ROLE NAME`."""
 
 
+_NOBODY = "-"  # asks without a token; a token's name begins with a letter or a digit
+
+
 def relayed(caller: Caller) -> str:
     """Return the Authorization header of a request that is passed on for somebody."""
-    return f"{RELAY} {caller.role} {quote(caller.name)}"
+    return f"{RELAY} {caller.role} {quote(caller.name) or _NOBODY}"
 
 
 class LocalCallers:
@@ -77,7 +80,7 @@ class LocalCallers:
         role: Role | None = next((role for role in ROLES if role == said), None)
         if role is None:
             raise Problem(401, "token-wrong", f"`{RELAY} ROLE NAME` says for whom one asks")
-        return Caller(unquote(name), role)
+        return Caller("" if name == _NOBODY else unquote(name), role)
 
     def token_for(self, code: str, address: str) -> tuple[str, Caller]:  # there are none
         """Refuse: who connects here needs no token."""

@@ -17,6 +17,7 @@ from outlast.client.refusals import error_of
 from outlast.errors import CommitUnknown, StoreError, StoreUnavailable, WaitTimeout
 from outlast.types import RunId
 
+_OUTCOME_SECONDS = 1.0
 _encode = msgspec.msgpack.Encoder().encode
 _outcome = msgspec.msgpack.Decoder(Outcome).decode
 _changed = msgspec.json.Decoder(ChangedRuns).decode
@@ -29,26 +30,34 @@ class Owner(OwnerLink):
         self, connections: Connections, events: AsyncGenerator[Reply | ServerEvent, None]
     ) -> None:
         self._connections = connections
+        self._quick = Connections(connections.url, "", timeout_seconds=_OUTCOME_SECONDS)
         self._events = events
 
     async def commit(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         """Have a batch made durable; see `OwnerLink.commit`."""
-        made = await self._asked("/v1/share/commit", _encode(CommitBody(commit_id, list(batch))))
+        body = _encode(CommitBody(commit_id, list(batch)))
+        made = await self._asked(self._connections, "/v1/share/commit", body)
         if made is None:
             raise CommitUnknown("the owner of the database says nothing of a commit")
         return made
 
     async def outcome_of(self, commit_id: CommitId) -> list[CommitResult] | None:
         """Return what became of this process's last commit; see `OwnerLink.outcome_of`."""
-        return await self._asked("/v1/share/outcome", _encode(OutcomeBody(commit_id)))
+        body = _encode(OutcomeBody(commit_id))
+        return await self._asked(self._quick, "/v1/share/outcome", body)
 
-    async def _asked(self, path: str, body: bytes) -> list[CommitResult] | None:
+    async def _asked(
+        self, connections: Connections, path: str, body: bytes
+    ) -> list[CommitResult] | None:
         try:
-            reply = await self._connections.post_once(path, body, MSGPACK)
+            reply = await connections.post_once(path, body, MSGPACK)
         except StoreUnavailable as error:
             raise OwnerGone from error
         except WaitTimeout as error:
-            raise CommitUnknown(f"the process that owns the database is silent: {error}") from error
+            raise CommitUnknown(
+                f"the process that owns the database does not answer: it is stopped, or busy for "
+                f"long ({error})"
+            ) from error
         if reply.status >= 400:
             refusal = error_of(reply.status, reply.body)
             raise refusal if isinstance(refusal, StoreError) else StoreUnavailable(f"{refusal}")
@@ -71,15 +80,16 @@ class Owner(OwnerLink):
         """Hang up."""
         await self._events.aclose()
         self._connections.close()
+        self._quick.close()
 
 
 async def connect_owner(database: Path) -> Owner | None:
     """Return the engine that owns a database, None when none answers on the socket beside it."""
-    connections = Connections(f"{database}", "", timeout_seconds=limits.SOCKET_SILENCE_SECONDS)
+    connections = Connections(f"{database}", "", timeout_seconds=limits.SHARE_SILENCE_SECONDS)
     events = connections.events("/v1/share/changes", "")
     is_there = False
     try:
-        async with asyncio.timeout(limits.SOCKET_SILENCE_SECONDS):
+        async with asyncio.timeout(limits.SHARE_SILENCE_SECONDS):
             is_there = isinstance(await anext(events), ServerEvent)
     except (StoreUnavailable, TimeoutError, StopAsyncIteration):
         pass  # it is starting, or ending

@@ -12,6 +12,7 @@ import pytest
 
 from outlast import (
     Actor,
+    ActorParked,
     Child,
     Engine,
     HandlerFailed,
@@ -396,3 +397,11 @@ async def test_a_process_that_shares_writes_no_records(owner: Engine) -> None:
     lease = core.scheduler.leases[0]
     with pytest.raises(UsageError, match="no records"):
         await sharing.commit(CommitId("other", 1), [Transaction(lease, RunId("w"), [])])
+
+
+async def test_an_ask_of_a_parked_actor_is_told(engine: Engine, owner: Engine) -> None:
+    mine = engine.actor(SharedCounter, "p")
+    assert await mine.ask(SharedCounter.add) == 1
+    await owner._core.dormant.park(RunId(mine.id), "for a test", "attempts")
+    with pytest.raises(ActorParked, match="for a test"):
+        await asyncio.wait_for(mine.ask(SharedCounter.add), 20)

@@ -38,6 +38,15 @@ async def relayed_asks() -> str:
     return (await wf.approve("May I?")).by or ""
 
 
+async def asked(engine: Engine) -> str:
+    """Return the first token that is asked for, once it is."""
+    for _ in range(3_000):
+        async for token in engine.tokens():
+            return token.id
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
 class Beside:
     """A relay, and the engine beside which it is."""
 
@@ -115,7 +124,7 @@ async def test_roles_and_names_are_those_of_the_token(beside: Beside) -> None:
     refused = await beside.request("POST", "/v1/runs/q/cancel", {}, token=viewer)
     assert (refused.status, refused.json()["type"]) == (403, "/problems/role-missing")
     assert (await beside.request("GET", "/v1/runs", token="wrong" * 9)).status == 401
-    token = (await beside.engine.tokens().__anext__()).id
+    token = await asked(beside.engine)
     path = f"/v1/tokens/{token}"
     signed = await beside.request("POST", path, {"value": True, "by": "boss"}, token=operator)
     assert signed.status >= 400  # over TCP a token signs with its own name
@@ -139,6 +148,12 @@ async def test_what_guards_a_server_guards_this_one(beside: Beside) -> None:
     large = await beside.request("POST", start, headers={"Content-Length": "9999999"})
     assert large.status == 413
     assert (await beside.request("GET", "/")).headers["content-type"].startswith("text/html")
+
+
+async def test_health_needs_no_token_here_either(beside: Beside) -> None:
+    healthy = await beside.request("GET", "/healthz", headers={"Authorization": ""})
+    assert healthy.status == 200
+    assert (await beside.request("GET", "/readyz")).status == 200
 
 
 async def test_nobody_asks_for_others_over_tcp(beside: Beside) -> None:
