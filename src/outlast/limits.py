@@ -258,9 +258,15 @@ AUDIT_TRAFFIC_SECONDS = 7 * 86_400.0
 AUDIT_TRAFFIC_ROWS = 100_000
 """Of these no more than the newest are kept: they may come a thousand a second."""
 
+AUDIT_CALLER_ROWS = 100_000
+"""Rows of one caller that are kept, the newest: nobody is to fill the disk with them."""
+
+AUDIT_REASON_CHARS_MAX = 1_000
+"""So much of a reason is kept."""
+
 AUDIT_REFUSALS_MAX = 60
-"""Refused requests of one caller that the audit has within a minute: whoever is refused is not to
-fill the disk."""
+"""Requests of one caller within a minute that were refused, or had nothing to do, and are in the
+audit: whoever does nothing is not to fill the disk."""
 
 RETENTION_SECONDS = 60.0
 """Between two rounds of deleting closed runs whose retention is over."""
@@ -444,6 +450,10 @@ SSE_CLIENTS_MAX = 3_000
 
 SSE_HEARTBEAT_SECONDS = 10.0
 """Between two comments on a silent stream: who has gone is noticed, proxies keep it open."""
+
+SSE_READS_MAX = 32
+"""Clients of streams that read the store at once, each until it has taken what was read: a page has
+a megabyte or so, and a client may take nothing for `SSE_WRITE_SECONDS`."""
 
 SSE_RING_BYTES = 256 * 1024
 """Encoded events of one stream that are kept for its readers; who is further behind reads the

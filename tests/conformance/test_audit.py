@@ -90,7 +90,7 @@ async def test_traffic_is_kept_for_a_shorter_time(
     await post(engine, somebody("signal", is_traffic=True), RUN, at=9)
     gone = 7 - len(left)
 
-    assert await store.prune_audit(5, 4, most) == gone
+    assert await store.prune_audit(5, 4, most, 100) == gone
     assert sorted((row.at for row in await rows(store)), reverse=True) == left
 
 
@@ -98,8 +98,22 @@ async def test_numbers_are_not_used_again(store: Store, engine: Driver) -> None:
     await engine.start(RUN)
     await post(engine, somebody("terminate"), RUN, at=1)
     [first] = await rows(store)
-    assert await store.prune_audit(10, 10, 0) == 1
+    assert await store.prune_audit(10, 10, 0, 100) == 1
     await post(engine, somebody("terminate"), RUN, at=20)
 
     [second] = await rows(store)
     assert second.number > first.number
+
+
+async def test_of_one_caller_only_the_newest_rows_are_kept(store: Store, engine: Driver) -> None:
+    await engine.start(RUN)
+    for at in range(1, 6):
+        await post(engine, somebody("terminate"), RUN, at=at)
+    await post(engine, somebody("terminate", caller="bob"), RUN, at=1)
+
+    assert await store.prune_audit(0, 0, 100, 2) == 3
+    assert [(row.caller, row.at) for row in await rows(store)] == [
+        ("bob", 1),
+        ("ann", 5),
+        ("ann", 4),
+    ]

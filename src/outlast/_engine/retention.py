@@ -52,4 +52,5 @@ class Retention:
             now - int(limits.AUDIT_SECONDS * 1e6),
             now - int(limits.AUDIT_TRAFFIC_SECONDS * 1e6),
             limits.AUDIT_TRAFFIC_ROWS,
+            limits.AUDIT_CALLER_ROWS,
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import h11
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from outlast import limits
 from outlast._wire.bodies import Bodies
@@ -39,7 +39,7 @@ class Relay:
         self, database: Path, world: World, callers: Callers, files: Files | None = None
     ) -> None:
         self._world = world
-        self._entrance = Entrance(callers, Conversions(world), files)
+        self._entrance = Entrance(callers, Conversions(world), files, checks_roles=False)
         self._bodies = Bodies()
         self._owner = Connections(f"{database}", "", timeout_seconds=limits.SOCKET_SILENCE_SECONDS)
 
@@ -99,8 +99,19 @@ class _Answer:
     """What is sent to one client."""
 
     def __init__(self, send: Send) -> None:
-        self.send = send
+        self._send = send
         self._has_begun = False
+
+    async def send(self, message: Message) -> None:
+        """Send a part of it.
+
+        Raises:
+            ClientGone: nobody takes it.
+        """
+        try:
+            await self._send(message)
+        except (OSError, RuntimeError) as error:  # of asyncio and of uvloop
+            raise ClientGone from error
 
     async def begin(self, head: h11.Response) -> None:
         """Send the head of the owner's answer."""

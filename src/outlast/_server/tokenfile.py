@@ -148,7 +148,7 @@ class TokenFile:
             UsageError: the name is taken or no name, or a line of the file cannot be read.
         """
         check_name("a token's name", name)
-        if len(name.split()) != 1 or name.startswith("#"):
+        if name.split() != [name] or name.startswith("#"):
             raise UsageError(f"a token's name is one word: {name!r}")
         self.admin()
         with self._alone():

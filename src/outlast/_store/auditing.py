@@ -13,6 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from outlast import limits
 from outlast.types import RunId
 
 Via: TypeAlias = Literal["http", "socket", "command"]
@@ -52,8 +53,13 @@ class AuditReads(Protocol):
 class AuditUpkeep(Protocol):
     """Part of the contract of a store: what keeps it small."""
 
-    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
-        """Delete what is older; of traffic also all but the newest rows. Return how many."""
+    async def prune_audit(
+        self, before: int, traffic_before: int, traffic_max: int, caller_max: int
+    ) -> int:
+        """Delete what is older; of traffic, and of each caller, all but the newest rows.
+
+        Returns how many.
+        """
         ...
 
 
@@ -92,7 +98,7 @@ class Acting:
             verb=self.verb,
             target=self.target,
             run=run,
-            reason=self.reason,
+            reason=self.reason[: limits.AUDIT_REASON_CHARS_MAX],
             outcome=outcome,
             is_traffic=self.is_traffic,
         )

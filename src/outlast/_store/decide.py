@@ -251,4 +251,5 @@ def outcome_of(receipt: Receipt) -> str:
     refused = [result for result in results if result != "accepted"]
     if refused:
         return refused[0].replace("_", "-")
-    return "exists" if receipt.existing else "done"
+    # The first message to an actor would have made it: that it was there is no refusal.
+    return "exists" if receipt.existing and not results else "done"

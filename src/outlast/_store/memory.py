@@ -283,8 +283,10 @@ class MemoryStore(Store):
         return self._db.audit.read(before, limit, run=run, caller=caller)
 
     @override
-    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
-        return self._db.audit.prune(before, traffic_before, traffic_max)
+    async def prune_audit(
+        self, before: int, traffic_before: int, traffic_max: int, caller_max: int
+    ) -> int:
+        return self._db.audit.prune(before, traffic_before, traffic_max, caller_max)
 
     @override
     async def log_size(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec.structs import replace
 
 from outlast._store.auditing import AuditRow
@@ -39,8 +41,8 @@ class MemoryAudit:
             and (caller is None or row.caller == caller)
         ][:limit]
 
-    def prune(self, before: int, traffic_before: int, traffic_max: int) -> int:
-        """Delete rows whose time is over."""
+    def prune(self, before: int, traffic_before: int, traffic_max: int, caller_max: int) -> int:
+        """Delete rows whose time is over, or of which their caller has too many."""
         first = self._number - traffic_max if self._rows else 0
 
         def stays(row: AuditRow) -> bool:
@@ -48,7 +50,13 @@ class MemoryAudit:
                 return row.at >= traffic_before and row.number > first
             return row.at >= before
 
-        kept = [row for row in self._rows if stays(row)]
+        counts = Counter[str]()
+        kept: list[AuditRow] = []
+        for row in reversed(self._rows):
+            if stays(row) and counts[row.caller] < caller_max:
+                counts[row.caller] += 1
+                kept.append(row)
+        kept.reverse()
         gone = len(self._rows) - len(kept)
         self._rows = kept
         return gone

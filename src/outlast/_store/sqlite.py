@@ -227,10 +227,11 @@ class SqliteStore(SqliteReads, Store):
         return await self._change(lambda db: sqlite_forget.prune(db, closed_before, limit))
 
     @override
-    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
-        return await self._change(
-            lambda db: sqlite_audit.prune_audit(db, before, traffic_before, traffic_max)
-        )
+    async def prune_audit(
+        self, before: int, traffic_before: int, traffic_max: int, caller_max: int
+    ) -> int:
+        most = (before, traffic_before, traffic_max, caller_max)
+        return await self._change(lambda db: sqlite_audit.prune_audit(db, *most))
 
     @override
     async def close(self) -> None:

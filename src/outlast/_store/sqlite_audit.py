@@ -54,14 +54,25 @@ def read_audit(
     return [_row(found) for found in fetch(db, AUDIT, rest, (*cells, limit))]
 
 
-def prune_audit(db: Connection, before: int, traffic_before: int, traffic_max: int) -> int:
-    """Delete rows whose time is over."""
+def prune_audit(
+    db: Connection, before: int, traffic_before: int, traffic_max: int, caller_max: int
+) -> int:
+    """Delete rows whose time is over, or of which their caller has too many."""
     db.execute(
         "DELETE FROM audit WHERE (is_traffic = 0 AND at < ?) OR (is_traffic = 1 AND "
         f"(at < ? OR number <= ({_KEPT}) - ?))",
         (before, traffic_before, traffic_max),
     ).fetchall()
-    return db.changes()
+    gone = db.changes()
+    much = "SELECT caller FROM audit GROUP BY caller HAVING count(*) > ?"
+    for (caller,) in db.execute(much, (caller_max,)).fetchall():
+        db.execute(
+            "DELETE FROM audit WHERE caller = ? AND number <= (SELECT number FROM audit "
+            "WHERE caller = ? ORDER BY number DESC LIMIT 1 OFFSET ?)",
+            (f"{caller}", f"{caller}", caller_max),
+        ).fetchall()
+        gone += db.changes()
+    return gone
 
 
 def _row(cells: Sequence[object]) -> AuditRow:

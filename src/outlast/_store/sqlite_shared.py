@@ -346,10 +346,12 @@ class SharedSqliteStore(SqliteStore):
         return await super().prune(closed_before, limit) if self.owns else 0
 
     @override
-    async def prune_audit(self, before: int, traffic_before: int, traffic_max: int) -> int:
+    async def prune_audit(
+        self, before: int, traffic_before: int, traffic_max: int, caller_max: int
+    ) -> int:
         if not self.owns:
             return 0
-        return await super().prune_audit(before, traffic_before, traffic_max)
+        return await super().prune_audit(before, traffic_before, traffic_max, caller_max)
 
     @override
     async def close(self) -> None:

@@ -52,10 +52,16 @@ class Entrance:
     """Where every request comes in; `files` are what a browser needs."""
 
     def __init__(
-        self, callers: Callers, conversions: Conversions, files: Files | None = None
+        self,
+        callers: Callers,
+        conversions: Conversions,
+        files: Files | None = None,
+        *,
+        checks_roles: bool = True,
     ) -> None:
         self._callers = callers
         self._conversions = conversions
+        self._checks_roles = checks_roles  # else whoever answers does, and writes down who asked
         self._files = files
         by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
@@ -92,7 +98,7 @@ class Entrance:
             detail = f"{path[:200]!r} takes {allowed}"
             raise Problem(405, "method-not-allowed", detail, headers={"Allow": allowed})
         call = self._call(request, caller, parts)
-        if not caller.may(route.role):
+        if self._checks_roles and not caller.may(route.role):
             raise RoleMissing(route, call)
         call.check_query(route.query)
         return Entered(route, call, whole)

@@ -8,7 +8,6 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -19,6 +18,7 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._wire.admission import Shares
+from outlast._wire.hangups import ClientGone, while_connected
 from outlast._wire.problems import Problem
 from outlast._world import Timer, World
 
@@ -141,20 +141,20 @@ class EventStream(Response):
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
-        world = self._clients.world
-        watcher = world.spawn(self._watch(receive), name="outlast-stream-client")
         self._clients.enter(self)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             # Now, so that the client knows that it is connected.
             await self._send(send, b":\n\n")
             if scope["method"] != "HEAD":
-                await self._send_all(send)
+                # What is read for a client that has gone is ended with it.
+                async with while_connected(receive, self._clients.world):
+                    await self._send_all(send)
             await send({"type": "http.response.body", "body": b""})
+        except ClientGone:
+            return
         finally:
             self._clients.leave(self)
-            watcher.cancel()
-            await asyncio.wait([watcher])
 
     async def _send_all(self, send: Send) -> None:
         async with aclosing(self._source.pieces()) as pieces:
@@ -171,10 +171,3 @@ class EventStream(Response):
         self._sending_since = self._clients.world.monotonic()
         await send(message)
         self._sending_since = None
-
-    async def _watch(self, receive: Receive) -> None:
-        """Notice that the client has gone."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._is_gone = True
-        self._source.wake()

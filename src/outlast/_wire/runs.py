@@ -237,7 +237,7 @@ async def stream(service: Service, call: Call) -> Response:
         rest = await service.core.reader.streams.page(run, name, place.offset)
         if not rest:
             return Response(status_code=204)  # there is nothing behind it: no need to come again
-    return service.event_stream(service.streams.open(place), call)
+    return service.event_stream(service.streams.open(place, call.holders[0]), call)
 
 
 # ------------------------------------------------------------------------------ sending

@@ -15,7 +15,9 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass
 
@@ -103,11 +105,28 @@ class RunStreams:
         self._world = world
         self._reader = reader
         self._conversions = conversions
+        self._reads = asyncio.Semaphore(limits.SSE_READS_MAX)
+        self._reads_by: dict[str, asyncio.Semaphore] = {}
+        self._readers_by: Counter[str] = Counter()
         self.tails: dict[_Key, Tail] = {}
 
-    def open(self, place: Place) -> StreamOfRun:
-        """Return the source of one client."""
-        return StreamOfRun(self, self._reader, place)
+    def open(self, place: Place, holder: str) -> StreamOfRun:
+        """Return the source of one client, which counts as one of `holder`'s."""
+        return StreamOfRun(self, self._reader, place, holder)
+
+    @asynccontextmanager
+    async def reading(self, holder: str) -> AsyncGenerator[None]:
+        """Hold one of the places of those who read the store, until what was read is taken."""
+        most = max(1, int(limits.SSE_READS_MAX * limits.HTTP_SHARE_MAX))
+        own = self._reads_by.setdefault(holder, asyncio.Semaphore(most))
+        self._readers_by[holder] += 1
+        try:
+            async with own, self._reads:
+                yield
+        finally:
+            self._readers_by[holder] -= 1
+            if not self._readers_by[holder]:
+                del self._readers_by[holder], self._reads_by[holder]
 
     async def join(self, place: Place, offset: int) -> Tail:
         """Return the stream's tail, which begins at `offset` if nobody else reads it.
@@ -189,8 +208,9 @@ class RunStreams:
 class StreamOfRun:
     """One client of one stream."""
 
-    def __init__(self, streams: RunStreams, reader: Reader, place: Place) -> None:
+    def __init__(self, streams: RunStreams, reader: Reader, place: Place, holder: str) -> None:
         self._streams = streams
+        self._holder = holder
         self._reader = reader
         self._place = place
         self._position = place.offset
@@ -210,8 +230,9 @@ class StreamOfRun:
             place.run, place.name, self._position
         )
         while True:
-            async for piece in self._stored():
-                yield piece
+            async with aclosing(self._stored()) as stored:
+                async for piece in stored:
+                    yield piece
             tail = await self._streams.join(place, self._position)
             tail.ring.follow(self._awake)
             try:
@@ -227,18 +248,29 @@ class StreamOfRun:
                 self._streams.leave(place, tail)
             self._is_new = False  # it fell behind: what it was shown is not known any more
 
-    async def _stored(self) -> AsyncIterator[bytes]:
+    async def _stored(self) -> AsyncGenerator[bytes, None]:
         """Iterate over what the store has by now."""
-        place = self._place
-        while rows := await self._reader.streams.page(place.run, place.name, self._position):
-            piece = b""
-            for row in rows:
-                if self._shows(row):
-                    piece += await self._streams.encoded(row, place, self._position)
-                self._position = row.offset + row.count
-                if len(piece) >= _PIECE_BYTES:
+        has_more = True
+        while has_more:
+            # Held while the client takes it: clients that take nothing hold no more than these.
+            async with self._streams.reading(self._holder), aclosing(self._page()) as pieces:
+                has_more = False
+                async for piece in pieces:
+                    has_more = True
                     yield piece
-                    piece = b""
+
+    async def _page(self) -> AsyncGenerator[bytes, None]:
+        place = self._place
+        rows = await self._reader.streams.page(place.run, place.name, self._position)
+        piece = b""
+        for row in rows:
+            if self._shows(row):
+                piece += await self._streams.encoded(row, place, self._position)
+            self._position = row.offset + row.count
+            if len(piece) >= _PIECE_BYTES:
+                yield piece
+                piece = b""
+        if rows:
             yield piece
 
     def _shows(self, row: StreamRow) -> bool:

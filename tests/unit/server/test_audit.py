@@ -129,3 +129,17 @@ async def test_wrong_tokens_are_logged_within_a_limit(
     assert any("no more wrong tokens" in line for line in said)
     assert not any("wrongwrong" in line for line in said)
     assert (await server.request("GET", "/v1/runs")).status == 200
+
+
+async def test_what_had_nothing_to_do_does_not_fill_the_disk(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AUDIT_REFUSALS_MAX", 3)
+    await start(server, "r")
+    await server.request("POST", "/v1/runs/r/terminate", {"reason": "x" * 9_000})
+    for _ in range(6):
+        assert (await server.request("POST", "/v1/runs/r/cancel", {})).status == 202
+
+    found = await audit(server, "r")
+    assert [info.verb for info in found] == ["cancel"] * 3 + ["terminate", "start"]
+    assert len(found[3].reason) == limits.AUDIT_REASON_CHARS_MAX

@@ -181,3 +181,12 @@ async def test_an_owner_that_is_away_is_said(beside: Beside) -> None:
     away = await beside.request("GET", "/v1/runs")
     assert (away.status, away.json()["type"]) == (503, "/problems/store-unavailable")
     assert "owns" in away.json()["detail"]
+
+
+async def test_what_a_relay_refuses_is_written_down(beside: Beside) -> None:
+    viewer = beside.tokens.add("vic", "viewer")
+    refused = await beside.request("POST", "/v1/runs/r/pause", {}, token=viewer)
+    assert refused.status == 403
+
+    [row] = [info async for info in beside.engine.audit()]
+    assert (row.caller, row.verb, row.run, row.outcome) == ("vic", "pause", "r", "role-missing")
