@@ -169,7 +169,6 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
         traceback: TracebackType | None,
     ) -> None:
         if self._opened is not None:
-            self._registry.engine_closed()
             await _to_its_end(self._opened.close(limits.DRAIN_GRACE_SECONDS))
 
     @property
@@ -388,6 +387,7 @@ async def _opened(
     except BaseException:
         registry.engine_closed()
         raise
+    opened.on_left = registry.engine_closed
     core = opened.core
     if core is None or target.kind != "sqlite" or not options.owns_process:
         return opened

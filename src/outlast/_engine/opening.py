@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -79,6 +80,7 @@ class Opened:
         self.store = store
         self.reader = reader
         self.core = core
+        self.on_left: Callable[[], None] | None = None  # called once
         self.socket: Closes | None = None  # on which other processes are served
 
     async def close(self, grace_seconds: float) -> None:
@@ -87,6 +89,9 @@ class Opened:
         Raises:
             StoreUnavailable: the store did not take all in time; everything is closed.
         """
+        on_left, self.on_left = self.on_left, None
+        if on_left is not None:
+            on_left()
         if self.core is None:
             await self.store.close()
             return

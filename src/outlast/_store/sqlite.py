@@ -231,6 +231,8 @@ class SqliteStore(SqliteReads, Store):
         self, before: int, traffic_before: int, traffic_max: int, caller_max: int
     ) -> int:
         most = (before, traffic_before, traffic_max, caller_max)
+        if not await self._look(lambda reading: sqlite_audit.is_due(reading.db, *most)):
+            return 0  # looking is no commit
         return await self._change(lambda db: sqlite_audit.prune_audit(db, *most))
 
     @override

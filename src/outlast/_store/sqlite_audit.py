@@ -54,6 +54,19 @@ def read_audit(
     return [_row(found) for found in fetch(db, AUDIT, rest, (*cells, limit))]
 
 
+def is_due(
+    db: Connection, before: int, traffic_before: int, traffic_max: int, caller_max: int
+) -> bool:
+    """Say whether `prune_audit` may find something."""
+    old = "SELECT 1 FROM audit WHERE is_traffic = ? AND at < ? LIMIT 1"
+    if any(db.execute(old, cells).fetchall() for cells in ((0, before), (1, traffic_before))):
+        return True
+    [[count]] = db.execute(
+        "SELECT coalesce(max(number) - min(number) + 1, 0) FROM audit"
+    ).fetchall()
+    return isinstance(count, int) and count > min(traffic_max, caller_max)
+
+
 def prune_audit(
     db: Connection, before: int, traffic_before: int, traffic_max: int, caller_max: int
 ) -> int:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from outlast import Engine, step, wf, workflow
+from outlast._registry import default_registry
 from outlast.errors import (
     CallReused,
     EncodingError,
@@ -350,3 +351,12 @@ async def test_the_steps_of_a_new_run_begin_in_the_order_in_which_they_were_aske
     for _ in range(5):
         begun.clear()
         assert await engine.run(wide()) == begun == list(range(30))
+
+
+async def test_an_engine_that_is_left_twice_is_closed_once() -> None:
+    before = default_registry.engines
+    engine = Engine.open("memory://left-twice")
+    async with engine:
+        assert default_registry.engines == before + 1
+        await engine.__aexit__(None, None, None)
+    assert default_registry.engines == before

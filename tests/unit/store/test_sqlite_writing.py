@@ -16,6 +16,7 @@ from outlast._store.contract import (
     StartRun,
     Transaction,
 )
+from outlast._store.sqlite import SqliteStore
 from outlast._store.sqlite_checks import Checks, Reading
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_examination import prepare
@@ -23,6 +24,7 @@ from outlast._store.sqlite_opening import open_reader, open_writer
 from outlast._store.sqlite_reads import read_journal
 from outlast._store.sqlite_tables import SHARDS, fetch, sealed
 from outlast._store.sqlite_writing import Writing
+from outlast._world import RealWorld
 from outlast.errors import CommitUnknown, StoreError, StoreReplaced, StoreUnavailable
 from tests.conformance.driving import RUN, new_row, record
 
@@ -244,3 +246,12 @@ def test_a_value_that_sqlite_refuses_leaves_the_writer_usable(disk: Disk) -> Non
 
     disk.commit(3, disk.append(2))
     assert disk.written() == [1, 2]
+
+
+async def test_looking_for_rows_of_the_audit_to_delete_is_no_commit(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "outlast.db", world=RealWorld())
+    assert store._writing is not None
+    before = store._writing.shard
+    assert await store.prune_audit(10, 10, 10, 10) == 0
+    assert store._writing.shard == before
+    await store.close()
