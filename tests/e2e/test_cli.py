@@ -154,7 +154,6 @@ def test_a_mistake_is_told_in_words(
         (["signal", "g", "x", "{bad"], 2, "not JSON"),
         (["signal", "g", "x", "bare"], 2, "quotes"),
         (["signal", "g", "x", "1"], 1, "has ended"),
-        (["ls", "status"], 2, "key:value"),
         (["ls", "status:odd"], 2, "no status"),
         (["cancel", "g", "--grace", "soon"], 2, "--grace"),
         (["run", "app.py:greet", "name=Bob", "--id", "g"], 1, "other input"),
@@ -271,6 +270,8 @@ def test_tail_follows_to_the_end(project: Project) -> None:
         "attempt",
         "value",
         "error",
+        "input",
+        "traceback",
     }
 
 
