@@ -190,3 +190,21 @@ async def test_what_a_relay_refuses_is_written_down(beside: Beside) -> None:
 
     [row] = [info async for info in beside.engine.audit()]
     assert (row.caller, row.verb, row.run, row.outcome) == ("vic", "pause", "r", "role-missing")
+
+
+async def test_who_hangs_up_early_is_no_fault(
+    beside: Beside, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = (
+        f"GET /v1/runs HTTP/1.1\r\nHost: 127.0.0.1:{beside.port}\r\n"
+        f"Authorization: Bearer {beside.token}\r\n\r\n"
+    ).encode()
+    for _ in range(30):
+        _, writer = await asyncio.open_connection("127.0.0.1", beside.port)
+        writer.write(head)
+        await writer.drain()
+        writer.transport.abort()
+
+    assert (await beside.request("GET", "/v1/runs")).status == 200
+    said = [r.message for r in caplog.records if r.levelname == "ERROR"]
+    assert said == []

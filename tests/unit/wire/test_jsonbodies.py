@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from outlast import limits
 from outlast._codec.shapes import is_dict, is_list
 from outlast._wire import jsonbodies
-from outlast._wire.jsonbodies import _count, json_of
+from outlast._wire.jsonbodies import _count, _decode, json_of
 from outlast._wire.problems import Problem
 
 DOCUMENTS: list[object] = [
@@ -79,3 +80,11 @@ def test_nesting_ends_at_the_limit(levels: int) -> None:
             json_of(body)
     else:
         json_of(body)
+
+
+def test_long_numbers_are_read_as_they_are() -> None:
+    texts = ["1.2345678901234567e-300", "-0.0", "5e-324", "1.7976931348623157e308", "0.1", "1e0"]
+    assert _decode(f"[{','.join(texts)}]".encode()) == [float(text) for text in texts]
+    for text in ("1e309", "-1e999"):
+        with pytest.raises(msgspec.ValidationError, match="out of range"):
+            _decode(f'{{"a": [{text}]}}'.encode())
