@@ -126,7 +126,7 @@ async def end(engine):
 async def give_up(engine):
     await engine.get("r").discard()
     await engine.get("r").signal(said, Verdict("no"))
-    print(await engine.get("r", reads).result(timeout=30))
+    print(await engine.get("r", reads).result(timeout=30, parked="wait"))
     print([(d.kind, d.handler, d.reason) async for d in engine.dead_letters()])
 """
 
@@ -234,7 +234,7 @@ async def end(engine):
 async def give_up(engine):
     await engine.get("r").discard()
     print(await engine.get("r").update(amend, Verdict("no"), id="no"))
-    print(await engine.get("r").result(timeout=30))
+    print(await engine.get("r").result(timeout=30, parked="wait"))
     print([(d.kind, d.handler, d.reason) async for d in engine.dead_letters()])
 """
 
@@ -282,11 +282,11 @@ async def go_on(engine):
     print([d.reason async for d in engine.dead_letters()])
 
 async def end(engine):
-    print(await engine.actor(Judge, "a").ask(Judge.hear, Verdict("no")))
+    print(await engine.actor(Judge, "a").options(timeout=30).ask(Judge.hear, Verdict("no")))
 
 async def give_up(engine):
     await engine.get(NAME).discard()
-    print(await engine.actor(Judge, "a").ask(Judge.hear, Verdict("no")))
+    print(await engine.actor(Judge, "a").options(timeout=30).ask(Judge.hear, Verdict("no")))
     letters = [d async for d in engine.dead_letters()]
     print([(d.kind, d.handler, d.reason, d.attempts) for d in letters])
 
