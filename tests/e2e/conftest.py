@@ -1,4 +1,4 @@
-"""A project of its own for every test."""
+"""A project of its own for every test; a browser for a module, and what a test looks through."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.commands import Project, end
+from tests.e2e.dashboards import NARROW, WIDE, Browser, Seat, Server, browser, shots_in
 
 
 @pytest.fixture
@@ -20,3 +21,24 @@ def project(tmp_path: Path) -> Iterator[Project]:
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(params=["wide-light", "narrow-dark"])
+def seat(
+    request: pytest.FixtureRequest, chromium: Browser, server: Server, tmp_path: Path
+) -> Iterator[Seat]:
+    size, theme = request.param.split("-")
+    options: dict[str, object] = {
+        "viewport": WIDE if size == "wide" else NARROW,
+        "color_scheme": theme,
+    }
+    made = Seat(chromium, server, shots_in(tmp_path), f"{request.param}-", **options)
+    yield made
+    made.context.close()
+    assert made.complaints == []

@@ -18,7 +18,6 @@ from tests.e2e.dashboards import (
     Route,
     Seat,
     Server,
-    browser,
     built,
     fields_of,
     run_link,
@@ -27,12 +26,6 @@ from tests.e2e.dashboards import (
     until_live,
     until_seen,
 )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

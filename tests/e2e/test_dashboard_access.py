@@ -14,7 +14,6 @@ from tests.e2e.dashboards import (
     Page,
     Seat,
     Server,
-    browser,
     built,
     fields_of,
     run_link,
@@ -45,12 +44,6 @@ PLACES = {
     "nowhere": "#/nowhere",
     "metrics": "#/metrics",
 }
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.commands import until
 from tests.e2e.dashboards import (
-    NARROW,
-    WIDE,
     Browser,
     Page,
     Seat,
     Server,
-    browser,
     built,
     run_link,
     served,
-    shots_in,
 )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +30,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
         until(lambda: found.run("find-failed")["status"] == "failed")
         until(lambda: "go_on" in str(found.run("find-open")["why"]))
         yield found
-
-
-@pytest.fixture(params=["wide-light", "narrow-dark"])
-def seat(
-    request: pytest.FixtureRequest, chromium: Browser, server: Server, tmp_path: Path
-) -> Iterator[Seat]:
-    size, theme = request.param.split("-")
-    options: dict[str, object] = {
-        "viewport": WIDE if size == "wide" else NARROW,
-        "color_scheme": theme,
-    }
-    made = Seat(chromium, server, shots_in(tmp_path), f"{request.param}-", **options)
-    yield made
-    made.context.close()
-    assert made.complaints == []
 
 
 def text_of(page: Page) -> str:

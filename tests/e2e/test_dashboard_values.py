@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.commands import until
 from tests.e2e.dashboards import (
-    NARROW,
-    WIDE,
     Browser,
     Page,
     Seat,
     Server,
-    browser,
     built,
     fields_of,
     run_link,
     served,
-    shots_in,
 )
 
 TURNED = "Pay \u202e00001 €\u2066 to A\u200bnn"
@@ -30,31 +25,10 @@ HUGE = 9_223_372_036_854_775_807
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Server]:
     built()
     with served(tmp_path_factory.mktemp("served")) as found:
         yield found
-
-
-@pytest.fixture(params=["wide-light", "narrow-dark"])
-def seat(
-    request: pytest.FixtureRequest, chromium: Browser, server: Server, tmp_path: Path
-) -> Iterator[Seat]:
-    size, theme = request.param.split("-")
-    options: dict[str, object] = {
-        "viewport": WIDE if size == "wide" else NARROW,
-        "color_scheme": theme,
-    }
-    made = Seat(chromium, server, shots_in(tmp_path), f"{request.param}-", **options)
-    yield made
-    made.context.close()
-    assert made.complaints == []
 
 
 def text_of(page: Page) -> str:
