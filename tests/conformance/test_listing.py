@@ -52,6 +52,12 @@ FILTERS = [
     RunFilter(parent=RunId("a-1")),
     RunFilter(parent=RunId("nobody")),
     RunFilter(statuses=frozenset(("running",)), workflow="refund", created_from=1_001),
+    *[
+        RunFilter(attributes=(("is_new", "true"),), created_from=since, created_to=until)
+        for since, until in ((1_003, None), (None, 1_003), (1_002, 1_005))
+    ],
+    RunFilter(attributes=(("tier", "gold"),), statuses=frozenset(("completed",)), id_prefix="ü"),
+    RunFilter(attributes=(("tier", "gold"),), parent=RunId("a-1"), words=("shop",)),
 ]
 
 
@@ -113,8 +119,46 @@ async def test_every_attribute_asked_for_must_match(store: Store, engine: Driver
     assert await store.list_runs(neither, None, 100) == []
 
 
+async def test_attributes_that_change_are_found_as_they_are_now(
+    store: Store, engine: Driver
+) -> None:
+    await fill(engine)
+    row = await engine.current(RunId("Ü-1"))
+    changed = msgspec.structs.replace(row, attributes='{"amount": 12, "tier": "blue"}')
+    await engine.summarise(changed)
+
+    async def found(*pairs: tuple[str, str]) -> list[RunId]:
+        return [row.id for row in await store.list_runs(RunFilter(attributes=pairs), None, 100)]
+
+    assert await found(("tier", "blue")) == [row.id]
+    assert await found(("amount", "12"), ("tier", "blue")) == [row.id]
+    assert row.id in await found(("amount", "12"))
+    assert row.id not in await found(("tier", "gold"))
+    assert await found(("tier", "gold"))
+
+
+async def test_attributes_of_a_run_that_is_pruned_find_nothing(
+    store: Store, engine: Driver
+) -> None:
+    await fill(engine)
+    row = await engine.current(RunId("Ü-1"))
+    tagged = msgspec.structs.replace(row, attributes='{"only": "here"}')
+    await engine.summarise(msgspec.structs.replace(tagged, status="completed", closed_at=2_000))
+    which = RunFilter(attributes=(("only", "here"),))
+    assert await store.count_runs(which, 10) == 1
+
+    assert await store.prune(2_001, 100) > 0
+
+    assert await store.list_runs(which, None, 100) == []
+    assert await store.count_runs(which, 10) == 0
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 24, 30])
-@pytest.mark.parametrize("which", [RunFilter(), RunFilter(workflow="refund")], ids=str)
+@pytest.mark.parametrize(
+    "which",
+    [RunFilter(), RunFilter(workflow="refund"), RunFilter(attributes=(("tier", "gold"),))],
+    ids=str,
+)
 async def test_pages_follow_each_other_without_gap_or_repetition(
     store: Store, engine: Driver, which: RunFilter, size: int
 ) -> None:

@@ -272,5 +272,5 @@ def _in_time(query: str) -> Generator[None]:
         raise QueryTooWide(
             f"the query {query[:200]!r} has more runs looked at than can be in "
             f"{limits.LOOKUP_SECONDS_MAX:g} seconds; say more of what is wanted: an id, a parent, "
-            f"or a time, as in 'since:1h', and fewer attributes"
+            f"an attribute or a time, as in 'since:1h'"
         ) from None

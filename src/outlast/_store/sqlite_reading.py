@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from typing_extensions import override
 
 from outlast._records import Record
-from outlast._store import sqlite_audit, sqlite_reads, sqlite_tokens
+from outlast._store import sqlite_audit, sqlite_listing, sqlite_reads, sqlite_tokens
 from outlast._store.auditing import AuditRow
 from outlast._store.contract import (
     Cursor,
@@ -104,7 +104,7 @@ class SqliteReads(Lookups):
     @override
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
         return await self._look_by(
-            lambda r: sqlite_reads.list_runs(r, which, after, limit), is_wide=_is_wide(which)
+            lambda r: sqlite_listing.list_runs(r, which, after, limit), is_wide=_is_wide(which)
         )
 
     @override
@@ -118,7 +118,7 @@ class SqliteReads(Lookups):
     @override
     async def count_runs(self, which: RunFilter, limit: int) -> int:
         return await self._look_by(
-            lambda r: sqlite_reads.count_runs(r.db, which, limit), is_wide=True
+            lambda r: sqlite_listing.count_runs(r.db, which, limit), is_wide=True
         )
 
     @override
@@ -174,4 +174,4 @@ class SqliteReads(Lookups):
 def _is_wide(which: RunFilter) -> bool:
     """Whether runs may have to be gone through that are not wanted: no index leads to others."""
     is_filtered = which.workflow is not None or which.statuses is not None
-    return is_filtered or bool(which.attributes or which.words)
+    return is_filtered or bool(which.words)

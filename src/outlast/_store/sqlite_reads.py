@@ -7,10 +7,8 @@ and that keeps the write-ahead log from being emptied.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import re
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 
 import msgspec
@@ -20,30 +18,18 @@ from outlast._records import Record, blob_digest, filled, unpack_records
 from outlast._store import sqlite_rows as rows
 from outlast._store import sqlite_tables as tables
 from outlast._store.contract import (
-    Cursor,
     DeadLetter,
     Message,
-    RunFilter,
     RunRow,
     StreamRow,
     TailRun,
 )
-from outlast._store.decide import lowered
 from outlast._store.glimpses import WHOLE, Part
 from outlast._store.sqlite_checks import Reading
-from outlast._store.sqlite_connection import Cell, Connection
+from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_tables import fetch
 from outlast.errors import StoreDamaged
 from outlast.types import STATUSES, RunId, Status
-
-# An attribute's text as `decide.attribute_text` writes it. A float is compared as SQLite reads
-# both texts, and only if the text asked for is the one that a float has.
-_IS_ATTRIBUTE = """(a.key = ? AND
-CASE a.type WHEN 'true' THEN 'true' = ? WHEN 'false' THEN 'false' = ?
-WHEN 'integer' THEN CAST(a.value AS TEXT) = ? WHEN 'text' THEN a.value = ?
-WHEN 'real' THEN a.value = json_extract(?, '$') END)"""
-_PLAIN = re.compile(r"[\w .:@/+-]+", re.ASCII)  # JSON writes it as it is
-
 
 log = logging.getLogger("outlast.store")
 
@@ -163,7 +149,7 @@ def next_wake(db: Connection) -> int | None:
     found = db.execute(
         f"SELECT min(wake_at) FROM runs WHERE NOT resident AND wake_at IS NOT NULL AND {rows.OPEN}"
     ).fetchall()[0][0]
-    return None if found is None else _integer(found)
+    return None if found is None else rows.integer(found)
 
 
 def read_mailbox(reading: Reading, run: RunId, limit: int, after: int) -> list[Message]:
@@ -186,100 +172,18 @@ def runs_with_mail(db: Connection, limit: int, after: RunId | None) -> list[RunI
     return [RunId(str(run)) for (run,) in found]
 
 
-def list_runs(reading: Reading, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
-    """Return one page of runs, newest first; those whose rows are damaged are in every listing."""
-    where, cells = _wanted(which, after, reading.checks.damaged_in("runs"))
-    rest = f"{where} ORDER BY created_at DESC, id DESC LIMIT ?"
-    return rows.run_page(reading.db, rest, (*cells, limit))
-
-
-def count_runs(db: Connection, which: RunFilter, limit: int) -> int:
-    """Return how many runs a filter wants, `limit` at most."""
-    where, cells = _wanted(which, None, ())
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM runs {where} LIMIT ?)"
-    return _integer(db.execute(sql, (*cells, limit)).fetchall()[0][0])
-
-
-# As `decide.searched`; SQLite lowers ASCII letters only.
-_SEARCHED = (
-    "id || char(10) || workflow || char(10) || "
-    "ifnull(CASE status WHEN 'parked' THEN waiting_for ELSE error END, '')"
-)
-
-
-def _wanted(
-    which: RunFilter, after: Cursor | None, damaged: Collection[RunId]
-) -> tuple[str, list[Cell]]:
-    """Return the clause that a filter means, and its cells."""
-    terms: list[str] = ["kind = ?"]
-    cells: list[Cell] = [which.kind]
-
-    def want(term: str, *values: Cell) -> None:
-        terms.append(term)
-        cells.extend(values)
-
-    if which.statuses is not None:
-        marks = ",".join("?" * len(which.statuses))
-        want(f"status IN ({marks})", *sorted(which.statuses))
-    if which.workflow is not None:
-        end = "." + which.workflow
-        want("(workflow = ? OR substr(workflow, -length(?)) = ?)", which.workflow, end, end)
-    if which.created_from is not None:
-        want("created_at >= ?", which.created_from)
-    if which.created_to is not None:
-        want("created_at <= ?", which.created_to)
-    if which.id_prefix is not None:
-        # The last code point is no character, so no id has it.
-        want("id >= ? AND id < ?", which.id_prefix, which.id_prefix + "\U0010ffff")
-    if which.parent is not None:
-        want("parent = ?", which.parent)
-    _want_attributes(which.attributes, want)
-    for word in which.words:
-        want(f"instr(lower({_SEARCHED}), ?) > 0", lowered(word))
-    if damaged:
-        # What they are filtered by may be what is damaged.
-        text = f"({' AND '.join(terms)} OR id IN (SELECT value FROM json_each(?)))"
-        terms = [text]
-        cells.append(json.dumps(list(damaged), ensure_ascii=False))
-    if after is not None:
-        want("(created_at, id) < (?, ?)", after.created_at, after.id)
-    return f"WHERE {' AND '.join(terms)}", cells
-
-
-def _want_attributes(wanted: Sequence[tuple[str, str]], want: Callable[..., None]) -> None:
-    """Want all of these: the attributes of a run are gone through once, however many there are."""
-    pairs = tuple(dict.fromkeys(wanted))
-    if not pairs:
-        return
-    want("attributes <> '{}'")
-    for key, text in pairs:  # most rows are told apart by their bytes
-        if _PLAIN.fullmatch(key):
-            want("instr(attributes, ?) > 0", f'"{key}"')
-        if _PLAIN.fullmatch(text):
-            want("instr(attributes, ?) > 0", text)
-    each = " OR ".join([_IS_ATTRIBUTE] * len(pairs))
-    cells: list[Cell] = []
-    for key, text in pairs:
-        cells += (key, text, text, text, text, _as_float(text))
-    want(
-        f"json_valid(attributes) AND (SELECT count(*) FROM json_each(attributes) AS a WHERE {each})"
-        f" = {len(pairs)}",
-        *cells,
-    )
-
-
 def count_by_status(db: Connection) -> dict[Status, int]:
     """Return how many workflow runs there are of each status."""
     found = db.execute(
         "SELECT status, count(*) FROM runs WHERE kind = 'workflow' GROUP BY status"
     ).fetchall()
-    counts = {f"{status}": _integer(count) for status, count in found}
+    counts = {f"{status}": rows.integer(count) for status, count in found}
     return {status: counts[status] for status in STATUSES if status in counts}
 
 
 def count_dead(db: Connection) -> int:
     """Return how many dead letters there are."""
-    return _integer(db.execute("SELECT count(*) FROM dead_letters").fetchall()[0][0])
+    return rows.integer(db.execute("SELECT count(*) FROM dead_letters").fetchall()[0][0])
 
 
 def read_stream(
@@ -366,7 +270,7 @@ def count_mail(reading: Reading, run: RunId, limit: int) -> tuple[int, int | Non
         (run, limit),
     ).fetchall()
     count, oldest = found[0]
-    return _integer(count), None if oldest is None else _integer(oldest)
+    return rows.integer(count), None if oldest is None else rows.integer(oldest)
 
 
 def log_size(db: Connection) -> int:
@@ -374,7 +278,7 @@ def log_size(db: Connection) -> int:
     first, last = db.execute(
         "SELECT (SELECT min(position) FROM journal), (SELECT max(position) FROM journal)"
     ).fetchall()[0]
-    return 0 if last is None else _integer(last) - _integer(first) + 1
+    return 0 if last is None else rows.integer(last) - rows.integer(first) + 1
 
 
 def _unpacked(body: bytes, run: RunId) -> list[Record]:
@@ -432,21 +336,6 @@ def _blob(db: Connection, digest: bytes) -> bytes:
     if hashlib.sha256(body).digest() != digest:
         raise StoreDamaged(f"the blob {digest.hex()} is damaged or missing")
     return body
-
-
-def _as_float(text: str) -> str | None:
-    """Return the text if it is how a float is written: other texts of the number do not match."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return text if str(number) == text and text not in ("inf", "-inf", "nan") else None
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int):
-        raise StoreDamaged(f"{value!r} stands where a number belongs")
-    return value
 
 
 def _bytes(value: object) -> bytes:

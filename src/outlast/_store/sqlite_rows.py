@@ -259,9 +259,9 @@ def run_rows(db: Connection, rest: str, cells: Cells = ()) -> list[RunRow]:
 
 
 def run_page(db: Connection, rest: str, cells: Cells) -> list[RunRow]:
-    """Return the same, as one page of a listing."""
+    """Return one page of a listing in the same way; `rest` is what follows the columns."""
     size = limits.PAGE_READ_BYTES
-    found = fetch_columns(db, RUN_COLUMNS, _RUN_TEXTS, f"FROM runs {rest}", cells, bytes_max=size)
+    found = fetch_columns(db, RUN_COLUMNS, _RUN_TEXTS, rest, cells, bytes_max=size)
     return [any_run_row(row) for row in found]
 
 
@@ -413,3 +413,14 @@ def _converted(cells: Sequence[object], names: Sequence[str], kind: type[S], wha
         return msgspec.convert(dict(zip(names, cells, strict=True)), kind, strict=False)
     except msgspec.ValidationError as error:
         raise damaged(what, f"{error}") from error
+
+
+def integer(value: object) -> int:
+    """Return what a query counts or finds.
+
+    Raises:
+        StoreDamaged: it is no number.
+    """
+    if not isinstance(value, int):
+        raise StoreDamaged(f"{value!r} stands where a number belongs")
+    return value

@@ -243,7 +243,7 @@ def _model(version: int) -> set[str]:
 
 
 def _parts(db: Connection) -> set[str]:
-    """Return what a schema consists of, in words: tables, columns and indexes."""
+    """Return what a schema consists of, in words: tables, columns, indexes, views and triggers."""
     rows = db.execute(
         "SELECT 'table ' || name || iif(wr, ', WITHOUT ROWID', '') || iif(strict, ', STRICT', '') "
         "FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite%' UNION ALL "
@@ -251,6 +251,6 @@ def _parts(db: Connection) -> set[str]:
         "iif(c.\"notnull\", ' NOT NULL', ''), ' DEFAULT ' || c.dflt_value, "
         "iif(c.pk, ' KEY ' || c.pk, '')) FROM sqlite_schema m JOIN pragma_table_info(m.name) c "
         "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' UNION ALL "
-        "SELECT 'index: ' || coalesce(sql, name) FROM sqlite_schema WHERE type = 'index'"
+        "SELECT type || ': ' || coalesce(sql, name) FROM sqlite_schema WHERE type <> 'table'"
     ).fetchall()
     return {str(name) for (name,) in rows}

@@ -29,8 +29,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class Table:
     """A table whose rows carry a checksum.
 
-    `columns` are covered by it, `texts` are those of them that hold text, and `key` is what the
-    table is ordered by.
+    `columns` are covered by it, `texts` are those of them that hold text, `key` is what the table
+    is ordered by, and `since` is the schema that it came with, 0 if that had no checksums.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Table:
     texts: frozenset[str]
     key: tuple[str, ...] = ("rowid",)
     checksum: str = "checksum"
+    since: int = 0
     selected: str = field(init=False)
     """What a SELECT asks for: the covered columns, then the checksum."""
 
@@ -142,11 +143,12 @@ SHARDS = Table(
     ),
     frozenset(("owner", "commit_owner")),
 )
-SHARERS = Table("sharers", ("owner", "number", "results", "at"), frozenset(("owner",)))
+SHARERS = Table("sharers", ("owner", "number", "results", "at"), frozenset(("owner",)), since=7)
 AUDIT = Table(
     "audit",
     AuditRow.__struct_fields__,
     _texts(AuditRow, but=frozenset(("number", "at", "is_traffic"))),
+    since=8,
 )
 
 DAMAGED_SHARD = "the row of its shard is not what was written; restore it from a backup"

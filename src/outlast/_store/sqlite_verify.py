@@ -21,6 +21,7 @@ from outlast._store.sqlite_tables import Table, checksum, fetch, fetch_columns
 from outlast.types import RunId
 
 _PAGE_ROWS = 1_000
+_ENTRY_TEXTS = frozenset(("run", "name"))
 _encode = msgspec.msgpack.Encoder().encode
 _RUN_TABLES = ("histories", "mailbox", "dead_letters", "streams", "run_values", "tokens")
 
@@ -70,6 +71,7 @@ def damaged_rows(db: Connection, stopped: Callable[[], bool] = lambda: False) ->
         for cells in _unfit(db, table, stopped):
             yield _damage_of(table, cells, known)
     yield from _damaged_blobs(db, stopped)
+    yield from _unfound(db, stopped)
 
 
 def lost_runs(db: Connection) -> list[RunId]:
@@ -160,6 +162,30 @@ def _damaged_blobs(db: Connection, stopped: Callable[[], bool]) -> Iterator[Dama
                 )
         if not page:
             return
+
+
+def _unfound(db: Connection, stopped: Callable[[], bool]) -> Iterator[Damage]:
+    """Look for runs that the index of attributes does not lead to; too much in it does no harm."""
+    after = 0
+    while not stopped():
+        [[last]] = db.execute(
+            "SELECT max(id) FROM "
+            "(SELECT rowid AS id FROM runs WHERE rowid > ? ORDER BY rowid LIMIT ?)",
+            (after, _PAGE_ROWS),
+        ).fetchall()
+        if not isinstance(last, int):
+            return
+        rest = (
+            "FROM attributes_of_runs AS a WHERE a.run IN "
+            "(SELECT id FROM runs WHERE rowid > ? AND rowid <= ? AND attributes <> '{}') "
+            "AND NOT EXISTS (SELECT 1 FROM run_attributes AS i WHERE "
+            "(i.name, i.value, i.at, i.run) = (a.name, a.value, a.at, a.run))"
+        )
+        found = fetch_columns(db, "a.run, a.name", _ENTRY_TEXTS, rest, (after, last))
+        for run, name in found:
+            what = f"the entry of attribute {name!r} in the index"
+            yield Damage("run_attributes", what, RunId(str(run)))
+        after = last
 
 
 def _cell(value: object) -> Cell:

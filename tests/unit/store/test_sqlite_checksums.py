@@ -19,9 +19,10 @@ from outlast._store.sqlite_opening import open_reader, open_writer
 from outlast._store.sqlite_rows import segment_codec
 from outlast._store.sqlite_schema import migrations
 from outlast._store.sqlite_tables import ALL, Table
-from outlast._store.sqlite_verify import faults
+from outlast._store.sqlite_verify import damaged_rows, faults
 from outlast._world import RealWorld
 from outlast.errors import StoreDamaged
+from outlast.types import RunId
 from tests.conformance.driving import RUN, Driver, record, records
 from tests.crash.damaging import build, fold
 
@@ -77,6 +78,23 @@ def test_a_change_of_any_column_is_found(built: Path) -> None:
             db.execute("ROLLBACK")
     assert faults(db) == []
     db.close()
+
+
+def test_an_entry_that_the_index_of_attributes_has_lost_is_found(built: Path) -> None:
+    db = connect(str(built), apsw.SQLITE_OPEN_READWRITE)
+    entries = db.execute("SELECT run FROM run_attributes ORDER BY run").fetchall()
+    assert len(entries) > 1
+    run = RunId(str(entries[-1][0]))
+    db.execute("BEGIN")
+    db.execute("UPDATE run_attributes SET value = value || 'x' WHERE run = ?", (run,))
+
+    found = list(damaged_rows(db))
+    words = faults(db)
+
+    db.execute("ROLLBACK")
+    db.close()
+    assert [(damage.table, damage.run) for damage in found] == [("run_attributes", run)]
+    assert words == [f"the entry of attribute 'customer' in the index of run {run!r}"]
 
 
 def of_schema_five(path: Path) -> Connection:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._store import sqlite_lookups, sqlite_reads
+from outlast._store import sqlite_listing, sqlite_lookups
 from outlast._store.asking import TooLong, asked_by
 from outlast._store.contract import RunFilter
 from outlast._store.sqlite import SqliteStore
@@ -207,7 +207,7 @@ async def test_who_waited_too_long_for_a_turn_is_refused(
 async def test_the_engine_reads_while_others_have_everything_looked_up(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_reads, "count_runs", endless)
+    monkeypatch.setattr(sqlite_listing, "count_runs", endless)
     looking = [
         asyncio.ensure_future(store.lookups.count_runs(RunFilter(), 1))  # by the program
         for _ in range(20)
