@@ -54,6 +54,9 @@ ID_CHARS_MAX = 200
 NAME_CHARS_MAX = 200
 """A name of a signal, value, stream or dedup key."""
 
+RUN_LIGHT_BYTES = 32 * 1024
+"""Runs with a larger input, actors with a larger state, begin one in a turn of the event loop."""
+
 ATTRIBUTES_MAX = 32
 """Attributes of one run; they are for finding runs, not for data."""
 

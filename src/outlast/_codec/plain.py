@@ -2,19 +2,23 @@
 
 Most of what clients send and what is stored without a declared type is: then its wire form, its
 value and its JSON are one and the same, and a walk with a call for each item is saved. Of 200,000
-items that is 15 ms instead of 300.
+items that is 15 to 30 ms instead of 300.
 """
 
 from __future__ import annotations
 
 import math
-from itertools import chain
+from itertools import chain, compress, repeat
+from operator import is_
+from typing import TypeVar, cast
 
-from outlast._codec.shapes import is_dict, is_list
 from outlast.limits import PAYLOAD_BYTES_MAX
+
+T = TypeVar("T")
 
 _SCALARS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
 _PLAIN: frozenset[type] = _SCALARS | {list, dict}
+_TEXT: frozenset[type] = frozenset({str})
 _INT_MIN = -(2**63)
 _INT_MAX = 2**64 - 1
 
@@ -27,41 +31,53 @@ def plain_size(value: object, depth: int) -> int | None:
     """
     size = 0
     level: list[object] = [value]
-    while level:
-        kinds = set(map(type, level))
-        if not kinds <= _PLAIN or not _are_storable(kinds, level):
+    while True:
+        types = list(map(type, level))
+        kinds = frozenset(types)
+        if not kinds <= _PLAIN or not _are_storable(kinds, level, types):
             return None
-        lists = [item for item in level if is_list(item)] if list in kinds else []
-        dicts = [item for item in level if is_dict(item)] if dict in kinds else []
         size += len(level)
-        if size + sum(map(len, lists)) + sum(map(len, dicts)) > PAYLOAD_BYTES_MAX:
+        if str in kinds:
+            texts: list[str] = _of(str, level, types)
+            if not _are_text(texts):
+                return None
+            size += sum(map(len, texts))
+        if kinds <= _SCALARS:
+            return size
+        lists: list[list[object]] = _of(list, level, types) if list in kinds else []
+        dicts: list[dict[object, object]] = _of(dict, level, types) if dict in kinds else []
+        if depth <= 0 or size + sum(map(len, lists)) + sum(map(len, dicts)) > PAYLOAD_BYTES_MAX:
             return None  # it may hold itself, again and again: a walk that counts finds out
-        below = list(chain.from_iterable(lists))
-        texts = [item for item in level if type(item) is str] if str in kinds else []
+        depth -= 1
+        level = list(chain.from_iterable(lists))
         if dicts:
-            keys = list(chain.from_iterable(dicts))
-            if set(map(type, keys)) - {str}:
+            names = _names_in(dicts)
+            if names is None:
                 return None
-            below += chain.from_iterable(map(dict[object, object].values, dicts))
-            size += len(keys)
-            texts += [key for key in keys if type(key) is str]
-        if not _are_text(texts):
-            return None
-        size += sum(map(len, texts))
-        if not kinds <= _SCALARS:
-            if depth <= 0:
-                return None
-            depth -= 1
-        level = below
-    return size
+            size += len(names) + sum(map(len, names))
+            level += chain.from_iterable(map(dict[object, object].values, dicts))
 
 
-def _are_storable(kinds: set[type], level: list[object]) -> bool:
+def _of(kind: type[T], level: list[object], types: list[type]) -> list[T]:
+    """Return those of a level that are exactly of this type."""
+    return cast("list[T]", list(compress(level, map(is_, types, repeat(kind)))))
+
+
+def _names_in(dicts: list[dict[object, object]]) -> list[str] | None:
+    """Return the keys of dicts; None if one of them is none that JSON can have."""
+    keys = list(chain.from_iterable(dicts))
+    if not _TEXT.issuperset(map(type, keys)):
+        return None
+    names = cast("list[str]", keys)
+    return names if _are_text(names) else None
+
+
+def _are_storable(kinds: frozenset[type], level: list[object], types: list[type]) -> bool:
     if int in kinds:
-        numbers = [item for item in level if type(item) is int]
+        numbers = _of(int, level, types)
         if min(numbers) < _INT_MIN or max(numbers) > _INT_MAX:
             return False
-    return float not in kinds or all(math.isfinite(item) for item in level if type(item) is float)
+    return float not in kinds or all(map(math.isfinite, _of(float, level, types)))
 
 
 def _are_text(texts: list[str]) -> bool:

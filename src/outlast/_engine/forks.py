@@ -36,6 +36,7 @@ from outlast._execution.copying import (
     values_of,
 )
 from outlast._records import Blob, Record, attach, detach
+from outlast._registry import Registry
 from outlast._store.contract import Message, Receipt, RunRow, StartRun, StreamRow, Transaction
 from outlast._store.decide import another_life
 from outlast.errors import (
@@ -50,6 +51,14 @@ from outlast.types import CLOSED_STATUSES, ForkKeys, ForkSignals, RerunPlan, Reu
 
 
 @dataclass(frozen=True, slots=True)
+class ForkInput:
+    """Other arguments of a fork, encoded."""
+
+    data: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ForkRequest:
     """Which run to fork, and how.
 
@@ -59,7 +68,7 @@ class ForkRequest:
 
     run: RunId
     at: int | str
-    input: Mapping[str, object] | None = None
+    input: Mapping[str, object] | ForkInput | None = None
     keys: ForkKeys = "same"
     signals: ForkSignals = "leave"
 
@@ -98,12 +107,15 @@ class Forks:
             RunNotFound; UsageError: there is no such point.
             UnknownWorkflow, DecodingError, EncodingError: the input cannot be checked, or used.
         """
-        world = self._scheduler.world
+        scheduler = self._scheduler
         past = await self._past(request)
-        row = past.row
+        row, world = past.row, scheduler.world
         made = RunId(world.new_id())
-        data, digest = self._input(row, request.input)
+        given = request.input
+        if given is not None and not isinstance(given, ForkInput):
+            given = fork_input(scheduler.registry, row.workflow, given)
         same = request.keys == "same"
+        data = None if given is None else given.data
         copied = renewed(past.kept, run=made, input_=data, keys_of=past.keys_of if same else "")
         if not same:
             copied.append(chance_renewed(copied[-1], world.new_seed()))
@@ -112,11 +124,11 @@ class Forks:
         forked = msgspec.structs.replace(
             row,
             id=made,
-            shard=self._scheduler.shard_of(made),
+            shard=scheduler.shard_of(made),
             parent=None,
             parent_key="",
             attributes=merged_attributes(row.attributes, {"forked_from": request.run}),
-            digest=row.digest if digest is None else digest,
+            digest=row.digest if given is None else given.digest,
         )
         await self._start(row, forked, copied, "never")
         return made
@@ -217,15 +229,6 @@ class Forks:
             raise RunNotFound(run)
         return row
 
-    def _input(
-        self, row: RunRow, given: Mapping[str, object] | None
-    ) -> tuple[bytes | None, bytes | None]:
-        if given is None:
-            return None, None
-        signature = self._scheduler.registry.find_workflow(row.workflow).signature
-        bound = _bound(signature, given)
-        return signature.encode(bound), signature.digest(bound)
-
     async def _start(self, old: RunRow, new: RunRow, records: list[Record], reuse: Reuse) -> None:
         """Create the copy and let it run."""
         scheduler = self._scheduler
@@ -291,8 +294,18 @@ class Forks:
         return copied
 
 
+def fork_input(registry: Registry, workflow: str, given: Mapping[str, object]) -> ForkInput:
+    """Encode other arguments, given as JSON data or as values of their types.
+
+    Raises:
+        UnknownWorkflow, DecodingError, EncodingError: they cannot be checked, or used.
+    """
+    signature = registry.find_workflow(workflow).signature
+    bound = _bound(signature, given)
+    return ForkInput(signature.encode(bound), signature.digest(bound))
+
+
 def _bound(signature: SignatureCodec, given: Mapping[str, object]) -> Bound:
-    """Return arguments that are given as JSON data, or as values of their types."""
     if not isinstance(given, Mapping):
         raise UsageError(f"input= is a mapping of arguments by name, not {given!r}")
     try:

@@ -13,12 +13,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 from outlast import limits
 from outlast._events import Events
 from outlast._world import Ticker, Timer, World
 
 log = logging.getLogger("outlast.latency")
+
+_FRAMES_FIRST = 20
+_FRAMES_LAST = 20
 
 
 class GarbagePolicy:
@@ -92,7 +96,7 @@ class Watchdog:
             self._is_reported = True
             self._events.loop_blocked += 1
             frame = sys._current_frames().get(self._loop_thread)  # documented
-            stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown"
+            stack = _text_of(frame) if frame is not None else "unknown"
             log.warning("the event loop has been blocked for %.2fs by:\n%s", now - asked_at, stack)
 
     def _answered(self) -> None:
@@ -102,3 +106,14 @@ class Watchdog:
     def close(self) -> None:
         """Stop watching."""
         self._ticker.stop()
+
+
+def _text_of(frame: FrameType) -> str:
+    """Return a stack in words; of a deep one the ends."""
+    frames = list(traceback.extract_stack(frame))
+    left_out = len(frames) - _FRAMES_FIRST - _FRAMES_LAST
+    if left_out <= 0:
+        return "".join(traceback.format_list(frames))
+    first = traceback.format_list(frames[:_FRAMES_FIRST])
+    last = traceback.format_list(frames[-_FRAMES_LAST:])
+    return "".join([*first, f"  ({left_out} frames are left out)\n", *last])

@@ -23,6 +23,7 @@ import msgspec
 from typing_extensions import override
 
 from outlast._engine.acknowledgements import Acknowledgements
+from outlast._engine.beginnings import Beginnings
 from outlast._engine.exclusion import Exclusion
 from outlast._engine.listeners import Listeners
 from outlast._events import Events
@@ -69,6 +70,7 @@ class Scheduler(ActorHost):
         self.bodies: Bodies
         self.exclusion: Exclusion = Exclusion()
         self.residents: dict[RunId, LiveRun] = {}
+        self._beginnings = Beginnings(world, self._begin)
         self.leases: dict[int, Lease] = {}
         self.held: set[RunId] = set()
         self.last_position: int = 0
@@ -232,7 +234,7 @@ class Scheduler(ActorHost):
 
     def begin(self, live: LiveRun) -> None:
         """Let an adopted run replay and go on; its mail, if it has any, is in its hands."""
-        self.world.call_soon(self._begin, live)
+        self._beginnings.add(live)
 
     def _begin(self, live: LiveRun) -> None:
         if self.residents.get(live.id) is live:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from outlast import limits
 from outlast._codec import shown_json
 from outlast._engine.details import failure_of, result_in
+from outlast._engine.forks import ForkInput, ForkRequest, fork_input
 from outlast._engine.outcomes import error_of
 from outlast._engine.records import info_of
 from outlast._engine.signal_names import payload_by_name
@@ -384,13 +385,21 @@ async def retry(service: Service, call: Call) -> Response:
 async def fork(service: Service, call: Call) -> Response:
     """Start a new run from a point of this one's past."""
     body = await call.read(ForkBody)
-    run = service.engine.get(call.run_id())
+    core, run, arguments = service.core, call.run_id(), body.input
+    core.check()
     if body.dry_run:
         only_looking()
-        plan = await run.fork_plan(body.at, keys=body.keys, signals=body.signals)
-        return answer(fields_of(plan))
-    made = await run.fork(body.at, body.input, keys=body.keys, signals=body.signals)
-    return answer({**fields_of(await made.info()), "created": True}, 201)
+        request = ForkRequest(run, body.at, keys=body.keys, signals=body.signals)
+        return answer(fields_of(await core.forks.fork_plan(request)))
+    row = await core.reader.row(run)
+    given: ForkInput | None = None
+    if arguments is not None and row.kind == "workflow":
+        given = await call.converted(
+            len(call.body), lambda: fork_input(core.registry, row.workflow, arguments)
+        )
+    made = await core.forks.fork(ForkRequest(run, body.at, given, body.keys, body.signals))
+    info = await service.engine.get(made).info()
+    return answer({**fields_of(info), "created": True}, 201)
 
 
 async def resume(service: Service, call: Call) -> Response:

@@ -129,6 +129,8 @@ async def test_the_largest_values_keep_nobody_waiting(server: Served, kind: str)
         assert signalled.status == 202
         assert (await post(server, "/v1/actors/LargeKeeper/k/keep", {"value": value})).status == 200
         result = await server.request("GET", "/v1/runs/r/result")
+        forked = await post(server, "/v1/runs/r/fork", {"at": 2, "input": {"value": value}})
+        assert forked.status == 201
         for path in ("runs/r", "runs/r/journal", "runs/w/journal", "actors", "diff?a=r&b=w"):
             assert (await server.request("GET", f"/v1/{path}")).status == 200
     assert result.json()["result"] == value
