@@ -28,6 +28,7 @@ from outlast._execution.copying import (
     cut_at,
     cut_before_failure,
     keys_of,
+    life_began_at,
     renewed,
     signals_behind,
     stream_ends,
@@ -47,7 +48,7 @@ from outlast.errors import (
     RunNotFound,
     UsageError,
 )
-from outlast.types import CLOSED_STATUSES, ForkKeys, ForkSignals, RerunPlan, Reuse, RunId
+from outlast.types import CLOSED_STATUSES, ForkKeys, ForkSignals, RerunPlan, RunId
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ class Forks:
             attributes=merged_attributes(row.attributes, {"forked_from": request.run}),
             digest=row.digest if given is None else given.digest,
         )
-        await self._start(row, forked, copied, "never")
+        began_at = life_began_at(past.records, row.created_at)
+        await self._start(row, forked, copied, timeout=_timeout(row, began_at))
         return made
 
     async def fork_plan(self, request: ForkRequest) -> RerunPlan:
@@ -193,7 +195,9 @@ class Forks:
             if row.status not in CLOSED_STATUSES or records[-1].kind != "run_closed":
                 raise UsageError(f"run {run!r} is {row.status}: it was retried by somebody else")
             kept = before_and_heard(records, cut_before_failure(records))
-            await self._start(row, row, renewed(kept, run=run), "if_failed")
+            timeout = _timeout(row, life_began_at(records, row.created_at))
+            again = renewed(kept, run=run, retried_at=self._scheduler.world.now())
+            await self._start(row, row, again, timeout=timeout)
 
     async def retry_plan(self, run: RunId) -> RerunPlan:
         """Return what `retry` would keep and run again, and do nothing.
@@ -229,11 +233,12 @@ class Forks:
             raise RunNotFound(run)
         return row
 
-    async def _start(self, old: RunRow, new: RunRow, records: list[Record], reuse: Reuse) -> None:
+    async def _start(
+        self, old: RunRow, new: RunRow, records: list[Record], *, timeout: int | None
+    ) -> None:
         """Create the copy and let it run."""
-        scheduler = self._scheduler
+        scheduler, is_retried = self._scheduler, old.id == new.id
         now, life = scheduler.world.now(), scheduler.world.new_id()
-        length = None if old.timeout_at is None else max(0, old.timeout_at - old.created_at)
         bodies = [detach(record.body) for record in records]
         stored = [
             msgspec.structs.replace(record, body=body)
@@ -243,11 +248,11 @@ class Forks:
         row = msgspec.structs.replace(
             new,
             status="pending",
-            created_at=now,
+            created_at=old.created_at if is_retried else now,
             started_at=None,
             closed_at=None,
             wake_at=None,
-            timeout_at=None if length is None else now + length,
+            timeout_at=None if timeout is None else now + timeout,
             steps=sum(record.kind == "step_done" for record in records),
             crash_count=0,
             is_alone=False,
@@ -256,7 +261,7 @@ class Forks:
             last_seq=len(records),
             packed_seq=0,
             started_position=0,
-            request=life if old.id != new.id else another_life(old.request, life),
+            request=another_life(old.request, life) if is_retried else life,
             output=None,
             error=None,
             waiting_for="",
@@ -264,7 +269,7 @@ class Forks:
         start = StartRun(
             row,
             tuple(stored),
-            reuse,
+            "if_failed" if is_retried else "never",
             streams=await self._streams(old.id, row.id, records),
             values=values_of(records),
             tokens=tokens_of(records, run=row.id, workflow=row.workflow),
@@ -303,6 +308,11 @@ def fork_input(registry: Registry, workflow: str, given: Mapping[str, object]) -
     signature = registry.find_workflow(workflow).signature
     bound = _bound(signature, given)
     return ForkInput(signature.encode(bound), signature.digest(bound))
+
+
+def _timeout(row: RunRow, began_at: int) -> int | None:
+    """Return how long each life of a run may take."""
+    return None if row.timeout_at is None else max(0, row.timeout_at - began_at)
 
 
 def _bound(signature: SignatureCodec, given: Mapping[str, object]) -> Bound:

@@ -39,7 +39,7 @@ class LateOutcomes:
         if live is None or live.state in ("left", "ended") or live.journal.has_closed:
             work = self._append(body, outcome)
             self._scheduler.world.spawn(work, name=f"late outcome of {body.key}")
-        elif isinstance(live, LiveWorkflow) and _is_of(body, live.row.created_at):
+        elif isinstance(live, LiveWorkflow) and _is_of(body, live.standing.started_at):
             self._append_live(live, body, outcome)
 
     def _append_live(self, live: LiveRun, body: Body, outcome: bytes) -> None:
@@ -71,7 +71,7 @@ class LateOutcomes:
             if row is None or lease is None or is_there or row.kind != "workflow":
                 return
             records = await scheduler.store.read_journal(run, row.packed_seq)
-            if records or not _is_of(body, row.created_at):
+            if records or not _is_of(body, row.started_at):
                 return  # another life of the run, or one that has not been put away
             now = scheduler.world.now()
             stored, blob = detach(outcome)
@@ -95,9 +95,9 @@ class LateOutcomes:
             await scheduler.acknowledgements.wait_for(made)
 
 
-def _is_of(body: Body, created_at: int) -> bool:
-    """Whether a run is the one that started this body, and not a later one under its id."""
-    return created_at <= body.began_at
+def _is_of(body: Body, started_at: int | None) -> bool:
+    """Whether a life of a run is the one that started this body, and no later one under its id."""
+    return started_at is not None and started_at <= body.began_at
 
 
 def _times(body: Body, now: int) -> tuple[int, int]:

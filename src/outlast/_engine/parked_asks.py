@@ -8,14 +8,13 @@ goes on. Workflows go on waiting: a parked actor parks no run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from outlast._engine.results import MayGoOn, stays
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.bonds import SUPERVISORS
 from outlast._execution.envelopes import Envelope
 from outlast._records import VALUE
-from outlast._store.contract import RunRow
 from outlast.errors import ActorParked, EncodingError, UsageError
 from outlast.types import Applied, RunId
 
@@ -32,7 +31,7 @@ class ParkedAsks:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._asked: dict[RunId, dict[asyncio.Future[bytes], _Asked]] = {}
-        self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
+        self.may_go_on: MayGoOn = stays
 
     def expect(self, answer: asyncio.Future[bytes], envelope: Envelope) -> None:
         """Settle this answer when its actor is found parked."""
@@ -59,7 +58,7 @@ class ParkedAsks:
         untried = [one for one in self._asked.get(actor, {}).values() if not one.has_tried]
         for one in untried:
             one.has_tried = True
-        if untried and await self.may_go_on(row):
+        if await self.may_go_on(actor, is_tried=not untried):
             return  # if it is parked again, we hear of it
         for answer, asked in list(self._asked.get(actor, {}).items()):
             if answer.done():
@@ -88,7 +87,3 @@ def _done_at_once(envelope: Envelope) -> bytes:
         except EncodingError:
             continue
     raise UsageError(f"{envelope.handler.name!r} of a supervisor has no empty answer")
-
-
-async def _stays(_: RunRow) -> bool:
-    return False

@@ -11,6 +11,7 @@ from outlast import limits
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.streams import values_in
 from outlast._store.contract import Lookups, RunRow, StreamRow
+from outlast._store.decide import life_of
 from outlast._world import World
 from outlast.types import CLOSED_STATUSES, RunId
 
@@ -61,14 +62,14 @@ class StreamReader:
     async def rows(self, run: RunId, name: str, offset: int) -> AsyncIterator[list[StreamRow]]:
         """Iterate over a stream's rows from an offset, live, until the run ends or is replaced."""
         position = offset
-        made_at: int | None = None
+        life = ""
         while True:
             future: Future[None] = self._world.loop.create_future()
             self._followers.setdefault(run, []).append(future)
             try:
                 row = await self._row(run)
-                made_at = made_at or row.created_at
-                if row.created_at != made_at:
+                life = life or life_of(row)
+                if life_of(row) != life:
                     return
                 rows = await self.page(run, name, position)
                 if rows:

@@ -71,7 +71,7 @@ class Updates:
         Raises:
             RunNotFound, RunClosed, MailboxFull, UpdateConflict: nothing was stored.
             UnknownWorkflow: the run's code is not here, and no other engine can be asked.
-            UpdateAborted: the run ended before the handler did.
+            UpdateAborted: the run ended before the handler did; raised when it has ended.
         """
         await self._check(message.run)
         caller = _Caller(message.dedup, self._world.loop.create_future())
@@ -82,7 +82,11 @@ class Updates:
             known = None if posted == "accepted" else await self._known(message)
             if safe is not None:
                 safe.set()
-            return await self._outcome(message, caller) if known is None else known
+            kept = await self._outcome(message, caller) if known is None else known
+            if not kept.outcome:
+                # Its handler was cut short by the end of the run, which follows.
+                raise _ended(message, await self._end(message, caller), was_accepted=True)
+            return kept
         finally:
             self._forget(message.run, caller)
 
@@ -134,6 +138,16 @@ class Updates:
             known = await self._known(message)
             if known is not None:
                 return known
+
+    async def _end(self, message: Message, caller: _Caller) -> RunRow | None:
+        """Return the row of a run once it has ended, None when there is none by then."""
+        seconds = limits.RECONCILE_SECONDS if self._is_shared else None
+        while True:
+            caller.told = self._world.loop.create_future()
+            row = await self._store.read_run(message.run)
+            if row is None or row.status in CLOSED_STATUSES:
+                return row
+            await asyncio.wait([caller.told], timeout=seconds)
 
     async def _known(self, message: Message) -> KeptUpdate | None:
         """Return what came of an update as the store has it, None while nothing has."""
@@ -230,10 +244,8 @@ def result_of(run: str, name: str, kept: KeptUpdate) -> bytes:
     """Return the encoded result of an update.
 
     Raises:
-        UpdateRejected, UpdateFailed, UpdateAborted: it has none.
+        UpdateRejected, UpdateFailed: it has none.
     """
-    if not kept.outcome:
-        raise UpdateAborted(run, name, "being cancelled")
     failure = failure_in(kept.outcome)
     if failure is None:
         return kept.outcome[1:]

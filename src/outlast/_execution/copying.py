@@ -172,11 +172,12 @@ def renewed(
     run: RunId,
     input_: bytes | None = None,
     keys_of: str | None = None,
+    retried_at: int = 0,
 ) -> list[Record]:
     """Return records as the first of a new life, of the run `run`.
 
     `keys_of` is the run whose idempotency keys its steps have from here on, "" for its own; None
-    changes nothing about that.
+    changes nothing about that. `retried_at` is the time of a retry, 0 for a fork.
     """
     fresh: list[Record] = []
     numbers: dict[int, int] = {}
@@ -187,13 +188,22 @@ def renewed(
             started = decode_body(body, StartedBody)
             keys = started.keys_of if keys_of is None else keys_of
             data = started.input if input_ is None else input_
-            made = msgspec.structs.replace(started, id=run, input=data, keys_of=keys)
+            made = msgspec.structs.replace(
+                started, id=run, input=data, keys_of=keys, retried_at=retried_at
+            )
             body = encode_body(made)
         elif record.kind == "signal_discarded":
             discarded = decode_body(body, DiscardedBody)
             body = encode_body(DiscardedBody(numbers.get(discarded.seq, 0)))
         fresh.append(msgspec.structs.replace(record, seq=seq, epoch=0, body=body))
     return fresh
+
+
+def life_began_at(records: Sequence[Record], created_at: int) -> int:
+    """Return when the present life of a run was to begin; its timeout is counted from there."""
+    first = records[0]
+    retried_at = decode_body(first.body, StartedBody).retried_at
+    return max(created_at, first.at, retried_at)
 
 
 def keys_of(records: Sequence[Record], run: RunId) -> str:

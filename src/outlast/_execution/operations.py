@@ -43,7 +43,8 @@ class StartedBody(msgspec.Struct, frozen=True, array_like=True):
 
     `salt` is of hashes and ids, `chance_seed` of what the code draws; it is empty in runs that were
     started before there was one. `keys_of` is the run whose idempotency keys the steps have: of a
-    fork with the same keys its origin; empty: the run itself.
+    fork with the same keys its origin; empty: the run itself. `retried_at` is when the present life
+    was made, of a run that was retried.
     """
 
     input: bytes
@@ -54,6 +55,7 @@ class StartedBody(msgspec.Struct, frozen=True, array_like=True):
     id: str = ""
     chance_seed: bytes = b""
     keys_of: str = ""
+    retried_at: int = 0
 
 
 class AttemptBody(msgspec.Struct, frozen=True, array_like=True):

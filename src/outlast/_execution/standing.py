@@ -31,9 +31,8 @@ class Standing:
         self.row: RunRow = row
         self.attributes: str = row.attributes
         # The row may lag behind: the journal knows when the run began.
-        began = next((r.at for r in records if r.kind == "run_began"), None)
-        if began is not None:
-            began = max(began, row.created_at)  # of a copied past: this run began when it was made
+        # What was copied from another run's past, or from a life before a retry, has no epoch.
+        began = next((r.at for r in records if r.kind == "run_began" and r.epoch), None)
         self.started_at: int | None = began if row.started_at is None else row.started_at
         self._journal = journal
         self._clock = clock

@@ -62,7 +62,7 @@ class KeptUpdate(msgspec.Struct, frozen=True, array_like=True):
     """What is kept of an update, under its id.
 
     `digest` stands for name and argument. The outcome of one that is done is a value or a failure,
-    as in records; it is empty when the run was cancelled before the handler had ended.
+    as in records; it is empty when the handler was cancelled because the run ends.
     """
 
     digest: bytes

@@ -45,6 +45,11 @@ def is_another_life(request: str) -> bool:
     return _LIFE_SEPARATOR in request
 
 
+def life_of(row: RunRow) -> str:
+    """Return what tells a run from others under its id: started anew, or retried."""
+    return f"{row.created_at} {row.request}"
+
+
 def _first_life(request: str) -> str:
     return request.partition(_LIFE_SEPARATOR)[0]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_files import reserve_path
-from outlast._store.sqlite_mark import MarkContent, mark_path
+from outlast._store.sqlite_mark import MarkContent, is_blank, mark_path
 from outlast._store.sqlite_opening import open_file_alone, pragma, translated
 from outlast._store.sqlite_wal import LogContent
 
@@ -128,13 +128,14 @@ def settle_mark(path: Path, commits: Commits, mark: MarkContent | None) -> None:
     """Say what is odd about a mark; one of another database is renamed."""
     place = mark_path(path)
     if mark is None:
-        if place.exists():
+        was_killed = is_blank(path)  # the opening that made it; it says no more than a missing one
+        if place.exists() and not was_killed:
             log.warning("%s is damaged; it is written anew", place)
-        elif not commits.is_copy:
+        elif not commits.is_copy and (commits.number or not was_killed):
             log.warning(
-                "%s is missing: whether commits were lost before now cannot be told; it is made "
-                "anew",
+                "%s is %s: whether commits were lost before now cannot be told; it is made anew",
                 place,
+                "empty" if was_killed else "missing",
             )
     elif mark.database_id != commits.database_id:
         aside = place.with_name(f"{place.name}.{mark.database_id.hex()[:8]}")

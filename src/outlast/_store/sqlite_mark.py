@@ -7,6 +7,7 @@ Invariants:
   * the mark never leads: it is written after a commit is synced, before it is acknowledged;
   * it may lag after a power loss, for it is synced only with a checkpoint and at a clean close;
   * it has two slots, written in turns: one that is torn or damaged leaves the other;
+  * it has its name only when it is filled: a kill leaves a whole mark, or none;
   * an open database's mark that is deleted, replaced or cannot be written is made anew; until that
     has succeeded the log is emptied after each commit, so that nothing depends on the mark.
 """
@@ -52,8 +53,8 @@ class MarkContent:
 class Mark:
     """The mark of one open database."""
 
-    def __init__(self, database: Path, database_id: bytes) -> None:
-        """Open it, or make it.
+    def __init__(self, database: Path, database_id: bytes, epoch: int, number: int) -> None:
+        """Open it, or make it, and note the last commit.
 
         Raises:
             StoreError: it cannot be made.
@@ -64,24 +65,26 @@ class Mark:
         self.is_failing = False
         self._is_warned = False
         try:
-            is_new = not self._path.exists()
-            self._descriptor = open_private(str(self._path), os.O_RDWR | os.O_CREAT)
+            if _is_whole(self._path):
+                self._descriptor = open_private(str(self._path), os.O_RDWR)
+            else:
+                self._descriptor = _made(self._path, self._slot(epoch, number), number)
             self._file = os.fstat(self._descriptor)
-            if is_new:
-                # Its space is taken now: writing it later does not fail for want of it.
-                os.pwrite(self._descriptor, bytes(2 * _SLOT_OFFSET), 0)
-                os.fsync(self._descriptor)
         except OSError as error:
             raise StoreError(f"cannot make {self._path}: {error.strerror}") from error
+        self.write(epoch, number)
 
     def write(self, epoch: int, number: int) -> None:
         """Note a commit that is synced."""
-        content = _pack(_MAGIC, self._id, epoch, number, self.number_in_file)
-        content += crc32(content).to_bytes(_CRC_BYTES, "big")
+        content = self._slot(epoch, number)
         try:
             os.pwrite(self._descriptor, content, (number & 1) * _SLOT_OFFSET)
         except OSError as error:
             self._fail(f"cannot be written ({error.strerror})")
+
+    def _slot(self, epoch: int, number: int) -> bytes:
+        content = _pack(_MAGIC, self._id, epoch, number, self.number_in_file)
+        return content + crc32(content).to_bytes(_CRC_BYTES, "big")
 
     def look(self, epoch: int, number: int) -> None:
         """Make it anew when its path leads to another file or none, or when it was not written."""
@@ -90,19 +93,9 @@ class Mark:
             return
         if not self.is_failing:
             log.warning("%s was deleted or replaced; it is made anew", self._path)
-        content = _pack(_MAGIC, self._id, epoch, number, self.number_in_file)
-        content += crc32(content).to_bytes(_CRC_BYTES, "big")
-        made = self._path.with_name(f"{self._path.name}.new")
-        descriptor = -1
         try:
-            descriptor = open_private(str(made), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-            os.pwrite(descriptor, bytes(2 * _SLOT_OFFSET), 0)
-            os.pwrite(descriptor, content, (number & 1) * _SLOT_OFFSET)
-            os.fsync(descriptor)
-            made.replace(self._path)
-            sync_path(self._path.parent)
+            descriptor = _made(self._path, self._slot(epoch, number), number)
         except OSError as error:
-            close_private(descriptor)
             self._fail(f"cannot be made anew ({error.strerror})")
             return
         close_private(self._descriptor)
@@ -136,6 +129,41 @@ class Mark:
     def close(self) -> None:
         """Close it."""
         close_private(self._descriptor)
+
+
+def _made(path: Path, slot: bytes, number: int) -> int:
+    """Make a mark that has one slot filled, in place of any other; return its descriptor."""
+    made = path.with_name(f"{path.name}.new")
+    descriptor = open_private(str(made), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    try:
+        # All its space is taken now: writing it later does not fail for want of it.
+        os.pwrite(descriptor, bytes(2 * _SLOT_OFFSET), 0)
+        os.pwrite(descriptor, slot, (number & 1) * _SLOT_OFFSET)
+        os.fsync(descriptor)
+        made.replace(path)
+        sync_path(path.parent)
+    except OSError:
+        close_private(descriptor)
+        raise
+    return descriptor
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return path.stat().st_size >= 2 * _SLOT_OFFSET
+    except FileNotFoundError:
+        return False
+
+
+def is_blank(database: Path) -> bool:
+    """Whether there is a mark in which nothing was ever written.
+
+    Versions that made the file before they filled it left it so when they were killed in between.
+    """
+    try:
+        return not any(mark_path(database).read_bytes())
+    except OSError:
+        return False
 
 
 def mark_path(database: Path) -> Path:
@@ -176,7 +204,6 @@ def write_mark(database: Path, content: MarkContent) -> None:
         StoreError: it cannot be made.
     """
     mark_path(database).unlink(missing_ok=True)
-    mark = Mark(database, content.database_id)
-    mark.write(content.epoch, content.number)
+    mark = Mark(database, content.database_id, content.epoch, content.number)
     mark.sync()
     mark.close()

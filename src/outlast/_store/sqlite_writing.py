@@ -80,8 +80,7 @@ class Writing:
         # Reading has opened the log and the shared memory.
         self.watch = FileWatch(path, self._wal, self._database_id)
         self._is_changed = self.watch.guard.is_changed
-        self._mark = Mark(path, self._database_id)
-        self._mark.write(self.shard.epoch, self.shard.commits)
+        self._mark = Mark(path, self._database_id, self.shard.epoch, self.shard.commits)
         self._reserve.make()  # after the mark: see `sqlite_loss`
         # What a killed process left behind the log's last commit must not lie behind ours.
         self._wal.empty(db)

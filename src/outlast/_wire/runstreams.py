@@ -28,6 +28,7 @@ from outlast._engine.declared import adapter_json
 from outlast._engine.reader import Reader
 from outlast._execution.streams import values_in
 from outlast._store.contract import RunRow, StreamRow
+from outlast._store.decide import life_of
 from outlast._wire.conversions import Conversions
 from outlast._wire.eventstream import event
 from outlast._wire.ring import Ring
@@ -47,7 +48,7 @@ class Place:
     name: str
     offset: int
     is_new: bool
-    made_at: int
+    life: str
     mark: str  # of the run's past: an id that was started anew has another
 
 
@@ -56,9 +57,9 @@ def place_of(row: RunRow, name: str, offset: int, last_id: str, mark: str) -> tu
     known, _, at = last_id.partition("-")
     number = at.removeprefix("end.")
     if known == mark and number.isascii() and number.isdigit():
-        place = Place(row.id, name, int(number[:18]), False, row.created_at, mark)
+        place = Place(row.id, name, int(number[:18]), False, life_of(row), mark)
         return place, at.startswith("end")
-    return Place(row.id, name, offset, offset == 0, row.created_at, mark), False
+    return Place(row.id, name, offset, offset == 0, life_of(row), mark), False
 
 
 class Tail:
@@ -91,11 +92,11 @@ class Tail:
             self.numbers = kept
 
 
-_Key = tuple[RunId, str, int]  # a run that lives again, or is started anew, has other tails
+_Key = tuple[RunId, str, str]  # a run that lives again, or is started anew, has other tails
 
 
 def _key_of(place: Place) -> _Key:
-    return place.run, place.name, place.made_at
+    return place.run, place.name, place.life
 
 
 class RunStreams:
@@ -200,7 +201,7 @@ class RunStreams:
     async def end_event(self, place: Place, offset: int) -> bytes:
         """Return the last event of a stream."""
         row = await self._reader.row(place.run)
-        is_same = row.created_at == place.made_at and row.status in CLOSED_STATUSES
+        is_same = life_of(row) == place.life and row.status in CLOSED_STATUSES
         status = row.status if is_same else "replaced"
         return event("end", _json({"status": status}), f"{place.mark}-end.{offset}")
 

@@ -44,6 +44,7 @@ from outlast._execution.run import LiveRun
 from outlast._execution.starting import TRACEPARENT
 from outlast._records import Record
 from outlast._store.contract import Message, RunRow
+from outlast._store.decide import is_another_life, life_of
 from outlast._world import entropy
 from outlast.errors import StoreDamaged, UsageError
 from outlast.types import RunId
@@ -156,8 +157,8 @@ class Tracing:
         self._span(
             row.workflow,
             home,
-            span_id=span_id_of(row.id, row.created_at),
-            began=row.created_at,
+            span_id=span_id_of(row.id, life_of(row)),
+            began=_began_at(row),
             ended=record.at,
             attributes=attributes,
             error=told.error,
@@ -225,9 +226,14 @@ class Tracing:
         otel_context.attach(trace.set_span_in_context(span))
 
 
+def _began_at(row: RunRow) -> int:
+    """Return when a run's present life began; before the first one it may have waited."""
+    return row.started_at or row.created_at if is_another_life(row.request) else row.created_at
+
+
 def _place_in_run(home: SpanContext, row: RunRow, key: str, attempt: int) -> _Place:
-    parent = _context(home.trace_id, span_id_of(row.id, row.created_at))
-    return _Place(parent, span_id_of(row.id, row.created_at, key, attempt))
+    parent = _context(home.trace_id, span_id_of(row.id, life_of(row)))
+    return _Place(parent, span_id_of(row.id, life_of(row), key, attempt))
 
 
 def _place_in_message(actor: LiveActor, body: Body) -> _Place | None:
@@ -239,12 +245,12 @@ def _place_in_message(actor: LiveActor, body: Body) -> _Place | None:
     # Another attempt at the message has the same keys, and begins at another place.
     key = f"{row.folded_seq} {body.key}"
     parent = _context(trace_id, _message_id(message))
-    return _Place(parent, span_id_of(row.id, row.created_at, key, body.attempt))
+    return _Place(parent, span_id_of(row.id, life_of(row), key, body.attempt))
 
 
 def _message_id(message: Message) -> int:
     """Return the id of a message's span."""
-    return span_id_of(message.run, message.at, message.name, message.number)
+    return span_id_of(message.run, f"{message.at}", message.name, message.number)
 
 
 def _cause_of(message: Message) -> SpanContext | None:
@@ -292,7 +298,7 @@ def _context(trace_id: int, span_id: int) -> SpanContext:
     return SpanContext(trace_id, span_id, is_remote=True, trace_flags=_SAMPLED)
 
 
-def span_id_of(run: RunId, made_at: int, key: str = "", attempt: int = 0) -> int:
+def span_id_of(run: RunId, life: str, key: str = "", attempt: int = 0) -> int:
     """Return the id of a run's span, or of that of a step's attempt in it."""
-    text = f"{run}\0{made_at}\0{key}\0{attempt}"
+    text = f"{run}\0{life}\0{key}\0{attempt}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") or 1

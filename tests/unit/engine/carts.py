@@ -107,6 +107,27 @@ async def slow_cart(*, abandons: bool = False, seconds: float = 0.3) -> list[str
 
 
 @workflow
+async def cut_cart(ends: str) -> list[str]:
+    """End while a handler is at work, which is given up then."""
+
+    @add_item.handler(on_close="abandon")
+    async def add(_: Item) -> Receipt:
+        await wf.sleep(3600)
+        raise AssertionError("it was to be cut short")
+
+    try:
+        await done.receive()
+    finally:
+        if ends == "cleans":
+            async with wf.shield(grace="10s"):
+                await reserve("cleaned")  # the handler has been cancelled, the run has not ended
+            raise ValueError("the cleanup fails")
+    if ends == "raises":
+        raise ValueError("no cart")
+    return []
+
+
+@workflow
 async def buyer(target: str, names: list[str]) -> list[str]:
     """Put items into somebody's cart, one after the other."""
     cart_run = wf.get(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,33 @@ async def test_a_failed_run_does_the_failed_step_again_under_its_id(engine: Engi
     assert (await run.info()).steps == 3
     records = [r async for r in run.journal()]
     assert [r.seq for r in records] == list(range(1, len(records) + 1))
+
+
+async def test_a_retried_run_was_created_once_and_starts_with_each_life(engine: Engine) -> None:
+    broken.add("code")
+    run = await engine.start(raises(), id="r", timeout="1h")
+    with pytest.raises(RunFailed):
+        await run.result(timeout="30s")
+    first = await run.info()
+    row = await engine._core.store.read_run(RunId("r"))
+
+    for _ in range(2):
+        before = datetime.now(UTC)
+        await run.retry()
+        with pytest.raises(RunFailed):
+            await run.result(timeout="30s")
+        again, began = await run.info(), engine._core.world.now()
+
+        assert again.created_at == first.created_at
+        assert again.started_at is not None
+        assert again.started_at >= before
+        retried = await engine._core.store.read_run(RunId("r"))
+        # Each life has the whole timeout, counted from when it was made.
+        assert row is not None
+        assert retried is not None
+        assert row.timeout_at is not None
+        assert retried.timeout_at is not None
+        assert row.timeout_at < retried.timeout_at <= began + 3_600_000_000
 
 
 async def test_a_failure_that_was_caught_is_not_done_again(engine: Engine) -> None:

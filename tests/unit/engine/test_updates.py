@@ -167,6 +167,24 @@ async def test_an_abandoned_handler_is_cancelled_and_said_to_be(engine: Engine) 
         await run.update(add_item, Item("tea"), id="a")
 
 
+@pytest.mark.parametrize(
+    ("run_ends", "status"), [("returns", "completed"), ("raises", "failed"), ("cleans", "failed")]
+)
+async def test_an_aborted_update_says_how_its_run_ended(
+    engine: Engine, run_ends: str, status: str
+) -> None:
+    run = await engine.start(carts.cut_cart(run_ends))
+    hangs = asyncio.ensure_future(run.update(add_item, Item("tea"), id="a"))
+    await until(run, "update_accepted")
+    await (run.cancel("enough") if run_ends == "cleans" else run.signal(done, "now"))
+
+    with pytest.raises(UpdateAborted, match=rf"ended \({status}\)") as told:
+        await hangs
+    with pytest.raises(UpdateAborted) as again:
+        await run.update(add_item, Item("tea"), id="a")
+    assert (await run.info()).status == told.value.status == again.value.status == status
+
+
 @pytest.mark.parametrize("verb", ["cancel", "terminate"])
 async def test_the_end_of_the_run_aborts_handlers(engine: Engine, verb: str) -> None:
     carts.allowed.clear()

@@ -246,6 +246,7 @@ async def serving(
     db: str = "served.db",
     engine: Engine | None = None,
     tls: Tls | None = None,
+    grace_seconds: float = 5,
 ) -> AsyncGenerator[Served, None]:
     """Serve the programs above from a store in a directory, or with an engine made ready."""
     tokens = TokenFile(directory / "token")
@@ -260,7 +261,7 @@ async def serving(
         service = server.service
         ready = asyncio.Event()
         work = asyncio.create_task(
-            server.run(on_ready=ready.set, grace_seconds=5, handles_signals=False)
+            server.run(on_ready=ready.set, grace_seconds=grace_seconds, handles_signals=False)
         )
         await ready.wait()
         served = Served(port, token, tokens, codes, opened, service, server)

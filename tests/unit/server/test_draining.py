@@ -3,10 +3,29 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from outlast import step, workflow
+import pytest
+
+from outlast import step, wf, workflow
 from tests.unit.server.served import serving, until
 
-held = asyncio.Event()
+
+class Gate:
+    """Closed until a test opens it; an event of its own in each test's loop."""
+
+    def __init__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._event = asyncio.Event()
+
+    def open(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
+held = Gate()
 
 
 @step
@@ -20,10 +39,39 @@ async def served_holding() -> str:
     return await served_hold()
 
 
+@workflow
+async def served_parent() -> str:
+    return await wf.start(served_holding(), id="child").result()
+
+
+@pytest.mark.parametrize("asked", ["alone", "child", "parent"])
+async def test_a_cancellation_reaches_steps_in_flight_while_the_server_drains(
+    tmp_path: Path, asked: str
+) -> None:
+    held.close()
+    name, run = ("served_parent", "parent") if asked != "alone" else ("served_holding", "alone")
+    async with serving(tmp_path, grace_seconds=600) as server:
+        await server.request("POST", f"/v1/workflows/{name}/runs", {"id": run})
+        await until(lambda: len(server.service.core.scheduler.bodies) == 1)
+        server.serving.stop()
+        await until(lambda: server.service.core.scheduler.is_closing)
+
+        cancelled = await server.request("POST", f"/v1/runs/{asked}/cancel", {})
+
+        assert cancelled.status == 202
+        async with asyncio.timeout(30):  # nothing is in flight any more: the grace is not used
+            await until(lambda: server.stopped)
+
+    async with serving(tmp_path) as second:
+        held_up = "alone" if asked == "alone" else "child"
+        ended = await second.request("GET", f"/v1/runs/{held_up}")
+        assert ended.json()["status"] == "cancelled"
+
+
 async def test_what_is_started_while_the_server_drains_is_stored_and_done_by_the_next(
     tmp_path: Path,
 ) -> None:
-    held.clear()
+    held.close()
     async with serving(tmp_path) as first:
         assert (await first.request("GET", "/readyz")).status == 200
         await first.request("POST", "/v1/workflows/served_holding/runs", {"id": "old"})
@@ -42,7 +90,7 @@ async def test_what_is_started_while_the_server_drains_is_stored_and_done_by_the
         assert (await first.request("GET", "/v1/runs/new")).json()["status"] == "pending"
         events = await first.request("GET", "/v1/events")
         assert (events.status, events.headers["retry-after"]) == (503, "2")
-        held.set()
+        held.open()
         await until(lambda: first.stopped)
 
     async with serving(tmp_path) as second:

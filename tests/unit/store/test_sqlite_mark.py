@@ -175,3 +175,53 @@ def test_a_mark_notes_up_to_where_the_file_alone_is(store: Store) -> None:
     mark = read_mark(store.path)
     assert mark is not None
     assert (mark.number, mark.number_in_file) == (opened + 1, opened)
+
+
+def test_a_mark_has_its_name_only_when_it_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "outlast.db"
+    seen: list[bool] = []
+    write = os.pwrite
+
+    def looks(descriptor: int, data: bytes, offset: int) -> int:
+        seen.append(mark_path(path).exists() and read_mark(path) is None)
+        return write(descriptor, data, offset)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(os, "pwrite", looks)
+        Writing(prepare(path, create=True), path).close()
+
+    assert seen
+    assert not any(seen)
+    assert read_mark(path) is not None
+    assert [file.name for file in tmp_path.glob("*.new")] == []
+
+
+@pytest.mark.parametrize("size", [0, 1024])
+def test_an_empty_mark_of_a_killed_opening_is_no_damage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    caplog.set_level(logging.WARNING, "outlast.store")
+    path = tmp_path / "outlast.db"
+    prepare(path, create=True).close(True)
+    mark_path(path).write_bytes(bytes(size))
+
+    Writing(prepare(path, create=False), path).close()
+
+    assert caplog.records == []
+    mark = read_mark(path)
+    assert mark is not None
+    assert mark.number == 0
+
+
+def test_an_empty_mark_beside_commits_says_no_more_than_a_missing_one(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "outlast.store")
+    copy = copy_killed(store, tmp_path / "killed")
+    mark_path(copy).write_bytes(b"")
+
+    prepare(copy, create=False).close(True)
+
+    assert "is empty: whether commits were lost before now cannot be told" in caplog.text
