@@ -42,7 +42,10 @@ def asgi(
     Args:
         token_file: where the tokens are; made with a new one when it is missing. Without it,
             `token` beside the database, as for `outlast serve`. Every request needs a token.
-        allow_hosts: the names by which the application may be called; None leaves that to it.
+        allow_hosts: the names by which the application may be called. None leaves that to it, but
+            for requests that come to a loopback address: there it is called localhost, 127.0.0.1 or
+            [::1], so that no page of another site reaches it by pointing its name there. A proxy on
+            this machine that passes the Host on needs the names here.
         allow_origins: other sites whose pages may call it.
 
     Raises:

@@ -301,7 +301,6 @@ class Server:
     """`outlast dev` in a process of its own."""
 
     url: str
-    code: str
     directory: Path
 
     @property
@@ -313,11 +312,11 @@ class Server:
         return re.findall(r"dashboard: (\S+)", (self.directory / "server.log").read_text())
 
     def new_link(self) -> str:
-        """Return a link that nobody has followed: one is printed when a spent code is presented."""
+        """Return a link that nobody has followed: one is printed when no printed one is good."""
         known = self.links()
-        while self.links() == known:
+        while self.links() == known:  # the last one is spent first, if it was not
             with contextlib.suppress(urllib.error.HTTPError):
-                self.ask("/v1/session", {"code": self.code})
+                self.ask("/v1/session", {"code": known[-1].partition("code=")[2]})
         return self.links()[-1]
 
     def ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, object]:
@@ -359,7 +358,7 @@ def served(directory: Path) -> Generator[Server]:
         )
         try:
             found = await_link(process, log)
-            yield Server(found[1], found[2], directory)
+            yield Server(found[1], directory)
         finally:
             end(process)
 

@@ -113,6 +113,8 @@ def test_the_mounted_api_answers_in_every_worker(shop: Shop) -> None:
         assert shop.call("GET", "/outlast/v1/runs")[0] == 401
         status, page = shop.call("GET", "/outlast/")
         assert (status, b"<!doctype html>" in page.lower()) == (200, True)
+    # Bound to loopback: a page of another site that has pointed its name here gets nothing.
+    assert shop.call("GET", "/outlast/", {"Host": "evil.example"})[0] == 421
     assert json.loads(shop.call("GET", "/openapi.json")[1])["info"]["title"] == "FastAPI"
 
 

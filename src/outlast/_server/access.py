@@ -90,8 +90,8 @@ class Access:
         raise Problem(
             401,
             "code-spent",
-            f"a link signs in once, within {minutes} minutes: the terminal that printed it now "
-            "shows a new one",
+            f"a link signs in once, within {minutes} minutes: follow the last one that the "
+            "terminal shows",
         )
 
     def still_opens(self, caller: Caller) -> bool:

@@ -5,7 +5,9 @@ once, within a few minutes, for the token.
 
 Invariants:
   * a code is taken at most once, and never after `limits.SIGN_IN_CODE_SECONDS`;
-  * codes are kept as hashes, in memory only.
+  * codes are kept as hashes, in memory only;
+  * whoever presents a spent code, however often, has no more than one new code made in
+    `limits.SIGN_IN_CODE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class SignInCodes:
     """The codes of one server, each good for `token` once.
 
     `on_spent` is called with a new code when one that was taken before, or is too old, is
-    presented: the person who followed that link needs another.
+    presented and no other is good any more: the person who followed that link needs another.
     """
 
     def __init__(
@@ -62,6 +64,10 @@ class SignInCodes:
             return None
         is_good = self._monotonic() < ends_at
         self._ends_at[digest] = 0.0
-        if not is_good and self._on_spent is not None:
+        if not is_good and self._on_spent is not None and not self._is_one_good():
             self._on_spent(self.new())
         return is_good
+
+    def _is_one_good(self) -> bool:
+        now = self._monotonic()
+        return any(now < ends_at for ends_at in self._ends_at.values())

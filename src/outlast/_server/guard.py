@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -44,12 +45,15 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 class Addresses:
     """By which names the server may be called, and from which pages.
 
-    `hosts` are names with or without a port; one without is right with any, and None means that
-    somebody else looks. The port that a scheme implies is left out by clients.
+    `hosts` are names with or without a port; one without is right with any. The port that a scheme
+    implies is left out by clients. None means that somebody else looks, but for what comes to a
+    loopback address: there, a name that is none of this machine is a page of another site that has
+    pointed its own name here, unless it is that of a proxy, which must be said. `remedy` says how.
     """
 
     hosts: frozenset[str] | None
     origins: frozenset[str] = frozenset()
+    remedy: str = "`--allow-host NAME` lets it"
 
     @classmethod
     def of(
@@ -63,15 +67,16 @@ class Addresses:
     @classmethod
     def anywhere(cls, allowed: Collection[str] | None, origins: Collection[str]) -> Addresses:
         """Return the addresses of what is a part of another application."""
-        return cls(None if allowed is None else _names(allowed), _sites(origins))
+        hosts = None if allowed is None else _names(allowed)
+        return cls(hosts, _sites(origins), "`outlast.asgi(engine, allow_hosts=[NAME])` lets it")
 
-    def knows_host(self, host: str, scheme: str = "http") -> bool:
-        """Whether a Host header means this server."""
+    def knows_host(self, host: str, scheme: str = "http", *, came_to: str = "") -> bool:
+        """Whether a Host header means this server; `came_to` is the address that was connected."""
         found = _HOST.fullmatch(host.lower())
         if found is None:
             return False
         if self.hosts is None:
-            return True
+            return found["name"] in _LOOPBACK or not _is_loopback_address(came_to)
         name, port = found["name"], found["port"]
         if name in self.hosts:
             return True
@@ -139,19 +144,23 @@ class Guard:
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._addresses.knows_host(hosts[0], scope["scheme"]):
+        addresses, came_to = self._addresses, _server_address(scope)
+        is_known = len(hosts) == 1 and addresses.knows_host(
+            hosts[0], scope["scheme"], came_to=came_to
+        )
+        if not is_known:
             raise Problem(
                 421,
                 "wrong-host",
                 f"this server does not go by the name {', '.join(hosts)[:100]!r}; "
-                f"`--allow-host NAME` lets it",
+                f"{addresses.remedy}",
             )
         origins = headers.getlist("origin")
         origin = ", ".join(origins) if origins else None  # two are none of ours
         site = headers.get("sec-fetch-site", "none")
         if origin is None and site in ("same-origin", "none"):
             return
-        if origin is not None and self._addresses.knows_origin(origin, hosts[0]):
+        if origin is not None and addresses.knows_origin(origin, hosts[0]):
             return
         if origin is None and scope["method"] in ("GET", "HEAD") and _is_navigation(headers):
             return  # a link on another page that leads here: the page itself holds no data
@@ -165,6 +174,27 @@ def _site_of(origin: str) -> tuple[str, str]:
     except ValueError:
         return "", ""
     return parts.scheme, parts.netloc
+
+
+def _server_address(scope: Scope) -> str:
+    """Return the address that a request came to; "" for that of a Unix socket, or one not known."""
+    server: object = scope.get("server")
+    match server:
+        case (str(address), int()) | [str(address), int()]:
+            return address
+        case _:
+            return ""
+
+
+def _is_loopback_address(text: str) -> bool:
+    if text == "localhost":
+        return True
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _is_loopback(headers: Headers) -> bool:

@@ -39,6 +39,26 @@ def release(descriptor: int, first: int, count: int) -> None:
     _set(descriptor, fcntl.F_UNLCK, first, count)
 
 
+def holders(descriptor: int, first: int, count: int) -> set[int]:
+    """Return processes that have a lock of any kind there; -1 stands for one that cannot be told.
+
+    Locks of this process count, but for those of this open file. For each byte one of the other
+    processes is found.
+
+    Raises:
+        OSError: there are none here.
+    """
+    found: set[int] = set()
+    for byte in range(first, first + count):
+        # The second asks for POSIX locks of others alone, behind which our own are not seen.
+        for question in (fcntl.F_OFD_GETLK, fcntl.F_GETLK):
+            lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+            kind, _, _, _, holder = _FLOCK.unpack(fcntl.fcntl(descriptor, question, lock))
+            if kind != fcntl.F_UNLCK:
+                found.add(holder or -1)  # 0: of another container
+    return found
+
+
 def _set(descriptor: int, kind: int, first: int, count: int) -> None:
     lock = _FLOCK.pack(kind, os.SEEK_SET, first, count, 0)
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)

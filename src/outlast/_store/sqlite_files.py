@@ -26,6 +26,7 @@ from outlast._store.sqlite_wal import (
     SALTS_OF_LOG,
     has_frames,
 )
+from outlast._world import process_id
 from outlast.errors import StoreError
 
 log = logging.getLogger("outlast.store")
@@ -66,6 +67,7 @@ class WriteAheadLog:
         self._is_grown = False
         self._is_warned = False
         self._descriptor: int | None = None
+        self.readers: Callable[[], set[int] | None] = lambda: None  # see `FileGuard.log_readers`
         self.is_broken = False  # for good: it lacks frames that were committed
 
     @property
@@ -233,11 +235,11 @@ class WriteAheadLog:
             return
         self._is_warned = True
         log.warning(
-            "%s: the write-ahead log has grown to %d MB, because a program has been reading the "
-            "database for long and keeps the log from starting anew; nothing is lost, and it "
-            "shrinks when that program ends its read. Look for sqlite3 shells and copies at work",
+            "%s: the write-ahead log has grown to %d MB, because %s and keeps the log from "
+            "starting anew; nothing is lost, and it shrinks when that read ends",
             self._database,
             self.bytes_used // 1_000_000,
+            _who_reads(self.readers()),
         )
 
     def _grow(self) -> None:
@@ -258,6 +260,32 @@ class WriteAheadLog:
                 _cut(descriptor, size)  # the space is needed for better things
         finally:
             os.close(descriptor)
+
+
+def _who_reads(readers: set[int] | None) -> str:
+    """Return what is known of those that read, as the part of a sentence."""
+    if readers is None:
+        return "another program, or a lookup of this process, has been reading for long"
+    own = process_id()
+    others = [_named(process) for process in sorted(readers - {own})]
+    if others and own in readers:
+        either = f"{', '.join(others)}, or a lookup of this process ({own}),"
+        return f"{either} has been reading for long"
+    if others:
+        return f"{' or '.join(others)} has been reading for long"
+    if own in readers:
+        return f"a lookup of this process ({own}) has been taking long"
+    return "a read that has ended by now took long"
+
+
+def _named(process: int) -> str:
+    if process < 0:
+        return "a process of another container"
+    try:
+        name = Path(f"/proc/{process}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return f"process {process}"
+    return f"process {process} ({name})"
 
 
 def _open_log(path: Path) -> int | None:

@@ -38,6 +38,7 @@ log = logging.getLogger("outlast.store")
 # a shared lock on, and the byte of the shared memory that says that somebody uses it.
 _SHARED_FIRST, _SHARED_BYTES = 0x4000_0002, 510
 _SHM_IN_USE = 128
+_SHM_READERS, _SHM_READER_BYTES = 123, 5  # a reader locks one of these while it reads
 
 Identity = tuple[int, int]  # device and inode
 
@@ -149,6 +150,19 @@ class FileGuard:
     def has_all_but_lock(self) -> bool:
         """Whether the lock file alone is not the one that was locked."""
         return self._files.only_changed(self._lock)
+
+    def log_readers(self) -> set[int] | None:
+        """Return the processes that are reading now; -1: one without a number here; None: unknown.
+
+        The descriptor is one that stays: to close another would drop SQLite's own locks.
+        """
+        shm = next((d for d, first, _ in self._descriptors if first == _SHM_IN_USE), None)
+        if shm is None:
+            return None
+        try:
+            return sqlite_byte_locks.holders(shm, _SHM_READERS, _SHM_READER_BYTES)
+        except OSError:
+            return None
 
     def unlock(self) -> None:
         """Let go of the locks, so that SQLite can clean up at its close."""

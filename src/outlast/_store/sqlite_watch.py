@@ -34,6 +34,7 @@ class FileWatch:
         self.fault: StoreReplaced | None = None
         self.on_fault: Callable[[StoreError], None] | None = None
         self.guard = FileGuard(path)
+        wal.readers = self.guard.log_readers
 
     def checkpointed(self, commits: int) -> int:
         """Take the database file as our own checkpoint has written it, up to so many commits.

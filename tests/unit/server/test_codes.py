@@ -63,6 +63,23 @@ def test_a_code_ends_by_itself_and_a_new_one_is_offered() -> None:
     assert codes.take(offered[0]) is True
 
 
+def test_a_spent_code_that_is_sent_again_and_again_prints_one_link() -> None:
+    now = 0.0
+    offered: list[str] = []
+    codes = SignInCodes("the token", lambda: now, offered.append)
+    spent, other = codes.new(), codes.new()
+    assert codes.take(spent) is True
+
+    assert [codes.take(spent) for _ in range(3)] == [False] * 3
+    assert offered == []  # the other link is still good
+    assert codes.take(other) is True
+    assert [codes.take(code) for code in (spent, other, spent, other)] == [False] * 4
+    assert len(offered) == 1
+    now = limits.SIGN_IN_CODE_SECONDS
+    assert [codes.take(code) for code in (spent, other, spent, other)] == [False] * 4
+    assert len(offered) == 2
+
+
 def test_the_oldest_codes_are_forgotten() -> None:
     codes = SignInCodes("the token", lambda: 0.0)
     made = [codes.new() for _ in range(limits.SIGN_IN_CODES_MAX + 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -104,6 +105,8 @@ def test_a_reader_that_stays_is_warned_of_once_and_the_log_shrinks_when_it_leave
         assert long_log.writing.log_bytes > 20 * PAGES * 4_120
         assert [r.levelno for r in caplog.records] == [logging.WARNING]
         assert "keeps the log from starting anew" in caplog.text
+        assert f"because process {reader.pid} (" in caplog.text
+        assert "lookup of this process" not in caplog.text
 
         go(reader)
         for _ in range(200):  # a thread copies what is left, as late as the machine makes it
@@ -119,6 +122,22 @@ def test_a_reader_that_stays_is_warned_of_once_and_the_log_shrinks_when_it_leave
         r.seq for r in read_journal(Reading(db, Checks(long_log.path, open_reader)), RUN, 0)
     ] == list(range(1, long_log.number + 1))
     db.close()
+
+
+def test_a_lookup_of_our_own_that_takes_long_is_not_blamed_on_others(
+    long_log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    db = open_reader(long_log.path)
+    db.execute("BEGIN")
+    db.execute("SELECT count(*) FROM runs").fetchall()
+
+    long_log.commit(200)
+
+    assert f"because a lookup of this process ({os.getpid()}) has been taking long" in caplog.text
+    db.execute("ROLLBACK")
+    db.close()
+    long_log.commit(200)
+    assert long_log.wal.stat().st_size < 4 * PAGES * 4_120
 
 
 def test_the_log_shrinks_while_nothing_is_committed(long_log: Log) -> None:
