@@ -12,6 +12,8 @@ import logging
 from asyncio import Future
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from outlast import limits
 from outlast._engine.messages import Messages
 from outlast._engine.scheduler import Scheduler
@@ -82,6 +84,9 @@ class Sharing:
         if sharer.number <= self._asked_for.get(sharer.owner, 0):
             # It was told that this was not made: it may have lain in a connection for long.
             raise StoreUnavailable("this commit was given up by the process that sent it")
+        for transaction in batch:
+            if transaction.posts:
+                transaction.posts = tuple(map(self._bounded, transaction.posts))
         hearing: list[asyncio.Task[None]] = []
 
         def made(future: Future[Carried]) -> None:
@@ -110,6 +115,14 @@ class Sharing:
         if len(self._asked_for) > _PROCESSES_MAX:
             del self._asked_for[next(iter(self._asked_for))]
         return await self._store().outcome_for(sharer)
+
+    def _bounded(self, message: Message) -> Message:
+        """Let no more signals wait than the run may have: it has read some of them already."""
+        live = self._scheduler.residents.get(message.run)
+        if message.kind != "signal" or live is None or not live.inbox.held:
+            return message
+        room = limits.SIGNALS_BUFFERED_MAX - live.inbox.held
+        return msgspec.structs.replace(message, bound=room if room > 0 else -1)
 
     def _store(self) -> SqliteStore:
         store = self._scheduler.store

@@ -97,9 +97,9 @@ class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Something for a run from outside, safe in its mailbox until its owner appends it.
 
-    `bound` is how many may wait in an actor's mailbox, 0 for as many as come. What the commit of a
-    handler tells an actor that has stopped becomes a dead letter, for nobody is there to be
-    refused; a "notice" is dropped then.
+    `bound` is how many may wait in the mailbox, below 0 for none; 0 for as many as its kind may.
+    What the commit of a handler tells an actor that has stopped becomes a dead letter, for nobody
+    is there to be refused; a "notice" is dropped then.
     """
 
     run: RunId

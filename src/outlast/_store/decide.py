@@ -111,7 +111,9 @@ def judge_post(
             # Its times are counted from when it was sent: sent again, it is the same message.
             is_same = same.name == message.name
         return "duplicate" if is_same else "conflict"
-    bound = limits.SIGNALS_BUFFERED_MAX if message.kind == "signal" else message.bound
+    bound = message.bound
+    if message.kind == "signal":
+        bound = bound or limits.SIGNALS_BUFFERED_MAX
     if bound and waiting >= bound:
         return "full"
     return "accepted"

@@ -37,6 +37,7 @@ from outlast import (
     Value,
     actor,
     handler,
+    limits,
     step,
     wf,
     workflow,
@@ -61,6 +62,14 @@ class Price:
 
     cents: int
     notes: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+word = Signal("shared-word", str)
+
+
+@workflow
+async def hears_words() -> str:
+    return await word.receive()
 
 
 @step
@@ -255,6 +264,23 @@ async def test_a_full_mailbox_refuses(engine: Engine) -> None:
     with pytest.raises(MailboxFull):
         await asyncio.gather(*(narrow.tell(SharedNarrow.wait) for _ in range(4)))
     await engine.get("gate").signal(go, 1)
+
+
+async def test_a_run_that_reads_no_signals_refuses_them(
+    engine: Engine, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SIGNALS_BUFFERED_MAX", 3)
+    run = await owner.start(hears_words(), id="deaf")
+    shared = engine.get("deaf")
+
+    for number in range(3):
+        await shared.signal(go, number, dedup=f"{number}")
+
+    with pytest.raises(MailboxFull, match="has 3 unread"):
+        await shared.signal(go, 3)
+    with pytest.raises(MailboxFull, match="has 3 unread"):
+        await run.signal(go, 3)
+    await run.terminate("heard enough")
 
 
 async def test_topics_and_teams_are_the_owner_s(engine: Engine) -> None:
