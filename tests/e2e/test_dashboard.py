@@ -14,15 +14,17 @@ from tests.e2e.dashboards import (
     HOSTILE,
     TURNING,
     Browser,
-    Page,
     Route,
     Seat,
     Server,
     built,
+    dialog_button,
     fields_of,
     run_link,
     served,
     shots_in,
+    shows,
+    text_of,
     until_live,
     until_seen,
 )
@@ -41,18 +43,6 @@ def seat(chromium: Browser, server: Server, tmp_path: Path) -> Iterator[Seat]:
     yield made
     made.context.close()
     assert made.complaints == []
-
-
-def text_of(page: Page) -> str:
-    return page.locator("main").inner_text()
-
-
-def shows(page: Page, text: str) -> None:
-    until(lambda: text in text_of(page))
-
-
-def dialog_button(page: Page, name: str) -> None:
-    page.locator("dialog[open]").get_by_role("button", name=name, exact=True).click()
 
 
 def test_a_wrong_token_is_refused_and_the_right_one_typed_opens_the_page(seat: Seat) -> None:
