@@ -9,8 +9,22 @@ from pathlib import Path
 
 from outlast import Actor, Retry, Signal, Stream, Value, actor, handler, step, wf, workflow
 
+
+@dataclass
+class Decision:
+    """What somebody decided."""
+
+    approved: bool
+    amount: int
+    note: str = ""
+
+
 go_on = Signal("go_on", str)
+decision = Signal("decision", Decision)
 lines = Stream("lines", str)
+messages = Stream("messages", str)
+Mixed = str | dict[str, int]
+mixed: Stream[Mixed] = Stream("mixed", Mixed)  # type: ignore[arg-type]  # a union is no type[T]
 progress = Value("progress", float)
 seen: set[str] = set()
 
@@ -82,6 +96,25 @@ async def digest(topic: str, size: int = 3) -> str:
     await flaky(topic)
     progress.set(0.5)
     return topic + await go_on.receive()
+
+
+@workflow
+async def decides(text: str) -> str:
+    said = await decision.receive()
+    return f"{said.approved} {said.amount} {said.note}"
+
+
+@step
+async def report(text: str) -> None:
+    for value in (f"{text} was packed", f"{text} was sent"):
+        await messages.write(value)
+    for part in ("It ", "took ", {"days": 3}, "of ", "work"):
+        await mixed.write(part)
+
+
+@workflow
+async def reports(text: str) -> None:
+    await report(text)
 
 
 @workflow
