@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.e2e.commands import until
@@ -318,6 +320,43 @@ def test_keys_lead_everywhere(seat: Seat) -> None:
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     until(lambda: page.locator("h1").inner_text() == "keys-1")
+
+
+# How many pixels of each plot have the colour of its line: all else in it is grey.
+COLOURED = """
+() => Object.fromEntries([...document.querySelectorAll('.plot')].map((plot) => {
+  const canvas = plot.querySelector('canvas')
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+  let count = 0
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] > 200 && data[at + 2] - data[at] > 60) count += 1
+  }
+  return [plot.querySelector('figcaption span').textContent, count]
+}))
+"""
+
+
+def test_a_sample_with_none_beside_it_is_a_dot(seat: Seat) -> None:
+    series: dict[str, list[float | None]] = {
+        "steps": [None] * 12,
+        "step_p99": [None, None, 0.2, None, None, None, None, 0.1, None, None, None, None],
+        "commit_p99": [None] * 11 + [0.004],
+        "loop_lag_p99": [0.001],
+        "memory_bytes": [5e7] * 12,
+    }
+    history = {"step_seconds": 300, "until": datetime.now(UTC).isoformat(), "series": series}
+    page = seat.open()
+    page.route(re.compile("/v1/history"), lambda route: route.fulfill(json=history))
+    seat.go(page, "#/metrics")
+    page.locator(".plot canvas").first.wait_for()
+    seat.shot(page, "lone-samples")
+
+    found = msgspec.convert(page.evaluate(COLOURED), dict[str, int])
+    assert found["Steps"] == 0
+    assert found["Commit, p99"] > 10
+    assert found["Step, p99"] > 1.5 * found["Commit, p99"], "two dots"
+    assert found["Loop lag, p99"] > 10
+    assert found["Memory"] > 100
 
 
 TOTAL = 100_000
