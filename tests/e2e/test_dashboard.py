@@ -16,6 +16,7 @@ from tests.e2e.dashboards import (
     HOSTILE,
     TURNING,
     Browser,
+    Page,
     Route,
     Seat,
     Server,
@@ -83,11 +84,51 @@ def test_a_run_is_started_from_a_form_and_watched_live(seat: Seat) -> None:
     assert page.locator(".attempts").inner_text().endswith("2"), "both attempts are counted"
     seat.shot(page, "run-waiting")
     page.get_by_role("button", name="Signal").click()
-    page.get_by_label("Name").fill("go_on")
-    page.get_by_label("Value, as JSON").fill('"!"')
+    page.locator("#signal-name").wait_for()
+    assert chosen(page, "#signal-name") == "go_on", "the run waits for it"
+    page.get_by_label("Value", exact=True).fill("!")
     dialog_button(page, "Send")
     until(lambda: page.locator(".run-title .status").inner_text() == "completed")
     shows(page, "live!")
+
+
+def chosen(page: Page, selector: str) -> object:
+    return page.evaluate("(selector) => document.querySelector(selector).value", selector)
+
+
+def test_a_signal_is_filled_in_by_its_declared_type(seat: Seat) -> None:
+    seat.server.start("decides", "decides-1", text="x")
+    until(lambda: "decision" in str(seat.server.run("decides-1")["why"]))
+    page = seat.open(run_link("decides-1"))
+    page.get_by_role("button", name="Signal").click()
+    page.get_by_label("amount").fill("no number")
+    page.get_by_text("amount is required").wait_for()
+    assert page.locator("button:disabled").get_by_text("Send", exact=True).count() == 1
+    page.get_by_label("amount").fill("9007199254740993")
+    page.get_by_label("approved").check()
+    page.get_by_label("note").fill("as agreed")
+    seat.shot(page, "signal")
+    dialog_button(page, "Send")
+
+    until(lambda: seat.server.run("decides-1")["status"] == "completed")
+    assert seat.server.run("decides-1")["result"] == "True 9007199254740993 as agreed"
+
+
+def test_a_signal_of_another_name_is_json(seat: Seat) -> None:
+    seat.server.start("decides", "decides-2", text="x")
+    until(lambda: "decision" in str(seat.server.run("decides-2")["why"]))
+    page = seat.open(run_link("decides-2"))
+    page.get_by_role("button", name="Signal").click()
+    page.locator("#signal-name").press("End")
+    page.get_by_label("Other name").fill("later")
+    page.get_by_label("Value, as JSON").fill('{"n": 1.0}')
+    seat.shot(page, "signal-other")
+    dialog_button(page, "Send")
+    page.locator("dialog").wait_for(state="detached")
+
+    page.get_by_role("tab", name="Journal").click()
+    shows(page, "later")
+    assert seat.server.run("decides-2")["status"] == "waiting"
 
 
 def test_the_inspector_shows_a_record_that_a_link_names(seat: Seat) -> None:
@@ -229,9 +270,37 @@ def test_a_bulk_action_shows_how_many_and_does_it(seat: Seat) -> None:
         seat.server.start("digest", f"bulk-{number}", topic=f"bulk{number}")
     page = seat.open("#/runs?query=id:bulk-")
     page.get_by_role("group", name="Bulk actions").get_by_role("button", name="Terminate").click()
+    page.get_by_label("Reason").fill("sent twice")
+    seat.shot(page, "bulk")
     dialog_button(page, "Terminate 3 runs")
 
     until(lambda: all(seat.server.run(f"bulk-{n}")["status"] == "terminated" for n in range(3)))
+    assert [reasons_of(seat.server, f"bulk-{n}") for n in range(3)] == [["sent twice", ""]] * 3
+
+
+def reasons_of(server: Server, run: str) -> list[str]:
+    """Return why what was done to a run was done, last first."""
+    rows = msgspec.convert(server.ask(f"/v1/audit?run={run}")["audit"], list[dict[str, object]])
+    return [str(row["reason"]) for row in rows]
+
+
+def test_marked_runs_are_cancelled_with_a_reason_and_paused_without(seat: Seat) -> None:
+    for number in range(2):
+        seat.server.start("digest", f"marked-{number}", topic=f"marked{number}")
+    page = seat.open("#/runs?query=id:marked-")
+    page.get_by_label("Mark marked-0").check()
+    bulk = page.get_by_role("group", name="Bulk actions")
+    bulk.get_by_role("button", name="Pause").click()
+    page.locator("dialog[open]").wait_for()
+    assert page.get_by_label("Reason").count() == 0, "a pause of one run takes none"
+    dialog_button(page, "Not now")
+    bulk.get_by_role("button", name="Cancel").click()
+    page.get_by_label("Reason").fill("not wanted")
+    dialog_button(page, "Cancel 1 run")
+
+    until(lambda: seat.server.run("marked-0")["status"] == "cancelled")
+    assert reasons_of(seat.server, "marked-0") == ["not wanted", ""]
+    assert seat.server.run("marked-1")["status"] == "waiting"
 
 
 def test_hostile_strings_are_only_ever_text(seat: Seat) -> None:
