@@ -1,7 +1,8 @@
 """Owning the pauses: when garbage is collected, and who blocks the loop.
 
 Default CPython stalls for seconds when 100,000 runs are alive. The engine freezes what start-up
-made (unless the program has frozen it already), raises the thresholds, and collects young garbage itself while the loop is idle.
+made (unless the program has frozen it already), raises the thresholds, and collects young garbage
+itself while the loop is idle.
 A thread watches the loop and logs the stack of whoever blocks it.
 """
 
