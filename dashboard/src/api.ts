@@ -20,6 +20,7 @@ import type {
   Role,
   RunDetail,
   RunInfo,
+  SignalInfo,
   TeamInfo,
   TokenInfo,
   WorkflowInfo,
@@ -44,6 +45,7 @@ export const api = {
   history: () => get<History>('v1/history'),
 
   workflows: () => get<{ workflows: WorkflowInfo[] }>('v1/workflows').then((it) => it.workflows),
+  signals: () => get<{ signals: SignalInfo[] }>('v1/signals').then((it) => it.signals),
   start: (workflow: string, body: JsonObject) =>
     post<RunInfo & { created: boolean }>(path('workflows', workflow, 'runs'), body),
 
@@ -63,8 +65,8 @@ export const api = {
   fork: (id: string, body: JsonObject) => post<RunInfo>(path('runs', id, 'fork'), body),
   forkPlan: (id: string, body: JsonObject) =>
     post<RerunPlan>(path('runs', id, 'fork'), { ...body, dry_run: true }),
-  bulk: (action: Action, query: string, expected: number) =>
-    post<BulkAnswer>('v1/bulk', { action, query, expected }),
+  bulk: (action: Action, query: string, expected: number, reason: string) =>
+    post<BulkAnswer>('v1/bulk', { action, query, expected, reason }),
   diff: (a: string, b: string) => get<Diff>('v1/diff', { a, b }),
   /** What a preview leads to. Relative to the page, as all paths are. */
   whole: (preview: Preview) => get<JsonObject>(preview.href.replace(/^\//, '')),

@@ -82,6 +82,11 @@ export interface WorkflowInfo {
   result: JsonObject | null
 }
 
+export interface SignalInfo {
+  name: string
+  schema: JsonObject | null
+}
+
 export interface TokenInfo {
   id: string
   run: string

@@ -28,7 +28,7 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from tests.e2e.commands import SOURCE, end
+from tests.e2e.commands import SOURCE, end, until
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "src" / "outlast" / "_server" / "static"
@@ -39,156 +39,7 @@ TURNING = HOSTILE + "\u202e"
 WIDE = {"width": 1440, "height": 900}
 NARROW = {"width": 390, "height": 844}
 
-APP = """
-import asyncio
-import json
-from dataclasses import dataclass, field
-from pathlib import Path
-from outlast import Actor, Retry, Signal, Stream, Value, actor, handler, step, wf, workflow
-
-go_on = Signal("go_on", str)
-lines = Stream("lines", str)
-progress = Value("progress", float)
-seen: set[str] = set()
-
-
-@dataclass
-class Order:
-    item: str
-    cents: int
-    note: str | None = None
-
-
-@dataclass
-class Notes:
-    items: list[str] = field(default_factory=list)
-
-
-@actor
-class Notebook(Actor[Notes]):
-    @handler
-    async def add(self, text: str) -> int:
-        self.state.items.append(text)
-        return len(self.state.items)
-
-    @handler(read=True)
-    async def all(self) -> list[str]:
-        return self.state.items
-
-
-@step(retry=Retry(attempts=3, first="50ms"))
-async def flaky(text: str) -> str:
-    if text not in seen:
-        seen.add(text)
-        raise ConnectionError(text)
-    return text
-
-
-@step(retry=Retry(attempts=2, first="50ms"))
-async def wavers(text: str) -> None:
-    if text not in seen:
-        seen.add(text)
-        await lines.write("lost ")
-        while not Path("may-fail").exists():  # a test says so
-            await asyncio.sleep(0.05)
-        raise ConnectionError(text)
-    await lines.write("kept")
-
-
-@step
-async def search(text: str) -> dict[str, int]:
-    await lines.write(text + " ")
-    await asyncio.sleep(0.05)
-    return {text: len(text)}
-
-
-@step(retry=Retry(attempts=1, then="park"))
-async def never(text: str) -> None:
-    raise ConnectionError(text)
-
-
-@workflow
-async def digest(topic: str, size: int = 3) -> str:
-    progress.set(0.1)
-    await asyncio.gather(*(search(f"{topic}-{n}") for n in range(size)))
-    await flaky(topic)
-    progress.set(0.5)
-    return topic + await go_on.receive()
-
-
-@workflow
-async def writes(text: str) -> str:
-    await wavers(text)
-    return await go_on.receive()
-
-
-@workflow
-async def order(order: Order) -> int:
-    return order.cents
-
-
-@workflow
-async def quick(n: int) -> int:
-    return n
-
-
-@workflow
-async def fails(text: str) -> None:
-    raise ValueError(text)
-
-
-@workflow
-async def parks(text: str) -> None:
-    await never(text)
-
-
-@workflow
-async def refund(cents: int) -> bool:
-    said = await wf.approve(f"Refund {cents}?", detail={"cents": cents})
-    return said.approved
-
-
-@workflow
-async def pay(text: str, amount: int, share: float = 1.0) -> bool:
-    said = await wf.approve(text, detail={"amount": amount, "note": text, "share": share})
-    return said.approved
-
-
-@step(retry=Retry(attempts=3, first="50ms", jitter="none"))
-async def charge(order_id: str, places: dict[tuple[int, int], int], document: str) -> None:
-    raise ConnectionError(json.dumps(json.loads('"no answer for ' + order_id + '"')))
-
-
-@step
-async def receipt(order_id: str) -> str:
-    return f"receipt of {order_id} " * 50
-
-
-@workflow
-async def buy(order_id: str) -> None:
-    document = await receipt(order_id)
-    await charge(order_id, {(1, 2): 3}, document)
-
-
-@workflow
-async def parent(order_id: str) -> str:
-    return await slow_child(order_id)
-
-
-@workflow
-async def slow_child(order_id: str) -> str:
-    return await go_on.receive()
-
-
-@workflow
-async def sleeps(seconds: float) -> None:
-    await wf.sleep(seconds)
-
-
-@workflow
-async def quote(text: str) -> int:
-    return await wf.token(int).wait()
-"""
+APP = Path(__file__).with_name("dashboard_program.py")
 
 
 class Place(Protocol):
@@ -207,13 +58,15 @@ class Locator(Place, Protocol):
 
     @property
     def first(self) -> Locator: ...
+    @property
+    def last(self) -> Locator: ...
     def click(self) -> None: ...
     def check(self) -> None: ...
     def count(self) -> int: ...
     def fill(self, value: str) -> None: ...
     def inner_text(self) -> str: ...
     def press(self, key: str) -> None: ...
-    def wait_for(self, *, timeout: float = ...) -> None: ...
+    def wait_for(self, *, timeout: float = ..., state: str = ...) -> None: ...
 
 
 class Keyboard(Protocol):
@@ -343,7 +196,7 @@ class Server:
 @contextmanager
 def served(directory: Path) -> Generator[Server]:
     """Serve `APP` from a new store."""
-    (directory / "app.py").write_text(APP)
+    shutil.copyfile(APP, directory / "app.py")
     command = [sys.executable, "-m", "outlast", "dev", "app.py", "--no-reload", "--port", "0"]
     env = dict(os.environ, PYTHONPATH=str(SOURCE), PYTHONUNBUFFERED="1")
     log = directory / "server.log"
@@ -434,6 +287,19 @@ def until_seen(page: Page, condition: Callable[[], bool], seconds: float = 60.0)
 
 def until_live(page: Page) -> None:
     page.locator(".feed-live").wait_for()
+
+
+def text_of(page: Page) -> str:
+    return page.locator("main").inner_text()
+
+
+def shows(page: Page, text: str) -> None:
+    """Wait until the page's own part has this text."""
+    until(lambda: text in text_of(page))
+
+
+def dialog_button(page: Page, name: str) -> None:
+    page.locator("dialog[open]").get_by_role("button", name=name, exact=True).click()
 
 
 def fields_of(value: object) -> dict[str, object]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.e2e.commands import until
@@ -19,10 +21,13 @@ from tests.e2e.dashboards import (
     Seat,
     Server,
     built,
+    dialog_button,
     fields_of,
     run_link,
     served,
     shots_in,
+    shows,
+    text_of,
     until_live,
     until_seen,
 )
@@ -41,18 +46,6 @@ def seat(chromium: Browser, server: Server, tmp_path: Path) -> Iterator[Seat]:
     yield made
     made.context.close()
     assert made.complaints == []
-
-
-def text_of(page: Page) -> str:
-    return page.locator("main").inner_text()
-
-
-def shows(page: Page, text: str) -> None:
-    until(lambda: text in text_of(page))
-
-
-def dialog_button(page: Page, name: str) -> None:
-    page.locator("dialog[open]").get_by_role("button", name=name, exact=True).click()
 
 
 def test_a_wrong_token_is_refused_and_the_right_one_typed_opens_the_page(seat: Seat) -> None:
@@ -91,11 +84,51 @@ def test_a_run_is_started_from_a_form_and_watched_live(seat: Seat) -> None:
     assert page.locator(".attempts").inner_text().endswith("2"), "both attempts are counted"
     seat.shot(page, "run-waiting")
     page.get_by_role("button", name="Signal").click()
-    page.get_by_label("Name").fill("go_on")
-    page.get_by_label("Value, as JSON").fill('"!"')
+    page.locator("#signal-name").wait_for()
+    assert chosen(page, "#signal-name") == "go_on", "the run waits for it"
+    page.get_by_label("Value", exact=True).fill("!")
     dialog_button(page, "Send")
     until(lambda: page.locator(".run-title .status").inner_text() == "completed")
     shows(page, "live!")
+
+
+def chosen(page: Page, selector: str) -> object:
+    return page.evaluate("(selector) => document.querySelector(selector).value", selector)
+
+
+def test_a_signal_is_filled_in_by_its_declared_type(seat: Seat) -> None:
+    seat.server.start("decides", "decides-1", text="x")
+    until(lambda: "decision" in str(seat.server.run("decides-1")["why"]))
+    page = seat.open(run_link("decides-1"))
+    page.get_by_role("button", name="Signal").click()
+    page.get_by_label("amount").fill("no number")
+    page.get_by_text("amount is required").wait_for()
+    assert page.locator("button:disabled").get_by_text("Send", exact=True).count() == 1
+    page.get_by_label("amount").fill("9007199254740993")
+    page.get_by_label("approved").check()
+    page.get_by_label("note").fill("as agreed")
+    seat.shot(page, "signal")
+    dialog_button(page, "Send")
+
+    until(lambda: seat.server.run("decides-1")["status"] == "completed")
+    assert seat.server.run("decides-1")["result"] == "True 9007199254740993 as agreed"
+
+
+def test_a_signal_of_another_name_is_json(seat: Seat) -> None:
+    seat.server.start("decides", "decides-2", text="x")
+    until(lambda: "decision" in str(seat.server.run("decides-2")["why"]))
+    page = seat.open(run_link("decides-2"))
+    page.get_by_role("button", name="Signal").click()
+    page.locator("#signal-name").press("End")
+    page.get_by_label("Other name").fill("later")
+    page.get_by_label("Value, as JSON").fill('{"n": 1.0}')
+    seat.shot(page, "signal-other")
+    dialog_button(page, "Send")
+    page.locator("dialog").wait_for(state="detached")
+
+    page.get_by_role("tab", name="Journal").click()
+    shows(page, "later")
+    assert seat.server.run("decides-2")["status"] == "waiting"
 
 
 def test_the_inspector_shows_a_record_that_a_link_names(seat: Seat) -> None:
@@ -237,9 +270,37 @@ def test_a_bulk_action_shows_how_many_and_does_it(seat: Seat) -> None:
         seat.server.start("digest", f"bulk-{number}", topic=f"bulk{number}")
     page = seat.open("#/runs?query=id:bulk-")
     page.get_by_role("group", name="Bulk actions").get_by_role("button", name="Terminate").click()
+    page.get_by_label("Reason").fill("sent twice")
+    seat.shot(page, "bulk")
     dialog_button(page, "Terminate 3 runs")
 
     until(lambda: all(seat.server.run(f"bulk-{n}")["status"] == "terminated" for n in range(3)))
+    assert [reasons_of(seat.server, f"bulk-{n}") for n in range(3)] == [["sent twice", ""]] * 3
+
+
+def reasons_of(server: Server, run: str) -> list[str]:
+    """Return why what was done to a run was done, last first."""
+    rows = msgspec.convert(server.ask(f"/v1/audit?run={run}")["audit"], list[dict[str, object]])
+    return [str(row["reason"]) for row in rows]
+
+
+def test_marked_runs_are_cancelled_with_a_reason_and_paused_without(seat: Seat) -> None:
+    for number in range(2):
+        seat.server.start("digest", f"marked-{number}", topic=f"marked{number}")
+    page = seat.open("#/runs?query=id:marked-")
+    page.get_by_label("Mark marked-0").check()
+    bulk = page.get_by_role("group", name="Bulk actions")
+    bulk.get_by_role("button", name="Pause").click()
+    page.locator("dialog[open]").wait_for()
+    assert page.get_by_label("Reason").count() == 0, "a pause of one run takes none"
+    dialog_button(page, "Not now")
+    bulk.get_by_role("button", name="Cancel").click()
+    page.get_by_label("Reason").fill("not wanted")
+    dialog_button(page, "Cancel 1 run")
+
+    until(lambda: seat.server.run("marked-0")["status"] == "cancelled")
+    assert reasons_of(seat.server, "marked-0") == ["not wanted", ""]
+    assert seat.server.run("marked-1")["status"] == "waiting"
 
 
 def test_hostile_strings_are_only_ever_text(seat: Seat) -> None:
@@ -328,6 +389,43 @@ def test_keys_lead_everywhere(seat: Seat) -> None:
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     until(lambda: page.locator("h1").inner_text() == "keys-1")
+
+
+# How many pixels of each plot have the colour of its line: all else in it is grey.
+COLOURED = """
+() => Object.fromEntries([...document.querySelectorAll('.plot')].map((plot) => {
+  const canvas = plot.querySelector('canvas')
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+  let count = 0
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] > 200 && data[at + 2] - data[at] > 60) count += 1
+  }
+  return [plot.querySelector('figcaption span').textContent, count]
+}))
+"""
+
+
+def test_a_sample_with_none_beside_it_is_a_dot(seat: Seat) -> None:
+    series: dict[str, list[float | None]] = {
+        "steps": [None] * 12,
+        "step_p99": [None, None, 0.2, None, None, None, None, 0.1, None, None, None, None],
+        "commit_p99": [None] * 11 + [0.004],
+        "loop_lag_p99": [0.001],
+        "memory_bytes": [5e7] * 12,
+    }
+    history = {"step_seconds": 300, "until": datetime.now(UTC).isoformat(), "series": series}
+    page = seat.open()
+    page.route(re.compile("/v1/history"), lambda route: route.fulfill(json=history))
+    seat.go(page, "#/metrics")
+    page.locator(".plot canvas").first.wait_for()
+    seat.shot(page, "lone-samples")
+
+    found = msgspec.convert(page.evaluate(COLOURED), dict[str, int])
+    assert found["Steps"] == 0
+    assert found["Commit, p99"] > 10
+    assert found["Step, p99"] > 1.5 * found["Commit, p99"], "two dots"
+    assert found["Loop lag, p99"] > 10
+    assert found["Memory"] > 100
 
 
 TOTAL = 100_000

@@ -16,6 +16,8 @@ from tests.e2e.dashboards import (
     built,
     run_link,
     served,
+    shows,
+    text_of,
 )
 
 
@@ -30,14 +32,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
         until(lambda: found.run("find-failed")["status"] == "failed")
         until(lambda: "go_on" in str(found.run("find-open")["why"]))
         yield found
-
-
-def text_of(page: Page) -> str:
-    return page.locator("main").inner_text()
-
-
-def shows(page: Page, text: str) -> None:
-    until(lambda: text in text_of(page))
 
 
 def palette(page: Page, typed: str) -> None:

@@ -18,6 +18,7 @@ from tests.e2e.dashboards import (
     fields_of,
     run_link,
     served,
+    text_of,
 )
 
 
@@ -29,6 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
         found.start("digest", "digest-1", topic="seen")
         found.start("parent", "parent-1", order_id="7")
         found.start("sleeps", "sleeps-1", seconds=3_000)
+        found.start("reports", "reports-1", text="Order 7")
         until(lambda: found.run("buy-1")["status"] == "failed")
         until(lambda: "go_on" in str(found.run("digest-1")["why"]))
         yield found
@@ -147,6 +149,28 @@ def test_labels_do_not_collide_and_back_off_is_seen(seat: Seat, run: str) -> Non
         )
         assert len(widths) == 2
         assert min(widths) >= 3
+
+
+LINES = "(box) => [...document.querySelectorAll(box + ' > *')].map((it) => it.innerText.trim())"
+
+
+def test_whole_messages_stand_on_lines_of_their_own_and_chunks_are_joined(seat: Seat) -> None:
+    page = seat.open(run_link("reports-1") + "?tab=streams")
+    sections = page.locator(".stream")
+    until(lambda: "Order 7 was sent" in text_of(page) and "work" in text_of(page))
+    seat.shot(page, "messages")
+
+    def lines_of(name: str) -> list[str]:
+        box = f"section[aria-label='Stream {name}'] .stream-box"
+        found = msgspec.convert(page.evaluate(LINES, box), list[str])
+        return [re.sub(r"\s+", " ", line) for line in found]
+
+    assert lines_of("messages") == ["0 Order 7 was packed", "1 Order 7 was sent"]
+    assert lines_of("mixed") == ["It took", '2 {"days":3}', "of work"]
+    sections.get_by_label("as one text").first.check()
+    until(lambda: lines_of("messages") == ["Order 7 was packedOrder 7 was sent"])
+    page.get_by_label("as one text").last.press("Space")
+    until(lambda: len(lines_of("mixed")) == 5)
 
 
 def test_what_is_due_counts_down(seat: Seat) -> None:

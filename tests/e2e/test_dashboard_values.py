@@ -9,13 +9,15 @@ import pytest
 from tests.e2e.commands import until
 from tests.e2e.dashboards import (
     Browser,
-    Page,
     Seat,
     Server,
     built,
+    dialog_button,
     fields_of,
     run_link,
     served,
+    shows,
+    text_of,
 )
 
 TURNED = "Pay \u202e00001 €\u2066 to A\u200bnn"
@@ -29,18 +31,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
     built()
     with served(tmp_path_factory.mktemp("served")) as found:
         yield found
-
-
-def text_of(page: Page) -> str:
-    return page.locator("main").inner_text()
-
-
-def shows(page: Page, text: str) -> None:
-    until(lambda: text in text_of(page))
-
-
-def dialog_button(page: Page, name: str) -> None:
-    page.locator("dialog[open]").get_by_role("button", name=name, exact=True).click()
 
 
 # Characters without width, or that turn text, in anything that is seen or read out.

@@ -77,7 +77,11 @@ function options(
     legend: { show: false },
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
     padding: [8, 22, 0, 0],
-    scales: { y: { range: (_, least, most) => [Math.min(0, least ?? 0), (most ?? 0) > 0 ? most * 1.15 : 1] } },
+    scales: {
+      // One sample alone spans no time: it stands in the middle of a minute.
+      x: { range: (plot, first, last) => (plot.data[0].length > 1 ? [first, last] : [first - 30, first + 30]) },
+      y: { range: (_, least, most) => [Math.min(0, least ?? 0), (most ?? 0) > 0 ? most * 1.15 : 1] },
+    },
     axes: [
       { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, ticks, _axis, _space, step) => ticks.map((tick) => timeOfDay(tick, step)) },
       {
@@ -91,9 +95,16 @@ function options(
     ],
     series: [
       {},
-      { stroke: colour('--plot-line'), fill: colour('--plot-fill'), width: 1.5, points: { show: false }, spanGaps: false },
+      { stroke: colour('--plot-line'), fill: colour('--plot-fill'), width: 1.5, points: { show: false, size: 6, fill: colour('--plot-line'), filter: (plot) => lonePoints(plot.data[1] ?? []) }, spanGaps: false },
     ],
   }
+}
+
+/** The samples with none beside them: no line goes through these, so each is drawn as a dot. */
+function lonePoints(values: ArrayLike<number | null | undefined>): number[] {
+  const isGap = (index: number) => (values[index] ?? null) === null
+  const places = Array.from(values, (_, index) => index)
+  return places.filter((at) => !isGap(at) && isGap(at - 1) && isGap(at + 1))
 }
 
 function timeOfDay(at: number, step: number): string {

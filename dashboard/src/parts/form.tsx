@@ -44,6 +44,17 @@ export function Labelled(props: EditorProps) {
   )
 }
 
+/** Why something is done: the audit keeps it. */
+export function ReasonField({ value, onChange }: { value: string; onChange: (value: string) => void }) {
+  return (
+    <div class="labelled">
+      <label for="reason">Reason <span class="faint">optional</span></label>
+      <input id="reason" type="text" value={value} onInput={(event) => onChange(event.currentTarget.value)} />
+      <p class="hint">The audit shows it with your name.</p>
+    </div>
+  )
+}
+
 function Editor({ field, value, onChange, id }: EditorProps & { id: string }) {
   switch (field.kind) {
     case 'text':

@@ -7,6 +7,7 @@ import { count, plural } from '../format.ts'
 import { jsonText } from '../json.ts'
 import { StreamReader } from '../streamreader.ts'
 import type { StreamValue } from '../streamreader.ts'
+import { areChunks, passages } from '../streamtext.ts'
 import { ProblemNote } from './empty.tsx'
 import { Icon } from './icon.tsx'
 import { JsonView } from './json.tsx'
@@ -16,8 +17,10 @@ import { StatusMark } from './status.tsx'
 export function StreamPanel({ run, name }: { run: string; name: string }) {
   const reader = useMemo(() => new StreamReader(run, name), [run, name])
   const values = reader.values.value
-  const isText = values.length > 0 && values.every((it) => typeof it.value === 'string')
-  const [asText, setAsText] = useState(true)
+  const hasText = values.some((it) => typeof it.value === 'string')
+  // Until somebody says otherwise, what the values look like decides.
+  const [asked, setAsked] = useState<boolean | null>(null)
+  const asText = asked ?? areChunks(values.map((it) => it.value))
   const end = useRef<HTMLDivElement>(null)
 
   useEffect(() => {
@@ -45,9 +48,9 @@ export function StreamPanel({ run, name }: { run: string; name: string }) {
         <span class="faint">{plural(values.length + reader.dropped.value, 'value')}</span>
         {retracted > 0 && <span class="tone-parked">{plural(retracted, 'value')} retracted</span>}
         <span class="spread" />
-        {isText && (
-          <label class="check">
-            <input type="checkbox" checked={asText} onChange={(event) => setAsText(event.currentTarget.checked)} /> as text
+        {hasText && (
+          <label class="check" title="Join the text values without anything between them">
+            <input type="checkbox" checked={asText} onChange={(event) => setAsked(event.currentTarget.checked)} /> as one text
           </label>
         )}
         {reader.ended.value === null ? <span class="live-mark"><span class="feed-dot" /> live</span> : <StatusMark status={reader.ended.value} />}
@@ -56,24 +59,21 @@ export function StreamPanel({ run, name }: { run: string; name: string }) {
       <div class="stream-box" ref={end} tabIndex={0} role="log" aria-label={`Values of ${name}`} aria-live="off">
         {reader.dropped.value > 0 && <p class="faint">{count(reader.dropped.value)} earlier values are not shown.</p>}
         {values.length === 0 && <p class="faint">Nothing written yet.</p>}
-        {isText && asText ? <AsText values={values} /> : values.map((it) => <Line key={it.offset} it={it} />)}
+        {hasText && asText ? <AsText values={values} /> : values.map((it) => <Line key={it.offset} it={it} />)}
       </div>
     </section>
   )
 }
 
 function AsText({ values }: { values: StreamValue[] }) {
-  // Runs of values of one kind are one text node: a page of words is not five thousand elements.
-  const runs: { text: string; isRetracted: boolean; at: number }[] = []
-  for (const it of values) {
-    const last = runs.at(-1)
-    if (last && last.isRetracted === it.isRetracted) last.text += String(it.value)
-    else runs.push({ text: String(it.value), isRetracted: it.isRetracted, at: it.offset })
-  }
   return (
-    <p class="stream-text">
-      {runs.map((run) => (run.isRetracted ? <Retracted key={run.at} text={run.text} /> : <span key={run.at}>{run.text}</span>))}
-    </p>
+    <>
+      {passages(values).map((it) => ('value' in it ? <Line key={it.at} it={it.value} /> : (
+        <p key={it.at} class="stream-text">
+          {it.runs.map((run) => (run.isRetracted ? <Retracted key={run.at} text={run.text} /> : <span key={run.at}>{run.text}</span>))}
+        </p>
+      )))}
+    </>
   )
 }
 

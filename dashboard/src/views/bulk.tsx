@@ -7,6 +7,7 @@ import { count, plural } from '../format.ts'
 import { problemOf, RequestError } from '../http.ts'
 import { tell } from '../notices.ts'
 import { ActionDialog } from '../parts/dialog.tsx'
+import { ReasonField } from '../parts/form.tsx'
 import { valueOf } from '../query.ts'
 import { mayOperate, who } from '../session.ts'
 import { isOpen, STATUSES } from '../types.ts'
@@ -109,7 +110,10 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
   const isMarked = marked.length > 0
   const [expected, setExpected] = useState<number | null>(isMarked ? marked.length : null)
   const [asked, setAsked] = useState(isMarked)
+  const [reason, setReason] = useState('')
   const { verb, what, isDestructive } = ACTIONS[action]
+  // Marked runs are asked one by one, and of these verbs only the two that end a run take a reason.
+  const hasReason = !isMarked || action === 'cancel' || action === 'terminate'
   if (!asked) {
     setAsked(true)
     // The count that the person confirms is read now: the list may have stood here for an hour.
@@ -118,7 +122,7 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
   const send = async () => {
     if (expected === null) return
     try {
-      report(verb, isMarked ? await each(action, marked) : await api.bulk(action, query, expected))
+      report(verb, isMarked ? await each(action, marked, hasReason ? reason : '') : await api.bulk(action, query, expected, reason))
       onDone()
     } catch (error) {
       const { type, body } = problemOf(error)
@@ -146,15 +150,16 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
       ) : (
         <p>All that match <code class="wrap">{query}</code>. If the number changes by more than 10 % before you confirm, nothing is done.</p>
       )}
+      {hasReason && <ReasonField value={reason} onChange={setReason} />}
     </ActionDialog>
   )
 }
 
-async function each(action: Action, ids: string[]): Promise<BulkAnswer> {
+async function each(action: Action, ids: string[], reason: string): Promise<BulkAnswer> {
   const answer: BulkAnswer = { done: 0, failed: [] }
   for (const id of ids) {
     try {
-      await api.act(id, action, {})
+      await api.act(id, action, reason === '' ? {} : { reason })
       answer.done += 1
     } catch (error) {
       answer.failed.push({ id, detail: problemOf(error).detail })

@@ -59,8 +59,7 @@ export function Metrics() {
   }, [now])
 
   const counts = now?.counts ?? {}
-  // One point is no line.
-  const isDrawable = Object.values(history?.series ?? {}).some((values) => values.length > 1)
+  const isDrawable = Object.values(history?.series ?? {}).some((values) => values.length > 0)
   return (
     <>
       <header class="view-head">
@@ -71,7 +70,7 @@ export function Metrics() {
       {!history && !loaded.problem && <Loading what="the last hour" />}
       {history && !isDrawable && (
         <Empty icon="chart" title="The server has just begun">
-          <p>The first points come in {duration(2 * history.step_seconds)}.</p>
+          <p>The first point comes in {duration(history.step_seconds)}.</p>
         </Empty>
       )}
       {history && isDrawable && (

@@ -5,15 +5,16 @@ import { useState } from 'preact/hooks'
 import { api } from '../api.ts'
 import { tell } from '../notices.ts'
 import { ActionDialog } from '../parts/dialog.tsx'
-import { JsonEditor } from '../parts/form.tsx'
+import { ReasonField } from '../parts/form.tsx'
 import { Icon } from '../parts/icon.tsx'
 import type { IconName } from '../parts/icon.tsx'
 import { go, link } from '../router.ts'
 import type { RunStore } from '../runstore.ts'
 import { mayOperate } from '../session.ts'
 import { originOf } from '../types.ts'
-import type { Action, Json, JsonObject, RunDetail } from '../types.ts'
+import type { Action, RunDetail } from '../types.ts'
 import { ForkDialog } from './fork.tsx'
+import { SignalDialog } from './signal.tsx'
 
 type Simple = Exclude<Action, 'signal' | 'fork'>
 
@@ -89,43 +90,7 @@ function SimpleDialog({ action, detail, store, onClose }: {
     >
       <p class="mono wrap">{detail.id}</p>
       <p>{what}</p>
-      {hasReason && (
-        <div class="labelled">
-          <label for="reason">Reason <span class="faint">optional</span></label>
-          <input id="reason" type="text" value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
-        </div>
-      )}
-    </ActionDialog>
-  )
-}
-
-function SignalDialog({ detail, store, onClose }: { detail: RunDetail; store: RunStore; onClose: () => void }) {
-  const [name, setName] = useState('')
-  const [value, setValue] = useState<Json | undefined>(null)
-  const [dedup, setDedup] = useState('')
-  const send = async () => {
-    const body: JsonObject = { value: value ?? null }
-    if (dedup !== '') body['dedup'] = dedup
-    await api.signal(detail.id, name.trim(), body)
-    tell(`Signal ${name.trim()} sent`, 'It is stored, and the run receives it when it waits for it.')
-    store.touch()
-    onClose()
-  }
-  return (
-    <ActionDialog title="Send a signal" verb="Send" onClose={onClose} onSend={send} isReady={name.trim() !== '' && value !== undefined}>
-      <div class="labelled">
-        <label for="signal-name">Name</label>
-        <input id="signal-name" type="text" class="mono" spellcheck={false} autofocus value={name} onInput={(event) => setName(event.currentTarget.value)} />
-      </div>
-      <div class="labelled">
-        <label for="signal-value">Value, as JSON</label>
-        <JsonEditor id="signal-value" value={value} onChange={setValue} />
-      </div>
-      <div class="labelled">
-        <label for="signal-dedup">Dedup key <span class="faint">optional</span></label>
-        <input id="signal-dedup" type="text" class="mono" spellcheck={false} value={dedup} onInput={(event) => setDedup(event.currentTarget.value)} />
-        <p class="hint">A second signal with the same key is ignored.</p>
-      </div>
+      {hasReason && <ReasonField value={reason} onChange={setReason} />}
     </ActionDialog>
   )
 }

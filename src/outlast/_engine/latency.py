@@ -1,7 +1,8 @@
 """Owning the pauses: when garbage is collected, and who blocks the loop.
 
 Default CPython stalls for seconds when 100,000 runs are alive. The engine freezes what start-up
-made, raises the thresholds, and collects young garbage itself while the loop is idle.
+made (unless the program has frozen it already), raises the thresholds, and collects young garbage
+itself while the loop is idle.
 A thread watches the loop and logs the stack of whoever blocks it.
 """
 
@@ -25,10 +26,15 @@ _FRAMES_FIRST = 20
 _FRAMES_LAST = 20
 
 
+# CPython 3.12 itself begins with some hundred frozen objects; a program has ten thousands.
+_FROZEN_BY_PYTHON_MAX = 2_000
+
+
 class GarbagePolicy:
     """Collects in idle gaps; the collector's own settings are put back on close."""
 
     _open = 0
+    _has_frozen = False
     _thresholds = (700, 10, 10)
 
     def __init__(self, world: World, events: Events, *, is_idle: Callable[[], bool]) -> None:
@@ -43,9 +49,16 @@ class GarbagePolicy:
         GarbagePolicy._open += 1
 
     def freeze(self) -> None:
-        """Leave everything that exists now out of future collections."""
+        """Leave everything that exists now out of future collections.
+
+        A program that has frozen objects itself decides what is frozen: objects are unfrozen all at
+        once, so what the engine added could not be taken back without what the program froze.
+        """
+        if gc.get_freeze_count() > _FROZEN_BY_PYTHON_MAX and not GarbagePolicy._has_frozen:
+            return
         gc.collect()
         gc.freeze()
+        GarbagePolicy._has_frozen = True
 
     def worked(self) -> None:
         """The engine did something: look for an idle gap to collect in."""
@@ -71,7 +84,9 @@ class GarbagePolicy:
         GarbagePolicy._open -= 1
         if GarbagePolicy._open == 0:
             gc.set_threshold(*GarbagePolicy._thresholds)
-            gc.unfreeze()
+            if GarbagePolicy._has_frozen:
+                GarbagePolicy._has_frozen = False
+                gc.unfreeze()
 
 
 class Watchdog:

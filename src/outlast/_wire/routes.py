@@ -107,6 +107,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/events", status.events, load="free", query=("kinds",), is_stream=True),
     _get("/v1/workflows", status.workflows),
     _post("/v1/workflows/{name}/runs", runs.start, runs.StartBody, statuses=(201, 200)),
+    _get("/v1/signals", status.signals),
     _get("/v1/runs", runs.runs, "query", "after", "limit"),
     _get(_RUN, runs.show),
     Route(

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from outlast import limits
 from outlast._logfile import read_log
-from outlast._registry import WorkflowDefinition, cached_version_of
+from outlast._registry import NameDefinition, WorkflowDefinition, cached_version_of
 from outlast._wire.answers import answer
 from outlast._wire.metrics import prometheus
 from outlast._wire.problems import Problem
@@ -135,6 +135,17 @@ def _workflow(definition: WorkflowDefinition) -> dict[str, object]:
         "input": definition.signature.schema(),
         "result": definition.signature.returns.schema(),
     }
+
+
+async def signals(service: Service, _: Call) -> Response:
+    """List the signals that the program here declares."""
+    found = service.core.registry.signals
+    return answer({"signals": [_signal(found[name]) for name in sorted(found)]})
+
+
+def _signal(definition: NameDefinition) -> dict[str, object]:
+    adapter = definition.adapter
+    return {"name": definition.name, "schema": None if adapter is None else adapter.schema()}
 
 
 async def events(service: Service, call: Call) -> Response:

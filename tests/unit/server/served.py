@@ -38,6 +38,7 @@ words = Stream("served_words", str)
 go = Signal("served_go", str)
 number = Signal("served_number", int)
 numbers = Signal("served_numbers", list[int])
+either = (Signal("served_either", str), Signal("served_either", int))
 share = Value("served_share", float)
 add_up = Update("served_add_up", int, int)
 

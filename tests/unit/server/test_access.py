@@ -225,16 +225,30 @@ async def test_a_file_that_cannot_be_used_any_more_opens_nothing(
     assert (await server.request("GET", "/v1/session")).status == 401
 
 
+# One interpreter that becomes twenty: all begin in the same moment, when the pipe is closed.
+TWENTY = """
+import os, sys
+from pathlib import Path
+from outlast._server.tokenfile import TokenFile
+gate, opener = os.pipe()
+children = []
+for number in range(20):
+    child = os.fork()
+    if child == 0:
+        os.close(opener)
+        os.read(gate, 1)
+        TokenFile(Path(sys.argv[1])).add(f"user{number}", "viewer")
+        os._exit(0)
+    children.append(child)
+os.close(opener)
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
+"""
+
+
 def test_twenty_processes_that_add_at_once_lose_none(tmp_path: Path) -> None:
     path = tmp_path / "token"
-    code = (
-        "import sys; from pathlib import Path; from outlast._server.tokenfile import TokenFile; "
-        "TokenFile(Path(sys.argv[1])).add(sys.argv[2], 'viewer')"
-    )
-    adding = [
-        subprocess.Popen([sys.executable, "-c", code, str(path), f"user{n}"]) for n in range(20)
-    ]
-    assert [process.wait(60) for process in adding] == [0] * 20
+    command = [sys.executable, "-c", TWENTY, str(path)]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
 
     names = {token.name for token in TokenFile(path).known()}
     assert names == {"admin", *(f"user{n}" for n in range(20))}

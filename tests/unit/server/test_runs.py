@@ -119,6 +119,18 @@ async def test_a_signal_of_an_undeclared_name_is_refused_with_the_nearest(server
     assert taken.status == 202
 
 
+async def test_declared_signals_are_listed_with_the_type_of_their_value(server: Served) -> None:
+    vic = server.tokens.add("vic", "viewer")
+    found = (await server.request("GET", "/v1/signals", token=vic)).json()["signals"]
+
+    assert [each["name"] for each in found] == sorted(each["name"] for each in found)
+    schemas = {each["name"]: each["schema"] for each in found}
+    assert schemas["served_go"] == {"type": "string"}
+    assert schemas["served_number"]["type"] == "integer"
+    assert schemas["served_numbers"]["items"] == schemas["served_number"]
+    assert schemas["served_either"] is None, "it is declared with two types"
+
+
 async def test_true_is_no_int_in_an_answer_to_a_token(server: Served) -> None:
     await server.request("POST", "/v1/workflows/served_token/runs", {"id": "t"})
     open_ones: list[dict[str, str]] = []
