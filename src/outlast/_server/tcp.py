@@ -48,6 +48,10 @@ def listen(host: str, port: int) -> socket.socket:
             # A peer that acknowledges nothing for so long is dead: the kernel says so.
             milliseconds = int(limits.SSE_WRITE_SECONDS * 1000)
             listener.setsockopt(socket.IPPROTO_TCP, user_timeout, milliseconds)
+        unsent: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        if unsent is not None:
+            # The kernel would take megabytes for each client that takes nothing.
+            listener.setsockopt(socket.IPPROTO_TCP, unsent, limits.HTTP_UNSENT_BYTES)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
         listener.setblocking(False)
