@@ -411,6 +411,10 @@ HTTP_BODIES_BYTES_MAX = 64 * 1024 * 1024
 """Bodies of all requests together, while they come and until they are answered; what is over that,
 or over a caller's share of it (`HTTP_SHARE_MAX`), is refused."""
 
+HTTP_UNSENT_BYTES = 128 * 1024
+"""What the kernel holds for one TCP client beside what is under way to it, where it can be told
+(Linux, macOS)."""
+
 HTTP_WAIT_SECONDS_MAX = 300.0
 """How long one request may wait for a run's end or an actor's answer."""
 
@@ -461,6 +465,10 @@ a megabyte or so, and a client may take nothing for `SSE_WRITE_SECONDS`."""
 SSE_RING_BYTES = 256 * 1024
 """Encoded events of one stream that are kept for its readers; who is further behind reads the
 store."""
+
+SSE_UNTAKEN_BYTES = 64 * 1024 * 1024
+"""Encoded events that clients of streams have begun to take, those that many take alike counted
+once; beyond, the slowest are hung up on, and may go on where they were."""
 
 SSE_WRITE_SECONDS = 20.0
 """How long a client may take no bytes; then it is hung up on."""

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from typing_extensions import override
 
 from outlast import limits
+from outlast._server.handshakes import TlsListener
 from outlast._wire.connections import Connections, protocol_class
 from outlast.errors import UsageError
 
@@ -48,6 +49,10 @@ def listen(host: str, port: int) -> socket.socket:
             # A peer that acknowledges nothing for so long is dead: the kernel says so.
             milliseconds = int(limits.SSE_WRITE_SECONDS * 1000)
             listener.setsockopt(socket.IPPROTO_TCP, user_timeout, milliseconds)
+        unsent: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        if unsent is not None:
+            # The kernel would take megabytes for each client that takes nothing.
+            listener.setsockopt(socket.IPPROTO_TCP, unsent, limits.HTTP_UNSENT_BYTES)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
         listener.setblocking(False)
@@ -78,10 +83,11 @@ class TcpServer:
         self, app: ASGIApp, connections: Connections, listener: socket.socket, tls: Tls | None
     ) -> None:
         self._world = connections.world
+        self._made: Callable[..., asyncio.Protocol] = protocol_class(connections)
         self._listener = listener
         config = uvicorn.Config(
             app,
-            http=protocol_class(connections),
+            http=self._made,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -103,6 +109,9 @@ class TcpServer:
                 f"the certificate and its key, {files}, cannot be used: {error.strerror or error}"
             ) from None
         self._uvicorn = _Uvicorn(config)
+        self._tls: TlsListener | None = None
+        if config.ssl is not None:
+            self._tls = TlsListener(connections, listener, config.ssl, self._protocol)
         self._asked_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self.stopped: asyncio.Event = asyncio.Event()
@@ -113,10 +122,18 @@ class TcpServer:
         if handles_signals:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._world.loop.add_signal_handler(number, self.stop)
-        work = self._uvicorn.serve(sockets=[self._listener])
+        if self._tls is not None:
+            self._tls.begin()
+        work = self._uvicorn.serve(sockets=[self._listener] if self._tls is None else [])
         self._task = self._world.spawn(work, name="outlast-http")
         notify("READY=1")
         return self._task
+
+    def _protocol(self) -> asyncio.Protocol:
+        """Return the protocol of one connection, as uvicorn makes it."""
+        config, state = self._uvicorn.config, self._uvicorn.server_state
+        arguments: dict[str, object] = {"config": config, "server_state": state, "app_state": {}}
+        return self._made(**arguments)
 
     def stop(self) -> None:
         """Begin to stop; a second call ends the process at once, unless it is an echo."""
@@ -130,6 +147,8 @@ class TcpServer:
     async def end(self) -> None:
         """Close the socket, let requests in work end for a moment, and hang up."""
         self._uvicorn.should_exit = True
+        if self._tls is not None:
+            await self._tls.close()
         if self._task is not None:
             await asyncio.wait([self._task])
 

@@ -52,6 +52,9 @@ class Connections:
 
     def enter(self, client: Client, transport: asyncio.Transport) -> bool:
         """Take a connection among the open ones, if there is room or somebody yields."""
+        if client in self.transports:  # its TLS handshake is done
+            self.transports[client] = transport
+            return True
         place, most = place_of(client), connections_max()
         share = limits.HTTP_SHARE_MAX if self._by_address else 1.0
         if self._held[place] >= max(1, int(most * share)):

@@ -2,12 +2,15 @@
 
 Invariants:
   * a client that takes no bytes is hung up on in time, one that has gone is noticed, and neither
-    makes memory grow: nothing is encoded for a client that has not taken what came before;
+    makes memory grow: nothing is encoded for a client that has not taken what came before, and
+    what is encoded is handed to its connection little by little, shared by all that are at it;
+  * what is encoded and not taken is bounded: beyond, the slowest clients are hung up on;
   * when the server drains, every stream says when to come again and ends.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -23,6 +26,7 @@ from outlast._wire.problems import Problem
 from outlast._world import Timer, World
 
 HEARTBEAT = b":\n\n"
+_PART_BYTES = 32 * 1024
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -57,6 +61,9 @@ class Clients:
         self.open: dict[EventStream, None] = {}
         self._timer: Timer | None = None
         self._shares = Shares(limits.SSE_CLIENTS_MAX)
+        self._sending: dict[EventStream, bytes] = {}  # what each is taking, the slowest first
+        self._sharing: Counter[int] = Counter()  # how many take the same piece, by its identity
+        self.bytes_untaken = 0
 
     def check_room(self, holders: Sequence[str]) -> None:
         """Refuse one stream too many.
@@ -90,6 +97,27 @@ class Clients:
         if not self.open and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def begin_piece(self, stream: EventStream, piece: bytes) -> None:
+        """Note that a client begins to take a piece; the slowest are given up when it is much."""
+        self._sending[stream] = piece
+        self._sharing[id(piece)] += 1
+        if self._sharing[id(piece)] == 1:
+            self.bytes_untaken += len(piece)
+        while self.bytes_untaken > limits.SSE_UNTAKEN_BYTES and len(self._sending) > 1:
+            slowest = next(iter(self._sending))
+            slowest.hang_up()
+            self.end_piece(slowest)
+
+    def end_piece(self, stream: EventStream) -> None:
+        """Note that a client has taken its piece, or has gone."""
+        piece = self._sending.pop(stream, None)
+        if piece is None:
+            return
+        self._sharing[id(piece)] -= 1
+        if not self._sharing[id(piece)]:
+            del self._sharing[id(piece)]
+            self.bytes_untaken -= len(piece)
 
     def _beat_later(self) -> None:
         self._timer = self.world.call_later(limits.SSE_HEARTBEAT_SECONDS, self._beat)
@@ -131,12 +159,16 @@ class EventStream(Response):
         """Wake the stream so that it says that it lives; hang up on a client that takes nothing."""
         since = self._sending_since
         if since is not None and now - since > limits.SSE_WRITE_SECONDS:
-            self._is_gone = True
-            self._clients.cut(self._scope.get("client"))
+            self.hang_up()
             return
         if not self._may_go_on():
             self._is_gone = True  # whose token was taken away reads no further
         self._source.wake()
+
+    def hang_up(self) -> None:
+        """End the connection; the client may come again and go on where it was."""
+        self._is_gone = True
+        self._clients.cut(self._scope.get("client"))
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,7 +199,16 @@ class EventStream(Response):
                 await self._send(send, piece or HEARTBEAT)
 
     async def _send(self, send: Send, data: bytes) -> None:
-        message: Message = {"type": "http.response.body", "body": data, "more_body": True}
-        self._sending_since = self._clients.world.monotonic()
-        await send(message)
-        self._sending_since = None
+        self._clients.begin_piece(self, data)
+        try:
+            # The connection copies what it cannot send at once, and waits when it has too much.
+            for begin in range(0, len(data), _PART_BYTES):
+                if self._is_gone:
+                    return
+                part = data[begin : begin + _PART_BYTES]
+                message: Message = {"type": "http.response.body", "body": part, "more_body": True}
+                self._sending_since = self._clients.world.monotonic()
+                await send(message)
+        finally:
+            self._sending_since = None
+            self._clients.end_piece(self)

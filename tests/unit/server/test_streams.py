@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,69 @@ async def test_a_client_that_takes_nothing_is_hung_up_on(
         stream.beat(server.service.core.world.monotonic() + 1)
         await until(lambda: not clients.open)
         writer.close()
+
+
+async def takes_nothing(server: Served) -> socket.socket:
+    """Follow the stream on a connection from which nothing is read."""
+    link = socket.socket()
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    link.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(link, ("127.0.0.1", server.port))
+    request = (
+        f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        f"Authorization: Bearer {server.token}\r\n\r\n"
+    )
+    await loop.sock_sendall(link, request.encode())
+    return link
+
+
+async def test_a_large_value_is_held_once_for_all_clients_that_take_nothing(
+    server: Served,
+) -> None:
+    size = 1_500_000
+    async with server.client() as client:
+        run = await client.start(served_flooding(1, size), id="s")
+        links = [await takes_nothing(server) for _ in range(5)]
+        clients, tails = server.service.clients, server.service.streams.tails
+        await until(lambda: [tail.readers for tail in tails.values()] == [5])
+        await run.signal(go, "go")
+        await run.result()
+        await until(lambda: clients.bytes_untaken >= size)
+
+        assert clients.bytes_untaken < 2 * size
+        transports = server.service.connections.transports.values()
+        assert max(t.get_write_buffer_size() for t in transports) < 200_000
+        for link in links:
+            link.close()
+        await until(lambda: not clients.open)
+        assert clients.bytes_untaken == 0
+
+
+async def test_the_slowest_clients_are_hung_up_on_when_much_is_not_taken(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 1_000_000
+    monkeypatch.setattr(limits, "SSE_UNTAKEN_BYTES", 5 * size // 2)
+    async with server.client() as client:
+        run = await client.start(served_flooding(8, size), id="s")
+        await run.signal(go, "go")
+        await run.result()
+        clients = server.service.clients
+        links: list[socket.socket] = []
+        for _ in range(2):  # pieces of their own, for they are read from the store
+            links.append(await takes_nothing(server))
+        await until(lambda: clients.bytes_untaken >= 2 * size)
+        slowest = list(clients.open)
+        links.append(await takes_nothing(server))
+
+        await until(lambda: len(clients.open) == 2 and set(slowest) != set(clients.open))
+        assert clients.bytes_untaken < 3 * size
+        assert len(values_of(await whole(server, PATH))) == 8
+        for link in links:
+            link.close()
+        await until(lambda: not clients.open)
+        assert clients.bytes_untaken == 0
 
 
 async def test_a_client_that_goes_away_leaves_nothing_behind(server: Served) -> None:
