@@ -159,7 +159,7 @@ _may_end: list[bool] = []
 @step(timeout="50ms")
 async def stubborn() -> None:
     """Swallow the cancellation of the timeout."""
-    while not _may_end:  # noqa: ASYNC110  # the test says so
+    while not _may_end:  # the test says so
         try:
             await asyncio.sleep(0.01)
         except asyncio.CancelledError:
