@@ -72,7 +72,7 @@ class Recovery:
         self._messages = messages
         self._dormant = dormant
         self._live_runs_max = live_runs_max
-        self._wake_timer: tuple[int, Timer] | None = None
+        self._alarm = _Alarm(scheduler, self._wake)
         self._is_waking = False
         self._waiting: Task[None] | None = None  # for a store that takes no writes now
         self.recovered: int = 0
@@ -304,11 +304,12 @@ class Recovery:
         if self._is_waking or self._scheduler.is_closing:
             return
         self._is_waking = True
+        self._alarm.begin_look()
         try:
-            self._arm(await self._bring_due())
+            self._alarm.end_look(await self._bring_due())
         except StoreError as error:
             log.warning("who is due could not be read, trying again: %s", error)
-            self._arm(self._world.now() + int(limits.RECONCILE_SECONDS * 1e6))
+            self._alarm.end_look(self._world.now() + int(limits.RECONCILE_SECONDS * 1e6))
         finally:
             self._is_waking = False
 
@@ -335,29 +336,65 @@ class Recovery:
 
     def expect(self, at: int) -> None:
         """A run has left memory until `at`: be there in time."""
-        if self._wake_timer is None or at < self._wake_timer[0]:
-            self._arm(at)
-
-    def _arm(self, at: int | None) -> None:
-        if self._wake_timer is not None:
-            self._wake_timer[1].cancel()
-            self._wake_timer = None
-        if at is None or self._scheduler.is_closing:
-            return
-        seconds = max(0.0, (at - self._world.now()) / 1e6)
-        self._wake_timer = (at, self._world.call_later(seconds, self._wake))
+        self._alarm.expect(at)
 
     def _wake(self) -> None:
-        self._wake_timer = None
         self._world.spawn(self.wake_due(), name="outlast-wake")
 
     def stop(self) -> None:
         """Bring in nothing more."""
         if self._waiting is not None:
             self._waiting.cancel()
-        if self._wake_timer is not None:
-            self._wake_timer[1].cancel()
-            self._wake_timer = None
+        self._alarm.cancel()
+
+
+class _Alarm:
+    """Goes off when the first of those that have left memory is due."""
+
+    def __init__(self, scheduler: Scheduler, go_off: Callable[[], None]) -> None:
+        self._scheduler = scheduler
+        self._go_off = go_off
+        self._timer: tuple[int, Timer] | None = None
+        self._left_meanwhile: int | None = None  # the earliest of those that left during a look
+
+    @property
+    def is_set(self) -> bool:
+        return self._timer is not None
+
+    def begin_look(self) -> None:
+        """The store is asked for the first that is due."""
+        self._left_meanwhile = None
+
+    def end_look(self, found: int | None) -> None:
+        """The store has answered; what it read may be older than the rows of those that left."""
+        times = [at for at in (found, self._left_meanwhile) if at is not None]
+        self.cancel()
+        if times:
+            self._set(min(times))
+
+    def expect(self, at: int) -> None:
+        """Go off at `at` too."""
+        if self._left_meanwhile is None or at < self._left_meanwhile:
+            self._left_meanwhile = at
+        if self._timer is None or at < self._timer[0]:
+            self.cancel()
+            self._set(at)
+
+    def cancel(self) -> None:
+        """Do not go off."""
+        if self._timer is not None:
+            self._timer[1].cancel()
+            self._timer = None
+
+    def _set(self, at: int) -> None:
+        if self._scheduler.is_closing:
+            return
+        world = self._scheduler.world
+        self._timer = (at, world.call_later(max(0.0, (at - world.now()) / 1e6), self._ring))
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._go_off()
 
 
 async def _count_death(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,25 @@ async def test_a_reminder_comes_again_and_again_until_it_is_cancelled(engine: En
 
     assert seen.events.count("tick") == count
     assert (await engine.actor_info(Clock, "a")).waiting == 0
+
+
+async def test_a_reminder_set_while_others_are_woken_is_not_forgotten(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovery, store = engine._core.recovery, engine._core.store
+    looks: list[int] = []
+
+    async def read_before_the_actor_left(shards: Collection[int]) -> None:
+        looks.append(len(shards))
+        async with asyncio.timeout(30):
+            while not recovery._alarm.is_set:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(store, "next_wake", read_before_the_actor_left)
+    await engine.actor(Clock, "a").ask(Clock.begin, "10ms")
+
+    await seen.count("tick", 3)
+    assert looks, "the first reminder woke the actor"
 
 
 async def test_setting_it_again_keeps_its_rhythm_and_another_replaces_it(engine: Engine) -> None:

@@ -97,3 +97,18 @@ async def test_what_is_started_while_the_server_drains_is_stored_and_done_by_the
         for run in ("old", "new"):
             result = (await second.request("GET", f"/v1/runs/{run}/result")).json()
             assert result["result"] == "held"
+
+
+async def test_a_server_that_nobody_is_connected_to_stops_without_a_pause(tmp_path: Path) -> None:
+    took: list[float] = []
+    loop = asyncio.get_running_loop()
+    for _ in range(5):
+        async with serving(tmp_path) as server:
+            assert (await server.request("GET", "/healthz")).status == 200
+            await until(lambda: not server.service.connections.transports)
+            began = loop.time()
+            server.serving.stop()
+            await until(lambda: server.stopped)
+            took.append(loop.time() - began)
+
+    assert min(took) < 0.1, "neither uvicorn's pause before it looks nor the one for connections"
