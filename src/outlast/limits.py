@@ -94,6 +94,12 @@ CANCEL_GRACE_SECONDS = 30.0
 SIGNALS_BUFFERED_MAX = 10_000
 """Unread signals of one run; senders are refused beyond it."""
 
+SIGNALS_BUFFERED_BYTES = 64 * 1024 * 1024
+"""What these may hold together, of a run in memory."""
+
+DEDUP_PAYLOAD_BYTES = 1024
+"""Of a longer signal a run keeps the hash, to tell whether one of its key is the same."""
+
 UPDATES_WAITING_MAX = 1_000
 """Messages in a run's mailbox at which updates are refused: somebody waits for each of them."""
 

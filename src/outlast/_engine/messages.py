@@ -17,7 +17,7 @@ from outlast import limits
 from outlast._engine.damage import is_damaged, park_damaged, read_any_run
 from outlast._engine.discarding import check_request
 from outlast._engine.dormant import Dormant
-from outlast._engine.redelivery import check_again, check_same, conflict
+from outlast._engine.redelivery import check_again, check_known, conflict
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_run import LiveActor
@@ -108,7 +108,7 @@ class Messages:
             else:
                 self._scheduler.deliver(message, number)
 
-        transaction = Transaction(None, message.run, [], posts=(message,))
+        transaction = Transaction(None, message.run, [], posts=(bounded(self._scheduler, message),))
         receipt = await self._scheduler.writer.commit(transaction, made)
         await self._judge(message, receipt.posts[0])
         if hearing:
@@ -128,10 +128,10 @@ class Messages:
         if message.kind == "signal":
             known = live.inbox.dedups.get(message.dedup) if message.dedup else None
             if known is not None:
-                check_same(self._scheduler.registry, message, *known)
+                await check_known(self._scheduler, message, known)
                 return
-            if live.inbox.held >= limits.SIGNALS_BUFFERED_MAX:
-                raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
+            if not live.inbox.room_for(len(message.body)):
+                raise signals_full(message.run)
         live.accept(message)
         carried = carry_audit(live.journal.transaction(), self._world.now())
         kept = f"The {message.kind} for run {message.run!r}"
@@ -145,7 +145,7 @@ class Messages:
                 if not await check_again(self._scheduler, message):
                     raise conflict(message)
             case "full":
-                raise MailboxFull(message.run, limits.SIGNALS_BUFFERED_MAX)
+                raise signals_full(message.run)
             case "not_found":
                 raise RunNotFound(message.run)
             case "closed":
@@ -344,6 +344,19 @@ class Messages:
             if len(page) < page_max and not arrivals.has_more:
                 arrivals.read_to = None
                 return
+
+
+def bounded(scheduler: Scheduler, message: Message) -> Message:
+    """Let no more signals wait than a run may have: one in memory has read some already."""
+    live = scheduler.residents.get(message.run)
+    if message.kind != "signal" or live is None or not live.inbox.held:
+        return message
+    return msgspec.structs.replace(message, bound=live.inbox.room_for(len(message.body)) or -1)
+
+
+def signals_full(run: RunId) -> MailboxFull:
+    """Return the error for a signal to a run that has as many unread as it may."""
+    return MailboxFull(run, limits.SIGNALS_BUFFERED_MAX, bytes_limit=limits.SIGNALS_BUFFERED_BYTES)
 
 
 def _closed_error(message: Message, row: RunRow | None) -> RunClosed:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from outlast import limits
 from outlast._codec import Adapter
 from outlast._engine.scheduler import Scheduler
+from outlast._execution.inbox import Known
 from outlast._execution.operations import SignalBody, decode_body
 from outlast._execution.payloads import read_payload, same_json
 from outlast._execution.updates import UpdateBody, id_of
@@ -42,6 +43,20 @@ async def check_again(scheduler: Scheduler, message: Message) -> bool:
         return False
     check_same(scheduler.registry, message, *stored)
     return True
+
+
+async def check_known(scheduler: Scheduler, message: Message, known: Known) -> None:
+    """Compare a signal with what a run in memory knows of the one that has its id.
+
+    Raises:
+        SignalConflict: they are different messages.
+    """
+    if known.payload is not None:
+        check_same(scheduler.registry, message, known.name, known.payload)
+    elif known != Known.of(message.name, message.body):
+        await scheduler.writer.flushed()  # the first one may be on its way
+        if not await check_again(scheduler, message):
+            raise conflict(message)
 
 
 def check_same(registry: Registry, message: Message, name: str, payload: bytes) -> None:

@@ -155,7 +155,10 @@ class Residency:
 
     def _bytes_held(self) -> int:
         # Looked at once a tick; a run that only waits does not change its share.
-        return sum(live.journal.bytes_unpacked for live in self._scheduler.residents.values())
+        return sum(
+            live.journal.bytes_unpacked + live.inbox.bytes_held
+            for live in self._scheduler.residents.values()
+        )
 
     def passivate(self, live: LiveRun) -> None:
         """Begin to let a waiting run go; it leaves when its packed records are durable."""

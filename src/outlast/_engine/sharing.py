@@ -12,10 +12,8 @@ import logging
 from asyncio import Future
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from outlast import limits
-from outlast._engine.messages import Messages
+from outlast._engine.messages import Messages, bounded
 from outlast._engine.scheduler import Scheduler
 from outlast._records import attach
 from outlast._store.contract import (
@@ -86,7 +84,8 @@ class Sharing:
             raise StoreUnavailable("this commit was given up by the process that sent it")
         for transaction in batch:
             if transaction.posts:
-                transaction.posts = tuple(map(self._bounded, transaction.posts))
+                posts = (bounded(self._scheduler, message) for message in transaction.posts)
+                transaction.posts = tuple(posts)
         hearing: list[asyncio.Task[None]] = []
 
         def made(future: Future[Carried]) -> None:
@@ -115,14 +114,6 @@ class Sharing:
         if len(self._asked_for) > _PROCESSES_MAX:
             del self._asked_for[next(iter(self._asked_for))]
         return await self._store().outcome_for(sharer)
-
-    def _bounded(self, message: Message) -> Message:
-        """Let no more signals wait than the run may have: it has read some of them already."""
-        live = self._scheduler.residents.get(message.run)
-        if message.kind != "signal" or live is None or not live.inbox.held:
-            return message
-        room = limits.SIGNALS_BUFFERED_MAX - live.inbox.held
-        return msgspec.structs.replace(message, bound=room if room > 0 else -1)
 
     def _store(self) -> SqliteStore:
         store = self._scheduler.store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from outlast._execution.clock import RunClock
-from outlast._execution.inbox import Inbox, Unread
+from outlast._execution.inbox import Inbox, Known, Unread
 from outlast._execution.journal import RunJournal
 from outlast._execution.operations import DiscardedBody, SignalBody, decode_body, encode_body
 from outlast._records import Record
@@ -23,8 +23,8 @@ def append_signal(
     if message.dedup:
         if message.dedup in inbox.dedups:
             return
-        inbox.dedups[message.dedup] = (message.name, message.body)
-    inbox.coming += 1
+        inbox.dedups[message.dedup] = Known.of(message.name, message.body)
+    inbox.expect(len(message.body))
     clock.append_due_timers(at - 1)
     body = encode_body(SignalBody(message.body, message.dedup))
     journal.append("signal", at=at, name=message.name, body=body)
@@ -33,9 +33,8 @@ def append_signal(
 def deliver_signal(inbox: Inbox, record: Record) -> None:
     """Buffer a recorded signal for the code to receive."""
     body = decode_body(record.body, SignalBody)
-    if body.dedup:
-        inbox.dedups[body.dedup] = (record.name, body.payload)
-    inbox.coming = max(0, inbox.coming - 1)
+    if body.dedup and body.dedup not in inbox.dedups:
+        inbox.dedups[body.dedup] = Known.of(record.name, body.payload)
     inbox.deliver(record.name, Unread(body.payload, record.seq))
 
 

@@ -221,14 +221,22 @@ class MailboxFull(OutlastError):
     is kept among the dead letters, by its actor's `overflow=` policy, and may be sent again there.
     """
 
-    def __init__(self, run_id: str, limit: int, *, is_dead_letter: bool = False) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        limit: int,
+        *,
+        bytes_limit: int | None = None,
+        is_dead_letter: bool = False,
+    ) -> None:
         became = (
             "the message was not handled and is a dead letter; `outlast actor dead` lists it, "
             "`outlast actor redrive` sends it again"
             if is_dead_letter
             else "nothing was stored, send again when it has read some"
         )
-        super().__init__(f"{run_id!r} has {limit:,} unread messages, the limit: {became}")
+        size = "" if bytes_limit is None else f", or {bytes_limit:,} bytes of them"
+        super().__init__(f"{run_id!r} has {limit:,} unread messages{size}, the limit: {became}")
         self.run_id = run_id
         self.limit = limit
         self.is_dead_letter = is_dead_letter
