@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -201,11 +202,17 @@ def test_a_probe_asks_a_server_with_tls(project: Project) -> None:
         assert line, "the server did not start"
     port = line.split(" at ")[1].split()[0].rpartition(":")[2]
 
+    silent = [socket.create_connection(("127.0.0.1", int(port)), timeout=20) for _ in range(3)]
+    silent[0].sendall(b"GET / HTTP/1.1\r\n\r\n")
+    assert b"HTTP/1.1" not in silent[0].recv(1_000)  # it speaks no TLS: an alert, or hung up on
     assert project("ready", "--port", port, *pair).code == 0
     assert project("ready", "--port", port).code == 4
     useless = project("ready", "--port", port, "--tls-cert", "app.py")
     assert (useless.code, "is no certificate" in useless.err) == (2, True)
     end(process)
+    assert silent[1].recv(1_000) == b""  # a handshake that never came ends with the server
+    for link in silent:
+        link.close()
 
 
 @pytest.mark.crash
