@@ -74,14 +74,14 @@ def outcomes(
 
 @pytest.mark.crash
 def test_no_flipped_bit_of_the_database_becomes_a_value(tmp_path: Path) -> None:
-    counts = outcomes(tmp_path, flip, count=150, seed=1)
+    counts = outcomes(tmp_path, flip, count=75, seed=1)
 
     assert counts["damaged"] > counts["refused"] > 0
 
 
 @pytest.mark.crash
 def test_no_flipped_bit_of_the_log_becomes_a_value(tmp_path: Path) -> None:
-    outcomes(tmp_path, flip, count=50, seed=2, in_log=True)
+    outcomes(tmp_path, flip, count=25, seed=2, in_log=True)
 
 
 @pytest.mark.crash

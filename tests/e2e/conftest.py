@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.commands import Project, end
-from tests.e2e.dashboards import NARROW, WIDE, Browser, Seat, Server, browser, shots_in
+from tests.e2e.dashboards import NARROW, WIDE, Browser, Seat, Server, browser
 
 
 @pytest.fixture
@@ -30,15 +30,13 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(params=["wide-light", "narrow-dark"])
-def seat(
-    request: pytest.FixtureRequest, chromium: Browser, server: Server, tmp_path: Path
-) -> Iterator[Seat]:
+def seat(request: pytest.FixtureRequest, chromium: Browser, server: Server) -> Iterator[Seat]:
     size, theme = request.param.split("-")
     options: dict[str, object] = {
         "viewport": WIDE if size == "wide" else NARROW,
         "color_scheme": theme,
     }
-    made = Seat(chromium, server, shots_in(tmp_path), f"{request.param}-", **options)
+    made = Seat(chromium, server, f"{request.param}-", **options)
     yield made
     made.context.close()
     assert made.complaints == []

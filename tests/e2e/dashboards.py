@@ -236,13 +236,12 @@ class Seat:
     """One person at one browser; everything that a page complained about is kept."""
 
     def __init__(
-        self, browser: Browser, server: Server, shots: Path, prefix: str = "", **options: object
+        self, browser: Browser, server: Server, prefix: str = "", **options: object
     ) -> None:
         self.server = server
         self.context = browser.new_context(**{"viewport": WIDE, **options})
         self.complaints: list[str] = []
         self.requests: list[str] = []
-        self._shots = shots
         self._prefix = prefix
         self.context.on("request", lambda request: self.requests.append(request.url))
 
@@ -266,8 +265,12 @@ class Seat:
         page.goto(self.server.url + "/" + place)
 
     def shot(self, page: Page, name: str) -> None:
-        page.wait_for_timeout(250)
-        page.screenshot(path=str(self._shots / f"{self._prefix}{name}.png"))
+        """Keep a picture of the page in the folder that `OUTLAST_SHOTS` names, if it does."""
+        folder = os.environ.get("OUTLAST_SHOTS")
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            settled(page)
+            page.screenshot(path=str(Path(folder) / f"{self._prefix}{name}.png"))
 
     def _heard(self, message: object) -> None:
         kind, text = getattr(message, "type", ""), getattr(message, "text", "")
@@ -283,6 +286,33 @@ def until_seen(page: Page, condition: Callable[[], bool], seconds: float = 60.0)
             return
         page.wait_for_timeout(50)
     pytest.fail("it did not happen in time; the page shows: " + page.locator("body").inner_text())
+
+
+# Nothing is being read, nothing moves, and the page has not changed for a tenth of a second. A page
+# that changes all the time is taken as it is after two.
+SETTLED = """
+() => new Promise((done) => {
+  const began = performance.now()
+  let changed = began
+  const watch = new MutationObserver(() => { changed = performance.now() })
+  watch.observe(document, { subtree: true, childList: true, attributes: true, characterData: true })
+  const isMoving = (it) => it.playState === 'running' && it.effect.getTiming().iterations === 1
+  const look = () => {
+    const isQuiet = performance.now() - changed >= 100
+    const isDone = !document.querySelector('.loading') && !document.getAnimations().some(isMoving)
+    const isLate = performance.now() - began > 2_000
+    if (!(isQuiet && isDone) && !isLate) return setTimeout(look, 20)
+    watch.disconnect()
+    done(true)
+  }
+  look()
+})
+"""
+
+
+def settled(page: Page) -> None:
+    """Wait until the page shows all that it has read."""
+    page.evaluate(SETTLED)
 
 
 def until_live(page: Page) -> None:
@@ -305,14 +335,6 @@ def dialog_button(page: Page, name: str) -> None:
 def fields_of(value: object) -> dict[str, object]:
     """Return an object of JavaScript or JSON as what it is."""
     return msgspec.convert(value, dict[str, object])
-
-
-def shots_in(directory: Path) -> Path:
-    """Where pictures of the pages are kept: `OUTLAST_SHOTS`, else the test's own directory."""
-    asked = os.environ.get("OUTLAST_SHOTS")
-    folder = Path(asked) if asked else directory
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def run_link(id: str) -> str:

@@ -6,7 +6,6 @@ import re
 import urllib.parse
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -25,7 +24,7 @@ from tests.e2e.dashboards import (
     fields_of,
     run_link,
     served,
-    shots_in,
+    settled,
     shows,
     text_of,
     until_live,
@@ -41,8 +40,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
 
 
 @pytest.fixture
-def seat(chromium: Browser, server: Server, tmp_path: Path) -> Iterator[Seat]:
-    made = Seat(chromium, server, shots_in(tmp_path))
+def seat(chromium: Browser, server: Server) -> Iterator[Seat]:
+    made = Seat(chromium, server)
     yield made
     made.context.close()
     assert made.complaints == []
@@ -322,7 +321,7 @@ def test_hostile_strings_are_only_ever_text(seat: Seat) -> None:
     ]
     for place in places:
         seat.go(page, place)
-        page.wait_for_timeout(400)
+        settled(page)
         assert page.evaluate("window.hit") is None, place
         assert page.locator("main img, main script").count() == 0, place
     seat.go(page, run_link(HOSTILE))

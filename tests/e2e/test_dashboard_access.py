@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from tests.e2e.dashboards import (
     fields_of,
     run_link,
     served,
-    shots_in,
+    settled,
 )
 
 CONTRAST_MIN = 4.5
@@ -63,13 +62,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
 
 
 @pytest.fixture(params=["light", "dark", "narrow", "narrow-dark"])
-def seat(
-    request: pytest.FixtureRequest, chromium: Browser, server: Server, tmp_path: Path
-) -> Iterator[Seat]:
+def seat(request: pytest.FixtureRequest, chromium: Browser, server: Server) -> Iterator[Seat]:
     options: dict[str, object] = {"color_scheme": "dark" if "dark" in request.param else "light"}
     if "narrow" in request.param:
         options["viewport"] = NARROW
-    made = Seat(chromium, server, shots_in(tmp_path), f"{request.param}-", **options)
+    made = Seat(chromium, server, f"{request.param}-", **options)
     yield made
     made.context.close()
     assert made.complaints == []
@@ -78,7 +75,7 @@ def seat(
 def visit(seat: Seat, page: Page, name: str) -> None:
     seat.go(page, PLACES[name])
     page.locator("main h1").wait_for()
-    page.wait_for_timeout(500)
+    settled(page)
 
 
 # The eye's measure as WCAG 2 defines it, of every text node on the ground that is behind it.
@@ -262,7 +259,7 @@ def test_a_dialog_keeps_the_focus_and_gives_it_back(seat: Seat) -> None:
 
 
 def test_nothing_moves_for_those_who_asked_for_that(chromium: Browser, server: Server) -> None:
-    seat = Seat(chromium, server, Path(), reduced_motion="reduce")
+    seat = Seat(chromium, server, reduced_motion="reduce")
     page = seat.open(PLACES["run"])
     page.locator("main h1").wait_for()
 
@@ -272,7 +269,7 @@ def test_nothing_moves_for_those_who_asked_for_that(chromium: Browser, server: S
 
 
 def test_the_theme_can_be_chosen_and_is_kept(chromium: Browser, server: Server) -> None:
-    seat = Seat(chromium, server, Path(), color_scheme="light")
+    seat = Seat(chromium, server, color_scheme="light")
     page = seat.open()
     ground = "getComputedStyle(document.documentElement).backgroundColor"
     light = page.evaluate(ground)

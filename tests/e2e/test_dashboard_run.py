@@ -18,6 +18,7 @@ from tests.e2e.dashboards import (
     fields_of,
     run_link,
     served,
+    settled,
     text_of,
 )
 
@@ -137,7 +138,7 @@ OVERLAPS = """
 def test_labels_do_not_collide_and_back_off_is_seen(seat: Seat, run: str) -> None:
     page = seat.open(run_link(run))
     page.locator(".lane-button").first.wait_for()
-    page.wait_for_timeout(300)
+    settled(page)
     assert page.evaluate(OVERLAPS) == []
     if run == "buy-1":
         widths = msgspec.convert(

@@ -16,6 +16,7 @@ from tests.e2e.dashboards import (
     fields_of,
     run_link,
     served,
+    settled,
     shows,
     text_of,
 )
@@ -77,7 +78,7 @@ def test_no_stored_text_hides_anything_on_any_page(seat: Seat) -> None:
     for place in places:
         seat.go(page, place)
         page.locator("main h1").wait_for()
-        page.wait_for_timeout(300)
+        settled(page)
         assert page.evaluate(UNSEEN) == [], place
     seat.go(page, run_link("turned"))
     shows(page, SHOWN)
