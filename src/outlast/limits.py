@@ -243,6 +243,9 @@ PAGE_READ_BYTES = 4 * 1024 * 1024
 """A page of rows that hold values ends with the row that reaches this: they may be of the largest
 size."""
 
+STREAM_ROW_BYTES = 256 * 1024
+"""Values of a stream that are written at once are stored in rows of this size, or of one value."""
+
 STREAM_READ_MAX = 200
 """Stream rows read at once."""
 
@@ -386,6 +389,9 @@ HTTP_INLINE_BYTES = 32 * 1024
 
 HTTP_HEADER_BYTES_MAX = 32 * 1024
 """The head of one request; what is larger is refused before any of it is looked at."""
+
+HTTP_HEADERS_MAX = 100
+"""Headers of one request: each costs time on the event loop before anybody is known."""
 
 HTTP_LINE_BYTES_MAX = 16 * 1024
 """The path and query of one request: the longest ids and queries need a part of it."""

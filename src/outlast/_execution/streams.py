@@ -5,10 +5,11 @@ The values travel in the row; the record says only who wrote how many at which o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from outlast import limits
 from outlast._execution.journal import RunJournal
 from outlast._execution.operations import WrittenBody, encode_body
 from outlast._records import VALUE
@@ -32,15 +33,6 @@ def write_stream(
     offset = offsets.get(stream, 0)
     count = 1 if values is None else len(values)
     offsets[stream] = offset + count
-    row = StreamRow(
-        run=journal.run,
-        name=stream,
-        offset=offset,
-        count=count,
-        kind="retract" if values is None else "data",
-        writer=writer,
-        body=b"" if values is None else _pack(list(values)),
-    )
     journal.append(
         "stream_retracted" if values is None else "stream_written",
         at=now,
@@ -49,7 +41,39 @@ def write_stream(
         body=encode_body(WrittenBody(writer, offset, count)),
     )
     transaction = journal.transaction()
-    transaction.streams = (*transaction.streams, row)
+    if values is None:
+        row = StreamRow(
+            run=journal.run, name=stream, offset=offset, count=1, kind="retract", writer=writer
+        )
+        transaction.streams = (*transaction.streams, row)
+        return
+    rows: list[StreamRow] = []
+    for part in _parts(values):
+        row = StreamRow(
+            run=journal.run,
+            name=stream,
+            offset=offset,
+            count=len(part),
+            kind="data",
+            writer=writer,
+            body=_pack(part),
+        )
+        rows.append(row)
+        offset += len(part)
+    transaction.streams = (*transaction.streams, *rows)
+
+
+def _parts(values: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Divide values so that a reader needs no more than one part at once."""
+    part: list[bytes] = []
+    size = 0
+    for value in values:
+        if part and size + len(value) > limits.STREAM_ROW_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(value)
+        size += len(value)
+    yield part
 
 
 def write_value(

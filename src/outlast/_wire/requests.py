@@ -201,8 +201,10 @@ def check_head(request: Request) -> None:
     raw: bytes = request.scope["raw_path"]
     query: bytes = request.scope["query_string"]
     size = sum(len(name) + len(value) for name, value in request.headers.raw)
-    if size > limits.HTTP_HEADER_BYTES_MAX:
-        most = f"at most {limits.HTTP_HEADER_BYTES_MAX:,} bytes"
+    if size > limits.HTTP_HEADER_BYTES_MAX or len(request.headers.raw) > limits.HTTP_HEADERS_MAX:
+        most = (
+            f"at most {limits.HTTP_HEADERS_MAX} headers of {limits.HTTP_HEADER_BYTES_MAX:,} bytes"
+        )
         raise Problem(431, "headers-too-large", f"the head of a request has {most}")
     if len(raw) + len(query) > limits.HTTP_LINE_BYTES_MAX:
         most = f"at most {limits.HTTP_LINE_BYTES_MAX:,} bytes"

@@ -11,6 +11,7 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from outlast import limits
 from outlast._wire import connections
 from tests.unit.server.served import Served, serving
 
@@ -110,3 +111,17 @@ async def test_a_wish_for_another_protocol_is_nobody_s_mistake(
     wish = (b"Connection: Upgrade, close", b"Upgrade: websocket")
     assert await answers(server, head(server, *wish)) == [200]
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+
+@pytest.mark.parametrize("count", [limits.HTTP_HEADERS_MAX + 1, 500, 6_000])
+async def test_a_head_of_too_many_lines_is_refused(server: Served, count: int) -> None:
+    many = [b"a:b"] * count
+    assert await answers(server, head(server, *many, LAST)) in ([431], [])  # or hung up on
+    data = head(server, *many, LAST)
+    pieces = [data[at : at + 1_000] for at in range(0, len(data), 1_000)]
+    assert await answers(server, *pieces) in ([431], [])
+
+
+async def test_a_head_of_many_lines_is_taken(server: Served) -> None:
+    many = [b"a:b"] * (limits.HTTP_HEADERS_MAX - 2)
+    assert await answers(server, head(server, *many, LAST)) == [200]
