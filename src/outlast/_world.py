@@ -319,3 +319,12 @@ def process_id() -> int:
 def entropy(bits: int) -> int:
     """Return bits that nobody can guess."""
     return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes a loop of uvloop, None without it."""
+    try:
+        import uvloop
+    except ImportError:  # nothing is run here: it would be the context of all that is raised
+        return None
+    return uvloop.new_event_loop

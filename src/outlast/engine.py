@@ -36,6 +36,7 @@ from outlast._execution.loop import running_loop
 from outlast._registry import Registry, WorkflowDefinition, default_registry
 from outlast._store.sqlite_shared import Connect, OwnerLink, SharedSqliteStore
 from outlast._wire.listening import listen_beside
+from outlast._world import loop_factory
 from outlast.actor.publishing import TopicVerbs
 from outlast.actor.supervisor import Supervisor
 from outlast.actor.teams import Teams, apply_team
@@ -477,11 +478,7 @@ def run(
 
 def run_loop(main: Coroutine[object, object, T]) -> T:
     """Run a coroutine to its end on the fastest loop that is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(main)
 
 

@@ -411,21 +411,20 @@ HTTP_FILES_KEPT = 256
 """Files that connections leave to the rest of the process: the database, workers, the program."""
 
 HTTP_SHARE_MAX = 0.75
-"""Of connections, places and streams, the most that one address may have, and of the last two also
-one token. So one caller cannot keep all others out, and a server with one caller is not much
-smaller. An IPv6 address counts with all of its network (/64), a loopback address with all others;
-behind a proxy all have one address."""
+"""Of connections, places, streams and bodies, the most that one address may have. An IPv6 address
+counts with all of its network (/64), a loopback address with all others."""
+
+HTTP_TOKEN_SHARE_MAX = 0.5
+"""Of the last three, the most that one token may have: others at its address keep the rest."""
 
 HTTP_REQUESTS_AHEAD_MAX = 16
 """Requests that a client may send on one connection before the one in work is answered."""
 
 HTTP_BODIES_BYTES_MAX = 64 * 1024 * 1024
-"""Bodies of all requests together, while they come and until they are answered; what is over that,
-or over a caller's share of it (`HTTP_SHARE_MAX`), is refused."""
+"""Bodies of all requests together, while they come and until they are answered."""
 
 HTTP_UNSENT_BYTES = 128 * 1024
-"""What the kernel holds for one TCP client beside what is under way to it, where it can be told
-(Linux, macOS)."""
+"""What the kernel holds for one TCP client beside what is under way to it (Linux, macOS)."""
 
 HTTP_WAIT_SECONDS_MAX = 300.0
 """How long one request may wait for a run's end or an actor's answer."""
@@ -471,16 +470,13 @@ SSE_HEARTBEAT_SECONDS = 10.0
 """Between two comments on a silent stream: who has gone is noticed, proxies keep it open."""
 
 SSE_READS_MAX = 32
-"""Clients of streams that read the store at once, each until it has taken what was read: a page has
-a megabyte or so, and a client may take nothing for `SSE_WRITE_SECONDS`."""
+"""Clients of streams that read the store at once, each until it has taken what was read."""
 
 SSE_RING_BYTES = 256 * 1024
-"""Encoded events of one stream that are kept for its readers; who is further behind reads the
-store."""
+"""Encoded events of one stream that are kept; who is further behind reads the store."""
 
 SSE_UNTAKEN_BYTES = 64 * 1024 * 1024
-"""Encoded events that clients of streams have begun to take, those that many take alike counted
-once; beyond, the slowest are hung up on, and may go on where they were."""
+"""Encoded events that clients have begun to take; beyond, the slowest are hung up on."""
 
 SSE_WRITE_SECONDS = 20.0
 """How long a client may take no bytes; then it is hung up on."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from uuid import uuid4
 
+import msgspec
 import pytest
 
 from tests.e2e.commands import until
@@ -18,6 +20,7 @@ from tests.e2e.dashboards import (
     served,
     shows,
     text_of,
+    until_seen,
 )
 
 
@@ -121,3 +124,26 @@ def test_a_new_page_has_the_focus_and_the_first_one_begins_at_the_top(seat: Seat
     # A page that has its own place to begin with keeps it.
     page.keyboard.press("/")
     page.locator(".query input:focus").wait_for()
+
+
+def test_a_second_click_does_not_answer_the_request_that_moved_under_it(seat: Seat) -> None:
+    seat.server.needs("/v1/approvals")
+    tag = uuid4().hex[:6]
+    for number in range(4):
+        seat.server.start("refund", f"moved-{tag}-{number}", cents=40)
+    page = seat.open("#/approvals")
+    shows(page, f"moved-{tag}-0")
+    shows(page, f"moved-{tag}-3")
+    before = int(text_of(page).partition(" open")[0].split()[-1])
+    button = "[...document.querySelectorAll('button')].find(b => b.textContent.includes('Approve'))"
+    place = page.evaluate(f"(() => {{ const r = {button}.getBoundingClientRect(); "
+                          "return [r.x + r.width / 2, r.y + r.height / 2] })()")  # fmt: skip
+    x, y = msgspec.convert(place, tuple[float, float])
+    page.mouse.click(x, y)
+    until_seen(page, lambda: f"{before - 1} open" in text_of(page))
+    page.mouse.click(x, y)  # at once, where the next one is now
+    page.wait_for_timeout(300)
+    assert f"{before - 1} open" in text_of(page)
+
+    page.get_by_role("button", name="Approve").first.click()  # when it may be pressed again
+    until_seen(page, lambda: f"{before - 2} open" in text_of(page))

@@ -21,6 +21,8 @@ import { faults, fieldOf, initial } from '../schema.ts'
 import { mayOperate } from '../session.ts'
 import type { Json, JsonObject, TokenInfo } from '../types.ts'
 
+const STILL_MS = 800 // two clicks that were meant as one are closer together
+
 export function Approvals() {
   const all = route.value.query.get('all') === '1'
   const open = openTokens.value
@@ -33,6 +35,7 @@ export function Approvals() {
     parked.reload()
   }, [open])
   const tokens = loaded.data?.approvals ?? []
+  const isStill = useStill(tokens.map((token) => token.id).join(' '))
   const next = loaded.data?.next ?? null
   // What is on the page is counted where it can be: the feed may be a second behind it.
   const isWhole = !all && next === null && after.length === 0
@@ -56,7 +59,7 @@ export function Approvals() {
         </Empty>
       )}
       <ul class="cards">
-        {tokens.map((token) => <TokenCard key={token.id} token={token} onAnswered={loaded.reload} />)}
+        {tokens.map((token) => <TokenCard key={token.id} token={token} isStill={isStill} onAnswered={loaded.reload} />)}
       </ul>
       {(after.length > 0 || next !== null) && (
         <p class="pager">
@@ -90,7 +93,27 @@ export function Approvals() {
   )
 }
 
-function TokenCard({ token, onAnswered }: { token: TokenInfo; onAnswered: () => void }) {
+/** Whether a list has been as it is for a moment: a second click must not hit the card that moved under it. */
+function useStill(ids: string): boolean {
+  const [before, setBefore] = useState<string | null>(null)
+  useEffect(() => {
+    if (before === null) {
+      if (ids !== '') setBefore(ids)
+      return
+    }
+    const timer = setTimeout(() => setBefore(ids), STILL_MS)
+    return () => clearTimeout(timer)
+  }, [ids])
+  return before === null || before === ids
+}
+
+interface CardProps {
+  token: TokenInfo
+  isStill: boolean
+  onAnswered: () => void
+}
+
+function TokenCard({ token, isStill, onAnswered }: CardProps) {
   const left = token.expires_at === null ? null : (Date.parse(token.expires_at) - now.value) / 1000
   return (
     <li class="card">
@@ -108,7 +131,7 @@ function TokenCard({ token, onAnswered }: { token: TokenInfo; onAnswered: () => 
           requested by <a class="mono" href={runLink(token.run)}>{token.run}</a> <span class="faint">{token.workflow} · <Ago at={token.created_at} /></span>
         </p>
         {token.detail !== null && <JsonView value={token.detail} label="the detail" />}
-        {token.status === 'open' ? <Answer token={token} onAnswered={onAnswered} /> : <Answered token={token} />}
+        {token.status === 'open' ? <Answer token={token} isStill={isStill} onAnswered={onAnswered} /> : <Answered token={token} />}
       </article>
     </li>
   )
@@ -123,7 +146,7 @@ function Answered({ token }: { token: TokenInfo }) {
   )
 }
 
-function Answer({ token, onAnswered }: { token: TokenInfo; onAnswered: () => void }) {
+function Answer({ token, isStill, onAnswered }: CardProps) {
   const field = useMemo(() => (token.schema ? fieldOf(token.schema) : null), [token.id])
   const [value, setValue] = useState<Json | undefined>(() => (field ? initial(field) : undefined))
   const [reason, setReason] = useState('')
@@ -142,7 +165,6 @@ function Answer({ token, onAnswered }: { token: TokenInfo; onAnswered: () => voi
       onAnswered()
     } catch (error) {
       setProblem(explained(problemOf(error)))
-    } finally {
       setBusy(false)
     }
   }
@@ -170,11 +192,11 @@ function Answer({ token, onAnswered }: { token: TokenInfo; onAnswered: () => voi
         <input id={reasonId} type="text" placeholder="Reason (optional)" value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
         {isApproval ? (
           <>
-            <button type="button" class="primary" disabled={isBusy} onClick={() => void send(true)}><Icon name="check" /> Approve</button>
-            <button type="button" class="danger quiet-danger" disabled={isBusy} onClick={() => void send(false)}><Icon name="close" /> Reject</button>
+            <button type="button" class="primary" disabled={isBusy || !isStill} onClick={() => void send(true)}><Icon name="check" /> Approve</button>
+            <button type="button" class="danger quiet-danger" disabled={isBusy || !isStill} onClick={() => void send(false)}><Icon name="close" /> Reject</button>
           </>
         ) : (
-          <button type="submit" class="primary" disabled={isBusy || !isReady}>Answer</button>
+          <button type="submit" class="primary" disabled={isBusy || !isStill || !isReady}>Answer</button>
         )}
       </div>
       {problem && <ProblemNote problem={problem} isQuiet={isUnbuilt(problem)} again={onAnswered} />}

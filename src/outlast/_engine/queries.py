@@ -34,9 +34,14 @@ def parse_query(text: str, now: int) -> RunFilter:
         if not key:
             words[value] = None
         elif key == "status":
-            statuses = _statuses(value)
+            named = _statuses(value)
+            statuses = named if statuses is None else statuses & named
         elif key in ("workflow", "since", "until", "id", "parent"):
-            plain[key] = value
+            if plain.setdefault(key, value) != value:
+                raise QueryError(
+                    f"the query has {key!r} twice, {plain[key]!r} and {value!r}: a run must match "
+                    f"every word, so give it once"
+                )
         else:
             attributes.append((key, value))
     keys = {key for key, _ in attributes}
@@ -80,6 +85,11 @@ def _words(text: str) -> list[tuple[str, str]]:
     for word in words:
         key, colon, value = word.partition(":")
         if not colon:
+            if word in ("OR", "AND", "NOT"):
+                raise QueryError(
+                    f"a query has no {word}: a run must match every word; write several statuses "
+                    f"as status:failed,parked, and ask for other alternatives one after the other"
+                )
             if word:
                 pairs.append(("", word))
             continue

@@ -24,15 +24,18 @@ from outlast._world import World
 
 
 class Shares:
-    """How many of some things callers hold, each by its token and by its address."""
+    """How many of some things callers hold, each by its token and by its address, in this order."""
 
     def __init__(self, all_max: int) -> None:
-        self.each_max: int = max(1, int(all_max * limits.HTTP_SHARE_MAX))
+        shares = (limits.HTTP_TOKEN_SHARE_MAX, limits.HTTP_SHARE_MAX)
+        self.each_max: tuple[int, ...] = tuple(max(1, int(all_max * share)) for share in shares)
         self._held: Counter[str] = Counter()
 
     def has_room(self, holders: Sequence[str]) -> bool:
         """Whether these may take one more."""
-        return all(self._held[holder] < self.each_max for holder in holders)
+        return all(
+            self._held[holder] < most for holder, most in zip(holders, self.each_max, strict=False)
+        )
 
     def take(self, holders: Sequence[str], count: int = 1) -> None:
         """Count some more."""

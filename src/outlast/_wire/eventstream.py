@@ -77,9 +77,10 @@ class Clients:
             detail = f"{limits.SSE_CLIENTS_MAX:,} streams are open, the most there can be"
             raise Problem(429, "too-many-streams", detail, headers={"Retry-After": "5"})
         if not self._shares.has_room(holders):
+            token, address = self._shares.each_max
             detail = (
-                f"{self._shares.each_max:,} streams of this token or address are open, "
-                f"the most it can have"
+                f"as many streams are open as one token ({token:,}) or address ({address:,}) can "
+                f"have"
             )
             raise Problem(429, "too-many-streams", detail, headers={"Retry-After": "5"})
 

@@ -20,6 +20,8 @@ from outlast._codec.jsontext import RepeatedName, members_once
 from outlast._codec.shapes import is_dict, is_list
 from outlast._wire.problems import Problem
 
+_DEPTH_MAX = limits.DEPTH_MAX + 2  # a value, as one argument of the input
+_TOO_DEEP = Problem(400, "malformed", f"the body is nested beyond {_DEPTH_MAX} levels")
 _PIECE_BYTES = 64 * 1024  # between two pieces another thread may go on
 
 
@@ -40,11 +42,13 @@ def json_of(data: bytes) -> object:
         )
     try:
         value = _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError:
+        raise _TOO_DEEP from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(400, "malformed", f"the body is not JSON: {error}") from None
-    keys = _keys_in(value, limits.DEPTH_MAX)
+    keys = _keys_in(value, _DEPTH_MAX)
     if keys is None:
-        raise Problem(400, "malformed", f"the body is nested beyond {limits.DEPTH_MAX} levels")
+        raise _TOO_DEEP
     if keys != (_count(data) if counted is None else counted).keys:
         # Numbers are left as text: one of a million digits takes seconds to read.
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from operator import is_
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -63,9 +64,15 @@ _TRAFFIC = (runs.start, runs.signal, runs.update, actors.write, actors.publish)
 
 async def _openapi(service: Service, _: Call) -> Response:
     """Describe every route, and the workflows' types."""
-    return answer(
-        describe([r for r in ROUTES if not r.is_local], service.core.registry, service.version)
-    )
+    registry = service.core.registry
+    now = tuple(registry.workflows.values())
+    before, made = service.described
+    # Made once for the same workflows: it takes milliseconds, and many may ask for it.
+    if not made or len(before) != len(now) or not all(map(is_, before, now)):
+        routes = [route for route in ROUTES if not route.is_local]
+        made = bytes(answer(describe(routes, registry, service.version)).body)
+        service.described = now, made
+    return Response(made, media_type="application/json")
 
 
 def _get(path: str, handler: Handler, *query: str) -> Route:

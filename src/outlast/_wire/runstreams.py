@@ -118,7 +118,7 @@ class RunStreams:
     @asynccontextmanager
     async def reading(self, holder: str) -> AsyncGenerator[None]:
         """Hold one of the places of those who read the store, until what was read is taken."""
-        most = max(1, int(limits.SSE_READS_MAX * limits.HTTP_SHARE_MAX))
+        most = max(1, int(limits.SSE_READS_MAX * limits.HTTP_TOKEN_SHARE_MAX))
         own = self._reads_by.setdefault(holder, asyncio.Semaphore(most))
         self._readers_by[holder] += 1
         try:

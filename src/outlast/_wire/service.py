@@ -15,6 +15,7 @@ from outlast._engine.details import Details
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.records import moment
 from outlast._engine.sharing import Sharing
+from outlast._registry import WorkflowDefinition
 from outlast._wire.admission import Admission
 from outlast._wire.bodies import Bodies
 from outlast._wire.connections import Client, Connections
@@ -46,6 +47,7 @@ class Service:
         self.clients: Clients = Clients(world, self._cut)
         self.sharers: Clients = Clients(world, self._cut)  # they stay until the store is let go
         self.conversions: Conversions = Conversions(world)
+        self.described: tuple[tuple[WorkflowDefinition, ...], bytes] = ((), b"")
         self.streams: RunStreams = RunStreams(world, self.core.reader, self.conversions)
         self.details: Details = Details(
             self.core.store, self.core.reader, self.core.registry, self.core.scheduler

