@@ -70,8 +70,9 @@ async def answer_token(service: Service, call: Call) -> Response:
     body = await call.read(AnswerBody)
     asked = call.name("id")
     because(body.reason)
-    if body.verdict:
-        doing("approve" if body.value is True else "reject", asked)
+    is_verdict = body.verdict or (await service.core.tokens.reader.info(asked)).kind == "approval"
+    if is_verdict and isinstance(body.value, bool):
+        doing("approve" if body.value else "reject", asked)
     if body.by and not call.caller.is_local:
         detail = f"an answer is signed with the token's name, {call.caller.name!r}: leave out `by`"
         raise Problem(403, "by-not-allowed", detail)

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from outlast import AuditInfo, limits
+from outlast import AuditInfo, TokenInfo, limits
 from tests.unit.server.served import Served
 
 WAITS = "tests.unit.server.served.served_wait"
@@ -143,3 +143,20 @@ async def test_what_had_nothing_to_do_does_not_fill_the_disk(
     found = await audit(server, "r")
     assert [info.verb for info in found] == ["cancel"] * 3 + ["terminate", "start"]
     assert len(found[3].reason) == limits.AUDIT_REASON_CHARS_MAX
+
+
+@pytest.mark.parametrize(("value", "verb"), [(True, "approve"), (False, "reject")])
+async def test_an_answer_to_an_approval_says_which_and_of_which_run(
+    server: Served, value: bool, verb: str
+) -> None:
+    path = "/v1/workflows/tests.unit.server.served.served_approve/runs"
+    assert (await server.request("POST", path, {"id": "asks"})).status == 201
+    found: list[TokenInfo] = []
+    while not found:
+        found = [info async for info in server.engine.tokens()]
+    body = {"value": value, "reason": "too much", "digest": found[0].digest}
+    assert (await server.request("POST", f"/v1/tokens/{found[0].id}", body)).status == 200
+
+    last = (await audit(server))[0]
+    assert (last.verb, last.run, last.target) == (verb, "asks", found[0].id)
+    assert (last.reason, last.outcome) == ("too much", "done")
