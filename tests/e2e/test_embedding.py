@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from outlast._store.sqlite_lock import living_holder
+from outlast.client import SyncClient
 from tests.e2e.commands import end, until
 from tests.e2e.pages import programs_of
 
@@ -116,6 +117,18 @@ def test_the_mounted_api_answers_in_every_worker(shop: Shop) -> None:
     # Bound to loopback: a page of another site that has pointed its name here gets nothing.
     assert shop.call("GET", "/outlast/", {"Host": "evil.example"})[0] == 421
     assert json.loads(shop.call("GET", "/openapi.json")[1])["info"]["title"] == "FastAPI"
+
+
+def test_clients_and_commands_reach_the_mounted_api(shop: Shop) -> None:
+    token = (shop.place / "token").read_text().split()[0]
+    shop.call("POST", "/orders/7")
+    url = f"http://127.0.0.1:{shop.port}/outlast"
+    with SyncClient(url, token=token) as client:
+        assert client.get("order-7").info().workflow == "shop.checkout"
+    command = [sys.executable, "-m", "outlast", "ls", "--json", "--url", url]
+    env = {**os.environ, "OUTLAST_TOKEN": token}
+    listed = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert [run["id"] for run in json.loads(listed.stdout)] == ["order-7"]
 
 
 def test_serve_beside_the_application_serves_its_engine(shop: Shop) -> None:

@@ -9,6 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -28,6 +29,7 @@ _READ_BYTES = 64 * 1024
 _KEPT_MAX = 8
 _DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
+_ROOT = re.compile(r"(/[\w.~!$&'()*+,;=:@%-]+)*", re.ASCII)
 _Failure = (OSError, h11.RemoteProtocolError, EOFError)
 
 
@@ -102,12 +104,16 @@ class _Connection:
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Where a server listens on TCP; `name` is what the Host header says."""
+    """Where a server listens on TCP; `name` is what the Host header says.
+
+    `root` is where the application is mounted: empty for a server of its own.
+    """
 
     host: str
     port: int
     name: str
     is_secure: bool
+    root: str
 
 
 _Place: TypeAlias = _Address | Path
@@ -129,15 +135,20 @@ def _place_of(url: str) -> _Place:
             f"database of this path"
         )
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-        raise UsageError(f"{url!r} is not the url of a server, such as http://127.0.0.1:8787")
+    root = parts.path.rstrip("/")
+    is_plain = not parts.query and not parts.fragment and _ROOT.fullmatch(root) is not None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise UsageError(
+            f"{url!r} is not the url of a server, such as http://127.0.0.1:8787, or of an "
+            f"application in another one, such as https://example.org/outlast"
+        )
     try:
         parts.hostname.encode("idna")
     except UnicodeError as error:
         raise UsageError(f"{url!r} has no name of a host that can be looked up: {error}") from None
     is_secure = parts.scheme == "https"
     port = parts.port or (443 if is_secure else 80)
-    return _Address(parts.hostname, port, parts.netloc.rpartition("@")[2], is_secure)
+    return _Address(parts.hostname, port, parts.netloc.rpartition("@")[2], is_secure, root)
 
 
 class Connections:
@@ -318,7 +329,8 @@ class Connections:
             **({"traceparent": traced} if (traced := traceparent()) else {}),
             **(extra or {}),
         }
-        return h11.Request(method=method, target=path, headers=list(headers.items()))
+        target = f"{self._place.root}{path}" if isinstance(self._place, _Address) else path
+        return h11.Request(method=method, target=target, headers=list(headers.items()))
 
     def unreachable(self, error: BaseException) -> StoreUnavailable:
         """Return what is said when the server is not there."""
