@@ -72,6 +72,14 @@ TITLES: dict[int, str] = {
 }
 
 
+# Where the status says too little.
+_TITLES_OF: dict[str, str] = {
+    "handler-failed": "The handler failed",
+    "update-failed": "The handler failed",
+    "update-rejected": "The update was refused",
+}
+
+
 class Problem(Exception):
     """A request that ends with an error; its status, type and words."""
 
@@ -100,7 +108,7 @@ class Problem(Exception):
         """Return what the client gets."""
         body = {
             "type": f"/problems/{self.kind}",
-            "title": TITLES.get(self.status, "Error"),
+            "title": _TITLES_OF.get(self.kind) or TITLES.get(self.status, "Error"),
             "status": self.status,
             "detail": self.detail,
             **self.facts,

@@ -338,6 +338,7 @@ async def test_actors_are_asked_told_shown_and_stopped(server: Served) -> None:
     assert [h["name"] for h in handlers] == ["add", "fail"]
     failed = await server.request("POST", f"{path}/fail")
     assert (failed.status, failed.json()["type"]) == (422, "/problems/handler-failed")
+    assert failed.json()["title"] == "The handler failed"
     listed = (await server.request("GET", "/v1/actors?type=ServedNotebook")).json()["actors"]
     assert [a["key"] for a in listed] == ["al/ice"]
     assert (await server.request("POST", f"{path}/stop", {})).status == 202
