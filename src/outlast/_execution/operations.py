@@ -112,6 +112,12 @@ class ChildBody(msgspec.Struct, frozen=True, array_like=True):
     life: str = ""
 
 
+class BeganBody(msgspec.Struct, frozen=True, array_like=True):
+    """Body of `run_began`: for how many microseconds nobody ran it; none in older records."""
+
+    waited: int
+
+
 class ClosedBody(msgspec.Struct, frozen=True, array_like=True):
     """Body of `run_closed`."""
 

@@ -45,6 +45,11 @@ class Timers:
             due.append((microseconds(timer[0]), timer[1]))
         return due
 
+    def postpone(self, by: int) -> None:
+        """Make all that are pending due later, by so many microseconds."""
+        seconds = by / 1e6
+        self._due = [(when + seconds, made, key) for when, made, key in self._due]
+
     def fire(self, key: str) -> TimerHandle | None:
         """Return the handle of a timer whose time has come; None when the code has cancelled it."""
         handle = self._by_key.pop(key, None)

@@ -10,14 +10,20 @@ from typing_extensions import override
 from outlast._execution.cancelling import append_cancel, grace_in
 from outlast._execution.ending import Ending
 from outlast._execution.host import RunHost
-from outlast._execution.operations import ChildBody, StartedBody, decode_body
+from outlast._execution.operations import (
+    BeganBody,
+    ChildBody,
+    StartedBody,
+    decode_body,
+    encode_body,
+)
 from outlast._execution.pausing import PAUSED, Pausing
 from outlast._execution.run import LiveRun
 from outlast._execution.signals import append_signal, discarded_in
 from outlast._execution.tasks import RunTask
 from outlast._execution.unreadable import Unreadable, raise_refusal
 from outlast._execution.updates import UpdateCalls
-from outlast._records import Record
+from outlast._records import EMPTY, Record
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
 from outlast.errors import DecodingError
@@ -42,6 +48,7 @@ class LiveWorkflow(LiveRun):
         self.steps.keys_of = self.children.keys_of = self.started.keys_of
         self.inbox.discard(discarded_in(records))
         self.pausing: Pausing = Pausing()
+        self._is_postponed = False  # by a beginning that is not delivered yet
         self.updates: UpdateCalls = UpdateCalls(
             host, self.journal, self.loop, self.clock, records=records
         )
@@ -77,9 +84,13 @@ class LiveWorkflow(LiveRun):
         now = self.host.world.now()
         if self.standing.started_at is None:
             self.standing.started_at = now
-            if now - self.journal.last_at > 1_000_000:
-                # It waited long for someone to run it: its clock starts when it does.
-                self.journal.append("run_began", at=now)
+            waited = now - self.journal.last_at
+            if waited > 1_000_000:
+                # It waited long for someone to run it, or its past was another life's: its clock
+                # starts now, and what it waits for is due so much later.
+                self.journal.append("run_began", at=now, body=encode_body(BeganBody(waited)))
+                self.loop.timers.postpone(waited)
+                self._is_postponed = True
         if not self.row.resident:
             self.standing.write("running")
         self.children.resume()
@@ -116,10 +127,18 @@ class LiveWorkflow(LiveRun):
             case "tell" | "ask" | "notice":
                 pass  # for actors
 
+    def _began(self, record: Record) -> None:
+        """Postpone what an earlier life of this process had postponed."""
+        if not self._is_postponed and record.body != EMPTY:
+            self.loop.timers.postpone(decode_body(record.body, BeganBody).waited)
+        self._is_postponed = False
+
     # ------------------------------------------------------------------------ updates
     @override
     def _apply(self, record: Record) -> None:
         match record.kind:
+            case "run_began":
+                self._began(record)
             case "update_accepted":
                 self.updates.deliver_accepted(record)
             case "update_done":
