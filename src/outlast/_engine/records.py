@@ -14,6 +14,7 @@ from outlast._codec import Adapter, adapter_for, stored_json
 from outlast._engine.declared import UNDECLARED, DeclaredTypes
 from outlast._execution.operations import (
     AttemptBody,
+    BeganBody,
     CancelBody,
     ChildBody,
     ClosedBody,
@@ -164,6 +165,8 @@ def _body_of(record: StoredRecord, types: DeclaredTypes) -> tuple[object, str | 
         case "run_started":
             started = decode_body(body, StartedBody)
             return {"input": types.arguments(started.input), "version": started.version}, None
+        case "run_began":
+            return {"waited": decode_body(body, BeganBody).waited / 1e6}, None
         case "signal":
             payload = decode_body(body, SignalBody).payload
             return _payload_of(payload, types, record.name), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from outlast import Engine, Run, Signal, Stream, WaitTimeout, step, workflow
@@ -69,6 +70,8 @@ async def test_what_is_postponed_is_so_for_the_next_engine_too(tmp_path: Path) -
         forked = await run.fork(4)
         async for record in forked.journal():
             if record.kind == "run_began":
+                waited = msgspec.convert(record.value, dict[str, float])["waited"]
+                assert 1.1 < waited < 60
                 break
     async with Engine.open(path) as engine:
         again = engine.get(forked.id)
