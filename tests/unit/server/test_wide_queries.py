@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._store import sqlite_lookups, sqlite_reads
+from outlast._store import sqlite_lookups, sqlite_listing
 from outlast._store.sqlite import SqliteStore
 from outlast._wire.hangups import while_connected
 from outlast._world import RealWorld
@@ -24,7 +24,7 @@ def threads_of(server: Served) -> sqlite_lookups.LookupThreads:
 
 def endless_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LOOKUP_SECONDS_MAX", 1e9)
-    monkeypatch.setattr(sqlite_reads, "count_runs", endless)
+    monkeypatch.setattr(sqlite_listing, "count_runs", endless)
 
 
 async def counting(server: Served) -> asyncio.StreamWriter:
