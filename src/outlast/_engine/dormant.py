@@ -258,31 +258,17 @@ class Dormant:
             return False
         return True
 
-    async def may_go_on(self, run: RunId, *, is_tried: bool) -> bool:
-        """Do what the mail of a parked run asks for; without such mail, try the run again.
-
-        It is tried once (`is_tried` says that it was), if code is here that may fit it now.
-        Returns False when it stays parked.
-        """
-        async with self._scheduler.exclusion.alone_with(run):
-            row = await self._store.read_run(run)
-            if row is None or row.status != "parked" or run in self._scheduler.residents:
-                return True  # somebody was faster
-            if not self._scheduler.owns(run) or is_damaged(self._store, row):
-                return False
-            if await self.consider(row):
-                return True
-            may_try = not is_tried and _can_wake(self._scheduler, row)
-            if may_try:
-                await self._wake(row)
-            return may_try
+    async def may_go_on(self, row: RunRow) -> bool:
+        """Try a parked run again if code is here that may fit it now; say whether it was tried."""
+        if can_wake := self._can_wake(row):
+            await self.wake(row.id)
+        return can_wake
 
     async def wake(self, run: RunId) -> None:
         """Make a dormant run open again, and bring it into memory."""
         async with self._scheduler.exclusion.alone_with(run):
             row = await self._store.read_run(run)
-            # A request to go on, and perhaps to discard, may be there already: it comes first.
-            if row is not None and _can_wake(self._scheduler, row) and not await self.consider(row):
+            if row is not None and self._can_wake(row):
                 await self._wake(row)
 
     async def _wake(
@@ -343,7 +329,7 @@ class Dormant:
         while True:
             rows = await self._store.list_runs(which, after, limits.PAGE_ROWS)
             for row in rows:
-                if _can_wake(self._scheduler, row):
+                if self._can_wake(row):
                     await self.wake(row.id)
                 elif _was_left(self._scheduler, row):
                     await self._park_for_code(row)
@@ -351,21 +337,19 @@ class Dormant:
                 return
             after = Cursor(rows[-1].created_at, rows[-1].id)
 
-
-def _can_wake(scheduler: Scheduler, row: RunRow) -> bool:
-    """Whether this engine may try a row's run again: its code is here, and may fit it now."""
-    if row.id in scheduler.residents or row.status in CLOSED_STATUSES:
-        return False
-    if row.parked_as not in ("code", "unreadable") or not scheduler.owns(row.id):
-        return False
-    registry = scheduler.registry
-    if row.kind == "actor":
-        return row.workflow in registry.actors
-    try:
-        registry.find_workflow(row.workflow)
-    except UnknownWorkflow:
-        return False
-    return True
+    def _can_wake(self, row: RunRow) -> bool:
+        if row.id in self._scheduler.residents or row.status in CLOSED_STATUSES:
+            return False
+        if row.parked_as not in ("code", "unreadable") or not self._scheduler.owns(row.id):
+            return False
+        registry = self._scheduler.registry
+        if row.kind == "actor":
+            return row.workflow in registry.actors
+        try:
+            registry.find_workflow(row.workflow)
+        except UnknownWorkflow:
+            return False
+        return True
 
 
 def _status_awake(row: RunRow, *, executes: bool) -> Status:

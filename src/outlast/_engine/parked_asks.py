@@ -8,13 +8,14 @@ goes on. Workflows go on waiting: a parked actor parks no run.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from outlast._engine.results import MayGoOn, stays
 from outlast._engine.scheduler import Scheduler
 from outlast._execution.bonds import SUPERVISORS
 from outlast._execution.envelopes import Envelope
 from outlast._records import VALUE
+from outlast._store.contract import RunRow
 from outlast.errors import ActorParked, EncodingError, UsageError
 from outlast.types import Applied, RunId
 
@@ -31,7 +32,7 @@ class ParkedAsks:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._asked: dict[RunId, dict[asyncio.Future[bytes], _Asked]] = {}
-        self.may_go_on: MayGoOn = stays
+        self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
 
     def expect(self, answer: asyncio.Future[bytes], envelope: Envelope) -> None:
         """Settle this answer when its actor is found parked."""
@@ -58,7 +59,7 @@ class ParkedAsks:
         untried = [one for one in self._asked.get(actor, {}).values() if not one.has_tried]
         for one in untried:
             one.has_tried = True
-        if await self.may_go_on(actor, is_tried=not untried):
+        if untried and await self.may_go_on(row):
             return  # if it is parked again, we hear of it
         for answer, asked in list(self._asked.get(actor, {}).items()):
             if answer.done():
@@ -87,3 +88,7 @@ def _done_at_once(envelope: Envelope) -> bytes:
         except EncodingError:
             continue
     raise UsageError(f"{envelope.handler.name!r} of a supervisor has no empty answer")
+
+
+async def _stays(_: RunRow) -> bool:
+    return False

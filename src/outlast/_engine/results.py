@@ -7,21 +7,13 @@ owns is looked up again and again, since nobody here hears of its end.
 from __future__ import annotations
 
 from asyncio import Future
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 from outlast import limits
 from outlast._engine.scheduler import Scheduler
 from outlast._store.contract import RunRow
 from outlast.errors import RunNotFound
 from outlast.types import CLOSED_STATUSES, RunId
-
-
-class MayGoOn(Protocol):
-    """Lets a parked run go on, if its mail asks for that or its code may fit it now."""
-
-    async def __call__(self, run: RunId, *, is_tried: bool) -> bool:
-        """Return False when it stays parked; what was tried before is not tried again."""
-        ...
 
 
 class Results:
@@ -31,7 +23,7 @@ class Results:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._waiters: dict[RunId, list[Future[None]]] = {}
-        self.may_go_on: MayGoOn = stays
+        self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
         scheduler.listeners.on_parked = self.changed
 
     def changed(self, run: RunId) -> None:
@@ -64,9 +56,8 @@ class Results:
                     raise RunNotFound(run)
                 if row.status in CLOSED_STATUSES:
                     return row
-                is_parked = row.status == "parked" and run not in self._scheduler.residents
-                if parked_counts and is_parked:
-                    if not await self.may_go_on(run, is_tried=has_tried):
+                if parked_counts and row.status == "parked":
+                    if has_tried or not await self.may_go_on(row):
                         return row
                     has_tried = True
                     continue
@@ -92,7 +83,5 @@ class Results:
                 del self._waiters[run]
 
 
-async def stays(run: RunId, *, is_tried: bool) -> bool:
-    """What is parked stays so: until an engine is assembled, there is nobody to try."""
-    del run, is_tried
+async def _stays(_: RunRow) -> bool:
     return False

@@ -126,7 +126,7 @@ async def end(engine):
 async def give_up(engine):
     await engine.get("r").discard()
     await engine.get("r").signal(said, Verdict("no"))
-    print(await engine.get("r", reads).result(timeout=30))
+    print(await engine.get("r", reads).result(timeout=30, parked="wait"))
     print([(d.kind, d.handler, d.reason) async for d in engine.dead_letters()])
 """
 
@@ -155,36 +155,6 @@ def test_an_operator_makes_an_unreadable_signal_a_dead_letter_and_the_run_goes_o
     ]
     # The journal replays without it from now on, under any code.
     assert ran(tmp_path, NEW, SIGNALS, "end") == ["['yes', 'no']"]
-
-
-RACE = """
-from outlast._execution.unreadable import DISCARD
-from outlast._store.contract import Message, Transaction
-from outlast.handle import signal_payload
-
-async def give_up(engine):
-    core, run = engine._core, engine.get("r", reads)
-    posted = False
-    while not posted:
-        async with core.scheduler.exclusion.alone_with("r"):  # nothing wakes it meanwhile
-            row = await core.store.read_run("r")
-            if row.status == "parked" and not core.messages._at_work:  # tried, and left alone
-                asked = Message(run="r", kind="resume", name=DISCARD, at=core.world.now())
-                body = signal_payload(core, said, Verdict("no"))
-                told = Message(run="r", kind="signal", name="said", body=body, at=asked.at)
-                await core.writer.commit(Transaction(None, "r", [], posts=(asked, told)))
-                posted = True
-    print(await run.result(timeout=30))
-"""
-
-
-def test_a_result_is_waited_for_while_the_request_to_discard_is_in_the_mailbox(
-    tmp_path: Path,
-) -> None:
-    ran(tmp_path, NEW, SIGNALS, "begin")
-    ran(tmp_path, OLD, SIGNALS, "go_on")
-
-    assert ran(tmp_path, OLD, RACE, "give_up") == ["['yes', 'no']"]
 
 
 INPUT = """
@@ -264,7 +234,7 @@ async def end(engine):
 async def give_up(engine):
     await engine.get("r").discard()
     print(await engine.get("r").update(amend, Verdict("no"), id="no"))
-    print(await engine.get("r").result(timeout=30))
+    print(await engine.get("r").result(timeout=30, parked="wait"))
     print([(d.kind, d.handler, d.reason) async for d in engine.dead_letters()])
 """
 
