@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._store import sqlite_lookups, sqlite_listing
+from outlast._store import sqlite_listing, sqlite_lookups
 from outlast._store.sqlite import SqliteStore
 from outlast._wire.hangups import while_connected
 from outlast._world import RealWorld
