@@ -128,7 +128,7 @@ class LiveWorkflow(LiveRun):
                 pass  # for actors
 
     def _began(self, record: Record) -> None:
-        """Postpone what an earlier life of this process had postponed."""
+        """Postpone timers as whoever appended this did; older records say nothing of it."""
         if not self._is_postponed and record.body != EMPTY:
             self.loop.timers.postpone(decode_body(record.body, BeganBody).waited)
         self._is_postponed = False

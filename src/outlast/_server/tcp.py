@@ -86,10 +86,12 @@ class _Uvicorn(uvicorn.Server):
     async def main_loop(self) -> None:
         ending = asyncio.ensure_future(self._ending.wait())
         counter = 0
-        while not await self.on_tick(counter):
-            counter = (counter + 1) % 10  # the date is made anew at 0
-            await asyncio.wait([ending], timeout=0.1)
-        ending.cancel()
+        try:
+            while not await self.on_tick(counter):
+                counter = (counter + 1) % 10  # the date is made anew at 0
+                await asyncio.wait([ending], timeout=0.1)
+        finally:
+            ending.cancel()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
