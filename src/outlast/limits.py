@@ -382,7 +382,7 @@ HTTP_PREVIEW_BYTES = 1_000
 """So much of its JSON is the beginning."""
 
 HTTP_DIFF_BYTES = 8 * 1024 * 1024
-"""Values of one run that a server compares with those of another."""
+"""Values of a run that are compared with another's; `HTTP_BODIES_BYTES_MAX` holds them all."""
 
 HTTP_INLINE_BYTES = 32 * 1024
 """What is larger is converted beside the loop, in a thread: of bodies, values and pages."""
@@ -422,6 +422,9 @@ HTTP_REQUESTS_AHEAD_MAX = 16
 
 HTTP_BODIES_BYTES_MAX = 64 * 1024 * 1024
 """Bodies of all requests together, while they come and until they are answered."""
+
+HTTP_UNTAKEN_BYTES = 64 * 1024 * 1024
+"""Answers, and as much of events, that clients have begun to take; the slowest are hung up on."""
 
 HTTP_UNSENT_BYTES = 128 * 1024
 """What the kernel holds for one TCP client beside what is under way to it (Linux, macOS)."""
@@ -474,9 +477,6 @@ SSE_READS_MAX = 32
 
 SSE_RING_BYTES = 256 * 1024
 """Encoded events of one stream that are kept; who is further behind reads the store."""
-
-SSE_UNTAKEN_BYTES = 64 * 1024 * 1024
-"""Encoded events that clients have begun to take; beyond, the slowest are hung up on."""
 
 SSE_WRITE_SECONDS = 20.0
 """How long a client may take no bytes; then it is hung up on."""

@@ -60,7 +60,10 @@ class Application:
             # One request must not end the server; the log gets the reason, the client does not.
             log.exception("a request failed: %s %s", request.method, request.url.path)
             response = SERVER_FAILED.response()
-        await response(scope, receive, send)
+        try:
+            await self._service.answers.send(response, scope, receive, send)
+        except ClientGone:
+            return
 
     async def _answer(self, request: Request) -> Response:
         try:

@@ -4,13 +4,12 @@ Invariants:
   * a client that takes no bytes is hung up on in time, one that has gone is noticed, and neither
     makes memory grow: nothing is encoded for a client that has not taken what came before, and
     what is encoded is handed to its connection little by little, shared by all that are at it;
-  * what is encoded and not taken is bounded: beyond, the slowest clients are hung up on;
+  * what is encoded and not taken is bounded (`untaken`);
   * when the server drains, every stream says when to come again and ends.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -23,10 +22,10 @@ from outlast import limits
 from outlast._wire.admission import Shares
 from outlast._wire.hangups import ClientGone, while_connected
 from outlast._wire.problems import Problem
+from outlast._wire.untaken import PART_BYTES, Untaken
 from outlast._world import Timer, World
 
 HEARTBEAT = b":\n\n"
-_PART_BYTES = 32 * 1024
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -61,9 +60,7 @@ class Clients:
         self.open: dict[EventStream, None] = {}
         self._timer: Timer | None = None
         self._shares = Shares(limits.SSE_CLIENTS_MAX)
-        self._sending: dict[EventStream, bytes] = {}  # what each is taking, the slowest first
-        self._sharing: Counter[int] = Counter()  # how many take the same piece, by its identity
-        self.bytes_untaken = 0
+        self.untaken: Untaken = Untaken()
 
     def check_room(self, holders: Sequence[str]) -> None:
         """Refuse one stream too many.
@@ -98,27 +95,6 @@ class Clients:
         if not self.open and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def begin_piece(self, stream: EventStream, piece: bytes) -> None:
-        """Note that a client begins to take a piece; the slowest are given up when it is much."""
-        self._sending[stream] = piece
-        self._sharing[id(piece)] += 1
-        if self._sharing[id(piece)] == 1:
-            self.bytes_untaken += len(piece)
-        while self.bytes_untaken > limits.SSE_UNTAKEN_BYTES and len(self._sending) > 1:
-            slowest = next(iter(self._sending))
-            slowest.hang_up()
-            self.end_piece(slowest)
-
-    def end_piece(self, stream: EventStream) -> None:
-        """Note that a client has taken its piece, or has gone."""
-        piece = self._sending.pop(stream, None)
-        if piece is None:
-            return
-        self._sharing[id(piece)] -= 1
-        if not self._sharing[id(piece)]:
-            del self._sharing[id(piece)]
-            self.bytes_untaken -= len(piece)
 
     def _beat_later(self) -> None:
         self._timer = self.world.call_later(limits.SSE_HEARTBEAT_SECONDS, self._beat)
@@ -200,16 +176,16 @@ class EventStream(Response):
                 await self._send(send, piece or HEARTBEAT)
 
     async def _send(self, send: Send, data: bytes) -> None:
-        self._clients.begin_piece(self, data)
+        self._clients.untaken.begin(self, data)
         try:
             # The connection copies what it cannot send at once, and waits when it has too much.
-            for begin in range(0, len(data), _PART_BYTES):
+            for begin in range(0, len(data), PART_BYTES):
                 if self._is_gone:
                     return
-                part = data[begin : begin + _PART_BYTES]
+                part = data[begin : begin + PART_BYTES]
                 message: Message = {"type": "http.response.body", "body": part, "more_body": True}
                 self._sending_since = self._clients.world.monotonic()
                 await send(message)
         finally:
             self._sending_since = None
-            self._clients.end_piece(self)
+            self._clients.untaken.end(self)

@@ -118,6 +118,11 @@ async def diff(service: Service, call: Call) -> Response:
         raise bad_query("a and b", "the ids of two runs", "")
     asked = (call.text("a"), call.text("b"))
     runs = [RunId(check_name("a run id", run, limits.ID_CHARS_MAX)) for run in asked]
+    async with service.comparisons.place(call.holders):  # each holds megabytes
+        return await _compared(service, call, runs)
+
+
+async def _compared(service: Service, call: Call, runs: list[RunId]) -> Response:
     one, two = [await _comparable(service, run) for run in runs]
     types = [await _types_of(service, run) for run in runs]
 

@@ -25,6 +25,7 @@ from outlast._wire.feed import Feed
 from outlast._wire.figures import Figures
 from outlast._wire.requests import Call
 from outlast._wire.runstreams import RunStreams
+from outlast._wire.untaken import Answers
 from outlast._wire.verbs import EngineVerbs
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Service:
         self.local_connections: Connections = Connections(world)
         self.clients: Clients = Clients(world, self._cut)
         self.sharers: Clients = Clients(world, self._cut)  # they stay until the store is let go
+        self.answers: Answers = Answers(world, self._cut)
         self.conversions: Conversions = Conversions(world)
         self.described: tuple[tuple[WorkflowDefinition, ...], bytes] = ((), b"")
         self.streams: RunStreams = RunStreams(world, self.core.reader, self.conversions)
@@ -55,6 +57,11 @@ class Service:
         self.census: Census = Census(self.core.store, self.core.registry)
         self.admission: Admission = Admission(
             world, places=limits.HTTP_REQUESTS_MAX, queue_max=limits.HTTP_QUEUE_MAX
+        )
+        self.comparisons: Admission = Admission(
+            world,
+            places=limits.HTTP_BODIES_BYTES_MAX // (2 * limits.HTTP_DIFF_BYTES),
+            queue_max=limits.HTTP_QUEUE_MAX,
         )
         self.waits: Admission = Admission(world, places=limits.HTTP_WAITS_MAX, queue_max=0)
         self.sharing: Sharing = Sharing(self.core.scheduler, self.core.messages)

@@ -297,22 +297,22 @@ async def test_a_large_value_is_held_once_for_all_clients_that_take_nothing(
         await until(lambda: [tail.readers for tail in tails.values()] == [5])
         await run.signal(go, "go")
         await run.result()
-        await until(lambda: clients.bytes_untaken >= size)
+        await until(lambda: clients.untaken.size >= size)
 
-        assert clients.bytes_untaken < 2 * size
+        assert clients.untaken.size < 2 * size
         transports = server.service.connections.transports.values()
         assert max(t.get_write_buffer_size() for t in transports) < 200_000
         for link in links:
             link.close()
         await until(lambda: not clients.open)
-        assert clients.bytes_untaken == 0
+        assert clients.untaken.size == 0
 
 
 async def test_the_slowest_clients_are_hung_up_on_when_much_is_not_taken(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = 1_000_000
-    monkeypatch.setattr(limits, "SSE_UNTAKEN_BYTES", 5 * size // 2)
+    monkeypatch.setattr(limits, "HTTP_UNTAKEN_BYTES", 5 * size // 2)
     async with server.client() as client:
         run = await client.start(served_flooding(8, size), id="s")
         await run.signal(go, "go")
@@ -321,17 +321,17 @@ async def test_the_slowest_clients_are_hung_up_on_when_much_is_not_taken(
         links: list[socket.socket] = []
         for _ in range(2):  # pieces of their own, for they are read from the store
             links.append(await takes_nothing(server))
-        await until(lambda: clients.bytes_untaken >= 2 * size)
+        await until(lambda: clients.untaken.size >= 2 * size)
         slowest = list(clients.open)
         links.append(await takes_nothing(server))
 
         await until(lambda: len(clients.open) == 2 and set(slowest) != set(clients.open))
-        assert clients.bytes_untaken < 3 * size
+        assert clients.untaken.size < 3 * size
         assert len(values_of(await whole(server, PATH))) == 8
         for link in links:
             link.close()
         await until(lambda: not clients.open)
-        assert clients.bytes_untaken == 0
+        assert clients.untaken.size == 0
 
 
 async def test_a_client_that_goes_away_leaves_nothing_behind(server: Served) -> None:
