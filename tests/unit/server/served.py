@@ -101,6 +101,20 @@ async def served_story(count: int, waits: bool = False) -> int:
     return said
 
 
+at_work: list[asyncio.Event] = []
+
+
+@step
+async def served_hold() -> None:
+    at_work.append(asyncio.Event())
+    await at_work[-1].wait()
+
+
+@workflow
+async def served_slow() -> None:
+    await served_hold()
+
+
 @workflow
 async def served_wait() -> str:
     return await go.receive()
