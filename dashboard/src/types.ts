@@ -33,6 +33,23 @@ export interface Preview {
   href: string
 }
 
+/** A step whose attempt is at work, or stands in the queue: its record comes when it ends. */
+export interface RunningStep {
+  key: string
+  name: string
+  place: string
+  attempt: number
+  queued_at: string
+  began_at: string | null
+}
+
+export interface ChildInfo {
+  id: string
+  workflow: string
+  status: Status
+  error: string | null
+}
+
 export interface RunDetail extends RunInfo {
   why: string
   input: Json
@@ -40,7 +57,9 @@ export interface RunDetail extends RunInfo {
   input_preview: Preview | null
   result_preview: Preview | null
   failure: { type: string; message: string; traceback: string } | null
-  children: { id: string; workflow: string; status: Status }[]
+  running: RunningStep[]
+  asks: { id: string; kind: 'approval' | 'token'; title: string }[]
+  children: ChildInfo[]
   streams: string[]
   values: string[]
   last_seq: number

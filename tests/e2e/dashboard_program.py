@@ -189,3 +189,33 @@ async def sleeps(seconds: float) -> None:
 @workflow
 async def quote(text: str) -> int:
     return await wf.token(int).wait()
+
+
+@workflow
+async def troubled(text: str) -> None:
+    child = wf.start(never_ends(text), id=f"{text}-child")
+    said = await wf.approve("Go on without it?", detail={"child": text})
+    if not said.approved:
+        await child.result()
+
+
+@workflow
+async def never_ends(text: str) -> None:
+    await never(text)
+
+
+@step
+async def long_step(text: str) -> str:
+    # A test in another process says so with a file.
+    while not may_end():  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    return text
+
+
+def may_end() -> bool:
+    return Path("may-end").exists()
+
+
+@workflow
+async def works(text: str) -> str:
+    return await long_step(text)

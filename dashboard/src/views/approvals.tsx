@@ -24,6 +24,29 @@ import type { Json, JsonObject, TokenInfo } from '../types.ts'
 const STILL_MS = 800 // two clicks that were meant as one are closer together
 
 export function Approvals() {
+  const only = route.value.query.get('token')
+  return only === null ? <Inbox /> : <Single key={only} id={only} />
+}
+
+/** One question, as the page of the run that asks leads here. */
+function Single({ id }: { id: string }) {
+  const loaded = useLoad(`token ${id}`, () => api.token(id))
+  const token = loaded.data
+  return (
+    <div class="narrow-view">
+      <header class="view-head">
+        <h1>{token?.kind === 'token' ? 'Question' : 'Approval'}</h1>
+        <span class="spread" />
+        <a href="#/approvals">All approvals</a>
+      </header>
+      {loaded.problem && <ViewProblem problem={loaded.problem} what="single approvals" again={loaded.reload} />}
+      {!token && !loaded.problem && <Loading what="the question" />}
+      {token && <ul class="cards"><TokenCard token={token} isStill onAnswered={loaded.reload} /></ul>}
+    </div>
+  )
+}
+
+function Inbox() {
   const all = route.value.query.get('all') === '1'
   const open = openTokens.value
   const [after, setAfter] = useState<string[]>([])
@@ -123,7 +146,7 @@ function TokenCard({ token, isStill, onAnswered }: CardProps) {
           {token.status !== 'open' && <StatusMark status={token.status} />}
           {token.status === 'open' && left !== null && (
             <span class={left < 300 ? 'expiry soon' : 'expiry'} title={absolute(token.expires_at)}>
-              <Icon name="timed_out" /> {left > 0 ? `${duration(Math.floor(left))} left` : 'expired'}
+              <Icon name="timed_out" /> {left > 0 ? `${duration(Math.ceil(left))} left` : 'expired'}
             </span>
           )}
         </header>

@@ -17,7 +17,7 @@ import { StreamPanel, ValuePanel } from '../parts/stream-view.tsx'
 import { Tabs } from '../parts/tabs.tsx'
 import { Ago, Took } from '../parts/time.tsx'
 import { WaterfallChart } from '../parts/waterfall-chart.tsx'
-import { replace, route, runLink, runsLink, withParams } from '../router.ts'
+import { link, replace, route, runLink, runsLink, withParams } from '../router.ts'
 import { RunStore } from '../runstore.ts'
 import { isOpen } from '../types.ts'
 import type { RunDetail } from '../types.ts'
@@ -28,6 +28,7 @@ import { RunAudit } from './run-audit.tsx'
 // Runs that no feed tells about are read again so often.
 const POLL_MS = 5_000
 const CHILDREN_SHOWN = 200
+const ATTENTION_SHOWN = 5
 
 export function RunView() {
   const id = route.value.parts[1] ?? ''
@@ -160,6 +161,7 @@ function Head({ detail, store, forkAt, onForkAt }: {
         ))}
       </dl>
       <Why detail={detail} />
+      <Attention detail={detail} />
     </header>
   )
 }
@@ -170,17 +172,46 @@ function Why({ detail }: { detail: RunDetail }) {
   return (
     <p class={`why ${isForPerson ? 'person' : ''}`} role="status">
       <Icon name={detail.status === 'parked' ? 'parked' : 'help'} />
-      <span class="wrap">{detail.why ? <Counting key={detail.why} text={detail.why} /> : 'It is running.'}</span>
+      <span class="wrap">{detail.why ? <Counting key={`${detail.why} ${detail.wake_at}`} text={detail.why} wakeAt={detail.wake_at} /> : 'It is running.'}</span>
       {!detail.has_code && <span class="faint">This server has no code for this workflow.</span>}
     </p>
   )
 }
 
+/** What a person can do something about: questions of this run, and children that do not go on. */
+function Attention({ detail }: { detail: RunDetail }) {
+  if (!isOpen(detail.status)) return null
+  const stopped = detail.children.filter((child) => child.status === 'parked' || child.status === 'failed')
+  // A parked child stands in the way; one that failed may be meant to.
+  stopped.sort((a, b) => Number(b.status === 'parked') - Number(a.status === 'parked'))
+  if (stopped.length + detail.asks.length === 0) return null
+  return (
+    <ul class="attention" aria-label="Waits for a person">
+      {detail.asks.slice(0, ATTENTION_SHOWN).map((ask) => (
+        <li key={ask.id}>
+          <Icon name="inbox" />
+          <span class="wrap">{ask.title || 'A question'}</span>
+          <a class="button primary" href={link(['approvals'], { token: ask.id })}>{ask.kind === 'approval' ? 'Approve or reject' : 'Answer'}</a>
+        </li>
+      ))}
+      {stopped.slice(0, ATTENTION_SHOWN).map((child) => (
+        <li key={child.id}>
+          <StatusMark status={child.status} />
+          <span class="wrap">child <a class="mono" href={runLink(child.id)}>{child.id}</a>{child.error && <span class="faint">: {child.error}</span>}</span>
+        </li>
+      ))}
+      {Math.max(stopped.length, detail.asks.length) > ATTENTION_SHOWN && (
+        <li><a href={withParams({ tab: 'children' })}>All children</a> · <a href="#/approvals">all approvals</a></li>
+      )}
+    </ul>
+  )
+}
+
 /** A sentence of the server in which "due in 22.0s" counts down. */
-function Counting({ text }: { text: string }) {
+function Counting({ text, wakeAt }: { text: string; wakeAt: string | null }) {
   const readAt = useMemo(() => Date.now(), [])
   const passed = Math.max(0, now.value - readAt) / 1000
-  return <>{countedDown(text, passed)}</>
+  return <>{countedDown(text, passed, wakeAt === null ? null : (Date.parse(wakeAt) - readAt) / 1000)}</>
 }
 
 function Timeline({ store, detail, selected, onSelect }: {
@@ -194,7 +225,8 @@ function Timeline({ store, detail, selected, onSelect }: {
   if (!last) return <Empty icon="runs" title="The journal is empty"><p>Nothing has been recorded yet.</p></Empty>
   // While it is open its end is now; the clock's second is fine enough for that.
   const end = detail.closed_at ? instant(detail.closed_at) : Math.max(now.value, instant(last.at))
-  return <WaterfallChart records={records} end={end} selected={selected} onSelect={onSelect} />
+  const start = instant(detail.started_at ?? detail.created_at)
+  return <WaterfallChart records={records} running={detail.running} start={start} end={end} selected={selected} onSelect={onSelect} />
 }
 
 function Earlier({ store }: { store: RunStore }) {
