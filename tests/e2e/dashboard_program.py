@@ -219,3 +219,22 @@ def may_end() -> bool:
 @workflow
 async def works(text: str) -> str:
     return await long_step(text)
+
+
+@step
+async def tells(count: int) -> None:
+    for number in range(count):
+        await messages.write(f"line {number}")
+
+
+@workflow
+async def talks(count: int) -> None:
+    await tells(count)
+    while True:
+        await go_on.receive()
+        await tells(count)
+
+
+@workflow
+async def runs_out() -> None:
+    await wf.sleep(3_000)
