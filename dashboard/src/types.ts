@@ -196,6 +196,9 @@ export interface DeadLetter {
   at: string
 }
 
+/** How the percentiles of the server are to be read. */
+export const ESTIMATED = 'Estimated from counts in classes, six a decade, as Prometheus does with histogram_quantile: linear within a class. The true value is in the same class.'
+
 export interface Latency {
   p50: number | null
   p99: number | null
@@ -252,6 +255,15 @@ export interface RerunPlan {
   tokens: { key: string; kind: string; title: string }[]
   signals_left: { name: string; seq: number | null }[]
   signals_copied: { name: string; seq: number | null }[]
+}
+
+/**
+ * How often in a row the process died while this run was at work, without it getting any further;
+ * 0 where that says nothing of the run: it only waited, has ended, or was there once.
+ */
+export function deathsOf(run: RunInfo): number {
+  const isAtWork = run.status === 'running' || run.status === 'pending' || run.status === 'parked'
+  return isAtWork && run.crash_count > 1 ? run.crash_count : 0
 }
 
 /** The run that a run was forked from, or nothing. */

@@ -19,7 +19,7 @@ import { Ago, Took } from '../parts/time.tsx'
 import { WaterfallChart } from '../parts/waterfall-chart.tsx'
 import { link, replace, route, runLink, runsLink, withParams } from '../router.ts'
 import { RunStore } from '../runstore.ts'
-import { isOpen } from '../types.ts'
+import { deathsOf, isOpen } from '../types.ts'
 import type { RunDetail } from '../types.ts'
 import { instant } from '../waterfall.ts'
 import { RunActions } from './run-actions.tsx'
@@ -149,7 +149,7 @@ function Head({ detail, store, forkAt, onForkAt }: {
         <div><dt>Created</dt><dd><Ago at={detail.created_at} /></dd></div>
         <div><dt>{detail.closed_at ? 'Took' : 'Open for'}</dt><dd><Took from={detail.started_at ?? detail.created_at} to={detail.closed_at} /></dd></div>
         <div><dt>Steps</dt><dd class="number">{count(detail.steps)}</dd></div>
-        {detail.crash_count > 0 && <div><dt>Crashes</dt><dd class="tone-parked">{detail.crash_count}</dd></div>}
+        {deathsOf(detail) > 0 && <div><dt>Process deaths</dt><dd class="tone-parked" title="How often in a row the process died while this run was at work, without a new record of it in between">{deathsOf(detail)} without progress</dd></div>}
         {detail.parent && <div><dt>Parent</dt><dd class="clip"><a class="mono" href={runLink(detail.parent)}>{detail.parent}</a></dd></div>}
         {attributes.map(([name, value]) => (
           <div key={name}>
@@ -249,7 +249,7 @@ function Streams({ detail }: { detail: RunDetail }) {
   return (
     <div class="stack">
       {detail.values.map((name) => <ValuePanel key={`v:${name}`} run={detail.id} name={name} seq={detail.last_seq} />)}
-      {detail.streams.map((name) => <StreamPanel key={`s:${name}`} run={detail.id} name={name} />)}
+      {detail.streams.map((name) => <StreamPanel key={`s:${name}`} run={detail.id} name={name} isLive={isOpen(detail.status)} />)}
     </div>
   )
 }
