@@ -194,6 +194,9 @@ export interface DeadLetter {
   attempts: number
   sent_at: string
   at: string
+  kind: string
+  input: Json
+  input_bytes: number | null
 }
 
 /** How the percentiles of the server are to be read. */

@@ -153,8 +153,8 @@ class ServedNotebook(Actor[Notes]):
         return len(self.state.items)
 
     @handler
-    async def fail(self) -> None:
-        raise ValueError("no luck")
+    async def fail(self, why: str = "no luck") -> None:
+        raise ValueError(why)
 
 
 @actor
