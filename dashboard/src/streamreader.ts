@@ -62,9 +62,11 @@ export class StreamReader {
       } catch (error) {
         if (stopped.aborted) return
         const problem = problemOf(error)
-        this.problem.value = problem
-        // What the server refuses it will refuse again.
-        if (problem.status >= 400 && problem.status < 500 && problem.status !== 429) return
+        // What the server refuses it will refuse again; anything else is tried again, and said so.
+        if (problem.status >= 400 && problem.status < 500 && problem.status !== 429) {
+          this.problem.value = problem
+          return
+        }
       }
       failures += 1
       const pause = Math.min(RETRY_MS_MAX, 300 * 2 ** failures)

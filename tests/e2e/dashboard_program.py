@@ -6,6 +6,9 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from outlast import Actor, Retry, Signal, Stream, Value, actor, handler, step, wf, workflow
 
@@ -47,6 +50,10 @@ class Notebook(Actor[Notes]):
     async def add(self, text: str) -> int:
         self.state.items.append(text)
         return len(self.state.items)
+
+    @handler
+    async def spoil(self, text: str) -> None:
+        raise ValueError(f"{text} is spoilt")
 
     @handler(read=True)
     async def all(self) -> list[str]:
@@ -238,3 +245,14 @@ async def talks(count: int) -> None:
 @workflow
 async def runs_out() -> None:
     await wf.sleep(3_000)
+
+
+@workflow
+async def parcel(code: Annotated[str, msgspec.Meta(min_length=3)], labels: list[str]) -> str:
+    return f"{code}:{labels}"
+
+
+@workflow
+async def decided(text: str) -> str:
+    said = await wf.token(Decision).wait()
+    return f"{said.approved} {said.amount} {said.note}"

@@ -25,7 +25,7 @@ from tests.e2e.dashboards import (
 def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Server]:
     built()
     with served(tmp_path_factory.mktemp("served")) as found:
-        start = {"id": "out", "input": {}, "timeout": 0.01}
+        start: dict[str, object] = {"id": "out", "input": {}, "timeout": 0.01}
         found.ask("/v1/workflows/app.runs_out/runs", start)
         until(lambda: found.run("out")["status"] == "timed_out")
         yield found

@@ -63,7 +63,7 @@ export function StreamPanel({ run, name, isLive }: { run: string; name: string; 
           </label>
         )}
         {reader.ended.value === null && !isFollowing && <button type="button" class="quiet" onClick={() => setFollowing(true)}><Icon name="down" /> Follow</button>}
-        {reader.ended.value === null ? <Liveness isConnected={reader.isConnected.value} /> : <StatusMark status={reader.ended.value} />}
+        {reader.problem.value === null && (reader.ended.value === null ? <Liveness isConnected={reader.isConnected.value} /> : <StatusMark status={reader.ended.value} />)}
       </header>
       {reader.problem.value && <ProblemNote problem={reader.problem.value} isQuiet />}
       <div class="stream-box" ref={box} tabIndex={0} onScroll={scrolled} role="log" aria-label={`Values of ${name}`} aria-live="off">

@@ -158,8 +158,8 @@ function NoRuns({ query, onClear }: { query: string; onClear: () => void }) {
   }
   return (
     <Empty icon="search" title="No run matches">
-      <p>All words must match. A word without a colon is looked for in ids, workflows and errors; <code>status:open</code> has the runs that have not ended.</p>
       {hints(query).map((hint) => <p key={hint}>{hint}</p>)}
+      <p>All words must match. A word without a colon is looked for in ids, workflows and errors; <code>status:open</code> has the runs that have not ended.</p>
       <button type="button" onClick={onClear}>Show all runs</button>
     </Empty>
   )
