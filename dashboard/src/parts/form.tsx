@@ -100,7 +100,7 @@ function TextEditor({ field, value, onChange, id }: EditorProps<Of<'text'>> & { 
   const change = (next: string) => onChange(next === '' ? undefined : next)
   const note = field.isRequired && text === '' && (
     <label class="check hint">
-      <input type="checkbox" checked={value === ''} onChange={(event) => onChange(event.currentTarget.checked ? '' : undefined)} /> an empty text
+      <input type="checkbox" checked={value === ''} onChange={(event) => onChange(event.currentTarget.checked ? '' : undefined)} /> leave it empty
     </label>
   )
   if (field.isLong || text.includes('\n')) {
