@@ -108,9 +108,24 @@ export function shortName(name: string): string {
 
 const LENGTHS: { [unit: string]: number } = { d: 86_400, h: 3_600, m: 60, s: 1, ms: 0.001 }
 const DUE = /due in ((?:\d+(?:\.\d+)?(?:ms|[dhms])\s?)+)/g
+const SINCE = /(running|queued) for ((?:\d+(?:\.\d+)?(?:ms|[dhms])\s?)+)/g
 
 // The server's clock and this one's differ, and the answer took a moment to come.
 const SKEW_SECONDS = 5
+
+function partsOf(length: string): { seconds: number; units: string[] } {
+  const parts = [...length.matchAll(/(\d+(?:\.\d+)?)(ms|[dhms])/g)]
+  const seconds = parts.reduce((sum, [, size, unit]) => sum + Number(size) * (LENGTHS[unit ?? ''] ?? 0), 0)
+  return { seconds, units: parts.map(([, , unit]) => unit ?? '') }
+}
+
+/** A text of the server in which lengths such as "running for 3.0s" are longer by what has passed. */
+export function countedUp(text: string, passedSeconds: number): string {
+  return text.replace(SINCE, (whole, what: string, length: string) => {
+    const now = partsOf(length).seconds + passedSeconds
+    return `${what} for ${duration(now < 1 ? now : Math.floor(now))}${whole.endsWith(' ') ? ' ' : ''}`
+  })
+}
 
 /**
  * A text of the server in which lengths such as "due in 2h 5m" are shorter by what has passed. The
@@ -119,9 +134,8 @@ const SKEW_SECONDS = 5
  */
 export function countedDown(text: string, passedSeconds: number, exactSeconds: number | null = null): string {
   return text.replace(DUE, (whole, length: string) => {
-    const parts = [...length.matchAll(/(\d+(?:\.\d+)?)(ms|[dhms])/g)]
-    const seconds = parts.reduce((sum, [, size, unit]) => sum + Number(size) * (LENGTHS[unit ?? ''] ?? 0), 0)
-    const lost = parts.length < 2 ? 1 : (LENGTHS[parts[1]?.[2] ?? ''] ?? 0)
+    const { seconds, units } = partsOf(length)
+    const lost = units.length < 2 ? 1 : (LENGTHS[units[1] ?? ''] ?? 0)
     const fits = exactSeconds !== null && exactSeconds > seconds - SKEW_SECONDS && exactSeconds < seconds + lost + SKEW_SECONDS
     const left = (fits ? exactSeconds : seconds) - passedSeconds
     const space = whole.endsWith(' ') ? ' ' : ''

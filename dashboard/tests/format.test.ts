@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { countedDown, relative } from '../src/format.ts'
+import { countedDown, countedUp, relative } from '../src/format.ts'
 
 test('what is due counts down, all of it, and ends', () => {
   assert.equal(countedDown('waiting for a timer, due in 22.0s', 0), 'waiting for a timer, due in 22 s')
@@ -24,4 +24,9 @@ test('what is to come is rounded once, to the nearest', () => {
     'in 2 m', 'in 59 s', 'in 1 m', 'in 1 h', 'in 3 h', 'in 1 d', 'in 3 d',
   ])
   assert.equal(told(-119), '1 m ago')
+})
+
+test('what runs has run longer when it is read later', () => {
+  assert.equal(countedUp('waiting for step a, attempt 1 running for 952ms', 0), 'waiting for step a, attempt 1 running for 952 ms')
+  assert.equal(countedUp('step a, attempt 1 running for 59.5s; step b, attempt 2 queued for 1m 2s', 3), 'step a, attempt 1 running for 1 m 2 s; step b, attempt 2 queued for 1 m 5 s')
 })

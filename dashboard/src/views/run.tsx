@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 
 import { now } from '../clock.ts'
-import { count, countedDown, plural } from '../format.ts'
+import { count, countedDown, countedUp, plural } from '../format.ts'
 import { feed, onRuns, resync } from '../live.ts'
 import { CopyAs } from '../parts/copy-as.tsx'
 import { CopyButton } from '../parts/copy.tsx'
@@ -207,11 +207,11 @@ function Attention({ detail }: { detail: RunDetail }) {
   )
 }
 
-/** A sentence of the server in which "due in 22.0s" counts down. */
+/** A sentence of the server in which "due in 22.0s" counts down, and "running for 3.0s" up. */
 function Counting({ text, wakeAt }: { text: string; wakeAt: string | null }) {
   const readAt = useMemo(() => Date.now(), [])
   const passed = Math.max(0, now.value - readAt) / 1000
-  return <>{countedDown(text, passed, wakeAt === null ? null : (Date.parse(wakeAt) - readAt) / 1000)}</>
+  return <>{countedDown(countedUp(text, passed), passed, wakeAt === null ? null : (Date.parse(wakeAt) - readAt) / 1000)}</>
 }
 
 function Timeline({ store, detail, selected, onSelect }: {
