@@ -77,6 +77,7 @@ export const api = {
       all: all ? 1 : undefined,
       after,
     }),
+  token: (id: string) => get<TokenInfo>(path('tokens', id)),
   answer: (id: string, body: JsonObject) => post<TokenInfo>(path('tokens', id), body),
 
   actors: (after: string | undefined, limit: number, type?: string) =>

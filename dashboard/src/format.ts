@@ -39,8 +39,15 @@ export function relative(at: string | null, now: number): string {
   const size = Math.abs(seconds)
   if (Number.isNaN(size)) return at
   if (size < 1) return 'just now'
-  const text = roughly(size)
-  return seconds >= 0 ? `${text} ago` : `in ${text}`
+  return seconds >= 0 ? `${roughly(size)} ago` : `in ${roughly(nearest(size))}`
+}
+
+/** What is to come, rounded to the unit that it is told in: after a second, "in 2 m" still is. */
+function nearest(seconds: number): number {
+  for (const [size, from] of [[86_400, 86_400], [3_600, 3_570], [60, 59]] as const) {
+    if (seconds > from) return Math.round(seconds / size) * size
+  }
+  return Math.ceil(seconds)
 }
 
 function roughly(seconds: number): string {
@@ -101,14 +108,37 @@ export function shortName(name: string): string {
 
 const LENGTHS: { [unit: string]: number } = { d: 86_400, h: 3_600, m: 60, s: 1, ms: 0.001 }
 const DUE = /due in ((?:\d+(?:\.\d+)?(?:ms|[dhms])\s?)+)/g
+const SINCE = /(running|queued) for ((?:\d+(?:\.\d+)?(?:ms|[dhms])\s?)+)/g
 
-/** A text of the server in which lengths such as "due in 1m 5s" are shorter by what has passed. */
-export function countedDown(text: string, passedSeconds: number): string {
+// The server's clock and this one's differ, and the answer took a moment to come.
+const SKEW_SECONDS = 5
+
+function partsOf(length: string): { seconds: number; units: string[] } {
+  const parts = [...length.matchAll(/(\d+(?:\.\d+)?)(ms|[dhms])/g)]
+  const seconds = parts.reduce((sum, [, size, unit]) => sum + Number(size) * (LENGTHS[unit ?? ''] ?? 0), 0)
+  return { seconds, units: parts.map(([, , unit]) => unit ?? '') }
+}
+
+/** A text of the server in which lengths such as "running for 3.0s" are longer by what has passed. */
+export function countedUp(text: string, passedSeconds: number): string {
+  return text.replace(SINCE, (whole, what: string, length: string) => {
+    const now = partsOf(length).seconds + passedSeconds
+    return `${what} for ${duration(now < 1 ? now : Math.floor(now))}${whole.endsWith(' ') ? ' ' : ''}`
+  })
+}
+
+/**
+ * A text of the server in which lengths such as "due in 2h 5m" are shorter by what has passed. The
+ * text has two units at most and is cut off behind them; `exactSeconds` is what is known of the
+ * moment that is due next, and is used for the length that it fits.
+ */
+export function countedDown(text: string, passedSeconds: number, exactSeconds: number | null = null): string {
   return text.replace(DUE, (whole, length: string) => {
-    const parts = [...length.matchAll(/(\d+(?:\.\d+)?)(ms|[dhms])/g)]
-    const seconds = parts.reduce((sum, [, size, unit]) => sum + Number(size) * (LENGTHS[unit ?? ''] ?? 0), 0)
-    const left = seconds - passedSeconds
+    const { seconds, units } = partsOf(length)
+    const lost = units.length < 2 ? 1 : (LENGTHS[units[1] ?? ''] ?? 0)
+    const fits = exactSeconds !== null && exactSeconds > seconds - SKEW_SECONDS && exactSeconds < seconds + lost + SKEW_SECONDS
+    const left = (fits ? exactSeconds : seconds) - passedSeconds
     const space = whole.endsWith(' ') ? ' ' : ''
-    return left > 0 ? `due in ${duration(left < 60 ? Math.ceil(left) : Math.floor(left))}${space}` : `due now${space}`
+    return left > 0 ? `due in ${duration(Math.ceil(left))}${space}` : `due now${space}`
   })
 }

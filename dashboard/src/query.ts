@@ -158,3 +158,34 @@ function moment(value: string, now: number): number | null {
   const at = Date.parse(zoned)
   return Number.isNaN(at) ? null : at
 }
+
+/**
+ * What may be meant by a query that finds nothing: any word may name an attribute, so the server
+ * cannot tell a slip from a name that no run has yet.
+ */
+export function hints(text: string): string[] {
+  const found: string[] = []
+  for (const { key, value } of words(text)) {
+    if (key === '' || isKey(key)) continue
+    const meant = KEYS.find((each) => isSlip(key.toLowerCase(), each))
+    const asked = `${key}:${value} asks for runs whose attribute ${key} is ${value}.`
+    if (meant) found.push(`${asked} Did you mean ${meant}:${value}?`)
+    else if (/^[<>=!]/.test(value)) found.push(`${asked} Attributes are compared as they are: there is no greater or less.`)
+    else found.push(asked)
+  }
+  return found
+}
+
+function isKey(key: string): boolean {
+  return (KEYS as readonly string[]).includes(key)
+}
+
+/** Whether one letter too many, too few, another one, or two that changed places tell them apart. */
+function isSlip(typed: string, meant: string): boolean {
+  if (typed === meant) return true
+  let same = 0
+  while (same < typed.length && typed[same] === meant[same]) same += 1
+  const [a, b] = [typed.slice(same), meant.slice(same)]
+  const isSwapped = a.slice(2) === b.slice(2) && a[0] === b[1] && a[1] === b[0]
+  return a.slice(1) === b || a === b.slice(1) || a.slice(1) === b.slice(1) || isSwapped
+}

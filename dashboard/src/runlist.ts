@@ -33,8 +33,20 @@ export class RunList {
 
   constructor(query: string) {
     this.query = query
-    void this.readPage()
-    void this.readCount()
+    void this.readFirst()
+  }
+
+  /** Whether the server cannot read the query: asking again would not help. */
+  get isRefused(): boolean {
+    return this.problem.peek()?.type === 'query-error'
+  }
+
+  /** A query that is refused is sent once: what its list has not, its count has not either. */
+  private async readFirst(): Promise<void> {
+    await this.readPage()
+    if (this.next === undefined) return
+    if (this.next === null) this.total.value = { count: this.rows.peek().length, is_exact: true }
+    else await this.readCount()
   }
 
   close(): void {
@@ -118,10 +130,10 @@ export class RunList {
 
   again(): void {
     this.problem.value = null
-    void this.readPage()
+    void (this.next === undefined ? this.readFirst() : this.readPage())
   }
 
-  async readCount(): Promise<void> {
+  private async readCount(): Promise<void> {
     try {
       this.total.value = await api.countRuns(this.query, this.stopper.signal)
     } catch {

@@ -3,7 +3,6 @@
 // Time in which nothing runs may be compressed, and only when it is far longer than the rest:
 // a bar is never longer or shorter than another one by more than they took.
 
-import { duration } from './format.ts'
 import type { Bar, Lane } from './waterfall.ts'
 
 export interface Piece {
@@ -130,9 +129,27 @@ const TICK_PIXELS = 88
 const TICK_LETTER_PIXELS = 6.5
 const TICK_PADDING = 10
 
-/** What is written at a tick. */
+/** What is written at a tick: all of its units, so that no two ticks have the same text. */
 export function tickText(tick: number, origin: number): string {
-  return tick === origin ? '0' : duration((tick - origin) / 1000)
+  const millis = tick - origin
+  // Moments are no finer than this as numbers of milliseconds since 1970.
+  if (millis < 0.000_5) return '0'
+  if (millis < 0.999_5) return `${decimal(millis * 1000, 0)} µs`
+  if (millis < 999.999_5) return `${decimal(millis, 3)} ms`
+  const parts: string[] = []
+  let rest = Math.round(millis * 1000) / 1e6
+  for (const [unit, size] of [['d', 86_400], ['h', 3_600], ['m', 60]] as const) {
+    const whole = Math.floor(rest / size)
+    rest -= whole * size
+    if (whole > 0) parts.push(`${whole} ${unit}`)
+  }
+  const seconds = decimal(rest, 6)
+  if (seconds !== '0') parts.push(`${seconds} s`)
+  return parts.join(' ')
+}
+
+function decimal(value: number, digits: number): string {
+  return String(Number(value.toFixed(digits)))
 }
 
 /** Round moments after `origin` that stand far enough apart, none of them in a gap. */

@@ -130,7 +130,6 @@ export function initial(field: Field): Json | undefined {
   if (field.kind === 'optional') return field.isRequired ? null : undefined
   if (field.kind === 'object' && field.isRequired) return objectOf(field.fields)
   if (!field.isRequired) return undefined
-  if (field.kind === 'text') return ''
   if (field.kind === 'boolean') return false
   if (field.kind === 'list') return []
   if (field.kind === 'choice') return field.options[0]
@@ -156,6 +155,7 @@ export function faults(field: Field, value: Json | undefined, path = ''): Fault[
   if (value === undefined) {
     return field.isRequired ? [{ path, reason: 'is required' }] : []
   }
+  if (isUnfilled(field, value)) return [{ path, reason: 'is required' }]
   if (field.kind === 'optional') return value === null ? [] : faults(field.inner, value, path)
   if (field.kind === 'number' && isNumber(value)) return numberFaults(field, value, path)
   if (field.kind === 'object' && isObject(value)) {
@@ -167,6 +167,17 @@ export function faults(field: Field, value: Json | undefined, path = ''): Fault[
     return value.flatMap((item, index) => faults(field.item, item, `${path}[${index}]`))
   }
   return []
+}
+
+/** An item that was added to a list and not filled in is null until then. */
+function isUnfilled(field: Field, value: Json): boolean {
+  if (field.kind === 'number') return !isNumber(value)
+  return value === null && (field.kind === 'text' || field.kind === 'boolean')
+}
+
+/** What the server found wrong, under the path of the field: it calls the whole `$`. */
+export function faultsAt(found: readonly Fault[], path: string): string[] {
+  return found.filter((each) => each.path.replace(/^\$\.?/, '') === path).map((each) => each.reason)
 }
 
 function numberFaults(field: Field & { kind: 'number' }, value: number | Exact, path: string): Fault[] {

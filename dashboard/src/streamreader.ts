@@ -19,12 +19,15 @@ export interface StreamValue {
 // A stream may have millions; the page shows its end.
 const VALUES_MAX = 5_000
 const RETRY_MS_MAX = 10_000
+// The server sends heartbeats every ten seconds: a longer silence means that it is gone.
+const PATIENCE_MS = 25_000
 
 export class StreamReader {
   readonly values = signal<StreamValue[]>([])
   readonly ended = signal<string | null>(null)
   readonly dropped = signal(0)
   readonly problem = signal<Problem | null>(null)
+  readonly isConnected = signal(false)
   private readonly path: string
   private lastId = ''
   private pending: StreamValue[] = []
@@ -51,29 +54,54 @@ export class StreamReader {
     let failures = 0
     while (!stopped.aborted && this.ended.peek() === null) {
       try {
-        const isOver = await readEvents(this.path, {
-          lastId: this.lastId,
-          signal: stopped,
-          onOpen: () => {
-            failures = 0
-            this.problem.value = null
-          },
-          onEvent: (event) => this.take(event),
-        })
+        const isOver = await this.readOnce(stopped, () => (failures = 0))
         if (isOver) {
           this.ended.value ??= 'closed'
           return
         }
       } catch (error) {
-        if (wasAborted(error)) return
+        if (stopped.aborted) return
         const problem = problemOf(error)
-        this.problem.value = problem
-        // What the server refuses it will refuse again.
-        if (problem.status >= 400 && problem.status < 500 && problem.status !== 429) return
+        // What the server refuses it will refuse again; anything else is tried again, and said so.
+        if (problem.status >= 400 && problem.status < 500 && problem.status !== 429) {
+          this.problem.value = problem
+          return
+        }
       }
       failures += 1
       const pause = Math.min(RETRY_MS_MAX, 300 * 2 ** failures)
       await new Promise((resolve) => setTimeout(resolve, pause))
+    }
+  }
+
+  /** Read until the connection ends, or nothing is heard on it for too long. */
+  private async readOnce(stopped: AbortSignal, opened: () => void): Promise<boolean> {
+    const attempt = new AbortController()
+    const end = () => attempt.abort()
+    stopped.addEventListener('abort', end)
+    let watch = setTimeout(end, PATIENCE_MS)
+    try {
+      return await readEvents(this.path, {
+        lastId: this.lastId,
+        signal: attempt.signal,
+        onOpen: () => {
+          opened()
+          this.problem.value = null
+          this.isConnected.value = true
+        },
+        heard: () => {
+          clearTimeout(watch)
+          watch = setTimeout(end, PATIENCE_MS)
+        },
+        onEvent: (event) => this.take(event),
+      })
+    } catch (error) {
+      if (wasAborted(error)) return false
+      throw error
+    } finally {
+      this.isConnected.value = false
+      clearTimeout(watch)
+      stopped.removeEventListener('abort', end)
     }
   }
 

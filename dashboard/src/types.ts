@@ -33,6 +33,23 @@ export interface Preview {
   href: string
 }
 
+/** A step whose attempt is at work, or stands in the queue: its record comes when it ends. */
+export interface RunningStep {
+  key: string
+  name: string
+  place: string
+  attempt: number
+  queued_at: string
+  began_at: string | null
+}
+
+export interface ChildInfo {
+  id: string
+  workflow: string
+  status: Status
+  error: string | null
+}
+
 export interface RunDetail extends RunInfo {
   why: string
   input: Json
@@ -40,7 +57,9 @@ export interface RunDetail extends RunInfo {
   input_preview: Preview | null
   result_preview: Preview | null
   failure: { type: string; message: string; traceback: string } | null
-  children: { id: string; workflow: string; status: Status }[]
+  running: RunningStep[]
+  asks: { id: string; kind: 'approval' | 'token'; title: string }[]
+  children: ChildInfo[]
   streams: string[]
   values: string[]
   last_seq: number
@@ -175,7 +194,13 @@ export interface DeadLetter {
   attempts: number
   sent_at: string
   at: string
+  kind: string
+  input: Json
+  input_bytes: number | null
 }
+
+/** How the percentiles of the server are to be read. */
+export const ESTIMATED = 'Estimated from counts in classes, six a decade, as Prometheus does with histogram_quantile: linear within a class. The true value is in the same class.'
 
 export interface Latency {
   p50: number | null
@@ -233,6 +258,15 @@ export interface RerunPlan {
   tokens: { key: string; kind: string; title: string }[]
   signals_left: { name: string; seq: number | null }[]
   signals_copied: { name: string; seq: number | null }[]
+}
+
+/**
+ * How often in a row the process died while this run was at work, without it getting any further;
+ * 0 where that says nothing of the run: it only waited, has ended, or was there once.
+ */
+export function deathsOf(run: RunInfo): number {
+  const isAtWork = run.status === 'running' || run.status === 'pending' || run.status === 'parked'
+  return isAtWork && run.crash_count > 1 ? run.crash_count : 0
 }
 
 /** The run that a run was forked from, or nothing. */

@@ -2,7 +2,7 @@
 // Times are milliseconds since 1970 with a fraction: records are told apart by microseconds.
 
 import { isObject } from './json.ts'
-import type { JournalRecord } from './types.ts'
+import type { JournalRecord, RunningStep } from './types.ts'
 
 export type LaneKind =
   'step' | 'child' | 'timer' | 'token' | 'update' | 'signal' | 'value' | 'stream' | 'run'
@@ -12,7 +12,8 @@ export interface Bar {
   kind: BarKind
   from: number
   to: number
-  seq: number
+  // Of the record that it is drawn from; null for what has none yet.
+  seq: number | null
   attempt: number
 }
 
@@ -36,8 +37,11 @@ export function instant(at: string): number {
   return Date.parse(at.replace(fraction[0], '')) + Number(`0.${fraction[1]}`) * 1000
 }
 
-/** The lanes in the order in which they began; `now` ends what is still open. */
-export function lanesOf(records: readonly JournalRecord[], now: number): Lane[] {
+/**
+ * The lanes in the order in which they began; `now` ends what is still open. A step at work has no
+ * record yet: `running` has those.
+ */
+export function lanesOf(records: readonly JournalRecord[], now: number, running: readonly RunningStep[] = []): Lane[] {
   const lanes = new Map<string, Lane>()
   const done = new LastDone()
   for (const record of records) {
@@ -49,8 +53,33 @@ export function lanesOf(records: readonly JournalRecord[], now: number): Lane[] 
     // Steps write to streams while they run: that is no end of anything.
     if (lane.kind !== 'stream') done.add(task, at)
   }
-  for (const lane of lanes.values()) finish(lane, now)
+  const started = running.filter((step) => !isRecorded(lanes.get(`step:${step.key}`), step))
+  for (const step of started) atWork(lanes, step, now)
+  const keys = new Set(started.map((step) => `step:${step.key}`))
+  for (const lane of lanes.values()) if (!keys.has(lane.id)) finish(lane, now)
   return [...lanes.values()].sort((a, b) => a.from - b.from || first(a) - first(b))
+}
+
+/** What is known to run may have been read before the last records: those win. */
+function isRecorded(lane: Lane | undefined, step: RunningStep): boolean {
+  return lane?.records.some((it) => it.kind === 'step_done' || (it.kind === 'attempt_failed' && it.attempt >= step.attempt)) ?? false
+}
+
+function atWork(lanes: Map<string, Lane>, step: RunningStep, now: number): void {
+  const queued = instant(step.queued_at)
+  const began = step.began_at === null ? null : instant(step.began_at)
+  const lane = laneFor(lanes, { kind: 'step_done', key: step.key, name: step.name }, queued)
+  lane.state = 'open'
+  lane.attempts = Math.max(lane.attempts, step.attempt)
+  const seq = lane.records.at(-1)?.seq ?? null
+  const bar = (kind: BarKind, from: number, to: number) => lane.bars.push({ kind, from, to, seq, attempt: step.attempt })
+  if (began === null) bar('queue', queued, Math.max(now, queued))
+  else {
+    if (began > queued) bar('queue', queued, began)
+    bar('open', began, Math.max(now, began))
+  }
+  trimBackoff(lane)
+  lane.from = Math.min(lane.from, queued)
 }
 
 /** When tasks did their last thing: the earliest moment at which what comes next can have begun. */
@@ -115,7 +144,9 @@ const KINDS: { [kind: string]: LaneKind } = {
   stream_retracted: 'stream',
 }
 
-function laneFor(lanes: Map<string, Lane>, record: JournalRecord, at: number): Lane {
+type Named = Pick<JournalRecord, 'kind' | 'key' | 'name'>
+
+function laneFor(lanes: Map<string, Lane>, record: Named, at: number): Lane {
   const kind = KINDS[record.kind] ?? 'run'
   const id = laneId(kind, record)
   const known = lanes.get(id)
@@ -136,7 +167,7 @@ function laneFor(lanes: Map<string, Lane>, record: JournalRecord, at: number): L
   return lane
 }
 
-function laneId(kind: LaneKind, record: JournalRecord): string {
+function laneId(kind: LaneKind, record: Named): string {
   // What repeats under one name shares a lane: a thousand lines of a stream are one thing.
   if (kind === 'run') return 'run'
   if (kind === 'signal' || kind === 'value' || kind === 'stream') return `${kind}:${record.name}`

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { completions, matches, valueOf, withWord, words } from '../src/query.ts'
+import { completions, hints, matches, valueOf, withWord, words } from '../src/query.ts'
 import type { RunInfo } from '../src/types.ts'
 
 const NOW = Date.parse('2026-03-01T12:00:00Z')
@@ -54,4 +54,13 @@ test('completion offers keys, then values, at the caret', () => {
   assert.equal(open?.query, 'status:open id:x')
   assert.equal(completions('status:failed,par', 17, [])[0]?.query, 'status:failed,parked ')
   assert.equal(completions('workflow:ch', 11, ['shop.checkout'])[0]?.query, 'workflow:shop.checkout ')
+})
+
+test('a query that finds nothing says what its words were taken for', () => {
+  assert.deepEqual(hints('statuss:failed'), ['statuss:failed asks for runs whose attribute statuss is failed. Did you mean status:failed?'])
+  assert.match(hints('sttaus:failed')[0] ?? '', /Did you mean status:failed/)
+  assert.match(hints('Status:failed')[0] ?? '', /Did you mean status:failed/)
+  assert.match(hints("total:>5")[0] ?? '', /there is no greater or less/)
+  assert.deepEqual(hints('customer:42'), ['customer:42 asks for runs whose attribute customer is 42.'])
+  assert.deepEqual(hints('status:failed refused'), [])
 })

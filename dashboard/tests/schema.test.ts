@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { faults, fieldOf, initial } from '../src/schema.ts'
+import { faults, faultsAt, fieldOf, initial } from '../src/schema.ts'
 import { parseData } from '../src/json.ts'
 import type { JsonObject } from '../src/types.ts'
 
@@ -47,8 +47,11 @@ test('a schema that refers to itself ends in JSON', () => {
 test('only what is needed is there at first, and what lacks is named', () => {
   const field = fieldOf(SCHEMA)
   const value = initial(field)
-  assert.deepEqual(value, { order: { id: '' }, note: null, tags: [] })
-  assert.deepEqual(faults(field, value), [{ path: 'cents', reason: 'is required' }])
+  assert.deepEqual(value, { order: {}, note: null, tags: [] })
+  assert.deepEqual(faults(field, value), [
+    { path: 'order.id', reason: 'is required' },
+    { path: 'cents', reason: 'is required' },
+  ])
   assert.deepEqual(faults(field, { order: {}, cents: 0.5, tags: [] }), [
     { path: 'order.id', reason: 'is required' },
     { path: 'cents', reason: 'must be a whole number' },
@@ -61,4 +64,17 @@ test('limits of 64 bits are held exactly', () => {
   assert.deepEqual(faults(field, parseData('9223372036854775807')), [])
   assert.equal(faults(field, parseData('9223372036854775808')).length, 1)
   assert.equal(faults(field, parseData('1.0')).length, 1)
+})
+
+test('an empty text is sent when it is meant, and an added item when it is filled in', () => {
+  const field = fieldOf(parseData('{"type":"object","required":["name","tags"],"properties":{"name":{"type":"string"},"tags":{"type":"array","items":{"type":"string"}},"sizes":{"type":"array","items":{"type":"integer"}}}}') as JsonObject)
+  assert.deepEqual(faults(field, { name: '', tags: [''] }), [])
+  assert.deepEqual(faults(field, { name: 'a', tags: [null], sizes: [null] }).map((it) => it.path), ['tags[0]', 'sizes[0]'])
+})
+
+test('a fault of the server belongs to the field of its path', () => {
+  const found = [{ path: '$.order.id', reason: 'declared str, got int' }, { path: '$', reason: 'all' }]
+  assert.deepEqual(faultsAt(found, 'order.id'), ['declared str, got int'])
+  assert.deepEqual(faultsAt(found, ''), ['all'])
+  assert.deepEqual(faultsAt(found, 'order'), [])
 })

@@ -45,6 +45,47 @@ test('what has no end yet is open until now', () => {
   ])
 })
 
+test('a step at work has a lane before it has a record, and a queued one says so', () => {
+  const at = (seconds: number) => new Date(START + seconds * 1000).toISOString()
+  const step = (key: string, began: number | null, attempt = 1) => ({
+    key, name: key, place: '', attempt, queued_at: at(5), began_at: began === null ? null : at(began),
+  })
+  const lanes = lanesOf(JOURNAL.slice(0, 3), START + 9000, [
+    step('0#9:long', 6), step('0#10:queued', null), step('0#1:pay', 6),
+  ])
+  const bars = lanes.slice(1).map((lane) => [
+    lane.name, lane.state, lane.records.length,
+    ...lane.bars.map((bar) => [bar.kind, bar.from - START, bar.to - START, bar.seq]),
+  ])
+  assert.deepEqual(bars.slice(1), [
+    ['0#9:long', 'open', 0, ['queue', 5000, 6000, null], ['open', 6000, 9000, null]],
+    ['0#10:queued', 'open', 0, ['queue', 5000, 9000, null]],
+  ])
+  assert.equal(bars[0]?.[1], 'ok', 'what is recorded wins over what was read before it')
+})
+
+test('the next attempt of a step runs on in its lane', () => {
+  const began = new Date(START + 4000).toISOString()
+  const step = { ...STEP, place: '', attempt: 2, queued_at: began, began_at: began }
+  const pay = lanesOf(JOURNAL.slice(0, 2), START + 9000, [step]).find((lane) => lane.name === 'pay')
+  assert.deepEqual(pay?.bars.map((bar) => bar.kind), ['queue', 'failed', 'backoff', 'open'])
+  assert.equal(pay?.to, START + 9000)
+})
+
+test('ticks count from the start of the run, and no two have the same text', () => {
+  const step = (seq: number, seconds: number) => record(seq, 'step_done', seconds, { key: `0#${seq}:a`, attempt: 1, took: 0.01, waited: 0 })
+  const records = [step(700, 12), step(701, 12.1), record(702, 'timer_fired', 3 * DAY, { key: '0#3:timer' }), step(703, 3 * DAY + 0.2)]
+  const lanes = lanesOf(records, START)
+  const scale = scaleOf(lanes, START + 11_990, START + (3 * DAY + 0.2) * 1000, 1400)
+  const texts = ticksOf(scale, START).map((tick) => tickText(tick, START))
+  assert.ok(texts.length > 4, texts.join())
+  assert.equal(new Set(texts).size, texts.length)
+  assert.ok(!texts.includes('0'))
+  assert.equal(tickText(START + (3 * DAY + 0.05) * 1000, START), '3 d 0.05 s')
+  assert.equal(tickText(START + 12_340, START), '12.34 s')
+  assert.equal(tickText(START + 7_205_000, START), '2 h 5 s')
+})
+
 test('a question takes until its answer, an update until it is done', () => {
   const lanes = lanesOf([
     record(1, 'run_started', 0, { key: '' }),

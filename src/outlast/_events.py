@@ -47,13 +47,17 @@ class Histogram:
         return found
 
     def quantile(self, part: float) -> float:
-        """Return the upper bound of the class in which this part of all lies, 0 without any."""
+        """Return about how long this part of all took at most, 0 without any.
+
+        As Prometheus' `histogram_quantile` has it: those of one class are taken to be spread
+        evenly over it, and what is above the last bound is told as that bound.
+        """
         wanted = part * self.count
-        seen = 0
+        seen, lower = 0, 0.0
         for bound, count in zip((*BOUNDS, BOUNDS[-1]), self.counts, strict=True):
-            seen += count
-            if count and seen >= wanted:
-                return bound
+            if count and seen + count >= wanted:
+                return round(lower + (bound - lower) * (wanted - seen) / count, 9)
+            seen, lower = seen + count, bound
         return 0.0
 
 

@@ -6,6 +6,9 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from outlast import Actor, Retry, Signal, Stream, Value, actor, handler, step, wf, workflow
 
@@ -47,6 +50,10 @@ class Notebook(Actor[Notes]):
     async def add(self, text: str) -> int:
         self.state.items.append(text)
         return len(self.state.items)
+
+    @handler
+    async def spoil(self, text: str) -> None:
+        raise ValueError(f"{text} is spoilt")
 
     @handler(read=True)
     async def all(self) -> list[str]:
@@ -189,3 +196,63 @@ async def sleeps(seconds: float) -> None:
 @workflow
 async def quote(text: str) -> int:
     return await wf.token(int).wait()
+
+
+@workflow
+async def troubled(text: str) -> None:
+    child = wf.start(never_ends(text), id=f"{text}-child")
+    said = await wf.approve("Go on without it?", detail={"child": text})
+    if not said.approved:
+        await child.result()
+
+
+@workflow
+async def never_ends(text: str) -> None:
+    await never(text)
+
+
+@step
+async def long_step(text: str) -> str:
+    # A test in another process says so with a file.
+    while not may_end():  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    return text
+
+
+def may_end() -> bool:
+    return Path("may-end").exists()
+
+
+@workflow
+async def works(text: str) -> str:
+    return await long_step(text)
+
+
+@step
+async def tells(count: int) -> None:
+    for number in range(count):
+        await messages.write(f"line {number}")
+
+
+@workflow
+async def talks(count: int) -> None:
+    await tells(count)
+    while True:
+        await go_on.receive()
+        await tells(count)
+
+
+@workflow
+async def runs_out() -> None:
+    await wf.sleep(3_000)
+
+
+@workflow
+async def parcel(code: Annotated[str, msgspec.Meta(min_length=3)], labels: list[str]) -> str:
+    return f"{code}:{labels}"
+
+
+@workflow
+async def decided(text: str) -> str:
+    said = await wf.token(Decision).wait()
+    return f"{said.approved} {said.amount} {said.note}"

@@ -18,6 +18,7 @@ from tests.e2e.dashboards import (
     built,
     run_link,
     served,
+    settled,
     shows,
     text_of,
     until_seen,
@@ -79,6 +80,37 @@ def test_a_wrong_query_is_told_of_once_and_where_it_is(seat: Seat) -> None:
     page.keyboard.press("Enter")
     shows(page, "find-failed")
     assert "no status" not in text_of(page)
+
+
+def test_a_wrong_query_is_sent_once(seat: Seat) -> None:
+    page = seat.open("#/runs")
+    page.locator(".feed-live").wait_for(state="attached")
+    shows(page, "find-failed")
+    settled(page)
+    page.locator(".query input").fill("status:nothing")
+    page.keyboard.press("Enter")
+    page.get_by_text("there is no status 'nothing'").first.wait_for()
+    settled(page)
+
+    assert len([url for url in seat.requests if "nothing" in url]) == 1
+
+
+def test_a_query_that_finds_nothing_says_what_it_was_taken_for(seat: Seat) -> None:
+    page = seat.open("#/runs?query=statuss:failed")
+    shows(page, "Did you mean status:failed?")
+    seat.shot(page, "slip")
+    seat.go(page, "#/runs?query=total:%3E5")
+    shows(page, "there is no greater or less")
+
+
+def test_every_way_to_end_is_one_click_away(seat: Seat) -> None:
+    page = seat.open("#/runs")
+    chips = page.get_by_role("group", name="Status")
+    for name in ("timed out", "cancelled", "terminated"):
+        chips.get_by_role("button", name=name).click()
+        query = f"status%3A{name.replace(' ', '_')}"
+        until_seen(page, lambda: query in page.url)  # noqa: B023  # called in this turn
+    seat.shot(page, "chips")
 
 
 def test_only_verbs_that_fit_are_offered(seat: Seat) -> None:

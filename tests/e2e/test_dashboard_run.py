@@ -32,6 +32,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
         found.start("parent", "parent-1", order_id="7")
         found.start("sleeps", "sleeps-1", seconds=3_000)
         found.start("reports", "reports-1", text="Order 7")
+        found.start("works", "works-1", text="a")
+        found.start("troubled", "troubled-1", text="troubled-1")
+        found.start("troubled", "troubled-2", text="troubled-2")
+        until(lambda: "'parked'" in str(found.run("troubled-1")["children"]))
+        until(lambda: found.run("troubled-2")["asks"] != [])
         until(lambda: found.run("buy-1")["status"] == "failed")
         until(lambda: "go_on" in str(found.run("digest-1")["why"]))
         yield found
@@ -196,3 +201,32 @@ def test_who_did_what_to_a_run_is_told(seat: Seat) -> None:
     assert text.index("cancel") < text.index("the customer calledU+202E") < text.index("start")
     assert "admin" in text
     assert "over HTTP" in text
+
+
+def test_a_step_that_runs_has_a_row_before_it_ends(seat: Seat) -> None:
+    page = seat.open(run_link("works-1"))
+    page.get_by_role("button", name="app.long_step").wait_for()
+    seat.shot(page, "running-step")
+
+    assert page.locator(".lane-step.state-open .bar-open").count() == 1
+
+
+def test_a_parent_says_which_child_is_parked_and_leads_to_what_waits_for_a_person(
+    seat: Seat,
+) -> None:
+    page = seat.open(run_link("troubled-1"))
+    box = page.get_by_label("Waits for a person")
+    box.locator("a.mono").wait_for()
+    seat.shot(page, "parked-child")
+    text = box.inner_text()
+    assert "Go on without it?" in text
+    assert re.search(
+        r"parked\s+child troubled-1-child: step 'app.never' spent its 1 attempts", text
+    )
+
+    box.get_by_role("link", name="Approve or reject").click()
+    page.get_by_role("button", name="Approve").wait_for()
+    assert page.locator("article").count() == 1, "the others are not in the way"
+    seat.go(page, run_link("troubled-1"))
+    box.locator("a.mono").click()
+    until(lambda: page.url.endswith(run_link("troubled-1-child")))

@@ -9,8 +9,10 @@ import { theme } from '../theme.ts'
 const HEIGHT = 150
 const POWERS = Array.from({ length: 44 }, (_, power) => 2 ** power)
 
-export function Chart({ title, values, stepSeconds, until, show, isBinary = false }: {
+export function Chart({ title, hint, values, stepSeconds, until, show, isBinary = false }: {
   title: string
+  // How its values are to be read.
+  hint?: string | undefined
   values: (number | null)[]
   stepSeconds: number
   until: number
@@ -51,7 +53,7 @@ export function Chart({ title, values, stepSeconds, until, show, isBinary = fals
   return (
     <figure class="panel plot">
       <figcaption>
-        <span>{title}</span>
+        <span title={hint}>{title}</span>
         <strong class="number">{show(last)}</strong>
         <span class="faint number">most {show(most)}</span>
       </figcaption>

@@ -6,6 +6,7 @@ import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { isUnbuilt, problemOf } from '../http.ts'
 import type { Problem } from '../http.ts'
 import { ProblemNote } from './empty.tsx'
+import { SentFaults } from './form.tsx'
 import { Icon } from './icon.tsx'
 
 export function Dialog({ title, onClose, children, size = 'normal' }: {
@@ -82,7 +83,7 @@ export function ActionDialog({ title, verb, isDestructive, onClose, onSend, chil
   return (
     <Dialog title={title} onClose={onClose} {...(size && { size })}>
       <form onSubmit={submit} class="stack" noValidate>
-        {children}
+        <SentFaults.Provider value={problem?.faults ?? []}>{children}</SentFaults.Provider>
         {problem && <ProblemNote problem={problem} isQuiet={isUnbuilt(problem)} />}
         <footer>
           <button type="button" onClick={onClose}>Not now</button>

@@ -1,10 +1,11 @@
 // A form made from a JSON Schema, or a place to write JSON where no schema fits.
 
-import { useEffect, useId, useState } from 'preact/hooks'
+import { createContext } from 'preact'
+import { useContext, useEffect, useId, useState } from 'preact/hooks'
 
 import { isNumber, isObject, jsonText, numberFrom, parseData } from '../json.ts'
-import { faults, initial } from '../schema.ts'
-import type { Field } from '../schema.ts'
+import { faults, faultsAt, initial } from '../schema.ts'
+import type { Fault, Field } from '../schema.ts'
 import type { Json } from '../types.ts'
 import { hasHidden } from '../visible.ts'
 import { Icon } from './icon.tsx'
@@ -13,12 +14,19 @@ interface EditorProps<F extends Field = Field> {
   field: F
   value: Json | undefined
   onChange: (value: Json | undefined) => void
+  // Where it is in the whole value: `order.tags[0]`.
+  path?: string
 }
+
+/** What the server found wrong with what was sent last: each fault is told at its field. */
+export const SentFaults = createContext<readonly Fault[]>([])
 
 /** The editor of one field with its label. */
 export function Labelled(props: EditorProps) {
   const id = useId()
-  const { field } = props
+  const { field, path = '' } = props
+  const wrong = faultsAt(useContext(SentFaults), path)
+  const told = wrong.map((reason) => <p class="field-fault" role="alert" key={reason}>{reason}</p>)
   const isGroup = field.kind === 'object' || field.kind === 'list'
   const label = (
     <>
@@ -32,6 +40,7 @@ export function Labelled(props: EditorProps) {
         <legend>{label}</legend>
         {field.doc && <p class="hint">{field.doc}</p>}
         <Editor {...props} id={id} />
+        {told}
       </fieldset>
     )
   }
@@ -39,6 +48,7 @@ export function Labelled(props: EditorProps) {
     <div class="labelled">
       <label for={id}>{label}</label>
       <Editor {...props} id={id} />
+      {told}
       {field.doc && <p class="hint">{field.doc}</p>}
     </div>
   )
@@ -55,7 +65,7 @@ export function ReasonField({ value, onChange }: { value: string; onChange: (val
   )
 }
 
-function Editor({ field, value, onChange, id }: EditorProps & { id: string }) {
+function Editor({ field, value, onChange, id, path = '' }: EditorProps & { id: string }) {
   switch (field.kind) {
     case 'text':
       return <TextEditor field={field} value={value} onChange={onChange} id={id} />
@@ -73,11 +83,11 @@ function Editor({ field, value, onChange, id }: EditorProps & { id: string }) {
     case 'choice':
       return <ChoiceEditor field={field} value={value} onChange={onChange} id={id} />
     case 'object':
-      return <ObjectEditor field={field} value={value} onChange={onChange} />
+      return <ObjectEditor field={field} value={value} onChange={onChange} path={path} />
     case 'list':
-      return <ListEditor field={field} value={value} onChange={onChange} />
+      return <ListEditor field={field} value={value} onChange={onChange} path={path} />
     case 'optional':
-      return <OptionalEditor field={field} value={value} onChange={onChange} id={id} />
+      return <OptionalEditor field={field} value={value} onChange={onChange} id={id} path={path} />
     case 'json':
       return <JsonEditor value={value} onChange={onChange} id={id} />
   }
@@ -87,12 +97,18 @@ type Of<K extends Field['kind']> = Field & { kind: K }
 
 function TextEditor({ field, value, onChange, id }: EditorProps<Of<'text'>> & { id: string }) {
   const text = typeof value === 'string' ? value : ''
-  const change = (next: string) => onChange(next === '' && !field.isRequired ? undefined : next)
+  const change = (next: string) => onChange(next === '' ? undefined : next)
+  const note = field.isRequired && text === '' && (
+    <label class="check hint">
+      <input type="checkbox" checked={value === ''} onChange={(event) => onChange(event.currentTarget.checked ? '' : undefined)} /> leave it empty
+    </label>
+  )
   if (field.isLong || text.includes('\n')) {
     return (
       <>
         <textarea id={id} rows={4} value={text} onInput={(event) => change(event.currentTarget.value)} />
         <Hidden text={text} />
+        {note}
       </>
     )
   }
@@ -107,6 +123,7 @@ function TextEditor({ field, value, onChange, id }: EditorProps<Of<'text'>> & { 
         onInput={(event) => change(event.currentTarget.value)}
       />
       <Hidden text={text} />
+      {note}
     </>
   )
 }
@@ -165,7 +182,7 @@ function ChoiceEditor({ field, value, onChange, id }: EditorProps<Of<'choice'>> 
   )
 }
 
-function ObjectEditor({ field, value, onChange }: EditorProps<Of<'object'>>) {
+function ObjectEditor({ field, value, onChange, path = '' }: EditorProps<Of<'object'>>) {
   const present = isObject(value) ? value : {}
   const names = Object.entries(field.fields)
   if (names.length === 0) return <p class="hint">No arguments.</p>
@@ -176,13 +193,13 @@ function ObjectEditor({ field, value, onChange }: EditorProps<Of<'object'>>) {
   return (
     <div class="stack">
       {names.map(([name, inner]) => (
-        <Labelled key={name} field={inner} value={present[name]} onChange={(next) => change(name, next)} />
+        <Labelled key={name} field={inner} value={present[name]} onChange={(next) => change(name, next)} path={path === '' ? name : `${path}.${name}`} />
       ))}
     </div>
   )
 }
 
-function ListEditor({ field, value, onChange }: EditorProps<Of<'list'>>) {
+function ListEditor({ field, value, onChange, path = '' }: EditorProps<Of<'list'>>) {
   const items = Array.isArray(value) ? value : []
   const change = (index: number, next: Json | undefined) =>
     onChange(items.map((item, at) => (at === index ? (next ?? null) : item)))
@@ -194,6 +211,7 @@ function ListEditor({ field, value, onChange }: EditorProps<Of<'list'>>) {
             field={{ ...field.item, title: `${index + 1}` }}
             value={item}
             onChange={(next) => change(index, next)}
+            path={`${path}[${index}]`}
           />
           <button
             type="button"
@@ -214,7 +232,7 @@ function ListEditor({ field, value, onChange }: EditorProps<Of<'list'>>) {
   )
 }
 
-function OptionalEditor({ field, value, onChange, id }: EditorProps<Of<'optional'>> & { id: string }) {
+function OptionalEditor({ field, value, onChange, id, path = '' }: EditorProps<Of<'optional'>> & { id: string }) {
   const isGiven = value !== undefined && value !== null
   const empty = field.isRequired ? null : undefined
   return (
@@ -227,7 +245,7 @@ function OptionalEditor({ field, value, onChange, id }: EditorProps<Of<'optional
         />
         set a value
       </label>
-      {isGiven && <Editor field={field.inner} value={value} onChange={onChange} id={id} />}
+      {isGiven && <Editor field={field.inner} value={value} onChange={onChange} id={id} path={path} />}
       {!isGiven && <input id={id} type="text" disabled value="" placeholder="null" />}
     </div>
   )

@@ -6,7 +6,7 @@ import { completions, valueOf, withWord } from '../query.ts'
 import { Icon } from './icon.tsx'
 import { tone } from './status.tsx'
 
-const QUICK = ['', 'open', 'running', 'waiting', 'parked', 'failed', 'completed']
+const QUICK = ['', 'open', 'running', 'waiting', 'parked', 'failed', 'timed_out', 'cancelled', 'terminated', 'completed']
 
 export function QueryBar({ query, fault, workflows, onQuery, wantsFocus }: {
   query: string
@@ -125,7 +125,7 @@ export function QueryBar({ query, fault, workflows, onQuery, wantsFocus }: {
             aria-pressed={valueOf(text, 'status') === status}
             onClick={() => onQuery(withWord(query, 'status', status))}
           >
-            {status === '' ? 'all' : status}
+            {status === '' ? 'all' : status.replaceAll('_', ' ')}
           </button>
         ))}
       </div>

@@ -1,7 +1,8 @@
 // One run in a list. Every row is of the same height: the list counts on it.
 
-import { plural, shortName } from '../format.ts'
+import { shortName } from '../format.ts'
 import { runLink } from '../router.ts'
+import { deathsOf } from '../types.ts'
 import type { RunInfo } from '../types.ts'
 import { StatusMark } from './status.tsx'
 import { Ago, Took } from './time.tsx'
@@ -62,7 +63,7 @@ function Facts({ run }: { run: RunInfo }) {
       {attributes.slice(0, ATTRIBUTES_SHOWN).map(([name, value]) => (
         <span class="fact" key={name}><span class="faint">{name}</span> {String(value)}</span>
       ))}
-      {run.crash_count > 0 && <span class="fact tone-parked">{plural(run.crash_count, 'crash', 'crashes')}</span>}
+      {deathsOf(run) > 0 && <span class="fact tone-parked">{deathsOf(run)} process deaths without progress</span>}
     </>
   )
 }

@@ -1,6 +1,6 @@
 // Streams and values of a run, as they come.
 
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
 import { count, plural } from '../format.ts'
@@ -14,14 +14,20 @@ import { JsonView } from './json.tsx'
 import { useLoad } from './load.ts'
 import { StatusMark } from './status.tsx'
 
-export function StreamPanel({ run, name }: { run: string; name: string }) {
+// So near to the end, one reads what comes.
+const NEAR_PIXELS = 24
+
+export function StreamPanel({ run, name, isLive }: { run: string; name: string; isLive: boolean }) {
   const reader = useMemo(() => new StreamReader(run, name), [run, name])
   const values = reader.values.value
   const hasText = values.some((it) => typeof it.value === 'string')
   // Until somebody says otherwise, what the values look like decides.
   const [asked, setAsked] = useState<boolean | null>(null)
   const asText = asked ?? areChunks(values.map((it) => it.value))
-  const end = useRef<HTMLDivElement>(null)
+  const box = useRef<HTMLDivElement>(null)
+  const top = useRef(0)
+  // What is over is read from its beginning, what goes on from its end.
+  const [isFollowing, setFollowing] = useState(isLive)
 
   useEffect(() => {
     const follow = () => (document.visibilityState === 'visible' ? reader.start() : reader.stop())
@@ -32,13 +38,16 @@ export function StreamPanel({ run, name }: { run: string; name: string }) {
       reader.stop()
     }
   }, [reader])
-  useEffect(() => {
-    const box = end.current
-    if (!box) return
-    // Follow the end, unless the reader has scrolled up to read.
-    const isNear = box.scrollHeight - box.scrollTop - box.clientHeight < 160
-    if (isNear) box.scrollTop = box.scrollHeight
-  }, [values])
+  useLayoutEffect(() => {
+    if (isFollowing && box.current) box.current.scrollTop = box.current.scrollHeight
+  }, [values, asText, isFollowing])
+  const scrolled = ({ currentTarget: it }: { currentTarget: HTMLElement }) => {
+    const isNear = it.scrollHeight - it.scrollTop - it.clientHeight < NEAR_PIXELS
+    // Only who scrolls up wants to stay: values that come make the end go away as well.
+    if (isNear) setFollowing(true)
+    else if (it.scrollTop < top.current) setFollowing(false)
+    top.current = it.scrollTop
+  }
 
   const retracted = values.filter((it) => it.isRetracted).length
   return (
@@ -53,15 +62,24 @@ export function StreamPanel({ run, name }: { run: string; name: string }) {
             <input type="checkbox" checked={asText} onChange={(event) => setAsked(event.currentTarget.checked)} /> as one text
           </label>
         )}
-        {reader.ended.value === null ? <span class="live-mark"><span class="feed-dot" /> live</span> : <StatusMark status={reader.ended.value} />}
+        {reader.ended.value === null && !isFollowing && <button type="button" class="quiet" onClick={() => setFollowing(true)}><Icon name="down" /> Follow</button>}
+        {reader.problem.value === null && (reader.ended.value === null ? <Liveness isConnected={reader.isConnected.value} /> : <StatusMark status={reader.ended.value} />)}
       </header>
       {reader.problem.value && <ProblemNote problem={reader.problem.value} isQuiet />}
-      <div class="stream-box" ref={end} tabIndex={0} role="log" aria-label={`Values of ${name}`} aria-live="off">
+      <div class="stream-box" ref={box} tabIndex={0} onScroll={scrolled} role="log" aria-label={`Values of ${name}`} aria-live="off">
         {reader.dropped.value > 0 && <p class="faint">{count(reader.dropped.value)} earlier values are not shown.</p>}
         {values.length === 0 && <p class="faint">Nothing written yet.</p>}
         {hasText && asText ? <AsText values={values} /> : values.map((it) => <Line key={it.offset} it={it} />)}
       </div>
     </section>
+  )
+}
+
+function Liveness({ isConnected }: { isConnected: boolean }) {
+  return (
+    <span class={isConnected ? 'live-mark' : 'live-mark lost'} role="status">
+      <span class="feed-dot" /> {isConnected ? 'live' : 'reconnecting …'}
+    </span>
   )
 }
 

@@ -4,7 +4,7 @@ import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 
 import { clock, duration } from '../format.ts'
 import { bindKeys } from '../keys.ts'
-import type { JournalRecord } from '../types.ts'
+import type { JournalRecord, RunningStep } from '../types.ts'
 import { scaleOf, ticksOf, tickText, xOf } from '../scale.ts'
 import type { Scale } from '../scale.ts'
 import { lanesOf } from '../waterfall.ts'
@@ -26,8 +26,11 @@ export interface Range {
   to: number
 }
 
-export function WaterfallChart({ records, end, selected, onSelect }: {
+export function WaterfallChart({ records, running, start, end, selected, onSelect }: {
   records: JournalRecord[]
+  running: RunningStep[]
+  // When the run began: the axis counts from there, however much of the journal is read.
+  start: number
   // The end of the run, or now while it is open.
   end: number
   selected: number | null
@@ -42,8 +45,10 @@ export function WaterfallChart({ records, end, selected, onSelect }: {
     if (next) localStorage.setItem(TRUE_SCALE, '1')
     else localStorage.removeItem(TRUE_SCALE)
   }
-  const lanes = useMemo(() => lanesOf(records, end), [records, end])
+  const lanes = useMemo(() => lanesOf(records, end, running), [records, end, running])
   const from = lanes.reduce((least, lane) => Math.min(least, lane.from), end)
+  // A fork has records of its origin, which are older than itself.
+  const origin = Math.min(start, from)
   const to = Math.max(end, ...lanes.slice(-1).map((lane) => lane.to))
   const whole = useMemo(() => scaleOf(lanes, from, to, width, isTrue), [lanes, from, to, width, isTrue])
   const scale = useMemo(
@@ -63,8 +68,8 @@ export function WaterfallChart({ records, end, selected, onSelect }: {
   useLayoutEffect(() => bindKeys({ j: () => step(1), k: () => step(-1) }), [shown, active])
 
   return (
-    <div class="waterfall" ref={box} style={{ '--marks': marks(scale, from) }}>
-      <Brush lanes={lanes} scale={whole} origin={from} range={range} onRange={setRange} />
+    <div class="waterfall" ref={box} style={{ '--marks': marks(scale, origin) }}>
+      <Brush lanes={lanes} scale={whole} origin={origin} range={range} onRange={setRange} />
       <VirtualRows
         count={shown.length}
         columns={2}
@@ -74,7 +79,7 @@ export function WaterfallChart({ records, end, selected, onSelect }: {
         head={(
           <Ruler
             scale={scale}
-            origin={from}
+            origin={origin}
             isZoomed={range !== null}
             isTrue={isTrue}
             onTrue={chooseTrue}
@@ -197,7 +202,7 @@ function LaneRow({ lane, scale, index, isActive, onSelect }: {
   const bars = lane.bars.filter((bar) => bar.to >= scale.from && bar.from <= scale.to)
   const select = (bar: Bar | undefined) => {
     const seq = bar?.seq ?? lane.records.at(-1)?.seq
-    if (seq !== undefined) onSelect(seq)
+    if (seq !== undefined && seq !== null) onSelect(seq)
   }
   return (
     <div class={`lane lane-${lane.kind} state-${lane.state} ${isActive ? 'active' : ''}`} role="row" aria-rowindex={index + 1}>

@@ -3,11 +3,12 @@
 import { useEffect, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
-import { count, duration, plural } from '../format.ts'
+import { bytes, count, duration, plural } from '../format.ts'
 import { onActors, overview } from '../live.ts'
 import { tell, tellFault } from '../notices.ts'
 import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
 import { Icon } from '../parts/icon.tsx'
+import { JsonView } from '../parts/json.tsx'
 import { useLoad, useThrottled } from '../parts/load.ts'
 import { StatusMark } from '../parts/status.tsx'
 import { Tabs } from '../parts/tabs.tsx'
@@ -183,7 +184,7 @@ function DeadLetters() {
       <table class="plain stacked">
         <thead>
           <tr>
-            <th scope="col">Actor</th><th scope="col">Handler</th><th scope="col">Why</th>
+            <th scope="col">Actor</th><th scope="col">Message</th><th scope="col">Why</th>
             <th scope="col" class="right">Attempts</th><th scope="col" class="right">Sent</th><th scope="col"><span class="off-screen">Redrive</span></th>
           </tr>
         </thead>
@@ -196,6 +197,15 @@ function DeadLetters() {
       {next !== null && <button type="button" onClick={() => void read()}>More</button>}
     </div>
   )
+}
+
+/** What it brought: whoever sends it again should know. */
+function LetterInput({ letter }: { letter: DeadLetter }) {
+  if (letter.input === null) return null
+  if (letter.input_bytes !== null) {
+    return <p class="wrap mono">{String(letter.input)} <span class="faint">{bytes(letter.input_bytes)}</span></p>
+  }
+  return <JsonView value={letter.input} label={`message ${letter.number}`} />
 }
 
 function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) {
@@ -215,7 +225,7 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
   return (
     <tr>
       <td data-label="Actor"><a class="mono wrap" href={actorLink(letter.actor)}>{letter.actor}</a></td>
-      <td class="mono" data-label="Handler">{letter.handler}</td>
+      <td data-label="Message"><span class="letter"><span><span class="mono">{letter.handler}</span> <span class="faint">{letter.kind}</span></span><LetterInput letter={letter} /></span></td>
       <td class="wrap" data-label="Why"><span>{letter.reason}{letter.error && <span class="error-line"> {letter.error}</span>}</span></td>
       <td class="right number" data-label="Attempts">{letter.attempts}</td>
       <td class="right faint" data-label="Sent"><Ago at={letter.sent_at} /></td>

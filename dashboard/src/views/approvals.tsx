@@ -10,7 +10,7 @@ import type { Problem } from '../http.ts'
 import { openTokens } from '../live.ts'
 import { tell } from '../notices.ts'
 import { Empty, Loading, ProblemNote, ViewProblem } from '../parts/empty.tsx'
-import { JsonEditor, Labelled } from '../parts/form.tsx'
+import { JsonEditor, Labelled, SentFaults } from '../parts/form.tsx'
 import { Icon } from '../parts/icon.tsx'
 import { JsonView } from '../parts/json.tsx'
 import { useLoad } from '../parts/load.ts'
@@ -24,6 +24,35 @@ import type { Json, JsonObject, TokenInfo } from '../types.ts'
 const STILL_MS = 800 // two clicks that were meant as one are closer together
 
 export function Approvals() {
+  const only = route.value.query.get('token')
+  return only === null ? <Inbox /> : <Single key={only} id={only} />
+}
+
+/** One question, as the page of the run that asks leads here. */
+function Single({ id }: { id: string }) {
+  const loaded = useLoad(`token ${id}`, () => api.token(id))
+  const token = loaded.data
+  return (
+    <div class="narrow-view">
+      <header class="view-head">
+        <h1 tabIndex={-1}>{token?.kind === 'token' ? 'Question' : 'Approval'}</h1>
+        <span class="spread" />
+        <a href="#/approvals">All approvals</a>
+      </header>
+      {loaded.problem && <ViewProblem problem={loaded.problem} what="single approvals" again={loaded.reload} />}
+      {!token && !loaded.problem && <Loading what="the question" />}
+      {token && <ul class="cards"><TokenCard token={token} isStill onAnswered={() => answered(loaded.reload)} /></ul>}
+    </div>
+  )
+}
+
+/** The button that had the focus goes with its card: the heading is where one goes on. */
+function answered(reload: () => void): void {
+  document.querySelector<HTMLElement>('.view-head h1')?.focus()
+  reload()
+}
+
+function Inbox() {
   const all = route.value.query.get('all') === '1'
   const open = openTokens.value
   const [after, setAfter] = useState<string[]>([])
@@ -43,7 +72,7 @@ export function Approvals() {
   return (
     <div class="narrow-view">
       <header class="view-head">
-        <h1>Approvals</h1>
+        <h1 tabIndex={-1}>Approvals</h1>
         <p class="faint" role="status">{loaded.data ? `${count(waiting)} open` : ''}</p>
         <span class="spread" />
         <nav class="switch" aria-label="Which">
@@ -59,7 +88,7 @@ export function Approvals() {
         </Empty>
       )}
       <ul class="cards">
-        {tokens.map((token) => <TokenCard key={token.id} token={token} isStill={isStill} onAnswered={loaded.reload} />)}
+        {tokens.map((token) => <TokenCard key={token.id} token={token} isStill={isStill} onAnswered={() => answered(loaded.reload)} />)}
       </ul>
       {(after.length > 0 || next !== null) && (
         <p class="pager">
@@ -113,17 +142,23 @@ interface CardProps {
   onAnswered: () => void
 }
 
+/** A token that is no approval is titled by the type that it asks for. */
+function titleOf(token: TokenInfo): string {
+  if (token.kind === 'approval') return token.title || token.id
+  return token.title ? `Asks for ${token.title}` : token.id
+}
+
 function TokenCard({ token, isStill, onAnswered }: CardProps) {
   const left = token.expires_at === null ? null : (Date.parse(token.expires_at) - now.value) / 1000
   return (
     <li class="card">
-      <article aria-label={token.title || token.id}>
+      <article aria-label={titleOf(token)}>
         <header>
-          <h2>{token.title || token.id}</h2>
+          <h2>{titleOf(token)}</h2>
           {token.status !== 'open' && <StatusMark status={token.status} />}
           {token.status === 'open' && left !== null && (
             <span class={left < 300 ? 'expiry soon' : 'expiry'} title={absolute(token.expires_at)}>
-              <Icon name="timed_out" /> {left > 0 ? `${duration(Math.floor(left))} left` : 'expired'}
+              <Icon name="timed_out" /> {left > 0 ? `${duration(Math.ceil(left))} left` : 'expired'}
             </span>
           )}
         </header>
@@ -131,10 +166,19 @@ function TokenCard({ token, isStill, onAnswered }: CardProps) {
           requested by <a class="mono" href={runLink(token.run)}>{token.run}</a> <span class="faint">{token.workflow} · <Ago at={token.created_at} /></span>
         </p>
         {token.detail !== null && <JsonView value={token.detail} label="the detail" />}
-        {token.status === 'open' ? <Answer token={token} isStill={isStill} onAnswered={onAnswered} /> : <Answered token={token} />}
+        {token.status === 'open' ? <Question token={token} isStill={isStill} onAnswered={onAnswered} /> : <Answered token={token} />}
       </article>
     </li>
   )
+}
+
+/** What an answer must be is told of one token at a time, not in lists: the run's code knows it. */
+function Question(props: CardProps) {
+  const { token } = props
+  const isKnown = token.kind === 'approval' || token.schema !== null || !mayOperate.value
+  const loaded = useLoad(`schema ${token.id} ${isKnown}`, async () => (isKnown ? token : await api.token(token.id)))
+  if (loaded.data === null && !loaded.problem) return <Loading what="what it asks for" />
+  return <Answer {...props} token={loaded.data?.status === 'open' ? loaded.data : token} />
 }
 
 function Answered({ token }: { token: TokenInfo }) {
@@ -147,7 +191,7 @@ function Answered({ token }: { token: TokenInfo }) {
 }
 
 function Answer({ token, isStill, onAnswered }: CardProps) {
-  const field = useMemo(() => (token.schema ? fieldOf(token.schema) : null), [token.id])
+  const field = useMemo(() => (token.schema ? fieldOf(token.schema) : null), [token.id, token.schema === null])
   const [value, setValue] = useState<Json | undefined>(() => (field ? initial(field) : undefined))
   const [reason, setReason] = useState('')
   const [problem, setProblem] = useState<Problem | null>(null)
@@ -169,7 +213,8 @@ function Answer({ token, isStill, onAnswered }: CardProps) {
     }
   }
   if (!mayOperate.value) return <p class="faint">Your role can view, but not answer.</p>
-  const isReady = value !== undefined && (!field || faults(field, value).length === 0)
+  const missing = field ? faults(field, value) : []
+  const isReady = value !== undefined && missing.length === 0
   const reasonId = `reason-${token.id}`
   return (
     <form
@@ -179,6 +224,7 @@ function Answer({ token, isStill, onAnswered }: CardProps) {
         if (!isApproval && value !== undefined) void send(value)
       }}
     >
+      <SentFaults.Provider value={problem?.faults ?? []}>
       {!isApproval && (field && field.kind !== 'json' ? (
         <Labelled field={{ ...field, title: field.title || 'Value' }} value={value} onChange={setValue} />
       ) : (
@@ -187,6 +233,10 @@ function Answer({ token, isStill, onAnswered }: CardProps) {
           <JsonEditor id={`value-${token.id}`} value={value} onChange={setValue} rows={3} />
         </div>
       ))}
+      </SentFaults.Provider>
+      {missing.some((fault) => fault.path !== '') && (
+        <p class="hint" role="status">{missing.map((fault) => `${fault.path || 'The value'} ${fault.reason}`).join(', ')}.</p>
+      )}
       <div class="answer-row">
         <label class="off-screen" for={reasonId}>Reason</label>
         <input id={reasonId} type="text" placeholder="Reason (optional)" value={reason} onInput={(event) => setReason(event.currentTarget.value)} />

@@ -28,8 +28,8 @@ const ACTIONS: { [name in BulkAction]: { verb: string; what: string; isDestructi
   pause: { verb: 'Pause', what: 'No new step starts until they are resumed.', isDestructive: false },
   resume: { verb: 'Resume', what: 'Paused and parked runs continue.', isDestructive: false },
   retry: { verb: 'Retry', what: 'Try again from where they failed.', isDestructive: false },
-  cancel: { verb: 'Cancel', what: 'Their code is told, and may clean up.', isDestructive: true },
-  terminate: { verb: 'Terminate', what: 'End them now, without running any more of their code. Nothing is cleaned up.', isDestructive: true },
+  cancel: { verb: 'Cancel', what: 'Their code is told, and may clean up; then they have ended. Retry can take them up again later.', isDestructive: true },
+  terminate: { verb: 'Terminate', what: 'End them now, without running any more of their code. Nothing is cleaned up. Retry can take them up again later.', isDestructive: true },
 }
 
 interface Total {

@@ -14,6 +14,7 @@ import { useLoad, useThrottled } from '../parts/load.ts'
 import { StatusMark } from '../parts/status.tsx'
 import { Ago, Took } from '../parts/time.tsx'
 import { runLink, runsLink } from '../router.ts'
+import { ESTIMATED } from '../types.ts'
 import type { Latency, RunInfo } from '../types.ts'
 
 const RECENT = 8
@@ -42,8 +43,8 @@ export function Home() {
         <Figure label="Running" icon="running" tone="running" value={isKnown ? of('running', 'pending') : null} address={runsLink('status:running,pending')}>
           {count(of('waiting'))} more waiting for a timer or a message
         </Figure>
-        <Figure label="Failed" icon="failed" tone="failed" value={isKnown ? of('failed', 'timed_out') : null} address={runsLink('status:failed,timed_out')}>
-          {count(of('completed'))} completed
+        <Figure label="Failed" icon="failed" tone="failed" value={isKnown ? of('failed') : null} address={runsLink('status:failed')}>
+          {of('timed_out') > 0 && `${count(of('timed_out'))} timed out · `}{count(of('completed'))} completed
         </Figure>
         <Figure
           label="Waiting for a person"
@@ -130,7 +131,7 @@ function Measure({ label, latency }: { label: string; latency: Latency | null })
       <span class="pace-label">{label}</span>
       {latency === null ? <span class="pace-value faint">–</span> : (
         <span class="pace-value">
-          {duration(latency.p50)} <small>p99 {duration(latency.p99)}</small>
+          <span title={ESTIMATED}>{duration(latency.p50)} <small>p99 {duration(latency.p99)}</small></span>
         </span>
       )}
     </div>

@@ -9,7 +9,7 @@ import { Chart } from '../parts/chart.tsx'
 import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
 import { useLoad } from '../parts/load.ts'
 import { runsLink } from '../router.ts'
-import { STATUSES } from '../types.ts'
+import { ESTIMATED, STATUSES } from '../types.ts'
 import { StatusMark } from '../parts/status.tsx'
 import type { History, Overview } from '../types.ts'
 
@@ -79,6 +79,7 @@ export function Metrics() {
             <Chart
               key={plot.name}
               title={plot.title}
+              hint={plot.name.endsWith('_p99') ? ESTIMATED : undefined}
               values={history.series[plot.name] ?? []}
               stepSeconds={history.step_seconds}
               until={Date.parse(history.until) / 1000}

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 
 import { now } from '../clock.ts'
-import { count, countedDown, plural } from '../format.ts'
+import { count, countedDown, countedUp, plural } from '../format.ts'
 import { feed, onRuns, resync } from '../live.ts'
 import { CopyAs } from '../parts/copy-as.tsx'
 import { CopyButton } from '../parts/copy.tsx'
@@ -17,9 +17,9 @@ import { StreamPanel, ValuePanel } from '../parts/stream-view.tsx'
 import { Tabs } from '../parts/tabs.tsx'
 import { Ago, Took } from '../parts/time.tsx'
 import { WaterfallChart } from '../parts/waterfall-chart.tsx'
-import { replace, route, runLink, runsLink, withParams } from '../router.ts'
+import { link, replace, route, runLink, runsLink, withParams } from '../router.ts'
 import { RunStore } from '../runstore.ts'
-import { isOpen } from '../types.ts'
+import { deathsOf, isOpen } from '../types.ts'
 import type { RunDetail } from '../types.ts'
 import { instant } from '../waterfall.ts'
 import { RunActions } from './run-actions.tsx'
@@ -28,6 +28,7 @@ import { RunAudit } from './run-audit.tsx'
 // Runs that no feed tells about are read again so often.
 const POLL_MS = 5_000
 const CHILDREN_SHOWN = 200
+const ATTENTION_SHOWN = 5
 
 export function RunView() {
   const id = route.value.parts[1] ?? ''
@@ -148,7 +149,7 @@ function Head({ detail, store, forkAt, onForkAt }: {
         <div><dt>Created</dt><dd><Ago at={detail.created_at} /></dd></div>
         <div><dt>{detail.closed_at ? 'Took' : 'Open for'}</dt><dd><Took from={detail.started_at ?? detail.created_at} to={detail.closed_at} /></dd></div>
         <div><dt>Steps</dt><dd class="number">{count(detail.steps)}</dd></div>
-        {detail.crash_count > 0 && <div><dt>Crashes</dt><dd class="tone-parked">{detail.crash_count}</dd></div>}
+        {deathsOf(detail) > 0 && <div><dt>Process deaths</dt><dd class="tone-parked" title="How often in a row the process died while this run was at work, without a new record of it in between">{deathsOf(detail)} without progress</dd></div>}
         {detail.parent && <div><dt>Parent</dt><dd class="clip"><a class="mono" href={runLink(detail.parent)}>{detail.parent}</a></dd></div>}
         {attributes.map(([name, value]) => (
           <div key={name}>
@@ -160,6 +161,7 @@ function Head({ detail, store, forkAt, onForkAt }: {
         ))}
       </dl>
       <Why detail={detail} />
+      <Attention detail={detail} />
     </header>
   )
 }
@@ -170,17 +172,46 @@ function Why({ detail }: { detail: RunDetail }) {
   return (
     <p class={`why ${isForPerson ? 'person' : ''}`} role="status">
       <Icon name={detail.status === 'parked' ? 'parked' : 'help'} />
-      <span class="wrap">{detail.why ? <Counting key={detail.why} text={detail.why} /> : 'It is running.'}</span>
+      <span class="wrap">{detail.why ? <Counting key={`${detail.why} ${detail.wake_at}`} text={detail.why} wakeAt={detail.wake_at} /> : 'It is running.'}</span>
       {!detail.has_code && <span class="faint">This server has no code for this workflow.</span>}
     </p>
   )
 }
 
-/** A sentence of the server in which "due in 22.0s" counts down. */
-function Counting({ text }: { text: string }) {
+/** What a person can do something about: questions of this run, and children that do not go on. */
+function Attention({ detail }: { detail: RunDetail }) {
+  if (!isOpen(detail.status)) return null
+  const stopped = detail.children.filter((child) => child.status === 'parked' || child.status === 'failed')
+  // A parked child stands in the way; one that failed may be meant to.
+  stopped.sort((a, b) => Number(b.status === 'parked') - Number(a.status === 'parked'))
+  if (stopped.length + detail.asks.length === 0) return null
+  return (
+    <ul class="attention" aria-label="Waits for a person">
+      {detail.asks.slice(0, ATTENTION_SHOWN).map((ask) => (
+        <li key={ask.id}>
+          <Icon name="inbox" />
+          <span class="wrap">{ask.title || 'A question'}</span>
+          <a class="button primary" href={link(['approvals'], { token: ask.id })}>{ask.kind === 'approval' ? 'Approve or reject' : 'Answer'}</a>
+        </li>
+      ))}
+      {stopped.slice(0, ATTENTION_SHOWN).map((child) => (
+        <li key={child.id}>
+          <StatusMark status={child.status} />
+          <span class="wrap">child <a class="mono" href={runLink(child.id)}>{child.id}</a>{child.error && <span class="faint">: {child.error}</span>}</span>
+        </li>
+      ))}
+      {Math.max(stopped.length, detail.asks.length) > ATTENTION_SHOWN && (
+        <li><a href={withParams({ tab: 'children' })}>All children</a> · <a href="#/approvals">all approvals</a></li>
+      )}
+    </ul>
+  )
+}
+
+/** A sentence of the server in which "due in 22.0s" counts down, and "running for 3.0s" up. */
+function Counting({ text, wakeAt }: { text: string; wakeAt: string | null }) {
   const readAt = useMemo(() => Date.now(), [])
   const passed = Math.max(0, now.value - readAt) / 1000
-  return <>{countedDown(text, passed)}</>
+  return <>{countedDown(countedUp(text, passed), passed, wakeAt === null ? null : (Date.parse(wakeAt) - readAt) / 1000)}</>
 }
 
 function Timeline({ store, detail, selected, onSelect }: {
@@ -194,7 +225,8 @@ function Timeline({ store, detail, selected, onSelect }: {
   if (!last) return <Empty icon="runs" title="The journal is empty"><p>Nothing has been recorded yet.</p></Empty>
   // While it is open its end is now; the clock's second is fine enough for that.
   const end = detail.closed_at ? instant(detail.closed_at) : Math.max(now.value, instant(last.at))
-  return <WaterfallChart records={records} end={end} selected={selected} onSelect={onSelect} />
+  const start = instant(detail.started_at ?? detail.created_at)
+  return <WaterfallChart records={records} running={detail.running} start={start} end={end} selected={selected} onSelect={onSelect} />
 }
 
 function Earlier({ store }: { store: RunStore }) {
@@ -217,7 +249,7 @@ function Streams({ detail }: { detail: RunDetail }) {
   return (
     <div class="stack">
       {detail.values.map((name) => <ValuePanel key={`v:${name}`} run={detail.id} name={name} seq={detail.last_seq} />)}
-      {detail.streams.map((name) => <StreamPanel key={`s:${name}`} run={detail.id} name={name} />)}
+      {detail.streams.map((name) => <StreamPanel key={`s:${name}`} run={detail.id} name={name} isLive={isOpen(detail.status)} />)}
     </div>
   )
 }

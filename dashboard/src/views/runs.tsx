@@ -1,6 +1,6 @@
 // The list of runs.
 
-import { useEffect, useLayoutEffect, useMemo, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
 import { count, plural } from '../format.ts'
@@ -14,6 +14,7 @@ import { RunHead, RunRow, ROW_HEIGHT } from '../parts/run-row.tsx'
 import { SavedViews } from '../parts/saved-views.tsx'
 import { VirtualRows } from '../parts/virtual.tsx'
 import { go, link, replace, route, runLink } from '../router.ts'
+import { hints } from '../query.ts'
 import { RunList } from '../runlist.ts'
 import { mayOperate } from '../session.ts'
 import { BulkBar } from './bulk.tsx'
@@ -27,7 +28,11 @@ export function Runs() {
   const starting = params.get('start')
   const [turn, setTurn] = useState(0)
   const epoch = resync.value
-  const list = useMemo(() => new RunList(query), [query, turn, epoch])
+  const before = useRef<RunList | null>(null)
+  const list = useMemo(() => {
+    const isSame = before.current?.query === query && before.current.isRefused
+    return (before.current = isSame && before.current ? before.current : new RunList(query))
+  }, [query, turn, epoch])
   const workflows = useLoad('workflows', api.workflows)
   const [marked, setMarked] = useState<ReadonlySet<string>>(new Set())
   const [active, setActive] = useState(-1)
@@ -153,6 +158,7 @@ function NoRuns({ query, onClear }: { query: string; onClear: () => void }) {
   }
   return (
     <Empty icon="search" title="No run matches">
+      {hints(query).map((hint) => <p key={hint}>{hint}</p>)}
       <p>All words must match. A word without a colon is looked for in ids, workflows and errors; <code>status:open</code> has the runs that have not ended.</p>
       <button type="button" onClick={onClear}>Show all runs</button>
     </Empty>

@@ -46,7 +46,8 @@ export function SignIn() {
           {isBusy ? 'Signing in …' : 'Sign in'}
         </button>
         <hr />
-        <p class="hint">No token? This prints a link that signs you in, once:</p>
+        <p class="hint">The server's first token is in the token file beside its database, unless <code>--token-file</code> says where: <code>head -1 .outlast/token</code></p>
+        <p class="hint">One of your own is made with <code>outlast token add NAME --role operator</code>. For a program of yours this prints a link that signs you in, once:</p>
         <Command text="outlast dev app.py" />
       </form>
     </main>

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 from outlast import limits
 from outlast._codec import shown_json, stored_json
-from outlast._engine.records import moment
+from outlast._engine.declared import DeclaredTypes
+from outlast._engine.records import moment, payload_json
 from outlast._execution.bonds import PLACE, decode_place
-from outlast._execution.letters import actor_id, key_in
+from outlast._execution.letters import actor_id, decode_letter, key_in
 from outlast._execution.starting import check_text
 from outlast._registry import ActorDefinition, Registry
 from outlast._store.contract import Cursor, DeadLetter, RunFilter, RunRow, Store
@@ -55,12 +56,29 @@ class Census:
 
     async def dead_page(
         self, actor: str | None, after: int, size: int
-    ) -> tuple[list[DeadLetterInfo], int | None]:
+    ) -> tuple[list[DeadLetter], int | None]:
         """Return up to `size` dead letters numbered above `after`, and behind which to go on."""
         run = None if actor is None else RunId(actor)
         letters = await self._store.read_dead(run, after, size)
         following = None if is_last(letters, size) else letters[-1].number
-        return [_letter(letter) for letter in letters], following
+        return letters, following
+
+    def message_json(self, letter: DeadLetter) -> object:
+        """Return what a dead letter brought as JSON data: arguments by name, or a value."""
+        if letter.kind in ("signal", "update"):
+            types = DeclaredTypes(self._registry)
+            return shown_json(lambda: payload_json(letter.body, types, letter.name))
+        if letter.kind not in ("tell", "ask"):
+            return None
+        args = decode_letter(letter.body).args
+        known = self._registry.actors.get(letter.run.partition("/")[0])
+        handler = None if known is None else known.handlers.get(letter.name)
+        if handler is not None:
+            try:
+                return shown_json(lambda: handler.signature.to_json(args))
+            except Exception:  # noqa: BLE001 - a user's class may raise anything
+                pass  # sent by an older version of the code: it can still be shown
+        return shown_json(lambda: stored_json(args))
 
     async def actor(self, type_name: str, key: str) -> ActorInfo:
         """Return what is known of one actor.
@@ -143,13 +161,14 @@ class Census:
             run = None if actor is None else RunId(actor)
             letters = await self._store.read_dead(run, after, limits.PAGE_ROWS)
             for letter in letters:
-                yield _letter(letter)
+                yield dead_letter_info(letter)
             if is_last(letters, limits.PAGE_ROWS):
                 return
             after = letters[-1].number
 
 
-def _letter(letter: DeadLetter) -> DeadLetterInfo:
+def dead_letter_info(letter: DeadLetter) -> DeadLetterInfo:
+    """Return a dead letter as users see it."""
     return DeadLetterInfo(
         number=letter.number,
         actor=letter.run,

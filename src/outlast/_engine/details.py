@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from typing import Literal
 
 from outlast import limits
@@ -12,14 +14,19 @@ from outlast._codec import stored_json
 from outlast._codec.shapes import is_dict
 from outlast._engine.declared import DeclaredTypes
 from outlast._engine.reader import Reader
-from outlast._engine.records import info_of
+from outlast._engine.records import info_of, moment
 from outlast._engine.scheduler import Scheduler
-from outlast._execution.operations import StartedBody, decode_body, failure_in
+from outlast._execution.operations import (
+    StartedBody,
+    StepOperation,
+    decode_body,
+    failure_in,
+)
 from outlast._registry import Registry
 from outlast._store.contract import Cursor, RunFilter, RunRow, Store
 from outlast._store.pages import is_last
 from outlast.errors import DecodingError, UnknownWorkflow
-from outlast.types import RunId, RunInfo, Status
+from outlast.types import CLOSED_STATUSES, RunId, RunInfo, Status, TokenKind
 
 Action = Literal["cancel", "terminate", "pause", "resume", "discard", "retry", "fork", "signal"]
 
@@ -35,11 +42,36 @@ class FailureInfo:
 
 @dataclass(frozen=True, slots=True)
 class ChildInfo:
-    """A child run."""
+    """A child run; `error` says in one line how it failed, or why it is parked."""
 
     id: str
     workflow: str
     status: Status
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskInfo:
+    """A token that waits for an answer, most often an approval."""
+
+    id: str
+    kind: TokenKind
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStep:
+    """A step whose attempt is at work, or stands in the queue; its record comes when it ends.
+
+    `began_at` is None while it is queued.
+    """
+
+    key: str
+    name: str
+    place: str
+    attempt: int
+    queued_at: datetime
+    began_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +81,8 @@ class RunDetails:
     info: RunInfo
     why: str
     failure: FailureInfo | None
+    running: tuple[RunningStep, ...]
+    asks: tuple[AskInfo, ...]
     children: tuple[ChildInfo, ...]
     streams: tuple[str, ...]
     declared_streams: tuple[str, ...]
@@ -90,6 +124,8 @@ class Details:
             info=info_of(row),
             why=await self._reader.why(run),
             failure=failure_of(row),
+            running=self._running(row),
+            asks=await self._asks(row),
             children=await self._children(row),
             streams=tuple(await self._store.read_stream_names(run)),
             declared_streams=self._reader.declared_streams(row),
@@ -154,6 +190,20 @@ class Details:
                 pass  # as above
         return stored_json(data)
 
+    def _running(self, row: RunRow) -> tuple[RunningStep, ...]:
+        """Return the steps at work now, as far as this engine executes the run."""
+        live = self._scheduler.residents.get(row.id)
+        if live is None or row.status in CLOSED_STATUSES:
+            return ()
+        started = (op for op in live.steps.pending.values() if op.is_started and op.queued_at)
+        return tuple(_running_step(op) for op in islice(started, limits.HTTP_PAGE_MAX))
+
+    async def _asks(self, row: RunRow) -> tuple[AskInfo, ...]:
+        if row.status in CLOSED_STATUSES:
+            return ()
+        asked = await self._store.list_tokens(None, limits.PAGE_ROWS, open_only=True, run=row.id)
+        return tuple(AskInfo(token.id, token.kind, token.title) for token in asked)
+
     async def _children(self, row: RunRow) -> tuple[ChildInfo, ...]:
         which, after = RunFilter(parent=row.id), None
         rows: list[RunRow] = []
@@ -163,7 +213,19 @@ class Details:
             if is_last(page, limits.PAGE_ROWS):
                 break
             after = Cursor(page[-1].created_at, page[-1].id)
-        return tuple(ChildInfo(r.id, r.workflow, r.status) for r in rows)
+        infos = (info_of(r) for r in rows)
+        return tuple(ChildInfo(i.id, i.workflow, i.status, i.error) for i in infos)
+
+
+def _running_step(operation: StepOperation) -> RunningStep:
+    return RunningStep(
+        key=operation.key,
+        name=operation.name,
+        place=operation.place,
+        attempt=operation.attempt + 1,
+        queued_at=moment(operation.queued_at),
+        began_at=moment(operation.ran_at) if operation.ran_at else None,
+    )
 
 
 def result_in(row: RunRow) -> bytes:

@@ -169,7 +169,7 @@ def _body_of(record: StoredRecord, types: DeclaredTypes) -> tuple[object, str | 
             return {"waited": decode_body(body, BeganBody).waited / 1e6}, None
         case "signal":
             payload = decode_body(body, SignalBody).payload
-            return _payload_of(payload, types, record.name), None
+            return payload_json(payload, types, record.name), None
         case "value_set":
             return types.value(record.name, body[1:]), None
         case "attempt_failed":
@@ -189,7 +189,7 @@ def _body_of(record: StoredRecord, types: DeclaredTypes) -> tuple[object, str | 
             return _answer_of(decode_body(body, AnswerBody)), None
         case "update_accepted":
             update = decode_body(body, UpdateBody)
-            return {"id": update.id, "value": _payload_of(update.payload)}, None
+            return {"id": update.id, "value": payload_json(update.payload)}, None
         case "child_done":
             child = decode_body(body, ChildBody)
             return _outcome_of(child.status, child.outcome, types, record.name)
@@ -221,7 +221,8 @@ def _value_of(record: StoredRecord, data: bytes, types: DeclaredTypes) -> tuple[
             return (types.update if is_update else types.step)(record.name, data), None
 
 
-def _payload_of(payload: bytes, types: DeclaredTypes = UNDECLARED, signal: str = "") -> object:
+def payload_json(payload: bytes, types: DeclaredTypes = UNDECLARED, signal: str = "") -> object:
+    """Return what a signal or an update brought as JSON data."""
     return json.loads(payload[1:]) if payload[:1] == b"j" else types.signal(signal, payload[1:])
 
 

@@ -12,10 +12,12 @@ from starlette.responses import Response
 
 from outlast import limits
 from outlast._codec.shapes import is_dict
+from outlast._engine.census import dead_letter_info
 from outlast._engine.topics import publication
 from outlast._execution.bonds import SUPERVISORS
 from outlast._execution.letters import TOPICS
 from outlast._store.auditing import doing
+from outlast._store.contract import DeadLetter
 from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, bad_query
@@ -148,7 +150,22 @@ async def dead_letters(service: Service, call: Call) -> Response:
     size = call.page_size()
     after = call.number("after", 0, most=1 << 60)
     letters, following = await service.census.dead_page(call.text("actor") or None, after, size)
-    return answer({"dead_letters": letters, "next": following})
+    count, total = fitting(len(letter.body) for letter in letters)
+    shown = letters[:count]
+    if count < len(letters):
+        following = shown[-1].number
+
+    def told() -> Response:
+        return answer({"dead_letters": [_dead(service, one) for one in shown], "next": following})
+
+    return await call.converted(total, told)
+
+
+def _dead(service: Service, letter: DeadLetter) -> dict[str, object]:
+    # Redriving it is all that one does with the whole of a large one: its beginning is shown.
+    shown, preview = preview_of(letter.body, service.census.message_json(letter), "")
+    fields = fields_of(dead_letter_info(letter))
+    return fields | {"input": shown, "input_bytes": None if preview is None else len(letter.body)}
 
 
 async def redrive(service: Service, call: Call) -> Response:

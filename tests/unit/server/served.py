@@ -101,6 +101,20 @@ async def served_story(count: int, waits: bool = False) -> int:
     return said
 
 
+at_work: list[asyncio.Event] = []
+
+
+@step
+async def served_hold() -> None:
+    at_work.append(asyncio.Event())
+    await at_work[-1].wait()
+
+
+@workflow
+async def served_slow() -> None:
+    await served_hold()
+
+
 @workflow
 async def served_wait() -> str:
     return await go.receive()
@@ -139,8 +153,8 @@ class ServedNotebook(Actor[Notes]):
         return len(self.state.items)
 
     @handler
-    async def fail(self) -> None:
-        raise ValueError("no luck")
+    async def fail(self, why: str = "no luck") -> None:
+        raise ValueError(why)
 
 
 @actor

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.unit.server.served import Served
+from tests.unit.server.served import Served, at_work, until
 
 START = "/v1/workflows/served_checkout/runs"
 ORDER = {"order": {"id": "7", "cents": 999}}
@@ -292,6 +292,8 @@ async def test_an_approval_is_answered_once_by_the_name_of_the_token(server: Ser
     asked = open_ones[0]
     assert (asked["title"], asked["detail"]) == ("Refund 40 EUR?", {"cents": 4_000})
     assert asked["schema"] == {"type": "boolean"}
+    shown = (await server.request("GET", "/v1/runs/a")).json()
+    assert shown["asks"] == [{"id": asked["id"], "kind": "approval", "title": "Refund 40 EUR?"}]
     path = f"/v1/tokens/{asked['id']}"
 
     wrong = await server.request("POST", path, {"value": True, "digest": "another"})
@@ -392,3 +394,20 @@ async def test_a_query_parameter_that_nobody_would_understand_is_refused(
     assert reply.status == 422
     assert reply.json()["type"] == "/problems/query-error"
     assert [f["path"] for f in reply.json()["faults"]] == [fault]
+
+
+async def test_a_step_at_work_is_told_before_there_is_a_record_of_it(server: Served) -> None:
+    await server.request("POST", "/v1/workflows/served_slow/runs", {"input": {}, "id": "slow"})
+    await until(lambda: bool(at_work))
+    at_once = (await server.request("GET", "/v1/runs/slow")).json()
+    records = (await server.request("GET", "/v1/runs/slow/journal?after=0")).json()["records"]
+    at_work[0].set()
+    await server.request("GET", "/v1/runs/slow/result")
+    at_last = (await server.request("GET", "/v1/runs/slow")).json()
+
+    assert [record["kind"] for record in records] == ["run_started"]
+    (running,) = at_once["running"]
+    assert running["name"].endswith(".served_hold")
+    assert running["attempt"] == 1
+    assert records[0]["at"] <= running["queued_at"] <= running["began_at"]
+    assert at_last["running"] == []
