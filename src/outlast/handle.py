@@ -285,9 +285,12 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
                 data = adapter_json(reader.registry, "stream", text, event.value)
                 yield StreamEvent(event.offset, "data", event.writer, data)
 
-    async def stream_names(self) -> tuple[str, ...]:
-        """Return the names of its streams: written ones, and those that its code here declares."""
-        return await self._reader().stream_names(self._id)
+    async def stream_names(self, *, declared: bool = True) -> tuple[str, ...]:
+        """Return the names of its streams: written ones, and those that its code here declares.
+
+        With `declared=False` only those that it has written.
+        """
+        return await self._reader().stream_names(self._id, declared=declared)
 
     async def journal(self, after: int = 0) -> AsyncIterator[Record]:
         """Iterate over the run's records with a `seq` above `after`."""

@@ -253,14 +253,15 @@ async def _tail_stream(
         run = engine.get(run_id)
         # Asked first: what is written before the end is then among the names.
         status = (await run.info()).status
-        names = await run.stream_names()
-        if name not in names:
-            there = ", ".join(names) or "none"
+        written = await run.stream_names(declared=False)
+        if name not in written and name not in await run.stream_names():
+            # What its module declares besides may belong to other workflows, so it is not listed.
+            there = f"its streams: {', '.join(written)}" if written else "it has no streams"
             said = f"run {run_id!r} has written nothing to a stream {name!r}"
             if status in CLOSED_STATUSES:
-                note(safe_line(f"error: {said} and has ended ({status}); its streams: {there}"))
+                note(safe_line(f"error: {said} and has ended ({status}); {there}"))
                 return 3
-            note(safe_line(f"{said} so far; its streams: {there}. Waiting for it"))
+            note(safe_line(f"{said} so far; {there}{'' if written else ' yet'}. Waiting for it"))
         async for event in run.stream(name, offset):
             if as_data:
                 say(as_json(event))

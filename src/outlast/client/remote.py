@@ -477,10 +477,10 @@ class RemoteRun(AskedRun, Generic[R_co]):
                 elif event.kind == "end":
                     yield StreamEvent(_behind(event), "end", "")
 
-    async def stream_names(self) -> tuple[str, ...]:
-        """Return the names of its streams: written ones, and those that its code declares."""
+    async def stream_names(self, *, declared: bool = True) -> tuple[str, ...]:
+        """Return the names of its streams; see `Run.stream_names`."""
         found = msgspec.convert(await self._client.ask("GET", self._path), _Streams)
-        return tuple(sorted({*found.streams, *found.declared_streams}))
+        return tuple(sorted({*found.streams, *(found.declared_streams if declared else ())}))
 
     async def journal(self, after: int = 0) -> AsyncIterator[Record]:
         """Iterate over the run's records with a `seq` above `after`."""
