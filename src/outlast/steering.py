@@ -75,7 +75,12 @@ class SteeringVerbs(ABC):
         await core.send(Message(run=RunId(self.id), kind="pause", at=core.world.now()))
 
     async def resume(self, version: str | None = None) -> None:
-        """Let a paused or parked run go on: a step that spent its attempts is tried again."""
+        """Let a paused or parked run go on: a step that spent its attempts is tried again.
+
+        Raises:
+            UsageError: it is neither: nothing was done.
+            RunNotFound, RunClosed
+        """
         if version is not None:
             raise NotSupported("resume(version=)")
         core = self._engine()

@@ -21,6 +21,18 @@ def test_a_run_is_paused_and_resumed_beside_its_owner(project: Project) -> None:
     assert out == "true\n"
 
 
+def test_a_run_that_was_not_paused_is_not_resumed(project: Project) -> None:
+    with project.owner("app.py:approve", "--id", "r") as owner:
+        until(lambda: "waiting for signal" in project("why", "r").out)
+        beside = project("resume", "r")
+        end(owner)
+    alone = project("resume", "r")
+
+    assert (beside.code, alone.code) == (2, 2)
+    assert "run 'r' was not paused, nor is it parked" in beside.err
+    assert "asked to go on" not in alone.err
+
+
 def test_a_run_that_nobody_runs_is_paused_at_once(project: Project) -> None:
     with project.owner("app.py:approve", "--id", "r") as owner:
         until(lambda: "waiting for signal" in project("why", "r").out)

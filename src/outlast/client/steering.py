@@ -46,7 +46,7 @@ class SteeredRun:
         await self._say("pause")
 
     async def resume(self) -> None:
-        """Let a parked or paused run go on."""
+        """Let a parked or paused run go on; see `Run.resume`."""
         await self._say("resume")
 
     async def discard(self) -> None:
