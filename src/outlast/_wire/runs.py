@@ -19,7 +19,7 @@ from outlast._engine.records import info_of
 from outlast._engine.signal_names import payload_by_name
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.payloads import ReadyPayload
-from outlast._execution.starting import TRACEPARENT, check_name
+from outlast._execution.starting import TRACEPARENT, check_name, check_text
 from outlast._execution.updates import update_message
 from outlast._store.auditing import because, doing, only_looking
 from outlast._store.contract import Cursor
@@ -87,6 +87,12 @@ class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class TerminateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a termination takes."""
+
+    reason: str = ""
+
+
+class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a pause or a resume takes: why, for the audit."""
 
     reason: str = ""
 
@@ -349,18 +355,21 @@ class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: ForkKeys = "same"
     signals: ForkSignals = "leave"
     dry_run: bool = False
+    reason: str = ""
 
 
 class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a retry takes; with `dry_run` the answer is the plan, and nothing is done."""
 
     dry_run: bool = False
+    reason: str = ""
 
 
 async def pause(service: Service, call: Call) -> Response:
     """Let a run begin nothing new until it is resumed."""
-    await call.read(Nothing)
-    await service.engine.get(call.run_id()).pause()
+    body = await call.read(ReasonBody)
+    because(body.reason)
+    await service.engine.get(call.run_id()).pause(reason=body.reason)
     return answer({}, 202)
 
 
@@ -374,17 +383,19 @@ async def discard(service: Service, call: Call) -> Response:
 async def retry(service: Service, call: Call) -> Response:
     """Let a run that did not complete go on from where it failed."""
     body = await call.read(RetryBody)
+    because(body.reason)
     run = service.engine.get(call.run_id())
     if body.dry_run:
         only_looking()
         return answer(fields_of(await run.retry_plan()))
-    await run.retry()
+    await run.retry(reason=body.reason)
     return answer({}, 202)
 
 
 async def fork(service: Service, call: Call) -> Response:
     """Start a new run from a point of this one's past."""
     body = await call.read(ForkBody)
+    because(check_text("the reason", body.reason))
     core, run, arguments = service.core, call.run_id(), body.input
     core.check()
     if body.dry_run:
@@ -404,6 +415,7 @@ async def fork(service: Service, call: Call) -> Response:
 
 async def resume(service: Service, call: Call) -> Response:
     """Let a parked or paused run go on."""
-    await call.read(Nothing)
-    await service.engine.get(call.run_id()).resume()
+    body = await call.read(ReasonBody)
+    because(body.reason)
+    await service.engine.get(call.run_id()).resume(reason=body.reason)
     return answer({}, 202)

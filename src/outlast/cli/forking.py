@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from outlast.cli.inputs import json_of
+from outlast.cli.many import reason_option
 from outlast.cli.places import Place, database_options, json_option, place_of
 from outlast.cli.printing import as_json, note, safe_line, say
 from outlast.cli.writing import Verbs, write
@@ -53,6 +54,7 @@ class Fork:
     show_default=True,
     help="Signals that run ID was sent behind STEP: they stay with it, or are copied.",
 )
+@reason_option
 @click.option("--dry-run", is_flag=True, help="Only show what would run again.")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @json_option
@@ -64,6 +66,7 @@ def fork(
     given: str | None,
     keys: ForkKeys,
     signals: ForkSignals,
+    reason: str,
     dry_run: bool,
     yes: bool,
     as_data: bool,
@@ -92,7 +95,8 @@ def fork(
 
     async def commit(engine: Verbs) -> str:
         run = engine.get(run_id)
-        return (await run.fork(point, arguments, keys=keys, signals=signals)).id
+        made = await run.fork(point, arguments, keys=keys, signals=signals, reason=reason)
+        return made.id
 
     written = run_loop(write(place, commit))
     say(as_json({"id": written.value, "plan": plan}) if as_data else safe_line(written.value))

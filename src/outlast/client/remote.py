@@ -440,9 +440,10 @@ class RemoteRun(AskedRun, Generic[R_co]):
         *,
         keys: ForkKeys = "same",
         signals: ForkSignals = "leave",
+        reason: str = "",
     ) -> RemoteRun[R_co]:
         """Start a new run from this one's past, and return it; see `Run.fork`."""
-        made = await self._forked(at, input, keys, signals)
+        made = await self._forked(at, input, keys, signals, reason)
         return RemoteRun(self._client, made, returns=self._returns, created=True)
 
     async def read(self, name: Value[T] | str) -> object:

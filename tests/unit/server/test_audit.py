@@ -57,6 +57,29 @@ async def test_a_run_that_was_not_paused_is_not_resumed(server: Served) -> None:
     assert told[2:] == [("resume", "usage-error"), ("resume", "usage-error"), ("start", "done")]
 
 
+async def test_operators_say_why(server: Served) -> None:
+    await start(server, "r")
+    async with server.client() as client:
+        run = client.get("r")
+        await run.pause(reason="a bad deploy")
+        await run.resume(reason="the deploy is mended")
+        await run.fork(2, reason="to look at it")
+        await run.terminate()
+        await run.retry(reason="ended by mistake")
+        with pytest.raises(UsageError, match="the reason has at most"):
+            await run.pause(reason="x" * (limits.REASON_CHARS_MAX + 1))
+
+    told = {info.verb: info.reason for info in await audit(server) if info.outcome == "done"}
+    assert told == {
+        "start": "",
+        "pause": "a bad deploy",
+        "resume": "the deploy is mended",
+        "fork": "to look at it",
+        "terminate": "",
+        "retry": "ended by mistake",
+    }
+
+
 async def test_what_is_refused_is_written_too(server: Served) -> None:
     vic = server.tokens.add("vic", "viewer")
     await start(server, "r")
