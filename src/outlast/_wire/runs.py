@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from urllib.parse import quote
 
 import msgspec
@@ -26,7 +24,7 @@ from outlast._store.contract import Cursor
 from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.foreign import Encoded, work_from_encoded, work_from_json
 from outlast._wire.problems import Problem
-from outlast._wire.requests import Call, bad_query
+from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.runstreams import place_of
 from outlast._wire.service import Service
 from outlast.types import (
@@ -36,7 +34,6 @@ from outlast.types import (
     ForkSignals,
     OnConflict,
     Reuse,
-    RunId,
 )
 
 _RESULT_SECONDS = 30.0
@@ -134,11 +131,11 @@ async def runs(service: Service, call: Call) -> Response:
     """List runs, newest first."""
     size = call.page_size()
     query = query_of(call)
-    rows = await service.core.reader.page(query, _cursor(call), size + 1)
+    rows = await service.core.reader.page(query, cursor_in(call), size + 1)
     count, total = fitting(_ROW_BYTES + len(row.attributes) for row in rows[:size])
     shown = rows[:count]
     following = Cursor(shown[-1].created_at, shown[-1].id) if count < len(rows) else None
-    following_text = following and _text_of(following)
+    following_text = following and text_of_cursor(following)
     return await call.converted(
         total, lambda: answer({"runs": [info_of(row) for row in shown], "next": following_text})
     )
@@ -155,23 +152,6 @@ def query_of(call: Call) -> str:
         most = f"at most {limits.QUERY_CHARS_MAX:,} characters"
         raise bad_query("query", most, f"{len(query):,} characters")
     return query
-
-
-def _cursor(call: Call) -> Cursor | None:
-    text = call.text("after")
-    if not text:
-        return None
-    try:
-        at, _, run = urlsafe_b64decode(text.encode()).decode().partition(" ")
-        if at.isascii() and at.isdigit() and len(at) <= 18:  # more is no time that a store has
-            return Cursor(int(at), RunId(run))
-    except (binascii.Error, ValueError):
-        pass  # said below
-    raise bad_query("after", "the `next` of a page", text)
-
-
-def _text_of(cursor: Cursor) -> str:
-    return urlsafe_b64encode(f"{cursor.created_at} {cursor.id}".encode()).decode()
 
 
 async def show(service: Service, call: Call) -> Response:
