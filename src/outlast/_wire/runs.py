@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from outlast import limits
 from outlast._codec import shown_json
+from outlast._counted import counted
 from outlast._engine.details import failure_of, result_in
 from outlast._engine.forks import ForkInput, ForkRequest, fork_input
 from outlast._engine.outcomes import error_of
@@ -311,7 +312,8 @@ async def bulk(service: Service, call: Call) -> Response:
         raise Problem(
             409,
             "count-changed",
-            f"the query means {number:,} runs now, not {body.expected:,}: nothing was done",
+            f"the query means {counted(number, 'run')} now, not {body.expected:,}: "
+            f"nothing was done",
             facts={"count": number},
         )
     done = 0

@@ -9,6 +9,7 @@ from typing import Literal
 import click
 import msgspec
 
+from outlast._counted import counted
 from outlast.cli.inputs import json_of
 from outlast.cli.many import reason_option
 from outlast.cli.places import Place, database_options, json_option, place_of
@@ -134,7 +135,7 @@ def may_go_on(plan: RerunPlan, verb: Literal["fork", "retry"], *, dry_run: bool,
 
 def in_words(plan: RerunPlan) -> list[str]:
     """Return a plan as lines for people."""
-    kept = f"{plan.records_kept:,} records, {plan.steps_kept:,} steps in them"
+    kept = f"{counted(plan.records_kept, 'record')}, {counted(plan.steps_kept, 'step')} in them"
     lines = [f"kept: {kept}, of what was recorded before record {plan.seq}"]
     lines += _listed(
         "runs again, if the code asks for it",

@@ -9,6 +9,7 @@ from dataclasses import fields
 import click
 
 from outlast import limits
+from outlast._counted import counted
 from outlast._engine.records import Record
 from outlast.cli.places import Place, Server, database_options, json_option, place_of
 from outlast.cli.printing import (
@@ -135,7 +136,10 @@ async def _show(opening: Verbs, run_id: str, *, as_data: bool) -> None:
             await _show_end(run)
         await _show_audit(engine, run_id)
         left_out = len(records) - _RECORDS_SHOWN
-        say(f"\njournal, {len(records)} records" + (" (the last ones)" if left_out > 0 else ""))
+        say(
+            f"\njournal, {counted(len(records), 'record')}"
+            + (" (the last ones)" if left_out > 0 else "")
+        )
         for record in records[max(0, left_out) :]:
             say(f"  {record_line(record)}")
 
