@@ -28,10 +28,11 @@ from outlast._execution.current import current_run
 from outlast._execution.loop import running_loop
 from outlast._execution.payloads import ReadyPayload, json_payload, typed_payload
 from outlast._execution.places import calling_place
-from outlast._execution.starting import check_name
+from outlast._execution.starting import check_name, check_text
 from outlast._execution.unreadable import read_in_run
 from outlast._execution.waits import within
 from outlast._registry import Registry
+from outlast._store.auditing import because
 from outlast._store.contract import RunRow
 from outlast.errors import (
     CallCycle,
@@ -285,9 +286,12 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
                 data = adapter_json(reader.registry, "stream", text, event.value)
                 yield StreamEvent(event.offset, "data", event.writer, data)
 
-    async def stream_names(self) -> tuple[str, ...]:
-        """Return the names of its streams: written ones, and those that its code here declares."""
-        return await self._reader().stream_names(self._id)
+    async def stream_names(self, *, declared: bool = True) -> tuple[str, ...]:
+        """Return the names of its streams: written ones, and those that its code here declares.
+
+        With `declared=False` only those that it has written.
+        """
+        return await self._reader().stream_names(self._id, declared=declared)
 
     async def journal(self, after: int = 0) -> AsyncIterator[Record]:
         """Iterate over the run's records with a `seq` above `after`."""
@@ -301,6 +305,8 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         version: str | None = None,
         keys: ForkKeys = "same",
         signals: ForkSignals = "leave",
+        *,
+        reason: str = "",
     ) -> Run[R_co]:
         """Start a new run from this one's past, and return it; this one is left as it is.
 
@@ -317,6 +323,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
                 code draws by chance is new from there on, too.
             signals: "leave": signals that this run was sent behind the point stay with it. "copy":
                 the new run gets them too.
+            reason: kept in the audit with who asked for it.
 
         Raises:
             RunNotFound; UsageError: there is no such point.
@@ -324,6 +331,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         """
         if version is not None:
             raise NotSupported("fork(version=)")
+        because(check_text("the reason", reason))
         core = self._engine()
         core.check()
         made = await core.forks.fork(ForkRequest(RunId(self._id), at, input, keys, signals))

@@ -59,7 +59,7 @@ class ManyVerbs(ABC):
 
         Those that the action is not for are passed over: cancelling is for open runs, resuming for
         paused and parked ones, retrying for parked ones and those that did not complete. Leaving
-        the iteration stops it; what was done stays done. `reason` is for cancel and terminate.
+        the iteration stops it; what was done stays done. `reason` is kept with each.
 
         Raises:
             QueryError: the query does not parse.
@@ -111,11 +111,11 @@ async def _done_to(run: Run[object], action: BulkAction, reason: str) -> BulkOut
             case "terminate":
                 await run.terminate(reason)
             case "pause":
-                await run.pause()
+                await run.pause(reason=reason)
             case "resume":
-                await run.resume()
+                await run.resume(reason=reason)
             case "retry":
-                await run.retry()
+                await run.retry(reason=reason)
     except (StoreError, EngineClosed):
         raise
     except OutlastError as error:

@@ -14,6 +14,7 @@ from outlast._execution.loop import running_loop
 from outlast._execution.places import calling_place
 from outlast._execution.starting import check_text
 from outlast._execution.unreadable import DISCARD
+from outlast._store.auditing import because
 from outlast._store.contract import Message
 from outlast.errors import NotSupported, UsageError
 from outlast.types import Duration, ForkKeys, ForkSignals, RerunPlan, RunId
@@ -61,23 +62,31 @@ class SteeringVerbs(ABC):
             return
         await self._send(self._engine(), "terminate", reason, b"", "")
 
-    async def pause(self) -> None:
+    async def pause(self, *, reason: str = "") -> None:
         """Have the run stand still: nothing new begins, steps in flight end and are recorded.
 
         Returns when the request is safe. The run is `paused` when no step is in flight any more;
         signals, answers and timers wait until it is resumed, `result()` waits too, and so does
-        everything over a restart. A cancelled run that cleans up does not pause.
+        everything over a restart. A cancelled run that cleans up does not pause. `reason` is kept
+        in the audit with who asked for it; so it is by the other verbs.
 
         Raises:
             RunNotFound, RunClosed
         """
+        because(check_text("the reason", reason))
         core = self._engine()
         await core.send(Message(run=RunId(self.id), kind="pause", at=core.world.now()))
 
-    async def resume(self, version: str | None = None) -> None:
-        """Let a paused or parked run go on: a step that spent its attempts is tried again."""
+    async def resume(self, version: str | None = None, *, reason: str = "") -> None:
+        """Let a paused or parked run go on: a step that spent its attempts is tried again.
+
+        Raises:
+            UsageError: it is neither: nothing was done.
+            RunNotFound, RunClosed
+        """
         if version is not None:
             raise NotSupported("resume(version=)")
+        because(check_text("the reason", reason))
         core = self._engine()
         await core.send(Message(run=RunId(self.id), kind="resume", at=core.world.now()))
 
@@ -95,7 +104,7 @@ class SteeringVerbs(ABC):
         message = Message(run=RunId(self.id), kind="resume", name=DISCARD, at=core.world.now())
         await core.send(message)
 
-    async def retry(self) -> None:
+    async def retry(self, *, reason: str = "") -> None:
         """Run what failed again.
 
         A parked run is resumed. One that has ended without completing goes on under its id: what it
@@ -113,6 +122,7 @@ class SteeringVerbs(ABC):
             UsageError: it is neither parked nor closed: nothing of it has failed.
             RunNotFound
         """
+        because(check_text("the reason", reason))
         core = self._engine()
         core.check()
         await core.forks.retry(RunId(self.id))

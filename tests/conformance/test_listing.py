@@ -101,6 +101,8 @@ async def test_a_filter_finds_what_it_means_newest_first(
 
 async def test_attributes_match_by_their_text(store: Store, engine: Driver) -> None:
     rows = await fill(engine)
+    both = RunFilter(attributes=(("amount", "1e16"), ("amount", "1e+16"), ("tier", "true")))
+    assert [row.id for row in await store.list_runs(both, None, 100)] == wanted(rows, both) != []
     hits = 0
     for pair in ASKED:
         which = RunFilter(attributes=(pair,))

@@ -88,7 +88,7 @@ def test_a_full_disk_is_not_ready_and_does_not_hold_up_the_end(tmp_path: Path) -
         assert time.monotonic() - began < 30  # and not for ever
         assert code not in (0, -signal.SIGTERM)
         said = (tmp_path / "server.log").read_text()
-        assert "transactions of 1 runs" in said
+        assert "transactions of 1 run" in said
         assert "Traceback" not in said
     finally:
         server.kill()

@@ -21,6 +21,18 @@ def test_a_run_is_paused_and_resumed_beside_its_owner(project: Project) -> None:
     assert out == "true\n"
 
 
+def test_a_run_that_was_not_paused_is_not_resumed(project: Project) -> None:
+    with project.owner("app.py:approve", "--id", "r") as owner:
+        until(lambda: "waiting for signal" in project("why", "r").out)
+        beside = project("resume", "r")
+        end(owner)
+    alone = project("resume", "r")
+
+    assert (beside.code, alone.code) == (2, 2)
+    assert "run 'r' was not paused, nor is it parked" in beside.err
+    assert "asked to go on" not in alone.err
+
+
 def test_a_run_that_nobody_runs_is_paused_at_once(project: Project) -> None:
     with project.owner("app.py:approve", "--id", "r") as owner:
         until(lambda: "waiting for signal" in project("why", "r").out)
@@ -32,6 +44,23 @@ def test_a_run_that_nobody_runs_is_paused_at_once(project: Project) -> None:
     assert "no engine is running" in paused.err
     assert project("show", "r", "--json").fields["status"] == "paused"
     assert "paused by a person" in project("why", "r").out
+
+
+def test_operators_say_why(project: Project) -> None:
+    project("run", "app.py:reads", "path=there", "--id", "f")
+    with project.owner("app.py:approve", "--id", "r") as owner:
+        until(lambda: "waiting for signal" in project("why", "r").out)
+        project("pause", "r", "--reason", "beside its owner")
+        end(owner)
+    until(lambda: project("show", "r", "--json").fields["status"] == "paused")
+    project("resume", "--query", "id:r", "--yes", "--reason", "all of them")
+    project("fork", "f", "--at", "needs_text", "--reason", "a look")
+    project("retry", "f", "--reason", "mended")
+
+    audit = {row["verb"]: row["reason"] for row in project("audit", "--json").rows}
+    assert audit["pause"] == "beside its owner"
+    assert audit["resume"] == "all of them"
+    assert (audit["retry"], audit["fork"]) == ("mended", "a look")
 
 
 def test_a_failed_run_is_done_again(project: Project) -> None:

@@ -83,6 +83,9 @@ def test_every_verb_goes_over_http(served: Serving) -> None:
     served("run", "app.py:talk", "--id", "t", "--detach")
     words = served("tail", "t", "--stream", "words")
     assert words.out == "a\nb\n\\x1b[31mred\n"
+    unwritten = served("tail", "f", "--stream", "nope")
+    assert unwritten.code == 3
+    assert "has ended (completed); it has no streams" in unwritten.err
 
 
 def test_what_was_logged_is_read_there_and_here(served: Serving) -> None:

@@ -15,6 +15,7 @@ from outlast._execution.workflow_run import LiveWorkflow
 from outlast._store.contract import Message, MessageKind, Transaction
 from outlast.errors import (
     RunClosed,
+    UsageError,
 )
 from outlast.testing.machines import FaultPlan, Machine
 from outlast.types import CLOSED_STATUSES, RunId
@@ -71,6 +72,9 @@ class Desk(Outside):
             await self.send(message)
         except RunClosed:
             self.seen["too late"] += 1
+        except UsageError:
+            # Resumed already, and the answer was lost. One that is refused wrongly stays paused.
+            self.seen["not paused"] += 1
 
     async def one(self, n: int) -> None:
         run, rng = f"run-{n}", self.yard.loop.rng

@@ -20,6 +20,7 @@ from outlast._codec.records import Member, canonical_fields, unknown_fields
 from outlast._codec.schemas import Schema, Schemas
 from outlast._codec.shapes import is_any_tuple, is_dict, is_list, is_tuple
 from outlast._codec.tags import AGAIN, class_tag
+from outlast._counted import counted
 
 _ARRAY: frozenset[type] = frozenset({list})
 _MAP: frozenset[type] = frozenset({dict})
@@ -41,7 +42,7 @@ class RowNode(Node):
         if not is_tuple(value):
             raise mismatch(self.name, value)
         if len(value) != len(self._items):
-            raise Fault(f"declared {self.name}, got {len(value)} items")
+            raise Fault(f"declared {self.name}, got {counted(len(value), 'item')}")
         if depth <= 0:
             raise Fault(TOO_DEEP)
         walk.spend(len(value) + 1)
@@ -59,7 +60,7 @@ class RowNode(Node):
         if not is_list(wire):
             raise mismatch(self.name, wire)
         if len(wire) != len(self._items):
-            raise Fault(f"declared {self.name}, got {len(wire)} items")
+            raise Fault(f"declared {self.name}, got {counted(len(wire), 'item')}")
         if depth <= 0:
             raise Fault(TOO_DEEP)
         return tuple(_lifted(self._items, wire, depth - 1))
@@ -77,7 +78,7 @@ class RowNode(Node):
             raise mismatch(f"{self.name} (as an array)", data)
         items = items_from_json(self._items, data, depth)
         if len(data) != len(self._items):
-            raise Fault(f"declared {self.name}, got {len(data)} items")
+            raise Fault(f"declared {self.name}, got {counted(len(data), 'item')}")
         return tuple(items)
 
     @override
@@ -118,7 +119,7 @@ class NamedTupleNode(ClassNode):
         if type(value) is not self._class or not is_any_tuple(value):
             raise class_mismatch(self._class, value)
         if len(value) != len(self.members):
-            raise Fault(f"declared {self.name}, got {len(value)} items")
+            raise Fault(f"declared {self.name}, got {counted(len(value), 'item')}")
         if depth <= 0:
             raise Fault(TOO_DEEP)
         walk.spend(self._cost)
@@ -186,7 +187,7 @@ class NamedTupleNode(ClassNode):
             if member.default is not None:
                 items.append(member.default())
         if count > len(self.members) or len(items) != len(self.members):
-            raise Fault(f"declared {self.name}, got {count} items")
+            raise Fault(f"declared {self.name}, got {counted(count, 'item')}")
         return self._make(items)
 
     def _in_order(self, data: dict[object, object]) -> list[object]:

@@ -18,6 +18,7 @@ from typing import Literal
 
 from outlast import limits
 from outlast._codec import name_of_class
+from outlast._counted import counted
 from outlast._engine.parked_asks import ParkedAsks, is_from_supervisor
 from outlast._engine.resting import RestingActors
 from outlast._engine.scheduler import Scheduler
@@ -139,9 +140,10 @@ class Actors:
         except AskTimeout:
             raise  # it was given up
         except TimeoutError:
+            because = await self.parked.because(envelope.actor)
             raise AskTimeout(
                 f"{envelope.actor} did not answer {envelope.handler.name!r} "
-                f"within {envelope.timeout:g} seconds{await self.parked.because(envelope.actor)}"
+                f"within {counted(envelope.timeout, 'second')}{because}"
             ) from None
 
     async def _ask_volatile(self, envelope: Envelope) -> bytes:

@@ -40,19 +40,15 @@ class Census:
             after = Cursor(rows[-1].created_at, rows[-1].id)
 
     async def page(
-        self, type_name: str | None, after: str, size: int
-    ) -> tuple[list[tuple[ActorInfo, bytes]], str | None]:
-        """Return up to `size` actors from behind the one with the id `after`, and what is next.
+        self, type_name: str | None, after: Cursor | None, size: int
+    ) -> list[tuple[ActorInfo, RunRow]]:
+        """Return up to `size` actors from behind a cursor on, newest first.
 
-        The state of each is beside it, encoded: `state_json` makes JSON of it.
+        The row of each is beside it, with its state encoded: `state_json` makes JSON of it.
         """
         which = RunFilter(workflow=type_name, kind="actor")
-        last = await self._store.read_run(RunId(after)) if after else None
-        cursor = Cursor(last.created_at, last.id) if last is not None else None
-        rows = await self._store.list_runs(which, cursor, size + 1)
-        shown = rows[:size]
-        infos = [(await self._any_info(row, None), row.output or b"") for row in shown]
-        return infos, None if is_last(rows, size + 1) else shown[-1].id
+        rows = await self._store.list_runs(which, after, size)
+        return [(await self._any_info(row, None), row) for row in rows]
 
     async def dead_page(
         self, actor: str | None, after: int, size: int

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from outlast._engine.scheduler import Scheduler
 from outlast._execution.actor_memory import ATTEMPTS, remembered
 from outlast._execution.bonds import Bonds
 from outlast._execution.letters import decode_letter
@@ -23,12 +22,12 @@ from outlast._execution.operations import (
     encode_body,
     failure_body,
 )
-from outlast._execution.unreadable import DISCARD, UNREADABLE, Culprit
+from outlast._execution.unreadable import UNREADABLE, Culprit
 from outlast._records import Record
 from outlast._store.contract import DONE, Message, RunRow, Store, Transaction
 from outlast._store.decide import dead_letter
-from outlast.errors import RunNotFound, UsageError
-from outlast.types import CLOSED_STATUSES, RunId
+from outlast.errors import UsageError
+from outlast.types import RunId
 
 log = logging.getLogger("outlast.engine")
 
@@ -126,29 +125,3 @@ async def _message(store: Store, run: RunId, culprit: Culprit) -> Message:
                 at=record.at,
             )
     raise UsageError(f"{run} has no such message any more: resume it")
-
-
-async def check_request(scheduler: Scheduler, message: Message) -> None:
-    """Refuse a request to pause an actor, or to discard what is not there.
-
-    A run that is about to be parked for what it cannot read takes the request: it stays in the
-    mailbox until then.
-
-    Raises:
-        UsageError, RunNotFound
-    """
-    run, store = message.run, scheduler.store
-    if message.kind == "pause":
-        row = await store.read_run(run)
-        if row is not None and row.kind == "actor":
-            raise UsageError(f"{run} is an actor: stop it, or hold its senders back")
-    if message.kind != "resume" or message.name != DISCARD:
-        return
-    async with scheduler.exclusion.alone_with(run):
-        row = await store.read_run(run)
-        if row is None:
-            raise RunNotFound(run)
-        live = scheduler.residents.get(run)
-        executes = live is not None and live.state in ("live", "ending")
-        if row.parked_as or row.status in CLOSED_STATUSES or executes:
-            await discardable(store, row)

@@ -15,9 +15,9 @@ import msgspec
 
 from outlast import limits
 from outlast._engine.damage import is_damaged, park_damaged, read_any_run
-from outlast._engine.discarding import check_request
 from outlast._engine.dormant import Dormant
 from outlast._engine.redelivery import check_again, check_known, conflict
+from outlast._engine.requests import check_request
 from outlast._engine.scheduler import Scheduler, is_open_here
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_run import LiveActor
@@ -66,7 +66,7 @@ class Messages:
         Raises:
             RunNotFound, RunClosed, MailboxFull, SignalConflict: nothing was stored.
             StoreFull, StoreUnavailable: nothing is stored yet; the text says if it is kept.
-            UsageError: a topic is not stopped.
+            UsageError: a topic is not stopped; a run that is asked to go on was not paused.
         """
         if message.run.startswith(f"{TOPICS}/"):
             raise UsageError(

@@ -9,7 +9,9 @@ that is looked for in ids, names of workflows and errors.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import StringIO
 
 from outlast import limits
 from outlast._durations import seconds_of
@@ -17,6 +19,7 @@ from outlast._store.contract import RunFilter
 from outlast.errors import QueryError
 from outlast.types import CLOSED_STATUSES, OPEN_STATUSES, STATUSES, RunId, Status
 
+_RESERVED = ("status", "workflow", "since", "until", "id", "parent")
 _BY_NAME: dict[str, Status] = {status: status for status in STATUSES}
 
 
@@ -36,7 +39,7 @@ def parse_query(text: str, now: int) -> RunFilter:
         elif key == "status":
             named = _statuses(value)
             statuses = named if statuses is None else statuses & named
-        elif key in ("workflow", "since", "until", "id", "parent"):
+        elif key in _RESERVED:
             if plain.setdefault(key, value) != value:
                 raise QueryError(
                     f"the query has {key!r} twice, {plain[key]!r} and {value!r}: a run must match "
@@ -77,12 +80,8 @@ def _words(text: str) -> list[tuple[str, str]]:
         raise QueryError(
             f"the query {text!r} has a lone surrogate at character {error.start}: it is not text"
         ) from None
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise QueryError(f"the query {text!r} has an open quote: {error}") from error
     pairs: list[tuple[str, str]] = []
-    for word in words:
+    for word, is_quoted in _split(text):
         key, colon, value = word.partition(":")
         if not colon:
             if word in ("OR", "AND", "NOT"):
@@ -93,13 +92,29 @@ def _words(text: str) -> list[tuple[str, str]]:
             if word:
                 pairs.append(("", word))
             continue
-        if not key or not value:
+        if not key or not (value or (is_quoted and key not in _RESERVED)):
             raise QueryError(
                 f"{word!r} is not key:value; write for instance "
                 f"'status:failed workflow:checkout since:1h customer:42'"
             )
         pairs.append((key, value))
     return pairs
+
+
+def _split(text: str) -> Iterator[tuple[str, bool]]:
+    """Iterate over the words of a query; whether each ends with a quote, as an empty text does."""
+    source = StringIO(text)
+    words = shlex.shlex(source, posix=True, punctuation_chars=False)
+    words.whitespace_split = True
+    words.commenters = ""
+    begin = 0
+    try:
+        while (word := words.get_token()) is not None:
+            written = text[begin : source.tell()].rstrip(words.whitespace)
+            begin = source.tell()
+            yield word, written.endswith(("''", '""'))
+    except ValueError as error:
+        raise QueryError(f"the query {text!r} has an open quote: {error}") from error
 
 
 def _statuses(value: str) -> frozenset[Status]:

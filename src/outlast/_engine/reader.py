@@ -241,15 +241,17 @@ class Reader:
         return await self._store.read_journal(run, after, upto, part)
 
     # --------------------------------------------------------------------- streams
-    async def stream_names(self, run: RunId) -> tuple[str, ...]:
+    async def stream_names(self, run: RunId, *, declared: bool = True) -> tuple[str, ...]:
         """Return the names of a run's streams: written ones, and those that its code declares.
+
+        With `declared=False` only the written ones.
 
         Raises:
             RunNotFound: there is no such run.
         """
         row = await self.row(run)
         written = await self._store.read_stream_names(run)
-        return tuple(sorted({*written, *self.declared_streams(row)}))
+        return tuple(sorted({*written, *(self.declared_streams(row) if declared else ())}))
 
     def declared_streams(self, row: RunRow) -> tuple[str, ...]:
         """Return the streams that the code around a run's own declares; none if it is not here."""

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from outlast import limits
+from outlast._counted import counted
 from outlast._engine.burying import bury_begun
 from outlast._engine.dormant import Dormant
 from outlast._engine.messages import Messages
@@ -255,7 +256,7 @@ class Recovery:
         if row is None or not is_open_here(row):
             return
         if row.crash_count >= 2 * limits.CRASHES_MAX:
-            why = f"the process died {row.crash_count} times while running it"
+            why = f"the process died {counted(row.crash_count, 'time')} while running it"
             if await bury_begun(self._scheduler, run, why):
                 return
             log.error("run %s is parked: %s", run, why)

@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+from outlast._counted import counted
 from outlast._execution.letters import actor_id
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._world import World
@@ -277,7 +278,9 @@ def _release(future: asyncio.Future[None]) -> bool:
 
 def _give_up(answer: asyncio.Future[object], actor: RunId, seconds: float) -> None:
     if not answer.done():
-        answer.set_exception(AskTimeout(f"{actor} did not answer within {seconds:g} seconds"))
+        answer.set_exception(
+            AskTimeout(f"{actor} did not answer within {counted(seconds, 'second')}")
+        )
 
 
 def _is_future(value: object) -> TypeGuard[asyncio.Future[object]]:

@@ -26,6 +26,7 @@ from typing import Literal, TypeGuard
 from typing_extensions import TypeVarTuple, Unpack
 
 from outlast import limits
+from outlast._counted import counted
 from outlast._execution.arrivals import Arrivals
 from outlast._execution.cancelling import Cancelling, append_cancel
 from outlast._execution.children import ChildCalls
@@ -251,7 +252,7 @@ class LiveRun(ABC):
                 break
             rounds += 1
             if rounds > limits.CANCEL_ROUNDS_MAX:
-                self._swallows(f"its code swallowed the cancellation {rounds - 1:,} times")
+                self._swallows(f"its code swallowed the cancellation {counted(rounds - 1, 'time')}")
                 return
         if self.state == "live":
             if self.may_start_steps:

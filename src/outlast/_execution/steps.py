@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Mapping
 
 from outlast import limits
+from outlast._counted import counted
 from outlast._execution.host import RunHost
 from outlast._execution.journal import RunJournal
 from outlast._execution.loop import RunLoop
@@ -296,7 +297,7 @@ class StepCalls:
         else:
             operation.is_parked = True
             self.parked = (
-                f"step {operation.name!r} spent its {record.attempt} attempts; "
+                f"step {operation.name!r} spent its {counted(record.attempt, 'attempt')}; "
                 f"the last error was {operation.last_error}"
             )
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from outlast import limits
+from outlast._counted import counted
 from outlast._events import Events
 from outlast._journal.backoff import Backoff
 from outlast._journal.waiters import Waiters
@@ -405,7 +406,8 @@ def _say_unwritten(left: list[_Entry], trouble: StoreError | None) -> StoreUnava
     runs = len({entry.transaction.run for entry in left})
     because = f": {trouble}" if trouble is not None else ""
     error = StoreUnavailable(
-        f"the engine closed before the store took {len(left)} transactions of {runs} runs"
+        f"the engine closed before the store took "
+        f"{counted(len(left), 'transaction')} of {counted(runs, 'run')}"
         f"{because}. Nothing that was acknowledged is lost; these runs go on from their last "
         f"record, and steps whose results were not written run again"
     )

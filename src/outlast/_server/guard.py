@@ -49,11 +49,13 @@ class Addresses:
     implies is left out by clients. None means that somebody else looks, but for what comes to a
     loopback address: there, a name that is none of this machine is a page of another site that has
     pointed its own name here, unless it is that of a proxy, which must be said. `remedy` says how.
+    `proxied` are those of `hosts` that were allowed: a proxy may do TLS for them.
     """
 
     hosts: frozenset[str] | None
     origins: frozenset[str] = frozenset()
     remedy: str = "`--allow-host NAME` lets it"
+    proxied: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -62,13 +64,15 @@ class Addresses:
         """Return the addresses of a server that listens on `host` and `port`."""
         own = f"[{host}]" if ":" in host else host
         names = {f"{name}:{port}" for name in (own, *_LOOPBACK)}
-        return cls(frozenset(names) | _names(allowed), _sites(origins))
+        proxied = _names(allowed)
+        return cls(frozenset(names) | proxied, _sites(origins), proxied=proxied)
 
     @classmethod
     def anywhere(cls, allowed: Collection[str] | None, origins: Collection[str]) -> Addresses:
         """Return the addresses of what is a part of another application."""
         hosts = None if allowed is None else _names(allowed)
-        return cls(hosts, _sites(origins), "`outlast.asgi(engine, allow_hosts=[NAME])` lets it")
+        remedy = "`outlast.asgi(engine, allow_hosts=[NAME])` lets it"
+        return cls(hosts, _sites(origins), remedy, proxied=hosts or frozenset())
 
     def knows_host(self, host: str, scheme: str = "http", *, came_to: str = "") -> bool:
         """Whether a Host header means this server; `came_to` is the address that was connected."""
@@ -82,9 +86,26 @@ class Addresses:
             return True
         return f"{name}:{port or _PORTS[scheme]}" in self.hosts
 
-    def knows_origin(self, origin: str, host: str) -> bool:
-        """Whether an Origin header is of our own pages, or of a site that was allowed."""
-        return origin in self.origins or _site_of(origin)[1].lower() == host.lower()
+    def knows_origin(self, origin: str, host: str, scheme: str = "http") -> bool:
+        """Whether an Origin header is of our own pages, or of a site that was allowed.
+
+        The scheme counts: a page that came without TLS may be anybody's. What comes to us without
+        it has come with it to a proxy perhaps, under a name that was allowed.
+        """
+        own = {f"{scheme}://{host.lower()}"}
+        if self._is_proxied(host):
+            own.add(f"https://{host.lower()}")
+        return origin in self.origins or origin.lower() in own
+
+    def _is_proxied(self, host: str) -> bool:
+        found = _HOST.fullmatch(host.lower())
+        if found is None:
+            return False
+        if self.hosts is None:
+            return found["name"] not in _LOOPBACK
+        return found["name"] in self.proxied or f"{found['name']}:{found['port'] or 443}" in (
+            self.proxied
+        )
 
 
 def _names(allowed: Collection[str]) -> frozenset[str]:
@@ -160,7 +181,7 @@ class Guard:
         site = headers.get("sec-fetch-site", "none")
         if origin is None and site in ("same-origin", "none"):
             return
-        if origin is not None and addresses.knows_origin(origin, hosts[0]):
+        if origin is not None and addresses.knows_origin(origin, hosts[0], scope["scheme"]):
             return
         if origin is None and scope["method"] in ("GET", "HEAD") and _is_navigation(headers):
             return  # a link on another page that leads here: the page itself holds no data

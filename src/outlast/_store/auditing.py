@@ -137,9 +137,9 @@ def acting_as(who: Acting | None) -> Generator[None]:
 
 
 def because(reason: str) -> None:
-    """Say why it is done."""
+    """Say why it is done, if somebody gave a reason."""
     who = _acting.get()
-    if who is not None:
+    if who is not None and reason:
         who.reason = reason
 
 

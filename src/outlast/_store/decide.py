@@ -6,6 +6,8 @@ Kept apart from the stores, so that memory (the model) and SQL cannot drift.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Sequence
 from string import ascii_lowercase, ascii_uppercase
 
@@ -206,7 +208,7 @@ def matches(row: RunRow, which: RunFilter) -> bool:
             return False
     if which.attributes:
         attributes = json.loads(row.attributes)
-        return all(attribute_text(attributes.get(k)) == v for k, v in which.attributes)
+        return all(attribute_text(attributes.get(k)) in spellings(v) for k, v in which.attributes)
     return True
 
 
@@ -221,6 +223,7 @@ def lowered(text: str) -> str:
     return text.translate(_LOWER)
 
 
+_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", re.ASCII)
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -236,6 +239,16 @@ def attribute_text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """Return the texts of attributes that are meant by a text in a filter.
+
+    A number with an exponent is also meant as Python writes it: 1e22 is kept as 1e+22.
+    """
+    if _EXPONENT.fullmatch(text) and math.isfinite(number := float(text)):
+        return (text,) if repr(number) == text else (text, repr(number))
+    return (text,)
 
 
 def as_old(results: Sequence[CommitResult]) -> list[CommitResult]:

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from outlast._store import sqlite_rows as rows
 from outlast._store.contract import Cursor, RunFilter, RunRow
-from outlast._store.decide import lowered
+from outlast._store.decide import lowered, spellings
 from outlast._store.sqlite_checks import Reading
 from outlast._store.sqlite_connection import Cell, Connection
 from outlast.types import RunId
 
 # An attribute's text as `decide.attribute_text` writes it; the index has the same.
 _IS_ATTRIBUTE = (
-    "(a.key = ? AND a.type <> 'null' "
-    "AND iif(a.type = 'text', a.value, attributes -> a.fullkey) = ?)"
+    "ifnull(a.key = ? AND a.type <> 'null' "
+    "AND iif(a.type = 'text', a.value, attributes -> a.fullkey) {}, 0)"
 )
 _PLAIN = re.compile(r"[\w .:@/+-]+", re.ASCII)  # JSON writes it as it is
 _LOOK = 1_000  # entries of an index
@@ -75,7 +75,9 @@ def _wanted(
         cells.extend(values)
 
     if source is _BY_ATTRIBUTE:
-        want("name = ? AND value = ?", *_rarest(db, which.attributes))
+        name, text = _rarest(db, which.attributes)
+        texts = spellings(text)
+        want(f"name = ? AND value {_one_of(texts)}", name, *texts)
     if which.statuses is not None:
         marks = ",".join("?" * len(which.statuses))
         want(f"status IN ({marks})", *sorted(which.statuses))
@@ -109,10 +111,12 @@ def _rarest(db: Connection, wanted: Sequence[tuple[str, str]]) -> tuple[str, str
     """Return the attribute that the fewest runs have, as far as a short look tells."""
     if len(wanted) == 1:
         return wanted[0]
-    sql = "SELECT count(*) FROM (SELECT 1 FROM run_attributes WHERE name = ? AND value = ? LIMIT ?)"
 
     def entries(pair: tuple[str, str]) -> int:
-        return rows.integer(db.execute(sql, (*pair, _LOOK)).fetchall()[0][0])
+        texts = spellings(pair[1])
+        some = f"SELECT 1 FROM run_attributes WHERE name = ? AND value {_one_of(texts)} LIMIT ?"
+        found = db.execute(f"SELECT count(*) FROM ({some})", (pair[0], *texts, _LOOK))
+        return rows.integer(found.fetchall()[0][0])
 
     return min(wanted, key=entries)
 
@@ -126,11 +130,16 @@ def _want_attributes(wanted: Sequence[tuple[str, str]], want: Callable[..., None
     for key, text in pairs:  # most rows are told apart by their bytes
         if _PLAIN.fullmatch(key):
             want("instr(attributes, ?) > 0", f'"{key}"')
-        if _PLAIN.fullmatch(text):
+        if _PLAIN.fullmatch(text) and len(spellings(text)) == 1:
             want("instr(attributes, ?) > 0", text)
-    each = " OR ".join([_IS_ATTRIBUTE] * len(pairs))
+    # Each of these is true of one attribute at most.
+    each = " + ".join(_IS_ATTRIBUTE.format(_one_of(spellings(text))) for _, text in pairs)
     want(
-        f"json_valid(attributes) AND (SELECT count(*) FROM json_each(attributes) AS a WHERE {each})"
+        f"json_valid(attributes) AND (SELECT sum({each}) FROM json_each(attributes) AS a)"
         f" = {len(pairs)}",
-        *[cell for pair in pairs for cell in pair],
+        *[cell for key, text in pairs for cell in (key, *spellings(text))],
     )
+
+
+def _one_of(texts: Sequence[str]) -> str:
+    return "= ?" if len(texts) == 1 else f"IN ({','.join('?' * len(texts))})"

@@ -21,6 +21,7 @@ from typing import TypeVar
 import apsw
 
 from outlast import limits
+from outlast._counted import counted
 from outlast._store.asking import PROGRAM, TooLong, asker
 from outlast._store.sqlite_checks import Reading
 from outlast._store.sqlite_connection import Connection
@@ -285,7 +286,9 @@ class LookupThreads:
             lookup.fail(StoreBusy(f"{most} long lookups of yours wait already; ask for less"))
         else:
             seconds = limits.LOOKUP_SECONDS_MAX
-            lookup.fail(TooLong(f"this takes over {seconds:g} seconds to look up: ask for less"))
+            lookup.fail(
+                TooLong(f"this takes over {counted(seconds, 'second')} to look up: ask for less")
+            )
 
     # ------------------------------------------------------------------------ the loop
     def _give_up(self, lookup: _Lookup) -> None:

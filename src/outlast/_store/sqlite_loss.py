@@ -13,6 +13,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from outlast._counted import counted
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_files import reserve_path
 from outlast._store.sqlite_mark import MarkContent, is_blank, mark_path
@@ -102,7 +103,7 @@ def find_loss(
     if ignored:
         reasons.append(
             f"its write-ahead log {path}-wal is damaged at byte {content.bytes_valid} or later, "
-            f"with {ignored} commits behind"
+            f"with {counted(ignored, 'commit')} behind"
         )
     return Loss(max(behind, ignored), "; ".join(reasons))
 
@@ -115,9 +116,10 @@ def _has_lost_all(path: Path, commits: Commits) -> bool:
 
 def explain(path: Path, loss: Loss) -> str:
     """Return the message for a loss: what is missing, and what can be done."""
-    count = f"at least {loss.commits}" if loss.is_least else f"{loss.commits}"
+    count = counted(loss.commits, "acknowledged commit")
+    least = "at least " if loss.is_least else ""
     return (
-        f"{path} lacks {count} acknowledged commits: {loss.reason}. Nothing was changed. "
+        f"{path} lacks {least}{count}: {loss.reason}. Nothing was changed. "
         f"If {path}-wal was moved or is an older copy, put the right one back; else restore a "
         f"backup with `outlast db restore`, or go on without those commits: "
         f"`outlast db salvage --db {path} --accept-loss {loss.commits}`"

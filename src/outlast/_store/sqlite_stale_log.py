@@ -22,6 +22,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from outlast._counted import counted
 from outlast._store.sqlite_connection import Connection
 from outlast._store.sqlite_loss import Commits
 from outlast._store.sqlite_wal import LogContent
@@ -56,7 +57,7 @@ class StaleLog:
         """What is wrong with it, in words."""
         return (
             f"{self.path} is not the log of this state of the database: {self.why}. The file alone "
-            f"has {self.commits.number} commits"
+            f"has {counted(self.commits.number, 'commit')}"
         )
 
 

@@ -17,10 +17,10 @@ from outlast._engine.topics import publication
 from outlast._execution.bonds import SUPERVISORS
 from outlast._execution.letters import TOPICS
 from outlast._store.auditing import doing
-from outlast._store.contract import DeadLetter
+from outlast._store.contract import Cursor, DeadLetter
 from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.problems import Problem
-from outlast._wire.requests import Call, bad_query
+from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.service import Service
 from outlast.actor.teams import Teams
 from outlast.errors import DecodingError
@@ -35,13 +35,12 @@ _SHOWN_BYTES = 4 * limits.HTTP_PREVIEW_BYTES
 async def actors(service: Service, call: Call) -> Response:
     """List actors, newest first."""
     size = call.page_size()
-    infos, following = await service.census.page(
-        call.text("type") or None, call.text("after"), size
-    )
+    rows = await service.census.page(call.text("type") or None, cursor_in(call), size + 1)
+    infos = [(info, row.output or b"") for info, row in rows[:size]]
     count, total = fitting(_ROW_BYTES + min(len(state), _SHOWN_BYTES) for _, state in infos)
-    if count < len(infos):
-        following = infos[count - 1][0].id
     shown = infos[:count]
+    last = rows[count - 1][1] if count < len(rows) else None
+    following = last and text_of_cursor(Cursor(last.created_at, last.id))
 
     def told() -> Response:
         actors = [_previewed(service, info, state) for info, state in shown]

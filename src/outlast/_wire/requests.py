@@ -6,7 +6,9 @@ Invariant:
 
 from __future__ import annotations
 
+import binascii
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,6 +20,7 @@ from starlette.requests import Request
 from outlast import limits
 from outlast._durations import seconds_of
 from outlast._execution.starting import TRACEPARENT, check_name
+from outlast._store.contract import Cursor
 from outlast._wire.callers import Caller, Callers
 from outlast._wire.connections import place_of
 from outlast._wire.conversions import Conversions
@@ -219,3 +222,26 @@ def bad_query(name: str, wanted: str, given: str) -> Problem:
     reason = f"{name} is {wanted}"
     fault = fault_at(f"?{name}", reason)
     return Problem(422, "query-error", f"{reason}, not {given[:50]!r}", facts={"faults": [fault]})
+
+
+def cursor_in(call: Call) -> Cursor | None:
+    """Return behind which run or actor a page begins; None for the first page.
+
+    Raises:
+        Problem: `after` is not the `next` of a page.
+    """
+    text = call.text("after")
+    if not text:
+        return None
+    try:
+        at, _, run = urlsafe_b64decode(text.encode()).decode().partition(" ")
+        if at.isascii() and at.isdigit() and len(at) <= 18:  # more is no time that a store has
+            return Cursor(int(at), RunId(run))
+    except (binascii.Error, ValueError):
+        pass  # said below
+    raise bad_query("after", "the `next` of a page", text)
+
+
+def text_of_cursor(cursor: Cursor) -> str:
+    """Return a cursor as the `next` of a page."""
+    return urlsafe_b64encode(f"{cursor.created_at} {cursor.id}".encode()).decode()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from urllib.parse import quote
 
 import msgspec
@@ -12,6 +10,7 @@ from starlette.responses import Response
 
 from outlast import limits
 from outlast._codec import shown_json
+from outlast._counted import counted
 from outlast._engine.details import failure_of, result_in
 from outlast._engine.forks import ForkInput, ForkRequest, fork_input
 from outlast._engine.outcomes import error_of
@@ -19,14 +18,14 @@ from outlast._engine.records import info_of
 from outlast._engine.signal_names import payload_by_name
 from outlast._engine.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.payloads import ReadyPayload
-from outlast._execution.starting import TRACEPARENT, check_name
+from outlast._execution.starting import TRACEPARENT, check_name, check_text
 from outlast._execution.updates import update_message
 from outlast._store.auditing import because, doing, only_looking
 from outlast._store.contract import Cursor
 from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.foreign import Encoded, work_from_encoded, work_from_json
 from outlast._wire.problems import Problem
-from outlast._wire.requests import Call, bad_query
+from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.runstreams import place_of
 from outlast._wire.service import Service
 from outlast.types import (
@@ -36,7 +35,6 @@ from outlast.types import (
     ForkSignals,
     OnConflict,
     Reuse,
-    RunId,
 )
 
 _RESULT_SECONDS = 30.0
@@ -91,6 +89,12 @@ class TerminateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a pause or a resume takes: why, for the audit."""
+
+    reason: str = ""
+
+
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A body without anything in it."""
 
@@ -128,11 +132,11 @@ async def runs(service: Service, call: Call) -> Response:
     """List runs, newest first."""
     size = call.page_size()
     query = query_of(call)
-    rows = await service.core.reader.page(query, _cursor(call), size + 1)
+    rows = await service.core.reader.page(query, cursor_in(call), size + 1)
     count, total = fitting(_ROW_BYTES + len(row.attributes) for row in rows[:size])
     shown = rows[:count]
     following = Cursor(shown[-1].created_at, shown[-1].id) if count < len(rows) else None
-    following_text = following and _text_of(following)
+    following_text = following and text_of_cursor(following)
     return await call.converted(
         total, lambda: answer({"runs": [info_of(row) for row in shown], "next": following_text})
     )
@@ -149,23 +153,6 @@ def query_of(call: Call) -> str:
         most = f"at most {limits.QUERY_CHARS_MAX:,} characters"
         raise bad_query("query", most, f"{len(query):,} characters")
     return query
-
-
-def _cursor(call: Call) -> Cursor | None:
-    text = call.text("after")
-    if not text:
-        return None
-    try:
-        at, _, run = urlsafe_b64decode(text.encode()).decode().partition(" ")
-        if at.isascii() and at.isdigit() and len(at) <= 18:  # more is no time that a store has
-            return Cursor(int(at), RunId(run))
-    except (binascii.Error, ValueError):
-        pass  # said below
-    raise bad_query("after", "the `next` of a page", text)
-
-
-def _text_of(cursor: Cursor) -> str:
-    return urlsafe_b64encode(f"{cursor.created_at} {cursor.id}".encode()).decode()
 
 
 async def show(service: Service, call: Call) -> Response:
@@ -325,7 +312,8 @@ async def bulk(service: Service, call: Call) -> Response:
         raise Problem(
             409,
             "count-changed",
-            f"the query means {number:,} runs now, not {body.expected:,}: nothing was done",
+            f"the query means {counted(number, 'run')} now, not {body.expected:,}: "
+            f"nothing was done",
             facts={"count": number},
         )
     done = 0
@@ -349,18 +337,21 @@ class ForkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: ForkKeys = "same"
     signals: ForkSignals = "leave"
     dry_run: bool = False
+    reason: str = ""
 
 
 class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a retry takes; with `dry_run` the answer is the plan, and nothing is done."""
 
     dry_run: bool = False
+    reason: str = ""
 
 
 async def pause(service: Service, call: Call) -> Response:
     """Let a run begin nothing new until it is resumed."""
-    await call.read(Nothing)
-    await service.engine.get(call.run_id()).pause()
+    body = await call.read(ReasonBody)
+    because(body.reason)
+    await service.engine.get(call.run_id()).pause(reason=body.reason)
     return answer({}, 202)
 
 
@@ -374,17 +365,19 @@ async def discard(service: Service, call: Call) -> Response:
 async def retry(service: Service, call: Call) -> Response:
     """Let a run that did not complete go on from where it failed."""
     body = await call.read(RetryBody)
+    because(body.reason)
     run = service.engine.get(call.run_id())
     if body.dry_run:
         only_looking()
         return answer(fields_of(await run.retry_plan()))
-    await run.retry()
+    await run.retry(reason=body.reason)
     return answer({}, 202)
 
 
 async def fork(service: Service, call: Call) -> Response:
     """Start a new run from a point of this one's past."""
     body = await call.read(ForkBody)
+    because(check_text("the reason", body.reason))
     core, run, arguments = service.core, call.run_id(), body.input
     core.check()
     if body.dry_run:
@@ -404,6 +397,7 @@ async def fork(service: Service, call: Call) -> Response:
 
 async def resume(service: Service, call: Call) -> Response:
     """Let a parked or paused run go on."""
-    await call.read(Nothing)
-    await service.engine.get(call.run_id()).resume()
+    body = await call.read(ReasonBody)
+    because(body.reason)
+    await service.engine.get(call.run_id()).resume(reason=body.reason)
     return answer({}, 202)

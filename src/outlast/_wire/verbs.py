@@ -57,11 +57,11 @@ class RunVerbs(Protocol):
         """End it now."""
         ...
 
-    async def pause(self) -> None:
+    async def pause(self, *, reason: str = "") -> None:
         """Let it begin nothing new."""
         ...
 
-    async def resume(self) -> None:
+    async def resume(self, *, reason: str = "") -> None:
         """Let it go on."""
         ...
 
@@ -69,7 +69,7 @@ class RunVerbs(Protocol):
         """Make the message that it cannot read a dead letter."""
         ...
 
-    async def retry(self) -> None:
+    async def retry(self, *, reason: str = "") -> None:
         """Let it go on from where it failed."""
         ...
 
@@ -84,6 +84,7 @@ class RunVerbs(Protocol):
         *,
         keys: ForkKeys = "same",
         signals: ForkSignals = "leave",
+        reason: str = "",
     ) -> RunVerbs:
         """Start a new run from a point of its past."""
         ...

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from outlast._counted import counted
 from outlast._execution.bonds import SUPERVISORS
 from outlast._registry import default_registry
 from outlast.actor.actor import Actor, actor, handler, running_actor
@@ -191,7 +192,9 @@ class SupervisorActor(Leader, Actor[Team]):
         names |= {m.spec.target for m in team.left_behind()}
         kept = [m for m in team.members if m.spec.target in names and m.status != "ended"]
         if len(team.failures) > spec.max_restarts:
-            count = f"{len(team.failures)} failures within {spec.within:g} seconds"
+            count = (
+                f"{counted(len(team.failures), 'failure')} within {counted(spec.within, 'second')}"
+            )
             await self._exhausted(kept, member, f"{count}, the last: {member.spec.target}: {error}")
             return
         for other in reversed(kept):

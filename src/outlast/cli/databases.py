@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import click
 
+from outlast._counted import counted
 from outlast._engine.opening import Opened, Target, open_target
 from outlast._engine.retention import Retention
 from outlast._registry import default_registry
@@ -161,7 +162,7 @@ def prune(*, older_than: str, db: str | None, url: str | None) -> None:
     """Delete runs that closed long ago, with all they own; nobody may be running the store."""
     target = existing_target(db, url)
     count = run_loop(_prune(target, seconds_option("--older-than", older_than)))
-    note(f"{count} runs deleted")
+    note(f"{counted(count, 'run')} deleted")
 
 
 async def _prune(target: Target, seconds: float) -> int:

@@ -9,7 +9,9 @@ from typing import Literal
 import click
 import msgspec
 
+from outlast._counted import counted
 from outlast.cli.inputs import json_of
+from outlast.cli.many import reason_option
 from outlast.cli.places import Place, database_options, json_option, place_of
 from outlast.cli.printing import as_json, note, safe_line, say
 from outlast.cli.writing import Verbs, write
@@ -53,6 +55,7 @@ class Fork:
     show_default=True,
     help="Signals that run ID was sent behind STEP: they stay with it, or are copied.",
 )
+@reason_option
 @click.option("--dry-run", is_flag=True, help="Only show what would run again.")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @json_option
@@ -64,6 +67,7 @@ def fork(
     given: str | None,
     keys: ForkKeys,
     signals: ForkSignals,
+    reason: str,
     dry_run: bool,
     yes: bool,
     as_data: bool,
@@ -92,7 +96,8 @@ def fork(
 
     async def commit(engine: Verbs) -> str:
         run = engine.get(run_id)
-        return (await run.fork(point, arguments, keys=keys, signals=signals)).id
+        made = await run.fork(point, arguments, keys=keys, signals=signals, reason=reason)
+        return made.id
 
     written = run_loop(write(place, commit))
     say(as_json({"id": written.value, "plan": plan}) if as_data else safe_line(written.value))
@@ -130,7 +135,7 @@ def may_go_on(plan: RerunPlan, verb: Literal["fork", "retry"], *, dry_run: bool,
 
 def in_words(plan: RerunPlan) -> list[str]:
     """Return a plan as lines for people."""
-    kept = f"{plan.records_kept:,} records, {plan.steps_kept:,} steps in them"
+    kept = f"{counted(plan.records_kept, 'record')}, {counted(plan.steps_kept, 'step')} in them"
     lines = [f"kept: {kept}, of what was recorded before record {plan.seq}"]
     lines += _listed(
         "runs again, if the code asks for it",

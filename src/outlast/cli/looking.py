@@ -9,6 +9,7 @@ from dataclasses import fields
 import click
 
 from outlast import limits
+from outlast._counted import counted
 from outlast._engine.records import Record
 from outlast.cli.places import Place, Server, database_options, json_option, place_of
 from outlast.cli.printing import (
@@ -135,7 +136,10 @@ async def _show(opening: Verbs, run_id: str, *, as_data: bool) -> None:
             await _show_end(run)
         await _show_audit(engine, run_id)
         left_out = len(records) - _RECORDS_SHOWN
-        say(f"\njournal, {len(records)} records" + (" (the last ones)" if left_out > 0 else ""))
+        say(
+            f"\njournal, {counted(len(records), 'record')}"
+            + (" (the last ones)" if left_out > 0 else "")
+        )
         for record in records[max(0, left_out) :]:
             say(f"  {record_line(record)}")
 
@@ -253,14 +257,15 @@ async def _tail_stream(
         run = engine.get(run_id)
         # Asked first: what is written before the end is then among the names.
         status = (await run.info()).status
-        names = await run.stream_names()
-        if name not in names:
-            there = ", ".join(names) or "none"
+        written = await run.stream_names(declared=False)
+        if name not in written and name not in await run.stream_names():
+            # What its module declares besides may belong to other workflows, so it is not listed.
+            there = f"its streams: {', '.join(written)}" if written else "it has no streams"
             said = f"run {run_id!r} has written nothing to a stream {name!r}"
             if status in CLOSED_STATUSES:
-                note(safe_line(f"error: {said} and has ended ({status}); its streams: {there}"))
+                note(safe_line(f"error: {said} and has ended ({status}); {there}"))
                 return 3
-            note(safe_line(f"{said} so far; its streams: {there}. Waiting for it"))
+            note(safe_line(f"{said} so far; {there}{'' if written else ' yet'}. Waiting for it"))
         async for event in run.stream(name, offset):
             if as_data:
                 say(as_json(event))

@@ -34,6 +34,9 @@ def choice_options(command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
+reason_option = click.option("--reason", default="", help="Kept in the audit.")
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which runs of which database a verb is for."""

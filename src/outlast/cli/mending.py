@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import click
 
+from outlast._counted import counted
 from outlast._store.sqlite_backup import restore as restore_backup
 from outlast._store.sqlite_backup import salvage as salvage_database
 from outlast._store.sqlite_files import make_directory
@@ -58,7 +59,8 @@ def salvage(*, accept_loss: int | None, db: str | None, url: str | None) -> int:
             note(f"{safe_line(found.stale_log.text)}; the next engine keeps it under another name")
         note(f"{safe_line(path)} lacks no commit that was acknowledged; nothing to do")
         return 0
-    say(f"{safe_line(path)} lacks {loss.commits} acknowledged commits: {safe_line(loss.reason)}")
+    lost = counted(loss.commits, "acknowledged commit")
+    say(f"{safe_line(path)} lacks {lost}: {safe_line(loss.reason)}")
     if kept is None:
         command = command_line("db", "salvage", "--accept-loss", f"{loss.commits}")
         note("runs that began or went on in them are gone or further back; steps run again")

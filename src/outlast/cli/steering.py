@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from outlast.cli.forking import may_go_on, planned
-from outlast.cli.many import Choice, act_on_all, act_on_one, choice_options
+from outlast.cli.many import Choice, act_on_all, act_on_one, choice_options, reason_option
 from outlast.cli.places import database_options, json_option, place_of
 from outlast.cli.printing import as_json, note, safe_line, say
 from outlast.cli.writing import Verbs
@@ -22,26 +22,26 @@ _DONE: dict[SteeringVerb, str] = {
 }
 
 
-async def steered(engine: Verbs, run_id: str, verb: SteeringVerb) -> None:
+async def steered(engine: Verbs, run_id: str, verb: SteeringVerb, reason: str = "") -> None:
     """Commit a verb with an engine of one's own."""
     run = engine.get(run_id)
     match verb:
         case "pause":
-            await run.pause()
+            await run.pause(reason=reason)
         case "resume":
-            await run.resume()
+            await run.resume(reason=reason)
         case "discard":
             await run.discard()
         case "retry":
-            await run.retry()
+            await run.retry(reason=reason)
 
 
-def _steer(verb: SteeringVerb, choice: Choice) -> int:
+def _steer(verb: SteeringVerb, choice: Choice, reason: str = "") -> int:
     place = place_of(choice.db, choice.url)
     choice.check()
 
     async def commit(engine: Verbs, run_id: str) -> None:
-        await steered(engine, run_id, verb)
+        await steered(engine, run_id, verb, reason)
 
     if choice.query is not None and verb != "discard":  # each is a decision of its own
         return act_on_all(place, verb, choice.query, yes=choice.yes, commit=commit)
@@ -53,22 +53,36 @@ def _steer(verb: SteeringVerb, choice: Choice) -> int:
 
 @click.command()
 @choice_options
+@reason_option
 @database_options
 def pause(
-    *, run_id: str | None, query: str | None, yes: bool, db: str | None, url: str | None
+    *,
+    run_id: str | None,
+    query: str | None,
+    yes: bool,
+    reason: str,
+    db: str | None,
+    url: str | None,
 ) -> int:
     """Have a run stand still: nothing new begins, steps in flight end."""
-    return _steer("pause", Choice(run_id, query, yes, db, url))
+    return _steer("pause", Choice(run_id, query, yes, db, url), reason)
 
 
 @click.command()
 @choice_options
+@reason_option
 @database_options
 def resume(
-    *, run_id: str | None, query: str | None, yes: bool, db: str | None, url: str | None
+    *,
+    run_id: str | None,
+    query: str | None,
+    yes: bool,
+    reason: str,
+    db: str | None,
+    url: str | None,
 ) -> int:
     """Let a paused or parked run go on: a step that spent its attempts is tried again."""
-    return _steer("resume", Choice(run_id, query, yes, db, url))
+    return _steer("resume", Choice(run_id, query, yes, db, url), reason)
 
 
 @click.command()
@@ -84,6 +98,7 @@ def discard(*, run_id: str, db: str | None, url: str | None) -> int:
 
 @click.command()
 @choice_options
+@reason_option
 @click.option("--dry-run", is_flag=True, help="Only show what would run again.")
 @json_option
 @database_options
@@ -92,6 +107,7 @@ def retry(
     run_id: str | None,
     query: str | None,
     yes: bool,
+    reason: str,
     dry_run: bool,
     as_data: bool,
     db: str | None,
@@ -106,10 +122,10 @@ def retry(
     if query is not None:
         if dry_run or as_data:
             raise UsageError("--dry-run and --json are for one run: give its ID")
-        return _steer("retry", choice)
+        return _steer("retry", choice, reason)
     plan = planned(place_of(db, url), choice.id, None)
     if as_data:
         say(as_json(plan))
     if not may_go_on(plan, "retry", dry_run=dry_run, yes=yes or as_data):
         return 0 if dry_run else 1
-    return _steer("retry", choice)
+    return _steer("retry", choice, reason)

@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 import click
 
+from outlast._counted import counted
 from outlast._store.sqlite_examination import prepare_reading
 from outlast._store.sqlite_faults import translate
 from outlast._store.sqlite_opening import open_reader
@@ -30,7 +31,7 @@ def verify(*, db: str | None, url: str | None) -> int:
     for fault in found:
         say(safe_line(fault))
     if found:
-        note(f"{safe_line(path)} is damaged in {len(found)} places: restore a backup")
+        note(f"{safe_line(path)} is damaged in {counted(len(found), 'place')}: restore a backup")
         return 1
     note(f"{safe_line(path)}, {path.stat().st_size:,} bytes: structure and checksums fit")
     return 0

@@ -381,17 +381,17 @@ class SyncRun(Generic[R_co]):
         """End the run now, without running any more of its code."""
         self._bridge.wait(self.remote.terminate(reason))
 
-    def pause(self) -> None:
+    def pause(self, *, reason: str = "") -> None:
         """Let the run begin nothing new until it is resumed."""
-        self._bridge.wait(self.remote.pause())
+        self._bridge.wait(self.remote.pause(reason=reason))
 
-    def resume(self) -> None:
+    def resume(self, *, reason: str = "") -> None:
         """Let a parked or paused run go on."""
-        self._bridge.wait(self.remote.resume())
+        self._bridge.wait(self.remote.resume(reason=reason))
 
-    def retry(self) -> None:
+    def retry(self, *, reason: str = "") -> None:
         """Let a run that did not complete go on from where it failed."""
-        self._bridge.wait(self.remote.retry())
+        self._bridge.wait(self.remote.retry(reason=reason))
 
     def fork(
         self,
@@ -400,9 +400,11 @@ class SyncRun(Generic[R_co]):
         *,
         keys: ForkKeys = "same",
         signals: ForkSignals = "leave",
+        reason: str = "",
     ) -> SyncRun[R_co]:
         """Start a new run from this one's past, and return it; see `Run.fork`."""
-        made = self._bridge.wait(self.remote.fork(at, input, keys=keys, signals=signals))
+        forked = self.remote.fork(at, input, keys=keys, signals=signals, reason=reason)
+        made = self._bridge.wait(forked)
         return SyncRun(self._bridge, made)
 
     def stream(self, name: Stream[T] | str, offset: int = 0) -> Iterator[StreamEvent[object]]:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import h11
 
 from outlast import limits
+from outlast._counted import counted
 from outlast._wire.unixsocket import address_of, socket_path
 from outlast.client.tracing import traceparent
 from outlast.errors import EngineClosed, PayloadTooLarge, StoreUnavailable, UsageError, WaitTimeout
@@ -205,7 +206,8 @@ class Connections:
             async with asyncio.timeout(seconds):
                 return await self._request(head, body, may_repeat=may_repeat)
         except TimeoutError:
-            raise WaitTimeout(f"{self.url} did not answer within {seconds:g} seconds") from None
+            text = f"{self.url} did not answer within {counted(seconds, 'second')}"
+            raise WaitTimeout(text) from None
         except _Failure as error:
             raise self.unreachable(error) from None
 

@@ -440,9 +440,10 @@ class RemoteRun(AskedRun, Generic[R_co]):
         *,
         keys: ForkKeys = "same",
         signals: ForkSignals = "leave",
+        reason: str = "",
     ) -> RemoteRun[R_co]:
         """Start a new run from this one's past, and return it; see `Run.fork`."""
-        made = await self._forked(at, input, keys, signals)
+        made = await self._forked(at, input, keys, signals, reason)
         return RemoteRun(self._client, made, returns=self._returns, created=True)
 
     async def read(self, name: Value[T] | str) -> object:
@@ -477,10 +478,10 @@ class RemoteRun(AskedRun, Generic[R_co]):
                 elif event.kind == "end":
                     yield StreamEvent(_behind(event), "end", "")
 
-    async def stream_names(self) -> tuple[str, ...]:
-        """Return the names of its streams: written ones, and those that its code declares."""
+    async def stream_names(self, *, declared: bool = True) -> tuple[str, ...]:
+        """Return the names of its streams; see `Run.stream_names`."""
         found = msgspec.convert(await self._client.ask("GET", self._path), _Streams)
-        return tuple(sorted({*found.streams, *found.declared_streams}))
+        return tuple(sorted({*found.streams, *(found.declared_streams if declared else ())}))
 
     async def journal(self, after: int = 0) -> AsyncIterator[Record]:
         """Iterate over the run's records with a `seq` above `after`."""

@@ -41,21 +41,21 @@ class SteeredRun:
         """End the run now, without running any more of its code."""
         await self._say("terminate", {"reason": reason})
 
-    async def pause(self) -> None:
+    async def pause(self, *, reason: str = "") -> None:
         """Have the run stand still; see `Run.pause`."""
-        await self._say("pause")
+        await self._say("pause", _because(reason))
 
-    async def resume(self) -> None:
-        """Let a parked or paused run go on."""
-        await self._say("resume")
+    async def resume(self, *, reason: str = "") -> None:
+        """Let a parked or paused run go on; see `Run.resume`."""
+        await self._say("resume", _because(reason))
 
     async def discard(self) -> None:
         """Make the message that the run cannot read a dead letter; see `Run.discard`."""
         await self._say("discard")
 
-    async def retry(self) -> None:
+    async def retry(self, *, reason: str = "") -> None:
         """Have what failed done again; see `Run.retry`."""
-        await self._say("retry")
+        await self._say("retry", _because(reason))
 
     async def retry_plan(self) -> RerunPlan:
         """Return what `retry` would keep and run again; see `Run.retry_plan`."""
@@ -74,8 +74,15 @@ class SteeredRun:
         input: Mapping[str, object] | None,
         keys: ForkKeys,
         signals: ForkSignals,
+        reason: str,
     ) -> str:
         given = None if input is None else dict(input)
-        body = {"at": at, "input": given, "keys": keys, "signals": signals}
+        body: dict[str, object] = {"at": at, "input": given, "keys": keys, "signals": signals}
+        body |= _because(reason)
         made = await self._say("fork", body)
         return msgspec.convert(msgspec.convert(made, dict[str, object])["id"], str)
+
+
+def _because(reason: str) -> dict[str, object]:
+    """Return the part of a body that says why; a server of an older version knows no such part."""
+    return {"reason": reason} if reason else {}

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from outlast._counted import counted
 from outlast.demo.effects import Execution
 from outlast.demo.job import SURVEY, Totals
 from outlast.demo.journals import Journals
@@ -106,11 +107,11 @@ def _lost_runs(totals: Totals, after: Journals) -> list[str]:
     problems: list[str] = []
     lost = [run for run, info in after.infos.items() if info.status != "completed"]
     if lost:
-        problems.append(f"{len(lost)} runs did not complete, the first is {lost[0]!r}")
+        problems.append(f"{counted(len(lost), 'run')} did not complete, the first is {lost[0]!r}")
     if SURVEY not in after.infos:
         problems.append("the survey itself is lost")
     if len(after.infos) != totals.modules + 1:
-        problems.append(f"{totals.modules} modules reported, but there are {len(after.infos)} runs")
+        problems.append(f"modules reported: {totals.modules}, runs: {len(after.infos)}")
     return problems
 
 

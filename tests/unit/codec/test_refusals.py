@@ -56,7 +56,7 @@ REFUSED: list[tuple[object, object, str, str]] = [
     (str, None, "$", "got NoneType"),
     (list[int], (1,), "$", "got tuple"),
     (list[int], [1, "a"], "$[1]", "got str"),
-    (tuple[int, str], (1,), "$", "1 items"),
+    (tuple[int, str], (1,), "$", "1 item"),
     (
         Order,
         Order([Item("a"), broken(Item("b"), price=NAIVE)], {}),

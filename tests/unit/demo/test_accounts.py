@@ -75,13 +75,13 @@ def test_a_recorded_step_that_is_executed_again_is_found() -> None:
 def test_a_run_that_does_not_complete_is_found() -> None:
     stuck = replace(AFTER, infos={**AFTER.infos, "ast": info("ast", "running")})
 
-    assert account(after=stuck).problems == ["1 runs did not complete, the first is 'ast'"]
+    assert account(after=stuck).problems == ["1 run did not complete, the first is 'ast'"]
 
 
 def test_a_run_that_is_gone_is_found() -> None:
     gone = Journals({SURVEY: info(SURVEY)}, {SURVEY: AFTER.lines["ast"]})
 
-    assert "1 modules reported, but there are 1 runs" in account(after=gone).problems
+    assert "modules reported: 1, runs: 1" in account(after=gone).problems
 
 
 def test_a_record_that_changed_after_the_kill_is_found() -> None:

@@ -147,6 +147,37 @@ async def test_a_step_in_flight_ends_and_nothing_new_begins(engine: Engine) -> N
     assert done == ["first", "second"]
 
 
+async def test_a_run_that_was_not_paused_is_not_resumed(engine: Engine) -> None:
+    run = await engine.start(two_steps())
+    await until_begun(run)
+    with pytest.raises(UsageError, match="was not paused, nor is it parked: there is"):
+        await run.resume()
+
+    await run.pause()  # it is not paused before its step has ended
+    await run.resume()
+    with pytest.raises(UsageError, match="nothing to resume"):
+        await run.resume()
+    gate.open()
+    assert await run.result("30s") == ["first", "second"]
+    with pytest.raises(RunClosed):
+        await run.resume()
+    assert [r.kind async for r in run.journal()].count("resumed") == 1
+
+
+async def test_an_actor_that_is_not_parked_is_not_resumed(engine: Engine) -> None:
+    @actor
+    class Tally(Actor[int]):
+        @handler
+        async def add(self) -> int:
+            self.state += 1
+            return self.state
+
+    tally = engine.actor(Tally, "a")
+    await tally.ask(Tally.add)
+    with pytest.raises(UsageError, match=r"actor .* was not paused, nor is it parked"):
+        await engine.get(tally.id).resume()
+
+
 async def test_signals_and_timers_wait_while_paused(engine: Engine) -> None:
     run = await engine.start(listens())
     await run.pause()

@@ -25,10 +25,19 @@ def test_only_so_many_texts_are_looked_for() -> None:
         parse_query(" ".join(words), 0)
 
 
-@pytest.mark.parametrize("text", ["status:", ":failed", "status:nothing", "since:soon", "'open"])
+@pytest.mark.parametrize(
+    "text", ["status:", "note:", "id:''", ":failed", "status:nothing", "since:soon", "'open"]
+)
 def test_what_cannot_be_meant_is_refused(text: str) -> None:
     with pytest.raises(QueryError):
         parse_query(text, 0)
+
+
+def test_an_empty_text_is_asked_for_in_quotes() -> None:
+    found = parse_query("note:'' other:\"\" a:b''", 0)
+
+    assert found.attributes == (("note", ""), ("other", ""), ("a", "b"))
+    assert found.words == ()
 
 
 def test_statuses_that_are_asked_for_twice_must_both_match() -> None:

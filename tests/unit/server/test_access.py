@@ -305,6 +305,13 @@ async def test_what_is_no_origin_of_ours_is_refused(server: Served, origin: str)
     assert (reply.status, reply.json()["type"]) == (403, "/problems/wrong-origin")
 
 
+async def test_a_page_that_came_by_another_scheme_is_none_of_ours(server: Served) -> None:
+    host = f"127.0.0.1:{server.port}"
+    plain = await server.request("GET", "/healthz", headers={"Origin": f"http://{host}"})
+    other = await server.request("GET", "/healthz", headers={"Origin": f"https://{host}"})
+    assert (plain.status, other.status) == (200, 403)
+
+
 async def test_of_two_origins_none_is_ours(server: Served) -> None:
     own = f"http://127.0.0.1:{server.port}"
     head = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from outlast import AuditInfo, TokenInfo, limits
+from outlast.errors import UsageError
 from tests.unit.server.served import Served
 
 WAITS = "tests.unit.server.served.served_wait"
@@ -33,12 +34,50 @@ async def test_a_verb_is_written_with_caller_reason_and_outcome(server: Served) 
     assert (last.reason, last.outcome, last.via) == ("spam", "done", "http")
 
 
-@pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "terminate"])
+@pytest.mark.parametrize("verb", ["cancel", "pause", "terminate"])
 async def test_every_operator_s_verb_has_one_row(server: Served, verb: str) -> None:
     await start(server, "r")
     assert (await server.request("POST", f"/v1/runs/r/{verb}", {})).status == 202
 
     assert [info.verb for info in await audit(server, "r")] == [verb, "start"]
+
+
+async def test_a_run_that_was_not_paused_is_not_resumed(server: Served) -> None:
+    await start(server, "r")
+    refused = await server.request("POST", "/v1/runs/r/resume", {})
+    assert refused.status == 422
+    async with server.client() as client:
+        with pytest.raises(UsageError, match="run 'r' was not paused"):
+            await client.get("r").resume()
+        await client.get("r").pause()
+        await client.get("r").resume()
+
+    told = [(info.verb, info.outcome) for info in await audit(server, "r")]
+    assert told[:2] == [("resume", "done"), ("pause", "done")]
+    assert told[2:] == [("resume", "usage-error"), ("resume", "usage-error"), ("start", "done")]
+
+
+async def test_operators_say_why(server: Served) -> None:
+    await start(server, "r")
+    async with server.client() as client:
+        run = client.get("r")
+        await run.pause(reason="a bad deploy")
+        await run.resume(reason="the deploy is mended")
+        await run.fork(2, reason="to look at it")
+        await run.terminate()
+        await run.retry(reason="ended by mistake")
+        with pytest.raises(UsageError, match="the reason has at most"):
+            await run.pause(reason="x" * (limits.REASON_CHARS_MAX + 1))
+
+    told = {info.verb: info.reason for info in await audit(server) if info.outcome == "done"}
+    assert told == {
+        "start": "",
+        "pause": "a bad deploy",
+        "resume": "the deploy is mended",
+        "fork": "to look at it",
+        "terminate": "",
+        "retry": "ended by mistake",
+    }
 
 
 async def test_what_is_refused_is_written_too(server: Served) -> None:

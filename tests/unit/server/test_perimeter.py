@@ -67,3 +67,34 @@ async def test_ending_many_runs_at_once_takes_an_admin(server: Served) -> None:
         with pytest.raises(ServerRefused, match="takes the role admin"):
             await client.bulk("terminate", "", expected=0)
         assert (await client.bulk("cancel", "", expected=0)).done == 0
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "scheme", "is_known"),
+    [
+        ("http://127.0.0.1:8901", "127.0.0.1:8901", "http", True),
+        ("https://127.0.0.1:8901", "127.0.0.1:8901", "http", False),
+        ("http://127.0.0.1:8901", "127.0.0.1:8901", "https", False),
+        ("https://127.0.0.1:8901", "127.0.0.1:8901", "https", True),
+        ("http://shop.example", "shop.example", "http", True),
+        ("https://shop.example", "shop.example", "http", True),  # a proxy does TLS
+        ("https://shop.example", "shop.example", "https", True),
+        ("http://shop.example", "shop.example", "https", False),
+        ("https://shop.example:1", "shop.example", "http", False),
+        ("ftp://shop.example", "shop.example", "http", False),
+    ],
+)
+def test_an_origin_has_the_scheme_by_which_the_server_is_reached(
+    origin: str, host: str, scheme: str, is_known: bool
+) -> None:
+    assert OURS.knows_origin(origin, host, scheme) is is_known
+
+
+def test_a_part_of_another_application_may_stand_behind_a_proxy() -> None:
+    anywhere = Addresses.anywhere(None, ())
+    named = Addresses.anywhere(("shop.example",), ())
+
+    assert anywhere.knows_origin("https://shop.example", "shop.example", "http")
+    assert not anywhere.knows_origin("https://localhost:80", "localhost:80", "http")
+    assert named.knows_origin("https://shop.example", "shop.example", "http")
+    assert not named.knows_origin("http://shop.example", "shop.example", "https")

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.unit.server.served import Served, at_work, until
+from tests.unit.server.served import Served, ServedNotebook, at_work, until
 
 START = "/v1/workflows/served_checkout/runs"
 ORDER = {"order": {"id": "7", "cents": 999}}
@@ -411,3 +411,24 @@ async def test_a_step_at_work_is_told_before_there_is_a_record_of_it(server: Ser
     assert running["attempt"] == 1
     assert records[0]["at"] <= running["queued_at"] <= running["began_at"]
     assert at_last["running"] == []
+
+
+async def test_a_cursor_is_the_next_of_a_page(server: Served) -> None:
+    async with server.client() as client:
+        for key in ("a", "b", "c"):
+            await client.actor(ServedNotebook, key).ask(ServedNotebook.add, "x")
+    for listing in ("runs", "actors", "approvals", "audit", "dead-letters"):
+        reply = await server.request("GET", f"/v1/{listing}?after=zzz")
+        assert (listing, reply.status) == (listing, 422)
+        assert "after" in reply.json()["detail"]
+
+    found: list[str] = []
+    after = ""
+    while True:
+        path = f"/v1/actors?type=ServedNotebook&limit=1{after}"
+        page = (await server.request("GET", path)).json()
+        found += [info["key"] for info in page["actors"]]
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+    assert found == ["c", "b", "a"]

@@ -15,7 +15,17 @@ from outlast import Engine, Retry, Run, limits, step, this_step, workflow
 from outlast._store.contract import StreamRow
 from outlast.client import RemoteRun
 from outlast.types import RunId
-from tests.unit.server.served import Served, go, reply_of, served_story, serving, until, words
+from tests.unit.server.served import (
+    Order,
+    Served,
+    go,
+    reply_of,
+    served_checkout,
+    served_story,
+    serving,
+    until,
+    words,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +66,16 @@ async def test_a_client_knows_the_streams_that_are_written_and_those_that_are_de
         await told.result()
         here = await server.engine.get("told").stream_names()
         there = await told.stream_names()
+        written = await told.stream_names(declared=False)
+        silent = await client.start(served_checkout(Order("7", 1)), id="silent")
+        await silent.result()
+        unwritten = await silent.stream_names(declared=False)
         shown = (await server.request("GET", "/v1/runs/told")).json()
 
     assert "served_words" in here
     assert here == there
+    assert written == ("served_words",)
+    assert not set(unwritten)
     assert shown["streams"] == ["served_words"]
     assert set(shown["declared_streams"]) <= set(there)
 

@@ -208,3 +208,18 @@ async def test_a_forked_process_connects_anew(engine: Engine, database: str) -> 
 def test_a_wrong_address_is_told_when_the_client_is_made() -> None:
     with pytest.raises(UsageError, match="not the url of a server"):
         SyncClient("nowhere")
+
+
+async def test_operators_say_why(engine: Engine, database: str) -> None:
+    def work() -> None:
+        with SyncClient(database) as client:
+            run = client.start(waits(), id="r")
+            run.pause(reason="one")
+            run.resume(reason="two")
+            run.fork(2, reason="three")
+            run.terminate(reason="four")
+            run.retry(reason="five")
+
+    await in_thread(engine, work)
+    reasons = [info.reason async for info in engine.audit()]
+    assert reasons == ["five", "four", "three", "two", "one", ""]
