@@ -205,7 +205,12 @@ class MemoryDatabase:
         same = next((m for m in data.mailbox if message.dedup and m.dedup == message.dedup), None)
         status = row.status if row is not None else None
         is_done = self._is_done(message)
-        result = judge_post(message, status, len(data.mailbox), same, is_done=is_done)
+        held = 0
+        if message.kind == "signal":
+            held = sum(len(m.body) for m in data.mailbox if m.kind == "signal")
+        result = judge_post(
+            message, status, len(data.mailbox), same, is_done=is_done, signal_bytes=held
+        )
         if result == "accepted":
             data.mailbox.append(msgspec.structs.replace(message, number=self._next_message))
             self._next_message += 1
