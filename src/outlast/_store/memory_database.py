@@ -205,8 +205,7 @@ class MemoryDatabase:
         same = next((m for m in data.mailbox if message.dedup and m.dedup == message.dedup), None)
         status = row.status if row is not None else None
         is_done = self._is_done(message)
-        held = _signal_bytes(data, message)
-        waiting = len(data.mailbox)
+        waiting, held = len(data.mailbox), _signal_bytes(data, message)
         result = judge_post(message, status, waiting, same, is_done=is_done, signal_bytes=held)
         if result == "accepted":
             data.mailbox.append(msgspec.structs.replace(message, number=self._next_message))
