@@ -95,7 +95,7 @@ SIGNALS_BUFFERED_MAX = 10_000
 """Unread signals of one run; senders are refused beyond it."""
 
 SIGNALS_BUFFERED_BYTES = 64 * 1024 * 1024
-"""What these may hold together, of a run in memory."""
+"""What these may hold together, in memory or in the mailbox; however large, one is taken."""
 
 DEDUP_PAYLOAD_BYTES = 1024
 """Of a longer signal a run keeps the hash, to tell whether one of its key is the same."""

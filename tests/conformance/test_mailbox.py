@@ -137,6 +137,34 @@ async def test_a_full_mailbox_refuses_signals_and_takes_a_cancel(
     assert (await engine.post(signal(RUN))).posts == ("full",)
 
 
+async def test_a_mailbox_takes_only_so_many_bytes_of_signals(
+    store: Store, engine: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SIGNALS_BUFFERED_BYTES", 10)
+    await engine.start(RUN, OTHER)
+    large = signal(RUN, body=b"x" * 20)
+    update = Message(run=RUN, kind="update", name="u", body=b"x" * 20)
+
+    first = await engine.post(update, signal(RUN, body=b"x" * 4))
+    second = await engine.post(
+        signal(RUN, body=b"x" * 6), signal(RUN, body=b"x"), signal(OTHER, body=b"x" * 9), update
+    )
+    numbers = (first.numbers[1], second.numbers[0])
+    reading = engine.on(RUN, record(2, kind="signal"))
+    reading.consumed = numbers
+    results = await engine.commit(
+        engine.posting(signal(RUN, body=b"x")),
+        reading,
+        engine.posting(large),
+        engine.posting(large),
+    )
+
+    assert first.posts == ("accepted", "accepted")
+    assert second.posts == ("accepted", "full", "accepted", "accepted")
+    posts = [r.posts for r in results if isinstance(r, Receipt)]
+    assert posts == [("full",), (), ("accepted",), ("full",)]
+
+
 async def test_reading_a_message_makes_room_in_the_same_batch(
     store: Store, engine: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

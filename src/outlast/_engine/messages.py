@@ -349,7 +349,14 @@ class Messages:
 def bounded(scheduler: Scheduler, message: Message) -> Message:
     """Let no more signals wait than a run may have: one in memory has read some already."""
     live = scheduler.residents.get(message.run)
-    if message.kind != "signal" or live is None or not live.inbox.held:
+    if message.kind != "signal" or live is None:
+        return message
+    if isinstance(live, LiveWorkflow) and (kept := live.pausing.signal_bytes):
+        # They are in the mailbox too, where the store counts them; what has been read is here.
+        held = kept + live.inbox.bytes_held
+        if held + len(message.body) > limits.SIGNALS_BUFFERED_BYTES:
+            return msgspec.structs.replace(message, bound=-1)
+    if not live.inbox.held:
         return message
     return msgspec.structs.replace(message, bound=live.inbox.room_for(len(message.body)) or -1)
 

@@ -38,7 +38,7 @@ async def check_again(scheduler: Scheduler, message: Message) -> bool:
     if not message.dedup:
         return False
     store = scheduler.store
-    stored = await _in_mailbox(store, message) or await _in_journal(store, message)
+    stored = await _in_mailbox(store, message) or await _in_journal(scheduler, message)
     if stored is None:
         return False
     check_same(scheduler.registry, message, *stored)
@@ -114,14 +114,12 @@ async def _in_mailbox(store: Store, message: Message) -> tuple[str, bytes] | Non
         after = page[-1].number
 
 
-async def _in_journal(store: Store, message: Message) -> tuple[str, bytes] | None:
-    for record in await store.read_journal(message.run):
-        if record.kind == "signal" and message.kind == "signal":
-            signal = decode_body(record.body, SignalBody)
-            if signal.dedup == message.dedup:
-                return record.name, signal.payload
-        elif record.kind == "update_accepted" and message.kind == "update":
-            update = decode_body(record.body, UpdateBody)
-            if update.id == id_of(message):
-                return record.name, update.payload
-    return None
+async def _in_journal(scheduler: Scheduler, message: Message) -> tuple[str, bytes] | None:
+    kind, run = message.kind, message.run
+    key = id_of(message) if kind == "update" else message.dedup
+    record = await scheduler.known_keys.record(scheduler.store, run, kind, key)
+    if record is None:
+        return None
+    if record.kind == "signal":
+        return record.name, decode_body(record.body, SignalBody).payload
+    return record.name, decode_body(record.body, UpdateBody).payload

@@ -25,6 +25,7 @@ from typing_extensions import override
 from outlast._engine.acknowledgements import Acknowledgements
 from outlast._engine.beginnings import Beginnings
 from outlast._engine.exclusion import Exclusion
+from outlast._engine.known_keys import KnownKeys
 from outlast._engine.listeners import Listeners
 from outlast._events import Events
 from outlast._execution.actor_memory import Activation, ActorMemory
@@ -69,6 +70,7 @@ class Scheduler(ActorHost):
         self.events = events
         self.bodies: Bodies
         self.exclusion: Exclusion = Exclusion()
+        self.known_keys: KnownKeys = KnownKeys()
         self.residents: dict[RunId, LiveRun] = {}
         self._beginnings = Beginnings(world, self._begin)
         self.leases: dict[int, Lease] = {}

@@ -93,11 +93,18 @@ def stays(existing: RunRow, new: RunRow) -> bool:
 
 
 def judge_post(
-    message: Message, status: str | None, waiting: int, same: Message | None, *, is_done: bool
+    message: Message,
+    status: str | None,
+    waiting: int,
+    same: Message | None,
+    *,
+    is_done: bool,
+    signal_bytes: int,
 ) -> PostResult:
     """Say what becomes of a message for a run with `waiting` messages unread.
 
-    `is_done` says that a message under its dedup key has had its end.
+    `is_done` says that a message under its dedup key has had its end. `signal_bytes` is how much
+    the signals hold that wait in the mailbox; it counts for signals only.
     """
     if status is None:
         return "not_found"
@@ -116,6 +123,9 @@ def judge_post(
     bound = message.bound
     if message.kind == "signal":
         bound = bound or limits.SIGNALS_BUFFERED_MAX
+        # However large, one is taken by a run that holds none.
+        if signal_bytes and signal_bytes + len(message.body) > limits.SIGNALS_BUFFERED_BYTES:
+            return "full"
     if bound and waiting >= bound:
         return "full"
     return "accepted"

@@ -205,7 +205,8 @@ class MemoryDatabase:
         same = next((m for m in data.mailbox if message.dedup and m.dedup == message.dedup), None)
         status = row.status if row is not None else None
         is_done = self._is_done(message)
-        result = judge_post(message, status, len(data.mailbox), same, is_done=is_done)
+        waiting, held = len(data.mailbox), _signal_bytes(data, message)
+        result = judge_post(message, status, waiting, same, is_done=is_done, signal_bytes=held)
         if result == "accepted":
             data.mailbox.append(msgspec.structs.replace(message, number=self._next_message))
             self._next_message += 1
@@ -348,3 +349,10 @@ class MemoryDatabase:
         if data is None:
             data = self._data[run] = _Data()
         return data
+
+
+def _signal_bytes(data: _Data, message: Message) -> int:
+    """Return how much the signals of a mailbox hold, which counts for another signal."""
+    if message.kind != "signal":
+        return 0
+    return sum(len(waiting.body) for waiting in data.mailbox if waiting.kind == "signal")

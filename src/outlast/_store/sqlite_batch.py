@@ -76,7 +76,7 @@ class Batch:
     def _prepare(self) -> None:
         """Make room for more than records: most commits have nothing else."""
         self._is_prepared = True
-        self._mail = _Mail()
+        self._mail = _Mail(self._db)
         self._tokens = TokenBatch()
         self._taken: dict[RunId, RunRow] = {}
         self._status: dict[RunId, str] = {}
@@ -243,7 +243,8 @@ class Batch:
         same = self._mail.same(message)
         status, waiting = self._status.get(run), self._mail.waiting(run)
         is_done = self._mail.is_done(message)
-        result = judge_post(message, status, waiting, same, is_done=is_done)
+        held = self._mail.signal_bytes(run)
+        result = judge_post(message, status, waiting, same, is_done=is_done, signal_bytes=held)
         if result == "accepted":
             self.message += 1
             numbered = msgspec.structs.replace(message, number=self.message)
@@ -296,7 +297,7 @@ class Batch:
         if posts:
             runs = tuple({message.run: None for message in posts})
             self._status.update(rows.read_statuses(self._db, runs))
-            self._mail.load(self._db, runs, posts)
+            self._mail.load(runs, posts)
 
     # -------------------------------------------------------------------------- writing
     def _flush(self) -> None:
@@ -360,15 +361,25 @@ class Batch:
             self._db.execute(f"DELETE FROM mailbox {rest}", which)
 
 
+SIGNAL_BYTES = (
+    "SELECT run, sum(length(body)) FROM mailbox "
+    "WHERE kind = 'signal' AND run IN carray(?) GROUP BY run"
+)
+
+
 class _Mail:
     """What is in the mailboxes that a batch posts to."""
 
-    def __init__(self) -> None:
+    def __init__(self, db: Connection) -> None:
+        self._db = db
         self._waiting: dict[RunId, int] = {}
         self._deduped: dict[tuple[RunId, str], Message] = {}
         self._done: set[tuple[RunId, str]] = set()
+        self._signal_bytes: dict[RunId, int] = {}  # of the runs that the batch sends signals to
+        self._sizes: dict[int, int] = {}  # of their signals, by number
 
-    def load(self, db: Connection, runs: tuple[RunId, ...], posts: Sequence[Message]) -> None:
+    def load(self, runs: tuple[RunId, ...], posts: Sequence[Message]) -> None:
+        db = self._db
         self._waiting = dict.fromkeys(runs, 0)
         counts = db.execute(
             "SELECT run, count(*) FROM mailbox WHERE run IN carray(?) GROUP BY run",
@@ -377,6 +388,9 @@ class _Mail:
         for run, count in counts:
             if isinstance(count, int):
                 self._waiting[RunId(str(run))] = count
+        signalled = {message.run for message in posts if message.kind == "signal"}
+        if signalled:
+            self._load_bytes(tuple(signalled))
         pairs = [[message.run, message.dedup] for message in posts if message.dedup]
         if not pairs:
             return
@@ -399,6 +413,17 @@ class _Mail:
         for run, name in done:
             self.note_value(RunId(str(run)), str(name), is_there=True)
 
+    def _load_bytes(self, runs: tuple[RunId, ...]) -> None:
+        self._signal_bytes = dict.fromkeys(runs, 0)
+        # The index has both: no message is read.
+        sums = self._db.execute(SIGNAL_BYTES, (texts(runs),)).fetchall()
+        for run, held in sums:
+            if isinstance(held, int):
+                self._signal_bytes[RunId(str(run))] = held
+
+    def signal_bytes(self, run: RunId) -> int:
+        return self._signal_bytes.get(run, 0)
+
     def waiting(self, run: RunId) -> int:
         return self._waiting.get(run, 0)
 
@@ -420,6 +445,9 @@ class _Mail:
 
     def add(self, message: Message) -> None:
         self._waiting[message.run] = self._waiting.get(message.run, 0) + 1
+        if message.kind == "signal" and message.run in self._signal_bytes:
+            self._signal_bytes[message.run] += len(message.body)
+            self._sizes[message.number] = len(message.body)
         self._note(message)
 
     def _note(self, message: Message) -> None:
@@ -431,12 +459,23 @@ class _Mail:
         if run not in self._waiting:
             return
         self._waiting[run] -= 1
+        if run in self._signal_bytes:
+            self._signal_bytes[run] -= self._size_of(number)
         for key, message in self._deduped.items():
             if message.number == number and message.run == run:
                 del self._deduped[key]
                 return
 
+    def _size_of(self, number: int) -> int:
+        """Return how much a signal in the mailbox holds; 0 for another message."""
+        if number in self._sizes:
+            return self._sizes.pop(number)
+        sql = "SELECT length(body) FROM mailbox WHERE number = ? AND kind = 'signal'"
+        found = self._db.execute(sql, (number,)).fetchall()
+        return rows.integer(found[0][0]) if found else 0
+
     def forget(self, run: RunId) -> None:
+        self._signal_bytes.pop(run, None)
         if run in self._waiting:
             self._waiting[run] = 0
             self._deduped = {k: m for k, m in self._deduped.items() if m.run != run}

@@ -8,7 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from outlast import Engine, Run, Signal, Stream, WaitTimeout, step, workflow
+from outlast import Engine, Run, RunCancelled, Signal, Stream, WaitTimeout, step, workflow
+from outlast._engine.opening import parse_url
+from outlast._registry import default_registry
+from outlast.cli.writing import ONLY_COMMITS
 
 answer = Signal("forked_timers_answer", str)
 progress = Stream("forked_timers_progress", str)
@@ -77,3 +80,35 @@ async def test_what_is_postponed_is_so_for_the_next_engine_too(tmp_path: Path) -
         again = engine.get(forked.id)
         await again.signal(answer, "in time")
         assert await again.result(timeout="30s") == "in time"
+
+
+@pytest.mark.parametrize("verb", ["fork", "retry"])
+async def test_a_timer_has_its_whole_time_when_no_process_ran_for_longer(
+    tmp_path: Path, verb: str
+) -> None:
+    path = tmp_path / "outlast.db"
+    async with Engine.open(path) as engine:
+        run = await engine.start(waits_a_while(WAIT), id="r")
+        async for _ in run.stream(progress):
+            break
+        await run.cancel("not now")
+        with pytest.raises(RunCancelled, match="not now"):
+            await run.result(timeout="30s")
+    # As a command does while no engine runs: it stores the run and executes nothing.
+    command = Engine(parse_url(str(path), read_only=False), ONLY_COMMITS, default_registry)
+    async with command:
+        made = command.get("r")
+        if verb == "fork":
+            made = await made.fork(4)
+        else:
+            await made.retry()
+    await asyncio.sleep(WAIT + 0.1)
+
+    async with Engine.open(path) as engine:
+        again = engine.get(made.id, waits_a_while)
+        await again.signal(answer, "in time")
+        assert await again.result(timeout="30s") == "in time"
+        began = [r.value async for r in again.journal() if r.kind == "run_began"]
+
+    assert len(began) == 1
+    assert msgspec.convert(began[0], dict[str, float])["waited"] > WAIT

@@ -92,3 +92,24 @@ async def test_unread_bytes_count_for_the_memory_of_the_engine(engine: Engine) -
 
 def test_a_short_signal_is_known_as_it_is() -> None:
     assert Known.of("a", b"short") == Known("a", b"short", b"")
+
+
+@pytest.mark.parametrize("standing", ["paused", "pausing"])
+async def test_a_run_that_stands_still_takes_as_many_bytes(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, standing: str
+) -> None:
+    monkeypatch.setattr(limits, "SIGNALS_BUFFERED_BYTES", 1_000)
+    run = await engine.start(reads_when_told())
+    await run.pause()
+    if standing == "paused":
+        async with asyncio.timeout(30):
+            while RunId(run.id) in engine._core.scheduler.residents:  # noqa: ASYNC110  # no event
+                await asyncio.sleep(0.005)
+    await run.signal(text, "x" * 450)
+    await run.signal(text, "x" * 450)
+    with pytest.raises(MailboxFull):
+        await run.signal(text, "x" * 450)
+    await run.resume()
+    assert await run.update(reads_now, 2) == 2
+    await run.signal(over, 0)
+    assert await run.result(timeout="30s") == [450, 450]

@@ -43,7 +43,9 @@ from outlast import (
     workflow,
 )
 from outlast._engine.sharing import Sharing
+from outlast._records import Record
 from outlast._store.contract import CommitId, Message, Transaction
+from outlast._store.glimpses import WHOLE, Part
 from outlast._store.sqlite_shared import SharedSqliteStore
 from outlast.types import RunId, Status, TokenInfo
 
@@ -281,6 +283,49 @@ async def test_a_run_that_reads_no_signals_refuses_them(
     with pytest.raises(MailboxFull, match="has 3 unread"):
         await run.signal(go, 3)
     await run.terminate("heard enough")
+
+
+async def test_signals_under_keys_read_only_what_the_journal_has_got_since(
+    engine: Engine, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await owner.start(hears_words(), id="keys")
+    store, read = store_of(engine), list[int]()
+    read_journal = store.read_journal
+
+    async def counted(
+        run: RunId, after: int = 0, upto: int | None = None, part: Part = WHOLE
+    ) -> list[Record]:
+        found = await read_journal(run, after, upto, part)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(store, "read_journal", counted)
+    shared = engine.get("keys")
+    for number in range(20):
+        await shared.signal(go, number, dedup=f"{number}")
+    await shared.signal(go, 3, dedup="3")
+    with pytest.raises(SignalConflict):
+        await shared.signal(go, 4, dedup="3")
+
+    assert sum(record.kind == "signal" for record in await read_journal(RunId("keys"))) == 20
+    assert sum(read) < 40  # 20 signals, each once, and a few more
+    await run.terminate("heard enough")
+
+
+async def test_a_key_of_an_earlier_life_is_none_of_the_present_one(
+    engine: Engine, owner: Engine
+) -> None:
+    shared = engine.get("lives")
+    for _ in range(2):
+        run = await owner.start(hears_words(), id="lives")
+        await shared.signal(go, 1, dedup="1")
+        await shared.signal(go, 2, dedup="2")
+        await shared.signal(go, 1, dedup="1")
+        with pytest.raises(SignalConflict):
+            await shared.signal(go, 3, dedup="2")
+        signals = [record async for record in run.journal() if record.kind == "signal"]
+        assert len(signals) == 2
+        await run.terminate("heard enough")
 
 
 async def test_topics_and_teams_are_the_owner_s(engine: Engine) -> None:

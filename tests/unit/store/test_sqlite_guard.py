@@ -292,7 +292,7 @@ async def test_a_log_that_was_cut_is_not_copied_into_the_database(
     await engine.store.close()
 
     assert data_of(path) == before
-    with pytest.raises(StoreDamaged, match="acknowledged commits"):
+    with pytest.raises(StoreDamaged, match="acknowledged commit"):
         await SqliteStore.open(path, world=RealWorld())
 
 

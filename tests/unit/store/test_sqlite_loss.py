@@ -195,7 +195,7 @@ async def test_after_any_damage_to_a_log_all_is_there_or_the_loss_is_said(
             assert found == ALL, mutation
             continue
         refused += 1
-        assert "acknowledged commits" in said
+        assert "acknowledged commit" in said
         assert "db salvage" in said
         assert before is None or killed.wal.read_bytes() == before
     assert refused > EACH / 2
@@ -205,7 +205,7 @@ async def test_a_damaged_last_commit_is_a_loss_when_it_was_acknowledged(killed: 
     killed.put(killed.now, *FILES)
     change(killed.wal, killed.end() - 100, b"damage")
 
-    with pytest.raises(StoreDamaged, match=r"lacks 1 acknowledged commits.*--accept-loss 1"):
+    with pytest.raises(StoreDamaged, match=r"lacks 1 acknowledged commit.*--accept-loss 1"):
         await killed.seen()
 
 
