@@ -90,7 +90,7 @@ class SteeringVerbs(ABC):
         core = self._engine()
         await core.send(Message(run=RunId(self.id), kind="resume", at=core.world.now()))
 
-    async def discard(self) -> None:
+    async def discard(self, *, reason: str = "") -> None:
         """Make the message that the run's code cannot read a dead letter, and resume the run.
 
         For a run or an actor that is parked as unreadable because of a message: a signal, an
@@ -100,6 +100,7 @@ class SteeringVerbs(ABC):
             UsageError: the run is not parked for a message that its code cannot read.
             RunNotFound
         """
+        because(check_text("the reason", reason))
         core = self._engine()
         message = Message(run=RunId(self.id), kind="resume", name=DISCARD, at=core.world.now())
         await core.send(message)

@@ -186,10 +186,12 @@ def test_a_run_is_forked_from_a_step_with_another_input(seat: Seat) -> None:
     page.get_by_role("button", name="Fork").click()
     page.get_by_label("Change the input").check()
     page.get_by_label("topic").fill("changed")
+    page.get_by_label("Reason").fill("another topic")
     seat.shot(page, "fork")
     dialog_button(page, "Fork")
 
     until(lambda: page.locator("h1").inner_text() != "fork-1")
+    assert reasons_of(seat.server, page.locator("h1").inner_text()) == ["another topic"]
     shows(page, "changed")
     page.get_by_role("button", name="Compare").click()
     seat.shot(page, "compare")
@@ -283,22 +285,23 @@ def reasons_of(server: Server, run: str) -> list[str]:
     return [str(row["reason"]) for row in rows]
 
 
-def test_marked_runs_are_cancelled_with_a_reason_and_paused_without(seat: Seat) -> None:
+def test_marked_runs_are_paused_and_cancelled_with_a_reason(seat: Seat) -> None:
     for number in range(2):
         seat.server.start("digest", f"marked-{number}", topic=f"marked{number}")
     page = seat.open("#/runs?query=id:marked-")
     page.get_by_label("Mark marked-0").check()
     bulk = page.get_by_role("group", name="Bulk actions")
     bulk.get_by_role("button", name="Pause").click()
-    page.locator("dialog[open]").wait_for()
-    assert page.get_by_label("Reason").count() == 0, "a pause of one run takes none"
-    dialog_button(page, "Not now")
+    page.get_by_label("Reason").fill("a bad deploy")
+    dialog_button(page, "Pause 1 run")
+    until(lambda: seat.server.run("marked-0")["status"] == "paused")
+    page.get_by_label("Mark marked-0").check()
     bulk.get_by_role("button", name="Cancel").click()
     page.get_by_label("Reason").fill("not wanted")
     dialog_button(page, "Cancel 1 run")
 
     until(lambda: seat.server.run("marked-0")["status"] == "cancelled")
-    assert reasons_of(seat.server, "marked-0") == ["not wanted", ""]
+    assert reasons_of(seat.server, "marked-0") == ["not wanted", "a bad deploy", ""]
     assert seat.server.run("marked-1")["status"] == "waiting"
 
 

@@ -112,8 +112,6 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
   const [asked, setAsked] = useState(isMarked)
   const [reason, setReason] = useState('')
   const { verb, what, isDestructive } = ACTIONS[action]
-  // Marked runs are asked one by one, and of these verbs only the two that end a run take a reason.
-  const hasReason = !isMarked || action === 'cancel' || action === 'terminate'
   if (!asked) {
     setAsked(true)
     // The count that the person confirms is read now: the list may have stood here for an hour.
@@ -122,7 +120,7 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
   const send = async () => {
     if (expected === null) return
     try {
-      report(verb, isMarked ? await each(action, marked, hasReason ? reason : '') : await api.bulk(action, query, expected, reason))
+      report(verb, isMarked ? await each(action, marked, reason) : await api.bulk(action, query, expected, reason))
       onDone()
     } catch (error) {
       const { type, body } = problemOf(error)
@@ -150,7 +148,7 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
       ) : (
         <p>All that match <code class="wrap">{query}</code>. If the number changes by more than 10 % before you confirm, nothing is done.</p>
       )}
-      {hasReason && <ReasonField value={reason} onChange={setReason} />}
+      <ReasonField value={reason} onChange={setReason} />
     </ActionDialog>
   )
 }

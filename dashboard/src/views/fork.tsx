@@ -7,7 +7,7 @@ import { clock } from '../format.ts'
 import { jsonText } from '../json.ts'
 import { tell, tellFault } from '../notices.ts'
 import { ActionDialog } from '../parts/dialog.tsx'
-import { JsonEditor, Labelled } from '../parts/form.tsx'
+import { JsonEditor, Labelled, ReasonField } from '../parts/form.tsx'
 import { inputOf } from '../parts/json.tsx'
 import { useLoad } from '../parts/load.ts'
 import { go, runLink } from '../router.ts'
@@ -26,6 +26,7 @@ export function ForkDialog({ detail, records, at, onClose }: {
   const [isWhole, setWhole] = useState(false)
   const [input, setInput] = useState<Json | undefined>(detail.input)
   const [keys, setKeys] = useState<'same' | 'new'>('same')
+  const [reason, setReason] = useState('')
   const [takesSignals, setTakesSignals] = useState(false)
   const choice: JsonObject = { at: seq, keys, signals: takesSignals ? 'copy' : 'leave' }
   const plan = useLoad(jsonText([detail.id, choice]), () => api.forkPlan(detail.id, choice))
@@ -48,6 +49,7 @@ export function ForkDialog({ detail, records, at, onClose }: {
   const send = async () => {
     const body: JsonObject = { ...choice }
     if (isEdited && input !== undefined) body['input'] = input
+    if (reason !== '') body['reason'] = reason
     const run = await api.fork(detail.id, body)
     tell('Forked', `From record ${seq} of ${detail.id}`)
     go(runLink(run.id))
@@ -91,6 +93,7 @@ export function ForkDialog({ detail, records, at, onClose }: {
           <JsonEditor id="fork-input" value={input} onChange={setInput} rows={8} />
         </div>
       ))}
+      <ReasonField value={reason} onChange={setReason} />
     </ActionDialog>
   )
 }

@@ -18,13 +18,13 @@ import { SignalDialog } from './signal.tsx'
 
 type Simple = Exclude<Action, 'signal' | 'fork'>
 
-const SIMPLE: { [name in Simple]: { verb: string; icon: IconName; what: string; hasReason: boolean; isDestructive: boolean } } = {
-  resume: { verb: 'Resume', icon: 'running', what: 'Continue from where it stopped.', hasReason: false, isDestructive: false },
-  discard: { verb: 'Discard message', icon: 'cancelled', what: 'The message that its code cannot read becomes a dead letter, which can be redriven later. The run continues without it.', hasReason: false, isDestructive: true },
-  pause: { verb: 'Pause', icon: 'paused', what: 'Running steps finish. No new step starts until the run is resumed.', hasReason: false, isDestructive: false },
-  retry: { verb: 'Retry', icon: 'retry', what: 'Try again from where it failed. Completed steps are kept and do not run again.', hasReason: false, isDestructive: false },
-  cancel: { verb: 'Cancel', icon: 'cancelled', what: 'Its code is told, and may clean up; then the run has ended. Retry can take it up again later: what it has recorded is kept, and what was cancelled runs anew.', hasReason: true, isDestructive: true },
-  terminate: { verb: 'Terminate', icon: 'terminated', what: 'End it now, without running any more of its code: nothing is cleaned up, and the steps that run are stopped. Retry can take it up again later, with all that it has recorded.', hasReason: true, isDestructive: true },
+const SIMPLE: { [name in Simple]: { verb: string; icon: IconName; what: string; isDestructive: boolean } } = {
+  resume: { verb: 'Resume', icon: 'running', what: 'Continue from where it stopped.', isDestructive: false },
+  discard: { verb: 'Discard message', icon: 'cancelled', what: 'The message that its code cannot read becomes a dead letter, which can be redriven later. The run continues without it.', isDestructive: true },
+  pause: { verb: 'Pause', icon: 'paused', what: 'Running steps finish. No new step starts until the run is resumed.', isDestructive: false },
+  retry: { verb: 'Retry', icon: 'retry', what: 'Try again from where it failed. Completed steps are kept and do not run again.', isDestructive: false },
+  cancel: { verb: 'Cancel', icon: 'cancelled', what: 'Its code is told, and may clean up; then the run has ended. Retry can take it up again later: what it has recorded is kept, and what was cancelled runs anew.', isDestructive: true },
+  terminate: { verb: 'Terminate', icon: 'terminated', what: 'End it now, without running any more of its code: nothing is cleaned up, and the steps that run are stopped. Retry can take it up again later, with all that it has recorded.', isDestructive: true },
 }
 
 type Open = Action | 'diff' | null
@@ -74,7 +74,7 @@ function SimpleDialog({ action, detail, store, onClose }: {
   onClose: () => void
 }) {
   const [reason, setReason] = useState('')
-  const { verb, what, hasReason, isDestructive } = SIMPLE[action]
+  const { verb, what, isDestructive } = SIMPLE[action]
   return (
     <ActionDialog
       title={`${verb} this run`}
@@ -82,7 +82,7 @@ function SimpleDialog({ action, detail, store, onClose }: {
       isDestructive={isDestructive}
       onClose={onClose}
       onSend={async () => {
-        await api.act(detail.id, action, hasReason && reason !== '' ? { reason } : {})
+        await api.act(detail.id, action, reason !== '' ? { reason } : {})
         tell(`${verb} requested`, detail.id)
         store.touch()
         onClose()
@@ -90,7 +90,7 @@ function SimpleDialog({ action, detail, store, onClose }: {
     >
       <p class="mono wrap">{detail.id}</p>
       <p>{what}</p>
-      {hasReason && <ReasonField value={reason} onChange={setReason} />}
+      <ReasonField value={reason} onChange={setReason} />
     </ActionDialog>
   )
 }

@@ -154,7 +154,7 @@ ROUTES: tuple[Route, ...] = (
     _post(_RUN + "/terminate", runs.terminate, runs.TerminateBody),
     _post(_RUN + "/pause", runs.pause, runs.ReasonBody),
     _post(_RUN + "/resume", runs.resume, runs.ReasonBody),
-    _post(_RUN + "/discard", runs.discard, runs.Nothing),
+    _post(_RUN + "/discard", runs.discard, runs.ReasonBody),
     _post(_RUN + "/retry", runs.retry, runs.RetryBody, statuses=(202, 200)),
     _post(_RUN + "/fork", runs.fork, runs.ForkBody, statuses=(201, 200)),
     _get("/v1/count", runs.count, "query"),

@@ -90,7 +90,7 @@ class TerminateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a pause or a resume takes: why, for the audit."""
+    """What a pause, a resume or a discard takes: why, for the audit."""
 
     reason: str = ""
 
@@ -357,8 +357,8 @@ async def pause(service: Service, call: Call) -> Response:
 
 async def discard(service: Service, call: Call) -> Response:
     """Make the message that a run cannot read a dead letter, and let the run go on."""
-    await call.read(Nothing)
-    await service.engine.get(call.run_id()).discard()
+    body = await call.read(ReasonBody)
+    await service.engine.get(call.run_id()).discard(reason=body.reason)
     return answer({}, 202)
 
 

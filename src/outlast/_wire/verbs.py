@@ -65,7 +65,7 @@ class RunVerbs(Protocol):
         """Let it go on."""
         ...
 
-    async def discard(self) -> None:
+    async def discard(self, *, reason: str = "") -> None:
         """Make the message that it cannot read a dead letter."""
         ...
 

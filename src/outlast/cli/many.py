@@ -34,7 +34,9 @@ def choice_options(command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
-reason_option = click.option("--reason", default="", help="Kept in the audit.")
+def reason_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the option that says why."""
+    return click.option("--reason", default="", help="Kept in the audit.")(command)
 
 
 @dataclass(frozen=True, slots=True)

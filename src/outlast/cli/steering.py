@@ -31,7 +31,7 @@ async def steered(engine: Verbs, run_id: str, verb: SteeringVerb, reason: str = 
         case "resume":
             await run.resume(reason=reason)
         case "discard":
-            await run.discard()
+            await run.discard(reason=reason)
         case "retry":
             await run.retry(reason=reason)
 
@@ -87,13 +87,14 @@ def resume(
 
 @click.command()
 @click.argument("run_id", metavar="ID")
+@reason_option
 @database_options
-def discard(*, run_id: str, db: str | None, url: str | None) -> int:
+def discard(*, run_id: str, reason: str, db: str | None, url: str | None) -> int:
     """Make the message that a parked run cannot read a dead letter, and resume the run.
 
     The message stays among the dead letters, and can be sent again (`outlast actor redrive`).
     """
-    return _steer("discard", Choice(run_id, None, yes=False, db=db, url=url))
+    return _steer("discard", Choice(run_id, None, yes=False, db=db, url=url), reason)
 
 
 @click.command()

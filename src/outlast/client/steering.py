@@ -49,9 +49,9 @@ class SteeredRun:
         """Let a parked or paused run go on; see `Run.resume`."""
         await self._say("resume", _because(reason))
 
-    async def discard(self) -> None:
+    async def discard(self, *, reason: str = "") -> None:
         """Make the message that the run cannot read a dead letter; see `Run.discard`."""
-        await self._say("discard")
+        await self._say("discard", _because(reason))
 
     async def retry(self, *, reason: str = "") -> None:
         """Have what failed done again; see `Run.retry`."""

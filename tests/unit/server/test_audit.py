@@ -68,6 +68,8 @@ async def test_operators_say_why(server: Served) -> None:
         await run.retry(reason="ended by mistake")
         with pytest.raises(UsageError, match="the reason has at most"):
             await run.pause(reason="x" * (limits.REASON_CHARS_MAX + 1))
+        with pytest.raises(UsageError, match="discard"):
+            await run.discard(reason="nobody can read it")
 
     told = {info.verb: info.reason for info in await audit(server) if info.outcome == "done"}
     assert told == {
@@ -78,6 +80,8 @@ async def test_operators_say_why(server: Served) -> None:
         "terminate": "",
         "retry": "ended by mistake",
     }
+    refused = [info for info in await audit(server) if info.verb == "discard"]
+    assert [info.reason for info in refused] == ["nobody can read it"]
 
 
 async def test_what_is_refused_is_written_too(server: Served) -> None:
