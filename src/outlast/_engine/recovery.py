@@ -359,8 +359,9 @@ class _Alarm:
         self._left_meanwhile: int | None = None  # the earliest of those that left during a look
 
     @property
-    def is_set(self) -> bool:
-        return self._timer is not None
+    def is_expected_meanwhile(self) -> bool:
+        """Whether a run has left memory since the store was asked."""
+        return self._left_meanwhile is not None
 
     def begin_look(self) -> None:
         """The store is asked for the first that is due."""
