@@ -133,6 +133,7 @@ def test_db_commands(project: Project) -> None:
     assert lines[0]["type"] == "run"
     assert {line["type"] for line in lines[1:]} == {"record"}
     assert status["runs"] == {"completed": 1}
+    assert status["actors"] == 0
     assert "1 run deleted" in pruned.err
     assert project("ls", "--json").rows == []
     assert [r["id"] for r in project("ls", "--json", "--db", "copy.db").rows] == ["g"]

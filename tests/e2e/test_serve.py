@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import stat
@@ -10,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -251,6 +253,11 @@ def test_dev_serves_anew_what_is_saved(project: Project) -> None:
 
     link = next_link()
     assert project.db.with_name("token").read_text().strip() not in link
+    (serving,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(serving), signal.SIGKILL)
+    while "was ended by SIGKILL" not in process.stderr.readline():
+        pass
+    link = next_link()
     app.write_text(app.read_text().replace("Hello", "Good day"))
     again = next_link()
     assert again.partition("#")[2] != link.partition("#")[2]

@@ -89,13 +89,30 @@ class Desk(Outside):
             self.seen[f"{self.yard.database.rows[RunId(run)].status} when resumed"] += 1
             await self.say(run, "resume")
 
+    async def another(self, n: int) -> None:
+        """Steer the same run at the same time."""
+        run, rng = f"run-{n}", self.yard.loop.rng
+        while not self.is_there(run):  # noqa: ASYNC110  # virtual time
+            await asyncio.sleep(rng.random())
+        for _ in range(6):
+            await asyncio.sleep(rng.random())
+            await asyncio.gather(self.say(run, "pause"), self.say(run, "pause"))
+            await asyncio.sleep(rng.random() / 2)
+            await self.say(run, "resume")
+
     @override
     async def people(self) -> None:
-        await asyncio.gather(*(self.one(n) for n in range(RUNS)))
+        runs = range(RUNS)
+        await asyncio.gather(*(self.one(n) for n in runs), *(self.another(n) for n in runs))
+        for n in runs:
+            await self.say(f"run-{n}", "resume")
         self.yard.quiet()
         async with asyncio.timeout(300):
             while any(self.is_open(f"run-{n}") for n in range(RUNS)):  # noqa: ASYNC110  # virtual
                 await asyncio.sleep(1)
+
+    def is_there(self, run: str) -> bool:
+        return RunId(run) in self.yard.database.rows
 
     def is_open(self, run: str) -> bool:
         return self.yard.database.rows[RunId(run)].status not in CLOSED_STATUSES

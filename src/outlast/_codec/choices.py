@@ -23,6 +23,7 @@ from outlast._codec.tags import class_tag
 from outlast.errors import RegistrationError
 from outlast.limits import DEPTH_MAX
 
+_MEMBERS_TOLD = 10
 _ITSELF: frozenset[type] = frozenset({str, int, bool, bytes, NoneType})
 
 
@@ -223,7 +224,9 @@ class EnumNode(ClassNode):
             return self._enum.__members__[data]
         if self._shows_value and type(data) in self._shown_kinds:
             return self._of_value(data)
-        raise Fault(f"no member of {self.name}")
+        names = ", ".join(list(self._enum.__members__)[:_MEMBERS_TOLD])
+        more = ", …" if len(self._enum.__members__) > _MEMBERS_TOLD else ""
+        raise Fault(f"no member of {self.name}: it has {names}{more}")
 
     @override
     def to_json(self, value: object) -> object:

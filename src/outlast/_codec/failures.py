@@ -32,7 +32,7 @@ from outlast._codec.shapes import (
     is_tuple,
 )
 from outlast._redaction import REDACTED, redact
-from outlast.errors import DecodingError, PayloadTooLarge
+from outlast.errors import DecodingError, OutlastError, PayloadTooLarge
 from outlast.limits import CAUSES_MAX, DEPTH_MAX, ERROR_TEXT_CHARS_MAX, TRACEBACK_CHARS_MAX
 
 DATA_BYTES_MAX = 4 * ERROR_TEXT_CHARS_MAX
@@ -130,7 +130,7 @@ class _Capture:
         if args is None and fields is None:
             left_out.insert(0, "args")
         text = _traceback_of(exc, message, cause, members)
-        if left_out:
+        if left_out and not isinstance(exc, OutlastError):  # the texts of ours tell all they have
             text += f"\n(attributes that cannot be stored were left out: {', '.join(left_out)})"
         return Failure(
             module=_module_of(cls),

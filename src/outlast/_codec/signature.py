@@ -429,8 +429,13 @@ def _read_text(adapter: Adapter, text: object) -> object:
         return _read_json(adapter, text)
     try:
         data: object = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return _read_json(adapter, text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        try:
+            return _read_json(adapter, text)
+        except Fault:
+            if text[:1] in ("[", "{", '"'):
+                raise Fault(f"it is not JSON: {error}") from None
+            raise
     try:
         refuse_repeated_names(text)
     except RepeatedName as error:

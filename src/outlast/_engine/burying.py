@@ -6,7 +6,7 @@ import logging
 
 import msgspec
 
-from outlast._engine.scheduler import Scheduler, is_open_here
+from outlast._engine.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._execution.actor_memory import ATTEMPTS, remembered
 from outlast._execution.bonds import Bonds
 from outlast._execution.letters import decode_letter, message_in
@@ -27,7 +27,7 @@ async def bury_begun(scheduler: Scheduler, actor: RunId, why: str) -> bool:
     """
     store = scheduler.store
     async with scheduler.exclusion.alone_with(actor):
-        row = await store.read_run(actor)
+        row = await row_outside_memory(scheduler, actor)
         lease = scheduler.leases.get(scheduler.shard_of(actor))
         if row is None or row.kind != "actor" or lease is None or not is_open_here(row):
             return False

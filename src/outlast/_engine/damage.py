@@ -11,7 +11,7 @@ import logging
 import msgspec
 
 from outlast import limits
-from outlast._engine.scheduler import Scheduler
+from outlast._engine.scheduler import Scheduler, row_outside_memory
 from outlast._execution.operations import ChildBody, ClosedBody, encode_body
 from outlast._records import Record
 from outlast._store.contract import Cursor, Message, RunFilter, RunRow, Store, Transaction
@@ -46,8 +46,8 @@ async def _park(scheduler: Scheduler, run: RunId, error: StoreDamaged) -> None:
         StoreDamaged: its row is damaged itself: nothing is written over it.
     """
     async with scheduler.exclusion.alone_with(run):
-        row = await scheduler.store.read_run(run)
-        if row is None or row.status in CLOSED_STATUSES or run in scheduler.residents:
+        row = await row_outside_memory(scheduler, run)
+        if row is None or row.status in CLOSED_STATUSES:
             return
         lease = scheduler.leases.get(row.shard)
         why = damage_text(error)

@@ -21,7 +21,7 @@ from outlast._engine.damage import (
     tell_end,
 )
 from outlast._engine.discarding import Discarded, asked_to_discard
-from outlast._engine.scheduler import Scheduler, is_open_here
+from outlast._engine.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._execution.bonds import SUPERVISORS, Bonds
 from outlast._execution.operations import ClosedBody, encode_body
 from outlast._execution.pausing import PAUSED
@@ -76,8 +76,8 @@ class Dormant:
     async def park(self, run: RunId, why: str, parked_as: ParkedAs) -> bool:
         """Park an open run that is not in memory; return whether that changed anything."""
         async with self._scheduler.exclusion.alone_with(run):
-            row = await self._store.read_run(run)
-            if row is None or row.status in CLOSED_STATUSES or run in self._scheduler.residents:
+            row = await row_outside_memory(self._scheduler, run)
+            if row is None or row.status in CLOSED_STATUSES:
                 return False
             if row.waiting_for == why and row.status == "parked" and not row.resident:
                 return False
@@ -88,13 +88,18 @@ class Dormant:
         """Pause an open run that has been asked to; False when it is in memory, or not ours."""
         scheduler = self._scheduler
         async with scheduler.exclusion.alone_with(run):
-            row = await self._store.read_run(run)
-            if row is None or row.status in CLOSED_STATUSES:
-                return True
             if not scheduler.owns(run) or run in scheduler.residents:
                 return False
+            row = await row_outside_memory(scheduler, run)
+            if row is None or row.status in CLOSED_STATUSES:
+                return True
             asked = await mail_numbers(self._store, run, "pause")
-            await self._put_away(row, status="paused", why=PAUSED, parked_as="", consumed=asked)
+            why = PAUSED
+            if row.status == "parked":
+                why = f"{PAUSED}; it was parked: {row.waiting_for}"
+            elif row.status == "paused":
+                why = row.waiting_for
+            await self._put_away(row, status="paused", why=why, parked_as="", consumed=asked)
         return True
 
     async def _put_away(
@@ -267,7 +272,7 @@ class Dormant:
     async def wake(self, run: RunId) -> None:
         """Make a dormant run open again, and bring it into memory."""
         async with self._scheduler.exclusion.alone_with(run):
-            row = await self._store.read_run(run)
+            row = await row_outside_memory(self._scheduler, run)
             if row is not None and self._can_wake(row):
                 await self._wake(row)
 

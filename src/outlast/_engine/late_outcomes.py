@@ -12,7 +12,7 @@ import logging
 
 import msgspec
 
-from outlast._engine.scheduler import Scheduler
+from outlast._engine.scheduler import Scheduler, row_outside_memory
 from outlast._execution.body import Body
 from outlast._execution.operations import failure_body
 from outlast._execution.run import LiveRun
@@ -65,7 +65,7 @@ class LateOutcomes:
     async def _append_dormant(self, body: Body, outcome: bytes) -> None:
         scheduler, run = self._scheduler, body.run
         async with scheduler.exclusion.alone_with(run):
-            row = await scheduler.store.read_run(run)
+            row = await row_outside_memory(scheduler, run)
             lease = scheduler.leases.get(scheduler.shard_of(run))
             is_there = run in scheduler.residents
             if row is None or lease is None or is_there or row.kind != "workflow":

@@ -18,12 +18,13 @@ from outlast._engine.damage import is_damaged, park_damaged, read_any_run
 from outlast._engine.dormant import Dormant
 from outlast._engine.redelivery import check_again, check_known, conflict
 from outlast._engine.requests import check_request
-from outlast._engine.scheduler import Scheduler, is_open_here
+from outlast._engine.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_run import LiveActor
 from outlast._execution.letters import TOPICS
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
+from outlast._store.auditing import done_before
 from outlast._store.contract import Message, MessageKind, PostResult, Receipt, RunRow, Transaction
 from outlast._store.decide import carry_audit
 from outlast.errors import (
@@ -89,6 +90,7 @@ class Messages:
             await self._append(live, message)
             return
         if message.kind == "signal" and await check_again(self._scheduler, message):
+            done_before()
             return
         if message.kind in ("cancel", "terminate") and await self.close_unrun(message):
             return
@@ -129,6 +131,7 @@ class Messages:
             known = live.inbox.dedups.get(message.dedup) if message.dedup else None
             if known is not None:
                 await check_known(self._scheduler, message, known)
+                done_before()
                 return
             if not live.inbox.room_for(len(message.body)):
                 raise signals_full(message.run)
@@ -139,11 +142,14 @@ class Messages:
 
     async def _judge(self, message: Message, result: PostResult) -> None:
         match result:
-            case "accepted" | "duplicate":
+            case "accepted":
                 return
+            case "duplicate":
+                done_before()
             case "conflict":
                 if not await check_again(self._scheduler, message):
                     raise conflict(message)
+                done_before()
             case "full":
                 raise signals_full(message.run)
             case "not_found":
@@ -253,25 +259,32 @@ class Messages:
     async def bring(self, run: RunId) -> LiveRun | None:
         """Bring one open run of ours into memory, with its mail."""
         scheduler = self._scheduler
+        if run not in scheduler.residents:
+            async with scheduler.exclusion.alone_with(run):
+                if run not in scheduler.residents:
+                    return await self._bring_alone(run)
         live = scheduler.residents.get(run)
+        if live is not None and await self.read_mail(live) and live.state == "replaying":
+            scheduler.begin(live)  # its mail could not be read when it was brought in
+        return live
+
+    async def _bring_alone(self, run: RunId) -> LiveRun | None:
+        """Bring in one that is not in memory; the caller is alone with it."""
+        scheduler = self._scheduler
+        live: LiveRun | None = None
+        row = await self._reopened(await row_outside_memory(scheduler, run))
+        if row is not None and row.kind == "actor" and self._may_run(row):
+            live = await self.activate(row)
+        elif row is not None and row.status in ("parked", "paused"):
+            if not await self._dormant.consider(row):
+                self._scheduler.listeners.on_stays_parked(run)
+        elif row is not None and self._may_run(row):
+            records = await self._store.read_journal(run)
+            if run not in scheduler.residents and scheduler.owns(run):
+                live = scheduler.adopt(row, records)
         if live is not None:
-            if await self.read_mail(live) and live.state == "replaying":
-                scheduler.begin(live)  # its mail could not be read when it was brought in
-            return live
-        async with scheduler.exclusion.alone_with(run):
-            row = await self._reopened(await self._store.read_run(run))
-            if row is not None and row.kind == "actor" and self._may_run(row):
-                live = await self.activate(row)
-            elif row is not None and row.status in ("parked", "paused"):
-                if not await self._dormant.consider(row):
-                    self._scheduler.listeners.on_stays_parked(run)
-            elif row is not None and self._may_run(row):
-                records = await self._store.read_journal(run)
-                if run not in scheduler.residents and scheduler.owns(run):
-                    live = scheduler.adopt(row, records)
-            if live is not None:
-                await self.read_mail(live)
-                scheduler.begin(live)
+            await self.read_mail(live)
+            scheduler.begin(live)
         self.left_waiting.discard(run)
         return live
 

@@ -24,7 +24,7 @@ from outlast._engine.residency import Residency
 from outlast._engine.scheduler import Scheduler
 from outlast._engine.stream_reader import StreamReader
 from outlast._execution.run import LiveRun
-from outlast._execution.why import why_of
+from outlast._execution.why import why_of, with_lengths
 from outlast._records import Record as StoredRecord
 from outlast._registry import Registry
 from outlast._store.asking import TooLong
@@ -154,7 +154,7 @@ class Reader:
         if row.status == "pending" and row.wake_at is not None:
             left = text_of((row.wake_at - self._world.now()) / 1e6)
             return f"waiting for its start, due in {left}"
-        return row.waiting_for or WAITS_FOR_ENGINE
+        return with_lengths(row.waiting_for, self._world.now()) or WAITS_FOR_ENGINE
 
     async def runs(
         self, query: str, page: int = limits.PAGE_ROWS, after: Cursor | None = None

@@ -26,7 +26,7 @@ from outlast._counted import counted
 from outlast._engine.burying import bury_begun
 from outlast._engine.dormant import Dormant
 from outlast._engine.messages import Messages
-from outlast._engine.scheduler import Scheduler, is_open_here
+from outlast._engine.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._execution.why import is_at_work
 from outlast._records import NO_PROGRESS
 from outlast._store.contract import RunRow, TailRun, Transaction
@@ -199,7 +199,7 @@ class Recovery:
         if run in scheduler.residents:
             return False
         async with scheduler.exclusion.alone_with(run):
-            row = await self._store.read_run(run)
+            row = await row_outside_memory(scheduler, run)
             if row is None or run in scheduler.residents or not is_open_here(row):
                 return False
             row = await _count_death(scheduler, row, tail, has_died and not is_counted)
@@ -268,7 +268,7 @@ class Recovery:
     async def _try_alone(self, run: RunId) -> None:
         scheduler = self._scheduler
         async with scheduler.exclusion.alone_with(run):
-            row = await self._store.read_run(run)
+            row = await row_outside_memory(scheduler, run)
             lease = scheduler.leases.get(scheduler.shard_of(run))
             is_open = row is not None and is_open_here(row)
             if row is None or lease is None or not is_open or run in scheduler.residents:

@@ -121,7 +121,7 @@ class Residency:
 
     def standing(self, live: LiveRun) -> tuple[Status, str]:
         """Return the status of a run in memory, and why it is not further."""
-        why = why_of(live, self._world.now())
+        why = why_of(live, self._world.now(), is_kept=True)
         return ("running" if is_at_work(live) else "waiting"), why
 
     # ------------------------------------------------------------------ passivation
@@ -165,7 +165,7 @@ class Residency:
         if isinstance(live, LiveActor) and live.is_idle:
             live.put_to_rest()
             return
-        why = why_of(live, self._world.now())
+        why = why_of(live, self._world.now(), is_kept=True)
         live.standing.write("waiting", resident=False, waiting_for=why)
 
     def passivate_all(self) -> None:

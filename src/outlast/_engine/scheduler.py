@@ -363,6 +363,15 @@ def is_open_here(row: RunRow) -> bool:
     return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
 
 
+async def row_outside_memory(scheduler: Scheduler, run: RunId) -> RunRow | None:
+    """Return the row of a run that is not in memory; None for one that is, or that is not there.
+
+    The caller is alone with the run. It was out of memory before its row is asked for: the row of a
+    run that leaves while the store answers may be older than what the run has written last.
+    """
+    return None if run in scheduler.residents else await scheduler.store.read_run(run)
+
+
 def _tell_attempt_failed(
     events: Events, run: RunId, operation: StepOperation, failure: bytes
 ) -> None:

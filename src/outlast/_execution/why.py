@@ -1,6 +1,14 @@
-"""What a run waits for, in words for people."""
+"""What a run waits for, in words for people.
+
+Invariant:
+  * what is kept in a row is read much later: there, times are moments and not lengths.
+"""
 
 from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from outlast._durations import text_of
 from outlast._execution.body import where_of
@@ -10,20 +18,53 @@ from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
 
 _SHOWN_MAX = 5
+_MOMENT = "%Y-%m-%d %H:%M:%S UTC"
+_DUE = re.compile(r"\bdue at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC)")
 
 
-def waits_of(run: LiveRun, now: int) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """How times are told: as lengths from `now`, or as moments in what is kept."""
+
+    now: int
+    is_kept: bool
+
+    def due(self, at: int) -> str:
+        if self.is_kept:
+            return f"due at {_moment(at)}"
+        return f"due in {text_of((at - self.now) / 1e6)}" if at > self.now else "due now"
+
+    def since(self, at: int) -> str:
+        return f"since {_moment(at)}" if self.is_kept else f"for {text_of((self.now - at) / 1e6)}"
+
+
+def _moment(at: int) -> str:
+    return datetime.fromtimestamp(at / 1e6, UTC).strftime(_MOMENT)
+
+
+def with_lengths(kept: str, now: int) -> str:
+    """Return a text that was kept, with what is due counted from now."""
+
+    def told(found: re.Match[str]) -> str:
+        at = datetime.strptime(found[1], _MOMENT).replace(tzinfo=UTC)
+        return _Times(now, is_kept=False).due(int(at.timestamp() * 1e6))
+
+    return _DUE.sub(told, kept)
+
+
+def waits_of(run: LiveRun, times: _Times) -> list[str]:
     """Return one phrase for each thing that the run waits for."""
+    now = times.now
     waits: list[str] = []
     for step in run.steps.pending.values():
         what = f"step {step.name}"
         if step.is_started and step.definition.is_wait:
             waits.append(_awaited(step))
         elif step.is_started:
-            waits.append(f"{what}, attempt {step.attempt + 1} {_at_work(run, step, now)}")
+            waits.append(f"{what}, attempt {step.attempt + 1} {_at_work(run, step, times)}")
         elif step.next_at > now:
-            left = text_of((step.next_at - now) / 1e6)
-            waits.append(f"{what}, attempt {step.attempt + 1} in {left} after {step.last_error}")
+            attempt = f"attempt {step.attempt + 1} {times.due(step.next_at)}"
+            waits.append(f"{what}, {attempt}, after {step.last_error}")
         else:
             waits.append(f"{what}, about to start")
     waits += [f"signal {name!r}" for name in run.inbox.waiting_names()]
@@ -35,8 +76,7 @@ def waits_of(run: LiveRun, now: int) -> list[str]:
         waits.append("a condition in its code (wf.until)")
     timer = run.loop.timers.next()
     if timer is not None:
-        due_in = timer[0] - now / 1e6
-        waits.append(f"a timer, due in {text_of(due_in)}" if due_in > 0 else "a timer that is due")
+        waits.append(f"a timer, {times.due(int(timer[0] * 1e6))}")
     return waits
 
 
@@ -54,12 +94,12 @@ def is_at_work(run: LiveRun) -> bool:
     )
 
 
-def why_of(run: LiveRun, now: int) -> str:
-    """Return why the run is not further, in one line."""
+def why_of(run: LiveRun, now: int, *, is_kept: bool = False) -> str:
+    """Return why the run is not further, in one line; `is_kept` is for its row."""
     if run.state == "replaying":
         is_new = not run.standing.started_at
         return "about to run its first line" if is_new else "replaying its journal"
-    waits = waits_of(run, now)
+    waits = waits_of(run, _Times(now, is_kept))
     if isinstance(run, LiveWorkflow) and run.pausing.is_asked:
         waits.insert(0, "what is in flight, to pause behind that")
     if run.cancelling.is_requested:
@@ -71,13 +111,13 @@ def why_of(run: LiveRun, now: int) -> str:
     return f"waiting for {shown}" + (f"; and {more} more" if more > 0 else "")
 
 
-def _at_work(run: LiveRun, step: StepOperation, now: int) -> str:
+def _at_work(run: LiveRun, step: StepOperation, times: _Times) -> str:
     """Return since when an attempt runs, or why it does not yet."""
     if step.ran_at:
-        return f"running for {text_of((now - step.ran_at) / 1e6)}"
+        return f"running {times.since(step.ran_at)}"
     if not step.queued_at:
         return "about to start"
-    queued = f"queued for {text_of((now - step.queued_at) / 1e6)}"
+    queued = f"queued {times.since(step.queued_at)}"
     if where_of(step.definition) != "thread":
         return queued
     return f"{queued}: {run.host.why_queued()}"

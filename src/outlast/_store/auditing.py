@@ -86,6 +86,7 @@ class Acting:
         self.is_traffic = is_traffic
         self.reason = ""
         self.is_written = False
+        self.is_duplicate = False
 
     def row(self, now: int, run: RunId, outcome: str = "") -> AuditRow:
         """Return the row, which is written once."""
@@ -149,6 +150,13 @@ def doing(verb: str, target: str | None = None) -> None:
     if who is not None:
         who.verb = verb
         who.target = who.target if target is None else target
+
+
+def done_before() -> None:
+    """What is asked for was done when it was first asked for."""
+    who = _acting.get()
+    if who is not None:
+        who.is_duplicate = True
 
 
 def only_looking() -> None:

@@ -49,7 +49,11 @@ from outlast.types import Lease, RunId, Status
 
 
 class Faults(Protocol):
-    """What simulation may do around a commit; raising or never returning are both allowed."""
+    """What simulation may do to a store; raising or never returning in commits are allowed."""
+
+    async def after_read(self) -> None:
+        """Called when something was read, and who asked has not heard of it."""
+        ...
 
     async def before_commit(self, batch: Sequence[Transaction]) -> None:
         """Called when nothing of the batch is written."""
@@ -155,7 +159,10 @@ class MemoryStore(Store):
 
     @override
     async def read_run(self, run: RunId) -> RunRow | None:
-        return self._db.rows.get(run)
+        row = self._db.rows.get(run)
+        if self._faults is not None:
+            await self._faults.after_read()
+        return row
 
     @override
     async def read_journal(
@@ -164,6 +171,8 @@ class MemoryStore(Store):
         found = [r for r in self._db.journal(run, after) if upto is None or r.seq <= upto]
         if part.kinds is not None:
             found = [r for r in found if r.kind in part.kinds]
+        if self._faults is not None:
+            await self._faults.after_read()
         if part.bytes_max is None:
             return found
         ordered = found[::-1] if part.from_end else found
@@ -202,7 +211,10 @@ class MemoryStore(Store):
 
     @override
     async def read_mailbox(self, run: RunId, limit: int, after: int = 0) -> list[Message]:
-        return self._db.mail_of(run, limit, after)
+        mail = self._db.mail_of(run, limit, after)
+        if self._faults is not None:
+            await self._faults.after_read()
+        return mail
 
     @override
     async def runs_with_mail(

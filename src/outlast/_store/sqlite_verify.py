@@ -22,6 +22,7 @@ from outlast.types import RunId
 
 _PAGE_ROWS = 1_000
 _ENTRY_TEXTS = frozenset(("run", "name"))
+_IDS = frozenset(("id",))
 _encode = msgspec.msgpack.Encoder().encode
 _RUN_TABLES = ("histories", "mailbox", "dead_letters", "streams", "run_values", "tokens")
 
@@ -72,6 +73,7 @@ def damaged_rows(db: Connection, stopped: Callable[[], bool] = lambda: False) ->
             yield _damage_of(table, cells, known)
     yield from _damaged_blobs(db, stopped)
     yield from _unfound(db, stopped)
+    yield from _torn(db, stopped)
 
 
 def lost_runs(db: Connection) -> list[RunId]:
@@ -164,8 +166,8 @@ def _damaged_blobs(db: Connection, stopped: Callable[[], bool]) -> Iterator[Dama
             return
 
 
-def _unfound(db: Connection, stopped: Callable[[], bool]) -> Iterator[Damage]:
-    """Look for runs that the index of attributes does not lead to; too much in it does no harm."""
+def _run_pages(db: Connection, stopped: Callable[[], bool]) -> Iterator[tuple[int, int]]:
+    """Iterate over the runs, some at once, as the rowids that they lie between."""
     after = 0
     while not stopped():
         [[last]] = db.execute(
@@ -175,6 +177,38 @@ def _unfound(db: Connection, stopped: Callable[[], bool]) -> Iterator[Damage]:
         ).fetchall()
         if not isinstance(last, int):
             return
+        yield after, last
+        after = last
+
+
+# The packed parts of a journal follow one another, up to where its row says that it is packed.
+_TORN = """FROM runs LEFT JOIN (
+    SELECT run, first_seq, last_seq,
+        lag(last_seq) OVER parts AS before, lead(first_seq) OVER parts AS behind
+    FROM histories
+    WHERE run IN (SELECT id FROM runs WHERE rowid > ?1 AND rowid <= ?2)
+    WINDOW parts AS (PARTITION BY run ORDER BY first_seq, last_seq)
+) AS part ON part.run = runs.id
+WHERE runs.rowid > ?1 AND runs.rowid <= ?2 AND CASE
+    WHEN part.run IS NULL THEN runs.packed_seq > runs.folded_seq
+    ELSE part.first_seq <> ifnull(part.before, runs.folded_seq) + 1
+        OR (part.behind IS NULL AND part.last_seq <> runs.packed_seq)
+END"""
+
+
+def _torn(db: Connection, stopped: Callable[[], bool]) -> Iterator[Damage]:
+    """Look for journals whose packed parts overlap, leave gaps, or end too early."""
+    for after, last in _run_pages(db, stopped):
+        selected = "runs.id, part.first_seq, part.last_seq, runs.packed_seq"
+        for run, first, end, packed in fetch_columns(db, selected, _IDS, _TORN, (after, last)):
+            records = f"records {first} to {end}, out of place"
+            what = records if first is not None else f"records up to {packed}, missing"
+            yield Damage("histories", f"what is packed of the journal, {what},", RunId(str(run)))
+
+
+def _unfound(db: Connection, stopped: Callable[[], bool]) -> Iterator[Damage]:
+    """Look for runs that the index of attributes does not lead to; too much in it does no harm."""
+    for after, last in _run_pages(db, stopped):
         rest = (
             "FROM attributes_of_runs AS a WHERE a.run IN "
             "(SELECT id FROM runs WHERE rowid > ? AND rowid <= ? AND attributes <> '{}') "
@@ -185,7 +219,6 @@ def _unfound(db: Connection, stopped: Callable[[], bool]) -> Iterator[Damage]:
         for run, name in found:
             what = f"the entry of attribute {name!r} in the index"
             yield Damage("run_attributes", what, RunId(str(run)))
-        after = last
 
 
 def _cell(value: object) -> Cell:

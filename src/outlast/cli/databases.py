@@ -97,9 +97,13 @@ def _facts_of(path: Path) -> dict[str, object]:
         "schema": schema_of(path),
         "schema_newest": newest_version(),
         "owner_pid": holder_of(path),
-        "runs": _counts(path, "SELECT status, count(*) FROM runs GROUP BY status ORDER BY 1"),
+        "runs": _counts(path, _BY_STATUS.format("<>")),
+        "actors": sum(_counts(path, _BY_STATUS.format("=")).values()),
         "records": _counts(path, "SELECT 'tail', count(*) FROM journal").get("tail", 0),
     }
+
+
+_BY_STATUS = "SELECT status, count(*) FROM runs WHERE kind {} 'actor' GROUP BY status ORDER BY 1"
 
 
 @db.command()

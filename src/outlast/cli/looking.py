@@ -155,7 +155,9 @@ async def _show_audit(engine: Verbs, run_id: str) -> None:
     except ServerRefused:
         return  # a server of an older version
     if infos:
-        say("\ndone from outside")
+        is_part = len(infos) == _AUDIT_SHOWN
+        rest = f" (the last ones; `outlast audit --run {safe_line(run_id)}` has all)"
+        say("\ndone from outside" + (rest if is_part else ""))
         for info in reversed(infos):
             because = f": {info.reason}" if info.reason else ""
             outcome = "" if info.outcome == "done" else f" ({info.outcome})"

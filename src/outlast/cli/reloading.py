@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 from outlast.cli.printing import note, safe_line
@@ -18,6 +19,7 @@ _CHILD = "OUTLAST_RELOADED"
 # Asking for the times of some hundred files costs a millisecond. Being told by the system would
 # need a library for each system.
 _LOOK_SECONDS = 0.3
+_DEATHS_MAX, _DEATHS_SECONDS = 3, 60.0  # who is killed more often than this is not started anew
 
 
 def is_reloaded() -> bool:
@@ -29,6 +31,7 @@ def run_and_reload(app: str) -> int:
     """Run this very command in a child, again and again; return its exit code at the end."""
     files = _Files(_root_of(app))
     stop = _Stop()
+    deaths: deque[float] = deque([-_DEATHS_SECONDS] * _DEATHS_MAX, _DEATHS_MAX)
     while True:
         child = subprocess.Popen(
             [sys.executable, "-m", "outlast", *sys.argv[1:]], env={**os.environ, _CHILD: "1"}
@@ -38,12 +41,28 @@ def run_and_reload(app: str) -> int:
             _end(child)
             if stop.asked or child.returncode == 0:
                 return 0
+            note(f"the server {_how_it_ended(child.returncode)}")
+            is_first = time.monotonic() - deaths[0] >= _DEATHS_SECONDS
+            if child.returncode < 0 and is_first:
+                deaths.append(time.monotonic())
+                note("starting anew: what it ran goes on")
+                continue
             note("waiting for a file to be saved")
             changed = _wait_for_change(files, stop)
             if changed is None:
                 return child.returncode or 0
         note(f"{safe_line(changed)} was saved: starting anew")
         _end(child)
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was ended by {name}"
 
 
 class _Stop:

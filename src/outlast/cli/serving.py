@@ -37,7 +37,7 @@ from outlast.cli.printing import note, safe_line
 from outlast.cli.reloading import is_reloaded, run_and_reload
 from outlast.client.local import owner_of
 from outlast.engine import Engine, run_loop
-from outlast.errors import StoreError, UsageError
+from outlast.errors import StoreError, StoreLocked, UsageError
 from outlast.telemetry import write_logs
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -201,7 +201,14 @@ async def _run(
 ) -> None:
     owner = await owner_of(Path(plan.target.name)) if plan.app is None else None
     if owner is None:
-        await _run_engine(plan, options, tokens, admin, listener)
+        try:
+            await _run_engine(plan, options, tokens, admin, listener)
+        except StoreLocked:
+            note(
+                "meanwhile `outlast serve` without APP serves what that process runs; an `outlast "
+                "run` that waits for its run takes over when a server dies, until its run ends"
+            )
+            raise
         return
     await owner.client.__aexit__(None, None, None)
     await _run_relay(plan, tokens, owner.process, listener)

@@ -24,6 +24,8 @@ from functools import partial
 from types import TracebackType
 from typing import Generic, Literal, ParamSpec, TypedDict, TypeVar, overload
 
+from typing_extensions import override
+
 from outlast._engine.records import Record
 from outlast._world import process_id
 from outlast.actor.topic import Topic
@@ -329,6 +331,10 @@ class SyncRun(Generic[R_co]):
         self._bridge = bridge
         self.remote: RemoteRun[R_co] = remote  # for `SyncClient.wait`
 
+    @override
+    def __repr__(self) -> str:
+        return f"SyncRun({self.remote.id!r})"
+
     @property
     def id(self) -> str:
         """The run's id."""
@@ -358,20 +364,33 @@ class SyncRun(Generic[R_co]):
         self._bridge.wait(self.remote.signal(name, value, dedup=dedup))
 
     @overload
-    def update(self, name: Update[A, B], value: A, *, timeout: Duration | None = None) -> B: ...
+    def update(
+        self,
+        name: Update[A, B],
+        value: A,
+        *,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> B: ...
     @overload
     def update(
-        self, name: str, value: object = None, *, timeout: Duration | None = None
+        self,
+        name: str,
+        value: object = None,
+        *,
+        id: str | None = None,
+        timeout: Duration | None = None,
     ) -> object: ...
     def update(
         self,
         name: Update[A, B] | str,
         value: object = None,
         *,
+        id: str | None = None,
         timeout: Duration | None = None,
     ) -> object:
-        """Have the run handle an update, and return what its handler returns."""
-        return self._bridge.wait(self.remote._update(name, value, timeout=timeout))
+        """Have the run handle an update, and return what its handler returns; see `RemoteRun`."""
+        return self._bridge.wait(self.remote._update(name, value, id=id, timeout=timeout))
 
     def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
         """Ask the run to stop; see `RemoteRun.cancel`."""

@@ -41,6 +41,7 @@ class FaultPlan:
     pauses: float = 0.0
     jumps: float = 0.0  # of the machine's wall clock, ahead or back
     delay_max: float = 0.005
+    stale_max: float = 0.005  # how old what is read may be when it is heard of
     slow_max: float = 2.0
     skew_max: float = 200.0  # what jumps let a clock be wrong by, either way
 
@@ -91,6 +92,12 @@ class MachineFaults:
         self._yard = yard
         self._machine = machine
         self._node = node
+
+    async def after_read(self) -> None:
+        """Be slow: what was read may not be so any more."""
+        yard = self._yard
+        if yard.plan.stale_max:
+            await asyncio.sleep(yard.loop.rng.random() * yard.plan.stale_max)
 
     async def before_commit(self, batch: Sequence[Transaction]) -> None:
         """Be slow, die, pause or refuse while nothing is written."""

@@ -427,3 +427,12 @@ def test_an_argument_that_was_stored_by_position_and_by_name_is_refused() -> Non
     assert old.decode(stored) == ((1,), {"a": 2})
     with pytest.raises(DecodingError, match=r"\$\.a: stored twice"):
         SignatureCodec(after, stores_defaults=True).decode(stored)
+
+
+def test_a_broken_list_or_object_on_a_command_line_is_said_to_be_no_json() -> None:
+    async def listed(items: list[int]) -> None: ...
+
+    with pytest.raises(DecodingError, match=r"^\$\.items: it is not JSON: "):
+        SignatureCodec(listed).from_strings({"items": "[1, "})
+    with pytest.raises(DecodingError, match=r"^\$\.items: declared list\[int\], got str"):
+        SignatureCodec(listed).from_strings({"items": "one"})

@@ -404,3 +404,25 @@ async def test_an_actor_is_not_paused(engine: Engine) -> None:
 
     with pytest.raises(UsageError, match="is an actor"):
         await engine.get(ref.id).pause()
+
+
+@step(retry=Retry(attempts=1, then="park"))
+async def refuses() -> None:
+    raise LookupError("not yet")
+
+
+@workflow
+async def is_refused() -> None:
+    await refuses()
+
+
+async def test_a_parked_run_that_is_paused_still_says_why_it_was_parked(engine: Engine) -> None:
+    run = await engine.start(is_refused(), id="r")
+    await until(run, "parked")
+    await run.pause()
+    await run.pause()
+
+    assert (await run.info()).status == "paused"
+    why = await run.why()
+    assert why.startswith("paused by a person, until it is resumed; it was parked: step ")
+    assert why.count("paused by a person") == 1

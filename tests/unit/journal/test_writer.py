@@ -23,6 +23,9 @@ class FullOnce:
     def __init__(self) -> None:
         self.commits = 0
 
+    async def after_read(self) -> None:
+        """Nothing."""
+
     async def before_commit(self, batch: Sequence[Transaction]) -> None:
         """Refuse the second."""
         self.commits += 1

@@ -203,3 +203,16 @@ async def test_an_answer_to_an_approval_says_which_and_of_which_run(
     last = (await audit(server))[0]
     assert (last.verb, last.run, last.target) == (verb, "asks", found[0].id)
     assert (last.reason, last.outcome) == ("too much", "done")
+
+
+async def test_a_signal_that_is_sent_again_is_a_duplicate(server: Served) -> None:
+    sums = "tests.unit.server.served.served_sums"
+    await server.request("POST", f"/v1/workflows/{sums}/runs", {"id": "r"})
+    for _ in range(2):
+        body = {"value": 3, "dedup": "once"}
+        sent = await server.request("POST", "/v1/runs/r/signals/served_number", body)
+        assert sent.status == 202
+    await server.request("POST", "/v1/runs/r/terminate", {})
+
+    outcomes = [info.outcome for info in await audit(server, "r") if info.verb == "signal"]
+    assert outcomes == ["duplicate", "done"]

@@ -1,0 +1,90 @@
+"""What a run waits for, in words: as it is now, and as it was kept."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from outlast import ChildFailed, Engine, RunFailed, step, workflow
+from outlast._execution.why import with_lengths
+from outlast.types import RunId
+
+KEPT = "waiting for a timer, due at 2026-11-29 14:00:30 UTC; signal 'go'"
+AT = 1_795_960_800 * 1_000_000  # 2026-11-29 14:00:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0, "due in 30s"), (20, "due in 10s"), (30, "due now"), (90, "due now")],
+)
+def test_what_is_due_is_counted_from_now(seconds: int, told: str) -> None:
+    now = AT + seconds * 1_000_000
+    assert with_lengths(KEPT, now) == f"waiting for a timer, {told}; signal 'go'"
+
+
+def test_a_text_without_a_time_is_told_as_it_was_kept() -> None:
+    assert (
+        with_lengths("waiting for signal 'due at noon'", AT) == "waiting for signal 'due at noon'"
+    )
+
+
+@workflow
+async def why_sleeps() -> None:
+    await asyncio.sleep(3600)
+
+
+@step
+async def why_forever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+@workflow
+async def why_works() -> None:
+    await why_forever()
+
+
+async def test_a_run_out_of_memory_tells_how_long_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    async with Engine.open(path) as engine:
+        await engine.start(why_sleeps(), id="r")
+    async with Engine.open(path, read_only=True) as reading:
+        row = await reading._core.store.read_run(RunId("r"))
+        why = await reading.get("r").why()
+
+    assert row is not None
+    assert re.search(r"a timer, due at \d{4}-\d\d-\d\d [\d:]{8} UTC$", row.waiting_for)
+    assert re.search(r"a timer, due in 59m \d+(\.\d+)?s$|due in 1h$", why)
+
+
+async def test_what_a_reader_is_told_of_a_step_at_work_is_since_when(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    async with Engine.open(path) as engine, Engine.open(path, read_only=True) as reading:
+        run = await engine.start(why_works(), id="r")
+        async with asyncio.timeout(30):
+            while "attempt 1 running for" not in await run.why():  # noqa: ASYNC110  # no event
+                await asyncio.sleep(0.01)
+            # Its row follows within a second or so.
+            while "running since 2" not in await reading.get("r").why():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await run.terminate()
+
+
+@workflow
+async def why_child() -> None:
+    raise ValueError("no")
+
+
+@workflow
+async def why_parent() -> None:
+    await why_child()
+
+
+async def test_a_failed_child_leaves_nothing_out_of_what_is_told(engine: Engine) -> None:
+    run = await engine.start(why_parent(), id="p")
+    with pytest.raises(RunFailed, match=ChildFailed.__name__) as failed:
+        await run.result()
+
+    assert "left out" not in failed.value.traceback
