@@ -18,6 +18,8 @@ export type FeedState = 'connecting' | 'live' | 'offline' | 'absent'
 export const feed = signal<FeedState>('connecting')
 export const overview = signal<Overview | null>(null)
 export const openTokens = signal(0)
+// Goes up when something was asked or answered; how many are open, the next overview says.
+export const inboxTurn = signal(0)
 // Goes up when what was read before may be out of date: views then read again.
 export const resync = signal(0)
 export const retryAt = signal<number | null>(null)
@@ -225,7 +227,7 @@ function take(event: ServerEvent): void {
       return
     }
     case 'tokens':
-      openTokens.value = (data as { open: number }).open
+      inboxTurn.value += 1
       return
     case 'overview':
       takeOverview(data as Overview)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from tests.e2e.commands import until
@@ -13,7 +14,6 @@ from tests.e2e.dashboards import (
     Seat,
     Server,
     built,
-    fields_of,
     served,
     text_of,
     until_seen,
@@ -30,9 +30,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
 def asked_by(server: Server, run: str) -> str:
     """Return the id of what a run asks, when it does."""
     until(lambda: server.run(run)["asks"] != [])
-    asks = server.run(run)["asks"]
-    assert isinstance(asks, list)
-    return str(fields_of(asks[0])["id"])
+    asks = msgspec.convert(server.run(run)["asks"], list[dict[str, object]])
+    return str(asks[0]["id"])
 
 
 def test_a_rejection_looks_like_one(seat: Seat) -> None:

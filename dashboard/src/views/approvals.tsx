@@ -7,7 +7,7 @@ import { now } from '../clock.ts'
 import { absolute, count, duration, relative } from '../format.ts'
 import { isUnbuilt, problemOf } from '../http.ts'
 import type { Problem } from '../http.ts'
-import { openTokens } from '../live.ts'
+import { inboxTurn, openTokens, overview } from '../live.ts'
 import { tell } from '../notices.ts'
 import { Empty, Loading, ProblemNote, ViewProblem } from '../parts/empty.tsx'
 import { JsonEditor, Labelled, SentFaults } from '../parts/form.tsx'
@@ -63,7 +63,7 @@ function Inbox() {
   useEffect(() => {
     loaded.reload()
     parked.reload()
-  }, [open])
+  }, [open, inboxTurn.value, overview.value?.counts['parked']])
   const tokens = loaded.data?.approvals ?? []
   const isStill = useStill(tokens.map((token) => token.id).join(' '))
   const next = loaded.data?.next ?? null
