@@ -17,7 +17,7 @@ import { useLoad } from '../parts/load.ts'
 import { StatusMark } from '../parts/status.tsx'
 import { Ago } from '../parts/time.tsx'
 import { link, route, runLink, runsLink } from '../router.ts'
-import { faults, fieldOf, initial } from '../schema.ts'
+import { faults, fieldOf, initial, told } from '../schema.ts'
 import { mayOperate } from '../session.ts'
 import { tokenStatus } from '../types.ts'
 import type { Json, JsonObject, TokenInfo } from '../types.ts'
@@ -241,7 +241,7 @@ function Answer({ token, isStill, onAnswered }: CardProps) {
       ))}
       </SentFaults.Provider>
       {missing.some((fault) => fault.path !== '') && (
-        <p class="hint" role="status">{missing.map((fault) => `${fault.path || 'The value'} ${fault.reason}`).join(', ')}.</p>
+        <p class="hint" role="status">{told(missing, 'The value')}</p>
       )}
       <div class="answer-row">
         <label class="off-screen" for={reasonId}>Reason</label>
