@@ -7,7 +7,7 @@
 import { signal } from '@preact/signals'
 
 import { api } from './api.ts'
-import { problemOf, readEvents, RequestError, wasAborted } from './http.ts'
+import { answered, problemOf, readEvents, RequestError, wasAborted } from './http.ts'
 import { parseAnswer } from './json.ts'
 import { signIn, signOut, token } from './session.ts'
 import type { ServerEvent } from './sse.ts'
@@ -35,6 +35,7 @@ type Message =
   | { kind: 'state'; state: FeedState; lastId: string; overview: Overview | null }
   | { kind: 'ask' }
   | { kind: 'token-wanted' }
+  | { kind: 'answered' }
   | { kind: 'token'; token: string }
   | { kind: 'signed-out' }
 
@@ -66,6 +67,12 @@ export function joinTabs(): void {
   addEventListener('online', () => wake?.())
   // Back from sleep or from the background: do not sit out a long pause.
   addEventListener('visibilitychange', () => document.visibilityState === 'visible' && wake?.())
+  // Something else got an answer: the server is back, and the page must not say that it is not.
+  answered.subscribe(() => {
+    if (feed.peek() !== 'offline') return
+    wake?.()
+    if (!isLeader) send({ kind: 'answered' })
+  })
   if (token.peek() === null) send({ kind: 'token-wanted' })
 }
 
@@ -199,6 +206,9 @@ function heard(message: Message): void {
       return
     case 'ask':
       if (isLeader) send({ kind: 'state', state: feed.peek(), lastId, overview: overview.peek() })
+      return
+    case 'answered':
+      wake?.()
       return
     case 'token-wanted': {
       const own = token.peek()

@@ -17,7 +17,7 @@ import { Ago } from '../parts/time.tsx'
 import { VirtualRows } from '../parts/virtual.tsx'
 import { actorLink, replace, route, withParams } from '../router.ts'
 import { mayOperate } from '../session.ts'
-import { actorStatus } from '../types.ts'
+import { actorStatus, hasWords } from '../types.ts'
 import type { ActorInfo, DeadLetter } from '../types.ts'
 
 const PAGE = 500
@@ -55,7 +55,9 @@ function Mailboxes() {
   useEffect(() => onActors(again), [])
 
   const actors = [...(first.data?.actors ?? []), ...(more?.actors ?? [])]
-  const shown = isBusyFirst ? [...actors].sort((a, b) => b.waiting - a.waiting) : actors
+  const filter = route.value.query.get('filter') ?? ''
+  const kept = filter.trim() === '' ? actors : actors.filter((actor) => hasWords(actor, filter.trim()))
+  const shown = isBusyFirst ? [...kept].sort((a, b) => b.waiting - a.waiting) : kept
   const next = more ? more.next : (first.data?.next ?? null)
   const read = async () => {
     if (next === null) return
@@ -74,6 +76,8 @@ function Mailboxes() {
   return (
     <>
       <p class="under-query">
+        <input type="text" aria-label="Filter actors" placeholder="Part of a type or key" spellcheck={false} value={filter} onInput={(event) => replace(withParams({ filter: event.currentTarget.value || undefined }))} />
+        {filter.trim() !== '' && <span class="faint" role="status">{count(kept.length)} of {plural(actors.length, 'actor')}{next === null ? '' : ' loaded so far'}</span>}
         <label class="check">
           <input type="checkbox" checked={isBusyFirst} onChange={(event) => setBusyFirst(event.currentTarget.checked)} /> longest queue first
         </label>

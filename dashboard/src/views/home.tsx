@@ -14,6 +14,7 @@ import { useLoad, useThrottled } from '../parts/load.ts'
 import { StatusMark } from '../parts/status.tsx'
 import { Ago, Took } from '../parts/time.tsx'
 import { runLink, runsLink } from '../router.ts'
+import { mayOperate } from '../session.ts'
 import { ESTIMATED } from '../types.ts'
 import type { Latency, RunInfo } from '../types.ts'
 
@@ -183,7 +184,7 @@ function FirstSteps() {
           <Command text="outlast demo" />
         </li>
       </ol>
-      <a class="button primary" href="#/runs?start=1">Start a run here</a>
+      {mayOperate.value && <a class="button primary" href="#/runs?start=1">Start a run here</a>}
     </section>
   )
 }

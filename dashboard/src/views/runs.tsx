@@ -10,7 +10,7 @@ import { Empty, ViewProblem } from '../parts/empty.tsx'
 import { Icon } from '../parts/icon.tsx'
 import { useLoad } from '../parts/load.ts'
 import { QueryBar } from '../parts/query-bar.tsx'
-import { RunHead, RunRow, ROW_HEIGHT } from '../parts/run-row.tsx'
+import { RunHead, RunRow, rowHeight } from '../parts/run-row.tsx'
 import { SavedViews } from '../parts/saved-views.tsx'
 import { VirtualRows } from '../parts/virtual.tsx'
 import { go, link, replace, route, runLink } from '../router.ts'
@@ -106,7 +106,7 @@ export function Runs() {
             key={`${query}-${turn}`}
             count={length}
             columns={COLUMNS}
-            rowHeight={ROW_HEIGHT}
+            rowHeight={rowHeight.value}
             label="Runs"
             active={active}
             onRange={(_, last) => list.want(last)}
@@ -127,7 +127,7 @@ export function Runs() {
           />
         )}
       </div>
-      {starting !== null && (
+      {starting !== null && mayOperate.value && (
         <StartDialog
           workflows={workflows}
           chosen={starting}
