@@ -16,7 +16,7 @@ import { VirtualRows } from '../parts/virtual.tsx'
 import { go, link, replace, route, runLink } from '../router.ts'
 import { hints } from '../query.ts'
 import { RunList } from '../runlist.ts'
-import { mayOperate } from '../session.ts'
+import { isViewer, mayOperate } from '../session.ts'
 import { BulkBar } from './bulk.tsx'
 import { StartDialog } from './start.tsx'
 
@@ -127,7 +127,7 @@ export function Runs() {
           />
         )}
       </div>
-      {starting !== null && mayOperate.value && (
+      {starting !== null && !isViewer.value && (
         <StartDialog
           workflows={workflows}
           chosen={starting}
