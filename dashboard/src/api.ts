@@ -65,6 +65,7 @@ export const api = {
   fork: (id: string, body: JsonObject) => post<RunInfo>(path('runs', id, 'fork'), body),
   forkPlan: (id: string, body: JsonObject) =>
     post<RerunPlan>(path('runs', id, 'fork'), { ...body, dry_run: true }),
+  retryPlan: (id: string) => post<RerunPlan>(path('runs', id, 'retry'), { dry_run: true }),
   bulk: (action: Action, query: string, expected: number, reason: string) =>
     post<BulkAnswer>('v1/bulk', { action, query, expected, reason }),
   diff: (a: string, b: string) => get<Diff>('v1/diff', { a, b }),

@@ -14,7 +14,7 @@ import { Banner, Nav } from './parts/nav.tsx'
 import { NoticeList } from './parts/notice-list.tsx'
 import { Palette } from './parts/palette.tsx'
 import { go, route } from './router.ts'
-import { signInNote, token, who } from './session.ts'
+import { isViewer, signInNote, token, who } from './session.ts'
 import { nextTheme } from './theme.ts'
 import { visible } from './visible.ts'
 import { Home } from './views/home.tsx'
@@ -48,7 +48,7 @@ function Signed() {
       '?': () => setOpen('help'),
       'Ctrl+K': () => setOpen((old) => (old === 'palette' ? null : 'palette')),
       '/': () => go('#/runs?focus=1'),
-      n: () => go('#/runs?start=1'),
+      n: () => isViewer.peek() || go('#/runs?start=1'),
       t: nextTheme,
     })
     return () => {

@@ -1,5 +1,7 @@
 // Requests to the server that this page came from, and what goes wrong with them.
 
+import { signal } from '@preact/signals'
+
 import { isObject, jsonText, parseAnswer } from './json.ts'
 import { signOut, token } from './session.ts'
 import { EventParser } from './sse.ts'
@@ -27,6 +29,9 @@ export class RequestError extends Error {
 
 export type Query = { [name: string]: string | number | undefined }
 
+/** Goes up with each answer that is no refusal: what waits for the server to be back is woken. */
+export const answered = signal(0)
+
 export interface Options {
   query?: Query
   body?: Json
@@ -48,6 +53,7 @@ export async function request<T>(method: string, path: string, options: Options 
   const response = await reached(path + search(options.query), init)
   const text = await response.text()
   if (!response.ok) throw refused(response, text, options.as === undefined)
+  answered.value += 1
   return (text === '' ? null : parseAnswer(text)) as T
 }
 
@@ -74,6 +80,7 @@ export async function readEvents(
     cache: 'no-store',
   })
   if (!response.ok) throw refused(response, await response.text(), true)
+  answered.value += 1
   options.onOpen?.()
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   if (response.status === 204 || !reader) return true

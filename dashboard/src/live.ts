@@ -7,7 +7,7 @@
 import { signal } from '@preact/signals'
 
 import { api } from './api.ts'
-import { problemOf, readEvents, RequestError, wasAborted } from './http.ts'
+import { answered, problemOf, readEvents, RequestError, wasAborted } from './http.ts'
 import { parseAnswer } from './json.ts'
 import { signIn, signOut, token } from './session.ts'
 import type { ServerEvent } from './sse.ts'
@@ -18,6 +18,8 @@ export type FeedState = 'connecting' | 'live' | 'offline' | 'absent'
 export const feed = signal<FeedState>('connecting')
 export const overview = signal<Overview | null>(null)
 export const openTokens = signal(0)
+// Goes up when something was asked or answered; how many are open, the next overview says.
+export const inboxTurn = signal(0)
 // Goes up when what was read before may be out of date: views then read again.
 export const resync = signal(0)
 export const retryAt = signal<number | null>(null)
@@ -33,6 +35,7 @@ type Message =
   | { kind: 'state'; state: FeedState; lastId: string; overview: Overview | null }
   | { kind: 'ask' }
   | { kind: 'token-wanted' }
+  | { kind: 'answered' }
   | { kind: 'token'; token: string }
   | { kind: 'signed-out' }
 
@@ -64,6 +67,12 @@ export function joinTabs(): void {
   addEventListener('online', () => wake?.())
   // Back from sleep or from the background: do not sit out a long pause.
   addEventListener('visibilitychange', () => document.visibilityState === 'visible' && wake?.())
+  // Something else got an answer: the server is back, and the page must not say that it is not.
+  answered.subscribe(() => {
+    if (feed.peek() !== 'offline') return
+    wake?.()
+    if (!isLeader) send({ kind: 'answered' })
+  })
   if (token.peek() === null) send({ kind: 'token-wanted' })
 }
 
@@ -198,6 +207,9 @@ function heard(message: Message): void {
     case 'ask':
       if (isLeader) send({ kind: 'state', state: feed.peek(), lastId, overview: overview.peek() })
       return
+    case 'answered':
+      wake?.()
+      return
     case 'token-wanted': {
       const own = token.peek()
       if (own !== null) send({ kind: 'token', token: own })
@@ -225,7 +237,7 @@ function take(event: ServerEvent): void {
       return
     }
     case 'tokens':
-      openTokens.value = (data as { open: number }).open
+      inboxTurn.value += 1
       return
     case 'overview':
       takeOverview(data as Overview)

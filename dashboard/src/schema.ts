@@ -41,7 +41,8 @@ function field(
 ): Field {
   const schema = resolved(part, root)
   const common: Common = {
-    title: textOf(part['title']) || name || textOf(schema['title']),
+    // A parameter is known by its name; the title is of the class that it takes.
+    title: name || textOf(part['title']) || textOf(schema['title']),
     doc: textOf(part['description']) || textOf(schema['description']),
     isRequired,
     preset: part['default'] ?? schema['default'],
@@ -173,6 +174,20 @@ export function faults(field: Field, value: Json | undefined, path = ''): Fault[
 function isUnfilled(field: Field, value: Json): boolean {
   if (field.kind === 'number') return !isNumber(value)
   return value === null && (field.kind === 'text' || field.kind === 'boolean')
+}
+
+/** A path as the form names its parts: `lines[1].cents` is `lines item 2: cents`. */
+export function placeOf(path: string): string {
+  return path
+    .replace(/^\$\.?/, '')
+    .replaceAll(/\[(\d+)\]\./g, (_, index: string) => `[${index}]: `)
+    .replaceAll(/\[(\d+)\]/g, (_, index: string) => ` item ${Number(index) + 1}`)
+    .trim()
+}
+
+/** What is missing, in a sentence. */
+export function told(missing: readonly Fault[], whole: string): string {
+  return `${missing.map((fault) => `${placeOf(fault.path) || whole} ${fault.reason}`).join(', ')}.`
 }
 
 /** What the server found wrong, under the path of the field: it calls the whole `$`. */

@@ -13,6 +13,9 @@ export const signInNote = signal('')
 
 export const mayOperate = computed(() => who.value !== null && who.value.role !== 'viewer')
 
+// Not before it is known: a key is not lost because the session was slow to be told.
+export const isViewer = computed(() => who.value?.role === 'viewer')
+
 /** Take the token from this tab's storage. */
 export function restoreSession(): void {
   token.value = sessionStorage.getItem(TOKEN)

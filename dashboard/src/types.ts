@@ -120,6 +120,8 @@ export interface TokenInfo {
   reason: string | null
   answered_at: string | null
   digest: string
+  // The answer: of an approval whether it was given.
+  value: Json
   schema: JsonObject | null
 }
 
@@ -277,6 +279,18 @@ export function originOf(run: RunInfo): string {
 
 export function isOpen(status: Status): boolean {
   return (OPEN as readonly string[]).includes(status)
+}
+
+/** How a question stands, in a word: of an approval that was answered, which way. */
+export function tokenStatus(token: Pick<TokenInfo, 'kind' | 'status' | 'value'>): string {
+  if (token.kind !== 'approval' || token.status !== 'answered') return token.status
+  return token.value === true ? 'approved' : 'rejected'
+}
+
+/** Whether an actor's type or key has all the words. */
+export function hasWords(actor: Pick<ActorInfo, 'id'>, text: string): boolean {
+  const id = actor.id.toLowerCase()
+  return text.toLowerCase().split(/\s+/).every((word) => id.includes(word))
 }
 
 /** How an actor stands, in a word: one that waits for nothing but a message is idle. */

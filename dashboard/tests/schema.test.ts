@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { faults, faultsAt, fieldOf, initial } from '../src/schema.ts'
+import { faults, faultsAt, fieldOf, initial, placeOf, told } from '../src/schema.ts'
 import { parseData } from '../src/json.ts'
 import type { JsonObject } from '../src/types.ts'
 
@@ -77,4 +77,17 @@ test('a fault of the server belongs to the field of its path', () => {
   assert.deepEqual(faultsAt(found, 'order.id'), ['declared str, got int'])
   assert.deepEqual(faultsAt(found, ''), ['all'])
   assert.deepEqual(faultsAt(found, 'order'), [])
+})
+
+test('a parameter is called by its name, whatever the class that it takes is called', () => {
+  const field = fieldOf({ type: 'object', properties: { pace: { enum: ['slow'], title: 'Speed' } } })
+  assert.equal(field.kind === 'object' && field.fields['pace']?.title, 'pace')
+})
+
+test('a path is told as the form counts', () => {
+  assert.equal(placeOf('$.lines[1].cents'), 'lines item 2: cents')
+  assert.equal(placeOf('tags[0]'), 'tags item 1')
+  assert.equal(placeOf('[0][2].a'), 'item 1 item 3: a')
+  assert.equal(placeOf('$'), '')
+  assert.equal(told([{ path: 'a', reason: 'is required' }, { path: '', reason: 'is odd' }], 'The input'), 'a is required, The input is odd.')
 })

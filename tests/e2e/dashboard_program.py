@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -250,6 +251,16 @@ async def runs_out() -> None:
 @workflow
 async def parcel(code: Annotated[str, msgspec.Meta(min_length=3)], labels: list[str]) -> str:
     return f"{code}:{labels}"
+
+
+class Speed(Enum):
+    SLOW = "slow"
+    FAST = "fast"
+
+
+@workflow
+async def ships(lines: list[Order], pace: Speed = Speed.FAST) -> str:
+    return f"{len(lines)} {pace.value}"
 
 
 @workflow

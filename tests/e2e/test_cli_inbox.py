@@ -31,6 +31,7 @@ def test_an_approval_is_given_to_the_engine_that_runs(project: Project) -> None:
     assert out == "True ann fair\n"
     assert project("inbox").out == ""
     assert [row["by"] for row in project("inbox", "--all", "--json").rows] == ["ann"]
+    assert "approved by ann: fair" in project("inbox", "--all").out
 
 
 def test_a_rejection_waits_for_the_next_engine_and_is_signed_by_the_user(project: Project) -> None:
@@ -44,6 +45,7 @@ def test_a_rejection_waits_for_the_next_engine_and_is_signed_by_the_user(project
     assert rejected.code == 0
     assert "no engine is running" in rejected.err
     assert done.out == f"False {getpass.getuser()} no\n"
+    assert f"rejected by {getpass.getuser()}: no" in project("inbox", "--all").out
 
 
 def test_a_token_takes_a_value_that_fits(project: Project) -> None:
@@ -58,6 +60,7 @@ def test_a_token_takes_a_value_that_fits(project: Project) -> None:
     assert "int" in unfit.err
     assert "is no approval" in verdict.err
     assert out == "7\n"
+    assert "answered 7 by" in project("inbox", "--all").out
 
 
 def test_what_nobody_asked_is_not_found(project: Project) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.commands import until
 from tests.e2e.dashboards import (
+    NARROW,
     Browser,
     Page,
     Seat,
@@ -179,3 +180,49 @@ def test_a_second_click_does_not_answer_the_request_that_moved_under_it(seat: Se
 
     page.get_by_role("button", name="Approve").first.click()  # when it may be pressed again
     until_seen(page, lambda: f"{before - 2} open" in text_of(page))
+
+
+def test_an_actor_is_found_by_a_part_of_its_name(seat: Seat) -> None:
+    page = seat.open()
+    palette(page, "notebook ALI")
+    page.locator("[role=option]").get_by_text("app.Notebook/alice", exact=True).click()
+    until(lambda: page.locator("h1").inner_text() == "app.Notebook/alice")
+
+    seat.go(page, "#/actors")
+    page.get_by_label("Filter actors").fill("lic")
+    until_seen(page, lambda: page.locator(".actor-row a").count() == 1)
+    seat.shot(page, "actors-filtered")
+    assert "1 of " in text_of(page)
+    page.get_by_label("Filter actors").fill("nobody")
+    until_seen(page, lambda: page.locator(".actor-row a").count() == 0)
+
+
+def test_every_status_has_a_chip(seat: Seat) -> None:
+    page = seat.open("#/runs")
+    chips = page.get_by_role("group", name="Status")
+    for status in ("pending", "paused"):
+        chips.get_by_role("button", name=status, exact=True).click()
+        query = f"status%3A{status}"
+        until_seen(page, lambda: query in page.url)  # noqa: B023  # called in this turn
+
+
+def test_a_run_in_the_list_says_what_it_is_and_what_went_wrong_on_a_phone_too(
+    chromium: Browser, server: Server
+) -> None:
+    seat = Seat(chromium, server, "phone-", viewport=NARROW)
+    page = seat.open("#/runs?query=id:find-failed")
+    row = page.locator(".run-row:not(.head)").first
+    row.get_by_text("fails", exact=True).wait_for()
+    row.get_by_text("Route is closed").wait_for()
+    seat.shot(page, "list")
+    seat.context.close()
+
+
+def test_a_name_that_is_its_role_is_shown_once(seat: Seat) -> None:
+    page = seat.open()
+    who = seat.server.ask("/v1/session")
+    assert who["name"] == who["role"] == "admin"
+    until_seen(page, lambda: page.evaluate(WHO) == "admin")
+
+
+WHO = "document.querySelector('.who').textContent.trim()"

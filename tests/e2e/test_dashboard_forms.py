@@ -49,10 +49,10 @@ def test_an_empty_text_is_only_sent_when_it_is_meant(seat: Seat) -> None:
     seat.shot(page, "empty-text")
     assert not can_start(page)
 
-    dialog.get_by_label("leave it empty").check()
+    dialog.get_by_label("empty text").check()
     until_seen(page, lambda: can_start(page))
     dialog.get_by_label("topic").first.fill("x")
-    until_seen(page, lambda: dialog.get_by_label("leave it empty").count() == 0)
+    until_seen(page, lambda: dialog.get_by_label("empty text").count() == 0)
     dialog.get_by_label("topic").first.fill("")
     dialog.get_by_text("topic is required").wait_for()
 
@@ -62,9 +62,9 @@ def test_a_fault_that_the_server_finds_is_told_at_its_field(seat: Seat) -> None:
     dialog = page.locator("dialog[open]")
     dialog.get_by_label("code").first.fill("x")
     dialog.get_by_role("button", name="Add").click()
-    dialog.get_by_text("labels[0] is required").wait_for()
+    dialog.get_by_text("labels item 1 is required").wait_for()
     assert not can_start(page)
-    dialog.get_by_label("1", exact=True).fill("fragile")
+    dialog.get_by_label("item 1", exact=True).fill("fragile")
     dialog_button(page, "Start")
     fault = dialog.locator(".labelled > .field-fault")
     fault.wait_for()
@@ -74,6 +74,37 @@ def test_a_fault_that_the_server_finds_is_told_at_its_field(seat: Seat) -> None:
     dialog.get_by_label("code").first.fill("x-1")
     dialog_button(page, "Start")
     shows(page, "x-1:['fragile']")
+
+
+def test_a_delay_that_is_none_is_told_at_delay(seat: Seat) -> None:
+    page = start_form(seat, "quick")
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_label("n", exact=True).fill("1")
+    dialog.get_by_text("Id, attributes, delay").click()
+    dialog.get_by_label("Delay").fill("soon")
+    dialog_button(page, "Start")
+    fault = dialog.locator(".labelled:has(#start-delay) .field-fault")
+    fault.wait_for()
+    seat.shot(page, "delay")
+
+    assert "is not a duration" in fault.inner_text()
+    assert dialog.locator("fieldset .field-fault").count() == 0
+
+
+def test_a_parameter_has_its_own_name_and_its_items_are_counted_as_they_are_shown(
+    seat: Seat,
+) -> None:
+    page = start_form(seat, "ships")
+    dialog = page.locator("dialog[open]")
+    for _ in range(2):
+        dialog.get_by_role("button", name="Add").click()
+    dialog.get_by_text("lines item 2: cents is required").wait_for()
+    chosen = "document.querySelector('dialog[open] select:not(#start-workflow)').value"
+    seat.shot(page, "parameters")
+
+    assert dialog.get_by_label("pace").count() == 1
+    assert dialog.get_by_text("Speed", exact=True).count() == 0
+    assert page.evaluate(chosen) == "1", "the default is shown"
 
 
 def test_a_question_has_the_form_of_its_type_and_the_focus_goes_on(seat: Seat) -> None:

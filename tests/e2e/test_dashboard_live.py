@@ -106,3 +106,17 @@ def test_a_person_who_ends_a_run_is_told_that_it_can_be_retried(seat: Seat, talk
         assert "Retry can take it up again" in dialog.inner_text()
         page.keyboard.press("Escape")
         dialog.wait_for(state="detached")
+
+
+def test_an_answer_to_anything_ends_the_wait_for_the_feed(seat: Seat) -> None:
+    page = seat.open("#/runs")
+    until_seen(page, lambda: page.locator(".feed-live").count() == 1)
+    page.route(re.compile(r"/v1/events"), lambda route: route.abort())
+    page.reload()
+    banner = page.locator(".banner")
+    # After some failures the pauses are long enough to tell who ended one.
+    until_seen(page, lambda: re.search(r"in [678] s", banner.inner_text()) is not None)
+    page.unroute(re.compile(r"/v1/events"))
+    seat.go(page, "#/actors")
+    banner.wait_for(state="detached", timeout=3_000)
+    assert page.locator(".feed-live").count() == 1

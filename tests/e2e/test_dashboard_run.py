@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -15,11 +16,13 @@ from tests.e2e.dashboards import (
     Seat,
     Server,
     built,
+    dialog_button,
     fields_of,
     run_link,
     served,
     settled,
     text_of,
+    until_seen,
 )
 
 
@@ -220,9 +223,7 @@ def test_a_parent_says_which_child_is_parked_and_leads_to_what_waits_for_a_perso
     seat.shot(page, "parked-child")
     text = box.inner_text()
     assert "Go on without it?" in text
-    assert re.search(
-        r"parked\s+child troubled-1-child: step 'app.never' spent its 1 attempts", text
-    )
+    assert re.search(r"parked\s+child troubled-1-child: step 'app.never' spent its 1 attempt", text)
 
     box.get_by_role("link", name="Approve or reject").click()
     page.get_by_role("button", name="Approve").wait_for()
@@ -230,3 +231,52 @@ def test_a_parent_says_which_child_is_parked_and_leads_to_what_waits_for_a_perso
     seat.go(page, run_link("troubled-1"))
     box.locator("a.mono").click()
     until(lambda: page.url.endswith(run_link("troubled-1-child")))
+
+
+def test_a_retry_says_what_runs_again_and_its_times_count_from_it(seat: Seat) -> None:
+    run = f"again-{uuid4().hex}"
+    seat.server.start("buy", run, order_id=run)
+    until(lambda: seat.server.run(run)["status"] == "failed")
+    page = seat.open(run_link(run))
+    facts = page.locator(".run-facts")
+    facts.wait_for()
+    assert "since" not in facts.inner_text()
+    page.get_by_role("group", name="Actions").get_by_role("button", name="Retry").click()
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_text("runs again: ").wait_for()
+    seat.shot(page, "retry-plan")
+    assert "1 step in them" in dialog.inner_text()
+    assert "charge" in dialog.inner_text()
+
+    dialog_button(page, "Retry")
+    until_seen(page, lambda: "since the retry" in facts.inner_text())
+    seat.shot(page, "retried")
+
+
+def test_escape_closes_what_a_run_can_be_copied_as(seat: Seat) -> None:
+    run = f"quick-{uuid4().hex}"
+    seat.server.start("quick", run, n=1)
+    page = seat.open(run_link(run))
+    page.get_by_text("Copy as", exact=True).click()
+    page.locator(".menu[open]").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".menu[open]").wait_for(state="detached")
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
+def test_a_viewer_is_offered_nothing_that_is_refused(seat: Seat) -> None:
+    run = f"refund-{uuid4().hex}"
+    seat.server.start("refund", run, cents=3)
+    until(lambda: seat.server.run(run)["asks"] != [])
+    page = seat.open("#/")
+    viewer = {"name": "vera", "role": "viewer"}
+    page.route(re.compile(r"/v1/session"), lambda route: route.fulfill(json=viewer))
+    seat.go(page, run_link(run))
+    page.reload()
+    page.locator(".attention").get_by_role("link", name="Show").wait_for()
+    seat.shot(page, "viewer")
+    assert "Approve or reject" not in text_of(page)
+    page.keyboard.press("n")
+    settled(page)
+    assert page.locator("dialog[open]").count() == 0
+    assert page.url.endswith(run_link(run))

@@ -122,7 +122,7 @@ def test_a_fork_with_another_input_changes_only_what_was_changed(seat: Seat) -> 
     page = seat.open(run_link("origin"))
     page.get_by_role("button", name="Fork", exact=True).click()
     page.get_by_label("Change the input").check()
-    page.get_by_label("text").fill("Pay it now")
+    page.get_by_label("text", exact=True).fill("Pay it now")
     seat.shot(page, "large-fork")
     dialog_button(page, "Fork")
 
@@ -134,7 +134,7 @@ def test_a_fork_with_another_input_changes_only_what_was_changed(seat: Seat) -> 
 
 def test_integers_are_sent_as_they_are_typed(seat: Seat) -> None:
     page = seat.open("#/runs?start=app.pay")
-    page.get_by_label("text").fill("Pay it")
+    page.get_by_label("text", exact=True).fill("Pay it")
     page.get_by_label("amount").fill("12e")
     shows_in_dialog = page.locator("dialog").get_by_text("This is not a number.")
     shows_in_dialog.wait_for()

@@ -1,6 +1,9 @@
 // The same question in a terminal or a program.
 
+import { useEffect, useRef, useState } from 'preact/hooks'
+
 import { commandLine, curl, python } from '../copyas.ts'
+import { bindKeys } from '../keys.ts'
 import { CopyButton } from './copy.tsx'
 import { Icon } from './icon.tsx'
 
@@ -10,8 +13,18 @@ export function CopyAs({ id }: { id: string }) {
     ['curl', curl(id, location)],
     ['Python', python(id, location)],
   ]
+  const [isOpen, setOpen] = useState(false)
+  const menu = useRef<HTMLDetailsElement>(null)
+  const close = (event: KeyboardEvent) => {
+    if (event.key !== 'Escape' || !menu.current?.open) return
+    event.preventDefault()
+    menu.current.open = false
+    menu.current.querySelector('summary')?.focus()
+  }
+  // Where the keyboard is elsewhere; what is in the menu is heard at once.
+  useEffect(() => (isOpen ? bindKeys({ Escape: close }) : undefined), [isOpen])
   return (
-    <details class="menu">
+    <details class="menu" ref={menu} onKeyDown={close} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary class="button"><Icon name="copy" /> Copy as</summary>
       <div class="menu-body">
         {forms.map(([name, text]) => (

@@ -4,6 +4,7 @@ import type { ComponentChildren } from 'preact'
 
 import { isUnbuilt } from '../http.ts'
 import type { Problem } from '../http.ts'
+import { placeOf } from '../schema.ts'
 import { Icon } from './icon.tsx'
 import type { IconName } from './icon.tsx'
 
@@ -28,17 +29,19 @@ export function ProblemNote({ problem, again, isQuiet }: {
 }) {
   // What the sentence says already is not said again.
   const faults = problem.faults.filter((fault) => !problem.detail.includes(fault.reason))
+  // A path of JSON is said as the form says it.
+  const detail = faults.reduce((text, { path }) => (/^\$./.test(path) ? text.replaceAll(path, placeOf(path)) : text), problem.detail)
   return (
     <div class={isQuiet ? 'note' : 'note fault'} role="alert">
       <Icon name={isQuiet ? 'help' : 'parked'} />
       <div>
         <strong>{problem.title}</strong>
-        <p>{problem.detail}</p>
+        <p>{detail}</p>
         {faults.length > 0 && (
           <ul>
             {faults.map((fault) => (
               <li key={fault.path + fault.reason}>
-                <code>{fault.path || 'input'}</code> {fault.reason}
+                <code>{placeOf(fault.path) || 'input'}</code> {fault.reason}
               </li>
             ))}
           </ul>

@@ -21,12 +21,16 @@ interface EditorProps<F extends Field = Field> {
 /** What the server found wrong with what was sent last: each fault is told at its field. */
 export const SentFaults = createContext<readonly Fault[]>([])
 
+/** What was found wrong at a place that has a field of its own. */
+export function FaultsAt({ path }: { path: string }) {
+  return <>{faultsAt(useContext(SentFaults), path).map((reason) => <p class="field-fault" role="alert" key={reason}>{reason}</p>)}</>
+}
+
 /** The editor of one field with its label. */
 export function Labelled(props: EditorProps) {
   const id = useId()
   const { field, path = '' } = props
-  const wrong = faultsAt(useContext(SentFaults), path)
-  const told = wrong.map((reason) => <p class="field-fault" role="alert" key={reason}>{reason}</p>)
+  const told = <FaultsAt path={path} />
   const isGroup = field.kind === 'object' || field.kind === 'list'
   const label = (
     <>
@@ -98,9 +102,11 @@ type Of<K extends Field['kind']> = Field & { kind: K }
 function TextEditor({ field, value, onChange, id }: EditorProps<Of<'text'>> & { id: string }) {
   const text = typeof value === 'string' ? value : ''
   const change = (next: string) => onChange(next === '' ? undefined : next)
+  // What is left out is what the code has for it.
+  const shown = field.hint || (typeof field.preset === 'string' ? field.preset : '')
   const note = field.isRequired && text === '' && (
     <label class="check hint">
-      <input type="checkbox" checked={value === ''} onChange={(event) => onChange(event.currentTarget.checked ? '' : undefined)} /> leave it empty
+      <input type="checkbox" checked={value === ''} onChange={(event) => onChange(event.currentTarget.checked ? '' : undefined)} /> empty text
     </label>
   )
   if (field.isLong || text.includes('\n')) {
@@ -118,7 +124,7 @@ function TextEditor({ field, value, onChange, id }: EditorProps<Of<'text'>> & { 
         id={id}
         type="text"
         value={text}
-        placeholder={field.hint}
+        placeholder={shown}
         spellcheck={false}
         onInput={(event) => change(event.currentTarget.value)}
       />
@@ -151,6 +157,7 @@ function NumberEditor({ field, value, onChange, id }: EditorProps<Of<'number'>> 
         inputMode={field.isWhole ? 'numeric' : 'decimal'}
         class="short number"
         autocomplete="off"
+        placeholder={isNumber(field.preset) ? String(field.preset) : ''}
         value={text}
         aria-invalid={fault !== undefined}
         aria-describedby={fault === undefined ? undefined : `${id}-fault`}
@@ -208,7 +215,7 @@ function ListEditor({ field, value, onChange, path = '' }: EditorProps<Of<'list'
       {items.map((item, index) => (
         <div class="list-item" key={index}>
           <Labelled
-            field={{ ...field.item, title: `${index + 1}` }}
+            field={{ ...field.item, title: `item ${index + 1}` }}
             value={item}
             onChange={(next) => change(index, next)}
             path={`${path}[${index}]`}

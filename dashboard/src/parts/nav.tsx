@@ -51,7 +51,7 @@ export function Nav({ onPalette, onHelp }: { onPalette: () => void; onHelp: () =
         <Feed />
         <div class="side-who">
           <span class="who" title={who.value ? `${who.value.name}, ${who.value.role}` : ''}>
-            {who.value?.name || 'signed in'} <span class="faint">{who.value?.role}</span>
+            {who.value?.name || 'signed in'} {who.value?.role !== who.value?.name && <span class="faint">{who.value?.role}</span>}
           </span>
           <span class="side-tools">
             <button type="button" class="quiet" onClick={nextTheme} aria-label={`Theme: ${theme.value}`} title={`Theme: ${theme.value} (t)`}>

@@ -1,7 +1,7 @@
 // Ctrl-K: everything by name. What is typed is also looked for on the server: runs by their ids,
 // workflows and errors, and actors; only what exists is offered.
 
-import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import { useEffect, useId, useMemo, useRef, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
 import { problemOf, wasAborted } from '../http.ts'
@@ -9,9 +9,10 @@ import { PLACES } from '../keys.ts'
 import { signOutEverywhere } from '../live.ts'
 import { quoted } from '../query.ts'
 import { actorLink, go, link, runLink, runsLink } from '../router.ts'
+import { mayOperate } from '../session.ts'
 import { nextTheme } from '../theme.ts'
-import { STATUSES } from '../types.ts'
-import type { ActorDetail } from '../types.ts'
+import { hasWords, STATUSES } from '../types.ts'
+import type { ActorInfo } from '../types.ts'
 import { Dialog } from './dialog.tsx'
 import { StatusMark } from './status.tsx'
 
@@ -56,7 +57,9 @@ export function Palette({ onClose }: { onClose: () => void }) {
   }, [])
   useEffect(() => chosen.current?.scrollIntoView({ block: 'nearest' }), [active])
 
-  const search = useSearch(text.trim())
+  // The server looks actors up by their whole name only: parts are looked for among the newest.
+  const actors = useMemo(() => api.actors(undefined, ACTORS_READ).then((it) => it.actors, () => []), [])
+  const search = useSearch(text.trim(), actors)
   const entries = [...commands(text, workflows), ...search.entries]
   const run = (entry: Entry | undefined) => {
     if (!entry) return
@@ -128,7 +131,7 @@ function commands(text: string, workflows: string[]): Entry[] {
   const entries: Entry[] = [
     ...fixedEntries(),
     ...workflows.flatMap((name) => [
-      { label: `Start ${name}`, hint: 'workflow', act: () => go(link(['runs'], { start: name })) },
+      ...(mayOperate.peek() ? [{ label: `Start ${name}`, hint: 'workflow', act: () => go(link(['runs'], { start: name })) }] : []),
       { label: `Runs of ${name}`, hint: 'workflow', act: () => go(runsLink(`workflow:${name}`)) },
     ]),
   ]
@@ -144,15 +147,17 @@ interface Search {
 
 const PAUSE_MS = 150
 const RUNS_FOUND_MAX = 7
+const ACTORS_READ = 500
+const ACTORS_FOUND_MAX = 5
 const NOTHING: Search = { entries: [], isBusy: false, problem: '' }
 
-function useSearch(typed: string): Search {
+function useSearch(typed: string, actors: Promise<ActorInfo[]>): Search {
   const [state, setState] = useState<Search & { typed: string }>({ ...NOTHING, typed: '' })
   useEffect(() => {
     if (typed === '') return
     const stopper = new AbortController()
     const timer = setTimeout(() => {
-      lookFor(typed, stopper.signal).then(
+      lookFor(typed, actors, stopper.signal).then(
         (entries) => setState({ entries, typed, isBusy: false, problem: '' }),
         (error: unknown) => wasAborted(error) || setState({ ...NOTHING, typed, problem: problemOf(error).detail }),
       )
@@ -167,15 +172,18 @@ function useSearch(typed: string): Search {
   return state.typed === typed ? state : { ...state, isBusy: true, entries: [] }
 }
 
-async function lookFor(typed: string, signal: AbortSignal): Promise<Entry[]> {
+async function lookFor(typed: string, actors: Promise<ActorInfo[]>, signal: AbortSignal): Promise<Entry[]> {
   const query = typed.includes(':') ? typed : typed.split(/\s+/).map(quoted).join(' ')
-  const [exact, page, actor] = await Promise.all([
+  const [exact, page, actor, newest] = await Promise.all([
     orNothing(/\s/.test(typed) ? null : api.run(typed, signal)),
     api.runs(query, undefined, RUNS_FOUND_MAX, signal),
     orNothing(actorOf(typed)),
+    actors,
   ])
+  const found = newest.filter((each) => each.id !== actor?.id && hasWords(each, typed))
+  const shown = [...(actor ? [actor] : []), ...found.slice(0, ACTORS_FOUND_MAX)]
   // An actor has a run of its own, which its own page shows better.
-  const own = exact && exact.id !== actor?.id ? [exact] : []
+  const own = exact && !shown.some((each) => each.id === exact.id) ? [exact] : []
   const runs = [...own, ...page.runs.filter((run) => run.id !== exact?.id)]
   const entries: Entry[] = runs.map((run) => ({
     key: `run ${run.id}`,
@@ -184,12 +192,13 @@ async function lookFor(typed: string, signal: AbortSignal): Promise<Entry[]> {
     hint: run.error ?? run.workflow,
     act: () => go(runLink(run.id)),
   }))
-  if (actor) entries.unshift({ key: `actor ${actor.id}`, label: actor.id, hint: 'actor', act: () => go(actorLink(actor.id)) })
+  entries.unshift(...shown.map((each) => ({ key: `actor ${each.id}`, label: each.id, hint: 'actor', act: () => go(actorLink(each.id)) })))
+  if (found.length > ACTORS_FOUND_MAX) entries.push({ label: `All actors with ${typed}`, hint: 'filter', act: () => go(link(['actors'], { filter: typed })) })
   if (page.next !== null) entries.push({ label: `All runs with ${typed}`, hint: 'filter', act: () => go(runsLink(query)) })
   return entries
 }
 
-function actorOf(typed: string): Promise<ActorDetail> | null {
+function actorOf(typed: string): Promise<ActorInfo> | null {
   const slash = typed.indexOf('/')
   return slash > 0 && slash < typed.length - 1 ? api.actor(typed.slice(0, slash), typed.slice(slash + 1)) : null
 }

@@ -6,7 +6,7 @@ import { completions, valueOf, withWord } from '../query.ts'
 import { Icon } from './icon.tsx'
 import { tone } from './status.tsx'
 
-const QUICK = ['', 'open', 'running', 'waiting', 'parked', 'failed', 'timed_out', 'cancelled', 'terminated', 'completed']
+const QUICK = ['', 'open', 'pending', 'running', 'waiting', 'paused', 'parked', 'failed', 'timed_out', 'cancelled', 'terminated', 'completed']
 
 export function QueryBar({ query, fault, workflows, onQuery, wantsFocus }: {
   query: string

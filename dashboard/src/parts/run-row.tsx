@@ -1,5 +1,7 @@
 // One run in a list. Every row is of the same height: the list counts on it.
 
+import { signal } from '@preact/signals'
+
 import { shortName } from '../format.ts'
 import { runLink } from '../router.ts'
 import { deathsOf } from '../types.ts'
@@ -7,7 +9,11 @@ import type { RunInfo } from '../types.ts'
 import { StatusMark } from './status.tsx'
 import { Ago, Took } from './time.tsx'
 
-export const ROW_HEIGHT = 34
+// A phone has a second line for the workflow and the facts; lists.css has the same numbers.
+const phone = matchMedia('(max-width: 620px)')
+const heightNow = () => (phone.matches ? 54 : 34)
+export const rowHeight = signal(heightNow())
+phone.addEventListener('change', () => (rowHeight.value = heightNow()))
 const ATTRIBUTES_SHOWN = 4
 
 export function RunHead() {

@@ -20,6 +20,8 @@ const ICONS: { [status: string]: IconName } = {
   ended: 'cancelled',
   open: 'inbox',
   answered: 'completed',
+  approved: 'completed',
+  rejected: 'failed',
   expired: 'timed_out',
   closed: 'cancelled',
 }

@@ -17,7 +17,7 @@ import { Ago } from '../parts/time.tsx'
 import { VirtualRows } from '../parts/virtual.tsx'
 import { actorLink, replace, route, withParams } from '../router.ts'
 import { mayOperate } from '../session.ts'
-import { actorStatus } from '../types.ts'
+import { actorStatus, hasWords } from '../types.ts'
 import type { ActorInfo, DeadLetter } from '../types.ts'
 
 const PAGE = 500
@@ -55,7 +55,9 @@ function Mailboxes() {
   useEffect(() => onActors(again), [])
 
   const actors = [...(first.data?.actors ?? []), ...(more?.actors ?? [])]
-  const shown = isBusyFirst ? [...actors].sort((a, b) => b.waiting - a.waiting) : actors
+  const filter = route.value.query.get('filter') ?? ''
+  const kept = filter.trim() === '' ? actors : actors.filter((actor) => hasWords(actor, filter.trim()))
+  const shown = isBusyFirst ? [...kept].sort((a, b) => b.waiting - a.waiting) : kept
   const next = more ? more.next : (first.data?.next ?? null)
   const read = async () => {
     if (next === null) return
@@ -74,6 +76,8 @@ function Mailboxes() {
   return (
     <>
       <p class="under-query">
+        <input type="text" aria-label="Filter actors" placeholder="Part of a type or key" spellcheck={false} value={filter} onInput={(event) => replace(withParams({ filter: event.currentTarget.value || undefined }))} />
+        {filter.trim() !== '' && <span class="faint" role="status">{count(kept.length)} of {plural(actors.length, 'actor')}{next === null ? '' : ' loaded so far'}</span>}
         <label class="check">
           <input type="checkbox" checked={isBusyFirst} onChange={(event) => setBusyFirst(event.currentTarget.checked)} /> longest queue first
         </label>
@@ -160,23 +164,17 @@ function Teams() {
 }
 
 function DeadLetters() {
-  const loaded = useLoad('dead', () => api.deadLetters())
-  const [more, setMore] = useState<{ dead_letters: DeadLetter[]; next: string | null } | null>(null)
+  const [pages, setPages] = useState(1)
+  const loaded = useLoad('dead', () => readDead(pages))
+  // A letter that was redriven and failed again is another one: the number may be the same.
+  const again = useThrottled(loaded.reload, 1500)
+  useEffect(() => onActors(again), [])
+  useEffect(loaded.reload, [overview.value?.dead_letters, pages])
   if (loaded.problem && !loaded.data) return <ViewProblem problem={loaded.problem} what="dead letters" again={loaded.reload} />
   if (loaded.data === null) return <Loading what="dead letters" />
-  const letters = [...loaded.data.dead_letters, ...(more?.dead_letters ?? [])]
+  const { letters, next } = loaded.data
   if (letters.length === 0) {
     return <Empty icon="check" title="No dead letters"><p>Messages that could not be handled are kept here, with the reason.</p></Empty>
-  }
-  const next = more ? more.next : loaded.data.next
-  const read = async () => {
-    if (next === null) return
-    try {
-      const page = await api.deadLetters(next)
-      setMore({ dead_letters: [...(more?.dead_letters ?? []), ...page.dead_letters], next: page.next })
-    } catch (error) {
-      tellFault(error)
-    }
   }
   return (
     <div class="panel scroll">
@@ -190,13 +188,25 @@ function DeadLetters() {
         </thead>
         <tbody>
           {letters.map((letter) => (
-            <Letter key={letter.number} letter={letter} onDone={() => { setMore(null); loaded.reload() }} />
+            <Letter key={letter.number} letter={letter} onDone={loaded.reload} />
           ))}
         </tbody>
       </table>
-      {next !== null && <button type="button" onClick={() => void read()}>More</button>}
+      {next !== null && <button type="button" disabled={loaded.isLoading} onClick={() => setPages(pages + 1)}>More</button>}
     </div>
   )
+}
+
+/** As many pages as were asked for, all of them anew: a new letter moves the others on. */
+async function readDead(pages: number): Promise<{ letters: DeadLetter[]; next: string | null }> {
+  const letters: DeadLetter[] = []
+  let next: string | null = null
+  for (let read = 0; read < pages && (read === 0 || next !== null); read += 1) {
+    const page = await api.deadLetters(next ?? undefined)
+    letters.push(...page.dead_letters)
+    next = page.next
+  }
+  return { letters, next }
 }
 
 /** What it brought: whoever sends it again should know. */
@@ -214,7 +224,7 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
     setBusy(true)
     try {
       await api.redrive(letter.number)
-      tell('Message redriven', `${letter.handler} to ${letter.actor}`)
+      tell('Message sent again', `${letter.handler} to ${letter.actor}. If it fails again, it comes back to this list.`)
       onDone()
     } catch (error) {
       tellFault(error)

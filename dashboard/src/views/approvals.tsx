@@ -7,7 +7,7 @@ import { now } from '../clock.ts'
 import { absolute, count, duration, relative } from '../format.ts'
 import { isUnbuilt, problemOf } from '../http.ts'
 import type { Problem } from '../http.ts'
-import { openTokens } from '../live.ts'
+import { inboxTurn, openTokens, overview } from '../live.ts'
 import { tell } from '../notices.ts'
 import { Empty, Loading, ProblemNote, ViewProblem } from '../parts/empty.tsx'
 import { JsonEditor, Labelled, SentFaults } from '../parts/form.tsx'
@@ -17,8 +17,9 @@ import { useLoad } from '../parts/load.ts'
 import { StatusMark } from '../parts/status.tsx'
 import { Ago } from '../parts/time.tsx'
 import { link, route, runLink, runsLink } from '../router.ts'
-import { faults, fieldOf, initial } from '../schema.ts'
+import { faults, fieldOf, initial, told } from '../schema.ts'
 import { mayOperate } from '../session.ts'
+import { tokenStatus } from '../types.ts'
 import type { Json, JsonObject, TokenInfo } from '../types.ts'
 
 const STILL_MS = 800 // two clicks that were meant as one are closer together
@@ -62,7 +63,7 @@ function Inbox() {
   useEffect(() => {
     loaded.reload()
     parked.reload()
-  }, [open])
+  }, [open, inboxTurn.value, overview.value?.counts['parked']])
   const tokens = loaded.data?.approvals ?? []
   const isStill = useStill(tokens.map((token) => token.id).join(' '))
   const next = loaded.data?.next ?? null
@@ -142,10 +143,12 @@ interface CardProps {
   onAnswered: () => void
 }
 
-/** A token that is no approval is titled by the type that it asks for. */
+const IN_WORDS: { [type: string]: string } = { int: 'a whole number', float: 'a number', str: 'a text', bool: 'yes or no', object: 'a value' }
+
+/** A token that is no approval is titled by the type that it asks for, a simple one in words. */
 function titleOf(token: TokenInfo): string {
   if (token.kind === 'approval') return token.title || token.id
-  return token.title ? `Asks for ${token.title}` : token.id
+  return token.title ? `Asks for ${IN_WORDS[token.title] ?? token.title}` : token.id
 }
 
 function TokenCard({ token, isStill, onAnswered }: CardProps) {
@@ -155,7 +158,7 @@ function TokenCard({ token, isStill, onAnswered }: CardProps) {
       <article aria-label={titleOf(token)}>
         <header>
           <h2>{titleOf(token)}</h2>
-          {token.status !== 'open' && <StatusMark status={token.status} />}
+          {token.status !== 'open' && <StatusMark status={tokenStatus(token)} />}
           {token.status === 'open' && left !== null && (
             <span class={left < 300 ? 'expiry soon' : 'expiry'} title={absolute(token.expires_at)}>
               <Icon name="timed_out" /> {left > 0 ? `${duration(Math.ceil(left))} left` : 'expired'}
@@ -182,11 +185,14 @@ function Question(props: CardProps) {
 }
 
 function Answered({ token }: { token: TokenInfo }) {
-  if (token.by === null) return null
+  if (token.status !== 'answered') return null
   return (
-    <p class="faint">
-      {token.by} answered <Ago at={token.answered_at} />{token.reason ? `: ${token.reason}` : ''}
-    </p>
+    <>
+      {token.kind === 'token' && <JsonView value={token.value} label="the answer" />}
+      <p class="faint">
+        {tokenStatus(token)}{token.by && ` by ${token.by}`} <Ago at={token.answered_at} />{token.reason ? `: ${token.reason}` : ''}
+      </p>
+    </>
   )
 }
 
@@ -205,7 +211,7 @@ function Answer({ token, isStill, onAnswered }: CardProps) {
     if (reason !== '') body['reason'] = reason
     try {
       await api.answer(token.id, body)
-      tell('Answered', token.title || token.id)
+      tell(isApproval ? (given === true ? 'Approved' : 'Rejected') : 'Answered', isApproval ? token.title || token.id : titleOf(token))
       onAnswered()
     } catch (error) {
       setProblem(explained(problemOf(error)))
@@ -235,7 +241,7 @@ function Answer({ token, isStill, onAnswered }: CardProps) {
       ))}
       </SentFaults.Provider>
       {missing.some((fault) => fault.path !== '') && (
-        <p class="hint" role="status">{missing.map((fault) => `${fault.path || 'The value'} ${fault.reason}`).join(', ')}.</p>
+        <p class="hint" role="status">{told(missing, 'The value')}</p>
       )}
       <div class="answer-row">
         <label class="off-screen" for={reasonId}>Reason</label>

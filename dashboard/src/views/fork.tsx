@@ -10,9 +10,10 @@ import { ActionDialog } from '../parts/dialog.tsx'
 import { JsonEditor, Labelled, ReasonField } from '../parts/form.tsx'
 import { inputOf } from '../parts/json.tsx'
 import { useLoad } from '../parts/load.ts'
+import { PlanView } from '../parts/plan.tsx'
 import { go, runLink } from '../router.ts'
 import { fieldOf } from '../schema.ts'
-import type { ChildAction, Json, JsonObject, JournalRecord, RerunPlan, RunDetail } from '../types.ts'
+import type { Json, JsonObject, JournalRecord, RunDetail } from '../types.ts'
 
 export function ForkDialog({ detail, records, at, onClose }: {
   detail: RunDetail
@@ -95,37 +96,5 @@ export function ForkDialog({ detail, records, at, onClose }: {
       ))}
       <ReasonField value={reason} onChange={setReason} />
     </ActionDialog>
-  )
-}
-
-const SHOWN_MAX = 20
-const OF_CHILDREN: Record<ChildAction, string> = {
-  attach: 'is reused as it is; if open, the fork waits for it',
-  wait: 'must end first; started again unless it completes',
-  start: 'starts again from the beginning',
-  refuse: 'is refused: its id is in use',
-}
-
-function PlanView({ plan, problem }: { plan: RerunPlan | null; problem: string | null }) {
-  if (plan === null) return <p class="hint">{problem ?? 'Working out what would run again …'}</p>
-  const lines = [
-    ...plan.steps.map((step) => `runs again: ${step.key}${step.place && ` of ${step.place}`} (${step.outcome}), key ${step.idempotency_key ?? 'new'}`),
-    ...plan.children.map((child) => `${OF_CHILDREN[child.action]}: child ${child.id}${child.status === null ? '' : ` (${child.status})`}`),
-    ...plan.tokens.map((token) => `is asked again: ${token.kind} ${token.title}`),
-    ...plan.signals_left.map((signal) => `stays with this run: signal ${signal.name}`),
-    ...plan.signals_copied.map((signal) => `is copied: signal ${signal.name}`),
-  ]
-  const more = lines.length - SHOWN_MAX
-  return (
-    <div class="labelled" role="status">
-      <p class="hint">
-        Kept: {plan.records_kept} records, {plan.steps_kept} steps in them. What can run again:
-      </p>
-      <ul class="hint">
-        {lines.slice(0, SHOWN_MAX).map((line) => <li key={line} class="mono wrap">{line}</li>)}
-        {lines.length === 0 && <li>nothing</li>}
-        {more > 0 && <li>{more} more</li>}
-      </ul>
-    </div>
   )
 }

@@ -14,6 +14,7 @@ import { useLoad, useThrottled } from '../parts/load.ts'
 import { StatusMark } from '../parts/status.tsx'
 import { Ago, Took } from '../parts/time.tsx'
 import { runLink, runsLink } from '../router.ts'
+import { mayOperate } from '../session.ts'
 import { ESTIMATED } from '../types.ts'
 import type { Latency, RunInfo } from '../types.ts'
 
@@ -30,6 +31,7 @@ export function Home() {
 
   const counts = overview.value?.counts ?? {}
   const of = (...statuses: string[]) => statuses.reduce((sum, it) => sum + (counts[it] ?? 0), 0)
+  const dead = overview.value?.dead_letters ?? 0
   const isKnown = overview.value !== null
   const isEmpty = latest.data !== null && latest.data.runs.length === 0
 
@@ -41,7 +43,7 @@ export function Home() {
       </header>
       <section class="figures" aria-label="Runs now">
         <Figure label="Running" icon="running" tone="running" value={isKnown ? of('running', 'pending') : null} address={runsLink('status:running,pending')}>
-          {count(of('waiting'))} more waiting for a timer or a message
+          {count(of('waiting'))} more waiting: for a timer, a message or a person
         </Figure>
         <Figure label="Failed" icon="failed" tone="failed" value={isKnown ? of('failed') : null} address={runsLink('status:failed')}>
           {of('timed_out') > 0 && `${count(of('timed_out'))} timed out · `}{count(of('completed'))} completed
@@ -50,10 +52,10 @@ export function Home() {
           label="Waiting for a person"
           icon="inbox"
           tone="parked"
-          value={isKnown ? openTokens.value + of('parked') : null}
-          address={openTokens.value > 0 || of('parked') === 0 ? '#/approvals' : runsLink('status:parked')}
+          value={isKnown ? openTokens.value + of('parked') + dead : null}
+          address={openTokens.value > 0 ? '#/approvals' : of('parked') > 0 ? runsLink('status:parked') : dead > 0 ? '#/actors?tab=dead' : '#/approvals'}
         >
-          {plural(openTokens.value, 'approval')} · {count(of('parked'))} parked · {plural(overview.value?.dead_letters ?? 0, 'dead letter')}
+          {plural(openTokens.value, 'request')} · {plural(of('parked'), 'parked run')} · {plural(dead, 'dead letter')}
         </Figure>
       </section>
       <Pace />
@@ -119,7 +121,7 @@ function Pace() {
       </div>
       <div>
         <span class="pace-label">In memory</span>
-        <span class="pace-value">{count(now?.runs_in_memory)}<small> runs · {bytes(now?.memory_bytes)}</small></span>
+        <span class="pace-value">{count(now?.runs_in_memory)}<small> {now?.runs_in_memory === 1 ? 'run' : 'runs'} · {bytes(now?.memory_bytes)}</small></span>
       </div>
     </section>
   )
@@ -182,7 +184,7 @@ function FirstSteps() {
           <Command text="outlast demo" />
         </li>
       </ol>
-      <a class="button primary" href="#/runs?start=1">Start a run here</a>
+      {mayOperate.value && <a class="button primary" href="#/runs?start=1">Start a run here</a>}
     </section>
   )
 }

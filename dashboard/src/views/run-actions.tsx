@@ -8,6 +8,8 @@ import { ActionDialog } from '../parts/dialog.tsx'
 import { ReasonField } from '../parts/form.tsx'
 import { Icon } from '../parts/icon.tsx'
 import type { IconName } from '../parts/icon.tsx'
+import { useLoad } from '../parts/load.ts'
+import { PlanView } from '../parts/plan.tsx'
 import { go, link } from '../router.ts'
 import type { RunStore } from '../runstore.ts'
 import { mayOperate } from '../session.ts'
@@ -90,9 +92,15 @@ function SimpleDialog({ action, detail, store, onClose }: {
     >
       <p class="mono wrap">{detail.id}</p>
       <p>{what}</p>
+      {action === 'retry' && <RetryPlan detail={detail} />}
       <ReasonField value={reason} onChange={setReason} />
     </ActionDialog>
   )
+}
+
+function RetryPlan({ detail }: { detail: RunDetail }) {
+  const plan = useLoad(`retry ${detail.id} ${detail.last_seq}`, () => api.retryPlan(detail.id))
+  return <PlanView plan={plan.data} problem={plan.problem?.title ?? null} />
 }
 
 function CompareDialog({ id, origin, onClose }: { id: string; origin: string; onClose: () => void }) {

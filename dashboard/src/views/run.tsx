@@ -19,6 +19,7 @@ import { Ago, Took } from '../parts/time.tsx'
 import { WaterfallChart } from '../parts/waterfall-chart.tsx'
 import { link, replace, route, runLink, runsLink, withParams } from '../router.ts'
 import { RunStore } from '../runstore.ts'
+import { mayOperate } from '../session.ts'
 import { deathsOf, isOpen } from '../types.ts'
 import type { RunDetail } from '../types.ts'
 import { instant } from '../waterfall.ts'
@@ -147,7 +148,7 @@ function Head({ detail, store, forkAt, onForkAt }: {
       <dl class="run-facts">
         <div><dt>Workflow</dt><dd><a href={runsLink(`workflow:${detail.workflow}`)}>{detail.workflow}</a> <span class="faint">{detail.version}</span></dd></div>
         <div><dt>Created</dt><dd><Ago at={detail.created_at} /></dd></div>
-        <div><dt>{detail.closed_at ? 'Took' : 'Open for'}</dt><dd><Took from={detail.started_at ?? detail.created_at} to={detail.closed_at} /></dd></div>
+        <div><dt>{detail.closed_at ? 'Took' : 'Open for'}</dt><dd><Took from={detail.started_at ?? detail.created_at} to={detail.closed_at} /><Since detail={detail} store={store} /></dd></div>
         <div><dt>Steps</dt><dd class="number">{count(detail.steps)}</dd></div>
         {deathsOf(detail) > 0 && <div><dt>Process deaths</dt><dd class="tone-parked" title="How often in a row the process died while this run was at work, without a new record of it in between">{deathsOf(detail)} without progress</dd></div>}
         {detail.parent && <div><dt>Parent</dt><dd class="clip"><a class="mono" href={runLink(detail.parent)}>{detail.parent}</a></dd></div>}
@@ -164,6 +165,22 @@ function Head({ detail, store, forkAt, onForkAt }: {
       <Attention detail={detail} />
     </header>
   )
+}
+
+const LATE_MS = 1_000
+
+/** The time counts from the last start: a run that was retried, or that stood in a queue, is older. */
+function Since({ detail, store }: { detail: RunDetail; store: RunStore }) {
+  if (detail.started_at === null) return null
+  const started = instant(detail.started_at)
+  const created = instant(detail.created_at)
+  // Steps end after the start: an earlier one is of the time before a retry. A fork has records from
+  // before it was created; they say nothing of a retry.
+  const isRetried = store.records.value.some(
+    (record) => record.kind.startsWith('step') && instant(record.at) < started && instant(record.at) >= created,
+  )
+  if (!isRetried && started - created < LATE_MS) return null
+  return <span class="faint"> since {isRetried ? 'the retry' : 'it started'}</span>
 }
 
 function Why({ detail }: { detail: RunDetail }) {
@@ -191,7 +208,9 @@ function Attention({ detail }: { detail: RunDetail }) {
         <li key={ask.id}>
           <Icon name="inbox" />
           <span class="wrap">{ask.title || 'A question'}</span>
-          <a class="button primary" href={link(['approvals'], { token: ask.id })}>{ask.kind === 'approval' ? 'Approve or reject' : 'Answer'}</a>
+          {mayOperate.value
+            ? <a class="button primary" href={link(['approvals'], { token: ask.id })}>{ask.kind === 'approval' ? 'Approve or reject' : 'Answer'}</a>
+            : <a href={link(['approvals'], { token: ask.id })}>Show</a>}
         </li>
       ))}
       {stopped.slice(0, ATTENTION_SHOWN).map((child) => (

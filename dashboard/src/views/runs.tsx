@@ -10,13 +10,13 @@ import { Empty, ViewProblem } from '../parts/empty.tsx'
 import { Icon } from '../parts/icon.tsx'
 import { useLoad } from '../parts/load.ts'
 import { QueryBar } from '../parts/query-bar.tsx'
-import { RunHead, RunRow, ROW_HEIGHT } from '../parts/run-row.tsx'
+import { RunHead, RunRow, rowHeight } from '../parts/run-row.tsx'
 import { SavedViews } from '../parts/saved-views.tsx'
 import { VirtualRows } from '../parts/virtual.tsx'
 import { go, link, replace, route, runLink } from '../router.ts'
 import { hints } from '../query.ts'
 import { RunList } from '../runlist.ts'
-import { mayOperate } from '../session.ts'
+import { isViewer, mayOperate } from '../session.ts'
 import { BulkBar } from './bulk.tsx'
 import { StartDialog } from './start.tsx'
 
@@ -106,7 +106,7 @@ export function Runs() {
             key={`${query}-${turn}`}
             count={length}
             columns={COLUMNS}
-            rowHeight={ROW_HEIGHT}
+            rowHeight={rowHeight.value}
             label="Runs"
             active={active}
             onRange={(_, last) => list.want(last)}
@@ -127,7 +127,7 @@ export function Runs() {
           />
         )}
       </div>
-      {starting !== null && (
+      {starting !== null && !isViewer.value && (
         <StartDialog
           workflows={workflows}
           chosen={starting}

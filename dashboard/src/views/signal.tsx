@@ -9,7 +9,7 @@ import { Loading, ProblemNote } from '../parts/empty.tsx'
 import { JsonEditor, Labelled } from '../parts/form.tsx'
 import { useLoad } from '../parts/load.ts'
 import type { RunStore } from '../runstore.ts'
-import { faults, fieldOf, initial } from '../schema.ts'
+import { faults, fieldOf, initial, told } from '../schema.ts'
 import type { Json, JsonObject, RunDetail, SignalInfo } from '../types.ts'
 
 // A name that no signal can have.
@@ -89,7 +89,7 @@ export function SignalDialog({ detail, store, onClose }: { detail: RunDetail; st
       ))}
       {missing.some((fault) => fault.path !== '') && (
         <p class="hint" role="status">
-          {missing.map((fault) => `${fault.path || 'The value'} ${fault.reason}`).join(', ')}.
+          {told(missing, 'The value')}
         </p>
       )}
       <div class="labelled">

@@ -3,14 +3,15 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
+import { problemOf, RequestError } from '../http.ts'
 import { tell } from '../notices.ts'
 import { ActionDialog } from '../parts/dialog.tsx'
 import { Loading, ViewProblem } from '../parts/empty.tsx'
-import { JsonEditor, Labelled } from '../parts/form.tsx'
+import { FaultsAt, JsonEditor, Labelled } from '../parts/form.tsx'
 import type { Loaded } from '../parts/load.ts'
 import { go, runLink } from '../router.ts'
 import { isObject } from '../json.ts'
-import { faults, fieldOf, initial } from '../schema.ts'
+import { faults, fieldOf, initial, told } from '../schema.ts'
 import type { Json, JsonObject, WorkflowInfo } from '../types.ts'
 
 export function StartDialog({ workflows, chosen, onClose }: {
@@ -40,7 +41,7 @@ export function StartDialog({ workflows, chosen, onClose }: {
     if (id !== '') body['id'] = id
     if (delay !== '') body['delay'] = delay
     if (isObject(attributes)) body['attributes'] = attributes
-    const run = await api.start(workflow.name, body)
+    const run = await api.start(workflow.name, body).catch((error: unknown) => { throw placed(error) })
     if (!run.created) tell('A run with this id exists already', 'It is shown here.')
     go(runLink(run.id))
   }
@@ -74,7 +75,7 @@ export function StartDialog({ workflows, chosen, onClose }: {
           )}
           {missing.length > 0 && (
             <p class="hint" role="status">
-              {missing.map((fault) => `${fault.path || 'The input'} ${fault.reason}`).join(', ')}.
+              {told(missing, 'The input')}
             </p>
           )}
           <details>
@@ -83,6 +84,7 @@ export function StartDialog({ workflows, chosen, onClose }: {
               <div class="labelled">
                 <label for="start-id">Id</label>
                 <input id="start-id" type="text" class="mono" spellcheck={false} value={id} onInput={(event) => setId(event.currentTarget.value)} />
+                <FaultsAt path="@id" />
                 <p class="hint">Starting the same id again gives the run that is there.</p>
               </div>
               <div class="labelled">
@@ -92,6 +94,7 @@ export function StartDialog({ workflows, chosen, onClose }: {
               <div class="labelled">
                 <label for="start-delay">Delay</label>
                 <input id="start-delay" type="text" class="short" placeholder="30s" value={delay} onInput={(event) => setDelay(event.currentTarget.value)} />
+                <FaultsAt path="@delay" />
               </div>
             </div>
           </details>
@@ -99,4 +102,12 @@ export function StartDialog({ workflows, chosen, onClose }: {
       )}
     </ActionDialog>
   )
+}
+
+/** The input is what the server calls `$`; a fault of what is beside it goes to its own field. */
+function placed(error: unknown): unknown {
+  const problem = problemOf(error)
+  const beside = problem.type === 'duration-error' ? '@delay' : problem.detail.startsWith('a run id ') ? '@id' : null
+  if (beside === null) return error
+  return new RequestError({ ...problem, faults: problem.faults.map((fault) => ({ ...fault, path: beside })) })
 }

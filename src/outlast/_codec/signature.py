@@ -18,6 +18,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 import msgspec
 
@@ -248,7 +249,7 @@ class SignatureCodec:
                 continue
             schema = adapter.node.schema(found)
             default = self._parameters.by_name[name].default
-            if default is not EMPTY and default is not None and type(default) in adapter.kept:
+            if type(default) in adapter.kept - {type(None)} or isinstance(default, Enum):
                 schema = {**schema, "default": adapter.to_json(default)}
             properties[name] = schema
         required = [name for name in properties if self._parameters.needs(name)]

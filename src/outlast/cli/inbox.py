@@ -49,9 +49,26 @@ async def _list(opening: Verbs, *, open_only: bool, as_data: bool) -> None:
 
 def _cells(info: TokenInfo) -> tuple[str, ...]:
     detail = "" if info.detail is None else as_json(info.detail)[:100]
+    return (
+        info.id,
+        info.kind,
+        info.title,
+        detail,
+        info.run,
+        moment(info.created_at),
+        _standing(info),
+    )
+
+
+def _standing(info: TokenInfo) -> str:
+    """Return how a question stands, with what was answered, by whom and why."""
+    if info.status != "answered":
+        return info.status
+    said = f"answered {as_json(info.value)[:100]}"
+    if info.kind == "approval":
+        said = "approved" if info.value is True else "rejected"
     who = f" by {info.by}" if info.by else ""
-    asked = moment(info.created_at)
-    return info.id, info.kind, info.title, detail, info.run, asked, info.status + who
+    return said + who + (f": {info.reason}" if info.reason else "")
 
 
 @click.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Union
 from unittest import mock
 
@@ -361,6 +362,24 @@ def test_local_classes_are_found_when_the_caller_gives_them() -> None:
     codec = SignatureCodec(uses, localns=locals())
     assert codec.decode(codec.encode(Bound((Local(1),), {}))) == ((Local(1),), {})
     assert codec.returns.encode(Local(1)) == b"\x81\xa1x\x01"
+
+
+class Pace(Enum):
+    SLOW = "slow"
+    FAST = "fast"
+
+
+def paced(pace: Pace = Pace.FAST, note: str | None = None) -> None:
+    del pace, note
+
+
+def test_the_schema_has_the_default_of_an_enum_as_it_is_given() -> None:
+    schema = SignatureCodec(paced).schema()
+
+    assert schema["properties"] == {
+        "pace": {"enum": ["slow", "fast"], "title": "Pace", "default": "fast"},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    }
 
 
 def test_the_result_has_its_own_adapter() -> None:
