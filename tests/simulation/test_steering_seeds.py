@@ -45,7 +45,7 @@ class Desk(Outside):
     """Somebody who pauses and resumes runs, whatever happens to the machines."""
 
     def __init__(self, seed: int) -> None:
-        plan = FaultPlan(crash=0.03, fails=0.02, silent=0.02, pauses=0.004)
+        plan = FaultPlan(crash=0.03, fails=0.02, silent=0.02, pauses=0.004, stale_max=0.005)
         super().__init__(seed, plan, live_runs_max=3)
         self.moved: list[str] = []
         self.yard.on_commit = self.look

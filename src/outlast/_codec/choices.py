@@ -224,9 +224,7 @@ class EnumNode(ClassNode):
             return self._enum.__members__[data]
         if self._shows_value and type(data) in self._shown_kinds:
             return self._of_value(data)
-        names = ", ".join(list(self._enum.__members__)[:_MEMBERS_TOLD])
-        more = ", …" if len(self._enum.__members__) > _MEMBERS_TOLD else ""
-        raise Fault(f"no member of {self.name}: it has {names}{more}")
+        raise self._no_member()
 
     @override
     def to_json(self, value: object) -> object:
@@ -286,10 +284,15 @@ class EnumNode(ClassNode):
         try:
             found: object = self._enum(value)
         except (ValueError, KeyError, TypeError):
-            raise Fault(f"no member of {self.name}") from None
+            raise self._no_member() from None
         if type(found) is not self._enum:
-            raise Fault(f"no member of {self.name}")
+            raise self._no_member()
         return found
+
+    def _no_member(self) -> Fault:
+        members = list(self._enum.__members__)
+        more = ", …" if len(members) > _MEMBERS_TOLD else ""
+        return Fault(f"no member of {self.name}: it has {', '.join(members[:_MEMBERS_TOLD])}{more}")
 
     @override
     def schema(self, made: Schemas) -> Schema:

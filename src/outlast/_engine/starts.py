@@ -28,6 +28,7 @@ from outlast.errors import DecodingError, IdempotencyMismatch, RunExists, StoreD
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
 
 _ROUNDS_MAX = 100  # others may keep starting the id that we want; give up rather than spin
+_PARKED = "parked: it cannot clean up before it is resumed; on_conflict='terminate' ends it now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,14 @@ class Starts:
         return request.attributes if added is None else added(request.attributes)
 
     async def _make_way(self, existing: RunRow, how: OnConflict) -> None:
+        """End the run that has the id; one that is parked cannot clean up, and stays.
+
+        Raises:
+            RunExists: it is parked, or was while it was to clean up.
+        """
         kind: MessageKind = "terminate" if how == "terminate" else "cancel"
+        if kind == "cancel" and existing.status == "parked":
+            raise RunExists(existing.id, _PARKED)
         message = Message(
             run=existing.id,
             kind=kind,
@@ -148,7 +156,9 @@ class Starts:
             at=self._scheduler.world.now(),
         )
         await self._messages.send(message)
-        await self._results.closed(existing.id)
+        row = await self._results.closed(existing.id, parked_counts=kind == "cancel")
+        if row.status == "parked":
+            raise RunExists(existing.id, _PARKED)
 
     async def _check_same(self, existing: RunRow, request: StartRequest) -> None:
         definition = request.definition

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from urllib.parse import quote
 
 import msgspec
@@ -24,10 +25,13 @@ from outlast._store.auditing import because, doing, only_looking
 from outlast._store.contract import Cursor
 from outlast._wire.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.foreign import Encoded, work_from_encoded, work_from_json
+from outlast._wire.hangups import while_connected
 from outlast._wire.problems import Problem
 from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.runstreams import place_of
 from outlast._wire.service import Service
+from outlast._wire.verbs import RunVerbs
+from outlast.errors import RunExists
 from outlast.types import (
     CLOSED_STATUSES,
     BulkAction,
@@ -115,7 +119,7 @@ async def start(service: Service, call: Call) -> Response:
     else:
         raise Problem(403, "role-missing", "`encoded` takes the role admin: give `input`")
     traced = {TRACEPARENT: call.traceparent} if call.traceparent else {}
-    run = await service.engine.start(
+    starting = service.engine.start(
         work,
         id=body.id,
         on_conflict=body.on_conflict,
@@ -124,8 +128,21 @@ async def start(service: Service, call: Call) -> Response:
         delay=body.delay,
         timeout=body.timeout,
     )
+    makes_way = body.on_conflict in ("replace", "terminate")
+    run = await (_after_another(service, call, starting, body.id or "") if makes_way else starting)
     fields = {**fields_of(await run.info()), "created": run.created, "has_code": has_code}
     return answer(fields, 201 if run.created else 200)
+
+
+async def _after_another(
+    service: Service, call: Call, starting: Awaitable[RunVerbs], run: str
+) -> RunVerbs:
+    """Start a run when the one that has its id has ended, as long as its client waits for that."""
+    async with while_connected(call.request.receive, service.core.world):
+        started = await service.within(starting, _RESULT_SECONDS)
+    if started is None:
+        raise RunExists(run, f"it was asked to end, and has not within {_RESULT_SECONDS:g} seconds")
+    return started
 
 
 async def runs(service: Service, call: Call) -> Response:

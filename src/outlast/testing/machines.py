@@ -41,7 +41,7 @@ class FaultPlan:
     pauses: float = 0.0
     jumps: float = 0.0  # of the machine's wall clock, ahead or back
     delay_max: float = 0.005
-    stale_max: float = 0.005  # how old what is read may be when it is heard of
+    stale_max: float = 0.0  # how old, in seconds, what is read may be when it is heard of
     slow_max: float = 2.0
     skew_max: float = 200.0  # what jumps let a clock be wrong by, either way
 

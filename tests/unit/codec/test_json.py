@@ -146,7 +146,7 @@ def test_json_data_becomes_the_declared_value(
         (dt.datetime, "soon", r"declared datetime, got text that is none"),
         (Decimal, "NaN", r"declared Decimal"),
         (UUID, "7", r"declared UUID"),
-        (Color, "green", r"no member of Color: it has [A-Z]+"),
+        (Color, "green", r"no member of Color: it has \w+"),
         (Order, {"items": [{"name": "a"}, {"name": 1}]}, r"^\$\.items\[1\]\.name: declared str"),
         (Item, {"name": "a", "prise": "1"}, r"^\$\.prise: unknown field; did you mean price\?"),
         (Item, {}, r"^\$\.name: missing"),

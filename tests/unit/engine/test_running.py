@@ -127,6 +127,23 @@ async def test_an_open_run_can_make_way_for_a_new_one(engine: Engine, how: str) 
     assert await again.result() == "awake"
 
 
+async def test_a_parked_run_does_not_make_way_for_it_cannot_clean_up(engine: Engine) -> None:
+    @workflow(name="unit.stuck")
+    async def stuck() -> str:
+        return await flows.parks("stuck")
+
+    flows.calls.clear()
+    run = await engine.start(stuck(), id="p")
+    with pytest.raises(RunParked):
+        await run.result()
+    with pytest.raises(RunExists, match="parked: it cannot clean up"):
+        await engine.start(stuck(), id="p", on_conflict="replace")
+    assert (await run.info()).status == "parked"
+
+    again = await engine.start(stuck(), id="p", on_conflict="terminate")
+    assert (again.created, await again.result()) == (True, "mended")
+
+
 async def test_a_failed_run_gives_way_and_never_keeps_it(engine: Engine) -> None:
     first = await engine.start(flows.fails("x"), id="f")
     with pytest.raises(RunFailed):
