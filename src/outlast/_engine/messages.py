@@ -25,6 +25,7 @@ from outlast._execution.letters import TOPICS
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
 from outlast._store.contract import Message, MessageKind, PostResult, Receipt, RunRow, Transaction
+from outlast._store.auditing import came_to
 from outlast._store.decide import carry_audit
 from outlast.errors import (
     EngineClosed,
@@ -160,6 +161,7 @@ class Messages:
         if row is None:
             raise RunNotFound(message.run)
         if row.status in CLOSED_STATUSES:
+            came_to("closed")
             return True
         is_unrun = row.started_at is None and not row.resident and row.status in _STILL
         if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:

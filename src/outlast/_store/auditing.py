@@ -85,6 +85,7 @@ class Acting:
         self.run = run  # that is named, if one is
         self.is_traffic = is_traffic
         self.reason = ""
+        self.outcome = ""  # of what was asked and commits nothing, unless it is done
         self.is_written = False
 
     def row(self, now: int, run: RunId, outcome: str = "") -> AuditRow:
@@ -151,11 +152,45 @@ def doing(verb: str, target: str | None = None) -> None:
         who.target = who.target if target is None else target
 
 
+def came_to(outcome: str) -> None:
+    """Say what came of what was asked, when that commits nothing."""
+    who = _acting.get()
+    if who is not None:
+        who.outcome = outcome
+
+
+def once_more() -> None:
+    """What was written is not how it ended: what is done next has a row too."""
+    who = _acting.get()
+    if who is not None:
+        who.is_written = False
+
+
+@contextmanager
+def on_the_way(verb: str, run: RunId, reason: str) -> Generator[None]:
+    """Do in this block what must be done first, which has a row of its own."""
+    who = _acting.get()
+    part = None if who is None else who.on(run)
+    if part is not None:
+        part.verb, part.reason = verb, reason
+    with acting_as(part):
+        yield
+
+
 def only_looking() -> None:
     """Nothing is done: it has no row."""
     who = _acting.get()
     if who is not None:
         who.is_written = True
+
+
+def rows_of_fork(now: int, original: RunId, made: RunId) -> tuple[AuditRow, ...]:
+    """Return the rows of a fork, by which it is found under both runs."""
+    who = _acting.get()
+    if who is None or who.is_written:
+        return ()
+    who.target = f"{original} {made}"
+    return who.row(now, original), who.row(now, made)
 
 
 def rows_for(now: int, run: RunId) -> tuple[AuditRow, ...]:
