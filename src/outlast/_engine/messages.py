@@ -24,8 +24,8 @@ from outlast._execution.actor_run import LiveActor
 from outlast._execution.letters import TOPICS
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
+from outlast._store.auditing import came_to, once_more
 from outlast._store.contract import Message, MessageKind, PostResult, Receipt, RunRow, Transaction
-from outlast._store.auditing import came_to
 from outlast._store.decide import carry_audit
 from outlast.errors import (
     EngineClosed,
@@ -40,6 +40,7 @@ from outlast.errors import (
 )
 from outlast.types import CLOSED_STATUSES, RunId, Status
 
+_REOPENED_MAX = 5  # others may keep ending and retrying the run; give up rather than spin
 _STILL = ("pending", "paused", "parked")
 _OF_CLOSED: dict[MessageKind, str] = {"pause": "be paused", "resume": "go on"}
 log = logging.getLogger("outlast.engine")
@@ -95,7 +96,7 @@ class Messages:
             return
         await self._post(message)
 
-    async def _post(self, message: Message) -> None:
+    async def _post(self, message: Message, tries: int = _REOPENED_MAX) -> None:
         """Commit a message, and have its run hear of it, whatever became of its sender."""
         hearing: list[asyncio.Task[None]] = []
 
@@ -111,7 +112,11 @@ class Messages:
 
         transaction = Transaction(None, message.run, [], posts=(bounded(self._scheduler, message),))
         receipt = await self._scheduler.writer.commit(transaction, made)
-        await self._judge(message, receipt.posts[0])
+        if await _was_reopened(self._scheduler, message, receipt.posts[0]):
+            if not tries:
+                raise _closed_error(message, None)
+            once_more()
+            await self._post(message, tries - 1)
         if hearing:
             # Whoever asked may look at it next, and must not find it as it was.
             await asyncio.wait(hearing)
@@ -137,23 +142,6 @@ class Messages:
         carried = carry_audit(live.journal.transaction(), self._world.now())
         kept = f"The {message.kind} for run {message.run!r}"
         await self._scheduler.acknowledgements.wait_for(carried, kept=kept)
-
-    async def _judge(self, message: Message, result: PostResult) -> None:
-        match result:
-            case "accepted" | "duplicate":
-                return
-            case "conflict":
-                if not await check_again(self._scheduler, message):
-                    raise conflict(message)
-            case "full":
-                raise signals_full(message.run)
-            case "not_found":
-                raise RunNotFound(message.run)
-            case "closed":
-                row = await self._store.read_run(message.run)
-                if message.kind not in ("signal", "resume", "pause"):
-                    return  # it has ended: what the sender wanted is so
-                raise _closed_error(message, row)
 
     async def close_unrun(self, message: Message) -> bool:
         """Close a run that has no code in memory to ask: parked, delayed, or without code."""
@@ -366,6 +354,32 @@ def bounded(scheduler: Scheduler, message: Message) -> Message:
 def signals_full(run: RunId) -> MailboxFull:
     """Return the error for a signal to a run that has as many unread as it may."""
     return MailboxFull(run, limits.SIGNALS_BUFFERED_MAX, bytes_limit=limits.SIGNALS_BUFFERED_BYTES)
+
+
+async def _was_reopened(scheduler: Scheduler, message: Message, result: PostResult) -> bool:
+    """Whether a run that was closed to a message lives again; others may have retried it meanwhile.
+
+    Raises:
+        RunNotFound, RunClosed, MailboxFull, SignalConflict: it is refused.
+    """
+    match result:
+        case "accepted" | "duplicate":
+            return False
+        case "conflict":
+            if not await check_again(scheduler, message):
+                raise conflict(message)
+            return False
+        case "full":
+            raise signals_full(message.run)
+        case "not_found":
+            raise RunNotFound(message.run)
+        case "closed":
+            row = await scheduler.store.read_run(message.run)
+            if message.kind not in ("signal", "resume", "pause"):
+                return False  # it has ended: what the sender wanted is so
+            if row is None or row.status in CLOSED_STATUSES:
+                raise _closed_error(message, row)
+            return True
 
 
 def _closed_error(message: Message, row: RunRow | None) -> RunClosed:
