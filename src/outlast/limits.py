@@ -350,16 +350,14 @@ SHARE_SECONDS = 10.0
 large file after a crash takes seconds."""
 
 SHARE_SILENCE_SECONDS = 5.0
-"""How long the owner of a shared database may take for a commit of another process; then that one's
-callers hear that the outcome is not known."""
+"""How long the owner may take for a commit of a sharing process; then its outcome is not known."""
 
 SHARED_COMMIT_BYTES_MAX = 256 * 1024 * 1024
 """What a process that shares a database sends its owner at once: the largest batch that can come of
 ordinary use. It is of the same user, and could as well write the file."""
 
 SHARED_CHANGES_MAX = 20_000
-"""Changed runs that wait to be told to one process that shares a database; beyond, it looks at
-all that it waits for."""
+"""Changed runs that wait to be told to one sharing process; beyond, it looks at all it awaits."""
 
 # The server.
 HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -368,9 +366,11 @@ HTTP_BODY_BYTES_MAX = 4 * 1024 * 1024
 HTTP_STRANGER_BYTES_MAX = 1_000
 """The body of who has shown no token yet: the code of a link is shorter."""
 
+HTTP_CHUNK_BYTES_MIN = 256
+"""Chunks of a body, on average, beyond the first 200: each costs the event loop 10 us or more."""
+
 HTTP_NODES_MAX = 200_000
-"""Values in one request's body, counted before it is read: a container is one, and each of what is
-in it. 4 MB of `{}` are 1,300,000, and reading them held everybody up for seconds."""
+"""Values in one request's body, counted before it is read: 4 MB of `{}` held all up for seconds."""
 
 HTTP_PAGE_BYTES = 1024 * 1024
 """A page of an answer ends with the row with which what is stored of it reaches this."""

@@ -38,6 +38,7 @@ from outlast._execution.copying import (
 )
 from outlast._records import Blob, Record, attach, detach
 from outlast._registry import Registry
+from outlast._store.auditing import rows_of_fork
 from outlast._store.contract import Message, Receipt, RunRow, StartRun, StreamRow, Transaction
 from outlast._store.decide import another_life
 from outlast.errors import (
@@ -279,7 +280,8 @@ class Forks:
             if row.id not in receipt.existing:
                 scheduler.started(row, attach(stored, blobs))
 
-        transaction = Transaction(None, row.id, [], starts=(start,), blobs=blobs)
+        audit = () if is_retried else rows_of_fork(now, old.id, row.id)
+        transaction = Transaction(None, row.id, [], starts=(start,), blobs=blobs, audit=audit)
         receipt = await scheduler.writer.commit(transaction, made)
         existing = receipt.existing.get(row.id)
         if existing is not None:

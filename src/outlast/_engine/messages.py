@@ -24,7 +24,7 @@ from outlast._execution.actor_run import LiveActor
 from outlast._execution.letters import TOPICS
 from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
-from outlast._store.auditing import done_before
+from outlast._store.auditing import came_to, once_more
 from outlast._store.contract import Message, MessageKind, PostResult, Receipt, RunRow, Transaction
 from outlast._store.decide import carry_audit
 from outlast.errors import (
@@ -40,6 +40,7 @@ from outlast.errors import (
 )
 from outlast.types import CLOSED_STATUSES, RunId, Status
 
+_REOPENED_MAX = 5  # others may keep ending and retrying the run; give up rather than spin
 _STILL = ("pending", "paused", "parked")
 _OF_CLOSED: dict[MessageKind, str] = {"pause": "be paused", "resume": "go on"}
 log = logging.getLogger("outlast.engine")
@@ -90,13 +91,13 @@ class Messages:
             await self._append(live, message)
             return
         if message.kind == "signal" and await check_again(self._scheduler, message):
-            done_before()
+            came_to("duplicate")
             return
         if message.kind in ("cancel", "terminate") and await self.close_unrun(message):
             return
         await self._post(message)
 
-    async def _post(self, message: Message) -> None:
+    async def _post(self, message: Message, tries: int = _REOPENED_MAX) -> None:
         """Commit a message, and have its run hear of it, whatever became of its sender."""
         hearing: list[asyncio.Task[None]] = []
 
@@ -112,7 +113,11 @@ class Messages:
 
         transaction = Transaction(None, message.run, [], posts=(bounded(self._scheduler, message),))
         receipt = await self._scheduler.writer.commit(transaction, made)
-        await self._judge(message, receipt.posts[0])
+        if await _was_reopened(self._scheduler, message, receipt.posts[0]):
+            if not tries:
+                raise _closed_error(message, None)
+            once_more()
+            await self._post(message, tries - 1)
         if hearing:
             # Whoever asked may look at it next, and must not find it as it was.
             await asyncio.wait(hearing)
@@ -131,7 +136,7 @@ class Messages:
             known = live.inbox.dedups.get(message.dedup) if message.dedup else None
             if known is not None:
                 await check_known(self._scheduler, message, known)
-                done_before()
+                came_to("duplicate")
                 return
             if not live.inbox.room_for(len(message.body)):
                 raise signals_full(message.run)
@@ -140,32 +145,13 @@ class Messages:
         kept = f"The {message.kind} for run {message.run!r}"
         await self._scheduler.acknowledgements.wait_for(carried, kept=kept)
 
-    async def _judge(self, message: Message, result: PostResult) -> None:
-        match result:
-            case "accepted":
-                return
-            case "duplicate":
-                done_before()
-            case "conflict":
-                if not await check_again(self._scheduler, message):
-                    raise conflict(message)
-                done_before()
-            case "full":
-                raise signals_full(message.run)
-            case "not_found":
-                raise RunNotFound(message.run)
-            case "closed":
-                row = await self._store.read_run(message.run)
-                if message.kind not in ("signal", "resume", "pause"):
-                    return  # it has ended: what the sender wanted is so
-                raise _closed_error(message, row)
-
     async def close_unrun(self, message: Message) -> bool:
         """Close a run that has no code in memory to ask: parked, delayed, or without code."""
         row = await read_any_run(self._store, message.run)
         if row is None:
             raise RunNotFound(message.run)
         if row.status in CLOSED_STATUSES:
+            came_to("closed")
             return True
         is_unrun = row.started_at is None and not row.resident and row.status in _STILL
         if not self._scheduler.owns(row.id) or row.id in self._scheduler.residents:
@@ -377,6 +363,32 @@ def bounded(scheduler: Scheduler, message: Message) -> Message:
 def signals_full(run: RunId) -> MailboxFull:
     """Return the error for a signal to a run that has as many unread as it may."""
     return MailboxFull(run, limits.SIGNALS_BUFFERED_MAX, bytes_limit=limits.SIGNALS_BUFFERED_BYTES)
+
+
+async def _was_reopened(scheduler: Scheduler, message: Message, result: PostResult) -> bool:
+    """Whether a run that was closed to a message lives again; others may have retried it meanwhile.
+
+    Raises:
+        RunNotFound, RunClosed, MailboxFull, SignalConflict: it is refused.
+    """
+    match result:
+        case "accepted" | "duplicate":
+            return False
+        case "conflict":
+            if not await check_again(scheduler, message):
+                raise conflict(message)
+            return False
+        case "full":
+            raise signals_full(message.run)
+        case "not_found":
+            raise RunNotFound(message.run)
+        case "closed":
+            row = await scheduler.store.read_run(message.run)
+            if message.kind not in ("signal", "resume", "pause"):
+                return False  # it has ended: what the sender wanted is so
+            if row is None or row.status in CLOSED_STATUSES:
+                raise _closed_error(message, row)
+            return True
 
 
 def _closed_error(message: Message, row: RunRow | None) -> RunClosed:

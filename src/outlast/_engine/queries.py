@@ -114,7 +114,10 @@ def _split(text: str) -> Iterator[tuple[str, bool]]:
             begin = source.tell()
             yield word, written.endswith(("''", '""'))
     except ValueError as error:
-        raise QueryError(f"the query {text!r} has an open quote: {error}") from error
+        raise QueryError(
+            f"the query {text!r} has an open quote ({error}): a word with a quote in it is put in "
+            f'the other quotes, as in "o\'clock:9"'
+        ) from error
 
 
 def _statuses(value: str) -> frozenset[Status]:

@@ -37,6 +37,7 @@ from outlast.errors import QueryTooWide, RunNotFound, StoreDamaged
 from outlast.types import CLOSED_STATUSES, RunId, RunInfo, Status
 
 _COUNTS_SECONDS = 0.5
+_CANCELS = Part(kinds=frozenset(("cancel_requested",)))
 _LATE = Part(kinds=frozenset(("step_late",)))
 
 
@@ -120,14 +121,20 @@ class Reader:
         except RowDamaged as error:
             return f"damaged: {error}"
         why = self._why(row)
-        if row.status == "parked" and row.kind == "workflow" and await self._has_cancel(run):
+        is_standing = row.status in ("parked", "paused") and row.kind == "workflow"
+        if is_standing and await self._has_cancel(run):
             why += f"; {cancel_waits(run)}"
         late = await self._late_in(row)
         return f"{why}; {late}" if late else why
 
     async def _has_cancel(self, run: RunId) -> bool:
-        """Whether a request to cancel waits in the mailbox of a run."""
-        return bool(await mail_of(self._store, run, "cancel"))
+        """Whether a request to cancel waits for a run to go on, in its mailbox or its journal."""
+        if await mail_of(self._store, run, "cancel"):
+            return True
+        try:
+            return bool(await self._store.read_journal(run, part=_CANCELS))
+        except StoreDamaged:
+            return False  # `_late_in` says so
 
     async def _late_in(self, row: RunRow) -> str:
         """Return which steps had their effect after the run had stopped waiting for them."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from outlast import limits
 from outlast._codec import Bound
+from outlast._engine.damage import read_any_run
 from outlast._engine.messages import Messages
 from outlast._engine.residency import Residency
 from outlast._engine.results import Results
@@ -22,6 +23,7 @@ from outlast._execution.operations import StartedBody, decode_body
 from outlast._execution.starting import check_name, new_run
 from outlast._records import attach
 from outlast._registry import WorkflowDefinition
+from outlast._store.auditing import on_the_way, once_more
 from outlast._store.contract import Message, MessageKind, Receipt, RunRow, Transaction
 from outlast._store.damaged import UNKNOWN
 from outlast.errors import DecodingError, IdempotencyMismatch, RunExists, StoreDamaged, UsageError
@@ -84,7 +86,10 @@ class Starts:
         request_id = request.request or world.new_id()
         await self._residency.room()
         for _ in range(_ROUNDS_MAX):
-            existing = await self._create(run, request, request_id, request.reuse)
+            reuse = request.reuse
+            if request.on_conflict in ("terminate", "replace"):
+                reuse = await self._make_way(run, request, request_id)
+            existing = await self._create(run, request, request_id, reuse)
             if existing is None:
                 return Started(run, created=True)
             if existing.workflow == UNKNOWN:
@@ -101,10 +106,7 @@ class Starts:
             if request.on_conflict == "attach":
                 await self._check_same(existing, request)
                 return Started(run, created=False)
-            await self._make_way(existing, request.on_conflict)
-            existing = await self._create(run, request, request_id, "always")
-            if existing is None or existing.request == request_id:
-                return Started(run, created=True)
+            once_more()  # another one was started meanwhile
         raise RunExists(run, "started again by others each time it was ended")
 
     async def _create(
@@ -140,25 +142,29 @@ class Starts:
         added = self.attributes_of
         return request.attributes if added is None else added(request.attributes)
 
-    async def _make_way(self, existing: RunRow, how: OnConflict) -> None:
-        """End the run that has the id; one that is parked cannot clean up, and stays.
+    async def _make_way(self, run: RunId, request: StartRequest, request_id: str) -> Reuse:
+        """End an open run that has the id; return what a closed one means then.
 
         Raises:
-            RunExists: it is parked, or was while it was to clean up.
+            RunExists: it is parked, or was while it was to clean up: it cannot, and stays.
         """
-        kind: MessageKind = "terminate" if how == "terminate" else "cancel"
-        if kind == "cancel" and existing.status == "parked":
-            raise RunExists(existing.id, _PARKED)
-        message = Message(
-            run=existing.id,
-            kind=kind,
-            name="another run was started under its id",
-            at=self._scheduler.world.now(),
-        )
-        await self._messages.send(message)
-        row = await self._results.closed(existing.id, parked_counts=kind == "cancel")
+        row = await read_any_run(self._scheduler.store, run)
+        if row is None or row.workflow == UNKNOWN or row.status in CLOSED_STATUSES:
+            return request.reuse
+        if row.kind != "workflow" or row.request == request_id:
+            return request.reuse
+        kind: MessageKind = "terminate" if request.on_conflict == "terminate" else "cancel"
+        if kind == "cancel" and row.status == "parked":
+            raise RunExists(run, _PARKED)
+        why = "another run was started under its id"
+        with on_the_way(kind, run, why):
+            await self._messages.send(
+                Message(run=run, kind=kind, name=why, at=self._scheduler.world.now())
+            )
+        row = await self._results.closed(run, parked_counts=kind == "cancel")
         if row.status == "parked":
-            raise RunExists(existing.id, _PARKED)
+            raise RunExists(run, _PARKED)
+        return "always"
 
     async def _check_same(self, existing: RunRow, request: StartRequest) -> None:
         definition = request.definition

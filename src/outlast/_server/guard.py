@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,6 +36,7 @@ _HEADERS: dict[str, str] = {
 }
 # A name or an address, IPv6 in brackets, and a port: RFC 9110, 7.2.
 _HOST = re.compile(r"(?P<name>[^\[\]:/@\s]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+_ABSOLUTE = re.compile(rb"(?i:https?)://(?P<host>[^/?#]*)(?P<path>/[^?#]*)?")
 _PORTS = {"http": 80, "https": 443}
 _HSTS = "max-age=31536000"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -135,6 +136,7 @@ class Guard:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"a server of HTTP was asked for {scope['type']}")
+        scope, named = _in_origin_form(scope)
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         is_foreign = origin is not None and origin in self._addresses.origins
@@ -154,7 +156,7 @@ class Guard:
             await send(message)
 
         try:
-            self._check(scope, headers)
+            self._check(scope, headers, named)
         except Problem as problem:
             await problem.response()(scope, receive, send_guarded)
             return
@@ -163,8 +165,10 @@ class Guard:
             return
         await self._app(scope, receive, send_guarded)
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
+    def _check(self, scope: Scope, headers: Headers, named: str | None) -> None:
         hosts = headers.getlist("host")
+        if named is not None and hosts != [named]:
+            hosts.append(named)  # what it asks for goes by another name than its header says
         addresses, came_to = self._addresses, _server_address(scope)
         is_known = len(hosts) == 1 and addresses.knows_host(
             hosts[0], scope["scheme"], came_to=came_to
@@ -186,6 +190,22 @@ class Guard:
         if origin is None and scope["method"] in ("GET", "HEAD") and _is_navigation(headers):
             return  # a link on another page that leads here: the page itself holds no data
         raise Problem(403, "wrong-origin", "pages of other sites may not call this server")
+
+
+def _in_origin_form(scope: Scope) -> tuple[Scope, str | None]:
+    """Return a request as if it named a path alone, and the host that its target named beside it.
+
+    A target may be a whole address, as those who speak to a proxy send it (RFC 9112, 3.2.2). The
+    parser in C has left only the path of it.
+    """
+    raw: bytes = scope.get("raw_path") or b""
+    root: bytes = scope.get("root_path", "").encode()
+    found = _ABSOLUTE.fullmatch(raw.removeprefix(root))
+    if found is None:
+        return scope, None
+    path = root + (found["path"] or b"/")
+    changed = {**scope, "raw_path": path, "path": unquote(path.decode("ascii", "replace"))}
+    return changed, found["host"].decode("ascii", "replace")
 
 
 def _site_of(origin: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from outlast import limits
+from outlast._server.pulse import Pulse
 from outlast._wire.bodies import Bodies
 from outlast._wire.callers import Callers, relayed
 from outlast._wire.conversions import Conversions
@@ -42,6 +43,7 @@ class Relay:
         self._entrance = Entrance(callers, Conversions(world), files, checks_roles=False)
         self._bodies = Bodies()
         self._owner = Connections(f"{database}", "", timeout_seconds=limits.SOCKET_SILENCE_SECONDS)
+        self._pulse = Pulse(self._owner, world)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -85,11 +87,13 @@ class Relay:
             headers["Content-Type"] = request.headers.get("content-type", "")
         async with (
             while_connected(request.receive, self._world),
+            self._pulse.while_alive(),
             self._owner.pass_on(request.method, entered.path, headers, body) as (head, pieces),
         ):
             await answer.begin(head)
+            is_stream = all(name != b"content-length" for name, _ in head.headers)
             async for piece in pieces:
-                if not call.may_go_on():
+                if is_stream and not call.may_go_on():
                     break  # whose token was taken away reads no further
                 await answer.go_on(piece)
             await answer.end()

@@ -85,8 +85,8 @@ class Acting:
         self.run = run  # that is named, if one is
         self.is_traffic = is_traffic
         self.reason = ""
+        self.outcome = ""  # of what was asked and commits nothing, unless it is done
         self.is_written = False
-        self.is_duplicate = False
 
     def row(self, now: int, run: RunId, outcome: str = "") -> AuditRow:
         """Return the row, which is written once."""
@@ -152,11 +152,29 @@ def doing(verb: str, target: str | None = None) -> None:
         who.target = who.target if target is None else target
 
 
-def done_before() -> None:
-    """What is asked for was done when it was first asked for."""
+def came_to(outcome: str) -> None:
+    """Say what came of what was asked, when that commits nothing."""
     who = _acting.get()
     if who is not None:
-        who.is_duplicate = True
+        who.outcome = outcome
+
+
+def once_more() -> None:
+    """What was written is not how it ended: what is done next has a row too."""
+    who = _acting.get()
+    if who is not None:
+        who.is_written = False
+
+
+@contextmanager
+def on_the_way(verb: str, run: RunId, reason: str) -> Generator[None]:
+    """Do in this block what must be done first, which has a row of its own."""
+    who = _acting.get()
+    part = None if who is None else who.on(run)
+    if part is not None:
+        part.verb, part.reason = verb, reason
+    with acting_as(part):
+        yield
 
 
 def only_looking() -> None:
@@ -164,6 +182,15 @@ def only_looking() -> None:
     who = _acting.get()
     if who is not None:
         who.is_written = True
+
+
+def rows_of_fork(now: int, original: RunId, made: RunId) -> tuple[AuditRow, ...]:
+    """Return the rows of a fork, by which it is found under both runs."""
+    who = _acting.get()
+    if who is None or who.is_written:
+        return ()
+    who.target = f"{original} {made}"
+    return who.row(now, original), who.row(now, made)
 
 
 def rows_for(now: int, run: RunId) -> tuple[AuditRow, ...]:

@@ -47,7 +47,7 @@ class Auditor:
         try:
             with acting_as(who):
                 response = await handle()
-            outcome = "duplicate" if who.is_duplicate else "done"
+            outcome = who.outcome or "done"
             return response
         except Problem as problem:
             outcome = problem.kind

@@ -12,19 +12,18 @@ import ipaddress
 import resource
 from collections import Counter
 from collections.abc import Callable, Sized
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import h11
 from typing_extensions import override
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from outlast import limits
+from outlast._wire.weighing import BodyWeight, Cycle
 from outlast._world import Timer, World
 
 Client = tuple[str, int] | None
 _State = Literal["rests", "sends", "works"]
-
-_FED_BYTES = 4096  # so few that the requests in them can be refused when they are too many
 
 
 class Connections:
@@ -186,6 +185,22 @@ class HeadWatch:
             self._transport.close()
         self._end()
 
+    def linger(self) -> None:
+        """Take no more of a request that is answered, nor let its answer be lost by hanging up.
+
+        Closing a socket that has unread bytes resets it, and the client may never see the answer.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if not transport.can_write_eof():  # TLS
+            transport.close()
+            return
+        transport.write_eof()
+        transport.resume_reading()
+        self._end()
+        self._begin()
+
     def answered(self, before: int | None = None) -> None:
         """Hang up on a client that has taken nothing of its answer since it had `before` to take.
 
@@ -234,24 +249,32 @@ _MALFORMED = (
 )
 
 
-class _Cycle(Protocol):
-    response_complete: bool
-    more_body: bool
+_TINY_CHUNKS = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+    b"content-length: 87\r\n\r\n"
+    b"the body comes in chunks too small to be read one by one: send it in some KB at a time\n"
+)
 
 
 class Watched(asyncio.Protocol):
     """What is put before uvicorn's own protocol, whichever that is."""
 
     watched_by: ClassVar[Connections]  # `connections` is taken by uvicorn
-    cycle: _Cycle | None
+    transport: asyncio.Transport
+    cycle: Cycle | None
     client: Client = None
     _client: Client = None
     _watch: HeadWatch
+    _weight: BodyWeight
+    _held: bytes = b""  # what follows a request in work, while h11 reads no further
+    _is_over: bool = False  # it has its last answer; what still comes is not looked at
+    _left_bytes: int = limits.HTTP_BODY_BYTES_MAX
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._watch = HeadWatch(self.watched_by)
+        self._weight = BodyWeight()
         if self.client is None:
             self.client = self.watched_by.next_local()  # that of a Unix socket has no address
         self._client = self.client
@@ -259,23 +282,90 @@ class Watched(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        for begin in range(0, len(data), _FED_BYTES):
-            part = data[begin : begin + _FED_BYTES]
-            fault = self._fault_of_next_head(part, h11.IDLE)
-            if fault:
-                self._watch.refuse(fault)
-                return
-            super().data_received(part)
-            headers: object = getattr(self, "headers", ())
-            if isinstance(headers, Sized) and len(headers) > limits.HTTP_HEADERS_MAX:
-                self._watch.refuse(_TOO_LARGE)
-                return
-            ahead: object = getattr(self, "pipeline", ())
-            if isinstance(ahead, Sized) and len(ahead) > limits.HTTP_REQUESTS_AHEAD_MAX:
+        if self._is_over:
+            self._left_bytes -= len(data)
+            if self._left_bytes < 0:
                 self.watched_by.cut(self._client)
+            return
+        begin = 0
+        while begin < len(data):
+            if self._state_of_h11() is h11.DONE and not self._has_answered():
+                # It would read all of this at once, when the request in work is answered.
+                self._held += data[begin:]
+                self.transport.pause_reading()
+                break
+            part = data[begin : begin + self._weight.step()]
+            begin += len(part)
+            if not self._feed(part):
                 return
         state = self._note()
         self._watch.received(len(data), has_request=state != "rests")
+
+    def _feed(self, part: bytes) -> bool:
+        """Have a part read; False when nothing more of what has come is to be."""
+        fault = self._fault_of_next_head(part, h11.IDLE)
+        if fault:
+            self._watch.refuse(fault)
+            return False
+        before = self.cycle
+        held = len(before.body) if before is not None else 0
+        super().data_received(part)
+        if self.transport.is_closing():
+            return False
+        state = self._state_of_h11()
+        if state is not None:
+            self._weight.is_whole = state is not h11.SEND_BODY
+        headers: object = getattr(self, "headers", ())
+        if isinstance(headers, Sized) and len(headers) > limits.HTTP_HEADERS_MAX:
+            self._watch.refuse(_TOO_LARGE)
+            return False
+        ahead: object = getattr(self, "pipeline", ())
+        if isinstance(ahead, Sized) and len(ahead) > limits.HTTP_REQUESTS_AHEAD_MAX:
+            self.watched_by.cut(self._client)
+            return False
+        cycle = self.cycle
+        if cycle is None:
+            return True
+        if cycle is not before:
+            self._weight.begin(cycle)
+        elif self._weight.is_whole:
+            return True
+        elif cycle.response_complete:
+            if self._weight.is_unwanted(len(part)):
+                self._linger()
+                return False
+        elif self._weight.is_too_much(len(part), len(cycle.body) - held):
+            self._refuse_body(cycle, has_others=bool(ahead))
+            return False
+        return True
+
+    def _refuse_body(self, cycle: Cycle, *, has_others: bool) -> None:
+        if cycle.response_started or has_others:  # this answer would be taken for another one
+            self.watched_by.cut(self._client)
+            return
+        cycle.disconnected = True  # as uvicorn says to whoever reads it
+        cycle.message_event.set()
+        self.transport.write(_TINY_CHUNKS)
+        self._linger()
+
+    def _linger(self) -> None:
+        self._is_over = True
+        self._watch.linger()
+        self.watched_by.note(self._client, "rests")
+
+    def _has_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _state_of_h11(self) -> object:
+        parser: object = getattr(self, "conn", None)
+        return parser.their_state if isinstance(parser, h11.Connection) else None
+
+    def on_message_complete(self) -> None:
+        """As the parser in C calls it, when all of a request has come."""
+        self._weight.is_whole = True
+        then: Callable[[], None] | None = getattr(super(), "on_message_complete", None)
+        if then is not None:
+            then()
 
     def _note(self) -> _State:
         cycle = self.cycle
@@ -320,6 +410,9 @@ class Watched(asyncio.Protocol):
         then: Callable[[], None] | None = getattr(super(), "on_response_complete", None)
         if then is not None:
             then()
+        held, self._held = self._held, b""
+        if held:
+            self.data_received(held)
         self._note()
         self._watch.answered()
 

@@ -95,6 +95,18 @@ async def retries() -> list[str]:
     return [await waits_for_gate("first"), await fails_once("second")]
 
 
+@step(retry=Retry(attempts=1, then="park"))
+async def breaks() -> None:
+    """Fail, and wait for somebody."""
+    raise ConnectionError("nobody answers")
+
+
+@workflow
+async def parks() -> None:
+    """Be parked."""
+    await breaks()
+
+
 @workflow
 async def tidies() -> str:
     """Clean up when cancelled."""
@@ -426,3 +438,36 @@ async def test_a_parked_run_that_is_paused_still_says_why_it_was_parked(engine: 
     why = await run.why()
     assert why.startswith("paused by a person, until it is resumed; it was parked: step ")
     assert why.count("paused by a person") == 1
+
+
+async def parked(engine: Engine) -> Run[None]:
+    """Return a run that is parked."""
+    run = await engine.start(parks())
+    await until(run, "parked")
+    return run
+
+
+async def test_a_cancellation_that_a_paused_run_keeps_is_said(engine: Engine) -> None:
+    run = await parked(engine)
+    await run.cancel("over")
+    await run.pause()
+
+    assert (await run.info()).status in ("parked", "paused")
+    assert "a cancellation is stored" in await run.why()
+    await run.resume()
+    with pytest.raises(RunCancelled):
+        await run.result(timeout="30s")
+
+
+async def test_a_cancellation_that_a_parked_run_has_read_is_said(engine: Engine) -> None:
+    run = await parked(engine)
+    await run.pause()
+    await run.cancel("over")
+    async with asyncio.timeout(30):
+        while "a cancellation is stored" not in await run.why():  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.005)
+    await until(run, "parked")
+
+    await run.resume()
+    with pytest.raises(RunCancelled):
+        await run.result(timeout="30s")

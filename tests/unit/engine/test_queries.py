@@ -60,3 +60,15 @@ def test_words_of_other_query_languages_are_refused(word: str) -> None:
     with pytest.raises(QueryError, match=f"no {word}"):
         parse_query(f"status:failed {word} status:parked", 0)
     assert parse_query(word.lower(), 0).words == (word.lower(),)
+
+
+def test_names_and_values_with_quotes_can_be_asked_for() -> None:
+    query = """ "o'clock:9" customer:"O'Hara" 'say "x":1' "b\\"oth':\\\\" """
+    assert parse_query(query, 0).attributes == (
+        ("o'clock", "9"),
+        ("customer", "O'Hara"),
+        ('say "x"', "1"),
+        ("b\"oth'", "\\"),
+    )
+    with pytest.raises(QueryError, match="is put in the other quotes"):
+        parse_query("o'clock:9", 0)

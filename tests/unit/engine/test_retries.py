@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from outlast import (
     wf,
     workflow,
 )
+from outlast._store.contract import Receipt, RunRow, Transaction
 from outlast.errors import (
     ChildFailed,
     RunCancelled,
@@ -416,3 +418,52 @@ async def test_a_verb_for_a_run_that_has_ended_says_what_can_be_done(engine: Eng
         await failed.result("30s")
     with pytest.raises(RunClosed, match=r"has ended \(failed\), so .* `outlast retry ID`"):
         await failed.pause()
+
+
+@pytest.mark.parametrize("verb", ["signal", "pause"])
+async def test_what_is_refused_while_the_run_is_retried_is_sent_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    run = await engine.start(hears(), id="r")
+    await run.terminate()
+    with pytest.raises(RunTerminated):
+        await run.result(timeout="30s")
+    store = engine._core.store
+    read, has_posted = store.read_run, asyncio.Event()
+
+    async def read_after_a_retry(run_id: RunId) -> RunRow | None:
+        """Look as late as can be: when somebody else has retried the run."""
+        row = await read(run_id)
+        if has_posted.is_set() and row is not None and row.status == "terminated":
+            has_posted.clear()
+            await run.retry()
+            return await read(run_id)
+        return row
+
+    writer = engine._core.writer
+    commit = writer.commit
+
+    async def commit_and_say(
+        transaction: Transaction, made: Callable[[Receipt], None] = lambda _: None
+    ) -> Receipt:
+        receipt = await commit(transaction, made)
+        if "closed" in receipt.posts:
+            has_posted.set()
+        return receipt
+
+    monkeypatch.setattr(writer, "commit", commit_and_say)
+    monkeypatch.setattr(store, "read_run", read_after_a_retry)
+
+    if verb == "signal":
+        await run.signal(word, "again")
+    else:
+        await run.pause()
+
+    assert not has_posted.is_set()
+    async with asyncio.timeout(30):
+        if verb == "signal":
+            while not [r async for r in run.journal() if r.kind == "signal"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)  # it has no event
+        else:
+            while (await run.info()).status != "paused":  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.005)

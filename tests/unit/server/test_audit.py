@@ -84,6 +84,50 @@ async def test_operators_say_why(server: Served) -> None:
     assert [info.reason for info in refused] == ["nobody can read it"]
 
 
+@pytest.mark.parametrize("verb", ["cancel", "terminate"])
+async def test_who_ends_what_has_ended_did_nothing(server: Served, verb: str) -> None:
+    await start(server, "r")
+    await server.request("POST", "/v1/runs/r/terminate", {})
+    assert (await server.request("POST", f"/v1/runs/r/{verb}", {})).status == 202
+
+    assert [(info.verb, info.outcome) for info in await audit(server, "r")] == [
+        (verb, "closed"),
+        ("terminate", "done"),
+        ("start", "done"),
+    ]
+
+
+@pytest.mark.parametrize(("how", "verb"), [("terminate", "terminate"), ("replace", "cancel")])
+async def test_a_start_that_ends_another_run_first_is_done(
+    server: Served, how: str, verb: str
+) -> None:
+    await start(server, "r")
+    body = {"id": "r", "on_conflict": how}
+    made = await server.request("POST", f"/v1/workflows/{WAITS}/runs", body)
+    assert made.status == 201
+    assert made.json()["created"]
+
+    told = [(info.verb, info.outcome) for info in await audit(server, "r")]
+    assert told == [("start", "done"), (verb, "done"), ("start", "done")]
+
+
+async def test_a_start_that_attaches_made_nothing(server: Served) -> None:
+    await start(server, "r")
+    again = await server.request("POST", f"/v1/workflows/{WAITS}/runs", {"id": "r"})
+    assert again.status == 200
+    assert [info.outcome for info in await audit(server, "r")] == ["exists", "done"]
+
+
+async def test_a_fork_is_found_under_both_runs(server: Served) -> None:
+    await start(server, "r")
+    made = await server.request("POST", "/v1/runs/r/fork", {"at": 2, "reason": "to look"})
+    fork = made.json()["id"]
+
+    for run in ("r", fork):
+        [row] = [info for info in await audit(server, run) if info.verb == "fork"]
+        assert (row.target, row.reason, row.outcome) == (f"r {fork}", "to look", "done")
+
+
 async def test_what_is_refused_is_written_too(server: Served) -> None:
     vic = server.tokens.add("vic", "viewer")
     await start(server, "r")

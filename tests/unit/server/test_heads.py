@@ -125,3 +125,20 @@ async def test_a_head_of_too_many_lines_is_refused(server: Served, count: int) -
 async def test_a_head_of_many_lines_is_taken(server: Served) -> None:
     many = [b"a:b"] * (limits.HTTP_HEADERS_MAX - 2)
     assert await answers(server, head(server, *many, LAST)) == [200]
+
+
+async def test_a_target_may_be_a_whole_address(server: Served) -> None:
+    place = f"http://127.0.0.1:{server.port}".encode()
+    shown = f"Authorization: Bearer {server.token}".encode()
+    for path in (b"/v1/session", b"/v1/runs?limit=1", b"/v1/runs/a%2Fb"):
+        plain = await answers(server, head(server, LAST, shown, path=path))
+        assert await answers(server, head(server, LAST, shown, path=place + path)) == plain
+    assert await answers(server, head(server, LAST, path=place + b"/")) == [200]  # the dashboard
+
+
+async def test_a_target_of_another_host_than_its_header_is_refused(
+    server: Served,
+) -> None:
+    path = b"http://evil.example/healthz"
+    found = await answers(server, head(server, LAST, path=path))
+    assert found in ([421], [200])  # the parser in C leaves only the path, and the header counts

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast import Engine, Signal, Stream, wf, workflow
+from outlast import Engine, Signal, Stream, limits, wf, workflow
 from outlast._server.access import Access
 from outlast._server.guard import Addresses, Guard
 from outlast._server.relay import Relay
@@ -18,6 +18,8 @@ from outlast._server.static import Static
 from outlast._server.tcp import TcpServer, listen
 from outlast._server.tokenfile import TokenFile
 from outlast._wire.connections import Connections
+from outlast._wire.routes import ROUTES
+from outlast._wire.unixsocket import address_of, socket_path
 from outlast._world import RealWorld
 from tests.unit.server.served import Reply, reply_of
 
@@ -154,6 +156,82 @@ async def test_health_needs_no_token_here_either(beside: Beside) -> None:
     healthy = await beside.request("GET", "/healthz", headers={"Authorization": ""})
     assert healthy.status == 200
     assert (await beside.request("GET", "/readyz")).status == 200
+
+
+WHOLE = [
+    route.path
+    for route in ROUTES
+    if route.method == "GET" and "{" not in route.path and not route.is_local
+    if route.path not in ("/v1/events", "/v1/logs", "/v1/diff")
+]
+
+
+@pytest.mark.parametrize("path", [*WHOLE, "/v1/runs/none", "/v1/runs?limit=0", "/none"])
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_an_answer_comes_whole(beside: Beside, path: str, is_known: bool) -> None:
+    shown = {} if is_known else {"Authorization": ""}
+    found = await beside.request("GET", path, headers=shown)
+    assert found.status in (200, 404, 422) if is_known else found.status in (200, 401, 404)
+    assert found.body
+    assert len(found.body) == int(found.headers["content-length"])
+
+
+async def silence(database: Path) -> tuple[asyncio.Server, list[asyncio.StreamWriter]]:
+    """Put a server in the place of an owner's socket that takes what comes and says nothing."""
+    writers: list[asyncio.StreamWriter] = []
+
+    def took(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    place = socket_path(f"{database}")
+    place.unlink(missing_ok=True)
+    with address_of(place) as address:
+        return await asyncio.start_unix_server(took, address), writers
+
+
+@pytest.mark.parametrize("path", ["/v1/runs", "/readyz", "/v1/runs/r/result?timeout=300"])
+async def test_an_owner_that_is_stopped_is_said_to_be_away(
+    beside: Beside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(limits, "SOCKET_SILENCE_SECONDS", 0.2)
+    silent, writers = await silence(tmp_path / "outlast.db")
+    try:
+        away = await beside.request("GET", path)
+    finally:
+        silent.close()
+        for writer in writers:
+            writer.close()
+    assert (away.status, away.json()["type"]) == (503, "/problems/store-unavailable")
+    assert "it has not answered for 0.2 seconds" in away.json()["detail"]
+
+
+async def test_an_answer_that_has_begun_ends_when_the_owner_is_stopped(
+    beside: Beside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SOCKET_SILENCE_SECONDS", 0.2)
+    await beside.engine.start(relayed_waits(), id="s")
+    reader, writer = await asyncio.open_connection("127.0.0.1", beside.port)
+    writer.write(
+        f"GET /v1/runs/s/streams/relay-said HTTP/1.1\r\nHost: 127.0.0.1:{beside.port}\r\n"
+        f"Connection: close\r\nAuthorization: Bearer {beside.token}\r\n\r\n".encode()
+    )
+    await asyncio.wait_for(reader.readuntil(b"first"), 30)
+    silent, writers = await silence(tmp_path / "outlast.db")
+    try:
+        await asyncio.wait_for(reader.read(), 30)
+    finally:
+        silent.close()
+        for each in (writer, *writers):
+            each.close()
+
+
+async def test_an_owner_that_takes_its_time_is_waited_for(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SOCKET_SILENCE_SECONDS", 0.2)
+    await beside.engine.start(relayed_waits(), id="s")
+    result = await beside.request("GET", "/v1/runs/s/result?timeout=1")
+    assert result.status == 202
 
 
 async def test_nobody_asks_for_others_over_tcp(beside: Beside) -> None:

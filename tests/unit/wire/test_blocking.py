@@ -222,4 +222,4 @@ async def test_operators_say_why(engine: Engine, database: str) -> None:
 
     await in_thread(engine, work)
     reasons = [info.reason async for info in engine.audit()]
-    assert reasons == ["five", "four", "three", "two", "one", ""]
+    assert reasons == ["five", "four", "three", "three", "two", "one", ""]  # a fork is of two runs
