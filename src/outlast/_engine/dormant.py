@@ -94,11 +94,7 @@ class Dormant:
             if row is None or row.status in CLOSED_STATUSES:
                 return True
             asked = await mail_numbers(self._store, run, "pause")
-            why = PAUSED
-            if row.status == "parked":
-                why = f"{PAUSED}; it was parked: {row.waiting_for}"
-            elif row.status == "paused":
-                why = row.waiting_for
+            why = _why_paused(row)
             await self._put_away(row, status="paused", why=why, parked_as="", consumed=asked)
         return True
 
@@ -355,6 +351,13 @@ class Dormant:
         except UnknownWorkflow:
             return False
         return True
+
+
+def _why_paused(row: RunRow) -> str:
+    """Return why a run stands still that a person has paused, and perhaps did before."""
+    if row.status == "paused":
+        return row.waiting_for
+    return f"{PAUSED}; it was parked: {row.waiting_for}" if row.status == "parked" else PAUSED
 
 
 def _status_awake(row: RunRow, *, executes: bool) -> Status:
