@@ -94,8 +94,7 @@ class Dormant:
             if row is None or row.status in CLOSED_STATUSES:
                 return True
             asked = await mail_numbers(self._store, run, "pause")
-            why = _why_paused(row)
-            await self._put_away(row, status="paused", why=why, parked_as="", consumed=asked)
+            await self._put_away(row, status="paused", why=_why_paused(row), consumed=asked)
         return True
 
     async def _put_away(
@@ -104,7 +103,7 @@ class Dormant:
         *,
         status: Status,
         why: str,
-        parked_as: ParkedAs,
+        parked_as: ParkedAs = "",
         consumed: Sequence[int] = (),
     ) -> None:
         lease = self._scheduler.leases.get(row.shard)
