@@ -80,7 +80,7 @@ async def test_what_a_jump_ahead_makes_due_is_done_within_seconds(
     bell = engine.actor(ClockBell, "a")
     await bell.options(delay="50m").tell(ClockBell.ring)
     await until(engine, "sleeps", "a timer")
-    await until(engine, "retries", "attempt 2 in")
+    await until(engine, "retries", "attempt 2 due in")
 
     jump(HOUR)
 
