@@ -397,6 +397,7 @@ async def test_a_query_parameter_that_nobody_would_understand_is_refused(
 
 
 async def test_a_step_at_work_is_told_before_there_is_a_record_of_it(server: Served) -> None:
+    at_work.clear()
     await server.request("POST", "/v1/workflows/served_slow/runs", {"input": {}, "id": "slow"})
     await until(lambda: bool(at_work))
     at_once = (await server.request("GET", "/v1/runs/slow")).json()
