@@ -37,7 +37,7 @@ class _Alone(AbstractAsyncContextManager[None]):
         except BaseException:
             if turn.done() and not turn.cancelled():
                 self._pass_on()  # the turn came and nobody is there to take it
-            else:
+            elif turn in queue:  # else it was passed over meanwhile
                 queue.remove(turn)
             raise
 

@@ -19,6 +19,7 @@ from outlast._execution.run import LiveRun
 from outlast._execution.workflow_run import LiveWorkflow
 from outlast._records import FAILURE, VALUE, Record, detach, pack_records
 from outlast._store.contract import Segment, Transaction
+from outlast._store.decide import life_of
 from outlast.errors import EncodingError, OutlastError
 
 log = logging.getLogger("outlast.steps")
@@ -88,7 +89,8 @@ class LateOutcomes:
                 *_times(body, now),
             )
             summary = msgspec.structs.replace(row, last_seq=record.seq, packed_seq=record.seq)
-            made = Transaction(lease, run, [record], summary=summary)
+            # A run that has ended may be started anew at any moment.
+            made = Transaction(lease, run, [record], summary=summary, of_life=life_of(row))
             made.segments = (Segment(run, record.seq, record.seq, pack_records([record])),)
             made.blobs = () if blob is None else (blob,)
             scheduler.submit(made)

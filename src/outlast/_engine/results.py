@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from outlast import limits
 from outlast._engine.scheduler import Scheduler
 from outlast._store.contract import RunRow
+from outlast._store.decide import life_of
 from outlast.errors import RunNotFound
 from outlast.types import CLOSED_STATUSES, RunId
 
@@ -40,8 +41,10 @@ class Results:
                     future.set_exception(error)
         self._waiters.clear()
 
-    async def closed(self, run: RunId, *, parked_counts: bool = False) -> RunRow:
+    async def closed(self, run: RunId, *, parked_counts: bool = False, life: str = "") -> RunRow:
         """Return the run's row once it has ended (or, if that counts, is parked).
+
+        With a `life` also once another one has begun under its id.
 
         Raises:
             RunNotFound: there is no such run.
@@ -54,7 +57,7 @@ class Results:
                 row = await self._store.read_run(run)
                 if row is None:
                     raise RunNotFound(run)
-                if row.status in CLOSED_STATUSES:
+                if row.status in CLOSED_STATUSES or (life and life_of(row) != life):
                     return row
                 if parked_counts and row.status == "parked":
                     if has_tried or not await self.may_go_on(row):

@@ -26,6 +26,7 @@ from outlast._registry import WorkflowDefinition
 from outlast._store.auditing import on_the_way, once_more
 from outlast._store.contract import Message, MessageKind, Receipt, RunRow, Transaction
 from outlast._store.damaged import UNKNOWN
+from outlast._store.decide import life_of
 from outlast.errors import DecodingError, IdempotencyMismatch, RunExists, StoreDamaged, UsageError
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
 
@@ -161,7 +162,8 @@ class Starts:
             await self._messages.send(
                 Message(run=run, kind=kind, name=why, at=self._scheduler.world.now())
             )
-        row = await self._results.closed(run, parked_counts=kind == "cancel")
+        life = life_of(row)
+        row = await self._results.closed(run, parked_counts=kind == "cancel", life=life)
         if row.status == "parked":
             raise RunExists(run, _PARKED)
         return "always"

@@ -245,6 +245,7 @@ class Transaction:
     blobs: Sequence[Blob] = ()
     audit: Sequence[AuditRow] = ()  # who had it done, if somebody from outside had
     released: Sequence[bytes] = ()  # digests of blobs that the run needs no more, nor these records
+    of_life: str = ""  # nothing is written to a run of another life: see `life_of`
     is_sealed: bool = False
 
 

@@ -32,7 +32,7 @@ from outlast._store.contract import (
     TailRun,
     Transaction,
 )
-from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post
+from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post, life_of
 from outlast._store.memory_audit import MemoryAudit
 from outlast._store.memory_leases import MemoryLeases
 from outlast._store.memory_tokens import MemoryTokens
@@ -102,6 +102,10 @@ class MemoryDatabase:
         lease = transaction.lease
         if lease is not None and not self.leases.holds(lease):
             return FENCED
+        if transaction.of_life:
+            row = self.rows.get(transaction.run)
+            if row is None or life_of(row) != transaction.of_life:
+                return Receipt()
         for blob in transaction.blobs:
             self.blobs[blob.digest] = blob.body
         first = self._append(transaction.run, transaction.records)

@@ -38,7 +38,7 @@ from outlast._store.contract import (
     StartRun,
     Transaction,
 )
-from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post
+from outlast._store.decide import dead_letter, gives_way, is_lost_word, judge_post, life_of
 from outlast._store.sqlite_audit import write_audit
 from outlast._store.sqlite_connection import Cell, Connection, texts
 from outlast._store.sqlite_forget import forget, release
@@ -117,6 +117,9 @@ class Batch:
                     append(FENCED)
                     continue
                 good = lease
+            if transaction.of_life and not self._is_of_life(transaction):
+                append(Receipt())
+                continue
             first = 0
             if transaction.records:
                 run = transaction.run
@@ -151,6 +154,14 @@ class Batch:
         self._flush()
         write_audit(self._db, batch, results)
         return results
+
+    def _is_of_life(self, transaction: Transaction) -> bool:
+        """Whether a run was not started anew, in this batch or before."""
+        new = self._new.get(transaction.run) if self._is_prepared else None
+        if new is not None:
+            return life_of(new) == transaction.of_life
+        found = rows.run_rows(self._db, "WHERE id = ?", (transaction.run,))
+        return any(life_of(row) == transaction.of_life for row in found)
 
     # ------------------------------------------------------------------ one transaction
     def _take(self, transaction: Transaction, first: int) -> Receipt:
