@@ -6,7 +6,7 @@ This is the model that every other store must agree with.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -90,7 +90,8 @@ class MemoryDatabase:
     # ---------------------------------------------------------------- writing
     def apply(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         """Write a batch; this is the moment it becomes durable."""
-        results = [self.audit.noted(one, self._apply_one(one)) for one in batch]
+        living = _in_life(self.rows, batch)
+        results = [self.audit.noted(one, self._apply_one(one)) for one in living]
         self._last_commits[commit_id.owner] = (commit_id.number, results)
         return results
 
@@ -102,10 +103,6 @@ class MemoryDatabase:
         lease = transaction.lease
         if lease is not None and not self.leases.holds(lease):
             return FENCED
-        if transaction.of_life:
-            row = self.rows.get(transaction.run)
-            if row is None or life_of(row) != transaction.of_life:
-                return Receipt()
         for blob in transaction.blobs:
             self.blobs[blob.digest] = blob.body
         first = self._append(transaction.run, transaction.records)
@@ -207,8 +204,7 @@ class MemoryDatabase:
         row = self.rows.get(message.run)
         data = self._data_of(message.run) if row is not None else _Data()
         same = next((m for m in data.mailbox if message.dedup and m.dedup == message.dedup), None)
-        status = row.status if row is not None else None
-        is_done = self._is_done(message)
+        status, is_done = (None if row is None else row.status), self._is_done(message)
         waiting, held = len(data.mailbox), _signal_bytes(data, message)
         result = judge_post(message, status, waiting, same, is_done=is_done, signal_bytes=held)
         if result == "accepted":
@@ -360,3 +356,11 @@ def _signal_bytes(data: _Data, message: Message) -> int:
     if message.kind != "signal":
         return 0
     return sum(len(waiting.body) for waiting in data.mailbox if waiting.kind == "signal")
+
+
+def _in_life(rows: Mapping[RunId, RunRow], batch: Sequence[Transaction]) -> Iterator[Transaction]:
+    """Iterate over a batch as it is written; nothing is to a run that was started anew."""
+    for one in batch:
+        row = rows.get(one.run) if one.of_life else None
+        is_of_life = not one.of_life or (row is not None and life_of(row) == one.of_life)
+        yield one if is_of_life else Transaction(None, one.run, [])

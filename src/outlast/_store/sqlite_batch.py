@@ -70,8 +70,7 @@ class Batch:
         self.message = shard.message
         self.number = shard.commits + 1  # of this commit
         self._lines: list[Cell] = []
-        self._has_extras = False
-        self._is_prepared = False
+        self._has_extras = self._is_prepared = False
 
     def _prepare(self) -> None:
         """Make room for more than records: most commits have nothing else."""
@@ -101,15 +100,14 @@ class Batch:
     def write(self, batch: Sequence[Transaction]) -> list[CommitResult]:
         """Write all of it, and return what became of each transaction."""
         for t in batch:
-            if t.starts or t.posts or t.answers or t.tokens or t.withdrawn:
+            if t.starts or t.posts or t.answers or t.tokens or t.withdrawn or t.of_life:
                 self._prepare()
                 self._look_up(batch)
                 break
         results: list[CommitResult] = []
-        owner, epoch = self._owner, self._epoch
+        owner, epoch, number = self._owner, self._epoch, self.number
         good = None
         append, line, seal = results.append, self._lines.extend, self._lines.append
-        number = self.number
         for transaction in batch:
             lease = transaction.lease
             if lease is not None and lease is not good:
@@ -117,8 +115,8 @@ class Batch:
                     append(FENCED)
                     continue
                 good = lease
-            if transaction.of_life and not self._is_of_life(transaction):
-                append(Receipt())
+            if transaction.of_life and not _is_of_life(self._db, self._new, transaction):
+                append(Receipt())  # its run was started anew
                 continue
             first = 0
             if transaction.records:
@@ -154,14 +152,6 @@ class Batch:
         self._flush()
         write_audit(self._db, batch, results)
         return results
-
-    def _is_of_life(self, transaction: Transaction) -> bool:
-        """Whether a run was not started anew, in this batch or before."""
-        new = self._new.get(transaction.run) if self._is_prepared else None
-        if new is not None:
-            return life_of(new) == transaction.of_life
-        found = rows.run_rows(self._db, "WHERE id = ?", (transaction.run,))
-        return any(life_of(row) == transaction.of_life for row in found)
 
     # ------------------------------------------------------------------ one transaction
     def _take(self, transaction: Transaction, first: int) -> Receipt:
@@ -253,8 +243,7 @@ class Batch:
         run = message.run
         same = self._mail.same(message)
         status, waiting = self._status.get(run), self._mail.waiting(run)
-        is_done = self._mail.is_done(message)
-        held = self._mail.signal_bytes(run)
+        is_done, held = self._mail.is_done(message), self._mail.signal_bytes(run)
         result = judge_post(message, status, waiting, same, is_done=is_done, signal_bytes=held)
         if result == "accepted":
             self.message += 1
@@ -370,6 +359,13 @@ class Batch:
                 letters += rows.dead_cells(cells)
             rows.DEAD.write(self._db, letters)
             self._db.execute(f"DELETE FROM mailbox {rest}", which)
+
+
+def _is_of_life(db: Connection, new: dict[RunId, RunRow], transaction: Transaction) -> bool:
+    """Whether a run was not started anew, in this batch (`new`) or before."""
+    row = new.get(transaction.run)
+    found = rows.run_rows(db, "WHERE id = ?", (transaction.run,)) if row is None else [row]
+    return any(life_of(row) == transaction.of_life for row in found)
 
 
 SIGNAL_BYTES = (
