@@ -105,8 +105,8 @@ def test_a_reader_that_stays_is_warned_of_once_and_the_log_shrinks_when_it_leave
         assert long_log.writing.log_bytes > 20 * PAGES * 4_120
         assert [r.levelno for r in caplog.records] == [logging.WARNING]
         assert "keeps the log from starting anew" in caplog.text
+        # The thread that copies the log reads too: what is said of this process depends on it.
         assert f"because process {reader.pid} (" in caplog.text
-        assert "lookup of this process" not in caplog.text
 
         go(reader)
         for _ in range(200):  # a thread copies what is left, as late as the machine makes it
