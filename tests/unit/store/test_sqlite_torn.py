@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
-import apsw
 import pytest
 
 from outlast import Actor, Engine, actor, handler, step, workflow
@@ -69,8 +69,8 @@ def test_what_an_engine_leaves_fits(database: Path) -> None:
     ],
 )
 def test_parts_that_overlap_or_are_gone_are_told(database: Path, damage: str, told: str) -> None:
-    connection = apsw.Connection(str(database))
-    [[last]] = connection.execute("SELECT packed_seq FROM runs WHERE id = 'r'").fetchall()
+    connection = sqlite3.connect(database, isolation_level=None)
+    last: object = connection.execute("SELECT packed_seq FROM runs WHERE id = 'r'").fetchone()[0]
     connection.execute(damage)
     connection.close()
 
