@@ -23,6 +23,7 @@ from tests.unit.server.served import (
     served_checkout,
     served_story,
     serving,
+    takes_nothing,
     until,
     words,
 )
@@ -287,28 +288,13 @@ async def test_a_client_that_takes_nothing_is_hung_up_on(
         writer.close()
 
 
-async def takes_nothing(server: Served) -> socket.socket:
-    """Follow the stream on a connection from which nothing is read."""
-    link = socket.socket()
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    link.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(link, ("127.0.0.1", server.port))
-    request = (
-        f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
-        f"Authorization: Bearer {server.token}\r\n\r\n"
-    )
-    await loop.sock_sendall(link, request.encode())
-    return link
-
-
 async def test_a_large_value_is_held_once_for_all_clients_that_take_nothing(
     server: Served,
 ) -> None:
     size = 1_500_000
     async with server.client() as client:
         run = await client.start(served_flooding(1, size), id="s")
-        links = [await takes_nothing(server) for _ in range(5)]
+        links = [await takes_nothing(server, PATH) for _ in range(5)]
         clients, tails = server.service.clients, server.service.streams.tails
         await until(lambda: [tail.readers for tail in tails.values()] == [5])
         await run.signal(go, "go")
@@ -336,10 +322,10 @@ async def test_the_slowest_clients_are_hung_up_on_when_much_is_not_taken(
         clients = server.service.clients
         links: list[socket.socket] = []
         for _ in range(2):  # pieces of their own, for they are read from the store
-            links.append(await takes_nothing(server))
+            links.append(await takes_nothing(server, PATH))
         await until(lambda: clients.untaken.size >= 2 * size)
         slowest = list(clients.open)
-        links.append(await takes_nothing(server))
+        links.append(await takes_nothing(server, PATH))
 
         await until(lambda: len(clients.open) == 2 and set(slowest) != set(clients.open))
         assert clients.untaken.size < 3 * size

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from outlast import limits, step, workflow
-from tests.unit.server.served import Served, until
+from tests.unit.server.served import Served, takes_nothing, until
 
 SIZE = 1_500_000
 PATH = "/v1/runs/r/result"
@@ -31,21 +31,6 @@ async def untaken_parts(count: int, size: int) -> int:
     return count
 
 
-async def takes_nothing(server: Served, path: str = PATH) -> socket.socket:
-    """Ask, and take nothing of the answer."""
-    link = socket.socket()
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    link.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(link, ("127.0.0.1", server.port))
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
-        f"Authorization: Bearer {server.token}\r\n\r\n"
-    )
-    await loop.sock_sendall(link, request.encode())
-    return link
-
-
 async def taken(link: socket.socket) -> int:
     """Return how many bytes come until the server hangs up."""
     size, loop = 0, asyncio.get_running_loop()
@@ -66,11 +51,11 @@ async def test_the_slowest_client_is_hung_up_on_when_answers_are_not_taken(
     held = server.service.answers.untaken
     async with server.client() as client:
         await (await client.start(untaken_text(SIZE), id="r")).result()
-        first = await takes_nothing(server)
+        first = await takes_nothing(server, PATH)
         await until(lambda: held.size > SIZE)
-        second = await takes_nothing(server)
+        second = await takes_nothing(server, PATH)
         await until(lambda: held.size > 2 * SIZE)
-        third = await takes_nothing(server)
+        third = await takes_nothing(server, PATH)
 
         assert await taken(first) < SIZE
         assert held.size < 5 * SIZE // 2
@@ -87,7 +72,7 @@ async def test_a_client_that_takes_nothing_of_an_answer_is_hung_up_on_in_time(
     monkeypatch.setattr(limits, "SSE_WRITE_SECONDS", 0.2)
     async with server.client() as client:
         await (await client.start(untaken_text(SIZE), id="r")).result()
-        link = await takes_nothing(server)
+        link = await takes_nothing(server, PATH)
         await until(lambda: server.service.answers.untaken.size > SIZE)
         await until(lambda: server.service.answers.untaken.size == 0)
 
@@ -98,7 +83,7 @@ async def test_a_client_that_takes_nothing_of_an_answer_is_hung_up_on_in_time(
 async def test_an_answer_is_copied_for_its_connection_little_by_little(server: Served) -> None:
     async with server.client() as client:
         await (await client.start(untaken_text(SIZE), id="r")).result()
-        link = await takes_nothing(server)
+        link = await takes_nothing(server, PATH)
         await until(lambda: server.service.answers.untaken.size > SIZE)
 
         transports = server.service.connections.transports.values()
