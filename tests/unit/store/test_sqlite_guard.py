@@ -173,7 +173,10 @@ async def test_a_commit_into_files_that_are_gone_is_not_acknowledged(
         await engine.commit(engine.on(RUN, record(2)))
     with pytest.raises(StoreReplaced):
         await engine.store.read_run(RUN)
-    assert [r.levelno for r in caplog.records if r.name == "outlast.store"] == [logging.CRITICAL]
+    # A look after the mark that was under way while the files went may have warned before.
+    said = [r.levelno for r in caplog.records if r.name == "outlast.store"]
+    assert said.count(logging.CRITICAL) == 1
+    assert said[-1] == logging.CRITICAL
     await engine.store.close()
     assert names_in(path.parent) == before
 
