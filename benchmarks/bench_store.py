@@ -23,12 +23,12 @@ from zlib import crc32
 import apsw
 
 from outlast._records import VALUE, Record
-from outlast._store import sqlite_rows
 from outlast._store.contract import CommitId, RunRow, StartRun, Transaction
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_batch import Batch, Shard
-from outlast._store.sqlite_connection import Cell, connect
-from outlast._store.sqlite_opening import open_writer
+from outlast._store.sqlite.connection import Cell, connect
+from outlast._store.sqlite.opening import open_writer
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables import rows as sqlite_rows
+from outlast._store.sqlite.tables.batch import Batch, Shard
 from outlast._world import RealWorld
 from outlast.types import Lease, RunId
 

@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from outlast._engine.diffs import (
-    DiffRow,
-    RunDiff,
-)
-from outlast._engine.records import Record
-from outlast._execution.context import (
-    StepContext,
-)
-from outlast._registry import (
-    Registry,
-)
-from outlast.actor import (
+from outlast._actors import (
     Actor,
     Child,
     Supervisor,
@@ -21,13 +10,55 @@ from outlast.actor import (
     actor,
     handler,
 )
-from outlast.app import (
-    App,
+from outlast._authoring.step import (
+    Step,
+    error,
+    step,
+    this_step,
 )
-from outlast.call import (
+from outlast._authoring.stored import (
+    codec,
+    evolve,
+)
+from outlast._authoring.workflow import (
+    Workflow,
+    wf,
+    workflow,
+)
+from outlast._engine.reading.diffs import (
+    DiffRow,
+    RunDiff,
+)
+from outlast._engine.reading.records import Record
+from outlast._execution.bodies.context import (
+    StepContext,
+)
+from outlast._handles.actor_ref import (
+    ActorRef,
+    Handler,
+)
+from outlast._handles.call import (
     Call,
     Err,
     Ok,
+)
+from outlast._handles.declarations import (
+    Signal,
+    Stream,
+    Update,
+    Value,
+)
+from outlast._handles.run import (
+    Run,
+)
+from outlast._handles.tokens import (
+    Token,
+)
+from outlast._registry import (
+    Registry,
+)
+from outlast.app import (
+    App,
 )
 from outlast.engine import (
     Engine,
@@ -103,37 +134,11 @@ from outlast.errors import (
     UsageError,
     WaitTimeout,
 )
-from outlast.handle import (
-    Run,
-)
 from outlast.mounting import (
     asgi,
 )
-from outlast.names import (
-    Signal,
-    Stream,
-    Update,
-    Value,
-)
-from outlast.ref import (
-    ActorRef,
-    Handler,
-)
 from outlast.secret import (
     Secret,
-)
-from outlast.step import (
-    Step,
-    error,
-    step,
-    this_step,
-)
-from outlast.stored import (
-    codec,
-    evolve,
-)
-from outlast.tokens import (
-    Token,
 )
 from outlast.types import (
     ActorInfo,
@@ -157,11 +162,6 @@ from outlast.types import (
     TeamInfo,
     Timeout,
     TokenInfo,
-)
-from outlast.workflow import (
-    Workflow,
-    wf,
-    workflow,
 )
 
 __version__ = "0.1.0"

@@ -71,7 +71,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One record of a run's journal, with its body encoded.
 
     `key` names the operation of the workflow that the record belongs to (see
-    `outlast._execution.tasks`); `place` is the source line that asked for it. Of a step's attempt,
+    `_execution.loop.tasks`); `place` is the source line that asked for it. Of a step's attempt,
     `waited` is how long it stood in the queue and `took` how long its body ran, in microseconds.
     """
 

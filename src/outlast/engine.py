@@ -19,35 +19,36 @@ from typing import NoReturn, TypeVar, overload
 from typing_extensions import override
 
 from outlast import limits
+from outlast._actors.publishing import TopicVerbs
+from outlast._actors.supervisor import Supervisor
+from outlast._actors.teams import Teams, apply_team
+from outlast._authoring.workflow import Workflow
 from outlast._codec import Codec
-from outlast._durations import seconds_of
-from outlast._engine.attributes import merged_attributes
-from outlast._engine.census import Census
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.options import core_options
-from outlast._engine.records import info_of
-from outlast._engine.signal_names import unknown_signal
-from outlast._engine.starts import StartRequest
-from outlast._execution.bonds import SUPERVISORS
-from outlast._execution.context import step_dedup
-from outlast._execution.letters import TOPICS
-from outlast._execution.loop import running_loop
+from outlast._engine.reading.actor_reader import Census
+from outlast._engine.reading.attributes import merged_attributes
+from outlast._engine.reading.records import info_of
+from outlast._engine.scheduling.signal_names import unknown_signal
+from outlast._engine.verbs.starts import StartRequest
+from outlast._execution.actors.membership import SUPERVISORS
+from outlast._execution.bodies.context import step_dedup
+from outlast._execution.journal.letters import TOPICS
+from outlast._execution.loop.event_loop import running_loop
+from outlast._handles.actor_ref import ActorRef
+from outlast._handles.audit import AuditVerbs
+from outlast._handles.bulk import ManyVerbs
+from outlast._handles.call import Call, WorkflowCall
+from outlast._handles.declarations import Signal
+from outlast._handles.inbox import InboxVerbs
+from outlast._handles.run import Run, signal_payload
 from outlast._registry import Registry, WorkflowDefinition, default_registry
-from outlast._store.sqlite_shared import Connect, OwnerLink, SharedSqliteStore
+from outlast._store.sqlite.shared import Connect, OwnerLink, SharedSqliteStore
 from outlast._wire.listening import listen_beside
+from outlast._wording.durations import seconds_of
 from outlast._world import loop_factory
-from outlast.actor.publishing import TopicVerbs
-from outlast.actor.supervisor import Supervisor
-from outlast.actor.teams import Teams, apply_team
-from outlast.auditing import AuditVerbs
-from outlast.call import Call, WorkflowCall
 from outlast.errors import EngineClosed, NotInRun, NotSupported, StoreReadOnly, UsageError
-from outlast.handle import Run, signal_payload
-from outlast.inbox import InboxVerbs
-from outlast.many import ManyVerbs
-from outlast.names import Signal
-from outlast.ref import ActorRef
 from outlast.types import (
     ActorInfo,
     Applied,
@@ -58,7 +59,6 @@ from outlast.types import (
     RunInfo,
     TeamInfo,
 )
-from outlast.workflow import Workflow
 
 R = TypeVar("R")
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import Generic, NoReturn, Self, TypeVar, final
 
 from typing_extensions import override
 
-from outlast._redaction import KnownText, know
+from outlast._wording.redaction import KnownText, know
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -10,9 +10,9 @@ import pytest
 from typing_extensions import override
 
 from outlast._store.contract import Store
-from outlast._store.memory import MemoryStore
-from outlast._store.memory_database import MemoryDatabase
-from outlast._store.sqlite import SqliteStore
+from outlast._store.memory.database import MemoryDatabase
+from outlast._store.memory.store import MemoryStore
+from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from tests.conformance.driving import Driver
 

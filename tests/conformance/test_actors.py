@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from outlast._store.contract import DONE, JOIN, Message, RunFilter, Store, Transaction
-from outlast._store.decide import dead_letter
+from outlast._store.decisions import dead_letter
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, record, records, segment, signal, the
 

@@ -4,7 +4,7 @@ import pytest
 
 from outlast._store.auditing import Acting, AuditRow, acting, acting_as, because
 from outlast._store.contract import Store, Transaction
-from outlast._store.decide import carry_audit
+from outlast._store.decisions import carry_audit
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, signal
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from outlast._store.contract import Cursor, RunFilter, RunRow, Store
-from outlast._store.decide import matches
+from outlast._store.decisions import matches
 from outlast.types import RunId, Status
 from tests.conformance.driving import OTHER, RUN, Driver
 

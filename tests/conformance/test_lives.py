@@ -7,7 +7,7 @@ import pytest
 
 from outlast._records import Record
 from outlast._store.contract import Receipt, RunRow, Store, Transaction
-from outlast._store.decide import life_of
+from outlast._store.decisions import life_of
 from tests.conformance.driving import RUN, Driver, record, segment, the
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from outlast._records import Blob, detach
 from outlast._store.contract import Receipt, RunFilter, Store, StreamRow
-from outlast._store.decide import another_life
+from outlast._store.decisions import another_life
 from outlast.types import OnParentClose, Reuse, Status
 from tests.conformance.driving import (
     CLOSED,

@@ -13,7 +13,7 @@ import apsw
 
 from outlast import Actor, Engine, Signal, Stream, Value, actor, handler, step, wf, workflow
 from outlast._store.auditing import Acting, acting_as
-from outlast._store.sqlite_connection import connect
+from outlast._store.sqlite.connection import connect
 from outlast.errors import (
     AskTimeout,
     OutlastError,

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 from outlast import Engine, Signal, step, wf, workflow
-from outlast._store import sqlite_files, sqlite_opening, sqlite_schema
-from outlast.cli.databases import backup
-from outlast.cli.mending import restore
+from outlast._store.sqlite import opening as sqlite_opening
+from outlast._store.sqlite.files import write_ahead_log as sqlite_files
+from outlast._store.sqlite.tables import schema as sqlite_schema
+from outlast.cli.database.commands import backup
+from outlast.cli.database.recovering import restore
 
 go = Signal("power_go", int)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from unittest import mock
 
 from outlast import Actor, ActorRef, Engine, actor, handler, step
-from outlast._engine.scheduler import Scheduler
-from outlast._execution.message_run import MessageRun
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._execution.actors.message_run import MessageRun
 from outlast._store.contract import Message, Receipt, Transaction
 from outlast.engine import run_loop
 from outlast.errors import HandlerFailed

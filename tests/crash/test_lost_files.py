@@ -111,8 +111,8 @@ TAKE_OVER = """
 import sys
 from pathlib import Path
 from msgspec.structs import replace
-from outlast._store.sqlite_opening import open_writer
-from outlast._store.sqlite_shard import ShardRow, note
+from outlast._store.sqlite.opening import open_writer
+from outlast._store.sqlite.tables.shard import ShardRow, note
 
 path = Path(sys.argv[1])
 db, row = open_writer(path), ShardRow(path)  # past the owner lock

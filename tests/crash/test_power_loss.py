@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine
-from outlast._store.sqlite_backup import restore
+from outlast._store.sqlite.backup import restore
 from outlast.errors import StoreDamaged, WaitTimeout
 from tests.crash.power_loss import Call, Disk, State, can_trace, python, traced
 from tests.crash.power_program import NEWER, SIGNALS, go, totals
@@ -31,7 +31,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def _prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every state logs what recovery found; each has the schema that the program ends with."""
-    monkeypatch.setattr("outlast._store.sqlite_schema.migrations", lambda: NEWER)
+    monkeypatch.setattr("outlast._store.sqlite.tables.schema.migrations", lambda: NEWER)
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

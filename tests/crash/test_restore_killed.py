@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine, workflow
-from outlast._store.sqlite_backup import copy_database, restore
+from outlast._store.sqlite.backup import copy_database, restore
 from outlast.errors import StoreDamaged
 from tests.unit.store.processes import kill, next_line, python
 
@@ -19,7 +19,7 @@ from tests.unit.store.processes import kill, next_line, python
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from outlast._store.sqlite_backup import restore
+from outlast._store.sqlite.backup import restore
 
 left = int(sys.argv[3])
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine
-from outlast._store.sqlite_lock import living_holder
+from outlast._store.sqlite.files.lock import living_holder
 from tests.crash.sharing_worker import Tally, heard, hears
 
 NAMES = ("one", "two", "three", "four")

@@ -14,8 +14,8 @@ from pathlib import Path
 from unittest import mock
 
 from outlast import Engine, TokenInfo, wf, workflow
-from outlast._engine.scheduler import Scheduler
-from outlast._execution.tokens import TokenCalls
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._execution.calls.tokens import TokenCalls
 from outlast._store.contract import Message
 from outlast.engine import run_loop
 from outlast.errors import TokenError

@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest import mock
 
 from outlast import Engine, Signal, Update, step, workflow
-from outlast._execution.updates import UpdateCalls
+from outlast._execution.calls.updates import UpdateCalls
 from outlast._records import Record
 from outlast.engine import run_loop
 

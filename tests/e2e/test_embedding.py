@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast._store.sqlite_lock import living_holder
+from outlast._store.sqlite.files.lock import living_holder
 from outlast.client import SyncClient
 from tests.e2e.commands import end, until
 from tests.e2e.pages import programs_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from outlast._execution.letters import Letter
-from outlast._execution.mail import Mail, Waiting
+from outlast._execution.actors.mailbox import Mail, Waiting
+from outlast._execution.journal.letters import Letter
 from outlast._store.contract import Message
 from outlast.types import RunId
 

@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from outlast._engine.attributes import merged_attributes
-from outlast._engine.queries import parse_query
+from outlast._engine.reading.attributes import merged_attributes
+from outlast._engine.reading.queries import parse_query
 from outlast._store.contract import CommitId, RunFilter, RunRow, StartRun, Store, Transaction
-from outlast._store.decide import matches
-from outlast._store.memory import MemoryStore
-from outlast._store.memory_database import MemoryDatabase
-from outlast._store.sqlite import SqliteStore
+from outlast._store.decisions import matches
+from outlast._store.memory.database import MemoryDatabase
+from outlast._store.memory.store import MemoryStore
+from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.types import RunId
 

@@ -30,9 +30,9 @@ from outlast._store.contract import (
     TokenRow,
     Transaction,
 )
-from outlast._store.memory import MemoryStore
-from outlast._store.memory_database import MemoryDatabase
-from outlast._store.sqlite import SqliteStore
+from outlast._store.memory.database import MemoryDatabase
+from outlast._store.memory.store import MemoryStore
+from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.types import CLOSED_STATUSES, Lease, Reuse, RunId, Status
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from outlast import Topic, step, wf, workflow
-from outlast.actor import Actor, actor, handler
+from outlast._actors import Actor, actor, handler
 
 news = Topic("sim-news", tuple[str, int])
 

@@ -18,12 +18,12 @@ from unittest import mock
 from typing_extensions import override
 
 from outlast import limits
+from outlast._actors.topic import TopicActor
 from outlast._engine.open_engine import EngineCore
-from outlast._execution.envelopes import Envelope
-from outlast._execution.letters import decode_letter
+from outlast._execution.actors.envelopes import Envelope
+from outlast._execution.journal.letters import decode_letter
 from outlast._registry import ActorDefinition, default_registry
 from outlast._store.contract import DeadLetter, RunRow
-from outlast.actor.topic import TopicActor
 from outlast.errors import ActorStopped, HandlerFailed
 from outlast.types import CLOSED_STATUSES, RunId
 from tests.simulation.actor_workload import Counter, Quitter, Reader, Seen, news, publishes

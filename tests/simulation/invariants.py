@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from outlast import limits
-from outlast._execution.body import Body
-from outlast._execution.operations import SignalBody, decode_body
+from outlast._execution.bodies.body import Body
+from outlast._execution.calls.operations import SignalBody, decode_body
 from outlast._records import Record
 from outlast._store.contract import Transaction
-from outlast._store.memory_database import MemoryDatabase
+from outlast._store.memory.database import MemoryDatabase
 from outlast.testing.machines import Machine, Yard
 from outlast.types import CLOSED_STATUSES, RunId, Status
 

@@ -13,23 +13,24 @@ from unittest import mock
 
 import msgspec
 
+from outlast._actors.leading import Member, Team
 from outlast._codec import Adapter
-from outlast._engine.messages import Messages
 from outlast._engine.recovery import Reconciler
-from outlast._engine.scheduler import Scheduler
-from outlast._execution.bonds import Bonds
-from outlast._execution.cancelling import Cancelling
-from outlast._execution.clock import RunClock
-from outlast._execution.inbox import Inbox, Unread
-from outlast._execution.journal import RunJournal
-from outlast._execution.letters import Letter
-from outlast._execution.mail import Mail
-from outlast._execution.member_run import MemberRun
-from outlast._execution.message_run import MessageRun
-from outlast._execution.orders import DONE_WELL
-from outlast._execution.run import LiveRun
-from outlast._execution.standing import Standing
-from outlast._execution.steps import StepCalls
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._engine.verbs.messages import Messages
+from outlast._execution.actors.mailbox import Mail
+from outlast._execution.actors.member_run import MemberRun
+from outlast._execution.actors.membership import Bonds
+from outlast._execution.actors.message_run import MessageRun
+from outlast._execution.actors.system_messages import DONE_WELL
+from outlast._execution.calls.cancellation import Cancelling
+from outlast._execution.calls.clock import RunClock
+from outlast._execution.calls.inbox import Inbox, Unread
+from outlast._execution.calls.steps import StepCalls
+from outlast._execution.journal.letters import Letter
+from outlast._execution.journal.view import RunJournal
+from outlast._execution.runs.run import LiveRun
+from outlast._execution.runs.run_summary import Standing
 from outlast._journal.writer import Writer, _Entry
 from outlast._records import VALUE, Record
 from outlast._store.contract import (
@@ -42,9 +43,8 @@ from outlast._store.contract import (
     Receipt,
     Transaction,
 )
-from outlast._store.memory_database import MemoryDatabase
-from outlast._store.memory_leases import MemoryLeases
-from outlast.actor.leading import Member, Team
+from outlast._store.memory.database import MemoryDatabase
+from outlast._store.memory.leases import MemoryLeases
 from outlast.types import Lease, Status
 from tests.simulation.actors import run_actor_seed
 from tests.simulation.cells import run_cell_seed

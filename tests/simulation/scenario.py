@@ -15,14 +15,14 @@ from unittest import mock
 
 from outlast import limits
 from outlast._engine.open_engine import CoreOptions
-from outlast._engine.starts import StartRequest
-from outlast._execution.operations import failure_in
-from outlast._execution.payloads import typed_payload
+from outlast._engine.verbs.starts import StartRequest
+from outlast._execution.calls.operations import failure_in
+from outlast._execution.journal.payloads import typed_payload
+from outlast._handles.call import Call, WorkflowCall
 from outlast._registry import default_registry
 from outlast._store.contract import Message, MessageKind
-from outlast._store.memory import MemoryStore
-from outlast._store.memory_database import MemoryDatabase
-from outlast.call import Call, WorkflowCall
+from outlast._store.memory.database import MemoryDatabase
+from outlast._store.memory.store import MemoryStore
 from outlast.errors import (
     AskTimeout,
     EngineClosed,

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from outlast._execution.bonds import PLACE, REMINDER, SUPERVISORS, decode_place
-from outlast._execution.letters import decode_letter
+from outlast._actors.leading import Member, Team
+from outlast._actors.supervising import SupervisorActor
+from outlast._execution.actors.membership import PLACE, REMINDER, SUPERVISORS, decode_place
+from outlast._execution.journal.letters import decode_letter
 from outlast._registry import ActorDefinition, default_registry
 from outlast._store.contract import DeadLetter, Message, RunRow
-from outlast._store.memory_database import MemoryDatabase
-from outlast.actor.leading import Member, Team
-from outlast.actor.supervising import SupervisorActor
+from outlast._store.memory.database import MemoryDatabase
 from outlast.types import CLOSED_STATUSES, RunId
 from tests.simulation.invariants import require
 from tests.simulation.team_workload import Lines, Watcher, Worker

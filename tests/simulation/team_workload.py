@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from outlast import Stopped, step, wf, workflow
-from outlast.actor import Actor, actor, handler
+from outlast._actors import Actor, actor, handler
 
 tries: Counter[str] = Counter()
 weak: set[str] = set()  # keys whose first starts fail

@@ -14,14 +14,14 @@ import random
 
 from typing_extensions import override
 
+from outlast._actors.supervising import SupervisorActor
+from outlast._actors.supervisor import Child, Supervisor
+from outlast._actors.teams import apply_team
 from outlast._engine.open_engine import EngineCore
-from outlast._execution.bonds import PLACE, decode_place
-from outlast._execution.envelopes import Envelope
+from outlast._execution.actors.envelopes import Envelope
+from outlast._execution.actors.membership import PLACE, decode_place
 from outlast._registry import ActorDefinition, default_registry
 from outlast._store.contract import RunRow
-from outlast.actor.supervising import SupervisorActor
-from outlast.actor.supervisor import Child, Supervisor
-from outlast.actor.teams import apply_team
 from outlast.errors import ActorStopped, HandlerFailed, RunNotFound
 from outlast.types import CLOSED_STATUSES, Applied, OnExhausted, Restart, Strategy
 from tests.simulation import team_workload

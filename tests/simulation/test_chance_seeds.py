@@ -12,7 +12,7 @@ import pytest
 from typing_extensions import override
 
 from outlast import Retry, step, wf, workflow
-from outlast._execution import chance
+from outlast._execution.loop import chance
 from outlast.testing.machines import FaultPlan
 from outlast.testing.replaying import replay_end
 from outlast.types import CLOSED_STATUSES

@@ -11,14 +11,14 @@ import pytest
 from typing_extensions import override
 
 from outlast import Retry, Signal, Stream, step, this_step, wf, workflow
-from outlast._engine import forks
-from outlast._execution.body import Body
-from outlast._execution.children import ChildCalls
-from outlast._execution.copying import Cut
-from outlast._execution.operations import failure_in
-from outlast._execution.payloads import typed_payload
+from outlast._engine.verbs import forks
+from outlast._execution.bodies.body import Body
+from outlast._execution.calls.children import ChildCalls
+from outlast._execution.calls.operations import failure_in
+from outlast._execution.journal.payloads import typed_payload
+from outlast._execution.runs.copying import Cut
 from outlast._records import Record
-from outlast._store import decide
+from outlast._store import decisions as decide
 from outlast._store.contract import Message, RunRow, Transaction
 from outlast.errors import RunClosed, UsageError
 from outlast.testing.loop import Deadlock

@@ -10,8 +10,8 @@ import pytest
 from typing_extensions import override
 
 from outlast import Signal, step, wf, workflow
-from outlast._execution.payloads import typed_payload
-from outlast._execution.workflow_run import LiveWorkflow
+from outlast._execution.journal.payloads import typed_payload
+from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._store.contract import Message, MessageKind, Transaction
 from outlast.errors import (
     RunClosed,

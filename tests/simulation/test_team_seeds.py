@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from outlast.actor.supervisor import Supervisor
+from outlast._actors.supervisor import Supervisor
 from tests.simulation.scenario import play
 from tests.simulation.team_invariants import is_team, team_of
 from tests.simulation.teams import TeamScenario, run_team_seed

@@ -13,13 +13,13 @@ import pytest
 from typing_extensions import override
 
 from outlast import Actor, actor, handler, wf, workflow
-from outlast._engine.tokens import AnswerRequest
-from outlast._execution.envelopes import Envelope
-from outlast._execution.operations import decode_body
-from outlast._execution.tokens import AnswerBody, TokenCalls, expiry_of
+from outlast._engine.verbs.tokens import AnswerRequest
+from outlast._execution.actors.envelopes import Envelope
+from outlast._execution.calls.operations import decode_body
+from outlast._execution.calls.tokens import AnswerBody, TokenCalls, expiry_of
 from outlast._registry import default_registry
-from outlast._store import memory_tokens
 from outlast._store.contract import Answer, AnswerResult, TokenRow
+from outlast._store.memory import tokens as memory_tokens
 from outlast.errors import TokenError
 from outlast.testing.machines import FaultPlan
 from outlast.types import RunId

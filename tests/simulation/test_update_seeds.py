@@ -9,10 +9,10 @@ import pytest
 from typing_extensions import override
 
 from outlast import Signal, Update, step, workflow
-from outlast._engine.updates import result_of
-from outlast._execution.operations import decode_body
-from outlast._execution.payloads import typed_payload
-from outlast._execution.updates import KeptUpdate, UpdateBody, UpdateCalls, update_message
+from outlast._engine.verbs.updates import result_of
+from outlast._execution.calls.operations import decode_body
+from outlast._execution.calls.updates import KeptUpdate, UpdateBody, UpdateCalls, update_message
+from outlast._execution.journal.payloads import typed_payload
 from outlast._store.contract import Message
 from outlast.errors import (
     UpdateFailed,

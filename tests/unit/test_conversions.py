@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from outlast import evolve
-from outlast._codec import adapter_for, evolution
+from outlast._codec import adapter_for
+from outlast._codec.nodes import evolution
 from outlast.errors import DecodingError, RegistrationError
 from tests.unit.wallets import (
     DictV1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outlast._counted import counted
+from outlast._wording.plurals import counted
 
 
 @pytest.mark.parametrize(

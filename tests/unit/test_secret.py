@@ -14,7 +14,7 @@ import pytest
 from outlast import EncodingError, RegistrationError, Secret, step, workflow
 from outlast._codec import adapter_for, capture
 from outlast._codec.failures import redacted
-from outlast._redaction import REDACTED, know, redact
+from outlast._wording.redaction import REDACTED, know, redact
 from outlast.limits import ERROR_TEXT_CHARS_MAX, SECRETS_KNOWN_MAX
 
 WORDS = "correct horse battery"

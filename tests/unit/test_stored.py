@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from outlast import codec, evolve
-from outlast._codec import SignatureCodec, adapter_for, evolution
+from outlast._codec import SignatureCodec, adapter_for
+from outlast._codec.nodes import evolution
 from outlast.errors import DecodingError, EncodingError, RegistrationError
 from tests.unit.wallets import (
     Color,

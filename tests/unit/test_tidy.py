@@ -246,8 +246,16 @@ ENGINE = "src/outlast/_engine/queues.py"
         (imports_in_functions, ENGINE, "def f():\n    from outlast import call"),
         (imports_in_functions, ENGINE, "async def f():\n    import outlast.call"),
         (imports_in_functions, ENGINE, "def f():\n    from . import leases"),
-        (type_checking_imports, ENGINE, "if TYPE_CHECKING:\n    from outlast.call import Call"),
-        (type_checking_imports, ENGINE, "if typing.TYPE_CHECKING:\n    import outlast.call"),
+        (
+            type_checking_imports,
+            ENGINE,
+            "if TYPE_CHECKING:\n    from outlast.call import Call",
+        ),
+        (
+            type_checking_imports,
+            ENGINE,
+            "if typing.TYPE_CHECKING:\n    import outlast.call",
+        ),
         (the_one_door, ENGINE, "import time\nnow = time.time()"),
         (the_one_door, ENGINE, "import time as t\nclock = t.monotonic"),
         (the_one_door, ENGINE, "from time import monotonic"),

@@ -17,19 +17,19 @@ Invariants:
 from __future__ import annotations
 
 from outlast._codec.adapters import Adapter, adapter_for, register_codec, register_reference
+from outlast._codec.calls.parameters import Bound, resolved_hints
+from outlast._codec.calls.signature import SignatureCodec, argument_of, check_types, stored_json
 from outlast._codec.chain import Chain, Codec, Zlib
-from outlast._codec.covering import reads_all_of
-from outlast._codec.evolution import Evolution
-from outlast._codec.evolution import add as add_evolution
-from outlast._codec.evolution import between as evolution_between
-from outlast._codec.evolution import leads_to as evolution_leads_to
+from outlast._codec.classes.covering import reads_all_of
 from outlast._codec.failures import Failure, capture, decode_failure, encode_failure
-from outlast._codec.jsonlike import encode_wire, is_json, shown_json
 from outlast._codec.modules import home_of, name_of_class
-from outlast._codec.parameters import Bound, resolved_hints
-from outlast._codec.references import ClassCodec
+from outlast._codec.nodes.evolution import Evolution
+from outlast._codec.nodes.evolution import add as add_evolution
+from outlast._codec.nodes.evolution import between as evolution_between
+from outlast._codec.nodes.evolution import leads_to as evolution_leads_to
+from outlast._codec.nodes.jsonlike import encode_wire, is_json, shown_json
+from outlast._codec.nodes.references import ClassCodec
 from outlast._codec.revival import class_of, explained, lost, noted, revive
-from outlast._codec.signature import SignatureCodec, argument_of, check_types, stored_json
 
 __all__ = [
     "Adapter",

@@ -15,10 +15,9 @@ from msgspec import msgpack
 
 from outlast._codec.build import BUILT_IN, build_node, has_name, ordered_key
 from outlast._codec.faults import TOO_DEEP, Fault
-from outlast._codec.jsonlike import JSON_LIKE, decode_wire, encode_wire
-from outlast._codec.nodes import SCALARS, Node, Walk
-from outlast._codec.plain import plain_size
-from outlast._codec.references import (
+from outlast._codec.nodes.jsonlike import JSON_LIKE, decode_wire, encode_wire
+from outlast._codec.nodes.node import SCALARS, Node, Walk
+from outlast._codec.nodes.references import (
     ClassCodec,
     FromData,
     ToData,
@@ -26,6 +25,7 @@ from outlast._codec.references import (
     register,
     register_class,
 )
+from outlast._codec.plain import plain_size
 from outlast._codec.schemas import Schema, Schemas, whole
 from outlast.errors import EncodingError, PayloadTooLarge, RegistrationError
 from outlast.limits import DEPTH_MAX, PAYLOAD_BYTES_MAX

@@ -23,8 +23,9 @@ from typing import ForwardRef, Literal, NewType, TypeVar
 import msgspec
 import typing_extensions
 
-from outlast._codec.choices import EnumNode, LiteralNode
-from outlast._codec.classes import (
+from outlast._codec.classes.constraints import constrained, has_constraint
+from outlast._codec.classes.extras import dataclass_kind
+from outlast._codec.classes.fields import (
     QUALIFIERS,
     Hints,
     Scope,
@@ -36,13 +37,7 @@ from outlast._codec.classes import (
     type_parameters,
     typed_dict_node,
 )
-from outlast._codec.collected import COLLECTIONS, DefaultDictNode, DequeNode, SubDictNode
-from outlast._codec.constraints import constrained, has_constraint
-from outlast._codec.containers import DictNode, ListNode, SetNode, TupleNode
-from outlast._codec.extras import dataclass_kind
-from outlast._codec.faults import Fault, SecretFault, type_name
-from outlast._codec.jsonlike import JSON_LIKE, JsonLikeNode
-from outlast._codec.models import (
+from outlast._codec.classes.models import (
     ForeignNode,
     ValidatedDataclassNode,
     generic_of,
@@ -50,14 +45,19 @@ from outlast._codec.models import (
     is_pydantic_dataclass,
     model_node,
 )
-from outlast._codec.nodes import Later, Node, NoneType
-from outlast._codec.records import RecordNode
-from outlast._codec.references import reference_node
-from outlast._codec.rows import RowNode
-from outlast._codec.scalars import BoolNode, BytesNode, FloatNode, IntNode, NoneNode, StrNode
+from outlast._codec.classes.records import RecordNode
+from outlast._codec.classes.tuples import RowNode
+from outlast._codec.faults import Fault, SecretFault, type_name
+from outlast._codec.nodes.choices import EnumNode, LiteralNode
+from outlast._codec.nodes.collected import COLLECTIONS, DefaultDictNode, DequeNode, SubDictNode
+from outlast._codec.nodes.containers import DictNode, ListNode, SetNode, TupleNode
+from outlast._codec.nodes.jsonlike import JSON_LIKE, JsonLikeNode
+from outlast._codec.nodes.node import Later, Node, NoneType
+from outlast._codec.nodes.references import reference_node
+from outlast._codec.nodes.scalars import BoolNode, BytesNode, FloatNode, IntNode, NoneNode, StrNode
+from outlast._codec.nodes.texts import PATHS, path_node, text_node_of
+from outlast._codec.nodes.unions import UnionNode
 from outlast._codec.shapes import as_object, is_class, is_subclass
-from outlast._codec.texts import PATHS, path_node, text_node_of
-from outlast._codec.unions import UnionNode
 from outlast.errors import RegistrationError
 from outlast.secret import Secret
 

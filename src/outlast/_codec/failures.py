@@ -17,11 +17,11 @@ from typing import Literal, TypeGuard
 from msgspec import msgpack
 
 from outlast._codec.adapters import adapter_for
+from outlast._codec.classes.records import RecordNode
 from outlast._codec.faults import Fault, type_name
-from outlast._codec.jsonlike import JSON_LIKE, encode_wire
 from outlast._codec.modules import home_of
-from outlast._codec.nodes import Walk
-from outlast._codec.records import RecordNode
+from outlast._codec.nodes.jsonlike import JSON_LIKE, encode_wire
+from outlast._codec.nodes.node import Walk
 from outlast._codec.shapes import (
     is_any_tuple,
     is_dict,
@@ -31,7 +31,7 @@ from outlast._codec.shapes import (
     is_set,
     is_tuple,
 )
-from outlast._redaction import REDACTED, redact
+from outlast._wording.redaction import REDACTED, redact
 from outlast.errors import DecodingError, OutlastError, PayloadTooLarge
 from outlast.limits import CAUSES_MAX, DEPTH_MAX, ERROR_TEXT_CHARS_MAX, TRACEBACK_CHARS_MAX
 

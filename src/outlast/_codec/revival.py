@@ -21,10 +21,10 @@ import sys
 from collections.abc import Callable, Mapping
 
 from outlast._codec.adapters import adapter_for
+from outlast._codec.classes.records import RecordNode
 from outlast._codec.failures import Failure, slots_of
-from outlast._codec.jsonlike import JSON_LIKE, decode_wire
 from outlast._codec.modules import home_of, name_of_class
-from outlast._codec.records import RecordNode
+from outlast._codec.nodes.jsonlike import JSON_LIKE, decode_wire
 from outlast._codec.shapes import as_object, is_dict, is_group, is_subclass, is_tuple
 from outlast.limits import CAUSES_MAX, DEPTH_MAX
 

@@ -15,34 +15,34 @@ from functools import partial
 from typing import Protocol
 
 from outlast import limits
-from outlast._durations import text_of
-from outlast._engine.actors import Actors
-from outlast._engine.dormant import Dormant
-from outlast._engine.forks import Forks
-from outlast._engine.late_outcomes import LateOutcomes
-from outlast._engine.latency import GarbagePolicy, Watchdog
-from outlast._engine.messages import Messages
-from outlast._engine.reader import Reader
+from outlast._engine.actors.volatile import VolatileActors
+from outlast._engine.actors.writing import Actors
+from outlast._engine.reading.reader import Reader
 from outlast._engine.recovery import Reconciler, Recovery
-from outlast._engine.residency import Residency
-from outlast._engine.results import Results
-from outlast._engine.retention import Retention
-from outlast._engine.scheduler import Scheduler
-from outlast._engine.sharing import look_for
-from outlast._engine.starts import Started, StartRequest, Starts
-from outlast._engine.step_messages import StepMessages
-from outlast._engine.tokens import Tokens
-from outlast._engine.updates import Updates
-from outlast._engine.volatile import VolatileActors
-from outlast._engine.waits import Waits
+from outlast._engine.residency.inactive_runs import Dormant
+from outlast._engine.residency.passivation import Residency
+from outlast._engine.residency.retention import Retention
+from outlast._engine.scheduling.late_outcomes import LateOutcomes
+from outlast._engine.scheduling.latency import GarbagePolicy, Watchdog
+from outlast._engine.scheduling.results import Results
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._engine.scheduling.step_messages import StepMessages
+from outlast._engine.scheduling.wait_graph import Waits
+from outlast._engine.verbs.forks import Forks
+from outlast._engine.verbs.messages import Messages
+from outlast._engine.verbs.sharing import look_for
+from outlast._engine.verbs.starts import Started, StartRequest, Starts
+from outlast._engine.verbs.tokens import Tokens
+from outlast._engine.verbs.updates import Updates
 from outlast._events import Events
-from outlast._execution.bodies import Bodies, ProcessRunner
-from outlast._execution.context import MadeOnce
-from outlast._execution.guards import install_guards
-from outlast._execution.updates import KeptUpdate
+from outlast._execution.bodies.context import MadeOnce
+from outlast._execution.bodies.running import Bodies, ProcessRunner
+from outlast._execution.calls.updates import KeptUpdate
+from outlast._execution.loop.guards import install_guards
 from outlast._journal.writer import Writer
 from outlast._registry import Registry
 from outlast._store.contract import Hint, Message, RunRow, Store
+from outlast._wording.durations import text_of
 from outlast._world import Ticker, World, process_id
 from outlast.errors import EngineClosed, StoreError, UsageError
 from outlast.types import Lease, RunId

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from outlast._engine.open_engine import CoreOptions, EngineCore
-from outlast._engine.reader import Reader
-from outlast._execution.process_code import refuse_while_loading
-from outlast._execution.processes import ProcessPool
+from outlast._engine.reading.reader import Reader
+from outlast._execution.bodies.process_code import refuse_while_loading
+from outlast._execution.bodies.processes import ProcessPool
 from outlast._registry import Registry
 from outlast._store.contract import Store
-from outlast._store.memory import MemoryStore
-from outlast._store.memory_database import MemoryDatabase
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_shared import Connect, SharedSqliteStore
+from outlast._store.memory.database import MemoryDatabase
+from outlast._store.memory.store import MemoryStore
+from outlast._store.sqlite.shared import Connect, SharedSqliteStore
+from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld, World
 from outlast.errors import NotSupported, UsageError
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from outlast import limits
-from outlast._durations import seconds_of
 from outlast._engine.open_engine import CoreOptions, EngineCore
+from outlast._wording.durations import seconds_of
 from outlast.errors import UsageError
 from outlast.types import Duration
 

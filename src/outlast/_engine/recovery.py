@@ -22,14 +22,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from outlast import limits
-from outlast._counted import counted
-from outlast._engine.burying import bury_begun
-from outlast._engine.dormant import Dormant
-from outlast._engine.messages import Messages
-from outlast._engine.scheduler import Scheduler, is_open_here, row_outside_memory
+from outlast._engine.residency.inactive_runs import Dormant
+from outlast._engine.residency.poison_messages import bury_begun
+from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
+from outlast._engine.verbs.messages import Messages
 from outlast._execution.why import is_at_work
 from outlast._records import NO_PROGRESS
 from outlast._store.contract import RunRow, TailRun, Transaction
+from outlast._wording.plurals import counted
 from outlast._world import Timer
 from outlast.errors import EngineClosed, StoreError
 from outlast.types import Lease, RunId

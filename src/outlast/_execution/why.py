@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from outlast._durations import text_of
-from outlast._execution.body import where_of
-from outlast._execution.envelopes import asked_in
-from outlast._execution.operations import StepOperation
-from outlast._execution.run import LiveRun
-from outlast._execution.workflow_run import LiveWorkflow
+from outlast._execution.actors.envelopes import asked_in
+from outlast._execution.bodies.body import where_of
+from outlast._execution.calls.operations import StepOperation
+from outlast._execution.runs.run import LiveRun
+from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._wording.durations import text_of
 
 _SHOWN_MAX = 5
 _MOMENT = "%Y-%m-%d %H:%M:%S UTC"

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from outlast import limits
-from outlast._counted import counted
 from outlast._events import Events
 from outlast._journal.backoff import Backoff
 from outlast._journal.waiters import Waiters
 from outlast._store.contract import CommitId, CommitResult, Fenced, Receipt, Store, Transaction
-from outlast._store.decide import carry_audit, is_urgent
+from outlast._store.decisions import carry_audit, is_urgent
+from outlast._wording.plurals import counted
 from outlast._world import World
 from outlast.errors import (
     CommitUnknown,

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from outlast import limits
 from outlast._server.codes import SignInCodes
 from outlast._server.tokenfile import TOKEN_CHARS_MAX, KnownToken, TokenFile, digest_of
-from outlast._wire.callers import Caller
-from outlast._wire.problems import Problem
+from outlast._wire.formats.problems import Problem
+from outlast._wire.security.callers import Caller
 from outlast.errors import UsageError
 
 log = logging.getLogger("outlast.server")

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from outlast._wire.problems import Problem
+from outlast._wire.formats.problems import Problem
 from outlast.errors import UsageError
 
 _HEADERS: dict[str, str] = {

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing_extensions import override
 
 from outlast import limits
-from outlast._wire.connections import Client, Connections
+from outlast._wire.security.connections import Client, Connections
 
 log = logging.getLogger("outlast.server")
 

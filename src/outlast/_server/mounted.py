@@ -14,9 +14,9 @@ from outlast._server.guard import Addresses, Guard
 from outlast._server.relay import Relay
 from outlast._server.static import Static
 from outlast._server.tokenfile import TokenFile
-from outlast._store.sqlite_shared import SharedSqliteStore
+from outlast._store.sqlite.shared import SharedSqliteStore
 from outlast._wire.app import Application
-from outlast._wire.problems import problem_of
+from outlast._wire.formats.problems import problem_of
 from outlast._wire.service import service_of
 from outlast.engine import Engine
 from outlast.errors import OutlastError, UsageError

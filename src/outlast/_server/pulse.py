@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from outlast import limits
-from outlast._counted import counted
+from outlast._wording.plurals import counted
 from outlast._world import World
 from outlast.client.connection import Connections
 from outlast.errors import OutlastError

@@ -17,13 +17,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from outlast import limits
 from outlast._server.pulse import Pulse
-from outlast._wire.bodies import Bodies
-from outlast._wire.callers import Callers, relayed
-from outlast._wire.conversions import Conversions
 from outlast._wire.entrance import Entered, Entrance, Files
-from outlast._wire.hangups import ClientGone, while_connected
-from outlast._wire.problems import SERVER_FAILED, Problem, problem_of
-from outlast._wire.status import sign_in_of
+from outlast._wire.formats.conversions import Conversions
+from outlast._wire.formats.problems import SERVER_FAILED, Problem, problem_of
+from outlast._wire.handlers.status import sign_in_of
+from outlast._wire.security.bodies import Bodies
+from outlast._wire.security.callers import Callers, relayed
+from outlast._wire.security.hangups import ClientGone, while_connected
 from outlast._world import World
 from outlast.client.connection import Connections
 from outlast.errors import OutlastError

@@ -17,9 +17,9 @@ from outlast._server.guard import Addresses, Guard
 from outlast._server.static import Static
 from outlast._server.tcp import TcpServer, Tls, notify
 from outlast._wire.app import Application
-from outlast._wire.callers import Callers
+from outlast._wire.handlers.status import overview_of
+from outlast._wire.security.callers import Callers
 from outlast._wire.service import Service, service_of
-from outlast._wire.status import overview_of
 from outlast.engine import Engine
 from outlast.errors import OutlastError, StoreDamaged, StoreError, StoreReplaced
 

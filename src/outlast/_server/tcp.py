@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._server.handshakes import TlsListener
-from outlast._wire.connections import Connections, protocol_class
+from outlast._wire.security.connections import Connections, protocol_class
 from outlast.errors import UsageError
 
 log = logging.getLogger("outlast.server")

@@ -1,0 +1,1 @@
+"""Keeping it: the contract of stores, and the stores."""

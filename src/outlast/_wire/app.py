@@ -21,13 +21,13 @@ from starlette.types import Receive, Scope, Send
 
 from outlast import limits
 from outlast._store.asking import asked_by
-from outlast._wire.audit import Auditor
-from outlast._wire.callers import Callers
 from outlast._wire.entrance import Entrance, Files, RoleMissing
-from outlast._wire.hangups import ClientGone, while_connected
-from outlast._wire.problems import SERVER_FAILED, Problem, problem_of
+from outlast._wire.formats.problems import SERVER_FAILED, Problem, problem_of
+from outlast._wire.handlers.audit import Auditor
 from outlast._wire.requests import Call
 from outlast._wire.routes import Route
+from outlast._wire.security.callers import Callers
+from outlast._wire.security.hangups import ClientGone, while_connected
 from outlast._wire.service import Service
 from outlast.errors import OutlastError
 

@@ -15,8 +15,8 @@ import msgspec
 
 from outlast._codec.schemas import Schema, Schemas
 from outlast._registry import Registry, WorkflowDefinition
-from outlast._wire.callers import Role
-from outlast._wire.problems import TITLES
+from outlast._wire.formats.problems import TITLES
+from outlast._wire.security.callers import Role
 from outlast.types import ActorInfo, DeadLetterInfo, RunInfo, TeamInfo
 
 _PREFIX = "#/components/schemas/"

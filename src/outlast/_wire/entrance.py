@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from outlast._wire.callers import Caller, Callers
-from outlast._wire.conversions import Conversions
-from outlast._wire.problems import Problem
+from outlast._wire.formats.conversions import Conversions
+from outlast._wire.formats.problems import Problem
 from outlast._wire.requests import Call, check_head
 from outlast._wire.routes import ROUTES, Route
+from outlast._wire.security.callers import Caller, Callers
 
 _NOBODY = Caller("", "viewer")
 

@@ -14,8 +14,8 @@ from uvicorn.server import ServerState
 from outlast import limits
 from outlast._engine.open_engine import EngineCore
 from outlast._wire.app import Application
-from outlast._wire.callers import LocalCallers
-from outlast._wire.connections import Connections, Watched
+from outlast._wire.security.callers import LocalCallers
+from outlast._wire.security.connections import Connections, Watched
 from outlast._wire.service import Service, service_of
 from outlast._wire.unixsocket import peer_user, user_name
 from outlast._wire.verbs import EngineVerbs

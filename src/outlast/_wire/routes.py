@@ -13,11 +13,11 @@ from typing import Literal, TypeAlias
 import msgspec
 from starlette.responses import Response
 
-from outlast._wire import actors, approvals, audit, records, runs, sharing, status
-from outlast._wire.answers import answer
-from outlast._wire.callers import Role
 from outlast._wire.description import describe
+from outlast._wire.formats.answers import answer
+from outlast._wire.handlers import actors, approvals, audit, records, runs, sharing, status
 from outlast._wire.requests import Call
+from outlast._wire.security.callers import Role
 from outlast._wire.service import Service
 
 Handler: TypeAlias = Callable[[Service, Call], Awaitable[Response]]

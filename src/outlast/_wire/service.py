@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from outlast import limits
-from outlast._engine.census import Census
-from outlast._engine.details import Details
 from outlast._engine.open_engine import EngineCore
-from outlast._engine.records import moment
-from outlast._engine.sharing import Sharing
+from outlast._engine.reading.actor_reader import Census
+from outlast._engine.reading.details import Details
+from outlast._engine.reading.records import moment
+from outlast._engine.verbs.sharing import Sharing
 from outlast._registry import WorkflowDefinition
-from outlast._wire.admission import Admission
-from outlast._wire.bodies import Bodies
-from outlast._wire.connections import Client, Connections
-from outlast._wire.conversions import Conversions
-from outlast._wire.eventstream import Clients, EventStream, Source
-from outlast._wire.feed import Feed
-from outlast._wire.figures import Figures
+from outlast._wire.formats.conversions import Conversions
+from outlast._wire.live.eventstream import Clients, EventStream, Source
+from outlast._wire.live.feed import Feed
+from outlast._wire.live.figures import Figures
+from outlast._wire.live.runstreams import RunStreams
 from outlast._wire.requests import Call
-from outlast._wire.runstreams import RunStreams
-from outlast._wire.untaken import Answers
+from outlast._wire.security.admission import Admission
+from outlast._wire.security.bodies import Bodies
+from outlast._wire.security.connections import Client, Connections
+from outlast._wire.security.untaken import Answers
 from outlast._wire.verbs import EngineVerbs
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol, TypeVar
 
-from outlast._engine.diffs import RunDiff
-from outlast.call import Call
+from outlast._engine.reading.diffs import RunDiff
+from outlast._handles.call import Call
 from outlast.types import (
     BulkAction,
     BulkOutcome,

@@ -90,7 +90,7 @@ def measure_alone(name: str, size: SizeName, directory: Path | None) -> Result:
     """
     with tempfile.TemporaryDirectory(prefix=f"outlast-bench-{name}-", dir=directory) as place:
         done = subprocess.run(
-            [sys.executable, "-m", "outlast.bench.profiles", name, size, place],
+            [sys.executable, "-m", "outlast.bench.profiles.table", name, size, place],
             stdout=subprocess.PIPE,
             check=False,
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from outlast._execution.context import StepContext
+from outlast._execution.bodies.context import StepContext
 
 _FILE = "OUTLAST_BENCH_EFFECTS"
 

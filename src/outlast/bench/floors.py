@@ -16,7 +16,7 @@ from queue import SimpleQueue
 
 import apsw
 
-from outlast._store.sqlite_connection import Cell, connect
+from outlast._store.sqlite.connection import Cell, connect
 
 _COLUMNS = 12
 _ROW = f"({','.join('?' * _COLUMNS)})"

@@ -21,15 +21,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from outlast._authoring.step import step
+from outlast._authoring.workflow import workflow
+from outlast._handles.declarations import Signal, Stream
 from outlast._server.access import Access
 from outlast._server.guard import Addresses
 from outlast._server.serving import Serving
 from outlast._server.tcp import listen
 from outlast._server.tokenfile import TokenFile
 from outlast.engine import Engine, run_loop
-from outlast.names import Signal, Stream
-from outlast.step import step
-from outlast.workflow import workflow
 
 tokens: Stream[str] = Stream("bench.tokens", str)
 begin: Signal[int] = Signal("bench.begin", int)

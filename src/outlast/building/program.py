@@ -1,7 +1,7 @@
 """The program that is built: what it imports, and which versions its workflows have.
 
-It is imported once, by a process of its own (`outlast.cli.describing`), so modules that it finds by
-name at run time are known too, as far as they are loaded when it is imported.
+It is imported once, by a process of its own (`outlast.cli.program.describing`), so modules that it
+finds by name at run time are known too, as far as they are loaded when it is imported.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def describe(app: str) -> Program:
         answer = Path(place) / "program.json"
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "outlast.cli.describing", app, str(answer)],
+                [sys.executable, "-m", "outlast.cli.program.describing", app, str(answer)],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -50,8 +50,8 @@ EXCLUDES = (
     "yaml",
 )
 # For making programs; and `building` but for what an executable runs at its start.
-_OUR_TOOLS = ("bench", "building", "demo", "testing", "cli.build", "cli.describing", "cli.project")
-_OUR_TOOLS_KEPT = ("outlast.building", "outlast.building.startup")
+_OUR_TOOLS = ("bench", "building", "demo", "testing", "cli.program")
+_OUR_TOOLS_KEPT = ("outlast.building", "outlast.building.startup", "outlast.cli.program.version")
 # Chosen by uvicorn and asyncio by name, where they are installed.
 _BY_NAME = (
     "httptools",
@@ -87,7 +87,7 @@ def data_files(program: Program, given: Collection[str]) -> list[tuple[str, str]
     """Return files that are no code: (file, directory inside)."""
     found = [
         (str(file), str(Path("outlast") / file.parent.relative_to(PACKAGE)))
-        for folder, pattern in (("_server/static", "**/*"), ("_store/migrations", "*.sql"))
+        for folder, pattern in (("_server/static", "**/*"), ("_store/sqlite/migrations", "*.sql"))
         for file in sorted((PACKAGE / folder).glob(pattern))
         if file.is_file()
     ]

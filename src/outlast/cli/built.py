@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from outlast._built import HOME, WORKER_ARGUMENT
-from outlast._execution import process_worker
+from outlast._execution.bodies import process_worker
 from outlast.building import startup
 from outlast.cli.group import main as command_line
 

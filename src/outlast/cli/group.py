@@ -21,43 +21,59 @@ from outlast import errors
 from outlast._built import BUILT
 from outlast.cli.printing import OutputError, complain, safe_line
 
-# name: (module, attribute, help)
+# name: (module of outlast, attribute, help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "init": ("outlast.cli.project", "init", "Make a small project to begin with."),
-    "demo": ("outlast.demo", "command", "Run a real job, kill it half-way, and watch it go on."),
-    "dev": ("outlast.cli.serving", "dev", "Serve a program, anew whenever it is saved."),
-    "serve": ("outlast.cli.serving", "serve", "Run an engine and serve it over HTTP."),
-    "token": ("outlast.cli.tokens", "token", "Say who may call a server."),
-    "run": ("outlast.cli.run", "run", "Start a workflow and wait for its result."),
-    "ls": ("outlast.cli.looking", "ls", "List runs: `status:failed workflow:checkout since:1h`."),
-    "show": ("outlast.cli.looking", "show", "Show one run."),
-    "why": ("outlast.cli.looking", "why", "Say what a run waits for, or how it ended."),
-    "watch": ("outlast.cli.watching", "watch", "Show how a run gets on, until it ends."),
-    "tail": ("outlast.cli.looking", "tail", "Follow a run's journal, or one of its streams."),
-    "logs": ("outlast.cli.logs", "logs", "Show what runs, steps and the engine have logged."),
-    "signal": ("outlast.cli.sending", "signal", "Send a signal to a run."),
-    "update": ("outlast.cli.updating", "update", "Have a run answer an update."),
-    "cancel": ("outlast.cli.sending", "cancel", "Ask a run to stop; its code may clean up."),
-    "terminate": ("outlast.cli.sending", "terminate", "End a run without running its code."),
-    "pause": ("outlast.cli.steering", "pause", "Have a run stand still."),
-    "resume": ("outlast.cli.steering", "resume", "Let a paused or parked run go on."),
-    "discard": ("outlast.cli.steering", "discard", "Give up the message that a run cannot read."),
-    "retry": ("outlast.cli.steering", "retry", "Run what failed again."),
-    "fork": ("outlast.cli.forking", "fork", "Start a run from another one's past."),
-    "diff": ("outlast.cli.comparing", "diff", "Show where two runs part."),
-    "audit": ("outlast.cli.audit", "audit", "List who did what."),
-    "inbox": ("outlast.cli.inbox", "inbox", "List what runs ask of people."),
-    "approve": ("outlast.cli.inbox", "approve", "Approve what a run asks."),
-    "reject": ("outlast.cli.inbox", "reject", "Refuse what a run asks."),
-    "answer": ("outlast.cli.inbox", "answer", "Answer a token with a value."),
-    "actor": ("outlast.cli.actors", "actor", "Look at actors, write to them, stop them."),
-    "topic": ("outlast.cli.topics", "topic", "Publish to actors that are subscribed."),
-    "bench": ("outlast.bench", "command", "Measure durable execution on this machine."),
-    "doctor": ("outlast.cli.doctor", "doctor", "Look at this machine, this disk and the store."),
-    "ready": ("outlast.cli.ready", "ready", "Say whether a server is ready."),
-    "build": ("outlast.cli.build", "build", "Make one file, an image or a unit of a program."),
-    "db": ("outlast.cli.databases", "db", "Look after a database."),
-    "version": ("outlast.cli.version", "version", "Show the versions of what runs here."),
+    "init": ("cli.program.project", "init", "Make a small project to begin with."),
+    "demo": ("demo", "command", "Run a real job, kill it half-way, and watch it go on."),
+    "dev": ("cli.server.serving", "dev", "Serve a program, anew whenever it is saved."),
+    "serve": ("cli.server.serving", "serve", "Run an engine and serve it over HTTP."),
+    "token": ("cli.server.tokens", "token", "Say who may call a server."),
+    "run": ("cli.runs.run", "run", "Start a workflow and wait for its result."),
+    "ls": (
+        "cli.runs.inspect",
+        "ls",
+        "List runs: `status:failed workflow:checkout since:1h`.",
+    ),
+    "show": ("cli.runs.inspect", "show", "Show one run."),
+    "why": ("cli.runs.inspect", "why", "Say what a run waits for, or how it ended."),
+    "watch": ("cli.runs.watching", "watch", "Show how a run gets on, until it ends."),
+    "tail": ("cli.runs.inspect", "tail", "Follow a run's journal, or one of its streams."),
+    "logs": ("cli.runs.logs", "logs", "Show what runs, steps and the engine have logged."),
+    "signal": ("cli.runs.sending", "signal", "Send a signal to a run."),
+    "update": ("cli.runs.updating", "update", "Have a run answer an update."),
+    "cancel": ("cli.runs.sending", "cancel", "Ask a run to stop; its code may clean up."),
+    "terminate": ("cli.runs.sending", "terminate", "End a run without running its code."),
+    "pause": ("cli.runs.steering", "pause", "Have a run stand still."),
+    "resume": ("cli.runs.steering", "resume", "Let a paused or parked run go on."),
+    "discard": (
+        "cli.runs.steering",
+        "discard",
+        "Give up the message that a run cannot read.",
+    ),
+    "retry": ("cli.runs.steering", "retry", "Run what failed again."),
+    "fork": ("cli.runs.forking", "fork", "Start a run from another one's past."),
+    "diff": ("cli.runs.comparing", "diff", "Show where two runs part."),
+    "audit": ("cli.server.audit", "audit", "List who did what."),
+    "inbox": ("cli.runs.inbox", "inbox", "List what runs ask of people."),
+    "approve": ("cli.runs.inbox", "approve", "Approve what a run asks."),
+    "reject": ("cli.runs.inbox", "reject", "Refuse what a run asks."),
+    "answer": ("cli.runs.inbox", "answer", "Answer a token with a value."),
+    "actor": ("cli.runs.actors", "actor", "Look at actors, write to them, stop them."),
+    "topic": ("cli.runs.topics", "topic", "Publish to actors that are subscribed."),
+    "bench": ("bench", "command", "Measure durable execution on this machine."),
+    "doctor": (
+        "cli.server.doctor",
+        "doctor",
+        "Look at this machine, this disk and the store.",
+    ),
+    "ready": ("cli.server.ready", "ready", "Say whether a server is ready."),
+    "build": (
+        "cli.program.build",
+        "build",
+        "Make one file, an image or a unit of a program.",
+    ),
+    "db": ("cli.database.commands", "db", "Look after a database."),
+    "version": ("cli.program.version", "version", "Show the versions of what runs here."),
 }
 
 # What is for making programs, not for running them: a built executable does without.
@@ -112,7 +128,8 @@ class CommandGroup(click.Group):
         found = commands_here().get(cmd_name)
         if found is None:
             return None
-        module, attribute, _ = found
+        place, attribute, _ = found
+        module = f"outlast.{place}"
         try:
             # By name, since importing every command would import the engine to print a help.
             command: object = getattr(importlib.import_module(module), attribute, None)

@@ -13,13 +13,13 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from outlast._authoring.workflow import Workflow
 from outlast._built import BUILT, Built
 from outlast._engine.open_engine import CoreOptions
-from outlast._execution.process_code import loading
+from outlast._execution.bodies.process_code import loading
 from outlast._registry import WorkflowDefinition, default_registry, module_name
 from outlast.app import App
 from outlast.errors import UnknownWorkflow, UsageError
-from outlast.workflow import Workflow
 
 _LIBRARIES = (Path(importlib.__file__).parents[1], Path(__file__).parents[1])
 

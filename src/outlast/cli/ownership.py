@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from outlast._store.sqlite_lock import living_holder
+from outlast._store.sqlite.files.lock import living_holder
 
 
 def holder_of(database: Path) -> int | None:

@@ -14,7 +14,7 @@ import click
 from outlast._built import BUILT
 from outlast._engine.opening import Target, parse_url
 from outlast._server.tokenfile import TokenFile
-from outlast._store.sqlite_schema import is_there
+from outlast._store.sqlite.tables.schema import is_there
 from outlast.cli.printing import note, safe_line
 from outlast.errors import StoreMissing, UsageError
 

@@ -26,15 +26,16 @@ from typing import Generic, Literal, ParamSpec, TypedDict, TypeVar, overload
 
 from typing_extensions import override
 
-from outlast._engine.records import Record
+from outlast._actors.topic import Topic
+from outlast._authoring.workflow import Workflow
+from outlast._engine.reading.records import Record
+from outlast._handles.actor_ref import Handler
+from outlast._handles.call import Call
+from outlast._handles.declarations import Signal, Stream, Update
 from outlast._world import process_id
-from outlast.actor.topic import Topic
-from outlast.call import Call
 from outlast.client.actors import RemoteActor
 from outlast.client.remote import Client, RemoteRun
 from outlast.errors import EngineClosed, UsageError
-from outlast.names import Signal, Stream, Update
-from outlast.ref import Handler
 from outlast.types import (
     Duration,
     ForkKeys,
@@ -45,7 +46,6 @@ from outlast.types import (
     StreamEvent,
     TokenInfo,
 )
-from outlast.workflow import Workflow
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import h11
 
 from outlast import limits
-from outlast._counted import counted
 from outlast._wire.unixsocket import address_of, socket_path
+from outlast._wording.plurals import counted
 from outlast.client.tracing import traceparent
 from outlast.errors import EngineClosed, PayloadTooLarge, StoreUnavailable, UsageError, WaitTimeout
 

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from outlast import limits
-from outlast._engine.records import Record
+from outlast._engine.reading.records import Record
 
 
 class _Ask(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from outlast import limits
-from outlast._store.sqlite_lock import read_holder
+from outlast._store.sqlite.files.lock import read_holder
 from outlast._wire.unixsocket import address_of, socket_path
 from outlast.client.remote import Client
 from outlast.errors import StoreUnavailable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from outlast import limits
-from outlast._engine.diffs import RunDiff
+from outlast._engine.reading.diffs import RunDiff
 from outlast._logfile import LogLine, LogPage, lines_of
 from outlast.client.asking import Asking, query_of
 from outlast.types import AuditInfo, BulkAction, BulkOutcome

@@ -10,8 +10,8 @@ import msgspec
 
 from outlast import limits
 from outlast._store.contract import CommitId, CommitResult, Hint, Transaction
-from outlast._store.sqlite_shared import OwnerGone, OwnerLink
-from outlast._wire.sharing import MSGPACK, ChangedRuns, CommitBody, Outcome, OutcomeBody
+from outlast._store.sqlite.shared import OwnerGone, OwnerLink
+from outlast._wire.handlers.sharing import MSGPACK, ChangedRuns, CommitBody, Outcome, OutcomeBody
 from outlast.client.connection import Connections, Reply, ServerEvent
 from outlast.client.refusals import error_of
 from outlast.errors import CommitUnknown, StoreError, StoreUnavailable, WaitTimeout

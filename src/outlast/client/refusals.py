@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from outlast import errors
-from outlast._wire.kinds import kind_of
+from outlast._wire.formats.kinds import kind_of
 
 
 class _Told(msgspec.Struct):

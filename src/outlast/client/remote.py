@@ -13,11 +13,13 @@ import msgspec
 from typing_extensions import override
 
 from outlast import errors, limits
+from outlast._authoring.workflow import Workflow
 from outlast._codec import Adapter, adapter_for
-from outlast._durations import seconds_of, text_of
-from outlast._engine.records import Record
-from outlast._execution.starting import check_name
-from outlast.call import Call, WorkflowCall
+from outlast._engine.reading.records import Record
+from outlast._execution.calls.starting import check_name
+from outlast._handles.call import Call, WorkflowCall
+from outlast._handles.declarations import Signal, Stream, Value
+from outlast._wording.durations import seconds_of, text_of
 from outlast.client.actors import ActorVerbs
 from outlast.client.asking import PATIENCE, Patience, json_body, quoted
 from outlast.client.connection import Connections, Reply, ServerEvent
@@ -36,7 +38,6 @@ from outlast.errors import (
     UsageError,
     WaitTimeout,
 )
-from outlast.names import Signal, Stream, Value
 from outlast.types import (
     Duration,
     ForkKeys,
@@ -47,7 +48,6 @@ from outlast.types import (
     Status,
     StreamEvent,
 )
-from outlast.workflow import Workflow
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)

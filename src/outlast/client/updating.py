@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import msgspec
 
-from outlast._durations import seconds_of, text_of
-from outlast._execution.starting import check_name
+from outlast._execution.calls.starting import check_name
+from outlast._handles.declarations import Update
+from outlast._wording.durations import seconds_of, text_of
 from outlast.client.asking import PATIENCE, Patience, quoted
 from outlast.client.steering import SteeredRun
 from outlast.errors import StoreUnavailable, WaitTimeout
-from outlast.names import Update
 from outlast.types import Duration
 
 A = TypeVar("A")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from outlast._counted import counted
+from outlast._wording.plurals import counted
 from outlast.demo.effects import Execution
 from outlast.demo.job import SURVEY, Totals
 from outlast.demo.journals import Journals

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from outlast.step import this_step
+from outlast._authoring.step import this_step
 
 CODE = "OUTLAST_DEMO_CODE"  # of the link to the dashboard
 _FILE = "OUTLAST_DEMO_EFFECTS"

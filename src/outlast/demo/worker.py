@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from outlast._handles.run import Run
 from outlast._server.access import Access
 from outlast._server.codes import SignInCodes
 from outlast._server.guard import Addresses
@@ -24,7 +25,6 @@ from outlast.demo.digest import DIGEST, SUMMARIES, Digest, digest, summary
 from outlast.demo.effects import CODE
 from outlast.demo.job import SURVEY, survey
 from outlast.engine import Engine, run_loop
-from outlast.handle import Run
 
 _GRACE_SECONDS = 5.0
 _FIRST_WORD_SECONDS = 5.0

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing_extensions import override
 
 from outlast import limits
-from outlast._execution.context import executing_step
-from outlast._execution.loop import executing_loop
-from outlast._execution.run import LiveRun
-from outlast._redaction import redact
+from outlast._execution.bodies.context import executing_step
+from outlast._execution.loop.event_loop import executing_loop
+from outlast._execution.runs.run import LiveRun
+from outlast._wording.redaction import redact
 
 
 def write_logs(file: Path, *, level: int = logging.INFO, as_json: bool = False) -> None:

@@ -35,16 +35,16 @@ from typing_extensions import override
 
 from outlast._codec.shapes import is_dict
 from outlast._engine.open_engine import EngineCore
-from outlast._engine.records import readable
-from outlast._execution.actor_run import LiveActor
-from outlast._execution.body import Body
-from outlast._execution.letters import decode_letter
-from outlast._execution.operations import failure_in
-from outlast._execution.run import LiveRun
-from outlast._execution.starting import TRACEPARENT
+from outlast._engine.reading.records import readable
+from outlast._execution.actors.actor_run import LiveActor
+from outlast._execution.bodies.body import Body
+from outlast._execution.calls.operations import failure_in
+from outlast._execution.calls.starting import TRACEPARENT
+from outlast._execution.journal.letters import decode_letter
+from outlast._execution.runs.run import LiveRun
 from outlast._records import Record
 from outlast._store.contract import Message, RunRow
-from outlast._store.decide import is_another_life, life_of
+from outlast._store.decisions import is_another_life, life_of
 from outlast._world import entropy
 from outlast.errors import StoreDamaged, UsageError
 from outlast.types import RunId

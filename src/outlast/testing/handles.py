@@ -13,14 +13,14 @@ from typing import Protocol, TypeVar
 
 from typing_extensions import override
 
+from outlast._authoring.workflow import Workflow
+from outlast._handles.actor_ref import ActorRef
+from outlast._handles.call import WorkflowCall
+from outlast._handles.run import Run
 from outlast._registry import Registry
-from outlast.call import WorkflowCall
 from outlast.engine import Engine
 from outlast.errors import TokenAnswered
-from outlast.handle import Run
-from outlast.ref import ActorRef
 from outlast.types import StreamEvent
-from outlast.workflow import Workflow
 
 T = TypeVar("T")
 A = TypeVar("A")

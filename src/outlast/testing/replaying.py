@@ -8,25 +8,25 @@ from typing import TypeVar
 
 from typing_extensions import override
 
+from outlast._authoring.workflow import Workflow
 from outlast._codec import stored_json
-from outlast._engine.records import Record
-from outlast._engine.rehearsal import StillHost
-from outlast._execution.guards import install_guards
-from outlast._execution.operations import ClosedBody, StartedBody, decode_body
-from outlast._execution.workflow_run import LiveWorkflow
+from outlast._engine.reading.dry_replay import StillHost
+from outlast._engine.reading.records import Record
+from outlast._execution.calls.operations import ClosedBody, StartedBody, decode_body
+from outlast._execution.loop.guards import install_guards
+from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._handles.call import Call, WorkflowCall
+from outlast._handles.declarations import Signal
 from outlast._records import Record as StoredRecord
 from outlast._registry import WorkflowDefinition, default_registry, known_error_types
 from outlast._store.contract import RunRow, Transaction
-from outlast.call import Call, WorkflowCall
 from outlast.errors import OutlastError, ReplayMismatch, UsageError
-from outlast.names import Signal
 from outlast.testing.comparing import comparable
 from outlast.testing.loop import Deadlock, new_sim_loop
 from outlast.testing.machines import Machine
 from outlast.testing.sim import AnyStep, Sim
 from outlast.testing.world import SimWorld
 from outlast.types import Lease, RunId
-from outlast.workflow import Workflow
 
 R = TypeVar("R")
 T = TypeVar("T")

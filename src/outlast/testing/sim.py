@@ -18,14 +18,16 @@ from typing_extensions import override
 from outlast._codec import Bound
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target
-from outlast._engine.outcomes import error_of
-from outlast._engine.records import Record
-from outlast._engine.starts import Started, StartRequest
-from outlast._execution.context import executing_step
-from outlast._execution.payloads import typed_payload
+from outlast._engine.reading.records import Record
+from outlast._engine.scheduling.outcomes import error_of
+from outlast._engine.verbs.starts import Started, StartRequest
+from outlast._execution.bodies.context import executing_step
+from outlast._execution.journal.payloads import typed_payload
+from outlast._handles.call import Call, WorkflowCall
+from outlast._handles.declarations import Signal
+from outlast._handles.run import Run, signal_payload
 from outlast._registry import Registry, StepDefinition, WorkflowDefinition, default_registry
 from outlast._store.contract import Message, RunRow
-from outlast.call import Call, WorkflowCall
 from outlast.engine import Engine
 from outlast.errors import (
     EngineClosed,
@@ -33,8 +35,6 @@ from outlast.errors import (
     StoreUnavailable,
     UsageError,
 )
-from outlast.handle import Run, signal_payload
-from outlast.names import Signal
 from outlast.testing.handles import EngineSample, Handle
 from outlast.testing.loop import Deadlock
 from outlast.testing.machines import FaultPlan, Machine, Work, Yard

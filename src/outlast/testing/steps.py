@@ -10,7 +10,7 @@ from datetime import datetime
 from typing_extensions import override
 
 from outlast._codec import adapter_for, stored_json
-from outlast._execution.context import (
+from outlast._execution.bodies.context import (
     MadeOnce,
     StepContext,
     StepSink,

@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import TypeVar, overload
 
-from outlast.actor.supervisor import Supervisor
-from outlast.actor.topic import Topic
+from outlast._actors.supervisor import Supervisor
+from outlast._actors.topic import Topic
+from outlast._authoring.workflow import Workflow
+from outlast._handles.actor_ref import ActorRef
+from outlast._handles.run import Run
 from outlast.engine import Engine
-from outlast.handle import Run
-from outlast.ref import ActorRef
 from outlast.types import Applied, TokenInfo
-from outlast.workflow import Workflow
 
 A = TypeVar("A")
 R = TypeVar("R")

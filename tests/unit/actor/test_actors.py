@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from outlast import Actor, ActorRef, Engine, actor, handler, step, wf, workflow
+from outlast._handles.actor_ref import Handler
 from outlast.errors import (
     ActorStopped,
     AskTimeout,
@@ -18,7 +19,6 @@ from outlast.errors import (
     UnknownActor,
     UsageError,
 )
-from outlast.ref import Handler
 
 
 @dataclass

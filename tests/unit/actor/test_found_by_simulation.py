@@ -10,11 +10,11 @@ import pytest
 
 from outlast import Actor, Engine, actor, handler, limits, step
 from outlast._engine.open_engine import EngineCore
-from outlast._execution.letters import Letter, encode_letter
+from outlast._execution.journal.letters import Letter, encode_letter
+from outlast._handles.actor_ref import ActorRef
 from outlast._registry import default_registry
 from outlast._store.contract import Message
 from outlast.errors import ActorStopped
-from outlast.ref import ActorRef
 from outlast.testing.machines import FaultPlan, Yard
 from outlast.types import RunId
 

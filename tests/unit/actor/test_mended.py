@@ -14,8 +14,8 @@ import pytest
 from outlast import Actor, Engine, actor, handler, limits, step, this_step
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import open_target, parse_url
-from outlast._engine.scheduler import Scheduler
-from outlast._execution.actor_run import LiveActor
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._execution.actors.actor_run import LiveActor
 from outlast._registry import default_registry
 from outlast._store.contract import RunRow, Store
 from outlast._world import Timer

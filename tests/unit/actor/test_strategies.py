@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outlast import Child, Engine, Supervisor, limits
-from outlast.actor.strategies import group_of, pause_before, recent
+from outlast._actors.strategies import group_of, pause_before, recent
 from outlast.types import Strategy
 from tests.unit.actor.crew import Worker, seen
 

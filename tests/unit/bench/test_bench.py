@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from outlast.bench import command
 from outlast.bench.command import NAMES, measure_alone, shown
-from outlast.bench.profiles import PROFILES
+from outlast.bench.profiles.table import PROFILES
 from outlast.bench.result import Bar, Result, fields_of, quantile, ratio_of, this_machine
 
 SPREAD = ("p50_ms", "p99_ms", "p999_ms", "max_ms")

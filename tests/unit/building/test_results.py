@@ -14,7 +14,7 @@ from outlast.building.results import (
     size_and_digest,
     write_text,
 )
-from outlast.cli.build import build_time
+from outlast.cli.program.build import build_time
 from outlast.errors import UsageError
 
 

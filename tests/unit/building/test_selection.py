@@ -23,9 +23,14 @@ def program(**changes: object) -> Program:
 def test_commands_go_in_and_tools_for_making_programs_stay_out() -> None:
     hidden = hidden_imports(program(), ["asked.for"])
 
-    assert {"outlast.cli.serving", "outlast._store.sqlite", "shop", "asked.for"} <= set(hidden)
+    assert {
+        "outlast.cli.server.serving",
+        "outlast._store.sqlite.store",
+        "shop",
+        "asked.for",
+    } <= set(hidden)
     assert "outlast.building.startup" in hidden
-    tools = ("outlast.testing", "outlast.bench", "outlast.demo", "outlast.cli.build")
+    tools = ("outlast.testing", "outlast.bench", "outlast.demo", "outlast.cli.program.build")
     assert [name for name in hidden if name.startswith(tools)] == []
     assert "outlast.building.executable" not in hidden
 
@@ -48,7 +53,7 @@ def test_migrations_and_the_files_of_a_package_go_in(tmp_path: Path) -> None:
     found = data_files(program(root=str(tmp_path), package="shop"), ["/etc/more:more"])
 
     inside = {f"{folder}/{Path(file).name}" for file, folder in found}
-    assert "outlast/_store/migrations/0001_journal.sql" in inside
+    assert "outlast/_store/sqlite/migrations/0001_journal.sql" in inside
     own = [item for item in found if item[0].startswith(str(tmp_path))]
     assert own == [(str(tmp_path / "shop/texts/hello.txt"), "shop/texts")]
     assert ("/etc/more", "more") in found

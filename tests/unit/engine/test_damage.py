@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from outlast import Actor, Engine, Signal, actor, handler, step, workflow
-from outlast._store.sqlite_connection import connect
+from outlast._store.sqlite.connection import connect
 from outlast.errors import RunCancelled, RunParked, RunTerminated, StoreDamaged
 
 go = Signal("damaged_go", int)

@@ -11,7 +11,7 @@ import pytest
 from outlast import Engine, Run, RunCancelled, Signal, Stream, WaitTimeout, step, workflow
 from outlast._engine.opening import parse_url
 from outlast._registry import default_registry
-from outlast.cli.writing import ONLY_COMMITS
+from outlast.cli.transport import ONLY_COMMITS
 
 answer = Signal("forked_timers_answer", str)
 progress = Stream("forked_timers_progress", str)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from outlast import Engine, MailboxFull, Signal, SignalConflict, Update, limits, workflow
-from outlast._execution.inbox import Known
+from outlast._execution.calls.inbox import Known
 from outlast.types import RunId
 
 text = Signal("large_text", str)

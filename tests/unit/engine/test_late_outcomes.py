@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine, Record, Run, Signal, Timeout, step, wf, workflow
-from outlast._execution.body import Body
+from outlast._execution.bodies.body import Body
 from outlast.errors import StepTimeout
 
 gates: dict[str, threading.Event] = {}

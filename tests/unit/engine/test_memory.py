@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from outlast import Engine
-from outlast._execution.run import LiveRun
+from outlast._execution.runs.run import LiveRun
 from tests.unit.engine import flows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outlast import limits
-from outlast._engine.queries import parse_query
+from outlast._engine.reading.queries import parse_query
 from outlast.errors import QueryError
 from outlast.types import Status
 

@@ -42,11 +42,11 @@ from outlast import (
     wf,
     workflow,
 )
-from outlast._engine.sharing import Sharing
+from outlast._engine.verbs.sharing import Sharing
 from outlast._records import Record
 from outlast._store.contract import CommitId, Message, Transaction
 from outlast._store.glimpses import WHOLE, Part
-from outlast._store.sqlite_shared import SharedSqliteStore
+from outlast._store.sqlite.shared import SharedSqliteStore
 from outlast.types import RunId, Status, TokenInfo
 
 T = TypeVar("T")

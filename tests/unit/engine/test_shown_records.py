@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from outlast import Engine, Record, Retry, step, workflow
-from outlast._engine.declared import DeclaredTypes
-from outlast._execution.operations import AttemptBody, StartedBody, decode_body, encode_body
-from outlast._execution.step_inputs import StepInputs, decode_input
+from outlast._engine.reading.declared import DeclaredTypes
+from outlast._execution.calls.operations import AttemptBody, StartedBody, decode_body, encode_body
+from outlast._execution.journal.step_inputs import StepInputs, decode_input
 from outlast._records import VALUE, blob_digest, detach, filled, input_of, outcome_of, with_input
 from outlast._registry import default_registry
 from outlast.errors import RunFailed

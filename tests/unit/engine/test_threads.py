@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine, Retry, step, this_step, wf, workflow
-from outlast._durations import seconds_of
+from outlast._wording.durations import seconds_of
 from outlast.types import RunId
 
 hold = threading.Event()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Approval, Engine, Run, Signal, Token, step, wf, workflow
-from outlast._engine.rehearsal import rehearse
+from outlast._engine.reading.dry_replay import rehearse
 from outlast.errors import (
     DecodingError,
     DigestMismatch,

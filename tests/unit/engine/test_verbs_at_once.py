@@ -9,7 +9,7 @@ import pytest
 
 from outlast import Engine, Run, Signal, step, workflow
 from outlast._store.contract import RunRow
-from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite.store import SqliteStore
 from outlast.types import RunId
 
 word = Signal("at_once.word", int)

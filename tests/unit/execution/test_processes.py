@@ -15,7 +15,7 @@ import pytest
 
 import outlast
 from outlast import Engine, step, workflow
-from outlast._execution.processes import ProcessPool
+from outlast._execution.bodies.processes import ProcessPool
 from tests.unit.execution import process_program as program
 
 SOURCE = Path(outlast.__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ import pytest
 
 from outlast import ChildFailed, Engine, RunFailed, step, workflow
 from outlast._execution.why import with_lengths
-from outlast._store.sqlite_opening import open_reader
+from outlast._store.sqlite.opening import open_reader
 
 KEPT = "waiting for a timer, due at 2026-11-29 14:00:30 UTC; signal 'go'"
 AT = 1_795_960_800 * 1_000_000  # 2026-11-29 14:00:00 UTC

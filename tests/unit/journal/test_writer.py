@@ -10,8 +10,8 @@ import pytest
 from outlast._events import Events
 from outlast._journal.writer import Writer
 from outlast._store.contract import Message, Receipt, StartRun, Transaction
-from outlast._store.memory import MemoryStore
-from outlast._store.memory_database import MemoryDatabase
+from outlast._store.memory.database import MemoryDatabase
+from outlast._store.memory.store import MemoryStore
 from outlast._world import RealWorld
 from outlast.errors import StoreError, StoreFull, StoreReplaced
 from tests.conformance.driving import RUN, new_row, record, signal

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from outlast._redaction import REDACTED, redact
-from outlast._redaction.shapes import SECRET_NAME, SHAPES
+from outlast._wording.redaction import REDACTED, redact
+from outlast._wording.redaction.shapes import SECRET_NAME, SHAPES
 
 HEX = "0123456789abcdef" * 4
 WORD = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0fG" * 2

@@ -11,9 +11,9 @@ import pytest
 from outlast import limits
 from outlast._server.access import Access
 from outlast._server.tokenfile import TokenFile, new_token
-from outlast._wire.callers import ROLES, Role
-from outlast._wire.problems import Problem
+from outlast._wire.formats.problems import Problem
 from outlast._wire.routes import ROUTES, Route
+from outlast._wire.security.callers import ROLES, Role
 from outlast.errors import UsageError
 from tests.unit.server.served import Served
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from outlast._wire.problems import Problem
+from outlast._handles.actor_ref import Handler
+from outlast._wire.formats.problems import Problem
 from outlast.client import Client
 from outlast.errors import (
     DeadLetterNotFound,
@@ -26,7 +27,6 @@ from outlast.errors import (
     UnknownTopic,
     UsageError,
 )
-from outlast.ref import Handler
 from tests.unit.server.certificates import self_signed
 from tests.unit.server.served import (
     Order,

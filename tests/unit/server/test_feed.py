@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from outlast import limits
-from outlast._wire import feed
-from outlast._wire.feed import FeedClient
+from outlast._wire.live import feed
+from outlast._wire.live.feed import FeedClient
 from outlast.errors import StoreUnavailable
 from tests.unit.server.served import Served
 from tests.unit.server.test_streams import Event, parsed

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from outlast import limits
-from outlast._wire import connections
+from outlast._wire.security import connections
 from tests.unit.server.served import Served, serving
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from outlast import Actor, Signal, actor, handler, limits, step, wf, workflow
-from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite.store import SqliteStore
 from tests.unit.server.served import Reply, Served
 
 anything = Signal("large_anything", object)

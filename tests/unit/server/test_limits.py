@@ -9,8 +9,8 @@ from base64 import urlsafe_b64encode
 import pytest
 
 from outlast import limits
-from outlast._wire.admission import Admission
-from outlast._wire.problems import Problem
+from outlast._wire.formats.problems import Problem
+from outlast._wire.security.admission import Admission
 from tests.unit.server.served import Served, reply_of, until
 
 START = "/v1/workflows/served_checkout/runs"

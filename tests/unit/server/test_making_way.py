@@ -8,7 +8,7 @@ import json
 import pytest
 
 from outlast import wf, workflow
-from outlast._wire import runs
+from outlast._wire.handlers import runs
 from tests.unit.server.served import Served, at_work, go, served_hold, until
 
 START = "/v1/workflows/tests.unit.server.test_making_way.lingers/runs"

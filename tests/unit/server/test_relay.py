@@ -17,8 +17,8 @@ from outlast._server.relay import Relay
 from outlast._server.static import Static
 from outlast._server.tcp import TcpServer, listen
 from outlast._server.tokenfile import TokenFile
-from outlast._wire.connections import Connections
 from outlast._wire.routes import ROUTES
+from outlast._wire.security.connections import Connections
 from outlast._wire.unixsocket import address_of, socket_path
 from outlast._world import RealWorld
 from tests.unit.server.served import Reply, reply_of

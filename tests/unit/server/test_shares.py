@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._wire.admission import Admission, Shares
-from outlast._wire.connections import Connections, connections_max, place_of
-from outlast._wire.conversions import Conversions
-from outlast._wire.problems import Problem
+from outlast._wire.formats.conversions import Conversions
+from outlast._wire.formats.problems import Problem
+from outlast._wire.security.admission import Admission, Shares
+from outlast._wire.security.connections import Connections, connections_max, place_of
 from outlast._world import RealWorld
 from tests.unit.server.served import Served, served_wait, serving, until
 

@@ -13,7 +13,7 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from outlast._wire import connections
+from outlast._wire.security import connections
 from tests.unit.server.served import Served, serving
 
 PATH = "/v1/workflows/tests.unit.server.served.served_wait/runs"

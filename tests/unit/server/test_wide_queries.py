@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._store import sqlite_listing, sqlite_lookups
-from outlast._store.sqlite import SqliteStore
-from outlast._wire.hangups import while_connected
+from outlast._store.sqlite import lookups as sqlite_lookups
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables import listing as sqlite_listing
+from outlast._wire.security.hangups import while_connected
 from outlast._world import RealWorld
 from tests.unit.server.served import Served, served_wait, serving, until
 from tests.unit.store.test_sqlite_lookups import endless

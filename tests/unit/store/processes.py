@@ -13,7 +13,7 @@ PREAMBLE = """
 import asyncio, os, signal, sys
 from outlast._records import Record
 from outlast._store.contract import CommitId, Message, RunFilter, RunRow, StartRun, Transaction
-from outlast._store.sqlite import SqliteStore
+from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.errors import *
 

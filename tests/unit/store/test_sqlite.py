@@ -14,10 +14,10 @@ from outlast._store.contract import (
     CommitId,
     Message,
 )
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_connection import connect
-from outlast._store.sqlite_files import CHECKPOINT_PAGES
-from outlast._store.sqlite_opening import open_reader
+from outlast._store.sqlite.connection import connect
+from outlast._store.sqlite.files.write_ahead_log import CHECKPOINT_PAGES
+from outlast._store.sqlite.opening import open_reader
+from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.errors import (
     StoreDamaged,

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from outlast._store.contract import RunFilter
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_checks import Checks, Reading
-from outlast._store.sqlite_connection import Connection, connect
-from outlast._store.sqlite_listing import list_runs
-from outlast._store.sqlite_opening import open_reader
+from outlast._store.sqlite.connection import Connection, connect
+from outlast._store.sqlite.opening import open_reader
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables.checks import Checks, Reading
+from outlast._store.sqlite.tables.listing import list_runs
 from outlast._world import RealWorld
 from outlast.errors import StoreDamaged
 from outlast.types import RunId

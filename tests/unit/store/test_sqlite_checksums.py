@@ -11,15 +11,15 @@ import msgspec
 import pytest
 
 from outlast._records import pack_records
-from outlast._store import sqlite_schema
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_connection import Connection, connect
-from outlast._store.sqlite_examination import prepare
-from outlast._store.sqlite_opening import open_reader, open_writer
-from outlast._store.sqlite_rows import segment_codec
-from outlast._store.sqlite_schema import migrations
-from outlast._store.sqlite_tables import ALL, Table
-from outlast._store.sqlite_verify import damaged_rows, faults
+from outlast._store.sqlite.connection import Connection, connect
+from outlast._store.sqlite.examination import prepare
+from outlast._store.sqlite.opening import open_reader, open_writer
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables import schema as sqlite_schema
+from outlast._store.sqlite.tables.columns import ALL, Table
+from outlast._store.sqlite.tables.rows import segment_codec
+from outlast._store.sqlite.tables.schema import migrations
+from outlast._store.sqlite.tables.verify import damaged_rows, faults
 from outlast._world import RealWorld
 from outlast.errors import StoreDamaged
 from outlast.types import RunId

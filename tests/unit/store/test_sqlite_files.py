@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_files import make_directory
+from outlast._store.sqlite.files.write_ahead_log import make_directory
+from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.errors import StoreError
 from tests.conformance.driving import RUN, Driver, record, records

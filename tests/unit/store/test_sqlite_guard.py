@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_backup import copy_database
+from outlast._store.sqlite.backup import copy_database
+from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.errors import StoreDamaged, StoreReplaced
 from outlast.types import RunId

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from outlast._store import sqlite_byte_locks, sqlite_lock
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_backup import copy_database, restore
-from outlast._store.sqlite_lock import OwnerLock, file_system_of
+from outlast._store.sqlite.backup import copy_database, restore
+from outlast._store.sqlite.files import byte_locks as sqlite_byte_locks
+from outlast._store.sqlite.files import lock as sqlite_lock
+from outlast._store.sqlite.files.lock import OwnerLock, file_system_of
+from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.errors import StoreError, StoreLocked
 from tests.unit.store.processes import kill, next_line, output_of, python

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._store import sqlite_backup, sqlite_files
 from outlast._store.contract import CommitId, StartRun, Transaction
-from outlast._store.sqlite_backup import copy_database
-from outlast._store.sqlite_checks import Checks, Reading
-from outlast._store.sqlite_examination import prepare
-from outlast._store.sqlite_opening import open_reader
-from outlast._store.sqlite_reads import read_journal
-from outlast._store.sqlite_writing import Writing
+from outlast._store.sqlite import backup as sqlite_backup
+from outlast._store.sqlite.backup import copy_database
+from outlast._store.sqlite.examination import prepare
+from outlast._store.sqlite.files import write_ahead_log as sqlite_files
+from outlast._store.sqlite.opening import open_reader
+from outlast._store.sqlite.tables.checks import Checks, Reading
+from outlast._store.sqlite.tables.reads import read_journal
+from outlast._store.sqlite.writing import Writing
 from tests.conformance.driving import RUN, new_row, record
 from tests.unit.store.processes import kill, next_line, python
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._store import sqlite_listing, sqlite_lookups
 from outlast._store.asking import TooLong, asked_by
 from outlast._store.contract import RunFilter
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_checks import Reading
-from outlast._store.sqlite_connection import Connection
-from outlast._store.sqlite_lookups import LookupThreads
+from outlast._store.sqlite import lookups as sqlite_lookups
+from outlast._store.sqlite.connection import Connection
+from outlast._store.sqlite.lookups import LookupThreads
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables import listing as sqlite_listing
+from outlast._store.sqlite.tables.checks import Reading
 from outlast._world import RealWorld
 from outlast.errors import StoreBusy, StoreError
 from outlast.types import RunId

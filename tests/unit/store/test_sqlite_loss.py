@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_loss import read_commits
-from outlast._store.sqlite_mark import mark_path, read_mark, write_mark
-from outlast._store.sqlite_opening import open_reader
-from outlast._store.sqlite_schema import newest_version
-from outlast._store.sqlite_wal import FRAME_HEADER_BYTES, HEADER_BYTES, read_log
+from outlast._store.sqlite.files.loss import read_commits
+from outlast._store.sqlite.files.mark import mark_path, read_mark, write_mark
+from outlast._store.sqlite.files.wal import FRAME_HEADER_BYTES, HEADER_BYTES, read_log
+from outlast._store.sqlite.opening import open_reader
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables.schema import newest_version
 from outlast._world import RealWorld
 from outlast.errors import StoreDamaged
 from outlast.types import RunId

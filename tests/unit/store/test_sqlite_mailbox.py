@@ -7,9 +7,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_batch import SIGNAL_BYTES
-from outlast._store.sqlite_connection import connect, texts
+from outlast._store.sqlite.connection import connect, texts
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables.batch import SIGNAL_BYTES
 from outlast._world import RealWorld
 
 

@@ -13,9 +13,9 @@ from zlib import crc32
 import pytest
 
 from outlast._store.contract import CommitId, StartRun, Transaction
-from outlast._store.sqlite_examination import look_for_loss, prepare
-from outlast._store.sqlite_mark import mark_path, read_mark
-from outlast._store.sqlite_writing import Writing
+from outlast._store.sqlite.examination import look_for_loss, prepare
+from outlast._store.sqlite.files.mark import mark_path, read_mark
+from outlast._store.sqlite.writing import Writing
 from outlast.errors import StoreDamaged
 from outlast.types import Lease
 from tests.conformance.driving import RUN, new_row, record

@@ -10,10 +10,10 @@ import apsw
 import pytest
 
 from outlast._store.contract import RunFilter
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_connection import connect
-from outlast._store.sqlite_examination import prepare
-from outlast._store.sqlite_schema import APPLICATION_ID, migrations, newest_version
+from outlast._store.sqlite.connection import connect
+from outlast._store.sqlite.examination import prepare
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables.schema import APPLICATION_ID, migrations, newest_version
 from outlast._world import RealWorld
 from outlast.errors import (
     StoreDamaged,
@@ -39,7 +39,8 @@ async def main(world):
 # Every SQL statement and every line of the module is a point at which the process may die.
 KILL_AT = """
 import apsw
-from outlast._store import sqlite_examination, sqlite_schema
+from outlast._store.sqlite import examination as sqlite_examination
+from outlast._store.sqlite.tables import schema as sqlite_schema
 
 files = (sqlite_examination.__file__, sqlite_schema.__file__)
 points = int(sys.argv[2])
@@ -333,7 +334,7 @@ async def test_an_older_database_is_brought_up_to_date_by_its_owner_only(
 ) -> None:
     await make(path)
     newer = [*migrations(), (newest_version() + 1, "CREATE TABLE extra (a INTEGER) STRICT")]
-    monkeypatch.setattr("outlast._store.sqlite_schema.migrations", lambda: newer)
+    monkeypatch.setattr("outlast._store.sqlite.tables.schema.migrations", lambda: newer)
 
     with pytest.raises(StoreError, match="older outlast"):
         await SqliteStore.open(path, world=RealWorld(), read_only=True)

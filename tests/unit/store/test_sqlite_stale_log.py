@@ -10,16 +10,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from outlast._store import sqlite_files, sqlite_forget
 from outlast._store.contract import CommitId, StartRun, Transaction
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_backup import salvage
-from outlast._store.sqlite_connection import connect
-from outlast._store.sqlite_examination import examine, prepare
-from outlast._store.sqlite_mark import mark_path, read_mark, write_mark
-from outlast._store.sqlite_stale_log import log_path
-from outlast._store.sqlite_wal import FRAME_HEADER_BYTES, HEADER_BYTES, read_log
-from outlast._store.sqlite_writing import Writing
+from outlast._store.sqlite.backup import salvage
+from outlast._store.sqlite.connection import connect
+from outlast._store.sqlite.examination import examine, prepare
+from outlast._store.sqlite.files import write_ahead_log as sqlite_files
+from outlast._store.sqlite.files.mark import mark_path, read_mark, write_mark
+from outlast._store.sqlite.files.stale_log import log_path
+from outlast._store.sqlite.files.wal import FRAME_HEADER_BYTES, HEADER_BYTES, read_log
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables import forget as sqlite_forget
+from outlast._store.sqlite.writing import Writing
 from outlast._world import RealWorld
 from outlast.cli import main
 from outlast.cli.group import run_command

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from outlast import Actor, Engine, actor, handler, step, workflow
-from outlast._store.sqlite_opening import open_reader
-from outlast._store.sqlite_verify import faults
+from outlast._store.sqlite.opening import open_reader
+from outlast._store.sqlite.tables.verify import faults
 
 
 @step

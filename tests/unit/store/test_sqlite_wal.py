@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast._store.sqlite_wal import FRAME_HEADER_BYTES, HEADER_BYTES, LogContent, read_log
+from outlast._store.sqlite.files.wal import FRAME_HEADER_BYTES, HEADER_BYTES, LogContent, read_log
 
 COMMITS = 20
 FRAME_BYTES = FRAME_HEADER_BYTES + 4_096

@@ -8,7 +8,6 @@ from pathlib import Path
 import apsw
 import pytest
 
-from outlast._store import sqlite_writing
 from outlast._store.contract import (
     CommitId,
     CommitResult,
@@ -16,14 +15,15 @@ from outlast._store.contract import (
     StartRun,
     Transaction,
 )
-from outlast._store.sqlite import SqliteStore
-from outlast._store.sqlite_checks import Checks, Reading
-from outlast._store.sqlite_connection import Connection
-from outlast._store.sqlite_examination import prepare
-from outlast._store.sqlite_opening import open_reader, open_writer
-from outlast._store.sqlite_reads import read_journal
-from outlast._store.sqlite_tables import SHARDS, fetch, sealed
-from outlast._store.sqlite_writing import Writing
+from outlast._store.sqlite import writing as sqlite_writing
+from outlast._store.sqlite.connection import Connection
+from outlast._store.sqlite.examination import prepare
+from outlast._store.sqlite.opening import open_reader, open_writer
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables.checks import Checks, Reading
+from outlast._store.sqlite.tables.columns import SHARDS, fetch, sealed
+from outlast._store.sqlite.tables.reads import read_journal
+from outlast._store.sqlite.writing import Writing
 from outlast._world import RealWorld
 from outlast.errors import CommitUnknown, StoreError, StoreReplaced, StoreUnavailable
 from tests.conformance.driving import RUN, new_row, record

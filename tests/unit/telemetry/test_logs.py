@@ -13,7 +13,7 @@ import pytest
 
 from outlast import Engine, Retry, Signal, step, this_step, wf, workflow
 from outlast._logfile import LogLine, read_log
-from outlast._redaction import redact
+from outlast._wording.redaction import redact
 from outlast.errors import RunFailed, RunParked
 from outlast.telemetry import write_logs
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine, limits
-from outlast._wire.conversions import Conversions
-from outlast._wire.runstreams import RunStreams
+from outlast._wire.formats.conversions import Conversions
+from outlast._wire.live.runstreams import RunStreams
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What users write: workflows, steps, and how their own classes are stored."""

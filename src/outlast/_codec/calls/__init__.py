@@ -1,0 +1,1 @@
+"""The parameters, arguments and results of functions as bytes."""

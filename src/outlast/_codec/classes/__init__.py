@@ -1,0 +1,1 @@
+"""Nodes of classes with named fields, and of tuples whose items have types of their own."""

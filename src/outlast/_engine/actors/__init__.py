@@ -1,0 +1,1 @@
+"""Writing to actors, durable or in memory only."""

@@ -1,0 +1,397 @@
+"""Writing to actors, and waiting for what they answer.
+
+A message is safe in its actor's mailbox before anything is done with it. An actor that rests costs
+a row in memory at most; it comes back with the next message.
+
+Invariants:
+  * an actor is created with its first message, in one transaction;
+  * an answer reaches who asked only when the commit of its message is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+from outlast import limits
+from outlast._codec import name_of_class
+from outlast._engine.actors.idle_actors import RestingActors
+from outlast._engine.actors.parked_asks import ParkedAsks, is_from_supervisor
+from outlast._engine.actors.volatile import VolatileActors
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._execution.actors.actor_memory import outcome_in
+from outlast._execution.actors.envelopes import Envelope, message_of
+from outlast._execution.actors.system_messages import ORDERS
+from outlast._execution.calls.operations import failure_in
+from outlast._execution.calls.updates import update_message
+from outlast._execution.journal.letters import (
+    Expired,
+    Overflowed,
+    as_new,
+    decode_letter,
+    encode_letter,
+)
+from outlast._store.contract import (
+    DONE,
+    JOIN,
+    DeadLetter,
+    Message,
+    PostResult,
+    Receipt,
+    RunRow,
+    Transaction,
+)
+from outlast._wording.plurals import counted
+from outlast.errors import (
+    ActorStopped,
+    AskTimeout,
+    DeadLetterNotFound,
+    HandlerFailed,
+    MailboxFull,
+    RunClosed,
+    SignalConflict,
+    StoreDamaged,
+    UnknownActor,
+)
+from outlast.types import CLOSED_STATUSES, RunId
+
+
+class Actors:
+    """The actors of one engine, as those who write to them see them."""
+
+    def __init__(self, scheduler: Scheduler, volatile: VolatileActors) -> None:
+        self._scheduler = scheduler
+        self._volatile = volatile
+        self._world = scheduler.world
+        self._store = scheduler.store
+        self._is_shared = scheduler.store.is_shared  # an owner may have done it before this one
+        self._resting = RestingActors(scheduler)
+        self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
+        self._joins: set[tuple[RunId, int]] = set()  # those of them that wait for stopped ones
+        self._changed: dict[RunId, asyncio.Future[None]] = {}
+        self.parked: ParkedAsks = ParkedAsks(scheduler)
+        self.trace_of: Callable[[], str] | None = None  # telemetry: in which trace one is written
+        scheduler.listeners.on_answered = self._answered
+        scheduler.listeners.on_stopped = self._stopped
+        scheduler.listeners.on_damaged = partial(_damaged, self._asks)
+
+    # ------------------------------------------------------------------------ sending
+    def envelope_of(
+        self,
+        actor: str,
+        key: str,
+        handler: str,
+        arguments: object,
+        *,
+        timeout: float | None,
+        dedup: str = "",
+        trace: str = "",
+    ) -> Envelope:
+        """Return a message that is given by names and JSON, checked against the handler's types.
+
+        Raises:
+            UnknownActor: there is no such actor or handler here.
+            DecodingError: the arguments do not fit.
+        """
+        definition = self._scheduler.registry.actor_asked_for(actor)
+        taken = definition.handlers.get(handler)
+        if taken is None:
+            names = ", ".join(sorted(definition.handlers)) or "none"
+            raise UnknownActor(f"{definition.name} has no handler {handler!r}; it has: {names}")
+        bound = taken.signature.from_json(arguments)
+        data = taken.signature.encode(bound)
+        return Envelope(definition, key, taken, data, timeout=timeout, dedup=dedup, trace=trace)
+
+    async def tell(self, envelope: Envelope) -> None:
+        """Put a message into its mailbox; return when it is safe.
+
+        Raises:
+            MailboxFull, ActorStopped: nothing was stored.
+            SignalConflict: the dedup key was used with another message.
+        """
+        if not envelope.definition.is_durable:
+            args, kwargs = envelope.handler.signature.decode(envelope.args)
+            definition, key, handler = envelope.definition, envelope.key, envelope.handler
+            await self._volatile.tell(definition, key, handler, args, kwargs)
+            return
+        await self._post(envelope, "tell")
+
+    async def ask(
+        self,
+        envelope: Envelope,
+        safe: asyncio.Event | None = None,
+        *,
+        parked: Literal["raise", "wait"] | None = None,
+    ) -> bytes:
+        """Return the encoded answer to a message; `safe` is set when that is in the mailbox.
+
+        `parked` says what a parked actor means: without it, an error for a message without a
+        timeout. An order of a supervisor is done when it is safe, if its member is parked.
+
+        Raises:
+            MailboxFull, ActorStopped: nothing was stored.
+            ActorParked: it is parked, and that is not waited for.
+            HandlerFailed, AskTimeout
+        """
+        if not envelope.definition.is_durable:
+            return await self._ask_volatile(envelope)
+        if envelope.timeout is None:
+            return await self._ask(envelope, safe, parked or "raise")
+        try:
+            async with asyncio.timeout(envelope.timeout):
+                return await self._ask(envelope, safe, parked or "wait")
+        except AskTimeout:
+            raise  # it was given up
+        except TimeoutError:
+            because = await self.parked.because(envelope.actor)
+            raise AskTimeout(
+                f"{envelope.actor} did not answer {envelope.handler.name!r} "
+                f"within {counted(envelope.timeout, 'second')}{because}"
+            ) from None
+
+    async def _ask_volatile(self, envelope: Envelope) -> bytes:
+        """Ask an actor that is in memory only, from a step or a command: by encoded values."""
+        handler, timeout = envelope.handler, envelope.timeout
+        args, kwargs = handler.signature.decode(envelope.args)
+        answer = await self._volatile.ask(
+            envelope.definition, envelope.key, handler, args, kwargs, timeout=timeout
+        )
+        data, _ = handler.signature.returns.roundtrip(answer)
+        return data
+
+    async def _ask(
+        self, envelope: Envelope, safe: asyncio.Event | None, parked: Literal["raise", "wait"]
+    ) -> bytes:
+        if self._is_shared and not envelope.dedup:
+            # Whoever owns the actor when it answers: by this key the answer is found.
+            envelope = replace(envelope, dedup=self._world.new_id())
+        is_told = parked == "raise" or is_from_supervisor(envelope)
+        answer = await self._post(envelope, "ask", tells_if_parked=is_told)
+        if safe is not None:
+            safe.set()
+        if answer is None:
+            return _value_in(envelope, await self._remembered(envelope))
+        try:
+            if self._is_shared:
+                return _value_in(envelope, await self._answer_from_anywhere(envelope, answer))
+            return _value_in(envelope, await answer)
+        finally:
+            answer.cancel()
+
+    async def _answer_from_anywhere(
+        self, envelope: Envelope, future: asyncio.Future[bytes]
+    ) -> bytes:
+        while True:
+            changed = self._next_change(envelope.actor)
+            await _first_of(future, changed)
+            if future.done():
+                return future.result()
+            known = await self._outcome_so_far(envelope)
+            if known is not None:
+                return known
+            self.parked.look(envelope.actor)  # nobody here hears of it if it is
+
+    async def _known_outcome(self, envelope: Envelope) -> bytes | None:
+        value = await self._store.read_value(envelope.actor, DONE + envelope.dedup)
+        return None if value is None else outcome_in(value)
+
+    async def _outcome_so_far(self, envelope: Envelope) -> bytes | None:
+        """Return what came of a message, None when nothing has yet.
+
+        Raises:
+            ActorStopped: nothing will.
+        """
+        # The row first: what an actor answered before it stopped is there by then.
+        row = await self._store.read_run(envelope.actor)
+        is_closed = row is None or row.status in CLOSED_STATUSES
+        if is_closed and envelope.handler.name == JOIN and await self._is_waiting(envelope):
+            return None  # it starts an actor that has stopped
+        known = await self._known_outcome(envelope)
+        if known is None and is_closed:
+            raise ActorStopped(f"{envelope.actor} has stopped before it answered")
+        return known
+
+    async def _is_waiting(self, envelope: Envelope) -> bool:
+        mail = await self._store.read_mailbox(envelope.actor, limits.ACTOR_MAIL_MAX)
+        return any(message.dedup == envelope.dedup for message in mail)
+
+    async def _remembered(self, envelope: Envelope) -> bytes:
+        """The same message is on its way or was handled: wait for what came of it."""
+        while True:
+            known = await self._outcome_so_far(envelope)
+            if known is not None:
+                return known
+            await _first_of(self._next_change(envelope.actor))
+
+    async def _post(
+        self, envelope: Envelope, kind: Literal["tell", "ask"], *, tells_if_parked: bool = False
+    ) -> asyncio.Future[bytes] | None:
+        """Return the answer to come; None for a tell, and for what was sent before (dedup)."""
+        definition = envelope.definition
+        is_order = envelope.handler.name in ORDERS
+        is_bounded = definition.overflow in ("reject", "block") and not is_order
+        bound = definition.mailbox if is_bounded else 0
+        if self.trace_of is not None and not envelope.trace:
+            envelope = replace(envelope, trace=self.trace_of())
+        message = message_of(envelope, kind, self._world.now(), bound=bound)
+        while True:
+            answer: asyncio.Future[bytes] | None = None
+            if kind == "ask":
+                answer = self._world.loop.create_future()
+                if tells_if_parked:
+                    self.parked.expect(answer, envelope)
+            result = await self._commit(message, answer)
+            if result == "accepted":
+                return answer
+            if answer is not None:
+                answer.cancel()
+            match result:
+                case "duplicate":
+                    return None
+                case "conflict":
+                    raise SignalConflict(message.run, message.name, envelope.dedup)
+                case "full":
+                    if definition.overflow == "reject":
+                        raise MailboxFull(message.run, definition.mailbox)
+                    await _first_of(self._next_change(message.run))
+                case "closed" | "not_found":
+                    raise ActorStopped(f"{message.run} has stopped and takes no messages")
+
+    async def _commit(self, message: Message, reply: asyncio.Future[bytes] | None) -> PostResult:
+        """Commit a message, and deliver it when it is durable, whatever became of its sender."""
+        transaction = Transaction(None, message.run, [], posts=(message,))
+        start = self._resting.start_of(message.run)
+        if start is not None:
+            transaction.starts = (start,)
+
+        def made(receipt: Receipt) -> None:
+            if start is not None and message.run not in receipt.existing:
+                self._resting.created(start.row)
+            number = receipt.numbers[0]
+            if receipt.posts[0] == "accepted":
+                if reply is not None:
+                    self._expect(message.run, number, reply)
+                    if message.name == JOIN:
+                        self._joins.add((message.run, number))
+                self._scheduler.deliver(message, number)
+
+        return (await self._scheduler.writer.commit(transaction, made)).posts[0]
+
+    def _expect(self, actor: RunId, number: int, reply: asyncio.Future[bytes]) -> None:
+        """Keep the future of an answer for as long as somebody waits for it."""
+
+        def forget(reply: asyncio.Future[bytes]) -> None:
+            del self._asks[actor, number]
+            self._joins.discard((actor, number))
+            if not reply.cancelled():
+                reply.exception()  # looked at, though who asked may be gone
+
+        self._asks[actor, number] = reply
+        reply.add_done_callback(forget)
+
+    # ------------------------------------------------------------------------ answers
+    def _answered(self, message: Message, outcome: bytes) -> None:
+        future = self._asks.get((message.run, message.number))
+        if future is not None and not future.done():
+            future.set_result(outcome)
+        self._has_changed(message.run)
+
+    def changed(self, actor: RunId) -> None:
+        """Another engine changed an actor: who waits for it looks again."""
+        self._has_changed(actor)
+        self.parked.look(actor)
+
+    def _next_change(self, actor: RunId) -> asyncio.Future[None]:
+        return self._changed.setdefault(actor, self._world.loop.create_future())
+
+    def _has_changed(self, actor: RunId) -> None:
+        changed = self._changed.pop(actor, None)
+        if changed is not None and not changed.done():
+            changed.set_result(None)
+
+    def _stopped(self, row: RunRow) -> None:
+        """An actor takes nothing more: tell those who wait for an answer."""
+        if row.status not in CLOSED_STATUSES:
+            return
+        self._resting.forget(row.id)
+        self._scheduler.listeners.on_mail(row.id)  # what starts it again may be there already
+        for key, future in self._asks.items():
+            if key[0] == row.id and key not in self._joins and not future.done():
+                future.set_exception(ActorStopped(f"{row.id} has stopped before it answered"))
+        self._has_changed(row.id)
+
+    async def redrive(self, number: int) -> None:
+        """Send a dead letter again, as a new message to the same actor or run.
+
+        Raises:
+            DeadLetterNotFound: there is no dead letter of this number.
+            MailboxFull, ActorStopped, RunClosed: it stays a dead letter.
+        """
+        found = await self._store.read_dead(None, number - 1, 1)
+        if not found or found[0].number != number:
+            raise DeadLetterNotFound(f"{number}")
+        letter = found[0]
+        if letter.reason == "damaged":
+            raise StoreDamaged(letter.error)
+        message = _sent_again(letter, self._world.now())
+        transaction = Transaction(None, letter.run, [], posts=(message,), redriven=(number,))
+
+        def made(receipt: Receipt) -> None:
+            if receipt.posts[0] == "accepted":
+                self._scheduler.deliver(message, receipt.numbers[0])
+
+        receipt = await self._scheduler.writer.commit(transaction, made)
+        if receipt.posts[0] != "accepted":
+            if letter.kind in ("signal", "update"):
+                row = await self._store.read_run(letter.run)
+                raise RunClosed(letter.run, "closed" if row is None else row.status)
+            raise ActorStopped(f"{letter.run} has stopped: dead letter {number} stays where it is")
+
+    def fail_all(self, error: Exception) -> None:
+        """The engine cannot go on: tell everyone who waits for an answer."""
+        self._resting.stop()
+        for future in self._asks.values():
+            if not future.done():
+                future.set_exception(error)
+
+
+def _damaged(
+    asks: Mapping[tuple[RunId, int], asyncio.Future[bytes]], actor: RunId, error: StoreDamaged
+) -> None:
+    """What is stored of an actor is damaged: it answers nothing before that is mended."""
+    for key, future in asks.items():
+        if key[0] == actor and not future.done():
+            future.set_exception(error)
+
+
+async def _first_of(*futures: asyncio.Future[bytes] | asyncio.Future[None]) -> None:
+    """Wait for the first of these, for a while: what another engine does may go unheard."""
+    seconds = limits.RECONCILE_SECONDS
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _sent_again(letter: DeadLetter, now: int) -> Message:
+    """Return a dead letter as a new message, under no dedup key: the old one is known."""
+    if letter.kind == "signal":
+        return Message(run=letter.run, kind="signal", name=letter.name, body=letter.body, at=now)
+    if letter.kind == "update":
+        again = f"redrive-{letter.number}"
+        return update_message(letter.run, letter.name, letter.body, again, at=now)
+    body = encode_letter(as_new(decode_letter(letter.body)))
+    return Message(run=letter.run, kind="tell", name=letter.name, body=body, at=now)
+
+
+def _value_in(envelope: Envelope, outcome: bytes) -> bytes:
+    failure = failure_in(outcome)
+    if failure is None:
+        return outcome[1:]
+    if (failure.module, failure.qualname) == name_of_class(Expired):
+        expired = AskTimeout(failure.message)
+        expired.is_final = True
+        raise expired
+    if (failure.module, failure.qualname) == name_of_class(Overflowed):
+        raise MailboxFull(envelope.actor, envelope.definition.mailbox, is_dead_letter=True)
+    raise HandlerFailed(envelope.actor, failure.qualname, failure.message, failure.traceback)

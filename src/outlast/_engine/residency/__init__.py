@@ -1,0 +1,1 @@
+"""What stays in memory, what leaves it, and what nobody executes any more."""

@@ -1,0 +1,90 @@
+"""Waiting for runs to end.
+
+A run of this engine wakes its waiters when its last record is durable. A run that another engine
+owns is looked up again and again, since nobody here hears of its end.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Awaitable, Callable
+
+from outlast import limits
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._store.contract import RunRow
+from outlast._store.decisions import life_of
+from outlast.errors import RunNotFound
+from outlast.types import CLOSED_STATUSES, RunId
+
+
+class Results:
+    """Who waits for which run."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._store = scheduler.store
+        self._waiters: dict[RunId, list[Future[None]]] = {}
+        self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
+        scheduler.listeners.on_parked = self.changed
+
+    def changed(self, run: RunId) -> None:
+        """Wake who waits: the run has ended, or stands still."""
+        for future in self._waiters.pop(run, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def fail_all(self, error: Exception) -> None:
+        """The engine cannot go on: tell everyone who waits."""
+        for futures in self._waiters.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+        self._waiters.clear()
+
+    async def closed(self, run: RunId, *, parked_counts: bool = False, life: str = "") -> RunRow:
+        """Return the run's row once it has ended (or, if that counts, is parked).
+
+        With a `life` also once another one has begun under its id.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        has_tried = False
+        while True:
+            future: Future[None] = self._scheduler.world.loop.create_future()
+            self._waiters.setdefault(run, []).append(future)
+            try:
+                row = await self._store.read_run(run)
+                if row is None:
+                    raise RunNotFound(run)
+                if row.status in CLOSED_STATUSES or (life and life_of(row) != life):
+                    return row
+                if parked_counts and row.status == "parked":
+                    if has_tried or not await self.may_go_on(row):
+                        return row
+                    has_tried = True
+                    continue
+                await self._wait(run, future)
+            finally:
+                self._forget(run, future)
+
+    async def _wait(self, run: RunId, future: Future[None]) -> None:
+        if self._scheduler.owns(run):
+            await future
+            return
+        timer = self._scheduler.world.call_later(limits.RECONCILE_SECONDS, self.changed, run)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def _forget(self, run: RunId, future: Future[None]) -> None:
+        waiting = self._waiters.get(run)
+        if waiting is not None and future in waiting:
+            waiting.remove(future)
+            if not waiting:
+                del self._waiters[run]
+
+
+async def _stays(_: RunRow) -> bool:
+    return False

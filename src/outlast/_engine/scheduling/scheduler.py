@@ -1,0 +1,396 @@
+"""The runs that are in memory: how they come, what they are fed, how they go.
+
+The scheduler is the engine as its runs see it (`RunHost`) and as the bodies of their steps see it
+(`BodySink`). Who comes and goes when is decided beside it: `recovery` after a start, `residency`
+when memory is short, `messages` when something arrives.
+
+Invariants:
+  * a run is in `residents` at most once, and only while this engine holds its shard's lease;
+  * a run in `held` (recovery has not looked at it yet, or it is a suspect whose turn has not
+    come) comes into memory by nobody but recovery;
+  * what a run appended reaches it again only when it is durable;
+  * a run that lost its lease is dropped without another word to anyone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from zlib import crc32
+
+import msgspec
+from typing_extensions import override
+
+from outlast._engine.scheduling.acknowledgements import Acknowledgements
+from outlast._engine.scheduling.beginnings import Beginnings
+from outlast._engine.scheduling.known_keys import KnownKeys
+from outlast._engine.scheduling.listeners import Listeners
+from outlast._engine.scheduling.run_locks import Exclusion
+from outlast._events import Events
+from outlast._execution.actors.actor_memory import Activation, ActorMemory
+from outlast._execution.actors.actor_run import LiveActor
+from outlast._execution.bodies.running import Bodies
+from outlast._execution.calls.host import ActorHost
+from outlast._execution.calls.operations import KnownErrors, StepOperation, failure_in
+from outlast._execution.calls.steps import HEARTBEAT
+from outlast._execution.runs.run import LiveRun
+from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._journal.writer import Writer
+from outlast._records import Record, attach
+from outlast._registry import Registry, known_error_types
+from outlast._store.contract import (
+    CommitResult,
+    Fenced,
+    Message,
+    Receipt,
+    RunRow,
+    StartRun,
+    Store,
+    Transaction,
+)
+from outlast._store.decisions import carry_audit
+from outlast._world import Timer, World
+from outlast.errors import EngineClosed, OutlastError, UnknownWorkflow
+from outlast.types import CLOSED_STATUSES, Lease, RunId
+
+log = logging.getLogger("outlast.engine")
+
+
+class Scheduler(ActorHost):
+    """Runs in memory, their leases, and the writer they share."""
+
+    def __init__(
+        self, world: World, store: Store, registry: Registry, writer: Writer, events: Events
+    ) -> None:
+        self.world: World = world
+        self.registry: Registry = registry
+        self.store = store
+        self.writer = writer
+        self.events = events
+        self.bodies: Bodies
+        self.exclusion: Exclusion = Exclusion()
+        self.known_keys: KnownKeys = KnownKeys()
+        self.residents: dict[RunId, LiveRun] = {}
+        self._beginnings = Beginnings(world, self._begin)
+        self.leases: dict[int, Lease] = {}
+        self.held: set[RunId] = set()
+        self.last_position: int = 0
+        self.is_closing = False
+        self.executes = True
+        self.listeners: Listeners = Listeners()
+        self.acknowledgements: Acknowledgements = Acknowledgements(world)
+        self._known = dict(known_error_types(registry))
+        self._known_size = len(registry.known_errors)
+        self.look_again: Callable[[], None] = lambda: self.listeners.on_mail(RunId(""))
+        registry.on_workflow.append(self.look_again)
+
+    # --------------------------------------------------------------- the run's host
+    @property
+    @override
+    def known_errors(self) -> KnownErrors:
+        if len(self.registry.known_errors) != self._known_size:
+            self._known = dict(known_error_types(self.registry))
+            self._known_size = len(self.registry.known_errors)
+        return self._known
+
+    @override
+    def submit(self, transaction: Transaction) -> None:
+        self.writer.submit(transaction, self._committed)
+
+    @override
+    def start_body(self, run: RunId, operation: StepOperation) -> None:
+        if self.is_closing:
+            operation.is_started = False
+            return
+        fence = self.leases[self.shard_of(run)].epoch
+        if operation.attempt or operation.is_resumed:
+            work = self._start_again(run, operation, fence)
+            self.world.spawn(work, name=f"heartbeat of {operation.key}")
+        else:
+            self.bodies.start(run, operation, fence=fence, last_heartbeat=None)
+
+    async def _start_again(self, run: RunId, operation: StepOperation, fence: int) -> None:
+        """An earlier attempt may have left a heartbeat: read it first."""
+        details = await self.store.read_value(run, HEARTBEAT + operation.key)
+        live = self.residents.get(run)
+        if self.is_closing:
+            operation.is_started = False  # the drain has waited for bodies by now, or soon has
+        elif live is not None and live.steps.pending.get(operation.key) is operation:
+            self.bodies.start(run, operation, fence=fence, last_heartbeat=details)
+
+    @override
+    def stop_body(self, run: RunId, key: str) -> None:
+        self.bodies.stop(run, key)
+
+    @override
+    def attempt_failed(self, run: RunId, operation: StepOperation, failure: bytes) -> None:
+        _tell_attempt_failed(self.events, run, operation, failure)
+
+    @override
+    def why_queued(self) -> str:
+        return self.bodies.threads.why()
+
+    @override
+    def call_at(self, run: RunId, at: int) -> Timer:
+        seconds = (at - self.world.now()) / 1e6
+        return self.world.call_later(max(0.0, seconds), self._wake, run)
+
+    def _wake(self, run: RunId) -> None:
+        if (live := self.residents.get(run)) is not None:
+            live.wake()
+
+    @override
+    def run_changed(self, run: RunId) -> None:
+        if (live := self.residents.get(run)) is not None:
+            self.listeners.on_changed(live)
+
+    @override
+    def run_closed(self, run: RunId) -> None:
+        _tell_end(self.events, self.residents.get(run))
+        self._remove(run)
+        self.listeners.on_closed(run)
+        self.listeners.on_stream(run)
+
+    @override
+    def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
+        if (live := self.residents.get(run)) is None:
+            return
+        if live.state == "left" or live.journal.has_closed:
+            return
+        log.warning("run %s is parked: %s", run, reason, extra={"outlast_run": run})
+        self.events.runs_parked += 1
+        live.leave()
+        self.bodies.stop_run(run)
+        live.standing.park(reason, error)
+        # It stays resident until this is durable: nobody may read its journal before.
+
+    @override
+    def answered(self, message: Message, outcome: bytes) -> None:
+        if message.kind == "update":
+            self.listeners.on_updated(message, outcome)
+        else:
+            self.listeners.on_answered(message, outcome)
+
+    @override
+    def actor_reads_on(self, actor: RunId) -> None:
+        self.listeners.on_mail(actor)
+
+    @override
+    def actor_start(self, actor: RunId) -> StartRun | None:
+        return self.listeners.start_of_actor(actor)
+
+    @override
+    def actor_rests(self, actor: RunId) -> None:
+        live = self.residents.get(actor)
+        if isinstance(live, LiveActor) and live.can_leave and not live.row.resident:
+            self.events.runs_passivated += live.handling is not None
+            live.leave()
+            self._remove(actor)
+            self.listeners.on_rested(live)
+            self.listeners.on_passivated(live.row)
+
+    @override
+    def shard_of(self, run: RunId) -> int:
+        return crc32(run.encode()) % self.store.shards_count
+
+    # ------------------------------------------------------------------- coming in
+    def owns(self, run: RunId) -> bool:
+        """Whether this engine holds the lease for a run."""
+        return self.shard_of(run) in self.leases
+
+    def adopt(self, row: RunRow, records: list[Record]) -> LiveRun | None:
+        """Bring an open run into memory; None when there is no code for it here."""
+        lease = self._lease_to_execute(row)
+        if lease is None or row.id in self.residents:
+            return self.residents.get(row.id)
+        try:
+            definition = self.registry.find_workflow(row.workflow)
+        except UnknownWorkflow:
+            self.listeners.on_dormant(row, records)
+            return None
+        live = LiveWorkflow(self, definition, row, lease, records)
+        self.residents[row.id] = live
+        self.events.runs_activated += 1
+        return live
+
+    def adopt_actor(
+        self, row: RunRow, records: list[Record], memory: ActorMemory
+    ) -> LiveActor | None:
+        """Bring an actor into memory; None when there is no class for it here."""
+        lease = self._lease_to_execute(row)
+        definition = self.registry.actors.get(row.workflow)
+        if (known := self.residents.get(row.id)) is not None:
+            return known if isinstance(known, LiveActor) else None
+        if lease is None or definition is None:
+            return None
+        live = LiveActor(self, Activation(definition, row, lease, records, memory))
+        self.residents[row.id] = live
+        self.listeners.on_adopted(row.id)
+        self.events.runs_activated += 1
+        return live
+
+    def _lease_to_execute(self, row: RunRow) -> Lease | None:
+        may_execute = self.executes and not self.is_closing and row.id not in self.held
+        return self.leases.get(row.shard) if may_execute else None
+
+    def begin(self, live: LiveRun) -> None:
+        """Let an adopted run replay and go on; its mail, if it has any, is in its hands."""
+        self._beginnings.add(live)
+
+    def _begin(self, live: LiveRun) -> None:
+        if self.residents.get(live.id) is live:
+            live.begin()
+            self.listeners.on_changed(live)
+
+    # -------------------------------------------------------------- records durable
+    def _committed(self, transaction: Transaction, result: CommitResult) -> None:
+        live = self.residents.get(transaction.run)
+        if isinstance(result, Fenced):
+            self._fenced(transaction)
+            return
+        if result.position and transaction.records:
+            self.last_position = result.position + len(transaction.records) - 1
+        self.acknowledgements.made(transaction)
+        if live is not None:
+            live.committed(transaction, result)
+            self._after_commit(live, transaction)
+        self.listeners.committed(transaction, None if live is None else live.row)
+        if transaction.starts or transaction.posts or transaction.answers:
+            self._outbox(transaction, result)
+
+    def _after_commit(self, live: LiveRun, transaction: Transaction) -> None:
+        if live.state == "left" and not live.journal.in_flight:
+            self._remove(live.id)
+            self.listeners.on_parked(live.id)
+            self.listeners.on_stopped(live.row)
+            if live.row.status in ("parked", "paused"):
+                self.listeners.on_mail(live.id)  # requests to go on may be there already
+        elif transaction.summary is not None and not transaction.summary.resident:
+            if isinstance(live, LiveActor):
+                self.actor_rests(live.id)
+            else:
+                self.passivated(live)
+
+    def passivated(self, live: LiveRun) -> None:
+        """The run's passivation is durable: let it go, unless it has something to do again."""
+        if live.state in ("ended", "left"):
+            return
+        if live.can_leave:
+            live.leave()
+            self.events.runs_passivated += 1
+            self._remove(live.id)
+            self.listeners.on_passivated(live.row)
+        else:
+            live.standing.write("running")
+
+    def _outbox(self, transaction: Transaction, receipt: Receipt) -> None:
+        for start in transaction.starts:
+            if start.row.id not in receipt.existing:
+                self.started(start.row, attach(start.records, transaction.blobs))
+        posts = zip(transaction.posts, receipt.posts, receipt.numbers, strict=True)
+        for message, result, number in posts:
+            if result == "accepted":
+                self.deliver(message, number)
+        for answer, answered in zip(transaction.answers, receipt.answers, strict=True):
+            if answered.number:
+                self.deliver(answer.message, answered.number)
+
+    def started(self, row: RunRow, records: list[Record]) -> None:
+        """A start is durable: run it, if it is ours and due."""
+        self.events.runs_started += 1
+        self.listeners.on_row(row)
+        if row.resident and self.owns(row.id):
+            if (live := self.adopt(row, records)) is not None:
+                live.steps.is_first_life = True
+                self.begin(live)
+        elif row.kind == "actor":
+            self.listeners.on_created(row)
+        elif self.owns(row.id):
+            self.listeners.on_passivated(row)
+
+    def deliver(self, message: Message, number: int) -> None:
+        """A message is safe in its mailbox: hand it to its run, or have the run brought in."""
+        live = self.residents.get(message.run)
+        # In a shared store another engine may have taken an earlier message of the same sender:
+        # there the mailbox itself says what comes first.
+        numbered = msgspec.structs.replace(message, number=number)
+        if live is not None and not self.store.is_shared:
+            live.accept(numbered)
+        elif self.listeners.on_letter(numbered):
+            return
+        elif self.owns(message.run):
+            self.listeners.on_mail(message.run)
+
+    async def written(self, transaction: Transaction) -> None:
+        """Commit what no run in memory depends on; raise why when the store refuses it."""
+        carry_audit(transaction, self.world.now())
+        refused = partial(self.acknowledgements.refused, transaction)
+        self.writer.submit(transaction, self._committed, refused=refused)
+        await self.acknowledgements.wait_for(transaction)
+
+    # -------------------------------------------------------------------- going out
+    def _remove(self, run: RunId) -> None:
+        if self.residents.pop(run, None) is not None:
+            self.listeners.on_gone(run)
+
+    def _fenced(self, transaction: Transaction) -> None:
+        self.events.fenced += 1
+        error = EngineClosed("another engine owns this run now; nothing was written, ask it again")
+        self.acknowledgements.refused(transaction, error)
+        if transaction.lease is not None:
+            self.lose_shard(transaction.lease.shard, transaction.lease.epoch)
+
+    def lose_shard(self, shard: int, epoch: int) -> None:
+        """Drop every run of a shard whose lease is gone, silently."""
+        if (lease := self.leases.get(shard)) is None or lease.epoch != epoch:
+            return
+        del self.leases[shard]
+        log.warning("the lease of shard %d (epoch %d) is lost; its runs are dropped", shard, epoch)
+        for live in [live for live in self.residents.values() if live.row.shard == shard]:
+            self.bodies.stop_run(live.id)
+            live.leave()
+            self._remove(live.id)
+        self.listeners.on_lease_lost(shard)
+
+    def detach(self) -> None:
+        """Stop listening to the registry, which outlives the engine."""
+        self.registry.on_workflow.remove(self.look_again)
+
+
+def is_open_here(row: RunRow) -> bool:
+    """Whether an engine could run it now."""
+    return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
+
+
+async def row_outside_memory(scheduler: Scheduler, run: RunId) -> RunRow | None:
+    """Return the row of a run that is not in memory; None for one that is, or that is not there.
+
+    The caller is alone with the run. It was out of memory before its row is asked for: the row of a
+    run that leaves while the store answers may be older than what the run has written last.
+    """
+    return None if run in scheduler.residents else await scheduler.store.read_run(run)
+
+
+def _tell_attempt_failed(
+    events: Events, run: RunId, operation: StepOperation, failure: bytes
+) -> None:
+    events.attempts_failed += 1
+    told = failure_in(failure)
+    if told is not None:
+        what = f"{told.qualname}: {told.message}"
+        number = operation.attempt + 1
+        text = "step %s of run %s failed, attempt %d: %s"
+        log.warning(text, operation.name, run, number, what, extra={"outlast_run": run})
+
+
+def _tell_end(events: Events, live: LiveRun | None) -> None:
+    if live is None:
+        return
+    events.run_closed(live.row.workflow, live.row.status)
+    if live.row.status != "failed" or not live.row.output:
+        return
+    failure = failure_in(live.row.output)
+    if failure is not None:
+        what = f"{failure.qualname}: {failure.message}"
+        log.error("run %s failed: %s", live.id, what, extra={"outlast_run": live.id})

@@ -1,0 +1,87 @@
+"""Which runs and actors of this engine wait for which: what could never come is refused.
+
+A asks B while B, in another chain of calls, asks A: each handles one message at a time, so neither
+answer can come. The second to ask is refused with `CallCycle`. The same holds for the results and
+updates of other runs, and for children that are awaited.
+
+Only waits without a timeout count, and only of those that wait for nothing else: a timer, a signal
+or a step may let such a one go on without the answer. What other engines on a shared store wait
+for is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._execution.runs.run import LiveRun
+from outlast.errors import CallCycle
+from outlast.types import RunId
+
+
+class Waits:
+    """The wait-for graph of one engine."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._targets: dict[RunId, list[RunId]] = {}
+
+    @contextmanager
+    def during(self, waiter: RunId, target: RunId) -> Generator[None, None, None]:
+        """Let `waiter` wait for `target` inside of the block.
+
+        Raises:
+            CallCycle: `target` waits for `waiter`, directly or not.
+        """
+        path = self._path(target, waiter)
+        if path is not None:
+            raise CallCycle(tuple(path), target)
+        self._targets.setdefault(waiter, []).append(target)
+        try:
+            yield
+        finally:
+            targets = self._targets[waiter]
+            targets.remove(target)
+            if not targets:
+                del self._targets[waiter]
+
+    def _path(self, start: RunId, end: RunId) -> list[RunId] | None:
+        """Return a way along the waits, breadth first; None when there is none."""
+        came_from: dict[RunId, RunId | None] = {start: None}
+        reached = [start]
+        for node in reached:
+            for target in self._waits_of(node):
+                if target not in came_from:
+                    came_from[target] = node
+                    reached.append(target)
+        if end not in came_from or (start == end):
+            return None
+        path: list[RunId] = []
+        step: RunId | None = end
+        while step is not None:
+            path.append(step)
+            step = came_from[step]
+        return path[::-1]
+
+    def _waits_of(self, run: RunId) -> list[RunId]:
+        live = self._scheduler.residents.get(run)
+        if live is None or _may_go_on(live):
+            return []
+        children = (op.child for op in live.children.open_children() if op.waiters)
+        return [*self._targets.get(run, ()), *children]
+
+
+def _may_go_on(live: LiveRun) -> bool:
+    """Whether something else than an answer can let it go on."""
+    has_step = any(
+        not (step.is_started and step.definition.is_wait) for step in live.steps.pending.values()
+    )
+    return (
+        live.state != "live"
+        or has_step
+        or live.loop.timers.next() is not None
+        or bool(live.inbox.waiting_names())
+        or bool(live.tokens.awaited())
+        or len(live.conditions) > 0
+    )

@@ -1,0 +1,1 @@
+"""What callers ask of an engine: starts, messages, forks, updates, answers."""

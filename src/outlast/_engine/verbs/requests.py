@@ -1,0 +1,80 @@
+"""What operators ask of a run that it is not in the state for is refused before it is stored.
+
+Invariant:
+  * what is refused here would have had no effect: a request that a run is about to be ready for,
+    because it is being paused or parked just now, is taken, and stays in its mailbox until then.
+"""
+
+from __future__ import annotations
+
+from outlast._engine.residency.discarding import discardable
+from outlast._engine.residency.inactive_runs import mail_of
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._execution.actors.membership import SUPERVISORS, Bonds
+from outlast._execution.calls.unreadable import DISCARD
+from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._store.contract import Message, RunRow
+from outlast.errors import RunNotFound, UsageError
+from outlast.types import CLOSED_STATUSES, RunId
+
+_STANDING = ("paused", "parked")
+
+
+async def check_request(scheduler: Scheduler, message: Message) -> None:
+    """Refuse to pause an actor, to resume what does not stand still, to discard no message.
+
+    Raises:
+        UsageError, RunNotFound
+    """
+    if message.kind == "pause":
+        row = await scheduler.store.read_run(message.run)
+        if row is not None and row.kind == "actor":
+            raise UsageError(f"{message.run} is an actor: stop it, or hold its senders back")
+    elif message.kind == "resume" and message.name == DISCARD:
+        await _check_discard(scheduler, message.run)
+    elif message.kind == "resume":
+        await _check_resume(scheduler, message.run)
+
+
+async def _check_discard(scheduler: Scheduler, run: RunId) -> None:
+    store = scheduler.store
+    async with scheduler.exclusion.alone_with(run):
+        row = await store.read_run(run)
+        if row is None:
+            raise RunNotFound(run)
+        live = scheduler.residents.get(run)
+        executes = live is not None and live.state in ("live", "ending")
+        if row.parked_as or row.status in CLOSED_STATUSES or executes:
+            await discardable(store, row)
+
+
+async def _check_resume(scheduler: Scheduler, run: RunId) -> None:
+    async with scheduler.exclusion.alone_with(run):
+        row = await scheduler.store.read_run(run)
+        if row is None or await _may_resume(scheduler, row):
+            return  # an unknown or ended one is refused by the store
+        # The request to pause leaves the mailbox in the commit that pauses: look once more.
+        row = await scheduler.store.read_run(run) or row
+        if row.status not in _STANDING:
+            what = "actor" if row.kind == "actor" else "run"
+            raise UsageError(
+                f"{what} {run!r} was not paused, nor is it parked: there is nothing to resume"
+            )
+
+
+async def _may_resume(scheduler: Scheduler, row: RunRow) -> bool:
+    if row.status in _STANDING or row.status in CLOSED_STATUSES:
+        return True
+    if row.kind == "actor":
+        # In a team it is the supervisor that resumes, and all that are parked there.
+        bonds = Bonds.read(await scheduler.store.read_values(row.id, "\x00"))
+        return row.workflow == SUPERVISORS or bonds.place is not None
+    live = scheduler.residents.get(row.id)
+    if live is not None and live.state == "left":
+        return True  # it is being parked, and the row does not say so yet
+    if isinstance(live, LiveWorkflow):
+        if live.pausing.is_asked:
+            return True
+        if live.state == "live" and live.arrivals.read_to is None and not scheduler.store.is_shared:
+            return False  # it has heard all that was sent, and what it took may still be stored
+    return bool(await mail_of(scheduler.store, row.id, "pause"))

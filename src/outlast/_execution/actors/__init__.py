@@ -1,0 +1,1 @@
+"""An actor in memory: its mailbox, one message after another, each a short run."""

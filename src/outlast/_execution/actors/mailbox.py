@@ -1,0 +1,86 @@
+"""The messages that wait for one actor in memory: by priority, then by age; delayed ones apart."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+from outlast._execution.journal.letters import Letter
+from outlast._store.contract import Message
+
+Waiting = tuple[Message, Letter]
+
+
+class Mail:
+    """What one actor has still to handle."""
+
+    __slots__ = ("_delayed", "_ready")
+
+    def __init__(self) -> None:
+        self._ready: list[tuple[int, int, Message, Letter]] = []
+        self._delayed: list[tuple[int, int, Message, Letter]] = []
+
+    def __len__(self) -> int:
+        return len(self._ready) + len(self._delayed)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether something waits that is not delayed."""
+        return bool(self._ready)
+
+    def add(self, message: Message, letter: Letter, now: int) -> None:
+        """Let a message wait for its turn."""
+        if letter.due_at > now:
+            heapq.heappush(self._delayed, (letter.due_at, message.number, message, letter))
+        else:
+            heapq.heappush(self._ready, (-letter.priority, message.number, message, letter))
+
+    def add_first(self, message: Message, letter: Letter) -> None:
+        """Let a message that was begun before come before the others, whatever their priority."""
+        heapq.heappush(self._ready, (-(1 << 62), message.number, message, letter))
+
+    def add_before_all(self, message: Message, letter: Letter) -> None:
+        """Let a message that begins or ends the actor's life come before all others."""
+        heapq.heappush(self._ready, (-(1 << 63), message.number, message, letter))
+
+    def of_life(self) -> list[Message]:
+        """Return the messages that end with the actor's life: of its start, and reminders."""
+        return [m for _, _, m, letter in (*self._ready, *self._delayed) if letter.token]
+
+    def take(self, now: int) -> Waiting | None:
+        """Return the next message whose time has come."""
+        while self._delayed and self._delayed[0][0] <= now:
+            _, _, message, letter = heapq.heappop(self._delayed)
+            heapq.heappush(self._ready, (-letter.priority, message.number, message, letter))
+        if not self._ready:
+            return None
+        _, _, message, letter = heapq.heappop(self._ready)
+        return message, letter
+
+    def take_if(self, condition: Callable[[Letter], bool]) -> list[Message]:
+        """Return the messages that are not delayed and fulfil a condition, oldest first."""
+        taken = [entry for entry in self._ready if condition(entry[3])]
+        if taken:
+            self._ready = [entry for entry in self._ready if not condition(entry[3])]
+            heapq.heapify(self._ready)
+        return sorted((message for _, _, message, _ in taken), key=lambda m: m.number)
+
+    def take_oldest(self) -> Waiting | None:
+        """Return the message that came first, whatever its priority; a delayed one at last."""
+        # Of delayed ones alone there may be too many too.
+        waiting = self._ready or self._delayed
+        if not waiting:
+            return None
+        oldest = min(waiting, key=lambda entry: entry[1])
+        waiting.remove(oldest)
+        heapq.heapify(waiting)
+        return oldest[2], oldest[3]
+
+    def next_due(self) -> int | None:
+        """Return when the first delayed message is due."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def clear(self) -> None:
+        """Forget everything; the mailbox still has it."""
+        self._ready.clear()
+        self._delayed.clear()

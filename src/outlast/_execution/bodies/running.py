@@ -1,0 +1,373 @@
+"""Running the bodies of steps: on the host loop, on a thread, or in a worker process.
+
+Invariants:
+  * whatever a body raises, up to SystemExit, is an outcome; nothing of it reaches the host loop;
+  * the outcome is reported once, from a callback of the host loop, unless the body was stopped
+    because nobody waits for it;
+  * a thread cannot be killed: it loses its slot only when it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
+from dataclasses import replace
+from inspect import iscoroutinefunction
+from types import CoroutineType
+from typing import Protocol, TypeAlias
+
+from typing_extensions import TypeVarTuple
+
+from outlast import limits
+from outlast._execution.bodies.body import Body, BodySink, where_of
+from outlast._execution.bodies.contained import Raised, contained
+from outlast._execution.bodies.context import (
+    MadeOnce,
+    executing_step,
+)
+from outlast._execution.bodies.threads import Threads
+from outlast._execution.calls.operations import StepOperation
+from outlast._registry import NO_TIMEOUT, Function
+from outlast._world import World
+from outlast.errors import Shutdown, StepTimeout, UsageError
+from outlast.types import RunId
+
+log = logging.getLogger("outlast.steps")
+Ts = TypeVarTuple("Ts")
+
+Ended = Callable[[RunId, str, object, BaseException | None], None]
+Late: TypeAlias = "Callable[[Body, object, BaseException | None], None]"
+
+
+class ProcessRunner(Protocol):
+    """Runs bodies in worker processes."""
+
+    async def run(self, body: Body, began: Callable[[Body], None]) -> object:
+        """Run the body in a worker; cancelling the call tells it, then kills that worker."""
+        ...
+
+    def shut_down(self) -> None:
+        """Let the bodies at work know that the engine drains."""
+        ...
+
+    async def close(self) -> None:
+        """End the workers."""
+        ...
+
+
+class Bodies:
+    """All bodies at work in one engine."""
+
+    def __init__(
+        self,
+        world: World,
+        sink: BodySink,
+        ended: Ended,
+        *,
+        resources: MadeOnce,
+        processes: ProcessRunner | None,
+        prepare: Callable[[], object],
+    ) -> None:
+        self._world = world
+        self.sink = sink
+        self._ended = ended
+        self.resources = resources
+        self._processes = processes
+        self._ambient = Context()  # what every body finds around it, copied for each
+        self._ambient.run(prepare)
+        self._bodies: dict[tuple[RunId, str], Body] = {}
+        self.threads: Threads = Threads(world)
+        self.late: Late = ignore_late  # told what came of a body after its end
+        self._thread = threading.get_ident()
+        self._is_closed = False
+        self.fakes: dict[str, Function] = {}  # tests put other bodies in the place of real ones
+        self.observe: Callable[[Body], None] | None = None
+        self.measured: Callable[[float], None] = lambda _: None
+        self.entering: Callable[[Body], None] | None = None  # telemetry, in the body's own context
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    # --------------------------------------------------------------------- starting
+    def start(
+        self, run: RunId, operation: StepOperation, *, fence: int, last_heartbeat: bytes | None
+    ) -> None:
+        """Begin an attempt; `ended` is called when it is over."""
+        definition = operation.definition
+        attempt = operation.attempt + 1
+        fake = self.fakes.get(definition.name)
+        if fake is not None:
+            definition = replace(definition, fn=fake, is_async=iscoroutinefunction(fake))
+        body = Body(
+            run,
+            operation.key,
+            definition,
+            operation.args,
+            operation.kwargs,
+            attempt,
+            fence,
+            operation.first_at,
+            self._world.now(),
+            last_heartbeat,
+            self,
+            shutting_down=self._is_closed,
+            operation=operation,
+        )
+        operation.queued_at = body.began_at
+        operation.ran_at = 0
+        self._bodies[run, operation.key] = body
+        if self.observe is not None:
+            self.observe(body)
+        ambient = self._ambient.copy()
+        ambient.run(executing_step.set, body)
+        if self.entering is not None:
+            ambient.run(self.entering, body)
+        where = where_of(operation.definition)
+        runner: Coroutine[object, object, None]
+        if where == "loop":
+            operation.ran_at = body.began_at
+            runner = self._run_on_loop(body)
+        elif where == "thread" or fake is not None or self._processes is None:
+            runner = self._report(body, self._call_on_thread(body, ambient))
+        else:
+            runner = self._report(body, self._call_in_process(body, self._processes))
+        body.task = self._world.spawn(
+            runner, name=operation.key, context=ambient, then=lambda: self._finish(body)
+        )
+        if definition.timeout is not NO_TIMEOUT:
+            self._arm(body, where)
+
+    def _arm(self, body: Body, where: str) -> None:
+        timeout = body.definition.timeout
+        if timeout.total is not None:
+            left = (body.first_at - body.began_at) / 1e6 + timeout.total
+            self._limit(body, "total", timeout.total, left)
+        if where == "loop":
+            self._begin_run(body)
+        elif timeout.queue is not None:
+            self._limit(body, "queue", timeout.queue, timeout.queue)
+
+    def _begin_run(self, body: Body) -> None:
+        """The body has its thread or process: the time of the attempt runs from here."""
+        if body.operation is not None and not body.operation.ran_at:
+            body.operation.ran_at = self._world.now()
+        timeout = body.definition.timeout
+        if timeout.run is not None:
+            self._limit(body, "run", timeout.run, timeout.run)
+        self._arm_idle(body)
+
+    def _limit(self, body: Body, kind: str, seconds: float, left: float) -> None:
+        timer = self._world.call_later(left, self._time_out, body, kind, seconds)
+        if body.timers is None:
+            body.timers = []
+        body.timers.append(timer)
+
+    def _arm_idle(self, body: Body) -> None:
+        seconds = body.definition.timeout.idle
+        if seconds is None:
+            return
+        if body.idle_timer is not None:
+            body.idle_timer.cancel()
+        body.idle_timer = self._world.call_later(seconds, self._time_out, body, "idle", seconds)
+
+    def _time_out(self, body: Body, kind: str, seconds: float) -> None:
+        if (body.run, body.key) not in self._bodies or body.timed_out is not None:
+            return
+        if kind == "queue" and (body.begun is None or body.begun.done()):
+            return
+        body.timed_out = StepTimeout(body.definition.name, kind, seconds)
+        body.cancelled = True
+        if body.task is not None:
+            body.task.cancel()
+            self._world.call_later(limits.STEP_UNWIND_SECONDS, self._give_up, body)
+
+    def _give_up(self, body: Body) -> None:
+        """A body that swallows its cancellation is waited for no longer: its attempt timed out."""
+        if self._bodies.get((body.run, body.key)) is body:
+            body.error = body.timed_out
+            self._finish(body)
+            body.is_abandoned = True
+
+    # --------------------------------------------------------------------- running
+    async def _run_on_loop(self, body: Body) -> None:
+        try:
+            result = body.definition.fn(*body.args, **body.kwargs)
+            if type(result) is CoroutineType or isinstance(result, Awaitable):
+                body.value = await result
+            else:
+                body.value = result
+        except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
+            body.error = self._error_of(body, error)
+
+    async def _report(self, body: Body, work: Coroutine[object, object, object]) -> None:
+        try:
+            body.value = await work
+            if isinstance(body.value, Raised):
+                body.error = body.value.error
+        except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
+            body.error = self._error_of(body, error)
+
+    def _error_of(self, body: Body, error: BaseException) -> BaseException:
+        """A cancellation is ours after a timeout or in a shutdown, else the user's own failure."""
+        if body.timed_out is not None:
+            return body.timed_out
+        if isinstance(error, asyncio.CancelledError) and self._is_closed:
+            return Shutdown("the engine shut down")
+        if isinstance(error, Shutdown) and not self._is_closed:
+            return UsageError(f"the step raised Shutdown, which only the engine does: {error}")
+        return error
+
+    def _finish(self, body: Body) -> None:
+        if body.is_abandoned:
+            self._tell_late(body)
+            return
+        body.is_over = True
+        if self._bodies.get((body.run, body.key)) is body:
+            del self._bodies[body.run, body.key]
+        for timer in body.timers or ():
+            timer.cancel()
+        if body.idle_timer is not None:
+            body.idle_timer.cancel()
+        self.measured((self._world.now() - body.began_at) / 1e6)
+        self._ended(body.run, body.key, body.value, body.error)
+        if body.timed_out is not None and body.error is body.timed_out and body.returned:
+            self._tell_late(body)  # its thread returned between the timeout and this
+
+    async def _call_on_thread(self, body: Body, ambient: Context) -> object:
+        begun: asyncio.Future[None] = self._world.loop.create_future()
+        body.begun = begun
+
+        def call() -> object:
+            self.on_loop(self._thread_began, body, begun)
+            if body.definition.is_async:
+                return asyncio.run(_as_coroutine(body))
+            return body.definition.fn(*body.args, **body.kwargs)
+
+        copy = ambient.copy()
+
+        def work() -> object:
+            returned = contained(copy, call)
+            body.returned = [returned]
+            if body.is_over:
+                self.on_loop(self._tell_late, body)
+            return returned
+
+        return await self.threads.run(body, work)
+
+    def _tell_late(self, body: Body) -> None:
+        """Report once the outcome of an abandoned body, unless it was only cut off."""
+        outcome = body.take_late()
+        if outcome is not None and not self._is_closed:
+            self.late(body, *outcome)
+
+    async def _call_in_process(self, body: Body, processes: ProcessRunner) -> object:
+        body.begun = self._world.loop.create_future()
+        return await processes.run(body, self.process_began)
+
+    def _thread_began(self, body: Body, begun: asyncio.Future[None]) -> None:
+        if not begun.done():
+            begun.set_result(None)
+            self._begin_run(body)
+
+    def process_began(self, body: Body) -> None:
+        """A worker has taken the body."""
+        if body.begun is not None and not body.begun.done():
+            body.begun.set_result(None)
+            self._begin_run(body)
+
+    # -------------------------------------------------------------------- messages
+    def is_at_work(self, run: RunId, key: str, attempt: int) -> bool:
+        """Whether this very attempt is still the one that counts."""
+        body = self._bodies.get((run, key))
+        return body is not None and body.attempt == attempt and body.timed_out is None
+
+    def on_loop(self, call: Callable[[*Ts], None], *args: *Ts) -> None:
+        """Call on the host loop's thread: at once when we are on it."""
+        if threading.get_ident() == self._thread:
+            call(*args)
+        else:
+            self._world.call_soon_threadsafe(call, *args)
+
+    def wait_for_room(self) -> None:
+        """Block a step's thread while the writer's queue is full."""
+        if threading.get_ident() == self._thread or not self.sink.is_full:
+            return
+        done = threading.Event()
+
+        async def wait() -> None:
+            await self.sink.room()
+            done.set()
+
+        self._world.call_soon_threadsafe(lambda: self._world.spawn(wait(), name="room"))
+        done.wait()
+
+    def beat(self, run: RunId, key: str, data: bytes) -> None:
+        """A step is alive."""
+        body = self._bodies.get((run, key))
+        if body is not None:
+            self._arm_idle(body)
+            self.sink.step_heartbeat(run, key, data)
+
+    # -------------------------------------------------------------------- stopping
+    def stop(self, run: RunId, key: str) -> None:
+        """Nobody waits for this body any more: tell it, and forget it."""
+        body = self._bodies.pop((run, key), None)
+        if body is None:
+            return
+        body.is_abandoned = body.is_over = body.cancelled = True
+        if body.task is not None:
+            body.task.cancel()
+
+    def stop_run(self, run: RunId) -> None:
+        """The same for every body of a run."""
+        for owner, key in [k for k in self._bodies if k[0] == run]:
+            self.stop(owner, key)
+
+    async def drain(self, grace: float) -> None:
+        """Let bodies that do more than wait finish for `grace` seconds; `Shutdown` ends others."""
+        for body in self._bodies.values():
+            body.shutting_down = True
+        if self._processes is not None:
+            self._processes.shut_down()
+        ends = self._world.monotonic() + grace
+        while self._is_working and (left := ends - self._world.monotonic()) > 0:
+            tasks = [b.task for b in self._bodies.values() if b.task is not None]
+            timer: asyncio.Future[None] = self._world.loop.create_future()
+            handle = self._world.call_later(left, _wake, timer)
+            await asyncio.wait([*tasks, timer], return_when=asyncio.FIRST_COMPLETED)
+            handle.cancel()
+        self._is_closed = True
+        tasks = [b.task for b in self._bodies.values() if b.task is not None]
+        for body in list(self._bodies.values()):
+            body.cancelled = True
+            if body.task is not None:
+                body.task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    @property
+    def _is_working(self) -> bool:
+        return any(not body.definition.is_wait for body in self._bodies.values())
+
+    async def close(self) -> None:
+        """End workers; threads that do not return die with the process."""
+        self._is_closed = True
+        if self._processes is not None:
+            await self._processes.close()
+        self.threads.close()
+
+
+def ignore_late(body: Body, value: object, error: BaseException | None) -> None:
+    """Keep nothing of what came of a body after its end."""
+
+
+async def _as_coroutine(body: Body) -> object:
+    return await body.definition.fn(*body.args, **body.kwargs)  # type: ignore[misc]  # is_async
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

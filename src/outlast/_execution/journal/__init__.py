@@ -1,0 +1,1 @@
+"""What a run has recorded, and what others have sent it: read, appended, compared."""

@@ -1,0 +1,440 @@
+"""The event loop of one run: a first-in-first-out queue, drained by callbacks of the host loop.
+
+Workflow code never runs on the host's loop. It runs on a `RunLoop`, whose only inputs are
+journal records, handed over one at a time and drained to quiescence in between. Stock asyncio
+(gather, TaskGroup, timeout, Queue, Lock ...) is therefore deterministic here, and durable.
+
+Invariants:
+  * time is the time of the last delivered record and moves only between drains;
+  * a drain ends when nothing is runnable; it never blocks, and never runs inside a host task;
+  * whatever would reach outside (sockets, threads, executors) raises `NotDeterministic`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from asyncio import AbstractEventLoop, Handle, TimerHandle
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextvars import Context
+from typing import Protocol, TypeGuard, TypeVar
+
+from typing_extensions import TypeVarTuple, Unpack, override
+
+from outlast import limits
+from outlast._execution.loop.futures import RunFuture
+from outlast._execution.loop.generators import Generators
+from outlast._execution.loop.source_lines import calling_place
+from outlast._execution.loop.tasks import Cancels, Place, RunTask, Scope
+from outlast._execution.loop.timers import Timers
+from outlast._wording.durations import SECONDS_MAX
+from outlast.errors import NotDeterministic
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+log = logging.getLogger("outlast.workflow")
+
+_set_running_loop = asyncio._set_running_loop  # documented for loop implementers
+_get_running_loop = asyncio._get_running_loop
+
+
+class LoopOwner(Protocol):
+    """What a loop needs of the run it belongs to."""
+
+    def operation_issued(self, key: str, place: str) -> None:
+        """Called for each timer that the code asks for."""
+        ...
+
+
+class _Nobody:
+    """The owner of a loop whose run has gone: it and its run must not hold each other."""
+
+    def operation_issued(self, key: str, place: str) -> None:
+        """Nobody listens."""
+
+
+NOBODY: LoopOwner = _Nobody()
+
+
+class _Exempt(threading.local):
+    """The loop whose code has called what this thread does outside of it."""
+
+    loop: RunLoop | None = None
+
+
+_exempt = _Exempt()
+
+
+class Spinning(Exception):
+    """The workflow keeps running without ever waiting for anything."""
+
+
+class Woken(Exception):
+    """Code that may only read has woken what waits."""
+
+
+class RunLoop(AbstractEventLoop):
+    """The loop that asyncio sees while workflow code of one run executes."""
+
+    __slots__ = (
+        "_first_place",
+        "_futures_made",
+        "_halted_by",
+        "_hashes",
+        "_outer",
+        "_ready",
+        "_tasks",
+        "_tasks_made",
+        "callback_place",
+        "cancels",
+        "chance_renewed",
+        "chance_seed",
+        "generators",
+        "now",
+        "owner",
+        "root",
+        "salt",
+        "timers",
+    )
+
+    def __init__(self, owner: LoopOwner, *, salt: int, now: float) -> None:
+        self.owner: LoopOwner = owner
+        self.salt: int = salt
+        self.now: float = now
+        self.root: Scope = Scope(None)
+        self.callback_place: Place = Place("c")
+        self.cancels: Cancels = Cancels()
+        self._ready: deque[Handle] = deque()
+        self._tasks: list[RunTask[object]] = []
+        self._tasks_made = self._hashes = self._futures_made = 0
+        self._first_place = "0"
+        self.timers: Timers = Timers()
+        self.generators: Generators = Generators()
+        self.chance_seed: bytes = b""  # of what its code draws; empty: the run has none
+        self.chance_renewed: str = ""  # the same as text, if it is not the first one of the run
+        self._outer: AbstractEventLoop | None = None  # the host's, while this one runs
+        self._halted_by: BaseException | None = None
+
+    # ------------------------------------------------- what asyncio asks of a running loop
+    @override
+    def get_debug(self) -> bool:
+        return False
+
+    @override
+    def is_running(self) -> bool:
+        return True
+
+    @override
+    def is_closed(self) -> bool:
+        return False
+
+    @override
+    def time(self) -> float:
+        return self.now
+
+    @override
+    def create_future(self) -> asyncio.Future[T]:
+        future: RunFuture[T] = RunFuture(loop=self)
+        self._futures_made += 1
+        future.ordinal = (self.salt - self._futures_made) & 0xFFFFFFFFFFFFFFF
+        return future
+
+    @override
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> Handle:
+        handle = Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    @override
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> TimerHandle:
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    @override
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> TimerHandle:
+        if when != when:
+            raise ValueError("a timer cannot be due at NaN")
+        # "For ever" is a century: a time that rows, records and calendars can hold.
+        when = min(when, self.now + SECONDS_MAX)
+        handle = TimerHandle(when, callback, args, self, context)
+        if when <= self.now:
+            self._ready.append(handle)  # already due: a plain yield, no record (as asyncio does)
+        else:
+            self.add_timer(handle, "timer", place=calling_place())
+        return handle
+
+    @override
+    def create_task(
+        self,
+        coro: Generator[object, None, T] | Coroutine[object, object, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        path: str = "",
+        **_: object,
+    ) -> RunTask[T]:
+        if isinstance(coro, Generator):
+            raise TypeError(f"a coroutine was expected, got {coro!r}")
+        parent = self.current_task()
+        if not path:
+            path = self._place_of(parent).next_path() if self._tasks_made else self._first_place
+        place = Place(path)
+        self._tasks_made += 1
+        task = RunTask(
+            coro,
+            loop=self,
+            name=name,
+            context=context,
+            place=place,
+            scope=self.root if parent is None else parent.scope,
+            cancels=self.cancels,
+            ordinal=(self.salt + self._tasks_made) & 0xFFFFFFFFFFFFFFF,
+        )
+        self._remember(task)
+        return task
+
+    def start_main(self, work: object, context: Context, *, path: str = "0") -> RunTask[object]:
+        """Return a first task, in a context of its own; what comes is counted from `path`."""
+        if not _is_coroutine(work):
+            raise TypeError(f"what runs must be an async function; calling it gave {work!r}")
+        self.root = Scope(None)
+        self.generators.begin_anew()
+        self.callback_place = Place("c" if path == "0" else f"{path}c")
+        self._first_place = path
+        self._tasks_made = self._hashes = self._futures_made = 0
+        self._tasks.clear()
+        self.timers.clear()
+        return context.run(self.create_task, work)
+
+    @override
+    def get_task_factory(self) -> None:
+        return None
+
+    def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
+        """Called by asyncio; the timer is dropped when it comes to the top."""
+
+    @override
+    def call_exception_handler(self, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        log.error(
+            "%s",
+            context.get("message", "unhandled error in workflow code"),
+            exc_info=error if isinstance(error, BaseException) else None,
+        )
+
+    default_exception_handler = call_exception_handler
+
+    @override
+    async def shutdown_asyncgens(self) -> None:
+        """Nothing to do: abandoned generators are closed by the run itself."""
+
+    # --------------------------------------------------------------------------- what is ours
+    def current_task(self) -> RunTask[object] | None:
+        """Return the task of this run that is executing, None in a plain callback."""
+        task: object = asyncio.current_task(self)
+        return task if isinstance(task, RunTask) else None
+
+    def current_place(self) -> Place:
+        """Return where what the executing code asks for, and draws, is counted."""
+        return self._place_of(self.current_task())
+
+    def _place_of(self, task: RunTask[object] | None) -> Place:
+        """Return where operations of `task` are counted."""
+        return self.callback_place if task is None else task.place
+
+    def next_hash(self) -> int:
+        """Return a hash for an object of this run, the same in every process."""
+        self._hashes += 1
+        return (self.salt ^ (self._hashes << 1)) & 0xFFFFFFFFFFFFFFF
+
+    def next_future_hash(self) -> int:
+        """Return a hash for a future of this run, the same in every process."""
+        self._futures_made += 1
+        return (self.salt - self._futures_made) & 0xFFFFFFFFFFFFFFF
+
+    def next_key(self, name: str) -> str:
+        """Return the key of the operation that the executing code asks for now."""
+        return self._place_of(self.current_task()).next_key(name)
+
+    def add_timer(self, handle: TimerHandle, name: str, *, place: str = "") -> str:
+        """Make `handle` due when a record says that its time has come; return its key."""
+        key = self.next_key(name)
+        self.timers.add(key, handle)
+        self.owner.operation_issued(key, place)
+        return key
+
+    def own(self, awaitable: Awaitable[T], path: str = "") -> asyncio.Future[T]:
+        """Return `awaitable` as a future of this run, in a new task (at `path`) if need be."""
+        if isinstance(awaitable, asyncio.Future):
+            return awaitable
+        return self.create_task(_awaited(awaitable), path=path)
+
+    def fire_timer(self, key: str) -> None:
+        """Make the timer's callback runnable, unless the code has cancelled it."""
+        handle = self.timers.fire(key)
+        if handle is not None:
+            self._ready.append(handle)
+
+    def live_tasks(self) -> list[RunTask[object]]:
+        """Return the tasks that have not ended, in order of creation."""
+        return [task for task in self._tasks if not task.done()]
+
+    def drain(self) -> None:
+        """Run until nothing is runnable, as the running loop of this thread.
+
+        Raises:
+            Spinning: it did not come to rest.
+            BaseException: what `halt` was called with.
+        """
+        generators = self.generators
+        if not (self._ready or generators.abandoned):
+            if self._halted_by is not None:
+                raise self._halted_by
+            return
+        self._outer = outer = _get_running_loop()
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=generators.note, finalizer=generators.dropped)
+        generators.is_draining = True
+        _set_running_loop(self)
+        budget = limits.DRAIN_HANDLES_MAX
+        ready = self._ready
+        try:
+            while ready or (
+                generators.abandoned and not self._halted_by and self._close_abandoned()
+            ):
+                handle = ready.popleft()
+                if not handle.cancelled():
+                    try:
+                        handle._run()  # the loop's half of asyncio's own contract
+                    except (SystemExit, KeyboardInterrupt):
+                        # asyncio re-raises these after it has stored them in the task, where the
+                        # run finds them: user code that raises them must not stop the process.
+                        continue
+                    budget -= 1
+                    if not budget:
+                        raise Spinning
+        finally:
+            generators.is_draining = False
+            _set_running_loop(outer)
+            sys.set_asyncgen_hooks(*hooks)
+        if self._halted_by is not None:
+            raise self._halted_by
+
+    def _close_abandoned(self) -> bool:
+        """Close the generators that the code has dropped; say whether there is something to run."""
+        self.generators.close(self.create_task, self._first_place)
+        return bool(self._ready)
+
+    def halt(self, error: BaseException) -> None:
+        """End the drain that is under way, which raises `error`: the run must leave memory then."""
+        self._halted_by = error
+        self._ready.clear()
+
+    def run_inside(self, action: Callable[[], T]) -> T:
+        """Call `action` as though from a callback of this loop."""
+        outer = _get_running_loop()
+        if outer is not self:
+            self._outer = outer
+        _set_running_loop(self)
+        try:
+            return action()
+        finally:
+            _set_running_loop(outer)
+
+    def abandon(self) -> None:
+        """Forget all tasks, timers and callbacks: what remains of the code never runs again."""
+        self._ready.clear()
+        self._tasks.clear()
+        self.timers.clear()
+        self.generators.begin_anew()
+
+    def _remember(self, task: RunTask[T]) -> None:
+        tasks: list[RunTask[object]] = self._tasks
+        if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0:
+            tasks[:] = [t for t in tasks if not t.done()]
+        tasks.append(task)  # type: ignore[arg-type]  # only read, so a Task[T] serves
+
+
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _is_coroutine(work: object) -> TypeGuard[Coroutine[object, object, object]]:
+    return isinstance(work, Coroutine)
+
+
+def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
+    """Return the loop of a run."""
+    # Typeshed calls AbstractEventLoop abstract; at run time its methods merely raise.
+    made: Callable[..., RunLoop] = RunLoop
+    return made(owner, salt=salt, now=now)
+
+
+def running_loop() -> RunLoop | None:
+    """Return the loop of the run whose code is executing on this thread, if one is."""
+    loop = _get_running_loop()
+    return loop if type(loop) is RunLoop else None
+
+
+def run_reading(loop: RunLoop, action: Callable[[], T], place: Place) -> T:
+    """Call `action` as code that only reads; `place` refuses what it asks for."""
+    outer, loop.callback_place = loop.callback_place, place
+    counts = loop._hashes, loop._futures_made
+    try:
+        return loop.run_inside(action)
+    finally:
+        loop.callback_place = outer
+        loop._hashes, loop._futures_made = counts
+        if loop._ready:
+            loop._ready.clear()
+            raise Woken
+
+
+def run_outside(loop: RunLoop, action: Callable[[], T]) -> T:
+    """Call `action` as though outside of the run, from within its code."""
+    _set_running_loop(loop._outer)
+    _exempt.loop = loop
+    try:
+        return action()
+    finally:
+        _exempt.loop = None
+        _set_running_loop(loop)
+
+
+def executing_loop() -> RunLoop | None:
+    """Return the same also where code of the run's calls is exempt: a log handler, an import."""
+    return running_loop() or _exempt.loop
+
+
+def _refuse(name: str) -> Callable[..., object]:
+    def refused(self: RunLoop, *args: object, **kwargs: object) -> object:
+        raise NotDeterministic(f"loop.{name}()", "move the call into a step")
+
+    refused.__name__ = name
+    return refused
+
+
+_ALLOWED: Mapping[str, object] = vars(RunLoop)
+for _name in dir(AbstractEventLoop):
+    if not _name.startswith("_") and _name not in _ALLOWED:
+        setattr(RunLoop, _name, _refuse(_name))

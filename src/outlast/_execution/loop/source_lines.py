@@ -1,0 +1,59 @@
+"""Source lines of user code, short enough to stand in every record."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
+
+
+def _folder_of(code: CodeType, parents: int) -> str:
+    """Return how the paths of a package's code begin: relative in a built executable."""
+    return str(Path(code.co_filename).parents[parents]) + os.sep
+
+
+# Code of two files may be equal: code objects do not compare by the file that they are of.
+_names: dict[tuple[CodeType, str, int], str] = {}
+_NAMES_MAX = 10_000
+_OURS = _folder_of(_folder_of.__code__, 2)
+_ASYNCIO = _folder_of(asyncio.run.__code__, 0)
+
+
+def place_of_frame(frame: FrameType) -> str:
+    """Return `file.py:line` of the line that a frame executes."""
+    code, line = frame.f_code, frame.f_lineno
+    key = code, code.co_filename, line
+    name = _names.get(key)
+    if name is None:
+        if len(_names) >= _NAMES_MAX:
+            _names.clear()
+        parts = Path(code.co_filename).parts[-2:]
+        name = _names[key] = f"{'/'.join(parts)}:{line}"
+    return name
+
+
+def calling_place() -> str:
+    """Return the innermost line on the stack that is neither ours nor asyncio's."""
+    frame: FrameType | None = sys._getframe(1)  # CPython's documented call
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_OURS, _ASYNCIO)):
+            return place_of_frame(frame)
+        frame = frame.f_back
+    return ""
+
+
+def defining_locals(fn: Callable[..., object]) -> dict[str, object]:
+    """Return the local names around a function that is being defined inside another one.
+
+    Annotations of such a function may name classes that only that scope knows.
+    """
+    if "<locals>" not in fn.__qualname__:
+        return {}
+    frame: FrameType | None = sys._getframe(1)  # CPython's documented call
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    return dict(frame.f_locals) if frame is not None else {}

@@ -1,0 +1,96 @@
+"""The end of one run: what its outcome is, and the last commit that says so.
+
+Invariant: the last record, the row, the message to the parent and those to the children are one
+transaction, and nothing is appended after it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from outlast._execution.calls.cancellation import Cancelling
+from outlast._execution.calls.children import ChildCalls
+from outlast._execution.calls.clock import RunClock
+from outlast._execution.calls.operations import ChildBody, ClosedBody, encode_body
+from outlast._execution.journal.view import RunJournal
+from outlast._execution.loop.tasks import RunTask
+from outlast._execution.runs.closing import outcome_of
+from outlast._execution.runs.run_summary import Standing
+from outlast._registry import WorkflowDefinition
+from outlast._store.contract import Message
+from outlast._world import World
+
+log = logging.getLogger("outlast.run")
+
+
+class Ending:
+    """How one run ends."""
+
+    __slots__ = (
+        "_cancelling",
+        "_children",
+        "_clock",
+        "_journal",
+        "_outcome",
+        "_standing",
+        "_world",
+    )
+
+    def __init__(
+        self,
+        world: World,
+        journal: RunJournal,
+        children: ChildCalls,
+        cancelling: Cancelling,
+        clock: RunClock,
+        standing: Standing,
+    ) -> None:
+        self._world = world
+        self._journal = journal
+        self._children = children
+        self._cancelling = cancelling
+        self._clock = clock
+        self._standing = standing
+        self._outcome: ClosedBody | None = None
+
+    def begin(self, main: RunTask[object], definition: WorkflowDefinition) -> None:
+        """The body has returned or raised: that is the outcome, whatever comes now."""
+        self._outcome = outcome_of(main, definition, self._cancelling)
+        self._clock.is_ending = True
+        self.finish()
+
+    def finish(self) -> None:
+        """Close, unless children that were cancelled with the run still clean up."""
+        body = self._outcome
+        if body is None:
+            return
+        is_unwinding = self._cancelling.is_requested and body.status != "completed"
+        if not (is_unwinding and self._children.attached()):
+            self.close(body)
+
+    def terminate(self, reason: str) -> None:
+        """Close without running any more code."""
+        self.close(ClosedBody("terminated", b"", reason, self._cancelling.is_requested))
+
+    def close(self, body: ClosedBody) -> None:
+        """Append the last record, with all that the end causes."""
+        self._outcome = None
+        self._clock.is_ending = True
+        self._children.close_with_parent()
+        for child in self._children.unseen_failures():
+            log.warning("child run %s failed and run %s never looked", child, self._journal.run)
+        now = self._world.now()
+        record = self._journal.append("run_closed", at=now, body=encode_body(body))
+        row = self._standing.row
+        if row.parent is not None and row.parent_key:
+            message = Message(
+                run=row.parent,
+                kind="child_done",
+                name=row.parent_key,
+                body=encode_body(ChildBody(body.status, body.outcome, body.reason, row.request)),
+                dedup=f"{row.id}:{row.parent_key}:{row.request}",
+                at=now,
+            )
+            transaction = self._journal.transaction()
+            transaction.posts = (*transaction.posts, message)
+        self._standing.close(body, record.at)

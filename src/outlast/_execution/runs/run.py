@@ -1,0 +1,362 @@
+"""A run in memory: its code on its own loop, fed by its journal.
+
+What runs is said by subclasses: a workflow (`workflow_run`), an actor's messages (`actor_run`).
+
+    begin        replays what earlier lives recorded, then goes live
+    committed    hands over, one at a time, the records that have become durable
+    accept       takes a message from outside
+    wake         takes what the clock makes due
+    settle       drains the loop to rest, delivers cancellations, starts what was asked for
+
+All of these are called from callbacks of the host loop, never inside a host task.
+
+Invariants:
+  * records reach the code singly, in the order of `seq`, with a drain after each;
+  * what the code asks for is started only after the drain, and only when live;
+  * after `leave` nothing that the code does has any effect.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Literal, TypeGuard
+
+from typing_extensions import TypeVarTuple, Unpack
+
+from outlast import limits
+from outlast._execution.calls.cancellation import Cancelling, append_cancel
+from outlast._execution.calls.children import ChildCalls
+from outlast._execution.calls.clock import RunClock
+from outlast._execution.calls.host import RunHost
+from outlast._execution.calls.inbox import Inbox
+from outlast._execution.calls.steps import StepCalls
+from outlast._execution.calls.tokens import TokenCalls
+from outlast._execution.journal.message_dedup import Arrivals
+from outlast._execution.journal.view import RunJournal
+from outlast._execution.loop.conditions import Conditions
+from outlast._execution.loop.event_loop import RunLoop, Spinning, new_loop
+from outlast._execution.loop.tasks import RunTask
+from outlast._execution.runs.closing import close_tasks
+from outlast._execution.runs.deliveries import Deliveries
+from outlast._execution.runs.run_summary import Standing
+from outlast._records import Record, attach
+from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast._wording.plurals import counted
+from outlast.errors import OutlastError, StoreDamaged
+from outlast.types import Lease, RunId
+
+log = logging.getLogger("outlast.run")
+_TOO_LONG = (
+    f"its journal has more than {limits.JOURNAL_RECORDS_MAX:,} records, the limit: "
+    f"split the work into child workflows"
+)
+_SPINS = (
+    f"its code ran {limits.DRAIN_HANDLES_MAX:,} callbacks without waiting for anything durable: "
+    f"it spins"
+)
+_REPLAY_SLICE = 500  # records replayed in one turn of the host loop, about 5 ms
+
+Ts = TypeVarTuple("Ts")
+State = Literal["replaying", "live", "ending", "ended", "left"]
+
+
+class LiveRun(ABC):
+    """A run in memory. `state` says whether it replays, lives, ends, or has left."""
+
+    def __init__(
+        self,
+        host: RunHost,
+        row: RunRow,
+        lease: Lease,
+        records: list[Record],
+        *,
+        salt: int,
+        now: int,
+    ) -> None:
+        self.id: RunId = row.id
+        self.salt = salt  # of this run's chance: the same in every life
+        self.state: State = "replaying"
+        self.is_new = False  # no code of it has run before: what it says is said for the first time
+        self.host = host
+        self.journal: RunJournal = RunJournal(
+            row.id, lease=lease, records=records, row=row, submit=host.submit, rouse=self._rouse
+        )
+        self.loop: RunLoop = new_loop(self, salt=salt, now=now / 1e6)
+        self.inbox: Inbox = Inbox(self.loop)
+        self.steps: StepCalls = StepCalls(host, self.journal, self.loop)
+        self.children: ChildCalls = ChildCalls(
+            host, self.journal, self.loop, attributes=row.attributes, life=row.request
+        )
+        self.cancelling: Cancelling = Cancelling(self.loop)
+        self.conditions: Conditions = Conditions(self.loop)
+        self.tokens: TokenCalls = TokenCalls(
+            host, self.journal, self.loop, salt=salt, workflow=row.workflow
+        )
+        self.clock: RunClock = RunClock(
+            host,
+            self.journal,
+            self.loop,
+            self.steps,
+            self.tokens,
+            self.cancelling,
+            timeout_at=row.timeout_at,
+        )
+        self._deliveries = Deliveries(
+            self.loop,
+            inbox=self.inbox,
+            steps=self.steps,
+            children=self.children,
+            tokens=self.tokens,
+            cancelling=self.cancelling,
+        )
+        self.standing: Standing = Standing(row, self.journal, self.clock, records)
+        self._main: RunTask[object] | None = None
+        self.arrivals: Arrivals = Arrivals()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Replay what earlier lives recorded, then go live; a second call does nothing."""
+
+    @abstractmethod
+    def _take(self, message: Message) -> None:
+        """Append what a message says."""
+
+    @abstractmethod
+    def _main_ended(self, main: RunTask[object]) -> None:
+        """The main task is done, and nothing of it is left."""
+
+    @abstractmethod
+    def _went_live(self) -> None:
+        """Everything recorded has been delivered."""
+
+    def _swallows(self, reason: str) -> None:
+        """Its code cannot be cancelled; of an actor, only a message ends with that."""
+        self.terminate(reason)
+
+    def _deliver_of_actor(self, record: Record) -> None:
+        """Take a record that only actors have."""
+        raise StoreDamaged(f"run {self.id!r} has a record of an actor: {record.kind}")
+
+    @property
+    def keeps_after_end(self) -> bool:
+        """Whether what a step wrote counts when its wait is over; not when its message is."""
+        return True
+
+    @property
+    def is_summarised(self) -> bool:
+        """Whether its row follows what it does; an actor's row follows its messages instead."""
+        return True
+
+    @property
+    def may_start_steps(self) -> bool:
+        """Whether what led to a step is durable; of a workflow's run it always is."""
+        return True
+
+    @abstractmethod
+    def _went_on_ending(self) -> None:
+        """It came to rest again after its code has ended."""
+
+    @abstractmethod
+    def terminate(self, reason: str) -> None:
+        """End without running any more of the code."""
+
+    def _rouse(self) -> None:
+        """Something is appended after the row was told that the run sleeps."""
+        self.standing.write("running")
+
+    @property
+    def row(self) -> RunRow:
+        """The run's row as it was last written, or will be with the next commit."""
+        return self.standing.row
+
+    def _replay_from(self, records: list[Record], start: int) -> None:
+        """Deliver what earlier lives recorded, in slices, then go live."""
+        if self.state != "replaying":
+            return
+        stop = min(len(records), start + _REPLAY_SLICE)
+
+        def replay() -> None:
+            for record in records[start:stop]:
+                if self.state == "replaying":
+                    self._deliver(record)
+
+        self._guarded(replay)
+        if stop < len(records):
+            self.host.world.call_soon(self._replay_from, records, stop)
+        elif self.state == "replaying":
+            self._guarded(self._go_live)
+
+    def _go_live(self) -> None:
+        self.journal.end_replay()
+        self.state = "live"
+        self._went_live()
+        self.steps.resume()
+        for message in self.arrivals.take_early():
+            self._take(message)
+        self.settle()
+        self._arm()
+
+    # --------------------------------------------------------------- records arrive
+    def committed(self, transaction: Transaction, receipt: Receipt) -> None:
+        """Hand over the records of a transaction that has become durable."""
+        if not self.journal.is_back(transaction) or self.state in ("ended", "left"):
+            return
+        if transaction.consumed:
+            self.arrivals.consumed(transaction.consumed)
+        if not self.journal.position:
+            self.journal.position = receipt.position
+        if receipt.existing:
+            self.children.conflicts(list(receipt.existing.values()))
+        self._guarded(self._deliver_all, attach(transaction.records, transaction.blobs))
+
+    def _deliver_all(self, records: list[Record]) -> None:
+        for record in records:
+            if self.state in ("live", "ending"):
+                self._deliver(record)
+        self._arm()
+        self.host.run_changed(self.id)
+        held = self.journal.last_seq - self.row.folded_seq
+        if held > limits.JOURNAL_RECORDS_MAX and self.state == "live":
+            self.host.run_parked(self.id, _TOO_LONG)
+
+    def _deliver(self, record: Record) -> None:
+        self.journal.check(record)
+        self.loop.now = max(self.loop.now, record.at / 1e6)
+        self._apply(record)
+        self.settle()
+
+    def _apply(self, record: Record) -> None:
+        match record.kind:
+            case "run_closed":
+                self._ended()
+            case "message_begun" | "message_nested" | "nested_ended":
+                self._deliver_of_actor(record)
+            case _:
+                self._deliveries.deliver(record)
+
+    # ----------------------------------------------------------------- to rest again
+    def settle(self) -> None:
+        """Drain to rest; deliver cancellations at each quiet moment; start what was asked for."""
+        rounds = 0
+        while True:
+            self.loop.drain()
+            is_over = self._is_over(self._main)
+            if self.conditions.check() or (is_over and self.cancelling.cut_short()):
+                continue
+            if self.loop.cancels.happened:
+                self.loop.cancels.happened = False
+                self.steps.forget_cancelled()
+            if not self.cancelling.deliver():
+                break
+            rounds += 1
+            if rounds > limits.CANCEL_ROUNDS_MAX:
+                self._swallows(f"its code swallowed the cancellation {counted(rounds - 1, 'time')}")
+                return
+        if self.state == "live":
+            if self.may_start_steps:
+                for operation in self.steps.take_starts():
+                    self.steps.start(operation)
+            if self._is_over(self._main) and not self.loop.generators.are_closing:
+                self._main_ended(self._main)
+            elif self.steps.parked is not None:
+                self.host.run_parked(self.id, self.steps.parked)
+        elif self.state == "ending":
+            self._went_on_ending()
+
+    def _is_over(self, main: RunTask[object] | None) -> TypeGuard[RunTask[object]]:
+        """Whether its main task is done, and nothing beside it must end first."""
+        return main is not None and main.done()
+
+    def _ended(self) -> None:
+        self.leave()
+        self.state = "ended"
+        self.host.run_closed(self.id)
+
+    def _unwound(self, unwind: Callable[[RunLoop], None]) -> None:
+        """Drop what the code still does: while it unwinds nothing of it has an effect."""
+        state, self.state = self.state, "left"
+        unwind(self.loop)
+        self.state, self._main = state, None
+
+    def leave(self) -> None:
+        """Drop the run from memory: its code unwinds without any effect."""
+        self.state = "left"
+        self.clock.disarm()
+        if self._main is not None and self._main.done() and not self._main.cancelled():
+            self._main.exception()  # looked at: asyncio must not call it lost
+        close_tasks(self.loop)
+        self._main = None
+        self.journal.let_go()
+
+    # ------------------------------------------------------------ messages and clock
+    def accept(self, message: Message) -> None:
+        """Append what a message says, once; it is delivered when that is durable."""
+        if not self.arrivals.is_new(message.number):
+            return
+        if self.state == "replaying":
+            self.arrivals.keep(message)
+        else:
+            self._guarded(self._take, message)
+
+    def wake(self) -> None:
+        """Do what the clock makes due: timers, retries, the run's timeout, the end of a grace."""
+        self.clock.disarm()
+        if self.state not in ("live", "ending") or self.journal.has_closed:
+            return
+        self._guarded(self._wake)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.state in ("live", "ending") and not self.journal.has_closed:
+            self.clock.arm()
+        else:
+            self.clock.disarm()
+
+    def _wake(self) -> None:
+        now = self.host.world.now()
+        ends_at = self.clock.cleanup_ends_at()
+        if ends_at is not None and ends_at <= now:
+            reason = self.cancelling.reason or "cancelled"
+            self.terminate(f"{reason}; its cleanup took longer than the grace")
+            return
+        if self.clock.is_timed_out(now):
+            self.clock.timeout_at = None  # asked once; after a crash the record tells
+            append_cancel(self.journal, now, "the run's timeout ran out", None, is_timeout=True)
+        self.clock.append_due_timers(now)
+        self.tokens.expire_due(now)
+        self.steps.start_due(now)
+
+    def step_ended(self, key: str, value: object, error: BaseException | None) -> None:
+        """Record what a body returned or raised."""
+        if self.state not in ("live", "ending") or self.journal.has_closed:
+            return
+        if error is None:
+            self._guarded(self.steps.succeeded, key, value)
+        else:
+            self._guarded(self.steps.failed, key, error)
+
+    def operation_issued(self, key: str, place: str) -> None:
+        """Note a timer that the code asked for."""
+        self.journal.issued(key, place)
+
+    @property
+    def can_leave(self) -> bool:
+        """Whether it only waits, with nothing on its way to the disk."""
+        return self.state == "live" and not self.journal.in_flight and not self.steps.are_running
+
+    def _guarded(self, action: Callable[[Unpack[Ts]], None], *args: *Ts) -> None:
+        """Run a piece of the run's life; what cannot go on is parked, never failed."""
+        try:
+            action(*args)
+        except OutlastError as error:
+            # The code and its journal disagree, or a recorded value no longer fits its type.
+            self.host.run_parked(self.id, str(error), error)
+        except Spinning:
+            self.host.run_parked(self.id, _SPINS)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever it is, it is this run's trouble and nobody else's
+            log.exception("run %s cannot go on", self.id)
+            self.host.run_parked(self.id, f"{type(error).__name__}: {error}"[:500])

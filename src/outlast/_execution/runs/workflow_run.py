@@ -1,0 +1,268 @@
+"""A run of a workflow in memory: from its start, or what is recorded of it, to its end."""
+
+from __future__ import annotations
+
+from contextvars import Context
+from typing import TypeGuard
+
+from typing_extensions import override
+
+from outlast._execution.calls.cancellation import append_cancel, grace_in
+from outlast._execution.calls.host import RunHost
+from outlast._execution.calls.operations import (
+    BeganBody,
+    ChildBody,
+    StartedBody,
+    decode_body,
+    encode_body,
+)
+from outlast._execution.calls.signals import append_signal, discarded_in
+from outlast._execution.calls.unreadable import Unreadable, raise_refusal
+from outlast._execution.calls.updates import UpdateCalls
+from outlast._execution.loop.tasks import RunTask
+from outlast._execution.runs.ending import Ending
+from outlast._execution.runs.pausing import PAUSED, Pausing
+from outlast._execution.runs.run import LiveRun
+from outlast._records import EMPTY, Record
+from outlast._registry import WorkflowDefinition
+from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast.errors import DecodingError
+from outlast.types import Lease
+
+
+class LiveWorkflow(LiveRun):
+    """A workflow's run: one body, whose end is the run's."""
+
+    def __init__(
+        self,
+        host: RunHost,
+        definition: WorkflowDefinition,
+        row: RunRow,
+        lease: Lease,
+        records: list[Record],
+    ) -> None:
+        self.definition = definition
+        self.started: StartedBody = decode_body(records[0].body, StartedBody)
+        super().__init__(host, row, lease, records, salt=self.started.salt, now=records[0].at)
+        self.loop.chance_seed = self.started.chance_seed
+        self.steps.keys_of = self.children.keys_of = self.started.keys_of
+        self.inbox.discard(discarded_in(records))
+        self.pausing: Pausing = Pausing()
+        self._is_postponed = False  # by a beginning that is not delivered yet
+        self.updates: UpdateCalls = UpdateCalls(
+            host, self.journal, self.loop, self.clock, records=records
+        )
+        self.ending: Ending = Ending(
+            host.world, self.journal, self.children, self.cancelling, self.clock, self.standing
+        )
+
+    # ------------------------------------------------------------------- life begins
+    @override
+    def begin(self) -> None:
+        if self._main is not None or self.state != "replaying":
+            return
+        records = self.journal.records_to_replay()
+        first = 1 + self.started.signals
+        for record in records[1:first]:
+            self._apply(record)
+        self.is_new = self.standing.started_at is None and len(records) == first
+        self._guarded(self._start_main)
+        self._replay_from(records, first)
+
+    def _start_main(self) -> None:
+        try:
+            args, kwargs = self.definition.signature.decode(self.started.input)
+        except DecodingError as error:
+            raise Unreadable(f"the input of workflow {self.definition.name!r}", error) from None
+        self.steps.inputs.known_arguments(1, self.started.input)
+        # A context of its own: context variables of the host must not leak into a run.
+        self._main = self.loop.start_main(self.definition.fn(*args, **kwargs), Context())
+        self.settle()
+
+    @override
+    def _went_live(self) -> None:
+        now = self.host.world.now()
+        if self.standing.started_at is None:
+            self.standing.started_at = now
+            waited = now - self.journal.last_at
+            if waited > 1_000_000:
+                # It waited long for someone to run it, or its past was another life's: its clock
+                # starts now, and what it waits for is due so much later.
+                self.journal.append("run_began", at=now, body=encode_body(BeganBody(waited)))
+                self.loop.timers.postpone(waited)
+                self._is_postponed = True
+        if not self.row.resident:
+            self.standing.write("running")
+        self.children.resume()
+
+    # --------------------------------------------------------------- messages arrive
+    @override
+    def _take(self, message: Message) -> None:
+        ends_anyway = self.state != "live" and message.kind not in ("terminate", "child_done")
+        if self.journal.has_closed or ends_anyway:
+            return  # what stays in the mailbox becomes a dead letter when the run closes
+        if self._is_for_pausing(message):
+            return
+        if message.kind == "update":
+            self.updates.take(message)
+            self._admit_updates()
+            return
+        self._consume(message)
+        at = message.at or self.host.world.now()
+        match message.kind:
+            case "signal":
+                append_signal(self.inbox, self.journal, self.clock, message, at)
+            case "cancel":
+                append_cancel(self.journal, at, message.name, grace_in(message))
+            case "terminate":
+                self.terminate(message.name)
+            case "child_done":
+                self.children.ended(message.name, decode_body(message.body, ChildBody))
+            case "token":
+                # What was due before it was answered comes first, as though nobody had been away.
+                self.clock.append_due_timers(at - 1)
+                self.tokens.answered(message)
+            case "pause" | "resume":
+                pass  # for runs that stand still, or can; this one does not, or cannot
+            case "tell" | "ask" | "notice":
+                pass  # for actors
+
+    def _began(self, record: Record) -> None:
+        """Postpone timers as whoever appended this did; older records say nothing of it."""
+        if not self._is_postponed and record.body != EMPTY:
+            self.loop.timers.postpone(decode_body(record.body, BeganBody).waited)
+        self._is_postponed = False
+
+    # ------------------------------------------------------------------------ updates
+    @override
+    def _apply(self, record: Record) -> None:
+        match record.kind:
+            case "run_began":
+                self._began(record)
+            case "update_accepted":
+                self.updates.deliver_accepted(record)
+            case "update_done":
+                self.updates.deliver_done(record)
+            case _:
+                super()._apply(record)
+
+    @override
+    def settle(self) -> None:
+        super().settle()
+        if self.updates.are_waiting:
+            self._admit_updates()
+
+    def _admit_updates(self) -> None:
+        """Take updates that wait; those that come when the body is over wait for its end."""
+        is_held = self.pausing.is_asked or self.cancelling.is_requested or self.journal.has_closed
+        is_working = self._main is not None and not self._main.done()
+        if self.state == "live" and is_working and not is_held:
+            self.updates.admit()
+
+    @override
+    def _is_over(self, main: RunTask[object] | None) -> TypeGuard[RunTask[object]]:
+        # Handlers at work are waited for, and what the body has left behind goes on with them.
+        return super()._is_over(main) and not self.updates.must_wait()
+
+    def _consume(self, message: Message) -> None:
+        if message.number:
+            transaction = self.journal.transaction()
+            transaction.consumed = (*transaction.consumed, message.number)
+
+    # ------------------------------------------------------------------------ pausing
+    def _is_for_pausing(self, message: Message) -> bool:
+        """Begin to pause, go on, or keep a message for later; False: it is taken as any other."""
+        pausing = self.pausing
+        if message.kind == "pause" and not pausing.is_asked and not self.cancelling.is_requested:
+            pausing.begin(message)
+            self.clock.disarm()
+            self.host.world.call_soon(self._pause_if_quiet)
+            return True
+        if not pausing.is_asked:
+            return False
+        match message.kind:
+            case "resume":
+                self._consume(message)
+                # A record, since the row on its way may say already that the run is paused.
+                self.journal.append("resumed", at=self.host.world.now())
+                self._stop_pausing()
+                return True
+            case "cancel" | "terminate":
+                self._stop_pausing()
+                return False
+            case _:
+                pausing.keep(message)
+                return True
+
+    def _stop_pausing(self) -> None:
+        """Go on as though nobody had asked."""
+        asked, kept = self.pausing.end()
+        for message in asked:
+            self._consume(message)
+        for message in kept:
+            self._take(message)
+
+    def _pause_if_quiet(self) -> None:
+        """Stand still when no step is in flight any more; the row says so with the next commit."""
+        pausing = self.pausing
+        has_bodies = any(op.is_started for op in self.steps.pending.values())
+        is_quiet = not (self.journal.in_flight or has_bodies)
+        if pausing.is_asked and not pausing.is_written and is_quiet and self.state == "live":
+            pausing.is_written = True
+            for message in pausing.asked:
+                self._consume(message)
+            self.standing.write("paused", resident=False, waiting_for=PAUSED)
+
+    @override
+    def committed(self, transaction: Transaction, receipt: Receipt) -> None:
+        super().committed(transaction, receipt)
+        if transaction.consumed:
+            self.updates.consumed(transaction.consumed)
+        if self.pausing.is_asked:
+            self._pause_if_quiet()
+
+    @override
+    def _arm(self) -> None:
+        if not self.pausing.is_asked:
+            super()._arm()
+
+    @property
+    @override
+    def may_start_steps(self) -> bool:
+        return not self.pausing.is_asked
+
+    @property
+    @override
+    def is_summarised(self) -> bool:
+        return not self.pausing.is_asked  # nothing may overwrite the row that says it is paused
+
+    @property
+    @override
+    def can_leave(self) -> bool:
+        if self.pausing.is_asked:
+            return self.pausing.is_written and self.state == "live" and not self.journal.in_flight
+        return super().can_leave
+
+    # --------------------------------------------------------------------- life ends
+    @override
+    def _main_ended(self, main: RunTask[object]) -> None:
+        if not main.cancelled():
+            raise_refusal(main.exception())
+        self.state = "ending"
+        if self.pausing.is_asked:
+            self._stop_pausing()
+        self.ending.begin(main, self.definition)
+
+    @override
+    def _went_on_ending(self) -> None:
+        self.ending.finish()
+
+    @override
+    def terminate(self, reason: str) -> None:
+        if self.state in ("ended", "left") or self.journal.has_closed:
+            return
+        for operation in list(self.steps.pending.values()):
+            self.host.stop_body(self.id, operation.key)
+        self.steps.pending.clear()
+        self.state = "ending"
+        self.ending.terminate(reason)

@@ -1,0 +1,1 @@
+"""What users hold: calls, runs, actors, tokens, and the verbs of an engine for many of them."""

@@ -1,0 +1,162 @@
+"""`Token`: a question of a run to the outside, and the verbs of `wf` that ask.
+
+decision = await wf.token(Decision, timeout="3d").wait()
+if (await wf.approve("Refund 40 EUR?", detail={"order": "7"})).approved: ...
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from typing_extensions import override
+
+from outlast import limits
+from outlast._codec import Adapter, adapter_for, register_reference
+from outlast._execution.calls.starting import check_text
+from outlast._execution.calls.tokens import TokenOperation
+from outlast._execution.loop.source_lines import calling_place
+from outlast._execution.runs.current import current_run
+from outlast._wording.durations import seconds_of
+from outlast.errors import (
+    DecodingError,
+    EncodingError,
+    PayloadTooLarge,
+    UsageError,
+    WaitTimeout,
+)
+from outlast.types import Approval, Duration, TokenKind
+
+T = TypeVar("T")
+
+_JSON_LIKE = adapter_for(object)
+_VERDICT = adapter_for(bool)
+
+
+class Token(Generic[T]):
+    """A question that somebody outside answers, once; steps and messages may carry it there."""
+
+    __slots__ = ("_id",)
+
+    def __init__(self, token_id: str) -> None:
+        self._id = token_id
+
+    @property
+    def id(self) -> str:
+        """What the answer is given under: `engine.answer(id, value)`. It cannot be guessed."""
+        return self._id
+
+    @property
+    def url(self) -> str:
+        """The path under which the server takes the answer."""
+        return f"/v1/tokens/{self._id}"
+
+    async def wait(self) -> T:
+        """Return the answer, in the code of the run that asked.
+
+        Raises:
+            WaitTimeout: nobody answered in time; nobody can any more.
+        """
+        run = current_run()
+        operation = run.tokens.find(self._id)
+        if operation is None:
+            raise UsageError(
+                f"run {run.id!r} has not asked for token {self._id!r}: only who asks can wait"
+            )
+        answer = await run.tokens.wait(operation)
+        if answer.value is None:
+            raise WaitTimeout(f"nobody answered token {self._id!r} ({operation.title}) in time")
+        return operation.value  # type: ignore[return-value]  # decoded by the token's declared type
+
+    @override
+    def __repr__(self) -> str:
+        return f"Token({self._id!r})"
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Token) and other._id == self._id
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+
+class AskingVerbs:
+    """What workflow code asks of people and other programs."""
+
+    def token(
+        self, kind: type[T] | Callable[..., T], *, timeout: Duration | None = None
+    ) -> Token[T]:
+        """Ask for a value of a type from outside; `await token.wait()` gives it.
+
+        An answer is checked against the type before anything is stored, and the first one counts.
+        """
+        adapter = adapter_for(kind)
+        title = adapter.node.name
+        operation = _open("token", title, None, adapter=adapter, timeout=timeout)
+        return Token(operation.id)
+
+    async def approve(
+        self, title: str, *, detail: object = None, timeout: Duration | None = None
+    ) -> Approval:
+        """Ask people whether something may be done; it shows in the inbox until one of them says.
+
+        `detail` is JSON-like data that says what exactly is asked. When nobody answers within
+        `timeout`, it is not approved, by None.
+        """
+        if not title or len(check_text("a title", title)) > limits.TOKEN_TITLE_CHARS_MAX:
+            raise UsageError(f"a title has 1 to {limits.TOKEN_TITLE_CHARS_MAX} characters")
+        operation = _open("approval", title, detail, adapter=_VERDICT, timeout=timeout)
+        answer = await current_run().tokens.wait(operation)
+        if answer.value is None:
+            return Approval(approved=False)
+        return Approval(operation.value is True, answer.by, answer.reason)
+
+
+def _open(
+    kind: TokenKind,
+    title: str,
+    detail: object,
+    *,
+    adapter: Adapter,
+    timeout: Duration | None,
+) -> TokenOperation:
+    run = current_run()
+    seconds = None if timeout is None else max(0.0, seconds_of(timeout))
+    return run.tokens.open(
+        kind,
+        title=title,
+        detail=_detail_of(detail),
+        adapter=adapter,
+        timeout=seconds,
+        place=calling_place(),
+    )
+
+
+def _detail_of(detail: object) -> str:
+    """Return the detail as JSON, in the form that its digest is taken of."""
+    try:
+        data = _JSON_LIKE.to_json(_JSON_LIKE.decode(_JSON_LIKE.encode(detail)))
+        text = json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise EncodingError("$", f"the detail of an approval is JSON-like data: {error}") from None
+    if len(text.encode()) > limits.TOKEN_DETAIL_BYTES_MAX:
+        raise PayloadTooLarge("the detail", len(text.encode()), limits.TOKEN_DETAIL_BYTES_MAX)
+    return text
+
+
+def _to_data(value: object) -> object:
+    if not isinstance(value, Token):
+        raise EncodingError("$", f"expected a Token, got {type(value).__name__}")
+    return value.id
+
+
+def _from_data(data: object) -> object:
+    if not isinstance(data, str):
+        raise DecodingError("$", "expected the id of a token")
+    handle: Token[object] = Token(data)
+    return handle
+
+
+register_reference(Token, _to_data, _from_data)

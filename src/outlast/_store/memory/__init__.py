@@ -1,0 +1,1 @@
+"""The store in memory: the model that other stores are held to."""

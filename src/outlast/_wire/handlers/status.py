@@ -1,0 +1,154 @@
+"""Handlers of the server itself: health, figures, who asks, what there is to start."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from starlette.responses import PlainTextResponse, Response
+
+from outlast import limits
+from outlast._logfile import read_log
+from outlast._registry import NameDefinition, WorkflowDefinition, cached_version_of
+from outlast._wire.formats.answers import answer
+from outlast._wire.formats.problems import Problem
+from outlast._wire.handlers.metrics import prometheus
+from outlast._wire.requests import Call, bad_query
+from outlast._wire.service import Service
+from outlast._world import memory_bytes, process_id
+from outlast.errors import StoreFull
+
+
+async def healthz(_: Service, __: Call) -> Response:
+    """Say that the process lives."""
+    return PlainTextResponse("ok")
+
+
+async def readyz(service: Service, _: Call) -> Response:
+    """Say whether runs are executed here."""
+    core = service.core
+    trouble = core.events.fatal or core.writer.trouble or core.store.fault
+    if service.state != "ready":
+        return answer({"state": service.state, "detail": f"the server is {service.state}"}, 503)
+    if trouble is not None:
+        state = "store-full" if isinstance(trouble, StoreFull) else "store-trouble"
+        return answer({"state": state, "detail": f"{trouble}"}, 503)
+    if core.store.is_verifying:
+        return answer({"state": "verifying", "detail": "runs are executed; the database is large, "
+                       "and is still being checked for damage"})  # fmt: skip
+    return answer({"state": "ready", "detail": ""})
+
+
+async def session(_: Service, call: Call) -> Response:
+    """Say who asks, and which process answers."""
+    caller = call.caller
+    return answer({"name": caller.name, "role": caller.role, "process": process_id()})
+
+
+class SignInBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a page sends that was opened by a link: the link's code."""
+
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+async def sign_in(_: Service, call: Call) -> Response:
+    """Exchange the single-use code of a link for the token."""
+    return await sign_in_of(call)
+
+
+async def sign_in_of(call: Call) -> Response:
+    """Answer `sign_in`; for this nobody need be asked but who checks tokens."""
+    body = await call.read(SignInBody)
+    address = call.request.client.host if call.request.client else ""
+    token, caller = call.callers.token_for(body.code, address)
+    told = {"token": token, "name": caller.name, "role": caller.role}
+    return answer(told, headers={"Cache-Control": "no-store"})
+
+
+async def metrics(service: Service, _: Call) -> Response:
+    """Return the server's figures as Prometheus reads them."""
+    return Response(prometheus(service), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def overview(service: Service, call: Call) -> Response:
+    """Return how the server does."""
+    return answer({**await overview_of(service), "role": call.caller.role})
+
+
+async def overview_of(service: Service) -> Mapping[str, object]:
+    """Return the same for whoever asks."""
+    core = service.core
+    counts = await core.reader.counts()
+    return {
+        "version": service.version,
+        "store": service.store_name,
+        "started_at": service.started_at,
+        "state": service.state,
+        "counts": counts,
+        "approvals": await core.tokens.reader.count(limits.HTTP_PAGE_MAX),
+        "dead_letters": await core.store.count_dead(),
+        "latency": service.figures.latency(),
+        "rates": service.figures.rates(),
+        "memory_bytes": memory_bytes(),
+        "store_log_bytes": core.store.log_bytes,
+        "runs_in_memory": len(core.scheduler.residents),
+    }
+
+
+async def logs(service: Service, call: Call) -> Response:
+    """Return what was logged by one run, or by all and the engine, oldest first."""
+    file = service.log_file
+    if file is None:
+        raise Problem(404, "not-found", "this server keeps no log; `outlast serve` does")
+    after, run = call.text("after"), call.text("run")
+    try:
+        page = read_log(file, after, run=run, size=call.page_size())
+    except ValueError:
+        raise bad_query("after", "the `next` of a page", after) from None
+    return answer(page)
+
+
+async def history(service: Service, _: Call) -> Response:
+    """Return the last hour."""
+    return answer(
+        {
+            "step_seconds": limits.HISTORY_SECONDS,
+            "series": service.figures.history(),
+            "until": service.now(),
+        }
+    )
+
+
+async def workflows(service: Service, _: Call) -> Response:
+    """List what can be started here."""
+    found = service.core.registry.workflows
+    return answer({"workflows": [_workflow(found[name]) for name in sorted(found)]})
+
+
+def _workflow(definition: WorkflowDefinition) -> dict[str, object]:
+    return {
+        "name": definition.name,
+        "version": cached_version_of(definition),
+        "doc": inspect.getdoc(definition.fn) or "",
+        "input": definition.signature.schema(),
+        "result": definition.signature.returns.schema(),
+    }
+
+
+async def signals(service: Service, _: Call) -> Response:
+    """List the signals that the program here declares."""
+    found = service.core.registry.signals
+    return answer({"signals": [_signal(found[name]) for name in sorted(found)]})
+
+
+def _signal(definition: NameDefinition) -> dict[str, object]:
+    adapter = definition.adapter
+    return {"name": definition.name, "schema": None if adapter is None else adapter.schema()}
+
+
+async def events(service: Service, call: Call) -> Response:
+    """Follow what changes."""
+    last_id = call.request.headers.get("last-event-id", "")
+    return service.event_stream(service.feed.open(last_id), call)

@@ -1,0 +1,1 @@
+"""Answers that do not end: streams of runs, the feed of changes, figures."""

@@ -1,0 +1,1 @@
+"""Numbers, lengths of time and secrets in texts for people."""

@@ -1,0 +1,1 @@
+"""The profiles: each measures one thing beside its floor."""

@@ -1,0 +1,52 @@
+"""`outlast db verify`: whether what is stored is what was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import click
+
+from outlast._store.sqlite.examination import prepare_reading
+from outlast._store.sqlite.faults import translate
+from outlast._store.sqlite.files.traces import without_traces
+from outlast._store.sqlite.opening import open_reader
+from outlast._store.sqlite.tables.verify import faults
+from outlast._wording.plurals import counted
+from outlast.cli.places import database_options, existing_target
+from outlast.cli.printing import note, safe_line, say
+
+
+@click.command()
+@database_options
+def verify(*, db: str | None, url: str | None) -> int:
+    """Check the structure of a database and the checksum of every row; exits with 1 on damage.
+
+    A process may be running it meanwhile; nothing is changed.
+    """
+    path = Path(existing_target(db, url, read_only=True).name)
+    with without_traces(path):
+        prepare_reading(path)
+        found = faults_of(path)
+    for fault in found:
+        say(safe_line(fault))
+    if found:
+        note(f"{safe_line(path)} is damaged in {counted(len(found), 'place')}: restore a backup")
+        return 1
+    note(f"{safe_line(path)}, {path.stat().st_size:,} bytes: structure and checksums fit")
+    return 0
+
+
+def faults_of(path: Path) -> list[str]:
+    """Return all that is damaged in a database, in words.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    reader = open_reader(path)
+    try:
+        return faults(reader)
+    except apsw.Error as error:
+        raise translate(error, str(path)) from error
+    finally:
+        reader.close(True)

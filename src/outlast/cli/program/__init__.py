@@ -1,0 +1,1 @@
+"""Commands about a program: made, built, described."""
