@@ -33,7 +33,7 @@ from outlast._codec import (
     encode_failure,
     revive,
 )
-from outlast._codec.shapes import is_dict, is_list, is_tuple
+from outlast._shapes import is_dict, is_list, is_tuple
 from outlast.errors import DecodingError, EncodingError
 
 T = TypeVar("T")

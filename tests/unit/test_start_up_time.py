@@ -32,8 +32,21 @@ def asyncio_modules() -> set[str]:
     return modules_after("import asyncio")
 
 
-def test_importing_outlast_imports_nothing_heavy(asyncio_modules: set[str]) -> None:
-    loaded = modules_after("import outlast") - asyncio_modules
+def test_importing_outlast_imports_nothing_else() -> None:
+    loaded = modules_after("import outlast")
+
+    assert {name for name in loaded if name.startswith("outlast.")} == set()
+    assert "asyncio" not in loaded
+
+
+def test_asking_for_help_imports_no_engine() -> None:
+    loaded = modules_after("import outlast.cli.group")
+
+    assert [n for n in loaded if n.startswith(("outlast._engine", "outlast._codec"))] == []
+
+
+def test_importing_every_name_imports_nothing_heavy(asyncio_modules: set[str]) -> None:
+    loaded = modules_after("from outlast import *") - asyncio_modules
 
     assert loaded & (HEAVY | {"click"}) == set()
 

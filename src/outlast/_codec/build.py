@@ -57,7 +57,7 @@ from outlast._codec.nodes.references import reference_node
 from outlast._codec.nodes.scalars import BoolNode, BytesNode, FloatNode, IntNode, NoneNode, StrNode
 from outlast._codec.nodes.texts import PATHS, path_node, text_node_of
 from outlast._codec.nodes.unions import UnionNode
-from outlast._codec.shapes import as_object, is_class, is_subclass
+from outlast._shapes import as_object, is_class, is_subclass
 from outlast.errors import RegistrationError
 from outlast.secret import Secret
 

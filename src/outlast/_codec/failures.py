@@ -22,7 +22,7 @@ from outlast._codec.faults import Fault, type_name
 from outlast._codec.modules import home_of
 from outlast._codec.nodes.jsonlike import JSON_LIKE, encode_wire
 from outlast._codec.nodes.node import Walk
-from outlast._codec.shapes import (
+from outlast._shapes import (
     is_any_tuple,
     is_dict,
     is_frozenset,

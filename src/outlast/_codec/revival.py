@@ -25,7 +25,7 @@ from outlast._codec.classes.records import RecordNode
 from outlast._codec.failures import Failure, slots_of
 from outlast._codec.modules import home_of, name_of_class
 from outlast._codec.nodes.jsonlike import JSON_LIKE, decode_wire
-from outlast._codec.shapes import as_object, is_dict, is_group, is_subclass, is_tuple
+from outlast._shapes import as_object, is_dict, is_group, is_subclass, is_tuple
 from outlast.limits import CAUSES_MAX, DEPTH_MAX
 
 Known = Mapping[tuple[str, str], type[BaseException]]

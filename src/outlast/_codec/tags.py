@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from msgspec import msgpack
 
 from outlast._codec.modules import name_of_class
-from outlast._codec.shapes import is_list
+from outlast._shapes import is_list
 
 TAG = 6
 """The Ext code of a tag; `jsonlike` has the codes 1 to 5."""

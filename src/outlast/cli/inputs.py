@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from outlast._codec import Bound
 from outlast._codec.jsontext import RepeatedName, members_once, refuse_repeated_names
-from outlast._codec.shapes import is_dict, is_list
 from outlast._registry import WorkflowDefinition
+from outlast._shapes import is_dict, is_list
 from outlast._wording.durations import seconds_of
 from outlast.errors import DecodingError, UsageError
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from outlast._codec.shapes import is_dict, is_list, is_tuple
+from outlast._shapes import is_dict, is_list, is_tuple
 from outlast.cli.shown import json_of, line_of, text_of
 
 

@@ -33,7 +33,6 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 from typing_extensions import override
 
-from outlast._codec.shapes import is_dict
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reading.records import readable
 from outlast._execution.actors.actor_run import LiveActor
@@ -43,6 +42,7 @@ from outlast._execution.calls.starting import TRACEPARENT
 from outlast._execution.journal.letters import decode_letter
 from outlast._execution.runs.run import LiveRun
 from outlast._records import Record
+from outlast._shapes import is_dict
 from outlast._store.contract import Message, RunRow
 from outlast._store.decisions import is_another_life, life_of
 from outlast._world import entropy

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, datetime, time
 from typing import TypeGuard
 
-from outlast._codec.shapes import is_dict
+from outlast._shapes import is_dict
 
 _SHAPELESS = (str, bytes, bytearray, int, float, complex, bool, type(None))
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from outlast import limits
-from outlast._codec.shapes import is_dict, is_list
+from outlast._shapes import is_dict, is_list
 from outlast._wire.formats import jsonbodies
 from outlast._wire.formats.jsonbodies import _count, _decode, json_of
 from outlast._wire.formats.problems import Problem

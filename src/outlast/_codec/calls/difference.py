@@ -11,7 +11,7 @@ from itertools import zip_longest
 import msgspec
 
 from outlast._codec.faults import key_segment, type_name
-from outlast._codec.shapes import is_dict, is_list
+from outlast._shapes import is_dict, is_list
 
 _SHOWN_CHARS_MAX = 80
 _ABSENT = object()

@@ -16,7 +16,7 @@ from outlast._codec.calls.parameters import Bound, Parameters
 from outlast._codec.faults import TOO_DEEP, Fault
 from outlast._codec.nodes.jsonlike import encode_wire, pair_of, pairs_to_dict
 from outlast._codec.nodes.node import Walk
-from outlast._codec.shapes import is_list
+from outlast._shapes import is_list
 from outlast.errors import EncodingError, PayloadTooLarge
 from outlast.limits import DEPTH_MAX
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec
 
 from outlast._codec.faults import Fault
-from outlast._codec.shapes import is_any_tuple, is_dict
+from outlast._shapes import is_any_tuple, is_dict
 from outlast.errors import RegistrationError
 
 P = ParamSpec("P")

@@ -46,7 +46,7 @@ from outlast._codec.nodes.jsonlike import decode_wire, encode_wire, plain_json
 from outlast._codec.nodes.node import Walk
 from outlast._codec.nodes.scalars import StrNode
 from outlast._codec.schemas import Schema, Schemas, object_schema, whole
-from outlast._codec.shapes import is_dict
+from outlast._shapes import is_dict
 from outlast.errors import DecodingError, EncodingError, PayloadTooLarge, RegistrationError
 from outlast.limits import DEPTH_MAX, PAYLOAD_BYTES_MAX
 

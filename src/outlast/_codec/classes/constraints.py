@@ -21,7 +21,7 @@ from outlast._codec.classes.models import TypeAdapter, type_adapter
 from outlast._codec.faults import Fault, error_text, type_name
 from outlast._codec.nodes.node import Node, Walk
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import as_object
+from outlast._shapes import as_object
 
 Check = Callable[[object], bool]
 

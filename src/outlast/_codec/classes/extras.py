@@ -17,7 +17,7 @@ from outlast._codec.classes.records import Member, RecordNode, in_order_of_names
 from outlast._codec.faults import Fault
 from outlast._codec.nodes.jsonlike import JSON_LIKE
 from outlast._codec.nodes.node import Walk
-from outlast._codec.shapes import is_dict
+from outlast._shapes import is_dict
 
 EXTRA = "__extra__"
 """The key of extras in stored data."""

@@ -21,7 +21,7 @@ from outlast._codec.classes.tuples import NamedTupleNode
 from outlast._codec.faults import Fault, type_name
 from outlast._codec.nodes.jsonlike import JSON_LIKE
 from outlast._codec.nodes.node import Node
-from outlast._codec.shapes import as_object, is_any_tuple, is_class, is_dict, is_frozenset
+from outlast._shapes import as_object, is_any_tuple, is_class, is_dict, is_frozenset
 
 
 class Scope:

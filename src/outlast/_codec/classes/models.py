@@ -27,8 +27,8 @@ from outlast._codec.faults import Fault, SecretFault, error_text, key_segment, t
 from outlast._codec.nodes.jsonlike import JSON_LIKE
 from outlast._codec.nodes.node import Node, NoneType, Walk, class_mismatch, mismatch
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import as_object, is_any_tuple, is_class, is_dict, is_list
 from outlast._codec.tags import class_tag
+from outlast._shapes import as_object, is_any_tuple, is_class, is_dict, is_list
 from outlast.limits import DEPTH_MAX
 
 _SET = "__set__"

@@ -32,8 +32,8 @@ from outlast._codec.nodes.evolution import ClassNode
 from outlast._codec.nodes.jsonlike import encode_wire
 from outlast._codec.nodes.node import Node, Walk, class_mismatch, mismatch
 from outlast._codec.schemas import Schema, Schemas, object_schema
-from outlast._codec.shapes import is_dict
 from outlast._codec.tags import class_tag
+from outlast._shapes import is_dict
 from outlast.limits import DEPTH_MAX
 
 _MAP: frozenset[type] = frozenset({dict})

@@ -18,8 +18,8 @@ from outlast._codec.nodes.containers import items_from_json
 from outlast._codec.nodes.evolution import ClassNode
 from outlast._codec.nodes.node import Node, Walk, class_mismatch, mismatch
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import is_any_tuple, is_dict, is_list, is_tuple
 from outlast._codec.tags import AGAIN, class_tag
+from outlast._shapes import is_any_tuple, is_dict, is_list, is_tuple
 from outlast._wording.plurals import counted
 
 _ARRAY: frozenset[type] = frozenset({list})

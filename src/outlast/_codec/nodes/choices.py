@@ -25,8 +25,8 @@ from outlast._codec.nodes.node import (
     mismatch_in_union,
 )
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import as_object, is_list
 from outlast._codec.tags import class_tag
+from outlast._shapes import as_object, is_list
 from outlast.errors import RegistrationError
 from outlast.limits import DEPTH_MAX
 

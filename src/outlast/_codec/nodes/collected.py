@@ -18,8 +18,8 @@ from outlast._codec.faults import Fault, type_name
 from outlast._codec.nodes.containers import DictNode, items_from_json, lift_items, lower_items
 from outlast._codec.nodes.node import Node, Walk, mismatch
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import as_object, is_class, is_dict, is_list
 from outlast._codec.tags import AGAIN
+from outlast._shapes import as_object, is_class, is_dict, is_list
 
 COLLECTIONS: frozenset[object] = frozenset(
     {collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict}

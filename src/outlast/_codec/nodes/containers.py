@@ -17,14 +17,14 @@ from outlast._codec.faults import TOO_DEEP, Fault, key_segment
 from outlast._codec.nodes.jsonlike import in_order, json_mapping, pair_of, pairs_to_dict
 from outlast._codec.nodes.node import Node, Walk, mismatch
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import (
+from outlast._codec.tags import AGAIN
+from outlast._shapes import (
     is_dict,
     is_frozenset,
     is_list,
     is_set,
     is_tuple,
 )
-from outlast._codec.tags import AGAIN
 
 _KEYS_OF_MAPS: frozenset[type] = frozenset({str, int, bytes})
 _ARRAY: frozenset[type] = frozenset({list})

@@ -32,8 +32,8 @@ from outlast._codec.nodes.scalars import (
 from outlast._codec.nodes.texts import text_node_named, text_node_of
 from outlast._codec.plain import plain_size
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import is_dict, is_frozenset, is_list, is_set, is_tuple
 from outlast._codec.tags import read_tagged
+from outlast._shapes import is_dict, is_frozenset, is_list, is_set, is_tuple
 from outlast.limits import DEPTH_MAX
 from outlast.secret import Secret
 

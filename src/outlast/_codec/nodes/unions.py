@@ -22,8 +22,8 @@ from outlast._codec.nodes.evolution import by_tag, renames
 from outlast._codec.nodes.jsonlike import JSON_LIKE, encode_wire
 from outlast._codec.nodes.node import Later, Node, NoneType, Walk, mismatch_in_union
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.shapes import is_list
 from outlast._codec.tags import AGAIN, covers, read_tagged, tag_of, tagged, union_tag
+from outlast._shapes import is_list
 from outlast.errors import PayloadTooLarge
 from outlast.limits import DEPTH_MAX
 

@@ -11,7 +11,6 @@ from typing import Literal
 
 from outlast import limits
 from outlast._codec import stored_json
-from outlast._codec.shapes import is_dict
 from outlast._engine.reading.declared import DeclaredTypes
 from outlast._engine.reading.reader import Reader
 from outlast._engine.reading.records import info_of, moment
@@ -23,6 +22,7 @@ from outlast._execution.calls.operations import (
     failure_in,
 )
 from outlast._registry import Registry
+from outlast._shapes import is_dict
 from outlast._store.contract import Cursor, RunFilter, RunRow, Store
 from outlast._store.pages import is_last
 from outlast.errors import DecodingError, UnknownWorkflow

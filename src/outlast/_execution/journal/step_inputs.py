@@ -14,8 +14,8 @@ from collections.abc import Mapping
 import msgspec
 
 from outlast import limits
-from outlast._codec.shapes import is_dict
 from outlast._records import VALUE
+from outlast._shapes import is_dict
 
 
 class StepInput(msgspec.Struct, frozen=True, array_like=True):

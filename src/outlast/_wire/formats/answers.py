@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from outlast import limits
-from outlast._codec.shapes import is_dict
+from outlast._shapes import is_dict
 
 _encode = msgspec.json.Encoder().encode
 

@@ -17,7 +17,7 @@ import msgspec
 
 from outlast import limits
 from outlast._codec.jsontext import RepeatedName, members_once
-from outlast._codec.shapes import is_dict, is_list
+from outlast._shapes import is_dict, is_list
 from outlast._wire.formats.problems import Problem
 
 _DEPTH_MAX = limits.DEPTH_MAX + 2  # a value, as one argument of the input

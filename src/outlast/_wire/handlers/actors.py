@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from outlast import limits
 from outlast._actors.teams import Teams
-from outlast._codec.shapes import is_dict
 from outlast._engine.actors.topics import publication
 from outlast._engine.reading.actor_reader import dead_letter_info
 from outlast._execution.actors.membership import SUPERVISORS
 from outlast._execution.journal.letters import TOPICS
+from outlast._shapes import is_dict
 from outlast._store.auditing import doing
 from outlast._store.contract import Cursor, DeadLetter
 from outlast._wire.formats.answers import answer, fields_of, fitting, preview_of

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +17,28 @@ class Shape:
 
     name: str
     cues: tuple[str, ...]
-    pattern: re.Pattern[str]
+    source: str
     ignores_case: bool = False
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What it looks like, made when a cue was found for the first time: most never are."""
+        return _compiled(self.source, ignores_case=self.ignores_case)
+
+
+@cache
+def _compiled(source: str, *, ignores_case: bool) -> re.Pattern[str]:
+    return re.compile(source, re.IGNORECASE | re.VERBOSE if ignores_case else 0)
 
 
 def _token(name: str, *prefixes: str, rest: str, ending: str = "") -> Shape:
     """Return the shape of tokens that begin with a prefix of their issuer's."""
     begins = "|".join(re.escape(prefix) for prefix in prefixes)
-    return Shape(name, prefixes, re.compile(rf"(?<![A-Za-z0-9])(?:{begins}){rest}{ending}"))
+    return Shape(name, prefixes, rf"(?<![A-Za-z0-9])(?:{begins}){rest}{ending}")
 
 
 def _any_case(name: str, cues: tuple[str, ...], pattern: str) -> Shape:
-    found = re.compile(pattern, re.IGNORECASE | re.VERBOSE)
-    return Shape(name, cues, found, ignores_case=True)
+    return Shape(name, cues, pattern, ignores_case=True)
 
 
 _WORD = "[A-Za-z0-9_-]"
@@ -102,17 +112,17 @@ SHAPES: tuple[Shape, ...] = (
     _token("Postman", "PMAK-", rest="[0-9a-f]{24}-[0-9a-f]{34}"),
     _token("Cloudflare Origin CA", "v1.0-", rest="[0-9a-f]{24}-[0-9a-f]{100,}"),
     _token("age", "AGE-SECRET-KEY-1", rest="[0-9A-Z]{50,}"),
-    Shape("Telegram bot", (":AA",), re.compile(r"(?<!\d)\d{8,10}:AA[A-Za-z0-9_-]{32,}")),
+    Shape("Telegram bot", (":AA",), r"(?<!\d)\d{8,10}:AA[A-Za-z0-9_-]{32,}"),
     Shape(
         "JSON Web Token",
         ("eyJ",),
-        re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]{5,})?"),
+        r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]{5,})?",
     ),
     # A key may have been cut off: then all of it that is there goes.
     Shape(
         "private key",
         ("PRIVATE KEY",),
-        re.compile(
+        (
             r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
             r"(?:[^-]{0,20000}-----END [A-Z0-9 ]{0,30}KEY(?: BLOCK)?-----"
             r"|[A-Za-z0-9+/=:,\s\\-]{0,20000})"
@@ -145,17 +155,17 @@ SHAPES: tuple[Shape, ...] = (
     Shape(
         "password in a url",
         ("://",),
-        re.compile(r"(?P<kept>://[^\s/:@\"']{0,100}:)[^\s/@\"']{1,200}(?=@)"),
+        r"(?P<kept>://[^\s/:@\"']{0,100}:)[^\s/@\"']{1,200}(?=@)",
     ),
     Shape(
         "token in a url",
         ("://",),
-        re.compile(r"(?P<kept>://)(?![^\s/:@\"']{0,100}:)[A-Za-z0-9_.~+=-]{20,200}(?=@)"),
+        r"(?P<kept>://)(?![^\s/:@\"']{0,100}:)[A-Za-z0-9_.~+=-]{20,200}(?=@)",
     ),
     Shape(
         "webhook",
         ("hooks.", "/webhooks/"),
-        re.compile(
+        (
             r"(?P<kept>hooks\.slack\.com/(?:services|workflows)/"
             r"|discord(?:app)?\.com/api/webhooks/\d+/"
             r"|webhook\.office\.com/webhookb2/|hooks\.zapier\.com/hooks/catch/)[A-Za-z0-9/_@.-]{8,}"

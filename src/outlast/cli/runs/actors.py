@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from outlast._codec.shapes import is_dict
+from outlast._shapes import is_dict
 from outlast.cli.inputs import data_of_pairs, json_of, seconds_option
 from outlast.cli.places import (
     command_line,

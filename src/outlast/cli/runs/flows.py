@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import msgspec
 
 from outlast._codec import Bound
-from outlast._codec.shapes import is_dict
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import Target
 from outlast._handles.call import WorkflowCall
 from outlast._registry import WorkflowDefinition, cached_version_of
+from outlast._shapes import is_dict
 from outlast.cli.inputs import arguments_of, input_by_schema, json_of
 from outlast.cli.loading import find_workflow, options_of, parts_of
 from outlast.cli.places import Server
