@@ -36,12 +36,12 @@ _DIGEST_BYTES = 16
 class Adapter:
     """The codec of one declared type. It has no state; threads may share it."""
 
-    __slots__ = ("_has_fields", "_native", "is_scalar", "kept", "node")
+    __slots__ = ("_flat", "_has_fields", "_native", "kept", "node")
 
     def __init__(self, node: Node) -> None:
         self.node: Node = node
         self.kept: frozenset[type] = node.kept
-        self.is_scalar: bool = bool(node.types) and node.types <= SCALARS
+        self._flat = node.flat
         self._native = _native_decoder(node)
         self._has_fields: bool = _has_fields(node.native)
 
@@ -77,6 +77,13 @@ class Adapter:
         Raises:
             EncodingError: the value cannot be stored, or would not read back.
         """
+        if type(value) in self._flat:  # most of what steps return
+            try:
+                data = encode_wire(value)
+            except (OverflowError, UnicodeEncodeError):
+                data = self.encode(value)  # which says what is wrong with it
+            if len(data) <= PAYLOAD_BYTES_MAX:
+                return data, value
         if self.node is JSON_LIKE and plain_size(value, DEPTH_MAX) is not None:
             data = _checked(encode_wire(value))
             return data, decode_wire(data)  # plain as well: it is not looked at again

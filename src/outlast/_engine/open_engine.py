@@ -194,7 +194,7 @@ class EngineCore:
             self._tasks.append(world.spawn(retention.run(), name="outlast-retention"))
         if self._garbage is not None:
             self._garbage.freeze()
-            self.scheduler.listeners.on_worked = self._garbage.worked
+            self.writer.on_batch = self._garbage.worked
 
     def _clock_jumped(self, seconds: float) -> None:
         """What the jump has made due is due now; timers of the host loop know nothing of it."""
@@ -235,8 +235,8 @@ class EngineCore:
         for lease in list(self.scheduler.leases.values()):
             self.scheduler.lose_shard(lease.shard, lease.epoch)
 
-    def _run_closed(self, run: RunId) -> None:
-        self.results.changed(run)
+    def _run_closed(self, run: RunId, row: RunRow | None) -> None:
+        self.results.changed(run, row)
         self.updates.closed(run)
 
     def _changed_elsewhere(self, run: RunId) -> None:

@@ -16,8 +16,8 @@ from typing import Generic, TypeGuard, TypeVar, overload
 from typing_extensions import override
 
 from outlast._codec import Bound
-from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.runs.current import current_run
+from outlast._execution.loop.event_loop import hash_of_call, running_loop
+from outlast._execution.runs.current import current_run, run_of
 from outlast._registry import StepDefinition, WorkflowDefinition
 from outlast.errors import CallReused, NotInRun
 
@@ -64,9 +64,8 @@ class Call(Coroutine[object, object, R_co]):
         self.catches: tuple[type[BaseException], ...] = ()
         self._is_used = False
         self._steps: Generator[object, object, R_co] | None = None
-        loop = running_loop()
         # Inside a run the hash is the same in every process, so sets of calls iterate alike.
-        self._hash = loop.next_hash() if loop is not None else id(self) >> 4
+        self._hash = hash_of_call(self)
 
     @abstractmethod
     def _begin(self) -> Generator[object, object, R_co]:
@@ -84,7 +83,9 @@ class Call(Coroutine[object, object, R_co]):
 
     @override
     def __await__(self) -> Generator[object, object, R_co]:
-        self.use()
+        if self._is_used:
+            self.use()  # which says that it was used before
+        self._is_used = True
         return self._begin()
 
     @override
@@ -203,9 +204,10 @@ class StepCall(Call[R_co]):
 
     @override
     def _begin(self) -> Generator[object, object, R_co]:
-        if running_loop() is None:
+        loop = running_loop()
+        if loop is None:
             return _driven_plainly(self._run_plainly())
-        run = current_run()
+        run = run_of(loop)
         future = run.steps.issue(
             self.definition,
             self.bound.args,
@@ -213,7 +215,7 @@ class StepCall(Call[R_co]):
             place=self.place,
             catches=self.catches,
         )
-        return _typed(future)
+        return future.__await__()  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # decoded by the declared result, which is R
 
     async def _run_plainly(self) -> R_co:
         """Outside a run, and inside another step, a step is just its function."""

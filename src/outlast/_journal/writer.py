@@ -21,8 +21,9 @@ import logging
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from outlast import limits
 from outlast._events import Events
@@ -57,12 +58,15 @@ def _nothing(_: Receipt) -> None:
     """Follows from a commit."""
 
 
+def _nothing_follows() -> None:
+    """Nobody is told of batches."""
+
+
 def _goes_on(_: Transaction, __: StoreError) -> None:
     """Nobody hears of it."""
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, eq=False):
     transaction: Transaction
     done: Done
     refused: Refused | None
@@ -85,6 +89,7 @@ class Writer:
         self._is_called = False  # `_begin` is among the loop's next callbacks
         self._is_committing = False
         self._is_over = False
+        self.on_batch: Callable[[], None] = _nothing_follows
         self.trouble: StoreError | None = None
         self.given_up: StoreError | None = None
         self._insisted: list[_Entry] = []  # what the store has refused for now
@@ -216,6 +221,7 @@ class Writer:
             self.trouble = None
         self._begin()
         _hand_out(batch, results)
+        self.on_batch()
         if self._flushes.waiting and not self.is_busy:
             self._flushes.release_all()
 

@@ -218,8 +218,7 @@ class Segment:
     body: bytes
 
 
-@dataclass(slots=True)
-class Transaction:
+class Transaction(msgspec.Struct, eq=False):
     """What must become durable together: one run's records and all they cause.
 
     `lease` is the right to write `run`; None for what needs no right (a start, a post). Whoever

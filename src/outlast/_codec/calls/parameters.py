@@ -10,8 +10,9 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import ParamSpec
+
+import msgspec
 
 from outlast._codec.faults import Fault
 from outlast._shapes import is_any_tuple, is_dict
@@ -28,14 +29,13 @@ _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWOR
 Arguments = tuple[tuple[object, ...], dict[str, object]]
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """The arguments of a call that fits its function."""
 
     args: tuple[object, ...]
     kwargs: dict[str, object]
-    encoded: bytes | None = field(default=None, compare=False, repr=False)  # ahead
-    digest: bytes | None = field(default=None, compare=False, repr=False)
+    encoded: bytes | None = None  # ahead
+    digest: bytes | None = None
 
 
 class Parameters:

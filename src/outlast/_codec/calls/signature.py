@@ -72,7 +72,7 @@ class SignatureCodec:
     the code that makes the call.
     """
 
-    __slots__ = ("_fn", "_localns", "_parameters", "_resolved", "_stores_defaults")
+    __slots__ = ("_fn", "_localns", "_parameters", "_resolved", "_stores_defaults", "bind")
 
     def __init__(
         self,
@@ -86,6 +86,8 @@ class SignatureCodec:
         self._fn: object = fn
         self._localns = dict(localns or {})
         self._parameters = Parameters(fn, is_method=is_method)
+        self.bind: Callable[[tuple[object, ...], Mapping[str, object]], Bound]
+        self.bind = self._parameters.bind  # arguments in their order; TypeError: they do not fit
         self._resolved: _Resolved | None = None
 
     @property
@@ -106,14 +108,6 @@ class SignatureCodec:
                 default that would be stored is not of its parameter's type.
         """
         self._ready()
-
-    def bind(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Bound:
-        """Return the arguments in their parameters' order.
-
-        Raises:
-            TypeError: the function cannot be called like this.
-        """
-        return self._parameters.bind(args, kwargs)
 
     def encode(self, bound: Bound) -> bytes:
         """Return the stored form of a call's arguments.

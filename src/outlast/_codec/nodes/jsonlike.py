@@ -54,6 +54,7 @@ class JsonLikeNode(Node):
 
     name = "JSON-like data"
     kept = SCALARS
+    flat = frozenset({str, int, bool, type(None)})
     json_rank = 9
 
     @override
@@ -319,9 +320,8 @@ _encoder = msgpack.Encoder()
 _decoder = msgpack.Decoder()
 
 
-def encode_wire(wire: object) -> bytes:
-    """Return the msgpack bytes of a wire form."""
-    return _encoder.encode(wire)
+encode_wire: Callable[[object], bytes] = _encoder.encode
+"""Returns the msgpack bytes of a wire form."""
 
 
 def decode_wire(data: bytes) -> object:

@@ -84,6 +84,8 @@ class Node(ABC):
         types: runtime classes that this node surely stands for; empty if it cannot tell.
         wire: wire classes that it surely gives; empty if it may give any.
         kept: scalar classes whose values `lift(lower(x))` returns as they are.
+        flat: those of them whose wire form is the value itself; what does not fit msgpack, or is
+            text that UTF-8 cannot hold, is refused by whoever encodes it.
         native: the type to hand to msgspec's decoder, when its rules are ours, but for stored
             fields that a class does not have: msgspec skips those.
         is_self_describing: what it writes tells its class by itself, beside other such nodes.
@@ -96,6 +98,7 @@ class Node(ABC):
     types: frozenset[type] = frozenset()
     wire: frozenset[type] = frozenset()
     kept: frozenset[type] = frozenset()
+    flat: frozenset[type] = frozenset()
     native: object | None = None
     is_self_describing: bool = False
     arguments: tuple[Node, ...] = ()

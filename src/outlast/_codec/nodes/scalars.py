@@ -30,7 +30,7 @@ class NoneNode(Node):
     """None."""
 
     name = "None"
-    types = wire = kept = frozenset({NoneType})
+    types = wire = kept = flat = frozenset({NoneType})
     is_self_describing = True
     json_rank = 0
     native = NoneType
@@ -64,7 +64,7 @@ class BoolNode(Node):
     """True and False."""
 
     name = "bool"
-    types = wire = kept = frozenset({bool})
+    types = wire = kept = flat = frozenset({bool})
     is_self_describing = True
     json_rank = 0
     native = bool
@@ -99,7 +99,7 @@ class IntNode(Node):
 
     name = "int"
     types = wire = frozenset({int})
-    kept = frozenset({int, bool})
+    kept = flat = frozenset({int, bool})
     is_self_describing = True
     json_rank = 0
     native = int
@@ -204,7 +204,7 @@ class StrNode(Node):
     """Text that UTF-8 can hold."""
 
     name = "str"
-    types = wire = kept = frozenset({str})
+    types = wire = kept = flat = frozenset({str})
     is_self_describing = True
     json_rank = 6
     native = str

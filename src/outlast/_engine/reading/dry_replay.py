@@ -45,7 +45,7 @@ class StillHost(RunHost):
         """Nothing is written."""
 
     @override
-    def start_body(self, run: RunId, operation: StepOperation) -> None:
+    def start_body(self, run: RunId, operation: StepOperation, *, fence: int) -> None:
         """Nothing runs."""
 
     @override

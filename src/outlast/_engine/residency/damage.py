@@ -157,4 +157,4 @@ async def read_any_run(store: Store, run: RunId) -> RunRow | None:
 def tell_end(scheduler: Scheduler, row: RunRow, status: Status) -> None:
     """Tell of the end of a run that is not in memory."""
     scheduler.events.run_closed(row.workflow, status)
-    scheduler.listeners.on_closed(row.id)
+    scheduler.listeners.on_closed(row.id, None)

@@ -56,7 +56,7 @@ class Residency:
         run = live.id
         self._touched[run] = self._world.monotonic()
         self._dirty[run] = None
-        if self._timer is None or self.is_crowded:
+        if self._timer is None or len(self._scheduler.residents) > self._live_runs_max:
             self._schedule()
 
     def gone(self, run: RunId) -> None:
@@ -98,7 +98,7 @@ class Residency:
                 del self._dirty[run]
                 continue
             is_settled = now - self._touched.get(run, now) >= limits.SUMMARY_SECONDS
-            is_stale = now - self._summarised.get(run, 0.0) >= _ACTIVE_SECONDS
+            is_stale = now - self._summarised.setdefault(run, now) >= _ACTIVE_SECONDS
             if settled_only and not is_settled and not is_stale:
                 continue
             del self._dirty[run]

@@ -14,7 +14,7 @@ class Acknowledgements:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._waiting: dict[int, list[Future[None]]] = {}
+        self.waiting: dict[int, list[Future[None]]] = {}
         self._kept: dict[Future[None], str] = {}
         self._later: dict[Future[None], Future[None]] = {}
 
@@ -25,7 +25,7 @@ class Acknowledgements:
         not take the transaction, which is kept and tried again.
         """
         future: Future[None] = self._world.loop.create_future()
-        self._waiting.setdefault(id(transaction), []).append(future)
+        self.waiting.setdefault(id(transaction), []).append(future)
         if kept:
             self._kept[future] = kept
         try:
@@ -40,7 +40,7 @@ class Acknowledgements:
         """
         future: Future[None] = self._world.loop.create_future()
         later = self._later[future] = self._world.loop.create_future()
-        self._waiting.setdefault(id(transaction), []).append(future)
+        self.waiting.setdefault(id(transaction), []).append(future)
         try:
             await future
         finally:
@@ -49,7 +49,7 @@ class Acknowledgements:
 
     def stuck(self, transaction: Transaction, error: StoreError) -> None:
         """The store does not take it now; it is tried again until it does."""
-        waiting = self._waiting.get(id(transaction), [])
+        waiting = self.waiting.get(id(transaction), [])
         for future in list(waiting):
             later = self._later.pop(future, None)
             if later is not None and not future.done():
@@ -61,24 +61,23 @@ class Acknowledgements:
 
     def made(self, transaction: Transaction) -> None:
         """It is durable."""
-        if self._waiting:
-            for future in self._waiting.pop(id(transaction), ()):
-                if not future.done():
-                    future.set_result(None)
+        for future in self.waiting.pop(id(transaction), ()):
+            if not future.done():
+                future.set_result(None)
 
     def refused(self, transaction: Transaction, error: Exception) -> None:
         """Nothing of it was written."""
-        for future in self._waiting.pop(id(transaction), ()):
+        for future in self.waiting.pop(id(transaction), ()):
             if not future.done():
                 future.set_exception(error)
 
     def fail_all(self, error: Exception) -> None:
         """Nothing more is written at all."""
-        for futures in self._waiting.values():
+        for futures in self.waiting.values():
             for future in futures:
                 if not future.done():
                     future.set_exception(error)
-        self._waiting.clear()
+        self.waiting.clear()
 
 
 def _kept_error(error: StoreError, kept: str) -> StoreError:

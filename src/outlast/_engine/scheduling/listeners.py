@@ -25,6 +25,10 @@ def idle() -> None:
     """Until somebody listens."""
 
 
+def _ignore_end(_: RunId, __: RunRow | None) -> None:
+    """Until somebody listens."""
+
+
 def _ignore_start(_: RunRow, __: list[Record]) -> None:
     """Until somebody listens."""
 
@@ -50,12 +54,11 @@ class Listeners:
     """What the parts of one engine have asked the scheduler to be told of."""
 
     on_changed: Callable[[LiveRun], None] = ignore
-    on_closed: Callable[[RunId], None] = ignore
+    on_closed: Callable[[RunId, RunRow | None], None] = _ignore_end  # the row, if it is known
     on_parked: Callable[[RunId], None] = ignore
     on_stays_parked: Callable[[RunId], None] = ignore  # it has mail, and does not go on for that
     on_stream: Callable[[RunId], None] = ignore
     on_passivated: Callable[[RunRow], None] = ignore
-    on_worked: Callable[[], None] = idle
     on_gone: Callable[[RunId], None] = ignore
     on_mail: Callable[[RunId], None] = ignore
     on_lease_lost: Callable[[int], None] = ignore
@@ -68,23 +71,23 @@ class Listeners:
     on_damaged: Callable[[RunId, StoreDamaged], None] = _ignore_damage
     on_letter: Callable[[Message], bool] = _declines
     on_created: Callable[[RunRow], None] = ignore
-    on_row: Callable[[RunRow], None] = ignore
-    on_records: Callable[[RunRow, list[Record]], None] = _ignore_start
+    on_row: Callable[[RunRow], None] | None = None
+    on_records: Callable[[RunRow, list[Record]], None] | None = None
     on_tokens: Callable[[], None] = idle
     on_transaction: Callable[[Transaction], None] | None = None
     start_of_actor: Callable[[RunId], StartRun | None] = _no_start
 
-    def committed(self, transaction: Transaction, row: RunRow | None) -> None:
-        """A run's transaction is durable; `row` is the run's, if it is in memory."""
+    def committed(self, transaction: Transaction, live: LiveRun | None) -> None:
+        """A run's transaction is durable; `live` is the run, if it is in memory."""
         if self.on_transaction is not None:
             self.on_transaction(transaction)
-        if row is not None and transaction.records:
-            self.on_records(row, transaction.records)
-        changed = transaction.summary or row
-        if changed is not None:
-            self.on_row(changed)
+        if self.on_records is not None and live is not None and transaction.records:
+            self.on_records(live.row, transaction.records)
+        if self.on_row is not None:
+            changed = transaction.summary or (None if live is None else live.row)
+            if changed is not None:
+                self.on_row(changed)
         if transaction.tokens or transaction.answers or transaction.withdrawn:
             self.on_tokens()
         if transaction.streams:
             self.on_stream(transaction.run)
-        self.on_worked()

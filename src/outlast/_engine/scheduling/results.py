@@ -1,7 +1,8 @@
 """Waiting for runs to end.
 
-A run of this engine wakes its waiters when its last record is durable. A run that another engine
-owns is looked up again and again, since nobody here hears of its end.
+A run of this engine gives its row to those who wait as soon as its last record is durable; the
+store is asked only about a run that is not in memory. A run that another engine owns is looked up
+again and again, since nobody here hears of its end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._store.contract import RunRow
 from outlast._store.decisions import life_of
 from outlast.errors import RunNotFound
@@ -23,15 +25,15 @@ class Results:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._store = scheduler.store
-        self._waiters: dict[RunId, list[Future[None]]] = {}
+        self._waiters: dict[RunId, list[Future[RunRow | None]]] = {}
         self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
         scheduler.listeners.on_parked = self.changed
 
-    def changed(self, run: RunId) -> None:
-        """Wake who waits: the run has ended, or stands still."""
+    def changed(self, run: RunId, ended: RunRow | None = None) -> None:
+        """Wake who waits: the run has ended, then this is its row, or stands still."""
         for future in self._waiters.pop(run, ()):
             if not future.done():
-                future.set_result(None)
+                future.set_result(ended)
 
     def fail_all(self, error: Exception) -> None:
         """The engine cannot go on: tell everyone who waits."""
@@ -51,9 +53,14 @@ class Results:
         """
         has_tried = False
         while True:
-            future: Future[None] = self._scheduler.world.loop.create_future()
+            future: Future[RunRow | None] = self._scheduler.world.loop.create_future()
             self._waiters.setdefault(run, []).append(future)
             try:
+                # With a `life` it may be another one that is in memory.
+                is_here = not life and self._is_here(run)
+                row = await future if is_here else None
+                if row is not None:
+                    return row
                 row = await self._store.read_run(run)
                 if row is None:
                     raise RunNotFound(run)
@@ -64,11 +71,17 @@ class Results:
                         return row
                     has_tried = True
                     continue
-                await self._wait(run, future)
+                if not is_here:
+                    await self._wait(run, future)
             finally:
                 self._forget(run, future)
 
-    async def _wait(self, run: RunId, future: Future[None]) -> None:
+    def _is_here(self, run: RunId) -> bool:
+        """Whether the run is in memory and goes on: its end will be told."""
+        live = self._scheduler.residents.get(run)
+        return isinstance(live, LiveWorkflow) and live.state in ("replaying", "live", "ending")
+
+    async def _wait(self, run: RunId, future: Future[RunRow | None]) -> None:
         if self._scheduler.owns(run):
             await future
             return
@@ -78,7 +91,7 @@ class Results:
         finally:
             timer.cancel()
 
-    def _forget(self, run: RunId, future: Future[None]) -> None:
+    def _forget(self, run: RunId, future: Future[RunRow | None]) -> None:
         waiting = self._waiters.get(run)
         if waiting is not None and future in waiting:
             waiting.remove(future)

@@ -99,11 +99,10 @@ class Scheduler(ActorHost):
         self.writer.submit(transaction, self._committed)
 
     @override
-    def start_body(self, run: RunId, operation: StepOperation) -> None:
+    def start_body(self, run: RunId, operation: StepOperation, *, fence: int) -> None:
         if self.is_closing:
             operation.is_started = False
             return
-        fence = self.leases[self.shard_of(run)].epoch
         if operation.attempt or operation.is_resumed:
             work = self._start_again(run, operation, fence)
             self.world.spawn(work, name=f"heartbeat of {operation.key}")
@@ -117,6 +116,7 @@ class Scheduler(ActorHost):
         if self.is_closing:
             operation.is_started = False  # the drain has waited for bodies by now, or soon has
         elif live is not None and live.steps.pending.get(operation.key) is operation:
+            operation.queued_at = self.world.now()
             self.bodies.start(run, operation, fence=fence, last_heartbeat=details)
 
     @override
@@ -147,9 +147,11 @@ class Scheduler(ActorHost):
 
     @override
     def run_closed(self, run: RunId) -> None:
-        _tell_end(self.events, self.residents.get(run))
+        live = self.residents.get(run)
+        _tell_end(self.events, live)
         self._remove(run)
-        self.listeners.on_closed(run)
+        if live is not None:
+            self.listeners.on_closed(run, live.standing.row)
         self.listeners.on_stream(run)
 
     @override
@@ -251,11 +253,12 @@ class Scheduler(ActorHost):
             return
         if result.position and transaction.records:
             self.last_position = result.position + len(transaction.records) - 1
-        self.acknowledgements.made(transaction)
+        if self.acknowledgements.waiting:
+            self.acknowledgements.made(transaction)
         if live is not None:
             live.committed(transaction, result)
             self._after_commit(live, transaction)
-        self.listeners.committed(transaction, None if live is None else live.row)
+        self.listeners.committed(transaction, live)
         if transaction.starts or transaction.posts or transaction.answers:
             self._outbox(transaction, result)
 
@@ -299,7 +302,8 @@ class Scheduler(ActorHost):
     def started(self, row: RunRow, records: list[Record]) -> None:
         """A start is durable: run it, if it is ours and due."""
         self.events.runs_started += 1
-        self.listeners.on_row(row)
+        if self.listeners.on_row is not None:
+            self.listeners.on_row(row)
         if row.resident and self.owns(row.id):
             if (live := self.adopt(row, records)) is not None:
                 live.steps.is_first_life = True

@@ -175,7 +175,8 @@ def look_for(scheduler: Scheduler, transaction: Transaction, receipt: Receipt) -
     """A commit was made some time ago: look in the store for what it started and sent."""
     rows = [start.row for start in transaction.starts if start.row.id not in receipt.existing]
     for row in rows:
-        scheduler.listeners.on_row(row)
+        if scheduler.listeners.on_row is not None:
+            scheduler.listeners.on_row(row)
         if scheduler.owns(row.id):
             scheduler.listeners.on_passivated(row)  # it may have to begin later
     sent = [message.run for message in transaction.posts]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
 from typing_extensions import TypeVarTuple, override
 
 from outlast._execution.bodies.contained import Raised
@@ -70,8 +70,7 @@ class BodyOwner(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Body:
+class Body(msgspec.Struct, eq=False):
     """One attempt of a step at work."""
 
     run: RunId

@@ -22,12 +22,13 @@ from typing import Protocol, TypeAlias
 from typing_extensions import TypeVarTuple
 
 from outlast import limits
-from outlast._execution.bodies.body import Body, BodySink, where_of
+from outlast._execution.bodies.body import Body, BodySink
 from outlast._execution.bodies.contained import Raised, contained
 from outlast._execution.bodies.context import (
     MadeOnce,
     executing_step,
 )
+from outlast._execution.bodies.driver import BodyDriver
 from outlast._execution.bodies.threads import Threads
 from outlast._execution.calls.operations import StepOperation
 from outlast._registry import NO_TIMEOUT, Function
@@ -76,6 +77,7 @@ class Bodies:
         self._ended = ended
         self.resources = resources
         self._processes = processes
+        self._driver = BodyDriver(world, self._run_on_loop, self._finish)
         self._ambient = Context()  # what every body finds around it, copied for each
         self._ambient.run(prepare)
         self._bodies: dict[tuple[RunId, str], Body] = {}
@@ -110,13 +112,12 @@ class Bodies:
             attempt,
             fence,
             operation.first_at,
-            self._world.now(),
+            operation.queued_at,
             last_heartbeat,
             self,
             shutting_down=self._is_closed,
             operation=operation,
         )
-        operation.queued_at = body.began_at
         operation.ran_at = 0
         self._bodies[run, operation.key] = body
         if self.observe is not None:
@@ -125,20 +126,28 @@ class Bodies:
         ambient.run(executing_step.set, body)
         if self.entering is not None:
             ambient.run(self.entering, body)
-        where = where_of(operation.definition)
-        runner: Coroutine[object, object, None]
+        where = operation.definition.where
+        if where == "auto":
+            where = "loop" if operation.definition.is_async else "thread"
         if where == "loop":
             operation.ran_at = body.began_at
-            runner = self._run_on_loop(body)
-        elif where == "thread" or fake is not None or self._processes is None:
-            runner = self._report(body, self._call_on_thread(body, ambient))
+            self._driver.add(body, ambient)
         else:
-            runner = self._report(body, self._call_in_process(body, self._processes))
-        body.task = self._world.spawn(
-            runner, name=operation.key, context=ambient, then=lambda: self._finish(body)
-        )
+            self._start_elsewhere(body, ambient, is_thread=where == "thread" or fake is not None)
         if definition.timeout is not NO_TIMEOUT:
             self._arm(body, where)
+
+    def _start_elsewhere(self, body: Body, ambient: Context, *, is_thread: bool) -> None:
+        if is_thread or self._processes is None:
+            work = self._call_on_thread(body, ambient)
+        else:
+            work = self._call_in_process(body, self._processes)
+        body.task = self._world.spawn(
+            self._report(body, work),
+            name=body.key,
+            context=ambient,
+            then=lambda: self._finish(body),
+        )
 
     def _arm(self, body: Body, where: str) -> None:
         timeout = body.definition.timeout
@@ -180,7 +189,10 @@ class Bodies:
             return
         body.timed_out = StepTimeout(body.definition.name, kind, seconds)
         body.cancelled = True
-        if body.task is not None:
+        if body.task is None:
+            body.error = body.timed_out
+            self._finish(body)  # it had not begun
+        else:
             body.task.cancel()
             self._world.call_later(limits.STEP_UNWIND_SECONDS, self._give_up, body)
 
@@ -334,6 +346,9 @@ class Bodies:
             self._processes.shut_down()
         ends = self._world.monotonic() + grace
         while self._is_working and (left := ends - self._world.monotonic()) > 0:
+            if self._driver.is_behind:
+                await self._world.pass_turn()
+                continue
             tasks = [b.task for b in self._bodies.values() if b.task is not None]
             timer: asyncio.Future[None] = self._world.loop.create_future()
             handle = self._world.call_later(left, _wake, timer)
@@ -345,6 +360,9 @@ class Bodies:
             body.cancelled = True
             if body.task is not None:
                 body.task.cancel()
+            else:
+                body.error = Shutdown("the engine shut down")
+                self._finish(body)  # it had not begun
         if tasks:
             await asyncio.wait(tasks)
 
@@ -357,6 +375,7 @@ class Bodies:
         self._is_closed = True
         if self._processes is not None:
             await self._processes.close()
+        await self._driver.close()
         self.threads.close()
 
 

@@ -19,18 +19,18 @@ class Cancelling:
 
     __slots__ = (
         "_loop",
-        "_scopes",
         "_shields",
         "grace_seconds",
         "is_requested",
         "is_timeout",
         "reason",
         "requested_at",
+        "scopes",
     )
 
     def __init__(self, loop: RunLoop) -> None:
         self._loop = loop
-        self._scopes: set[Scope] = set()
+        self.scopes: set[Scope] = set()  # those that are marked
         self.is_requested: bool = False
         self.is_timeout: bool = False
         self.reason: str = ""
@@ -88,7 +88,7 @@ class Cancelling:
     def cancel_scope(self, scope: Scope) -> None:
         """Mark a scope from now until it is left."""
         scope.is_cancelled = True
-        self._scopes.add(scope)
+        self.scopes.add(scope)
 
     def cut_short(self) -> bool:
         """Cancel what a body that has returned left behind, as asyncio does; say whether it did.
@@ -104,18 +104,16 @@ class Cancelling:
 
     def leave_scope(self, scope: Scope) -> None:
         """Forget a scope whose code has ended."""
-        self._scopes.discard(scope)
+        self.scopes.discard(scope)
         self._shields.pop(scope, None)
 
     def begin_anew(self) -> None:
         """Forget all scopes: their code has ended, with an actor's message."""
-        self._scopes.clear()
+        self.scopes.clear()
         self._shields.clear()
 
     def deliver(self) -> bool:
         """Cancel every suspended task that a marked scope reaches; say whether there was one."""
-        if not self._scopes:
-            return False
         reached = [task for task in self._loop.live_tasks() if task.scope.is_reached()]
         self._loop.cancels.is_delivering = True
         for task in reached:

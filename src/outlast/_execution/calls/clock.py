@@ -57,13 +57,12 @@ class RunClock:
 
     def next_wake(self) -> int | None:
         """Return the wall-clock time at which something is due, in microseconds."""
+        if self._is_idle():
+            return None
         timer = self._loop.timers.next()
         retry_at = self._steps.next_retry_at()
         is_requested = self._cancelling.is_requested
         expiry = self._tokens.next_expiry()
-        is_quiet = timer is None and retry_at is None and expiry is None
-        if is_quiet and self.timeout_at is None and not is_requested:
-            return None  # the common case, on the path of every step
         times: list[int] = [] if expiry is None else [expiry]
         if timer is not None:
             times.append(microseconds(timer[0]))
@@ -75,6 +74,21 @@ class RunClock:
         elif not is_requested and self.timeout_at is not None:
             times.append(self.timeout_at)
         return min(times, default=None)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether no timer of the host runs, and none is needed: the case of most steps."""
+        return self._timer is None and self._is_idle()
+
+    def _is_idle(self) -> bool:
+        """Whether nothing is waited for that a clock could make due."""
+        return not (
+            self._loop.timers.by_key
+            or self._steps.retrying
+            or self._tokens.opened
+            or self.timeout_at is not None
+            or self._cancelling.is_requested
+        )
 
     def is_timed_out(self, now: int) -> bool:
         """Whether the run's own timeout has run out and nobody has asked it to stop yet."""

@@ -30,7 +30,7 @@ class RunHost(Protocol):
         """Queue a transaction of this run; its result comes back to `LiveRun.committed`."""
         ...
 
-    def start_body(self, run: RunId, operation: StepOperation) -> None:
+    def start_body(self, run: RunId, operation: StepOperation, *, fence: int) -> None:
         """Run the body of a step; its outcome comes back to `LiveRun.step_ended`."""
         ...
 

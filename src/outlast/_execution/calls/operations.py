@@ -140,8 +140,7 @@ def decode_body(data: bytes, kind: type[_B]) -> _B:
     return msgspec.msgpack.decode(memoryview(data)[1:], type=kind)
 
 
-@dataclass(slots=True, eq=False)
-class StepOperation:
+class StepOperation(msgspec.Struct, eq=False):
     """A step that the code awaits."""
 
     key: str
@@ -162,7 +161,7 @@ class StepOperation:
     is_resumed: bool = False  # an earlier life may have begun it
     value: object = None
     error: BaseException | None = None
-    writers: dict[str, str] = field(default_factory=dict[str, str])  # stream -> writer
+    writers: dict[str, str] = msgspec.field(default_factory=dict[str, str])  # stream -> writer
     queued_at: int = 0  # when this attempt was asked for
     ran_at: int = 0  # when its body began
     keys_of: str = ""  # see `StartedBody`

@@ -58,8 +58,6 @@ class StepCalls:
         "_host",
         "_journal",
         "_loop",
-        "_retrying",
-        "_starts",
         "heartbeats",
         "inputs",
         "is_first_life",
@@ -67,6 +65,8 @@ class StepCalls:
         "offsets",
         "parked",
         "pending",
+        "retrying",
+        "starts",
     )
 
     def __init__(self, host: RunHost, journal: RunJournal, loop: RunLoop) -> None:
@@ -74,10 +74,10 @@ class StepCalls:
         self._journal = journal
         self._loop = loop
         self.inputs: StepInputs = StepInputs()
-        self._starts: list[StepOperation] = []
+        self.starts: list[StepOperation] = []  # asked for, and not started
         self.parked: str | None = None
         self.heartbeats: set[str] = set()  # names of the values that steps have set in this life
-        self._retrying: dict[str, StepOperation] = {}  # those that wait for their next attempt
+        self.retrying: dict[str, StepOperation] = {}  # those that wait for their next attempt
         self.pending: dict[str, StepOperation] = {}
         self.offsets: dict[str, int] = {}
         self.keys_of: str = ""  # see `StartedBody`
@@ -101,9 +101,10 @@ class StepCalls:
             )
         key = self._loop.next_key(definition.name)
         journal = self._journal
-        journal.issued(key, place)
         given = b""
-        if journal.recorded("step_done", key) is None:
+        if journal.is_replaying:
+            journal.issued(key, place)
+        if not journal.is_replaying or journal.recorded("step_done", key) is None:
             (args, kwargs), wire = definition.signature.isolate(args, kwargs)
             given = self.inputs.recorded(definition.name, wire)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
@@ -112,7 +113,7 @@ class StepCalls:
         )
         operation.keys_of, operation.given = self.keys_of, given
         if not journal.is_replaying:
-            self._starts.append(operation)
+            self.starts.append(operation)
         return future
 
     def forget_cancelled(self, *, all_of_them: bool = False) -> None:
@@ -120,15 +121,17 @@ class StepCalls:
         cancelled = [op for op in self.pending.values() if all_of_them or op.future.cancelled()]
         for operation in cancelled:
             del self.pending[operation.key]
-            self._retrying.pop(operation.key, None)
+            self.retrying.pop(operation.key, None)
             if operation.is_started:
                 self._host.stop_body(self._journal.run, operation.key)
 
     # ------------------------------------------------------------------- bodies start
-    def take_starts(self) -> list[StepOperation]:
-        """Return the operations that were asked for since the last call."""
-        starts, self._starts = self._starts, []
-        return [op for op in starts if op.key in self.pending]
+    def start_asked(self) -> None:
+        """Start what was asked for since the last call."""
+        starts, self.starts = self.starts, []
+        for operation in starts:
+            if operation.key in self.pending:
+                self.start(operation)
 
     def resume(self) -> None:
         """After replay: go on with what earlier lives began and did not finish."""
@@ -137,9 +140,9 @@ class StepCalls:
             if operation.has_intent:
                 unknown = OutcomeUnknown(operation.name, operation.key)
                 self._record_failure(operation, failure_body(unknown))
-            elif operation.key not in self._retrying:
+            elif operation.key not in self.retrying:
                 operation.is_resumed = not self.is_first_life
-                self._starts.append(operation)
+                self.starts.append(operation)
 
     def start(self, operation: StepOperation) -> None:
         """Start the body, or first write down that it is about to start."""
@@ -153,19 +156,20 @@ class StepCalls:
                 self._journal.append("step_intent", at=now, key=key, name=name, place=place)
             return
         operation.first_at = operation.first_at or now
+        operation.queued_at = now
         operation.is_started = True
-        self._host.start_body(self._journal.run, operation)
+        self._host.start_body(self._journal.run, operation, fence=self._journal.lease.epoch)
 
     def next_retry_at(self) -> int | None:
         """Return when the earliest retry is due."""
-        if not self._retrying:
+        if not self.retrying:
             return None
-        return min((op.next_at for op in self._retrying.values()), default=None)
+        return min((op.next_at for op in self.retrying.values()), default=None)
 
     def start_due(self, now: int) -> None:
         """Start the attempts whose time has come."""
-        for operation in [op for op in self._retrying.values() if op.next_at <= now]:
-            del self._retrying[operation.key]
+        for operation in [op for op in self.retrying.values() if op.next_at <= now]:
+            del self.retrying[operation.key]
             if operation.key in self.pending:
                 self.start(operation)
 
@@ -175,7 +179,7 @@ class StepCalls:
 
         One that a shutdown has ended must be: a run that left would wait, and nobody wake it.
         """
-        retrying = self._retrying
+        retrying = self.retrying
         return any(not (op.is_parked or op.key in retrying) for op in self.pending.values())
 
     def unpark(self) -> None:
@@ -273,8 +277,8 @@ class StepCalls:
     def deliver_done(self, record: Record) -> None:
         """Hand a recorded outcome to the code, unless it has stopped waiting."""
         operation = self.pending.pop(record.key, None)
-        if self._retrying:
-            self._retrying.pop(record.key, None)
+        if self.retrying:
+            self.retrying.pop(record.key, None)
         if operation is None or operation.future.done():
             return
         if self._journal.is_replaying:
@@ -293,7 +297,7 @@ class StepCalls:
         body = decode_body(record.body, AttemptBody)
         operation.failed(record.attempt, body)
         if body.next_at:
-            self._retrying[operation.key] = operation
+            self.retrying[operation.key] = operation
         else:
             operation.is_parked = True
             self.parked = (

@@ -71,7 +71,7 @@ class TokenOperation:
 class TokenCalls:
     """The tokens of one run."""
 
-    __slots__ = ("_host", "_journal", "_loop", "_open", "_salt", "_workflow", "by_key", "series")
+    __slots__ = ("_host", "_journal", "_loop", "_salt", "_workflow", "by_key", "opened", "series")
 
     def __init__(
         self, host: RunHost, journal: RunJournal, loop: RunLoop, *, salt: int, workflow: str
@@ -83,7 +83,7 @@ class TokenCalls:
         self._workflow = workflow
         self.series: int = 0  # of an actor: up to where its journal was over when the message began
         self.by_key: dict[str, TokenOperation] = {}
-        self._open: dict[str, TokenOperation] = {}  # those that wait for an answer
+        self.opened: dict[str, TokenOperation] = {}  # those that wait for an answer
 
     # ------------------------------------------------------------------ the code asks
     def open(
@@ -97,7 +97,7 @@ class TokenCalls:
         place: str,
     ) -> TokenOperation:
         """Ask something of the outside, with the run's next commit."""
-        if len(self._open) >= limits.TOKENS_OPEN_MAX:
+        if len(self.opened) >= limits.TOKENS_OPEN_MAX:
             raise UsageError(
                 f"the run has {limits.TOKENS_OPEN_MAX:,} open tokens, the limit: ask in turn, "
                 f"or in child workflows"
@@ -115,7 +115,7 @@ class TokenCalls:
             asked_at = max(self._loop.now, now / 1e6)
             expires_at = None if timeout is None else microseconds(asked_at + timeout)
         operation = TokenOperation(key, token, kind, title, adapter, expires_at)
-        self.by_key[key] = self._open[key] = operation
+        self.by_key[key] = self.opened[key] = operation
         if opened is None:
             body = OpenedBody(kind, title, detail, expires_at)
             record = journal.append(
@@ -128,9 +128,9 @@ class TokenCalls:
 
     def take_open(self) -> tuple[str, ...]:
         """A message of an actor is over, and its tokens with it; return those still open."""
-        left = tuple(op.id for op in self._open.values())
+        left = tuple(op.id for op in self.opened.values())
         self.by_key.clear()
-        self._open.clear()
+        self.opened.clear()
         return left
 
     def find(self, token: str) -> TokenOperation | None:
@@ -139,7 +139,7 @@ class TokenCalls:
 
     def awaited(self) -> list[TokenOperation]:
         """Return the open tokens that code waits for."""
-        return [op for op in self._open.values() if op.waiters]
+        return [op for op in self.opened.values() if op.waiters]
 
     async def wait(self, operation: TokenOperation) -> AnswerBody:
         """Return what came of a token; its `value` is decoded, and without one it has expired."""
@@ -169,7 +169,7 @@ class TokenCalls:
 
     def deliver_answer(self, record: Record) -> None:
         """Hand what came of a token to the code that waits for it."""
-        operation = self._open.pop(record.key, None)
+        operation = self.opened.pop(record.key, None)
         if operation is None:
             return
         body = decode_body(record.body, AnswerBody)
@@ -187,14 +187,14 @@ class TokenCalls:
     # ------------------------------------------------------------------------ the clock
     def next_expiry(self) -> int | None:
         """Return when the first open token expires."""
-        if not self._open:
+        if not self.opened:
             return None
-        times = [op.expires_at for op in self._open.values() if _may_expire(op)]
+        times = [op.expires_at for op in self.opened.values() if _may_expire(op)]
         return min((at for at in times if at is not None), default=None)
 
     def expire_due(self, now: int) -> None:
         """Ask the store to expire what nobody has answered in time; it knows who was first."""
-        for operation in self._open.values():
+        for operation in self.opened.values():
             at = operation.expires_at
             if at is None or at > now or not _may_expire(operation):
                 continue

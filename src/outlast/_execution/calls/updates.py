@@ -104,10 +104,10 @@ class UpdateCalls:
         "_host",
         "_journal",
         "_loop",
-        "_messages",
         "_refused",
         "_unfinished",
         "_validators",
+        "waiting",
     )
 
     def __init__(
@@ -125,7 +125,7 @@ class UpdateCalls:
         self._clock = clock
         self._handlers: dict[str, UpdateHandler] = {}
         self._validators: dict[str, Callable[[object], object]] = {}
-        self._messages: list[Message] = []  # in the mailbox, oldest first
+        self.waiting: list[Message] = []  # in the mailbox, oldest first
         self._admitting = ""  # the key of the one that is on its way to the disk
         self._refused: dict[int, tuple[Message, KeptUpdate]] = {}  # until that is durable
         self._done: dict[str, tuple[Message, KeptUpdate]] = {}  # until that is durable
@@ -170,19 +170,14 @@ class UpdateCalls:
         return False
 
     # ----------------------------------------------------------------- messages arrive
-    @property
-    def are_waiting(self) -> bool:
-        """Whether there are messages that nobody has looked at."""
-        return bool(self._messages)
-
     def take(self, message: Message) -> None:
         """Keep a message, which stays in the mailbox, until it is its turn."""
-        self._messages.append(message)
+        self.waiting.append(message)
 
     def admit(self) -> None:
         """Accept the oldest update that has a handler; refuse what validators do not want."""
         while not self._admitting and len(self._unfinished) < limits.UPDATES_RUNNING_MAX:
-            message = next((m for m in self._messages if m.name in self._handlers), None)
+            message = next((m for m in self.waiting if m.name in self._handlers), None)
             if message is None:
                 return
             last = self._journal.last_seq
@@ -257,7 +252,7 @@ class UpdateCalls:
 
     def _take_out(self, message: Message) -> None:
         """Let a message leave the mailbox with the next commit."""
-        self._messages.remove(message)
+        self.waiting.remove(message)
         transaction = self._journal.transaction()
         transaction.consumed = (*transaction.consumed, message.number)
 

@@ -69,9 +69,13 @@ class StepInputs:
         if not wire or name.startswith("outlast."):
             return b""
         try:
-            if len(wire) <= _FEW and all(_is_tiny(value) for value in wire.values()):
-                return _encode((wire, {}))
-            return self._by_reference(wire)
+            if len(wire) > _FEW:
+                return self._by_reference(wire)
+            for value in wire.values():
+                kind = type(value)
+                if kind not in _SCALARS and not (kind is str and len(value) <= _SHORT):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a str
+                    return self._by_reference(wire)
+            return _encode((wire, {}))
         except (OverflowError, UnicodeEncodeError):
             return b""  # it cannot be stored, which whoever has to store it says better
 
@@ -98,7 +102,3 @@ class StepInputs:
 _SCALARS = frozenset((int, float, bool, type(None)))
 _FEW, _MANY = 8, 100
 _SHORT = 100
-
-
-def _is_tiny(value: object) -> bool:
-    return type(value) in _SCALARS or (type(value) is str and len(value) <= _SHORT)

@@ -58,6 +58,7 @@ class RunJournal:
         "bytes_unpacked",
         "has_closed",
         "is_asleep",
+        "is_replaying",
         "last_at",
         "last_seq",
         "lease",
@@ -97,6 +98,7 @@ class RunJournal:
         self.is_asleep: bool = False  # the row says, from the next commit on, that the run sleeps
         self._transaction: Transaction | None = None
         self._replay = records
+        self.is_replaying: bool = True  # records of an earlier life are still being delivered
         self._issued: dict[str, str] | None = {}
         self._recorded: dict[tuple[Kind, str], Record] = {
             (r.kind, r.key): r for r in records if r.key
@@ -207,17 +209,13 @@ class RunJournal:
         return segment
 
     # ---------------------------------------------------------------- replaying
-    @property
-    def is_replaying(self) -> bool:
-        """Whether records of an earlier life are still being delivered."""
-        return self._issued is not None
-
     def records_to_replay(self) -> list[Record]:
         """Return the records of earlier lives, in order."""
         return self._replay
 
     def end_replay(self) -> None:
         """From here on everything is new."""
+        self.is_replaying = False
         self._issued = None
         self._recorded = {}
         self._replay = []

@@ -31,37 +31,35 @@ async def within(work: Awaitable[T], seconds: float, message: str) -> T:
 class Conditions:
     """The conditions of `wf.until` that are not true yet, in the order they were asked for."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_loop", "waiting")
 
     def __init__(self, loop: RunLoop) -> None:
         self._loop = loop
-        self._waiting: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
+        self.waiting: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
 
     async def wait(self, condition: Callable[[], object]) -> None:
         """Return when `condition()` is true; it is called again after each delivered record."""
         if condition():
             return
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append((condition, future))
+        self.waiting.append((condition, future))
         await future
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def check(self) -> bool:
         """Wake who waits for what is true now; say whether somebody was woken."""
-        if not self._waiting:
-            return False
         woken = False
         still: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
-        for condition, future in self._waiting:
+        for condition, future in self.waiting:
             if future.done():
                 continue
             if self._is_true(condition, future):
                 woken = True
             else:
                 still.append((condition, future))
-        self._waiting = still
+        self.waiting = still
         return woken
 
     def _is_true(self, condition: Callable[[], object], future: asyncio.Future[None]) -> bool:

@@ -19,7 +19,7 @@ import threading
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Protocol, TypeGuard, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack, override
@@ -75,6 +75,27 @@ class Spinning(Exception):
 
 class Woken(Exception):
     """Code that may only read has woken what waits."""
+
+
+class RunHandle(Handle):
+    """A callback of a run's loop, which never has asyncio's debug mode: one is made for a step."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        loop: AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
 
 
 class RunLoop(AbstractEventLoop):
@@ -150,7 +171,7 @@ class RunLoop(AbstractEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> Handle:
-        handle = Handle(callback, args, self, context)
+        handle = RunHandle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -274,7 +295,9 @@ class RunLoop(AbstractEventLoop):
 
     def next_key(self, name: str) -> str:
         """Return the key of the operation that the executing code asks for now."""
-        return self._place_of(self.current_task()).next_key(name)
+        task = asyncio.current_task(self)
+        place = task.place if isinstance(task, RunTask) else self.callback_place
+        return place.next_key(name)
 
     def add_timer(self, handle: TimerHandle, name: str, *, place: str = "") -> str:
         """Make `handle` due when a record says that its time has come; return its key."""
@@ -323,13 +346,16 @@ class RunLoop(AbstractEventLoop):
                 generators.abandoned and not self._halted_by and self._close_abandoned()
             ):
                 handle = ready.popleft()
-                if not handle.cancelled():
+                if not handle._cancelled:  # the loop's half of asyncio's own contract
                     try:
-                        handle._run()  # the loop's half of asyncio's own contract
+                        # What `Handle._run` does, which typeshed does not know in parts.
+                        handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # as said
                     except (SystemExit, KeyboardInterrupt):
                         # asyncio re-raises these after it has stored them in the task, where the
                         # run finds them: user code that raises them must not stop the process.
                         continue
+                    except BaseException as error:  # noqa: BLE001  # as asyncio has it for callbacks
+                        self._report(handle, error)
                     budget -= 1
                     if not budget:
                         raise Spinning
@@ -339,6 +365,10 @@ class RunLoop(AbstractEventLoop):
             sys.set_asyncgen_hooks(*hooks)
         if self._halted_by is not None:
             raise self._halted_by
+
+    def _report(self, handle: Handle, error: BaseException) -> None:
+        context = {"message": f"Exception in callback {handle!r}", "exception": error}
+        self.call_exception_handler(context)
 
     def _close_abandoned(self) -> bool:
         """Close the generators that the code has dropped; say whether there is something to run."""
@@ -388,6 +418,15 @@ def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
     # Typeshed calls AbstractEventLoop abstract; at run time its methods merely raise.
     made: Callable[..., RunLoop] = RunLoop
     return made(owner, salt=salt, now=now)
+
+
+def hash_of_call(call: object) -> int:
+    """Return a hash for a call: of the run whose code makes it, or by its address."""
+    loop = _get_running_loop()
+    if type(loop) is not RunLoop:
+        return id(call) >> 4
+    loop._hashes += 1
+    return (loop.salt ^ (loop._hashes << 1)) & 0xFFFFFFFFFFFFFFF
 
 
 def running_loop() -> RunLoop | None:

@@ -9,28 +9,28 @@ from asyncio import TimerHandle
 class Timers:
     """Timers of one run: pending until a record says that their time has come."""
 
-    __slots__ = ("_by_key", "_due", "_made")
+    __slots__ = ("_due", "_made", "by_key")
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, str]] = []
-        self._by_key: dict[str, TimerHandle] = {}
+        self.by_key: dict[str, TimerHandle] = {}
         self._made = 0
 
     def add(self, key: str, handle: TimerHandle) -> None:
         """Make `handle` due when `fire` is called with its key."""
         self._made += 1
         heapq.heappush(self._due, (handle.when(), self._made, key))
-        self._by_key[key] = handle
+        self.by_key[key] = handle
 
     def next(self) -> tuple[float, str] | None:
         """Return when the earliest live timer is due, and its key."""
         while self._due:
             when, _, key = self._due[0]
-            handle = self._by_key.get(key)
+            handle = self.by_key.get(key)
             if handle is not None and not handle.cancelled():
                 return when, key
             heapq.heappop(self._due)
-            self._by_key.pop(key, None)
+            self.by_key.pop(key, None)
         return None
 
     def take_due(self, until: int) -> list[tuple[int, str]]:
@@ -52,14 +52,14 @@ class Timers:
 
     def fire(self, key: str) -> TimerHandle | None:
         """Return the handle of a timer whose time has come; None when the code has cancelled it."""
-        handle = self._by_key.pop(key, None)
+        handle = self.by_key.pop(key, None)
         return None if handle is None or handle.cancelled() else handle
 
     def clear(self) -> None:
         """Let nothing become due any more of what was asked for."""
         self._made = 0
         self._due.clear()
-        self._by_key.clear()
+        self.by_key.clear()
 
 
 def microseconds(seconds: float) -> int:

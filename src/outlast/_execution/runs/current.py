@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast._execution.loop.event_loop import running_loop
+from outlast._execution.loop.event_loop import NOBODY, RunLoop, running_loop
 from outlast._execution.runs.run import LiveRun
 from outlast.errors import NotInRun, Passivating
 
@@ -20,9 +20,19 @@ def current_run() -> LiveRun:
             "this works only in workflow code: start the workflow with engine.start(), "
             "engine.run() or outlast.run()"
         )
-    run = loop.owner
-    if not isinstance(run, LiveRun):
+    return run_of(loop)
+
+
+def run_of(loop: RunLoop) -> LiveRun:
+    """Return the run of a loop that is executing.
+
+    Raises:
+        Passivating: the run is leaving memory; its code must let this pass.
+    """
+    if loop.owner is NOBODY:
         raise Passivating("the run has left memory")
+    # `isinstance` of an abstract class costs as much as all the rest, once a step.
+    run: LiveRun = loop.owner  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # a loop is a run's, or nobody's
     if run.state in ("left", "ended"):
         raise Passivating("the run is leaving memory")
     return run

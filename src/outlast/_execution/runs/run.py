@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, TypeGuard
+from typing import Literal
 
 from typing_extensions import TypeVarTuple, Unpack
 
@@ -209,22 +209,30 @@ class LiveRun(ABC):
             self.journal.position = receipt.position
         if receipt.existing:
             self.children.conflicts(list(receipt.existing.values()))
-        self._guarded(self._deliver_all, attach(transaction.records, transaction.blobs))
+        records, blobs = transaction.records, transaction.blobs
+        self._guarded(self._deliver_all, attach(records, blobs) if blobs else records)
 
     def _deliver_all(self, records: list[Record]) -> None:
         for record in records:
             if self.state in ("live", "ending"):
                 self._deliver(record)
-        self._arm()
+        if not self.clock.is_still:
+            self._arm()
         self.host.run_changed(self.id)
-        held = self.journal.last_seq - self.row.folded_seq
+        held = self.journal.last_seq - self.standing.row.folded_seq
         if held > limits.JOURNAL_RECORDS_MAX and self.state == "live":
             self.host.run_parked(self.id, _TOO_LONG)
 
     def _deliver(self, record: Record) -> None:
-        self.journal.check(record)
-        self.loop.now = max(self.loop.now, record.at / 1e6)
-        self._apply(record)
+        if self.journal.is_replaying:
+            self.journal.check(record)
+        at = record.at / 1e6
+        if at > self.loop.now:
+            self.loop.now = at
+        if record.kind == "step_done":
+            self.steps.deliver_done(record)
+        else:
+            self._apply(record)
         self.settle()
 
     def _apply(self, record: Record) -> None:
@@ -240,34 +248,37 @@ class LiveRun(ABC):
     def settle(self) -> None:
         """Drain to rest; deliver cancellations at each quiet moment; start what was asked for."""
         rounds = 0
+        loop, cancelling = self.loop, self.cancelling
         while True:
-            self.loop.drain()
-            is_over = self._is_over(self._main)
-            if self.conditions.check() or (is_over and self.cancelling.cut_short()):
+            loop.drain()
+            main = self._main
+            is_over = main is not None and main.done() and self._is_over()
+            if self.conditions.waiting and self.conditions.check():
                 continue
-            if self.loop.cancels.happened:
-                self.loop.cancels.happened = False
+            if is_over and cancelling.cut_short():
+                continue
+            if loop.cancels.happened:
+                loop.cancels.happened = False
                 self.steps.forget_cancelled()
-            if not self.cancelling.deliver():
+            if not (cancelling.scopes and cancelling.deliver()):
                 break
             rounds += 1
             if rounds > limits.CANCEL_ROUNDS_MAX:
                 self._swallows(f"its code swallowed the cancellation {counted(rounds - 1, 'time')}")
                 return
         if self.state == "live":
-            if self.may_start_steps:
-                for operation in self.steps.take_starts():
-                    self.steps.start(operation)
-            if self._is_over(self._main) and not self.loop.generators.are_closing:
-                self._main_ended(self._main)
+            if self.steps.starts and self.may_start_steps:
+                self.steps.start_asked()
+            if main is not None and is_over and not loop.generators.are_closing:
+                self._main_ended(main)
             elif self.steps.parked is not None:
                 self.host.run_parked(self.id, self.steps.parked)
         elif self.state == "ending":
             self._went_on_ending()
 
-    def _is_over(self, main: RunTask[object] | None) -> TypeGuard[RunTask[object]]:
-        """Whether its main task is done, and nothing beside it must end first."""
-        return main is not None and main.done()
+    def _is_over(self) -> bool:
+        """Whether nothing beside its main task, which is done, must end first."""
+        return True
 
     def _ended(self) -> None:
         self.leave()

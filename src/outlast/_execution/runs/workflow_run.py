@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextvars import Context
-from typing import TypeGuard
 
 from typing_extensions import override
 
@@ -149,7 +148,7 @@ class LiveWorkflow(LiveRun):
     @override
     def settle(self) -> None:
         super().settle()
-        if self.updates.are_waiting:
+        if self.updates.waiting:
             self._admit_updates()
 
     def _admit_updates(self) -> None:
@@ -160,9 +159,9 @@ class LiveWorkflow(LiveRun):
             self.updates.admit()
 
     @override
-    def _is_over(self, main: RunTask[object] | None) -> TypeGuard[RunTask[object]]:
+    def _is_over(self) -> bool:
         # Handlers at work are waited for, and what the body has left behind goes on with them.
-        return super()._is_over(main) and not self.updates.must_wait()
+        return not self.updates.must_wait()
 
     def _consume(self, message: Message) -> None:
         if message.number:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import msgspec
 from typing_extensions import override
@@ -35,7 +34,9 @@ def work_from_json(
     bound = signature.from_json(dict(arguments))
     # Here, where a thread may do it: the engine would on the loop.
     encoded, digest = signature.encode(bound), signature.digest(bound)
-    return WorkflowCall(definition, replace(bound, encoded=encoded, digest=digest), "")
+    return WorkflowCall(
+        definition, msgspec.structs.replace(bound, encoded=encoded, digest=digest), ""
+    )
 
 
 def work_from_encoded(

@@ -19,7 +19,7 @@ import msgspec
 from outlast import limits
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reading.records import info_of
-from outlast._engine.scheduling.listeners import idle, ignore
+from outlast._engine.scheduling.listeners import idle
 from outlast._store.contract import RunRow
 from outlast._wire.live.eventstream import event
 from outlast._wire.live.ring import Ring
@@ -74,7 +74,7 @@ class Feed:
     def close(self) -> None:
         """Listen no more; who comes back reads everything again."""
         listeners = self._core.scheduler.listeners
-        listeners.on_row, listeners.on_tokens = ignore, idle
+        listeners.on_row, listeners.on_tokens = None, idle
         self._runs.clear()
         self._actors.clear()
         if self._timer is not None:

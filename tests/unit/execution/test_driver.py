@@ -1,0 +1,179 @@
+"""Bodies that share a task while they do not wait: what each sees is as in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from pathlib import Path
+
+import pytest
+
+from outlast import Engine, Err, Ok, StepTimeout, Timeout, step, workflow
+
+NAME: ContextVar[str] = ContextVar("NAME", default="nobody's")
+tasks: dict[str, asyncio.Task[object] | None] = {}
+seen: list[str] = []
+gate: asyncio.Event
+began: asyncio.Queue[str]
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    global gate, began
+    gate, began = asyncio.Event(), asyncio.Queue()
+    tasks.clear()
+    seen.clear()
+    async with Engine.open(tmp_path / "outlast.db") as opened:
+        yield opened
+
+
+@step
+async def at_once(name: str) -> str:
+    seen.append(f"{name} {NAME.get()}")
+    NAME.set(name)
+    tasks[name] = asyncio.current_task()
+    began.put_nowait(name)
+    return NAME.get()
+
+
+@step
+async def waits(name: str) -> str:
+    NAME.set(name)
+    tasks[name] = asyncio.current_task()
+    began.put_nowait(name)
+    await gate.wait()
+    assert asyncio.current_task() is tasks[name]
+    return NAME.get()
+
+
+@step
+async def cancels_itself(name: str) -> str:
+    tasks[name] = task = asyncio.current_task()
+    began.put_nowait(name)
+    assert task is not None
+    task.cancel()
+    return name
+
+
+@step
+async def in_time() -> str:
+    async with asyncio.timeout(0.01):
+        await asyncio.Event().wait()
+    return "never"
+
+
+@step(timeout=Timeout(run=0.05))
+async def too_slow() -> None:
+    await asyncio.Event().wait()
+
+
+@step
+async def raises(name: str) -> str:
+    raise ValueError(name)
+
+
+@workflow
+async def together(kinds: list[str]) -> list[str]:
+    calls = {"at_once": at_once, "waits": waits, "cancels": cancels_itself, "raises": raises}
+    made = [calls[kind](f"{kind} {n}") for n, kind in enumerate(kinds)]
+    return [f"{found}" for found in await asyncio.gather(*made, return_exceptions=True)]
+
+
+@workflow
+async def limited() -> str:
+    match await in_time().catch(TimeoutError):
+        case Err():
+            return "caught"
+        case Ok(value):
+            return value
+
+
+@workflow
+async def slow() -> str:
+    try:
+        await too_slow()
+    except StepTimeout as error:
+        return error.kind
+    return "none"
+
+
+async def begun(count: int) -> None:
+    for _ in range(count):
+        await began.get()
+
+
+async def test_bodies_begin_in_order_and_share_no_context_variable(engine: Engine) -> None:
+    assert await engine.run(together(["at_once"] * 4)) == [f"at_once {n}" for n in range(4)]
+
+    assert seen == [f"at_once {n} nobody's" for n in range(4)]
+
+
+async def test_bodies_that_do_not_wait_share_a_task(engine: Engine) -> None:
+    await engine.run(together(["at_once"] * 4))
+
+    assert len(set(tasks.values())) == 1
+
+
+async def test_a_body_that_waits_keeps_its_task_and_others_go_on(engine: Engine) -> None:
+    run = await engine.start(together(["waits", "at_once", "waits", "at_once"]))
+    await begun(4)
+    gate.set()
+
+    assert await run.result() == ["waits 0", "at_once 1", "waits 2", "at_once 3"]
+    assert tasks["waits 0"] is not tasks["waits 2"]
+    assert tasks["waits 0"] is not tasks["at_once 3"]
+
+
+async def test_a_body_that_cancels_its_task_harms_no_other(engine: Engine) -> None:
+    kinds = ["cancels", "at_once", "waits", "cancels", "at_once"]
+    run = await engine.start(together(kinds))
+    await begun(len(kinds))
+    gate.set()
+
+    assert await run.result() == [f"{kind} {n}" for n, kind in enumerate(kinds)]
+
+
+async def test_a_task_that_is_cancelled_after_its_body_harms_no_other(engine: Engine) -> None:
+    await engine.run(together(["at_once"]))
+    kept = tasks["at_once 0"]
+    assert kept is not None
+    kept.cancel()
+
+    assert await engine.run(together(["at_once", "at_once"])) == ["at_once 0", "at_once 1"]
+
+
+async def test_what_one_raises_is_its_own(engine: Engine) -> None:
+    found = await engine.run(together(["raises", "at_once", "raises"]))
+
+    assert found[1] == "at_once 1"
+    assert "raises 0" in found[0]
+    assert "raises 2" in found[2]
+
+
+async def test_a_timeout_inside_of_a_body_ends_that_body(engine: Engine) -> None:
+    assert await engine.run(limited()) == "caught"
+
+
+async def test_a_timeout_of_a_step_ends_its_body_and_others_go_on(engine: Engine) -> None:
+    assert await engine.run(slow()) == "run"
+    assert await engine.run(together(["at_once"])) == ["at_once 0"]
+
+
+async def test_nothing_of_it_is_left_when_the_engine_has_closed(tmp_path: Path) -> None:
+    async with Engine.open(tmp_path / "outlast.db") as engine:
+        await engine.run(together(["at_once"]))
+
+    left = [task.get_name() for task in asyncio.all_tasks()]
+    assert [name for name in left if name.startswith("outlast")] == []
+
+
+async def test_a_body_that_waits_is_known_by_its_key(engine: Engine) -> None:
+    run = await engine.start(together(["waits"]))
+    await begun(1)
+    task = tasks["waits 0"]
+    assert task is not None
+    assert task.get_name().startswith("0")
+    assert "waits" in task.get_name()
+    gate.set()
+    await run.result()
