@@ -126,7 +126,7 @@ _deliver_cancellation = Cancelling.deliver
 
 def _cancel_once(self: Cancelling) -> bool:
     happened = _deliver_cancellation(self)
-    self._scopes.clear()
+    self.scopes.clear()
     return happened
 
 

@@ -338,6 +338,7 @@ class EngineCore:
         self.residency.stop()
         await self.scheduler.bodies.close()
         await self.writer.close(self._left())
+        self.scheduler.observers.publish()
         for live in list(self.scheduler.residents.values()):
             live.leave()
         if self.events.fatal is None and self.writer.given_up is None:

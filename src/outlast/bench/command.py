@@ -20,6 +20,7 @@ from outlast.errors import OutlastError, UsageError
 NAMES = (
     "sequential",
     "concurrent",
+    "growth",
     "start",
     "signal",
     "passivated",

@@ -106,18 +106,6 @@ async def callbacks_per_second(count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-async def loop_tasks_per_second(count: int) -> float:
-    """Return how many tasks a bare loop begins and ends in a second."""
-
-    async def task() -> int:
-        await asyncio.sleep(0)
-        return 1
-
-    began = time.perf_counter()
-    await asyncio.gather(*(task() for _ in range(count)))
-    return count / (time.perf_counter() - began)
-
-
 async def loop_overshoots(sleepers: int, naps: int, seconds: float) -> list[float]:
     """Return by how many seconds the sleeps of a bare loop are late."""
 

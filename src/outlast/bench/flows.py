@@ -30,6 +30,25 @@ async def one_after_another(steps: int) -> int:
     return number
 
 
+marks: list[float] = []  # CPU time of the process at each step of `marked`, told past the journal
+
+
+@step
+async def mark(number: int) -> int:
+    """Note the CPU time that the process has taken so far."""
+    marks.append(time.process_time())
+    return number + 1
+
+
+@workflow
+async def marked(steps: int) -> int:
+    """Run steps in sequence, each of which notes the time."""
+    number = 0
+    for _ in range(steps):
+        number = await mark(number)
+    return number
+
+
 @workflow
 async def wait_for_signal() -> int:
     """Wait, and return what came."""

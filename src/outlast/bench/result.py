@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata, util
@@ -37,6 +38,34 @@ class Result:
     floor: Mapping[str, float]
     ratio: float | None
     bars: Sequence[Bar] = field(default_factory=list[Bar])
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How quick a number of steps was, and what each cost."""
+
+    steps: int
+    seconds: float
+    cpu_seconds: float
+
+    @classmethod
+    def since(cls, began: float, cpu_began: float, steps: int) -> Rate:
+        """Return the rate of what has begun at these times of both clocks, and has just ended."""
+        return cls(steps, time.perf_counter() - began, time.process_time() - cpu_began)
+
+    @property
+    def per_second(self) -> float:
+        """Steps a second."""
+        return self.steps / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU time of a step, in microseconds."""
+        return self.cpu_seconds / self.steps * 1e6
+
+    def marginal_cpu_us(self, shorter: Rate) -> float:
+        """CPU time of a step more, beside a round of as many runs with fewer steps."""
+        return (self.cpu_seconds - shorter.cpu_seconds) / (self.steps - shorter.steps) * 1e6
 
 
 def fields_of(result: Result, machine: Mapping[str, str | int]) -> dict[str, object]:

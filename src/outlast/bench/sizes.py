@@ -32,6 +32,9 @@ class Sizes:
     overload_seconds: float
     stream_tokens: int  # to all clients together, in one measurement
     stream_tokens_min: int  # to each of them
+    growth_open_runs: tuple[int, ...]
+    growth_records: tuple[int, ...]  # of one run, the last number is how many it comes to
+    growth_runs: int  # of ten steps each, that are measured
 
 
 _DEFAULT = Sizes(
@@ -55,6 +58,9 @@ _DEFAULT = Sizes(
     overload_seconds=10.0,
     stream_tokens=100_000,
     stream_tokens_min=500,
+    growth_open_runs=(10, 1_000, 100_000),
+    growth_records=(10, 1_000, 90_000),
+    growth_runs=200,
 )
 _QUICK = replace(
     _DEFAULT,
@@ -70,6 +76,8 @@ _QUICK = replace(
     overload_seconds=4.0,
     stream_tokens=40_000,
     stream_tokens_min=100,
+    growth_open_runs=(10, 1_000, 20_000),
+    growth_records=(10, 1_000, 10_000),
 )
 _TINY = Sizes(
     rounds=1,
@@ -92,6 +100,9 @@ _TINY = Sizes(
     overload_seconds=0.5,
     stream_tokens=50,
     stream_tokens_min=20,
+    growth_open_runs=(2, 20),
+    growth_records=(5, 20),
+    growth_runs=2,
 )
 
 SIZES: dict[SizeName, Sizes] = {

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -35,6 +35,7 @@ from typing_extensions import override
 
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reading.records import readable
+from outlast._engine.scheduling.observers import Fact, MessageEnded, Recorded
 from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.bodies.body import Body
 from outlast._execution.calls.operations import failure_in
@@ -98,7 +99,6 @@ class Tracing:
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("outlast")
         self._residents: Mapping[RunId, LiveRun] = {}
-        self._answered: Callable[[Message, bytes], None] = lambda _, __: None
         self._now: Callable[[], int] = lambda: 0
         self._places: dict[tuple[RunId, str], _Place] = {}  # of the steps of actors at work
 
@@ -106,16 +106,20 @@ class Tracing:
         """Begin, before anything of the engine runs."""
         self._residents = core.scheduler.residents
         self._now = core.world.now
-        listeners = core.scheduler.listeners
-        listeners.on_records = self._recorded
-        self._answered = listeners.on_answered
-        listeners.on_answered = self._handled
+        core.scheduler.observers.add(self._observe)
         core.scheduler.bodies.entering = self._enter
         core.starts.attributes_of = with_traceparent
         core.actors.trace_of = _current_trace
 
     # ----------------------------------------------------------------------- durable
-    def _recorded(self, row: RunRow, records: list[Record]) -> None:
+    def _observe(self, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            if isinstance(fact, Recorded):
+                self._recorded(fact.row, fact.records)
+            elif isinstance(fact, MessageEnded):
+                self._handled(fact.message, fact.outcome)
+
+    def _recorded(self, row: RunRow, records: Sequence[Record]) -> None:
         home = _home_of(row.attributes)
         for record in records:
             if record.kind in ("step_done", "attempt_failed") and record.attempt:
@@ -166,7 +170,6 @@ class Tracing:
 
     def _handled(self, message: Message, outcome: bytes) -> None:
         """A message to an actor has ended, durably: from when it was sent until now."""
-        self._answered(message, outcome)
         failure = failure_in(outcome)
         cause = _cause_of(message)
         self._span(

@@ -21,8 +21,13 @@ OURS: dict[str, set[str]] = {
         "steps_per_second",
         "starts_per_second",
         "cpu_us",
+        "marginal_cpu_us",
         "memory_steps_per_second",
         "memory_cpu_us",
+    },
+    "growth": {
+        *(f"among_{n}_cpu_us" for n in (2, 20)),
+        *(f"after_{n}_cpu_us" for n in (5, 20)),
     },
     "start": {"p50_ms", "p99_ms"},
     "signal": {"p50_ms", "p99_ms"},
@@ -66,7 +71,8 @@ OURS: dict[str, set[str]] = {
 }
 FLOOR: dict[str, set[str]] = {
     "sequential": {"commits_per_second"},
-    "concurrent": {"rows_per_second", "tasks_per_second"},
+    "concurrent": {"steps_per_second", "cpu_us", "marginal_cpu_us"},
+    "growth": {"least_among_cpu_us", "least_after_cpu_us"},
     "start": {"p50_ms", "p99_ms"},
     "signal": {"p50_ms", "p99_ms"},
     "passivated": {"task_bytes"},

@@ -89,7 +89,7 @@ def dies_once() -> None:
     os._exit(1)
 
 
-@step(where="process", timeout=Timeout(run=0.3))
+@step(where="process", timeout=Timeout(run=1.0))
 def hangs(path: str) -> None:
     Path(path).write_text(f"{os.getpid()}")
     time.sleep(600)

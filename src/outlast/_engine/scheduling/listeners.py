@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.runs.run import LiveRun
 from outlast._records import Record
-from outlast._store.contract import Message, RunRow, StartRun, Transaction
+from outlast._store.contract import Message, RunRow, StartRun
 from outlast.errors import StoreDamaged
 from outlast.types import RunId
 
@@ -71,23 +71,4 @@ class Listeners:
     on_damaged: Callable[[RunId, StoreDamaged], None] = _ignore_damage
     on_letter: Callable[[Message], bool] = _declines
     on_created: Callable[[RunRow], None] = ignore
-    on_row: Callable[[RunRow], None] | None = None
-    on_records: Callable[[RunRow, list[Record]], None] | None = None
-    on_tokens: Callable[[], None] = idle
-    on_transaction: Callable[[Transaction], None] | None = None
     start_of_actor: Callable[[RunId], StartRun | None] = _no_start
-
-    def committed(self, transaction: Transaction, live: LiveRun | None) -> None:
-        """A run's transaction is durable; `live` is the run, if it is in memory."""
-        if self.on_transaction is not None:
-            self.on_transaction(transaction)
-        if self.on_records is not None and live is not None and transaction.records:
-            self.on_records(live.row, transaction.records)
-        if self.on_row is not None:
-            changed = transaction.summary or (None if live is None else live.row)
-            if changed is not None:
-                self.on_row(changed)
-        if transaction.tokens or transaction.answers or transaction.withdrawn:
-            self.on_tokens()
-        if transaction.streams:
-            self.on_stream(transaction.run)

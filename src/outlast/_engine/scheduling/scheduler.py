@@ -26,6 +26,14 @@ from outlast._engine.scheduling.acknowledgements import Acknowledgements
 from outlast._engine.scheduling.beginnings import Beginnings
 from outlast._engine.scheduling.known_keys import KnownKeys
 from outlast._engine.scheduling.listeners import Listeners
+from outlast._engine.scheduling.observers import (
+    Committed,
+    MessageEnded,
+    Observers,
+    Recorded,
+    RowChanged,
+    TokensChanged,
+)
 from outlast._engine.scheduling.run_locks import Exclusion
 from outlast._events import Events
 from outlast._execution.actors.actor_memory import Activation, ActorMemory
@@ -79,6 +87,7 @@ class Scheduler(ActorHost):
         self.is_closing = False
         self.executes = True
         self.listeners: Listeners = Listeners()
+        self.observers: Observers = Observers(world)
         self.acknowledgements: Acknowledgements = Acknowledgements(world)
         self._known = dict(known_error_types(registry))
         self._known_size = len(registry.known_errors)
@@ -173,6 +182,8 @@ class Scheduler(ActorHost):
             self.listeners.on_updated(message, outcome)
         else:
             self.listeners.on_answered(message, outcome)
+            if self.observers.are_any:
+                self.observers.tell(MessageEnded(message, outcome))
 
     @override
     def actor_reads_on(self, actor: RunId) -> None:
@@ -258,9 +269,23 @@ class Scheduler(ActorHost):
         if live is not None:
             live.committed(transaction, result)
             self._after_commit(live, transaction)
-        self.listeners.committed(transaction, live)
+        if transaction.streams:
+            self.listeners.on_stream(transaction.run)
+        if self.observers.are_any:
+            self._observed(transaction, live)
         if transaction.starts or transaction.posts or transaction.answers:
             self._outbox(transaction, result)
+
+    def _observed(self, transaction: Transaction, live: LiveRun | None) -> None:
+        tell = self.observers.tell
+        tell(Committed(transaction))
+        row = None if live is None else live.row
+        if row is not None and transaction.records:
+            tell(Recorded(row, transaction.records))
+        if (changed := transaction.summary or row) is not None:
+            tell(RowChanged(changed))
+        if transaction.tokens or transaction.answers or transaction.withdrawn:
+            tell(TokensChanged())
 
     def _after_commit(self, live: LiveRun, transaction: Transaction) -> None:
         if live.state == "left" and not live.journal.in_flight:
@@ -302,8 +327,8 @@ class Scheduler(ActorHost):
     def started(self, row: RunRow, records: list[Record]) -> None:
         """A start is durable: run it, if it is ours and due."""
         self.events.runs_started += 1
-        if self.listeners.on_row is not None:
-            self.listeners.on_row(row)
+        if self.observers.are_any:
+            self.observers.tell(RowChanged(row))
         if row.resident and self.owns(row.id):
             if (live := self.adopt(row, records)) is not None:
                 live.steps.is_first_life = True

@@ -13,6 +13,7 @@ from asyncio import Future
 from collections.abc import Callable, Sequence
 
 from outlast import limits
+from outlast._engine.scheduling.observers import Committed, Fact, RowChanged, TokensChanged
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.messages import Messages, bounded
 from outlast._records import attach
@@ -136,7 +137,8 @@ class Sharing:
             elif result == "accepted":
                 scheduler.deliver(message, number)
         for answer, answered in zip(transaction.answers, receipt.answers, strict=True):
-            scheduler.listeners.on_tokens()
+            if scheduler.observers.are_any:
+                scheduler.observers.tell(TokensChanged())
             if answered.number:
                 scheduler.deliver(answer.message, answered.number)
         return hearing
@@ -154,14 +156,21 @@ class Sharing:
     # ------------------------------------------------------------------------ changes
     def follow(self, changes: Changes) -> None:
         """Tell of changes from now on."""
+        if not self._followers:
+            self._scheduler.observers.add(self._observe)
         self._followers[changes] = None
-        self._scheduler.listeners.on_transaction = self._committed
 
     def leave(self, changes: Changes) -> None:
         """Tell no more."""
-        self._followers.pop(changes, None)
-        if not self._followers:
-            self._scheduler.listeners.on_transaction = None
+        if changes in self._followers:
+            del self._followers[changes]
+            if not self._followers:
+                self._scheduler.observers.remove(self._observe)
+
+    def _observe(self, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            if isinstance(fact, Committed):
+                self._committed(fact.transaction)
 
     def _committed(self, transaction: Transaction) -> None:
         summary = transaction.summary
@@ -175,8 +184,8 @@ def look_for(scheduler: Scheduler, transaction: Transaction, receipt: Receipt) -
     """A commit was made some time ago: look in the store for what it started and sent."""
     rows = [start.row for start in transaction.starts if start.row.id not in receipt.existing]
     for row in rows:
-        if scheduler.listeners.on_row is not None:
-            scheduler.listeners.on_row(row)
+        if scheduler.observers.are_any:
+            scheduler.observers.tell(RowChanged(row))
         if scheduler.owns(row.id):
             scheduler.listeners.on_passivated(row)  # it may have to begin later
     sent = [message.run for message in transaction.posts]

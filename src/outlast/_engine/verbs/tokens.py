@@ -15,6 +15,7 @@ from outlast._codec import Adapter, adapter_for, stored_json
 from outlast._codec.schemas import Schema
 from outlast._engine.reading.dry_replay import rehearse, rehearse_actor
 from outlast._engine.reading.records import moment
+from outlast._engine.scheduling.observers import TokensChanged
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.calls.starting import check_name, check_text
 from outlast._execution.calls.tokens import AnswerBody, message_of
@@ -149,7 +150,8 @@ class Tokens:
     async def _commit(self, answer: Answer) -> None:
         def made(receipt: Receipt) -> None:
             if receipt.answers[0].result == "accepted":
-                self._scheduler.listeners.on_tokens()
+                if self._scheduler.observers.are_any:
+                    self._scheduler.observers.tell(TokensChanged())
                 self._scheduler.deliver(answer.message, receipt.answers[0].number)
 
         transaction = Transaction(None, answer.message.run, [], answers=(answer,))

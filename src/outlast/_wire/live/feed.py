@@ -12,14 +12,14 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import msgspec
 
 from outlast import limits
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reading.records import info_of
-from outlast._engine.scheduling.listeners import idle
+from outlast._engine.scheduling.observers import Fact, RowChanged, TokensChanged
 from outlast._store.contract import RunRow
 from outlast._wire.live.eventstream import event
 from outlast._wire.live.ring import Ring
@@ -45,6 +45,7 @@ class Feed:
         self._runs: dict[str, RunRow] = {}
         self._actors: dict[str, None] = {}
         self._tokens_changed = False
+        self._is_observing = False
         self._timer: Timer | None = None
         self._told_overview = b""
         self._overview_due = 0.0
@@ -60,9 +61,8 @@ class Feed:
         """One client more: the first one makes the feed listen."""
         self.clients += 1
         if self.clients == 1:
-            listeners = self._core.scheduler.listeners
-            listeners.on_row = self._changed
-            listeners.on_tokens = self._inbox_changed
+            self._core.scheduler.observers.add(self._observe)
+            self._is_observing = True
             self._tick_later()
 
     def leave(self) -> None:
@@ -73,8 +73,9 @@ class Feed:
 
     def close(self) -> None:
         """Listen no more; who comes back reads everything again."""
-        listeners = self._core.scheduler.listeners
-        listeners.on_row, listeners.on_tokens = None, idle
+        if self._is_observing:
+            self._core.scheduler.observers.remove(self._observe)
+            self._is_observing = False
         self._runs.clear()
         self._actors.clear()
         if self._timer is not None:
@@ -93,8 +94,12 @@ class Feed:
             self._actors.clear()
             self.tell("reset", {"epoch": self.epoch})
 
-    def _inbox_changed(self) -> None:
-        self._tokens_changed = True
+    def _observe(self, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            if isinstance(fact, RowChanged):
+                self._changed(fact.row)
+            elif isinstance(fact, TokensChanged):
+                self._tokens_changed = True
 
     # ------------------------------------------------------------------------ telling
     def tell(self, kind: str, data: Mapping[str, object]) -> None:

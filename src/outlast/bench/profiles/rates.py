@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
-from outlast.bench.floors import CommitFloor, loop_tasks_per_second
+from outlast.bench.floors import CommitFloor
 from outlast.bench.flows import one_after_another
-from outlast.bench.result import Bar, Result, ratio_of
+from outlast.bench.least import LeastSteps
+from outlast.bench.result import Bar, Rate, Result, ratio_of
 from outlast.bench.sizes import Sizes
 from outlast.engine import Engine
 
@@ -40,43 +41,43 @@ async def sequential(directory: Path, sizes: Sizes, note: Note) -> Result:
     return Result(
         profile="sequential",
         settings={"steps": steps, "rounds": sizes.rounds},
-        ours={"steps_per_second": statistics.median(ours), "cpu_us": statistics.median(cpu)},
-        floor={"commits_per_second": statistics.median(floors)},
+        ours={"steps_per_second": median(ours), "cpu_us": median(cpu)},
+        floor={"commits_per_second": median(floors)},
         ratio=ratio,
-        bars=[Bar("share of one-row commits with a thread hand-over", ratio, 0.8, True)],
+        bars=[Bar("share of one-row commits with a thread hand-over", ratio, 0.75, True)],
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Round:
-    steps_per_second: float
-    starts_per_second: float
-    cpu_us: float
+_LONGER = 4  # times the steps, to tell a step from the start and the end of its run
+
+
+@dataclass(slots=True)
+class _Rounds:
+    """What rounds in turns have given: ours, the least program's, each short and long."""
+
+    starts: list[float]
+    ours: list[Rate]
+    ours_long: list[Rate]
+    least: list[Rate]
+    least_long: list[Rate]
 
 
 async def concurrent(directory: Path, sizes: Sizes, note: Note) -> Result:
     """Many runs at once: commits carry the steps of all of them."""
-    floor = CommitFloor(directory / "floor.db")
-    ours: list[_Round] = []
-    rows: list[float] = []
-    tasks: list[float] = []
-    in_memory: list[_Round] = []
-    count = sizes.concurrent_runs * sizes.concurrent_steps
-    async with Engine.open(directory / "ours.db") as engine:
-        await _many_runs(engine, sizes)
-        for number in range(sizes.rounds):
-            note(f"round {number + 1} of {sizes.rounds}")
-            ours.append(await _many_runs(engine, sizes))
-            rows.append(floor.batched_rows_per_second(20, 1_000))
-            tasks.append(await loop_tasks_per_second(count))
-    floor.close()
+    found = _Rounds([], [], [], [], [])
+    await _rounds(directory, sizes, note, found)
     note("the same without a disk")
+    in_memory: list[Rate] = []
     async with Engine.open("memory://bench") as engine:
-        await _many_runs(engine, sizes)
+        await _many_runs(engine, sizes.concurrent_runs, sizes.concurrent_steps)
         for _ in range(sizes.rounds):
-            in_memory.append(await _many_runs(engine, sizes))
-    rate = statistics.median(r.steps_per_second for r in ours)
-    cpu = statistics.median(r.cpu_us for r in ours)
+            _, rate = await _many_runs(engine, sizes.concurrent_runs, sizes.concurrent_steps)
+            in_memory.append(rate)
+    ours, least = found.ours, found.least
+    marginal = [a.marginal_cpu_us(b) for a, b in zip(found.ours_long, ours, strict=True)]
+    least_marginal = [a.marginal_cpu_us(b) for a, b in zip(found.least_long, least, strict=True)]
+    ratio = ratio_of([r.per_second for r in ours], [r.per_second for r in least])
+    cpu_ratio = ratio_of([r.cpu_us for r in ours], [r.cpu_us for r in least])
     return Result(
         profile="concurrent",
         settings={
@@ -85,34 +86,50 @@ async def concurrent(directory: Path, sizes: Sizes, note: Note) -> Result:
             "rounds": sizes.rounds,
         },
         ours={
-            "steps_per_second": rate,
-            "starts_per_second": statistics.median(r.starts_per_second for r in ours),
-            "cpu_us": cpu,
-            "memory_steps_per_second": statistics.median(r.steps_per_second for r in in_memory),
-            "memory_cpu_us": statistics.median(r.cpu_us for r in in_memory),
+            "steps_per_second": median(r.per_second for r in ours),
+            "starts_per_second": median(found.starts),
+            "cpu_us": median(r.cpu_us for r in ours),
+            "marginal_cpu_us": median(marginal),
+            "memory_steps_per_second": median(r.per_second for r in in_memory),
+            "memory_cpu_us": median(r.cpu_us for r in in_memory),
         },
         floor={
-            "rows_per_second": statistics.median(rows),
-            "tasks_per_second": statistics.median(tasks),
+            "steps_per_second": median(r.per_second for r in least),
+            "cpu_us": median(r.cpu_us for r in least),
+            "marginal_cpu_us": median(least_marginal),
         },
-        ratio=ratio_of([r.steps_per_second for r in ours], rows),
+        ratio=ratio,
         bars=[
-            Bar("durable steps a second", rate, 60_000, True),
-            Bar("CPU us a step, start and end of the runs included", cpu, 15),
+            Bar("steps a second, as a share of the least program's", ratio, 0.16, True),
+            Bar("CPU a step, as a multiple of the least program's", cpu_ratio, 6),
+            Bar("CPU of a step more, as a multiple", ratio_of(marginal, least_marginal), 4.5),
         ],
     )
 
 
-async def _many_runs(engine: Engine, sizes: Sizes) -> _Round:
+async def _rounds(directory: Path, sizes: Sizes, note: Note, found: _Rounds) -> None:
     runs, steps = sizes.concurrent_runs, sizes.concurrent_steps
+    floor = LeastSteps(directory / "floor.db")
+    async with Engine.open(directory / "ours.db") as engine:
+        await _many_runs(engine, runs, steps)
+        await floor.measure(runs, steps)
+        for number in range(sizes.rounds):
+            note(f"round {number + 1} of {sizes.rounds}")
+            starts, rate = await _many_runs(engine, runs, steps)
+            found.starts.append(starts)
+            found.ours.append(rate)
+            found.least.append(await floor.measure(runs, steps))
+            _, longer = await _many_runs(engine, runs, _LONGER * steps)
+            found.ours_long.append(longer)
+            found.least_long.append(await floor.measure(runs, _LONGER * steps))
+    floor.close()
+
+
+async def _many_runs(engine: Engine, runs: int, steps: int) -> tuple[float, Rate]:
+    """Return starts a second, and the rate of the steps, starts and ends of runs included."""
     began, cpu_began = time.perf_counter(), time.process_time()
     starting = (engine.start(one_after_another(steps)) for _ in range(runs))
     handles = await asyncio.gather(*starting)
     started = time.perf_counter()
     await asyncio.gather(*(handle.result() for handle in handles))
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
-    return _Round(
-        steps_per_second=runs * steps / seconds,
-        starts_per_second=runs / (started - began),
-        cpu_us=cpu / (runs * steps) * 1e6,
-    )
+    return runs / (started - began), Rate.since(began, cpu_began, runs * steps)

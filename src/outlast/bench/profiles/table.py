@@ -14,6 +14,7 @@ import msgspec
 
 from outlast.bench.profiles.actors import actors
 from outlast.bench.profiles.answers import signal, start
+from outlast.bench.profiles.growth import growth
 from outlast.bench.profiles.latency import latency
 from outlast.bench.profiles.overload import overload
 from outlast.bench.profiles.parallel import parallel
@@ -30,6 +31,7 @@ Profile = Callable[[Path, Sizes, Callable[[str], None]], Coroutine[object, objec
 PROFILES: dict[str, Profile] = {
     "sequential": sequential,
     "concurrent": concurrent,
+    "growth": growth,
     "start": start,
     "signal": signal,
     "passivated": passivated,
