@@ -87,7 +87,7 @@ class MailMachine(RuleBasedStateMachine):
         delayed = [entry.due_at for entry in self.entries if entry.due_at > self.seen_at]
         assert len(self.mail) == len(self.entries)
         assert self.mail.next_due() == min(delayed, default=None)
-        assert self.mail.is_ready == (len(delayed) < len(self.entries))
+        assert bool(self.mail.ready) == (len(delayed) < len(self.entries))
 
 
 TestMail = MailMachine.TestCase

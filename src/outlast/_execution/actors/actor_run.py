@@ -96,7 +96,7 @@ class LiveActor(MemberRun):
     @property
     def wants_mail(self) -> bool:
         """Whether it can take more of what is in its mailbox."""
-        return self.arrivals.read_to is None or not self.mail.is_ready or self.bonds.is_down
+        return self.arrivals.read_to is None or not self.mail.ready or self.bonds.is_down
 
     def mail_was_read(self) -> None:
         """What is in the mailbox, or so much of it as it takes, has been accepted."""
@@ -176,10 +176,12 @@ class LiveActor(MemberRun):
     def _work_some(self) -> None:
         """Handle messages until one of them waits, or others should have a turn."""
         for _ in range(_BURST):
-            now = self.host.world.now()
-            if self.handling is not None or self.state != "live" or self._is_held(now):
+            if self.handling is not None or self.state != "live":
                 break
-            waiting = self.mail.take(now)
+            if not (self.mail.ready or self.mail.delayed):
+                break
+            now = self.host.world.now()
+            waiting = None if self._is_held(now) else self.mail.take(now)
             if waiting is None:
                 break
             self._handle(*waiting, now)
@@ -202,29 +204,33 @@ class LiveActor(MemberRun):
         """Be called again when there is something to do; leave memory when there is not."""
         now = self.host.world.now()
         held_until = self.ends.held_until(now)
-        if self.handling is None and self.mail.is_ready and not self._is_held(now):
+        is_held = held_until is not None or self.bonds.is_down
+        if self.handling is None and self.mail.ready and not is_held:
             self._call()
         elif self.arrivals.read_to is not None and self.wants_mail:
             if not self.arrivals.is_reading:
                 self._engine.actor_reads_on(self.id)
         elif self.is_idle and self.can_leave:
             self._leave_until_due()
-        times = [self.mail.next_due(), held_until]
-        self._set_alarm(min((at for at in times if at and at > now), default=None))
-        self._arm()
+        if self.mail.delayed or held_until is not None or self._alarm is not None:
+            times = [self.mail.next_due(), held_until]
+            self._set_alarm(min((at for at in times if at and at > now), default=None))
+        if not self.clock.is_still:
+            self._arm()
 
     def _leave_until_due(self) -> None:
         """Leave memory, once the row says when the first delayed message is due."""
         due = self.mail.next_due()
         seq = self.journal.last_seq
-        if self.row.wake_at == due and self.row.last_seq == seq:
+        row = self.standing.row
+        if row.wake_at == due and row.last_seq == seq:
             self._engine.actor_rests(self.id)
             return
         # What a message left behind may have appended after its end: it counts for nothing.
-        self.standing.row = msgspec.structs.replace(
-            self.row, wake_at=due, resident=False, last_seq=seq, packed_seq=seq, folded_seq=seq
+        self.standing.row = row = msgspec.structs.replace(
+            row, wake_at=due, resident=False, last_seq=seq, packed_seq=seq, folded_seq=seq
         )
-        self.journal.transaction().summary = self.row
+        self.journal.transaction().summary = row
 
     def _set_alarm(self, at: int | None) -> None:
         if self._alarm is not None:
@@ -303,7 +309,7 @@ class LiveActor(MemberRun):
     @property
     def is_idle(self) -> bool:
         """Whether nothing is handled, and nothing waits to be that may."""
-        has_work = self.mail.is_ready and not self.bonds.is_down
+        has_work = self.mail.ready and not self.bonds.is_down
         has_mail = has_work or self.arrivals.read_to is not None
         return self.handling is None and not has_mail
 
@@ -311,10 +317,11 @@ class LiveActor(MemberRun):
     @override
     def can_leave(self) -> bool:
         # In the midst of a message it may leave too: what waits behind is in the mailbox.
+        if self._is_called or self._readings.at_work or not super().can_leave:
+            return False
         handling = self.handling
         is_waiting = handling is not None and handling.is_safe and handling.is_started
-        is_busy = self._is_called or self._readings.at_work > 0
-        return super().can_leave and not is_busy and (self.is_idle or is_waiting)
+        return is_waiting or self.is_idle
 
     def put_to_rest(self) -> None:
         """Leave memory, if there is nothing to do; the row says when to come back."""

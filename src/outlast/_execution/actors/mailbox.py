@@ -14,61 +14,56 @@ Waiting = tuple[Message, Letter]
 class Mail:
     """What one actor has still to handle."""
 
-    __slots__ = ("_delayed", "_ready")
+    __slots__ = ("delayed", "ready")
 
     def __init__(self) -> None:
-        self._ready: list[tuple[int, int, Message, Letter]] = []
-        self._delayed: list[tuple[int, int, Message, Letter]] = []
+        self.ready: list[tuple[int, int, Message, Letter]] = []
+        self.delayed: list[tuple[int, int, Message, Letter]] = []
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._delayed)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether something waits that is not delayed."""
-        return bool(self._ready)
+        return len(self.ready) + len(self.delayed)
 
     def add(self, message: Message, letter: Letter, now: int) -> None:
         """Let a message wait for its turn."""
         if letter.due_at > now:
-            heapq.heappush(self._delayed, (letter.due_at, message.number, message, letter))
+            heapq.heappush(self.delayed, (letter.due_at, message.number, message, letter))
         else:
-            heapq.heappush(self._ready, (-letter.priority, message.number, message, letter))
+            heapq.heappush(self.ready, (-letter.priority, message.number, message, letter))
 
     def add_first(self, message: Message, letter: Letter) -> None:
         """Let a message that was begun before come before the others, whatever their priority."""
-        heapq.heappush(self._ready, (-(1 << 62), message.number, message, letter))
+        heapq.heappush(self.ready, (-(1 << 62), message.number, message, letter))
 
     def add_before_all(self, message: Message, letter: Letter) -> None:
         """Let a message that begins or ends the actor's life come before all others."""
-        heapq.heappush(self._ready, (-(1 << 63), message.number, message, letter))
+        heapq.heappush(self.ready, (-(1 << 63), message.number, message, letter))
 
     def of_life(self) -> list[Message]:
         """Return the messages that end with the actor's life: of its start, and reminders."""
-        return [m for _, _, m, letter in (*self._ready, *self._delayed) if letter.token]
+        return [m for _, _, m, letter in (*self.ready, *self.delayed) if letter.token]
 
     def take(self, now: int) -> Waiting | None:
         """Return the next message whose time has come."""
-        while self._delayed and self._delayed[0][0] <= now:
-            _, _, message, letter = heapq.heappop(self._delayed)
-            heapq.heappush(self._ready, (-letter.priority, message.number, message, letter))
-        if not self._ready:
+        while self.delayed and self.delayed[0][0] <= now:
+            _, _, message, letter = heapq.heappop(self.delayed)
+            heapq.heappush(self.ready, (-letter.priority, message.number, message, letter))
+        if not self.ready:
             return None
-        _, _, message, letter = heapq.heappop(self._ready)
+        _, _, message, letter = heapq.heappop(self.ready)
         return message, letter
 
     def take_if(self, condition: Callable[[Letter], bool]) -> list[Message]:
         """Return the messages that are not delayed and fulfil a condition, oldest first."""
-        taken = [entry for entry in self._ready if condition(entry[3])]
+        taken = [entry for entry in self.ready if condition(entry[3])]
         if taken:
-            self._ready = [entry for entry in self._ready if not condition(entry[3])]
-            heapq.heapify(self._ready)
+            self.ready = [entry for entry in self.ready if not condition(entry[3])]
+            heapq.heapify(self.ready)
         return sorted((message for _, _, message, _ in taken), key=lambda m: m.number)
 
     def take_oldest(self) -> Waiting | None:
         """Return the message that came first, whatever its priority; a delayed one at last."""
         # Of delayed ones alone there may be too many too.
-        waiting = self._ready or self._delayed
+        waiting = self.ready or self.delayed
         if not waiting:
             return None
         oldest = min(waiting, key=lambda entry: entry[1])
@@ -78,9 +73,9 @@ class Mail:
 
     def next_due(self) -> int | None:
         """Return when the first delayed message is due."""
-        return self._delayed[0][0] if self._delayed else None
+        return self.delayed[0][0] if self.delayed else None
 
     def clear(self) -> None:
         """Forget everything; the mailbox still has it."""
-        self._ready.clear()
-        self._delayed.clear()
+        self.ready.clear()
+        self.delayed.clear()

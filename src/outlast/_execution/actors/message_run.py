@@ -314,18 +314,20 @@ class MessageRun(LiveRun):
         for nested in self.nesting.take_open() if self.definition.is_reentrant else ():
             self._wait_again(*nested, is_first=False)
         self.loop.timers.clear()
-        self.steps.forget_cancelled(all_of_them=True)
+        if self.steps.pending:
+            self.steps.forget_cancelled(all_of_them=True)
         self.children.begin_anew()
         self.cancelling.begin_anew()
         self.ends.forget_heartbeats(transaction, self.steps.heartbeats)
-        if self.journal.packed_seq > self.row.folded_seq:
+        row = self.standing.row
+        if self.journal.packed_seq > row.folded_seq:
             transaction.folded = self.journal.last_seq
         self.journal.fold()
         seq = self.journal.last_seq
         if self.tokens.by_key:
             transaction.withdrawn = (*transaction.withdrawn, *self.tokens.take_open())
-        self.standing.row = msgspec.structs.replace(
-            self.row,
+        self.standing.row = row = msgspec.structs.replace(
+            row,
             output=self._state if self._has_ended_well else None,
             last_seq=seq,
             packed_seq=seq,
@@ -337,7 +339,7 @@ class MessageRun(LiveRun):
             status="waiting",
             wake_at=self._next_due(),
         )
-        transaction.summary = self.row
+        transaction.summary = row
         self.bonds.write_down(transaction)
 
     def _done(self, message: Message, outcome: bytes) -> None:

@@ -30,7 +30,7 @@ class Cancelling:
 
     def __init__(self, loop: RunLoop) -> None:
         self._loop = loop
-        self.scopes: set[Scope] = set()  # those that are marked
+        self.scopes: dict[Scope, None] = {}  # those that are marked
         self.is_requested: bool = False
         self.is_timeout: bool = False
         self.reason: str = ""
@@ -88,7 +88,7 @@ class Cancelling:
     def cancel_scope(self, scope: Scope) -> None:
         """Mark a scope from now until it is left."""
         scope.is_cancelled = True
-        self.scopes.add(scope)
+        self.scopes[scope] = None
 
     def cut_short(self) -> bool:
         """Cancel what a body that has returned left behind, as asyncio does; say whether it did.
@@ -104,7 +104,7 @@ class Cancelling:
 
     def leave_scope(self, scope: Scope) -> None:
         """Forget a scope whose code has ended."""
-        self.scopes.discard(scope)
+        self.scopes.pop(scope, None)
         self._shields.pop(scope, None)
 
     def begin_anew(self) -> None:

@@ -53,7 +53,7 @@ class Inbox:
         self._loop = loop
         self._buffers: dict[str, deque[Unread]] = {}
         self._discarded: frozenset[int] = frozenset()
-        self._waiters: dict[str, deque[asyncio.Future[None]]] = {}
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self.dedups: dict[str, Known] = {}
         self.unread: int = 0
         self.coming: int = 0  # appended, and not delivered yet
@@ -109,7 +109,7 @@ class Inbox:
     async def receive(self, name: str) -> Unread:
         """Wait for the next signal of this name."""
         while True:
-            waiters = self._waiters.setdefault(name, deque())
+            waiters = self._waiters.setdefault(name, [])
             if not waiters and (signal := self.take(name)) is not None:
                 return signal
             future: asyncio.Future[None] = self._loop.create_future()

@@ -53,7 +53,6 @@ class RunJournal:
         "_rouse",
         "_submit",
         "_transaction",
-        "_under_way",
         "blobs",
         "bytes_unpacked",
         "has_closed",
@@ -67,6 +66,7 @@ class RunJournal:
         "progress_seq",
         "run",
         "steps",
+        "under_way",
         "unpacked",
     )
 
@@ -90,7 +90,8 @@ class RunJournal:
         self.unpacked: list[Record] = [_as_stored(r) for r in records if r.seq > row.packed_seq]
         self.bytes_unpacked: int = sum(len(r.body) + 100 for r in self.unpacked)
         self.steps: int = sum(1 for r in records if r.kind == "step_done")
-        self._under_way: set[int] = set()
+        # By id; a dictionary, since an empty set takes 216 bytes of each run that waits.
+        self.under_way: dict[int, None] = {}
         self.blobs: dict[bytes, None] = {}  # digests of those that its records have
         self.has_closed: bool = False
         self._submit = submit
@@ -108,7 +109,7 @@ class RunJournal:
     @property
     def in_flight(self) -> int:
         """How many transactions of this run are on their way to the disk."""
-        return len(self._under_way)
+        return len(self.under_way)
 
     def is_back(self, transaction: Transaction) -> bool:
         """Take note that a transaction is durable; False when others committed it for the run.
@@ -116,9 +117,11 @@ class RunJournal:
         Recovery, for one, writes rows of runs before they are in memory. Counting those as ours
         once let a run leave memory with a record on its way (simulation seed 1172).
         """
-        if id(transaction) not in self._under_way:
+        if id(transaction) not in self.under_way:
             return False
-        self._under_way.discard(id(transaction))
+        del self.under_way[id(transaction)]
+        if transaction is self._transaction:
+            self._transaction = None
         return True
 
     def transaction(self) -> Transaction:
@@ -126,7 +129,7 @@ class RunJournal:
         transaction = self._transaction
         if transaction is None or transaction.is_sealed:
             transaction = self._transaction = Transaction(self.lease, self.run, [])
-            self._under_way.add(id(transaction))
+            self.under_way[id(transaction)] = None
             self._submit(transaction)
         return transaction
 

@@ -355,7 +355,9 @@ class LiveRun(ABC):
     @property
     def can_leave(self) -> bool:
         """Whether it only waits, with nothing on its way to the disk."""
-        return self.state == "live" and not self.journal.in_flight and not self.steps.are_running
+        if self.state != "live" or self.journal.under_way:
+            return False
+        return not (self.steps.pending and self.steps.are_running)
 
     def _guarded(self, action: Callable[[Unpack[Ts]], None], *args: *Ts) -> None:
         """Run a piece of the run's life; what cannot go on is parked, never failed."""
