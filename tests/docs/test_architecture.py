@@ -51,7 +51,9 @@ def test_every_file_that_is_named_is_there() -> None:
     ]
     named = set(re.findall(r"[\w/]*\w\.py\b", TEXT))
 
-    assert [name for name in sorted(named) if not any(k.endswith("/" + name) for k in known)] == []
+    assert [
+        name for name in sorted(named) if not any(f"/{k}".endswith(f"/{name}") for k in known)
+    ] == []
 
 
 @step
