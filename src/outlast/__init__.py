@@ -164,7 +164,8 @@ _NAMES = {
 _MODULES = ("client", "errors", "limits", "telemetry", "testing", "types")
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # the star is of strings
+# Each of the stars is a string; type checkers read the list of `__init__.pyi`.
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]  # so
 
 
 def __getattr__(name: str) -> object:

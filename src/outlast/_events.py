@@ -86,9 +86,17 @@ class Events:
     step_seconds: Histogram = field(default_factory=Histogram)  # bodies, by how long they ran
     commit_seconds: Histogram = field(default_factory=Histogram)  # from the batch to the disk
     fatal: StoreError | None = None
+    on_batch: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     on_fatal: list[Callable[[StoreError], None]] = field(
         default_factory=list[Callable[[StoreError], None]]
     )
+
+    def committed(self, seconds: float) -> None:
+        """Count a batch that has become durable, and tell who waits for a gap between two."""
+        self.commits += 1
+        self.commit_seconds.add(seconds)
+        for listener in self.on_batch:
+            listener()
 
     def run_closed(self, workflow: str, status: str) -> None:
         """Count a run that has ended."""

@@ -153,7 +153,7 @@ def _drop_child_ends(self: Scheduler, message: Message, number: int) -> None:
     if live is not None and message.kind == "child_done":
         live.journal.transaction().consumed = (number,)
     else:
-        self.listeners.on_mail(message.run)
+        self.parts.messages.has_mail(message.run)
 
 
 def _hand_over_itself(self: Adapter, value: object) -> tuple[bytes, object]:
@@ -206,7 +206,7 @@ def _bury_none(self: MemoryDatabase, letters: Sequence[DeadLetter]) -> None:
 
 def _add_in_reverse(self: Mail, message: Message, letter: Letter, now: int) -> None:
     # Newest first among what waits together, as with a stack.
-    heapq.heappush(self._ready, (-letter.priority, -message.number, message, letter))
+    heapq.heappush(self.ready, (-letter.priority, -message.number, message, letter))
 
 
 async def _read_two(self: Messages, live: LiveRun) -> None:

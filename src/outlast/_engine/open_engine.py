@@ -24,6 +24,7 @@ from outlast._engine.residency.passivation import Residency
 from outlast._engine.residency.retention import Retention
 from outlast._engine.scheduling.late_outcomes import LateOutcomes
 from outlast._engine.scheduling.latency import GarbagePolicy, Watchdog
+from outlast._engine.scheduling.parts import Parts
 from outlast._engine.scheduling.results import Results
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.scheduling.step_messages import StepMessages
@@ -145,10 +146,7 @@ class EngineCore:
         self.recovery: Recovery = Recovery(
             self.scheduler, self.messages, self.dormant, live_runs_max=options.live_runs_max
         )
-        self.scheduler.listeners.on_stream = self.reader.streams.changed
-        self.scheduler.listeners.on_passivated = self._passivated
-        self.scheduler.listeners.on_closed = self._run_closed
-        self.scheduler.listeners.on_stays_parked = self.actors.parked.look
+        self._join()
         self._process = process_id()
         self._tasks: list[asyncio.Task[None]] = []
         self._tickers: list[Ticker] = []
@@ -161,6 +159,29 @@ class EngineCore:
         self.stores_while_draining: bool = False  # starts, for the engine that comes next
         self.served_by: Served | None = None  # what all servers of this engine share
         self.events.on_fatal.append(self._failed)
+
+    def _join(self) -> None:
+        self.scheduler.parts = Parts(
+            residency=self.residency,
+            recovery=self.recovery,
+            inactive_runs=self.dormant,
+            messages=self.messages,
+            results=self.results,
+            updates=self.updates,
+            streams=self.reader.streams,
+            actors=self.actors,
+            parked_asks=self.actors.parked,
+            idle_actors=self.actors.resting,
+        )
+        self.registry.on_workflow.append(self._look_again)
+
+    def _look_again(self) -> None:
+        """Another workflow is known: look for whoever waits for it."""
+        self.messages.has_mail(RunId(""))
+
+    def detach(self) -> None:
+        """Stop listening to the registry, which outlives the engine."""
+        self.registry.on_workflow.remove(self._look_again)
 
     # ----------------------------------------------------------------------- opening
     async def open(self) -> None:
@@ -194,7 +215,7 @@ class EngineCore:
             self._tasks.append(world.spawn(retention.run(), name="outlast-retention"))
         if self._garbage is not None:
             self._garbage.freeze()
-            self.writer.on_batch = self._garbage.worked
+            self.events.on_batch.append(self._garbage.worked)
 
     def _clock_jumped(self, seconds: float) -> None:
         """What the jump has made due is due now; timers of the host loop know nothing of it."""
@@ -235,20 +256,12 @@ class EngineCore:
         for lease in list(self.scheduler.leases.values()):
             self.scheduler.lose_shard(lease.shard, lease.epoch)
 
-    def _run_closed(self, run: RunId, row: RunRow | None) -> None:
-        self.results.changed(run, row)
-        self.updates.closed(run)
-
     def _changed_elsewhere(self, run: RunId) -> None:
         """Another engine changed a run: who waits for it here looks again."""
         self.results.changed(run)
         self.updates.closed(run)
         self.actors.changed(run)
         self.reader.streams.changed(run)
-
-    def _passivated(self, row: RunRow) -> None:
-        if row.wake_at is not None:
-            self.recovery.expect(row.wake_at)
 
     @property
     def hint(self) -> Hint | None:
@@ -356,7 +369,7 @@ class EngineCore:
             self._watchdog.close()
         if self._garbage is not None:
             self._garbage.close()
-        self.scheduler.detach()
+        self.detach()
         closed = EngineClosed("the engine was closed while somebody waited")
         self.results.fail_all(closed)
         self.updates.fail_all(closed)

@@ -158,7 +158,7 @@ class Recovery:
         last = await self._bring_mailed(shards, died, None)
         if last is not None:
             self._world.spawn(self._bring_others(shards, died, last), name="outlast-mail")
-        self._scheduler.listeners.on_mail(RunId(""))
+        self._scheduler.parts.messages.has_mail(RunId(""))
         if left.suspects:
             self._world.spawn(self._try_suspects(left.suspects), name="outlast-suspects")
         await self.wake_due()
@@ -171,7 +171,7 @@ class Recovery:
         for run in runs:
             if self._scheduler.shard_of(run) in died:
                 self._messages.left_waiting.add(run)
-            self._scheduler.listeners.on_mail(run)
+            self._scheduler.parts.messages.has_mail(run)
         return runs[-1] if len(runs) == limits.MAILBOX_READ_MAX else None
 
     async def _bring_others(self, shards: set[int], died: set[int], after: RunId | None) -> None:
@@ -249,7 +249,7 @@ class Recovery:
                 await self._messages.could_not_bring(run, error)
             finally:
                 self._scheduler.held.discard(run)
-            self._scheduler.listeners.on_mail(run)  # what came while it waited for its turn
+            self._scheduler.parts.messages.has_mail(run)  # what came while it waited for its turn
 
     async def _try_suspect(self, run: RunId) -> None:
         row = await self._store.read_run(run)
@@ -335,8 +335,13 @@ class Recovery:
         # What is due but already in memory has its new row on the way: look again soon.
         return None if at is None else max(at, self._world.now() + (_AGAIN if due else 0))
 
+    def passivated(self, row: RunRow) -> None:
+        """A run has left memory, or never came: be there when it is due."""
+        if row.wake_at is not None:
+            self.expect(row.wake_at)
+
     def expect(self, at: int) -> None:
-        """A run has left memory until `at`: be there in time."""
+        """A run is due at `at`: be there in time."""
         self._alarm.expect(at)
 
     def _wake(self) -> None:
@@ -480,10 +485,10 @@ class Reconciler:
         shards = list(scheduler.leases)
         for row in await scheduler.store.resident_runs(shards):
             if row.id not in scheduler.residents and is_open_here(row):
-                scheduler.listeners.on_mail(row.id)
+                scheduler.parts.messages.has_mail(row.id)
         page_max = limits.MAILBOX_READ_MAX
         runs = await scheduler.store.runs_with_mail(shards, page_max, self._mailed_to)
         self._mailed_to = runs[-1] if len(runs) == page_max else None
         for run in runs:
-            scheduler.listeners.on_mail(run)
+            scheduler.parts.messages.has_mail(run)
         await self._recovery.wake_due()

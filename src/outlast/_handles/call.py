@@ -204,18 +204,20 @@ class StepCall(Call[R_co]):
 
     @override
     def _begin(self) -> Generator[object, object, R_co]:
+        awaited: Generator[object, object, object]
         loop = running_loop()
         if loop is None:
-            return _driven_plainly(self._run_plainly())
-        run = run_of(loop)
-        future = run.steps.issue(
-            self.definition,
-            self.bound.args,
-            self.bound.kwargs,
-            place=self.place,
-            catches=self.catches,
-        )
-        return future.__await__()  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # decoded by the declared result, which is R
+            awaited = _driven_plainly(self._run_plainly())
+        else:
+            future = run_of(loop).steps.issue(
+                self.definition,
+                self.bound.args,
+                self.bound.kwargs,
+                place=self.place,
+                catches=self.catches,
+            )
+            awaited = future.__await__()  # decoded by the declared result, which is R
+        return awaited  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # as said
 
     async def _run_plainly(self) -> R_co:
         """Outside a run, and inside another step, a step is just its function."""

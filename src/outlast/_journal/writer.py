@@ -58,10 +58,6 @@ def _nothing(_: Receipt) -> None:
     """Follows from a commit."""
 
 
-def _nothing_follows() -> None:
-    """Nobody is told of batches."""
-
-
 def _goes_on(_: Transaction, __: StoreError) -> None:
     """Nobody hears of it."""
 
@@ -89,7 +85,6 @@ class Writer:
         self._is_called = False  # `_begin` is among the loop's next callbacks
         self._is_committing = False
         self._is_over = False
-        self.on_batch: Callable[[], None] = _nothing_follows
         self.trouble: StoreError | None = None
         self.given_up: StoreError | None = None
         self._insisted: list[_Entry] = []  # what the store has refused for now
@@ -214,14 +209,12 @@ class Writer:
     def _made(self, batch: list[_Entry], results: list[CommitResult]) -> None:
         """A batch is durable: send the next one, then hand this one out."""
         self._is_committing = False
-        self._events.commits += 1
-        self._events.commit_seconds.add(self._world.monotonic() - self._sent_at)
+        self._events.committed(self._world.monotonic() - self._sent_at)
         if self.trouble is not None and not self._is_over:
             log.warning("the store takes writes again")
             self.trouble = None
         self._begin()
         _hand_out(batch, results)
-        self.on_batch()
         if self._flushes.waiting and not self.is_busy:
             self._flushes.release_all()
 

@@ -226,7 +226,7 @@ class Yard:
         machine.crashes += 1
         self.loop.crash(machine.node)
         if machine.core is not None:
-            machine.core.scheduler.detach()
+            machine.core.detach()
             hints = self.database.hints
             hints[:] = [h for h in hints if h != machine.core.hint]
             self._remains.append(machine.core)
@@ -319,7 +319,7 @@ class Yard:
                 machine.is_up = False
                 self.loop.crash(machine.node)
                 if machine.core is not None:
-                    machine.core.scheduler.detach()
+                    machine.core.detach()
                     self._remains.append(machine.core)
         for core in self._remains:
             for live in core.scheduler.residents.values():

@@ -281,7 +281,7 @@ async def test_an_idle_actors_row_leaves_memory(
             assert await engine.actor(Fleeting, "a").ask(Fleeting.hello) == "hello"
             async with asyncio.timeout(30):
                 # What must read the actor's row to create it knows nothing of it any more.
-                while actors._resting.start_of(actor_id) is None:  # noqa: ASYNC110  # no event
+                while actors.resting.start_of(actor_id) is None:  # noqa: ASYNC110  # no event
                     await asyncio.sleep(0.01)
 
     assert read == ["mailboxes.Fleeting/a"]

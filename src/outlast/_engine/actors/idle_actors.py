@@ -36,11 +36,6 @@ class RestingActors:
         self._scheduler = scheduler
         self._resting: OrderedDict[RunId, _Resting] = OrderedDict()
         self._sweep_timer: Timer | None = None
-        scheduler.listeners.on_adopted = self.forget
-        scheduler.listeners.on_rested = self._rested
-        scheduler.listeners.on_letter = self._wake
-        scheduler.listeners.on_created = self.created
-        scheduler.listeners.start_of_actor = self.start_of
 
     def start_of(self, actor: RunId) -> StartRun | None:
         """Return what creates an actor, None when it is known to be there."""
@@ -70,7 +65,7 @@ class RestingActors:
         """An actor takes nothing more, or has come into memory."""
         self._resting.pop(actor, None)
 
-    def _wake(self, message: Message) -> bool:
+    def wake(self, message: Message) -> bool:
         """Bring a resting actor into memory with its next message; False when it must be read."""
         resting = self._resting.get(message.run)
         if resting is None or self._scheduler.exclusion.is_held(message.run):
@@ -109,7 +104,7 @@ class RestingActors:
             self._sweep_timer.cancel()
             self._sweep_timer = None
 
-    def _rested(self, live: LiveActor) -> None:
+    def rested(self, live: LiveActor) -> None:
         """Keep the row of an actor that left memory."""
         memory = live.ends.memory
         is_whole = live.is_idle and live.row.wake_at is None and live.row.status == "waiting"

@@ -11,9 +11,8 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Literal
 
 from outlast import limits
@@ -68,15 +67,12 @@ class Actors:
         self._world = scheduler.world
         self._store = scheduler.store
         self._is_shared = scheduler.store.is_shared  # an owner may have done it before this one
-        self._resting = RestingActors(scheduler)
+        self.resting: RestingActors = RestingActors(scheduler)
         self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
         self._joins: set[tuple[RunId, int]] = set()  # those of them that wait for stopped ones
         self._changed: dict[RunId, asyncio.Future[None]] = {}
         self.parked: ParkedAsks = ParkedAsks(scheduler)
         self.trace_of: Callable[[], str] | None = None  # telemetry: in which trace one is written
-        scheduler.listeners.on_answered = self._answered
-        scheduler.listeners.on_stopped = self._stopped
-        scheduler.listeners.on_damaged = partial(_damaged, self._asks)
 
     # ------------------------------------------------------------------------ sending
     def envelope_of(
@@ -263,13 +259,13 @@ class Actors:
     async def _commit(self, message: Message, reply: asyncio.Future[bytes] | None) -> PostResult:
         """Commit a message, and deliver it when it is durable, whatever became of its sender."""
         transaction = Transaction(None, message.run, [], posts=(message,))
-        start = self._resting.start_of(message.run)
+        start = self.resting.start_of(message.run)
         if start is not None:
             transaction.starts = (start,)
 
         def made(receipt: Receipt) -> None:
             if start is not None and message.run not in receipt.existing:
-                self._resting.created(start.row)
+                self.resting.created(start.row)
             number = receipt.numbers[0]
             if receipt.posts[0] == "accepted":
                 if reply is not None:
@@ -293,7 +289,8 @@ class Actors:
         reply.add_done_callback(forget)
 
     # ------------------------------------------------------------------------ answers
-    def _answered(self, message: Message, outcome: bytes) -> None:
+    def answered(self, message: Message, outcome: bytes) -> None:
+        """Give an answer to who waits for it."""
         future = self._asks.get((message.run, message.number))
         if future is not None and not future.done():
             future.set_result(outcome)
@@ -312,16 +309,19 @@ class Actors:
         if changed is not None and not changed.done():
             changed.set_result(None)
 
-    def _stopped(self, row: RunRow) -> None:
+    def stopped(self, row: RunRow) -> None:
         """An actor takes nothing more: tell those who wait for an answer."""
         if row.status not in CLOSED_STATUSES:
             return
-        self._resting.forget(row.id)
-        self._scheduler.listeners.on_mail(row.id)  # what starts it again may be there already
-        for key, future in self._asks.items():
-            if key[0] == row.id and key not in self._joins and not future.done():
-                future.set_exception(ActorStopped(f"{row.id} has stopped before it answered"))
+        self.resting.forget(row.id)
+        self._scheduler.parts.messages.has_mail(row.id)  # what starts it again may be there already
+        error = ActorStopped(f"{row.id} has stopped before it answered")
+        _fail(self._asks, row.id, error, but=self._joins)
         self._has_changed(row.id)
+
+    def damaged(self, actor: RunId, error: StoreDamaged) -> None:
+        """What is stored of an actor is damaged: it answers nothing before that is mended."""
+        _fail(self._asks, actor, error)
 
     async def redrive(self, number: int) -> None:
         """Send a dead letter again, as a new message to the same actor or run.
@@ -352,18 +352,21 @@ class Actors:
 
     def fail_all(self, error: Exception) -> None:
         """The engine cannot go on: tell everyone who waits for an answer."""
-        self._resting.stop()
+        self.resting.stop()
         for future in self._asks.values():
             if not future.done():
                 future.set_exception(error)
 
 
-def _damaged(
-    asks: Mapping[tuple[RunId, int], asyncio.Future[bytes]], actor: RunId, error: StoreDamaged
+def _fail(
+    asks: Mapping[tuple[RunId, int], asyncio.Future[bytes]],
+    actor: RunId,
+    error: Exception,
+    but: Container[tuple[RunId, int]] = (),
 ) -> None:
-    """What is stored of an actor is damaged: it answers nothing before that is mended."""
+    """Tell who waits for an actor's answers that none will come."""
     for key, future in asks.items():
-        if key[0] == actor and not future.done():
+        if key[0] == actor and key not in but and not future.done():
             future.set_exception(error)
 
 

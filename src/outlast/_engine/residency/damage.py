@@ -26,7 +26,7 @@ log = logging.getLogger("outlast.engine")
 async def park_damaged(scheduler: Scheduler, run: RunId, error: StoreDamaged) -> None:
     """Park a run for what is stored of it, and tell those that wait for its answers."""
     log.critical("run %s is parked: damaged: %s", run, error, extra={"outlast_run": run})
-    scheduler.listeners.on_damaged(run, error)
+    scheduler.parts.actors.damaged(run, error)
     if run in scheduler.residents:
         scheduler.run_parked(run, damage_text(error), error)
         return
@@ -36,7 +36,7 @@ async def park_damaged(scheduler: Scheduler, run: RunId, error: StoreDamaged) ->
         log.critical("run %s stays as it is: %s", run, other, extra={"outlast_run": run})
     except (StoreError, EngineClosed) as other:
         log.warning("run %s is parked later: %s", run, other)
-        scheduler.world.call_later(limits.RECONCILE_SECONDS, scheduler.listeners.on_mail, run)
+        scheduler.world.call_later(limits.RECONCILE_SECONDS, scheduler.parts.messages.has_mail, run)
 
 
 async def _park(scheduler: Scheduler, run: RunId, error: StoreDamaged) -> None:
@@ -64,7 +64,7 @@ async def _park(scheduler: Scheduler, run: RunId, error: StoreDamaged) -> None:
         transaction = Transaction(lease, run, [], summary=summary)
         scheduler.submit(transaction)
         await scheduler.acknowledgements.wait_for(transaction)
-        scheduler.listeners.on_parked(run)
+        scheduler.parts.results.changed(run)
 
 
 async def close_damaged(scheduler: Scheduler, row: RunRow, status: Status, reason: str) -> bool:
@@ -91,7 +91,7 @@ async def close_damaged(scheduler: Scheduler, row: RunRow, status: Status, reaso
     await scheduler.written(Transaction(lease, row.id, [], summary=closed, posts=posts))
     scheduler.held.discard(row.id)
     if is_actor:
-        scheduler.listeners.on_stopped(closed)
+        scheduler.parts.actors.stopped(closed)
     else:
         tell_end(scheduler, row, status)
     return True
@@ -157,4 +157,4 @@ async def read_any_run(store: Store, run: RunId) -> RunRow | None:
 def tell_end(scheduler: Scheduler, row: RunRow, status: Status) -> None:
     """Tell of the end of a run that is not in memory."""
     scheduler.events.run_closed(row.workflow, status)
-    scheduler.listeners.on_closed(row.id, None)
+    scheduler.parts.ended(row.id, None)

@@ -57,7 +57,6 @@ class Dormant:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._world = scheduler.world
-        scheduler.listeners.on_dormant = self.no_code
 
     def no_code(self, row: RunRow, records: list[Record]) -> None:
         """Put away a run whose workflow is not registered here."""
@@ -128,7 +127,7 @@ class Dormant:
             transaction.segments = (segment,)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledgements.wait_for(transaction)
-        self._scheduler.listeners.on_parked(row.id)
+        self._scheduler.parts.results.changed(row.id)
 
     async def close(self, run: RunId, status: Status, reason: str) -> bool:
         """Close an open run without running its code; its children follow their policies.
@@ -190,7 +189,7 @@ class Dormant:
         bonds.close(transaction, reason, self._world.now(), has_failed=False)
         await self._scheduler.written(transaction)
         self._scheduler.held.discard(row.id)
-        self._scheduler.listeners.on_stopped(closed)
+        self._scheduler.parts.actors.stopped(closed)
         return True
 
     async def _close(self, row: RunRow, records: list[Record], status: Status, reason: str) -> None:
@@ -314,9 +313,9 @@ class Dormant:
         self._scheduler.submit(made)
         await self._scheduler.acknowledgements.wait_for(made)
         if is_early:
-            self._scheduler.listeners.on_passivated(summary)
+            self._scheduler.parts.recovery.passivated(summary)
         else:
-            self._scheduler.listeners.on_mail(row.id)
+            self._scheduler.parts.messages.has_mail(row.id)
 
     async def look_again(self) -> None:
         """Wake the dormant runs that the code registered now may be able to run."""

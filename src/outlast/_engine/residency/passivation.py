@@ -47,8 +47,6 @@ class Residency:
         self._is_cutting = False
         self._cut_tried_at = 0
         self._hurried = False
-        scheduler.listeners.on_changed = self.changed
-        scheduler.listeners.on_gone = self.gone
 
     # ------------------------------------------------------------------- what moved
     def changed(self, live: LiveRun) -> None:

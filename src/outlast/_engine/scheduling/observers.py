@@ -82,6 +82,16 @@ class Observers:
             self._world.call_soon(self.publish)
         self._facts.append(fact)
 
+    def committed(self, transaction: Transaction, row: RunRow | None) -> None:
+        """Note what a transaction has changed; the row is that of a run in memory."""
+        self.tell(Committed(transaction))
+        if row is not None and transaction.records:
+            self.tell(Recorded(row, transaction.records))
+        if (changed := transaction.summary or row) is not None:
+            self.tell(RowChanged(changed))
+        if transaction.tokens or transaction.answers or transaction.withdrawn:
+            self.tell(TokensChanged())
+
     def publish(self) -> None:
         """Tell what was noted; before an engine closes it is called by itself."""
         facts, self._facts = self._facts, []

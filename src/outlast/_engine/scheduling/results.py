@@ -27,7 +27,6 @@ class Results:
         self._store = scheduler.store
         self._waiters: dict[RunId, list[Future[RunRow | None]]] = {}
         self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
-        scheduler.listeners.on_parked = self.changed
 
     def changed(self, run: RunId, ended: RunRow | None = None) -> None:
         """Wake who waits: the run has ended, then this is its row, or stands still."""

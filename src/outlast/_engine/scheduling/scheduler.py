@@ -15,7 +15,6 @@ Invariants:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from zlib import crc32
 
@@ -25,28 +24,25 @@ from typing_extensions import override
 from outlast._engine.scheduling.acknowledgements import Acknowledgements
 from outlast._engine.scheduling.beginnings import Beginnings
 from outlast._engine.scheduling.known_keys import KnownKeys
-from outlast._engine.scheduling.listeners import Listeners
 from outlast._engine.scheduling.observers import (
-    Committed,
     MessageEnded,
     Observers,
-    Recorded,
     RowChanged,
-    TokensChanged,
 )
+from outlast._engine.scheduling.parts import Parts
 from outlast._engine.scheduling.run_locks import Exclusion
 from outlast._events import Events
 from outlast._execution.actors.actor_memory import Activation, ActorMemory
 from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.bodies.running import Bodies
 from outlast._execution.calls.host import ActorHost
-from outlast._execution.calls.operations import KnownErrors, StepOperation, failure_in
+from outlast._execution.calls.operations import ErrorTypes, KnownErrors, StepOperation, failure_in
 from outlast._execution.calls.steps import HEARTBEAT
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._journal.writer import Writer
 from outlast._records import Record, attach
-from outlast._registry import Registry, known_error_types
+from outlast._registry import Registry
 from outlast._store.contract import (
     CommitResult,
     Fenced,
@@ -86,22 +82,16 @@ class Scheduler(ActorHost):
         self.last_position: int = 0
         self.is_closing = False
         self.executes = True
-        self.listeners: Listeners = Listeners()
+        self.parts: Parts  # of the engine around it, there when the first run comes
         self.observers: Observers = Observers(world)
         self.acknowledgements: Acknowledgements = Acknowledgements(world)
-        self._known = dict(known_error_types(registry))
-        self._known_size = len(registry.known_errors)
-        self.look_again: Callable[[], None] = lambda: self.listeners.on_mail(RunId(""))
-        registry.on_workflow.append(self.look_again)
+        self._error_types = ErrorTypes(registry)
 
     # --------------------------------------------------------------- the run's host
     @property
     @override
     def known_errors(self) -> KnownErrors:
-        if len(self.registry.known_errors) != self._known_size:
-            self._known = dict(known_error_types(self.registry))
-            self._known_size = len(self.registry.known_errors)
-        return self._known
+        return self._error_types.current()
 
     @override
     def submit(self, transaction: Transaction) -> None:
@@ -152,7 +142,7 @@ class Scheduler(ActorHost):
     @override
     def run_changed(self, run: RunId) -> None:
         if (live := self.residents.get(run)) is not None:
-            self.listeners.on_changed(live)
+            self.parts.residency.changed(live)
 
     @override
     def run_closed(self, run: RunId) -> None:
@@ -160,8 +150,8 @@ class Scheduler(ActorHost):
         _tell_end(self.events, live)
         self._remove(run)
         if live is not None:
-            self.listeners.on_closed(run, live.standing.row)
-        self.listeners.on_stream(run)
+            self.parts.ended(run, live.standing.row)
+        self.parts.streams.changed(run)
 
     @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
@@ -179,19 +169,19 @@ class Scheduler(ActorHost):
     @override
     def answered(self, message: Message, outcome: bytes) -> None:
         if message.kind == "update":
-            self.listeners.on_updated(message, outcome)
+            self.parts.updates.updated(message, outcome)
         else:
-            self.listeners.on_answered(message, outcome)
+            self.parts.actors.answered(message, outcome)
             if self.observers.are_any:
                 self.observers.tell(MessageEnded(message, outcome))
 
     @override
     def actor_reads_on(self, actor: RunId) -> None:
-        self.listeners.on_mail(actor)
+        self.parts.messages.has_mail(actor)
 
     @override
     def actor_start(self, actor: RunId) -> StartRun | None:
-        return self.listeners.start_of_actor(actor)
+        return self.parts.idle_actors.start_of(actor)
 
     @override
     def actor_rests(self, actor: RunId) -> None:
@@ -200,8 +190,8 @@ class Scheduler(ActorHost):
             self.events.runs_passivated += live.handling is not None
             live.leave()
             self._remove(actor)
-            self.listeners.on_rested(live)
-            self.listeners.on_passivated(live.row)
+            self.parts.idle_actors.rested(live)
+            self.parts.recovery.passivated(live.row)
 
     @override
     def shard_of(self, run: RunId) -> int:
@@ -220,7 +210,7 @@ class Scheduler(ActorHost):
         try:
             definition = self.registry.find_workflow(row.workflow)
         except UnknownWorkflow:
-            self.listeners.on_dormant(row, records)
+            self.parts.inactive_runs.no_code(row, records)
             return None
         live = LiveWorkflow(self, definition, row, lease, records)
         self.residents[row.id] = live
@@ -239,7 +229,7 @@ class Scheduler(ActorHost):
             return None
         live = LiveActor(self, Activation(definition, row, lease, records, memory))
         self.residents[row.id] = live
-        self.listeners.on_adopted(row.id)
+        self.parts.idle_actors.forget(row.id)
         self.events.runs_activated += 1
         return live
 
@@ -254,7 +244,7 @@ class Scheduler(ActorHost):
     def _begin(self, live: LiveRun) -> None:
         if self.residents.get(live.id) is live:
             live.begin()
-            self.listeners.on_changed(live)
+            self.parts.residency.changed(live)
 
     # -------------------------------------------------------------- records durable
     def _committed(self, transaction: Transaction, result: CommitResult) -> None:
@@ -270,30 +260,19 @@ class Scheduler(ActorHost):
             live.committed(transaction, result)
             self._after_commit(live, transaction)
         if transaction.streams:
-            self.listeners.on_stream(transaction.run)
+            self.parts.streams.changed(transaction.run)
         if self.observers.are_any:
-            self._observed(transaction, live)
+            self.observers.committed(transaction, None if live is None else live.row)
         if transaction.starts or transaction.posts or transaction.answers:
             self._outbox(transaction, result)
-
-    def _observed(self, transaction: Transaction, live: LiveRun | None) -> None:
-        tell = self.observers.tell
-        tell(Committed(transaction))
-        row = None if live is None else live.row
-        if row is not None and transaction.records:
-            tell(Recorded(row, transaction.records))
-        if (changed := transaction.summary or row) is not None:
-            tell(RowChanged(changed))
-        if transaction.tokens or transaction.answers or transaction.withdrawn:
-            tell(TokensChanged())
 
     def _after_commit(self, live: LiveRun, transaction: Transaction) -> None:
         if live.state == "left" and not live.journal.in_flight:
             self._remove(live.id)
-            self.listeners.on_parked(live.id)
-            self.listeners.on_stopped(live.row)
+            self.parts.results.changed(live.id)
+            self.parts.actors.stopped(live.row)
             if live.row.status in ("parked", "paused"):
-                self.listeners.on_mail(live.id)  # requests to go on may be there already
+                self.parts.messages.has_mail(live.id)  # requests to go on may be there already
         elif transaction.summary is not None and not transaction.summary.resident:
             if isinstance(live, LiveActor):
                 self.actor_rests(live.id)
@@ -308,7 +287,7 @@ class Scheduler(ActorHost):
             live.leave()
             self.events.runs_passivated += 1
             self._remove(live.id)
-            self.listeners.on_passivated(live.row)
+            self.parts.recovery.passivated(live.row)
         else:
             live.standing.write("running")
 
@@ -334,9 +313,9 @@ class Scheduler(ActorHost):
                 live.steps.is_first_life = True
                 self.begin(live)
         elif row.kind == "actor":
-            self.listeners.on_created(row)
+            self.parts.idle_actors.created(row)
         elif self.owns(row.id):
-            self.listeners.on_passivated(row)
+            self.parts.recovery.passivated(row)
 
     def deliver(self, message: Message, number: int) -> None:
         """A message is safe in its mailbox: hand it to its run, or have the run brought in."""
@@ -346,10 +325,10 @@ class Scheduler(ActorHost):
         numbered = msgspec.structs.replace(message, number=number)
         if live is not None and not self.store.is_shared:
             live.accept(numbered)
-        elif self.listeners.on_letter(numbered):
+        elif self.parts.idle_actors.wake(numbered):
             return
         elif self.owns(message.run):
-            self.listeners.on_mail(message.run)
+            self.parts.messages.has_mail(message.run)
 
     async def written(self, transaction: Transaction) -> None:
         """Commit what no run in memory depends on; raise why when the store refuses it."""
@@ -361,7 +340,7 @@ class Scheduler(ActorHost):
     # -------------------------------------------------------------------- going out
     def _remove(self, run: RunId) -> None:
         if self.residents.pop(run, None) is not None:
-            self.listeners.on_gone(run)
+            self.parts.residency.gone(run)
 
     def _fenced(self, transaction: Transaction) -> None:
         self.events.fenced += 1
@@ -380,11 +359,6 @@ class Scheduler(ActorHost):
             self.bodies.stop_run(live.id)
             live.leave()
             self._remove(live.id)
-        self.listeners.on_lease_lost(shard)
-
-    def detach(self) -> None:
-        """Stop listening to the registry, which outlives the engine."""
-        self.registry.on_workflow.remove(self.look_again)
 
 
 def is_open_here(row: RunRow) -> bool:

@@ -60,7 +60,6 @@ class Messages:
         self._at_work = 0
         self._idle: list[Future[None]] = []
         self.left_waiting: set[RunId] = set()  # had mail, or were at it, when the process died
-        scheduler.listeners.on_mail = self.has_mail
 
     async def send(self, message: Message) -> None:
         """Make a message safe; return when it is.
@@ -263,7 +262,7 @@ class Messages:
             live = await self.activate(row)
         elif row is not None and row.status in ("parked", "paused"):
             if not await self._dormant.consider(row):
-                self._scheduler.listeners.on_stays_parked(run)
+                self._scheduler.parts.parked_asks.look(run)
         elif row is not None and self._may_run(row):
             records = await self._store.read_journal(run)
             if run not in scheduler.residents and scheduler.owns(run):
@@ -285,7 +284,7 @@ class Messages:
     async def activate(self, row: RunRow) -> LiveRun | None:
         """Bring an actor into memory, with what it had begun."""
         if row.workflow not in self._scheduler.registry.actors:
-            self._scheduler.listeners.on_dormant(row, [])
+            self._scheduler.parts.inactive_runs.no_code(row, [])
             return None
         records = await self._store.read_journal(row.id, row.folded_seq)
         memory = ActorMemory.read(await self._store.read_values(row.id, "\x00"))

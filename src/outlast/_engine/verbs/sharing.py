@@ -187,9 +187,9 @@ def look_for(scheduler: Scheduler, transaction: Transaction, receipt: Receipt) -
         if scheduler.observers.are_any:
             scheduler.observers.tell(RowChanged(row))
         if scheduler.owns(row.id):
-            scheduler.listeners.on_passivated(row)  # it may have to begin later
+            scheduler.parts.recovery.passivated(row)  # it may have to begin later
     sent = [message.run for message in transaction.posts]
     sent += [answer.message.run for answer in transaction.answers]
     for run in [*(row.id for row in rows), *sent]:
         if scheduler.owns(run):
-            scheduler.listeners.on_mail(run)
+            scheduler.parts.messages.has_mail(run)

@@ -60,7 +60,6 @@ class Updates:
         self._store = scheduler.store
         self._is_shared = scheduler.store.is_shared  # an owner may have done it before this one
         self._callers: dict[RunId, dict[_Caller, None]] = {}
-        scheduler.listeners.on_updated = self._updated
 
     async def update(self, message: Message, safe: asyncio.Event | None = None) -> KeptUpdate:
         """Have an update done, once for its id; return what came of it: done or refused.
@@ -186,7 +185,8 @@ class Updates:
             del self._callers[run]
 
     # ------------------------------------------------------------------------- waking
-    def _updated(self, message: Message, outcome: bytes) -> None:
+    def updated(self, message: Message, outcome: bytes) -> None:
+        """Give an outcome to who waits for it."""
         for caller in self._callers.get(message.run, ()):
             if caller.dedup == message.dedup and not caller.told.done():
                 caller.told.set_result(decode_body(outcome, KeptUpdate))

@@ -21,6 +21,7 @@ from outlast._execution.calls.host import ActorHost
 from outlast._execution.calls.operations import ChildBody, decode_body, failure_body
 from outlast._execution.calls.unreadable import DISCARD
 from outlast._execution.journal.letters import Expired, Letter, Overflowed, decode_letter
+from outlast._execution.runs.run import replay_from
 from outlast._store.contract import DeathReason, Message
 from outlast._world import Timer
 from outlast.errors import UsageError
@@ -49,7 +50,7 @@ class LiveActor(MemberRun):
         records = self.journal.records_to_replay()
         if records and self.state == "replaying":
             self._guarded(self._begin_again, records[0])
-        self._replay_from(records, 1)
+        replay_from(self, records, 1)
 
     def be_wary(self) -> None:
         """One of the next messages may have killed the process: leave a trace of each."""

@@ -21,7 +21,6 @@ from typing import Protocol, TypeAlias
 
 from typing_extensions import TypeVarTuple
 
-from outlast import limits
 from outlast._execution.bodies.body import Body, BodySink
 from outlast._execution.bodies.contained import Raised, contained
 from outlast._execution.bodies.context import (
@@ -30,10 +29,11 @@ from outlast._execution.bodies.context import (
 )
 from outlast._execution.bodies.driver import BodyDriver
 from outlast._execution.bodies.threads import Threads
+from outlast._execution.bodies.time_limits import TimeLimits
 from outlast._execution.calls.operations import StepOperation
 from outlast._registry import NO_TIMEOUT, Function
 from outlast._world import World
-from outlast.errors import Shutdown, StepTimeout, UsageError
+from outlast.errors import Shutdown, UsageError
 from outlast.types import RunId
 
 log = logging.getLogger("outlast.steps")
@@ -77,6 +77,7 @@ class Bodies:
         self._ended = ended
         self.resources = resources
         self._processes = processes
+        self._limits = TimeLimits(world, self._is_counted, self._finish)
         self._driver = BodyDriver(world, self._run_on_loop, self._finish)
         self._ambient = Context()  # what every body finds around it, copied for each
         self._ambient.run(prepare)
@@ -135,7 +136,7 @@ class Bodies:
         else:
             self._start_elsewhere(body, ambient, is_thread=where == "thread" or fake is not None)
         if definition.timeout is not NO_TIMEOUT:
-            self._arm(body, where)
+            self._limits.arm(body, is_at_work=where == "loop")
 
     def _start_elsewhere(self, body: Body, ambient: Context, *, is_thread: bool) -> None:
         if is_thread or self._processes is None:
@@ -149,59 +150,9 @@ class Bodies:
             then=lambda: self._finish(body),
         )
 
-    def _arm(self, body: Body, where: str) -> None:
-        timeout = body.definition.timeout
-        if timeout.total is not None:
-            left = (body.first_at - body.began_at) / 1e6 + timeout.total
-            self._limit(body, "total", timeout.total, left)
-        if where == "loop":
-            self._begin_run(body)
-        elif timeout.queue is not None:
-            self._limit(body, "queue", timeout.queue, timeout.queue)
-
-    def _begin_run(self, body: Body) -> None:
-        """The body has its thread or process: the time of the attempt runs from here."""
-        if body.operation is not None and not body.operation.ran_at:
-            body.operation.ran_at = self._world.now()
-        timeout = body.definition.timeout
-        if timeout.run is not None:
-            self._limit(body, "run", timeout.run, timeout.run)
-        self._arm_idle(body)
-
-    def _limit(self, body: Body, kind: str, seconds: float, left: float) -> None:
-        timer = self._world.call_later(left, self._time_out, body, kind, seconds)
-        if body.timers is None:
-            body.timers = []
-        body.timers.append(timer)
-
-    def _arm_idle(self, body: Body) -> None:
-        seconds = body.definition.timeout.idle
-        if seconds is None:
-            return
-        if body.idle_timer is not None:
-            body.idle_timer.cancel()
-        body.idle_timer = self._world.call_later(seconds, self._time_out, body, "idle", seconds)
-
-    def _time_out(self, body: Body, kind: str, seconds: float) -> None:
-        if (body.run, body.key) not in self._bodies or body.timed_out is not None:
-            return
-        if kind == "queue" and (body.begun is None or body.begun.done()):
-            return
-        body.timed_out = StepTimeout(body.definition.name, kind, seconds)
-        body.cancelled = True
-        if body.task is None:
-            body.error = body.timed_out
-            self._finish(body)  # it had not begun
-        else:
-            body.task.cancel()
-            self._world.call_later(limits.STEP_UNWIND_SECONDS, self._give_up, body)
-
-    def _give_up(self, body: Body) -> None:
-        """A body that swallows its cancellation is waited for no longer: its attempt timed out."""
-        if self._bodies.get((body.run, body.key)) is body:
-            body.error = body.timed_out
-            self._finish(body)
-            body.is_abandoned = True
+    def _is_counted(self, body: Body) -> bool:
+        """Whether this very attempt is waited for."""
+        return self._bodies.get((body.run, body.key)) is body
 
     # --------------------------------------------------------------------- running
     async def _run_on_loop(self, body: Body) -> None:
@@ -237,12 +188,10 @@ class Bodies:
             self._tell_late(body)
             return
         body.is_over = True
-        if self._bodies.get((body.run, body.key)) is body:
+        if self._is_counted(body):
             del self._bodies[body.run, body.key]
-        for timer in body.timers or ():
-            timer.cancel()
-        if body.idle_timer is not None:
-            body.idle_timer.cancel()
+        if body.definition.timeout is not NO_TIMEOUT:
+            self._limits.disarm(body)
         self.measured((self._world.now() - body.began_at) / 1e6)
         self._ended(body.run, body.key, body.value, body.error)
         if body.timed_out is not None and body.error is body.timed_out and body.returned:
@@ -282,13 +231,13 @@ class Bodies:
     def _thread_began(self, body: Body, begun: asyncio.Future[None]) -> None:
         if not begun.done():
             begun.set_result(None)
-            self._begin_run(body)
+            self._limits.began(body)
 
     def process_began(self, body: Body) -> None:
         """A worker has taken the body."""
         if body.begun is not None and not body.begun.done():
             body.begun.set_result(None)
-            self._begin_run(body)
+            self._limits.began(body)
 
     # -------------------------------------------------------------------- messages
     def is_at_work(self, run: RunId, key: str, attempt: int) -> bool:
@@ -320,7 +269,7 @@ class Bodies:
         """A step is alive."""
         body = self._bodies.get((run, key))
         if body is not None:
-            self._arm_idle(body)
+            self._limits.heard(body)
             self.sink.step_heartbeat(run, key, data)
 
     # -------------------------------------------------------------------- stopping

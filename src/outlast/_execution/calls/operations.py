@@ -26,7 +26,7 @@ from outlast._codec import (
     revive,
 )
 from outlast._records import FAILURE, VALUE, Blob, outcome_of, with_input
-from outlast._registry import StepDefinition, WorkflowDefinition
+from outlast._registry import Registry, StepDefinition, WorkflowDefinition, known_error_types
 from outlast._store.contract import StartRun
 from outlast.errors import DecodingError, StepFailed
 from outlast.types import OnParentClose, RunId
@@ -232,6 +232,22 @@ def known_for(operation: StepOperation, shared: KnownErrors) -> KnownErrors:
         return shared
     named = {name_of_class(c): c for c in extra}
     return {**shared, **named}
+
+
+class ErrorTypes:
+    """The error classes that a registry knows by name; asked anew when it has learned more."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known = dict(known_error_types(registry))
+        self._size = len(registry.known_errors)
+
+    def current(self) -> KnownErrors:
+        """Return all of them."""
+        if len(self._registry.known_errors) != self._size:
+            self._known = dict(known_error_types(self._registry))
+            self._size = len(self._registry.known_errors)
+        return self._known
 
 
 _RELATED_MAX = 1_000  # errors looked at: a group may hold any number

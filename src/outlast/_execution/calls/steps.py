@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from random import Random
 
 from outlast import limits
 from outlast._execution.calls.host import RunHost
@@ -231,7 +232,7 @@ class StepCalls:
         now = self._host.world.now()
         self._retract(operation)
         attempt = operation.attempt + 1
-        next_at = self._next_attempt_at(operation, error, attempt, now)
+        next_at = _next_attempt_at(operation, error, attempt, now, self._host.world.rng)
         parks = operation.definition.retry.parks and next_at is None
         if next_at is None and not parks:
             self._record_failure(operation, body)
@@ -253,25 +254,6 @@ class StepCalls:
             operation.error, body = seen_error(failure, self._known(operation))
         operation.is_started = True
         self._record(operation, body)
-
-    def _next_attempt_at(
-        self, operation: StepOperation, error: BaseException, attempt: int, now: int
-    ) -> int | None:
-        plan = operation.definition.retry
-        # A value that cannot be stored comes out the same on every attempt.
-        is_final = isinstance(error, EncodingError) or is_error_of(error, plan.never_on)
-        is_final = is_final or (isinstance(error, StepTimeout) and error.kind == "total")
-        if attempt >= plan.attempts or is_final:
-            return None
-        grown = plan.first_seconds * min(plan.factor ** min(attempt - 1, 60), 1e12)
-        pause = min(plan.cap_seconds, grown)
-        if plan.jitter == "full":
-            pause *= self._host.world.rng.random()
-        next_at = now + int(pause * 1e6)
-        for bound in (plan.within_seconds, operation.definition.timeout.total):
-            if bound is not None and next_at > operation.first_at + int(bound * 1e6):
-                return None
-        return next_at
 
     # ---------------------------------------------------------------- records arrive
     def deliver_done(self, record: Record) -> None:
@@ -367,3 +349,24 @@ def _unreadable(error: BaseException) -> EncodingError:
     if isinstance(error, EncodingError):
         return error
     return EncodingError("$", f"making the value again raised {type(error).__name__}: {error}")
+
+
+def _next_attempt_at(
+    operation: StepOperation, error: BaseException, attempt: int, now: int, rng: Random
+) -> int | None:
+    """Return when the next attempt is due, None when this was the last."""
+    plan = operation.definition.retry
+    # A value that cannot be stored comes out the same on every attempt.
+    is_final = isinstance(error, EncodingError) or is_error_of(error, plan.never_on)
+    is_final = is_final or (isinstance(error, StepTimeout) and error.kind == "total")
+    if attempt >= plan.attempts or is_final:
+        return None
+    grown = plan.first_seconds * min(plan.factor ** min(attempt - 1, 60), 1e12)
+    pause = min(plan.cap_seconds, grown)
+    if plan.jitter == "full":
+        pause *= rng.random()
+    next_at = now + int(pause * 1e6)
+    for bound in (plan.within_seconds, operation.definition.timeout.total):
+        if bound is not None and next_at > operation.first_at + int(bound * 1e6):
+            return None
+    return next_at

@@ -72,8 +72,10 @@ class StepInputs:
             if len(wire) > _FEW:
                 return self._by_reference(wire)
             for value in wire.values():
-                kind = type(value)
-                if kind not in _SCALARS and not (kind is str and len(value) <= _SHORT):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a str
+                if type(value) is str:
+                    if len(value) > _SHORT:
+                        return self._by_reference(wire)
+                elif type(value) not in _SCALARS:
                     return self._by_reference(wire)
             return _encode((wire, {}))
         except (OverflowError, UnicodeEncodeError):

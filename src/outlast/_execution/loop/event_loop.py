@@ -349,7 +349,7 @@ class RunLoop(AbstractEventLoop):
                     raise Spinning
                 for handle in turn:
                     if not handle._cancelled:  # the loop's half of asyncio's own contract
-                        self._call(handle)
+                        _call(self, handle)
                     if self._halted_by is not None:
                         break
         finally:
@@ -358,18 +358,6 @@ class RunLoop(AbstractEventLoop):
             sys.set_asyncgen_hooks(*hooks)
         if self._halted_by is not None:
             raise self._halted_by
-
-    def _call(self, handle: Handle) -> None:
-        try:
-            # What `Handle._run` does, which typeshed does not know in parts.
-            handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # as said
-        except (SystemExit, KeyboardInterrupt):
-            # asyncio re-raises these after it has stored them in the task, where the run finds
-            # them: user code that raises them must not stop the process.
-            pass
-        except BaseException as error:  # noqa: BLE001  # as asyncio has it for callbacks
-            context = {"message": f"Exception in callback {handle!r}", "exception": error}
-            self.call_exception_handler(context)
 
     def _close_abandoned(self) -> bool:
         """Close the generators that the code has dropped; say whether there is something to run."""
@@ -404,6 +392,20 @@ class RunLoop(AbstractEventLoop):
         if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0:
             tasks[:] = [t for t in tasks if not t.done()]
         tasks.append(task)  # type: ignore[arg-type]  # only read, so a Task[T] serves
+
+
+def _call(loop: RunLoop, handle: Handle) -> None:
+    context: Context = handle._context  # type: ignore[attr-defined]  # typeshed knows it not
+    callback: Callable[..., object] = handle._callback  # type: ignore[attr-defined]  # nor this
+    try:
+        context.run(callback, *handle._args)  # as `Handle._run` does
+    except (SystemExit, KeyboardInterrupt):
+        # asyncio re-raises these after it has stored them in the task, where the run finds them:
+        # user code that raises them must not stop the process.
+        pass
+    except BaseException as error:  # noqa: BLE001  # as asyncio has it for callbacks
+        said = f"Exception in callback {handle!r}"
+        loop.call_exception_handler({"message": said, "exception": error})
 
 
 async def _awaited(awaitable: Awaitable[T]) -> T:

@@ -31,8 +31,10 @@ def run_of(loop: RunLoop) -> LiveRun:
     """
     if loop.owner is NOBODY:
         raise Passivating("the run has left memory")
-    # `isinstance` of an abstract class costs as much as all the rest, once a step.
-    run: LiveRun = loop.owner  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # a loop is a run's, or nobody's
+    # `isinstance` of an abstract class costs as much as all the rest, once a step. A loop is a
+    # run's, or nobody's.
+    owner: object = loop.owner
+    run: LiveRun = owner  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # so
     if run.state in ("left", "ended"):
         raise Passivating("the run is leaving memory")
     return run

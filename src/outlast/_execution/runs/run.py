@@ -171,22 +171,10 @@ class LiveRun(ABC):
         """The run's row as it was last written, or will be with the next commit."""
         return self.standing.row
 
-    def _replay_from(self, records: list[Record], start: int) -> None:
-        """Deliver what earlier lives recorded, in slices, then go live."""
-        if self.state != "replaying":
-            return
-        stop = min(len(records), start + _REPLAY_SLICE)
-
-        def replay() -> None:
-            for record in records[start:stop]:
-                if self.state == "replaying":
-                    self._deliver(record)
-
-        self._guarded(replay)
-        if stop < len(records):
-            self.host.world.call_soon(self._replay_from, records, stop)
-        elif self.state == "replaying":
-            self._guarded(self._go_live)
+    def _replay(self, records: list[Record]) -> None:
+        for record in records:
+            if self.state == "replaying":
+                self._deliver(record)
 
     def _go_live(self) -> None:
         self.journal.end_replay()
@@ -373,3 +361,15 @@ class LiveRun(ABC):
         except BaseException as error:  # whatever it is, it is this run's trouble and nobody else's
             log.exception("run %s cannot go on", self.id)
             self.host.run_parked(self.id, f"{type(error).__name__}: {error}"[:500])
+
+
+def replay_from(run: LiveRun, records: list[Record], start: int) -> None:
+    """Deliver what earlier lives recorded, in slices, then go live."""
+    if run.state != "replaying":
+        return
+    stop = min(len(records), start + _REPLAY_SLICE)
+    run._guarded(run._replay, records[start:stop])
+    if stop < len(records):
+        run.host.world.call_soon(replay_from, run, records, stop)
+    elif run.state == "replaying":
+        run._guarded(run._go_live)

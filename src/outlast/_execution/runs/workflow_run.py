@@ -21,7 +21,7 @@ from outlast._execution.calls.updates import UpdateCalls
 from outlast._execution.loop.tasks import RunTask
 from outlast._execution.runs.ending import Ending
 from outlast._execution.runs.pausing import PAUSED, Pausing
-from outlast._execution.runs.run import LiveRun
+from outlast._execution.runs.run import LiveRun, replay_from
 from outlast._records import EMPTY, Record
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
@@ -66,7 +66,7 @@ class LiveWorkflow(LiveRun):
             self._apply(record)
         self.is_new = self.standing.started_at is None and len(records) == first
         self._guarded(self._start_main)
-        self._replay_from(records, first)
+        replay_from(self, records, first)
 
     def _start_main(self) -> None:
         try:
