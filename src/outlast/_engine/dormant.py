@@ -42,7 +42,7 @@ from outlast._store.contract import (
 )
 from outlast._store.pages import is_last
 from outlast.errors import LeaseLost, UnknownWorkflow
-from outlast.types import CLOSED_STATUSES, RunId, Status
+from outlast.types import CLOSED_STATUSES, Lease, RunId, Status
 
 log = logging.getLogger("outlast.engine")
 
@@ -93,9 +93,14 @@ class Dormant:
             row = await row_outside_memory(scheduler, run)
             if row is None or row.status in CLOSED_STATUSES:
                 return True
-            asked = await mail_numbers(self._store, run, "pause")
-            await self._put_away(row, status="paused", why=_why_paused(row), consumed=asked)
+            await self._pause(row, await mail_numbers(self._store, run, "pause"))
         return True
+
+    async def _pause(self, row: RunRow, asked: Sequence[int]) -> None:
+        # Paused or not, it cannot read the message that it was parked for, which may be discarded.
+        unread = row.parked_as if row.parked_as == "unreadable" else ""
+        why = _why_paused(row)
+        await self._put_away(row, status="paused", why=why, parked_as=unread, consumed=asked)
 
     async def _put_away(
         self,
@@ -197,17 +202,8 @@ class Dormant:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             raise LeaseLost(f"another engine owns run {row.id!r} now; ask again")
-        now, last = self._world.now(), records[-1]
-        body = ClosedBody(status, b"", reason)
-        closing = Record(
-            seq=last.seq + 1,
-            kind="run_closed",
-            key="",
-            name="",
-            at=max(now, last.at),
-            epoch=lease.epoch,
-            body=encode_body(body),
-        )
+        now, body = self._world.now(), ClosedBody(status, b"", reason)
+        closing = _closing(records[-1], body, now, lease)
         unpacked = [*(r for r in records if r.seq > row.packed_seq), closing]
         segment = Segment(row.id, unpacked[0].seq, closing.seq, pack_records(unpacked))
         summary = msgspec.structs.replace(
@@ -254,6 +250,9 @@ class Dormant:
             await self._wake(row, consumed=consumed, is_resumed=True, discarded=discard)
         elif row.status == "paused" and asked["cancel"]:
             await self._wake(row, consumed=paused)
+        elif row.status == "parked" and paused:
+            await self._pause(row, paused)  # it was asked just when it was parked
+            return False
         else:
             return False
         return True
@@ -338,7 +337,7 @@ class Dormant:
             after = Cursor(rows[-1].created_at, rows[-1].id)
 
     def _can_wake(self, row: RunRow) -> bool:
-        if row.id in self._scheduler.residents or row.status in CLOSED_STATUSES:
+        if row.id in self._scheduler.residents or row.status in (*CLOSED_STATUSES, "paused"):
             return False
         if row.parked_as not in ("code", "unreadable") or not self._scheduler.owns(row.id):
             return False
@@ -350,6 +349,13 @@ class Dormant:
         except UnknownWorkflow:
             return False
         return True
+
+
+def _closing(last: Record, body: ClosedBody, now: int, lease: Lease) -> Record:
+    """Return the record of a run's end, behind its last one."""
+    at = max(now, last.at)
+    data = encode_body(body)
+    return Record(last.seq + 1, "run_closed", "", "", at, lease.epoch, body=data)
 
 
 def _why_paused(row: RunRow) -> str:
