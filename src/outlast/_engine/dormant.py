@@ -25,7 +25,7 @@ from outlast._engine.scheduler import Scheduler, is_open_here, row_outside_memor
 from outlast._execution.bonds import SUPERVISORS, Bonds
 from outlast._execution.operations import ClosedBody, encode_body
 from outlast._execution.pausing import PAUSED
-from outlast._execution.unreadable import DISCARD, UNREADABLE
+from outlast._execution.unreadable import UNREADABLE
 from outlast._records import Record, pack_records
 from outlast._store.contract import (
     Cursor,
@@ -245,8 +245,7 @@ class Dormant:
         elif asked["resume"]:
             resumed = [message.number for message in asked["resume"]]
             consumed = [*resumed, *(number for number in paused if number < resumed[-1])]
-            is_given_up = any(message.name == DISCARD for message in asked["resume"])
-            discard = await asked_to_discard(self._store, row) if is_given_up else None
+            discard = await asked_to_discard(self._store, row, asked["resume"])
             await self._wake(row, consumed=consumed, is_resumed=True, discarded=discard)
         elif row.status == "paused" and asked["cancel"]:
             await self._wake(row, consumed=paused)

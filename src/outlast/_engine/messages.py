@@ -17,7 +17,7 @@ from outlast import limits
 from outlast._engine.damage import is_damaged, park_damaged, read_any_run
 from outlast._engine.dormant import Dormant
 from outlast._engine.redelivery import check_again, check_known, conflict
-from outlast._engine.requests import check_request
+from outlast._engine.requests import checked
 from outlast._engine.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._execution.actor_memory import ActorMemory
 from outlast._execution.actor_run import LiveActor
@@ -79,7 +79,7 @@ class Messages:
         ends_work = message.kind in ("cancel", "terminate")
         if trouble is not None and not (ends_work and isinstance(trouble, StoreFull)):
             raise trouble
-        await check_request(self._scheduler, message)
+        message = await checked(self._scheduler, message)
         # Nothing is awaited from here on until it is appended: the run may be parked meanwhile.
         live = self._scheduler.residents.get(message.run)
         is_ready = live is not None and live.state == "live" and not live.journal.has_closed

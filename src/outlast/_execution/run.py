@@ -41,10 +41,11 @@ from outlast._execution.standing import Standing
 from outlast._execution.steps import StepCalls
 from outlast._execution.tasks import RunTask
 from outlast._execution.tokens import TokenCalls
+from outlast._execution.unreadable import Unreadable
 from outlast._execution.waits import Conditions
 from outlast._records import Record, attach
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
-from outlast.errors import OutlastError, StoreDamaged
+from outlast.errors import OutlastError, ReplayMismatch, StoreDamaged
 from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.run")
@@ -352,6 +353,8 @@ class LiveRun(ABC):
             action(*args)
         except OutlastError as error:
             # The code and its journal disagree, or a recorded value no longer fits its type.
+            if isinstance(error, Unreadable) and _goes_further(self.journal):
+                error.was_used()
             self.host.run_parked(self.id, str(error), error)
         except Spinning:
             self.host.run_parked(self.id, _SPINS)
@@ -360,3 +363,17 @@ class LiveRun(ABC):
         except BaseException as error:  # whatever it is, it is this run's trouble and nobody else's
             log.exception("run %s cannot go on", self.id)
             self.host.run_parked(self.id, f"{type(error).__name__}: {error}"[:500])
+
+
+def _goes_further(journal: RunJournal) -> bool:
+    """Whether what is replayed has an operation that the code has not asked for by now.
+
+    What was on its way to the disk when the run was parked here belongs to operations that the
+    code had asked for: anything else shows that in an earlier life it went on from here.
+    """
+    try:
+        for record in journal.records_to_replay():
+            journal.check(record)
+    except ReplayMismatch:
+        return True
+    return False
