@@ -105,6 +105,23 @@ async def test_a_run_that_ends_beside_a_pause_has_ended(
         assert records == list(range(1, len(records) + 1))
 
 
+@pytest.mark.parametrize("is_paused", [False, True])
+@pytest.mark.parametrize("is_file", [False, True])
+async def test_a_run_is_retried_at_once_after_it_was_terminated(
+    tmp_path: Path, *, is_file: bool, is_paused: bool
+) -> None:
+    async with Engine.open(tmp_path / "o.db" if is_file else f"memory://{tmp_path.name}") as engine:
+        run = await waiting(engine)
+        if is_paused:
+            await run.pause()
+            await status_becomes(run, "paused")
+        await run.terminate()
+        await run.retry()
+
+        await run.signal(word, 7)
+        assert await run.result("30s") == 7
+
+
 def meet(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, kind: str, happens: Callable[[Engine], None]
 ) -> None:
