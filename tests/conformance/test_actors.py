@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from outlast._store.contract import DONE, JOIN, Message, RunFilter, Store, Transaction
+from outlast._store.contract import (
+    DONE,
+    JOIN,
+    Message,
+    MessageKind,
+    RunFilter,
+    Store,
+    Transaction,
+)
 from outlast._store.decisions import dead_letter
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, record, records, segment, signal, the
@@ -108,6 +116,20 @@ async def test_what_a_run_had_not_read_is_a_dead_letter(store: Store, engine: Dr
     letter = the(await store.read_dead(RUN, 0, 10))
     assert (letter.reason, letter.kind, letter.name) == ("closed", "signal", "paid")
     assert (letter.body, letter.dedup, letter.sent_at) == (b"7", "k", 5)
+
+
+async def test_a_request_that_a_run_had_not_seen_is_over_with_it(
+    store: Store, engine: Driver
+) -> None:
+    await engine.start(RUN)
+    kinds: tuple[MessageKind, ...] = ("cancel", "terminate", "pause", "resume", "child_done")
+    requests = [msgspec.structs.replace(signal(RUN), kind=kind) for kind in kinds]
+    await engine.post(*requests, signal(RUN))
+
+    await engine.close_run(RUN)
+
+    assert [letter.kind for letter in await store.read_dead(RUN, 0, 10)] == ["signal"]
+    assert await store.read_mailbox(RUN, 10) == []
 
 
 async def test_a_run_that_takes_an_id_leaves_the_dead_letters_of_the_one_before(

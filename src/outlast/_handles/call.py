@@ -204,7 +204,7 @@ class StepCall(Call[R_co]):
 
     @override
     def _begin(self) -> Generator[object, object, R_co]:
-        awaited: Generator[object, object, object]
+        awaited: Generator[object, object, object]  # of a value decoded as R
         loop = running_loop()
         if loop is None:
             awaited = _driven_plainly(self._run_plainly())
@@ -216,7 +216,7 @@ class StepCall(Call[R_co]):
                 place=self.place,
                 catches=self.catches,
             )
-            awaited = future.__await__()  # decoded by the declared result, which is R
+            awaited = future.__await__()  # type: ignore[assignment]  # it takes what asyncio sends
         return awaited  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # as said
 
     async def _run_plainly(self) -> R_co:

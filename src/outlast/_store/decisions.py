@@ -23,6 +23,7 @@ from outlast._store.contract import (
     DeadLetter,
     DeathReason,
     Message,
+    MessageKind,
     PostResult,
     Receipt,
     RunFilter,
@@ -175,6 +176,11 @@ def is_urgent(transaction: Transaction) -> bool:
         or any(message.kind in _URGENT_MESSAGES for message in transaction.posts)
         or (summary is not None and summary.status in _URGENT_STATUSES)
     )
+
+
+MAIL_KINDS: tuple[MessageKind, ...] = ("signal", "update", "tell", "ask", "notice")
+"""Kinds of messages that bring something. What is left of others when a run ends (requests to stop
+it or to let it go on, the ends of its children, answers to what it asked) is over with it."""
 
 
 def dead_letter(

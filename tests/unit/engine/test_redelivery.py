@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from outlast import Engine, Signal, SignalConflict, Update, UpdateConflict, workflow
+from outlast.errors import DeadLetterNotFound
 from tests.unit.engine.versions import ran
 
 PROGRAM = """
@@ -172,3 +174,29 @@ async def test_json_of_a_type_that_is_not_known_here_is_compared_as_json(engine:
     for other in ({"a": 1, "b": [3]}, {"a": True, "b": [2]}, {"a": 1.0, "b": [2]}):
         with pytest.raises(SignalConflict):
             await run.signal(name, other, dedup="d", allow_undeclared=True)
+
+
+redriven = Signal("redelivery_redriven", int)
+
+
+@workflow
+async def hears_twice() -> list[int]:
+    return [await redriven.receive(), await redriven.receive()]
+
+
+async def test_a_dead_letter_that_is_sent_again_twice_at_once_comes_once(tmp_path: Path) -> None:
+    async with Engine.open(tmp_path / "o.db") as engine:
+        run = await engine.start(hears_twice(), id="r")
+        await run.pause()  # so the signal waits in the mailbox
+        await run.signal(redriven, 1)
+        await run.terminate()
+        [letter] = [found async for found in engine.dead_letters()]
+        again = await engine.start(hears_twice(), id="r")
+
+        sent = (engine.redrive(letter.number) for _ in range(3))
+        ended = await asyncio.gather(*sent, return_exceptions=True)
+        await again.signal(redriven, 2)
+
+        assert await again.result("30s") == [1, 2]
+        errors = [error for error in ended if error is not None]
+        assert all(isinstance(error, DeadLetterNotFound) for error in errors)

@@ -157,6 +157,82 @@ def test_an_operator_makes_an_unreadable_signal_a_dead_letter_and_the_run_goes_o
     assert ran(tmp_path, NEW, SIGNALS, "end") == ["['yes', 'no']"]
 
 
+USED = """
+@workflow
+async def hears_and_rests() -> str:
+    heard = await said.receive()
+    await asyncio.sleep(0.01)
+    await go.receive()
+    return heard.value
+
+async def begin(engine):
+    run = await engine.start(hears_and_rests(), id="r")
+    await run.signal(said, Verdict("later"))
+    await until(engine, "r", "signal 'go'")
+
+async def give_up(engine):
+    await engine.get("r").signal(go, 1)
+    await until(engine, "r", "unreadable")
+    print("outlast discard" in await engine.get("r").why())
+    try:
+        await engine.get("r").discard()
+    except Exception as error:
+        print(type(error).__name__, "earlier code has received it" in str(error))
+    await told(engine)
+
+async def end(engine):
+    print(await engine.get("r").result(timeout=30))
+"""
+
+
+def test_a_signal_that_the_run_has_acted_on_is_not_discarded(tmp_path: Path) -> None:
+    ran(tmp_path, NEW, USED, "begin")
+
+    lines = ran(tmp_path, OLD, USED, "give_up")
+
+    assert lines[:2] == ["False", "UsageError True"]
+    assert lines[3:] == ["status: parked", "dead: []"]
+    assert ran(tmp_path, NEW, USED, "end") == ["later"]
+
+
+TWO = """
+async def begin(engine):
+    run = await engine.start(reads(), id="r")
+    for _ in range(2):
+        await run.signal(said, Verdict("later"))
+
+async def twice(engine):
+    run = engine.get("r")
+    await run.signal(go, 1)
+    await until(engine, "r", "(record 2)")
+    await asyncio.gather(run.discard(), run.discard())
+    await until(engine, "r", "(record 3)")
+    await asyncio.sleep(0.1)
+    await told(engine)
+
+async def paused(engine):
+    run = engine.get("r")
+    await until(engine, "r", "(record 3)")
+    await run.pause()
+    await run.discard()
+    await until(engine, "r", "waiting for signal 'said'")
+    await told(engine)
+"""
+
+
+def test_a_discard_gives_up_the_message_that_was_looked_at_and_no_other(tmp_path: Path) -> None:
+    ran(tmp_path, NEW, TWO, "begin")
+
+    lines = ran(tmp_path, OLD, TWO, "twice")
+    assert "(record 3)" in lines[0]
+    assert lines[1:] == ["status: parked", "dead: [('signal', 'unreadable')]"]
+
+    # Paused meanwhile, it still cannot read that message.
+    lines = ran(tmp_path, OLD, TWO, "paused")
+    assert lines[1] == "status: waiting"
+    assert lines[2] == "dead: [('signal', 'unreadable'), ('signal', 'unreadable')]"
+
+
 INPUT = """
 async def begin(engine):
     await engine.start(judged(Verdict("later")), id="r")

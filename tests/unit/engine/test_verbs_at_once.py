@@ -1,16 +1,17 @@
-"""Verbs for one run that meet: one leaves memory while another reads its row."""
+"""Verbs for one run that meet each other, or its way out of memory."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from outlast import Engine, Run, Signal, step, workflow
-from outlast._store.contract import RunRow
+from outlast import Engine, Run, Signal, step, wf, workflow
+from outlast._store.contract import Message, RunRow
 from outlast._store.sqlite.store import SqliteStore
-from outlast.types import RunId
+from outlast.types import OnParentClose, RunId
 
 word = Signal("at_once.word", int)
 
@@ -23,6 +24,11 @@ async def at_once_step(n: int) -> int:
 @workflow
 async def at_once_waits() -> int:
     return await at_once_step(await word.receive())
+
+
+@workflow
+async def at_once_parent(policy: OnParentClose) -> int:
+    return await wf.start(at_once_waits(), id="r", on_parent_close=policy).result()
 
 
 class Slow:
@@ -52,10 +58,14 @@ class Slow:
 
 async def waiting(engine: Engine) -> Run[int]:
     run = await engine.start(at_once_waits(), id="r")
-    async with asyncio.timeout(30):
-        while "waiting for signal" not in await run.why():  # noqa: ASYNC110  # it has no event
-            await asyncio.sleep(0.005)
+    await says(run, "waiting for signal")
     return run
+
+
+async def says(run: Run[int], text: str) -> None:
+    async with asyncio.timeout(30):
+        while text not in await run.why():  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
 
 
 async def test_two_pauses_at_once_leave_a_run_whole(
@@ -93,3 +103,93 @@ async def test_a_run_that_ends_beside_a_pause_has_ended(
         assert (await run.info()).status == "terminated"
         records = [record.seq async for record in run.journal()]
         assert records == list(range(1, len(records) + 1))
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+@pytest.mark.parametrize("is_file", [False, True])
+async def test_a_run_is_retried_at_once_after_it_was_terminated(
+    tmp_path: Path, *, is_file: bool, is_paused: bool
+) -> None:
+    async with Engine.open(tmp_path / "o.db" if is_file else f"memory://{tmp_path.name}") as engine:
+        run = await waiting(engine)
+        if is_paused:
+            await run.pause()
+            await status_becomes(run, "paused")
+        await run.terminate()
+        await run.retry()
+
+        await run.signal(word, 7)
+        assert await run.result("30s") == 7
+
+
+def meet(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, kind: str, happens: Callable[[Engine], None]
+) -> None:
+    """Have something happen to run "r" just before a message of this kind reaches it."""
+    scheduler = engine._core.scheduler
+    deliver = scheduler.deliver
+
+    def after(message: Message, number: int) -> None:
+        if message.kind == kind and message.run == "r":
+            happens(engine)
+        deliver(message, number)
+
+    monkeypatch.setattr(scheduler, "deliver", after)
+
+
+def leaves(engine: Engine) -> None:
+    engine._core.residency.passivate(engine._core.scheduler.residents[RunId("r")])
+
+
+def parks(engine: Engine) -> None:
+    engine._core.scheduler.run_parked(RunId("r"), "it cannot go on")
+
+
+async def status_becomes(run: Run[int], status: str) -> None:
+    async with asyncio.timeout(30):
+        while (await run.info()).status != status:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
+
+
+async def test_a_pause_that_meets_a_run_on_its_way_out_of_memory_pauses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Engine.open(tmp_path / "o.db") as engine:
+        run = await waiting(engine)
+        meet(engine, monkeypatch, "pause", leaves)
+        await run.pause()
+
+        await status_becomes(run, "paused")
+        await run.signal(word, 7)
+        assert [record.seq async for record in run.journal()] == [1]
+        await run.resume()
+        assert await run.result("30s") == 7
+
+
+async def test_a_pause_that_meets_a_run_which_is_being_parked_pauses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Engine.open(tmp_path / "o.db") as engine:
+        run = await waiting(engine)
+        meet(engine, monkeypatch, "pause", parks)
+        await run.pause()
+
+        await status_becomes(run, "paused")
+        assert "it was parked: it cannot go on" in await run.why()
+        await run.resume()
+        await run.signal(word, 7)
+        assert await run.result("30s") == 7
+
+
+async def test_a_parents_end_that_meets_a_child_which_is_being_parked_terminates_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Engine.open(tmp_path / "o.db") as engine:
+        parent = await engine.start(at_once_parent("terminate"))
+        run = engine.get("r", at_once_waits)
+        await says(parent, "child run r")
+        await says(run, "waiting for signal")
+        meet(engine, monkeypatch, "terminate", parks)
+        await parent.terminate()
+
+        await status_becomes(run, "terminated")

@@ -11,7 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -38,11 +38,13 @@ from outlast._store.contract import (
     JOIN,
     DeadLetter,
     Message,
+    MessageKind,
     PostResult,
     Receipt,
     RunRow,
     Transaction,
 )
+from outlast._store.decisions import MAIL_KINDS
 from outlast._wording.plurals import counted
 from outlast.errors import (
     ActorStopped,
@@ -54,6 +56,7 @@ from outlast.errors import (
     SignalConflict,
     StoreDamaged,
     UnknownActor,
+    UsageError,
 )
 from outlast.types import CLOSED_STATUSES, RunId
 
@@ -326,16 +329,14 @@ class Actors:
     async def redrive(self, number: int) -> None:
         """Send a dead letter again, as a new message to the same actor or run.
 
+        Asked at the same moment by several, it is sent once.
+
         Raises:
             DeadLetterNotFound: there is no dead letter of this number.
             MailboxFull, ActorStopped, RunClosed: it stays a dead letter.
+            UsageError: it is a request that an earlier version has kept; it stays one too.
         """
-        found = await self._store.read_dead(None, number - 1, 1)
-        if not found or found[0].number != number:
-            raise DeadLetterNotFound(f"{number}")
-        letter = found[0]
-        if letter.reason == "damaged":
-            raise StoreDamaged(letter.error)
+        letter = _checked(await self._store.read_dead(None, number - 1, 1), number)
         message = _sent_again(letter, self._world.now())
         transaction = Transaction(None, letter.run, [], posts=(message,), redriven=(number,))
 
@@ -344,6 +345,8 @@ class Actors:
                 self._scheduler.deliver(message, receipt.numbers[0])
 
         receipt = await self._scheduler.writer.commit(transaction, made)
+        if receipt.posts[0] == "duplicate":
+            raise DeadLetterNotFound(f"{number}")  # somebody else was first
         if receipt.posts[0] != "accepted":
             if letter.kind in ("signal", "update"):
                 row = await self._store.read_run(letter.run)
@@ -376,15 +379,32 @@ async def _first_of(*futures: asyncio.Future[bytes] | asyncio.Future[None]) -> N
     await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
+def _checked(found: Sequence[DeadLetter], number: int) -> DeadLetter:
+    """Return the dead letter of this number, which can be sent again.
+
+    Raises:
+        DeadLetterNotFound, StoreDamaged, UsageError
+    """
+    if not found or found[0].number != number:
+        raise DeadLetterNotFound(f"{number}")
+    letter = found[0]
+    if letter.reason == "damaged":
+        raise StoreDamaged(letter.error)
+    if letter.kind not in MAIL_KINDS:
+        what = f"a {letter.kind} that {letter.run} did not see before it ended"
+        raise UsageError(f"dead letter {number} is {what}: it is over, and not sent again")
+    return letter
+
+
 def _sent_again(letter: DeadLetter, now: int) -> Message:
-    """Return a dead letter as a new message, under no dedup key: the old one is known."""
-    if letter.kind == "signal":
-        return Message(run=letter.run, kind="signal", name=letter.name, body=letter.body, at=now)
+    """Return a dead letter as a new message, under a dedup key of its own: the old one is known."""
+    again = f"redrive-{letter.number}"
     if letter.kind == "update":
-        again = f"redrive-{letter.number}"
         return update_message(letter.run, letter.name, letter.body, again, at=now)
-    body = encode_letter(as_new(decode_letter(letter.body)))
-    return Message(run=letter.run, kind="tell", name=letter.name, body=body, at=now)
+    is_signal = letter.kind == "signal"
+    body = letter.body if is_signal else encode_letter(as_new(decode_letter(letter.body)))
+    kind: MessageKind = "signal" if is_signal else "tell"
+    return Message(run=letter.run, kind=kind, name=letter.name, body=body, dedup=again, at=now)
 
 
 def _value_in(envelope: Envelope, outcome: bytes) -> bytes:

@@ -254,6 +254,8 @@ def actions_of(row: RunRow) -> tuple[Action, ...]:
             return ("resume", "discard", "cancel", "terminate", "signal", "fork")
         case "parked":
             return ("resume", "cancel", "terminate", "signal", "fork")
+        case "paused" if row.parked_as == "unreadable":
+            return ("resume", "discard", "cancel", "terminate", "signal", "fork")
         case "paused":
             return ("resume", "cancel", "terminate", "signal", "fork")
         case "pending" | "running" | "waiting":

@@ -8,6 +8,7 @@ on every replay. Either way it is a dead letter from then on, which can be sent 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -21,7 +22,7 @@ from outlast._execution.calls.operations import (
     encode_body,
     failure_body,
 )
-from outlast._execution.calls.unreadable import UNREADABLE, Culprit
+from outlast._execution.calls.unreadable import DISCARD, UNREADABLE, Culprit
 from outlast._execution.journal.letters import decode_letter
 from outlast._records import Record
 from outlast._store.contract import DONE, Message, RunRow, Store, Transaction
@@ -95,17 +96,36 @@ async def discardable(store: Store, row: RunRow) -> Discarded:
             f"discarded; terminate the run, or open the store with code that reads it"
         )
     culprit = decode_body(known, Culprit)
+    if culprit.is_used:
+        raise UsageError(
+            f"the message that {row.id} is parked for is not discarded: earlier code has received "
+            f"it, and what the run did then is recorded, so no code could go on without it. Open "
+            f"the store with code that reads it, or declare a conversion with @evolve; else fork "
+            f"the run from before (`Run.fork(at)`), or terminate it"
+        )
     message = await _message(store, row.id, culprit)
     return Discarded(message, culprit, row.waiting_for)
 
 
-async def asked_to_discard(store: Store, row: RunRow) -> Discarded | None:
-    """The same for a request that was stored; None when there is nothing to discard by now."""
+async def asked_to_discard(
+    store: Store, row: RunRow, requests: Sequence[Message]
+) -> Discarded | None:
+    """The same for requests to go on; None when none of them gives up what it is parked for now.
+
+    Each says which message it means: nobody has decided about one that came up meanwhile.
+    """
+    asked = [message.body for message in requests if message.name == DISCARD]
+    if not asked:
+        return None
     try:
-        return await discardable(store, row)
+        found = await discardable(store, row)
     except UsageError as error:
         log.warning("nothing of run %s is discarded: %s", row.id, error)
         return None
+    if b"" in asked or encode_body(found.culprit) in asked:
+        return found
+    log.warning("nothing of run %s is discarded: it is parked for another message now", row.id)
+    return None
 
 
 async def _message(store: Store, run: RunId, culprit: Culprit) -> Message:

@@ -24,7 +24,7 @@ from outlast._engine.residency.discarding import Discarded, asked_to_discard
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._execution.actors.membership import SUPERVISORS, Bonds
 from outlast._execution.calls.operations import ClosedBody, encode_body
-from outlast._execution.calls.unreadable import DISCARD, UNREADABLE
+from outlast._execution.calls.unreadable import UNREADABLE
 from outlast._execution.runs.pausing import PAUSED
 from outlast._records import Record, pack_records
 from outlast._store.contract import (
@@ -42,7 +42,7 @@ from outlast._store.contract import (
 )
 from outlast._store.pages import is_last
 from outlast.errors import LeaseLost, UnknownWorkflow
-from outlast.types import CLOSED_STATUSES, RunId, Status
+from outlast.types import CLOSED_STATUSES, Lease, RunId, Status
 
 log = logging.getLogger("outlast.engine")
 
@@ -92,9 +92,14 @@ class Dormant:
             row = await row_outside_memory(scheduler, run)
             if row is None or row.status in CLOSED_STATUSES:
                 return True
-            asked = await mail_numbers(self._store, run, "pause")
-            await self._put_away(row, status="paused", why=_why_paused(row), consumed=asked)
+            await self._pause(row, await mail_numbers(self._store, run, "pause"))
         return True
+
+    async def _pause(self, row: RunRow, asked: Sequence[int]) -> None:
+        # Paused or not, it cannot read the message that it was parked for, which may be discarded.
+        unread = row.parked_as if row.parked_as == "unreadable" else ""
+        why = _why_paused(row)
+        await self._put_away(row, status="paused", why=why, parked_as=unread, consumed=asked)
 
     async def _put_away(
         self,
@@ -196,17 +201,8 @@ class Dormant:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
             raise LeaseLost(f"another engine owns run {row.id!r} now; ask again")
-        now, last = self._world.now(), records[-1]
-        body = ClosedBody(status, b"", reason)
-        closing = Record(
-            seq=last.seq + 1,
-            kind="run_closed",
-            key="",
-            name="",
-            at=max(now, last.at),
-            epoch=lease.epoch,
-            body=encode_body(body),
-        )
+        now, body = self._world.now(), ClosedBody(status, b"", reason)
+        closing = _closing(records[-1], body, now, lease)
         unpacked = [*(r for r in records if r.seq > row.packed_seq), closing]
         segment = Segment(row.id, unpacked[0].seq, closing.seq, pack_records(unpacked))
         summary = msgspec.structs.replace(
@@ -248,11 +244,13 @@ class Dormant:
         elif asked["resume"]:
             resumed = [message.number for message in asked["resume"]]
             consumed = [*resumed, *(number for number in paused if number < resumed[-1])]
-            is_given_up = any(message.name == DISCARD for message in asked["resume"])
-            discard = await asked_to_discard(self._store, row) if is_given_up else None
+            discard = await asked_to_discard(self._store, row, asked["resume"])
             await self._wake(row, consumed=consumed, is_resumed=True, discarded=discard)
         elif row.status == "paused" and asked["cancel"]:
             await self._wake(row, consumed=paused)
+        elif row.status == "parked" and paused:
+            await self._pause(row, paused)  # it was asked just when it was parked
+            return False
         else:
             return False
         return True
@@ -337,7 +335,7 @@ class Dormant:
             after = Cursor(rows[-1].created_at, rows[-1].id)
 
     def _can_wake(self, row: RunRow) -> bool:
-        if row.id in self._scheduler.residents or row.status in CLOSED_STATUSES:
+        if row.id in self._scheduler.residents or row.status in (*CLOSED_STATUSES, "paused"):
             return False
         if row.parked_as not in ("code", "unreadable") or not self._scheduler.owns(row.id):
             return False
@@ -349,6 +347,13 @@ class Dormant:
         except UnknownWorkflow:
             return False
         return True
+
+
+def _closing(last: Record, body: ClosedBody, now: int, lease: Lease) -> Record:
+    """Return the record of a run's end, behind its last one."""
+    at = max(now, last.at)
+    data = encode_body(body)
+    return Record(last.seq + 1, "run_closed", "", "", at, lease.epoch, body=data)
 
 
 def _why_paused(row: RunRow) -> str:

@@ -277,10 +277,10 @@ class Scheduler(ActorHost):
             if isinstance(live, LiveActor):
                 self.actor_rests(live.id)
             else:
-                self.passivated(live)
+                self._passivated(live, transaction.summary)
 
-    def passivated(self, live: LiveRun) -> None:
-        """The run's passivation is durable: let it go, unless it has something to do again."""
+    def _passivated(self, live: LiveRun, written: RunRow) -> None:
+        """Its passivation, that row, is durable: let it go, unless it has something to do again."""
         if live.state in ("ended", "left"):
             return
         if live.can_leave:
@@ -288,7 +288,7 @@ class Scheduler(ActorHost):
             self.events.runs_passivated += 1
             self._remove(live.id)
             self.parts.recovery.passivated(live.row)
-        else:
+        elif live.row is written:  # a newer one has the last word: it may say "paused"
             live.standing.write("running")
 
     def _outbox(self, transaction: Transaction, receipt: Receipt) -> None:

@@ -222,11 +222,26 @@ class Forks:
         row = await self._row(run)
         if row.kind == "actor":
             raise UsageError(f"{run} is an actor: `resume` is what there is for a parked one")
+        if row.status not in CLOSED_STATUSES and await self._was_told_to_end(run):
+            row = await self._row(run)
         if row.status == "completed":
             raise RunClosed(run, row.status, "be retried")
         if row.status not in CLOSED_STATUSES and row.status != "parked":
             raise UsageError(f"run {run!r} is {row.status}: nothing of it has failed for good")
         return row
+
+    async def _was_told_to_end(self, run: RunId) -> bool:
+        """Whether a request to terminate was on its way to a run of ours; it has had its effect.
+
+        That request was acknowledged when it was safe, and whoever made it may retry the run next.
+        """
+        scheduler = self._scheduler
+        if not scheduler.owns(run) or not await mail_of(self._store, run, "terminate"):
+            return False
+        live = await self._messages.bring(run)
+        if live is not None and live.journal.has_closed:
+            await scheduler.writer.flushed(limits.RECONCILE_SECONDS)
+        return True
 
     async def _row(self, run: RunId) -> RunRow:
         row = await self._store.read_run(run)

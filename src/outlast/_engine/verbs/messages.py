@@ -18,7 +18,7 @@ from outlast._engine.residency.damage import is_damaged, park_damaged, read_any_
 from outlast._engine.residency.inactive_runs import Dormant
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._engine.verbs.redelivery import check_again, check_known, conflict
-from outlast._engine.verbs.requests import check_request
+from outlast._engine.verbs.requests import checked
 from outlast._execution.actors.actor_memory import ActorMemory
 from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.journal.letters import TOPICS
@@ -78,12 +78,13 @@ class Messages:
         ends_work = message.kind in ("cancel", "terminate")
         if trouble is not None and not (ends_work and isinstance(trouble, StoreFull)):
             raise trouble
+        message = await checked(self._scheduler, message)
+        # Nothing is awaited from here on until it is appended: the run may be parked meanwhile.
         live = self._scheduler.residents.get(message.run)
         is_ready = live is not None and live.state == "live" and not live.journal.has_closed
         # A supervisor takes its time to stop or resume its team: that must be safe until then.
         is_done_at_once = not (isinstance(live, LiveActor) and live.definition.supervises)
         is_standing = isinstance(live, LiveWorkflow) and live.pausing.is_asked
-        await check_request(self._scheduler, message)
         is_pause = message.kind == "pause"  # it is done when no step is in flight any more
         may_append = is_ready and is_done_at_once and not is_standing and not is_pause
         if live is not None and may_append and not self._store.is_shared:

@@ -7,10 +7,13 @@ Invariant:
 
 from __future__ import annotations
 
+import msgspec
+
 from outlast._engine.residency.discarding import discardable
 from outlast._engine.residency.inactive_runs import mail_of
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.actors.membership import SUPERVISORS, Bonds
+from outlast._execution.calls.operations import encode_body
 from outlast._execution.calls.unreadable import DISCARD
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._store.contract import Message, RunRow
@@ -20,8 +23,11 @@ from outlast.types import CLOSED_STATUSES, RunId
 _STANDING = ("paused", "parked")
 
 
-async def check_request(scheduler: Scheduler, message: Message) -> None:
+async def checked(scheduler: Scheduler, message: Message) -> Message:
     """Refuse to pause an actor, to resume what does not stand still, to discard no message.
+
+    Returns the request to store: to discard says what, or it would take the next one when it is
+    asked twice.
 
     Raises:
         UsageError, RunNotFound
@@ -31,12 +37,14 @@ async def check_request(scheduler: Scheduler, message: Message) -> None:
         if row is not None and row.kind == "actor":
             raise UsageError(f"{message.run} is an actor: stop it, or hold its senders back")
     elif message.kind == "resume" and message.name == DISCARD:
-        await _check_discard(scheduler, message.run)
+        return msgspec.structs.replace(message, body=await _meant(scheduler, message.run))
     elif message.kind == "resume":
         await _check_resume(scheduler, message.run)
+    return message
 
 
-async def _check_discard(scheduler: Scheduler, run: RunId) -> None:
+async def _meant(scheduler: Scheduler, run: RunId) -> bytes:
+    """Return which message is to be discarded; b"" while a run is brought in, and may be parked."""
     store = scheduler.store
     async with scheduler.exclusion.alone_with(run):
         row = await store.read_run(run)
@@ -44,8 +52,10 @@ async def _check_discard(scheduler: Scheduler, run: RunId) -> None:
             raise RunNotFound(run)
         live = scheduler.residents.get(run)
         executes = live is not None and live.state in ("live", "ending")
-        if row.parked_as or row.status in CLOSED_STATUSES or executes:
-            await discardable(store, row)
+        is_away = live is None and not row.resident  # it waits, and its code is not asked
+        if row.parked_as or row.status in CLOSED_STATUSES or executes or is_away:
+            return encode_body((await discardable(store, row)).culprit)
+    return b""
 
 
 async def _check_resume(scheduler: Scheduler, run: RunId) -> None:

@@ -38,10 +38,15 @@ ERROR_WAYS = (
 
 
 class Culprit(msgspec.Struct, frozen=True, array_like=True):
-    """Which message a run cannot read: its number in the mailbox, or the seq of its record."""
+    """Which message a run cannot read: its number in the mailbox, or the seq of its record.
+
+    `is_used`: in an earlier life other code has received it, and gone on from there. Without it
+    what that code has recorded would fit no code any more.
+    """
 
     number: int = 0
     seq: int = 0
+    is_used: bool = False
 
 
 class Unreadable(DecodingError):
@@ -60,9 +65,17 @@ class Unreadable(DecodingError):
         self.what = what
         self.culprit = culprit
 
+    def was_used(self) -> None:
+        """Note that earlier code has read it, and that the run's journal follows from that.
+
+        Of what is still in the mailbox nothing can follow; an actor's message is undone as a whole.
+        """
+        if self.culprit is not None and self.culprit.seq:
+            self.culprit = msgspec.structs.replace(self.culprit, is_used=True)
+
     def __str__(self) -> str:
         ways = self._ways
-        if self.culprit is not None:
+        if self.culprit is not None and not self.culprit.is_used:
             ways += ", or make the message a dead letter with `outlast discard`"
         fault = f"{self.what} does not fit its type here: {self.path}: {self.reason}"
         return f"unreadable: {fault}. {ways}"

@@ -33,6 +33,7 @@ from outlast._execution.calls.host import RunHost
 from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.steps import StepCalls
 from outlast._execution.calls.tokens import TokenCalls
+from outlast._execution.calls.unreadable import Unreadable
 from outlast._execution.journal.message_dedup import Arrivals
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.conditions import Conditions
@@ -44,7 +45,7 @@ from outlast._execution.runs.run_summary import Standing
 from outlast._records import Record, attach
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
 from outlast._wording.plurals import counted
-from outlast.errors import OutlastError, StoreDamaged
+from outlast.errors import OutlastError, ReplayMismatch, StoreDamaged
 from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.run")
@@ -197,8 +198,7 @@ class LiveRun(ABC):
             self.journal.position = receipt.position
         if receipt.existing:
             self.children.conflicts(list(receipt.existing.values()))
-        records, blobs = transaction.records, transaction.blobs
-        self._guarded(self._deliver_all, attach(records, blobs) if blobs else records)
+        self._guarded(self._deliver_all, attach(transaction.records, transaction.blobs))
 
     def _deliver_all(self, records: list[Record]) -> None:
         for record in records:
@@ -353,6 +353,8 @@ class LiveRun(ABC):
             action(*args)
         except OutlastError as error:
             # The code and its journal disagree, or a recorded value no longer fits its type.
+            if isinstance(error, Unreadable) and _goes_further(self.journal):
+                error.was_used()
             self.host.run_parked(self.id, str(error), error)
         except Spinning:
             self.host.run_parked(self.id, _SPINS)
@@ -373,3 +375,17 @@ def replay_from(run: LiveRun, records: list[Record], start: int) -> None:
         run.host.world.call_soon(replay_from, run, records, stop)
     elif run.state == "replaying":
         run._guarded(run._go_live)
+
+
+def _goes_further(journal: RunJournal) -> bool:
+    """Whether what is replayed has an operation that the code has not asked for by now.
+
+    What was on its way to the disk when the run was parked here belongs to operations that the
+    code had asked for: anything else shows that in an earlier life it went on from here.
+    """
+    try:
+        for record in journal.records_to_replay():
+            journal.check(record)
+    except ReplayMismatch:
+        return True
+    return False

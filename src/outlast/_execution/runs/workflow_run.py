@@ -98,8 +98,10 @@ class LiveWorkflow(LiveRun):
     @override
     def _take(self, message: Message) -> None:
         ends_anyway = self.state != "live" and message.kind not in ("terminate", "child_done")
-        if self.journal.has_closed or ends_anyway:
-            return  # what stays in the mailbox becomes a dead letter when the run closes
+        if self.journal.has_closed or ends_anyway or self.state == "left":
+            # What stays in the mailbox becomes a dead letter when the run closes. Of one that is
+            # being parked it is read when that is durable, by whoever looks after parked runs.
+            return
         if self._is_for_pausing(message):
             return
         if message.kind == "update":

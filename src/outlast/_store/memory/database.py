@@ -32,7 +32,14 @@ from outlast._store.contract import (
     TailRun,
     Transaction,
 )
-from outlast._store.decisions import dead_letter, gives_way, is_lost_word, judge_post, life_of
+from outlast._store.decisions import (
+    MAIL_KINDS,
+    dead_letter,
+    gives_way,
+    is_lost_word,
+    judge_post,
+    life_of,
+)
 from outlast._store.memory.audit import MemoryAudit
 from outlast._store.memory.leases import MemoryLeases
 from outlast._store.memory.tokens import MemoryTokens
@@ -185,7 +192,7 @@ class MemoryDatabase:
         if row.status in CLOSED_STATUSES:
             self.tokens.close_run(row.id)
             data = self._data_of(row.id)
-            lost = [m for m in data.mailbox if m.name != JOIN]
+            lost = [m for m in data.mailbox if m.name != JOIN and m.kind in MAIL_KINDS]
             self._bury([dead_letter(m, "closed", at=m.at) for m in lost])
             data.mailbox = [m for m in data.mailbox if m.name == JOIN]
             if not data.mailbox:

@@ -36,7 +36,14 @@ from outlast._store.contract import (
     StartRun,
     Transaction,
 )
-from outlast._store.decisions import dead_letter, gives_way, is_lost_word, judge_post, life_of
+from outlast._store.decisions import (
+    MAIL_KINDS,
+    dead_letter,
+    gives_way,
+    is_lost_word,
+    judge_post,
+    life_of,
+)
 from outlast._store.sqlite.connection import Cell, Connection, texts
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables import rows
@@ -352,13 +359,12 @@ class Batch:
         """Move what closed runs have not read to where nobody delivers it from."""
         which = (texts(tuple(self._closed)), JOIN)
         rest = "WHERE run IN carray(?) AND name != ?"
-        left = fetch(self._db, tables.MAILBOX, rest, which)
-        if left:
-            letters: list[Cell] = []
-            for cells in left:
-                letters += rows.dead_cells(cells)
-            rows.DEAD.write(self._db, letters)
-            self._db.execute(f"DELETE FROM mailbox {rest}", which)
+        letters: list[Cell] = []
+        mail = f"{rest} AND kind IN carray(?)"
+        for cells in fetch(self._db, tables.MAILBOX, mail, (*which, texts(MAIL_KINDS))):
+            letters += rows.dead_cells(cells)
+        rows.DEAD.write(self._db, letters)
+        self._db.execute(f"DELETE FROM mailbox {rest}", which)
 
 
 def _is_of_life(db: Connection, new: dict[RunId, RunRow], transaction: Transaction) -> bool:
