@@ -88,12 +88,12 @@ async def write(service: Service, call: Call) -> Response:
     """Ask or tell an actor."""
     mode = call.text("mode", "ask")
     if mode not in ("ask", "tell"):
-        raise bad_query("mode", "ask or tell", mode)
+        raise bad_query("mode", "`ask` or `tell`", mode)
     doing(mode)
     seconds = call.seconds("timeout", _ASK_SECONDS)
     arguments = await call.json()
     if not is_dict(arguments):
-        raise DecodingError("$", "the arguments are given as an object of names and values")
+        raise DecodingError("$", "the arguments must be an object that maps names to values")
     kind, key, handler = call.name("type"), _key(call), unquote(call.path["handler"])
     envelope = await call.converted(
         len(call.body),
@@ -109,7 +109,10 @@ async def write(service: Service, call: Call) -> Response:
     )
     kind = envelope.definition.name
     if kind in (SUPERVISORS, TOPICS):
-        detail = f"actors of the type {kind} are the engine's own: publish to a topic, apply a team"
+        detail = (
+            f"actors of type {kind} belong to the engine and cannot be messaged directly: "
+            "publish to the topic or apply the team instead"
+        )
         raise Problem(403, "actor-of-the-engine", detail)
     if mode == "tell":
         await service.core.actors.tell(envelope)
@@ -121,7 +124,11 @@ async def write(service: Service, call: Call) -> Response:
     asking = service.core.actors.ask(envelope, safe, parked=parked)
     data = await service.within(asking, seconds + 1, safe)
     if data is None:
-        raise Problem(503, "draining", "the server stops; the message is safe and is handled later")
+        raise Problem(
+            503,
+            "draining",
+            "the server is stopping; the message is stored and will be handled later",
+        )
     return await call.converted(
         len(data), lambda: answer({"result": returns.to_json(returns.decode(data))})
     )
@@ -172,7 +179,7 @@ async def redrive(service: Service, call: Call) -> Response:
     number = call.path["number"]
     if not number.isascii() or not number.isdigit():
         raise Problem(
-            404, "dead-letter-not-found", f"a dead letter has a number, not {number[:50]!r}"
+            404, "dead-letter-not-found", f"{number[:50]!r} is not the number of a dead letter"
         )
     await service.engine.redrive(int(number[:18]))
     return answer({}, 202)

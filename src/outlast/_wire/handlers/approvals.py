@@ -74,7 +74,10 @@ async def answer_token(service: Service, call: Call) -> Response:
     if is_verdict and isinstance(body.value, bool):
         doing("approve" if body.value else "reject", asked)
     if body.by and not call.caller.is_local:
-        detail = f"an answer is signed with the token's name, {call.caller.name!r}: leave out `by`"
+        detail = (
+            f"an answer is recorded under the API token's name, {call.caller.name!r}: leave out "
+            "`by`"
+        )
         raise Problem(403, "by-not-allowed", detail)
     request = AnswerRequest(
         token=asked,

@@ -148,6 +148,8 @@ async def _comparable(service: Service, run: RunId) -> list[StoredRecord]:
     if records and sum(len(record.body) for record in records) >= limits.HTTP_DIFF_BYTES:
         most = f"{limits.HTTP_DIFF_BYTES:,} bytes"
         raise Problem(
-            422, "too-large", f"the values of run {run!r} are over {most}: export and compare them"
+            422,
+            "too-large",
+            f"the values of run {run!r} exceed {most}: export both runs and compare them locally",
         )
     return records

@@ -117,7 +117,7 @@ async def start(service: Service, call: Call) -> Response:
             len(call.body), lambda: work_from_encoded(registry, name, encoded)
         )
     else:
-        raise Problem(403, "role-missing", "`encoded` takes the role admin: give `input`")
+        raise Problem(403, "role-missing", "`encoded` needs the role admin: give `input` instead")
     traced = {TRACEPARENT: call.traceparent} if call.traceparent else {}
     starting = service.engine.start(
         work,
@@ -141,7 +141,11 @@ async def _after_another(
     async with while_connected(call.request.receive, service.core.world):
         started = await service.within(starting, _RESULT_SECONDS)
     if started is None:
-        raise RunExists(run, f"it was asked to end, and has not within {_RESULT_SECONDS:g} seconds")
+        raise RunExists(
+            run,
+            f"cancellation was requested, and the run has not ended within {_RESULT_SECONDS:g} "
+            "seconds",
+        )
     return started
 
 
@@ -322,15 +326,18 @@ async def bulk(service: Service, call: Call) -> Response:
     because(body.reason)
     doing(f"bulk {body.action}", body.query)
     if body.action == "terminate" and not call.caller.may("admin"):
-        detail = f"ending many runs at once takes the role admin; {call.caller.name!r} cancels them"
+        detail = (
+            f"terminating many runs at once needs the role admin; {call.caller.name!r} can "
+            "cancel them"
+        )
         raise Problem(403, "role-missing", detail)
     number = await service.engine.count(body.query)
     if abs(number - body.expected) * 10 > max(number, body.expected):
         raise Problem(
             409,
             "count-changed",
-            f"the query means {counted(number, 'run')} now, not {body.expected:,}: "
-            f"nothing was done",
+            f"the query now matches {counted(number, 'run')}, not {body.expected:,}: nothing was "
+            "changed",
             facts={"count": number},
         )
     done = 0

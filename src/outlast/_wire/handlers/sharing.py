@@ -80,7 +80,7 @@ def _answer(results: list[CommitResult] | None) -> Response:
 
 
 def _not_ours(error: msgspec.MsgspecError) -> Problem:
-    text = f"the body is not what this version of outlast sends ({error}): run the same version in "
+    text = f"the body does not match this version of outlast ({error}): use the same version in "
     return Problem(400, "malformed", f"{text}all processes that share a database")
 
 

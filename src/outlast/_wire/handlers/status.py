@@ -36,8 +36,8 @@ async def readyz(service: Service, _: Call) -> Response:
         state = "store-full" if isinstance(trouble, StoreFull) else "store-trouble"
         return answer({"state": state, "detail": f"{trouble}"}, 503)
     if core.store.is_verifying:
-        return answer({"state": "verifying", "detail": "runs are executed; the database is large, "
-                       "and is still being checked for damage"})  # fmt: skip
+        detail = "runs are executed; the large database is still being checked for damage"
+        return answer({"state": "verifying", "detail": detail})
     return answer({"state": "ready", "detail": ""})
 
 
@@ -101,7 +101,7 @@ async def logs(service: Service, call: Call) -> Response:
     """Return what was logged by one run, or by all and the engine, oldest first."""
     file = service.log_file
     if file is None:
-        raise Problem(404, "not-found", "this server keeps no log; `outlast serve` does")
+        raise Problem(404, "not-found", "this server does not keep a log; `outlast serve` does")
     after, run = call.text("after"), call.text("run")
     try:
         page = read_log(file, after, run=run, size=call.page_size())
