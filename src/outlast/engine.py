@@ -150,14 +150,14 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
             UsageError: the engine is open already.
         """
         if self._opened is not None:
-            raise UsageError("this engine is open already: what traces it comes before that")
+            raise UsageError("this engine is already open: set up tracing before opening it")
         self._options = replace(self._options, prepare=(*self._options.prepare, prepare))
 
     async def __aenter__(self) -> Engine:
         if running_loop() is not None:
             raise NotInRun("an engine cannot be opened inside a workflow")
         if self._opened is not None:
-            raise UsageError("this engine is open already; Engine.open() makes another")
+            raise UsageError("this engine is already open: use Engine.open() for another one")
         for name in (SUPERVISORS, TOPICS):  # a registry of one's own has these actors too
             self._registry.actors.setdefault(name, default_registry.actors[name])
         self._opened = await _opened(self, self._target, self._options, self._registry)
@@ -327,7 +327,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
         """Return what is known of one actor, by its class or by its type's name.
 
         Raises:
-            ActorNotFound: nobody has written to it yet.
+            ActorNotFound: it has not received a message yet.
         """
         name = kind if isinstance(kind, str) else self._registry.find_actor(kind).name
         return await self._census().actor(name, key)
@@ -443,7 +443,7 @@ def _id_of_step(request_id: str | None) -> str | None:
 def _begin_call(call: Call[R]) -> WorkflowDefinition:
     if not isinstance(call, WorkflowCall):
         raise UsageError(
-            f"an engine starts calls of workflows, such as checkout('7', 999); got {call!r}"
+            f"an engine starts a call of a workflow, such as checkout('7', 999), not {call!r}"
         )
     call.use()
     return call.definition
@@ -463,7 +463,9 @@ def run(
     finished, also after a parameter or field with a default was added.
     """
     if not isinstance(call, WorkflowCall):
-        raise UsageError(f"outlast.run takes a call of a workflow, got {call!r}")
+        raise UsageError(
+            f"outlast.run takes a call of a workflow, such as checkout('7', 999), not {call!r}"
+        )
     if asyncio._get_running_loop() is not None:
         raise UsageError("outlast.run is for scripts; in a coroutine use `await engine.run(...)`")
     definition = call.definition

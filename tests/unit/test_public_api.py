@@ -60,7 +60,8 @@ def test_type_checkers_see_the_same_names_at_the_same_homes() -> None:
 
     assert set(ast.literal_eval(listed)) == set(outlast.__all__) == {*homes, "__version__"}
     for name, home in homes.items():
-        assert outlast._HOMES[name] == f"{home}".removeprefix("outlast.")  # type: ignore[attr-defined]  # not in the stub
+        known = outlast._HOMES[name]  # type: ignore[attr-defined]  # not in the stub
+        assert known == f"{home}".removeprefix("outlast.")
 
 
 def test_a_name_that_is_not_there_is_said() -> None:

@@ -95,7 +95,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
     @override
     def _engine(self) -> EngineCore:
         if running_loop() is not None:
-            raise NotInRun("this verb of Run does not work in workflow code: move it into a step")
+            raise NotInRun("this method of Run cannot be used in workflow code: call it in a step")
         if self._core is None and self._known_reader is not None:
             raise StoreReadOnly("the store was opened with read_only=True")
         return self._core if self._core is not None else ambient()
@@ -103,7 +103,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
     def _reader(self) -> Reader:
         """Return what answers questions; a store opened for reading has no more than that."""
         if running_loop() is not None:
-            raise NotInRun("this verb of Run does not work in workflow code: move it into a step")
+            raise NotInRun("this method of Run cannot be used in workflow code: call it in a step")
         if self._core is None and self._known_reader is not None:
             return self._known_reader
         core = self._engine()
@@ -135,7 +135,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             value = await self._result(parked)
         else:
             seconds = seconds_of(timeout)
-            message = f"run {self._id!r} did not end within {text_of(seconds)}; it goes on"
+            message = f"run {self._id!r} did not end within {text_of(seconds)}; it is still running"
             value = await within(self._result(parked), seconds, message)
         return value  # type: ignore[return-value]  # decoded by the workflow's declared result
 
@@ -165,7 +165,9 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
     def _value_of(self, row: RunRow) -> object:
         if row.kind == "actor":
-            raise UsageError(f"{self._id} is an actor, which has no result: ask it")
+            raise UsageError(
+                f"{self._id} is an actor and has no result: send it a message with ask()"
+            )
         error = error_of(row)
         if error is not None:
             raise error

@@ -76,7 +76,7 @@ class _Bridge:
     def _running(self) -> tuple[Client, asyncio.AbstractEventLoop]:
         with self._guard:
             if self._is_closed:
-                raise EngineClosed("this client is closed: make another SyncClient")
+                raise EngineClosed("this client is closed: create a new SyncClient")
             if self._loop is None or self._client is None or self._process != process_id():
                 self._process = process_id()
                 self._client = self._make()

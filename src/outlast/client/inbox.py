@@ -39,7 +39,7 @@ class InboxVerbs(Asking):
         body = {"value": value, "digest": digest, "reason": reason, "verdict": verdict}
         if by and not self.is_local:
             raise UsageError(
-                "by= is for the engine of a database here: a server signs with the token's name"
+                "by= needs a local database: a server records the name of the API token"
             )
         if by:
             body["by"] = by

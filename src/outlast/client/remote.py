@@ -103,7 +103,7 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
     ) -> None:
         known = token if token is not None else os.environ.get("OUTLAST_TOKEN", "")
         if ca_file is not None and not url.startswith("https:"):
-            raise UsageError(f"ca_file is for servers that are reached by https, {url!r} is not")
+            raise UsageError(f"ca_file applies only to https servers, and {url!r} is not one")
         trusted = ca_file or os.environ.get("OUTLAST_CA_FILE") or None
         self._connections = Connections(
             url,
@@ -374,7 +374,10 @@ class RemoteRun(AskedRun, Generic[R_co]):
         """
         if timeout is None:
             return await self._result(parked)
-        message = f"run {self._id!r} did not end within {text_of(seconds_of(timeout))}; it goes on"
+        message = (
+            f"run {self._id!r} did not end within {text_of(seconds_of(timeout))}; it is still "
+            "running"
+        )
         try:
             async with asyncio.timeout(seconds_of(timeout)):
                 return await self._result(parked)

@@ -47,12 +47,16 @@ class DemoFailed(OutlastError):
 
 
 @click.command()
-@click.option("--db", metavar="PATH", default=None, help="A new store [default: a temporary one].")
-@click.option("--limit", type=click.IntRange(min=1), default=None, help="Only so many modules.")
+@click.option(
+    "--db", metavar="PATH", default=None, help="Path of a new database [default: a temporary one]."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=None, help="Maximum number of modules."
+)
 @click.option("--json", "as_data", is_flag=True, help="Print JSON.")
-@click.option("--no-kill", "is_spared", is_flag=True, help="Let the engine live.")
+@click.option("--no-kill", "is_spared", is_flag=True, help="Do not kill the engine.")
 def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool) -> int:
-    """Run a real job, kill it half-way, and watch it go on.
+    """Run a sample job, kill it half-way, and watch it recover.
 
     One durable run reads each module of Python's standard library: read, parse in a process,
     measure, publish (which fails now and then), report to a parent run. What is printed at the
@@ -94,7 +98,7 @@ def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool
         rows = [*_rows(account, play.seconds), *_digest_rows(play), *_places(files)]
         print("\n".join(f"{name:22} {text}" for name, text in rows))
     for problem in problems:
-        print(f"error: this does not add up: {problem}", file=sys.stderr)
+        print(f"error: the accounts do not match: {problem}", file=sys.stderr)
     if not as_data:
         play.show_afterwards()
     return 1 if problems else 0
@@ -155,9 +159,7 @@ class Play:
         """
         self.progress.say(f"dashboard: {self._site.link}")
         if self._model.name == "scripted-stand-in":
-            self.progress.say(
-                "no language model is installed here: a scripted stand-in speaks in its place"
-            )
+            self.progress.say("no language model is installed: using a scripted stand-in")
         try:
             worker = self._first_life()
             self._watch(worker, until=None)
@@ -170,9 +172,9 @@ class Play:
         """Return the worker that is to do the rest."""
         worker = self._worker(life=1)
         if self._is_spared:
-            self.progress.say(f"process {worker.pid} begins")
+            self.progress.say(f"process {worker.pid} starts")
             return worker
-        self.progress.say(f"process {worker.pid} begins; it will be killed half-way")
+        self.progress.say(f"process {worker.pid} starts; it will be killed half-way")
         self._watch(worker, until=0.5)
         worker.kill()
         self.progress.say(f"process {worker.pid} was sent SIGKILL")
@@ -181,7 +183,7 @@ class Play:
         self._was_killed = True
         worker = self._worker(life=2)
         self._restarted_at = worker.started_at
-        self.progress.say(f"process {worker.pid} goes on")
+        self.progress.say(f"process {worker.pid} continues")
         return worker
 
     def _worker(self, *, life: int) -> Worker:
@@ -217,7 +219,7 @@ class Play:
                     last_change = now  # a person may take their time
                     is_asked = is_asked or self._ask()
                 if now - last_change > _STALL_SECONDS:
-                    raise DemoFailed(f"nothing happened for {_STALL_SECONDS:.0f} seconds")
+                    raise DemoFailed(f"there was no progress for {_STALL_SECONDS:.0f} seconds")
                 if self._spectator.error is not None:
                     raise self._spectator.error
                 time.sleep(_LOOK_SECONDS)

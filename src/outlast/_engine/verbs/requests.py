@@ -29,7 +29,9 @@ async def check_request(scheduler: Scheduler, message: Message) -> None:
     if message.kind == "pause":
         row = await scheduler.store.read_run(message.run)
         if row is not None and row.kind == "actor":
-            raise UsageError(f"{message.run} is an actor: stop it, or hold its senders back")
+            raise UsageError(
+                f"{message.run} is an actor and cannot be paused: stop it, or pause its senders"
+            )
     elif message.kind == "resume" and message.name == DISCARD:
         await _check_discard(scheduler, message.run)
     elif message.kind == "resume":
@@ -58,7 +60,7 @@ async def _check_resume(scheduler: Scheduler, run: RunId) -> None:
         if row.status not in _STANDING:
             what = "actor" if row.kind == "actor" else "run"
             raise UsageError(
-                f"{what} {run!r} was not paused, nor is it parked: there is nothing to resume"
+                f"{what} {run!r} is neither paused nor parked: there is nothing to resume"
             )
 
 
