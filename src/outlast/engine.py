@@ -305,7 +305,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
 
     # ------------------------------------------------------------------------- stopping
     async def drain(self, grace: Duration = "30s") -> None:
-        """Start nothing new, give steps `grace` to finish, put waiting runs away."""
+        """Start nothing new, give steps `grace` to finish, passivate waiting runs."""
         await self._core.drain(seconds_of(grace))
 
     # --------------------------------------------------------------------------- actors
@@ -333,12 +333,12 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
         return await self._census().actor(name, key)
 
     async def dead_letters(self, actor: ActorRef[A] | None = None) -> AsyncIterator[DeadLetterInfo]:
-        """Iterate over the messages that nobody will take any more, oldest first."""
+        """Iterate over dead letters, messages that could not be delivered, oldest first."""
         async for letter in self._census().dead_letters(None if actor is None else actor.id):
             yield letter
 
     async def redrive(self, number: int) -> None:
-        """Send a dead letter again, as a new message to the same actor.
+        """Redeliver a dead letter, as a new message to the same actor.
 
         Raises:
             DeadLetterNotFound: there is no dead letter of this number.
@@ -351,7 +351,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
         await core.actors.redrive(number)
 
     async def apply(self, team: Supervisor) -> Applied:
-        """Make a team, and all teams in it, what they are said to be; return what that changed.
+        """Change a team, and all teams in it, to the given definition; return the changes.
 
         Who is new is started, in order; who is not in it any more is stopped, in reverse; what
         was running goes on. Applying a team again changes nothing, so programs do it whenever they
@@ -365,7 +365,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
         return await apply_team(core, team)
 
     async def teams(self) -> AsyncIterator[TeamInfo]:
-        """Iterate over the teams that exist, newest first, each with all that is in it."""
+        """Iterate over teams with their members, newest first."""
         async for team in Teams(self._require_open().store).all():
             yield team
 

@@ -197,7 +197,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         return await self._reader().info(self._id)
 
     async def why(self) -> str:
-        """Return in one line what the run waits for, or how it ended."""
+        """Return in one line what the run is waiting for, or how it ended."""
         return await self._reader().why(self._id)
 
     # ------------------------------------------------------------------ talking to it
@@ -220,7 +220,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         dedup: str | None = None,
         allow_undeclared: bool = False,
     ) -> None:
-        """Send a signal; returns when it is safe.
+        """Send a signal; returns when it is stored.
 
         With `dedup`, sending again under the same key is acknowledged and not delivered twice.
         A plain name must be declared by a `Signal` in the program that has the run's workflow;
@@ -310,7 +310,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         *,
         reason: str = "",
     ) -> Run[R_co]:
-        """Start a new run from this one's past, and return it; this one is left as it is.
+        """Start a new run from a point in this run's history, and return it; this run is unchanged.
 
         `at` is a `seq`, a step's key, or its name where that is unique: what was recorded before is
         copied, and the new run goes on from there. `fork_plan` shows what that would run again.

@@ -59,20 +59,23 @@ def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool
     """Run a sample job, kill it half-way, and watch it recover.
 
     One durable run reads each module of Python's standard library: read, parse in a process,
-    measure, publish (which fails now and then), report to a parent run. What is printed at the
-    end is counted from the journal and from a file that the steps themselves wrote.
+    measure, publish (which fails now and then), report to a parent run. The figures
+    at the end are counted from the journals and from a file that the steps wrote.
     """
     modules = len(standard_library(limit))
     if not modules:
-        raise UsageError("this Python has no source files of its standard library to read")
+        raise UsageError(
+            "this Python installation has no source files of its standard library, which the "
+            "demo reads"
+        )
     files = prepare_files(_path(db))
     play = Play(files, limit, modules=modules, is_spared=is_spared)
     try:
         play.run()
     except KeyboardInterrupt:
         play.progress.say(
-            f"interrupted; its processes are ended, the store is {files.db}: "
-            f"outlast ls --db {files.db}"
+            f"interrupted; the processes have been stopped. The database is {files.db}: outlast "
+            f"ls --db {files.db}"
         )
         raise
     account = run_loop(play.account())
@@ -107,7 +110,7 @@ def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool
 def _problems_of(seen: Seen) -> list[str]:
     if seen.is_exact:
         return []
-    return ["what a reader of the stream has is not what the steps recorded"]
+    return ["the values that a reader received differ from those that the steps recorded"]
 
 
 def _path(db: str | None) -> Path | None:
@@ -115,7 +118,10 @@ def _path(db: str | None) -> Path | None:
         return None
     target = parse_url(db, read_only=False)
     if target.kind != "sqlite":
-        raise UsageError("the demo kills the process of its store, so it has to be a file")
+        raise UsageError(
+            "the demo kills the process that owns its database, so the database must be a file: "
+            "give --db a path"
+        )
     return Path(target.name)
 
 
@@ -237,9 +243,9 @@ class Play:
     def _ask(self) -> bool:
         """Say that somebody has to approve the digest."""
         self.progress.say(
-            f"the digest waits for you: approve it in the dashboard, or in another terminal:\n"
-            f"  OUTLAST_TOKEN={self._site.token} outlast approve {self._spectator.asked} "
-            f"--url {self._site.url}"
+            "the digest waits for your approval: use the dashboard, or another terminal:\n  "
+            f"OUTLAST_TOKEN={self._site.token} outlast approve {self._spectator.asked} --url "
+            f"{self._site.url}"
         )
         return True
 
@@ -307,7 +313,7 @@ def _rows(account: Account, seconds: float) -> list[tuple[str, str]]:
         f"{account.lines:,} lines, {account.functions:,} functions, {account.classes:,} classes"
     )
     completed = f"{account.runs_completed:,} of {account.runs:,}"
-    failed = f"{account.attempts_failed:,} failed attempts that were made again"
+    failed = f"{account.attempts_failed:,} failed attempts that were retried"
     rows = [
         ("read", f"{modules}: {content}"),
         ("runs completed", f"{completed}, {account.runs_open_max:,} open at once"),
@@ -324,7 +330,7 @@ def _rows(account: Account, seconds: float) -> list[tuple[str, str]]:
             ("time to recover", f"{recovery} from the new process's start to its first new step"),
         ]
     rows += [
-        ("durable steps", f"{account.steps_per_second:,.0f} a second, all told"),
+        ("durable steps", f"{account.steps_per_second:,.0f} per second overall"),
         ("time", f"{seconds:.1f} s"),
     ]
     return rows
@@ -332,18 +338,18 @@ def _rows(account: Account, seconds: float) -> list[tuple[str, str]]:
 
 def _digest_rows(play: Play) -> list[tuple[str, str]]:
     seen = play.seen
-    exact = "exactly what is recorded" if seen.is_exact else "NOT what is recorded"
+    exact = "identical to the journal" if seen.is_exact else "NOT identical to the journal"
     return [
-        ("summaries", f"{len(seen.summaries)} by {play.site.model_name}, streamed as it spoke"),
-        ("  to one reader", f"{seen.tokens:,} tokens over the kill: {exact}"),
-        ("  taken back", f"{seen.retracted:,} tokens of the attempt that died"),
+        ("summaries", f"{len(seen.summaries)} by {play.site.model_name}, streamed live"),
+        ("  to one reader", f"{seen.tokens:,} tokens across the kill: {exact}"),
+        ("  retracted", f"{seen.retracted:,} tokens of the attempt that failed"),
         ("  approved by", f"{seen.approved_by}"),
     ]
 
 
 def _places(files: Files) -> list[tuple[str, str]]:
     return [
-        ("look at it", f"outlast ls --db {files.db}"),
+        ("inspect the runs", f"outlast ls --db {files.db}"),
         ("", f"outlast show {SURVEY} --db {files.db}"),
         ("", f"outlast tail {DIGEST} --stream {summary.name} --db {files.db}"),
         ("what it wrote", str(files.catalogue)),

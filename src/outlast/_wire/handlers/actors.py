@@ -57,7 +57,7 @@ def _previewed(service: Service, info: ActorInfo, state: bytes) -> dict[str, obj
 
 
 async def show(service: Service, call: Call) -> Response:
-    """Return one actor, and the messages that it understands."""
+    """Return one actor and its handlers."""
     info, state = await service.census.stored_actor(call.name("type"), _key(call))
     definition = service.core.registry.actors.get(info.type)
     handlers = [
@@ -135,14 +135,14 @@ async def write(service: Service, call: Call) -> Response:
 
 
 async def stop(service: Service, call: Call) -> Response:
-    """Stop an actor for good."""
+    """Stop an actor permanently."""
     info, _ = await service.census.stored_actor(call.name("type"), _key(call))
     await service.engine.get(info.id).terminate(f"stopped by {call.caller.name}")
     return answer({}, 202)
 
 
 async def teams(service: Service, _: Call) -> Response:
-    """List teams, each with all that is in it."""
+    """List teams with their members."""
     found: list[object] = []
     async for team in Teams(service.core.store).all():
         found.append(team)
@@ -152,7 +152,7 @@ async def teams(service: Service, _: Call) -> Response:
 
 
 async def dead_letters(service: Service, call: Call) -> Response:
-    """List messages that nobody will take any more."""
+    """List messages that could not be delivered."""
     size = call.page_size()
     after = call.number("after", 0, most=1 << 60)
     letters, following = await service.census.dead_page(call.text("actor") or None, after, size)
@@ -175,7 +175,7 @@ def _dead(service: Service, letter: DeadLetter) -> dict[str, object]:
 
 
 async def redrive(service: Service, call: Call) -> Response:
-    """Send a dead letter again."""
+    """Redeliver a dead letter."""
     number = call.path["number"]
     if not number.isascii() or not number.isdigit():
         raise Problem(
@@ -193,7 +193,7 @@ class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def publish(service: Service, call: Call) -> Response:
-    """Publish a value to the actors that are subscribed; it is safe when this answers."""
+    """Publish a value to a topic; it is stored when this answers."""
     body = await call.read(PublishBody)
     core, name = service.core, call.name("name")
     envelope = await call.converted(

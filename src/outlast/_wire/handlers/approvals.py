@@ -32,7 +32,7 @@ class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def approvals(service: Service, call: Call) -> Response:
-    """List what waits for an answer, oldest first."""
+    """List tokens and approvals, oldest first."""
     size = call.page_size()
     open_only = call.choice("all", "0", "1", "true", "false") in ("0", "false")
     reader = service.core.tokens.reader
@@ -66,7 +66,7 @@ async def token(service: Service, call: Call) -> Response:
 
 
 async def answer_token(service: Service, call: Call) -> Response:
-    """Answer; the first answer counts, and who gave it is the caller's token."""
+    """Answer a token or approval; only the first answer counts."""
     body = await call.read(AnswerBody)
     asked = call.name("id")
     because(body.reason)

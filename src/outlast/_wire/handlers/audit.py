@@ -102,7 +102,7 @@ def _acting(verb: str, call: Call, *, is_traffic: bool) -> Acting:
 
 
 async def audit(service: Service, call: Call) -> Response:
-    """List what was done from outside, newest first: by whom, to what, why, and what came of it."""
+    """List external actions, newest first: caller, target, reason and outcome."""
     run, caller = call.text("run") or None, call.text("caller") or None
     if (run is None or caller is not None) and not call.caller.may("admin"):
         raise Problem(

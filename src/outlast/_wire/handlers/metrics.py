@@ -25,7 +25,7 @@ _COUNTERS: tuple[tuple[str, str, str], ...] = (
 
 
 def prometheus(service: Service) -> str:
-    """Return every figure of a server."""
+    """Return the server's metrics."""
     return "\n".join(_lines(service)) + "\n"
 
 

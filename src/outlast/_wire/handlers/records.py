@@ -55,7 +55,7 @@ async def journal(service: Service, call: Call) -> Response:
 
 
 async def record(service: Service, call: Call) -> Response:
-    """Return one record of a run, its value whole, however large."""
+    """Return one record of a run with its whole value."""
     run = call.run_id()
     text = call.path["seq"]
     seq = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
