@@ -170,7 +170,7 @@ export function hints(text: string): string[] {
     const meant = KEYS.find((each) => isSlip(key.toLowerCase(), each))
     const asked = `${key}:${value} asks for runs whose attribute ${key} is ${value}.`
     if (meant) found.push(`${asked} Did you mean ${meant}:${value}?`)
-    else if (/^[<>=!]/.test(value)) found.push(`${asked} Attributes are compared as they are: there is no greater or less.`)
+    else if (/^[<>=!]/.test(value)) found.push(`${asked} Attributes can only be tested for equality.`)
     else found.push(asked)
   }
   return found

@@ -14,7 +14,7 @@ export type Block =
 
 const FRAME = /^ {2}File "([^"]*)", line (\d+)(?:, in (.*))?$/
 const LIBRARY =
-  /^<frozen |[/\\](?:site|dist)-packages[/\\]|[/\\]lib(?:64)?[/\\]python\d|[/\\]outlast[/\\](?:_\w+[/\\]\w+|call|step|workflow|engine|handle)\.py$/
+  /^<frozen |[/\\](?:site|dist)-packages[/\\]|[/\\]lib(?:64)?[/\\]python\d|[/\\]outlast[/\\](?:_\w+(?:[/\\]\w+)*|engine)\.py$/
 
 export function blocksOf(traceback: string): Block[] {
   const blocks: Block[] = []

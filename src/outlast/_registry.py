@@ -223,7 +223,7 @@ class Registry:
         for definition in self.actors.values():
             if definition.cls is kind:
                 return definition
-        raise UnknownActor(f"{kind!r} is no actor here: declare the class with @actor")
+        raise UnknownActor(f"{kind!r} is not an actor: declare the class with @actor")
 
     def add_step(self, definition: StepDefinition) -> None:
         """Register a step."""
@@ -308,7 +308,7 @@ class Registry:
         found = self.workflows.get(name)
         if found is None:
             known = ", ".join(sorted(self.workflows)) or "none"
-            raise UnknownWorkflow(f"no workflow is called {name!r} here; registered: {known}")
+            raise UnknownWorkflow(f"no workflow named {name!r} is registered; registered: {known}")
         return found
 
     def workflow_asked_for(self, name: str) -> WorkflowDefinition:
@@ -341,7 +341,7 @@ def _full_name(
             f"the name {name!r} fits several {kind}s: {', '.join(found)}; give the full name"
         )
     names = ", ".join(sorted(known)) or "none"
-    raise refusal(f"no {kind} is called {name!r} here; registered: {names}")
+    raise refusal(f"no {kind} named {name!r} is registered; registered: {names}")
 
 
 def _definition_of(

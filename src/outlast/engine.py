@@ -150,14 +150,14 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
             UsageError: the engine is open already.
         """
         if self._opened is not None:
-            raise UsageError("this engine is open already: what traces it comes before that")
+            raise UsageError("this engine is already open: set up tracing before opening it")
         self._options = replace(self._options, prepare=(*self._options.prepare, prepare))
 
     async def __aenter__(self) -> Engine:
         if running_loop() is not None:
             raise NotInRun("an engine cannot be opened inside a workflow")
         if self._opened is not None:
-            raise UsageError("this engine is open already; Engine.open() makes another")
+            raise UsageError("this engine is already open: use Engine.open() for another one")
         for name in (SUPERVISORS, TOPICS):  # a registry of one's own has these actors too
             self._registry.actors.setdefault(name, default_registry.actors[name])
         self._opened = await _opened(self, self._target, self._options, self._registry)
@@ -305,7 +305,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
 
     # ------------------------------------------------------------------------- stopping
     async def drain(self, grace: Duration = "30s") -> None:
-        """Start nothing new, give steps `grace` to finish, put waiting runs away."""
+        """Start nothing new, give steps `grace` to finish, passivate waiting runs."""
         await self._core.drain(seconds_of(grace))
 
     # --------------------------------------------------------------------------- actors
@@ -327,18 +327,18 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
         """Return what is known of one actor, by its class or by its type's name.
 
         Raises:
-            ActorNotFound: nobody has written to it yet.
+            ActorNotFound: it has not received a message yet.
         """
         name = kind if isinstance(kind, str) else self._registry.find_actor(kind).name
         return await self._census().actor(name, key)
 
     async def dead_letters(self, actor: ActorRef[A] | None = None) -> AsyncIterator[DeadLetterInfo]:
-        """Iterate over the messages that nobody will take any more, oldest first."""
+        """Iterate over dead letters, messages that could not be delivered, oldest first."""
         async for letter in self._census().dead_letters(None if actor is None else actor.id):
             yield letter
 
     async def redrive(self, number: int) -> None:
-        """Send a dead letter again, as a new message to the same actor.
+        """Redeliver a dead letter, as a new message to the same actor.
 
         Raises:
             DeadLetterNotFound: there is no dead letter of this number.
@@ -351,7 +351,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
         await core.actors.redrive(number)
 
     async def apply(self, team: Supervisor) -> Applied:
-        """Make a team, and all teams in it, what they are said to be; return what that changed.
+        """Change a team, and all teams in it, to the given definition; return the changes.
 
         Who is new is started, in order; who is not in it any more is stopped, in reverse; what
         was running goes on. Applying a team again changes nothing, so programs do it whenever they
@@ -365,7 +365,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
         return await apply_team(core, team)
 
     async def teams(self) -> AsyncIterator[TeamInfo]:
-        """Iterate over the teams that exist, newest first, each with all that is in it."""
+        """Iterate over teams with their members, newest first."""
         async for team in Teams(self._require_open().store).all():
             yield team
 
@@ -443,7 +443,7 @@ def _id_of_step(request_id: str | None) -> str | None:
 def _begin_call(call: Call[R]) -> WorkflowDefinition:
     if not isinstance(call, WorkflowCall):
         raise UsageError(
-            f"an engine starts calls of workflows, such as checkout('7', 999); got {call!r}"
+            f"an engine starts a call of a workflow, such as checkout('7', 999), not {call!r}"
         )
     call.use()
     return call.definition
@@ -463,7 +463,9 @@ def run(
     finished, also after a parameter or field with a default was added.
     """
     if not isinstance(call, WorkflowCall):
-        raise UsageError(f"outlast.run takes a call of a workflow, got {call!r}")
+        raise UsageError(
+            f"outlast.run takes a call of a workflow, such as checkout('7', 999), not {call!r}"
+        )
     if asyncio._get_running_loop() is not None:
         raise UsageError("outlast.run is for scripts; in a coroutine use `await engine.run(...)`")
     definition = call.definition

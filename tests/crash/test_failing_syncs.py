@@ -34,4 +34,4 @@ def test_a_log_that_cannot_be_synced_is_said_at_once_and_holds_up_nothing(tmp_pa
         "drained True",
         "left True",
     ]
-    assert done.stderr.count("the store takes no writes now") == 2
+    assert done.stderr.count("the store does not accept writes") == 2

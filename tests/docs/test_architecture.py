@@ -69,7 +69,7 @@ async def checkout(order: str) -> str:
 def way_of_a_step() -> list[tuple[str, str]]:
     """Return (file, function) of each stop of the table, from top to bottom."""
     stops: list[tuple[str, str]] = []
-    for row in part("## The way of one step", "## The way of one message").splitlines():
+    for row in part("## The path of one step", "## The path of one message").splitlines():
         if not re.match(r"\| \d+ \|", row):
             continue
         file = ""

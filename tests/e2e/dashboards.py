@@ -202,9 +202,9 @@ class Server:
 
 
 @contextmanager
-def served(directory: Path) -> Generator[Server]:
-    """Serve `APP` from a new store."""
-    shutil.copyfile(APP, directory / "app.py")
+def served(directory: Path, program: Path = APP) -> Generator[Server]:
+    """Serve a program from a new store."""
+    shutil.copyfile(program, directory / "app.py")
     command = [sys.executable, "-m", "outlast", "dev", "app.py", "--no-reload", "--port", "0"]
     env = dict(os.environ, PYTHONPATH=str(SOURCE), PYTHONUNBUFFERED="1")
     log = directory / "server.log"

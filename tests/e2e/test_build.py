@@ -128,7 +128,7 @@ def test_it_is_the_command_line_with_the_program_inside(
     assert "completed" in run(executable, tmp_path, "show", "s").out
 
     other = run(executable, tmp_path, "run", "other.py:greet")
-    assert (other.code, "has app.py inside" in other.err) == (2, True)
+    assert (other.code, "contains app.py" in other.err) == (2, True)
     bench = run(executable, tmp_path, "bench")
     assert (bench.code, "no command 'bench' in a built executable" in bench.err) == (2, True)
     failed = run(executable, tmp_path, "run", "fail", "text=no", "--id", "f")
@@ -325,7 +325,7 @@ def test_units_and_manifests_are_written_once(project: Project) -> None:
     assert "ExecStart=/usr/local/bin/app serve" in unit.read_text()
 
     again = project("build", "app.py", "--systemd")
-    assert (again.code, "--force replaces it" in again.err) == (2, True)
+    assert (again.code, "overwrite it with --force" in again.err) == (2, True)
     forced = project("build", "app.py", "--systemd", "--force", "--json")
     assert forced.fields["bytes"] == unit.stat().st_size
 

@@ -97,8 +97,8 @@ def test_process_steps_run_from_a_file_that_the_command_line_loaded(project: Pro
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["run", "app.py:nothing"], 3, ["greet", "slow", "no workflow|not there"]),
-        (["run", "app.py:mark"], 3, ["is no workflow"]),
+        (["run", "app.py:nothing"], 3, ["greet", "slow", "does not exist"]),
+        (["run", "app.py:mark"], 3, ["is not a workflow"]),
         (["run", "missing.py:greet"], 3, ["no file missing.py"]),
         (["run", "missing.module:greet"], 3, ["no module"]),
         (["run", "app.py"], 2, ["APP:FLOW"]),
@@ -115,9 +115,9 @@ def test_process_steps_run_from_a_file_that_the_command_line_loaded(project: Pro
         (["run", "app.py:slow", "--detach", "--follow"], 2, ["--detach"]),
         (["run", "app.py:slow", "--timeout", "soon"], 2, ["--timeout"]),
         (["frobnicate"], 2, ["no command 'frobnicate'"]),
-        (["ls", "--url", "x.example"], 2, ["is not the url of a server"]),
+        (["ls", "--url", "x.example"], 2, ["is not the URL of a server"]),
         (["ls", "--db", "mysql://x"], 2, ["mysql"]),
-        (["ls", "--db", "memory://x"], 2, ["one process"]),
+        (["ls", "--db", "memory://x"], 2, ["its own process"]),
         (["ls"], 4, ["no database at"]),
         (["show", "x"], 4, ["no database at"]),
         (["cancel", "x"], 4, ["no database at"]),
@@ -186,7 +186,7 @@ def test_a_database_that_cannot_be_used_is_refused_and_left_alone(
     damaged = project(*command)
 
     assert newer.code == damaged.code == 4
-    assert "use the newer outlast" in newer.err
+    assert "use the newer version of outlast" in newer.err
     assert "not a SQLite database" in damaged.err
     assert project.db.read_bytes() == before
 
@@ -290,7 +290,7 @@ def test_a_stream_that_an_ended_run_has_not_written_is_not_found(project: Projec
     missing = project("tail", "t", "--stream", "wrods")
 
     assert (missing.code, missing.out) == (3, "")
-    assert "'t' has written nothing to a stream 'wrods' and has ended (completed)" in missing.err
+    assert "'t' has not written to a stream 'wrods' and has ended (completed)" in missing.err
     assert "its streams: words" in missing.err
 
 
@@ -302,7 +302,7 @@ def test_a_stream_that_an_open_run_has_not_written_is_waited_for(project: Projec
         project("signal", "a", "approval", "true")
         out, _ = tailing.communicate(timeout=60)
 
-    assert "'a' has written nothing to a stream 'wrods' so far; it has no streams yet" in said
+    assert "'a' has not written to a stream 'wrods' yet; it has no streams so far" in said
     assert "words" not in said  # its module declares that one, for another workflow
     assert (tailing.returncode, out) == (0, "")
 

@@ -126,7 +126,7 @@ def test_what_is_not_there_is_said_so(crew: Project) -> None:
     argument = crew("actor", "ask", "Notebook", "mine", "add", "times=2")
 
     assert (actor.code, team.code, handler.code, argument.code) == (3, 3, 3, 2)
-    assert "nobody has written to it yet" in actor.err
+    assert "it has not received a message yet" in actor.err
     assert "no team has the id 'nowhere'" in team.err
     assert "has no handler 'nothing'" in handler.err
     assert "line" in argument.err
@@ -146,6 +146,6 @@ def test_actors_can_be_looked_at_and_stopped_when_nothing_runs(crew: Project) ->
     assert shown.fields["state"] == {"lines": ["hello"]}
     assert [team["id"] for team in tree.rows] == ["outlast.Supervisor/office"]
     assert asked.code == 4
-    assert "no engine runs" in asked.err
+    assert "no engine is running on" in asked.err
     assert stopped.code == 0
     assert after.fields["status"] == "completed"

@@ -27,7 +27,7 @@ def test_an_approval_is_given_to_the_engine_that_runs(project: Project) -> None:
     assert "Refund 40?" in listed.out
     assert '{"cents":40}' in listed.out.replace(" ", "")
     assert f"approved {token}" in given.err
-    assert "ann has answered" in again.err
+    assert "ann has already answered" in again.err
     assert out == "True ann fair\n"
     assert project("inbox").out == ""
     assert [row["by"] for row in project("inbox", "--all", "--json").rows] == ["ann"]
@@ -58,7 +58,7 @@ def test_a_token_takes_a_value_that_fits(project: Project) -> None:
 
     assert (unfit.code, verdict.code, fit.code) == (2, 2, 0)
     assert "int" in unfit.err
-    assert "is no approval" in verdict.err
+    assert "is not an approval" in verdict.err
     assert out == "7\n"
     assert "answered 7 by" in project("inbox", "--all").out
 

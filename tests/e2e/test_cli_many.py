@@ -35,7 +35,7 @@ def test_without_a_terminal_it_must_be_said_that_all_are_meant(project: Project)
     assert project("pause", "--query", "status:open", "--yes").code == 0
     assert project("terminate", "--query", "status:paused", "--yes").code == 0
     nothing = project("cancel", "--query", "status:open", "--yes")
-    assert (nothing.code, "no run that cancel is for" in nothing.err) == (0, True)
+    assert (nothing.code, "no run that cancel applies to" in nothing.err) == (0, True)
 
 
 def test_on_a_terminal_the_count_is_shown_and_asked_for(project: Project) -> None:

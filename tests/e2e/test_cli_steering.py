@@ -17,7 +17,7 @@ def test_a_run_is_paused_and_resumed_beside_its_owner(project: Project) -> None:
         out, _ = owner.communicate(timeout=30)
 
     assert (paused.code, resumed.code) == (0, 0)
-    assert "asked to stand still: r" in paused.err
+    assert "pause requested: r" in paused.err
     assert out == "true\n"
 
 
@@ -29,8 +29,8 @@ def test_a_run_that_was_not_paused_is_not_resumed(project: Project) -> None:
     alone = project("resume", "r")
 
     assert (beside.code, alone.code) == (2, 2)
-    assert "run 'r' was not paused, nor is it parked" in beside.err
-    assert "asked to go on" not in alone.err
+    assert "run 'r' is neither paused nor parked" in beside.err
+    assert "resume requested" not in alone.err
 
 
 def test_a_run_that_nobody_runs_is_paused_at_once(project: Project) -> None:
@@ -103,7 +103,7 @@ def test_a_fork_and_a_retry_say_first_what_runs_again(project: Project) -> None:
     with_new = project("fork", "f", "--at", "needs_text", "--keys", "new", "--json").fields
 
     assert retried.code == 0
-    assert "runs again, if the code asks for it: step 0#2:" in retried.err
+    assert "runs again, if the code reaches it: step 0#2:" in retried.err
     assert "(failed), idempotency key f/0#2:" in retried.err
     assert project("show", "f", "--json").fields["status"] == "failed"
     assert plan["run_id"] == "f"

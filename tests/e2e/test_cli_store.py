@@ -74,7 +74,7 @@ def test_cancel_and_terminate_to_nobody(project: Project) -> None:
     with project.owner("app.py:approve", "--id", "other"):
         until(lambda: project("show", "c", "--json").fields["status"] == "cancelled")
     again = project("cancel", "c")
-    assert (again.code, "has ended already (cancelled)" in again.err) == (0, True)
+    assert (again.code, "has already ended (cancelled)" in again.err) == (0, True)
 
 
 def test_run_beside_an_owner_starts_there_and_waits(project: Project) -> None:

@@ -36,5 +36,5 @@ def test_without_an_engine_nobody_answers(project: Project) -> None:
     refused = project("update", "p", "add_line", '"Not marble"')
 
     assert refused.code == 4
-    assert "is answered by the run's own code" in refused.err
+    assert "only the run's own code can answer" in refused.err
     assert project("update", "q", "add_line", '"Not marble"').code == 3

@@ -52,7 +52,7 @@ def test_a_wrong_token_is_refused_and_the_right_one_typed_opens_the_page(seat: S
     page.goto(seat.server.url + "/")
     page.get_by_label("Token").fill("nonsense")
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_text("Wrong token").wait_for()
+    page.get_by_text("Invalid API token").wait_for()
     seat.shot(page, "sign-in")
     page.get_by_label("Token").fill(seat.server.token)
     page.get_by_role("button", name="Sign in").click()

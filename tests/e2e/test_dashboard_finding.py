@@ -101,7 +101,7 @@ def test_a_query_that_finds_nothing_says_what_it_was_taken_for(seat: Seat) -> No
     shows(page, "Did you mean status:failed?")
     seat.shot(page, "slip")
     seat.go(page, "#/runs?query=total:%3E5")
-    shows(page, "there is no greater or less")
+    shows(page, "tested for equality")
 
 
 def test_every_way_to_end_is_one_click_away(seat: Seat) -> None:

@@ -59,9 +59,9 @@ def test_a_failed_run_begins_with_the_traceback_of_its_step(seat: Seat) -> None:
     assert "in charge" in text
     # Frames of libraries are folded: they open on request, from the keyboard too.
     folded = page.locator(".frames-folded").first
-    assert "bodies.py" not in text
+    assert "running.py" not in text
     folded.locator("summary").press("Enter")
-    until(lambda: "bodies.py" in side_of(page))
+    until(lambda: "running.py" in side_of(page))
 
 
 def test_attempts_stand_side_by_side_with_what_the_step_was_given(seat: Seat) -> None:
@@ -196,7 +196,7 @@ def test_who_did_what_to_a_run_is_told(seat: Seat) -> None:
     run = f"{seat.server.ask('/v1/workflows/sleeps/runs', start)['id']}"
     seat.server.ask(f"/v1/runs/{run}/cancel", {"reason": "the customer called\u202e"})
     page = seat.open(run_link(run))
-    page.get_by_role("tab", name="Who did what").press("Enter")
+    page.get_by_role("tab", name="Audit").press("Enter")
     page.locator(".did").get_by_text("the customer called").wait_for()
     seat.shot(page, "who-did-what")
 
@@ -218,7 +218,7 @@ def test_a_parent_says_which_child_is_parked_and_leads_to_what_waits_for_a_perso
     seat: Seat,
 ) -> None:
     page = seat.open(run_link("troubled-1"))
-    box = page.get_by_label("Waits for a person")
+    box = page.get_by_label("Needs attention")
     box.locator("a.mono").wait_for()
     seat.shot(page, "parked-child")
     text = box.inner_text()

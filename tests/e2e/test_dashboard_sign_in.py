@@ -51,7 +51,7 @@ def test_the_link_signs_in_once_and_holds_no_token(seat: Seat) -> None:
     before = len(seat.server.links())
     later = seat.context.new_page()
     later.goto(link)
-    later.get_by_text("a link signs in once").wait_for()
+    later.get_by_text("a link works once").wait_for()
     assert later.get_by_label("Token").count() == 1
     assert stored(later) == "None"
     seat.shot(later, "link-spent")
@@ -67,7 +67,7 @@ def test_a_link_that_comes_into_an_open_tab_is_taken(seat: Seat) -> None:
     page = seat.open("#/runs")
     page.locator("main h1").wait_for()
     page.evaluate("(code) => { location.hash = 'code=' + code }", "0" * 40)
-    page.get_by_text("does not belong to this server").wait_for()
+    page.get_by_text("is for another server").wait_for()
     is_signed_in(page)  # who is signed in stays so
     assert stored(page) == seat.server.token
     assert "code" not in page.url

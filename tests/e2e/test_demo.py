@@ -74,7 +74,7 @@ def test_a_store_that_is_there_is_left_alone(tmp_path: Path) -> None:
     done = play(tmp_path)
 
     assert done.code == 2
-    assert "exists already" in done.err
+    assert "already exists" in done.err
     assert (tmp_path / "demo.db").read_text() == "mine"
 
 

@@ -138,7 +138,7 @@ def test_serve_beside_the_application_serves_its_engine(shop: Shop) -> None:
     try:
         assert serving.stderr is not None
         line = serving.stderr.readline()
-        assert "serving what process" in line
+        assert "serving the engine of process" in line
         port = int(line.split("http://127.0.0.1:")[1].split()[0])
         token = (shop.place / "token").read_text().split()[0]
         connection.port = port

@@ -170,7 +170,9 @@ def test_a_stored_name_means_the_definition_of_exactly_that_name() -> None:
     registry = Registry()
     registry.add_workflow(_definition("shop.checkout"))
 
-    with pytest.raises(UnknownWorkflow, match=r"'checkout' here; registered: shop\.checkout"):
+    with pytest.raises(
+        UnknownWorkflow, match=r"'checkout' is registered; registered: shop\.checkout"
+    ):
         registry.find_workflow("checkout")
     assert registry.workflow_asked_for("checkout").name == "shop.checkout"
     registry.add_workflow(_definition("bar.checkout"))

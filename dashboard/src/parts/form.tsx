@@ -64,7 +64,7 @@ export function ReasonField({ value, onChange }: { value: string; onChange: (val
     <div class="labelled">
       <label for="reason">Reason <span class="faint">optional</span></label>
       <input id="reason" type="text" value={value} onInput={(event) => onChange(event.currentTarget.value)} />
-      <p class="hint">The audit shows it with your name.</p>
+      <p class="hint">It is recorded in the audit log with your name.</p>
     </div>
   )
 }

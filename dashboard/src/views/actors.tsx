@@ -174,7 +174,7 @@ function DeadLetters() {
   if (loaded.data === null) return <Loading what="dead letters" />
   const { letters, next } = loaded.data
   if (letters.length === 0) {
-    return <Empty icon="check" title="No dead letters"><p>Messages that could not be handled are kept here, with the reason.</p></Empty>
+    return <Empty icon="check" title="No dead letters"><p>Messages that could not be delivered are kept here, with the reason.</p></Empty>
   }
   return (
     <div class="panel scroll">

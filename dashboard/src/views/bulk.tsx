@@ -146,7 +146,7 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
           {marked.length > 8 && <li class="faint">and {count(marked.length - 8)} more</li>}
         </ul>
       ) : (
-        <p>All that match <code class="wrap">{query}</code>. If the number changes by more than 10 % before you confirm, nothing is done.</p>
+        <p>All that match <code class="wrap">{query}</code>. If the number changes by more than 10 % before you confirm, nothing is changed.</p>
       )}
       <ReasonField value={reason} onChange={setReason} />
     </ActionDialog>
@@ -173,7 +173,7 @@ function report(verb: string, answer: BulkAnswer): void {
     return
   }
   tell(
-    `${verb}: ${count(answer.done)} done, ${count(answer.failed.length)} refused`,
+    `${verb}: ${count(answer.done)} done, ${count(answer.failed.length)} failed`,
     `${first.id}: ${first.detail}`,
     'fault',
   )

@@ -42,7 +42,7 @@ export function DiffView() {
       </header>
       {loaded.problem && <ViewProblem problem={loaded.problem} what="comparing runs" again={loaded.reload} />}
       {loaded.data === null && !loaded.problem && <Loading what="both journals" />}
-      {loaded.data && rows.length === 0 && <Empty icon="check" title="Nothing differs" />}
+      {loaded.data && rows.length === 0 && <Empty icon="check" title="No differences" />}
       {rows.length > 0 && (
         <div class="panel scroll" tabIndex={0} role="region" aria-label="Both journals">
           <table class="diff">

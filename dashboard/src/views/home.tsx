@@ -43,13 +43,13 @@ export function Home() {
       </header>
       <section class="figures" aria-label="Runs now">
         <Figure label="Running" icon="running" tone="running" value={isKnown ? of('running', 'pending') : null} address={runsLink('status:running,pending')}>
-          {count(of('waiting'))} more waiting: for a timer, a message or a person
+          {count(of('waiting'))} more waiting
         </Figure>
         <Figure label="Failed" icon="failed" tone="failed" value={isKnown ? of('failed') : null} address={runsLink('status:failed')}>
           {of('timed_out') > 0 && `${count(of('timed_out'))} timed out · `}{count(of('completed'))} completed
         </Figure>
         <Figure
-          label="Waiting for a person"
+          label="Needs attention"
           icon="inbox"
           tone="parked"
           value={isKnown ? openTokens.value + of('parked') + dead : null}
@@ -68,7 +68,7 @@ export function Home() {
             </header>
             {failures.problem && <ViewProblem problem={failures.problem} what="lists of runs" again={failures.reload} />}
             {failures.data === null && !failures.problem && <Loading what="failures" />}
-            {failures.data?.runs.length === 0 && <Empty icon="check" title="Nothing has failed" />}
+            {failures.data?.runs.length === 0 && <Empty icon="check" title="No failures" />}
             <ShortList runs={failures.data?.runs ?? []} withErrors />
           </section>
           <section class="panel" aria-labelledby="latest-title">
@@ -107,7 +107,7 @@ function Pace() {
   const pair = (latency: Latency | null | undefined) =>
     latency?.p50 == null && latency?.p99 == null ? null : latency
   return (
-    <section class="pace" aria-label="Pace of the last minute">
+    <section class="pace" aria-label="Latency and throughput of the last minute">
       <Measure label="Step" latency={pair(now?.latency.step)} />
       <Measure label="Commit" latency={pair(now?.latency.commit)} />
       <Measure label="Loop lag" latency={pair(now?.latency.loop_lag)} />
@@ -168,11 +168,11 @@ function ShortList({ runs, withErrors }: { runs: RunInfo[]; withErrors?: boolean
 function FirstSteps() {
   return (
     <section class="panel first-steps" aria-labelledby="first-title">
-      <h2 id="first-title">Nothing has run here yet</h2>
+      <h2 id="first-title">There are no runs yet</h2>
       <p>Start a workflow from the code, from a terminal, or from this page.</p>
       <ol>
         <li>
-          <span>Make a small project to begin with</span>
+          <span>Create a small project</span>
           <Command text="outlast init hello" />
         </li>
         <li>
@@ -180,7 +180,7 @@ function FirstSteps() {
           <Command text={'outlast run hello/app.py:greet --input \'{"name": "Ada"}\''} />
         </li>
         <li>
-          <span>Watch a job survive being killed half-way</span>
+          <span>Run a sample job that is killed half-way and recovers</span>
           <Command text="outlast demo" />
         </li>
       </ol>

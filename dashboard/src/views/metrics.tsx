@@ -69,7 +69,7 @@ export function Metrics() {
       {loaded.problem && !history && <ViewProblem problem={loaded.problem} what="a history" again={loaded.reload} />}
       {!history && !loaded.problem && <Loading what="the last hour" />}
       {history && !isDrawable && (
-        <Empty icon="chart" title="The server has just begun">
+        <Empty icon="chart" title="The server has just started">
           <p>The first point comes in {duration(history.step_seconds)}.</p>
         </Empty>
       )}
@@ -102,7 +102,7 @@ export function Metrics() {
           ))}
         </ul>
       </section>
-      <p class="faint">For Prometheus, the same and more is at <code>{new URL('metrics', document.baseURI).pathname}</code>.</p>
+      <p class="faint">For Prometheus, these and more metrics are at <code>{new URL('metrics', document.baseURI).pathname}</code>.</p>
     </>
   )
 }

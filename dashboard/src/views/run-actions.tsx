@@ -25,8 +25,8 @@ const SIMPLE: { [name in Simple]: { verb: string; icon: IconName; what: string; 
   discard: { verb: 'Discard message', icon: 'cancelled', what: 'The message that its code cannot read becomes a dead letter, which can be redriven later. The run continues without it.', isDestructive: true },
   pause: { verb: 'Pause', icon: 'paused', what: 'Running steps finish. No new step starts until the run is resumed.', isDestructive: false },
   retry: { verb: 'Retry', icon: 'retry', what: 'Try again from where it failed. Completed steps are kept and do not run again.', isDestructive: false },
-  cancel: { verb: 'Cancel', icon: 'cancelled', what: 'Its code is told, and may clean up; then the run has ended. Retry can take it up again later: what it has recorded is kept, and what was cancelled runs anew.', isDestructive: true },
-  terminate: { verb: 'Terminate', icon: 'terminated', what: 'End it now, without running any more of its code: nothing is cleaned up, and the steps that run are stopped. Retry can take it up again later, with all that it has recorded.', isDestructive: true },
+  cancel: { verb: 'Cancel', icon: 'cancelled', what: 'Its code is cancelled and can clean up, then the run ends. You can retry it later: everything it recorded is kept, and cancelled steps run again.', isDestructive: true },
+  terminate: { verb: 'Terminate', icon: 'terminated', what: 'End it immediately, without running any more of its code: nothing is cleaned up, and running steps are stopped. You can retry it later: everything it recorded is kept.', isDestructive: true },
 }
 
 type Open = Action | 'diff' | null

@@ -14,12 +14,12 @@ const VIA: Record<AuditInfo['via'], string> = {
 
 export function RunAudit({ id, seq }: { id: string; seq: number }) {
   const { data, problem, reload } = useLoad(`audit:${id}:${seq}`, () => api.audit(id))
-  if (problem && !data) return <ViewProblem problem={problem} what="the audit" again={reload} />
-  if (!data) return <Loading what="the audit" />
+  if (problem && !data) return <ViewProblem problem={problem} what="the audit log" again={reload} />
+  if (!data) return <Loading what="the audit log" />
   if (data.audit.length === 0) {
     return (
-      <Empty icon="help" title="Nobody did anything to this run">
-        <p>What people and programs do over HTTP or with commands appears here. What the workflow’s own program does does not.</p>
+      <Empty icon="help" title="No external actions">
+        <p>Actions of people and programs over HTTP and through commands appear here. Actions of the workflow’s own program do not.</p>
       </Empty>
     )
   }

@@ -89,7 +89,7 @@ export function RunView() {
               { id: 'journal', label: 'Journal', count: detail.last_seq },
               { id: 'streams', label: 'Streams and values', count: detail.streams.length + detail.values.length },
               { id: 'children', label: 'Children', count: detail.children.length },
-              { id: 'audit', label: 'Who did what' },
+              { id: 'audit', label: 'Audit' },
             ]}
           >
             {tab === 'journal' && (
@@ -150,7 +150,7 @@ function Head({ detail, store, forkAt, onForkAt }: {
         <div><dt>Created</dt><dd><Ago at={detail.created_at} /></dd></div>
         <div><dt>{detail.closed_at ? 'Took' : 'Open for'}</dt><dd><Took from={detail.started_at ?? detail.created_at} to={detail.closed_at} /><Since detail={detail} store={store} /></dd></div>
         <div><dt>Steps</dt><dd class="number">{count(detail.steps)}</dd></div>
-        {deathsOf(detail) > 0 && <div><dt>Process deaths</dt><dd class="tone-parked" title="How often in a row the process died while this run was at work, without a new record of it in between">{deathsOf(detail)} without progress</dd></div>}
+        {deathsOf(detail) > 0 && <div><dt>Process deaths</dt><dd class="tone-parked" title="Consecutive process crashes during this run without a new record">{deathsOf(detail)} without progress</dd></div>}
         {detail.parent && <div><dt>Parent</dt><dd class="clip"><a class="mono" href={runLink(detail.parent)}>{detail.parent}</a></dd></div>}
         {attributes.map(([name, value]) => (
           <div key={name}>
@@ -203,7 +203,7 @@ function Attention({ detail }: { detail: RunDetail }) {
   stopped.sort((a, b) => Number(b.status === 'parked') - Number(a.status === 'parked'))
   if (stopped.length + detail.asks.length === 0) return null
   return (
-    <ul class="attention" aria-label="Waits for a person">
+    <ul class="attention" aria-label="Needs attention">
       {detail.asks.slice(0, ATTENTION_SHOWN).map((ask) => (
         <li key={ask.id}>
           <Icon name="inbox" />

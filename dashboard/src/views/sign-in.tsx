@@ -29,7 +29,7 @@ export function SignIn() {
         <h1 id="sign-in-title">Sign in to outlast</h1>
         {signInNote.value && !problem && <p class="note" role="alert">{signInNote.value}</p>}
         <div class="labelled">
-          <label for="token">Token</label>
+          <label for="token">API token</label>
           <input
             id="token"
             type="password"
@@ -39,15 +39,15 @@ export function SignIn() {
             autofocus
             onInput={(event) => setTyped(event.currentTarget.value)}
           />
-          <p class="hint">Kept in this browser until its tabs are closed.</p>
+          <p class="hint">Stored in this browser until its tabs are closed.</p>
         </div>
         {problem && <ProblemNote problem={problem} />}
         <button type="submit" class="primary" disabled={isBusy || typed.trim() === ''}>
           {isBusy ? 'Signing in …' : 'Sign in'}
         </button>
         <hr />
-        <p class="hint">The server's first token is in the token file beside its database, unless <code>--token-file</code> says where: <code>head -1 .outlast/token</code></p>
-        <p class="hint">One of your own is made with <code>outlast token add NAME --role operator</code>. For a program of yours this prints a link that signs you in, once:</p>
+        <p class="hint">The server's admin token is in the token file next to its database (or where <code>--token-file</code> points): <code>head -1 .outlast/token</code></p>
+        <p class="hint">Create a token of your own with <code>outlast token add NAME --role operator</code>. To get a link that signs you in once, serve your program with:</p>
         <Command text="outlast dev app.py" />
       </form>
     </main>
@@ -68,6 +68,6 @@ async function refusal(given: string): Promise<Problem | null> {
 }
 
 const UNKNOWN = {
-  title: 'Wrong token',
-  detail: 'Check for typing errors, or ask the administrator of this server.',
+  title: 'Invalid API token',
+  detail: 'Check it for typing errors, or ask the administrator of this server.',
 }

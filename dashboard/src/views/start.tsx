@@ -85,7 +85,7 @@ export function StartDialog({ workflows, chosen, onClose }: {
                 <label for="start-id">Id</label>
                 <input id="start-id" type="text" class="mono" spellcheck={false} value={id} onInput={(event) => setId(event.currentTarget.value)} />
                 <FaultsAt path="@id" />
-                <p class="hint">Starting the same id again gives the run that is there.</p>
+                <p class="hint">Starting an existing id again returns the existing run.</p>
               </div>
               <div class="labelled">
                 <label for="start-attributes">Attributes, as JSON</label>

@@ -79,13 +79,13 @@ class Actor(Generic[S]):
         return _state_type(cls)()  # type: ignore[return-value]  # the S of Actor[S]
 
     def stop(self) -> None:
-        """Stop for good when this message has ended: further ones are refused."""
+        """Stop permanently when this message has ended; further messages are refused."""
         if running_loop() is None and stop_running():
             return
         running_actor().stop("it stopped itself")
 
     def watch(self, target: ActorRef[A]) -> Done:
-        """Have this actor's handler `stopped` told, with a `Stopped`, when another one stops.
+        """Send a `Stopped` to this actor's handler `stopped` when another actor stops.
 
         It holds from the commit of this message on, over crashes, once; an actor that has stopped
         before is told of at once. Watching an actor again changes nothing. It may be awaited.

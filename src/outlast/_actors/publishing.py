@@ -41,5 +41,5 @@ class TopicVerbs(ABC):
         await topic.through(self._core).subscribe(subscriber, handler)
 
     async def unsubscribe(self, topic: Topic[T], subscriber: ActorRef[A]) -> None:
-        """Let an actor get nothing more; what was published before still comes."""
+        """Unsubscribe an actor; what was published before is still delivered."""
         await topic.through(self._core).unsubscribe(subscriber)

@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 @dataclass
 class Subscriptions:
-    """Who is subscribed: `actor id` to the pairs (handler, name of its parameter)."""
+    """The subscribers: `actor id` to the pairs (handler, name of its parameter)."""
 
     by_actor: dict[str, list[tuple[str, str]]] = field(
         default_factory=dict[str, list[tuple[str, str]]]
@@ -65,7 +65,7 @@ class TopicActor(Actor[Subscriptions]):
 
     @handler
     async def publish(self, data: bytes) -> None:
-        """Send a value to all who are subscribed, with the commit of this message."""
+        """Publish a value with the commit of this message."""
         run = running_actor()
         for subscriber, pairs in self.state.by_actor.items():
             for message, parameter in pairs:
@@ -114,7 +114,7 @@ class Topic(Generic[T]):
         await actor.tell(TopicActor.publish, self.adapter.encode(value))
 
     async def subscribe(self, subscriber: ActorRef[A], handler: Handler[A, [T], R]) -> None:
-        """Let an actor's handler have what is published from now on, until the actor stops.
+        """Subscribe an actor's handler to what is published from now on, until the actor stops.
 
         `@handler(topic=...)` does that for a whole class. Subscribing again changes nothing. A
         program uses `engine.subscribe(topic, ref, handler)`.
@@ -132,7 +132,7 @@ class Topic(Generic[T]):
         await actor.tell(TopicActor.subscribe, target, handler.__name__, parameter)
 
     async def unsubscribe(self, subscriber: ActorRef[A]) -> None:
-        """Let an actor get nothing more; what was published before still comes.
+        """Unsubscribe an actor; what was published before is still delivered.
 
         A program uses `engine.unsubscribe(topic, ref)`.
         """

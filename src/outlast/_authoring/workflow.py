@@ -262,7 +262,7 @@ class _Wf(_LaterVerbs, AskingVerbs):
 
     @property
     def is_replaying(self) -> bool:
-        """Whether earlier records are being replayed: good for logs, poison for decisions."""
+        """Whether earlier records are being replayed: for logs only, never for decisions."""
         return _is_replaying(current_run())
 
     def now(self) -> datetime:
@@ -270,7 +270,7 @@ class _Wf(_LaterVerbs, AskingVerbs):
         return datetime.fromtimestamp(current_run().loop.now, UTC)
 
     def random(self) -> random.Random:
-        """Return a generator of chance, seeded alike whenever this line is replayed."""
+        """Return a random generator that has the same seed whenever this line is replayed."""
         run = current_run()
         key = run.loop.next_key("random")
         run.journal.issued(key, "")

@@ -82,8 +82,8 @@ class Served(Protocol):
 
 
 _WRONG_LOOP = (
-    "an engine is used on the event loop that opened it, and this is another one, or workflow "
-    "code: nothing was done. From another thread, use "
+    "an engine can be used only on the event loop that opened it, not on another loop or in "
+    "workflow code. Nothing was changed. From another thread, use "
     "asyncio.run_coroutine_threadsafe(engine.start(...), loop), or outlast.client; in workflow "
     "code, use wf or a step"
 )
@@ -221,12 +221,12 @@ class EngineCore:
         """What the jump has made due is due now; timers of the host loop know nothing of it."""
         if seconds < 0:
             log.warning(
-                "the wall clock was set back by %s: until it has caught up, or the engine is "
-                "opened again, time goes on from where it was",
+                "the wall clock was set back by %s: until it catches up, or the engine is "
+                "reopened, the engine's clock continues from its last value",
                 text_of(-seconds),
             )
             return
-        log.warning("the wall clock has jumped ahead by %s", text_of(seconds))
+        log.warning("the wall clock jumped ahead by %s", text_of(seconds))
         for live in list(self.scheduler.residents.values()):
             live.wake()
         if not self.scheduler.is_closing:
@@ -277,13 +277,13 @@ class EngineCore:
         """
         if process_id() != self._process:
             raise StoreError(
-                "this engine was opened by another process and came here by fork: "
-                "open an engine in this process instead"
+                "this engine was opened before the process forked: open a new engine in this "
+                "process"
             )
         if asyncio._get_running_loop() is not self.world.loop:  # None outside of any
             raise UsageError(_WRONG_LOOP)
         if self._is_closed:
-            raise EngineClosed("the engine is closed; open another")
+            raise EngineClosed("the engine is closed: open a new one")
         if self.events.fatal is not None:
             raise self.events.fatal
 
@@ -291,7 +291,7 @@ class EngineCore:
         """Start a run; see `Starts.start`."""
         self.check()
         if self.scheduler.is_closing and not self.stores_while_draining:
-            raise EngineClosed("the engine is draining and starts nothing new")
+            raise EngineClosed("the engine is shutting down and accepts no new work")
         return await self.starts.start(request)
 
     async def send(self, message: Message) -> None:
@@ -363,14 +363,17 @@ class EngineCore:
                 await self.store.release_leases([x for x in leases if executes or not x.was_left])
             except StoreError as error:
                 # Everything else must be closed all the same; the lock of the file most of all.
-                log.error("the lease was not given back, as if the process had died: %s", error)
+                log.error(
+                    "could not release the lease; the next engine recovers as after a crash: %s",
+                    error,
+                )
         await self.store.close()
         if self._watchdog is not None:
             self._watchdog.close()
         if self._garbage is not None:
             self._garbage.close()
         self.detach()
-        closed = EngineClosed("the engine was closed while somebody waited")
+        closed = EngineClosed("the engine was closed during this call")
         self.results.fail_all(closed)
         self.updates.fail_all(closed)
         self.actors.fail_all(closed)

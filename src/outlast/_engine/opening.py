@@ -39,14 +39,17 @@ def parse_url(url: str, *, read_only: bool, share: bool = False) -> Target:
     """
     scheme, colon, rest = url.partition("://")
     if read_only and share:
-        raise UsageError("share=True is for engines that write; one with read_only=True needs none")
+        raise UsageError("share=True needs a writable engine: with read_only=True, leave it out")
     if not colon:
         if not url:
-            raise UsageError("the path of the database is empty")
+            raise UsageError("the database path is empty: give a path or a sqlite:/// URL")
         return Target("sqlite", url, read_only, share)
     if scheme == "memory":
         if read_only:
-            raise UsageError("a memory:// store lives in one process: read_only makes no sense")
+            raise UsageError(
+                "a memory:// store exists only inside its own process, so it cannot be opened "
+                "with read_only=True"
+            )
         return Target("memory", rest)
     if scheme == "sqlite":
         if not rest.startswith("/") or rest == "/":
@@ -54,7 +57,7 @@ def parse_url(url: str, *, read_only: bool, share: bool = False) -> Target:
         return Target("sqlite", rest[1:], read_only, share)
     if scheme in ("postgres", "postgresql"):
         raise NotSupported("a Postgres store")
-    raise UsageError(f"{url!r} is neither a path nor a sqlite:/// or memory:// url")
+    raise UsageError(f"{url!r} is not a path or a sqlite:/// or memory:// URL")
 
 
 _databases: dict[str, MemoryDatabase] = {}

@@ -82,7 +82,7 @@ class Recovery:
         """Take over the runs of newly acquired shards.
 
         While the store takes no writes it returns before all of them are in memory; the others
-        follow when the store takes writes again.
+        follow when the store accepts writes again.
         """
         shards = {lease.shard for lease in leases}
         died = {lease.shard for lease in leases if lease.was_left}
@@ -96,8 +96,8 @@ class Recovery:
             await self._end(left)
             return
         log.warning(
-            "%d runs are recovered when the store takes writes again: it must note first how "
-            "often they have died",
+            "%d runs will be recovered when the store accepts writes again, because their crash "
+            "counts must be recorded first",
             len(left.rows),
         )
         self._waiting = self._world.spawn(self._go_on(left, written), name="outlast-recover")
@@ -115,7 +115,7 @@ class Recovery:
         try:
             await self._end(left)
         except StoreError as error:
-            log.warning("what is to be recovered could not be read, trying again: %s", error)
+            log.warning("cannot read the runs to recover, retrying: %s", error)
             await self._world.sleep(limits.RECONCILE_SECONDS)
             await self._bring_others(left.shards, left.died, None)
             await self.wake_due()
@@ -183,7 +183,7 @@ class Recovery:
                 last = await self._bring_mailed(shards, died, last)
                 is_done = last is None
             except StoreError as error:
-                log.warning("who has mail could not be read, trying again: %s", error)
+                log.warning("cannot read the mailboxes, retrying: %s", error)
                 await self._world.sleep(limits.RECONCILE_SECONDS)
 
     async def _take(
@@ -309,7 +309,7 @@ class Recovery:
         try:
             self._alarm.end_look(await self._bring_due())
         except StoreError as error:
-            log.warning("who is due could not be read, trying again: %s", error)
+            log.warning("cannot read the due timers, retrying: %s", error)
             self._alarm.end_look(self._world.now() + int(limits.RECONCILE_SECONDS * 1e6))
         finally:
             self._is_waking = False
@@ -470,7 +470,7 @@ class Reconciler:
             try:
                 await self.look()
             except StoreError as error:
-                log.warning("the store could not be looked at, trying again: %s", error)
+                log.warning("cannot read the store, retrying: %s", error)
 
     async def look(self) -> None:
         """Take free shards, and bring in runs that others left for us."""

@@ -38,7 +38,7 @@ def ambient() -> EngineCore:
     """
     core = ambient_core.get()
     if core is None:
-        raise NotInRun("this handle belongs to no engine here: use engine.get(run_id)")
+        raise NotInRun("this handle is not attached to an engine: use engine.get(run_id)")
     return core
 
 

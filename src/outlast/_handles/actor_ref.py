@@ -184,7 +184,7 @@ class ActorRef(Generic[A]):
         return _answer(handler, found.signature.returns.decode(data))
 
     async def tell(self, handler: Handler[A, P, R], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Send a message; returns when it is safe in the mailbox.
+        """Send a message; returns when it is stored in the mailbox.
 
         In a handler it is sent with the commit that ends the message.
 

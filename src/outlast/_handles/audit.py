@@ -20,7 +20,7 @@ class AuditVerbs(ABC):
     async def audit(
         self, *, run: str | None = None, caller: str | None = None
     ) -> AsyncIterator[AuditInfo]:
-        """Iterate over what callers of servers and commands did, newest first.
+        """Iterate over the audit log, newest first: actions by callers of servers and commands.
 
         What the program does by itself is not in it. Of one run, of one caller, or all.
         """

@@ -45,7 +45,7 @@ class ManyVerbs(ABC):
         """The engine; StoreReadOnly when the store is open for reading only."""
 
     async def count(self, query: str = "") -> int:
-        """Return how many runs a query wants; counting stops at `limits.COUNT_MAX`.
+        """Return how many runs match a query; counting stops at `limits.COUNT_MAX`.
 
         Raises:
             QueryError: the query does not parse.
@@ -86,7 +86,7 @@ class ManyVerbs(ABC):
         return list(await asyncio.gather(*(_act_on(run, action, reason) for run in runs)))
 
     async def diff(self, a: str, b: str) -> RunDiff:
-        """Return where two runs part, and their records side by side.
+        """Compare two runs: return the first difference, and their records side by side.
 
         Raises:
             RunNotFound

@@ -78,7 +78,7 @@ class Call(Coroutine[object, object, R_co]):
             CallReused: it had begun before.
         """
         if self._is_used:
-            raise CallReused(f"{self!r} was awaited or started before; make a new call each time")
+            raise CallReused(f"{self!r} was already awaited or started: make a new call each time")
         self._is_used = True
 
     @override

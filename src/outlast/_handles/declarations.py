@@ -208,7 +208,7 @@ class Update(Generic[A, B]):
         *,
         on_close: OnClose = "wait",
     ) -> Callable[[A], Awaitable[B]] | Callable[[A], B] | _HandlerOf[A, B]:
-        """Register what answers this update, in workflow code; updates wait until then.
+        """Register the handler of this update, in workflow code; updates wait until then.
 
         It runs as a task of the run, and may await what the workflow may. What it raises is the
         caller's (`UpdateFailed`) and does not fail the run. When the workflow returns, the run
@@ -232,7 +232,7 @@ class Update(Generic[A, B]):
         self._calls().register(self.name, handler)
 
     def validator(self, fn: Callable[[A], None]) -> Callable[[A], None]:
-        """Register what looks at each update before it is accepted, in workflow code.
+        """Register a validator that checks each update before it is accepted, in workflow code.
 
         A plain function that may look at all the workflow has, and changes nothing: what it raises
         refuses the update (`UpdateRejected`), which leaves no record.

@@ -24,7 +24,7 @@ class InboxVerbs(ABC):
         """The engine; StoreReadOnly when the store is open for reading only."""
 
     async def tokens(self, open_only: bool = True) -> AsyncIterator[TokenInfo]:
-        """Iterate over what waits for an answer, oldest first; or over all that ever was asked."""
+        """Iterate over open tokens and approvals, oldest first; or over all of them."""
         async for info in TokenReader(self._require_open().store).all(open_only=open_only):
             yield info
 
@@ -55,13 +55,13 @@ class InboxVerbs(ABC):
     async def approve(
         self, token_id: str, *, by: str, reason: str = "", digest: str | None = None
     ) -> None:
-        """Approve what `wf.approve` asks; raises what `answer` does."""
+        """Give an approval that `wf.approve` requested; raises what `answer` does."""
         await self._give(AnswerRequest(token_id, True, by, reason, digest or "", is_verdict=True))
 
     async def reject(
         self, token_id: str, *, by: str, reason: str = "", digest: str | None = None
     ) -> None:
-        """Refuse what `wf.approve` asks; raises what `answer` does."""
+        """Reject an approval; raises what `answer` does."""
         await self._give(AnswerRequest(token_id, False, by, reason, digest or "", is_verdict=True))
 
     async def _give(self, request: AnswerRequest) -> None:

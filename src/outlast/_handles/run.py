@@ -95,7 +95,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
     @override
     def _engine(self) -> EngineCore:
         if running_loop() is not None:
-            raise NotInRun("this verb of Run does not work in workflow code: move it into a step")
+            raise NotInRun("this method of Run cannot be used in workflow code: call it in a step")
         if self._core is None and self._known_reader is not None:
             raise StoreReadOnly("the store was opened with read_only=True")
         return self._core if self._core is not None else ambient()
@@ -103,7 +103,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
     def _reader(self) -> Reader:
         """Return what answers questions; a store opened for reading has no more than that."""
         if running_loop() is not None:
-            raise NotInRun("this verb of Run does not work in workflow code: move it into a step")
+            raise NotInRun("this method of Run cannot be used in workflow code: call it in a step")
         if self._core is None and self._known_reader is not None:
             return self._known_reader
         core = self._engine()
@@ -135,7 +135,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             value = await self._result(parked)
         else:
             seconds = seconds_of(timeout)
-            message = f"run {self._id!r} did not end within {text_of(seconds)}; it goes on"
+            message = f"run {self._id!r} did not end within {text_of(seconds)}; it is still running"
             value = await within(self._result(parked), seconds, message)
         return value  # type: ignore[return-value]  # decoded by the workflow's declared result
 
@@ -165,7 +165,9 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
     def _value_of(self, row: RunRow) -> object:
         if row.kind == "actor":
-            raise UsageError(f"{self._id} is an actor, which has no result: ask it")
+            raise UsageError(
+                f"{self._id} is an actor and has no result: send it a message with ask()"
+            )
         error = error_of(row)
         if error is not None:
             raise error
@@ -195,7 +197,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         return await self._reader().info(self._id)
 
     async def why(self) -> str:
-        """Return in one line what the run waits for, or how it ended."""
+        """Return in one line what the run is waiting for, or how it ended."""
         return await self._reader().why(self._id)
 
     # ------------------------------------------------------------------ talking to it
@@ -218,7 +220,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         dedup: str | None = None,
         allow_undeclared: bool = False,
     ) -> None:
-        """Send a signal; returns when it is safe.
+        """Send a signal; returns when it is stored.
 
         With `dedup`, sending again under the same key is acknowledged and not delivered twice.
         A plain name must be declared by a `Signal` in the program that has the run's workflow;
@@ -308,7 +310,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         *,
         reason: str = "",
     ) -> Run[R_co]:
-        """Start a new run from this one's past, and return it; this one is left as it is.
+        """Start a new run from a point in this run's history, and return it; this run is unchanged.
 
         `at` is a `seq`, a step's key, or its name where that is unique: what was recorded before is
         copied, and the new run goes on from there. `fork_plan` shows what that would run again.

@@ -63,7 +63,7 @@ class SteeringVerbs(ABC):
         await self._send(self._engine(), "terminate", reason, b"", "")
 
     async def pause(self, *, reason: str = "") -> None:
-        """Have the run stand still: nothing new begins, steps in flight end and are recorded.
+        """Pause the run: no new operation starts, and steps in flight finish and are recorded.
 
         Returns when the request is safe. The run is `paused` when no step is in flight any more;
         signals, answers and timers wait until it is resumed, `result()` waits too, and so does
@@ -78,7 +78,7 @@ class SteeringVerbs(ABC):
         await core.send(Message(run=RunId(self.id), kind="pause", at=core.world.now()))
 
     async def resume(self, version: str | None = None, *, reason: str = "") -> None:
-        """Let a paused or parked run go on: a step that spent its attempts is tried again.
+        """Resume a paused or parked run; a step that has used all its attempts is tried again.
 
         Raises:
             UsageError: it is neither: nothing was done.
@@ -91,7 +91,7 @@ class SteeringVerbs(ABC):
         await core.send(Message(run=RunId(self.id), kind="resume", at=core.world.now()))
 
     async def discard(self, *, reason: str = "") -> None:
-        """Make the message that the run's code cannot read a dead letter, and resume the run.
+        """Discard the message that the run's code cannot read, and resume the run.
 
         For a run or an actor that is parked as unreadable because of a message: a signal, an
         update, or what an actor was asked or told. The dead letter can be sent again.
@@ -106,7 +106,7 @@ class SteeringVerbs(ABC):
         await core.send(message)
 
     async def retry(self, *, reason: str = "") -> None:
-        """Run what failed again.
+        """Retry the run.
 
         A parked run is resumed. One that has ended without completing goes on under its id: what it
         had recorded before the operation that failed is kept, and that one runs again, under the

@@ -62,11 +62,12 @@ class Token(Generic[T]):
         operation = run.tokens.find(self._id)
         if operation is None:
             raise UsageError(
-                f"run {run.id!r} has not asked for token {self._id!r}: only who asks can wait"
+                f"only the run that asked for token {self._id!r} can wait for it, and run "
+                f"{run.id!r} did not"
             )
         answer = await run.tokens.wait(operation)
         if answer.value is None:
-            raise WaitTimeout(f"nobody answered token {self._id!r} ({operation.title}) in time")
+            raise WaitTimeout(f"token {self._id!r} ({operation.title}) was not answered in time")
         return operation.value  # type: ignore[return-value]  # decoded by the token's declared type
 
     @override

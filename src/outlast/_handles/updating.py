@@ -72,7 +72,7 @@ class UpdateVerbs(ABC):
         id: str | None = None,
         timeout: Duration | None = None,
     ) -> object:
-        """Have the run handle an update, and return what its handler returns.
+        """Send an update, and return what its handler returns.
 
         The same `id` with the same value is the same update: it is handled once, and whoever asks
         again is answered from what is kept, also when the run has ended. By its plain name, an

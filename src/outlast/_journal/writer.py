@@ -141,7 +141,7 @@ class Writer:
             EngineClosed, StoreError
         """
         if self._is_over:
-            raise self.trouble or EngineClosed("the engine's journal is closed")
+            raise self.trouble or EngineClosed("the engine is closed")
 
     async def room(self) -> None:
         """Wait until the queue is below its bound."""
@@ -211,7 +211,7 @@ class Writer:
         self._is_committing = False
         self._events.committed(self._world.monotonic() - self._sent_at)
         if self.trouble is not None and not self._is_over:
-            log.warning("the store takes writes again")
+            log.warning("the store accepts writes again")
             self.trouble = None
         self._begin()
         _hand_out(batch, results)
@@ -319,7 +319,7 @@ class Writer:
 
     def _begin_trouble(self, error: StoreError, batch: list[_Entry]) -> None:
         if self.trouble is None:
-            log.error("the store takes no writes now, runs wait: %s", error)
+            log.error("the store does not accept writes; runs are waiting: %s", error)
         self.trouble = self._events.fatal or error
         self._events.store_errors += 1
         self._refuse(self._queue, error)
@@ -351,7 +351,7 @@ class Writer:
         if self._events.fatal is not None:
             self._refuse(batch, self._events.fatal)  # it was on its way when that was found out
             return
-        log.critical("the store failed; nothing more is written: %s", error)
+        log.critical("the store failed; no further writes are made: %s", error)
         fatal = _as_store_error(error)
         self._is_over = True
         self._is_committing = False
@@ -397,7 +397,7 @@ def _answering(
 
 
 def _as_store_error(error: BaseException) -> StoreError:
-    return error if isinstance(error, StoreError) else StoreError(f"the store broke: {error!r}")
+    return error if isinstance(error, StoreError) else StoreError(f"the store failed: {error!r}")
 
 
 def _say_unwritten(left: list[_Entry], trouble: StoreError | None) -> StoreUnavailable:
@@ -405,10 +405,9 @@ def _say_unwritten(left: list[_Entry], trouble: StoreError | None) -> StoreUnava
     runs = len({entry.transaction.run for entry in left})
     because = f": {trouble}" if trouble is not None else ""
     error = StoreUnavailable(
-        f"the engine closed before the store took "
-        f"{counted(len(left), 'transaction')} of {counted(runs, 'run')}"
-        f"{because}. Nothing that was acknowledged is lost; these runs go on from their last "
-        f"record, and steps whose results were not written run again"
+        f"the engine closed before {counted(len(left), 'transaction')} of {counted(runs, 'run')} "
+        f"could be written{because}. Nothing that was acknowledged is lost; these runs continue "
+        "from their last record, and steps whose results were not written run again"
     )
     log.error("%s", error)
     return error
@@ -417,8 +416,8 @@ def _say_unwritten(left: list[_Entry], trouble: StoreError | None) -> StoreUnava
 def _say_unknown(world: World, entries: list[_Entry], error: StoreError) -> None:
     """Answer requests from outside that wait; they may be stored already, or never be."""
     unknown = StoreUnavailable(
-        f"{error}. Whether this request was stored is not known yet: ask again with the same "
-        f"id when the store takes writes again"
+        f"{error}. It is not known yet whether this request was stored: repeat it with the same id "
+        "when the store accepts writes again"
     )
     for entry in entries:
         if entry.refused is not None:
@@ -430,7 +429,7 @@ def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:
         try:
             entry.done(entry.transaction, result)
         except Exception:  # the others of the batch are durable too, and must hear of it
-            log.exception("what became of a commit of %s was not taken", entry.transaction.run)
+            log.exception("cannot handle the result of a commit of %s", entry.transaction.run)
 
 
 def _seal(entries: list[_Entry]) -> None:

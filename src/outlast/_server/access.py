@@ -54,8 +54,8 @@ class Access:
             raise Problem(
                 401,
                 "token-missing",
-                "send `Authorization: Bearer TOKEN` (commands take it from OUTLAST_TOKEN); "
-                "the server's token file has the token",
+                "no API token was sent: send `Authorization: Bearer TOKEN` (commands read it "
+                "from OUTLAST_TOKEN); the server's token file holds it",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         self._reread()
@@ -70,7 +70,7 @@ class Access:
         raise Problem(
             401,
             "token-wrong",
-            "this token opens nothing here (commands take it from OUTLAST_TOKEN)",
+            "the API token is not valid for this server (commands read it from OUTLAST_TOKEN)",
             headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
         )
 
@@ -85,13 +85,13 @@ class Access:
             return self._codes.token, self.caller(f"Bearer {self._codes.token}", address)
         if taken is None:
             self._count_failure(address)
-            raise Problem(401, "code-wrong", "this link does not belong to this server")
+            raise Problem(401, "code-wrong", "the sign-in link is for another server")
         minutes = f"{limits.SIGN_IN_CODE_SECONDS / 60:g}"
         raise Problem(
             401,
             "code-spent",
-            f"a link signs in once, within {minutes} minutes: follow the last one that the "
-            "terminal shows",
+            "the sign-in link has expired or was already used: a link works once, within "
+            f"{minutes} minutes. Follow the latest link in the terminal",
         )
 
     def still_opens(self, caller: Caller) -> bool:
@@ -105,14 +105,14 @@ class Access:
         try:
             found = self._file.read()
         except UsageError as error:
-            log.error("no token opens this server until its token file is mended: %s", error)
+            log.error("all requests are rejected until the token file is repaired: %s", error)
             self._tokens = ()
             return
         self._tokens = found.tokens
         for fault in found.faults:
-            log.error("this line of the token file opens nothing: %s", fault)
+            log.error("ignoring an invalid line of the token file: %s", fault)
         if not found.tokens:
-            log.error("no token opens this server: its token file is gone or empty")
+            log.error("all requests are rejected: the token file is missing or empty")
 
     def _count_failure(self, address: str) -> None:
         """Count and log a wrong token; a right one is let in whatever its address has tried."""
@@ -128,12 +128,14 @@ class Access:
         is_over = len(times) == limits.LOGIN_FAILURES_MAX and times[0] >= since
         if not is_over:
             times.append(now)
-            log.warning("a wrong token was sent from %s", address)
+            log.warning("invalid API token received from %s", address)
             if len(times) == limits.LOGIN_FAILURES_MAX and times[0] >= since:
-                log.warning("no more wrong tokens from %s are logged for a while", address)
+                log.warning(
+                    "further invalid API tokens from %s will not be logged for a while", address
+                )
             return
         seconds = f"{int(limits.LOGIN_SECONDS)}"
-        detail = f"too many wrong tokens from {address}; wait {seconds} seconds"
+        detail = f"too many invalid API tokens from {address}; try again in {seconds} seconds"
         raise Problem(429, "login-limited", detail, headers={"Retry-After": seconds})
 
 

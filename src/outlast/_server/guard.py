@@ -55,7 +55,7 @@ class Addresses:
 
     hosts: frozenset[str] | None
     origins: frozenset[str] = frozenset()
-    remedy: str = "`--allow-host NAME` lets it"
+    remedy: str = "allow it with `--allow-host NAME`"
     proxied: frozenset[str] = frozenset()
 
     @classmethod
@@ -72,7 +72,7 @@ class Addresses:
     def anywhere(cls, allowed: Collection[str] | None, origins: Collection[str]) -> Addresses:
         """Return the addresses of what is a part of another application."""
         hosts = None if allowed is None else _names(allowed)
-        remedy = "`outlast.asgi(engine, allow_hosts=[NAME])` lets it"
+        remedy = "allow it with `outlast.asgi(engine, allow_hosts=[NAME])`"
         return cls(hosts, _sites(origins), remedy, proxied=hosts or frozenset())
 
     def knows_host(self, host: str, scheme: str = "http", *, came_to: str = "") -> bool:
@@ -112,7 +112,7 @@ class Addresses:
 def _names(allowed: Collection[str]) -> frozenset[str]:
     for name in allowed:
         if not name or set("/@ ") & set(name):
-            raise UsageError(f"{name!r} is no name of a host, such as outlast.example:8787")
+            raise UsageError(f"{name!r} is not a host name such as outlast.example:8787")
     return frozenset(name.lower() for name in allowed)
 
 
@@ -121,7 +121,7 @@ def _sites(origins: Collection[str]) -> frozenset[str]:
         scheme, netloc = _site_of(origin)
         is_site = scheme in ("http", "https") and bool(netloc)
         if not is_site or origin != f"{scheme}://{netloc}":
-            raise UsageError(f"{origin!r} is no origin, such as https://shop.example")
+            raise UsageError(f"{origin!r} is not an origin such as https://shop.example")
     return frozenset(origins)
 
 
@@ -135,7 +135,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            raise RuntimeError(f"a server of HTTP was asked for {scope['type']}")
+            raise RuntimeError(f"this server speaks HTTP only, not {scope['type']}")
         scope, named = _in_origin_form(scope)
         headers = Headers(scope=scope)
         origin = headers.get("origin")
@@ -177,7 +177,7 @@ class Guard:
             raise Problem(
                 421,
                 "wrong-host",
-                f"this server does not go by the name {', '.join(hosts)[:100]!r}; "
+                f"this server does not serve the host {', '.join(hosts)[:100]!r}; "
                 f"{addresses.remedy}",
             )
         origins = headers.getlist("origin")
@@ -189,7 +189,7 @@ class Guard:
             return
         if origin is None and scope["method"] in ("GET", "HEAD") and _is_navigation(headers):
             return  # a link on another page that leads here: the page itself holds no data
-        raise Problem(403, "wrong-origin", "pages of other sites may not call this server")
+        raise Problem(403, "wrong-origin", "requests from other origins are not allowed")
 
 
 def _in_origin_form(scope: Scope) -> tuple[Scope, str | None]:

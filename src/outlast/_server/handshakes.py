@@ -65,7 +65,7 @@ class TlsListener:
             try:
                 link, address = await self._world.loop.sock_accept(self._listener)
             except OSError as error:  # there are no files left, most likely
-                log.warning("no connection can be accepted now: %s", error)
+                log.warning("cannot accept connections at the moment: %s", error)
                 await self._world.sleep(_ACCEPT_AGAIN_SECONDS)
                 continue
             client = f"{address[0]}", int(address[1])

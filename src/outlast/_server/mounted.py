@@ -35,9 +35,11 @@ class Mounted:
     ) -> None:
         target = engine._target  # a server of ours may look inside
         if token_file is None and target.kind == "memory":
-            raise UsageError("a memory:// store has no place for tokens: give asgi(token_file=)")
+            raise UsageError(
+                "a memory:// store has no directory for a token file: give asgi(token_file=)"
+            )
         if target.read_only:
-            raise UsageError("a server needs an engine that writes, not one with read_only=True")
+            raise UsageError("a server needs a writable engine: open it without read_only=True")
         place = Path(target.name).absolute().parent / "token"
         tokens = TokenFile(place if token_file is None else token_file)
         tokens.admin()

@@ -48,7 +48,7 @@ class Pulse:
             if not scope.expired():
                 raise
             silence = counted(limits.SOCKET_SILENCE_SECONDS, "second")
-            error = TimeoutError(f"it has not answered for {silence}")
+            error = TimeoutError(f"the event loop has not responded for {silence}")
             raise self._owner.unreachable(error) from None
         finally:
             timer.cancel()

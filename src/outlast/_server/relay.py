@@ -58,7 +58,7 @@ class Relay:
         except OutlastError as error:
             await answer.fail(problem_of(error).response(), scope, receive)
         except Exception:
-            log.exception("a request failed: %s %s", request.method, request.url.path)
+            log.exception("request failed: %s %s", request.method, request.url.path)
             await answer.fail(SERVER_FAILED.response(), scope, receive)
 
     async def _pass(self, request: Request, answer: _Answer) -> None:

@@ -86,7 +86,8 @@ class Serving:
 
     async def _drain(self, grace_seconds: float) -> None:
         notify("STOPPING=1")
-        log.info("draining: steps in flight have %g seconds; a second signal ends it now",
+        log.info("draining: waiting up to %g seconds for steps in flight; a second signal stops "
+            "immediately",
                  grace_seconds)  # fmt: skip
         self.service.drain()
         await self.service.core.drain(grace_seconds)
@@ -101,7 +102,7 @@ class Serving:
                     self._seen = await overview_of(service)
                 except OutlastError as error:
                     # The store is away for now; what was seen last is shown until it is back.
-                    log.warning("the overview cannot be told: %s", error)
+                    log.warning("cannot report the status: %s", error)
             await service.core.world.sleep(1.0)
 
     def _overview(self) -> Mapping[str, object] | None:

@@ -140,7 +140,7 @@ class TcpServer:
         except (ssl.SSLError, OSError) as error:
             files = "" if tls is None else f"{tls.certificate} and {tls.key}"
             raise UsageError(
-                f"the certificate and its key, {files}, cannot be used: {error.strerror or error}"
+                f"cannot load the certificate and key {files}: {error.strerror or error}"
             ) from None
         self._uvicorn = _Uvicorn(config)
         self._tls: TlsListener | None = None
@@ -199,4 +199,4 @@ def notify(state: str) -> None:
             sender.connect(address)
             sender.sendall(state.encode())
         except OSError as error:
-            log.warning("systemd does not take our state: %s", error)
+            log.warning("cannot notify systemd: %s", error)

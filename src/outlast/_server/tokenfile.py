@@ -88,7 +88,7 @@ class TokenFile:
         for line in self._lines():
             if len(line.split()) == 1:
                 return _checked(line, f"{self._path}")
-        raise UsageError(f"{self._path} has no admin's token: a line with nothing but the token")
+        raise UsageError(f"{self._path} has no admin token: add a line that holds only the token")
 
     def known(self) -> list[KnownToken]:
         """Return every token that opens the server.
@@ -147,13 +147,13 @@ class TokenFile:
         Raises:
             UsageError: the name is taken or no name, or a line of the file cannot be read.
         """
-        check_name("a token's name", name)
+        check_name("an API token's name", name)
         if name.split() != [name] or name.startswith("#"):
-            raise UsageError(f"a token's name is one word: {name!r}")
+            raise UsageError(f"the name of an API token must be one word, not {name!r}")
         self.admin()
         with self._alone():
             if any(token.name == name for token in self.known()):
-                raise UsageError(f"there is a token of the name {name!r} already")
+                raise UsageError(f"an API token named {name!r} already exists")
             token = new_token()
             self._write([*self._lines(), f"{name} {role} sha256:{digest_of(token).hex()}"])
         return token
@@ -170,7 +170,7 @@ class TokenFile:
             lines = self._lines()
             kept = [line for line in lines if len(line.split()) == 1 or line.split()[0] != name]
             if len(kept) == len(lines):
-                raise UsageError(f"{self._path} has no token of the name {name!r}")
+                raise UsageError(f"{self._path} has no API token named {name!r}")
             self._write(kept)
         return self.read().faults
 
@@ -183,7 +183,7 @@ class TokenFile:
             descriptor = os.open(self._path.with_name(f"{self._path.name}.lock"), flags, 0o600)
         except OSError as error:
             raise UsageError(
-                f"the token file {self._path} cannot be made or changed: {error.strerror}"
+                f"cannot write the token file {self._path}: {error.strerror}"
             ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -194,15 +194,13 @@ class TokenFile:
     def _lines(self) -> list[str]:
         if self._path.is_symlink():
             raise UsageError(
-                f"the token file {self._path} is a symbolic link: name the file itself"
+                f"the token file {self._path} is a symbolic link: give the path of the file itself"
             )
         try:
             # A pipe would keep us waiting for a writer.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
-            raise UsageError(
-                f"the token file {self._path} cannot be read: {error.strerror}"
-            ) from None
+            raise UsageError(f"cannot read the token file {self._path}: {error.strerror}") from None
         try:
             _check_file(self._path, os.fstat(descriptor))
             with os.fdopen(descriptor, "rb", closefd=False) as file:
@@ -224,24 +222,23 @@ class TokenFile:
             temporary.replace(self._path)
         except OSError as error:
             raise UsageError(
-                f"the token file {self._path} cannot be made or changed: {error.strerror}"
+                f"cannot write the token file {self._path}: {error.strerror}"
             ) from None
 
 
 def _check_file(path: Path, found: os.stat_result) -> None:
     """Refuse what could be read or changed by others, or is no file."""
     if stat.S_ISDIR(found.st_mode):
-        raise UsageError(f"the token file {path} is a directory: name a file in it")
+        raise UsageError(f"the token file {path} is a directory: give the path of a file")
     if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"the token file {path} is no file: name a plain one")
+        raise UsageError(f"the token file {path} is not a regular file: give the path of one")
     if found.st_uid != os.geteuid():
         raise UsageError(
-            f"the token file {path} belongs to the user {found.st_uid}, and this is "
-            f"{os.geteuid()}: its owner decides who may enter. Run this as that user, or give the "
-            f"token as OUTLAST_TOKEN"
+            f"the token file {path} belongs to user {found.st_uid}, but this process runs as "
+            f"user {os.geteuid()}. Run it as the owner of the file, or set OUTLAST_TOKEN"
         )
     if found.st_mode & 0o077:
-        raise UsageError(f"others may read the token file {path}: run `chmod 600 {path}`")
+        raise UsageError(f"other users can read the token file {path}: run `chmod 600 {path}`")
     if found.st_size > _FILE_BYTES_MAX:
         raise UsageError(f"the token file {path} has more than {_FILE_BYTES_MAX:,} bytes")
 
@@ -254,5 +251,7 @@ def _create(path: Path) -> TextIO:
 
 def _checked(token: str, where: str) -> str:
     if not 16 <= len(token) <= TOKEN_CHARS_MAX or not token.isascii() or not token.isprintable():
-        raise UsageError(f"{where}: a token has 16 to {TOKEN_CHARS_MAX} printable ASCII letters")
+        raise UsageError(
+            f"{where}: an API token must have 16 to {TOKEN_CHARS_MAX} printable ASCII characters"
+        )
     return token

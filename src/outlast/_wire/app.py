@@ -54,11 +54,11 @@ class Application:
         except OutlastError as error:
             problem = problem_of(error, query_at="?query" if request.query_params else "$.query")
             if problem.status == 500:
-                log.error("a request failed: %s", error, exc_info=error)
+                log.error("request failed: %s", error, exc_info=error)
             response = problem.response()
         except Exception:
             # One request must not end the server; the log gets the reason, the client does not.
-            log.exception("a request failed: %s %s", request.method, request.url.path)
+            log.exception("request failed: %s %s", request.method, request.url.path)
             response = SERVER_FAILED.response()
         try:
             await self._service.answers.send(response, scope, receive, send)

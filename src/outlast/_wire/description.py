@@ -30,7 +30,7 @@ _PROBLEM: Schema = {
         "detail": {"type": "string"},
         "faults": {
             "type": "array",
-            "description": "Of every 422: what does not fit, and where.",
+            "description": "For a 422: each fault and its place in the request.",
             "items": {
                 "type": "object",
                 "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
@@ -84,7 +84,7 @@ def describe(routes: Sequence[Described], registry: Registry, version: str) -> S
         "info": {
             "title": "outlast",
             "version": version,
-            "description": "Durable workflows and actors. Lists are paged by `after`; errors are "
+            "description": "Durable workflows and actors. Lists are paged with `after`; errors are "
             "application/problem+json.",
         },
         "paths": paths,
@@ -121,7 +121,7 @@ def _operation(route: Described) -> Schema:
     if route.role is None:
         operation["security"] = []
     else:
-        operation["description"] = f"Takes the role {route.role}."
+        operation["description"] = f"Requires the role {route.role}."
     return operation
 
 

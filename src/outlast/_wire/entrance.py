@@ -33,7 +33,10 @@ class RoleMissing(Problem):
 
     def __init__(self, route: Route, call: Call) -> None:
         caller = call.caller
-        detail = f"this takes the role {route.role}; the token {caller.name!r} is {caller.role}"
+        detail = (
+            f"this needs the role {route.role}; the API token {caller.name!r} has the role "
+            f"{caller.role}"
+        )
         super().__init__(403, "role-missing", detail)
         self.route = route
         self.call = call
@@ -92,10 +95,10 @@ class Entrance:
         address = request.client.host if request.client else ""
         caller = self._callers.caller(request.headers.get("authorization"), address)
         if not methods or (route is not None and route.is_local and not caller.is_local):
-            raise Problem(404, "not-found", f"there is nothing at {path[:200]!r}")
+            raise Problem(404, "not-found", f"there is no route {path[:200]!r}")
         if route is None or route.role is None:
             allowed = ", ".join(sorted(methods))
-            detail = f"{path[:200]!r} takes {allowed}"
+            detail = f"{path[:200]!r} accepts only {allowed}"
             raise Problem(405, "method-not-allowed", detail, headers={"Allow": allowed})
         call = self._call(request, caller, parts)
         if self._checks_roles and not caller.may(route.role):

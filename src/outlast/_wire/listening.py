@@ -75,7 +75,7 @@ class LocalSocket:
             listener.setblocking(False)
         except (OSError, NotSupported) as error:
             listener.close()
-            log.warning("no socket for commands of other processes: %s", error)
+            log.warning("cannot create the socket for commands of other processes: %s", error)
             return
         self._listener = listener
         self._world.loop.add_reader(listener, self._connected)
@@ -86,7 +86,7 @@ class LocalSocket:
         if self._is_in_place():
             self._timer = self._world.call_later(limits.SOCKET_LOOK_SECONDS, self._look)
             return
-        log.warning("%s was deleted or replaced; it is made anew", self._path)
+        log.warning("%s was deleted or replaced; creating it again", self._path)
         if self._listener is not None and self._starting is None:
             self._world.loop.remove_reader(self._listener)
             self._listener.close()
@@ -113,7 +113,7 @@ class LocalSocket:
                 self._server = made(self._engine, self._core, f"{self._database}")
             await self._server.serve(listener)
         except (ImportError, OSError) as error:
-            log.error("commands of other processes cannot be served: %s", error)
+            log.error("cannot serve commands of other processes: %s", error)
             listener.close()
 
     async def close(self) -> None:

@@ -89,7 +89,7 @@ class Call:
         """
         unknown = sorted(set(self.request.query_params) - set(known))
         if unknown:
-            there = f"it takes {', '.join(known)}" if known else "it takes none"
+            there = f"known parameters: {', '.join(known)}" if known else "this route takes none"
             named = ", ".join(repr(name[:50]) for name in unknown[:_FAULTS_SHOWN])
             faults = [
                 fault_at(f"?{name[:50]}", f"unknown query parameter; {there}")
@@ -151,7 +151,7 @@ class Call:
             seconds = -1.0
         if not 0 <= seconds <= limits.HTTP_WAIT_SECONDS_MAX:
             most = f"{limits.HTTP_WAIT_SECONDS_MAX:g}"
-            raise bad_query(name, f"a length of time, at most {most} seconds", text)
+            raise bad_query(name, f"a duration of at most {most} seconds", text)
         return seconds
 
     # ---------------------------------------------------------------------------- body
@@ -208,13 +208,15 @@ def check_head(request: Request) -> None:
         most = (
             f"at most {limits.HTTP_HEADERS_MAX} headers of {limits.HTTP_HEADER_BYTES_MAX:,} bytes"
         )
-        raise Problem(431, "headers-too-large", f"the head of a request has {most}")
+        raise Problem(431, "headers-too-large", f"request headers are limited to {most}")
     if len(raw) + len(query) > limits.HTTP_LINE_BYTES_MAX:
         most = f"at most {limits.HTTP_LINE_BYTES_MAX:,} bytes"
-        raise Problem(414, "url-too-long", f"the path and query of a request have {most}")
+        raise Problem(414, "url-too-long", f"the path and query of a request are limited to {most}")
     if "transfer-encoding" in request.headers and "content-length" in request.headers:
         # Whoever is in front of us may read another length: RFC 9112, 6.1.
-        raise Problem(400, "malformed", "a body has a Content-Length or is chunked, not both")
+        raise Problem(
+            400, "malformed", "a request must not have both a Content-Length and a chunked body"
+        )
 
 
 def bad_query(name: str, wanted: str, given: str) -> Problem:

@@ -38,7 +38,7 @@ def address_of(path: Path) -> Generator[str]:
     try:
         short = f"/proc/self/fd/{directory}/{path.name}"
         if not Path("/proc/self/fd").is_dir() or len(os.fsencode(short)) > _ADDRESS_BYTES_MAX:
-            raise NotSupported(f"a Unix socket at so long a path as {path}")
+            raise NotSupported(f"a Unix socket at a path as long as {path}")
         yield short
     finally:
         os.close(directory)

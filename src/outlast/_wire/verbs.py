@@ -118,7 +118,7 @@ class Verbs(Protocol):
         ...
 
     async def count(self, query: str = "") -> int:
-        """Return how many runs a query wants."""
+        """Return how many runs match a query."""
         ...
 
     async def diff(self, a: str, b: str) -> RunDiff:
@@ -126,7 +126,7 @@ class Verbs(Protocol):
         ...
 
     async def redrive(self, number: int) -> None:
-        """Send a dead letter again."""
+        """Redeliver a dead letter."""
         ...
 
 

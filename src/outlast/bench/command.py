@@ -40,16 +40,20 @@ class BenchFailed(OutlastError):
 
 @click.command()
 @click.argument("profiles", nargs=-1, metavar="[PROFILE]...", type=click.Choice(NAMES))
-@click.option("--json", "as_data", is_flag=True, help="Print a JSON array, one object a profile.")
-@click.option("--quick", "is_quick", is_flag=True, help="Small sizes: a look, not a comparison.")
-@click.option("--full", "is_full", is_flag=True, help="The largest sizes: a million waiting runs.")
+@click.option(
+    "--json", "as_data", is_flag=True, help="Print a JSON array with one object per profile."
+)
+@click.option("--quick", "is_quick", is_flag=True, help="Use small sizes, for a quick impression.")
+@click.option(
+    "--full", "is_full", is_flag=True, help="Use the largest sizes, with a million waiting runs."
+)
 @click.option(
     "--db",
     "directory",
     metavar="DIR",
     default=None,
     type=click.Path(file_okay=False, path_type=Path),
-    help="The directory, so the disk, to measure on [default: the temporary one].",
+    help="Directory on the disk to measure [default: the temporary directory].",
 )
 def command(
     *,

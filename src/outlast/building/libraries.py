@@ -23,7 +23,7 @@ def libraries_of(tree: Path) -> list[Path]:
         UsageError: there is no `ldd`, or it does not find a library.
     """
     if shutil.which("ldd") is None:
-        raise UsageError("ldd is not there: an image can be made on Linux only")
+        raise UsageError("ldd was not found: an image can be built only on Linux")
     files = [file for file in sorted(tree.rglob("*")) if file.is_file() and _is_elf(file)]
     # The executable is started before anything says where the libraries of the tree are.
     first = [file for file in files if file.parent == tree]
@@ -46,7 +46,7 @@ def _asked_for(files: Sequence[Path], library_path: str) -> list[Path]:
     )
     missing = sorted(set(_MISSING.findall(done.stdout)))
     if missing:
-        raise UsageError(f"these libraries are not on this machine: {', '.join(missing)}")
+        raise UsageError(f"these libraries are missing on this machine: {', '.join(missing)}")
     return paths_in(done.stdout)
 
 

@@ -40,8 +40,8 @@ def name_of(module: str, given: str | None) -> str:
     name = module.rpartition(".")[2].lower().replace("_", "-") if given is None else given
     if _NAME.fullmatch(name) is None:
         raise UsageError(
-            f"{name!r} cannot be the name: give --name with small letters, digits and hyphens "
-            f"between them, at most 63"
+            f"{name!r} is not a valid name: give --name with up to 63 lowercase letters, digits "
+            "and inner hyphens"
         )
     return name
 
@@ -60,11 +60,14 @@ def check_place(output: Path, *, force: bool) -> None:
     if not output.exists() and not output.is_symlink():
         return
     if not force:
-        raise UsageError(f"{output} exists: --force replaces it, --output names another place")
+        raise UsageError(
+            f"{output} already exists: overwrite it with --force, or choose another place with "
+            "--output"
+        )
     if output.is_dir() and not any((output / mark).is_file() for mark in _MARKS):
         raise UsageError(
-            f"{output} is a directory that no build has made, and is not replaced even with "
-            f"--force: name another place with --output"
+            f"{output} is a directory that was not created by a build, and --force does not "
+            "overwrite it: choose another place with --output"
         )
 
 
@@ -85,7 +88,7 @@ def put(output: Path, make: Callable[[Path], None]) -> None:
                 output.unlink()
             made.replace(output)
     except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"cannot write {output}: {error.strerror or error}") from None
 
 
 def move_to(source: Path) -> Callable[[Path], None]:

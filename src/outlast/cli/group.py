@@ -23,57 +23,65 @@ from outlast.cli.printing import OutputError, complain, safe_line
 
 # name: (module of outlast, attribute, help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "init": ("cli.program.project", "init", "Make a small project to begin with."),
-    "demo": ("demo", "command", "Run a real job, kill it half-way, and watch it go on."),
-    "dev": ("cli.server.serving", "dev", "Serve a program, anew whenever it is saved."),
+    "init": ("cli.program.project", "init", "Create a small project."),
+    "demo": ("demo", "command", "Run a sample job, kill it half-way, and watch it recover."),
+    "dev": ("cli.server.serving", "dev", "Serve a program and reload it when a file changes."),
     "serve": ("cli.server.serving", "serve", "Run an engine and serve it over HTTP."),
-    "token": ("cli.server.tokens", "token", "Say who may call a server."),
+    "token": ("cli.server.tokens", "token", "Manage API tokens."),
     "run": ("cli.runs.run", "run", "Start a workflow and wait for its result."),
     "ls": (
         "cli.runs.inspect",
         "ls",
-        "List runs: `status:failed workflow:checkout since:1h`.",
+        "List runs, for example `status:failed since:1h`.",
     ),
     "show": ("cli.runs.inspect", "show", "Show one run."),
-    "why": ("cli.runs.inspect", "why", "Say what a run waits for, or how it ended."),
-    "watch": ("cli.runs.watching", "watch", "Show how a run gets on, until it ends."),
+    "why": ("cli.runs.inspect", "why", "Explain what a run is waiting for, or how it ended."),
+    "watch": ("cli.runs.watching", "watch", "Show a run's progress until it ends."),
     "tail": ("cli.runs.inspect", "tail", "Follow a run's journal, or one of its streams."),
-    "logs": ("cli.runs.logs", "logs", "Show what runs, steps and the engine have logged."),
+    "logs": ("cli.runs.logs", "logs", "Show the logs of runs, steps and the engine."),
     "signal": ("cli.runs.sending", "signal", "Send a signal to a run."),
-    "update": ("cli.runs.updating", "update", "Have a run answer an update."),
-    "cancel": ("cli.runs.sending", "cancel", "Ask a run to stop; its code may clean up."),
-    "terminate": ("cli.runs.sending", "terminate", "End a run without running its code."),
-    "pause": ("cli.runs.steering", "pause", "Have a run stand still."),
-    "resume": ("cli.runs.steering", "resume", "Let a paused or parked run go on."),
+    "update": ("cli.runs.updating", "update", "Send an update to a run and print the answer."),
+    "cancel": (
+        "cli.runs.sending",
+        "cancel",
+        "Request cancellation of a run; its code can clean up.",
+    ),
+    "terminate": (
+        "cli.runs.sending",
+        "terminate",
+        "End a run immediately, without running its code.",
+    ),
+    "pause": ("cli.runs.steering", "pause", "Pause a run."),
+    "resume": ("cli.runs.steering", "resume", "Resume a paused or parked run."),
     "discard": (
         "cli.runs.steering",
         "discard",
-        "Give up the message that a run cannot read.",
+        "Discard the message that a run cannot read.",
     ),
-    "retry": ("cli.runs.steering", "retry", "Run what failed again."),
-    "fork": ("cli.runs.forking", "fork", "Start a run from another one's past."),
-    "diff": ("cli.runs.comparing", "diff", "Show where two runs part."),
-    "audit": ("cli.server.audit", "audit", "List who did what."),
-    "inbox": ("cli.runs.inbox", "inbox", "List what runs ask of people."),
-    "approve": ("cli.runs.inbox", "approve", "Approve what a run asks."),
-    "reject": ("cli.runs.inbox", "reject", "Refuse what a run asks."),
+    "retry": ("cli.runs.steering", "retry", "Retry a failed run."),
+    "fork": ("cli.runs.forking", "fork", "Start a new run from a point in another run's history."),
+    "diff": ("cli.runs.comparing", "diff", "Compare two runs."),
+    "audit": ("cli.server.audit", "audit", "List actions by callers and users."),
+    "inbox": ("cli.runs.inbox", "inbox", "List pending approvals and tokens."),
+    "approve": ("cli.runs.inbox", "approve", "Approve a request."),
+    "reject": ("cli.runs.inbox", "reject", "Reject a request."),
     "answer": ("cli.runs.inbox", "answer", "Answer a token with a value."),
-    "actor": ("cli.runs.actors", "actor", "Look at actors, write to them, stop them."),
-    "topic": ("cli.runs.topics", "topic", "Publish to actors that are subscribed."),
+    "actor": ("cli.runs.actors", "actor", "Inspect, message and stop actors."),
+    "topic": ("cli.runs.topics", "topic", "Publish to a topic."),
     "bench": ("bench", "command", "Measure durable execution on this machine."),
     "doctor": (
         "cli.server.doctor",
         "doctor",
-        "Look at this machine, this disk and the store.",
+        "Check the machine, the disk and the database.",
     ),
-    "ready": ("cli.server.ready", "ready", "Say whether a server is ready."),
+    "ready": ("cli.server.ready", "ready", "Check whether a server is ready."),
     "build": (
         "cli.program.build",
         "build",
-        "Make one file, an image or a unit of a program.",
+        "Package a program as an executable, image or unit.",
     ),
-    "db": ("cli.database.commands", "db", "Look after a database."),
-    "version": ("cli.program.version", "version", "Show the versions of what runs here."),
+    "db": ("cli.database.commands", "db", "Manage a database."),
+    "version": ("cli.program.version", "version", "Show version information."),
 }
 
 # What is for making programs, not for running them: a built executable does without.
@@ -148,8 +156,8 @@ class CommandGroup(click.Group):
         name = args[0] if args else ""
         if name and name not in commands_here() and not name.startswith("-"):
             raise click.UsageError(
-                f"there is no command {safe_line(name)!r}{_where(name)}; "
-                f"`{_NAME} --help` lists them",
+                f"there is no command {safe_line(name)!r}{_where(name)}; `{_NAME} --help` lists "
+                "the commands",
                 ctx,
             )
         return super().resolve_command(ctx, args)
@@ -208,12 +216,12 @@ def run_command(group: click.Group, args: Sequence[str]) -> int:
         if not _is_of_output(error):
             raise
         _discard_output()
-        complain(f"the output could not be written: {error.strerror or error}")
+        complain(f"cannot write the output: {error.strerror or error}")
         return 1
     except UnicodeEncodeError as error:
         # Bytes of the command line that are not UTF-8, where no verb has looked at them before.
         found = f"{error.object}"[:50]
-        complain(f"{found!r} is not text: it has bytes that are not UTF-8")
+        complain(f"{found!r} is not valid text: it contains bytes that are not UTF-8")
         return 2
     return result if isinstance(result, int) else 0
 
@@ -240,7 +248,7 @@ def _discard_output() -> None:
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run durable workflows, and look after them.
+    """Run and manage durable workflows.
 
     Exit codes: 0 ok, 1 the run failed or is parked, 2 usage, 3 not found, 4 the store cannot be
     reached, 5 timed out, 130 interrupted.

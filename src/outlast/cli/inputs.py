@@ -34,7 +34,7 @@ def json_of(given: str, what: str) -> object:
     except (ValueError, RecursionError) as error:
         hint = ""
         if given == text and text.replace("_", "").replace("-", "").isalnum():
-            hint = f"; a text needs its quotes: '\"{text}\"'"
+            hint = f"; put a string in quotes: '\"{text}\"'"
         raise UsageError(f"{what} is not JSON ({error}){hint}") from None
     return data
 
@@ -52,7 +52,7 @@ def _text_of(given: str, what: str) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def arguments_of(definition: WorkflowDefinition, pairs: Sequence[str], given: str | None) -> Bound:

@@ -50,7 +50,7 @@ def find_workflow(app_and_flow: str) -> WorkflowDefinition:
     by_name = next((d for d in default_registry.workflows.values() if d.name == flow), None)
     if by_name is not None:
         return by_name
-    what = "is no workflow" if found is not None else "is not there"
+    what = "is not a workflow" if found is not None else "does not exist"
     listing = ", ".join(sorted(names)) or "none: mark a function with @workflow"
     raise UnknownWorkflow(f"{flow!r} {what} in {app}; its workflows: {listing}")
 
@@ -66,7 +66,8 @@ def parts_of(app_and_flow: str) -> tuple[str, str]:
         app, colon = BUILT.app, ":"
     if not colon or not app or not flow:
         raise UsageError(
-            f"{app_and_flow!r} is not APP:FLOW; write for instance app.py:greet or shop.orders:ship"
+            f"{app_and_flow!r} is not of the form APP:FLOW; write for example app.py:greet or "
+            "shop.orders:ship"
         )
     return app, flow
 
@@ -103,15 +104,16 @@ def options_of(app: str | None) -> CoreOptions:
     module = load_program(app)
     found = {name: value for name, value in vars(module).items() if isinstance(value, App)}
     if len({id(value) for value in found.values()}) > 1:
-        raise UsageError(f"{app} has several outlast.App: {', '.join(found)}; keep one")
+        raise UsageError(
+            f"{app} defines several outlast.App objects: {', '.join(found)}; keep only one"
+        )
     return next((value._options for value in found.values()), CoreOptions())
 
 
 def _load_own(built: Built, app: str) -> ModuleType:
     if app not in (built.app, built.module):
         raise UsageError(
-            f"this executable has {built.app} inside and runs no other program, so not {app}; "
-            f"APP may be left out"
+            f"this executable contains {built.app} and cannot run {app}: leave out APP"
         )
     try:
         with loading(built.app, "this executable"):
@@ -128,18 +130,21 @@ def _load_file(path: Path) -> ModuleType:
     file = path.resolve()
     name = file.stem
     if not name.isidentifier():
-        raise UsageError(f"{path.name} cannot be a module: its name is no Python name")
+        raise UsageError(
+            f"{path.name} cannot be imported: its name is not a valid Python identifier; rename "
+            "the file"
+        )
     known = sys.modules.get(name)
     if known is not None:
         if getattr(known, "__file__", None) == str(file):
             return known
-        raise UsageError(f"{path} would hide the module {name!r}: give the file another name")
+        raise UsageError(f"{path} would hide the module {name!r}: rename the file")
     _put_first(file.parent)
     if b"\0" in file.read_bytes():
-        raise BrokenProgram(f"{path} holds NUL bytes: it is no Python source, or it is damaged")
+        raise BrokenProgram(f"{path} contains NUL bytes: it is not Python source, or it is damaged")
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise BrokenProgram(f"{path} is no Python file")
+        raise BrokenProgram(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -159,8 +164,8 @@ def _load_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise ProgramMissing(
-                f"there is no module {name!r} (no {error.name!r} on the path); "
-                f"for a file write its name with .py"
+                f"there is no module {name!r} (no {error.name!r} on the path); to name a file, "
+                "include .py"
             ) from None
         raise BrokenProgram(_told(error, name)) from error
     except KeyboardInterrupt:
@@ -186,7 +191,7 @@ def _told(error: BaseException, what: str) -> str:
     mine = [f for f in own if not _is_library(f.filename)]
     place = (mine or own or list(frames))[-1:]
     where = f"{place[0].filename}:{place[0].lineno}" if place else what
-    return f"{where}: {kind}: {error} (while {what} was loaded)"
+    return f"{where}: {kind}: {error} (while loading {what})"
 
 
 def _is_library(filename: str) -> bool:

@@ -32,17 +32,21 @@ def database_options(command: F) -> F:
         default=None,
         expose_value=False,
         callback=_keep_ca_file,
-        help="Check an https server by these certificates [default: OUTLAST_CA_FILE]",
+        help="CA certificates to verify an https server with [default: OUTLAST_CA_FILE]",
     )(command)
     command = click.option(
-        "--url", "url", metavar="URL", default=None, help="A server instead: http://127.0.0.1:8787"
+        "--url",
+        "url",
+        metavar="URL",
+        default=None,
+        help="Use a server instead, for example http://127.0.0.1:8787",
     )(command)
     return click.option(
         "--db",
         "db",
         metavar="URL",
         default=None,
-        help="A path or sqlite:/// url [default: OUTLAST_DB, or .outlast/outlast.db]",
+        help="Database path or sqlite:/// URL [default: OUTLAST_DB, or .outlast/outlast.db]",
     )(command)
 
 
@@ -68,9 +72,11 @@ def target_of(db: str | None, url: str | None, *, read_only: bool = False) -> Ta
         NotSupported: `--url`; UsageError: what is given is no database.
     """
     if url is not None:
-        raise UsageError("this command works on a database here, not on a server: give --db")
+        raise UsageError(
+            "this command needs a local database, not a server: use --db instead of --url"
+        )
     if _ca_file() is not None:
-        raise UsageError("--ca-file is for servers: give --url with it")
+        raise UsageError("--ca-file applies only to a server: add --url")
     return _target(db, read_only=read_only)
 
 
@@ -80,8 +86,8 @@ def _target(db: str | None, *, read_only: bool = False, says_where: bool = True)
         target = parse_url(given, read_only=read_only)
         if target.kind == "memory":
             raise UsageError(
-                "a memory:// store lives in one process, so no command can find it there; "
-                "give --db a path"
+                "a memory:// store exists only inside its own process, so a command cannot open "
+                "it: give --db a path"
             )
         return target
     root = project_root()
@@ -99,8 +105,8 @@ def _say_once(path: Path, root: Path) -> None:
     context.find_root().meta[_WAS_SAID] = True
     mark = ".outlast" if (root / ".outlast").is_dir() else "pyproject.toml"
     note(
-        f"database: {safe_line(str(path))}, of the folder above, since that has {mark}; "
-        f"--db or OUTLAST_DB means another"
+        f"using the database {safe_line(str(path))} of a parent directory, because that has "
+        f"{mark}; use --db or OUTLAST_DB to choose another"
     )
 
 
@@ -113,8 +119,8 @@ def existing_target(db: str | None, url: str | None, *, read_only: bool = False)
     target = target_of(db, url, read_only=read_only)
     if not is_there(Path(target.name)):
         raise StoreMissing(
-            f"there is no database at {target.name}: `outlast run app.py:flow` makes one; "
-            f"name another with --db or OUTLAST_DB"
+            f"there is no database at {target.name}: create it with `outlast run app.py:flow`, "
+            "or choose another with --db or OUTLAST_DB"
         )
     return target
 
@@ -148,7 +154,7 @@ def place_of(db: str | None, url: str | None, *, read_only: bool = False) -> Pla
     if url is None:
         return existing_target(db, None, read_only=read_only)
     if db is not None:
-        raise UsageError("--db is a database here, --url a server: give one of them")
+        raise UsageError("--db names a local database and --url a server: give only one of them")
     token = os.environ.get("OUTLAST_TOKEN")
     file = token_file_of(None, _target(None, says_where=False))
     if token is None and file.exists():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 _FRAME = re.compile(r'  File "(?P<file>[^"]*)", line \d+')
 _LIBRARY = re.compile(
     r"^<frozen |[/\\](?:site|dist)-packages[/\\]|[/\\]lib(?:64)?[/\\]python\d"
-    r"|[/\\]outlast[/\\](?:_\w+[/\\]\w+|call|step|workflow|engine|handle)\.py$"
+    r"|[/\\]outlast[/\\](?:_\w+(?:[/\\]\w+)*|engine)\.py$"
 )
 
 

@@ -76,7 +76,7 @@ async def write(place: Place, commit: Callable[[Verbs], Awaitable[T]]) -> Writte
                 trouble = error
         if pause is not None:
             await asyncio.sleep(pause)
-    raise trouble if trouble is not None else EngineClosed("the store's owner does not answer")
+    raise trouble if trouble is not None else EngineClosed("the database's owner does not answer")
 
 
 def _user() -> Acting:
@@ -109,6 +109,8 @@ async def ask_engine(place: Place, ask: Callable[[Client], Awaitable[T]], otherw
             return await ask(server)
     owner = await owner_of(Path(place.name))
     if owner is None:
-        raise StoreUnavailable(f"no engine runs {place.name}, and {otherwise}, then try again")
+        raise StoreUnavailable(
+            f"no engine is running on {place.name}, and {otherwise}, then try again"
+        )
     async with owner.client as client:
         return await ask(client)

@@ -80,7 +80,7 @@ class ActorVerbs(Asking):
         return msgspec.convert(found, dict[str, object]).get("result")
 
     async def publish(self, topic: Topic[T] | str, value: T, *, dedup: str = "") -> None:
-        """Publish a value to the actors that are subscribed: a topic's own, or JSON by its name.
+        """Publish a value to a topic: typed, or JSON by the topic's name.
 
         Raises:
             UnknownTopic: the server's code declares no topic of this name.
@@ -93,18 +93,18 @@ class ActorVerbs(Asking):
         await self.ask("POST", f"/v1/topics/{quoted(f'{name}')}", body)
 
     async def teams(self) -> AsyncGenerator[TeamInfo, None]:
-        """Iterate over the teams that exist, each with all that is in it."""
+        """Iterate over teams with their members."""
         found = msgspec.convert(await self.ask("GET", "/v1/teams"), dict[str, list[TeamInfo]])
         for team in found["teams"]:
             yield team
 
     async def dead_letters(self) -> AsyncGenerator[DeadLetterInfo, None]:
-        """Iterate over the messages that nobody will take any more, oldest first."""
+        """Iterate over dead letters, messages that could not be delivered, oldest first."""
         async for letter in self.items("/v1/dead-letters", "dead_letters", DeadLetterInfo):
             yield letter
 
     async def redrive(self, number: int) -> None:
-        """Send a dead letter again."""
+        """Redeliver a dead letter."""
         await self.ask("POST", f"/v1/dead-letters/{number}/redrive")
 
 
@@ -162,7 +162,7 @@ class RemoteActor(Generic[A]):
     @overload
     async def tell(self, handler: str, **arguments: object) -> None: ...
     async def tell(self, handler: Handler[A, P, R] | str, *args: object, **kwargs: object) -> None:
-        """Send a message; returns when it is safe in the mailbox.
+        """Send a message; returns when it is stored in the mailbox.
 
         Raises:
             MailboxFull, ActorStopped: nothing was sent.

@@ -76,7 +76,7 @@ class _Bridge:
     def _running(self) -> tuple[Client, asyncio.AbstractEventLoop]:
         with self._guard:
             if self._is_closed:
-                raise EngineClosed("this client is closed: make another SyncClient")
+                raise EngineClosed("this client is closed: create a new SyncClient")
             if self._loop is None or self._client is None or self._process != process_id():
                 self._process = process_id()
                 self._client = self._make()
@@ -279,11 +279,11 @@ class SyncClient:
         return self._bridge.each(self.remote.runs(query))
 
     def count(self, query: str = "") -> int:
-        """Return how many runs a query wants; see `Engine.count`."""
+        """Return how many runs match a query; see `Engine.count`."""
         return self.wait(self.remote.count(query))
 
     def tokens(self, *, open_only: bool = True) -> Iterator[TokenInfo]:
-        """Iterate over what runs ask of people, oldest first."""
+        """Iterate over tokens and approvals, oldest first."""
         return self._bridge.each(self.remote.tokens(open_only=open_only))
 
     def answer(self, token_id: str, value: object, *, by: str = "", digest: str = "") -> None:
@@ -291,11 +291,11 @@ class SyncClient:
         self.wait(self.remote.answer(token_id, value, by=by, digest=digest))
 
     def approve(self, token_id: str, *, by: str = "", reason: str = "", digest: str = "") -> None:
-        """Approve what a run asks; see `Client.approve`."""
+        """Give an approval; see `Client.approve`."""
         self.wait(self.remote.approve(token_id, by=by, reason=reason, digest=digest))
 
     def reject(self, token_id: str, *, by: str = "", reason: str = "", digest: str = "") -> None:
-        """Refuse what a run asks; see `Client.reject`."""
+        """Reject an approval; see `Client.reject`."""
         self.wait(self.remote.reject(token_id, by=by, reason=reason, digest=digest))
 
     @overload
@@ -350,7 +350,7 @@ class SyncRun(Generic[R_co]):
         return self._bridge.wait(self.remote.info())
 
     def why(self) -> str:
-        """Return in one line what the run waits for, or how it ended."""
+        """Return in one line what the run is waiting for, or how it ended."""
         return self._bridge.wait(self.remote.why())
 
     def result(
@@ -389,7 +389,7 @@ class SyncRun(Generic[R_co]):
         id: str | None = None,
         timeout: Duration | None = None,
     ) -> object:
-        """Have the run handle an update, and return what its handler returns; see `RemoteRun`."""
+        """Send an update, and return what its handler returns; see `RemoteRun`."""
         return self._bridge.wait(self.remote._update(name, value, id=id, timeout=timeout))
 
     def cancel(self, reason: str = "", grace: Duration | None = None) -> None:
@@ -401,15 +401,15 @@ class SyncRun(Generic[R_co]):
         self._bridge.wait(self.remote.terminate(reason))
 
     def pause(self, *, reason: str = "") -> None:
-        """Let the run begin nothing new until it is resumed."""
+        """Pause the run."""
         self._bridge.wait(self.remote.pause(reason=reason))
 
     def resume(self, *, reason: str = "") -> None:
-        """Let a parked or paused run go on."""
+        """Resume a paused or parked run."""
         self._bridge.wait(self.remote.resume(reason=reason))
 
     def retry(self, *, reason: str = "") -> None:
-        """Let a run that did not complete go on from where it failed."""
+        """Retry a run that did not complete."""
         self._bridge.wait(self.remote.retry(reason=reason))
 
     def fork(
@@ -421,7 +421,7 @@ class SyncRun(Generic[R_co]):
         signals: ForkSignals = "leave",
         reason: str = "",
     ) -> SyncRun[R_co]:
-        """Start a new run from this one's past, and return it; see `Run.fork`."""
+        """Start a new run from a point in this run's history, and return it; see `Run.fork`."""
         forked = self.remote.fork(at, input, keys=keys, signals=signals, reason=reason)
         made = self._bridge.wait(forked)
         return SyncRun(self._bridge, made)
@@ -459,7 +459,7 @@ class SyncActor(Generic[A]):
     @overload
     def tell(self, handler: str, **arguments: object) -> None: ...
     def tell(self, handler: Handler[A, P, R] | str, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Send a message; returns when it is safe in the mailbox."""
+        """Send a message; returns when it is stored in the mailbox."""
         if isinstance(handler, str):
             self._bridge.wait(self.remote.tell(handler, **kwargs))
         else:

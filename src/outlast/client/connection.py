@@ -132,21 +132,21 @@ def _place_of(url: str) -> _Place:
         if path.exists() or path.name != url or path.suffix in _DATABASE_SUFFIXES:
             return socket_path(url)
         raise UsageError(
-            f"{url!r} is not the url of a server, such as http://127.0.0.1:8787, and there is no "
-            f"database of this path"
+            f"{url!r} is not the URL of a server, such as http://127.0.0.1:8787, and there is no "
+            "database of this path"
         )
     parts = urlsplit(url)
     root = parts.path.rstrip("/")
     is_plain = not parts.query and not parts.fragment and _ROOT.fullmatch(root) is not None
     if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
         raise UsageError(
-            f"{url!r} is not the url of a server, such as http://127.0.0.1:8787, or of an "
-            f"application in another one, such as https://example.org/outlast"
+            f"{url!r} is not the URL of a server, such as http://127.0.0.1:8787, or of an "
+            "application in another one, such as https://example.org/outlast"
         )
     try:
         parts.hostname.encode("idna")
     except UnicodeError as error:
-        raise UsageError(f"{url!r} has no name of a host that can be looked up: {error}") from None
+        raise UsageError(f"{url!r} has no valid host name: {error}") from None
     is_secure = parts.scheme == "https"
     port = parts.port or (443 if is_secure else 80)
     return _Address(parts.hostname, port, parts.netloc.rpartition("@")[2], is_secure, root)
@@ -338,19 +338,21 @@ class Connections:
         """Return what is said when the server is not there."""
         if isinstance(error, ssl.SSLCertVerificationError):
             return StoreUnavailable(
-                f"the certificate of {self.url} cannot be trusted ({error.verify_message}): "
-                f"give that of its authority, or its own if it signed itself, with `--ca-file`, "
-                f"`ca_file=` or OUTLAST_CA_FILE"
+                f"the certificate of {self.url} is not trusted ({error.verify_message}): pass "
+                "the certificate of its authority, or its own if it is self-signed, with "
+                "`--ca-file`, `ca_file=` or OUTLAST_CA_FILE"
             )
         is_cut = isinstance(error, h11.RemoteProtocolError)
         why = "the connection ended" if is_cut else f"{error}" or type(error).__name__
         if isinstance(self._place, Path):
             return StoreUnavailable(
-                f"the engine that owns {self.url} cannot be reached, or went away before it "
-                f"answered ({why}): look with `outlast show` whether it had done it, else ask again"
+                f"the engine that owns {self.url} cannot be reached, or stopped before it "
+                f"answered ({why}): check with `outlast show` whether the request took effect, "
+                "and otherwise try again"
             )
         return StoreUnavailable(
-            f"the server at {self.url} cannot be reached ({why}): is `outlast serve` running there?"
+            f"cannot reach the server at {self.url} ({why}): check that `outlast serve` is "
+            "running there"
         )
 
     def open(self) -> None:

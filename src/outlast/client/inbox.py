@@ -18,7 +18,7 @@ class InboxVerbs(Asking):
     """The inbox's verbs of an engine."""
 
     async def tokens(self, *, open_only: bool = True) -> AsyncGenerator[TokenInfo, None]:
-        """Iterate over what runs ask, oldest first."""
+        """Iterate over tokens and approvals, oldest first."""
         query = {} if open_only else {"all": "1"}
         async for info in self.items("/v1/approvals", "approvals", TokenInfo, **query):
             yield info
@@ -39,7 +39,7 @@ class InboxVerbs(Asking):
         body = {"value": value, "digest": digest, "reason": reason, "verdict": verdict}
         if by and not self.is_local:
             raise UsageError(
-                "by= is for the engine of a database here: a server signs with the token's name"
+                "by= needs a local database: a server records the name of the API token"
             )
         if by:
             body["by"] = by
@@ -48,11 +48,11 @@ class InboxVerbs(Asking):
     async def approve(
         self, token_id: str, *, by: str = "", reason: str = "", digest: str = ""
     ) -> None:
-        """Approve what a run asks; see `Engine.approve`."""
+        """Give an approval; see `Engine.approve`."""
         await self._answer(token_id, True, by=by, reason=reason, digest=digest, verdict=True)
 
     async def reject(
         self, token_id: str, *, by: str = "", reason: str = "", digest: str = ""
     ) -> None:
-        """Refuse what a run asks; see `Engine.reject`."""
+        """Reject an approval; see `Engine.reject`."""
         await self._answer(token_id, False, by=by, reason=reason, digest=digest, verdict=True)

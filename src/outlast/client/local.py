@@ -57,7 +57,6 @@ async def owner_of(database: Path) -> Owner | None:
         await client.__aexit__(None, None, None)
         raise StoreUnavailable(
             f"process {read_holder(database)} owns {database} and does not answer within "
-            f"{limits.SOCKET_SILENCE_SECONDS:.0f}s: it is stopped, or busy for as long. "
-            f"Nothing was asked of it"
+            f"{limits.SOCKET_SILENCE_SECONDS:.0f}s: it is suspended or busy. Nothing was sent"
         ) from None
     return Owner(client, msgspec.convert(told, _Session).process)

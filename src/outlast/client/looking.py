@@ -39,7 +39,7 @@ class LookingVerbs(Asking):
     """An engine's verbs for more than one run."""
 
     async def count(self, query: str = "") -> int:
-        """Return how many runs a query wants; see `Engine.count`."""
+        """Return how many runs match a query; see `Engine.count`."""
         found = await self.ask("GET", f"/v1/count?{query_of({'query': query})}")
         return msgspec.convert(msgspec.convert(found, dict[str, object])["count"], int)
 
@@ -63,7 +63,7 @@ class LookingVerbs(Asking):
     async def audit(
         self, *, run: str | None = None, caller: str | None = None
     ) -> AsyncGenerator[AuditInfo, None]:
-        """Iterate over what was done from outside, newest first; see `Engine.audit`.
+        """Iterate over external actions, newest first; see `Engine.audit`.
 
         Raises:
             ServerRefused: the role does not suffice; a viewer names a run.
@@ -73,7 +73,7 @@ class LookingVerbs(Asking):
             yield info
 
     async def logs(self, run: str = "", *, follow: bool = False) -> AsyncGenerator[LogLine, None]:
-        """Iterate over what was logged on the server, oldest first: by one run, or by all.
+        """Iterate over the server's log lines, oldest first: of one run, or of all.
 
         With `follow` it goes on with what is logged from now on, and does not end.
         """
@@ -87,6 +87,6 @@ class LookingVerbs(Asking):
                 yield line
 
     async def diff(self, a: str, b: str) -> RunDiff:
-        """Return where two runs part, and their records side by side."""
+        """Compare two runs: return the first difference, and their records side by side."""
         found = await self.ask("GET", f"/v1/diff?{query_of({'a': a, 'b': b})}")
         return msgspec.convert(found, RunDiff)

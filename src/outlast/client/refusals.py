@@ -29,7 +29,10 @@ def error_of(status: int, body: bytes) -> errors.OutlastError:
     try:
         told = msgspec.json.decode(body, type=_Told)
     except msgspec.DecodeError:
-        return errors.StoreUnavailable(f"the server answered {status}, not as outlast does")
+        return errors.StoreUnavailable(
+            f"unexpected answer from the server (status {status}): check that the URL is that of "
+            "an outlast server"
+        )
     kind = _BY_KIND.get(told.type.rpartition("/")[2])
     if kind is None:
         return errors.ServerRefused(status, told.type.rpartition("/")[2], told.detail)

@@ -103,7 +103,7 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
     ) -> None:
         known = token if token is not None else os.environ.get("OUTLAST_TOKEN", "")
         if ca_file is not None and not url.startswith("https:"):
-            raise UsageError(f"ca_file is for servers that are reached by https, {url!r} is not")
+            raise UsageError(f"ca_file applies only to https servers, and {url!r} is not one")
         trusted = ca_file or os.environ.get("OUTLAST_CA_FILE") or None
         self._connections = Connections(
             url,
@@ -361,7 +361,7 @@ class RemoteRun(AskedRun, Generic[R_co]):
         return msgspec.convert(await self._client.ask("GET", self._path), RunInfo)
 
     async def why(self) -> str:
-        """Return in one line what the run waits for, or how it ended."""
+        """Return in one line what the run is waiting for, or how it ended."""
         found = msgspec.convert(await self._client.ask("GET", f"{self._path}/why"), dict[str, str])
         return found["why"]
 
@@ -374,7 +374,10 @@ class RemoteRun(AskedRun, Generic[R_co]):
         """
         if timeout is None:
             return await self._result(parked)
-        message = f"run {self._id!r} did not end within {text_of(seconds_of(timeout))}; it goes on"
+        message = (
+            f"run {self._id!r} did not end within {text_of(seconds_of(timeout))}; it is still "
+            "running"
+        )
         try:
             async with asyncio.timeout(seconds_of(timeout)):
                 return await self._result(parked)
@@ -421,7 +424,7 @@ class RemoteRun(AskedRun, Generic[R_co]):
         dedup: str | None = None,
         allow_undeclared: bool = False,
     ) -> None:
-        """Send a signal; returns when it is safe. See `Run.signal`.
+        """Send a signal; returns when it is stored. See `Run.signal`.
 
         Raises:
             UnknownSignal: the server's code declares no signal of this name; nothing was sent.
@@ -442,7 +445,7 @@ class RemoteRun(AskedRun, Generic[R_co]):
         signals: ForkSignals = "leave",
         reason: str = "",
     ) -> RemoteRun[R_co]:
-        """Start a new run from this one's past, and return it; see `Run.fork`."""
+        """Start a new run from a point in this run's history, and return it; see `Run.fork`."""
         made = await self._forked(at, input, keys, signals, reason)
         return RemoteRun(self._client, made, returns=self._returns, created=True)
 

@@ -42,19 +42,19 @@ class SteeredRun:
         await self._say("terminate", {"reason": reason})
 
     async def pause(self, *, reason: str = "") -> None:
-        """Have the run stand still; see `Run.pause`."""
+        """Pause the run; see `Run.pause`."""
         await self._say("pause", _because(reason))
 
     async def resume(self, *, reason: str = "") -> None:
-        """Let a parked or paused run go on; see `Run.resume`."""
+        """Resume a paused or parked run; see `Run.resume`."""
         await self._say("resume", _because(reason))
 
     async def discard(self, *, reason: str = "") -> None:
-        """Make the message that the run cannot read a dead letter; see `Run.discard`."""
+        """Discard the message that the run cannot read; see `Run.discard`."""
         await self._say("discard", _because(reason))
 
     async def retry(self, *, reason: str = "") -> None:
-        """Have what failed done again; see `Run.retry`."""
+        """Retry the run; see `Run.retry`."""
         await self._say("retry", _because(reason))
 
     async def retry_plan(self) -> RerunPlan:

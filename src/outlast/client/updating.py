@@ -51,7 +51,7 @@ class AskedRun(SteeredRun):
         id: str | None = None,
         timeout: Duration | None = None,
     ) -> object:
-        """Have the run handle an update, and return what its handler returns; see `Run.update`.
+        """Send an update, and return what its handler returns; see `Run.update`.
 
         A server that is away meanwhile is waited for, up to a minute: the update is done once.
         """

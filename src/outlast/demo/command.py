@@ -47,28 +47,35 @@ class DemoFailed(OutlastError):
 
 
 @click.command()
-@click.option("--db", metavar="PATH", default=None, help="A new store [default: a temporary one].")
-@click.option("--limit", type=click.IntRange(min=1), default=None, help="Only so many modules.")
+@click.option(
+    "--db", metavar="PATH", default=None, help="Path of a new database [default: a temporary one]."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=None, help="Maximum number of modules."
+)
 @click.option("--json", "as_data", is_flag=True, help="Print JSON.")
-@click.option("--no-kill", "is_spared", is_flag=True, help="Let the engine live.")
+@click.option("--no-kill", "is_spared", is_flag=True, help="Do not kill the engine.")
 def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool) -> int:
-    """Run a real job, kill it half-way, and watch it go on.
+    """Run a sample job, kill it half-way, and watch it recover.
 
     One durable run reads each module of Python's standard library: read, parse in a process,
-    measure, publish (which fails now and then), report to a parent run. What is printed at the
-    end is counted from the journal and from a file that the steps themselves wrote.
+    measure, publish (which fails now and then), report to a parent run. The figures
+    at the end are counted from the journals and from a file that the steps wrote.
     """
     modules = len(standard_library(limit))
     if not modules:
-        raise UsageError("this Python has no source files of its standard library to read")
+        raise UsageError(
+            "this Python installation has no source files of its standard library, which the "
+            "demo reads"
+        )
     files = prepare_files(_path(db))
     play = Play(files, limit, modules=modules, is_spared=is_spared)
     try:
         play.run()
     except KeyboardInterrupt:
         play.progress.say(
-            f"interrupted; its processes are ended, the store is {files.db}: "
-            f"outlast ls --db {files.db}"
+            f"interrupted; the processes have been stopped. The database is {files.db}: outlast "
+            f"ls --db {files.db}"
         )
         raise
     account = run_loop(play.account())
@@ -94,7 +101,7 @@ def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool
         rows = [*_rows(account, play.seconds), *_digest_rows(play), *_places(files)]
         print("\n".join(f"{name:22} {text}" for name, text in rows))
     for problem in problems:
-        print(f"error: this does not add up: {problem}", file=sys.stderr)
+        print(f"error: the accounts do not match: {problem}", file=sys.stderr)
     if not as_data:
         play.show_afterwards()
     return 1 if problems else 0
@@ -103,7 +110,7 @@ def command(*, db: str | None, limit: int | None, as_data: bool, is_spared: bool
 def _problems_of(seen: Seen) -> list[str]:
     if seen.is_exact:
         return []
-    return ["what a reader of the stream has is not what the steps recorded"]
+    return ["the values that a reader received differ from those that the steps recorded"]
 
 
 def _path(db: str | None) -> Path | None:
@@ -111,7 +118,10 @@ def _path(db: str | None) -> Path | None:
         return None
     target = parse_url(db, read_only=False)
     if target.kind != "sqlite":
-        raise UsageError("the demo kills the process of its store, so it has to be a file")
+        raise UsageError(
+            "the demo kills the process that owns its database, so the database must be a file: "
+            "give --db a path"
+        )
     return Path(target.name)
 
 
@@ -155,9 +165,7 @@ class Play:
         """
         self.progress.say(f"dashboard: {self._site.link}")
         if self._model.name == "scripted-stand-in":
-            self.progress.say(
-                "no language model is installed here: a scripted stand-in speaks in its place"
-            )
+            self.progress.say("no language model is installed: using a scripted stand-in")
         try:
             worker = self._first_life()
             self._watch(worker, until=None)
@@ -170,9 +178,9 @@ class Play:
         """Return the worker that is to do the rest."""
         worker = self._worker(life=1)
         if self._is_spared:
-            self.progress.say(f"process {worker.pid} begins")
+            self.progress.say(f"process {worker.pid} starts")
             return worker
-        self.progress.say(f"process {worker.pid} begins; it will be killed half-way")
+        self.progress.say(f"process {worker.pid} starts; it will be killed half-way")
         self._watch(worker, until=0.5)
         worker.kill()
         self.progress.say(f"process {worker.pid} was sent SIGKILL")
@@ -181,7 +189,7 @@ class Play:
         self._was_killed = True
         worker = self._worker(life=2)
         self._restarted_at = worker.started_at
-        self.progress.say(f"process {worker.pid} goes on")
+        self.progress.say(f"process {worker.pid} continues")
         return worker
 
     def _worker(self, *, life: int) -> Worker:
@@ -217,7 +225,7 @@ class Play:
                     last_change = now  # a person may take their time
                     is_asked = is_asked or self._ask()
                 if now - last_change > _STALL_SECONDS:
-                    raise DemoFailed(f"nothing happened for {_STALL_SECONDS:.0f} seconds")
+                    raise DemoFailed(f"there was no progress for {_STALL_SECONDS:.0f} seconds")
                 if self._spectator.error is not None:
                     raise self._spectator.error
                 time.sleep(_LOOK_SECONDS)
@@ -235,9 +243,9 @@ class Play:
     def _ask(self) -> bool:
         """Say that somebody has to approve the digest."""
         self.progress.say(
-            f"the digest waits for you: approve it in the dashboard, or in another terminal:\n"
-            f"  OUTLAST_TOKEN={self._site.token} outlast approve {self._spectator.asked} "
-            f"--url {self._site.url}"
+            "the digest waits for your approval: use the dashboard, or another terminal:\n  "
+            f"OUTLAST_TOKEN={self._site.token} outlast approve {self._spectator.asked} --url "
+            f"{self._site.url}"
         )
         return True
 
@@ -305,7 +313,7 @@ def _rows(account: Account, seconds: float) -> list[tuple[str, str]]:
         f"{account.lines:,} lines, {account.functions:,} functions, {account.classes:,} classes"
     )
     completed = f"{account.runs_completed:,} of {account.runs:,}"
-    failed = f"{account.attempts_failed:,} failed attempts that were made again"
+    failed = f"{account.attempts_failed:,} failed attempts that were retried"
     rows = [
         ("read", f"{modules}: {content}"),
         ("runs completed", f"{completed}, {account.runs_open_max:,} open at once"),
@@ -322,7 +330,7 @@ def _rows(account: Account, seconds: float) -> list[tuple[str, str]]:
             ("time to recover", f"{recovery} from the new process's start to its first new step"),
         ]
     rows += [
-        ("durable steps", f"{account.steps_per_second:,.0f} a second, all told"),
+        ("durable steps", f"{account.steps_per_second:,.0f} per second overall"),
         ("time", f"{seconds:.1f} s"),
     ]
     return rows
@@ -330,18 +338,18 @@ def _rows(account: Account, seconds: float) -> list[tuple[str, str]]:
 
 def _digest_rows(play: Play) -> list[tuple[str, str]]:
     seen = play.seen
-    exact = "exactly what is recorded" if seen.is_exact else "NOT what is recorded"
+    exact = "identical to the journal" if seen.is_exact else "NOT identical to the journal"
     return [
-        ("summaries", f"{len(seen.summaries)} by {play.site.model_name}, streamed as it spoke"),
-        ("  to one reader", f"{seen.tokens:,} tokens over the kill: {exact}"),
-        ("  taken back", f"{seen.retracted:,} tokens of the attempt that died"),
+        ("summaries", f"{len(seen.summaries)} by {play.site.model_name}, streamed live"),
+        ("  to one reader", f"{seen.tokens:,} tokens across the kill: {exact}"),
+        ("  retracted", f"{seen.retracted:,} tokens of the attempt that failed"),
         ("  approved by", f"{seen.approved_by}"),
     ]
 
 
 def _places(files: Files) -> list[tuple[str, str]]:
     return [
-        ("look at it", f"outlast ls --db {files.db}"),
+        ("inspect the runs", f"outlast ls --db {files.db}"),
         ("", f"outlast show {SURVEY} --db {files.db}"),
         ("", f"outlast tail {DIGEST} --stream {summary.name} --db {files.db}"),
         ("what it wrote", str(files.catalogue)),

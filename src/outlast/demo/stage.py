@@ -67,8 +67,7 @@ def prepare_files(db: Path | None) -> Files:
     taken = [p for p in (files.db, files.effects, files.db_at_the_kill) if p.exists()]
     if taken:
         raise UsageError(
-            f"{taken[0]} exists already, and the demo counts what is in a store of its own: "
-            f"give --db a new path"
+            f"{taken[0]} already exists, and the demo needs a new database: choose another --db"
         )
     try:
         files.catalogue.mkdir(parents=True, exist_ok=True)
@@ -109,7 +108,7 @@ def free_port(wanted: int) -> int:
                 continue
             found: int = probe.getsockname()[1]
             return found
-    raise StoreError("no port of this machine is free")
+    raise StoreError("no free port on this machine")
 
 
 class Model:
@@ -129,7 +128,7 @@ class Model:
         self.name: str = name
         self.url: str = url
         if not self.url:
-            raise StoreError("the language model's process did not start")
+            raise StoreError("the language model's process failed to start")
 
     def stop(self) -> None:
         """End the process."""

@@ -28,7 +28,10 @@ class TokenAnswered(TokenError):
     def __init__(self, token_id: str, by: str, at: datetime | None) -> None:
         when = "" if at is None else f" at {at.isoformat(timespec='seconds')}"
         who = by or "somebody"
-        super().__init__(token_id, f"{who} has answered token {token_id!r}{when}: the first counts")
+        super().__init__(
+            token_id,
+            f"{who} has already answered token {token_id!r}{when}: only the first answer counts",
+        )
         self.by = by
         self.at = at
 
@@ -37,21 +40,27 @@ class TokenExpired(TokenError):
     """Nobody has answered the token in time, and nobody can any more."""
 
     def __init__(self, token_id: str) -> None:
-        super().__init__(token_id, f"it is too late: nobody answered token {token_id!r} in time")
+        super().__init__(token_id, f"token {token_id!r} has expired: no answer came in time")
 
 
 class TokenClosed(TokenError):
     """The run that asked has ended without the answer."""
 
     def __init__(self, token_id: str) -> None:
-        super().__init__(token_id, f"it is too late: the run that asked {token_id!r} has ended")
+        super().__init__(
+            token_id, f"token {token_id!r} is closed: the run that asked for it has ended"
+        )
 
 
 class DigestMismatch(TokenError):
     """The answer carries the digest of another question; `title` is what is asked now."""
 
     def __init__(self, token_id: str, title: str) -> None:
-        super().__init__(token_id, f"token {token_id!r} asks something else, look again: {title!r}")
+        super().__init__(
+            token_id,
+            f"token {token_id!r} has changed since you saw it: it now asks {title!r}. Review it "
+            "and answer again",
+        )
         self.title = title
 
 
@@ -71,7 +80,7 @@ class UpdateRejected(UpdateError):
     """
 
     def __init__(self, run_id: str, update: str, reason: str) -> None:
-        super().__init__(run_id, update, f"run {run_id!r} refuses update {update!r}: {reason}")
+        super().__init__(run_id, update, f"run {run_id!r} rejected update {update!r}: {reason}")
         self.reason = reason
 
 
@@ -109,7 +118,7 @@ class UpdateConflict(UpdateError):
             run_id,
             update,
             f"update {update!r} of run {run_id!r}: the id {update_id!r} was used for another "
-            f"update; nothing was sent, choose another id" + (f" ({why})" if why else ""),
+            "update. Nothing was sent; choose another id" + (f" ({why})" if why else ""),
         )
         self.update_id = update_id
 
@@ -148,8 +157,8 @@ class ActorParked(ActorError):
 
     def __init__(self, actor: str, why: str) -> None:
         super().__init__(
-            f"{actor} is parked: {why}. The message is in its mailbox, and is handled when the "
-            f"actor goes on; ask with options(timeout=) to wait for that"
+            f"{actor} is parked: {why}. The message stays in its mailbox and is handled when the "
+            "actor resumes; use options(timeout=) to wait for that"
         )
         self.actor = actor
         self.why = why
@@ -161,12 +170,13 @@ class CallCycle(ActorError):
     def __init__(self, chain: tuple[str, ...], target: str) -> None:
         path = " -> ".join((*chain, target))
         why = (
-            f"{target} waits for this very answer, so it could never come; "
-            f"use tell(), or ask from elsewhere"
+            f"this ask would deadlock: {target} is itself waiting for this answer. Use tell(), "
+            "or ask from elsewhere"
         )
         if chain == (target,):
             why = (
-                "the answer comes when the code that asks for it has ended, so it could never come"
+                "this ask would deadlock: the answer can come only after the code that asks for "
+                "it has ended"
             )
         super().__init__(f"{path}: {why}")
         self.chain = chain

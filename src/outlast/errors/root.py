@@ -23,7 +23,7 @@ class ServerRefused(OutlastError):
     """A server refused a request: `status` of HTTP and `kind`, such as "token-wrong"."""
 
     def __init__(self, status: int, kind: str, detail: str) -> None:
-        super().__init__(detail or f"the server refused it ({status} {kind})")
+        super().__init__(detail or f"the server rejected the request ({status} {kind})")
         self.status = status
         self.kind = kind
 

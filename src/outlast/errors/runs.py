@@ -38,8 +38,8 @@ class OutcomeUnknown(StepError):
     def __init__(self, step: str, key: str) -> None:
         super().__init__(
             f"the process died while step {step!r} ({key}) was running, so its effect may or may "
-            f"not have happened, and it runs at most once: check the outside world, then "
-            f"compensate or go on"
+            "not have happened. The step runs at most once: check the external system, then "
+            "compensate or continue"
         )
         self.step = step
         self.key = key
@@ -111,13 +111,13 @@ class RunNotFound(OutlastError):
     """No run goes by this id (or its retention is over); those below: no actor, team, letter."""
 
     _what = "run"
-    _why = "it was never started in this store, or its retention is over"
+    _why = "it was never started in this database, or was deleted after its retention period"
     _look = "outlast ls"
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
-            f"no {self._what} has the id {run_id!r}: {self._why}; "
-            f"`{self._look}` lists what is there"
+            f"no {self._what} has the id {run_id!r}: {self._why}; `{self._look}` lists those "
+            "that exist"
         )
         self.run_id = run_id
 
@@ -126,7 +126,7 @@ class ActorNotFound(RunNotFound):
     """Nobody has written to the actor of this id yet; `run_id` is `type/key`."""
 
     _what = "actor"
-    _why = "nobody has written to it yet"
+    _why = "it has not received a message yet"
     _look = "outlast actor ls"
 
 
@@ -134,7 +134,7 @@ class TeamNotFound(RunNotFound):
     """No team of this name was applied; `run_id` is the name."""
 
     _what = "team"
-    _why = "it was never applied to this store"
+    _why = "it was never applied to this database"
     _look = "outlast actor tree"
 
 
@@ -142,7 +142,7 @@ class DeadLetterNotFound(RunNotFound):
     """No dead letter has this number; `run_id` is the number."""
 
     _what = "dead letter"
-    _why = "it was sent again, or never was"
+    _why = "it was redelivered, or never existed"
     _look = "outlast actor dead"
 
 
@@ -153,8 +153,8 @@ class RunExists(OutlastError):
         super().__init__(
             f"{run_id!r} is the id of an actor ({status}): choose another id for the run"
             if is_actor
-            else f"run {run_id!r} exists already ({status}): choose another id, or another "
-            f"on_conflict= (open runs) or reuse= (closed runs)"
+            else f"run {run_id!r} already exists ({status}): choose another id, or set "
+            "on_conflict= (for an open run) or reuse= (for a closed run)"
         )
         self.run_id = run_id
         self.status = status
@@ -164,7 +164,7 @@ class RunClosed(OutlastError):
     """The run has ended and takes no more messages; of `retry`, it has completed."""
 
     def __init__(self, run_id: str, status: str, verb: str = "") -> None:
-        text = f"run {run_id!r} has ended ({status}) and takes no more messages"
+        text = f"run {run_id!r} has ended ({status}) and accepts no more messages"
         if verb:
             text = f"run {run_id!r} has ended ({status}), so it cannot {verb}: {_next(status)}"
         super().__init__(text)
@@ -173,10 +173,10 @@ class RunClosed(OutlastError):
 
 
 def _next(status: str) -> str:
-    fork = "a fork runs it again from a point of its past (`Run.fork(at)`, `outlast fork ID --at`)"
+    fork = "a fork runs it again from an earlier point (`Run.fork(at)`, `outlast fork ID --at`)"
     if status in ("completed", "closed"):
-        return f"it did all of its work; {fork}"
-    return f"a retry takes it up where it failed (`Run.retry()`, `outlast retry ID`), {fork}"
+        return f"it completed; {fork}"
+    return f"a retry continues it where it failed (`Run.retry()`, `outlast retry ID`), {fork}"
 
 
 class IdempotencyMismatch(OutlastError):
@@ -187,14 +187,14 @@ class IdempotencyMismatch(OutlastError):
 
     def __init__(self, run_id: str, difference: str, *, is_unreadable: bool = False) -> None:
         text = (
-            f"run {run_id!r} exists with other input ({difference}): the same id must mean the "
-            f"same work; choose another id"
+            f"run {run_id!r} exists with a different input ({difference}): one id stands for one "
+            "piece of work, so choose another id"
         )
         if is_unreadable:
             text = (
-                f"run {run_id!r} exists, and whether with this input cannot be told: what is "
-                f"stored does not fit the types that are declared here ({difference}). Use code "
-                f"that reads it, declare a conversion with @evolve, or choose another id"
+                f"run {run_id!r} exists, but its input cannot be compared: the stored input does "
+                f"not match the types declared here ({difference}). Use code that can read it, "
+                "declare a conversion with @evolve, or choose another id"
             )
         super().__init__(text)
         self.run_id = run_id
@@ -206,8 +206,8 @@ class SignalConflict(OutlastError):
 
     def __init__(self, run_id: str, name: str, dedup: str, why: str = "") -> None:
         super().__init__(
-            f"signal {name!r} to run {run_id!r} was sent before under dedup key {dedup!r} with "
-            f"another payload; nothing was sent" + (f" ({why})" if why else "")
+            f"signal {name!r} to run {run_id!r} was already sent under dedup key {dedup!r} with "
+            "a different payload. Nothing was sent; use another key" + (f" ({why})" if why else "")
         )
         self.run_id = run_id
         self.name = name
@@ -233,7 +233,7 @@ class MailboxFull(OutlastError):
             "the message was not handled and is a dead letter; `outlast actor dead` lists it, "
             "`outlast actor redrive` sends it again"
             if is_dead_letter
-            else "nothing was stored, send again when it has read some"
+            else "nothing was stored. Send it again when some messages have been read"
         )
         size = "" if bytes_limit is None else f", or {bytes_limit:,} bytes of them"
         super().__init__(f"{run_id!r} has {limit:,} unread messages{size}, the limit: {became}")
@@ -248,8 +248,8 @@ class ReplayMismatch(OutlastError):
     def __init__(self, run_id: str, *, expected: str, actual: str) -> None:
         super().__init__(
             f"run {run_id!r}: the journal has {expected}, but the code now asks for {actual}. "
-            f"The code changed while the run was open. Put the old order back (the run then goes "
-            f"on by itself), or start a new run"
+            "The code changed while the run was open. Restore the old order (the run then "
+            "continues by itself), or start a new run"
         )
         self.run_id = run_id
         self.expected = expected

@@ -15,8 +15,8 @@ class StoreLocked(StoreError):
     def __init__(self, path: str, pid: int | None) -> None:
         holder = f"process {pid}" if pid is not None else "another process"
         super().__init__(
-            f"{path} is owned by {holder}, and a SQLite store has one engine: use that process, "
-            f"stop it, or open with read_only=True"
+            f"{path} is owned by {holder}, and only one engine can own a SQLite store: use that "
+            "process, stop it, or open with read_only=True"
         )
         self.path = path
         self.pid = pid

@@ -26,7 +26,8 @@ class NotDeterministic(UsageError):
 
     def __init__(self, what: str, advice: str) -> None:
         super().__init__(
-            f"{what} inside workflow code gives another result when the run is replayed; {advice}"
+            f"{what} inside workflow code would give a different result when the run is "
+            f"replayed; {advice}"
         )
         self.what = what
         self.advice = advice
@@ -55,16 +56,16 @@ class UnknownSignal(UsageError):
     ) -> None:
         meant = f"did you mean {nearest!r}?" if nearest else _declared_in_words(declared)
         super().__init__(
-            f"no signal {name!r} is declared in the code that runs {workflow!r}, so nothing would "
-            f"receive it: {meant} Nothing was sent. To send it anyway, set allow_undeclared "
-            f"(command line: --allow-undeclared)"
+            f"the code of {workflow!r} declares no signal {name!r}, so nothing would receive it: "
+            f"{meant} Nothing was sent. To send it anyway, set allow_undeclared (command line: "
+            "--allow-undeclared)"
         )
         self.name = name
         self.nearest = nearest
 
 
 def _declared_in_words(names: tuple[str, ...]) -> str:
-    return f"declared are {', '.join(names)}." if names else "it declares no signals."
+    return f"it declares {', '.join(names)}." if names else "it declares no signals."
 
 
 class UnknownTopic(UsageError):
@@ -76,7 +77,7 @@ class UnknownTopic(UsageError):
     def __init__(self, name: str, *, nearest: str) -> None:
         meant = f"did you mean {nearest!r}?" if nearest else "import the module that declares it."
         super().__init__(
-            f"no topic {name!r} is declared in the code that is here: {meant} Nothing was published"
+            f"no topic {name!r} is declared in the loaded code: {meant} Nothing was published"
         )
         self.name = name
         self.nearest = nearest

@@ -51,7 +51,7 @@ def write_logs(file: Path, *, level: int = logging.INFO, as_json: bool = False) 
     logging.basicConfig(level=level, handlers=handlers, force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     if trouble is not None:
-        logging.getLogger("outlast").warning("no log file at %s: %s", file, trouble)
+        logging.getLogger("outlast").warning("cannot open the log file %s: %s", file, trouble)
 
 
 class _LogFile(RotatingFileHandler):
@@ -73,8 +73,8 @@ class _LogFile(RotatingFileHandler):
             self._is_failing = True
             with suppress(OSError):  # stderr may be on the same disk
                 sys.stderr.write(
-                    f"outlast: the log file {self.baseFilename} cannot be written "
-                    f"({error.strerror}): lines are on stderr only until it can\n"
+                    f"outlast: cannot write the log file {self.baseFilename} ({error.strerror}): "
+                    "log lines go only to stderr until it is writable\n"
                 )
 
 

@@ -50,11 +50,11 @@ class EngineVerbs(ABC):
         return self.engine.tokens(open_only)
 
     async def approve(self, token_id: str, *, by: str, reason: str = "") -> None:
-        """Approve what a run asks; see `Engine.approve`."""
+        """Give an approval; see `Engine.approve`."""
         await self.engine.approve(token_id, by=by, reason=reason)
 
     async def reject(self, token_id: str, *, by: str, reason: str = "") -> None:
-        """Refuse what a run asks; see `Engine.reject`."""
+        """Reject an approval; see `Engine.reject`."""
         await self.engine.reject(token_id, by=by, reason=reason)
 
     async def answer(self, token_id: str, value: object, *, by: str = "") -> None:

@@ -148,7 +148,7 @@ async def test_waits_in_a_circle_of_chains_are_refused_once(engine: Engine, keys
     refused = [answer for answer in answers if isinstance(answer, HandlerFailed)]
     assert len(refused) == 1, answers
     assert refused[0].type_name == "CallCycle"
-    assert "waits for this very answer" in refused[0].message
+    assert "is itself waiting for this answer" in refused[0].message
     assert len([answer for answer in answers if isinstance(answer, str)]) == len(keys) - 1
 
 

@@ -74,7 +74,7 @@ def test_several_apps_in_a_program_are_refused(tmp_path: Path) -> None:
         tmp_path, "app_twice", "from outlast import App\none = App()\nother = App(retention=None)\n"
     )
 
-    with pytest.raises(UsageError, match=r"several outlast\.App: one, other"):
+    with pytest.raises(UsageError, match=r"several outlast\.App objects: one, other"):
         options_of(path)
 
 

@@ -40,7 +40,7 @@ def test_the_program_inside_needs_no_name(built: Path) -> None:
 
 
 def test_another_program_is_refused(built: Path) -> None:
-    with pytest.raises(UsageError, match=r"has inner/built_shop\.py inside"):
+    with pytest.raises(UsageError, match=r"contains inner/built_shop\.py"):
         find_workflow("other.py:flow")
 
 

@@ -104,7 +104,7 @@ def test_output_that_cannot_be_written_is_one_line_and_no_success(
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "error: the output could not be written: No space left on device"
+        "error: cannot write the output: No space left on device"
     )
     assert "Traceback" not in done.stderr
 

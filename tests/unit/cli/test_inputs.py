@@ -100,7 +100,7 @@ def test_what_a_schema_does_not_know_is_sent_as_it_is() -> None:
 
 
 def test_a_text_without_quotes_gets_a_hint() -> None:
-    with pytest.raises(UsageError, match="a text needs its quotes: '\"yes\"'"):
+    with pytest.raises(UsageError, match="put a string in quotes: '\"yes\"'"):
         json_of("yes", "the value")
 
 

@@ -40,9 +40,9 @@ def test_a_module_is_loaded_from_the_current_directory(here: Path) -> None:
 def test_an_unknown_flow_lists_what_is_there(here: Path) -> None:
     (here / "loading_one.py").write_text(FLOW + "\nother = 1\n")
 
-    with pytest.raises(UnknownWorkflow, match=r"'nothing' is not there.*its workflows: flow"):
+    with pytest.raises(UnknownWorkflow, match=r"'nothing' does not exist.*its workflows: flow"):
         find_workflow("loading_one.py:nothing")
-    with pytest.raises(UnknownWorkflow, match="'other' is no workflow"):
+    with pytest.raises(UnknownWorkflow, match="'other' is not a workflow"):
         find_workflow("loading_one.py:other")
 
 
@@ -54,7 +54,7 @@ def test_a_program_that_is_not_there(app: str) -> None:
 
 @pytest.mark.parametrize("app", ["", ":", "app.py", "app.py:", ":flow"])
 def test_what_is_not_app_and_flow(app: str) -> None:
-    with pytest.raises(UsageError, match="is not APP:FLOW"):
+    with pytest.raises(UsageError, match="is not of the form APP:FLOW"):
         find_workflow(app)
 
 
@@ -83,7 +83,8 @@ def test_a_broken_program_is_told_with_its_line(
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("json.py", "hide the module"), ("two-words.py", "no Python name")]
+    ("name", "words"),
+    [("json.py", "hide the module"), ("two-words.py", "not a valid Python identifier")],
 )
 def test_a_file_that_cannot_be_a_module(here: Path, name: str, words: str) -> None:
     (here / name).write_text(FLOW)

@@ -43,7 +43,7 @@ def test_an_option_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_no_database_is_refused() -> None:
     with pytest.raises(UsageError):
         target_of(None, "http://localhost:8787")
-    with pytest.raises(UsageError, match="one process"):
+    with pytest.raises(UsageError, match="its own process"):
         target_of("memory://x", None)
     with pytest.raises(StoreMissing, match="--db or OUTLAST_DB"):
         existing_target("nowhere.db", None)
@@ -81,7 +81,7 @@ def test_the_database_of_a_folder_above_is_said_once(
 
     said = capsys.readouterr().err
     assert said.count(str(here.parent / ".outlast" / "outlast.db")) == 1
-    assert f"since that has {mark}" in said
+    assert f"because that has {mark}" in said
 
 
 def test_a_database_that_was_asked_for_is_not_commented(

@@ -32,6 +32,18 @@ def test_frames_of_libraries_are_folded_and_ones_own_stay() -> None:
     ]
 
 
+def test_frames_of_a_checkout_are_folded_too() -> None:
+    text = """\
+  File "/home/ann/outlast/src/outlast/_execution/bodies/running.py", line 9, in run
+    return fn()
+  File "/home/ann/outlast/app.py", line 10, in charge
+    raise error
+"""
+
+    assert folded(text).splitlines()[0] == "  ... 1 frame of libraries"
+    assert "app.py" in folded(text)
+
+
 def test_a_text_without_frames_stays() -> None:
     assert folded("ValueError: no\n  indented") == "ValueError: no\n  indented"
 

@@ -54,7 +54,7 @@ def test_a_start_says_that_the_stored_input_cannot_be_read(tmp_path: Path) -> No
 
     (text,) = ran(tmp_path, program("pieces: int = 1"), "again")
 
-    assert "whether with this input cannot be told" in text
+    assert "its input cannot be compared" in text
     assert "a field that the class does not have: count" in text
     assert "is not nothing" not in text
 

@@ -147,7 +147,7 @@ async def test_the_late_outcome_of_a_cancelled_sibling_is_kept_behind_the_end_of
     assert sorted(effects) == ["apple", "broken"]
     assert {record.value for record in late if record.error is None} == {"reserved apple"}
     assert [record.error for record in late if record.error] == ["OSError: after its effect"]
-    assert "had stopped waiting for it" in await run.why()
+    assert "stopped waiting for it" in await run.why()
     assert (await run.info()).status == "completed"
     assert await run.result() == "closed"
 

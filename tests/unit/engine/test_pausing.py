@@ -162,7 +162,7 @@ async def test_a_step_in_flight_ends_and_nothing_new_begins(engine: Engine) -> N
 async def test_a_run_that_was_not_paused_is_not_resumed(engine: Engine) -> None:
     run = await engine.start(two_steps())
     await until_begun(run)
-    with pytest.raises(UsageError, match="was not paused, nor is it parked: there is"):
+    with pytest.raises(UsageError, match="is neither paused nor parked: there is"):
         await run.resume()
 
     await run.pause()  # it is not paused before its step has ended
@@ -186,7 +186,7 @@ async def test_an_actor_that_is_not_parked_is_not_resumed(engine: Engine) -> Non
 
     tally = engine.actor(Tally, "a")
     await tally.ask(Tally.add)
-    with pytest.raises(UsageError, match=r"actor .* was not paused, nor is it parked"):
+    with pytest.raises(UsageError, match=r"actor .* is neither paused nor parked"):
         await engine.get(tally.id).resume()
 
 

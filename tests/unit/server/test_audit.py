@@ -47,7 +47,7 @@ async def test_a_run_that_was_not_paused_is_not_resumed(server: Served) -> None:
     refused = await server.request("POST", "/v1/runs/r/resume", {})
     assert refused.status == 422
     async with server.client() as client:
-        with pytest.raises(UsageError, match="run 'r' was not paused"):
+        with pytest.raises(UsageError, match="run 'r' is neither paused"):
             await client.get("r").resume()
         await client.get("r").pause()
         await client.get("r").resume()
@@ -212,8 +212,8 @@ async def test_wrong_tokens_are_logged_within_a_limit(
         await server.request("GET", "/v1/runs", token="wrong" * 8)
 
     said = [record.message for record in caplog.records]
-    assert said.count("a wrong token was sent from 127.0.0.1") == limits.LOGIN_FAILURES_MAX
-    assert any("no more wrong tokens" in line for line in said)
+    assert said.count("invalid API token received from 127.0.0.1") == limits.LOGIN_FAILURES_MAX
+    assert any("further invalid API tokens" in line for line in said)
     assert not any("wrongwrong" in line for line in said)
     assert (await server.request("GET", "/v1/runs")).status == 200
 

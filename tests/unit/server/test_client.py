@@ -125,7 +125,7 @@ async def test_all_runs_of_a_query_are_cancelled_if_they_are_as_many_as_were_see
     async with server.client() as client:
         runs = [await client.start(served_wait(), id=f"w{number}") for number in range(3)]
         seen = await client.count(query)
-        with pytest.raises(ServerRefused, match="nothing was done") as refused:
+        with pytest.raises(ServerRefused, match="nothing was changed") as refused:
             await client.bulk("cancel", query, expected=30)
         done = await client.bulk("terminate", query, expected=seen, reason="enough")
         ends = {f"{(await run.why())}" for run in runs}
@@ -173,7 +173,7 @@ async def test_a_ca_file_that_cannot_be_used_is_said_at_once(tmp_path: Path) -> 
     for name in ("none.pem", "empty.pem"):
         with pytest.raises(UsageError, match="cannot be used to check the server"):
             Client("https://127.0.0.1:1", ca_file=tmp_path / name)
-    with pytest.raises(UsageError, match="reached by https"):
+    with pytest.raises(UsageError, match="only to https"):
         Client("http://127.0.0.1:1", ca_file=tmp_path / "none.pem")
 
 
@@ -247,7 +247,7 @@ async def test_a_client_asks_again_when_nothing_was_done(
     def place(holders: Sequence[str] = ()) -> AbstractAsyncContextManager[None]:
         if len(refused) < 2:
             refused.append(1)
-            raise Problem(429, "overloaded", "too many requests are in work; nothing was done")
+            raise Problem(429, "overloaded", "too many requests are in work; nothing was changed")
         return real(holders)
 
     monkeypatch.setattr(admission, "place", place)

@@ -79,7 +79,7 @@ async def test_only_an_approval_is_approved(server: Served) -> None:
         found = [info async for info in client.tokens()]
         while not found:
             found = [info async for info in client.tokens()]
-        with pytest.raises(UsageError, match="no approval"):
+        with pytest.raises(UsageError, match="not an approval"):
             await client.approve(found[0].id)
 
 
@@ -97,20 +97,20 @@ async def test_a_certificate_that_is_none_is_said_at_once(server: Served, tmp_pa
     access, addresses = Access(file, lambda: 0.0), Addresses.of("127.0.0.1", 1)
     listener = listen("127.0.0.1", 0)
     tls = Tls(Path(__file__), Path(__file__))
-    with pytest.raises(UsageError, match="cannot be used"):
+    with pytest.raises(UsageError, match="cannot load the certificate"):
         Serving(server.engine, access, addresses, listener, tls=tls)
     listener.close()
 
 
 @pytest.mark.parametrize("origin", ["garbage", "https://ok.example/", "ftp://x", "https://"])
 def test_an_origin_that_could_never_match_is_refused(origin: str) -> None:
-    with pytest.raises(UsageError, match="no origin"):
+    with pytest.raises(UsageError, match="not an origin"):
         Addresses.of("127.0.0.1", 1, allowed=(), origins=(origin,))
 
 
 @pytest.mark.parametrize("name", ["http://x/", "", "a b"])
 def test_a_host_that_could_never_match_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="no name of a host"):
+    with pytest.raises(UsageError, match="not a host name"):
         Addresses.of("127.0.0.1", 1, allowed=(name,), origins=())
 
 

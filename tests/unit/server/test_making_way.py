@@ -58,4 +58,4 @@ async def test_a_run_that_takes_long_to_end_is_not_waited_for_for_ever(
         at_work[0].set()
 
     assert (reply.status, reply.json()["type"]) == (409, "/problems/run-exists")
-    assert "was asked to end, and has not within 0.2 seconds" in reply.json()["detail"]
+    assert "the run has not ended within 0.2 seconds" in reply.json()["detail"]

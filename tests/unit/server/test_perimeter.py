@@ -64,7 +64,7 @@ async def test_supervisors_take_no_messages_of_their_protocol_from_outside(
 async def test_ending_many_runs_at_once_takes_an_admin(server: Served) -> None:
     token = server.tokens.add("ann", "operator")
     async with Client(f"http://127.0.0.1:{server.port}", token=token) as client:
-        with pytest.raises(ServerRefused, match="takes the role admin"):
+        with pytest.raises(ServerRefused, match="needs the role admin"):
             await client.bulk("terminate", "", expected=0)
         assert (await client.bulk("cancel", "", expected=0)).done == 0
 

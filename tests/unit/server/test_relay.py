@@ -202,7 +202,7 @@ async def test_an_owner_that_is_stopped_is_said_to_be_away(
         for writer in writers:
             writer.close()
     assert (away.status, away.json()["type"]) == (503, "/problems/store-unavailable")
-    assert "it has not answered for 0.2 seconds" in away.json()["detail"]
+    assert "the event loop has not responded for 0.2 seconds" in away.json()["detail"]
 
 
 async def test_an_answer_that_has_begun_ends_when_the_owner_is_stopped(

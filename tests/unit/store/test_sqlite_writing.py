@@ -230,7 +230,7 @@ def test_a_database_held_by_another_program_makes_the_writer_wait(disk: Disk) ->
     other.execute("BEGIN IMMEDIATE")
     disk.hurry()
 
-    with pytest.raises(StoreUnavailable, match="held by another program"):
+    with pytest.raises(StoreUnavailable, match="locked by another program"):
         disk.commit(2, disk.append(2))
 
     other.close(True)

@@ -206,7 +206,7 @@ async def test_a_forked_process_connects_anew(engine: Engine, database: str) -> 
 
 
 def test_a_wrong_address_is_told_when_the_client_is_made() -> None:
-    with pytest.raises(UsageError, match="not the url of a server"):
+    with pytest.raises(UsageError, match="not the URL of a server"):
         SyncClient("nowhere")
 
 

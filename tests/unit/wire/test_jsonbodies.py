@@ -53,7 +53,7 @@ def test_a_body_of_too_many_nodes_is_refused_with_advice() -> None:
     with pytest.raises(Problem) as refused:
         json_of(b"[" + b",".join([b"{}"] * limits.HTTP_NODES_MAX) + b"]")
     assert (refused.value.status, refused.value.kind) == (422, "too-many-nodes")
-    assert "one text" in refused.value.detail
+    assert "one string" in refused.value.detail
 
 
 def test_as_many_nodes_as_may_be_are_taken() -> None:

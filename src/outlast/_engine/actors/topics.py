@@ -27,8 +27,8 @@ def publication(registry: Registry, name: str, value: object, *, dedup: str = ""
         raise UnknownTopic(name, nearest=next(iter(get_close_matches(name, known, 1)), ""))
     if declared.adapter is None:
         raise UsageError(
-            f"topic {name!r} is declared several times with different types, so its name does not "
-            f"tell what fits: publish from code, or give the topics different names"
+            f"topic {name!r} is declared more than once with different types, so a value cannot "
+            "be checked: publish from code, or give the topics different names"
         )
     data = declared.adapter.encode(declared.adapter.from_json(value))
     taken = topics.handlers[PUBLISH]

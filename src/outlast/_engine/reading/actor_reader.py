@@ -80,7 +80,7 @@ class Census:
         """Return what is known of one actor.
 
         Raises:
-            ActorNotFound: nobody has written to it yet.
+            ActorNotFound: it has not received a message yet.
         """
         row = await self._row(type_name, key)
         return await self._info(row, self.state_json(row.workflow, row.output or b""))
@@ -89,7 +89,7 @@ class Census:
         """Return the same with the state beside it, as `page`.
 
         Raises:
-            ActorNotFound: nobody has written to it yet.
+            ActorNotFound: it has not received a message yet.
         """
         row = await self._row(type_name, key)
         return await self._info(row, None), row.output or b""

@@ -42,8 +42,8 @@ def parse_query(text: str, now: int) -> RunFilter:
         elif key in _RESERVED:
             if plain.setdefault(key, value) != value:
                 raise QueryError(
-                    f"the query has {key!r} twice, {plain[key]!r} and {value!r}: a run must match "
-                    f"every word, so give it once"
+                    f"the query has {key!r} twice, {plain[key]!r} and {value!r}: a run must "
+                    "match every term, so give it once"
                 )
         else:
             attributes.append((key, value))

@@ -160,7 +160,7 @@ class Reader:
             return f"{row.waiting_for}"
         if row.status == "pending" and row.wake_at is not None:
             left = text_of((row.wake_at - self._world.now()) / 1e6)
-            return f"waiting for its start, due in {left}"
+            return f"waiting for its start, which is due in {left}"
         return with_lengths(row.waiting_for, self._world.now()) or WAITS_FOR_ENGINE
 
     async def runs(

@@ -71,7 +71,7 @@ async def close_damaged(scheduler: Scheduler, row: RunRow, status: Status, reaso
     """Close a run by its row alone: nothing else of it is read, and its journal gets no end."""
     lease = scheduler.leases.get(row.shard)
     if lease is None:
-        raise LeaseLost(f"another engine owns run {row.id!r} now; ask again")
+        raise LeaseLost(f"another engine now owns run {row.id!r}: try again")
     now = scheduler.world.now()
     is_actor = row.kind == "actor"
     closed = msgspec.structs.replace(

@@ -87,8 +87,8 @@ async def discardable(store: Store, row: RunRow) -> Discarded:
     known = await store.read_value(row.id, UNREADABLE)
     if row.parked_as != "unreadable":
         raise UsageError(
-            f"{row.id} is {row.status}, and not parked for a message that its code cannot read: "
-            f"there is nothing to discard"
+            f"{row.id} is {row.status}, not parked for a message that its code cannot read: "
+            "there is nothing to discard"
         )
     if known is None:
         raise UsageError(

@@ -66,7 +66,7 @@ class Dormant:
         why = f"no code here for {row.kind} {row.workflow!r}"
         if await self.park(row.id, why, "code"):
             log.warning(
-                "run %s is parked: %s; it goes on when an engine with that code opens the store",
+                "run %s is parked: %s; it resumes when an engine with that code opens the store",
                 row.id,
                 why,
                 extra={"outlast_run": row.id},
@@ -171,7 +171,7 @@ class Dormant:
             return False
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
-            raise LeaseLost(f"another engine owns actor {row.id!r} now; ask again")
+            raise LeaseLost(f"another engine now owns actor {row.id!r}: try again")
         # What it had begun is over: it must not go on with it when it is started again.
         records = await self._store.read_journal(row.id, row.folded_seq)
         seq = records[-1].seq if records else row.last_seq
@@ -200,7 +200,7 @@ class Dormant:
     async def _close(self, row: RunRow, records: list[Record], status: Status, reason: str) -> None:
         lease = self._scheduler.leases.get(row.shard)
         if lease is None:
-            raise LeaseLost(f"another engine owns run {row.id!r} now; ask again")
+            raise LeaseLost(f"another engine now owns run {row.id!r}: try again")
         now, body = self._world.now(), ClosedBody(status, b"", reason)
         closing = _closing(records[-1], body, now, lease)
         unpacked = [*(r for r in records if r.seq > row.packed_seq), closing]

@@ -30,7 +30,7 @@ class Retention:
                 await self.prune()
                 await self._prune_audit()
             except StoreError as error:
-                log.warning("closed runs could not be deleted, trying again: %s", error)
+                log.warning("cannot delete closed runs, retrying: %s", error)
             await self._world.sleep(limits.RETENTION_SECONDS)
 
     async def prune(self) -> int:

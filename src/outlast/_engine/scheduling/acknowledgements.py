@@ -83,6 +83,6 @@ class Acknowledgements:
 def _kept_error(error: StoreError, kept: str) -> StoreError:
     kind = StoreFull if isinstance(error, StoreFull) else StoreUnavailable
     return kind(
-        f"{error}. {kept} is kept in memory, and takes effect when the store takes writes again "
-        f"unless this process ends before"
+        f"{error}. {kept} is kept in memory and takes effect when the store accepts writes "
+        "again, unless this process ends first"
     )

@@ -1,4 +1,4 @@
-"""What came of a step after its run had stopped waiting for it: kept for people, seen by no code.
+"""What came of a step after its run stopped waiting for it: kept for people, seen by no code.
 
 A sibling in a `TaskGroup` fails, a timeout runs out, `wf.first` has a winner: the body of a step
 that was cancelled may go on, on its thread or against its cancellation, and have its effect. Its
@@ -120,4 +120,4 @@ def _outcome(body: Body, value: object, error: BaseException | None) -> bytes:
 def late_in_words(record: Record) -> str:
     """Return what is said of a late outcome where a run is explained."""
     how = "raised" if record.body[:1] == FAILURE else "returned"
-    return f"step {record.name} ({record.key}) {how} after its run had stopped waiting for it"
+    return f"step {record.name} ({record.key}) {how} after its run stopped waiting for it"

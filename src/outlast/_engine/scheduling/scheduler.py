@@ -344,7 +344,7 @@ class Scheduler(ActorHost):
 
     def _fenced(self, transaction: Transaction) -> None:
         self.events.fenced += 1
-        error = EngineClosed("another engine owns this run now; nothing was written, ask it again")
+        error = EngineClosed("another engine now owns this run. Nothing was written; try again")
         self.acknowledgements.refused(transaction, error)
         if transaction.lease is not None:
             self.lose_shard(transaction.lease.shard, transaction.lease.epoch)
@@ -354,7 +354,7 @@ class Scheduler(ActorHost):
         if (lease := self.leases.get(shard)) is None or lease.epoch != epoch:
             return
         del self.leases[shard]
-        log.warning("the lease of shard %d (epoch %d) is lost; its runs are dropped", shard, epoch)
+        log.warning("lost the lease of shard %d (epoch %d); dropping its runs", shard, epoch)
         for live in [live for live in self.residents.values() if live.row.shard == shard]:
             self.bodies.stop_run(live.id)
             live.leave()

@@ -163,7 +163,7 @@ class Forks:
         scheduler, run = self._scheduler, request.run
         row = await self._row(run)
         if row.kind == "actor":
-            raise UsageError(f"{run} is an actor: only runs of workflows are forked")
+            raise UsageError(f"{run} is an actor: only workflow runs can be forked")
         if run in scheduler.residents and scheduler.writer.trouble is None:
             await scheduler.writer.flushed()  # a point that its code has seen is a point for us
         mail = await mail_of(self._store, run, "signal")
@@ -194,7 +194,9 @@ class Forks:
             if row.status == "completed":
                 raise RunClosed(run, row.status, "be retried")
             if row.status not in CLOSED_STATUSES or records[-1].kind != "run_closed":
-                raise UsageError(f"run {run!r} is {row.status}: it was retried by somebody else")
+                raise UsageError(
+                    f"run {run!r} is {row.status}: another caller has already retried it"
+                )
             kept = before_and_heard(records, cut_before_failure(records))
             timeout = _timeout(row, life_began_at(records, row.created_at))
             again = renewed(kept, run=run, retried_at=self._scheduler.world.now())
@@ -221,13 +223,15 @@ class Forks:
         """Return the row of a run that can be retried."""
         row = await self._row(run)
         if row.kind == "actor":
-            raise UsageError(f"{run} is an actor: `resume` is what there is for a parked one")
+            raise UsageError(f"{run} is an actor: use `resume` for a parked actor")
         if row.status not in CLOSED_STATUSES and await self._was_told_to_end(run):
             row = await self._row(run)
         if row.status == "completed":
             raise RunClosed(run, row.status, "be retried")
         if row.status not in CLOSED_STATUSES and row.status != "parked":
-            raise UsageError(f"run {run!r} is {row.status}: nothing of it has failed for good")
+            raise UsageError(
+                f"run {run!r} is {row.status}: it has not failed, so there is nothing to retry"
+            )
         return row
 
     async def _was_told_to_end(self, run: RunId) -> bool:

@@ -225,7 +225,7 @@ class Messages:
             await park_damaged(scheduler, run, error)
             return
         if not isinstance(error, StoreError) and run:
-            log.error("run %s cannot be brought into memory", run, exc_info=error)
+            log.error("cannot load run %s into memory", run, exc_info=error)
             why = f"it cannot be brought into memory: {type(error).__name__}: {error}"
             try:
                 await self._put_away(run, why[: limits.ERROR_CHARS_MAX])
@@ -233,7 +233,7 @@ class Messages:
                 error = other
             else:
                 return
-        log.warning("run %s is brought into memory later: %s", run or "(any)", error)
+        log.warning("run %s will be loaded later: %s", run or "(any)", error)
         self._world.call_later(limits.RECONCILE_SECONDS, self.has_mail, run)
 
     async def _put_away(self, run: RunId, why: str) -> None:

@@ -73,11 +73,11 @@ def check_same(registry: Registry, message: Message, name: str, payload: bytes) 
     if adapter is None:
         if same_json(payload, message.body):
             return
-        raise conflict(message, "its type is not known here, so they were compared by their bytes")
+        raise conflict(message, "its type is not known here, so the bytes were compared")
     try:
         is_same = _digest(adapter, payload) == _digest(adapter, message.body)
     except (DecodingError, EncodingError) as error:
-        why = f"one of them cannot be read, so they were compared by their bytes: {error}"
+        why = f"one of them cannot be read, so the bytes were compared: {error}"
         raise conflict(message, why) from None
     if not is_same:
         raise conflict(message)

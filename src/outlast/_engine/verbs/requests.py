@@ -35,7 +35,9 @@ async def checked(scheduler: Scheduler, message: Message) -> Message:
     if message.kind == "pause":
         row = await scheduler.store.read_run(message.run)
         if row is not None and row.kind == "actor":
-            raise UsageError(f"{message.run} is an actor: stop it, or hold its senders back")
+            raise UsageError(
+                f"{message.run} is an actor and cannot be paused: stop it, or pause its senders"
+            )
     elif message.kind == "resume" and message.name == DISCARD:
         return msgspec.structs.replace(message, body=await _meant(scheduler, message.run))
     elif message.kind == "resume":
@@ -68,7 +70,7 @@ async def _check_resume(scheduler: Scheduler, run: RunId) -> None:
         if row.status not in _STANDING:
             what = "actor" if row.kind == "actor" else "run"
             raise UsageError(
-                f"{what} {run!r} was not paused, nor is it parked: there is nothing to resume"
+                f"{what} {run!r} is neither paused nor parked: there is nothing to resume"
             )
 
 

@@ -119,7 +119,7 @@ class Sharing:
     def _store(self) -> SqliteStore:
         store = self._scheduler.store
         if not isinstance(store, SqliteStore):
-            raise NotSupported("sharing a store that is no file")
+            raise NotSupported("sharing a store that is not a file")
         return store
 
     def _hand_out(self, transaction: Transaction, receipt: Receipt) -> list[asyncio.Task[None]]:

@@ -122,7 +122,7 @@ class Tokens:
             _refuse(row.status, row)
         if request.is_verdict and row.kind != "approval":
             raise UsageError(
-                f"token {row.id!r} asks for {row.title}, it is no approval: answer with a value"
+                f"token {row.id!r} ({row.title}) is not an approval: answer it with a value"
             )
         body = AnswerBody(await self._payload(row, request), request.by, request.reason)
         answer = Answer(
@@ -201,7 +201,7 @@ class Tokens:
         finally:
             run.leave()
         if operation is None:
-            raise UsageError(f"the code of run {token.run!r} does not ask for this token any more")
+            raise UsageError(f"the code of run {token.run!r} no longer asks for this token")
         return operation.adapter
 
 

@@ -96,7 +96,7 @@ class Updates:
         if row is None:
             raise RunNotFound(run)
         if row.kind == "actor":
-            raise UsageError(f"{run} is an actor: ask it, its handlers take messages")
+            raise UsageError(f"{run} is an actor: send it a message with ask() or tell() instead")
         if row.status not in CLOSED_STATUSES and not self._is_shared:
             self._scheduler.registry.find_workflow(row.workflow)
 
@@ -214,9 +214,7 @@ def declared_update(registry: Registry, name: str) -> UpdateDefinition:
     known = registry.updates.get(check_name("an update's name", name))
     if known is None:
         some = ", ".join(sorted(registry.updates)) or "none"
-        raise UsageError(
-            f"no update {name!r} is declared in the code that is here; declared: {some}"
-        )
+        raise UsageError(f"no update {name!r} is declared in the loaded code; declared: {some}")
     return known
 
 

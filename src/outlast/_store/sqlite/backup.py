@@ -72,7 +72,7 @@ def _copy(source: Path, target: Path) -> None:
     try:
         found = db.pragma("integrity_check")
         if found != "ok":
-            raise StoreError(f"the copy of {source} is not whole ({found}); it was removed")
+            raise StoreError(f"the copy of {source} is incomplete ({found}); it was removed")
         if db.execute(
             "SELECT 1 FROM pragma_table_info('shards') WHERE name = 'is_copy'"
         ).fetchall():
@@ -93,7 +93,7 @@ def restore(backup: Path, path: Path) -> Path | None:
         StoreError: it cannot be written; what stood there is unchanged, or in the directory.
     """
     if backup.resolve() == path:
-        raise UsageError(f"{backup} is the database itself: name a backup")
+        raise UsageError(f"{backup} is the database itself: give the path of a backup")
     with without_traces(backup):
         return _restore(backup, path)
 

@@ -113,8 +113,8 @@ def prepare_reading(path: Path, *, may_be_old: bool = False) -> None:
         is_old = version < newest_version()
         if is_old and not may_be_old:
             raise StoreError(
-                f"{path} was written by an older outlast and must be brought up to date first: "
-                f"open it once for writing"
+                f"{path} was written by an older version of outlast and must be migrated first: "
+                "run `outlast db migrate`, or open it once for writing"
             )
         if not is_old:
             check_tables(db, path)

@@ -112,7 +112,7 @@ def translate(error: apsw.Error, path: str, *, system_errno: int = 0) -> StoreEr
             # Our statements fit our tables: what is stored is not what we have written.
             return StoreDamaged(f"{path} is damaged ({error}); restore it from a backup")
         case apsw.BusyError() | apsw.LockedError():
-            return StoreUnavailable(f"{path} is held by another program ({error})")
+            return StoreUnavailable(f"{path} is locked by another program ({error})")
         case apsw.ReadOnlyError():
             return StoreReadOnly(
                 f"{path} cannot be written ({error}): check its permissions and its directory's, "

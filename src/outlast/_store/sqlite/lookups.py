@@ -205,7 +205,9 @@ class LookupThreads:
         with self._lock:
             if not self._quick.put(lookup):
                 most = limits.LOOKUPS_WAITING_MAX
-                raise StoreBusy(f"{most} lookups of yours wait already; try again when some end")
+                raise StoreBusy(
+                    f"{most} of your lookups are already waiting: try again when some have ended"
+                )
         return future
 
     def close(self) -> None:
@@ -249,7 +251,7 @@ class LookupThreads:
         waited = self._world.monotonic() - lookup.since
         if lookup.caller != PROGRAM and waited > limits.LOOKUP_WAIT_SECONDS:
             lookup.fail(
-                StoreBusy("others were looked up for too long; try again, and ask for less at once")
+                StoreBusy("the queue of lookups is too long: try again, and ask for less at once")
             )
             return
         with self._lock:
@@ -283,11 +285,11 @@ class LookupThreads:
             lookup.fail(_closed())
         elif is_quick:
             most = limits.LONG_LOOKUPS_WAITING_MAX
-            lookup.fail(StoreBusy(f"{most} long lookups of yours wait already; ask for less"))
+            lookup.fail(StoreBusy(f"{most} of your long lookups are already waiting: ask for less"))
         else:
             seconds = limits.LOOKUP_SECONDS_MAX
             lookup.fail(
-                TooLong(f"this takes over {counted(seconds, 'second')} to look up: ask for less")
+                TooLong(f"this lookup takes more than {counted(seconds, 'second')}: ask for less")
             )
 
     # ------------------------------------------------------------------------ the loop

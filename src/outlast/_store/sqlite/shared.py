@@ -108,8 +108,8 @@ class SharedSqliteStore(SqliteStore):
                 link = await connect(path)
                 if link is None and world.monotonic() > ends:
                     raise StoreUnavailable(
-                        f"process {locked.pid} owns {path} and does not answer on the socket "
-                        f"beside it: it is stopped, or busy for long, or no outlast of this version"
+                        f"process {locked.pid} owns {path} and does not answer on its socket: it "
+                        "is suspended or busy, or runs another version of outlast"
                     ) from None
             if link is not None:
                 return await cls._beside(path, world, connect, link)
@@ -178,7 +178,7 @@ class SharedSqliteStore(SqliteStore):
                 await link.follow(self._hear)
                 self._link = None
                 await link.close()
-                log.info("the process that owned %s is gone", self.path)
+                log.info("the process that owned %s has ended", self.path)
                 pause = _PAUSE_SECONDS
             elif not await self._take_over():
                 self._link = await self._connect(self.path)
@@ -197,12 +197,12 @@ class SharedSqliteStore(SqliteStore):
         except StoreMissing as error:
             self._give_up(error)
         except StoreUnavailable as error:
-            log.warning("%s cannot be taken over now: %s", self.path, error)
+            log.warning("cannot take over %s at the moment: %s", self.path, error)
             return False
         except StoreError as error:
             self._give_up(error)
         else:
-            log.warning("this process owns %s now", self.path)
+            log.warning("this process now owns %s", self.path)
             await self._become(owned)
             if self._hear_fault is not None:
                 super().watch_fault(self._hear_fault)
@@ -229,7 +229,7 @@ class SharedSqliteStore(SqliteStore):
         await self._world.run_blocking(close)
 
     def _give_up(self, error: StoreError) -> None:
-        log.critical("%s cannot be taken over: %s", self.path, error)
+        log.critical("cannot take over %s: %s", self.path, error)
         self._given_up = error
         if self._hear_fault is not None:
             self._hear_fault(error)
@@ -326,9 +326,9 @@ class SharedSqliteStore(SqliteStore):
             else:  # the link that failed is given up as soon as its end is noticed
                 await self._world.sleep(_PAUSE_SECONDS)
         pid = living_holder(self.path)
-        text = f"no process owns {self.path}, and this one could not take it over"
+        text = f"no process owns {self.path}, and this process could not take it over"
         if pid is not None:
-            text = f"process {pid} owns {self.path} and does not answer: it is stopped, or busy"
+            text = f"process {pid} owns {self.path} and does not answer: it is suspended or busy"
         raise CommitUnknown(text) if was_sent else StoreUnavailable(text)
 
     async def _another_owner(self, seconds: float) -> None:

@@ -276,7 +276,7 @@ class SqliteStore(SqliteReads, Store):
     ) -> Future[T]:
         self._check_usable()
         if self._writer is None:
-            raise StoreReadOnly(f"{self.path} was opened for reading")
+            raise StoreReadOnly(f"{self.path} was opened read-only")
         return self._writer.call(job, then)
 
     def _change(self, work: Callable[[Connection], T]) -> Future[T]:

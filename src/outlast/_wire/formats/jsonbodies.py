@@ -21,7 +21,7 @@ from outlast._shapes import is_dict, is_list
 from outlast._wire.formats.problems import Problem
 
 _DEPTH_MAX = limits.DEPTH_MAX + 2  # a value, as one argument of the input
-_TOO_DEEP = Problem(400, "malformed", f"the body is nested beyond {_DEPTH_MAX} levels")
+_TOO_DEEP = Problem(400, "malformed", f"the body is nested more than {_DEPTH_MAX} levels deep")
 _PIECE_BYTES = 64 * 1024  # between two pieces another thread may go on
 
 
@@ -36,9 +36,9 @@ def json_of(data: bytes) -> object:
         raise Problem(
             422,
             "too-many-nodes",
-            f"the body has {counted.nodes:,} values, numbers and texts among them; it has at most "
-            f"{limits.HTTP_NODES_MAX:,}: send large data as one text, or store it elsewhere and "
-            f"send its address",
+            f"the body has {counted.nodes:,} JSON values; the limit is "
+            f"{limits.HTTP_NODES_MAX:,}: send large data as one string, or store it elsewhere "
+            "and send its address",
         )
     try:
         value = _decode(data)

@@ -50,33 +50,33 @@ _STATUSES: tuple[tuple[type[errors.OutlastError], int], ...] = (
 _RETRY_AFTER_SECONDS = {429: 1, 503: 2, 507: 30}
 
 TITLES: dict[int, str] = {
-    400: "The request is malformed",
-    401: "A token is needed",
-    403: "Not allowed",
+    400: "Malformed request",
+    401: "Authentication required",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
-    408: "The request did not come in time",
+    408: "Request timeout",
     409: "Conflict",
-    413: "Too large",
-    414: "The url is too long",
-    415: "Not JSON",
-    421: "This is another server",
-    422: "The request does not fit",
-    429: "Too much at once",
-    431: "Too many headers",
-    500: "The server failed",
-    501: "Not built yet",
-    503: "Not available now",
-    504: "Not in time",
-    507: "The disk is full",
+    413: "Request body too large",
+    414: "URL too long",
+    415: "Unsupported media type",
+    421: "Misdirected request: unknown host",
+    422: "Invalid request",
+    429: "Too many requests",
+    431: "Request headers too large",
+    500: "Internal server error",
+    501: "Not implemented",
+    503: "Service unavailable",
+    504: "Timed out",
+    507: "Insufficient storage",
 }
 
 
 # Where the status says too little.
 _TITLES_OF: dict[str, str] = {
-    "handler-failed": "The handler failed",
-    "update-failed": "The handler failed",
-    "update-rejected": "The update was refused",
+    "handler-failed": "Handler failed",
+    "update-failed": "Handler failed",
+    "update-rejected": "Update rejected",
 }
 
 
@@ -148,4 +148,4 @@ def problem_of(error: errors.OutlastError, *, query_at: str = "$") -> Problem:
     return Problem(status_of(type(error)), kind_of(type(error)), f"{error}", facts=facts)
 
 
-SERVER_FAILED = Problem(500, "internal-error", "the server failed; its log has the reason")
+SERVER_FAILED = Problem(500, "internal-error", "internal error; the server's log has the cause")

@@ -57,7 +57,7 @@ def _previewed(service: Service, info: ActorInfo, state: bytes) -> dict[str, obj
 
 
 async def show(service: Service, call: Call) -> Response:
-    """Return one actor, and the messages that it understands."""
+    """Return one actor and its handlers."""
     info, state = await service.census.stored_actor(call.name("type"), _key(call))
     definition = service.core.registry.actors.get(info.type)
     handlers = [
@@ -88,12 +88,12 @@ async def write(service: Service, call: Call) -> Response:
     """Ask or tell an actor."""
     mode = call.text("mode", "ask")
     if mode not in ("ask", "tell"):
-        raise bad_query("mode", "ask or tell", mode)
+        raise bad_query("mode", "`ask` or `tell`", mode)
     doing(mode)
     seconds = call.seconds("timeout", _ASK_SECONDS)
     arguments = await call.json()
     if not is_dict(arguments):
-        raise DecodingError("$", "the arguments are given as an object of names and values")
+        raise DecodingError("$", "the arguments must be an object that maps names to values")
     kind, key, handler = call.name("type"), _key(call), unquote(call.path["handler"])
     envelope = await call.converted(
         len(call.body),
@@ -109,7 +109,10 @@ async def write(service: Service, call: Call) -> Response:
     )
     kind = envelope.definition.name
     if kind in (SUPERVISORS, TOPICS):
-        detail = f"actors of the type {kind} are the engine's own: publish to a topic, apply a team"
+        detail = (
+            f"actors of type {kind} belong to the engine and cannot be messaged directly: "
+            "publish to the topic or apply the team instead"
+        )
         raise Problem(403, "actor-of-the-engine", detail)
     if mode == "tell":
         await service.core.actors.tell(envelope)
@@ -121,21 +124,25 @@ async def write(service: Service, call: Call) -> Response:
     asking = service.core.actors.ask(envelope, safe, parked=parked)
     data = await service.within(asking, seconds + 1, safe)
     if data is None:
-        raise Problem(503, "draining", "the server stops; the message is safe and is handled later")
+        raise Problem(
+            503,
+            "draining",
+            "the server is stopping; the message is stored and will be handled later",
+        )
     return await call.converted(
         len(data), lambda: answer({"result": returns.to_json(returns.decode(data))})
     )
 
 
 async def stop(service: Service, call: Call) -> Response:
-    """Stop an actor for good."""
+    """Stop an actor permanently."""
     info, _ = await service.census.stored_actor(call.name("type"), _key(call))
     await service.engine.get(info.id).terminate(f"stopped by {call.caller.name}")
     return answer({}, 202)
 
 
 async def teams(service: Service, _: Call) -> Response:
-    """List teams, each with all that is in it."""
+    """List teams with their members."""
     found: list[object] = []
     async for team in Teams(service.core.store).all():
         found.append(team)
@@ -145,7 +152,7 @@ async def teams(service: Service, _: Call) -> Response:
 
 
 async def dead_letters(service: Service, call: Call) -> Response:
-    """List messages that nobody will take any more."""
+    """List messages that could not be delivered."""
     size = call.page_size()
     after = call.number("after", 0, most=1 << 60)
     letters, following = await service.census.dead_page(call.text("actor") or None, after, size)
@@ -168,11 +175,11 @@ def _dead(service: Service, letter: DeadLetter) -> dict[str, object]:
 
 
 async def redrive(service: Service, call: Call) -> Response:
-    """Send a dead letter again."""
+    """Redeliver a dead letter."""
     number = call.path["number"]
     if not number.isascii() or not number.isdigit():
         raise Problem(
-            404, "dead-letter-not-found", f"a dead letter has a number, not {number[:50]!r}"
+            404, "dead-letter-not-found", f"{number[:50]!r} is not the number of a dead letter"
         )
     await service.engine.redrive(int(number[:18]))
     return answer({}, 202)
@@ -186,7 +193,7 @@ class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def publish(service: Service, call: Call) -> Response:
-    """Publish a value to the actors that are subscribed; it is safe when this answers."""
+    """Publish a value to a topic; it is stored when this answers."""
     body = await call.read(PublishBody)
     core, name = service.core, call.name("name")
     envelope = await call.converted(

@@ -32,7 +32,7 @@ class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def approvals(service: Service, call: Call) -> Response:
-    """List what waits for an answer, oldest first."""
+    """List tokens and approvals, oldest first."""
     size = call.page_size()
     open_only = call.choice("all", "0", "1", "true", "false") in ("0", "false")
     reader = service.core.tokens.reader
@@ -66,7 +66,7 @@ async def token(service: Service, call: Call) -> Response:
 
 
 async def answer_token(service: Service, call: Call) -> Response:
-    """Answer; the first answer counts, and who gave it is the caller's token."""
+    """Answer a token or approval; only the first answer counts."""
     body = await call.read(AnswerBody)
     asked = call.name("id")
     because(body.reason)
@@ -74,7 +74,10 @@ async def answer_token(service: Service, call: Call) -> Response:
     if is_verdict and isinstance(body.value, bool):
         doing("approve" if body.value else "reject", asked)
     if body.by and not call.caller.is_local:
-        detail = f"an answer is signed with the token's name, {call.caller.name!r}: leave out `by`"
+        detail = (
+            f"an answer is recorded under the API token's name, {call.caller.name!r}: leave out "
+            "`by`"
+        )
         raise Problem(403, "by-not-allowed", detail)
     request = AnswerRequest(
         token=asked,

@@ -73,7 +73,7 @@ class Auditor:
         try:
             await core.writer.commit(Transaction(None, RunId(""), [], audit=(row,)))
         except (StoreError, OutlastError) as error:
-            log.warning("the audit could not be written: %s", error)
+            log.warning("cannot write the audit log: %s", error)
 
     def _may_note(self, caller: str) -> bool:
         """Whether one more refusal of a caller is written down within this minute."""
@@ -102,10 +102,12 @@ def _acting(verb: str, call: Call, *, is_traffic: bool) -> Acting:
 
 
 async def audit(service: Service, call: Call) -> Response:
-    """List what was done from outside, newest first: by whom, to what, why, and what came of it."""
+    """List external actions, newest first: caller, target, reason and outcome."""
     run, caller = call.text("run") or None, call.text("caller") or None
     if (run is None or caller is not None) and not call.caller.may("admin"):
-        raise Problem(403, "role-missing", "the whole audit takes the role admin: name a `run`")
+        raise Problem(
+            403, "role-missing", "reading the whole audit log needs the role admin: give a `run`"
+        )
     size = call.page_size()
     before = call.number("after", 0, most=1 << 60) or None
     lookups = service.core.store.lookups

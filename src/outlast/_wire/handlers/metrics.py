@@ -13,19 +13,19 @@ _COUNTERS: tuple[tuple[str, str, str], ...] = (
     ("runs_started", "runs_started_total", "Runs started."),
     ("runs_closed", "runs_closed_total", "Runs that have ended."),
     ("runs_activated", "runs_activated_total", "Runs and actors brought into memory."),
-    ("runs_passivated", "runs_passivated_total", "Runs and actors put out of memory."),
-    ("runs_parked", "runs_parked_total", "Runs parked for a person."),
-    ("steps_executed", "steps_executed_total", "Bodies of steps that have ended."),
+    ("runs_passivated", "runs_passivated_total", "Runs and actors removed from memory."),
+    ("runs_parked", "runs_parked_total", "Runs parked until an operator resumes them."),
+    ("steps_executed", "steps_executed_total", "Step bodies that have ended."),
     ("attempts_failed", "attempts_failed_total", "Attempts that failed."),
     ("fenced", "fenced_total", "Writes refused because the lease was lost."),
-    ("store_errors", "store_errors_total", "Commits that the store did not take at once."),
-    ("loop_blocked", "loop_blocked_total", "Times that the event loop did not turn."),
+    ("store_errors", "store_errors_total", "Commits that had to be retried."),
+    ("loop_blocked", "loop_blocked_total", "Times that the event loop was blocked."),
     ("collections", "gc_collections_total", "Garbage collections in idle moments."),
 )
 
 
 def prometheus(service: Service) -> str:
-    """Return every figure of a server."""
+    """Return the server's metrics."""
     return "\n".join(_lines(service)) + "\n"
 
 
@@ -42,21 +42,21 @@ def _lines(service: Service) -> Iterator[str]:
     scheduler = service.core.scheduler
     gauges: tuple[tuple[str, str, object], ...] = (
         ("runs_in_memory", "Runs and actors in memory.", len(scheduler.residents)),
-        ("steps_running", "Bodies of steps at work.", len(scheduler.bodies)),
+        ("steps_running", "Step bodies now executing.", len(scheduler.bodies)),
         ("gc_pause_seconds_max", "The longest collection.", events.collection_seconds_max),
         ("process_memory_bytes", "Memory of this process.", memory_bytes()),
-        ("http_requests_in_work", "Requests in work.", service.admission.working),
+        ("http_requests_in_work", "Requests in progress.", service.admission.working),
         ("http_streams_open", "Open event streams.", len(service.clients.open)),
         ("store_log_bytes", "Bytes of the write-ahead log in use.", service.core.store.log_bytes),
-        ("ready", "Whether runs are executed.", int(service.state == "ready")),
+        ("ready", "Whether this server executes runs.", int(service.state == "ready")),
     )
     for name, text, value in gauges:
         yield from _metric(name, "gauge", text, value)
-    refused = "Requests refused because too many were in work."
+    refused = "Requests rejected because too many were in progress."
     yield from _metric("http_refused_total", "counter", refused, service.admission.refused)
-    yield from _histogram("step_seconds", "How long bodies of steps ran.", events.step_seconds)
-    yield from _histogram("commit_seconds", "How long commits took.", events.commit_seconds)
-    yield from _histogram("loop_lag_seconds", "How late the loop was.", service.figures.lag)
+    yield from _histogram("step_seconds", "Duration of step bodies.", events.step_seconds)
+    yield from _histogram("commit_seconds", "Duration of commits.", events.commit_seconds)
+    yield from _histogram("loop_lag_seconds", "Lag of the event loop.", service.figures.lag)
 
 
 def _escaped(label: str) -> str:

@@ -55,7 +55,7 @@ async def journal(service: Service, call: Call) -> Response:
 
 
 async def record(service: Service, call: Call) -> Response:
-    """Return one record of a run, its value whole, however large."""
+    """Return one record of a run with its whole value."""
     run = call.run_id()
     text = call.path["seq"]
     seq = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
@@ -148,6 +148,8 @@ async def _comparable(service: Service, run: RunId) -> list[StoredRecord]:
     if records and sum(len(record.body) for record in records) >= limits.HTTP_DIFF_BYTES:
         most = f"{limits.HTTP_DIFF_BYTES:,} bytes"
         raise Problem(
-            422, "too-large", f"the values of run {run!r} are over {most}: export and compare them"
+            422,
+            "too-large",
+            f"the values of run {run!r} exceed {most}: export both runs and compare them locally",
         )
     return records

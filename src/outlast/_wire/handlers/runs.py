@@ -117,7 +117,7 @@ async def start(service: Service, call: Call) -> Response:
             len(call.body), lambda: work_from_encoded(registry, name, encoded)
         )
     else:
-        raise Problem(403, "role-missing", "`encoded` takes the role admin: give `input`")
+        raise Problem(403, "role-missing", "`encoded` needs the role admin: give `input` instead")
     traced = {TRACEPARENT: call.traceparent} if call.traceparent else {}
     starting = service.engine.start(
         work,
@@ -141,7 +141,11 @@ async def _after_another(
     async with while_connected(call.request.receive, service.core.world):
         started = await service.within(starting, _RESULT_SECONDS)
     if started is None:
-        raise RunExists(run, f"it was asked to end, and has not within {_RESULT_SECONDS:g} seconds")
+        raise RunExists(
+            run,
+            f"cancellation was requested, and the run has not ended within {_RESULT_SECONDS:g} "
+            "seconds",
+        )
     return started
 
 
@@ -173,7 +177,7 @@ def query_of(call: Call) -> str:
 
 
 async def show(service: Service, call: Call) -> Response:
-    """Return one run in full."""
+    """Return all details of one run."""
     run = call.run_id()
     found, stored = await service.details.of(run)
     href = f"/v1/runs/{quote(run, safe='')}"
@@ -194,7 +198,7 @@ async def show(service: Service, call: Call) -> Response:
 
 
 async def why(service: Service, call: Call) -> Response:
-    """Return what a run waits for, or how it ended."""
+    """Return what a run is waiting for, or how it ended."""
     run = call.run_id()
     info = await service.core.reader.info(run)
     reason = await service.core.reader.why(run)
@@ -230,7 +234,7 @@ async def result(service: Service, call: Call) -> Response:
 
 
 async def stream(service: Service, call: Call) -> Response:
-    """Follow a stream, live, from an offset or behind the last event that was seen."""
+    """Follow a stream live, from an offset or after the last event received."""
     run, name = call.run_id(), call.name("name")
     offset = call.number("offset", 0, most=1 << 50)
     service.clients.check_room(call.holders)
@@ -247,7 +251,7 @@ async def stream(service: Service, call: Call) -> Response:
 
 # ------------------------------------------------------------------------------ sending
 async def signal(service: Service, call: Call) -> Response:
-    """Send a signal; it is safe when this answers."""
+    """Send a signal; it is stored when this answers."""
     body = await call.read(SignalBody)
     run, name, value = service.engine.get(call.run_id()), call.name("name"), body.value
     if len(call.body) > limits.HTTP_INLINE_BYTES:
@@ -259,7 +263,7 @@ async def signal(service: Service, call: Call) -> Response:
 
 
 async def update(service: Service, call: Call) -> Response:
-    """Have the run's own code answer; ask again under the same id for what takes longer."""
+    """Send an update; if it takes longer, repeat the request with the same id."""
     run, core = call.run_id(), service.core
     definition = declared_update(core.registry, call.name("name"))
     body = await call.read(UpdateBody)
@@ -286,7 +290,7 @@ async def update(service: Service, call: Call) -> Response:
 
 
 async def cancel(service: Service, call: Call) -> Response:
-    """Ask a run to stop: its code may clean up."""
+    """Request cancellation of a run; its code can clean up."""
     body = await call.read(CancelBody)
     because(body.reason)
     await service.engine.get(call.run_id()).cancel(body.reason, body.grace)
@@ -311,26 +315,29 @@ class BulkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def count(service: Service, call: Call) -> Response:
-    """Count the runs that a query wants."""
+    """Count the runs that match a query."""
     number = await service.engine.count(query_of(call))
     return answer({"count": number, "is_exact": number < limits.COUNT_MAX})
 
 
 async def bulk(service: Service, call: Call) -> Response:
-    """Do one thing to every run that a query wants."""
+    """Apply one action to every run that matches a query."""
     body = await call.read(BulkBody)
     because(body.reason)
     doing(f"bulk {body.action}", body.query)
     if body.action == "terminate" and not call.caller.may("admin"):
-        detail = f"ending many runs at once takes the role admin; {call.caller.name!r} cancels them"
+        detail = (
+            f"terminating many runs at once needs the role admin; {call.caller.name!r} can "
+            "cancel them"
+        )
         raise Problem(403, "role-missing", detail)
     number = await service.engine.count(body.query)
     if abs(number - body.expected) * 10 > max(number, body.expected):
         raise Problem(
             409,
             "count-changed",
-            f"the query means {counted(number, 'run')} now, not {body.expected:,}: "
-            f"nothing was done",
+            f"the query now matches {counted(number, 'run')}, not {body.expected:,}: nothing was "
+            "changed",
             facts={"count": number},
         )
     done = 0
@@ -365,7 +372,7 @@ class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def pause(service: Service, call: Call) -> Response:
-    """Let a run begin nothing new until it is resumed."""
+    """Pause a run."""
     body = await call.read(ReasonBody)
     because(body.reason)
     await service.engine.get(call.run_id()).pause(reason=body.reason)
@@ -373,14 +380,14 @@ async def pause(service: Service, call: Call) -> Response:
 
 
 async def discard(service: Service, call: Call) -> Response:
-    """Make the message that a run cannot read a dead letter, and let the run go on."""
+    """Discard the message that a run cannot read, and resume the run."""
     body = await call.read(ReasonBody)
     await service.engine.get(call.run_id()).discard(reason=body.reason)
     return answer({}, 202)
 
 
 async def retry(service: Service, call: Call) -> Response:
-    """Let a run that did not complete go on from where it failed."""
+    """Retry a run that did not complete."""
     body = await call.read(RetryBody)
     because(body.reason)
     run = service.engine.get(call.run_id())
@@ -392,7 +399,7 @@ async def retry(service: Service, call: Call) -> Response:
 
 
 async def fork(service: Service, call: Call) -> Response:
-    """Start a new run from a point of this one's past."""
+    """Start a new run from a point in this run's history."""
     body = await call.read(ForkBody)
     because(check_text("the reason", body.reason))
     core, run, arguments = service.core, call.run_id(), body.input
@@ -413,7 +420,7 @@ async def fork(service: Service, call: Call) -> Response:
 
 
 async def resume(service: Service, call: Call) -> Response:
-    """Let a parked or paused run go on."""
+    """Resume a paused or parked run."""
     body = await call.read(ReasonBody)
     because(body.reason)
     await service.engine.get(call.run_id()).resume(reason=body.reason)

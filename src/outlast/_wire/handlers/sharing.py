@@ -54,7 +54,7 @@ _outcome_body = msgspec.msgpack.Decoder(OutcomeBody).decode
 
 
 async def commit(service: Service, call: Call) -> Response:
-    """Make a batch durable, once for its id."""
+    """Commit a batch, once per id."""
     try:
         body = _commit_body(call.body)
     except msgspec.MsgspecError as error:
@@ -64,7 +64,7 @@ async def commit(service: Service, call: Call) -> Response:
 
 
 async def outcome(service: Service, call: Call) -> Response:
-    """Return what became of a process's last commit."""
+    """Return the result of a process's last commit."""
     try:
         body = _outcome_body(call.body)
     except msgspec.MsgspecError as error:
@@ -80,12 +80,12 @@ def _answer(results: list[CommitResult] | None) -> Response:
 
 
 def _not_ours(error: msgspec.MsgspecError) -> Problem:
-    text = f"the body is not what this version of outlast sends ({error}): run the same version in "
+    text = f"the body does not match this version of outlast ({error}): use the same version in "
     return Problem(400, "malformed", f"{text}all processes that share a database")
 
 
 async def changes(service: Service, call: Call) -> Response:
-    """Tell of the runs that change, until the engine closes."""
+    """Follow changed runs until the engine closes."""
     source = _Following(service.sharing)
     return EventStream(service.sharers, source, may_go_on=call.may_go_on, holders=())
 

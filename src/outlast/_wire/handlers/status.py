@@ -22,12 +22,12 @@ from outlast.errors import StoreFull
 
 
 async def healthz(_: Service, __: Call) -> Response:
-    """Say that the process lives."""
+    """Check that the process is alive."""
     return PlainTextResponse("ok")
 
 
 async def readyz(service: Service, _: Call) -> Response:
-    """Say whether runs are executed here."""
+    """Check whether the server executes runs."""
     core = service.core
     trouble = core.events.fatal or core.writer.trouble or core.store.fault
     if service.state != "ready":
@@ -36,13 +36,13 @@ async def readyz(service: Service, _: Call) -> Response:
         state = "store-full" if isinstance(trouble, StoreFull) else "store-trouble"
         return answer({"state": state, "detail": f"{trouble}"}, 503)
     if core.store.is_verifying:
-        return answer({"state": "verifying", "detail": "runs are executed; the database is large, "
-                       "and is still being checked for damage"})  # fmt: skip
+        detail = "runs are executed; the large database is still being checked for damage"
+        return answer({"state": "verifying", "detail": detail})
     return answer({"state": "ready", "detail": ""})
 
 
 async def session(_: Service, call: Call) -> Response:
-    """Say who asks, and which process answers."""
+    """Return the caller and the answering process."""
     caller = call.caller
     return answer({"name": caller.name, "role": caller.role, "process": process_id()})
 
@@ -54,7 +54,7 @@ class SignInBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def sign_in(_: Service, call: Call) -> Response:
-    """Exchange the single-use code of a link for the token."""
+    """Exchange a link's single-use code for the API token."""
     return await sign_in_of(call)
 
 
@@ -68,12 +68,12 @@ async def sign_in_of(call: Call) -> Response:
 
 
 async def metrics(service: Service, _: Call) -> Response:
-    """Return the server's figures as Prometheus reads them."""
+    """Return the server's metrics in the format of Prometheus."""
     return Response(prometheus(service), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def overview(service: Service, call: Call) -> Response:
-    """Return how the server does."""
+    """Return an overview of the server."""
     return answer({**await overview_of(service), "role": call.caller.role})
 
 
@@ -98,10 +98,10 @@ async def overview_of(service: Service) -> Mapping[str, object]:
 
 
 async def logs(service: Service, call: Call) -> Response:
-    """Return what was logged by one run, or by all and the engine, oldest first."""
+    """Return log lines of one run, or of all runs and the engine, oldest first."""
     file = service.log_file
     if file is None:
-        raise Problem(404, "not-found", "this server keeps no log; `outlast serve` does")
+        raise Problem(404, "not-found", "this server does not keep a log; `outlast serve` does")
     after, run = call.text("after"), call.text("run")
     try:
         page = read_log(file, after, run=run, size=call.page_size())
@@ -111,7 +111,7 @@ async def logs(service: Service, call: Call) -> Response:
 
 
 async def history(service: Service, _: Call) -> Response:
-    """Return the last hour."""
+    """Return the series of the last hour."""
     return answer(
         {
             "step_seconds": limits.HISTORY_SECONDS,
@@ -122,7 +122,7 @@ async def history(service: Service, _: Call) -> Response:
 
 
 async def workflows(service: Service, _: Call) -> Response:
-    """List what can be started here."""
+    """List the workflows that can be started."""
     found = service.core.registry.workflows
     return answer({"workflows": [_workflow(found[name]) for name in sorted(found)]})
 
@@ -138,7 +138,7 @@ def _workflow(definition: WorkflowDefinition) -> dict[str, object]:
 
 
 async def signals(service: Service, _: Call) -> Response:
-    """List the signals that the program here declares."""
+    """List the signals that the program declares."""
     found = service.core.registry.signals
     return answer({"signals": [_signal(found[name]) for name in sorted(found)]})
 
@@ -149,6 +149,6 @@ def _signal(definition: NameDefinition) -> dict[str, object]:
 
 
 async def events(service: Service, call: Call) -> Response:
-    """Follow what changes."""
+    """Follow all changes."""
     last_id = call.request.headers.get("last-event-id", "")
     return service.event_stream(service.feed.open(last_id), call)

@@ -69,15 +69,15 @@ class Clients:
             Problem
         """
         if self.is_draining:
-            raise Problem(503, "draining", "the server is about to stop; come again soon")
+            raise Problem(503, "draining", "the server is stopping; reconnect shortly")
         if len(self.open) >= limits.SSE_CLIENTS_MAX:
-            detail = f"{limits.SSE_CLIENTS_MAX:,} streams are open, the most there can be"
+            detail = f"{limits.SSE_CLIENTS_MAX:,} streams are open, which is the limit"
             raise Problem(429, "too-many-streams", detail, headers={"Retry-After": "5"})
         if not self._shares.has_room(holders):
             token, address = self._shares.each_max
             detail = (
-                f"as many streams are open as one token ({token:,}) or address ({address:,}) can "
-                f"have"
+                f"too many streams are open: the limit is {token:,} for one API token and "
+                f"{address:,} for one address"
             )
             raise Problem(429, "too-many-streams", detail, headers={"Retry-After": "5"})
 

@@ -99,9 +99,9 @@ class Admission:
 
     async def _wait(self, holders: Sequence[str]) -> None:
         if len(self._queue) >= self._queue_max:
-            raise self._refusal("as many as this server does at once")
+            raise self._refusal("the limit of this server")
         if not self._queue_shares.has_room(holders):
-            raise self._refusal("and as many of yours wait as may")
+            raise self._refusal("and your share of the queue is full")
         turn: asyncio.Future[None] = self._world.loop.create_future()
         self._queue[turn] = holders
         self._queue_shares.take(holders)
@@ -115,13 +115,13 @@ class Admission:
             self._queue.pop(turn, None)
             self._queue_shares.give(holders)
         if not turn.done():
-            raise self._refusal("as many as this server does at once, or one caller may have")
+            raise self._refusal("the limit of this server or of one caller")
 
     def _refusal(self, why: str) -> Problem:
         self.refused += 1
         return Problem(
             429,
             "overloaded",
-            f"{self.working} requests are in work, {why}; nothing was done, try again",
+            f"{self.working} requests are in progress, {why}; nothing was changed, try again",
             headers={"Retry-After": "1"},
         )

@@ -49,10 +49,14 @@ class Bodies:
                         chunks.append(chunk)
             except TimeoutError:
                 raise Problem(
-                    408, "too-slow", f"the body took over {limits.HTTP_BODY_SECONDS:g} seconds"
+                    408,
+                    "too-slow",
+                    f"the body took more than {limits.HTTP_BODY_SECONDS:g} seconds to arrive",
                 ) from None
             except ClientDisconnect:
-                raise Problem(400, "malformed", "the client hung up within the body") from None
+                raise Problem(
+                    400, "malformed", "the client disconnected while it sent the body"
+                ) from None
             yield b"".join(chunks)
         finally:
             self._shares.give(holders, size)
@@ -68,12 +72,11 @@ class Bodies:
             raise Problem(
                 429,
                 "overloaded",
-                "so many large bodies are in work that this one is not read; nothing was done, "
-                "try again",
+                "too many large request bodies are in progress; nothing was changed, try again",
                 headers={"Retry-After": "1", "Connection": "close"},
             )
 
 
 def _too_large(most: int) -> Problem:
-    text = f"a body has at most {most:,} bytes"
+    text = f"a body is limited to {most:,} bytes"
     return Problem(413, "payload-too-large", text, headers={"Connection": "close"})

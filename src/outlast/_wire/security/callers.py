@@ -79,12 +79,16 @@ class LocalCallers:
         said, _, name = rest.partition(" ")
         role: Role | None = next((role for role in ROLES if role == said), None)
         if role is None:
-            raise Problem(401, "token-wrong", f"`{RELAY} ROLE NAME` says for whom one asks")
+            raise Problem(
+                401,
+                "token-wrong",
+                f"expected `{RELAY} ROLE NAME` for the caller that the relay acts for",
+            )
         return Caller("" if name == _NOBODY else unquote(name), role)
 
     def token_for(self, code: str, address: str) -> tuple[str, Caller]:  # there are none
         """Refuse: who connects here needs no token."""
-        raise Problem(404, "not-found", "the Unix socket takes no codes: it asks for no token")
+        raise Problem(404, "not-found", "the Unix socket needs no sign-in code")
 
     def still_opens(self, caller: Caller) -> bool:  # the kernel let it in
         """Return True: the connection is the permission."""

@@ -36,7 +36,7 @@ from outlast.errors import StoreError, StoreLocked, StoreUnavailable, UsageError
 
 @click.group()
 def db() -> None:
-    """Look after a database."""
+    """Manage a database."""
 
 
 db.add_command(restore)
@@ -47,13 +47,13 @@ db.add_command(verify)
 @db.command()
 @database_options
 def migrate(*, db: str | None, url: str | None) -> None:
-    """Bring a database up to date with this outlast; nobody may be running it."""
+    """Migrate a database to this version's schema; no process may be using it."""
     target = existing_target(db, url)
     before = schema_of(Path(target.name))
     run_loop(_open_once(target))
     after = schema_of(Path(target.name))
     note(
-        f"schema {after}: up to date already" if before == after else f"schema {before} -> {after}"
+        f"schema {after}: already up to date" if before == after else f"schema {before} -> {after}"
     )
 
 
@@ -68,8 +68,8 @@ async def _open_alone(target: Target) -> Opened:
     except StoreLocked as locked:
         # Unlike other verbs, this one cannot be handed to the owner.
         raise StoreError(
-            f"{target.name} is run by process {locked.pid or 'unknown'}, and this needs it "
-            f"unused: stop that process (SIGTERM lets it drain), then try again"
+            f"{target.name} is in use by process {locked.pid or 'unknown'}, and this command "
+            "needs exclusive access: stop that process (SIGTERM drains it), then try again"
         ) from None
 
 
@@ -77,7 +77,7 @@ async def _open_alone(target: Target) -> Opened:
 @json_option
 @database_options
 def status(*, as_data: bool, db: str | None, url: str | None) -> None:
-    """Show what is in a database, how large it is, and who runs it."""
+    """Show a database's contents, size and owner."""
     path = Path(existing_target(db, url, read_only=True).name)
     with without_traces(path):
         facts = _facts_of(path)
@@ -110,10 +110,13 @@ _BY_STATUS = "SELECT status, count(*) FROM runs WHERE kind {} 'actor' GROUP BY s
 @click.argument("destination", metavar="FILE", type=click.Path(path_type=Path))
 @database_options
 def backup(*, destination: Path, db: str | None, url: str | None) -> None:
-    """Copy a database to FILE, consistent, also while an engine runs it."""
+    """Write a consistent copy of a database to FILE, even while an engine is running."""
     path = Path(existing_target(db, url, read_only=True).name)
     if destination.exists():
-        raise UsageError(f"{destination} exists already; a backup never overwrites")
+        raise UsageError(
+            f"{destination} already exists: a backup never overwrites a file, so choose another "
+            "name"
+        )
     with without_traces(path):
         _back_up(path, destination)
     say(safe_line(destination))
@@ -139,10 +142,12 @@ def _back_up(path: Path, destination: Path) -> None:
 
 
 @db.command()
-@click.option("--query", default="", help="Only these runs, as in `outlast ls`.")
+@click.option(
+    "--query", default="", help="Export only the runs that match (the same query as `outlast ls`)."
+)
 @database_options
 def export(*, query: str, db: str | None, url: str | None) -> None:
-    """Print runs and their journals as lines of JSON.
+    """Print runs and their journals as JSON lines.
 
     A line is {"type": "run", ...} or, after its run, {"type": "record", "run": id, ...}.
     """
@@ -160,10 +165,15 @@ async def _export(db: str | None, url: str | None, query: str) -> None:
 
 
 @db.command()
-@click.option("--older-than", metavar="TIME", required=True, help="Closed so long ago, as 30d.")
+@click.option(
+    "--older-than",
+    metavar="TIME",
+    required=True,
+    help="Minimum time since the run closed, for example 30d.",
+)
 @database_options
 def prune(*, older_than: str, db: str | None, url: str | None) -> None:
-    """Delete runs that closed long ago, with all they own; nobody may be running the store."""
+    """Delete old closed runs and their data; no process may be using the database."""
     target = existing_target(db, url)
     count = run_loop(_prune(target, seconds_option("--older-than", older_than)))
     note(f"{counted(count, 'run')} deleted")

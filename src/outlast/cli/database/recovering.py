@@ -24,9 +24,9 @@ T = TypeVar("T")
 @click.argument("backup", metavar="FILE", type=click.Path(path_type=Path))
 @database_options
 def restore(*, backup: Path, db: str | None, url: str | None) -> None:
-    """Put a backup in the place of a database that no process runs.
+    """Replace a database with a backup; no process may be using the database.
 
-    What stood there is kept in a directory beside it.
+    The previous files are kept in a directory next to the database.
     """
     path = _real(target_of(db, url).name)
     make_directory(path.parent)
@@ -34,7 +34,7 @@ def restore(*, backup: Path, db: str | None, url: str | None) -> None:
     say(safe_line(path))
     note(f"restored from {safe_line(backup)}")
     if kept is not None:
-        note(f"what stood there is kept in {safe_line(kept)}")
+        note(f"the previous files are kept in {safe_line(kept)}")
 
 
 @click.command()
@@ -43,30 +43,39 @@ def restore(*, backup: Path, db: str | None, url: str | None) -> None:
     type=click.IntRange(min=1),
     metavar="N",
     default=None,
-    help="Go on without N commits that were acknowledged; N as the command says without this.",
+    help="Accept the loss of N acknowledged commits; run without this option to see N.",
 )
 @database_options
 def salvage(*, accept_loss: int | None, db: str | None, url: str | None) -> int:
-    """Say which acknowledged commits a database lacks, and go on without them if told to.
+    """List acknowledged commits that are missing from a database, and optionally accept the loss.
 
-    The files are copied into a directory beside them before anything is changed.
+    Before it changes anything, the command copies the files into a directory next to them.
     """
     path = _real(existing_target(db, url).name)
     found = _alone(path, lambda: salvage_database(path, accept_loss))
     loss, kept = found.loss, found.kept
     if loss is None:
         if found.stale_log is not None:
-            note(f"{safe_line(found.stale_log.text)}; the next engine keeps it under another name")
-        note(f"{safe_line(path)} lacks no commit that was acknowledged; nothing to do")
+            note(
+                f"{safe_line(found.stale_log.text)}; the next engine that opens the database "
+                "sets it aside under another name"
+            )
+        note(f"{safe_line(path)} has every acknowledged commit; there is nothing to do")
         return 0
     lost = counted(loss.commits, "acknowledged commit")
-    say(f"{safe_line(path)} lacks {lost}: {safe_line(loss.reason)}")
+    say(f"{safe_line(path)} is missing {lost}: {safe_line(loss.reason)}")
     if kept is None:
         command = command_line("db", "salvage", "--accept-loss", f"{loss.commits}")
-        note("runs that began or went on in them are gone or further back; steps run again")
-        note(f"restore a backup, or go on without them: {command}")
+        note(
+            "runs that these commits started are lost, runs that they advanced are back at an "
+            "earlier point, and their steps will run again"
+        )
+        note(f"restore a backup, or accept the loss: {command}")
         return 1
-    note(f"accepted: the database goes on without them; the files as they were: {safe_line(kept)}")
+    note(
+        "loss accepted: the database can be opened again; the original files are in "
+        f"{safe_line(kept)}"
+    )
     return 0
 
 
@@ -79,6 +88,6 @@ def _alone(path: Path, work: Callable[[], T]) -> T:
         return work()
     except StoreLocked as locked:
         raise StoreError(
-            f"{path} is run by process {locked.pid or 'unknown'}, and this needs it unused: stop "
-            f"that process (SIGTERM lets it drain), then try again"
+            f"{path} is in use by process {locked.pid or 'unknown'}, and this command needs "
+            "exclusive access: stop that process (SIGTERM drains it), then try again"
         ) from None

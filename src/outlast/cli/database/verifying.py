@@ -20,9 +20,9 @@ from outlast.cli.printing import note, safe_line, say
 @click.command()
 @database_options
 def verify(*, db: str | None, url: str | None) -> int:
-    """Check the structure of a database and the checksum of every row; exits with 1 on damage.
+    """Check a database's structure and the checksum of every row; exit with 1 on damage.
 
-    A process may be running it meanwhile; nothing is changed.
+    Another process may be using the database; nothing is changed.
     """
     path = Path(existing_target(db, url, read_only=True).name)
     with without_traces(path):
@@ -33,7 +33,7 @@ def verify(*, db: str | None, url: str | None) -> int:
     if found:
         note(f"{safe_line(path)} is damaged in {counted(len(found), 'place')}: restore a backup")
         return 1
-    note(f"{safe_line(path)}, {path.stat().st_size:,} bytes: structure and checksums fit")
+    note(f"{safe_line(path)}, {path.stat().st_size:,} bytes: structure and checksums are correct")
     return 0
 
 

@@ -48,11 +48,11 @@ class Result:
 
 
 _KINDS: dict[Kind, str] = {
-    "onefile": "One executable file (this is what it makes unless told otherwise).",
-    "onedir": "A directory: quicker to start, nothing is unpacked.",
-    "image": "A container image as an OCI layout: a directory, or an archive when it ends in .tar.",
-    "systemd": "A unit file for the executable.",
-    "k8s": "Manifests for the image.",
+    "onefile": "Build one executable file (the default).",
+    "onedir": "Build a directory, which starts faster because nothing is unpacked.",
+    "image": "Build a container image (OCI layout): a directory, or an archive if named .tar.",
+    "systemd": "Write a systemd unit for the executable.",
+    "k8s": "Write Kubernetes manifests for the image.",
 }
 
 
@@ -64,10 +64,16 @@ _KINDS: dict[Kind, str] = {
 @click.option("--systemd", "kind", flag_value="systemd", help=_KINDS["systemd"])
 @click.option("--k8s", "kind", flag_value="k8s", help=_KINDS["k8s"])
 @click.option("--output", type=click.Path(path_type=Path), default=None, help="[default: dist/…]")
-@click.option("--name", default=None, help="What it is called [default: the module's name]")
-@click.option("--include", "included", multiple=True, metavar="MODULE", help="Imported by name.")
-@click.option("--data", multiple=True, metavar="PATH[:DIR]", help="Files that are no code.")
-@click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--name", default=None, help="Name of the result [default: the module's name]")
+@click.option(
+    "--include",
+    "included",
+    multiple=True,
+    metavar="MODULE",
+    help="Include a module that is imported by name.",
+)
+@click.option("--data", multiple=True, metavar="PATH[:DIR]", help="Include data files.")
+@click.option("--force", is_flag=True, help="Overwrite existing output.")
 @json_option
 def build(
     *,
@@ -80,9 +86,9 @@ def build(
     force: bool,
     as_data: bool,
 ) -> None:
-    """Make one executable file of a program, or a directory, an image, a unit, manifests.
+    """Package a program as an executable, a directory, an image, a unit or manifests.
 
-    APP is file.py or package.module. The executable is the `outlast` command with APP inside.
+    APP is file.py or package.module. The executable is the `outlast` command with APP built in.
     """
     built_at = build_time(os.environ.get("SOURCE_DATE_EPOCH"))
     if kind in ("onefile", "onedir", "image"):
@@ -90,7 +96,7 @@ def build(
     for item in data:
         if not Path(item.partition(":")[0]).exists():
             raise UsageError(f"--data {item}: there is no such file or directory")
-    note(f"looking at {safe_line(app)}")
+    note(f"analysing {safe_line(app)}")
     program = describe(app)
     named = name_of(program.module, name)
     place = output_of(kind, named, output)
@@ -129,7 +135,9 @@ def build_time(given: str | None) -> int:
     try:
         return int(given)
     except ValueError:
-        raise UsageError(f"SOURCE_DATE_EPOCH is {given!r}: it must be seconds since 1970") from None
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {given!r}: it must be a number of seconds since 1970"
+        ) from None
 
 
 def _maker(kind: Kind, wanted: Wanted, place: Path) -> Callable[[Path], None]:
@@ -200,6 +208,6 @@ def _next(result: Result) -> list[str]:
             form = "oci-archive" if path.endswith(".tar") else "oci"
             return [f"next: skopeo copy {form}:{path} docker://REGISTRY/{name}:{result.code}"]
         case "systemd":
-            return [f"next: `head {path}` says how to put it in place"]
+            return [f"next: `head {path}` shows how to install it"]
         case "k8s":
-            return [f"next: change what is marked with CHANGE, then kubectl apply -f {path}"]
+            return [f"next: edit the values marked CHANGE, then kubectl apply -f {path}"]

@@ -33,7 +33,7 @@ def deliver(text: str) -> int:
 
 @workflow
 async def greet(name: str) -> str:
-    """Kill the process while it sleeps and start it again: it goes on where it was."""
+    """Kill the process while it sleeps and start it again: it continues where it stopped."""
     text = await compose(name)
     await asyncio.sleep(1)
     await deliver(text)
@@ -61,12 +61,12 @@ __pycache__/
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 def init(*, directory: Path) -> None:
-    """Make a small project in DIR, which must be new or empty."""
+    """Create a small project in DIR, which must be new or empty."""
     try:
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise UsageError(
-                f"{directory} is not an empty directory, and nothing in it was touched: "
-                f"name a new one"
+                f"{directory} is not an empty directory, and nothing in it was changed: choose a "
+                "new one"
             )
         # The directory also says that here is a project: its database is looked for in it.
         make_directory(directory / ".outlast")
@@ -77,8 +77,8 @@ def init(*, directory: Path) -> None:
         ):
             (directory / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot make a project in {directory}: {error.strerror}") from None
+        raise UsageError(f"cannot create a project in {directory}: {error.strerror}") from None
     except StoreError as error:
-        raise UsageError(f"cannot make a project in {directory}: {error}") from None
+        raise UsageError(f"cannot create a project in {directory}: {error}") from None
     say(safe_line(f"{directory}"))
     note(f"next: cd {safe_line(directory)} && outlast run app.py:greet name=Ada")

@@ -25,7 +25,7 @@ def own_version() -> str:
 @click.command()
 @json_option
 def version(*, as_data: bool) -> None:
-    """Show the versions of what runs here."""
+    """Show version information."""
     versions: dict[str, object] = {
         "outlast": own_version(),
         "python": platform.python_version(),

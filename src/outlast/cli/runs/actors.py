@@ -27,7 +27,7 @@ _STATE_CHARS = 60
 
 @click.group()
 def actor() -> None:
-    """Look at actors, write to them, stop them."""
+    """Inspect, message and stop actors."""
 
 
 @actor.command()
@@ -75,7 +75,7 @@ def status_of(info: ActorInfo) -> str:
 @json_option
 @database_options
 def show(*, type_name: str, key: str, as_data: bool, db: str | None, url: str | None) -> None:
-    """Show one actor: its state, and what waits for it."""
+    """Show one actor: its state and the messages in its mailbox."""
     run_loop(_show(reading(db, url), type_name, key, as_data=as_data))
 
 
@@ -99,11 +99,11 @@ def _arguments(pairs: Sequence[str], given: str | None) -> dict[str, object]:
         return data_of_pairs(pairs)
     data = json_of(given, "--input")
     if not is_dict(data):
-        raise UsageError("--input is an object of the message's arguments by name")
+        raise UsageError("--input must be a JSON object with the message's arguments by name")
     return {f"{name}": item for name, item in data.items()}
 
 
-_NEEDS_CLASS = "only a program that has the actor's class can write to it: start that program"
+_NEEDS_CLASS = "only a program that has the actor's class can send it a message: start that program"
 
 
 @actor.command()
@@ -112,7 +112,9 @@ _NEEDS_CLASS = "only a program that has the actor's class can write to it: start
 @click.argument("handler")
 @click.argument("pairs", metavar="[NAME=VALUE]...", nargs=-1)
 @click.option("--input", "given", metavar="JSON", default=None, help="All arguments as JSON.")
-@click.option("--timeout", metavar="TIME", default=None, help="For the answer. [default: 1m]")
+@click.option(
+    "--timeout", metavar="TIME", default=None, help="How long to wait for the answer [default: 1m]"
+)
 @database_options
 def ask(
     *,
@@ -127,7 +129,7 @@ def ask(
 ) -> None:
     """Send a message and print the answer as JSON.
 
-    Without --timeout, an actor that is parked is told at once.
+    Without --timeout, the command fails at once if the actor is parked.
     """
     place = place_of(db, url)
     seconds = None if timeout is None else seconds_option("--timeout", timeout)
@@ -156,7 +158,7 @@ def tell(
     db: str | None,
     url: str | None,
 ) -> None:
-    """Send a message; it is safe in the actor's mailbox when this ends."""
+    """Send a message; once the command ends, the message is stored in the actor's mailbox."""
     place = place_of(db, url)
     arguments = _arguments(pairs, given)
 
@@ -173,7 +175,7 @@ def tell(
 @click.option("--reason", default="", help="Kept with the actor.")
 @database_options
 def stop(*, type_name: str, key: str, reason: str, db: str | None, url: str | None) -> None:
-    """Stop an actor for good: it takes no messages any more, those that wait are dead letters."""
+    """Stop an actor permanently; messages in its mailbox become dead letters."""
     place = place_of(db, url)
     run_id = run_loop(_id_of(reading(db, url), type_name, key))
 
@@ -194,7 +196,7 @@ async def _id_of(opening: Verbs, type_name: str, key: str) -> str:
 @json_option
 @database_options
 def tree(*, name: str | None, as_data: bool, db: str | None, url: str | None) -> None:
-    """Show teams: who supervises whom, who is up, how often each was started again."""
+    """Show teams: supervisors, their members, each member's state and restarts."""
     run_loop(_tree(reading(db, url), name, as_data=as_data))
 
 
@@ -262,7 +264,7 @@ def _policy(team: TeamInfo) -> str:
 def dead(
     *, type_name: str | None, key: str | None, as_data: bool, db: str | None, url: str | None
 ) -> None:
-    """List messages that nobody will take any more, and why."""
+    """List messages that could not be delivered, and why."""
     run_loop(_dead(reading(db, url), type_name, key, as_data=as_data))
 
 
@@ -285,18 +287,18 @@ async def _dead(opening: Verbs, type_name: str | None, key: str | None, *, as_da
     ]
     for line in table(("NUMBER", "ACTOR", "HANDLER", "REASON", "ATTEMPTS", "AT", "ERROR"), rows):
         say(line)
-    note(f"`{command_line('actor', 'redrive', 'NUMBER')}` sends one again")
+    note(f"`{command_line('actor', 'redrive', 'NUMBER')}` redelivers one")
 
 
 @actor.command()
 @click.argument("number", type=click.IntRange(min=1))
 @database_options
 def redrive(*, number: int, db: str | None, url: str | None) -> None:
-    """Send a dead letter again."""
+    """Redeliver a dead letter."""
     place = place_of(db, url)
 
     async def commit(engine: Verbs) -> None:
         await engine.redrive(number)
 
     run_loop(write(place, commit))
-    note(f"dead letter {number} is sent again")
+    note(f"dead letter {number} has been redelivered")

@@ -26,8 +26,10 @@ Commit = Callable[[Verbs, str], Awaitable[None]]
 def choice_options(command: Callable[P, R]) -> Callable[P, R]:
     """Add what says which runs a verb is for: the ID of one, or a query."""
     for option in (
-        click.option("--yes", is_flag=True, help="With --query: do not ask first."),
-        click.option("--query", default=None, help="All runs that match, instead of one ID."),
+        click.option("--yes", is_flag=True, help="With --query: do not ask for confirmation."),
+        click.option(
+            "--query", default=None, help="Act on all runs that match, instead of one ID."
+        ),
         click.argument("run_id", metavar="[ID]", required=False),
     ):
         command = option(command)
@@ -36,7 +38,7 @@ def choice_options(command: Callable[P, R]) -> Callable[P, R]:
 
 def reason_option(command: Callable[P, R]) -> Callable[P, R]:
     """Add the option that says why."""
-    return click.option("--reason", default="", help="Kept in the audit.")(command)
+    return click.option("--reason", default="", help="Reason, recorded in the audit log.")(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Choice:
             UsageError
         """
         if (self.run_id is None) == (self.query is None):
-            raise UsageError("give the ID of a run, or --query for all that match it")
+            raise UsageError("give either the ID of a run or --query")
 
 
 def act_on_one(place: Place, run_id: str, *, commit: Commit) -> bool:
@@ -78,13 +80,16 @@ def act_on_all(place: Place, action: BulkAction, query: str, *, yes: bool, commi
     runs = run_loop(_runs(place, action, query))
     many = f"{len(runs):,} run{'' if len(runs) == 1 else 's'}"
     if not runs:
-        note(f"no run that {action} is for matches {safe_line(query)!r}")
+        note(f"no run that {action} applies to matches {safe_line(query)!r}")
         return 0
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError(f"{action} {many}? There is no terminal to ask: give --yes")
+            raise UsageError(
+                f"{action} {many} needs a confirmation, and there is no terminal to ask on: add "
+                "--yes"
+            )
         if not click.confirm(f"{action} {many}?", err=True):
-            note("nothing was done")
+            note("nothing was changed")
             return 1
 
     async def act(verbs: Verbs) -> int:

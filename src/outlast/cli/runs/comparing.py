@@ -17,7 +17,7 @@ from outlast.engine import run_loop
 @json_option
 @database_options
 def diff(*, first: str, second: str, as_data: bool, db: str | None, url: str | None) -> int:
-    """Show where two runs part: operations whose outcomes differ. Exit 1 when there are some."""
+    """Compare two runs: show the operations whose outcomes differ. Exit with 1 if any do."""
 
     async def compare() -> RunDiff:
         async with reading(db, url) as engine:
@@ -36,7 +36,7 @@ def diff(*, first: str, second: str, as_data: bool, db: str | None, url: str | N
         ]
         say(as_json({"first": found.first, "rows": rows}))
     elif found.first is None:
-        note("the two runs recorded the same")
+        note("the two runs recorded the same outcomes")
     else:
         for row in found.rows:
             if row.differs:

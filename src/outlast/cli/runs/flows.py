@@ -134,7 +134,7 @@ async def flow_there(server: Server, app: str, pairs: Sequence[str], given: str 
         raise UsageError("give the input as key=value or as --input, not both")
     data = json_of(given, "--input")
     if not is_dict(data):
-        raise UsageError("--input is an object of the workflow's arguments by name")
+        raise UsageError("--input must be a JSON object with the workflow's arguments by name")
     return There(server, known.name, {f"{name}": item for name, item in data.items()})
 
 
@@ -148,9 +148,9 @@ def _named(app_and_flow: str, known: Mapping[str, _Workflow]) -> _Workflow:
     ending = [name for name in known if name.endswith(f".{flow}")]
     if len(ending) == 1:
         return known[ending[0]]
-    problem = "several workflows go" if ending else "no workflow goes"
+    problem = "several workflows are known" if ending else "no workflow is known"
     names = ", ".join(sorted(ending or known)) or "none"
-    raise UnknownWorkflow(f"{problem} by the name {flow!r} at the server; it has: {names}")
+    raise UnknownWorkflow(f"{problem} as {flow!r} on the server; its workflows: {names}")
 
 
 def unfit(flow: There, error: DecodingError) -> UsageError:

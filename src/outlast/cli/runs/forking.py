@@ -21,10 +21,10 @@ from outlast.types import ChildAction, ForkKeys, ForkSignals, RerunPlan, Status
 
 _SHOWN_MAX = 20
 _OF_CHILDREN: dict[ChildAction, str] = {
-    "attach": "is taken as it stands, and waited for if it is open",
-    "wait": "ends first, and is then started anew unless it completes",
-    "start": "is started anew, at its first line",
-    "refuse": "is refused, for its id is in use",
+    "attach": "is reused as it is; the run waits for it if it is open",
+    "wait": "must end first, and is then restarted unless it completes",
+    "start": "is restarted from the beginning",
+    "refuse": "is refused, because its id is in use",
 }
 
 
@@ -39,25 +39,32 @@ class Fork:
 
 @click.command()
 @click.argument("run_id", metavar="ID")
-@click.option("--at", required=True, metavar="STEP", help="A seq, a step's key, or its name.")
-@click.option("--input", "given", metavar="JSON", default=None, help="Other arguments, by name.")
+@click.option(
+    "--at",
+    required=True,
+    metavar="STEP",
+    help="Where to fork: a seq, a step's key, or a step's name.",
+)
+@click.option(
+    "--input", "given", metavar="JSON", default=None, help="New arguments, as an object by name."
+)
 @click.option(
     "--keys",
     type=click.Choice(["same", "new"]),
     default="same",
     show_default=True,
-    help="Idempotency keys of steps that run again: those of run ID, or new ones.",
+    help="Idempotency keys of steps that run again: those of the original run, or new ones.",
 )
 @click.option(
     "--signals",
     type=click.Choice(["leave", "copy"]),
     default="leave",
     show_default=True,
-    help="Signals that run ID was sent behind STEP: they stay with it, or are copied.",
+    help="Signals that the original run received after STEP: leave them there, or copy them.",
 )
 @reason_option
-@click.option("--dry-run", is_flag=True, help="Only show what would run again.")
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.option("--dry-run", is_flag=True, help="Show what would run again, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @database_options
 def fork(
@@ -74,10 +81,10 @@ def fork(
     db: str | None,
     url: str | None,
 ) -> int:
-    """Start a new run from the past of another one, and print its id.
+    """Start a new run from a point in another run's history, and print its id.
 
-    What was recorded before STEP is reused; STEP, and what follows it, runs again. What that is, is
-    shown first; on a terminal it asks.
+    Records before STEP are reused; STEP and everything after it run again. The command first shows
+    what would run again and, on a terminal, asks for confirmation.
     """
     place = place_of(db, url)
     point = int(at) if at.isdecimal() else at
@@ -85,7 +92,7 @@ def fork(
     try:
         arguments = None if given is None else msgspec.convert(data, dict[str, object])
     except msgspec.ValidationError:
-        raise UsageError("--input is an object of arguments by name") from None
+        raise UsageError("--input must be a JSON object with arguments by name") from None
     asked = Fork(point, keys, signals)
     plan = planned(place, run_id, asked)
     if dry_run and as_data:
@@ -102,7 +109,7 @@ def fork(
     written = run_loop(write(place, commit))
     say(as_json({"id": written.value, "plan": plan}) if as_data else safe_line(written.value))
     if not written.acts_now:
-        note("no engine is running, the next one that opens the store executes it")
+        note("no engine is running; the next one that opens the database executes it")
     return 0
 
 
@@ -129,7 +136,7 @@ def may_go_on(plan: RerunPlan, verb: Literal["fork", "retry"], *, dry_run: bool,
         return True
     if click.confirm(f"{verb} {safe_line(plan.run_id)}?", err=True):
         return True
-    note("nothing was done")
+    note("nothing was changed")
     return False
 
 
@@ -138,7 +145,7 @@ def in_words(plan: RerunPlan) -> list[str]:
     kept = f"{counted(plan.records_kept, 'record')}, {counted(plan.steps_kept, 'step')} in them"
     lines = [f"kept: {kept}, of what was recorded before record {plan.seq}"]
     lines += _listed(
-        "runs again, if the code asks for it",
+        "runs again, if the code reaches it",
         [
             f"step {safe_line(step.key)}{_of_place(step.place)} ({step.outcome}), idempotency key "
             f"{'new' if step.idempotency_key is None else safe_line(step.idempotency_key)}"
@@ -149,10 +156,11 @@ def in_words(plan: RerunPlan) -> list[str]:
         children = [c for c in plan.children if c.action == action]
         lines += _listed(what, [f"child {safe_line(c.id)}{_standing(c.status)}" for c in children])
     lines += _listed(
-        "is asked anew", [f"{t.kind} {safe_line(t.title) or safe_line(t.key)}" for t in plan.tokens]
+        "is requested again",
+        [f"{t.kind} {safe_line(t.title) or safe_line(t.key)}" for t in plan.tokens],
     )
     left = [f"signal {safe_line(s.name)}{_at(s.seq)}" for s in plan.signals_left]
-    lines += _listed("stays with this run (--signals copy takes it along)", left)
+    lines += _listed("stays with this run (--signals copy would copy it)", left)
     copied = [f"signal {safe_line(s.name)}{_at(s.seq)}" for s in plan.signals_copied]
     return lines + _listed("is copied", copied)
 

@@ -25,11 +25,11 @@ def _by_option() -> str:
 
 
 @click.command()
-@click.option("--all", "with_answered", is_flag=True, help="Also those that are answered or over.")
+@click.option("--all", "with_answered", is_flag=True, help="Include answered and closed ones.")
 @json_option
 @database_options
 def inbox(*, with_answered: bool, as_data: bool, db: str | None, url: str | None) -> None:
-    """List what runs ask of people and other programs, oldest first."""
+    """List pending approvals and tokens, oldest first."""
     run_loop(_list(reading(db, url), open_only=not with_answered, as_data=as_data))
 
 
@@ -39,7 +39,7 @@ async def _list(opening: Verbs, *, open_only: bool, as_data: bool) -> None:
     if as_data:
         say("[" + ",\n".join(as_json(info) for info in infos) + "]")
     elif not infos:
-        note("nothing waits for an answer")
+        note("nothing is waiting for an answer")
     else:
         rows = [_cells(info) for info in infos]
         head = ("ID", "KIND", "TITLE", "DETAIL", "RUN", "ASKED", "STATUS")
@@ -73,33 +73,41 @@ def _standing(info: TokenInfo) -> str:
 
 @click.command()
 @click.argument("token_id", metavar="ID")
-@click.option("--reason", default="", help="Kept with the answer.")
-@click.option("--by", default=None, help="Who says so [default: the user of this system].")
-@click.option("--digest", default="", help="Only if exactly this is asked (see `inbox --json`).")
+@click.option("--reason", default="", help="Reason, recorded with the answer.")
+@click.option("--by", default=None, help="Name to record [default: the current system user].")
+@click.option(
+    "--digest",
+    default="",
+    help="Apply only if the request still has this digest (see `inbox --json`).",
+)
 @database_options
 def approve(
     *, token_id: str, reason: str, by: str | None, digest: str, db: str | None, url: str | None
 ) -> None:
-    """Approve what a run asks with `wf.approve`."""
+    """Approve a request that a run made with `wf.approve`."""
     _say(token_id, True, by=by, reason=reason, digest=digest, db=db, url=url)
 
 
 @click.command()
 @click.argument("token_id", metavar="ID")
-@click.option("--reason", default="", help="Kept with the answer.")
-@click.option("--by", default=None, help="Who says so [default: the user of this system].")
-@click.option("--digest", default="", help="Only if exactly this is asked (see `inbox --json`).")
+@click.option("--reason", default="", help="Reason, recorded with the answer.")
+@click.option("--by", default=None, help="Name to record [default: the current system user].")
+@click.option(
+    "--digest",
+    default="",
+    help="Apply only if the request still has this digest (see `inbox --json`).",
+)
 @database_options
 def reject(
     *, token_id: str, reason: str, by: str | None, digest: str, db: str | None, url: str | None
 ) -> None:
-    """Refuse what a run asks with `wf.approve`."""
+    """Reject a request that a run made with `wf.approve`."""
     _say(token_id, False, by=by, reason=reason, digest=digest, db=db, url=url)
 
 
 def _refuse_by(by: str | None, url: str | None) -> None:
     if by is not None and url is not None:
-        raise UsageError("--by is for a database here; a server signs with the token's name")
+        raise UsageError("--by needs a local database: a server records the name of the API token")
 
 
 def _say(
@@ -127,12 +135,12 @@ def _say(
 @click.command()
 @click.argument("token_id", metavar="ID")
 @click.argument("value", metavar="JSON")
-@click.option("--by", default=None, help="Who says so [default: the user of this system].")
+@click.option("--by", default=None, help="Name to record [default: the current system user].")
 @database_options
 def answer(*, token_id: str, value: str, by: str | None, db: str | None, url: str | None) -> None:
     """Answer a token with a value as JSON (or @file, or - for stdin).
 
-    An engine that has the run's code must be running: it knows which values fit.
+    An engine that has the run's code must be running, because it checks the value's type.
     """
     _refuse_by(by, url)
     who = _by_option() if by is None and url is None else by or ""
@@ -147,5 +155,5 @@ def answer(*, token_id: str, value: str, by: str | None, db: str | None, url: st
 
 
 def _told(what: str, token_id: str, *, has_owner: bool) -> None:
-    later = "" if has_owner else "; no engine is running, the next one that opens the store goes on"
+    later = "" if has_owner else "; no engine is running, so the next one continues the run"
     note(f"{what} {safe_line(token_id)}{later}")

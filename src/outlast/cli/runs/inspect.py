@@ -53,7 +53,7 @@ def opened(place: Place) -> Verbs:
 
 @click.command()
 @click.argument("query", nargs=-1)
-@click.option("--limit", type=click.IntRange(min=1), default=None, help="At most so many runs.")
+@click.option("--limit", type=click.IntRange(min=1), default=None, help="Maximum number of runs.")
 @json_option
 @database_options
 def ls(
@@ -66,7 +66,7 @@ def ls(
 ) -> None:
     """List runs, newest first.
 
-    QUERY is words such as status:failed,parked workflow:checkout since:1h customer:42.
+    QUERY consists of terms such as status:failed,parked workflow:checkout since:1h customer:42.
     """
     run_loop(_list(reading(db, url), " ".join(query), limit, as_data=as_data))
 
@@ -111,7 +111,7 @@ def _print_page(page: Sequence[RunInfo], *, is_first: bool) -> None:
 @json_option
 @database_options
 def show(*, run_id: str, as_data: bool, db: str | None, url: str | None) -> None:
-    """Show one run: how it stands, its result or error, its last records."""
+    """Show one run: its status, its result or error, and its last records."""
     run_loop(_show(reading(db, url), run_id, as_data=as_data))
 
 
@@ -138,7 +138,7 @@ async def _show(opening: Verbs, run_id: str, *, as_data: bool) -> None:
         left_out = len(records) - _RECORDS_SHOWN
         say(
             f"\njournal, {counted(len(records), 'record')}"
-            + (" (the last ones)" if left_out > 0 else "")
+            + (" (latest only)" if left_out > 0 else "")
         )
         for record in records[max(0, left_out) :]:
             say(f"  {record_line(record)}")
@@ -156,8 +156,8 @@ async def _show_audit(engine: Verbs, run_id: str) -> None:
         return  # a server of an older version
     if infos:
         is_part = len(infos) == _AUDIT_SHOWN
-        rest = f" (the last ones; `outlast audit --run {safe_line(run_id)}` has all)"
-        say("\ndone from outside" + (rest if is_part else ""))
+        rest = f" (latest only; `outlast audit --run {safe_line(run_id)}` lists all)"
+        say("\nexternal actions" + (rest if is_part else ""))
         for info in reversed(infos):
             because = f": {info.reason}" if info.reason else ""
             outcome = "" if info.outcome == "done" else f" ({info.outcome})"
@@ -201,7 +201,7 @@ async def _show_end(run: Run[object] | RemoteRun[object]) -> None:
 @json_option
 @database_options
 def why(*, run_id: str, as_data: bool, db: str | None, url: str | None) -> None:
-    """Say in one line what a run waits for, or how it ended."""
+    """Explain in one line what a run is waiting for, or how it ended."""
     run_loop(_why(reading(db, url), run_id, as_data=as_data))
 
 
@@ -217,8 +217,12 @@ async def _why(opening: Verbs, run_id: str, *, as_data: bool) -> None:
 
 @click.command()
 @click.argument("run_id", metavar="ID")
-@click.option("--stream", metavar="NAME", default=None, help="One of its streams.")
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Where to begin in it.")
+@click.option(
+    "--stream", metavar="NAME", default=None, help="Stream to follow instead of the journal."
+)
+@click.option(
+    "--offset", type=click.IntRange(min=0), default=0, help="Offset in the stream to start at."
+)
 @json_option
 @database_options
 def tail(
@@ -230,7 +234,7 @@ def tail(
     db: str | None,
     url: str | None,
 ) -> int:
-    """Follow a run until it ends: its journal's records, or the values of a stream."""
+    """Follow a run's journal, or one of its streams, until the run ends."""
     if stream is None:
         run_loop(_tail_journal(reading(db, url), run_id, as_data=as_data))
         return 0
@@ -263,18 +267,18 @@ async def _tail_stream(
         if name not in written and name not in await run.stream_names():
             # What its module declares besides may belong to other workflows, so it is not listed.
             there = f"its streams: {', '.join(written)}" if written else "it has no streams"
-            said = f"run {run_id!r} has written nothing to a stream {name!r}"
+            said = f"run {run_id!r} has not written to a stream {name!r}"
             if status in CLOSED_STATUSES:
                 note(safe_line(f"error: {said} and has ended ({status}); {there}"))
                 return 3
-            note(safe_line(f"{said} so far; {there}{'' if written else ' yet'}. Waiting for it"))
+            note(safe_line(f"{said} yet; {there}{'' if written else ' so far'}. Waiting for it"))
         async for event in run.stream(name, offset):
             if as_data:
                 say(as_json(event))
             elif event.kind == "data":
                 say(shown(event.value))
             elif event.kind == "retract":
-                note(f"what {safe_line(event.writer)} wrote is taken back: its attempt died")
+                note(f"discard the values that {safe_line(event.writer)} wrote: its attempt failed")
             flush()
     return 0
 

@@ -18,15 +18,15 @@ from outlast.engine import run_loop
 
 @click.command()
 @click.argument("run_id", metavar="[ID]", required=False)
-@click.option("--follow", is_flag=True, help="Go on with what is logged from now on.")
-@click.option("--json", "as_data", is_flag=True, help="Print JSON, one object a line.")
+@click.option("--follow", is_flag=True, help="Keep printing new log lines.")
+@click.option("--json", "as_data", is_flag=True, help="Print JSON, one object per line.")
 @database_options
 def logs(
     *, run_id: str | None, follow: bool, as_data: bool, db: str | None, url: str | None
 ) -> None:
-    """Show what was logged: by one run and its steps, or by all and the engine.
+    """Show the logs of one run and its steps, or of all runs and the engine.
 
-    `outlast serve` and `outlast dev` keep the log, beside the database.
+    `outlast serve` and `outlast dev` keep the log next to the database.
     """
     place = target_of(db, None) if url is None else place_of(db, url)
     source = place if isinstance(place, Server) else log_file_of(place)
@@ -49,8 +49,8 @@ async def _show(source: Path | Server, run: str, follow: bool, *, as_data: bool)
                     flush()
     if not shown and not as_data:
         where = source if isinstance(source, Path) else source.url
-        who = f"by run {safe_line(run)} " if run else ""
-        note(f"nothing was logged {who}in {where}")
+        who = f"for run {safe_line(run)} " if run else ""
+        note(f"there are no log lines {who}in {where}")
 
 
 def _lines_here(file: Path, run: str, *, follow: bool) -> AsyncGenerator[LogLine, None]:

@@ -81,11 +81,25 @@ class OwnerGone(Exception):
 @click.command()
 @click.argument("app", metavar="APP:FLOW")
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--input", "given", metavar="JSON|@FILE|-", default=None, help="An object of inputs.")
-@click.option("--id", "run_id", metavar="ID", default=None, help="[default: flow and input]")
-@click.option("--detach", is_flag=True, help="Start it, print its id, and go.")
-@click.option("--follow", is_flag=True, help="Show its records as they come.")
-@click.option("--timeout", metavar="TIME", default=None, help="Wait no longer; it goes on.")
+@click.option(
+    "--input",
+    "given",
+    metavar="JSON|@FILE|-",
+    default=None,
+    help="Workflow arguments as a JSON object.",
+)
+@click.option(
+    "--id",
+    "run_id",
+    metavar="ID",
+    default=None,
+    help="Run id [default: from the workflow and its input]",
+)
+@click.option("--detach", is_flag=True, help="Start the run, print its id, and do not wait.")
+@click.option("--follow", is_flag=True, help="Print the run's records as they are written.")
+@click.option(
+    "--timeout", metavar="TIME", default=None, help="Maximum time to wait; the run continues."
+)
 @click.option("--json", "as_data", is_flag=True, help="Print the result as JSON.")
 @database_options
 def run(
@@ -103,12 +117,13 @@ def run(
 ) -> int:
     """Start a workflow and wait for its result.
 
-    APP is file.py or package.module; with --url, the name of a flow that the server has is enough.
-    The same flow with the same input is the same run: started again it goes on, or gives the result
-    that it has; name another run with --id.
+    APP is file.py or package.module; with --url, the name of a workflow on the server is
+    enough.
+    The same workflow with the same input is the same run: the command continues it, or prints
+    its result. Use --id to start another run.
     """
     if detach and (follow or timeout is not None):
-        raise UsageError("--detach does not wait: it goes without --follow and --timeout")
+        raise UsageError("--detach does not wait: it cannot be combined with --follow or --timeout")
     place = target_of(db, None) if url is None else place_of(db, url)
     if isinstance(place, Server):
         flow: Flow = run_loop(flow_there(place, app, pairs, given))
@@ -144,11 +159,11 @@ async def _detach(plan: Plan) -> int:
         started = await _commit_start(flow, plan.id)
     say(started.id)
     if not started.created:
-        note("it was there already")
+        note("the run already exists")
     elif not started.has_code:
         note(
-            f"it waits for an engine that has {flow.name}; "
-            f"`{command_line('why', started.id)}` tells"
+            f"the run waits for an engine that has {flow.name}; see "
+            f"`{command_line('why', started.id)}`"
         )
     return 0
 
@@ -180,7 +195,7 @@ async def _attend(plan: Plan) -> int:
                 try:
                     return await _once(plan, stop)
                 except OwnerGone:
-                    note("the engine that ran it has gone; it goes on here")
+                    note("the engine that executed the run has stopped; this process continues it")
                     pauses = iter(_PAUSES)
                 except StoreLocked:
                     # Its owner does not listen: it has just opened it, or is about to leave.
@@ -195,13 +210,13 @@ async def _attend(plan: Plan) -> int:
             ) from None
         raise WaitTimeout(
             f"run {plan.id!r} did not end within {text_of(plan.timeout or 0)}; "
-            f"`{command_line('why', plan.id)}` says what it waits for"
+            f"`{command_line('why', plan.id)}` shows what it is waiting for"
         ) from None
     except Interrupted:
         note(
-            f"stopped waiting for run {safe_line(plan.id)}; nothing is lost: the same command "
-            f"again (`{safe_line(plan.command)} ...`) goes on with it, or shows its result; "
-            f"`{command_line('why', plan.id)}` says how it stands"
+            f"stopped waiting for run {safe_line(plan.id)}; no progress is lost: repeat the "
+            f"command (`{safe_line(plan.command)} ...`) to continue it or print its result; "
+            f"`{command_line('why', plan.id)}` shows its state"
         )
         return 128 + stop.number
 
@@ -237,8 +252,8 @@ async def _through_owner(
     _announce(plan, stop, created=started.created)
     if not started.has_code:
         note(
-            f"process {pid} owns the store and does not have {flow.name}: the run "
-            f"stays parked until an engine that has it opens the store; waiting"
+            f"process {pid} owns the database and does not have {flow.name}: the run stays "
+            "parked until an engine that has it opens the database; waiting"
         )
     async with Engine.open(path, read_only=True) as engine:
         watch = asyncio.ensure_future(_owner_leaves(path))
@@ -305,7 +320,7 @@ async def _ended(
 def _failed(error: RunError) -> int:
     note(f"error: {safe_text(f'{error}')}")
     if isinstance(error, RunFailed):
-        note(f"`{command_line('show', error.run_id)}` has its records and the traceback")
+        note(f"`{command_line('show', error.run_id)}` shows its records and the traceback")
     return 1
 
 
@@ -318,8 +333,8 @@ def _announce(plan: Plan, stop: _Stop, *, created: bool) -> None:
         note(f"run {safe_line(plan.id)}")
     else:
         note(
-            f"run {safe_line(plan.id)} was started before: the same flow with the same input is "
-            f"the same run (another --id is another)"
+            f"run {safe_line(plan.id)} was started before: the same workflow with the same input "
+            "is the same run (use --id to start another)"
         )
 
 
@@ -373,7 +388,7 @@ class _Stop:
             return
         self.number = number
         self._asked_at = now
-        note("\nstopping: steps in flight may end; once more stops at once")
+        note("\nstopping: waiting for steps in flight; press Ctrl-C again to stop immediately")
         self._asked.set_result(None)
 
     async def unless(

@@ -27,12 +27,12 @@ def _has_ended(place: Place, run_id: str) -> bool:
     status = run_loop(_status_of(place, run_id))
     if status not in CLOSED_STATUSES:
         return False
-    note(f"{safe_line(run_id)} has ended already ({status}): there is nothing to stop")
+    note(f"{safe_line(run_id)} has already ended ({status}): there is nothing to stop")
     return True
 
 
 def _sent(what: str, run_id: str, *, has_owner: bool) -> None:
-    later = "" if has_owner else "; no engine is running, the next one that opens the store acts"
+    later = "" if has_owner else "; no engine is running, so the next one to start acts on it"
     note(f"{what} {safe_line(run_id)}{later}")
 
 
@@ -40,8 +40,17 @@ def _sent(what: str, run_id: str, *, has_owner: bool) -> None:
 @click.argument("run_id", metavar="ID")
 @click.argument("name")
 @click.argument("value", metavar="JSON", default="null")
-@click.option("--dedup", metavar="KEY", default=None, help="Sending again under it does nothing.")
-@click.option("--allow-undeclared", is_flag=True, help="Send it also if no code declares NAME.")
+@click.option(
+    "--dedup",
+    metavar="KEY",
+    default=None,
+    help="Deduplication key: a second send with the same key has no effect.",
+)
+@click.option(
+    "--allow-undeclared",
+    is_flag=True,
+    help="Send the signal even if the run's code does not declare NAME.",
+)
 @database_options
 def signal(
     *,
@@ -53,9 +62,9 @@ def signal(
     db: str | None,
     url: str | None,
 ) -> None:
-    """Send a signal to a run: its NAME, and its value as JSON (or @file, or - for stdin).
+    """Send the signal NAME to a run, with a value as JSON (or @file, or - for stdin).
 
-    An engine that has the run's code refuses a NAME that the code does not declare.
+    An engine that has the run's code rejects a NAME that the code does not declare.
     """
     place = place_of(db, url)
     data = json_of(value, "the signal's value")
@@ -70,8 +79,8 @@ def signal(
 
 @click.command()
 @choice_options
-@click.option("--reason", default="", help="Kept with the run.")
-@click.option("--grace", metavar="TIME", default=None, help="For its clean-up, such as 10s.")
+@click.option("--reason", default="", help="Reason, recorded with the run.")
+@click.option("--grace", metavar="TIME", default=None, help="Time for clean-up, for example 10s.")
 @database_options
 def cancel(
     *,
@@ -83,7 +92,7 @@ def cancel(
     db: str | None,
     url: str | None,
 ) -> int:
-    """Ask a run to stop: its code sees a cancellation and may clean up."""
+    """Request cancellation of a run: its code is cancelled and can clean up."""
     seconds = None if grace is None else seconds_option("--grace", grace)
 
     async def commit(engine: Verbs, run: str) -> None:
@@ -94,7 +103,7 @@ def cancel(
 
 @click.command()
 @choice_options
-@click.option("--reason", default="", help="Kept with the run.")
+@click.option("--reason", default="", help="Reason, recorded with the run.")
 @database_options
 def terminate(
     *,
@@ -105,7 +114,7 @@ def terminate(
     db: str | None,
     url: str | None,
 ) -> int:
-    """End a run now, without running any more of its code."""
+    """End a run immediately, without running any more of its code."""
 
     async def commit(engine: Verbs, run: str) -> None:
         await engine.get(run).terminate(reason)
@@ -125,7 +134,7 @@ def _stop(verb: Literal["cancel", "terminate"], choice: Choice, commit: Commit) 
         # It has ended already: there is nothing left for an engine to act on.
         _sent("terminated:", choice.id, has_owner=True)
     else:
-        _sent("asked to stop:", choice.id, has_owner=has_owner)
+        _sent("cancellation requested:", choice.id, has_owner=has_owner)
         if run_loop(_status_of(place, choice.id)) == "parked":
-            note(f"it is parked: {cancel_waits(safe_line(choice.id))}")
+            note(f"the run is parked: {cancel_waits(safe_line(choice.id))}")
     return 0

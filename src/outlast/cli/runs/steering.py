@@ -15,9 +15,9 @@ from outlast.errors import UsageError
 
 SteeringVerb = Literal["pause", "resume", "discard", "retry"]
 _DONE: dict[SteeringVerb, str] = {
-    "pause": "asked to stand still:",
-    "resume": "asked to go on:",
-    "discard": "asked to go on without the message that it cannot read:",
+    "pause": "pause requested:",
+    "resume": "resume requested:",
+    "discard": "discard requested:",
     "retry": "retried:",
 }
 
@@ -46,7 +46,7 @@ def _steer(verb: SteeringVerb, choice: Choice, reason: str = "") -> int:
     if choice.query is not None and verb != "discard":  # each is a decision of its own
         return act_on_all(place, verb, choice.query, yes=choice.yes, commit=commit)
     has_owner = act_on_one(place, choice.id, commit=commit)
-    later = "" if has_owner else "; no engine is running, the next one that opens the store acts"
+    later = "" if has_owner else "; no engine is running, so the next one to start acts on it"
     note(f"{_DONE[verb]} {safe_line(choice.id)}{later}")
     return 0
 
@@ -64,7 +64,7 @@ def pause(
     db: str | None,
     url: str | None,
 ) -> int:
-    """Have a run stand still: nothing new begins, steps in flight end."""
+    """Pause a run: no new operation starts, and steps in flight finish."""
     return _steer("pause", Choice(run_id, query, yes, db, url), reason)
 
 
@@ -81,7 +81,7 @@ def resume(
     db: str | None,
     url: str | None,
 ) -> int:
-    """Let a paused or parked run go on: a step that spent its attempts is tried again."""
+    """Resume a paused or parked run; a step that has used all its attempts is tried again."""
     return _steer("resume", Choice(run_id, query, yes, db, url), reason)
 
 
@@ -90,9 +90,9 @@ def resume(
 @reason_option
 @database_options
 def discard(*, run_id: str, reason: str, db: str | None, url: str | None) -> int:
-    """Make the message that a parked run cannot read a dead letter, and resume the run.
+    """Discard the message that a parked run cannot read, and resume the run.
 
-    The message stays among the dead letters, and can be sent again (`outlast actor redrive`).
+    The message becomes a dead letter and can be redelivered with `outlast actor redrive`.
     """
     return _steer("discard", Choice(run_id, None, yes=False, db=db, url=url), reason)
 
@@ -100,7 +100,7 @@ def discard(*, run_id: str, reason: str, db: str | None, url: str | None) -> int
 @click.command()
 @choice_options
 @reason_option
-@click.option("--dry-run", is_flag=True, help="Only show what would run again.")
+@click.option("--dry-run", is_flag=True, help="Show what would run again, and change nothing.")
 @json_option
 @database_options
 def retry(
@@ -114,15 +114,17 @@ def retry(
     db: str | None,
     url: str | None,
 ) -> int:
-    """Run what failed again: the run goes on under its id with all it had before that.
+    """Retry a failed run under the same id, keeping everything recorded before the failure.
 
-    It shows what would run again, and on a terminal it asks first.
+    The command shows what would run again and, on a terminal, asks for confirmation.
     """
     choice = Choice(run_id, query, yes, db, url)
     choice.check()
     if query is not None:
         if dry_run or as_data:
-            raise UsageError("--dry-run and --json are for one run: give its ID")
+            raise UsageError(
+                "--dry-run and --json apply to one run: give its ID instead of --query"
+            )
         return _steer("retry", choice, reason)
     plan = planned(place_of(db, url), choice.id, None)
     if as_data:

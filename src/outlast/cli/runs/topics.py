@@ -14,18 +14,23 @@ from outlast.engine import run_loop
 
 @click.group()
 def topic() -> None:
-    """Publish to the actors that are subscribed to a topic."""
+    """Publish to a topic."""
 
 
 @topic.command()
 @click.argument("name")
 @click.argument("value", metavar="JSON", default="null")
-@click.option("--dedup", metavar="KEY", default="", help="Publishing again under it does nothing.")
+@click.option(
+    "--dedup",
+    metavar="KEY",
+    default="",
+    help="Deduplication key: publishing again with the same key has no effect.",
+)
 @database_options
 def publish(*, name: str, value: str, dedup: str, db: str | None, url: str | None) -> None:
-    """Publish a value under a topic's NAME: JSON, or @file, or - for stdin.
+    """Publish a value to the topic NAME: JSON, @file, or - for stdin.
 
-    An engine whose code declares the topic must be running: it knows which values fit.
+    An engine whose code declares the topic must be running, because it checks the value's type.
     """
     data = json_of(value, "the value")
 
@@ -33,8 +38,8 @@ def publish(*, name: str, value: str, dedup: str, db: str | None, url: str | Non
         await client.publish(name, data, dedup=dedup)
 
     otherwise = (
-        f"only the program that declares topic {name!r} knows which values fit it: start that "
-        f"program"
+        f"only the program that declares topic {name!r} can check the value's type: start that "
+        "program"
     )
     run_loop(ask_engine(place_of(db, url), ask, otherwise))
     note(f"published to topic {safe_line(name)}")

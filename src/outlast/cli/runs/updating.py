@@ -19,8 +19,16 @@ from outlast.engine import run_loop
 @click.argument("run_id", metavar="ID")
 @click.argument("name")
 @click.argument("value", metavar="JSON", default="null")
-@click.option("--id", "update_id", metavar="ID", default=None, help="The same is the same update.")
-@click.option("--timeout", metavar="TIME", default="1m", help="How long to wait for the answer.")
+@click.option(
+    "--id",
+    "update_id",
+    metavar="ID",
+    default=None,
+    help="Update id: sending the same id again does not repeat the update.",
+)
+@click.option(
+    "--timeout", metavar="TIME", default="1m", help="Maximum time to wait for the answer."
+)
 @database_options
 def update(
     *,
@@ -32,9 +40,9 @@ def update(
     db: str | None,
     url: str | None,
 ) -> None:
-    """Have a run answer an update: its NAME, and its value as JSON (or @file, or - for stdin).
+    """Send the update NAME to a run, with a value as JSON (or @file, or - for stdin).
 
-    Prints what its handler returns, as JSON.
+    Prints the handler's result as JSON.
     """
     data = json_of(value, "the update's value")
     seconds = seconds_option("--timeout", timeout)
@@ -45,7 +53,7 @@ def update(
         run = client.get(run_id)
         return await run.update(name, data, id=update_id or f"{uuid4()}", timeout=seconds)
 
-    otherwise = "an update is answered by the run's own code: start the program that has it"
+    otherwise = "only the run's own code can answer an update: start the program that has it"
     say(as_json(run_loop(ask_engine(place, ask, otherwise))))
 
 

@@ -24,9 +24,9 @@ _FAILED = 1
 @json_option
 @database_options
 def watch(*, run_id: str, as_data: bool, db: str | None, url: str | None) -> int:
-    """Show how a run gets on, until it ends: a line whenever what it waits for changes.
+    """Show a run's progress until it ends: one line each time its state changes.
 
-    The exit code is 0 when it completes, 1 when it ends otherwise or needs a person.
+    The exit code is 0 if the run completes, 1 if it ends otherwise or needs an operator.
     """
     return run_loop(_watch(reading(db, url), run_id, as_data=as_data))
 

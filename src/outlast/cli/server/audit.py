@@ -13,8 +13,10 @@ from outlast.types import AuditInfo
 
 
 @click.command()
-@click.option("--run", "run", default=None, metavar="ID", help="What was done to one run.")
-@click.option("--caller", default=None, metavar="NAME", help="What one token or user did.")
+@click.option("--run", "run", default=None, metavar="ID", help="Only actions on this run.")
+@click.option(
+    "--caller", default=None, metavar="NAME", help="Only actions by this API token or user."
+)
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @json_option
 @database_options
@@ -27,7 +29,7 @@ def audit(
     db: str | None,
     url: str | None,
 ) -> None:
-    """List who did what from outside, newest first: callers of a server, and users of commands."""
+    """List actions by callers of a server and users of commands, newest first."""
     run_loop(_list(reading(db, url), run, caller, limit, as_data=as_data))
 
 
@@ -43,7 +45,7 @@ async def _list(
     if as_data:
         say("[" + ",\n".join(as_json(info) for info in infos) + "]")
     elif not infos:
-        note("nothing was done from outside")
+        note("no external actions were recorded")
     else:
         head = ("AT", "WHO", "ROLE", "VIA", "DID", "TO", "OUTCOME", "REASON")
         for line in table(head, [_cells(info) for info in infos]):

@@ -51,7 +51,7 @@ class Finding:
 @json_option
 @database_options
 def doctor(*, as_data: bool, db: str | None, url: str | None) -> int:
-    """Look at this machine, this disk and the store; exits with 1 when something is bad."""
+    """Check the machine, the disk and the database; exit with 1 on a serious finding."""
     path = Path(target_of(db, url, read_only=True).name)
     place = _existing(path.parent)
     findings = [
@@ -86,7 +86,7 @@ def _existing(directory: Path) -> Path:
 def _loop() -> Finding:
     if importlib.util.find_spec("uvloop") is not None:
         return Finding("event loop", "ok", "uvloop")
-    return Finding("event loop", "note", "asyncio; `pip install 'outlast[fast]'` makes it quicker")
+    return Finding("event loop", "note", "asyncio; `pip install 'outlast[fast]'` makes it faster")
 
 
 def _files() -> Finding:
@@ -95,7 +95,7 @@ def _files() -> Finding:
     shown = "unlimited" if processes == resource.RLIM_INFINITY else f"{processes:,}"
     text = f"{files:,} open files, {shown} processes, {os.cpu_count()} processors"
     if 0 <= files < _FILES_MIN:
-        return Finding("limits", "bad", f"{text}: too few files, see `ulimit -n`")
+        return Finding("limits", "bad", f"{text}: too few, see `ulimit -n`")
     return Finding("limits", "ok", text)
 
 
@@ -128,13 +128,15 @@ def _sync(place: Path) -> Finding:
                 os.fsync(file.fileno())
                 times.append((time.perf_counter() - began) * 1e3)
     except OSError as error:
-        return Finding("disk", "bad", f"{place} cannot be written: {error.strerror}")
+        return Finding("disk", "bad", f"cannot write to {place}: {error.strerror}")
     middle = statistics.median(times)
     text = f"fsync takes {middle:.2f} ms (p50 of {_SYNCS}, worst {max(times):.2f} ms)"
     if middle > _SLOW_SYNC_MILLISECONDS:
-        return Finding("disk", "note", f"{text}: slow, steps in a row wait for it one by one")
+        return Finding("disk", "note", f"{text}: slow; sequential steps wait for each fsync")
     if middle < _FAST_SYNC_MILLISECONDS:
-        return Finding("disk", "note", f"{text}: too quick to be true, a power loss may lose data")
+        return Finding(
+            "disk", "note", f"{text}: too fast to be real; a power failure may lose data"
+        )
     return Finding("disk", "ok", text)
 
 
@@ -145,7 +147,7 @@ def _store(path: Path) -> list[Finding]:
     except StoreError as error:
         return [Finding("store", "bad", f"{error}")]
     pid = holder_of(path)
-    owner = f"process {pid} runs it" if pid is not None else "nobody runs it"
+    owner = f"in use by process {pid}" if pid is not None else "not in use"
     findings = [Finding("owner", "ok", owner)]
     try:
         with without_traces(path):
@@ -175,27 +177,27 @@ def _starved(path: Path) -> list[Finding]:
     if not rows:
         return []
     run, waits = rows[0]
-    others = " (and others)" if len(rows) > 1 else ""
-    text = f"run {run}{others} is {waits}: give such steps a timeout, or where='process'"
+    others = " (and other runs)" if len(rows) > 1 else ""
+    text = f"run {run}{others} is {waits}: give these steps a timeout, or where='process'"
     return [Finding("threads", "bad", text)]
 
 
 def _mark(path: Path) -> Finding:
     place = mark_path(path)
     if read_mark(path) is None:
-        text = f"{place} is missing or damaged: it cannot be told whether commits were lost"
-        return Finding("mark", "note", f"{text}; the next engine makes it anew")
+        text = f"{place} is missing or damaged, so lost commits cannot be detected"
+        return Finding("mark", "note", f"{text}; the next engine recreates it")
     return Finding("mark", "ok", f"{place}: no acknowledged commit is missing")
 
 
 def _health(path: Path) -> Finding:
     size = path.stat().st_size
     if size > _CHECKED_BYTES_MAX:
-        text = f"{path}, {size:,} bytes: too large to be checked here; `outlast db verify` does"
+        text = f"{path}, {size:,} bytes: too large to check here; use `outlast db verify`"
         return Finding("store", "note", text)
     faults = faults_of(path)
     if faults:
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
         text = f"{path} is damaged ({faults[0]}{more}): see `outlast db verify`, restore a backup"
         return Finding("store", "bad", text)
-    return Finding("store", "ok", f"{path}, {size:,} bytes, structure and checksums fit")
+    return Finding("store", "ok", f"{path}, {size:,} bytes, structure and checksums are correct")

@@ -19,21 +19,21 @@ _ANSWER_BYTES_MAX = 1000
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8787, show_default=True)
-@click.option("--db", metavar="URL", default=None, help="Beside it the token is looked for.")
+@click.option("--db", metavar="URL", default=None, help="Database whose token file to use.")
 @click.option("--token-file", "token_file", metavar="PATH", default=None)
 @click.option(
     "--tls-cert",
     "certificate",
     metavar="PATH",
     default=None,
-    help="The server speaks TLS, with this certificate.",
+    help="Connect with TLS and expect this certificate.",
 )
 def ready(
     *, host: str, port: int, db: str | None, token_file: str | None, certificate: str | None
 ) -> int:
-    """Exit with 0 when the server on this machine executes runs, with 1 when it does not.
+    """Exit with 0 if the server on this machine executes runs, and with 1 if it does not.
 
-    The token comes from OUTLAST_TOKEN, else from the file that the server has made.
+    The API token comes from OUTLAST_TOKEN, or from the server's token file.
     """
     connection = _connection(host, port, certificate)
     headers = {"authorization": f"Bearer {_token(token_file, db)}"}
@@ -42,7 +42,7 @@ def ready(
         answer = connection.getresponse()
         text = answer.read(_ANSWER_BYTES_MAX).decode("utf-8", "replace")
     except (OSError, HTTPException) as error:
-        note(f"nothing answers at {safe_line(host)}:{port}: {error}")
+        note(f"no server answers at {safe_line(host)}:{port}: {error}")
         return 4
     finally:
         connection.close()
@@ -59,7 +59,9 @@ def _connection(host: str, port: int, certificate: str | None) -> HTTPConnection
     try:
         context = ssl.create_default_context(cafile=certificate)
     except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{certificate} is no certificate: {error.strerror or error}") from None
+        raise UsageError(
+            f"cannot use the certificate {certificate}: {error.strerror or error}"
+        ) from None
     # It is this very certificate, whatever name of the server it was made for.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False
@@ -74,6 +76,6 @@ def _token(token_file: str | None, db: str | None) -> str:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"there is no OUTLAST_TOKEN, and {path} cannot be read: {error}") from None
+        raise UsageError(f"OUTLAST_TOKEN is not set, and {path} cannot be read: {error}") from None
     # The server's own line has nothing but the token; the others have a name and a role.
     return next((line.strip() for line in lines if len(line.split()) == 1), "")

@@ -45,24 +45,24 @@ def run_and_reload(app: str) -> int:
             is_first = time.monotonic() - deaths[0] >= _DEATHS_SECONDS
             if child.returncode < 0 and is_first:
                 deaths.append(time.monotonic())
-                note("starting anew: what it ran goes on")
+                note("restarting: its runs continue")
                 continue
-            note("waiting for a file to be saved")
+            note("waiting for a file to change")
             changed = _wait_for_change(files, stop)
             if changed is None:
                 return child.returncode or 0
-        note(f"{safe_line(changed)} was saved: starting anew")
+        note(f"{safe_line(changed)} changed: restarting")
         _end(child)
 
 
 def _how_it_ended(code: int) -> str:
     if code >= 0:
-        return f"ended with exit code {code}"
+        return f"exited with code {code}"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f"was ended by {name}"
+    return f"was killed by {name}"
 
 
 class _Stop:

@@ -71,13 +71,19 @@ class Plan:
 def _server_options(command: F) -> F:
     """Add what `serve` and `dev` both take."""
     for option in (
-        click.option("--grace", metavar="TIME", default=None, help="For steps when it stops."),
+        click.option(
+            "--grace",
+            metavar="TIME",
+            default=None,
+            help="Time for steps to finish when the server stops.",
+        ),
         click.option(
             "--token-file",
             "token_file",
             metavar="PATH",
             default=None,
-            help="Made with a new token, mode 0600, when missing [default: beside the database]",
+            help="File of API tokens, created with mode 0600 if missing [default: next to the "
+            "database]",
         ),
         click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True),
         click.option("--host", default="127.0.0.1", show_default=True),
@@ -90,12 +96,26 @@ def _server_options(command: F) -> F:
 @click.command()
 @click.argument("app", metavar="[APP]", required=False)
 @_server_options
-@click.option("--workers", type=click.IntRange(min=1), default=None, help="Step processes.")
-@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="A name it goes by.")
-@click.option("--allow-origin", "origins", multiple=True, metavar="URL", help="A site that may.")
-@click.option("--behind-proxy", is_flag=True, help="A proxy before it does TLS.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=None, help="Number of step processes."
+)
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Accept requests for this host name.",
+)
+@click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="URL",
+    help="Accept browser requests from this origin.",
+)
+@click.option("--behind-proxy", is_flag=True, help="A proxy in front of the server handles TLS.")
 @click.option("--tls-cert", "certificate", metavar="FILE", default=None, help="PEM.")
-@click.option("--log-json", "log_json", is_flag=True, help="Log to stderr as JSON lines.")
+@click.option("--log-json", "log_json", is_flag=True, help="Write the log to stderr as JSON lines.")
 @click.option("--tls-key", "key", metavar="FILE", default=None, help="PEM.")
 def serve(
     *,
@@ -115,19 +135,19 @@ def serve(
 ) -> int:
     """Run an engine and serve it over HTTP.
 
-    APP is file.py or package.module. Without it the server executes nothing: beside a program
-    whose engine has the database open, it serves that engine; else it shows what is there, and
-    takes signals and answers for the engine that will have the code.
+    APP is file.py or package.module. Without APP the server executes nothing: if another
+    process has the database open, it serves that process's engine; otherwise it shows the stored
+    data and stores signals and answers for the next engine that has the code.
     """
     if app is None and BUILT is not None:
         app = BUILT.app
     if (certificate is None) != (key is None):
-        raise UsageError("--tls-cert and --tls-key go together")
+        raise UsageError("--tls-cert and --tls-key must be given together")
     tls = Tls(Path(certificate), Path(key)) if certificate is not None and key is not None else None
     if host not in _LOOPBACK and tls is None and not behind_proxy:
         raise UsageError(
-            f"{host} is reached from other machines, and without TLS everyone on the way reads the "
-            f"token: give --tls-cert and --tls-key, or --behind-proxy when a proxy does TLS"
+            f"other machines can reach {host}, and without TLS the API token can be read on the "
+            "network: give --tls-cert and --tls-key, or --behind-proxy if a proxy handles TLS"
         )
     plan = _plan(app, db, host, port, token_file, grace)
     return _serve(
@@ -145,7 +165,7 @@ def serve(
 @click.command()
 @click.argument("app", metavar="APP")
 @_server_options
-@click.option("--no-reload", is_flag=True, help="Go on with the code as it is.")
+@click.option("--no-reload", is_flag=True, help="Do not reload when a file changes.")
 def dev(
     *,
     app: str,
@@ -156,12 +176,14 @@ def dev(
     grace: str | None,
     no_reload: bool,
 ) -> int:
-    """Serve APP on this machine, anew whenever its code is saved; prints a link to the dashboard.
+    """Serve APP on this machine, reload it when its code changes, and print a dashboard link.
 
     APP is file.py or package.module.
     """
     if host not in _LOOPBACK:
-        raise UsageError(f"dev serves this machine only, not {host}: use `outlast serve`")
+        raise UsageError(
+            f"`outlast dev` listens only on this machine, not on {host}: use `outlast serve`"
+        )
     plan = replace(_plan(app, db, host, port, token_file, grace or _DEV_GRACE), is_dev=True)
     return _serve(plan) if no_reload or is_reloaded() else run_and_reload(app)
 
@@ -205,8 +227,9 @@ async def _run(
             await _run_engine(plan, options, tokens, admin, listener)
         except StoreLocked:
             note(
-                "meanwhile `outlast serve` without APP serves what that process runs; an `outlast "
-                "run` that waits for its run takes over when a server dies, until its run ends"
+                "to serve that process's runs, use `outlast serve` without APP; if the process "
+                "is an `outlast run` that took over from a stopped server, it releases the "
+                "database when its run ends"
             )
             raise
         return
@@ -223,8 +246,8 @@ async def _run_relay(plan: Plan, tokens: TokenFile, owner: int, listener: socket
     app = Guard(relay, _addresses(plan, port))
     tcp = TcpServer(app, Connections(world, by_address=True), listener, plan.tls)
     ended = tcp.begin(handles_signals=True)
-    note(f"serving what process {owner} runs at {plan.url(port)} (process {os.getpid()})")
-    note(f"token: {safe_line(_token_source(plan))}")
+    note(f"serving the engine of process {owner} at {plan.url(port)} (process {os.getpid()})")
+    note(f"API token: {safe_line(_token_source(plan))}")
     stopped = asyncio.ensure_future(tcp.stopped.wait())
     await asyncio.wait([stopped, ended], return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -256,9 +279,13 @@ async def _run_engine(
 
 def _announce(plan: Plan, port: int, codes: SignInCodes) -> None:
     url = plan.url(port)
-    what = plan.app if plan.app is not None else "what is stored; it executes nothing"
+    what = (
+        plan.app
+        if plan.app is not None
+        else ("stored data only (no code is loaded, so nothing is executed)")
+    )
     note(f"serving {safe_line(what)} at {url} (process {os.getpid()})")
-    note(f"token: {safe_line(_token_source(plan))}")
+    note(f"API token: {safe_line(_token_source(plan))}")
     if plan.is_dev:
         _print_link(plan, port, codes.new())
 

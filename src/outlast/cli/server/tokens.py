@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 @click.group()
 def token() -> None:
-    """Give others a token of their own for a server, and take it back."""
+    """Manage API tokens."""
 
 
 def _file_options(command: F) -> F:
@@ -41,19 +41,19 @@ def _file(db: str | None, token_file: str | None) -> TokenFile:
 
 @token.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice(ROLES), required=True, help="What it may do.")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="Role of the token.")
 @_file_options
 def add(*, name: str, role: str, db: str | None, token_file: str | None) -> None:
-    """Make a token and print it, once: the file keeps its hash."""
+    """Create an API token and print it once; the token file keeps only its hash."""
     say(_file(db, token_file).add(name, ROLE_NAMED[role]))
-    note(f"{safe_line(name)} is {role}; this token is not shown again")
+    note(f"created a token for {safe_line(name)} with role {role}; it is not shown again")
 
 
 @token.command()
 @click.option("--json", "as_data", is_flag=True, help="Print JSON.")
 @_file_options
 def ls(*, as_data: bool, db: str | None, token_file: str | None) -> None:
-    """List the names and roles of tokens."""
+    """List the names and roles of API tokens."""
     known = _file(db, token_file).known()
     if as_data:
         say(as_json([{"name": t.name, "role": t.role} for t in known]))
@@ -66,7 +66,7 @@ def ls(*, as_data: bool, db: str | None, token_file: str | None) -> None:
 @click.argument("name")
 @_file_options
 def rm(*, name: str, db: str | None, token_file: str | None) -> None:
-    """Take a token back: it opens nothing any more."""
+    """Revoke an API token."""
     for fault in _file(db, token_file).remove(name):
-        note(f"this line stays, and opens nothing: {safe_line(fault)}")
-    note(f"the token of {safe_line(name)} opens nothing any more")
+        note(f"ignored an invalid line of the token file: {safe_line(fault)}")
+    note(f"revoked the token of {safe_line(name)}")

@@ -220,8 +220,8 @@ def refuse_network_file_system(database: Path) -> None:
     kind = file_system_of(database, _mounts())
     if kind in _NETWORK_TYPES:
         raise StoreError(
-            f"{database} is on a network file system ({kind}), where SQLite can lose data: "
-            f"use a local disk, or set OUTLAST_ALLOW_NETWORK_FS=1 if you know better"
+            f"{database} is on a network file system ({kind}), where SQLite can lose data: use a "
+            "local disk, or set OUTLAST_ALLOW_NETWORK_FS=1 to accept the risk"
         )
 
 

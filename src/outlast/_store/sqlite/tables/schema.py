@@ -63,7 +63,7 @@ def _left_by_backup(path: Path) -> Path | None:
 
 def missing(path: Path) -> StoreMissing:
     """Return the error for a database that is not there."""
-    return StoreMissing(f"there is no database at {path}; is the path right?")
+    return StoreMissing(f"there is no database at {path}: check the path")
 
 
 # ------------------------------------------------------------------------ making
@@ -74,7 +74,7 @@ def create_database(path: Path) -> None:
         # SQLite would make it readable for all, and gives its WAL the same permissions.
         os.close(os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise StoreError(f"cannot make a database at {path}: {error.strerror}") from error
+        raise StoreError(f"cannot create a database at {path}: {error.strerror}") from error
     with translated(path):
         db = connect(str(building), apsw.SQLITE_OPEN_READWRITE)
         try:
@@ -202,8 +202,8 @@ def check(db: Connection, path: Path) -> int:
         raise StoreDamaged(f"{path} is damaged (its end is missing); restore it from a backup")
     if version > newest_version():
         raise StoreTooNew(
-            f"{path} has schema {version}, this outlast knows up to {newest_version()}: "
-            f"use the newer outlast that wrote it"
+            f"{path} has schema {version}, this outlast knows up to {newest_version()}: use the "
+            "newer version of outlast that wrote it"
         )
     if version < newest_version():
         with translated(path):
