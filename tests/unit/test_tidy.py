@@ -10,6 +10,7 @@ import ast
 import io
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 500
 CLASS_LINES_MAX = 300
 PUBLIC_METHODS_MAX = 15
+PACKAGE_MODULES_MAX = 15
 LINE_COLUMNS_MAX = 100
 REASON_CHARS_MIN = 8
 
@@ -224,6 +226,14 @@ def test_every_file_of_ours_keeps_the_rule(rule: Rule, sources: list[Source]) ->
     faults = [fault for source in sources for fault in rule(source)]
 
     assert not faults, "\n" + "\n".join(faults)
+
+
+def test_a_room_has_few_modules(sources: list[Source]) -> None:
+    modules = [s.path for s in sources if s.is_product and s.path.name != "__init__.py"]
+    counts = Counter(path.parent for path in modules)
+
+    full = {f"{room}": count for room, count in counts.items() if count > PACKAGE_MODULES_MAX}
+    assert full == {}
 
 
 ENGINE = "src/outlast/_engine/queues.py"
