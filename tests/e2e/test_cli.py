@@ -156,7 +156,7 @@ def test_a_mistake_is_told_in_words(
         (["signal", "g", "x", "1"], 1, "has ended"),
         (["ls", "status:odd"], 2, "no status"),
         (["cancel", "g", "--grace", "soon"], 2, "--grace"),
-        (["run", "app.py:greet", "name=Bob", "--id", "g"], 1, "other input"),
+        (["run", "app.py:greet", "name=Bob", "--id", "g"], 1, "a different input"),
         (["run", "app.py:fail", "text=x", "--id", "g"], 1, "runs workflow"),
     ],
     ids=words_of,

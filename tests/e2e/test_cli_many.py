@@ -25,7 +25,7 @@ def test_without_a_terminal_it_must_be_said_that_all_are_meant(project: Project)
 
     asked = project("cancel", "--query", "status:open")
     assert asked.code == 2
-    assert "cancel 3 runs?" in asked.err
+    assert "cancel 3 runs needs a confirmation" in asked.err
     assert statuses(project) == ["pending"] * 3
 
     done = project("cancel", "--query", "status:open id:r1", "--yes")

@@ -250,6 +250,6 @@ def _discard_output() -> None:
 def main() -> None:
     """Run and manage durable workflows.
 
-    Exit codes: 0 ok, 1 the run failed or is parked, 2 usage, 3 not found, 4 the store cannot be
-    reached, 5 timed out, 130 interrupted.
+    Exit codes: 0 ok, 1 the run failed or is parked, 2 usage, 3 not found, 4 the database is
+    unavailable, 5 timed out, 130 interrupted.
     """

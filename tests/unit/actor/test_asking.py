@@ -88,7 +88,7 @@ async def test_nobody_answers_in_time(engine: Engine) -> None:
     clerk = engine.actor(Clerk, "ann")
 
     assert await clerk.ask(Clerk.refund, 40, "20ms") == [False, None, ""]
-    with pytest.raises(HandlerFailed, match="nobody answered"):
+    with pytest.raises(HandlerFailed, match="was not answered in time"):
         await clerk.ask(Clerk.buy, "20ms")
 
 

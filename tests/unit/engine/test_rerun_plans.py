@@ -228,7 +228,7 @@ async def test_the_plan_of_a_retry_names_the_step_that_failed(engine: Engine) ->
     await run.retry()
     await until_asked(run)
     assert keys[1] == keys[0]
-    with pytest.raises(UsageError, match="nothing of it has failed"):
+    with pytest.raises(UsageError, match="it has not failed"):
         await run.retry_plan()
 
 

@@ -260,7 +260,7 @@ async def test_what_completed_or_goes_on_is_not_done_again(engine: Engine) -> No
 
     with pytest.raises(RunClosed):
         await complete.retry()
-    with pytest.raises(UsageError, match="nothing of it has failed"):
+    with pytest.raises(UsageError, match="it has not failed"):
         await open_.retry()
     with pytest.raises(RunNotFound):
         await engine.get("nobody").retry()

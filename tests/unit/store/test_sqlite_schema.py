@@ -336,12 +336,12 @@ async def test_an_older_database_is_brought_up_to_date_by_its_owner_only(
     newer = [*migrations(), (newest_version() + 1, "CREATE TABLE extra (a INTEGER) STRICT")]
     monkeypatch.setattr("outlast._store.sqlite.tables.schema.migrations", lambda: newer)
 
-    with pytest.raises(StoreError, match="older outlast"):
+    with pytest.raises(StoreError, match="older version of outlast"):
         await SqliteStore.open(path, world=RealWorld(), read_only=True)
 
     assert await is_whole(path)
     reader = await SqliteStore.open(path, world=RealWorld(), read_only=True)
-    with pytest.raises(StoreReadOnly, match="opened for reading"):
+    with pytest.raises(StoreReadOnly, match="opened read-only"):
         await reader.prune(1, 1)
     await reader.close()
     assert newest_version() == newer[-1][0]

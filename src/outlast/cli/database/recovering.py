@@ -63,7 +63,7 @@ def salvage(*, accept_loss: int | None, db: str | None, url: str | None) -> int:
         note(f"{safe_line(path)} has every acknowledged commit; there is nothing to do")
         return 0
     lost = counted(loss.commits, "acknowledged commit")
-    say(f"{safe_line(path)} is missing {lost}: {safe_line(loss.reason)}")
+    say(f"{safe_line(path)} lacks {lost}: {safe_line(loss.reason)}")
     if kept is None:
         command = command_line("db", "salvage", "--accept-loss", f"{loss.commits}")
         note(

@@ -20,7 +20,9 @@ _ANSWER_BYTES_MAX = 1000
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8787, show_default=True)
 @click.option("--db", metavar="URL", default=None, help="Database whose token file to use.")
-@click.option("--token-file", "token_file", metavar="PATH", default=None)
+@click.option(
+    "--token-file", "token_file", metavar="PATH", default=None, help="File of API tokens."
+)
 @click.option(
     "--tls-cert",
     "certificate",

@@ -85,9 +85,11 @@ def _server_options(command: F) -> F:
             help="File of API tokens, created with mode 0600 if missing [default: next to the "
             "database]",
         ),
-        click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True),
-        click.option("--host", default="127.0.0.1", show_default=True),
-        click.option("--db", metavar="URL", default=None, help="[default: the project's]"),
+        click.option(
+            "--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="Port."
+        ),
+        click.option("--host", default="127.0.0.1", show_default=True, help="Listen address."),
+        click.option("--db", metavar="URL", default=None, help="Database [default: the project's]"),
     ):
         command = option(command)
     return command
@@ -114,9 +116,9 @@ def _server_options(command: F) -> F:
     help="Accept browser requests from this origin.",
 )
 @click.option("--behind-proxy", is_flag=True, help="A proxy in front of the server handles TLS.")
-@click.option("--tls-cert", "certificate", metavar="FILE", default=None, help="PEM.")
+@click.option("--tls-cert", "certificate", metavar="FILE", default=None, help="Certificate (PEM).")
 @click.option("--log-json", "log_json", is_flag=True, help="Write the log to stderr as JSON lines.")
-@click.option("--tls-key", "key", metavar="FILE", default=None, help="PEM.")
+@click.option("--tls-key", "key", metavar="FILE", default=None, help="Private key (PEM).")
 def serve(
     *,
     app: str | None,

@@ -22,15 +22,15 @@ def token() -> None:
 
 
 def _file_options(command: F) -> F:
-    command = click.option("--db", metavar="URL", default=None, help="[default: the project's]")(
-        command
-    )
+    command = click.option(
+        "--db", metavar="URL", default=None, help="Database [default: the project's]"
+    )(command)
     return click.option(
         "--token-file",
         "token_file",
         metavar="PATH",
         default=None,
-        help="[default: beside the database]",
+        help="File of API tokens [default: next to the database]",
     )(command)
 
 
