@@ -27,7 +27,7 @@ from outlast._codec import Codec
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.options import core_options
-from outlast._engine.reading.actor_reader import Census
+from outlast._engine.reading.actor_reader import ActorReader
 from outlast._engine.reading.attributes import merged_attributes
 from outlast._engine.reading.records import info_of
 from outlast._engine.scheduling.signal_names import unknown_signal
@@ -38,7 +38,7 @@ from outlast._execution.journal.letters import TOPICS
 from outlast._execution.loop.event_loop import running_loop
 from outlast._handles.actor_ref import ActorRef
 from outlast._handles.audit import AuditVerbs
-from outlast._handles.bulk import ManyVerbs
+from outlast._handles.bulk import BulkVerbs
 from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.declarations import Signal
 from outlast._handles.inbox import InboxVerbs
@@ -78,7 +78,7 @@ def _check_types(url: object, registry: object) -> None:
             raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
 
 
-class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
+class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs):
     """Runs workflows on one store, and gives handles on their runs.
 
     Opening recovers: every open run whose workflow is registered goes on by itself. Leaving the
@@ -320,7 +320,7 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
     async def actors(self, kind: type[object] | str | None = None) -> AsyncIterator[ActorInfo]:
         """Iterate over actors that exist, newest first: of a class, of a type's name, or all."""
         name = kind if isinstance(kind, str | None) else self._registry.find_actor(kind).name
-        async for info in self._census().actors(name):
+        async for info in self._actor_reader().actors(name):
             yield info
 
     async def actor_info(self, kind: type[object] | str, key: str) -> ActorInfo:
@@ -330,11 +330,11 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
             ActorNotFound: it has not received a message yet.
         """
         name = kind if isinstance(kind, str) else self._registry.find_actor(kind).name
-        return await self._census().actor(name, key)
+        return await self._actor_reader().actor(name, key)
 
     async def dead_letters(self, actor: ActorRef[A] | None = None) -> AsyncIterator[DeadLetterInfo]:
         """Iterate over dead letters, messages that could not be delivered, oldest first."""
-        async for letter in self._census().dead_letters(None if actor is None else actor.id):
+        async for letter in self._actor_reader().dead_letters(None if actor is None else actor.id):
             yield letter
 
     async def redrive(self, number: int) -> None:
@@ -369,8 +369,8 @@ class Engine(InboxVerbs, ManyVerbs, TopicVerbs, AuditVerbs):
         async for team in Teams(self._require_open().store).all():
             yield team
 
-    def _census(self) -> Census:
-        return Census(self._require_open().store, self._registry)
+    def _actor_reader(self) -> ActorReader:
+        return ActorReader(self._require_open().store, self._registry)
 
     # --------------------------------------------------------------- not supported yet
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from outlast._execution.actors.mailbox import Mail, Waiting
+from outlast._execution.actors.mailbox import Mailbox, Waiting
 from outlast._execution.journal.letters import Letter
 from outlast._store.contract import Message
 from outlast.types import RunId
@@ -32,7 +32,7 @@ class MailMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mail = Mail()
+        self.mail = Mailbox()
         self.entries: list[Entry] = []
         self.taken: list[Waiting] = []
         self.now = 100

@@ -18,19 +18,19 @@ from outlast._codec import Adapter
 from outlast._engine.recovery import Reconciler
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.messages import Messages
-from outlast._execution.actors.mailbox import Mail
+from outlast._execution.actors.mailbox import Mailbox
 from outlast._execution.actors.member_run import MemberRun
-from outlast._execution.actors.membership import Bonds
+from outlast._execution.actors.membership import Membership
 from outlast._execution.actors.message_run import MessageRun
 from outlast._execution.actors.system_messages import DONE_WELL
-from outlast._execution.calls.cancellation import Cancelling
+from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.clock import RunClock
 from outlast._execution.calls.inbox import Inbox, Unread
 from outlast._execution.calls.steps import StepCalls
 from outlast._execution.journal.letters import Letter
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.runs.run import LiveRun
-from outlast._execution.runs.run_summary import Standing
+from outlast._execution.runs.run_summary import RunSummary
 from outlast._journal.writer import Writer, _Entry
 from outlast._records import VALUE, Record
 from outlast._store.contract import (
@@ -121,10 +121,10 @@ def _arm_nothing(self: RunClock) -> None:
     return None
 
 
-_deliver_cancellation = Cancelling.deliver
+_deliver_cancellation = Cancellation.deliver
 
 
-def _cancel_once(self: Cancelling) -> bool:
+def _cancel_once(self: Cancellation) -> bool:
     happened = _deliver_cancellation(self)
     self.scopes.clear()
     return happened
@@ -168,7 +168,7 @@ def _clock_of_the_wall(self: LiveRun, record: Record) -> None:
 
 
 def _overwrite_the_end(
-    self: Standing,
+    self: RunSummary,
     status: Status,
     *,
     resident: bool = True,
@@ -204,7 +204,7 @@ def _bury_none(self: MemoryDatabase, letters: Sequence[DeadLetter]) -> None:
     return None
 
 
-def _add_in_reverse(self: Mail, message: Message, letter: Letter, now: int) -> None:
+def _add_in_reverse(self: Mailbox, message: Message, letter: Letter, now: int) -> None:
     # Newest first among what waits together, as with a stack.
     heapq.heappush(self.ready, (-letter.priority, -message.number, message, letter))
 
@@ -215,7 +215,7 @@ async def _read_two(self: Messages, live: LiveRun) -> None:
 
 
 def _fall_silently(
-    self: Bonds, transaction: Transaction, why: str, at: int, *, is_again: bool = False
+    self: Membership, transaction: Transaction, why: str, at: int, *, is_again: bool = False
 ) -> None:
     place = self.place
     if place is not None and not place.down:
@@ -227,7 +227,7 @@ def _find_in_any_life(self: Team, target: str, life: int) -> Member | None:
 
 
 def _obey_anyone(self: MemberRun, message: Message, letter: Letter, reason: str) -> None:
-    self.bonds.take_place(self.journal.transaction(), None)
+    self.membership.take_place(self.journal.transaction(), None)
     self._done(message, VALUE + DONE_WELL)
     self.terminate(reason)
 
@@ -238,13 +238,13 @@ PLANTED = (
     Planted("no epoch check", MemoryLeases, "holds", _any_epoch),
     Planted("recovery once only", Reconciler, "look", _look_at_own_shards),
     Planted("a lost wake-up: timers are not armed", RunClock, "arm", _arm_nothing),
-    Planted("a swallowed cancellation is lost", Cancelling, "deliver", _cancel_once),
+    Planted("a swallowed cancellation is lost", Cancellation, "deliver", _cancel_once),
     Planted("retries begin again after a crash", StepCalls, "deliver_attempt", _forget_attempts),
     Planted("dedup keys are forgotten", Inbox, "deliver", _forget_dedups),
     Planted("a child's end is lost", Scheduler, "deliver", _drop_child_ends),
     Planted("live values are not decoded", Adapter, "roundtrip", _hand_over_itself),
     Planted("logical time is the wall clock", LiveRun, "_deliver", _clock_of_the_wall),
-    Planted("a summary overwrites the end", Standing, "write", _overwrite_the_end),
+    Planted("a summary overwrites the end", RunSummary, "write", _overwrite_the_end),
     Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on, first=192),
     Planted(
         "an answer before its commit", MessageRun, "_answer", _answer_first, run_cell_seed, 201
@@ -261,8 +261,10 @@ PLANTED = (
     Planted(
         "a stopped actor's mailbox is lost", MemoryDatabase, "_bury", _bury_none, run_actor_seed
     ),
-    Planted("a mailbox is a stack", Mail, "add", _add_in_reverse, run_actor_seed),
-    Planted("a member fails, and nobody is told", Bonds, "fall", _fall_silently, run_team_seed, 77),
+    Planted("a mailbox is a stack", Mailbox, "add", _add_in_reverse, run_actor_seed),
+    Planted(
+        "a member fails, and nobody is told", Membership, "fall", _fall_silently, run_team_seed, 77
+    ),
     Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 75),
     Planted("a member obeys any team", MemberRun, "_leave_team", _obey_anyone, run_team_seed),
 )

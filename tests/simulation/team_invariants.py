@@ -33,7 +33,7 @@ class Promised:
     watched: dict[str, str] = field(default_factory=dict[str, str])
 
 
-class Standing:
+class RunSummary:
     """Where everybody stands, on the disk."""
 
     def __init__(self, database: MemoryDatabase, promised: Promised) -> None:

@@ -36,7 +36,7 @@ from tests.simulation.scenario import (
 )
 from tests.simulation.team_invariants import (
     Promised,
-    Standing,
+    RunSummary,
     is_of_reminder,
     is_team,
     team_of,
@@ -271,7 +271,7 @@ class TeamScenario(Scenario):
         require(not violations, "; ".join(violations[:3]))
         for report in self.reports:
             require(not _has_changed(report), f"applied again, a team has changed: {report}")
-        Standing(self.yard.database, self.promised).check()
+        RunSummary(self.yard.database, self.promised).check()
 
 
 def _has_changed(report: Applied) -> bool:

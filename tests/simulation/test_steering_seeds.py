@@ -154,7 +154,7 @@ def test_a_row_that_is_written_before_all_is_quiet_is_found_out(
             self.pausing.is_written = True
             for message in self.pausing.asked:
                 self._consume(message)
-            self.standing.write("paused", resident=False)
+            self.summary.write("paused", resident=False)
 
     monkeypatch.setattr(LiveWorkflow, "_pause_if_quiet", pause_at_once)
 

@@ -101,7 +101,7 @@ class Actor(Generic[S]):
                 f"{run.definition.name} watches others and needs a handler for their end: "
                 f"@handler async def {_STOPPED}(self, event: Stopped) -> None"
             )
-        run.wishes.watch(target.durable_id("watch"), Watch(told.name, told.parameter))
+        run.outbox.watch(target.durable_id("watch"), Watch(told.name, told.parameter))
         return DONE
 
     def reminder(self, *, every: Duration, name: str = "") -> Reminding[Self]:
@@ -119,7 +119,7 @@ class Actor(Generic[S]):
 
     def cancel_reminder(self, name: str) -> None:
         """Send no more messages of a reminder; one that is not set is no error."""
-        running_actor().wishes.forget_reminder(name)
+        running_actor().outbox.forget_reminder(name)
 
 
 class Done:
@@ -151,7 +151,7 @@ class Reminding(Generic[A]):
         if found is None:
             raise UsageError(f"{run.definition.name} has no handler {handler.__name__!r}")
         data = found.signature.encode(found.signature.bind(args, kwargs))
-        run.wishes.remind(self._name or found.name, found.name, data, int(self._seconds * 1e6))
+        run.outbox.remind(self._name or found.name, found.name, data, int(self._seconds * 1e6))
         return DONE
 
 

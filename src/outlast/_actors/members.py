@@ -163,7 +163,7 @@ class Members:
             on_parent_close="abandon",
             request=run.host.world.new_id(),
         )
-        run.wishes.start(start, blobs)
+        run.outbox.start(start, blobs)
 
     async def _end_workflow(self, spec: MemberSpec, why: str) -> None:
         """Cancel a run and wait for its end; terminate it if that takes too long.

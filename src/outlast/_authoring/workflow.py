@@ -195,12 +195,12 @@ class _ScopeManager(AbstractAsyncContextManager[Scope]):
         if self._timeout is not None and seconds is not None:
             self._timer = run.loop.call_later(seconds, self._expire)
         elif seconds is not None:
-            run.cancelling.add_shield(self._scope, seconds)
+            run.cancellation.add_shield(self._scope, seconds)
         return self._scope
 
     def _expire(self) -> None:
         self._scope.has_expired = True
-        self._run.cancelling.cancel_scope(self._scope)
+        self._run.cancellation.cancel_scope(self._scope)
 
     @override
     async def __aexit__(
@@ -213,7 +213,7 @@ class _ScopeManager(AbstractAsyncContextManager[Scope]):
             self._timer.cancel()
         scope = self._scope
         parent = scope.parent
-        self._run.cancelling.leave_scope(scope)
+        self._run.cancellation.leave_scope(scope)
         if parent is not None:
             self._task.scope = parent
         is_ours = scope.is_cancelled and not (parent is not None and parent.is_reached())
@@ -369,9 +369,9 @@ class _Wf(_LaterVerbs, AskingVerbs):
     def set_attributes(self, **attributes: str | int | float | bool | None) -> None:
         """Set attributes that listings can filter by; None removes one."""
         run = current_run()
-        merged = merged_attributes(run.standing.attributes, attributes)
-        if merged != run.standing.attributes:
-            run.standing.attributes = merged
+        merged = merged_attributes(run.summary.attributes, attributes)
+        if merged != run.summary.attributes:
+            run.summary.attributes = merged
             run.host.run_changed(run.id)
 
 

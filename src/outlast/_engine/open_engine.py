@@ -19,7 +19,7 @@ from outlast._engine.actors.volatile import VolatileActors
 from outlast._engine.actors.writing import Actors
 from outlast._engine.reading.reader import Reader
 from outlast._engine.recovery import Reconciler, Recovery
-from outlast._engine.residency.inactive_runs import Dormant
+from outlast._engine.residency.inactive_runs import InactiveRuns
 from outlast._engine.residency.passivation import Residency
 from outlast._engine.residency.retention import Retention
 from outlast._engine.scheduling.late_outcomes import LateOutcomes
@@ -28,7 +28,7 @@ from outlast._engine.scheduling.parts import Parts
 from outlast._engine.scheduling.results import Results
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.scheduling.step_messages import StepMessages
-from outlast._engine.scheduling.wait_graph import Waits
+from outlast._engine.scheduling.wait_graph import WaitGraph
 from outlast._engine.verbs.forks import Forks
 from outlast._engine.verbs.messages import Messages
 from outlast._engine.verbs.sharing import look_for
@@ -128,23 +128,23 @@ class EngineCore:
             live_bytes_max=options.live_bytes_max,
             tail_max=options.tail_records_max,
         )
-        self.dormant: Dormant = Dormant(self.scheduler)
-        self.messages: Messages = Messages(self.scheduler, self.dormant)
+        self.inactive_runs: InactiveRuns = InactiveRuns(self.scheduler)
+        self.messages: Messages = Messages(self.scheduler, self.inactive_runs)
         self.results: Results = Results(self.scheduler)
         self.updates: Updates = Updates(self.scheduler)
         self.volatile: VolatileActors = VolatileActors(world)
-        self.waits: Waits = Waits(self.scheduler)
+        self.wait_graph: WaitGraph = WaitGraph(self.scheduler)
         self.actors: Actors = Actors(self.scheduler, self.volatile)
         self.reader: Reader = Reader(
             store, world, registry, scheduler=self.scheduler, residency=self.residency
         )
         self.tokens: Tokens = Tokens(self.scheduler)
         self.forks: Forks = Forks(self.scheduler, self.messages, self.reader)
-        self.results.may_go_on = self.dormant.may_go_on
-        self.actors.parked.may_go_on = self.dormant.may_go_on
+        self.results.may_go_on = self.inactive_runs.may_go_on
+        self.actors.parked.may_go_on = self.inactive_runs.may_go_on
         self.starts: Starts = Starts(self.scheduler, self.messages, self.results, self.residency)
         self.recovery: Recovery = Recovery(
-            self.scheduler, self.messages, self.dormant, live_runs_max=options.live_runs_max
+            self.scheduler, self.messages, self.inactive_runs, live_runs_max=options.live_runs_max
         )
         self._join()
         self._process = process_id()
@@ -164,7 +164,7 @@ class EngineCore:
         self.scheduler.parts = Parts(
             residency=self.residency,
             recovery=self.recovery,
-            inactive_runs=self.dormant,
+            inactive_runs=self.inactive_runs,
             messages=self.messages,
             results=self.results,
             updates=self.updates,

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from outlast import limits
-from outlast._engine.residency.inactive_runs import Dormant
+from outlast._engine.residency.inactive_runs import InactiveRuns
 from outlast._engine.residency.poison_messages import bury_begun
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._engine.verbs.messages import Messages
@@ -65,13 +65,13 @@ class Recovery:
     """Brings open runs into memory: after a start, a take-over, a wake-up time."""
 
     def __init__(
-        self, scheduler: Scheduler, messages: Messages, dormant: Dormant, *, live_runs_max: int
+        self, scheduler: Scheduler, messages: Messages, dormant: InactiveRuns, *, live_runs_max: int
     ) -> None:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._world = scheduler.world
         self._messages = messages
-        self._dormant = dormant
+        self._inactive_runs = dormant
         self._live_runs_max = live_runs_max
         self._alarm = _Alarm(scheduler, self._wake)
         self._is_waking = False
@@ -198,7 +198,7 @@ class Recovery:
         scheduler = self._scheduler
         if run in scheduler.residents:
             return False
-        async with scheduler.exclusion.alone_with(run):
+        async with scheduler.run_locks.alone_with(run):
             row = await row_outside_memory(scheduler, run)
             if row is None or run in scheduler.residents or not is_open_here(row):
                 return False
@@ -260,14 +260,14 @@ class Recovery:
             if await bury_begun(self._scheduler, run, why):
                 return
             log.error("run %s is parked: %s", run, why)
-            await self._dormant.park(run, why, "suspect")
+            await self._inactive_runs.park(run, why, "suspect")
             return
         await _quiet(self._scheduler)
         await self._try_alone(run)
 
     async def _try_alone(self, run: RunId) -> None:
         scheduler = self._scheduler
-        async with scheduler.exclusion.alone_with(run):
+        async with scheduler.run_locks.alone_with(run):
             row = await row_outside_memory(scheduler, run)
             lease = scheduler.leases.get(scheduler.shard_of(run))
             is_open = row is not None and is_open_here(row)
@@ -291,7 +291,7 @@ class Recovery:
             pause = min(2 * pause, 0.05)
         live = scheduler.residents.get(run)
         if live is not None:
-            live.standing.not_alone()  # others run from here on: their death is not its fault
+            live.summary.not_alone()  # others run from here on: their death is not its fault
 
     def _has_moved(self, run: RunId, last_seq: int) -> bool:
         live = self._scheduler.residents.get(run)

@@ -45,7 +45,7 @@ def ambient() -> EngineCore:
 async def wait_for_run(run: str) -> tuple[str, str, bytes, str]:
     """Return the workflow, the status, the outcome and the reason of a run that has ended."""
     core = ambient()
-    with core.waits.during(RunId(current_step().run_id), RunId(run)):
+    with core.wait_graph.during(RunId(current_step().run_id), RunId(run)):
         row = await core.closed(RunId(run))
     return row.workflow, row.status, row.output or b"", row.error or ""
 
@@ -115,7 +115,7 @@ async def update_run(run: str, name: str, payload: bytes, update_id: str) -> tup
     core = ambient()
     chosen = update_id or current_step().key
     message = update_message(RunId(run), name, payload, chosen, at=core.world.now())
-    with core.waits.during(RunId(current_step().run_id), RunId(run)):
+    with core.wait_graph.during(RunId(current_step().run_id), RunId(run)):
         kept = await _until_taken(core, lambda: core.update(message))
     return kept.stage, kept.outcome
 
@@ -138,7 +138,7 @@ async def ask_actor(letter: bytes) -> bytes:
     is_bounded = envelope.timeout is not None or envelope.handler.is_read
     if is_bounded or envelope.actor in callers_in(envelope.chain):
         return await _until_taken(core, lambda: core.actors.ask(envelope, parked="wait"))
-    with core.waits.during(waiter, envelope.actor):
+    with core.wait_graph.during(waiter, envelope.actor):
         return await _until_taken(core, lambda: core.actors.ask(envelope, parked="wait"))
 
 

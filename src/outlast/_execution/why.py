@@ -97,13 +97,13 @@ def is_at_work(run: LiveRun) -> bool:
 def why_of(run: LiveRun, now: int, *, is_kept: bool = False) -> str:
     """Return why the run is not further, in one line; `is_kept` is for its row."""
     if run.state == "replaying":
-        is_new = not run.standing.started_at
+        is_new = not run.summary.started_at
         return "about to run its first line" if is_new else "replaying its journal"
     waits = waits_of(run, _Times(now, is_kept))
     if isinstance(run, LiveWorkflow) and run.pausing.is_asked:
         waits.insert(0, "what is in flight, to pause behind that")
-    if run.cancelling.is_requested:
-        waits.insert(0, f"its cleanup after a request to cancel ({run.cancelling.reason})")
+    if run.cancellation.is_requested:
+        waits.insert(0, f"its cleanup after a request to cancel ({run.cancellation.reason})")
     if not waits:
         return "its code is running" if run.journal.in_flight else "nothing: its code is stuck"
     shown = "; ".join(waits[:_SHOWN_MAX])

@@ -204,7 +204,7 @@ class ActorRef(Generic[A]):
         run = current_run()
         if isinstance(run, LiveActor) and self._definition.is_durable:
             # The handler's own time: the same when it is replayed.
-            run.wishes.send(message_of(envelope, "tell", int(run.loop.now * 1e6)))
+            run.outbox.send(message_of(envelope, "tell", int(run.loop.now * 1e6)))
             return
         told = (write_envelope(envelope),)
         await run.steps.issue(TELL_STEP, told, {}, place=calling_place())

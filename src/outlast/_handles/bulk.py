@@ -32,7 +32,7 @@ APPLIES: Mapping[BulkAction, frozenset[Status]] = {
 """The statuses of the runs that an action is for; all others are passed over."""
 
 
-class ManyVerbs(ABC):
+class BulkVerbs(ABC):
     """What an open engine does with more than one run."""
 
     @abstractmethod

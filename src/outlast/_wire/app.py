@@ -96,7 +96,7 @@ class Application:
         service = self._service
         if route.load == "free":
             return await self._handled(route, call)
-        places = service.waits if route.load == "wait" else service.admission
+        places = service.wait_graph if route.load == "wait" else service.admission
         async with places.place(call.holders):
             return await self._handled(route, call)
 

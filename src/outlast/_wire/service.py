@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from outlast import limits
 from outlast._engine.open_engine import EngineCore
-from outlast._engine.reading.actor_reader import Census
+from outlast._engine.reading.actor_reader import ActorReader
 from outlast._engine.reading.details import Details
 from outlast._engine.reading.records import moment
 from outlast._engine.verbs.sharing import Sharing
@@ -54,7 +54,7 @@ class Service:
         self.details: Details = Details(
             self.core.store, self.core.reader, self.core.registry, self.core.scheduler
         )
-        self.census: Census = Census(self.core.store, self.core.registry)
+        self.actor_reader: ActorReader = ActorReader(self.core.store, self.core.registry)
         self.admission: Admission = Admission(
             world, places=limits.HTTP_REQUESTS_MAX, queue_max=limits.HTTP_QUEUE_MAX
         )
@@ -63,7 +63,7 @@ class Service:
             places=limits.HTTP_BODIES_BYTES_MAX // (2 * limits.HTTP_DIFF_BYTES),
             queue_max=limits.HTTP_QUEUE_MAX,
         )
-        self.waits: Admission = Admission(world, places=limits.HTTP_WAITS_MAX, queue_max=0)
+        self.wait_graph: Admission = Admission(world, places=limits.HTTP_WAITS_MAX, queue_max=0)
         self.sharing: Sharing = Sharing(self.core.scheduler, self.core.messages)
         self.bodies: Bodies = Bodies()
         self.figures: Figures = Figures(self.core)

@@ -311,7 +311,7 @@ async def test_nothing_is_kept_of_messages_that_have_ended(engine: Engine) -> No
 
     [live] = engine._core.scheduler.residents.values()
     assert len(live.arrivals) <= 2
-    assert not live.cancelling.deliver()
+    assert not live.cancellation.deliver()
     assert await engine._core.store.read_values(live.id, "\x00heartbeat:") == {}
     await hold
 

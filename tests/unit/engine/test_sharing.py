@@ -474,8 +474,9 @@ async def test_an_ask_of_a_parked_actor_is_told(engine: Engine, owner: Engine) -
     mine = engine.actor(SharedCounter, "p")
     assert await mine.ask(SharedCounter.add) == 1
     async with asyncio.timeout(20):
-        while RunId(mine.id) in owner._core.scheduler.residents:  # noqa: ASYNC110  # it has no event
+        residents = owner._core.scheduler.residents
+        while RunId(mine.id) in residents:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0)
-    await owner._core.dormant.park(RunId(mine.id), "for a test", "attempts")
+    await owner._core.inactive_runs.park(RunId(mine.id), "for a test", "attempts")
     with pytest.raises(ActorParked, match="for a test"):
         await asyncio.wait_for(mine.ask(SharedCounter.add), 20)

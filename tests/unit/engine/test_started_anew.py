@@ -58,7 +58,7 @@ async def test_a_start_that_another_one_overtook_ends_that_one_too(
 
 
 async def test_a_verb_that_is_cancelled_as_its_turn_comes_is_cancelled(engine: Engine) -> None:
-    exclusion = engine._core.scheduler.exclusion
+    exclusion = engine._core.scheduler.run_locks
     run = (await engine.start(anew_waits(), id="r"))._id
 
     async def alone() -> None:

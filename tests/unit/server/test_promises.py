@@ -77,5 +77,5 @@ async def test_a_message_is_safe_before_a_server_that_stops_says_so(
 
 
 async def test_an_ask_takes_one_place(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.service.waits, "_places", 1)
+    monkeypatch.setattr(server.service.wait_graph, "_places", 1)
     assert (await server.request("POST", ASK, {"text": "x"})).status == 200

@@ -85,12 +85,12 @@ async def test_a_request_in_work_is_not_cut_for_a_new_connection(
     monkeypatch.setattr(limits, "HTTP_CONNECTIONS_MAX", 1)
     await until(lambda: not server.service.connections.transports)
     _, writer = await link(server, head(server, "GET /v1/runs/w/result?timeout=30"))
-    await until(lambda: server.service.waits.working == 1)
+    await until(lambda: server.service.wait_graph.working == 1)
 
     reader, refused = await asyncio.open_connection("127.0.0.1", server.port)
     assert await reader.read() == b""
 
-    assert server.service.waits.working == 1
+    assert server.service.wait_graph.working == 1
     refused.close()
     writer.close()
 
@@ -163,7 +163,7 @@ async def test_requests_that_are_sent_ahead_are_bounded(server: Served) -> None:
         await client.start(served_wait(), id="w")
     waiting = head(server, "GET /v1/runs/w/result?timeout=30")
     reader, writer = await link(server, waiting)
-    await until(lambda: server.service.waits.working == 1)
+    await until(lambda: server.service.wait_graph.working == 1)
     writer.write(head(server, "GET /v1/runs") * (limits.HTTP_REQUESTS_AHEAD_MAX + 200))
     try:
         assert await reader.read() == b""

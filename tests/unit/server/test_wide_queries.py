@@ -79,10 +79,10 @@ async def test_a_client_that_hangs_up_gives_back_its_place_among_those_who_wait(
             f"GET /v1/runs/w/result?timeout=300 HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
             f"Authorization: Bearer {server.token}\r\n\r\n".encode()
         )
-        await until(lambda: server.service.waits.working == 1)
+        await until(lambda: server.service.wait_graph.working == 1)
         writer.transport.abort()
         async with asyncio.timeout(30):
-            await until(lambda: not server.service.waits.working)
+            await until(lambda: not server.service.wait_graph.working)
 
 
 async def test_a_server_ends_while_queries_are_looked_up(

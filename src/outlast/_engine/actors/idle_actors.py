@@ -29,7 +29,7 @@ class _Resting:
     until: float = math.inf  # of the monotonic clock
 
 
-class RestingActors:
+class IdleActors:
     """The actors of one engine that are a row in memory."""
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -68,7 +68,7 @@ class RestingActors:
     def wake(self, message: Message) -> bool:
         """Bring a resting actor into memory with its next message; False when it must be read."""
         resting = self._resting.get(message.run)
-        if resting is None or self._scheduler.exclusion.is_held(message.run):
+        if resting is None or self._scheduler.run_locks.is_held(message.run):
             return False
         memory = resting.memory or ActorMemory()
         live = self._scheduler.adopt_actor(resting.row, [], memory)

@@ -17,7 +17,7 @@ from typing import Literal
 
 from outlast import limits
 from outlast._codec import name_of_class
-from outlast._engine.actors.idle_actors import RestingActors
+from outlast._engine.actors.idle_actors import IdleActors
 from outlast._engine.actors.parked_asks import ParkedAsks, is_from_supervisor
 from outlast._engine.actors.volatile import VolatileActors
 from outlast._engine.scheduling.scheduler import Scheduler
@@ -70,7 +70,7 @@ class Actors:
         self._world = scheduler.world
         self._store = scheduler.store
         self._is_shared = scheduler.store.is_shared  # an owner may have done it before this one
-        self.resting: RestingActors = RestingActors(scheduler)
+        self.resting: IdleActors = IdleActors(scheduler)
         self._asks: dict[tuple[RunId, int], asyncio.Future[bytes]] = {}
         self._joins: set[tuple[RunId, int]] = set()  # those of them that wait for stopped ones
         self._changed: dict[RunId, asyncio.Future[None]] = {}

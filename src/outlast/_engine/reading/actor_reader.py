@@ -18,7 +18,7 @@ from outlast.errors import ActorNotFound, DecodingError, StoreDamaged
 from outlast.types import ActorInfo, DeadLetterInfo, RunId
 
 
-class Census:
+class ActorReader:
     """What a store has of actors."""
 
     def __init__(self, store: Store, registry: Registry) -> None:

@@ -82,15 +82,15 @@ class Reader:
         live = self._live(row)
         if live is None or self._residency is None:
             return row
-        status, why = self._residency.standing(live)
+        status, why = self._residency.status_of(live)
         return msgspec.structs.replace(
             row,
             status=status,
             waiting_for=why,
-            started_at=live.standing.started_at,
+            started_at=live.summary.started_at,
             wake_at=live.clock.next_wake(),
             steps=live.journal.steps,
-            attributes=live.standing.attributes,
+            attributes=live.summary.attributes,
             crash_count=live.row.crash_count,
         )
 

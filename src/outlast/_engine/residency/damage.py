@@ -45,7 +45,7 @@ async def _park(scheduler: Scheduler, run: RunId, error: StoreDamaged) -> None:
     Raises:
         StoreDamaged: its row is damaged itself: nothing is written over it.
     """
-    async with scheduler.exclusion.alone_with(run):
+    async with scheduler.run_locks.alone_with(run):
         row = await row_outside_memory(scheduler, run)
         if row is None or row.status in CLOSED_STATUSES:
             return

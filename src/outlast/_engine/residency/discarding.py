@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from outlast._execution.actors.actor_memory import ATTEMPTS, remembered
-from outlast._execution.actors.membership import Bonds
+from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import (
     DiscardedBody,
     SignalBody,
@@ -60,7 +60,7 @@ class Discarded:
         transaction.records.append(record)
 
     def end_for_actor(
-        self, transaction: Transaction, known: list[Record], bonds: Bonds, now: int
+        self, transaction: Transaction, known: list[Record], bonds: Membership, now: int
     ) -> None:
         """Do what the end of an actor's message does besides: it had perhaps begun."""
         transaction.values = (*transaction.values, (ATTEMPTS, None))

@@ -22,7 +22,7 @@ from outlast._engine.residency.damage import (
 )
 from outlast._engine.residency.discarding import Discarded, asked_to_discard
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
-from outlast._execution.actors.membership import SUPERVISORS, Bonds
+from outlast._execution.actors.membership import SUPERVISORS, Membership
 from outlast._execution.calls.operations import ClosedBody, encode_body
 from outlast._execution.calls.unreadable import UNREADABLE
 from outlast._execution.runs.pausing import PAUSED
@@ -50,7 +50,7 @@ WAITS_FOR_ENGINE = "waiting for an engine that has its workflow"
 """What a run waits for that was started, or resumed, while no engine was running."""
 
 
-class Dormant:
+class InactiveRuns:
     """Open runs of this engine's shards that are not in memory."""
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -74,7 +74,7 @@ class Dormant:
 
     async def park(self, run: RunId, why: str, parked_as: ParkedAs) -> bool:
         """Park an open run that is not in memory; return whether that changed anything."""
-        async with self._scheduler.exclusion.alone_with(run):
+        async with self._scheduler.run_locks.alone_with(run):
             row = await row_outside_memory(self._scheduler, run)
             if row is None or row.status in CLOSED_STATUSES:
                 return False
@@ -86,7 +86,7 @@ class Dormant:
     async def pause(self, run: RunId) -> bool:
         """Pause an open run that has been asked to; False when it is in memory, or not ours."""
         scheduler = self._scheduler
-        async with scheduler.exclusion.alone_with(run):
+        async with scheduler.run_locks.alone_with(run):
             if not scheduler.owns(run) or run in scheduler.residents:
                 return False
             row = await row_outside_memory(scheduler, run)
@@ -143,7 +143,7 @@ class Dormant:
             LeaseLost: another engine owns it now.
             StoreFull, StoreUnavailable: nothing was written.
         """
-        async with self._scheduler.exclusion.alone_with(run):
+        async with self._scheduler.run_locks.alone_with(run):
             if run in self._scheduler.residents:
                 return False
             row = await read_any_run(self._store, run)
@@ -165,7 +165,7 @@ class Dormant:
 
         Returns False when it must be asked: stopping is not for it alone to decide.
         """
-        bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
+        bonds = Membership.read(await self._store.read_values(row.id, "\x00"))
         # The engine that a command opens has not the class: the request waits for one that has.
         if row.workflow == SUPERVISORS or (bonds.is_kept and is_open_here(row)):
             return False
@@ -263,7 +263,7 @@ class Dormant:
 
     async def wake(self, run: RunId) -> None:
         """Make a dormant run open again, and bring it into memory."""
-        async with self._scheduler.exclusion.alone_with(run):
+        async with self._scheduler.run_locks.alone_with(run):
             row = await row_outside_memory(self._scheduler, run)
             if row is not None and self._can_wake(row):
                 await self._wake(row)
@@ -306,7 +306,7 @@ class Dormant:
         if discarded is not None:
             discarded.add_to(made, known, now)
             if row.kind == "actor":
-                bonds = Bonds.read(await self._store.read_values(row.id, "\x00"))
+                bonds = Membership.read(await self._store.read_values(row.id, "\x00"))
                 discarded.end_for_actor(made, known, bonds, now)
         self._scheduler.submit(made)
         await self._scheduler.acknowledgements.wait_for(made)

@@ -104,20 +104,20 @@ class Residency:
             self._summarise(live)
 
     def _summarise(self, live: LiveRun) -> None:
-        status, why = self.standing(live)
+        status, why = self.status_of(live)
         row = live.row
         is_same = (
             row.status == status
             and row.wake_at == live.clock.next_wake()
             and row.steps == live.journal.steps
-            and row.attributes == live.standing.attributes
+            and row.attributes == live.summary.attributes
             and row.resident
             and row.started_at is not None
         )
         if not is_same:
-            live.standing.write(status, waiting_for=why)
+            live.summary.write(status, waiting_for=why)
 
-    def standing(self, live: LiveRun) -> tuple[Status, str]:
+    def status_of(self, live: LiveRun) -> tuple[Status, str]:
         """Return the status of a run in memory, and why it is not further."""
         why = why_of(live, self._world.now(), is_kept=True)
         return ("running" if is_at_work(live) else "waiting"), why
@@ -164,7 +164,7 @@ class Residency:
             live.put_to_rest()
             return
         why = why_of(live, self._world.now(), is_kept=True)
-        live.standing.write("waiting", resident=False, waiting_for=why)
+        live.summary.write("waiting", resident=False, waiting_for=why)
 
     def passivate_all(self) -> None:
         """Before a clean shutdown: let every run go that only waits."""
@@ -191,8 +191,8 @@ class Residency:
                 journal = live.journal
                 is_old = live.state == "live" and journal.unpacked and journal.position < limit
                 if is_old:
-                    status, why = self.standing(live)
-                    live.standing.pack(status, waiting_for=why)
+                    status, why = self.status_of(live)
+                    live.summary.pack(status, waiting_for=why)
         if last - self._first_kept >= _CUT_RECORDS and last > self._cut_tried_at + _CUT_RECORDS:
             self._is_cutting = True
             self._cut_tried_at = last

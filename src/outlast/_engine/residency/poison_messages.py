@@ -8,7 +8,7 @@ import msgspec
 
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._execution.actors.actor_memory import ATTEMPTS, remembered
-from outlast._execution.actors.membership import Bonds
+from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.journal.letters import decode_letter, message_in
 from outlast._records import Record
@@ -26,7 +26,7 @@ async def bury_begun(scheduler: Scheduler, actor: RunId, why: str) -> bool:
     Who supervises the actor is told, as of any message that was given up.
     """
     store = scheduler.store
-    async with scheduler.exclusion.alone_with(actor):
+    async with scheduler.run_locks.alone_with(actor):
         row = await row_outside_memory(scheduler, actor)
         lease = scheduler.leases.get(scheduler.shard_of(actor))
         if row is None or row.kind != "actor" or lease is None or not is_open_here(row):
@@ -41,7 +41,7 @@ async def bury_begun(scheduler: Scheduler, actor: RunId, why: str) -> bool:
         transaction.summary = _folded(row, records)
         transaction.folded = records[-1].seq
         _give_up(transaction, message, why, row.crash_count, scheduler.world.now())
-        bonds = Bonds.read(await store.read_values(actor, "\x00"))
+        bonds = Membership.read(await store.read_values(actor, "\x00"))
         bonds.remind_again(transaction, decode_letter(message.body), scheduler.world.now())
         bonds.fall(transaction, why, scheduler.world.now())
         scheduler.submit(transaction)

@@ -40,7 +40,7 @@ class LateOutcomes:
         if live is None or live.state in ("left", "ended") or live.journal.has_closed:
             work = self._append(body, outcome)
             self._scheduler.world.spawn(work, name=f"late outcome of {body.key}")
-        elif isinstance(live, LiveWorkflow) and _is_of(body, live.standing.started_at):
+        elif isinstance(live, LiveWorkflow) and _is_of(body, live.summary.started_at):
             self._append_live(live, body, outcome)
 
     def _append_live(self, live: LiveRun, body: Body, outcome: bytes) -> None:
@@ -65,7 +65,7 @@ class LateOutcomes:
 
     async def _append_dormant(self, body: Body, outcome: bytes) -> None:
         scheduler, run = self._scheduler, body.run
-        async with scheduler.exclusion.alone_with(run):
+        async with scheduler.run_locks.alone_with(run):
             row = await row_outside_memory(scheduler, run)
             lease = scheduler.leases.get(scheduler.shard_of(run))
             is_there = run in scheduler.residents

@@ -60,7 +60,7 @@ class _Alone(AbstractAsyncContextManager[None]):
         self._locks.pop(self._run, None)
 
 
-class Exclusion:
+class RunLocks:
     """Who is alone with which run, and who waits for it; empty when nobody is."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ from outlast._engine.scheduling.observers import (
     RowChanged,
 )
 from outlast._engine.scheduling.parts import Parts
-from outlast._engine.scheduling.run_locks import Exclusion
+from outlast._engine.scheduling.run_locks import RunLocks
 from outlast._events import Events
 from outlast._execution.actors.actor_memory import Activation, ActorMemory
 from outlast._execution.actors.actor_run import LiveActor
@@ -73,7 +73,7 @@ class Scheduler(ActorHost):
         self.writer = writer
         self.events = events
         self.bodies: Bodies
-        self.exclusion: Exclusion = Exclusion()
+        self.run_locks: RunLocks = RunLocks()
         self.known_keys: KnownKeys = KnownKeys()
         self.residents: dict[RunId, LiveRun] = {}
         self._beginnings = Beginnings(world, self._begin)
@@ -150,7 +150,7 @@ class Scheduler(ActorHost):
         _tell_end(self.events, live)
         self._remove(run)
         if live is not None:
-            self.parts.ended(run, live.standing.row)
+            self.parts.ended(run, live.summary.row)
         self.parts.streams.changed(run)
 
     @override
@@ -163,7 +163,7 @@ class Scheduler(ActorHost):
         self.events.runs_parked += 1
         live.leave()
         self.bodies.stop_run(run)
-        live.standing.park(reason, error)
+        live.summary.park(reason, error)
         # It stays resident until this is durable: nobody may read its journal before.
 
     @override
@@ -289,7 +289,7 @@ class Scheduler(ActorHost):
             self._remove(live.id)
             self.parts.recovery.passivated(live.row)
         elif live.row is written:  # a newer one has the last word: it may say "paused"
-            live.standing.write("running")
+            live.summary.write("running")
 
     def _outbox(self, transaction: Transaction, receipt: Receipt) -> None:
         for start in transaction.starts:

@@ -20,7 +20,7 @@ from outlast.errors import CallCycle
 from outlast.types import RunId
 
 
-class Waits:
+class WaitGraph:
     """The wait-for graph of one engine."""
 
     def __init__(self, scheduler: Scheduler) -> None:

@@ -188,7 +188,7 @@ class Forks:
             now = self._scheduler.world.now()
             await self._messages.send(Message(run=run, kind="resume", at=now))
             return
-        async with self._scheduler.exclusion.alone_with(run):
+        async with self._scheduler.run_locks.alone_with(run):
             row = await self._row(run)  # somebody else may have had it done again meanwhile
             records = up_to_its_end(await self._store.read_journal(run))
             if row.status == "completed":

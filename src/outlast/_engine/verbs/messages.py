@@ -15,7 +15,7 @@ import msgspec
 
 from outlast import limits
 from outlast._engine.residency.damage import is_damaged, park_damaged, read_any_run
-from outlast._engine.residency.inactive_runs import Dormant
+from outlast._engine.residency.inactive_runs import InactiveRuns
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._engine.verbs.redelivery import check_again, check_known, conflict
 from outlast._engine.verbs.requests import checked
@@ -49,11 +49,11 @@ log = logging.getLogger("outlast.engine")
 class Messages:
     """Sending to runs, and bringing in the runs that have mail."""
 
-    def __init__(self, scheduler: Scheduler, dormant: Dormant) -> None:
+    def __init__(self, scheduler: Scheduler, dormant: InactiveRuns) -> None:
         self._scheduler = scheduler
         self._world = scheduler.world
         self._store = scheduler.store
-        self._dormant = dormant
+        self._inactive_runs = dormant
         self._arriving: dict[RunId, None] = {}
         self._under_way: set[RunId] = set()
         self._asked_again: set[RunId] = set()
@@ -127,7 +127,7 @@ class Messages:
         """Have a run that may stand still go on, or one that is not in memory stand still."""
         if message.kind == "resume" and self._scheduler.owns(message.run):
             await self.bring(message.run)
-        elif message.kind == "pause" and await self._dormant.pause(message.run):
+        elif message.kind == "pause" and await self._inactive_runs.pause(message.run):
             return
         self._scheduler.deliver(message, number)
 
@@ -158,7 +158,7 @@ class Messages:
             return False
         if message.kind == "terminate" or is_unrun or is_damaged(self._store, row):
             status: Status = "terminated" if message.kind == "terminate" else "cancelled"
-            work = _closed(self._dormant, row.id, status, message.name)
+            work = _closed(self._inactive_runs, row.id, status, message.name)
             closing = self._world.spawn(work, name=f"{message.kind} {row.id}")
             await asyncio.wait([closing])  # who waits for its end hears of it, if we do or not
             return closing.result()
@@ -209,7 +209,7 @@ class Messages:
     async def try_to_bring(self, run: RunId) -> None:
         """Bring a run in; if that fails, later or never, but nobody else is kept waiting."""
         try:
-            await (self.bring(run) if run else self._dormant.look_again())
+            await (self.bring(run) if run else self._inactive_runs.look_again())
         except Exception as error:  # noqa: BLE001  # this run's trouble, and nobody else's
             await self.could_not_bring(run, error)
 
@@ -240,13 +240,13 @@ class Messages:
         if run in self._scheduler.residents:
             self._scheduler.run_parked(run, why)
         else:
-            await self._dormant.park(run, why, "attempts")
+            await self._inactive_runs.park(run, why, "attempts")
 
     async def bring(self, run: RunId) -> LiveRun | None:
         """Bring one open run of ours into memory, with its mail."""
         scheduler = self._scheduler
         if run not in scheduler.residents:
-            async with scheduler.exclusion.alone_with(run):
+            async with scheduler.run_locks.alone_with(run):
                 if run not in scheduler.residents:
                     return await self._bring_alone(run)
         live = scheduler.residents.get(run)
@@ -262,7 +262,7 @@ class Messages:
         if row is not None and row.kind == "actor" and self._may_run(row):
             live = await self.activate(row)
         elif row is not None and row.status in ("parked", "paused"):
-            if not await self._dormant.consider(row):
+            if not await self._inactive_runs.consider(row):
                 self._scheduler.parts.parked_asks.look(run)
         elif row is not None and self._may_run(row):
             records = await self._store.read_journal(run)
@@ -396,7 +396,7 @@ def _closed_error(message: Message, row: RunRow | None) -> RunClosed:
     return RunClosed(message.run, status, _OF_CLOSED.get(message.kind, ""))
 
 
-async def _closed(dormant: Dormant, run: RunId, status: Status, reason: str) -> bool:
+async def _closed(dormant: InactiveRuns, run: RunId, status: Status, reason: str) -> bool:
     """Close a run; False when another engine has taken it over, which then reads the request."""
     try:
         return await dormant.close(run, status, reason)

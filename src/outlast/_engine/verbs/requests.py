@@ -12,7 +12,7 @@ import msgspec
 from outlast._engine.residency.discarding import discardable
 from outlast._engine.residency.inactive_runs import mail_of
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.actors.membership import SUPERVISORS, Bonds
+from outlast._execution.actors.membership import SUPERVISORS, Membership
 from outlast._execution.calls.operations import encode_body
 from outlast._execution.calls.unreadable import DISCARD
 from outlast._execution.runs.workflow_run import LiveWorkflow
@@ -48,7 +48,7 @@ async def checked(scheduler: Scheduler, message: Message) -> Message:
 async def _meant(scheduler: Scheduler, run: RunId) -> bytes:
     """Return which message is to be discarded; b"" while a run is brought in, and may be parked."""
     store = scheduler.store
-    async with scheduler.exclusion.alone_with(run):
+    async with scheduler.run_locks.alone_with(run):
         row = await store.read_run(run)
         if row is None:
             raise RunNotFound(run)
@@ -61,7 +61,7 @@ async def _meant(scheduler: Scheduler, run: RunId) -> bytes:
 
 
 async def _check_resume(scheduler: Scheduler, run: RunId) -> None:
-    async with scheduler.exclusion.alone_with(run):
+    async with scheduler.run_locks.alone_with(run):
         row = await scheduler.store.read_run(run)
         if row is None or await _may_resume(scheduler, row):
             return  # an unknown or ended one is refused by the store
@@ -79,7 +79,7 @@ async def _may_resume(scheduler: Scheduler, row: RunRow) -> bool:
         return True
     if row.kind == "actor":
         # In a team it is the supervisor that resumes, and all that are parked there.
-        bonds = Bonds.read(await scheduler.store.read_values(row.id, "\x00"))
+        bonds = Membership.read(await scheduler.store.read_values(row.id, "\x00"))
         return row.workflow == SUPERVISORS or bonds.place is not None
     live = scheduler.residents.get(row.id)
     if live is not None and live.state == "left":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from outlast._execution.actors.membership import Bonds
+from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.steps import HEARTBEAT
 from outlast._records import Record
 from outlast._registry import ActorDefinition
@@ -50,13 +50,13 @@ class ActorMemory:
     outcomes: dict[str, bytes] = field(default_factory=dict[str, bytes])
     attempts: Attempts | None = None
     heartbeats: set[str] = field(default_factory=set[str])  # names of values to forget
-    bonds: Bonds = field(default_factory=Bonds)
+    membership: Membership = field(default_factory=Membership)
     heard: frozenset[str] | None = None  # handlers that were subscribed; None: none ever was
 
     @classmethod
     def read(cls, values: dict[str, bytes]) -> ActorMemory:
         """Return it from the values that the store has."""
-        memory = cls(bonds=Bonds.read(values))
+        memory = cls(membership=Membership.read(values))
         done = [(data, name) for name, data in values.items() if name.startswith(DONE)]
         for data, name in sorted(done):  # a value begins with its message's number
             memory.outcomes[name[len(DONE) :]] = outcome_in(data)

@@ -59,12 +59,12 @@ class LiveActor(MemberRun):
     @override
     def _message_ended(self) -> None:
         self._wary_of = max(0, self._wary_of - 1)
-        place = self.bonds.place
-        if place is not None and self.bonds.is_dismissed:
+        place = self.membership.place
+        if place is not None and self.membership.is_dismissed:
             self.terminate(place.why)
-        elif self._stop_reason is not None and self.bonds.is_kept:
+        elif self._stop_reason is not None and self.membership.is_kept:
             reason, self._stop_reason = self._stop_reason, None
-            self.bonds.fall(self.journal.transaction(), reason, self.host.world.now())
+            self.membership.fall(self.journal.transaction(), reason, self.host.world.now())
             self._call()
         elif self._stop_reason is not None:
             self.terminate(self._stop_reason)
@@ -92,12 +92,12 @@ class LiveActor(MemberRun):
         # Those that give messages up when there are too many look at all of them, and so do those
         # that wait for the order to go on.
         is_bounded = self.definition.overflow in ("reject", "block")
-        return limits.ACTOR_MAIL_MAX if is_bounded and not self.bonds.is_down else None
+        return limits.ACTOR_MAIL_MAX if is_bounded and not self.membership.is_down else None
 
     @property
     def wants_mail(self) -> bool:
         """Whether it can take more of what is in its mailbox."""
-        return self.arrivals.read_to is None or not self.mail.ready or self.bonds.is_down
+        return self.arrivals.read_to is None or not self.mail.ready or self.membership.is_down
 
     def mail_was_read(self) -> None:
         """What is in the mailbox, or so much of it as it takes, has been accepted."""
@@ -135,11 +135,11 @@ class LiveActor(MemberRun):
             return
         handler = self.definition.handlers.get(message.name)
         is_read = handler is not None and handler.is_read
-        if handler is not None and is_read and (not self._wary_of or self.bonds.is_down):
+        if handler is not None and is_read and (not self._wary_of or self.membership.is_down):
             self._readings.start(message, handler, self._state)
             return
         if self.definition.is_reentrant and self._comes_back(decode_letter(message.body)):
-            self.nesting.append(message, self.host.world.now())
+            self.reentrancy.append(message, self.host.world.now())
             return
         is_full = not is_read and len(self.mail) >= self.definition.mailbox
         if is_full and self.definition.overflow == "dead_letter":
@@ -155,7 +155,7 @@ class LiveActor(MemberRun):
     def _comes_back(self, letter: Letter) -> bool:
         """Whether a letter is from someone that the message which is handled waits for."""
         handling = self.handling
-        return handling is not None and self.nesting.is_for(letter, handling.message.number)
+        return handling is not None and self.reentrancy.is_for(letter, handling.message.number)
 
     def _has_read(self, message: Message, outcome: bytes) -> None:
         if self.state == "live":
@@ -198,14 +198,14 @@ class LiveActor(MemberRun):
         self._discards.clear()
 
     def _is_held(self, now: int) -> bool:
-        return self.bonds.is_down or self.ends.held_until(now) is not None
+        return self.membership.is_down or self.ends.held_until(now) is not None
 
     @override
     def _rest(self) -> None:
         """Be called again when there is something to do; leave memory when there is not."""
         now = self.host.world.now()
         held_until = self.ends.held_until(now)
-        is_held = held_until is not None or self.bonds.is_down
+        is_held = held_until is not None or self.membership.is_down
         if self.handling is None and self.mail.ready and not is_held:
             self._call()
         elif self.arrivals.read_to is not None and self.wants_mail:
@@ -223,12 +223,12 @@ class LiveActor(MemberRun):
         """Leave memory, once the row says when the first delayed message is due."""
         due = self.mail.next_due()
         seq = self.journal.last_seq
-        row = self.standing.row
+        row = self.summary.row
         if row.wake_at == due and row.last_seq == seq:
             self._engine.actor_rests(self.id)
             return
         # What a message left behind may have appended after its end: it counts for nothing.
-        self.standing.row = row = msgspec.structs.replace(
+        self.summary.row = row = msgspec.structs.replace(
             row, wake_at=due, resident=False, last_seq=seq, packed_seq=seq, folded_seq=seq
         )
         self.journal.transaction().summary = row
@@ -252,7 +252,7 @@ class LiveActor(MemberRun):
     # ------------------------------------------------------------------- one message
     def _handle(self, message: Message, letter: Letter, now: int) -> None:
         handler = self.definition.handlers.get(message.name)
-        if self.bonds.is_stale(letter):
+        if self.membership.is_stale(letter):
             self.ends.taken(message)
         elif letter.deadline and letter.deadline <= now:
             self._give_up(message, "expired", "its deadline had passed before its turn came")
@@ -274,7 +274,7 @@ class LiveActor(MemberRun):
         """A message that begins anew may find those waiting that it let in before."""
         if self.definition.is_reentrant:
             for message in self.mail.take_if(self._comes_back):
-                self.nesting.append(message, self.host.world.now())
+                self.reentrancy.append(message, self.host.world.now())
 
     @override
     def _handle_safely(self, handling: Handling) -> None:
@@ -289,9 +289,9 @@ class LiveActor(MemberRun):
         gone = f"the message was given up: {why}"
         outcome = _error_of(reason, gone)
         transaction = self.ends.give_up(message, reason, why)
-        if self.bonds.reminders:
+        if self.membership.reminders:
             letter = decode_letter(message.body)
-            self.bonds.remind_again(transaction, letter, self.host.world.now())
+            self.membership.remind_again(transaction, letter, self.host.world.now())
         self.ends.remember(transaction, message, outcome)
         self._answer(transaction, message, outcome)
 
@@ -310,7 +310,7 @@ class LiveActor(MemberRun):
     @property
     def is_idle(self) -> bool:
         """Whether nothing is handled, and nothing waits to be that may."""
-        has_work = self.mail.ready and not self.bonds.is_down
+        has_work = self.mail.ready and not self.membership.is_down
         has_mail = has_work or self.arrivals.read_to is not None
         return self.handling is None and not has_mail
 

@@ -11,7 +11,7 @@ from outlast._store.contract import Message
 Waiting = tuple[Message, Letter]
 
 
-class Mail:
+class Mailbox:
     """What one actor has still to handle."""
 
     __slots__ = ("delayed", "ready")

@@ -15,8 +15,8 @@ import msgspec
 from typing_extensions import override
 
 from outlast._execution.actors.actor_memory import Activation
-from outlast._execution.actors.mailbox import Mail
-from outlast._execution.actors.membership import Bonds, Watch, notice
+from outlast._execution.actors.mailbox import Mailbox
+from outlast._execution.actors.membership import Membership, Watch, notice
 from outlast._execution.actors.message_run import Handling, MessageRun
 from outlast._execution.actors.system_messages import (
     DONE_WELL,
@@ -43,7 +43,7 @@ class MemberRun(MessageRun):
 
     def __init__(self, host: ActorHost, activation: Activation) -> None:
         super().__init__(host, activation)
-        self.mail: Mail = Mail()
+        self.mail: Mailbox = Mailbox()
 
     @override
     def _wait_again(self, message: Message, letter: Letter, *, is_first: bool) -> None:
@@ -74,7 +74,7 @@ class MemberRun(MessageRun):
                 assert_never(order)
 
     def _join(self, message: Message, letter: Letter, order: Join) -> None:
-        place, known = order.place, self.bonds.place
+        place, known = order.place, self.membership.place
         if not place.supervisor:
             self._begin_life(message, letter)  # it is only to be there again
             return
@@ -85,7 +85,7 @@ class MemberRun(MessageRun):
         transaction = self.journal.transaction()
         if known is not None and known.life >= place.life:
             if known.life == place.life:
-                self.bonds.take_place(
+                self.membership.take_place(
                     transaction, msgspec.structs.replace(known, restart=place.restart)
                 )
             if known.by == message.number:
@@ -95,7 +95,7 @@ class MemberRun(MessageRun):
             return
         if known is not None:
             self._interrupt()
-        self.bonds.take_place(transaction, msgspec.structs.replace(place, by=message.number))
+        self.membership.take_place(transaction, msgspec.structs.replace(place, by=message.number))
         if self.row.output is not None or self.ends.memory.heard is not None:
             # It may have been stopped, and its topics have forgotten it.
             self._send_all(
@@ -108,13 +108,13 @@ class MemberRun(MessageRun):
 
     def _begin_life(self, message: Message, letter: Letter) -> None:
         """Let the class hear that it was started, before it gets any message."""
-        self.standing.row = msgspec.structs.replace(self.row, closed_at=None, error=None)
+        self.summary.row = msgspec.structs.replace(self.row, closed_at=None, error=None)
         if self.handling is None:
             self._fold(self.journal.transaction())  # its row says that it is open
-        if STARTED not in self.definition.handlers or self.bonds.is_down:
+        if STARTED not in self.definition.handlers or self.membership.is_down:
             self._done(message, VALUE + DONE_WELL)
         else:
-            place = self.bonds.place
+            place = self.membership.place
             life = "" if place is None else f"{place.life}"
             letter = msgspec.structs.replace(letter, args=NO_ARGUMENTS, token=life)
             body = encode_letter(letter)
@@ -127,37 +127,37 @@ class MemberRun(MessageRun):
         letter = handling.letter
         if handling.message.name == STARTED and letter.token and not letter.reminder:
             # Nothing is handled in a life that has not begun; its supervisor has the error.
-            place = self.bonds.place
+            place = self.membership.place
             if place is not None:
                 held = msgspec.structs.replace(place, down="held", why=f"{STARTED} has failed")
-                self.bonds.take_place(self.journal.transaction(), held)
+                self.membership.take_place(self.journal.transaction(), held)
         super()._failed(handling, error)
 
     def _note_watch(self, watcher: str, watch: Watch | None) -> None:
         transaction = self.journal.transaction()
         if self.row.closed_at is None:
-            self.bonds.note_watched(transaction, watcher, watch)
+            self.membership.note_watched(transaction, watcher, watch)
         elif watch is not None:
             now = self.host.world.now()
-            told = Bonds.goodbye(watcher, watch, self.id, "it had stopped before", now)
+            told = Membership.goodbye(watcher, watch, self.id, "it had stopped before", now)
             transaction.posts = (*transaction.posts, told)
 
     def _hold(self, message: Message, letter: Letter, order: Hold) -> None:
-        place = self.bonds.place
+        place = self.membership.place
         is_meant = place is not None and place.supervisor == letter.sender
         if place is not None and is_meant and order.life >= place.life:
             self._interrupt()
             held = msgspec.structs.replace(place, down=order.down, why=order.why)
-            self.bonds.take_place(self.journal.transaction(), held)
+            self.membership.take_place(self.journal.transaction(), held)
         self._done(message, VALUE + DONE_WELL)
         self._call()
 
     def _leave_team(self, message: Message, letter: Letter, reason: str) -> None:
-        place = self.bonds.place
+        place = self.membership.place
         if place is None or place.supervisor != letter.sender:
             self._done(message, VALUE + DONE_WELL)  # another team never had it
             return
-        self.bonds.take_place(self.journal.transaction(), None)
+        self.membership.take_place(self.journal.transaction(), None)
         self._done(message, VALUE + DONE_WELL)
         self.terminate(reason)
 
@@ -170,7 +170,7 @@ class MemberRun(MessageRun):
     # ----------------------------------------------------------------------- stopping
     def stop(self, reason: str) -> None:
         """Stop for good when the message that is handled has ended."""
-        self.wishes.stop_reason = reason
+        self.outbox.stop_reason = reason
 
     def _asked_to_resume(self, message: Message) -> None:
         """A person wants it to go on: that is its supervisor's to do, and a supervisor's."""
@@ -181,7 +181,7 @@ class MemberRun(MessageRun):
             self.mail.add(told, decode_letter(told.body), now)
             self._call()
         else:
-            self.bonds.ask_to_resume(self.ends.taken(message), now)
+            self.membership.ask_to_resume(self.ends.taken(message), now)
 
     def _asked_to_stop(self, message: Message) -> None:
         """Somebody outside wants it to stop."""
@@ -193,11 +193,11 @@ class MemberRun(MessageRun):
             asked = msgspec.structs.replace(message, kind="notice", name="stop_all", body=body)
             self.mail.add_before_all(asked, letter)
             self._call()
-        elif self.bonds.is_kept:
+        elif self.membership.is_kept:
             transaction = self.ends.taken(message)
             self._interrupt()
             why = f"it was stopped: {message.name}" if message.name else "it was stopped"
-            self.bonds.fall(transaction, why, self.host.world.now())
+            self.membership.fall(transaction, why, self.host.world.now())
             self._call()
         else:
             self.ends.taken(message)
@@ -209,7 +209,7 @@ class MemberRun(MessageRun):
             return
         handling = self._undo()
         transaction = self.journal.transaction()
-        has_failed = self.bonds.is_dismissed
+        has_failed = self.membership.is_dismissed
         self._fold(transaction)
         closed_at = self.host.world.now()
         of_life = self.mail.of_life()
@@ -217,9 +217,9 @@ class MemberRun(MessageRun):
             of_life.append(handling.message)
         for message in of_life:
             self._done(message, failure_body(ActorStopped(f"{self.id} has stopped before that")))
-        self.bonds.close(transaction, reason, closed_at, has_failed=has_failed)
+        self.membership.close(transaction, reason, closed_at, has_failed=has_failed)
         status: Status = "failed" if has_failed else "completed"
-        transaction.summary = self.standing.row = msgspec.structs.replace(
+        transaction.summary = self.summary.row = msgspec.structs.replace(
             self.row, status=status, closed_at=closed_at, error=reason or None, wake_at=None
         )
         self.leave()
@@ -227,10 +227,10 @@ class MemberRun(MessageRun):
     # ----------------------------------------------------------------------- watching
     @override
     def _went_live(self) -> None:
-        if self.standing.started_at is None:
-            self.standing.started_at = self.host.world.now()
+        if self.summary.started_at is None:
+            self.summary.started_at = self.host.world.now()
         super()._went_live()
-        for target, watch in self.bonds.watching.items():
+        for target, watch in self.membership.watching.items():
             # Whether this was taken is not known, after a crash: asking again changes nothing.
             asked = order_message(
                 target, WatchOver(self.id, watch), sender=self.id, at=self.host.world.now()
@@ -241,12 +241,12 @@ class MemberRun(MessageRun):
 
     @override
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:
-        if self.bonds.watching:
+        if self.membership.watching:
             self._note_taken(transaction, receipt)
         super().committed(transaction, receipt)
 
     def _note_taken(self, transaction: Transaction, receipt: Receipt) -> None:
         for message, result in zip(transaction.posts, receipt.posts, strict=True):
             is_taken = message.name == JOIN and result == "accepted"
-            if is_taken and self.bonds.watching.pop(message.run, None) is not None:
-                self.bonds.taken.append(message.run)
+            if is_taken and self.membership.watching.pop(message.run, None) is not None:
+                self.membership.taken.append(message.run)

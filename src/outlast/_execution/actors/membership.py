@@ -96,7 +96,7 @@ def write_value(transaction: Transaction, name: str, value: msgspec.Struct | Non
 
 
 @dataclass(slots=True)
-class Bonds:
+class Membership:
     """What ties one actor to others, as it is kept in memory."""
 
     place: Place | None = None
@@ -106,7 +106,7 @@ class Bonds:
     taken: list[str] = field(default_factory=list[str])  # watched by now, not yet written down
 
     @classmethod
-    def read(cls, values: dict[str, bytes]) -> Bonds:
+    def read(cls, values: dict[str, bytes]) -> Membership:
         """Return it from the values that the store has."""
         bonds = cls()
         for name, data in values.items():

@@ -22,9 +22,9 @@ from outlast import limits
 from outlast._execution.actors.actor_ends import MessageEnds
 from outlast._execution.actors.actor_memory import Activation, unheard
 from outlast._execution.actors.instances import Instances
-from outlast._execution.actors.membership import Bonds
-from outlast._execution.actors.outbox import Wishes
-from outlast._execution.actors.reentrancy import Nesting
+from outlast._execution.actors.membership import Membership
+from outlast._execution.actors.outbox import Outbox
+from outlast._execution.actors.reentrancy import Reentrancy
 from outlast._execution.calls.host import ActorHost
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.calls.unreadable import arguments_of, raise_refusal
@@ -58,7 +58,7 @@ class Handling:
     is_safe: bool = False  # and that record is durable
     is_started: bool = False  # its handler has been called
     error: OutlastError | None = None  # why it fails, found while it was replayed
-    wishes: Wishes | None = None
+    outbox: Outbox | None = None
 
 
 class MessageRun(LiveRun):
@@ -76,15 +76,15 @@ class MessageRun(LiveRun):
         self.instances: Instances = Instances(row.id, self.key, definition, self.loop)
         self.ends: MessageEnds = MessageEnds(host.world, self.journal, definition, memory)
         self.ends.unheard = unheard(definition, memory, row)
-        self.bonds: Bonds = memory.bonds
+        self.membership: Membership = memory.membership
         self.handling: Handling | None = None
-        self.nesting: Nesting = Nesting(
+        self.reentrancy: Reentrancy = Reentrancy(
             definition,
             self.journal,
             begin=self.loop.own,
             instance=lambda: self._actor,
             ended=self._done,
-            wishes=lambda: self.wishes,
+            wishes=lambda: self.outbox,
         )
         self._stop_reason: str | None = None
         self._state: bytes = row.output or b""
@@ -139,18 +139,18 @@ class MessageRun(LiveRun):
         """Who waits for the message that is handled, this actor last."""
         if self.handling is None:
             return ()
-        above = self.nesting.chain() or self.handling.letter.chain
+        above = self.reentrancy.chain() or self.handling.letter.chain
         return (*above, caller(self.id, self.handling.message.number))
 
     @property
-    def wishes(self) -> Wishes:
+    def outbox(self) -> Outbox:
         """What the handler that is executing wants with the commit of its message."""
         handling = self.handling
         if handling is None:
             raise NotInRun("the message whose handler this was is over")
-        if handling.wishes is None:
-            handling.wishes = Wishes(handling.message.number)
-        return handling.wishes
+        if handling.outbox is None:
+            handling.outbox = Outbox(handling.message.number)
+        return handling.outbox
 
     @abstractmethod
     def _handle_safely(self, handling: Handling) -> None:
@@ -182,7 +182,7 @@ class MessageRun(LiveRun):
             initial = self._state if self.row.output is None else None
             name, body = handling.message.name, message_body(handling.message, initial)
             self.journal.append("message_begun", at=handling.at, name=name, body=body)
-        self.standing.row = msgspec.structs.replace(self.row, resident=True, status="running")
+        self.summary.row = msgspec.structs.replace(self.row, resident=True, status="running")
         self.journal.transaction().summary = self.row
 
     @override
@@ -190,7 +190,7 @@ class MessageRun(LiveRun):
         if record.seq <= self.row.folded_seq or self.handling is None:
             return  # of a message that is over: whoever came in waits for his turn again
         if record.kind == "message_nested":
-            self.nesting.deliver(record, self.handling.letter.sender)
+            self.reentrancy.deliver(record, self.handling.letter.sender)
         elif record.kind == "message_begun":
             self._message_is_safe(self.handling)
 
@@ -226,11 +226,11 @@ class MessageRun(LiveRun):
 
     @override
     def _went_live(self) -> None:
-        self.nesting.answer_ended()
+        self.reentrancy.answer_ended()
         if self.handling is not None and self.handling.error is not None:
             self._failed(self.handling, self.handling.error)
         elif self.handling is not None and not self.row.resident:
-            self.standing.write("running")  # it had left memory in the midst of the message
+            self.summary.write("running")  # it had left memory in the midst of the message
 
     @override
     def _main_ended(self, main: RunTask[object]) -> None:
@@ -256,9 +256,9 @@ class MessageRun(LiveRun):
         """Commit the end of a message: state, mailbox, what was sent, and then the answer."""
         self.ends.forget_attempts(handling.message)
         transaction = self.ends.taken(handling.message)
-        if handling.wishes is not None:
-            sent = handling.wishes.grant(transaction, self.bonds, self.host.world.now())
-            self._stop_reason = handling.wishes.stop_reason
+        if handling.outbox is not None:
+            sent = handling.outbox.grant(transaction, self.membership, self.host.world.now())
+            self._stop_reason = handling.outbox.stop_reason
             self._send_all(transaction, sent)
         self._close(transaction, handling, outcome)
 
@@ -271,15 +271,15 @@ class MessageRun(LiveRun):
     def _failed(self, handling: Handling, error: BaseException) -> None:
         """Undo what the handler did; tell who asked, or try again, or give the message up."""
         message = handling.message
-        handling.wishes, self._actor = None, self.instances.of(self._state)
+        handling.outbox, self._actor = None, self.instances.of(self._state)
         if message.kind == "ask":
             self._end(handling, failure_body(error))
             return
         why = f"{type(error).__name__}: {error}"[: limits.ERROR_CHARS_MAX]
         failed = self.ends.try_again(message)
         now, is_again = self.host.world.now(), failed > 1
-        self.bonds.fall(self.journal.transaction(), why, now, is_again=is_again)
-        if failed < self.definition.attempts and not self.bonds.is_dismissed:
+        self.membership.fall(self.journal.transaction(), why, now, is_again=is_again)
+        if failed < self.definition.attempts and not self.membership.is_dismissed:
             self._fold(self.journal.transaction())
             self._wait_again(message, handling.letter, is_first=True)
             return
@@ -293,14 +293,14 @@ class MessageRun(LiveRun):
         if handling is None:
             return None
         self._unwound(unwind)
-        handling.wishes, self._actor = None, self.instances.of(self._state)
+        handling.outbox, self._actor = None, self.instances.of(self._state)
         self._fold(self.journal.transaction())
         return handling
 
     def _close(self, transaction: Transaction, handling: Handling, outcome: bytes) -> None:
         message = handling.message
         if handling.letter.reminder:
-            self.bonds.remind_again(transaction, handling.letter, self.host.world.now())
+            self.membership.remind_again(transaction, handling.letter, self.host.world.now())
         self.ends.remember(transaction, message, outcome)
         if self.ends.unheard:
             self._send_all(transaction, self.ends.subscribe(transaction, self.id))
@@ -311,28 +311,28 @@ class MessageRun(LiveRun):
     def _fold(self, transaction: Transaction) -> None:
         """Bring the row up to the end of a message: nothing before it is needed any more."""
         self.handling = None
-        for nested in self.nesting.take_open() if self.definition.is_reentrant else ():
+        for nested in self.reentrancy.take_open() if self.definition.is_reentrant else ():
             self._wait_again(*nested, is_first=False)
         self.loop.timers.clear()
         if self.steps.pending:
             self.steps.forget_cancelled(all_of_them=True)
         self.children.begin_anew()
-        self.cancelling.begin_anew()
+        self.cancellation.begin_anew()
         self.ends.forget_heartbeats(transaction, self.steps.heartbeats)
-        row = self.standing.row
+        row = self.summary.row
         if self.journal.packed_seq > row.folded_seq:
             transaction.folded = self.journal.last_seq
         self.journal.fold()
         seq = self.journal.last_seq
         if self.tokens.by_key:
             transaction.withdrawn = (*transaction.withdrawn, *self.tokens.take_open())
-        self.standing.row = row = msgspec.structs.replace(
+        self.summary.row = row = msgspec.structs.replace(
             row,
             output=self._state if self._has_ended_well else None,
             last_seq=seq,
             packed_seq=seq,
             folded_seq=seq,
-            started_at=self.standing.started_at,
+            started_at=self.summary.started_at,
             crash_count=0,
             is_alone=False,
             resident=False,
@@ -340,7 +340,7 @@ class MessageRun(LiveRun):
             wake_at=self._next_due(),
         )
         transaction.summary = row
-        self.bonds.write_down(transaction)
+        self.membership.write_down(transaction)
 
     def _done(self, message: Message, outcome: bytes) -> None:
         """A message that took no turn has had its end."""

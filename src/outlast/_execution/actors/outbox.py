@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from outlast._execution.actors.membership import Bonds, Reminder, Watch
+from outlast._execution.actors.membership import Membership, Reminder, Watch
 from outlast._execution.actors.system_messages import WatchOver, order_message
 from outlast._records import Blob
 from outlast._store.contract import Message, StartRun, Transaction
 
 
 @dataclass(slots=True)
-class Wishes:
+class Outbox:
     """What one handler has asked for so far; `number` is its message's."""
 
     number: int
@@ -48,9 +48,9 @@ class Wishes:
         """Send no more of a reminder."""
         self._reminders[name] = None
 
-    def copy(self) -> Wishes:
+    def copy(self) -> Outbox:
         """Return the wishes as they are now."""
-        return Wishes(
+        return Outbox(
             self.number,
             self.stop_reason,
             list(self._sent),
@@ -60,13 +60,13 @@ class Wishes:
             dict(self._reminders),
         )
 
-    def put_back(self, earlier: Wishes) -> None:
+    def put_back(self, earlier: Outbox) -> None:
         """Want no more than at an earlier time."""
         self.stop_reason = earlier.stop_reason
         self._sent, self._starts, self._blobs = earlier._sent, earlier._starts, earlier._blobs
         self._watches, self._reminders = earlier._watches, earlier._reminders
 
-    def grant(self, transaction: Transaction, bonds: Bonds, now: int) -> list[Message]:
+    def grant(self, transaction: Transaction, bonds: Membership, now: int) -> list[Message]:
         """Let all of it happen with a transaction; return the messages that this sends."""
         sent = self._sent
         if self._watches or self._reminders:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from outlast._execution.actors.actor_reads import is_awaitable
-from outlast._execution.actors.outbox import Wishes
+from outlast._execution.actors.outbox import Outbox
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.calls.unreadable import Arguments, Unreadable, arguments_of
 from outlast._execution.journal.letters import (
@@ -40,7 +40,7 @@ class _Nested:
     outcome: bytes | None = None
 
 
-class Nesting:
+class Reentrancy:
     """The nested messages of the one that an actor is handling."""
 
     __slots__ = (
@@ -51,7 +51,7 @@ class Nesting:
         "_instance",
         "_journal",
         "_open",
-        "_wishes",
+        "_outbox",
     )
 
     def __init__(
@@ -62,14 +62,14 @@ class Nesting:
         begin: Callable[[Coroutine[object, object, None]], object],
         instance: Callable[[], object],
         ended: Callable[[Message, bytes], None],
-        wishes: Callable[[], Wishes],
+        wishes: Callable[[], Outbox],
     ) -> None:
         self._definition = definition
         self._journal = journal
         self._begin = begin  # a task of the run's loop
         self._instance = instance
         self._ended = ended
-        self._wishes = wishes
+        self._outbox = wishes
         self._appended: dict[int, Message] = {}  # written down, not known to be durable
         self._open: list[_Nested] = []
 
@@ -115,7 +115,7 @@ class Nesting:
     ) -> None:
         actor, definition = self._instance(), self._definition
         before = definition.state.encode(definition.state_of(actor))
-        wished = self._wishes().copy()
+        wished = self._outbox().copy()
         definition.enter(actor, nested.letter.sender)
         try:
             if handler is None:
@@ -130,7 +130,7 @@ class Nesting:
             raise
         except Exception as error:  # noqa: BLE001  # any error of a handler is an answer
             definition.restore(actor, definition.state.decode(before))
-            self._wishes().put_back(wished)
+            self._outbox().put_back(wished)
             outcome = failure_body(error)
         definition.enter(actor, outer_sender)
         self._end(nested, outcome)

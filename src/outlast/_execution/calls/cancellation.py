@@ -14,7 +14,7 @@ from outlast._records import Record
 from outlast._store.contract import Message
 
 
-class Cancelling:
+class Cancellation:
     """The run's request, and the delivery of cancellations to its tasks."""
 
     __slots__ = (

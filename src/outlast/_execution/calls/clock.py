@@ -7,7 +7,7 @@ Only timers and the timeout leave records here; what the code sees of time is wh
 from __future__ import annotations
 
 from outlast import limits
-from outlast._execution.calls.cancellation import Cancelling
+from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.host import RunHost
 from outlast._execution.calls.steps import StepCalls
 from outlast._execution.calls.tokens import TokenCalls
@@ -23,7 +23,7 @@ class RunClock:
     """The times that one run waits for."""
 
     __slots__ = (
-        "_cancelling",
+        "_cancellation",
         "_host",
         "_journal",
         "_loop",
@@ -41,7 +41,7 @@ class RunClock:
         loop: RunLoop,
         steps: StepCalls,
         tokens: TokenCalls,
-        cancelling: Cancelling,
+        cancelling: Cancellation,
         *,
         timeout_at: int | None,
     ) -> None:
@@ -50,7 +50,7 @@ class RunClock:
         self._loop = loop
         self._steps = steps
         self._tokens = tokens
-        self._cancelling = cancelling
+        self._cancellation = cancelling
         self._timer: tuple[int, Timer] | None = None
         self.timeout_at: int | None = timeout_at
         self.is_ending: bool = False  # the code has returned; a cancelled child may still unwind
@@ -61,7 +61,7 @@ class RunClock:
             return None
         timer = self._loop.timers.next()
         retry_at = self._steps.next_retry_at()
-        is_requested = self._cancelling.is_requested
+        is_requested = self._cancellation.is_requested
         expiry = self._tokens.next_expiry()
         times: list[int] = [] if expiry is None else [expiry]
         if timer is not None:
@@ -87,21 +87,21 @@ class RunClock:
             or self._steps.retrying
             or self._tokens.opened
             or self.timeout_at is not None
-            or self._cancelling.is_requested
+            or self._cancellation.is_requested
         )
 
     def is_timed_out(self, now: int) -> bool:
         """Whether the run's own timeout has run out and nobody has asked it to stop yet."""
         is_due = self.timeout_at is not None and self.timeout_at <= now
-        return is_due and not self._cancelling.is_requested
+        return is_due and not self._cancellation.is_requested
 
     def cleanup_ends_at(self) -> int | None:
         """Return when a cancelled run that is still open is terminated."""
-        grace_at = self._cancelling.grace_at
+        grace_at = self._cancellation.grace_at
         if grace_at is not None:
             return grace_at + _UNWIND
-        if self.is_ending and self._cancelling.is_requested:
-            return self._cancelling.requested_at + int(limits.CANCEL_GRACE_SECONDS * 1e6)
+        if self.is_ending and self._cancellation.is_requested:
+            return self._cancellation.requested_at + int(limits.CANCEL_GRACE_SECONDS * 1e6)
         return None
 
     def append_due_timers(self, until: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from outlast._store.contract import Message
 
 
-class Arrivals:
+class MessageDedup:
     """What has come, and how far the mailbox has been read."""
 
     __slots__ = ("_consumed", "_early", "_numbers", "has_more", "is_reading", "read_to")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from outlast._execution.calls.cancellation import Cancelling
+from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.operations import ClosedBody, failure_body, failure_in
 from outlast._execution.loop.event_loop import NOBODY, RunLoop
 from outlast._execution.loop.tasks import RunTask
@@ -16,7 +16,7 @@ _CLOSE_TRIES = 10  # a coroutine may yield again while it is closed; then it is 
 
 
 def outcome_of(
-    main: RunTask[object], definition: WorkflowDefinition, cancelling: Cancelling
+    main: RunTask[object], definition: WorkflowDefinition, cancelling: Cancellation
 ) -> ClosedBody:
     """Return how the run has ended, its result encoded."""
     requested = cancelling.is_requested

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast._execution.calls.cancellation import Cancelling
+from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.children import ChildCalls
 from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.signals import deliver_signal
@@ -15,7 +15,7 @@ from outlast._records import Record
 class Deliveries:
     """Hands each record to what waits for it."""
 
-    __slots__ = ("_cancelling", "_children", "_inbox", "_loop", "_steps", "_tokens")
+    __slots__ = ("_cancellation", "_children", "_inbox", "_loop", "_steps", "_tokens")
 
     def __init__(
         self,
@@ -25,14 +25,14 @@ class Deliveries:
         steps: StepCalls,
         children: ChildCalls,
         tokens: TokenCalls,
-        cancelling: Cancelling,
+        cancelling: Cancellation,
     ) -> None:
         self._loop = loop
         self._inbox = inbox
         self._steps = steps
         self._children = children
         self._tokens = tokens
-        self._cancelling = cancelling
+        self._cancellation = cancelling
 
     def deliver(self, record: Record) -> None:
         """Hand over one record; those that only tell of what was asked for are for nobody."""
@@ -52,7 +52,7 @@ class Deliveries:
             case "token_answered":
                 self._tokens.deliver_answer(record)
             case "cancel_requested":
-                self._children.cancel_attached(self._cancelling.deliver_request(record))
+                self._children.cancel_attached(self._cancellation.deliver_request(record))
             case "stream_written" | "stream_retracted":
                 self._steps.deliver_written(record)
             case "chance_renewed":

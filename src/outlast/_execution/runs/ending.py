@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 
-from outlast._execution.calls.cancellation import Cancelling
+from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.children import ChildCalls
 from outlast._execution.calls.clock import RunClock
 from outlast._execution.calls.operations import ChildBody, ClosedBody, encode_body
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.tasks import RunTask
 from outlast._execution.runs.closing import outcome_of
-from outlast._execution.runs.run_summary import Standing
+from outlast._execution.runs.run_summary import RunSummary
 from outlast._registry import WorkflowDefinition
 from outlast._store.contract import Message
 from outlast._world import World
@@ -27,12 +27,12 @@ class Ending:
     """How one run ends."""
 
     __slots__ = (
-        "_cancelling",
+        "_cancellation",
         "_children",
         "_clock",
         "_journal",
         "_outcome",
-        "_standing",
+        "_summary",
         "_world",
     )
 
@@ -41,21 +41,21 @@ class Ending:
         world: World,
         journal: RunJournal,
         children: ChildCalls,
-        cancelling: Cancelling,
+        cancelling: Cancellation,
         clock: RunClock,
-        standing: Standing,
+        standing: RunSummary,
     ) -> None:
         self._world = world
         self._journal = journal
         self._children = children
-        self._cancelling = cancelling
+        self._cancellation = cancelling
         self._clock = clock
-        self._standing = standing
+        self._summary = standing
         self._outcome: ClosedBody | None = None
 
     def begin(self, main: RunTask[object], definition: WorkflowDefinition) -> None:
         """The body has returned or raised: that is the outcome, whatever comes now."""
-        self._outcome = outcome_of(main, definition, self._cancelling)
+        self._outcome = outcome_of(main, definition, self._cancellation)
         self._clock.is_ending = True
         self.finish()
 
@@ -64,13 +64,13 @@ class Ending:
         body = self._outcome
         if body is None:
             return
-        is_unwinding = self._cancelling.is_requested and body.status != "completed"
+        is_unwinding = self._cancellation.is_requested and body.status != "completed"
         if not (is_unwinding and self._children.attached()):
             self.close(body)
 
     def terminate(self, reason: str) -> None:
         """Close without running any more code."""
-        self.close(ClosedBody("terminated", b"", reason, self._cancelling.is_requested))
+        self.close(ClosedBody("terminated", b"", reason, self._cancellation.is_requested))
 
     def close(self, body: ClosedBody) -> None:
         """Append the last record, with all that the end causes."""
@@ -81,7 +81,7 @@ class Ending:
             log.warning("child run %s failed and run %s never looked", child, self._journal.run)
         now = self._world.now()
         record = self._journal.append("run_closed", at=now, body=encode_body(body))
-        row = self._standing.row
+        row = self._summary.row
         if row.parent is not None and row.parent_key:
             message = Message(
                 run=row.parent,
@@ -93,4 +93,4 @@ class Ending:
             )
             transaction = self._journal.transaction()
             transaction.posts = (*transaction.posts, message)
-        self._standing.close(body, record.at)
+        self._summary.close(body, record.at)

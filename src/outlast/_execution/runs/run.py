@@ -26,7 +26,7 @@ from typing import Literal
 from typing_extensions import TypeVarTuple, Unpack
 
 from outlast import limits
-from outlast._execution.calls.cancellation import Cancelling, append_cancel
+from outlast._execution.calls.cancellation import Cancellation, append_cancel
 from outlast._execution.calls.children import ChildCalls
 from outlast._execution.calls.clock import RunClock
 from outlast._execution.calls.host import RunHost
@@ -34,14 +34,14 @@ from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.steps import StepCalls
 from outlast._execution.calls.tokens import TokenCalls
 from outlast._execution.calls.unreadable import Unreadable
-from outlast._execution.journal.message_dedup import Arrivals
+from outlast._execution.journal.message_dedup import MessageDedup
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.conditions import Conditions
 from outlast._execution.loop.event_loop import RunLoop, Spinning, new_loop
 from outlast._execution.loop.tasks import RunTask
 from outlast._execution.runs.closing import close_tasks
 from outlast._execution.runs.deliveries import Deliveries
-from outlast._execution.runs.run_summary import Standing
+from outlast._execution.runs.run_summary import RunSummary
 from outlast._records import Record, attach
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
 from outlast._wording.plurals import counted
@@ -90,7 +90,7 @@ class LiveRun(ABC):
         self.children: ChildCalls = ChildCalls(
             host, self.journal, self.loop, attributes=row.attributes, life=row.request
         )
-        self.cancelling: Cancelling = Cancelling(self.loop)
+        self.cancellation: Cancellation = Cancellation(self.loop)
         self.conditions: Conditions = Conditions(self.loop)
         self.tokens: TokenCalls = TokenCalls(
             host, self.journal, self.loop, salt=salt, workflow=row.workflow
@@ -101,7 +101,7 @@ class LiveRun(ABC):
             self.loop,
             self.steps,
             self.tokens,
-            self.cancelling,
+            self.cancellation,
             timeout_at=row.timeout_at,
         )
         self._deliveries = Deliveries(
@@ -110,11 +110,11 @@ class LiveRun(ABC):
             steps=self.steps,
             children=self.children,
             tokens=self.tokens,
-            cancelling=self.cancelling,
+            cancelling=self.cancellation,
         )
-        self.standing: Standing = Standing(row, self.journal, self.clock, records)
+        self.summary: RunSummary = RunSummary(row, self.journal, self.clock, records)
         self._main: RunTask[object] | None = None
-        self.arrivals: Arrivals = Arrivals()
+        self.arrivals: MessageDedup = MessageDedup()
 
     @abstractmethod
     def begin(self) -> None:
@@ -165,12 +165,12 @@ class LiveRun(ABC):
 
     def _rouse(self) -> None:
         """Something is appended after the row was told that the run sleeps."""
-        self.standing.write("running")
+        self.summary.write("running")
 
     @property
     def row(self) -> RunRow:
         """The run's row as it was last written, or will be with the next commit."""
-        return self.standing.row
+        return self.summary.row
 
     def _replay(self, records: list[Record]) -> None:
         for record in records:
@@ -207,7 +207,7 @@ class LiveRun(ABC):
         if not self.clock.is_still:
             self._arm()
         self.host.run_changed(self.id)
-        held = self.journal.last_seq - self.standing.row.folded_seq
+        held = self.journal.last_seq - self.summary.row.folded_seq
         if held > limits.JOURNAL_RECORDS_MAX and self.state == "live":
             self.host.run_parked(self.id, _TOO_LONG)
 
@@ -236,7 +236,7 @@ class LiveRun(ABC):
     def settle(self) -> None:
         """Drain to rest; deliver cancellations at each quiet moment; start what was asked for."""
         rounds = 0
-        loop, cancelling = self.loop, self.cancelling
+        loop, cancelling = self.loop, self.cancellation
         while True:
             loop.drain()
             main = self._main
@@ -317,7 +317,7 @@ class LiveRun(ABC):
         now = self.host.world.now()
         ends_at = self.clock.cleanup_ends_at()
         if ends_at is not None and ends_at <= now:
-            reason = self.cancelling.reason or "cancelled"
+            reason = self.cancellation.reason or "cancelled"
             self.terminate(f"{reason}; its cleanup took longer than the grace")
             return
         if self.clock.is_timed_out(now):

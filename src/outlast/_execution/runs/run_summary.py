@@ -20,7 +20,7 @@ from outlast.errors import OutlastError
 from outlast.types import Status
 
 
-class Standing:
+class RunSummary:
     """The row of one run in memory."""
 
     __slots__ = ("_clock", "_journal", "attributes", "row", "started_at")

@@ -52,7 +52,7 @@ class LiveWorkflow(LiveRun):
             host, self.journal, self.loop, self.clock, records=records
         )
         self.ending: Ending = Ending(
-            host.world, self.journal, self.children, self.cancelling, self.clock, self.standing
+            host.world, self.journal, self.children, self.cancellation, self.clock, self.summary
         )
 
     # ------------------------------------------------------------------- life begins
@@ -64,7 +64,7 @@ class LiveWorkflow(LiveRun):
         first = 1 + self.started.signals
         for record in records[1:first]:
             self._apply(record)
-        self.is_new = self.standing.started_at is None and len(records) == first
+        self.is_new = self.summary.started_at is None and len(records) == first
         self._guarded(self._start_main)
         replay_from(self, records, first)
 
@@ -81,8 +81,8 @@ class LiveWorkflow(LiveRun):
     @override
     def _went_live(self) -> None:
         now = self.host.world.now()
-        if self.standing.started_at is None:
-            self.standing.started_at = now
+        if self.summary.started_at is None:
+            self.summary.started_at = now
             waited = now - self.journal.last_at
             if waited > 1_000_000:
                 # It waited long for someone to run it, or its past was another life's: its clock
@@ -91,7 +91,7 @@ class LiveWorkflow(LiveRun):
                 self.loop.timers.postpone(waited)
                 self._is_postponed = True
         if not self.row.resident:
-            self.standing.write("running")
+            self.summary.write("running")
         self.children.resume()
 
     # --------------------------------------------------------------- messages arrive
@@ -155,7 +155,7 @@ class LiveWorkflow(LiveRun):
 
     def _admit_updates(self) -> None:
         """Take updates that wait; those that come when the body is over wait for its end."""
-        is_held = self.pausing.is_asked or self.cancelling.is_requested or self.journal.has_closed
+        is_held = self.pausing.is_asked or self.cancellation.is_requested or self.journal.has_closed
         is_working = self._main is not None and not self._main.done()
         if self.state == "live" and is_working and not is_held:
             self.updates.admit()
@@ -174,7 +174,7 @@ class LiveWorkflow(LiveRun):
     def _is_for_pausing(self, message: Message) -> bool:
         """Begin to pause, go on, or keep a message for later; False: it is taken as any other."""
         pausing = self.pausing
-        if message.kind == "pause" and not pausing.is_asked and not self.cancelling.is_requested:
+        if message.kind == "pause" and not pausing.is_asked and not self.cancellation.is_requested:
             pausing.begin(message)
             self.clock.disarm()
             self.host.world.call_soon(self._pause_if_quiet)
@@ -212,7 +212,7 @@ class LiveWorkflow(LiveRun):
             pausing.is_written = True
             for message in pausing.asked:
                 self._consume(message)
-            self.standing.write("paused", resident=False, waiting_for=PAUSED)
+            self.summary.write("paused", resident=False, waiting_for=PAUSED)
 
     @override
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:

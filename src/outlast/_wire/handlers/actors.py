@@ -35,7 +35,7 @@ _SHOWN_BYTES = 4 * limits.HTTP_PREVIEW_BYTES
 async def actors(service: Service, call: Call) -> Response:
     """List actors, newest first."""
     size = call.page_size()
-    rows = await service.census.page(call.text("type") or None, cursor_in(call), size + 1)
+    rows = await service.actor_reader.page(call.text("type") or None, cursor_in(call), size + 1)
     infos = [(info, row.output or b"") for info, row in rows[:size]]
     count, total = fitting(_ROW_BYTES + min(len(state), _SHOWN_BYTES) for _, state in infos)
     shown = infos[:count]
@@ -51,14 +51,14 @@ async def actors(service: Service, call: Call) -> Response:
 
 def _previewed(service: Service, info: ActorInfo, state: bytes) -> dict[str, object]:
     href = f"/v1/actors/{quote(info.type, safe='')}/{quote(info.key, safe='')}"
-    whole = service.census.state_json(info.type, state)
+    whole = service.actor_reader.state_json(info.type, state)
     shown, preview = preview_of(state, whole, href)
     return {**fields_of(info), "state": shown, "state_preview": preview}
 
 
 async def show(service: Service, call: Call) -> Response:
     """Return one actor and its handlers."""
-    info, state = await service.census.stored_actor(call.name("type"), _key(call))
+    info, state = await service.actor_reader.stored_actor(call.name("type"), _key(call))
     definition = service.core.registry.actors.get(info.type)
     handlers = [
         {
@@ -71,7 +71,7 @@ async def show(service: Service, call: Call) -> Response:
         for name, handler in (definition.handlers.items() if definition is not None else ())
         if name.isidentifier()
     ]
-    census = service.census
+    census = service.actor_reader
     return await call.converted(
         len(state),
         lambda: answer(
@@ -136,7 +136,7 @@ async def write(service: Service, call: Call) -> Response:
 
 async def stop(service: Service, call: Call) -> Response:
     """Stop an actor permanently."""
-    info, _ = await service.census.stored_actor(call.name("type"), _key(call))
+    info, _ = await service.actor_reader.stored_actor(call.name("type"), _key(call))
     await service.engine.get(info.id).terminate(f"stopped by {call.caller.name}")
     return answer({}, 202)
 
@@ -155,7 +155,9 @@ async def dead_letters(service: Service, call: Call) -> Response:
     """List messages that could not be delivered."""
     size = call.page_size()
     after = call.number("after", 0, most=1 << 60)
-    letters, following = await service.census.dead_page(call.text("actor") or None, after, size)
+    letters, following = await service.actor_reader.dead_page(
+        call.text("actor") or None, after, size
+    )
     count, total = fitting(len(letter.body) for letter in letters)
     shown = letters[:count]
     if count < len(letters):
@@ -169,7 +171,7 @@ async def dead_letters(service: Service, call: Call) -> Response:
 
 def _dead(service: Service, letter: DeadLetter) -> dict[str, object]:
     # Redriving it is all that one does with the whole of a large one: its beginning is shown.
-    shown, preview = preview_of(letter.body, service.census.message_json(letter), "")
+    shown, preview = preview_of(letter.body, service.actor_reader.message_json(letter), "")
     fields = fields_of(dead_letter_info(letter))
     return fields | {"input": shown, "input_bytes": None if preview is None else len(letter.body)}
 

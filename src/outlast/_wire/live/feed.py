@@ -162,12 +162,12 @@ class FeedClient:
             if number is None or not feed.ring.begin <= number <= feed.ring.end:
                 kind = "hello" if number is None else "reset"
                 number = feed.ring.end
-                yield self._standing(kind, number)
+                yield self._summary(kind, number)
             while True:
                 data = feed.ring.since(number)
                 if data is None:
                     number = feed.ring.end
-                    yield self._standing("reset", number)
+                    yield self._summary("reset", number)
                     continue
                 number = feed.ring.end
                 if data:
@@ -181,7 +181,7 @@ class FeedClient:
             feed.ring.leave(self._awake)
             feed.leave()
 
-    def _standing(self, kind: str, number: int) -> bytes:
+    def _summary(self, kind: str, number: int) -> bytes:
         """Return the event after which a client reads everything, then follows."""
         epoch = self._feed.epoch
         body = _json({"epoch": epoch, "seq": number})
