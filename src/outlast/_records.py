@@ -154,7 +154,7 @@ def filled(body: bytes, blob: bytes) -> bytes:
 def attach(records: Sequence[Record], blobs: Sequence[Blob]) -> list[Record]:
     """Return records with the bodies that `blobs` hold in the place of their addresses."""
     if not blobs:
-        return records if type(records) is list else list(records)
+        return records if isinstance(records, list) else list(records)
     bodies = {blob.digest: blob.body for blob in blobs}
     found: list[Record] = []
     for record in records:

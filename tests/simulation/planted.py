@@ -263,7 +263,7 @@ PLANTED = (
     ),
     Planted("a mailbox is a stack", Mailbox, "add", _add_in_reverse, run_actor_seed),
     Planted(
-        "a member fails, and nobody is told", Membership, "fall", _fall_silently, run_team_seed, 77
+        "a member fails, and nobody is told", Membership, "fall", _fall_silently, run_team_seed, 187
     ),
     Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 75),
     Planted("a member obeys any team", MemberRun, "_leave_team", _obey_anyone, run_team_seed),
