@@ -244,7 +244,7 @@ PLANTED = (
     Planted("a child's end is lost", Scheduler, "deliver", _drop_child_ends),
     Planted("live values are not decoded", Adapter, "roundtrip", _hand_over_itself),
     Planted("logical time is the wall clock", LiveRun, "_deliver", _clock_of_the_wall),
-    Planted("a summary overwrites the end", RunSummary, "write", _overwrite_the_end),
+    Planted("a summary overwrites the end", RunSummary, "write", _overwrite_the_end, first=192),
     Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on, first=192),
     Planted(
         "an answer before its commit", MessageRun, "_answer", _answer_first, run_cell_seed, 201
@@ -265,7 +265,7 @@ PLANTED = (
     Planted(
         "a member fails, and nobody is told", Membership, "fall", _fall_silently, run_team_seed, 187
     ),
-    Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 75),
+    Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 299),
     Planted("a member obeys any team", MemberRun, "_leave_team", _obey_anyone, run_team_seed),
 )
 
