@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -141,6 +142,20 @@ async def test_a_task_that_is_cancelled_after_its_body_harms_no_other(engine: En
     kept.cancel()
 
     assert await engine.run(together(["at_once", "at_once"])) == ["at_once 0", "at_once 1"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+async def test_bodies_run_also_where_tasks_are_eager(engine: Engine) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(vars(asyncio)["eager_task_factory"])
+    try:
+        run = await engine.start(together(["at_once", "waits", "at_once", "cancels", "waits"]))
+        await begun(5)
+        gate.set()
+        assert len(await run.result()) == 5
+        assert await engine.run(together(["at_once"])) == ["at_once 0"]
+    finally:
+        loop.set_task_factory(None)
 
 
 async def test_what_one_raises_is_its_own(engine: Engine) -> None:

@@ -40,6 +40,7 @@ class BodyDriver:
         self._idle: asyncio.Future[None] | None = None  # of a task that has nothing to drive
         self._task: asyncio.Task[None] | None = None  # the one that drives what is added
         self._is_awake = False  # a task drives, or is about to
+        self._is_closed = False
 
     def add(self, body: Body, context: Context) -> None:
         """Have a body begin in the next turn of the loop."""
@@ -54,6 +55,7 @@ class BodyDriver:
 
     async def close(self) -> None:
         """End the task that has nothing to drive."""
+        self._is_closed = True
         task, self._task = self._task, None
         if task is not None and self._idle is not None:
             task.cancel()
@@ -64,10 +66,11 @@ class BodyDriver:
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
         else:
-            self._task = self._world.spawn(self._drive(), name="outlast-steps")
+            self._world.spawn(self._drive(), name="outlast-steps")
 
     async def _drive(self) -> None:
-        task = asyncio.current_task()
+        # Not where it is spawned: with an eager task factory it is driving by then, or is taken.
+        self._task = task = asyncio.current_task()
         while True:
             while self._waiting:
                 body, context = self._waiting.popleft()
@@ -84,6 +87,8 @@ class BodyDriver:
                     self._give_up()
                     return
             self._is_awake = False
+            if self._is_closed:
+                return
             self._idle = self._world.loop.create_future()
             try:
                 await self._idle
