@@ -98,6 +98,8 @@ class Observers:
         if not facts:
             return
         for observer in list(self._observers):
+            if observer not in self._observers:
+                continue  # another one has made it leave
             try:
                 observer(facts)
             except Exception:  # an observer's trouble is its own
