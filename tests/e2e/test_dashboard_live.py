@@ -103,7 +103,7 @@ def test_a_person_who_ends_a_run_is_told_that_it_can_be_retried(seat: Seat, talk
         page.get_by_role("group", name="Actions").get_by_role("button", name=verb).click()
         dialog = page.locator("dialog[open]")
         dialog.wait_for()
-        assert "Retry can take it up again" in dialog.inner_text()
+        assert "You can retry it later" in dialog.inner_text()
         page.keyboard.press("Escape")
         dialog.wait_for(state="detached")
 

@@ -43,7 +43,7 @@ export function Home() {
       </header>
       <section class="figures" aria-label="Runs now">
         <Figure label="Running" icon="running" tone="running" value={isKnown ? of('running', 'pending') : null} address={runsLink('status:running,pending')}>
-          {count(of('waiting'))} more waiting
+          {count(of('waiting'))} more waiting for a timer, a message or a person
         </Figure>
         <Figure label="Failed" icon="failed" tone="failed" value={isKnown ? of('failed') : null} address={runsLink('status:failed')}>
           {of('timed_out') > 0 && `${count(of('timed_out'))} timed out · `}{count(of('completed'))} completed
