@@ -88,7 +88,7 @@ def test_ctrl_c_ends_every_process_and_says_where_the_store_is(tmp_path: Path) -
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert f"the store is {tmp_path / 'demo.db'}" in err
+    assert f"The database is {tmp_path / 'demo.db'}" in err
     assert "Traceback" not in err
     pids = {int(line.split("\t")[3]) for line in effects.read_text().splitlines()}
     assert pids
