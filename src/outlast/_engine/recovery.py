@@ -76,7 +76,6 @@ class Recovery:
         self._alarm = _Alarm(scheduler, self._wake)
         self._is_waking = False
         self._waiting: Task[None] | None = None  # for a store that takes no writes now
-        self.recovered: int = 0
 
     async def recover(self, leases: list[Lease]) -> None:
         """Take over the runs of newly acquired shards.
@@ -223,7 +222,6 @@ class Recovery:
         if not records or row.id in scheduler.residents:
             return
         live = scheduler.adopt(row, records)
-        self.recovered += 1
         if live is None:
             return
         if tail is not None:
@@ -234,7 +232,6 @@ class Recovery:
     async def _adopt_actor(self, row: RunRow) -> None:
         live = await self._messages.activate(row)
         if live is not None:
-            self.recovered += 1
             await self._messages.read_mail(live)
             self._scheduler.begin(live)
 

@@ -276,7 +276,6 @@ class Fenced:
 
 
 CommitResult = Receipt | Fenced
-PLAIN_RECEIPT = Receipt()
 FENCED = Fenced()
 
 

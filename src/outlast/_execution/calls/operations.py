@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -218,7 +218,6 @@ class ChildOperation:
 
 
 Operation = StepOperation | ChildOperation
-WriteKind = Literal["value_set", "stream_written", "child_started", "step_intent"]
 
 
 def known_for(operation: StepOperation, shared: KnownErrors) -> KnownErrors:
