@@ -62,8 +62,10 @@ class Observer:
         for machine in self.yard.machines:
             live = machine.core and machine.core.scheduler.residents.get(transaction.run)
             # What was in the mailbox may come on top of what was delivered.
-            if live and live.inbox.held > 2 * limits.SIGNALS_BUFFERED_MAX:
-                self.violations.append(f"I10: {live.id} holds {live.inbox.held} unread messages")
+            if live and live.calls.inbox.held > 2 * limits.SIGNALS_BUFFERED_MAX:
+                self.violations.append(
+                    f"I10: {live.id} holds {live.calls.inbox.held} unread messages"
+                )
 
     def body_started(self, body: Body) -> None:
         """I4: what is recorded and owned is never executed again."""

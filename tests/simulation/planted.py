@@ -25,7 +25,7 @@ from outlast._execution.actors.message_run import MessageRun
 from outlast._execution.actors.system_messages import DONE_WELL
 from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.clock import RunClock
-from outlast._execution.calls.inbox import Inbox, Unread
+from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.steps import StepCalls
 from outlast._execution.journal.letters import Letter
 from outlast._execution.journal.view import RunJournal
@@ -143,9 +143,9 @@ def _forget_attempts(self: StepCalls, record: Record) -> None:
 _deliver_signal = Inbox.deliver
 
 
-def _forget_dedups(self: Inbox, name: str, signal: Unread) -> None:
+def _forget_dedups(self: Inbox, record: Record) -> None:
+    _deliver_signal(self, record)
     self.dedups.clear()
-    _deliver_signal(self, name, signal)
 
 
 def _drop_child_ends(self: Scheduler, message: Message, number: int) -> None:

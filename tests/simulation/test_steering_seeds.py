@@ -150,7 +150,7 @@ def test_a_row_that_is_written_before_all_is_quiet_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def pause_at_once(self: LiveWorkflow) -> None:
-        if self.pausing.is_asked and not self.pausing.is_written and self.state == "live":
+        if self.pausing is not None and not self.pausing.is_written and self.state == "live":
             self.pausing.is_written = True
             for message in self.pausing.asked:
                 self._consume(message)

@@ -309,7 +309,7 @@ class _Wf(_LaterVerbs, AskingVerbs):
             raise UsageError("on_parent_close is 'cancel', 'terminate' or 'abandon'")
         call.use()
         definition = call.definition
-        child = run.children.start(
+        child = run.calls.children.start(
             definition,
             call.bound,
             id=id,
@@ -330,7 +330,7 @@ class _Wf(_LaterVerbs, AskingVerbs):
         Raises:
             WaitTimeout: it did not become true in time.
         """
-        conditions = current_run().conditions
+        conditions = current_run().calls.conditions
         if timeout is None:
             await conditions.wait(condition)
             return

@@ -67,12 +67,16 @@ def waits_of(run: LiveRun, times: _Times) -> list[str]:
             waits.append(f"{what}, {attempt}, after {step.last_error}")
         else:
             waits.append(f"{what}, about to start")
-    waits += [f"signal {name!r}" for name in run.inbox.waiting_names()]
-    waits += [f"{op.kind} {op.title!r}" for op in run.tokens.awaited()]
-    if isinstance(run, LiveWorkflow):
-        waits += [f"its handler of update {op.name!r}" for op in run.updates.unfinished()]
-    waits += [f"child run {c.child}" for c in run.children.open_children() if c.waiters]
-    if len(run.conditions):
+    calls = run.calls
+    if calls.made_inbox is not None:
+        waits += [f"signal {name!r}" for name in calls.made_inbox.waiting_names()]
+    if calls.made_tokens is not None:
+        waits += [f"{op.kind} {op.title!r}" for op in calls.made_tokens.awaited()]
+    if isinstance(run, LiveWorkflow) and run.made_updates is not None:
+        waits += [f"its handler of update {op.name!r}" for op in run.made_updates.unfinished()]
+    if calls.made_children is not None:
+        waits += [f"child run {c.child}" for c in calls.made_children.open_children() if c.waiters]
+    if calls.made_conditions is not None and calls.made_conditions.waiting:
         waits.append("a condition in its code (wf.until)")
     timer = run.loop.timers.next()
     if timer is not None:
@@ -100,7 +104,7 @@ def why_of(run: LiveRun, now: int, *, is_kept: bool = False) -> str:
         is_new = not run.summary.started_at
         return "about to run its first line" if is_new else "replaying its journal"
     waits = waits_of(run, _Times(now, is_kept))
-    if isinstance(run, LiveWorkflow) and run.pausing.is_asked:
+    if isinstance(run, LiveWorkflow) and run.pausing is not None:
         waits.insert(0, "what is in flight, to pause behind that")
     if run.cancellation.is_requested:
         waits.insert(0, f"its cleanup after a request to cancel ({run.cancellation.reason})")

@@ -249,7 +249,7 @@ class WorkflowCall(Call[R_co]):
                 f"`outlast.run(...)`"
             )
         run = current_run()
-        child = run.children.start(
+        child = run.calls.children.start(
             self.definition,
             self.bound,
             id=None,
@@ -257,7 +257,7 @@ class WorkflowCall(Call[R_co]):
             timeout=None,
             place=self.place,
         )
-        return _typed(run.children.wait_or_cancel(child))
+        return _typed(run.calls.children.wait_or_cancel(child))
 
     @override
     def __repr__(self) -> str:

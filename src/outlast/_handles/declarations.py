@@ -81,12 +81,12 @@ class Signal(_Named[T]):
 
     async def _next(self, run: LiveRun, timeout: Duration | None) -> Unread:
         if timeout is None:
-            return await run.inbox.receive(self.name)
+            return await run.calls.inbox.receive(self.name)
         seconds = seconds_of(timeout)
-        if seconds <= 0 and (ready := run.inbox.take(self.name)) is not None:
+        if seconds <= 0 and (ready := run.calls.inbox.take(self.name)) is not None:
             return ready
         message = f"no signal {self.name!r} came within {text_of(seconds)}"
-        return await within(run.inbox.receive(self.name), seconds, message)
+        return await within(run.calls.inbox.receive(self.name), seconds, message)
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Signals(self)

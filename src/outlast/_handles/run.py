@@ -151,9 +151,9 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
     async def _result_in_run(self) -> object:
         run = current_run()
-        child = run.children.find(self._id)
+        child = run.calls.children.find(self._id)
         if child is not None:
-            return await run.children.wait(child)
+            return await run.calls.children.wait(child)
         place = calling_place()
         answer = await run.steps.issue(WAIT_STEP, (self._id,), {}, place=place)
         row = _closed_row(self._id, answer)

@@ -46,9 +46,9 @@ class SteeringVerbs(ABC):
             raise UsageError("grace must not be negative")
         body = b"" if grace is None else repr(seconds_of(grace)).encode()
         if running_loop() is not None:
-            child = current_run().children.find(RunId(self.id))
+            child = current_run().calls.children.find(RunId(self.id))
             if child is not None:
-                current_run().children.cancel([child], reason)
+                current_run().calls.children.cancel([child], reason)
                 return
             await self._send_in_run("cancel", reason, body, "")
             return

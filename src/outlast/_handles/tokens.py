@@ -59,13 +59,13 @@ class Token(Generic[T]):
             WaitTimeout: nobody answered in time; nobody can any more.
         """
         run = current_run()
-        operation = run.tokens.find(self._id)
+        operation = run.calls.tokens.find(self._id)
         if operation is None:
             raise UsageError(
                 f"only the run that asked for token {self._id!r} can wait for it, and run "
                 f"{run.id!r} did not"
             )
-        answer = await run.tokens.wait(operation)
+        answer = await run.calls.tokens.wait(operation)
         if answer.value is None:
             raise WaitTimeout(f"token {self._id!r} ({operation.title}) was not answered in time")
         return operation.value  # type: ignore[return-value]  # decoded by the token's declared type
@@ -109,7 +109,7 @@ class AskingVerbs:
         if not title or len(check_text("a title", title)) > limits.TOKEN_TITLE_CHARS_MAX:
             raise UsageError(f"a title has 1 to {limits.TOKEN_TITLE_CHARS_MAX} characters")
         operation = _open("approval", title, detail, adapter=_VERDICT, timeout=timeout)
-        answer = await current_run().tokens.wait(operation)
+        answer = await current_run().calls.tokens.wait(operation)
         if answer.value is None:
             return Approval(approved=False)
         return Approval(operation.value is True, answer.by, answer.reason)
@@ -125,7 +125,7 @@ def _open(
 ) -> TokenOperation:
     run = current_run()
     seconds = None if timeout is None else max(0.0, seconds_of(timeout))
-    return run.tokens.open(
+    return run.calls.tokens.open(
         kind,
         title=title,
         detail=_detail_of(detail),

@@ -246,6 +246,7 @@ class Transaction(msgspec.Struct, eq=False):
     released: Sequence[bytes] = ()  # digests of blobs that the run needs no more, nor these records
     of_life: str = ""  # nothing is written to a run of another life: see `life_of`
     is_sealed: bool = False
+    origin: object = None  # the journal of a run in memory that waits for it
 
 
 # Values: what came of an actor's messages, and of a run's updates, by their dedup keys.

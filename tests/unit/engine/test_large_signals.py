@@ -73,7 +73,7 @@ async def test_a_long_signal_is_known_by_its_hash(engine: Engine) -> None:
 
     assert first is None
     assert isinstance(other, SignalConflict)
-    inbox = engine._core.scheduler.residents[RunId(run.id)].inbox
+    inbox = engine._core.scheduler.residents[RunId(run.id)].calls.inbox
     assert all(known.payload is None for known in inbox.dedups.values())
     assert await run.update(reads_now, 2) == 2
     await run.signal(over, 0)
@@ -84,7 +84,7 @@ async def test_unread_bytes_count_for_the_memory_of_the_engine(engine: Engine) -
     run = await engine.start(reads_when_told())
     await run.signal(text, "z" * 5_000)
 
-    inbox = engine._core.scheduler.residents[RunId(run.id)].inbox
+    inbox = engine._core.scheduler.residents[RunId(run.id)].calls.inbox
 
     assert 5_000 < inbox.bytes_held < 5_100
     assert engine._core.residency._bytes_held() >= 5_000

@@ -149,7 +149,7 @@ async def test_a_wait_ends_with_the_drain_and_the_next_server_answers(tmp_path: 
         waiting = asyncio.create_task(first.request("POST", UPDATE, {"value": 99, "id": "a"}))
         residents = first.service.core.scheduler.residents
         await until(
-            lambda: bool(residents[RunId("s")].inbox.waiting_names().get("served_go", 0) > 1)
+            lambda: bool(residents[RunId("s")].calls.inbox.waiting_names().get("served_go", 0) > 1)
         )
         first.serving.stop()
         assert (await waiting).status == 202

@@ -154,7 +154,7 @@ class Residency:
     def _bytes_held(self) -> int:
         # Looked at once a tick; a run that only waits does not change its share.
         return sum(
-            live.journal.bytes_unpacked + live.inbox.bytes_held
+            live.journal.bytes_unpacked + _signal_bytes(live)
             for live in self._scheduler.residents.values()
         )
 
@@ -207,3 +207,8 @@ class Residency:
             self._first_kept = self._scheduler.last_position - await store.log_size()
         finally:
             self._is_cutting = False
+
+
+def _signal_bytes(live: LiveRun) -> int:
+    inbox = live.calls.made_inbox
+    return 0 if inbox is None else inbox.bytes_held

@@ -258,7 +258,8 @@ class Scheduler(ActorHost):
             self.acknowledgements.made(transaction)
         if live is not None:
             live.committed(transaction, result)
-            self._after_commit(live, transaction)
+            if live.state == "left" or transaction.summary is not None:
+                self._after_commit(live, transaction)
         if transaction.streams:
             self.parts.streams.changed(transaction.run)
         if self.observers.are_any:

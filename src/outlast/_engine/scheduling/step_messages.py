@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.bodies.body import BodySink
+from outlast._execution.bodies.body import Body, BodySink
 from outlast._execution.calls.steps import HEARTBEAT
 from outlast._execution.calls.streams import write_stream, write_value
 from outlast._execution.runs.run import LiveRun
@@ -29,20 +29,20 @@ class StepMessages(BodySink):
             return None
         return live
 
-    def step_ended(self, run: RunId, key: str, value: object, error: BaseException | None) -> None:
-        """A body has returned or raised."""
+    def step_ended(self, body: Body, now: int) -> None:
+        """A body has returned or raised by now."""
         self._scheduler.events.steps_executed += 1
         if self._written:
             self._flush()  # before the outcome, or readers would miss the last words
-        live = self._scheduler.residents.get(run)
+        live = self._scheduler.residents.get(body.run)
         if live is not None:
-            live.step_ended(key, value, error)
+            live.step_ended(body.key, body.value, body.error, now)
 
     @override
     def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None:
         live = self._open(run)
         if live is not None and (live.keeps_after_end or key in live.steps.pending):
-            live.steps.heartbeats.add(HEARTBEAT + key)
+            live.steps.heartbeats[HEARTBEAT + key] = None
             transaction = live.journal.transaction()
             transaction.values = (*transaction.values, (HEARTBEAT + key, data))
 

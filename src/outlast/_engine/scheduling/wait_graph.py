@@ -68,7 +68,7 @@ class WaitGraph:
         live = self._scheduler.residents.get(run)
         if live is None or _may_go_on(live):
             return []
-        children = (op.child for op in live.children.open_children() if op.waiters)
+        children = (op.child for op in live.calls.children.open_children() if op.waiters)
         return [*self._targets.get(run, ()), *children]
 
 
@@ -81,7 +81,7 @@ def _may_go_on(live: LiveRun) -> bool:
         live.state != "live"
         or has_step
         or live.loop.timers.next() is not None
-        or bool(live.inbox.waiting_names())
-        or bool(live.tokens.awaited())
-        or len(live.conditions) > 0
+        or bool(live.calls.inbox.waiting_names())
+        or bool(live.calls.tokens.awaited())
+        or len(live.calls.conditions) > 0
     )

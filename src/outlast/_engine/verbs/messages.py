@@ -84,7 +84,7 @@ class Messages:
         is_ready = live is not None and live.state == "live" and not live.journal.has_closed
         # A supervisor takes its time to stop or resume its team: that must be safe until then.
         is_done_at_once = not (isinstance(live, LiveActor) and live.definition.supervises)
-        is_standing = isinstance(live, LiveWorkflow) and live.pausing.is_asked
+        is_standing = isinstance(live, LiveWorkflow) and live.pausing is not None
         is_pause = message.kind == "pause"  # it is done when no step is in flight any more
         may_append = is_ready and is_done_at_once and not is_standing and not is_pause
         if live is not None and may_append and not self._store.is_shared:
@@ -133,12 +133,12 @@ class Messages:
 
     async def _append(self, live: LiveRun, message: Message) -> None:
         if message.kind == "signal":
-            known = live.inbox.dedups.get(message.dedup) if message.dedup else None
+            known = live.calls.inbox.dedups.get(message.dedup) if message.dedup else None
             if known is not None:
                 await check_known(self._scheduler, message, known)
                 came_to("duplicate")
                 return
-            if not live.inbox.room_for(len(message.body)):
+            if not live.calls.inbox.room_for(len(message.body)):
                 raise signals_full(message.run)
         live.accept(message)
         carried = carry_audit(live.journal.transaction(), self._world.now())
@@ -350,14 +350,16 @@ def bounded(scheduler: Scheduler, message: Message) -> Message:
     live = scheduler.residents.get(message.run)
     if message.kind != "signal" or live is None:
         return message
-    if isinstance(live, LiveWorkflow) and (kept := live.pausing.signal_bytes):
+    if isinstance(live, LiveWorkflow) and live.pausing is not None and live.pausing.signal_bytes:
         # They are in the mailbox too, where the store counts them; what has been read is here.
-        held = kept + live.inbox.bytes_held
+        held = live.pausing.signal_bytes + live.calls.inbox.bytes_held
         if held + len(message.body) > limits.SIGNALS_BUFFERED_BYTES:
             return msgspec.structs.replace(message, bound=-1)
-    if not live.inbox.held:
+    if not live.calls.inbox.held:
         return message
-    return msgspec.structs.replace(message, bound=live.inbox.room_for(len(message.body)) or -1)
+    return msgspec.structs.replace(
+        message, bound=live.calls.inbox.room_for(len(message.body)) or -1
+    )
 
 
 def signals_full(run: RunId) -> MailboxFull:

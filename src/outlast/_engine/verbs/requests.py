@@ -85,7 +85,7 @@ async def _may_resume(scheduler: Scheduler, row: RunRow) -> bool:
     if live is not None and live.state == "left":
         return True  # it is being parked, and the row does not say so yet
     if isinstance(live, LiveWorkflow):
-        if live.pausing.is_asked:
+        if live.pausing is not None:
             return True
         if live.state == "live" and live.arrivals.read_to is None and not scheduler.store.is_shared:
             return False  # it has heard all that was sent, and what it took may still be stored

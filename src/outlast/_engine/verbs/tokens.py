@@ -174,7 +174,7 @@ class Tokens:
 
     def _known_adapter(self, row: TokenRow) -> Adapter | None:
         live = self._scheduler.residents.get(row.run)
-        operation = live.tokens.by_key.get(row.key) if live is not None else None
+        operation = live.calls.tokens.by_key.get(row.key) if live is not None else None
         return None if operation is None else operation.adapter
 
     async def schema(self, token: str) -> Schema:
@@ -197,7 +197,7 @@ class Tokens:
         known = scheduler.known_errors
         run = await replayed(scheduler.world, scheduler.registry, known, row=row, records=records)
         try:
-            operation = run.tokens.by_key.get(token.key)
+            operation = run.calls.tokens.by_key.get(token.key)
         finally:
             run.leave()
         if operation is None:

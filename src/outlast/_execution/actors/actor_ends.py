@@ -81,9 +81,9 @@ class MessageEnds:
         transaction.dead = (*transaction.dead, letter)
         return transaction
 
-    def forget_heartbeats(self, transaction: Transaction, names: set[str]) -> None:
+    def forget_heartbeats(self, transaction: Transaction, names: dict[str, None]) -> None:
         """A message has ended: nobody goes on with its steps."""
-        gone = sorted(names | self.memory.heartbeats)
+        gone = sorted({*names, *self.memory.heartbeats})
         if gone:
             transaction.values = (*transaction.values, *((name, None) for name in gone))
             names.clear()

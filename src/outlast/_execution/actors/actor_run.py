@@ -115,7 +115,7 @@ class LiveActor(MemberRun):
                 self._add(member_ended(message))
             case "child_done":
                 self.ends.taken(message)
-                self.children.ended(message.name, decode_body(message.body, ChildBody))
+                self.calls.children.ended(message.name, decode_body(message.body, ChildBody))
             case "cancel" | "terminate":
                 self._asked_to_stop(message)
             case "resume" if message.name == DISCARD:
@@ -125,7 +125,7 @@ class LiveActor(MemberRun):
                 self._asked_to_resume(message)
             case "token":
                 self.ends.taken(message)
-                self.tokens.answered(message)
+                self.calls.tokens.answered(message)
             case "signal" | "update" | "pause":
                 self.ends.taken(message)
 

@@ -158,7 +158,7 @@ class MessageRun(LiveRun):
 
     def _take_up(self, handling: Handling, *, is_started: bool = True) -> None:
         self.handling = handling
-        self.tokens.series = self.row.folded_seq
+        self.calls.count_tokens_from(self.row.folded_seq)
         handling.is_started = is_started
 
     def _start(self, handling: Handling) -> None:
@@ -316,16 +316,16 @@ class MessageRun(LiveRun):
         self.loop.timers.clear()
         if self.steps.pending:
             self.steps.forget_cancelled(all_of_them=True)
-        self.children.begin_anew()
-        self.cancellation.begin_anew()
+        self.calls.begin_anew()
         self.ends.forget_heartbeats(transaction, self.steps.heartbeats)
         row = self.summary.row
         if self.journal.packed_seq > row.folded_seq:
             transaction.folded = self.journal.last_seq
         self.journal.fold()
         seq = self.journal.last_seq
-        if self.tokens.by_key:
-            transaction.withdrawn = (*transaction.withdrawn, *self.tokens.take_open())
+        tokens = self.calls.made_tokens
+        if tokens is not None and tokens.by_key:
+            transaction.withdrawn = (*transaction.withdrawn, *tokens.take_open())
         self.summary.row = row = msgspec.structs.replace(
             row,
             output=self._state if self._has_ended_well else None,

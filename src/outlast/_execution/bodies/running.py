@@ -39,7 +39,7 @@ from outlast.types import RunId
 log = logging.getLogger("outlast.steps")
 Ts = TypeVarTuple("Ts")
 
-Ended = Callable[[RunId, str, object, BaseException | None], None]
+Ended = Callable[[Body, int], None]
 Late: TypeAlias = "Callable[[Body, object, BaseException | None], None]"
 
 
@@ -188,12 +188,14 @@ class Bodies:
             self._tell_late(body)
             return
         body.is_over = True
-        if self._is_counted(body):
-            del self._bodies[body.run, body.key]
+        key = body.run, body.key
+        if self._bodies.get(key) is body:
+            del self._bodies[key]
         if body.definition.timeout is not NO_TIMEOUT:
             self._limits.disarm(body)
-        self.measured((self._world.now() - body.began_at) / 1e6)
-        self._ended(body.run, body.key, body.value, body.error)
+        now = self._world.now()
+        self.measured((now - body.began_at) / 1e6)
+        self._ended(body, now)
         if body.timed_out is not None and body.error is body.timed_out and body.returned:
             self._tell_late(body)  # its thread returned between the timeout and this
 

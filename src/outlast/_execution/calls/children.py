@@ -60,22 +60,29 @@ class ChildCalls:
         "_early",
         "_host",
         "_journal",
+        "_keys_of",
         "_life",
         "_loaded",
         "_loop",
         "by_key",
-        "keys_of",
     )
 
     def __init__(
-        self, host: RunHost, journal: RunJournal, loop: RunLoop, *, attributes: str, life: str
+        self,
+        host: RunHost,
+        journal: RunJournal,
+        loop: RunLoop,
+        *,
+        attributes: str,
+        life: str,
+        keys_of: str,
     ) -> None:
         self._host = host
         self._life = life
         self._attributes = attributes
         self._journal = journal
         self._loop = loop
-        self.keys_of: str = ""  # see `StartedBody`
+        self._keys_of = keys_of
         self.by_key: dict[str, ChildOperation] = {}
         self._by_id: dict[RunId, ChildOperation] = {}
         self._early: list[RunRow] = []  # conflicts that were reported during the replay
@@ -145,7 +152,9 @@ class ChildCalls:
             place=operation.place,
             request=self._life or self._host.world.new_id(),
             # A child that a fork starts anew has the keys of the one that its origin started.
-            keys_of=child_id(self.keys_of, operation.key) if self.keys_of and not is_named else "",
+            keys_of=child_id(self._keys_of, operation.key)
+            if self._keys_of and not is_named
+            else "",
         )
 
     def begin_anew(self) -> None:

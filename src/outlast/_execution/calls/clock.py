@@ -7,10 +7,8 @@ Only timers and the timeout leave records here; what the code sees of time is wh
 from __future__ import annotations
 
 from outlast import limits
-from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.host import RunHost
-from outlast._execution.calls.steps import StepCalls
-from outlast._execution.calls.tokens import TokenCalls
+from outlast._execution.calls.run_calls import RunCalls
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._execution.loop.timers import microseconds
@@ -23,13 +21,13 @@ class RunClock:
     """The times that one run waits for."""
 
     __slots__ = (
+        "_calls",
         "_cancellation",
         "_host",
         "_journal",
         "_loop",
         "_steps",
         "_timer",
-        "_tokens",
         "is_ending",
         "timeout_at",
     )
@@ -39,18 +37,16 @@ class RunClock:
         host: RunHost,
         journal: RunJournal,
         loop: RunLoop,
-        steps: StepCalls,
-        tokens: TokenCalls,
-        cancelling: Cancellation,
+        calls: RunCalls,
         *,
         timeout_at: int | None,
     ) -> None:
         self._host = host
         self._journal = journal
         self._loop = loop
-        self._steps = steps
-        self._tokens = tokens
-        self._cancellation = cancelling
+        self._calls = calls
+        self._steps = calls.steps
+        self._cancellation = calls.cancellation
         self._timer: tuple[int, Timer] | None = None
         self.timeout_at: int | None = timeout_at
         self.is_ending: bool = False  # the code has returned; a cancelled child may still unwind
@@ -62,7 +58,8 @@ class RunClock:
         timer = self._loop.timers.next()
         retry_at = self._steps.next_retry_at()
         is_requested = self._cancellation.is_requested
-        expiry = self._tokens.next_expiry()
+        tokens = self._calls.made_tokens
+        expiry = None if tokens is None else tokens.next_expiry()
         times: list[int] = [] if expiry is None else [expiry]
         if timer is not None:
             times.append(microseconds(timer[0]))
@@ -82,10 +79,11 @@ class RunClock:
 
     def _is_idle(self) -> bool:
         """Whether nothing is waited for that a clock could make due."""
+        tokens = self._calls.made_tokens
         return not (
             self._loop.timers.by_key
             or self._steps.retrying
-            or self._tokens.opened
+            or (tokens is not None and tokens.opened)
             or self.timeout_at is not None
             or self._cancellation.is_requested
         )
@@ -103,6 +101,13 @@ class RunClock:
         if self.is_ending and self._cancellation.is_requested:
             return self._cancellation.requested_at + int(limits.CANCEL_GRACE_SECONDS * 1e6)
         return None
+
+    def append_due(self, now: int) -> None:
+        """Append what is due by now, ask for the expiry of tokens, start attempts again."""
+        self.append_due_timers(now)
+        if (tokens := self._calls.made_tokens) is not None:
+            tokens.expire_due(now)
+        self._steps.start_due(now)
 
     def append_due_timers(self, until: int) -> None:
         """Append a record for each timer that is due by `until`, earliest first."""

@@ -9,7 +9,9 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from outlast import limits
+from outlast._execution.calls.operations import SignalBody, decode_body
 from outlast._execution.loop.event_loop import RunLoop
+from outlast._records import Record
 
 
 class Unread(NamedTuple):
@@ -85,8 +87,12 @@ class Inbox:
         """Pass over the signals of these records: an operator has made them dead letters."""
         self._discarded = frozenset(seqs)
 
-    def deliver(self, name: str, signal: Unread) -> None:
-        """Buffer a signal and wake the longest waiting receiver of its name."""
+    def deliver(self, record: Record) -> None:
+        """Buffer a recorded signal and wake the longest waiting receiver of its name."""
+        body = decode_body(record.body, SignalBody)
+        if body.dedup and body.dedup not in self.dedups:
+            self.dedups[body.dedup] = Known.of(record.name, body.payload)
+        name, signal = record.name, Unread(body.payload, record.seq)
         self.coming = max(0, self.coming - 1)
         self._coming_bytes = max(0, self._coming_bytes - len(signal.payload)) if self.coming else 0
         if signal.seq in self._discarded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from outlast._execution.calls.clock import RunClock
-from outlast._execution.calls.inbox import Inbox, Known, Unread
+from outlast._execution.calls.inbox import Inbox, Known
 from outlast._execution.calls.operations import DiscardedBody, SignalBody, decode_body, encode_body
 from outlast._execution.journal.view import RunJournal
 from outlast._records import Record
@@ -28,14 +28,6 @@ def append_signal(
     clock.append_due_timers(at - 1)
     body = encode_body(SignalBody(message.body, message.dedup))
     journal.append("signal", at=at, name=message.name, body=body)
-
-
-def deliver_signal(inbox: Inbox, record: Record) -> None:
-    """Buffer a recorded signal for the code to receive."""
-    body = decode_body(record.body, SignalBody)
-    if body.dedup and body.dedup not in inbox.dedups:
-        inbox.dedups[body.dedup] = Known.of(record.name, body.payload)
-    inbox.deliver(record.name, Unread(body.payload, record.seq))
 
 
 def discarded_in(records: Iterable[Record]) -> list[int]:

@@ -77,7 +77,8 @@ class StepCalls:
         self.inputs: StepInputs = StepInputs()
         self.starts: list[StepOperation] = []  # asked for, and not started
         self.parked: str | None = None
-        self.heartbeats: set[str] = set()  # names of the values that steps have set in this life
+        # Names of the values that steps have set in this life; no set, which would take 216 bytes.
+        self.heartbeats: dict[str, None] = {}
         self.retrying: dict[str, StepOperation] = {}  # those that wait for their next attempt
         self.pending: dict[str, StepOperation] = {}
         self.offsets: dict[str, int] = {}
@@ -140,7 +141,7 @@ class StepCalls:
             self._retract(operation)
             if operation.has_intent:
                 unknown = OutcomeUnknown(operation.name, operation.key)
-                self._record_failure(operation, failure_body(unknown))
+                self._record_failure(operation, failure_body(unknown), self._host.world.now())
             elif operation.key not in self.retrying:
                 operation.is_resumed = not self.is_first_life
                 self.starts.append(operation)
@@ -190,23 +191,21 @@ class StepCalls:
             operation.is_parked = False
 
     # --------------------------------------------------------------------- bodies end
-    def succeeded(self, key: str, value: object) -> None:
-        """Record what a body returned."""
+    def succeeded(self, key: str, value: object, now: int) -> None:
+        """Record what a body has returned by now."""
         operation = self.pending.get(key)
         if operation is None:
             return
         try:
-            data, decoded = operation.definition.signature.returns.roundtrip(value)
+            data, operation.value = operation.definition.signature.returns.roundtrip(value)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  # a user's class may raise anything
-            self.failed(key, _unreadable(error))
+            self.failed(key, _unreadable(error), now)
             return
-        operation.value = decoded
-        self._record(operation, VALUE + data)
+        self._record(operation, VALUE + data, now)
 
-    def _record(self, operation: StepOperation, body: bytes) -> None:
-        now = self._host.world.now()
+    def _record(self, operation: StepOperation, body: bytes, now: int) -> None:
         record = self._journal.append(
             "step_done",
             at=now,
@@ -217,10 +216,11 @@ class StepCalls:
             place=operation.place,
             times=operation.times(now),
         )
-        self.inputs.known(record.seq, body)
+        if len(body) > limits.STEP_ARGUMENT_BYTES_MAX:
+            self.inputs.known(record.seq, body)
 
-    def failed(self, key: str, error: BaseException) -> None:
-        """Record that an attempt failed: the next one is planned, or the step has failed."""
+    def failed(self, key: str, error: BaseException, now: int) -> None:
+        """Record that an attempt has failed by now: the next one is planned, or the step failed."""
         operation = self.pending.get(key)
         if operation is None:
             return
@@ -229,13 +229,12 @@ class StepCalls:
             return
         body = failure_body(error)
         self._host.attempt_failed(self._journal.run, operation, body)
-        now = self._host.world.now()
         self._retract(operation)
         attempt = operation.attempt + 1
         next_at = _next_attempt_at(operation, error, attempt, now, self._host.world.rng)
         parks = operation.definition.retry.parks and next_at is None
         if next_at is None and not parks:
-            self._record_failure(operation, body)
+            self._record_failure(operation, body, now)
             return
         self._journal.append(
             "attempt_failed",
@@ -248,12 +247,12 @@ class StepCalls:
             times=operation.times(now),
         )
 
-    def _record_failure(self, operation: StepOperation, body: bytes) -> None:
+    def _record_failure(self, operation: StepOperation, body: bytes, now: int) -> None:
         failure = failure_in(body)
         if failure is not None:
             operation.error, body = seen_error(failure, self._known(operation))
         operation.is_started = True
-        self._record(operation, body)
+        self._record(operation, body, now)
 
     # ---------------------------------------------------------------- records arrive
     def deliver_done(self, record: Record) -> None:

@@ -116,8 +116,6 @@ class UpdateCalls:
         journal: RunJournal,
         loop: RunLoop,
         clock: RunClock,
-        *,
-        records: Iterable[Record],
     ) -> None:
         self._host = host
         self._journal = journal
@@ -131,6 +129,9 @@ class UpdateCalls:
         self._done: dict[str, tuple[Message, KeptUpdate]] = {}  # until that is durable
         self._count = 0
         self._unfinished: dict[str, UpdateOperation] = {}
+
+    def expect(self, records: Iterable[Record]) -> None:
+        """Take note of those that were accepted in earlier lives."""
         for record in records:
             if record.kind == "update_accepted":
                 self._accepted(record.name, decode_body(record.body, UpdateBody))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from outlast import limits
 from outlast._records import (
     EMPTY,
     NO_PROGRESS,
@@ -56,6 +57,7 @@ class RunJournal:
         "blobs",
         "bytes_unpacked",
         "has_closed",
+        "in_flight",
         "is_asleep",
         "is_replaying",
         "last_at",
@@ -66,7 +68,6 @@ class RunJournal:
         "progress_seq",
         "run",
         "steps",
-        "under_way",
         "unpacked",
     )
 
@@ -90,8 +91,7 @@ class RunJournal:
         self.unpacked: list[Record] = [_as_stored(r) for r in records if r.seq > row.packed_seq]
         self.bytes_unpacked: int = sum(len(r.body) + 100 for r in self.unpacked)
         self.steps: int = sum(1 for r in records if r.kind == "step_done")
-        # By id; a dictionary, since an empty set takes 216 bytes of each run that waits.
-        self.under_way: dict[int, None] = {}
+        self.in_flight: int = 0  # how many of its transactions are on their way to the disk
         self.blobs: dict[bytes, None] = {}  # digests of those that its records have
         self.has_closed: bool = False
         self._submit = submit
@@ -101,25 +101,21 @@ class RunJournal:
         self._replay = records
         self.is_replaying: bool = True  # records of an earlier life are still being delivered
         self._issued: dict[str, str] | None = {}
-        self._recorded: dict[tuple[Kind, str], Record] = {
+        self._recorded: dict[tuple[Kind, str], Record] | None = {
             (r.kind, r.key): r for r in records if r.key
         }
 
     # ---------------------------------------------------------------- appending
-    @property
-    def in_flight(self) -> int:
-        """How many transactions of this run are on their way to the disk."""
-        return len(self.under_way)
-
     def is_back(self, transaction: Transaction) -> bool:
         """Take note that a transaction is durable; False when others committed it for the run.
 
         Recovery, for one, writes rows of runs before they are in memory. Counting those as ours
         once let a run leave memory with a record on its way (simulation seed 1172).
         """
-        if id(transaction) not in self.under_way:
+        if transaction.origin is not self:
             return False
-        del self.under_way[id(transaction)]
+        transaction.origin = None
+        self.in_flight -= 1
         if transaction is self._transaction:
             self._transaction = None
         return True
@@ -128,8 +124,8 @@ class RunJournal:
         """Return the transaction that the writer will take next for this run."""
         transaction = self._transaction
         if transaction is None or transaction.is_sealed:
-            transaction = self._transaction = Transaction(self.lease, self.run, [])
-            self.under_way[id(transaction)] = None
+            transaction = self._transaction = Transaction(self.lease, self.run, [], origin=self)
+            self.in_flight += 1
             self._submit(transaction)
         return transaction
 
@@ -154,17 +150,18 @@ class RunJournal:
         self.last_seq += 1
         if kind not in NO_PROGRESS:
             self.progress_seq = self.last_seq
-        self.last_at = at = max(self.last_at, at)
-        blob: Blob | None
-        stored, blob = detach(body)
+        if at < self.last_at:
+            at = self.last_at
+        self.last_at = at
+        if len(body) >= limits.BLOB_BYTES_MIN:
+            body, blob = detach(body)
+            if blob is not None:
+                self.keep_blobs(blob)
         epoch = self.lease.epoch
-        record = Record(self.last_seq, kind, key, name, at, epoch, attempt, place, stored, *times)
-        transaction = self.transaction()
-        transaction.records.append(record)
-        if blob is not None:
-            self.keep_blobs(blob)
+        record = Record(self.last_seq, kind, key, name, at, epoch, attempt, place, body, *times)
+        self.transaction().records.append(record)
         self.unpacked.append(record)
-        self.bytes_unpacked += len(stored) + 100
+        self.bytes_unpacked += len(body) + 100
         if kind == "step_done":
             self.steps += 1
         elif kind == "run_closed":
@@ -219,13 +216,12 @@ class RunJournal:
     def end_replay(self) -> None:
         """From here on everything is new."""
         self.is_replaying = False
-        self._issued = None
-        self._recorded = {}
+        self._issued = self._recorded = None
         self._replay = []
 
     def recorded(self, kind: Kind, key: str) -> Record | None:
         """Return this record of the journal of earlier lives, while it is replayed."""
-        return self._recorded.get((kind, key))
+        return None if self._recorded is None else self._recorded.get((kind, key))
 
     def issued(self, key: str, place: str) -> None:
         """Note that the code asked for an operation."""

@@ -25,6 +25,7 @@ from typing_extensions import TypeVarTuple, Unpack, override
 
 from outlast import limits
 from outlast._execution.loop.futures import RunFuture
+from outlast._execution.loop.generator_hooks import HERE
 from outlast._execution.loop.generators import Generators
 from outlast._execution.loop.source_lines import calling_place
 from outlast._execution.loop.tasks import Cancels, Place, RunTask, Scope
@@ -39,6 +40,12 @@ log = logging.getLogger("outlast.workflow")
 
 _set_running_loop = asyncio._set_running_loop  # documented for loop implementers
 _get_running_loop = asyncio._get_running_loop
+# The function is written in C from 3.12 on; before, it looks into a table in Python.
+_current_task: Callable[[AbstractEventLoop], asyncio.Task[object] | None]
+if sys.version_info >= (3, 12):
+    _current_task = asyncio.current_task
+else:
+    _current_task = vars(asyncio.tasks)["_current_tasks"].get
 
 
 class LoopOwner(Protocol):
@@ -271,7 +278,7 @@ class RunLoop(AbstractEventLoop):
     # --------------------------------------------------------------------------- what is ours
     def current_task(self) -> RunTask[object] | None:
         """Return the task of this run that is executing, None in a plain callback."""
-        task: object = asyncio.current_task(self)
+        task = _current_task(self)
         return task if isinstance(task, RunTask) else None
 
     def current_place(self) -> Place:
@@ -294,7 +301,7 @@ class RunLoop(AbstractEventLoop):
 
     def next_key(self, name: str) -> str:
         """Return the key of the operation that the executing code asks for now."""
-        task = asyncio.current_task(self)
+        task = _current_task(self)
         place = task.place if isinstance(task, RunTask) else self.callback_place
         return place.next_key(name)
 
@@ -334,9 +341,10 @@ class RunLoop(AbstractEventLoop):
                 raise self._halted_by
             return
         self._outer = outer = _get_running_loop()
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=generators.note, finalizer=generators.dropped)
-        generators.is_draining = True
+        hooks = HERE.hooks
+        outside, hooks.draining = hooks.draining, generators
+        if hooks.started is None or sys.get_asyncgen_hooks()[0] is not hooks.started:
+            hooks.install()
         _set_running_loop(self)
         budget = limits.DRAIN_HANDLES_MAX
         try:
@@ -353,9 +361,10 @@ class RunLoop(AbstractEventLoop):
                     if self._halted_by is not None:
                         break
         finally:
-            generators.is_draining = False
             _set_running_loop(outer)
-            sys.set_asyncgen_hooks(*hooks)
+            hooks.draining = outside
+            if hooks.is_bare:
+                hooks.put_back()
         if self._halted_by is not None:
             raise self._halted_by
 

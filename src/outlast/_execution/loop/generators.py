@@ -55,50 +55,55 @@ class Generators:
         "_started",
         "_thread",
         "abandoned",
-        "is_draining",
         "scope",
     )
 
     def __init__(self) -> None:
-        self._started: dict[int, tuple[int, ref[AsyncGenerator[object, object]]]] = {}
-        self._left: list[tuple[int, AsyncGenerator[object, object]]] = []
+        # Containers are made with the first generator: most runs start none.
+        self._started: dict[int, tuple[int, ref[AsyncGenerator[object, object]]]] | None = None
+        self._left: list[tuple[int, AsyncGenerator[object, object]]] | None = None
         self._count = 0
         self._pruned_at = _PRUNED_FROM
         self._thread = get_ident()
-        self.abandoned: list[tuple[int, AsyncGenerator[object, object]]] = []
-        self.is_draining: bool = False
+        self.abandoned: list[tuple[int, AsyncGenerator[object, object]]] | None = None
         self.scope: Scope = Scope(None)  # of closings: the end of the body cuts none short
-        self._closing: list[RunTask[None]] = []
+        self._closing: list[RunTask[None]] | None = None
 
     def note(self, generator: AsyncGenerator[object, object]) -> None:
         """Number one that was just started."""
-        if len(self._started) >= self._pruned_at:
-            self._started = {i: (n, r) for i, (n, r) in self._started.items() if _is_open(r())}
-            self._pruned_at = max(_PRUNED_FROM, 2 * len(self._started))
+        started = self._started
+        if started is None:
+            started = self._started = {}
+        elif len(started) >= self._pruned_at:
+            started = self._started = {i: (n, r) for i, (n, r) in started.items() if _is_open(r())}
+            self._pruned_at = max(_PRUNED_FROM, 2 * len(started))
         self._count += 1
-        self._started[id(generator)] = self._count, ref(generator)
+        started[id(generator)] = self._count, ref(generator)
 
-    def dropped(self, generator: AsyncGenerator[object, object]) -> None:
-        """Keep one that its code has dropped before it was finished (CPython's finalizer hook)."""
-        number, _ = self._started.pop(id(generator), (0, None))
+    def dropped(self, generator: AsyncGenerator[object, object], *, is_draining: bool) -> None:
+        """Keep one that was dropped before it was finished, by its code if that is running here."""
+        started = self._started
+        number, _ = (0, None) if started is None else started.pop(id(generator), (0, None))
         if not number:
             return  # of code that has left memory: it never runs again
         here = get_ident()
-        is_certain = self.is_draining and here == self._thread and here != _Collector.thread
-        (self.abandoned if is_certain else self._left).append((number, generator))
+        if is_draining and here == self._thread and here != _Collector.thread:
+            self.abandoned = [*(self.abandoned or ()), (number, generator)]
+        else:
+            self._left = [*(self._left or ()), (number, generator)]
 
     def close(self, create_task: CreatesTask, first_place: str) -> None:
         """Close those that were dropped in this drain, in order of their start."""
-        found, self.abandoned = sorted(self.abandoned, key=lambda one: one[0]), []
-        for number, generator in found:
+        found, self.abandoned = self.abandoned or [], None
+        for number, generator in sorted(found, key=lambda one: one[0]):
             task = create_task(_closed(generator), path=f"{first_place}g{number}")
             task.scope = self.scope
-            self._closing.append(task)
+            self._closing = [*(self._closing or ()), task]
 
     @property
     def are_closing(self) -> bool:
         """Whether one is being closed: the run ends after that."""
-        return bool(self._closing) and any(not task.done() for task in self._closing)
+        return self._closing is not None and any(not task.done() for task in self._closing)
 
     def abandon_all(self) -> bool:
         """The body has returned: what is still open is abandoned; say whether there was any.
@@ -107,25 +112,23 @@ class Generators:
         """
         if not self._count:
             return False
-        found, self._left = self._left, []
-        for number, reference in self._started.values():
+        found, self._left = self._left or [], None
+        started = self._started or {}
+        for number, reference in started.values():
             generator = reference()
             is_running: bool = getattr(generator, "ag_running", False)
             if generator is not None and _is_open(generator) and not is_running:
                 found.append((number, generator))
         for _, generator in found:
-            self._started.pop(id(generator), None)
-        self.abandoned += found
+            started.pop(id(generator), None)
+        self.abandoned = [*(self.abandoned or ()), *found]
         return bool(found)
 
     def begin_anew(self) -> None:
         """Let go of all, and count from the first."""
         if not (self._count or self.scope.is_cancelled):
             return  # most runs start none
-        self._started.clear()
-        self._left.clear()
-        self.abandoned.clear()
-        self._closing.clear()
+        self._started = self._left = self.abandoned = self._closing = None
         self.scope = Scope(None)
         self._count = 0
 

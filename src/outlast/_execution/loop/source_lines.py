@@ -15,8 +15,7 @@ def _folder_of(code: CodeType, parents: int) -> str:
     return str(Path(code.co_filename).parents[parents]) + os.sep
 
 
-# Code of two files may be equal: code objects do not compare by the file that they are of.
-_names: dict[tuple[CodeType, str, int], str] = {}
+_names: dict[tuple[str, int], str] = {}  # by file and line
 _NAMES_MAX = 10_000
 _OURS = _folder_of(_folder_of.__code__, 2)
 _ASYNCIO = _folder_of(asyncio.run.__code__, 0)
@@ -24,13 +23,12 @@ _ASYNCIO = _folder_of(asyncio.run.__code__, 0)
 
 def place_of_frame(frame: FrameType) -> str:
     """Return `file.py:line` of the line that a frame executes."""
-    code, line = frame.f_code, frame.f_lineno
-    key = code, code.co_filename, line
+    key = file, line = frame.f_code.co_filename, frame.f_lineno
     name = _names.get(key)
     if name is None:
         if len(_names) >= _NAMES_MAX:
             _names.clear()
-        parts = Path(code.co_filename).parts[-2:]
+        parts = Path(file).parts[-2:]
         name = _names[key] = f"{'/'.join(parts)}:{line}"
     return name
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 
-from outlast._execution.calls.cancellation import Cancellation
-from outlast._execution.calls.children import ChildCalls
 from outlast._execution.calls.clock import RunClock
 from outlast._execution.calls.operations import ChildBody, ClosedBody, encode_body
+from outlast._execution.calls.run_calls import RunCalls
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.tasks import RunTask
 from outlast._execution.runs.closing import outcome_of
@@ -27,8 +26,8 @@ class Ending:
     """How one run ends."""
 
     __slots__ = (
+        "_calls",
         "_cancellation",
-        "_children",
         "_clock",
         "_journal",
         "_outcome",
@@ -40,17 +39,16 @@ class Ending:
         self,
         world: World,
         journal: RunJournal,
-        children: ChildCalls,
-        cancelling: Cancellation,
+        calls: RunCalls,
         clock: RunClock,
-        standing: RunSummary,
+        summary: RunSummary,
     ) -> None:
         self._world = world
         self._journal = journal
-        self._children = children
-        self._cancellation = cancelling
+        self._calls = calls
+        self._cancellation = calls.cancellation
         self._clock = clock
-        self._summary = standing
+        self._summary = summary
         self._outcome: ClosedBody | None = None
 
     def begin(self, main: RunTask[object], definition: WorkflowDefinition) -> None:
@@ -65,7 +63,8 @@ class Ending:
         if body is None:
             return
         is_unwinding = self._cancellation.is_requested and body.status != "completed"
-        if not (is_unwinding and self._children.attached()):
+        children = self._calls.made_children
+        if not (is_unwinding and children is not None and children.attached()):
             self.close(body)
 
     def terminate(self, reason: str) -> None:
@@ -76,9 +75,10 @@ class Ending:
         """Append the last record, with all that the end causes."""
         self._outcome = None
         self._clock.is_ending = True
-        self._children.close_with_parent()
-        for child in self._children.unseen_failures():
-            log.warning("child run %s failed and run %s never looked", child, self._journal.run)
+        if (children := self._calls.made_children) is not None:
+            children.close_with_parent()
+            for child in children.unseen_failures():
+                log.warning("child run %s failed and run %s never looked", child, self._journal.run)
         now = self._world.now()
         record = self._journal.append("run_closed", at=now, body=encode_body(body))
         row = self._summary.row

@@ -27,20 +27,16 @@ from typing_extensions import TypeVarTuple, Unpack
 
 from outlast import limits
 from outlast._execution.calls.cancellation import Cancellation, append_cancel
-from outlast._execution.calls.children import ChildCalls
 from outlast._execution.calls.clock import RunClock
 from outlast._execution.calls.host import RunHost
-from outlast._execution.calls.inbox import Inbox
+from outlast._execution.calls.run_calls import RunCalls
 from outlast._execution.calls.steps import StepCalls
-from outlast._execution.calls.tokens import TokenCalls
 from outlast._execution.calls.unreadable import Unreadable
 from outlast._execution.journal.message_dedup import MessageDedup
 from outlast._execution.journal.view import RunJournal
-from outlast._execution.loop.conditions import Conditions
 from outlast._execution.loop.event_loop import RunLoop, Spinning, new_loop
 from outlast._execution.loop.tasks import RunTask
 from outlast._execution.runs.closing import close_tasks
-from outlast._execution.runs.deliveries import Deliveries
 from outlast._execution.runs.run_summary import RunSummary
 from outlast._records import Record, attach
 from outlast._store.contract import Message, Receipt, RunRow, Transaction
@@ -85,32 +81,11 @@ class LiveRun(ABC):
             row.id, lease=lease, records=records, row=row, submit=host.submit, rouse=self._rouse
         )
         self.loop: RunLoop = new_loop(self, salt=salt, now=now / 1e6)
-        self.inbox: Inbox = Inbox(self.loop)
-        self.steps: StepCalls = StepCalls(host, self.journal, self.loop)
-        self.children: ChildCalls = ChildCalls(
-            host, self.journal, self.loop, attributes=row.attributes, life=row.request
-        )
-        self.cancellation: Cancellation = Cancellation(self.loop)
-        self.conditions: Conditions = Conditions(self.loop)
-        self.tokens: TokenCalls = TokenCalls(
-            host, self.journal, self.loop, salt=salt, workflow=row.workflow
-        )
+        self.calls: RunCalls = RunCalls(host, self.journal, self.loop, row, salt)
+        self.steps: StepCalls = self.calls.steps
+        self.cancellation: Cancellation = self.calls.cancellation
         self.clock: RunClock = RunClock(
-            host,
-            self.journal,
-            self.loop,
-            self.steps,
-            self.tokens,
-            self.cancellation,
-            timeout_at=row.timeout_at,
-        )
-        self._deliveries = Deliveries(
-            self.loop,
-            inbox=self.inbox,
-            steps=self.steps,
-            children=self.children,
-            tokens=self.tokens,
-            cancelling=self.cancellation,
+            host, self.journal, self.loop, self.calls, timeout_at=row.timeout_at
         )
         self.summary: RunSummary = RunSummary(row, self.journal, self.clock, records)
         self._main: RunTask[object] | None = None
@@ -197,8 +172,12 @@ class LiveRun(ABC):
         if not self.journal.position:
             self.journal.position = receipt.position
         if receipt.existing:
-            self.children.conflicts(list(receipt.existing.values()))
-        self._guarded(self._deliver_all, attach(transaction.records, transaction.blobs))
+            self.calls.children.conflicts(list(receipt.existing.values()))
+        records = transaction.records
+        try:
+            self._deliver_all(attach(records, transaction.blobs) if transaction.blobs else records)
+        except BaseException as error:  # noqa: BLE001  # as in `_guarded`
+            self._cannot_go_on(error)
 
     def _deliver_all(self, records: list[Record]) -> None:
         for record in records:
@@ -230,7 +209,7 @@ class LiveRun(ABC):
             case "message_begun" | "message_nested" | "nested_ended":
                 self._deliver_of_actor(record)
             case _:
-                self._deliveries.deliver(record)
+                self.calls.deliver(record)
 
     # ----------------------------------------------------------------- to rest again
     def settle(self) -> None:
@@ -241,7 +220,8 @@ class LiveRun(ABC):
             loop.drain()
             main = self._main
             is_over = main is not None and main.done() and self._is_over()
-            if self.conditions.waiting and self.conditions.check():
+            conditions = self.calls.made_conditions
+            if conditions is not None and conditions.waiting and conditions.check():
                 continue
             if is_over and cancelling.cut_short():
                 continue
@@ -323,18 +303,19 @@ class LiveRun(ABC):
         if self.clock.is_timed_out(now):
             self.clock.timeout_at = None  # asked once; after a crash the record tells
             append_cancel(self.journal, now, "the run's timeout ran out", None, is_timeout=True)
-        self.clock.append_due_timers(now)
-        self.tokens.expire_due(now)
-        self.steps.start_due(now)
+        self.clock.append_due(now)
 
-    def step_ended(self, key: str, value: object, error: BaseException | None) -> None:
-        """Record what a body returned or raised."""
+    def step_ended(self, key: str, value: object, error: BaseException | None, now: int) -> None:
+        """Record what a body returned or raised, and that it did so by now."""
         if self.state not in ("live", "ending") or self.journal.has_closed:
             return
-        if error is None:
-            self._guarded(self.steps.succeeded, key, value)
-        else:
-            self._guarded(self.steps.failed, key, error)
+        try:
+            if error is None:
+                self.steps.succeeded(key, value, now)
+            else:
+                self.steps.failed(key, error, now)
+        except BaseException as trouble:  # noqa: BLE001  # as in `_guarded`
+            self._cannot_go_on(trouble)
 
     def operation_issued(self, key: str, place: str) -> None:
         """Note a timer that the code asked for."""
@@ -343,7 +324,7 @@ class LiveRun(ABC):
     @property
     def can_leave(self) -> bool:
         """Whether it only waits, with nothing on its way to the disk."""
-        if self.state != "live" or self.journal.under_way:
+        if self.state != "live" or self.journal.in_flight:
             return False
         return not (self.steps.pending and self.steps.are_running)
 
@@ -351,17 +332,22 @@ class LiveRun(ABC):
         """Run a piece of the run's life; what cannot go on is parked, never failed."""
         try:
             action(*args)
-        except OutlastError as error:
+        except BaseException as error:  # noqa: BLE001  # this run's trouble, and nobody else's
+            self._cannot_go_on(error)
+
+    def _cannot_go_on(self, error: BaseException) -> None:
+        """Park the run; called where the error was caught."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if isinstance(error, OutlastError):
             # The code and its journal disagree, or a recorded value no longer fits its type.
             if isinstance(error, Unreadable) and _goes_further(self.journal):
                 error.was_used()
             self.host.run_parked(self.id, str(error), error)
-        except Spinning:
+        elif isinstance(error, Spinning):
             self.host.run_parked(self.id, _SPINS)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # whatever it is, it is this run's trouble and nobody else's
-            log.exception("run %s cannot go on", self.id)
+        else:
+            log.error("run %s cannot go on", self.id, exc_info=error)
             self.host.run_parked(self.id, f"{type(error).__name__}: {error}"[:500])
 
 

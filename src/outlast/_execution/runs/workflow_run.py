@@ -44,16 +44,22 @@ class LiveWorkflow(LiveRun):
         self.started: StartedBody = decode_body(records[0].body, StartedBody)
         super().__init__(host, row, lease, records, salt=self.started.salt, now=records[0].at)
         self.loop.chance_seed = self.started.chance_seed
-        self.steps.keys_of = self.children.keys_of = self.started.keys_of
-        self.inbox.discard(discarded_in(records))
-        self.pausing: Pausing = Pausing()
+        self.steps.keys_of = self.calls.keys_of = self.started.keys_of
+        if discarded := discarded_in(records):
+            self.calls.inbox.discard(discarded)
+        self.pausing: Pausing | None = None  # while it was asked to
         self._is_postponed = False  # by a beginning that is not delivered yet
-        self.updates: UpdateCalls = UpdateCalls(
-            host, self.journal, self.loop, self.clock, records=records
-        )
-        self.ending: Ending = Ending(
-            host.world, self.journal, self.children, self.cancellation, self.clock, self.summary
-        )
+        self.made_updates: UpdateCalls | None = None
+        if any(record.kind == "update_accepted" for record in records):
+            self.updates.expect(records)
+        self._ending: Ending | None = None  # how, since its code has returned
+
+    @property
+    def updates(self) -> UpdateCalls:
+        """Its updates; made with the first use, as `calls` are."""
+        if self.made_updates is None:
+            self.made_updates = UpdateCalls(self.host, self.journal, self.loop, self.clock)
+        return self.made_updates
 
     # ------------------------------------------------------------------- life begins
     @override
@@ -92,7 +98,8 @@ class LiveWorkflow(LiveRun):
                 self._is_postponed = True
         if not self.row.resident:
             self.summary.write("running")
-        self.children.resume()
+        if self.calls.made_children is not None:
+            self.calls.made_children.resume()
 
     # --------------------------------------------------------------- messages arrive
     @override
@@ -112,17 +119,17 @@ class LiveWorkflow(LiveRun):
         at = message.at or self.host.world.now()
         match message.kind:
             case "signal":
-                append_signal(self.inbox, self.journal, self.clock, message, at)
+                append_signal(self.calls.inbox, self.journal, self.clock, message, at)
             case "cancel":
                 append_cancel(self.journal, at, message.name, grace_in(message))
             case "terminate":
                 self.terminate(message.name)
             case "child_done":
-                self.children.ended(message.name, decode_body(message.body, ChildBody))
+                self.calls.children.ended(message.name, decode_body(message.body, ChildBody))
             case "token":
                 # What was due before it was answered comes first, as though nobody had been away.
                 self.clock.append_due_timers(at - 1)
-                self.tokens.answered(message)
+                self.calls.tokens.answered(message)
             case "pause" | "resume":
                 pass  # for runs that stand still, or can; this one does not, or cannot
             case "tell" | "ask" | "notice":
@@ -150,12 +157,13 @@ class LiveWorkflow(LiveRun):
     @override
     def settle(self) -> None:
         super().settle()
-        if self.updates.waiting:
+        if self.made_updates is not None and self.made_updates.waiting:
             self._admit_updates()
 
     def _admit_updates(self) -> None:
         """Take updates that wait; those that come when the body is over wait for its end."""
-        is_held = self.pausing.is_asked or self.cancellation.is_requested or self.journal.has_closed
+        is_pausing = self.pausing is not None
+        is_held = is_pausing or self.cancellation.is_requested or self.journal.has_closed
         is_working = self._main is not None and not self._main.done()
         if self.state == "live" and is_working and not is_held:
             self.updates.admit()
@@ -163,7 +171,7 @@ class LiveWorkflow(LiveRun):
     @override
     def _is_over(self) -> bool:
         # Handlers at work are waited for, and what the body has left behind goes on with them.
-        return not self.updates.must_wait()
+        return self.made_updates is None or not self.made_updates.must_wait()
 
     def _consume(self, message: Message) -> None:
         if message.number:
@@ -174,13 +182,13 @@ class LiveWorkflow(LiveRun):
     def _is_for_pausing(self, message: Message) -> bool:
         """Begin to pause, go on, or keep a message for later; False: it is taken as any other."""
         pausing = self.pausing
-        if message.kind == "pause" and not pausing.is_asked and not self.cancellation.is_requested:
-            pausing.begin(message)
+        if pausing is None:
+            if message.kind != "pause" or self.cancellation.is_requested:
+                return False
+            self.pausing = Pausing(message)
             self.clock.disarm()
             self.host.world.call_soon(self._pause_if_quiet)
             return True
-        if not pausing.is_asked:
-            return False
         match message.kind:
             case "resume":
                 self._consume(message)
@@ -197,18 +205,21 @@ class LiveWorkflow(LiveRun):
 
     def _stop_pausing(self) -> None:
         """Go on as though nobody had asked."""
-        asked, kept = self.pausing.end()
-        for message in asked:
-            self._consume(message)
-        for message in kept:
+        pausing, self.pausing = self.pausing, None
+        if pausing is None:
+            return
+        if not pausing.is_written:
+            for message in pausing.asked:
+                self._consume(message)
+        for message in pausing.kept:
             self._take(message)
 
     def _pause_if_quiet(self) -> None:
         """Stand still when no step is in flight any more; the row says so with the next commit."""
         pausing = self.pausing
         has_bodies = any(op.is_started for op in self.steps.pending.values())
-        is_quiet = not (self.journal.in_flight or has_bodies)
-        if pausing.is_asked and not pausing.is_written and is_quiet and self.state == "live":
+        is_quiet = self.state == "live" and not (self.journal.in_flight or has_bodies)
+        if pausing is not None and not pausing.is_written and is_quiet:
             pausing.is_written = True
             for message in pausing.asked:
                 self._consume(message)
@@ -217,30 +228,30 @@ class LiveWorkflow(LiveRun):
     @override
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:
         super().committed(transaction, receipt)
-        if transaction.consumed:
-            self.updates.consumed(transaction.consumed)
-        if self.pausing.is_asked:
+        if transaction.consumed and self.made_updates is not None:
+            self.made_updates.consumed(transaction.consumed)
+        if self.pausing is not None:
             self._pause_if_quiet()
 
     @override
     def _arm(self) -> None:
-        if not self.pausing.is_asked:
+        if self.pausing is None:
             super()._arm()
 
     @property
     @override
     def may_start_steps(self) -> bool:
-        return not self.pausing.is_asked
+        return self.pausing is None
 
     @property
     @override
     def is_summarised(self) -> bool:
-        return not self.pausing.is_asked  # nothing may overwrite the row that says it is paused
+        return self.pausing is None  # nothing may overwrite the row that says it is paused
 
     @property
     @override
     def can_leave(self) -> bool:
-        if self.pausing.is_asked:
+        if self.pausing is not None:
             return self.pausing.is_written and self.state == "live" and not self.journal.in_flight
         return super().can_leave
 
@@ -250,13 +261,17 @@ class LiveWorkflow(LiveRun):
         if not main.cancelled():
             raise_refusal(main.exception())
         self.state = "ending"
-        if self.pausing.is_asked:
-            self._stop_pausing()
-        self.ending.begin(main, self.definition)
+        self._stop_pausing()
+        self._ending = self._end()
+        self._ending.begin(main, self.definition)
+
+    def _end(self) -> Ending:
+        return Ending(self.host.world, self.journal, self.calls, self.clock, self.summary)
 
     @override
     def _went_on_ending(self) -> None:
-        self.ending.finish()
+        if self._ending is not None:
+            self._ending.finish()
 
     @override
     def terminate(self, reason: str) -> None:
@@ -266,4 +281,5 @@ class LiveWorkflow(LiveRun):
             self.host.stop_body(self.id, operation.key)
         self.steps.pending.clear()
         self.state = "ending"
-        self.ending.terminate(reason)
+        self._ending = None
+        self._end().terminate(reason)

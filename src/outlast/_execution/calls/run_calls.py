@@ -1,0 +1,141 @@
+"""What the code of one run asks for beside steps: each kind of call is made with its first use.
+
+Most runs use few kinds, and a run that waits holds nothing for the others. Who only looks asks for
+what is made already (`made_…`), and finds None where the code has never used a kind.
+"""
+
+from __future__ import annotations
+
+from outlast._execution.calls.cancellation import Cancellation
+from outlast._execution.calls.children import ChildCalls
+from outlast._execution.calls.host import RunHost
+from outlast._execution.calls.inbox import Inbox
+from outlast._execution.calls.steps import StepCalls
+from outlast._execution.calls.tokens import TokenCalls
+from outlast._execution.journal.view import RunJournal
+from outlast._execution.loop.conditions import Conditions
+from outlast._execution.loop.event_loop import RunLoop
+from outlast._records import Record
+from outlast._store.contract import RunRow
+
+
+class RunCalls:
+    """The calls of one run; `deliver` hands each its records."""
+
+    __slots__ = (
+        "_attributes",
+        "_host",
+        "_journal",
+        "_life",
+        "_loop",
+        "_salt",
+        "_series",
+        "_workflow",
+        "cancellation",
+        "keys_of",
+        "made_children",
+        "made_conditions",
+        "made_inbox",
+        "made_tokens",
+        "steps",
+    )
+
+    def __init__(
+        self, host: RunHost, journal: RunJournal, loop: RunLoop, row: RunRow, salt: int
+    ) -> None:
+        self._host = host
+        self._journal = journal
+        self._loop = loop
+        self._salt = salt
+        self._workflow = row.workflow
+        self._attributes = row.attributes
+        self._life = row.request
+        self._series = 0
+        self.keys_of: str = ""  # see `StartedBody`
+        self.steps: StepCalls = StepCalls(host, journal, loop)
+        self.cancellation: Cancellation = Cancellation(loop)
+        self.made_children: ChildCalls | None = None
+        self.made_conditions: Conditions | None = None
+        self.made_inbox: Inbox | None = None
+        self.made_tokens: TokenCalls | None = None
+
+    @property
+    def children(self) -> ChildCalls:
+        """Its child runs."""
+        if self.made_children is None:
+            self.made_children = ChildCalls(
+                self._host,
+                self._journal,
+                self._loop,
+                attributes=self._attributes,
+                life=self._life,
+                keys_of=self.keys_of,
+            )
+        return self.made_children
+
+    @property
+    def conditions(self) -> Conditions:
+        """What its code waits to come true."""
+        if self.made_conditions is None:
+            self.made_conditions = Conditions(self._loop)
+        return self.made_conditions
+
+    @property
+    def inbox(self) -> Inbox:
+        """Its signals."""
+        if self.made_inbox is None:
+            self.made_inbox = Inbox(self._loop)
+        return self.made_inbox
+
+    @property
+    def tokens(self) -> TokenCalls:
+        """What it asks people, and other systems."""
+        if self.made_tokens is None:
+            self.made_tokens = TokenCalls(
+                self._host, self._journal, self._loop, salt=self._salt, workflow=self._workflow
+            )
+            self.made_tokens.series = self._series
+        return self.made_tokens
+
+    def count_tokens_from(self, series: int) -> None:
+        """An actor's message begins: its tokens are of another series (`TokenCalls.series`)."""
+        self._series = series
+        if self.made_tokens is not None:
+            self.made_tokens.series = series
+
+    def begin_anew(self) -> None:
+        """Forget what an actor's message has left behind: it is over."""
+        if self.made_children is not None:
+            self.made_children.begin_anew()
+        self.cancellation.begin_anew()
+
+    def deliver(self, record: Record) -> None:
+        """Hand over one record; those that only tell of what was asked for are for nobody."""
+        match record.kind:
+            case "step_done":
+                self.steps.deliver_done(record)
+            case "attempt_failed":
+                self.steps.deliver_attempt(record)
+            case "step_intent":
+                self.steps.deliver_intent(record)
+            case "timer_fired":
+                self._loop.fire_timer(record.key)
+            case "signal":
+                self.inbox.deliver(record)
+            case "child_started" | "child_done":
+                self.children.deliver(record)
+            case "token_answered":
+                self.tokens.deliver_answer(record)
+            case "cancel_requested":
+                reason = self.cancellation.deliver_request(record)
+                if self.made_children is not None:
+                    self.made_children.cancel_attached(reason)
+            case "stream_written" | "stream_retracted":
+                self.steps.deliver_written(record)
+            case "chance_renewed":
+                self._loop.chance_seed = seed = record.body[1:]
+                self._loop.chance_renewed = seed.hex()
+            case "resumed":
+                self.steps.unpark()
+            case _:
+                pass
