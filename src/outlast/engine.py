@@ -237,7 +237,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs):
             id=id if id is not None else _id_of_step(request_id),
             on_conflict=on_conflict,
             reuse=reuse,
-            attributes=merged_attributes("{}", attributes or {}),
+            attributes="{}" if attributes is None else merged_attributes("{}", attributes),
             signals=tuple(_signal(core, definition.name, s, value) for s, value in signals),
             delay_seconds=_not_negative("delay", delay),
             timeout_seconds=None if timeout is None else seconds_of(timeout),

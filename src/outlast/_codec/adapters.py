@@ -36,12 +36,12 @@ _DIGEST_BYTES = 16
 class Adapter:
     """The codec of one declared type. It has no state; threads may share it."""
 
-    __slots__ = ("_flat", "_has_fields", "_native", "kept", "node")
+    __slots__ = ("_has_fields", "_native", "flat", "kept", "node")
 
     def __init__(self, node: Node) -> None:
         self.node: Node = node
         self.kept: frozenset[type] = node.kept
-        self._flat = node.flat
+        self.flat = node.flat  # types whose values are their own wire form, in every walk
         self._native = _native_decoder(node)
         self._has_fields: bool = _has_fields(node.native)
 
@@ -77,7 +77,7 @@ class Adapter:
         Raises:
             EncodingError: the value cannot be stored, or would not read back.
         """
-        if type(value) in self._flat:  # most of what steps return
+        if type(value) in self.flat:  # most of what steps return
             try:
                 data = encode_wire(value)
             except (OverflowError, UnicodeEncodeError):

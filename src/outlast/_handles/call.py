@@ -209,12 +209,9 @@ class StepCall(Call[R_co]):
         if loop is None:
             awaited = _driven_plainly(self._run_plainly())
         else:
+            bound = self.bound
             future = run_of(loop).steps.issue(
-                self.definition,
-                self.bound.args,
-                self.bound.kwargs,
-                place=self.place,
-                catches=self.catches,
+                self.definition, bound.args, bound.kwargs, place=self.place, catches=self.catches
             )
             awaited = future.__await__()  # type: ignore[assignment]  # it takes what asyncio sends
         return awaited  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # as said

@@ -192,8 +192,7 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StartRun:
+class StartRun(msgspec.Struct, frozen=True):
     """Create a run with its first records, unless its id is taken.
 
     A closed run under the same id gives way when `reuse` allows it. What a copy of another run

@@ -94,6 +94,8 @@ class Parameters:
     def values_of(self, bound: Bound) -> dict[str, object]:
         """Return each parameter's value; what a caller left out is not in it."""
         values: dict[str, object] = dict(zip(self.names, bound.args, strict=False))
+        if not bound.kwargs and len(bound.args) <= len(self.names):
+            return values
         rest = bound.args[len(self.names) :]
         if rest and self.rest is not None:
             values[self.rest] = rest
@@ -116,6 +118,9 @@ class Parameters:
 
     def call_of(self, values: Mapping[str, object]) -> Arguments:
         """Return (args, kwargs) for values by parameter name."""
+        names = self.names
+        if len(values) == len(names) and all(map(values.__contains__, names)):
+            return tuple(map(values.__getitem__, names)), {}
         args: list[object] = []
         kwargs: dict[str, object] = {}
         rest = values.get(self.rest) if self.rest is not None else None

@@ -98,7 +98,7 @@ class SignatureCodec:
     @property
     def returns(self) -> Adapter:
         """The codec of the result."""
-        return self._ready().returns
+        return (self._resolved or self._ready()).returns
 
     def check(self) -> None:
         """Resolve the hints now.
@@ -123,6 +123,27 @@ class SignatureCodec:
         if len(data) > PAYLOAD_BYTES_MAX:
             raise PayloadTooLarge("the arguments", len(data), PAYLOAD_BYTES_MAX)
         return data
+
+    def stored(self, bound: Bound) -> tuple[bytes, bytes]:
+        """Return the stored form of a call's arguments (`encode`), and their `digest`.
+
+        Raises:
+            EncodingError, PayloadTooLarge: as `encode`.
+        """
+        if bound.encoded is None and bound.digest is None:
+            values = self._stored_values(bound)
+            adapters = (self._resolved or self._ready()).adapters
+            for name, value in values.items():
+                if type(value) not in adapters[name].flat:
+                    break
+            else:
+                try:
+                    data = encode_wire(values)
+                except (OverflowError, UnicodeEncodeError):
+                    return self.encode(bound), self.digest(bound)  # which says what is wrong
+                if len(data) <= PAYLOAD_BYTES_MAX:
+                    return data, digest_of(values)
+        return self.encode(bound), self.digest(bound)
 
     def decode(self, data: bytes) -> Arguments:
         """Return (args, kwargs) to call the function with.

@@ -10,7 +10,8 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from outlast import limits
 from outlast._codec import Bound
@@ -34,8 +35,7 @@ _ROUNDS_MAX = 100  # others may keep starting the id that we want; give up rathe
 _PARKED = "parked: it cannot clean up before it is resumed; on_conflict='terminate' ends it now"
 
 
-@dataclass(frozen=True, slots=True)
-class StartRequest:
+class StartRequest(msgspec.Struct, frozen=True):
     """One call of `Engine.start`, checked and encoded."""
 
     definition: WorkflowDefinition
@@ -51,8 +51,7 @@ class StartRequest:
     place: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """Which run a start gave, and whether it made it."""
 
     run: RunId

@@ -68,6 +68,7 @@ class MessageRun(LiveRun):
         row, records, memory = activation.row, activation.records, activation.memory
         salt = int.from_bytes(row.digest[:7], "big")
         super().__init__(host, row, activation.lease, records, salt=salt, now=row.created_at)
+        self.needs_attention = True
         self.loop.chance_seed = hashlib.sha256(row.digest).digest()
         self._engine = host
         self.definition: ActorDefinition = activation.definition
@@ -211,8 +212,8 @@ class MessageRun(LiveRun):
 
     @property
     @override
-    def may_start_steps(self) -> bool:
-        return self.handling is not None and self.handling.is_safe
+    def holds_steps(self) -> bool:
+        return self.handling is None or not self.handling.is_safe
 
     # ------------------------------------------------------------------ how it ended
     @override

@@ -77,7 +77,14 @@ class BodyDriver:
                 if body.is_over:
                     continue  # nobody waits for it any more
                 body.task = task
-                await self._in_context(body, context)
+                work = self._work(body)
+                try:
+                    awaited = context.run(work.send, None)
+                except StopIteration:
+                    pass  # it has waited for nothing
+                else:
+                    self._suspended(body)
+                    await _rest_of(work, awaited, context)
                 self._over.append(body)
                 if len(self._over) == 1:
                     self._world.call_soon(self._tell)
@@ -100,26 +107,6 @@ class BodyDriver:
                 raise
             self._idle = None
 
-    @coroutine
-    def _in_context(self, body: Body, context: Context) -> Generator[object, object, None]:
-        """Run a body to its end in its own context; note when it suspends for the first time."""
-        work = self._work(body)
-        try:
-            awaited = context.run(work.send, None)
-            self._suspended(body)
-            while True:
-                try:
-                    value = yield awaited
-                except GeneratorExit:
-                    context.run(work.close)
-                    raise
-                except BaseException as error:  # noqa: BLE001  # it is the body's to handle
-                    awaited = context.run(work.throw, error)
-                else:
-                    awaited = context.run(work.send, value)
-        except StopIteration:
-            return
-
     def _suspended(self, body: Body) -> None:
         if body.task is not None:
             body.task.set_name(body.key)
@@ -139,3 +126,23 @@ class BodyDriver:
                 self._ended(body)
             except Exception:  # the others are over too, and must be heard of
                 log.exception("what came of %s was not taken", body)
+
+
+@coroutine
+def _rest_of(
+    work: Coroutine[object, object, None], awaited: object, context: Context
+) -> Generator[object, object, None]:
+    """Run a body that waits to its end, in its own context."""
+    try:
+        while True:
+            try:
+                value = yield awaited
+            except GeneratorExit:
+                context.run(work.close)
+                raise
+            except BaseException as error:  # noqa: BLE001  # it is the body's to handle
+                awaited = context.run(work.throw, error)
+            else:
+                awaited = context.run(work.send, value)
+    except StopIteration:
+        return

@@ -101,7 +101,10 @@ class Bodies:
         """Begin an attempt; `ended` is called when it is over."""
         definition = operation.definition
         attempt = operation.attempt + 1
-        fake = self.fakes.get(definition.name)
+        where = definition.where
+        if where == "auto":
+            where = "loop" if definition.is_async else "thread"
+        fake = self.fakes.get(definition.name) if self.fakes else None
         if fake is not None:
             definition = replace(definition, fn=fake, is_async=iscoroutinefunction(fake))
         body = Body(
@@ -127,9 +130,6 @@ class Bodies:
         ambient.run(executing_step.set, body)
         if self.entering is not None:
             ambient.run(self.entering, body)
-        where = operation.definition.where
-        if where == "auto":
-            where = "loop" if operation.definition.is_async else "thread"
         if where == "loop":
             operation.ran_at = body.began_at
             self._driver.add(body, ambient)

@@ -38,6 +38,7 @@ class RunCalls:
         "made_inbox",
         "made_tokens",
         "steps",
+        "uses_clock",
     )
 
     def __init__(
@@ -51,6 +52,8 @@ class RunCalls:
         self._attributes = row.attributes
         self._life = row.request
         self._series = 0
+        # It may wait for what the clock makes due: a timer, a retry, a token, its timeout.
+        self.uses_clock: bool = row.timeout_at is not None
         self.keys_of: str = ""  # see `StartedBody`
         self.steps: StepCalls = StepCalls(host, journal, loop)
         self.cancellation: Cancellation = Cancellation(loop)
@@ -95,6 +98,7 @@ class RunCalls:
                 self._host, self._journal, self._loop, salt=self._salt, workflow=self._workflow
             )
             self.made_tokens.series = self._series
+            self.uses_clock = True
         return self.made_tokens
 
     def count_tokens_from(self, series: int) -> None:
@@ -115,6 +119,7 @@ class RunCalls:
             case "step_done":
                 self.steps.deliver_done(record)
             case "attempt_failed":
+                self.uses_clock = True
                 self.steps.deliver_attempt(record)
             case "step_intent":
                 self.steps.deliver_intent(record)
@@ -127,6 +132,7 @@ class RunCalls:
             case "token_answered":
                 self.tokens.deliver_answer(record)
             case "cancel_requested":
+                self.uses_clock = True
                 reason = self.cancellation.deliver_request(record)
                 if self.made_children is not None:
                     self.made_children.cancel_attached(reason)

@@ -86,8 +86,9 @@ def new_run(
 ) -> tuple[StartRun, list[Blob]]:
     """Return the start of a run, ready to be committed, and the blobs that its input needs."""
     begins = (now := world.now()) + int(delay * 1e6)
+    data, digest = definition.signature.stored(bound)
     started = StartedBody(
-        input=definition.signature.encode(bound),
+        input=data,
         salt=world.rng.getrandbits(60),
         version=cached_version_of(definition),
         python=PYTHON,
@@ -96,22 +97,15 @@ def new_run(
         chance_seed=world.new_seed(),
         keys_of=keys_of,
     )
-    bodies = (started, *(SignalBody(payload) for _, payload in signals))
-    detached = [detach(encode_body(body)) for body in bodies]
-    names = [definition.name, *(name for name, _ in signals)]
-    records = tuple(
-        Record(
-            seq=seq,
-            kind="run_started" if seq == 1 else "signal",
-            key="",
-            name=name,
-            at=begins,
-            epoch=0,  # before anybody owned it
-            place=place,
-            body=body,
-        )
-        for seq, (name, (body, _)) in enumerate(zip(names, detached, strict=True), start=1)
-    )
+    body, blob = detach(encode_body(started))
+    blobs = [] if blob is None else [blob]
+    # Its epoch is 0: nobody has owned it.
+    records = [Record(1, "run_started", "", definition.name, begins, 0, 0, place, body)]
+    for seq, (name, payload) in enumerate(signals, start=2):
+        body, blob = detach(encode_body(SignalBody(payload)))
+        if blob is not None:
+            blobs.append(blob)
+        records.append(Record(seq, "signal", "", name, begins, 0, 0, place, body))
     seconds = timeout if timeout is not None else definition.timeout_seconds
     row = RunRow(
         id=run,
@@ -131,6 +125,6 @@ def new_run(
         parked_as="code" if is_left_to_others and delay <= 0 else "",
         last_seq=len(records),
         request=request,
-        digest=definition.signature.digest(bound),
+        digest=digest,
     )
-    return StartRun(row, records, reuse), [blob for _, blob in detached if blob is not None]
+    return StartRun(row, tuple(records), reuse), blobs

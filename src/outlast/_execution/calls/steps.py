@@ -211,7 +211,7 @@ class StepCalls:
             at=now,
             key=operation.key,
             name=operation.name,
-            body=operation.done(body),
+            body=operation.done(body) if operation.given else body,
             attempt=operation.attempt + 1,
             place=operation.place,
             times=operation.times(now),

@@ -159,7 +159,10 @@ class RunJournal:
                 self.keep_blobs(blob)
         epoch = self.lease.epoch
         record = Record(self.last_seq, kind, key, name, at, epoch, attempt, place, body, *times)
-        self.transaction().records.append(record)
+        transaction = self._transaction
+        if transaction is None or transaction.is_sealed:
+            transaction = self.transaction()
+        transaction.records.append(record)
         self.unpacked.append(record)
         self.bytes_unpacked += len(body) + 100
         if kind == "step_done":

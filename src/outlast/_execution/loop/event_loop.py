@@ -19,7 +19,8 @@ import threading
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextvars import Context, copy_context
-from typing import Protocol, TypeGuard, TypeVar
+from types import CoroutineType
+from typing import Protocol, TypeAlias, TypeGuard, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
@@ -46,6 +47,9 @@ if sys.version_info >= (3, 12):
     _current_task = asyncio.current_task
 else:
     _current_task = vars(asyncio.tasks)["_current_tasks"].get
+
+
+_Callback: TypeAlias = "Callable[..., object]"
 
 
 class LoopOwner(Protocol):
@@ -87,6 +91,8 @@ class RunHandle(Handle):
     """A callback of a run's loop, which never has asyncio's debug mode: one is made for a step."""
 
     __slots__ = ()
+    _repr = None
+    _source_traceback = None
 
     def __init__(
         self,
@@ -100,8 +106,6 @@ class RunHandle(Handle):
         self._callback = callback
         self._args = args
         self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
 
 
 class RunLoop(AbstractEventLoop):
@@ -220,7 +224,8 @@ class RunLoop(AbstractEventLoop):
         path: str = "",
         **_: object,
     ) -> RunTask[T]:
-        if isinstance(coro, Generator):
+        # `isinstance` of an abstract class costs more than the rest of this.
+        if type(coro) is not CoroutineType and isinstance(coro, Generator):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         parent = self.current_task()
         if not path:
@@ -244,13 +249,15 @@ class RunLoop(AbstractEventLoop):
         """Return a first task, in a context of its own; what comes is counted from `path`."""
         if not _is_coroutine(work):
             raise TypeError(f"what runs must be an async function; calling it gave {work!r}")
-        self.root = Scope(None)
-        self.generators.begin_anew()
-        self.callback_place = Place("c" if path == "0" else f"{path}c")
-        self._first_place = path
-        self._tasks_made = self._hashes = self._futures_made = 0
-        self._tasks.clear()
-        self.timers.clear()
+        is_used = self._tasks_made or self._hashes or self._futures_made or self.root.is_cancelled
+        if is_used or path != self._first_place:
+            self.root = Scope(None)
+            self.generators.begin_anew()
+            self.callback_place = Place("c" if path == "0" else f"{path}c")
+            self._first_place = path
+            self._tasks_made = self._hashes = self._futures_made = 0
+            self._tasks.clear()
+            self.timers.clear()
         return context.run(self.create_task, work)
 
     @override
@@ -356,8 +363,14 @@ class RunLoop(AbstractEventLoop):
                 if budget < 0:
                     raise Spinning
                 for handle in turn:
-                    if not handle._cancelled:  # the loop's half of asyncio's own contract
-                        _call(self, handle)
+                    if handle._cancelled:  # the loop's half of asyncio's own contract
+                        continue
+                    context: Context = handle._context  # type: ignore[attr-defined]  # asyncio's
+                    call: _Callback = handle._callback  # type: ignore[attr-defined]  # asyncio's
+                    try:
+                        context.run(call, *handle._args)  # as `Handle._run` does
+                    except BaseException as error:  # noqa: BLE001  # as asyncio has it
+                        self._callback_raised(handle, error)
                     if self._halted_by is not None:
                         break
         finally:
@@ -367,6 +380,13 @@ class RunLoop(AbstractEventLoop):
                 hooks.put_back()
         if self._halted_by is not None:
             raise self._halted_by
+
+    def _callback_raised(self, handle: Handle, error: BaseException) -> None:
+        # asyncio re-raises these two after it has stored them in the task, where the run finds
+        # them: user code that raises them must not stop the process.
+        if not isinstance(error, SystemExit | KeyboardInterrupt):
+            said = f"Exception in callback {handle!r}"
+            self.call_exception_handler({"message": said, "exception": error})
 
     def _close_abandoned(self) -> bool:
         """Close the generators that the code has dropped; say whether there is something to run."""
@@ -403,26 +423,12 @@ class RunLoop(AbstractEventLoop):
         tasks.append(task)  # type: ignore[arg-type]  # only read, so a Task[T] serves
 
 
-def _call(loop: RunLoop, handle: Handle) -> None:
-    context: Context = handle._context  # type: ignore[attr-defined]  # typeshed knows it not
-    callback: Callable[..., object] = handle._callback  # type: ignore[attr-defined]  # nor this
-    try:
-        context.run(callback, *handle._args)  # as `Handle._run` does
-    except (SystemExit, KeyboardInterrupt):
-        # asyncio re-raises these after it has stored them in the task, where the run finds them:
-        # user code that raises them must not stop the process.
-        pass
-    except BaseException as error:  # noqa: BLE001  # as asyncio has it for callbacks
-        said = f"Exception in callback {handle!r}"
-        loop.call_exception_handler({"message": said, "exception": error})
-
-
 async def _awaited(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
 def _is_coroutine(work: object) -> TypeGuard[Coroutine[object, object, object]]:
-    return isinstance(work, Coroutine)
+    return type(work) is CoroutineType or isinstance(work, Coroutine)
 
 
 def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:

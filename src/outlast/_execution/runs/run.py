@@ -76,6 +76,8 @@ class LiveRun(ABC):
         self.salt = salt  # of this run's chance: the same in every life
         self.state: State = "replaying"
         self.is_new = False  # no code of it has run before: what it says is said for the first time
+        # It was asked for something beside its steps (a pause, an update), or is an actor's.
+        self.needs_attention = False
         self.host = host
         self.journal: RunJournal = RunJournal(
             row.id, lease=lease, records=records, row=row, submit=host.submit, rouse=self._rouse
@@ -126,9 +128,15 @@ class LiveRun(ABC):
         return True
 
     @property
-    def may_start_steps(self) -> bool:
-        """Whether what led to a step is durable; of a workflow's run it always is."""
-        return True
+    def holds_steps(self) -> bool:
+        """Whether steps may not start yet; asked only while the run `needs_attention`."""
+        return False
+
+    def _was_committed(self, transaction: Transaction) -> None:  # noqa: B027  # nothing, for most
+        """What a transaction has recorded is delivered; called while it `needs_attention`."""
+
+    def _came_to_rest(self) -> None:  # noqa: B027  # nothing, for most
+        """Its code waits again; called while it `needs_attention`."""
 
     @abstractmethod
     def _went_on_ending(self) -> None:
@@ -178,12 +186,14 @@ class LiveRun(ABC):
             self._deliver_all(attach(records, transaction.blobs) if transaction.blobs else records)
         except BaseException as error:  # noqa: BLE001  # as in `_guarded`
             self._cannot_go_on(error)
+        if self.needs_attention:
+            self._was_committed(transaction)
 
     def _deliver_all(self, records: list[Record]) -> None:
         for record in records:
             if self.state in ("live", "ending"):
                 self._deliver(record)
-        if not self.clock.is_still:
+        if self.calls.uses_clock and not self.clock.is_still:
             self._arm()
         self.host.run_changed(self.id)
         held = self.journal.last_seq - self.summary.row.folded_seq
@@ -235,7 +245,7 @@ class LiveRun(ABC):
                 self._swallows(f"its code swallowed the cancellation {counted(rounds - 1, 'time')}")
                 return
         if self.state == "live":
-            if self.steps.starts and self.may_start_steps:
+            if self.steps.starts and not (self.needs_attention and self.holds_steps):
                 self.steps.start_asked()
             if main is not None and is_over and not loop.generators.are_closing:
                 self._main_ended(main)
@@ -243,6 +253,8 @@ class LiveRun(ABC):
                 self.host.run_parked(self.id, self.steps.parked)
         elif self.state == "ending":
             self._went_on_ending()
+        if self.needs_attention:
+            self._came_to_rest()
 
     def _is_over(self) -> bool:
         """Whether nothing beside its main task, which is done, must end first."""
@@ -319,6 +331,7 @@ class LiveRun(ABC):
 
     def operation_issued(self, key: str, place: str) -> None:
         """Note a timer that the code asked for."""
+        self.calls.uses_clock = True
         self.journal.issued(key, place)
 
     @property

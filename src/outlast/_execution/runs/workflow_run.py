@@ -24,7 +24,7 @@ from outlast._execution.runs.pausing import PAUSED, Pausing
 from outlast._execution.runs.run import LiveRun, replay_from
 from outlast._records import EMPTY, Record
 from outlast._registry import WorkflowDefinition
-from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast._store.contract import Message, RunRow, Transaction
 from outlast.errors import DecodingError
 from outlast.types import Lease
 
@@ -59,6 +59,7 @@ class LiveWorkflow(LiveRun):
         """Its updates; made with the first use, as `calls` are."""
         if self.made_updates is None:
             self.made_updates = UpdateCalls(self.host, self.journal, self.loop, self.clock)
+            self.needs_attention = True
         return self.made_updates
 
     # ------------------------------------------------------------------- life begins
@@ -155,8 +156,7 @@ class LiveWorkflow(LiveRun):
                 super()._apply(record)
 
     @override
-    def settle(self) -> None:
-        super().settle()
+    def _came_to_rest(self) -> None:
         if self.made_updates is not None and self.made_updates.waiting:
             self._admit_updates()
 
@@ -186,6 +186,7 @@ class LiveWorkflow(LiveRun):
             if message.kind != "pause" or self.cancellation.is_requested:
                 return False
             self.pausing = Pausing(message)
+            self.needs_attention = True
             self.clock.disarm()
             self.host.world.call_soon(self._pause_if_quiet)
             return True
@@ -226,8 +227,7 @@ class LiveWorkflow(LiveRun):
             self.summary.write("paused", resident=False, waiting_for=PAUSED)
 
     @override
-    def committed(self, transaction: Transaction, receipt: Receipt) -> None:
-        super().committed(transaction, receipt)
+    def _was_committed(self, transaction: Transaction) -> None:
         if transaction.consumed and self.made_updates is not None:
             self.made_updates.consumed(transaction.consumed)
         if self.pausing is not None:
@@ -240,8 +240,8 @@ class LiveWorkflow(LiveRun):
 
     @property
     @override
-    def may_start_steps(self) -> bool:
-        return self.pausing is None
+    def holds_steps(self) -> bool:
+        return self.pausing is not None
 
     @property
     @override
