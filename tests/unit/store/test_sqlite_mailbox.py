@@ -9,7 +9,7 @@ import pytest
 
 from outlast._store.sqlite.connection import connect, texts
 from outlast._store.sqlite.store import SqliteStore
-from outlast._store.sqlite.tables.batch import SIGNAL_BYTES
+from outlast._store.sqlite.tables.facts import SIGNAL_BYTES
 from outlast._world import RealWorld
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ class Inbox:
     def __init__(self, loop: RunLoop) -> None:
         self._loop = loop
         self._buffers: dict[str, deque[Unread]] = {}
-        self._discarded: frozenset[int] = frozenset()
+        self._discarded: Collection[int] = ()
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self.dedups: dict[str, Known] = {}
         self.unread: int = 0

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from outlast._store.contract import CommitId, CommitResult, Receipt, Transaction
 from outlast._store.sqlite.connection import Connection
-from outlast._store.sqlite.tables.batch import Batch, Shard
+from outlast._store.sqlite.tables.batch import Shard, write_batch
 from outlast._store.sqlite.tables.columns import SHARERS, fetch, is_whole, sealed
 from outlast._store.sqlite.writing import Writing
 from outlast.errors import CommitUnknown, StoreDamaged, StoreError, StoreReplaced
@@ -46,10 +46,9 @@ def commit_for(
         return Carried(known, is_new=False)
 
     def write(db: Connection, shard: Shard) -> tuple[list[CommitResult], Shard]:
-        work = Batch(db, shard)
-        results = work.write(batch)
+        results, after = write_batch(db, shard, batch)
         _note(db, sharer, results, now)
-        return results, replace(shard, position=work.position, message=work.message)
+        return results, replace(shard, position=after.position, message=after.message)
 
     try:
         results = writing.unless_full(batch, lambda: writing.change_shard(write))

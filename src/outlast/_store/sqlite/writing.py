@@ -33,7 +33,7 @@ from outlast._store.sqlite.files.mark import Mark
 from outlast._store.sqlite.files.watch import FileWatch
 from outlast._store.sqlite.files.write_ahead_log import Reserve, WriteAheadLog
 from outlast._store.sqlite.opening import open_writer
-from outlast._store.sqlite.tables.batch import Batch, Shard
+from outlast._store.sqlite.tables.batch import Shard, write_batch
 from outlast._store.sqlite.tables.shard import ShardRow, difference, note
 from outlast.errors import (
     CommitUnknown,
@@ -113,10 +113,7 @@ class Writing:
         try:
             db.execute("BEGIN IMMEDIATE")
             self._check_shard(db, before)
-            work = Batch(db, before)
-            results = work.write(batch)
-            number = work.number
-            after = Shard(before.owner, before.epoch, work.position, work.message, number)
+            results, after = write_batch(db, before, batch)
             is_noted = after.position == before.position or after.message != before.message
             if is_noted:
                 note(db, after, commit_id, self._database_id)
@@ -129,7 +126,7 @@ class Writing:
             raise
         if self._is_changed() and self.watch.is_lost():
             raise self.watch.lose(self._db)
-        self._mark.write(after.epoch, number)
+        self._mark.write(after.epoch, after.commits)
         self.shard = after
         self._last = attempt
         if is_noted:

@@ -1,0 +1,1 @@
+"""What a batch of transactions does to tables, decided without looking at any."""
