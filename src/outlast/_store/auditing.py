@@ -63,30 +63,19 @@ class AuditUpkeep(Protocol):
         ...
 
 
-class Acting:
+class Acting(msgspec.Struct, kw_only=True, eq=False):
     """Somebody who has something done; what of it is written first carries the row."""
 
-    def __init__(
-        self,
-        *,
-        caller: str,
-        role: str,
-        via: Via,
-        verb: str,
-        target: str,
-        run: RunId,
-        is_traffic: bool,
-    ) -> None:
-        self.caller = caller
-        self.role = role
-        self.via: Via = via
-        self.verb = verb
-        self.target = target
-        self.run = run  # that is named, if one is
-        self.is_traffic = is_traffic
-        self.reason = ""
-        self.outcome = ""  # of what was asked and commits nothing, unless it is done
-        self.is_written = False
+    caller: str
+    role: str
+    via: Via
+    verb: str
+    target: str
+    run: RunId  # that is named, if one is
+    is_traffic: bool
+    reason: str = ""
+    outcome: str = ""  # of what was asked and commits nothing, unless it is done
+    is_written: bool = False
 
     def row(self, now: int, run: RunId, outcome: str = "") -> AuditRow:
         """Return the row, which is written once."""

@@ -13,6 +13,7 @@ from outlast._codec import adapter_for, stored_json
 from outlast._execution.bodies.context import (
     MadeOnce,
     StepContext,
+    StepFacts,
     StepSink,
     executing_step,
 )
@@ -79,16 +80,18 @@ def step_context(
     held = {kind: _returning(value) for kind, value in (resources or {}).items()}
     left = None if last_heartbeat is None else adapter_for(object).encode(last_heartbeat)
     record._context = StepContext(
-        run_id=run_id,
-        key=key,
-        attempt=attempt,
-        fence=fence,
-        deadline=deadline,
+        StepFacts(
+            run_id=run_id,
+            key=key,
+            attempt=attempt,
+            fence=fence,
+            deadline=deadline,
+            last_heartbeat=left,
+            blocks=False,
+        ),
         sink=_Collecting(record),
         resources=MadeOnce(held),
         state=record,
-        last_heartbeat=left,
-        blocks=False,
     )
     token = executing_step.set(record)
     try:
@@ -105,16 +108,18 @@ def client_record(key: str) -> StepRecord:
     """Return what stands for a client whose calls have the same keys when they are repeated."""
     record = StepRecord()
     record._context = StepContext(
-        run_id="client",
-        key=key,
-        attempt=1,
-        fence=1,
-        deadline=None,
+        StepFacts(
+            run_id="client",
+            key=key,
+            attempt=1,
+            fence=1,
+            deadline=None,
+            last_heartbeat=None,
+            blocks=False,
+        ),
         sink=_Collecting(record),
         resources=MadeOnce({}),
         state=record,
-        last_heartbeat=None,
-        blocks=False,
     )
     return record
 

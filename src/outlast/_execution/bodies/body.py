@@ -11,7 +11,7 @@ import msgspec
 from typing_extensions import TypeVarTuple, override
 
 from outlast._execution.bodies.contained import Raised
-from outlast._execution.bodies.context import MadeOnce, StepContext, StepSink
+from outlast._execution.bodies.context import MadeOnce, StepContext, StepFacts, StepSink
 from outlast._execution.calls.operations import StepOperation
 from outlast._registry import StepDefinition
 from outlast._world import Timer
@@ -115,16 +115,18 @@ class Body(msgspec.Struct, eq=False):
         """What `this_step()` gives; made when it is first asked for, since most never ask."""
         if self.made is None:
             self.made = StepContext(
-                run_id=self.run,
-                key=self.idempotency_key,
-                attempt=self.attempt,
-                fence=self.fence,
-                deadline=self._deadline(),
+                StepFacts(
+                    run_id=self.run,
+                    key=self.idempotency_key,
+                    attempt=self.attempt,
+                    fence=self.fence,
+                    deadline=self._deadline(),
+                    last_heartbeat=self.last_heartbeat,
+                    blocks=where_of(self.definition) != "loop",
+                ),
                 sink=self.sink,
                 resources=self.bodies.resources,
                 state=self,
-                last_heartbeat=self.last_heartbeat,
-                blocks=where_of(self.definition) != "loop",
             )
         return self.made
 

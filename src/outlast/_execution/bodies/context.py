@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from outlast._codec import adapter_for
 from outlast.errors import NotInRun, UsageError
 
@@ -80,6 +82,18 @@ class StepState(Protocol):
         ...
 
 
+class StepFacts(msgspec.Struct, frozen=True):
+    """One attempt as its `StepContext` tells it; `blocks`: its body runs beside the host loop."""
+
+    run_id: str
+    key: str
+    attempt: int
+    fence: int
+    deadline: datetime | None
+    last_heartbeat: bytes | None
+    blocks: bool
+
+
 class StepContext:
     """What `this_step()` gives to the body of a step.
 
@@ -106,30 +120,19 @@ class StepContext:
     )
 
     def __init__(
-        self,
-        *,
-        run_id: str,
-        key: str,
-        attempt: int,
-        fence: int,
-        deadline: datetime | None,
-        sink: StepSink,
-        resources: Resources,
-        state: StepState,
-        last_heartbeat: bytes | None,
-        blocks: bool,
+        self, facts: StepFacts, *, sink: StepSink, resources: Resources, state: StepState
     ) -> None:
-        self.run_id: str = run_id
-        self.key: str = key
-        self.attempt: int = attempt
-        self.fence: int = fence
-        self.deadline: datetime | None = deadline
+        self.run_id: str = facts.run_id
+        self.key: str = facts.key
+        self.attempt: int = facts.attempt
+        self.fence: int = facts.fence
+        self.deadline: datetime | None = facts.deadline
         self._sink = sink
         self._resources = resources
         self._state = state
-        self._last_heartbeat = last_heartbeat
+        self._last_heartbeat = facts.last_heartbeat
         self._sent = 0
-        self._blocks = blocks
+        self._blocks = facts.blocks
 
     @property
     def cancelled(self) -> bool:

@@ -22,7 +22,13 @@ from typing import TypeVar
 from typing_extensions import override
 
 from outlast._codec import capture, encode_failure, home_of
-from outlast._execution.bodies.context import Resources, StepContext, StepSink, executing_step
+from outlast._execution.bodies.context import (
+    Resources,
+    StepContext,
+    StepFacts,
+    StepSink,
+    executing_step,
+)
 from outlast._execution.bodies.process_code import load
 from outlast._execution.bodies.process_frames import (
     HEADER,
@@ -240,17 +246,22 @@ class Worker:
 
     def _call(self, job: Job, definition: StepDefinition, at_work: _AtWork) -> object:
         args, kwargs = definition.signature.decode(job.arguments)
+        ends = None if job.deadline is None else datetime.fromtimestamp(job.deadline, UTC)
         at_work.made = StepContext(
-            run_id=job.run,
-            key=job.key,
-            attempt=job.attempt,
-            fence=job.fence,
-            deadline=None if job.deadline is None else datetime.fromtimestamp(job.deadline, UTC),
+            StepFacts(
+                run_id=job.run,
+                key=job.key,
+                attempt=job.attempt,
+                fence=job.fence,
+                deadline=None
+                if job.deadline is None
+                else datetime.fromtimestamp(job.deadline, UTC),
+                last_heartbeat=job.last_heartbeat,
+                blocks=True,
+            ),
             sink=_Sink(self._channel),
             resources=self._resources,
             state=at_work,
-            last_heartbeat=job.last_heartbeat,
-            blocks=True,
         )
         token = executing_step.set(at_work)
         try:
