@@ -22,7 +22,7 @@ from outlast._engine.recovery import Reconciler, Recovery
 from outlast._engine.residency.inactive_runs import InactiveRuns
 from outlast._engine.residency.passivation import Residency
 from outlast._engine.residency.retention import Retention
-from outlast._engine.scheduling.late_outcomes import LateOutcomes
+from outlast._engine.scheduling.acknowledgements import Acknowledgements
 from outlast._engine.scheduling.latency import GarbagePolicy, Watchdog
 from outlast._engine.scheduling.parts import Parts
 from outlast._engine.scheduling.results import Results
@@ -41,7 +41,7 @@ from outlast._execution.bodies.running import Bodies, ProcessRunner
 from outlast._execution.calls.updates import KeptUpdate
 from outlast._execution.loop.guards import install_guards
 from outlast._journal.writer import Writer
-from outlast._registry import Registry
+from outlast._registry import Function, Registry
 from outlast._store.contract import Hint, Message, RunRow, Store
 from outlast._wording.durations import text_of
 from outlast._world import Ticker, World, process_id
@@ -71,6 +71,8 @@ class CoreOptions:
     shards_max: int | None = None
     step_processes: int | None = None  # None: one for each processor
     prepare: tuple[Callable[[EngineCore], None], ...] = ()  # called before anything is recovered
+    # Bodies of tests in the place of real ones, by the names of their steps.
+    fakes: Mapping[str, Function] = field(default_factory=dict[str, Function])
 
 
 class Served(Protocol):
@@ -107,21 +109,26 @@ class EngineCore:
         self.options = options
         self.events: Events = Events()
         self.owner: str = f"{process_id()}-{world.new_id()}"
-        self.writer: Writer = Writer(store, world, owner=self.owner, events=self.events)
-        self.scheduler: Scheduler = Scheduler(world, store, registry, self.writer, self.events)
+        self.acknowledgements: Acknowledgements = Acknowledgements(world)
+        self.writer: Writer = Writer(
+            store,
+            world,
+            owner=self.owner,
+            events=self.events,
+            stuck=self.acknowledgements.stuck,
+        )
+        self.scheduler: Scheduler = Scheduler(
+            world, store, registry, self.writer, self.events, self.acknowledgements
+        )
         self.scheduler.executes = options.executes
-        self.writer.on_stuck = self.scheduler.acknowledgements.stuck
-        step_messages = StepMessages(self.scheduler)
         self.scheduler.bodies = Bodies(
             world,
-            step_messages,
-            step_messages.step_ended,
+            StepMessages(self.scheduler),
             resources=MadeOnce(dict(options.resources)),
             processes=processes(self) if processes is not None else None,
             prepare=lambda: ambient_core.set(self),
+            fakes=options.fakes,
         )
-        self.scheduler.bodies.measured = self.events.step_seconds.add
-        self.scheduler.bodies.late = LateOutcomes(self.scheduler).ended
         self.residency: Residency = Residency(
             self.scheduler,
             live_runs_max=options.live_runs_max,
@@ -140,8 +147,6 @@ class EngineCore:
         )
         self.tokens: Tokens = Tokens(self.scheduler)
         self.forks: Forks = Forks(self.scheduler, self.messages, self.reader)
-        self.results.may_go_on = self.inactive_runs.may_go_on
-        self.actors.parked.may_go_on = self.inactive_runs.may_go_on
         self.starts: Starts = Starts(self.scheduler, self.messages, self.results, self.residency)
         self.recovery: Recovery = Recovery(
             self.scheduler, self.messages, self.inactive_runs, live_runs_max=options.live_runs_max

@@ -71,7 +71,9 @@ class _Entry(msgspec.Struct, eq=False):
 class Writer:
     """Turns submitted transactions into commits of one store."""
 
-    def __init__(self, store: Store, world: World, *, owner: str, events: Events) -> None:
+    def __init__(
+        self, store: Store, world: World, *, owner: str, events: Events, stuck: Stuck = _goes_on
+    ) -> None:
         self._store = store
         self._world = world
         self._owner = owner
@@ -88,7 +90,7 @@ class Writer:
         self.trouble: StoreError | None = None
         self.given_up: StoreError | None = None
         self._insisted: list[_Entry] = []  # what the store has refused for now
-        self.on_stuck: Stuck = _goes_on  # a transaction is kept, and tried until the store takes it
+        self._stuck = stuck  # a transaction is kept, and tried until the store takes it
         self.on_old: Callable[[Transaction, Receipt], None] = _nothing_old
 
     @property
@@ -326,7 +328,7 @@ class Writer:
         for entry in (*batch, *self._queue):
             is_tried = entry.transaction.is_sealed or not isinstance(error, StoreFull)
             if is_tried or not is_urgent(entry.transaction):
-                self.on_stuck(entry.transaction, error)
+                self._stuck(entry.transaction, error)
 
     def _refuse(self, entries: deque[_Entry] | list[_Entry], error: StoreError) -> None:
         """Turn away what comes from outside, unless it ends work and a full store may take it.

@@ -86,7 +86,7 @@ def tracing_by(provider: TracerProvider) -> Callable[[EngineCore], None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _SpanParent:
     """Where a step's span belongs, and its id."""
 
     parent: SpanContext
@@ -100,14 +100,14 @@ class Tracing:
         self._tracer = provider.get_tracer("outlast")
         self._residents: Mapping[RunId, LiveRun] = {}
         self._now: Callable[[], int] = lambda: 0
-        self._places: dict[tuple[RunId, str], _Place] = {}  # of the steps of actors at work
+        self._places: dict[tuple[RunId, str], _SpanParent] = {}  # of the steps of actors at work
 
     def attach(self, core: EngineCore) -> None:
         """Begin, before anything of the engine runs."""
         self._residents = core.scheduler.residents
         self._now = core.world.now
         core.scheduler.observers.add(self._observe)
-        core.scheduler.bodies.entering = self._enter
+        core.scheduler.bodies.around.append(self._enter)
         core.starts.attributes_of = with_traceparent
         core.actors.trace_of = _current_trace
 
@@ -131,7 +131,7 @@ class Tracing:
             elif record.kind == "run_closed" and home is not None:
                 self._run_span(home, row, record)
 
-    def _step_span(self, place: _Place, row: RunRow, record: Record) -> None:
+    def _step_span(self, place: _SpanParent, row: RunRow, record: Record) -> None:
         told = readable(record)
         attributes: dict[str, str | int | float] = {
             "outlast.run": row.id,
@@ -213,7 +213,7 @@ class Tracing:
     def _enter(self, body: Body) -> None:
         """Make the step's span the current one of its body."""
         live = self._residents.get(body.run)
-        place: _Place | None = None
+        place: _SpanParent | None = None
         if isinstance(live, LiveActor):
             place = _place_in_message(live, body)
         elif live is not None and (home := _home_of(live.row.attributes)) is not None:
@@ -234,12 +234,12 @@ def _began_at(row: RunRow) -> int:
     return row.started_at or row.created_at if is_another_life(row.request) else row.created_at
 
 
-def _place_in_run(home: SpanContext, row: RunRow, key: str, attempt: int) -> _Place:
+def _place_in_run(home: SpanContext, row: RunRow, key: str, attempt: int) -> _SpanParent:
     parent = _context(home.trace_id, span_id_of(row.id, life_of(row)))
-    return _Place(parent, span_id_of(row.id, life_of(row), key, attempt))
+    return _SpanParent(parent, span_id_of(row.id, life_of(row), key, attempt))
 
 
-def _place_in_message(actor: LiveActor, body: Body) -> _Place | None:
+def _place_in_message(actor: LiveActor, body: Body) -> _SpanParent | None:
     if actor.handling is None:
         return None
     message, row = actor.handling.message, actor.row
@@ -248,7 +248,7 @@ def _place_in_message(actor: LiveActor, body: Body) -> _Place | None:
     # Another attempt at the message has the same keys, and begins at another place.
     key = f"{row.folded_seq} {body.key}"
     parent = _context(trace_id, _message_id(message))
-    return _Place(parent, span_id_of(row.id, life_of(row), key, body.attempt))
+    return _SpanParent(parent, span_id_of(row.id, life_of(row), key, body.attempt))
 
 
 def _message_id(message: Message) -> int:

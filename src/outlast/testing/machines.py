@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import CORO_CREATED, getcoroutinestate
 from types import CoroutineType
 from typing import TypeVar
@@ -197,9 +197,8 @@ class Yard:
                 tail_records_max=options.tail_records_max,
                 shards_max=shards_max,
             )
-        core = EngineCore(world, store, self.registry, options)
-        core.scheduler.bodies.fakes = self.fakes
-        core.scheduler.bodies.observe = self.observe
+        core = EngineCore(world, store, self.registry, replace(options, fakes=self.fakes))
+        core.scheduler.bodies.around.append(self.observe)
         self.events.append(core.events)
         machine.core = core
         machine.is_up = True

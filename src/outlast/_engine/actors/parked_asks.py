@@ -8,14 +8,12 @@ goes on. Workflows go on waiting: a parked actor parks no run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.actors.envelopes import Envelope
 from outlast._execution.actors.membership import SUPERVISORS
 from outlast._records import VALUE
-from outlast._store.contract import RunRow
 from outlast.errors import ActorParked, EncodingError, UsageError
 from outlast.types import Applied, RunId
 
@@ -32,7 +30,6 @@ class ParkedAsks:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._asked: dict[RunId, dict[asyncio.Future[bytes], _Asked]] = {}
-        self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
 
     def expect(self, answer: asyncio.Future[bytes], envelope: Envelope) -> None:
         """Settle this answer when its actor is found parked."""
@@ -59,7 +56,7 @@ class ParkedAsks:
         untried = [one for one in self._asked.get(actor, {}).values() if not one.has_tried]
         for one in untried:
             one.has_tried = True
-        if untried and await self.may_go_on(row):
+        if untried and await self._scheduler.parts.inactive_runs.may_go_on(row):
             return  # if it is parked again, we hear of it
         for answer, asked in list(self._asked.get(actor, {}).items()):
             if answer.done():
@@ -88,7 +85,3 @@ def _done_at_once(envelope: Envelope) -> bytes:
         except EncodingError:
             continue
     raise UsageError(f"{envelope.handler.name!r} of a supervisor has no empty answer")
-
-
-async def _stays(_: RunRow) -> bool:
-    return False

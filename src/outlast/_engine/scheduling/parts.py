@@ -45,6 +45,10 @@ class InactiveRunsPart(Protocol):
         """A run's workflow is not registered here."""
         ...
 
+    async def may_go_on(self, row: RunRow) -> bool:
+        """Try to let a parked run go on, and say whether it may."""
+        ...
+
 
 class MessagesPart(Protocol):
     """Who brings in runs that have mail."""

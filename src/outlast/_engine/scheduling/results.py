@@ -8,7 +8,6 @@ again and again, since nobody here hears of its end.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable
 
 from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler
@@ -26,7 +25,6 @@ class Results:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._waiters: dict[RunId, list[Future[RunRow | None]]] = {}
-        self.may_go_on: Callable[[RunRow], Awaitable[bool]] = _stays
 
     def changed(self, run: RunId, ended: RunRow | None = None) -> None:
         """Wake who waits: the run has ended, then this is its row, or stands still."""
@@ -66,7 +64,7 @@ class Results:
                 if row.status in CLOSED_STATUSES or (life and life_of(row) != life):
                     return row
                 if parked_counts and row.status == "parked":
-                    if has_tried or not await self.may_go_on(row):
+                    if has_tried or not await self._may_go_on(row):
                         return row
                     has_tried = True
                     continue
@@ -74,6 +72,9 @@ class Results:
                     await self._wait(run, future)
             finally:
                 self._forget(run, future)
+
+    async def _may_go_on(self, row: RunRow) -> bool:
+        return await self._scheduler.parts.inactive_runs.may_go_on(row)
 
     def _is_here(self, run: RunId) -> bool:
         """Whether the run is in memory and goes on: its end will be told."""
@@ -96,7 +97,3 @@ class Results:
             waiting.remove(future)
             if not waiting:
                 del self._waiters[run]
-
-
-async def _stays(_: RunRow) -> bool:
-    return False

@@ -65,7 +65,13 @@ class Scheduler(ActorHost):
     """Runs in memory, their leases, and the writer they share."""
 
     def __init__(
-        self, world: World, store: Store, registry: Registry, writer: Writer, events: Events
+        self,
+        world: World,
+        store: Store,
+        registry: Registry,
+        writer: Writer,
+        events: Events,
+        acknowledgements: Acknowledgements,
     ) -> None:
         self.world: World = world
         self.registry: Registry = registry
@@ -84,7 +90,7 @@ class Scheduler(ActorHost):
         self.executes = True
         self.parts: Parts  # of the engine around it, there when the first run comes
         self.observers: Observers = Observers(world)
-        self.acknowledgements: Acknowledgements = Acknowledgements(world)
+        self.acknowledgements = acknowledgements
         self._error_types = ErrorTypes(registry)
 
     # --------------------------------------------------------------- the run's host

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
+from outlast._engine.scheduling.late_outcomes import LateOutcomes
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.bodies.body import Body, BodySink
 from outlast._execution.calls.steps import HEARTBEAT
@@ -20,6 +21,7 @@ class StepMessages(BodySink):
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
+        self._late = LateOutcomes(scheduler)
         self._written: dict[tuple[RunId, str, str, str], list[bytes]] = {}
 
     def _open(self, run: RunId) -> LiveRun | None:
@@ -29,14 +31,20 @@ class StepMessages(BodySink):
             return None
         return live
 
+    @override
     def step_ended(self, body: Body, now: int) -> None:
-        """A body has returned or raised by now."""
-        self._scheduler.events.steps_executed += 1
+        events = self._scheduler.events
+        events.steps_executed += 1
+        events.step_seconds.add((now - body.began_at) / 1e6)
         if self._written:
             self._flush()  # before the outcome, or readers would miss the last words
         live = self._scheduler.residents.get(body.run)
         if live is not None:
             live.step_ended(body.key, body.value, body.error, now)
+
+    @override
+    def step_late(self, body: Body, value: object, error: BaseException | None) -> None:
+        self._late.ended(body, value, error)
 
     @override
     def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None:

@@ -25,6 +25,14 @@ _CUT_OFF = (asyncio.CancelledError, Shutdown, StepTimeout)
 class BodySink(Protocol):
     """The engine, as the messages of running steps reach it; called on the host loop."""
 
+    def step_ended(self, body: Body, now: int) -> None:
+        """A body has returned or raised by now."""
+        ...
+
+    def step_late(self, body: Body, value: object, error: BaseException | None) -> None:
+        """A body that nobody waited for any more has returned or raised."""
+        ...
+
     def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None:
         """Keep what a step said of its progress."""
         ...

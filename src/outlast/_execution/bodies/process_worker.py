@@ -253,9 +253,7 @@ class Worker:
                 key=job.key,
                 attempt=job.attempt,
                 fence=job.fence,
-                deadline=None
-                if job.deadline is None
-                else datetime.fromtimestamp(job.deadline, UTC),
+                deadline=ends,
                 last_heartbeat=job.last_heartbeat,
                 blocks=True,
             ),

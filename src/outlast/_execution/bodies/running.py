@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
 from dataclasses import replace
 from inspect import iscoroutinefunction
 from types import CoroutineType
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from typing_extensions import TypeVarTuple
 
@@ -38,9 +38,6 @@ from outlast.types import RunId
 
 log = logging.getLogger("outlast.steps")
 Ts = TypeVarTuple("Ts")
-
-Ended = Callable[[Body, int], None]
-Late: TypeAlias = "Callable[[Body, object, BaseException | None], None]"
 
 
 class ProcessRunner(Protocol):
@@ -66,15 +63,15 @@ class Bodies:
         self,
         world: World,
         sink: BodySink,
-        ended: Ended,
         *,
         resources: MadeOnce,
         processes: ProcessRunner | None,
         prepare: Callable[[], object],
+        fakes: Mapping[str, Function],
     ) -> None:
         self._world = world
         self.sink = sink
-        self._ended = ended
+        self._fakes = fakes  # by name: tests put other bodies in the place of real ones
         self.resources = resources
         self._processes = processes
         self._limits = TimeLimits(world, self._is_counted, self._finish)
@@ -83,13 +80,9 @@ class Bodies:
         self._ambient.run(prepare)
         self._bodies: dict[tuple[RunId, str], Body] = {}
         self.threads: Threads = Threads(world)
-        self.late: Late = ignore_late  # told what came of a body after its end
         self._thread = threading.get_ident()
         self._is_closed = False
-        self.fakes: dict[str, Function] = {}  # tests put other bodies in the place of real ones
-        self.observe: Callable[[Body], None] | None = None
-        self.measured: Callable[[float], None] = lambda _: None
-        self.entering: Callable[[Body], None] | None = None  # telemetry, in the body's own context
+        self.around: list[Callable[[Body], None]] = []  # called in a body's context, before it
 
     def __len__(self) -> int:
         return len(self._bodies)
@@ -98,13 +91,13 @@ class Bodies:
     def start(
         self, run: RunId, operation: StepOperation, *, fence: int, last_heartbeat: bytes | None
     ) -> None:
-        """Begin an attempt; `ended` is called when it is over."""
+        """Begin an attempt; the sink is told when it is over."""
         definition = operation.definition
         attempt = operation.attempt + 1
         where = definition.where
         if where == "auto":
             where = "loop" if definition.is_async else "thread"
-        fake = self.fakes.get(definition.name) if self.fakes else None
+        fake = self._fakes.get(definition.name) if self._fakes else None
         if fake is not None:
             definition = replace(definition, fn=fake, is_async=iscoroutinefunction(fake))
         body = Body(
@@ -124,12 +117,10 @@ class Bodies:
         )
         operation.ran_at = 0
         self._bodies[run, operation.key] = body
-        if self.observe is not None:
-            self.observe(body)
         ambient = self._ambient.copy()
         ambient.run(executing_step.set, body)
-        if self.entering is not None:
-            ambient.run(self.entering, body)
+        for enter in self.around:
+            ambient.run(enter, body)
         if where == "loop":
             operation.ran_at = body.began_at
             self._driver.add(body, ambient)
@@ -193,9 +184,7 @@ class Bodies:
             del self._bodies[key]
         if body.definition.timeout is not NO_TIMEOUT:
             self._limits.disarm(body)
-        now = self._world.now()
-        self.measured((now - body.began_at) / 1e6)
-        self._ended(body, now)
+        self.sink.step_ended(body, self._world.now())
         if body.timed_out is not None and body.error is body.timed_out and body.returned:
             self._tell_late(body)  # its thread returned between the timeout and this
 
@@ -224,7 +213,7 @@ class Bodies:
         """Report once the outcome of an abandoned body, unless it was only cut off."""
         outcome = body.take_late()
         if outcome is not None and not self._is_closed:
-            self.late(body, *outcome)
+            self.sink.step_late(body, *outcome)
 
     async def _call_in_process(self, body: Body, processes: ProcessRunner) -> object:
         body.begun = self._world.loop.create_future()
@@ -328,10 +317,6 @@ class Bodies:
             await self._processes.close()
         await self._driver.close()
         self.threads.close()
-
-
-def ignore_late(body: Body, value: object, error: BaseException | None) -> None:
-    """Keep nothing of what came of a body after its end."""
 
 
 async def _as_coroutine(body: Body) -> object:

@@ -33,7 +33,7 @@ from outlast._execution.calls.unreadable import Culprit, Unreadable, refusal_in
 from outlast._execution.journal.payloads import is_json_payload, read_payload
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop, Woken, run_reading
-from outlast._execution.loop.tasks import Place
+from outlast._execution.loop.tasks import TaskPath
 from outlast._records import EMPTY, VALUE, Record
 from outlast._store.contract import DONE, Message
 from outlast.errors import DecodingError, NotDeterministic, UsageError
@@ -220,7 +220,7 @@ class UpdateCalls:
         try:
             argument = self._argument_of(message)
             if validator is not None:
-                place = _NoPlace(message.name)
+                place = _NoPath(message.name)
                 answer = run_reading(self._loop, lambda: validator(argument), place)
                 _only_looked(answer, message.name)
         except (KeyboardInterrupt, Woken, Unreadable, NotDeterministic):
@@ -343,7 +343,7 @@ class _Refusal(msgspec.Struct, frozen=True, array_like=True):
     kept: KeptUpdate
 
 
-class _NoPlace(Place):
+class _NoPath(TaskPath):
     """Where a validator stands: nothing that would be recorded can be asked for from here."""
 
     def __init__(self, name: str) -> None:

@@ -29,7 +29,7 @@ from outlast._execution.loop.futures import RunFuture
 from outlast._execution.loop.generator_hooks import HERE
 from outlast._execution.loop.generators import Generators
 from outlast._execution.loop.source_lines import calling_place
-from outlast._execution.loop.tasks import Cancels, Place, RunTask, Scope
+from outlast._execution.loop.tasks import Cancels, RunTask, Scope, TaskPath
 from outlast._execution.loop.timers import Timers
 from outlast._wording.durations import SECONDS_MAX
 from outlast.errors import NotDeterministic
@@ -137,7 +137,7 @@ class RunLoop(AbstractEventLoop):
         self.salt: int = salt
         self.now: float = now
         self.root: Scope = Scope(None)
-        self.callback_place: Place = Place("c")
+        self.callback_place: TaskPath = TaskPath("c")
         self.cancels: Cancels = Cancels()
         self._ready: list[Handle] = []  # an empty deque takes 760 bytes, of each run that waits
         self._tasks: list[RunTask[object]] = []
@@ -230,7 +230,7 @@ class RunLoop(AbstractEventLoop):
         parent = self.current_task()
         if not path:
             path = self._place_of(parent).next_path() if self._tasks_made else self._first_place
-        place = Place(path)
+        place = TaskPath(path)
         self._tasks_made += 1
         task = RunTask(
             coro,
@@ -253,7 +253,7 @@ class RunLoop(AbstractEventLoop):
         if is_used or path != self._first_place:
             self.root = Scope(None)
             self.generators.begin_anew()
-            self.callback_place = Place("c" if path == "0" else f"{path}c")
+            self.callback_place = TaskPath("c" if path == "0" else f"{path}c")
             self._first_place = path
             self._tasks_made = self._hashes = self._futures_made = 0
             self._tasks.clear()
@@ -288,11 +288,11 @@ class RunLoop(AbstractEventLoop):
         task = _current_task(self)
         return task if isinstance(task, RunTask) else None
 
-    def current_place(self) -> Place:
+    def current_place(self) -> TaskPath:
         """Return where what the executing code asks for, and draws, is counted."""
         return self._place_of(self.current_task())
 
-    def _place_of(self, task: RunTask[object] | None) -> Place:
+    def _place_of(self, task: RunTask[object] | None) -> TaskPath:
         """Return where operations of `task` are counted."""
         return self.callback_place if task is None else task.place
 
@@ -453,7 +453,7 @@ def running_loop() -> RunLoop | None:
     return loop if type(loop) is RunLoop else None
 
 
-def run_reading(loop: RunLoop, action: Callable[[], T], place: Place) -> T:
+def run_reading(loop: RunLoop, action: Callable[[], T], place: TaskPath) -> T:
     """Call `action` as code that only reads; `place` refuses what it asks for."""
     outer, loop.callback_place = loop.callback_place, place
     counts = loop._hashes, loop._futures_made

@@ -33,7 +33,7 @@ else:
 
 
 @dataclass(slots=True)
-class Place:
+class TaskPath:
     """Where a task stands in its run, and how many children and operations it has had."""
 
     path: str
@@ -98,13 +98,13 @@ class RunTask(_Task[T]):
         loop: asyncio.AbstractEventLoop,
         name: str | None,
         context: Context | None,
-        place: Place,
+        place: TaskPath,
         scope: Scope,
         cancels: Cancels,
         ordinal: int,
     ) -> None:
         self.cancels: Cancels = cancels
-        self.place: Place = place
+        self.place: TaskPath = place
         self.scope: Scope = scope
         self.ordinal: int = ordinal
         super().__init__(coro, loop=loop, name=name or place.path, context=context)

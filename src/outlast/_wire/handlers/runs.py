@@ -25,7 +25,7 @@ from outlast._store.contract import Cursor
 from outlast._wire.formats.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.formats.foreign import Encoded, work_from_encoded, work_from_json
 from outlast._wire.formats.problems import Problem
-from outlast._wire.live.runstreams import place_of
+from outlast._wire.live.runstreams import cursor_of
 from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.security.hangups import while_connected
 from outlast._wire.service import Service
@@ -241,7 +241,7 @@ async def stream(service: Service, call: Call) -> Response:
     row = await service.core.reader.row(run)
     mark = await service.details.mark(row)
     last_id = call.request.headers.get("last-event-id", "")
-    place, has_seen_end = place_of(row, name, offset, last_id, mark)
+    place, has_seen_end = cursor_of(row, name, offset, last_id, mark)
     if has_seen_end and row.status in CLOSED_STATUSES:
         rest = await service.core.reader.streams.page(run, name, place.offset)
         if not rest:

@@ -41,7 +41,7 @@ _PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StreamCursor:
     """Where a client begins in a stream; `is_new` when it has seen nothing of it."""
 
     run: RunId
@@ -52,14 +52,16 @@ class Place:
     mark: str  # of the run's past: an id that was started anew has another
 
 
-def place_of(row: RunRow, name: str, offset: int, last_id: str, mark: str) -> tuple[Place, bool]:
+def cursor_of(
+    row: RunRow, name: str, offset: int, last_id: str, mark: str
+) -> tuple[StreamCursor, bool]:
     """Return where a client goes on, and whether it has seen an end of the stream there."""
     known, _, at = last_id.partition("-")
     number = at.removeprefix("end.")
     if known == mark and number.isascii() and number.isdigit():
-        place = Place(row.id, name, int(number[:18]), False, life_of(row), mark)
-        return place, at.startswith("end")
-    return Place(row.id, name, offset, offset == 0, life_of(row), mark), False
+        cursor = StreamCursor(row.id, name, int(number[:18]), False, life_of(row), mark)
+        return cursor, at.startswith("end")
+    return StreamCursor(row.id, name, offset, offset == 0, life_of(row), mark), False
 
 
 class Tail:
@@ -95,8 +97,8 @@ class Tail:
 _Key = tuple[RunId, str, str]  # a run that lives again, or is started anew, has other tails
 
 
-def _key_of(place: Place) -> _Key:
-    return place.run, place.name, place.life
+def _key_of(cursor: StreamCursor) -> _Key:
+    return cursor.run, cursor.name, cursor.life
 
 
 class RunStreams:
@@ -111,9 +113,9 @@ class RunStreams:
         self._readers_by: Counter[str] = Counter()
         self.tails: dict[_Key, Tail] = {}
 
-    def open(self, place: Place, holder: str) -> StreamOfRun:
+    def open(self, cursor: StreamCursor, holder: str) -> StreamOfRun:
         """Return the source of one client, which counts as one of `holder`'s."""
-        return StreamOfRun(self, self._reader, place, holder)
+        return StreamOfRun(self, self._reader, cursor, holder)
 
     @asynccontextmanager
     async def reading(self, holder: str) -> AsyncGenerator[None]:
@@ -129,65 +131,65 @@ class RunStreams:
             if not self._readers_by[holder]:
                 del self._readers_by[holder], self._reads_by[holder]
 
-    async def join(self, place: Place, offset: int) -> Tail:
+    async def join(self, cursor: StreamCursor, offset: int) -> Tail:
         """Return the stream's tail, which begins at `offset` if nobody else reads it.
 
         Who asks for what lies beyond the stream's end has a tail of its own: others begin before.
         """
-        is_ahead = not await self._reaches(place, offset)
-        key = _key_of(place)
+        is_ahead = not await self._reaches(cursor, offset)
+        key = _key_of(cursor)
         tail = None if is_ahead else self.tails.get(key)
         if tail is None or tail.is_over:
             tail = Tail(offset)
-            work = self._grow(tail, place, offset)
+            work = self._grow(tail, cursor, offset)
             # Of no client: whoever came first may go, and has but its own turns.
             tail.task = self._world.spawn(
-                work, name=f"outlast-tail of {place.run}", context=Context()
+                work, name=f"outlast-tail of {cursor.run}", context=Context()
             )
             if not is_ahead:
                 self.tails[key] = tail
         tail.readers += 1
         return tail
 
-    async def _reaches(self, place: Place, offset: int) -> bool:
+    async def _reaches(self, cursor: StreamCursor, offset: int) -> bool:
         """Whether a stream has all that is below an offset."""
-        tail = self.tails.get(_key_of(place))
+        tail = self.tails.get(_key_of(cursor))
         if tail is not None and tail.end >= offset:
             return True
         return not offset or bool(
-            await self._reader.streams.page(place.run, place.name, offset - 1, 1)
+            await self._reader.streams.page(cursor.run, cursor.name, offset - 1, 1)
         )
 
-    def leave(self, place: Place, tail: Tail) -> None:
+    def leave(self, cursor: StreamCursor, tail: Tail) -> None:
         """One client fewer: the last one ends the tail."""
         tail.readers -= 1
         if not tail.readers:
-            key = _key_of(place)
+            key = _key_of(cursor)
             if self.tails.get(key) is tail:
                 del self.tails[key]
             if tail.task is not None:
                 tail.task.cancel()
 
-    async def _grow(self, tail: Tail, place: Place, offset: int) -> None:
+    async def _grow(self, tail: Tail, cursor: StreamCursor, offset: int) -> None:
         try:
-            async for rows in self._reader.streams.rows(place.run, place.name, offset):
+            async for rows in self._reader.streams.rows(cursor.run, cursor.name, offset):
                 for row in rows:
-                    tail.append(await self.encoded(row, place), row.offset + row.count)
+                    tail.append(await self.encoded(row, cursor), row.offset + row.count)
             tail.has_ended = True
         except OutlastError as error:
             tail.error = error  # the run is gone, or the store: every client hears of it
         finally:
             tail.ring.wake()
 
-    async def encoded(self, row: StreamRow, place: Place, begin: int = 0) -> bytes:
+    async def encoded(self, row: StreamRow, cursor: StreamCursor, begin: int = 0) -> bytes:
         """Return a row as an event, without values below the offset `begin`."""
         # As a stream's, not as a client's: all that follow it get what is made here.
         return await self._conversions.of(
-            f"stream {place.run}", len(row.body), lambda: self._event_of(row, place, begin)
+            f"stream {cursor.run}", len(row.body), lambda: self._event_of(row, cursor, begin)
         )
 
-    def _event_of(self, row: StreamRow, place: Place, begin: int) -> bytes:
-        event_id = f"{place.mark}-{row.offset + row.count}"
+    def _event_of(self, row: StreamRow, cursor: StreamCursor, begin: int) -> bytes:
+        event_id = f"{cursor.mark}-{row.offset + row.count}"
         if row.kind == "retract":
             return event("retract", _json({"writer": row.writer}), event_id)
         first = max(row.offset, begin)
@@ -198,24 +200,26 @@ class RunStreams:
         data = {"offset": first, "writer": row.writer, "values": values}
         return event("data", _json(data), event_id)
 
-    async def end_event(self, place: Place, offset: int) -> bytes:
+    async def end_event(self, cursor: StreamCursor, offset: int) -> bytes:
         """Return the last event of a stream."""
-        row = await self._reader.row(place.run)
-        is_same = life_of(row) == place.life and row.status in CLOSED_STATUSES
+        row = await self._reader.row(cursor.run)
+        is_same = life_of(row) == cursor.life and row.status in CLOSED_STATUSES
         status = row.status if is_same else "replaced"
-        return event("end", _json({"status": status}), f"{place.mark}-end.{offset}")
+        return event("end", _json({"status": status}), f"{cursor.mark}-end.{offset}")
 
 
 class StreamOfRun:
     """One client of one stream."""
 
-    def __init__(self, streams: RunStreams, reader: Reader, place: Place, holder: str) -> None:
+    def __init__(
+        self, streams: RunStreams, reader: Reader, cursor: StreamCursor, holder: str
+    ) -> None:
         self._streams = streams
         self._holder = holder
         self._reader = reader
-        self._place = place
-        self._position = place.offset
-        self._is_new = place.is_new
+        self._cursor = cursor
+        self._position = cursor.offset
+        self._is_new = cursor.is_new
         self._retracted: dict[str, int] = {}
         self._writers: set[str] = set()  # whose values it was shown
         self._awake = asyncio.Event()
@@ -226,15 +230,15 @@ class StreamOfRun:
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Iterate over the stream's events until its end."""
-        place = self._place
+        cursor = self._cursor
         self._retracted = await self._reader.streams.retracted(
-            place.run, place.name, self._position
+            cursor.run, cursor.name, self._position
         )
         while True:
             async with aclosing(self._stored()) as stored:
                 async for piece in stored:
                     yield piece
-            tail = await self._streams.join(place, self._position)
+            tail = await self._streams.join(cursor, self._position)
             tail.ring.follow(self._awake)
             try:
                 async for piece in self._live(tail):
@@ -242,11 +246,11 @@ class StreamOfRun:
                 if tail.error is not None:
                     raise tail.error
                 if tail.has_ended and self._position == tail.end:
-                    yield await self._streams.end_event(place, self._position)
+                    yield await self._streams.end_event(cursor, self._position)
                     return
             finally:
                 tail.ring.leave(self._awake)
-                self._streams.leave(place, tail)
+                self._streams.leave(cursor, tail)
             self._is_new = False  # it fell behind: what it was shown is not known any more
 
     async def _stored(self) -> AsyncGenerator[bytes, None]:
@@ -261,12 +265,12 @@ class StreamOfRun:
                     yield piece
 
     async def _page(self) -> AsyncGenerator[bytes, None]:
-        place = self._place
-        rows = await self._reader.streams.page(place.run, place.name, self._position)
+        cursor = self._cursor
+        rows = await self._reader.streams.page(cursor.run, cursor.name, self._position)
         piece = b""
         for row in rows:
             if self._shows(row):
-                piece += await self._streams.encoded(row, place, self._position)
+                piece += await self._streams.encoded(row, cursor, self._position)
             self._position = row.offset + row.count
             if len(piece) >= _PIECE_BYTES:
                 yield piece
