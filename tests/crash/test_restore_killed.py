@@ -13,7 +13,7 @@ import pytest
 from outlast import Engine, workflow
 from outlast._store.sqlite.backup import copy_database, restore
 from outlast.errors import StoreDamaged
-from tests.unit.store.processes import kill, next_line, python
+from tests.unit.store.sqlite.processes import kill, next_line, python
 
 # Kills itself before the step with this number: whatever changes a name, or makes one durable.
 KILLED = """

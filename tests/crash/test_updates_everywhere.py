@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outlast.testing import crash_everywhere
-from tests.unit.engine.carts import served, served_twice
+from tests.unit.execution.calls.carts import served, served_twice
 
 
 @pytest.mark.parametrize("names", [[], ["tea"], ["tea", "tea", "cup", "cursed", "cup"]])

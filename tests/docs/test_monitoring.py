@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.unit.server.served import Served, serving
+from tests.unit.wire.served import Served, serving
 
 MONITORING = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
 METRIC = re.compile(r"\boutlast_[a-z_]+")
@@ -19,7 +19,7 @@ async def metrics_of(server: Served) -> set[str]:
     """Return the names that a scrape has, when a run has ended."""
     async with server.client() as client:
         order = {"id": "7", "cents": 5}
-        await client.run("tests.unit.server.served.served_checkout", {"order": order}, id="r")
+        await client.run("tests.unit.wire.served.served_checkout", {"order": order}, id="r")
     text = (await server.request("GET", "/metrics")).body.decode()
     return set(re.findall(r"^(outlast_\w+)", text, re.MULTILINE))
 

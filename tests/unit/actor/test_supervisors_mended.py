@@ -9,8 +9,8 @@ import pytest
 from outlast import Child, Engine, Supervisor
 from outlast.errors import ActorStopped
 from tests.simulation.teams import run_team_seed
-from tests.unit.actor.crew import Watcher, Worker, broken, seen
-from tests.unit.actor.test_supervisors import member, member_when, started, workers
+from tests.unit.actors.crew import Watcher, Worker, broken, seen
+from tests.unit.actors.test_supervising import member, member_when, started, workers
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import pytest
 
 from outlast import Actor, Child, Engine, Supervisor, actor, handler, workflow
 from outlast.errors import RunClosed
-from tests.unit.actor.crew import Done, Worker, broken, seen
-from tests.unit.actor.test_supervisors import member, workers
+from tests.unit.actors.crew import Done, Worker, broken, seen
+from tests.unit.actors.test_supervising import member, workers
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,5 @@
-from __future__ import annotations
+"""A server in the test's own loop."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from tests.unit.wire.conftest import server
 
-import pytest
-
-from tests.unit.server.served import Served, serving
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Served]:
-    """A server of the programs in `served.py`, on a port of its own."""
-    async with serving(tmp_path) as served:
-        yield served
+__all__ = ["server"]

@@ -15,7 +15,7 @@ from outlast._wire.formats.problems import Problem
 from outlast._wire.routes import ROUTES, Route
 from outlast._wire.security.callers import ROLES, Role
 from outlast.errors import UsageError
-from tests.unit.server.served import Served
+from tests.unit.wire.served import Served
 
 FILLED = {
     "{id}": "some", "{name}": "some", "{type}": "Some", "{key}": "k", "{handler}": "h",

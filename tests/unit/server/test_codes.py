@@ -6,7 +6,7 @@ from pathlib import Path
 
 from outlast import limits
 from outlast._server.codes import SignInCodes
-from tests.unit.server.served import Served
+from tests.unit.wire.served import Served
 
 NO_TOKEN = {"Authorization": ""}
 

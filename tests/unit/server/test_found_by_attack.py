@@ -15,8 +15,8 @@ from outlast._server.tcp import Tls, listen
 from outlast._server.tokenfile import TokenFile
 from outlast.errors import UsageError
 from outlast.types import RunId
-from tests.unit.server.served import Served, served_story, until, words
-from tests.unit.server.test_streams import parsed, values_of, whole
+from tests.unit.wire.live.test_runstreams import parsed, values_of, whole
+from tests.unit.wire.served import Served, served_story, until, words
 
 broken: set[str] = set()
 

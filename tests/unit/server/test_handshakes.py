@@ -10,7 +10,7 @@ import pytest
 from outlast import limits
 from outlast.client import Client
 from tests.unit.server.certificates import self_signed
-from tests.unit.server.served import serving, until
+from tests.unit.wire.served import serving, until
 
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

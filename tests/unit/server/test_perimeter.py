@@ -7,7 +7,7 @@ import pytest
 from outlast._server.guard import Addresses
 from outlast.client import Client
 from outlast.errors import ServerRefused
-from tests.unit.server.served import Served
+from tests.unit.wire.served import Served
 
 OURS = Addresses.of("127.0.0.1", 8901, allowed=("shop.example",))
 

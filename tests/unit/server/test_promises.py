@@ -9,7 +9,7 @@ import pytest
 
 from outlast._store.contract import CommitId, CommitResult, Committed, Transaction
 from outlast.types import RunId
-from tests.unit.server.served import Reply, Served
+from tests.unit.wire.served import Reply, Served
 
 UPDATE = "/v1/runs/s/updates/served_add_up?timeout=0"
 ASK = "/v1/actors/ServedNotebook/k/add"

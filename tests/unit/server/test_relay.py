@@ -21,7 +21,7 @@ from outlast._wire.routes import ROUTES
 from outlast._wire.security.connections import Connections
 from outlast._wire.unixsocket import address_of, socket_path
 from outlast._world import RealWorld
-from tests.unit.server.served import Reply, reply_of
+from tests.unit.wire.served import Reply, reply_of
 
 go = Signal("relay-go", int)
 said = Stream("relay-said", str)

@@ -17,7 +17,7 @@ from outlast import Actor, Engine, Retry, Signal, actor, handler, step, this_ste
 from outlast.errors import HandlerFailed, RunFailed, UsageError
 from outlast.telemetry.metering import metered
 from outlast.telemetry.tracing import RunIds, Tracing
-from tests.unit.server.served import serving, until
+from tests.unit.wire.served import serving, until
 
 go = Signal("traced_go", str)
 
