@@ -29,6 +29,11 @@ def test_everybody_is_where_his_supervisor_says(first: int) -> None:
     assert crashes > 0
 
 
+@pytest.mark.parametrize("seed", [8, 11, 21, 35, 51, 53, 57, 139, 167, 182, 220])
+def test_a_seed_that_once_broke_an_invariant_keeps_all_of_them(seed: int) -> None:
+    run_team_seed(seed)
+
+
 def test_the_interesting_things_do_happen() -> None:
     restarts, ended, depth, told, reasons = 0, 0, 0, 0, set[str]()
     for seed in range(20):

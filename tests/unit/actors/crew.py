@@ -1,4 +1,4 @@
-"""Actors for tests of teams: they write down what happens to them, outside the engine."""
+"""Actors for tests of teams, which write down what happens to them, and teams of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from outlast import Actor, Stopped, actor, handler, wf, workflow
+from outlast import (
+    Actor,
+    Child,
+    Engine,
+    MemberInfo,
+    Stopped,
+    Supervisor,
+    TeamInfo,
+    actor,
+    handler,
+    wf,
+    workflow,
+)
 
 
 class Seen:
@@ -39,7 +51,11 @@ class Seen:
 
 
 seen = Seen()
+
+
 broken: set[str] = set()  # keys whose `work` fails
+
+
 unstartable: set[str] = set()  # keys whose next start fails
 
 
@@ -112,3 +128,34 @@ async def feed(name: str, fails: bool) -> str:
     finally:
         seen.add(f"{name} ends")
     return name
+
+
+def workers(*keys: str) -> list[Child]:
+    return [Child(Worker, key=key) for key in keys]
+
+
+async def the_team(engine: Engine) -> TeamInfo:
+    async for team in engine.teams():
+        return team
+    raise AssertionError("there is no team")
+
+
+async def member(engine: Engine, key: str) -> MemberInfo:
+    team = await the_team(engine)
+    return next(m for m in team.members if m.id.endswith(f"/{key}"))
+
+
+async def member_when(
+    engine: Engine, team: Supervisor, key: str, condition: Callable[[MemberInfo], bool]
+) -> MemberInfo:
+    """Return a member once it stands as it should: its supervisor answers in turn."""
+    for _ in range(300):
+        await engine.apply(team)
+        found = await member(engine, key)
+        if condition(found):
+            return found
+    raise AssertionError(f"never so: {await member(engine, key)}")
+
+
+def started(key: str) -> str:
+    return f"{key} started"

@@ -1,17 +1,29 @@
-"""Teams: who is started with whom, what a failure does, what survives."""
+"""What a supervisor does when a member fails or ends, and what survives it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from outlast import Actor, Child, Engine, MemberInfo, Supervisor, TeamInfo, actor, handler
-from outlast.errors import ActorStopped, HandlerFailed, NotSupported, UsageError
+from outlast import Actor, Child, Engine, Supervisor, actor, handler, workflow
+from outlast.errors import ActorStopped, HandlerFailed, RunClosed
 from outlast.types import Restart, Strategy
-from tests.unit.actors.crew import Done, Watcher, Worker, broken, feed, seen, unstartable
+from tests.unit.actors.crew import (
+    Done,
+    Watcher,
+    Worker,
+    broken,
+    member,
+    member_when,
+    seen,
+    started,
+    the_team,
+    unstartable,
+    workers,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -20,57 +32,6 @@ def clean() -> Iterator[None]:
     broken.clear()
     yield
     broken.clear()
-
-
-def workers(*keys: str) -> list[Child]:
-    return [Child(Worker, key=key) for key in keys]
-
-
-async def the_team(engine: Engine) -> TeamInfo:
-    async for team in engine.teams():
-        return team
-    raise AssertionError("there is no team")
-
-
-async def member(engine: Engine, key: str) -> MemberInfo:
-    team = await the_team(engine)
-    return next(m for m in team.members if m.id.endswith(f"/{key}"))
-
-
-async def member_when(
-    engine: Engine, team: Supervisor, key: str, condition: Callable[[MemberInfo], bool]
-) -> MemberInfo:
-    """Return a member once it stands as it should: its supervisor answers in turn."""
-    for _ in range(300):
-        await engine.apply(team)
-        found = await member(engine, key)
-        if condition(found):
-            return found
-    raise AssertionError(f"never so: {await member(engine, key)}")
-
-
-def started(key: str) -> str:
-    return f"{key} started"
-
-
-async def test_members_are_started_in_order_and_applying_again_changes_nothing(
-    engine: Engine,
-) -> None:
-    team = Supervisor("crew", [*workers("a", "b"), Supervisor("inner", workers("c"))])
-
-    first = await engine.apply(team)
-    again = await engine.apply(team)
-
-    assert seen.events == ["a started", "b started", "c started"]
-    assert [one.rpartition(".")[2] for one in first.started] == [
-        "Worker/a",
-        "Worker/b",
-        "Supervisor/crew/inner",
-        "Worker/c",
-    ]
-    assert again.started == again.stopped == again.changed == ()
-    assert len(again.unchanged) == 3
-    assert (await the_team(engine)).status == "up"
 
 
 async def test_a_failed_message_is_tried_again_after_the_restart_then_given_up(
@@ -305,22 +266,6 @@ async def test_a_significant_member_takes_its_team_along(engine: Engine) -> None
             await engine.actor(Worker, key).tell(Worker.work, "x")
 
 
-async def test_workflows_are_members_too(engine: Engine) -> None:
-    calls = [Child(feed("f", False), key="f"), Child(feed("g", True), key="g", restart="never")]
-    await engine.apply(Supervisor("crew", calls, strategy="one_for_all"))
-    await seen.count("g runs")
-    await seen.count("f runs")
-
-    await engine.get("crew/f").terminate("for a test")
-    await seen.count("f runs", 2)
-    await engine.apply(Supervisor("crew", calls[1:]))
-
-    assert (await engine.get("crew/f").info()).status == "cancelled"
-    team = Supervisor("crew", calls[1:])
-    ended = await member_when(engine, team, "g", lambda m: m.status == "ended")
-    assert "the feed broke" in ended.error
-
-
 async def test_a_member_may_begin_each_life_with_its_first_state(engine: Engine) -> None:
     await engine.apply(Supervisor("crew", [Child(Worker, key="a", reset=True)]))
     a = engine.actor(Worker, "a")
@@ -330,106 +275,6 @@ async def test_a_member_may_begin_each_life_with_its_first_state(engine: Engine)
     await seen.count(started("a"), 2)
 
     assert await a.ask(Worker.items) == []
-
-
-async def test_who_is_not_in_the_team_any_more_is_stopped_and_may_come_back(
-    engine: Engine,
-) -> None:
-    await engine.apply(Supervisor("crew", workers("a", "b", "c")))
-    await engine.actor(Worker, "b").ask(Worker.work, "one")
-
-    less = await engine.apply(Supervisor("crew", workers("a")))
-    with pytest.raises(ActorStopped):
-        await engine.actor(Worker, "b").tell(Worker.work, "x")
-    more = await engine.apply(Supervisor("crew", workers("b", "a")))
-
-    assert [one[-1] for one in less.stopped] == ["c", "b"]
-    assert [one[-1] for one in more.started] == ["b"]
-    assert await engine.actor(Worker, "b").ask(Worker.items) == ["one"]
-
-
-async def test_who_moves_to_another_team_is_let_go_first(engine: Engine) -> None:
-    def crew(above: list[Child], first: list[Child], second: list[Child]) -> Supervisor:
-        inner = [Supervisor("first", first), Supervisor("second", second)]
-        return Supervisor("crew", [*above, *inner])
-
-    a, b = Child(Worker, key="a", restart="never"), Child(Worker, key="b", restart="never")
-    await engine.apply(crew([], [a], [b]))
-    up = await engine.apply(crew([b], [], [a]))
-    down = await engine.apply(crew([], [a, b], []))
-
-    assert not up.failed
-    assert not down.failed
-    assert sorted(one[-1] for one in up.started) == sorted(one[-1] for one in down.started)
-    assert await engine.actor(Worker, "a").ask(Worker.work, "x") == 1
-    assert await engine.actor(Worker, "b").ask(Worker.work, "x") == 1
-
-
-async def test_an_actor_has_one_place(engine: Engine) -> None:
-    await engine.apply(Supervisor("crew", workers("a")))
-
-    other = await engine.apply(Supervisor("other", workers("a", "b")))
-
-    (why,) = other.failed.values()
-    assert "has a place in another team" in why
-    assert [one[-1] for one in other.started] == ["b"]
-
-
-async def test_a_team_is_stopped_and_applied_anew(engine: Engine) -> None:
-    team = Supervisor("crew", [*workers("a"), Supervisor("inner", workers("b"))])
-    await engine.apply(team)
-    await engine.actor(Watcher, "w").ask(Watcher.look_at, "a")
-
-    await engine.get((await the_team(engine)).id).terminate("enough")
-    await seen.count("told")
-    again = await engine.apply(team)
-
-    assert [one[-1] for one in again.started] == ["a", "r", "b"]
-    assert await engine.actor(Worker, "b").ask(Worker.work, "x") == 1
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Supervisor("a/b", []),
-        lambda: Supervisor("", []),
-        lambda: Supervisor("a", workers("x", "x")).spec(),
-        lambda: Supervisor("a", [], max_restarts=-1),
-        lambda: Supervisor("a", [], within=0),
-        lambda: Child(Worker, key=""),
-    ],
-)
-def test_what_cannot_be_a_team_is_refused(make: object) -> None:
-    assert callable(make)
-    with pytest.raises(UsageError):
-        make()
-
-
-@actor
-class Misnamed(Actor[Done]):
-    """Has a handler of a name that means something else."""
-
-    @handler
-    async def started(self, when: str) -> None:
-        """Take an argument."""
-
-
-@actor(durable=False)
-class Fleeting(Actor[Done]):
-    """Is in memory only."""
-
-
-async def test_what_cannot_be_supervised_is_refused_before_anything_starts(
-    engine: Engine,
-) -> None:
-    with pytest.raises(UsageError, match="takes no arguments"):
-        await engine.apply(Supervisor("crew", [*workers("a"), Child(Misnamed, key="m")]))
-    with pytest.raises(NotSupported):
-        await engine.apply(Supervisor("crew", [*workers("a"), Child(Fleeting, key="f")]))
-    with pytest.raises(UsageError, match="applies a Supervisor"):
-        await engine.apply(cast("Supervisor", workers("a")[0]))
-
-    assert seen.events == []
 
 
 async def test_what_is_told_twice_is_watched_once(engine: Engine) -> None:
@@ -466,3 +311,83 @@ async def test_a_message_that_fails_on_each_attempt_counts_once(engine: Engine) 
 
     assert crew.failures == 4
     assert await engine.actor(Worker, "a").ask(Worker.work, "good") == 1
+
+
+async def test_one_that_is_never_restarted_is_not_started_with_others(engine: Engine) -> None:
+    children = [*workers("a"), Child(Worker, key="b", restart="never")]
+    team = Supervisor("crew", children, strategy="one_for_all")
+    await engine.apply(team)
+
+    await engine.actor(Worker, "a").tell(Worker.quit)
+    await seen.count(started("a"), 2)
+
+    await member_when(engine, team, "b", lambda m: m.status == "ended")
+    assert seen.events.count(started("b")) == 1
+    with pytest.raises(ActorStopped):
+        await engine.actor(Worker, "b").ask(Worker.work, "x")
+
+
+async def test_a_watcher_is_told_of_one_that_stopped_before(engine: Engine) -> None:
+    worker = engine.actor(Worker, "a")
+    await worker.ask(Worker.work, "one")
+    await engine.get(worker.id).terminate("enough")
+
+    await engine.actor(Watcher, "w").ask(Watcher.look_at, "a")
+    await seen.count("told")
+
+    with pytest.raises(ActorStopped):
+        await worker.ask(Worker.work, "two")
+
+
+@workflow
+async def yields(name: str) -> str:
+    """Return when it is cancelled."""
+    seen.add(f"{name} runs")
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(3600)
+    return name
+
+
+async def test_a_workflow_that_returns_when_it_is_held_is_started_again(engine: Engine) -> None:
+    members = [Child(yields("y"), key="y"), *workers("a")]
+    await engine.apply(Supervisor("crew", members, strategy="one_for_all"))
+    await seen.count("y runs")
+
+    await engine.actor(Worker, "a").tell(Worker.work, "poison")
+    await seen.count("y runs", 3)
+
+
+@actor
+class Unready(Actor[Done]):
+    """Cannot be started at first."""
+
+    @handler
+    async def started(self) -> None:
+        seen.add("unready started")
+        if seen.events.count("unready started") == 1:
+            raise ValueError("not yet")
+
+    @handler
+    async def work(self) -> None:
+        seen.add(f"worked after {seen.events.count('unready started')} starts")
+
+
+async def test_nothing_is_handled_in_a_life_that_has_not_begun(engine: Engine) -> None:
+    await engine.actor(Unready, "u").tell(Unready.work)
+    await seen.count("worked after 0 starts")
+    applying = asyncio.ensure_future(engine.apply(Supervisor("crew", [Child(Unready, key="u")])))
+    await seen.count("unready started")
+    await engine.actor(Unready, "u").tell(Unready.work)
+    await applying
+    await seen.count("worked after 2 starts")
+
+    assert "worked after 1 starts" not in seen.events
+
+
+async def test_resuming_one_that_has_ended_is_refused(engine: Engine) -> None:
+    await engine.apply(Supervisor("crew", [Child(Worker, key="a", restart="never")]))
+    a = engine.actor(Worker, "a")
+    await a.ask(Worker.quit)
+
+    with pytest.raises(RunClosed):
+        await engine.get(a.id).resume()

@@ -34,6 +34,7 @@ from outlast.errors import (
     UsageError,
 )
 from tests.unit.actors.crew import seen
+from tests.unit.actors.kept import Kept, repaired
 
 
 @dataclass
@@ -48,6 +49,8 @@ class Shelf:
 
 
 news = Topic("news", Article)
+
+
 sport = Topic("sport", Article)
 
 
@@ -371,3 +374,19 @@ async def test_the_owners_socket_publishes_by_name(tmp_path: Path) -> None:
                 await client.publish("news", {"title": 1})
 
         assert await read_by(engine, "ann", 1) == ["told 1"]
+
+
+async def test_a_first_message_that_failed_does_not_cost_the_subscription(engine: Engine) -> None:
+    repaired.clear()
+    kept = engine.actor(Kept, "a")
+    await kept.tell(Kept.on_news, "too early")
+    await kept.ask(Kept.add, "then")
+    repaired.append(True)
+
+    await engine.actor(Kept, "b").ask(Kept.publish, "news")
+
+    for _ in range(1_000):
+        if await kept.ask(Kept.all) == ["then", "news"]:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(await kept.ask(Kept.all))

@@ -255,3 +255,18 @@ async def test_a_client_asks_again_when_nothing_was_done(
         run = await client.start("tests.unit.wire.served.served_wait", id="again")
 
     assert (run.created, len(refused)) == (True, 2)
+
+
+async def test_only_an_approval_is_approved(server: Served) -> None:
+    await server.request("POST", "/v1/workflows/served_token/runs", {"id": "t"})
+    async with server.client() as client:
+        found = [info async for info in client.tokens()]
+        while not found:
+            found = [info async for info in client.tokens()]
+        with pytest.raises(UsageError, match="not an approval"):
+            await client.approve(found[0].id)
+
+
+async def test_dead_letters_are_listed_by_the_client(server: Served) -> None:
+    async with server.client() as client:
+        assert [letter async for letter in client.dead_letters()] == []

@@ -10,6 +10,7 @@ from outlast import (
     Err,
     Ok,
     Retry,
+    Run,
     Signal,
     Stream,
     Timeout,
@@ -219,3 +220,10 @@ async def streams() -> int:
     await tokens.write("a")
     await say(["b", "c"])
     return await say_twice(["d", "e"])
+
+
+async def until_waiting(run: Run[object]) -> None:
+    """Return when the run waits for something."""
+    async with asyncio.timeout(30):
+        while "waiting for" not in await run.why():  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)

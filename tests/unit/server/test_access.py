@@ -1,9 +1,8 @@
+"""Who may call which route, and until when."""
+
 from __future__ import annotations
 
-import os
-import stat
-import subprocess
-import sys
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,11 @@ from outlast._server.tokenfile import TokenFile, new_token
 from outlast._wire.formats.problems import Problem
 from outlast._wire.routes import ROUTES, Route
 from outlast._wire.security.callers import ROLES, Role
-from outlast.errors import UsageError
-from tests.unit.wire.served import Served
+from outlast.client import Client
+from outlast.errors import ServerRefused
+from outlast.types import RunId
+from tests.unit.wire.live.test_runstreams import parsed, values_of
+from tests.unit.wire.served import Served, served_story, until
 
 FILLED = {
     "{id}": "some", "{name}": "some", "{type}": "Some", "{key}": "k", "{handler}": "h",
@@ -129,158 +131,6 @@ async def test_too_many_wrong_tokens_are_refused_and_the_right_one_still_opens(
     assert (await server.request("GET", "/v1/session")).status == 200
 
 
-# ------------------------------------------------------------------------------- the file
-def test_the_file_is_its_users_alone_and_made_once(tmp_path: Path) -> None:
-    path = tmp_path / "below" / "token"
-    old = os.umask(0)
-    try:
-        first = TokenFile(path).admin()
-    finally:
-        os.umask(old)
-
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert TokenFile(path).admin() == first
-    assert len(first) >= 64
-
-
-def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    TokenFile(path).admin()
-    path.chmod(0o644)
-    with pytest.raises(UsageError, match="chmod 600"):
-        TokenFile(path).admin()
-
-
-def test_a_link_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "token").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError):
-        TokenFile(tmp_path / "token").admin()
-
-
-def test_of_other_tokens_only_hashes_are_kept(tmp_path: Path) -> None:
-    file = TokenFile(tmp_path / "token")
-    token = file.add("ann", "operator")
-
-    assert token not in (tmp_path / "token").read_text()
-    assert [(t.name, t.role) for t in file.known()] == [("admin", "admin"), ("ann", "operator")]
-    with pytest.raises(UsageError, match="already"):
-        file.add("ann", "viewer")
-    with pytest.raises(UsageError, match="no API token"):
-        file.remove("bob")
-
-
-@pytest.mark.parametrize("name", ["", "two words", "#x", "x\ny", "admin"])
-def test_a_name_that_would_spoil_the_file_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError):
-        TokenFile(tmp_path / "token").add(name, "viewer")
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "ann operator",
-        "ann king sha256:" + "0" * 64,
-        "ann viewer md5:0",
-        "ann viewer sha256:" + "x" * 64,
-    ],
-)
-def test_a_line_that_is_no_token_is_named(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "token"
-    TokenFile(path).admin()
-    with path.open("a") as file:
-        file.write(f"{line}\n")
-    with pytest.raises(UsageError, match="ann"):
-        TokenFile(path).known()
-
-
-async def test_a_line_that_is_no_token_keeps_no_removed_token_alive(
-    server: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    token = server.tokens.add("ann", "viewer")
-    with (tmp_path / "token").open("a") as file:
-        file.write("bob king sha256:0\n")
-    assert (await server.request("GET", "/v1/session", token=token)).status == 200
-
-    faults = server.tokens.remove("ann")
-
-    assert (await server.request("GET", "/v1/session", token=token)).status == 401
-    assert (await server.request("GET", "/v1/session")).status == 200
-    assert "bob" in faults[0]
-    assert "ignoring an invalid line" in caplog.text
-
-
-@pytest.mark.parametrize("how", ["deleted", "emptied", "opened to others"])
-async def test_a_file_that_cannot_be_used_any_more_opens_nothing(
-    server: Served, tmp_path: Path, how: str
-) -> None:
-    path = tmp_path / "token"
-    match how:
-        case "deleted":
-            path.unlink()
-        case "emptied":
-            path.write_text("")
-        case _:
-            path.chmod(0o644)
-
-    assert (await server.request("GET", "/v1/session")).status == 401
-
-
-# One interpreter that becomes twenty: all begin in the same moment, when the pipe is closed.
-TWENTY = """
-import os, sys
-from pathlib import Path
-from outlast._server.tokenfile import TokenFile
-gate, opener = os.pipe()
-children = []
-for number in range(20):
-    child = os.fork()
-    if child == 0:
-        os.close(opener)
-        os.read(gate, 1)
-        TokenFile(Path(sys.argv[1])).add(f"user{number}", "viewer")
-        os._exit(0)
-    children.append(child)
-os.close(opener)
-sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
-"""
-
-
-def test_twenty_processes_that_add_at_once_lose_none(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    command = [sys.executable, "-c", TWENTY, str(path)]
-    assert subprocess.run(command, timeout=60, check=False).returncode == 0
-
-    names = {token.name for token in TokenFile(path).known()}
-    assert names == {"admin", *(f"user{n}" for n in range(20))}
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    TokenFile(path).admin()
-    os.chown(path, 12345, -1)
-    with pytest.raises(UsageError, match="belongs to user 12345"):
-        TokenFile(path).admin()
-
-
-def test_a_pipe_in_the_place_of_the_file_is_refused_at_once(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "token", 0o600)
-    with pytest.raises(UsageError, match="not a regular file"):
-        TokenFile(tmp_path / "token").admin()
-
-
-def test_the_environment_stands_for_the_admins_token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OUTLAST_TOKEN", "x" * 40)
-    file = TokenFile(tmp_path / "token")
-    assert file.admin() == "x" * 40
-    assert not (tmp_path / "token").exists()
-    monkeypatch.setenv("OUTLAST_TOKEN", "short")
-    with pytest.raises(UsageError, match="OUTLAST_TOKEN"):
-        file.admin()
-
-
 def test_roles_include_those_below(tmp_path: Path) -> None:
     file = TokenFile(tmp_path / "token")
     admin = file.admin()
@@ -299,22 +149,28 @@ def test_roles_include_those_below(tmp_path: Path) -> None:
         access.caller("Bearer ", "1.1.1.1")
 
 
-@pytest.mark.parametrize("origin", ["http://[", "null", "http://127.0.0.1:1@evil"])
-async def test_what_is_no_origin_of_ours_is_refused(server: Served, origin: str) -> None:
-    reply = await server.request("GET", "/healthz", headers={"Origin": origin})
-    assert (reply.status, reply.json()["type"]) == (403, "/problems/wrong-origin")
+async def test_a_token_that_is_taken_out_ends_the_streams_that_it_opened(server: Served) -> None:
+    ann = server.tokens.add("ann", "viewer")
+    async with server.client() as client:
+        await client.start(served_story(1, waits=True), id="s")
+        # What is stored when a reader comes is sent before it has a tail.
+        while not await server.service.core.reader.streams.page(RunId("s"), "served_words", 0):
+            pass
+        reading = asyncio.create_task(
+            server.request("GET", "/v1/runs/s/streams/served_words", token=ann)
+        )
+        await until(lambda: bool(server.service.streams.tails))
+        server.tokens.remove("ann")
+        for stream in list(server.service.clients.open):
+            stream.beat(server.service.core.world.monotonic())
+        reply = await reading
+    assert values_of(parsed(reply.body.decode())) == ["word 0"]
+    assert "end" not in [event.kind for event in parsed(reply.body.decode())]
 
 
-async def test_a_page_that_came_by_another_scheme_is_none_of_ours(server: Served) -> None:
-    host = f"127.0.0.1:{server.port}"
-    plain = await server.request("GET", "/healthz", headers={"Origin": f"http://{host}"})
-    other = await server.request("GET", "/healthz", headers={"Origin": f"https://{host}"})
-    assert (plain.status, other.status) == (200, 403)
-
-
-async def test_of_two_origins_none_is_ours(server: Served) -> None:
-    own = f"http://127.0.0.1:{server.port}"
-    head = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
-    one = await server.raw(f"{head}Origin: {own}\r\n\r\n".encode())
-    two = await server.raw(f"{head}Origin: {own}\r\nOrigin: http://evil.example\r\n\r\n".encode())
-    assert (one.status, two.status) == (200, 403)
+async def test_ending_many_runs_at_once_takes_an_admin(server: Served) -> None:
+    token = server.tokens.add("ann", "operator")
+    async with Client(f"http://127.0.0.1:{server.port}", token=token) as client:
+        with pytest.raises(ServerRefused, match="needs the role admin"):
+            await client.bulk("terminate", "", expected=0)
+        assert (await client.bulk("cancel", "", expected=0)).done == 0

@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
+from outlast._server.access import Access
+from outlast._server.guard import Addresses
+from outlast._server.serving import Serving
+from outlast._server.tcp import Tls, listen
+from outlast._server.tokenfile import TokenFile
 from outlast.client import Client
+from outlast.errors import UsageError
 from tests.unit.server.certificates import self_signed
-from tests.unit.wire.served import serving, until
+from tests.unit.wire.served import Served, serving, until
 
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -69,3 +75,13 @@ async def test_a_server_stops_while_handshakes_are_under_way(tmp_path: Path) -> 
 
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_certificate_that_is_none_is_said_at_once(server: Served, tmp_path: Path) -> None:
+    file = TokenFile(tmp_path / "token")
+    access, addresses = Access(file, lambda: 0.0), Addresses.of("127.0.0.1", 1)
+    listener = listen("127.0.0.1", 0)
+    tls = Tls(Path(__file__), Path(__file__))
+    with pytest.raises(UsageError, match="cannot load the certificate"):
+        Serving(server.engine, access, addresses, listener, tls=tls)
+    listener.close()

@@ -16,6 +16,7 @@ import pytest
 from outlast import Engine, Retry, step, this_step, wf, workflow
 from outlast._wording.durations import seconds_of
 from outlast.types import RunId
+from tests.unit.engine import flows
 
 hold = threading.Event()
 
@@ -147,6 +148,8 @@ async def test_a_body_that_is_cancelled_before_its_thread_begins_gives_the_threa
 
 
 began: list[float] = []  # of each attempt
+
+
 second_ends: list[asyncio.Event] = []  # one for each test: an event belongs to its loop
 
 
@@ -212,3 +215,11 @@ async def test_doctor_names_what_holds_the_threads(
 async def _waiting_for(engine: Engine, run: str) -> str:
     row = await engine._core.store.read_run(RunId(run))
     return "" if row is None else row.waiting_for
+
+
+async def test_plain_functions_run_on_a_thread(engine: Engine) -> None:
+    @workflow
+    async def both() -> int:
+        return sum(await asyncio.gather(*(flows.blocking_add(k, 1) for k in range(5))))
+
+    assert await engine.run(both()) == 15

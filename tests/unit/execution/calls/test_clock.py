@@ -1,4 +1,4 @@
-"""The wall clock jumps: a suspended machine, a clock that is set."""
+"""What the clock makes due, also when it jumps: a suspended machine, a clock that is set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Actor, Engine, Retry, RunTimedOut, actor, handler, step, this_step, workflow
+from tests.unit.engine import flows
 
 HOUR = 3600.0
 
@@ -135,3 +136,22 @@ async def test_a_jump_ahead_and_back_fires_nothing_twice_and_delays_nothing(
     for run in (first, second):
         fired = [r async for r in run.journal() if r.kind == "timer_fired"]
         assert len(fired) == 3
+
+
+async def test_a_run_has_a_timeout_of_its_own(engine: Engine) -> None:
+    run = await engine.start(flows.naps(100), timeout="50ms")
+
+    with pytest.raises(RunTimedOut):
+        await run.result(timeout="30s")
+
+    assert (await run.info()).status == "timed_out"
+
+
+async def test_a_timed_out_run_is_asked_to_stop_once(engine: Engine) -> None:
+    run = await engine.start(flows.naps(100), timeout="50ms")
+    with pytest.raises(RunTimedOut):
+        await run.result(timeout="30s")
+
+    kinds = [record.kind async for record in run.journal()]
+
+    assert kinds.count("cancel_requested") == 1

@@ -1,6 +1,6 @@
 """What workflow code may not reach for, what it draws from its run, and what is exempt.
 
-Each program runs in a process of its own: what a process has cached, loaded or imported by name
+The programs run in processes of their own: what a process has cached, loaded or imported by name
 before outlast must make no difference.
 """
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from outlast import Engine, workflow
+from outlast.errors import NotDeterministic
 from tests.unit.engine.versions import executed
 
 HEAD = """
@@ -33,6 +35,8 @@ async def until(engine, run, text):
         while text not in await engine.get(run).why():
             await asyncio.sleep(0.01)
 """
+
+
 TAIL = """
 async def main():
     async with Engine.open("o.db") as engine:
@@ -372,3 +376,33 @@ def test_sets_of_futures_iterate_alike_on_replay(tmp_path: Path, attempt: int) -
     ran(tmp_path, SETS, "begin")
 
     assert ran(tmp_path, SETS, "end") == ["True"] * 4
+
+
+GUARDED: dict[str, str] = {
+    "secrets": "import secrets; secrets.token_hex(4)",
+    "system": "import random; random.SystemRandom().random()",
+    "sleep": "import time; time.sleep(0)",
+    "thread": "import threading; threading.Thread(target=print).start()",
+    "open": "open('/etc/hostname')",
+    "socket": "import socket; socket.socket()",
+    "subprocess": "import subprocess; subprocess.Popen(['true'])",
+    "executor": "import asyncio; asyncio.get_running_loop().run_in_executor(None, print)",
+    "connection": "import asyncio; asyncio.get_running_loop().create_connection(print)",
+}
+
+
+@workflow
+async def reaches_out(kind: str) -> str:
+    """Do what workflow code must not do."""
+    namespace: dict[str, object] = {}
+    try:
+        exec(GUARDED[kind], namespace)  # noqa: S102  # a table of ways to reach out
+    except NotDeterministic as error:
+        return error.advice
+    return "nobody noticed"
+
+
+@pytest.mark.parametrize("kind", GUARDED)
+async def test_workflow_code_that_reaches_out_is_told(engine: Engine, kind: str) -> None:
+    assert "step" in await engine.run(reaches_out(kind)) or kind == "sleep"
+    assert await engine.run(reaches_out(kind)) != "nobody noticed"

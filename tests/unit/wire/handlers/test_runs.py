@@ -8,6 +8,8 @@ import pytest
 from tests.unit.wire.served import Served, ServedNotebook, at_work, until
 
 START = "/v1/workflows/served_checkout/runs"
+
+
 ORDER = {"order": {"id": "7", "cents": 999}}
 
 
@@ -324,32 +326,6 @@ async def test_a_token_says_what_it_takes(server: Served) -> None:
     assert (await server.request("GET", "/v1/runs/t/result")).json()["result"] == 5
 
 
-async def test_actors_are_asked_told_shown_and_stopped(server: Served) -> None:
-    path = "/v1/actors/ServedNotebook/al%2Fice"
-    asked = await server.request("POST", f"{path}/add", {"text": "one"})
-    told = await server.request("POST", f"{path}/add?mode=tell&dedup=k", {"text": "two"})
-    again = await server.request("POST", f"{path}/add?mode=tell&dedup=k", {"text": "two"})
-    counted = await server.request("POST", f"{path}/add", {"text": "three"})
-
-    assert (asked.status, asked.json()) == (200, {"result": 1})
-    assert (told.status, again.status) == (202, 202)
-    assert counted.json() == {"result": 3}
-    shown = (await server.request("GET", path)).json()
-    assert shown["state"] == {"items": ["one", "two", "three"]}
-    handlers = shown["handlers"]
-    assert [h["name"] for h in handlers] == ["add", "fail"]
-    failed = await server.request("POST", f"{path}/fail")
-    assert (failed.status, failed.json()["type"]) == (422, "/problems/handler-failed")
-    assert failed.json()["title"] == "Handler failed"
-    listed = (await server.request("GET", "/v1/actors?type=ServedNotebook")).json()["actors"]
-    assert [a["key"] for a in listed] == ["al/ice"]
-    assert (await server.request("POST", f"{path}/stop", {})).status == 202
-    late = await server.request("POST", f"{path}/add", {"text": "four"})
-    assert (late.status, late.json()["type"]) == (409, "/problems/actor-stopped")
-    ended = await server.request("GET", f"/v1/runs/{quote(shown['id'], safe='')}/result")
-    assert ended.json()["result"] is None
-
-
 async def test_the_description_names_every_route_and_the_types_of_workflows(
     server: Served,
 ) -> None:
@@ -433,3 +409,7 @@ async def test_a_cursor_is_the_next_of_a_page(server: Served) -> None:
             break
         after = f"&after={page['next']}"
     assert found == ["c", "b", "a"]
+
+
+async def test_a_comparison_needs_two_runs(server: Served) -> None:
+    assert (await server.request("GET", "/v1/diff")).status == 422

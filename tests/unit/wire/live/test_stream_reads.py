@@ -1,4 +1,4 @@
-"""Who reads stored streams holds a place until it has taken what was read; nobody has them all."""
+"""Reads of stored streams: each holds a place until it is taken, and a retried run's go on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from outlast import Engine, limits
+from outlast import Engine, limits, step, workflow
 from outlast._wire.formats.conversions import Conversions
 from outlast._wire.live.runstreams import RunStreams
+from tests.unit.wire.live.test_runstreams import values_of, whole
+from tests.unit.wire.served import Served, words
 
 
 @pytest.fixture
@@ -53,3 +55,39 @@ async def test_who_waits_and_goes_leaves_nothing_behind(streams: RunStreams) -> 
 async def _hold(streams: RunStreams, holder: str) -> None:
     async with streams.reading(holder):
         pass
+
+
+broken: set[str] = set()
+
+
+@step
+async def retried_say(text: str) -> str:
+    await words.write(text)
+    if text in broken:
+        raise ValueError("broken")
+    return text
+
+
+@workflow
+async def retried_saying() -> str:
+    await retried_say("one")
+    return await retried_say("two")
+
+
+async def test_a_retried_runs_stream_goes_on_behind_what_was_read(server: Served) -> None:
+    broken.add("two")
+    await server.request("POST", "/v1/workflows/retried_saying/runs", {"id": "r"})
+    await server.request("GET", "/v1/runs/r/result")
+    path = "/v1/runs/r/streams/served_words"
+    before = await whole(server, path)
+    assert before[-1].data == {"status": "failed"}
+    broken.clear()
+    assert (await server.request("POST", "/v1/runs/r/retry", {})).status == 202
+    result = await server.request("GET", "/v1/runs/r/result")
+    assert result.json()["result"] == "two"
+
+    for seen in (before[:-1], before):
+        rest = await whole(server, path, seen[-1].id)
+        assert values_of([*seen, *rest]) == ["one", "two"]
+    info = (await server.request("GET", "/v1/runs/r")).json()
+    assert info["started_at"] >= info["created_at"]

@@ -225,3 +225,14 @@ async def test_a_cursor_that_is_none_is_refused(server: Served, at: str) -> None
     cursor = urlsafe_b64encode(f"{at} run".encode()).decode()
     reply = await server.request("GET", f"/v1/runs?after={cursor}")
     assert (reply.status, reply.json()["type"]) == (422, "/problems/query-error")
+
+
+async def test_a_long_request_line_is_refused(server: Served) -> None:
+    reply = await server.request("GET", "/v1/runs?query=" + "x" * 20_000)
+    assert (reply.status, reply.json()["type"]) == (414, "/problems/url-too-long")
+
+
+async def test_a_body_with_two_lengths_is_refused(server: Served) -> None:
+    headers = {"Content-Length": "2", "Transfer-Encoding": "chunked"}
+    reply = await server.request("POST", "/v1/bulk", {}, headers=headers)
+    assert reply.status == 400

@@ -9,7 +9,6 @@ from outlast._store.sqlite.files.write_ahead_log import make_directory
 from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.errors import StoreError
-from tests.conformance.driving import RUN, Driver, record, records
 
 
 class Syncs:
@@ -47,23 +46,3 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match=r"cannot make the directory .*file/sub"):
         make_directory(tmp_path / "file" / "sub")
-
-
-async def test_a_log_whose_size_cannot_be_told_is_not_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "outlast.db"
-    store = await SqliteStore.open(path, world=RealWorld())
-    engine = await Driver.begin(store)
-    await engine.start(RUN)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fstat", _fail)
-        for seq in range(2, 60):
-            await engine.commit(engine.on(RUN, record(seq)))
-
-    assert await store.read_journal(RUN) == [record(1, kind="run_started"), *records(2, 59)]
-    await store.close()
-
-
-def _fail(_: int) -> os.stat_result:
-    raise OSError(5, "Input/output error")

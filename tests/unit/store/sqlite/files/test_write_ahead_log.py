@@ -18,13 +18,16 @@ from outlast._store.sqlite.backup import copy_database
 from outlast._store.sqlite.examination import prepare
 from outlast._store.sqlite.files import write_ahead_log as sqlite_files
 from outlast._store.sqlite.opening import open_reader
+from outlast._store.sqlite.store import SqliteStore
 from outlast._store.sqlite.tables.checks import Checks, Reading
 from outlast._store.sqlite.tables.reads import read_journal
 from outlast._store.sqlite.writing import Writing
-from tests.conformance.driving import RUN, new_row, record
+from outlast._world import RealWorld
+from tests.conformance.driving import RUN, Driver, new_row, record, records
 from tests.unit.store.sqlite.processes import kill, next_line, python
 
 PAGES = 20  # between two checkpoints here
+
 
 READ_AND_STAY = """
 async def main(world):
@@ -38,6 +41,7 @@ async def main(world):
     say("read")
     sys.stdin.read()
 """
+
 
 WRITE_FOR_EVER = """
 async def main(world):
@@ -190,3 +194,23 @@ def test_a_copy_ends_although_the_source_is_written_all_the_time(
         1,
     )
     db.close()
+
+
+async def test_a_log_whose_size_cannot_be_told_is_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "outlast.db"
+    store = await SqliteStore.open(path, world=RealWorld())
+    engine = await Driver.begin(store)
+    await engine.start(RUN)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", _fail)
+        for seq in range(2, 60):
+            await engine.commit(engine.on(RUN, record(seq)))
+
+    assert await store.read_journal(RUN) == [record(1, kind="run_started"), *records(2, 59)]
+    await store.close()
+
+
+def _fail(_: int) -> os.stat_result:
+    raise OSError(5, "Input/output error")

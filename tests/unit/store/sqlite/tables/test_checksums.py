@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from zlib import crc32
 
 import apsw
-import msgspec
 import pytest
 
-from outlast._records import pack_records
 from outlast._store.sqlite.connection import Connection, connect
-from outlast._store.sqlite.examination import prepare
-from outlast._store.sqlite.opening import open_reader, open_writer
+from outlast._store.sqlite.opening import open_reader
 from outlast._store.sqlite.store import SqliteStore
-from outlast._store.sqlite.tables import schema as sqlite_schema
 from outlast._store.sqlite.tables.columns import ALL, Table
-from outlast._store.sqlite.tables.rows import segment_codec
-from outlast._store.sqlite.tables.schema import migrations
 from outlast._store.sqlite.tables.verify import damaged_rows, faults
 from outlast._world import RealWorld
 from outlast.errors import StoreDamaged
 from outlast.types import RunId
-from tests.conformance.driving import RUN, Driver, record, records
+from tests.conformance.driving import RUN, Driver
 from tests.crash.damaging import build, fold
 
 
@@ -95,87 +88,6 @@ def test_an_entry_that_the_index_of_attributes_has_lost_is_found(built: Path) ->
     db.close()
     assert [(damage.table, damage.run) for damage in found] == [("run_attributes", run)]
     assert words == [f"the entry of attribute 'customer' in the index of run {run!r}"]
-
-
-def of_schema_five(path: Path) -> Connection:
-    """Make a database as the outlast before checksums made it: one run with a log and a history."""
-    path.touch(mode=0o600)
-    db = connect(str(path), apsw.SQLITE_OPEN_READWRITE)
-    db.pragma("journal_mode", "wal")
-    for number, text in migrations():
-        if number < 6:
-            db.execute(text)
-            db.pragma("user_version", number)
-    db.pragma("application_id", sqlite_schema.APPLICATION_ID)
-    return db
-
-
-def fill(db: Connection) -> None:
-    """Write a run as it was written then."""
-    db.execute(
-        "INSERT INTO runs (id, shard, workflow, version, status, created_at, parent_key, "
-        "on_parent_close, attributes, steps, crash_count, is_alone, parked_as, resident, last_seq, "
-        "packed_seq, started_position, request, digest, waiting_for) VALUES (?, 0, 'w', '', "
-        "'running', 5, '', 'cancel', '{}', 0, 0, 0, '', 1, 4, 2, 1, '', x'01', '')",
-        (RUN,),
-    )
-    body = segment_codec.pack(pack_records(records(1, 2)))
-    db.execute("INSERT INTO histories VALUES (?, 1, 2, ?, ?)", (RUN, body, crc32(body)))
-    for seq in (1, 2, 3, 4):
-        found = record(seq)
-        data = msgspec.msgpack.encode(found)
-        cells = (seq, RUN, *msgspec.structs.astuple(found)[:-2], crc32(b"\x99" + data[1:-2]))
-        db.execute(
-            "INSERT INTO journal (position, run, seq, kind, key, name, at, epoch, attempt, place, "
-            "body, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            cells,
-        )
-    db.close()
-
-
-async def test_an_older_database_gets_checksums(tmp_path: Path) -> None:
-    path = tmp_path / "outlast.db"
-    fill(of_schema_five(path))
-
-    store = await SqliteStore.open(path, world=RealWorld())
-
-    assert await store.read_journal(RUN) == records(1, 4)
-    assert faults(open_reader(path)) == []
-    await store.close()
-
-
-@pytest.mark.parametrize("table", ["journal", "histories"])
-async def test_what_was_damaged_before_checksums_stays_damaged(tmp_path: Path, table: str) -> None:
-    path = tmp_path / "outlast.db"
-    fill(of_schema_five(path))
-    db = open_writer(path)
-    db.execute(f"UPDATE {table} SET body = x'00ff' WHERE rowid = (SELECT max(rowid) FROM {table})")
-    db.close()
-
-    store = await SqliteStore.open(path, world=RealWorld())
-
-    with pytest.raises(StoreDamaged):
-        await store.read_journal(RUN)
-    await store.close()
-
-
-def test_a_migration_that_is_killed_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "outlast.db"
-    fill(of_schema_five(path))
-
-    def killed(db: Connection) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sqlite_schema, "seal", killed)
-        with pytest.raises(KeyboardInterrupt):
-            prepare(path, create=False)
-
-    db = prepare(path, create=False)
-    assert faults(db) == []
-    db.close()
 
 
 async def test_an_index_that_lost_an_entry_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +12,22 @@ from outlast._store.contract import RunFilter
 from outlast._store.sqlite.connection import connect
 from outlast._store.sqlite.examination import prepare
 from outlast._store.sqlite.store import SqliteStore
-from outlast._store.sqlite.tables.schema import APPLICATION_ID, migrations, newest_version
 from outlast._world import RealWorld
 from outlast.errors import (
     StoreDamaged,
     StoreError,
     StoreMissing,
-    StoreReadOnly,
     StoreTooNew,
 )
-from tests.conformance.driving import RUN, Driver, record, records
+from tests.conformance.driving import RUN, record, records
+from tests.unit.store.sqlite.databases import (
+    contents,
+    data_of,
+    die_at,
+    is_whole,
+    make,
+    put,
+)
 from tests.unit.store.sqlite.processes import output_of, python
 
 OPEN_AND_CLOSE = """
@@ -36,105 +41,10 @@ async def main(world):
         await store.close()
 """
 
-# Every SQL statement and every line of the module is a point at which the process may die.
-KILL_AT = """
-import apsw
-from outlast._store.sqlite import examination as sqlite_examination
-from outlast._store.sqlite.tables import schema as sqlite_schema
-
-files = (sqlite_examination.__file__, sqlite_schema.__file__)
-points = int(sys.argv[2])
-
-def count():
-    global points
-    points -= 1
-    if points == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def lines(frame, event, _):
-    if frame.f_code.co_filename not in files:
-        return None
-    if event == "line":
-        count()
-    return lines
-
-def statements(connection):
-    def trace(*_):
-        count()
-        return True
-    connection.exec_trace = trace
-
-def extra():
-    last = known()[-1][0]
-    return known() + [
-        (last + 1, "CREATE TABLE extra (a INTEGER NOT NULL, b TEXT) STRICT; INSERT INTO extra "
-            "SELECT position, kind FROM journal; CREATE INDEX extra_a ON extra (a)"),
-        (last + 2, "ALTER TABLE extra ADD COLUMN c TEXT; UPDATE extra SET c = b"),
-    ]
-known = sqlite_schema.migrations
-if len(sys.argv) > 3:
-    sqlite_schema.migrations = extra
-
-async def main(world):
-    apsw.connection_hooks.append(statements)
-    import threading
-    threading.settrace(lines)
-    store = await SqliteStore.open(path, world=world)
-    threading.settrace(None)
-    apsw.connection_hooks.clear()
-    say("opened", points)
-    await store.close()
-"""
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "outlast.db"
-
-
-async def make(path: Path) -> None:
-    """Make a database with one run of 200 records, closed cleanly."""
-    store = await SqliteStore.open(path, world=RealWorld())
-    engine = await Driver.begin(store)
-    await engine.start(RUN)
-    await engine.receipt(engine.on(RUN, *records(2, 200)))
-    await store.close()
-
-
-async def is_whole(path: Path) -> bool:
-    store = await SqliteStore.open(path, world=RealWorld())
-    found = [r.seq for r in await store.read_journal(RUN)]
-    await store.close()
-    return found == list(range(1, 201))
-
-
-def contents(path: Path) -> dict[str, bytes]:
-    """Return what lies beside the database, the database included; the lock is not data."""
-    return {
-        file.name: file.read_bytes() if file.is_file() else b"directory"
-        for file in path.parent.iterdir()
-        if not file.name.endswith(".lock")
-    }
-
-
-def put(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-
-
-def data_of(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def clear(directory: Path) -> None:
-    for file in directory.iterdir():
-        file.unlink()
-
-
-def query(path: Path, sql: str) -> list[tuple[object, ...]]:
-    db = connect(str(path), apsw.SQLITE_OPEN_READONLY)
-    rows = [tuple(row) for row in db.execute(sql).fetchall()]
-    db.close()
-    return rows
 
 
 # ------------------------------------------------------------------------------ creating
@@ -329,35 +239,6 @@ async def test_a_flipped_bit_is_noticed_or_harmless(path: Path) -> None:
     assert refused > 0
 
 
-async def test_an_older_database_is_brought_up_to_date_by_its_owner_only(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await make(path)
-    newer = [*migrations(), (newest_version() + 1, "CREATE TABLE extra (a INTEGER) STRICT")]
-    monkeypatch.setattr("outlast._store.sqlite.tables.schema.migrations", lambda: newer)
-
-    with pytest.raises(StoreError, match="older version of outlast"):
-        await SqliteStore.open(path, world=RealWorld(), read_only=True)
-
-    assert await is_whole(path)
-    reader = await SqliteStore.open(path, world=RealWorld(), read_only=True)
-    with pytest.raises(StoreReadOnly, match="opened read-only"):
-        await reader.prune(1, 1)
-    await reader.close()
-    assert newest_version() == newer[-1][0]
-    assert query(path, "PRAGMA user_version") == [(newest_version(),)]
-    assert query(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
-
-
-# ------------------------------------------------------------------------- being killed
-def die_at(path: Path, point: int, *more: str) -> bool:
-    """Open in a process that kills itself at a point; say whether it came so far."""
-    with python(KILL_AT, path, str(point), *more) as process:
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode in (0, -signal.SIGKILL), errors
-    return process.returncode != 0
-
-
 @pytest.mark.crash
 async def test_a_creation_killed_anywhere_leaves_a_place_that_opens(tmp_path: Path) -> None:
     rng = random.Random(21)
@@ -368,28 +249,6 @@ async def test_a_creation_killed_anywhere_leaves_a_place_that_opens(tmp_path: Pa
         died += die_at(path, point // 2 + 1)
         assert output_of(OPEN_AND_CLOSE, path) == "opened 0"
     assert died >= 10
-
-
-@pytest.mark.crash
-async def test_a_migration_killed_anywhere_is_made_whole_by_the_next_start(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "outlast.db"
-    await make(path)
-    data = data_of(path)
-    rng = random.Random(22)
-    died = 0
-    for point in sorted(rng.sample(range(1, 110), 10)):
-        clear(tmp_path)
-        put(path, data)
-        died += die_at(path, point, "with more migrations")
-
-        assert not die_at(path, 0, "with more migrations")
-
-        assert query(path, "PRAGMA user_version") == [(newest_version() + 2,)]
-        found = query(path, "SELECT count(*), count(c), min(a) FROM extra")
-        assert found == [(200, 200, 1)]
-    assert died >= 6
 
 
 async def test_of_several_starts_at_once_one_makes_the_database(path: Path) -> None:

@@ -1,13 +1,46 @@
-"""What is refused before a handler sees it, and what only an admin or the engine itself may do."""
+"""Hosts and origins: which are ours, by which scheme and port, and which could never match."""
 
 from __future__ import annotations
 
 import pytest
 
 from outlast._server.guard import Addresses
-from outlast.client import Client
-from outlast.errors import ServerRefused
+from outlast.errors import UsageError
 from tests.unit.wire.served import Served
+
+
+@pytest.mark.parametrize("origin", ["garbage", "https://ok.example/", "ftp://x", "https://"])
+def test_an_origin_that_could_never_match_is_refused(origin: str) -> None:
+    with pytest.raises(UsageError, match="not an origin"):
+        Addresses.of("127.0.0.1", 1, allowed=(), origins=(origin,))
+
+
+@pytest.mark.parametrize("name", ["http://x/", "", "a b"])
+def test_a_host_that_could_never_match_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="not a host name"):
+        Addresses.of("127.0.0.1", 1, allowed=(name,), origins=())
+
+
+@pytest.mark.parametrize("origin", ["http://[", "null", "http://127.0.0.1:1@evil"])
+async def test_what_is_no_origin_of_ours_is_refused(server: Served, origin: str) -> None:
+    reply = await server.request("GET", "/healthz", headers={"Origin": origin})
+    assert (reply.status, reply.json()["type"]) == (403, "/problems/wrong-origin")
+
+
+async def test_a_page_that_came_by_another_scheme_is_none_of_ours(server: Served) -> None:
+    host = f"127.0.0.1:{server.port}"
+    plain = await server.request("GET", "/healthz", headers={"Origin": f"http://{host}"})
+    other = await server.request("GET", "/healthz", headers={"Origin": f"https://{host}"})
+    assert (plain.status, other.status) == (200, 403)
+
+
+async def test_of_two_origins_none_is_ours(server: Served) -> None:
+    own = f"http://127.0.0.1:{server.port}"
+    head = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n"
+    one = await server.raw(f"{head}Origin: {own}\r\n\r\n".encode())
+    two = await server.raw(f"{head}Origin: {own}\r\nOrigin: http://evil.example\r\n\r\n".encode())
+    assert (one.status, two.status) == (200, 403)
+
 
 OURS = Addresses.of("127.0.0.1", 8901, allowed=("shop.example",))
 
@@ -37,36 +70,6 @@ def test_the_port_that_a_scheme_implies_may_be_left_out(port: int, scheme: str) 
     assert addresses.knows_host("localhost", scheme)
     assert addresses.knows_host(f"localhost:{port}", scheme)
     assert not addresses.knows_host("localhost", "http" if scheme == "https" else "https")
-
-
-async def test_a_long_request_line_is_refused(server: Served) -> None:
-    reply = await server.request("GET", "/v1/runs?query=" + "x" * 20_000)
-    assert (reply.status, reply.json()["type"]) == (414, "/problems/url-too-long")
-
-
-async def test_a_body_with_two_lengths_is_refused(server: Served) -> None:
-    headers = {"Content-Length": "2", "Transfer-Encoding": "chunked"}
-    reply = await server.request("POST", "/v1/bulk", {}, headers=headers)
-    assert reply.status == 400
-
-
-@pytest.mark.parametrize("kind", ["outlast.Supervisor", "Supervisor"])
-@pytest.mark.parametrize("mode", ["ask", "tell"])
-async def test_supervisors_take_no_messages_of_their_protocol_from_outside(
-    server: Served, kind: str, mode: str
-) -> None:
-    path = f"/v1/actors/{kind}/crew/stop_all?mode={mode}"
-    reply = await server.request("POST", path, {})
-    assert (reply.status, reply.json()["type"]) == (403, "/problems/actor-of-the-engine")
-    assert (await server.request("GET", "/v1/actors")).json()["actors"] == []
-
-
-async def test_ending_many_runs_at_once_takes_an_admin(server: Served) -> None:
-    token = server.tokens.add("ann", "operator")
-    async with Client(f"http://127.0.0.1:{server.port}", token=token) as client:
-        with pytest.raises(ServerRefused, match="needs the role admin"):
-            await client.bulk("terminate", "", expected=0)
-        assert (await client.bulk("cancel", "", expected=0)).done == 0
 
 
 @pytest.mark.parametrize(

@@ -1,53 +1,75 @@
-"""What the simulations of actors found: each was wrong once."""
+"""Writing to actors: deadlines, copies of messages, senders that gave up, actors that stopped."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import pytest
-
-from outlast import Actor, Engine, actor, handler, limits, step
+from outlast import Actor, Engine, actor
 from outlast._engine.open_engine import EngineCore
 from outlast._execution.journal.letters import Letter, encode_letter
 from outlast._handles.actor_ref import ActorRef
 from outlast._registry import default_registry
 from outlast._store.contract import Message
-from outlast.errors import ActorStopped
+from outlast.errors import ActorStopped, RunNotFound
 from outlast.testing.machines import FaultPlan, Yard
 from outlast.types import RunId
+from tests.unit.actors.kept import Hot, Kept, gates
+from tests.unit.actors.patient import Patient, Seen, patient_gates
 
 
-@dataclass
-class Seen:
-    numbers: list[int] = field(default_factory=list[int])
+async def test_a_deadline_is_counted_from_when_the_handler_sends(engine: Engine) -> None:
+    kept = engine.actor(Kept, "a")
+    await kept.ask(Kept.add, "x")
+    await asyncio.sleep(0.05)
+
+    await kept.ask(Kept.tell_soon, "b")
+
+    assert await engine.actor(Kept, "b").ask(Kept.add, "then") == 2
+    assert [x async for x in engine.dead_letters()] == []
 
 
-_gates: list[asyncio.Event] = []
+async def test_a_durable_actor_tells_one_in_memory(engine: Engine) -> None:
+    await engine.actor(Kept, "a").ask(Kept.tell_hot)
+
+    assert await engine.actor(Hot, "hot").ask(Hot.add, "then") == 2
 
 
-@step
-async def waits_at_the_gate() -> None:
-    await _gates[0].wait()
+async def are_waiting(engine: Engine, count: int) -> bool:
+    try:
+        return (await engine.actor_info(Kept, "a")).waiting == count
+    except RunNotFound:
+        return False
 
 
-@actor
-class Patient(Actor[Seen]):
-    @handler
-    async def take(self, number: int) -> list[int]:
-        self.state.numbers.append(number)
-        return self.state.numbers
+async def test_who_waits_for_an_actor_that_is_stopped_is_told(engine: Engine) -> None:
+    gates[:] = [asyncio.Event()]
+    kept = engine.actor(Kept, "a")
+    asks = [asyncio.ensure_future(kept.ask(Kept.add_after, f"{n}")) for n in range(3)]
+    async with asyncio.timeout(30):
+        while not await are_waiting(engine, 3):  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
 
-    @handler
-    async def stop_soon(self) -> None:
-        self.stop()
-        await asyncio.sleep(1)
+    await engine.get(kept.id).terminate("enough")
 
-    @handler
-    async def take_after_the_gate(self, number: int) -> list[int]:
-        await waits_at_the_gate()
-        return await self.take(number)
+    for found in await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 30):
+        assert isinstance(found, ActorStopped)
+    assert (await engine.actor_info(Kept, "a")).status == "completed"
+
+
+async def test_a_message_whose_sender_gave_up_is_delivered(engine: Engine) -> None:
+    kept = engine.actor(Kept, "a")
+    await kept.ask(Kept.add, "x")
+    for number in range(20):
+        sending = asyncio.ensure_future(kept.tell(Kept.add, f"{number}"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.wait([sending])
+
+    lines = await kept.options(timeout="30s").ask(Kept.add, "end")
+
+    assert lines == len(await kept.ask(Kept.all))
+    assert (await engine.actor_info(Kept, "a")).waiting == 0
 
 
 @actor(mailbox=1, overflow="dead_letter")
@@ -56,7 +78,7 @@ class Small(Patient, Actor[Seen]):
 
 
 async def test_a_copy_of_what_was_handled_is_no_dead_letter(engine: Engine) -> None:
-    _gates[:] = [asyncio.Event()]
+    patient_gates[:] = [asyncio.Event()]
     small = engine.actor(Small, "s")
     assert await small.options(dedup="k").ask(Small.take, 1) == [1]
     await small.tell(Small.take_after_the_gate, 2)
@@ -68,27 +90,10 @@ async def test_a_copy_of_what_was_handled_is_no_dead_letter(engine: Engine) -> N
     letter = encode_letter(Letter(args=args))
     copy = Message(run=RunId(small.id), kind="tell", name="take", body=letter, dedup="k")
     await engine._core.actors._commit(copy, None)
-    _gates[0].set()
+    patient_gates[0].set()
 
     assert await small.options(dedup="k").ask(Small.take, 1) == [1]
     assert [letter async for letter in engine.dead_letters()] == []
-
-
-async def test_a_mailbox_longer_than_one_reading_is_read_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "MAILBOX_READ_MAX", 3)
-    _gates[:] = [asyncio.Event()]
-    async with Engine.open(tmp_path / "outlast.db") as engine:
-        patient = engine.actor(Patient, "p")
-        await patient.tell(Patient.take_after_the_gate, 0)
-        for number in range(1, 10):
-            await patient.tell(Patient.take, number)
-        await engine.drain("0s")
-
-    _gates[0].set()
-    async with Engine.open(tmp_path / "outlast.db") as engine:
-        assert await engine.actor(Patient, "p").ask(Patient.take, 10) == list(range(11))
 
 
 def test_who_asks_an_actor_of_another_engine_is_told_that_it_stopped() -> None:

@@ -1,4 +1,4 @@
-"""What the server says is safe is on the disk when it says so."""
+"""An answer that says something is stored comes after its commit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from outlast.types import RunId
 from tests.unit.wire.served import Reply, Served
 
 UPDATE = "/v1/runs/s/updates/served_add_up?timeout=0"
+
+
 ASK = "/v1/actors/ServedNotebook/k/add"
 
 
@@ -74,8 +76,3 @@ async def test_a_message_is_safe_before_a_server_that_stops_says_so(
     asking = asyncio.create_task(server.request("POST", ASK, {"text": "x"}))
     reply = await answer_of(asking, may_pass)
     assert (reply.status, reply.json()["type"]) == (503, "/problems/draining")
-
-
-async def test_an_ask_takes_one_place(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.service.wait_graph, "_places", 1)
-    assert (await server.request("POST", ASK, {"text": "x"})).status == 200

@@ -1,0 +1,54 @@
+"""Actors over HTTP: asked, told, shown and stopped; supervisors take no orders from outside."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+
+from tests.unit.wire.served import Served
+
+
+@pytest.mark.parametrize("kind", ["outlast.Supervisor", "Supervisor"])
+@pytest.mark.parametrize("mode", ["ask", "tell"])
+async def test_supervisors_take_no_messages_of_their_protocol_from_outside(
+    server: Served, kind: str, mode: str
+) -> None:
+    path = f"/v1/actors/{kind}/crew/stop_all?mode={mode}"
+    reply = await server.request("POST", path, {})
+    assert (reply.status, reply.json()["type"]) == (403, "/problems/actor-of-the-engine")
+    assert (await server.request("GET", "/v1/actors")).json()["actors"] == []
+
+
+ASK = "/v1/actors/ServedNotebook/k/add"
+
+
+async def test_an_ask_takes_one_place(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.service.wait_graph, "_places", 1)
+    assert (await server.request("POST", ASK, {"text": "x"})).status == 200
+
+
+async def test_actors_are_asked_told_shown_and_stopped(server: Served) -> None:
+    path = "/v1/actors/ServedNotebook/al%2Fice"
+    asked = await server.request("POST", f"{path}/add", {"text": "one"})
+    told = await server.request("POST", f"{path}/add?mode=tell&dedup=k", {"text": "two"})
+    again = await server.request("POST", f"{path}/add?mode=tell&dedup=k", {"text": "two"})
+    counted = await server.request("POST", f"{path}/add", {"text": "three"})
+
+    assert (asked.status, asked.json()) == (200, {"result": 1})
+    assert (told.status, again.status) == (202, 202)
+    assert counted.json() == {"result": 3}
+    shown = (await server.request("GET", path)).json()
+    assert shown["state"] == {"items": ["one", "two", "three"]}
+    handlers = shown["handlers"]
+    assert [h["name"] for h in handlers] == ["add", "fail"]
+    failed = await server.request("POST", f"{path}/fail")
+    assert (failed.status, failed.json()["type"]) == (422, "/problems/handler-failed")
+    assert failed.json()["title"] == "Handler failed"
+    listed = (await server.request("GET", "/v1/actors?type=ServedNotebook")).json()["actors"]
+    assert [a["key"] for a in listed] == ["al/ice"]
+    assert (await server.request("POST", f"{path}/stop", {})).status == 202
+    late = await server.request("POST", f"{path}/add", {"text": "four"})
+    assert (late.status, late.json()["type"]) == (409, "/problems/actor-stopped")
+    ended = await server.request("GET", f"/v1/runs/{quote(shown['id'], safe='')}/result")
+    assert ended.json()["result"] is None
