@@ -85,8 +85,7 @@ class Writer:
         self._flushes = Waiters(world)
         self._backoff = Backoff(world)
         self._is_called = False  # `_begin` is among the loop's next callbacks
-        self._is_committing = False
-        self._is_over = False
+        self._is_committing = self._is_over = False
         self.trouble: StoreError | None = None
         self.given_up: StoreError | None = None
         self._insisted: list[_Entry] = []  # what the store has refused for now

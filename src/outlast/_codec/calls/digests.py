@@ -18,7 +18,7 @@ from outlast._codec.nodes.jsonlike import encode_wire, pair_of, pairs_to_dict
 from outlast._codec.nodes.node import Walk
 from outlast._shapes import is_list
 from outlast.errors import EncodingError, PayloadTooLarge
-from outlast.limits import DEPTH_MAX
+from outlast.limits import DEPTH_MAX, PAYLOAD_BYTES_MAX
 
 
 def lowered(
@@ -40,6 +40,21 @@ def lowered(
     except RecursionError:
         raise EncodingError(f"$.{name}", TOO_DEEP) from None
     return wire
+
+
+def flat_form(adapters: Mapping[str, Adapter], values: Mapping[str, object]) -> bytes | None:
+    """Return the stored form of arguments that are their own wire forms; None: others are there.
+
+    It is their canonical form as well.
+    """
+    for name, value in values.items():
+        if type(value) not in adapters[name].flat:
+            return None
+    try:
+        data = encode_wire(values)
+    except (OverflowError, UnicodeEncodeError):
+        return None  # whoever lowers them says what is wrong
+    return data if len(data) <= PAYLOAD_BYTES_MAX else None
 
 
 def digest_of(wire: Mapping[str, object]) -> bytes:

@@ -24,7 +24,7 @@ import msgspec
 
 from outlast._codec.adapters import Adapter, adapter_for
 from outlast._codec.calls.difference import first_difference
-from outlast._codec.calls.digests import digest_in_ids, digest_of, lowered
+from outlast._codec.calls.digests import digest_in_ids, digest_of, flat_form, lowered
 from outlast._codec.calls.parameters import (
     EMPTY,
     EXTRA,
@@ -132,17 +132,9 @@ class SignatureCodec:
         """
         if bound.encoded is None and bound.digest is None:
             values = self._stored_values(bound)
-            adapters = (self._resolved or self._ready()).adapters
-            for name, value in values.items():
-                if type(value) not in adapters[name].flat:
-                    break
-            else:
-                try:
-                    data = encode_wire(values)
-                except (OverflowError, UnicodeEncodeError):
-                    return self.encode(bound), self.digest(bound)  # which says what is wrong
-                if len(data) <= PAYLOAD_BYTES_MAX:
-                    return data, digest_of(values)
+            data = flat_form((self._resolved or self._ready()).adapters, values)
+            if data is not None:
+                return data, digest_of(values)
         return self.encode(bound), self.digest(bound)
 
     def decode(self, data: bytes) -> Arguments:

@@ -271,7 +271,7 @@ class Scheduler(ActorHost):
         if self.observers.are_any:
             self.observers.committed(transaction, None if live is None else live.row)
         if transaction.starts or transaction.posts or transaction.answers:
-            self._outbox(transaction, result)
+            _deliver_effects(self, transaction, result)
 
     def _after_commit(self, live: LiveRun, transaction: Transaction) -> None:
         if live.state == "left" and not live.journal.in_flight:
@@ -297,18 +297,6 @@ class Scheduler(ActorHost):
             self.parts.recovery.passivated(live.row)
         elif live.row is written:  # a newer one has the last word: it may say "paused"
             live.summary.write("running")
-
-    def _outbox(self, transaction: Transaction, receipt: Receipt) -> None:
-        for start in transaction.starts:
-            if start.row.id not in receipt.existing:
-                self.started(start.row, attach(start.records, transaction.blobs))
-        posts = zip(transaction.posts, receipt.posts, receipt.numbers, strict=True)
-        for message, result, number in posts:
-            if result == "accepted":
-                self.deliver(message, number)
-        for answer, answered in zip(transaction.answers, receipt.answers, strict=True):
-            if answered.number:
-                self.deliver(answer.message, answered.number)
 
     def started(self, row: RunRow, records: list[Record]) -> None:
         """A start is durable: run it, if it is ours and due."""
@@ -366,6 +354,20 @@ class Scheduler(ActorHost):
             self.bodies.stop_run(live.id)
             live.leave()
             self._remove(live.id)
+
+
+def _deliver_effects(scheduler: Scheduler, transaction: Transaction, receipt: Receipt) -> None:
+    """Hand what a durable transaction has started, posted and answered to whom it is for."""
+    for start in transaction.starts:
+        if start.row.id not in receipt.existing:
+            scheduler.started(start.row, attach(start.records, transaction.blobs))
+    posts = zip(transaction.posts, receipt.posts, receipt.numbers, strict=True)
+    for message, result, number in posts:
+        if result == "accepted":
+            scheduler.deliver(message, number)
+    for answer, answered in zip(transaction.answers, receipt.answers, strict=True):
+        if answered.number:
+            scheduler.deliver(answer.message, answered.number)
 
 
 def is_open_here(row: RunRow) -> bool:

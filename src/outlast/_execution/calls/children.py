@@ -18,6 +18,8 @@ import hashlib
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
+
 from outlast import limits
 from outlast._codec import Bound
 from outlast._execution.calls.host import RunHost
@@ -51,38 +53,38 @@ from outlast.errors import (
 from outlast.types import CLOSED_STATUSES, OnParentClose, RunId
 
 
+class Lineage(msgspec.Struct):
+    """What the children of a run have of it.
+
+    `life` is the parent's present one; `keys_of` the run whose keys it has (`StartedBody`).
+    """
+
+    attributes: str
+    life: str
+    keys_of: str = ""
+
+
 class ChildCalls:
     """The child runs that one run has started."""
 
     __slots__ = (
-        "_attributes",
         "_by_id",
         "_early",
         "_host",
         "_journal",
-        "_keys_of",
         "_life",
+        "_lineage",
         "_loaded",
         "_loop",
         "by_key",
     )
 
-    def __init__(
-        self,
-        host: RunHost,
-        journal: RunJournal,
-        loop: RunLoop,
-        *,
-        attributes: str,
-        life: str,
-        keys_of: str,
-    ) -> None:
+    def __init__(self, host: RunHost, journal: RunJournal, loop: RunLoop, lineage: Lineage) -> None:
         self._host = host
-        self._life = life
-        self._attributes = attributes
+        self._life = lineage.life
+        self._lineage = lineage
         self._journal = journal
         self._loop = loop
-        self._keys_of = keys_of
         self.by_key: dict[str, ChildOperation] = {}
         self._by_id: dict[RunId, ChildOperation] = {}
         self._early: list[RunRow] = []  # conflicts that were reported during the replay
@@ -134,7 +136,7 @@ class ChildCalls:
     def _new_child(
         self, operation: ChildOperation, bound: Bound, *, is_named: bool, timeout: float | None
     ) -> NewRun:
-        journal = self._journal
+        journal, keys_of = self._journal, self._lineage.keys_of
         return new_run(
             self._host.world,
             operation.definition,
@@ -145,16 +147,14 @@ class ChildCalls:
             # id left behind gives way. A name that the user chose may be somebody else's.
             reuse="never" if is_named else "always",
             timeout=timeout,
-            attributes=inherited(self._attributes),
+            attributes=inherited(self._lineage.attributes),
             parent=journal.run,
             parent_key=operation.key,
             on_parent_close=operation.on_parent_close,
             place=operation.place,
             request=self._life or self._host.world.new_id(),
             # A child that a fork starts anew has the keys of the one that its origin started.
-            keys_of=child_id(self._keys_of, operation.key)
-            if self._keys_of and not is_named
-            else "",
+            keys_of=child_id(keys_of, operation.key) if keys_of and not is_named else "",
         )
 
     def begin_anew(self) -> None:

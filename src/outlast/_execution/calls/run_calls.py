@@ -7,7 +7,7 @@ what is made already (`made_…`), and finds None where the code has never used 
 from __future__ import annotations
 
 from outlast._execution.calls.cancellation import Cancellation
-from outlast._execution.calls.children import ChildCalls
+from outlast._execution.calls.children import ChildCalls, Lineage
 from outlast._execution.calls.host import RunHost
 from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.steps import StepCalls
@@ -23,16 +23,14 @@ class RunCalls:
     """The calls of one run; `deliver` hands each its records."""
 
     __slots__ = (
-        "_attributes",
         "_host",
         "_journal",
-        "_life",
         "_loop",
         "_salt",
         "_series",
         "_workflow",
         "cancellation",
-        "keys_of",
+        "lineage",
         "made_children",
         "made_conditions",
         "made_inbox",
@@ -49,12 +47,10 @@ class RunCalls:
         self._loop = loop
         self._salt = salt
         self._workflow = row.workflow
-        self._attributes = row.attributes
-        self._life = row.request
+        self.lineage: Lineage = Lineage(row.attributes, row.request)
         self._series = 0
         # It may wait for what the clock makes due: a timer, a retry, a token, its timeout.
         self.uses_clock: bool = row.timeout_at is not None
-        self.keys_of: str = ""  # see `StartedBody`
         self.steps: StepCalls = StepCalls(host, journal, loop)
         self.cancellation: Cancellation = Cancellation(loop)
         self.made_children: ChildCalls | None = None
@@ -66,14 +62,7 @@ class RunCalls:
     def children(self) -> ChildCalls:
         """Its child runs."""
         if self.made_children is None:
-            self.made_children = ChildCalls(
-                self._host,
-                self._journal,
-                self._loop,
-                attributes=self._attributes,
-                life=self._life,
-                keys_of=self.keys_of,
-            )
+            self.made_children = ChildCalls(self._host, self._journal, self._loop, self.lineage)
         return self.made_children
 
     @property

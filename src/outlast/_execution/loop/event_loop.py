@@ -170,8 +170,7 @@ class RunLoop(AbstractEventLoop):
     @override
     def create_future(self) -> asyncio.Future[T]:
         future: RunFuture[T] = RunFuture(loop=self)
-        self._futures_made += 1
-        future.ordinal = (self.salt - self._futures_made) & 0xFFFFFFFFFFFFFFF
+        future.ordinal = self.next_future_hash()
         return future
 
     @override
@@ -370,7 +369,7 @@ class RunLoop(AbstractEventLoop):
                     try:
                         context.run(call, *handle._args)  # as `Handle._run` does
                     except BaseException as error:  # noqa: BLE001  # as asyncio has it
-                        self._callback_raised(handle, error)
+                        _callback_raised(self, handle, error)
                     if self._halted_by is not None:
                         break
         finally:
@@ -380,13 +379,6 @@ class RunLoop(AbstractEventLoop):
                 hooks.put_back()
         if self._halted_by is not None:
             raise self._halted_by
-
-    def _callback_raised(self, handle: Handle, error: BaseException) -> None:
-        # asyncio re-raises these two after it has stored them in the task, where the run finds
-        # them: user code that raises them must not stop the process.
-        if not isinstance(error, SystemExit | KeyboardInterrupt):
-            said = f"Exception in callback {handle!r}"
-            self.call_exception_handler({"message": said, "exception": error})
 
     def _close_abandoned(self) -> bool:
         """Close the generators that the code has dropped; say whether there is something to run."""
@@ -421,6 +413,14 @@ class RunLoop(AbstractEventLoop):
         if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0:
             tasks[:] = [t for t in tasks if not t.done()]
         tasks.append(task)  # type: ignore[arg-type]  # only read, so a Task[T] serves
+
+
+def _callback_raised(loop: RunLoop, handle: Handle, error: BaseException) -> None:
+    # asyncio re-raises these two after it has stored them in the task, where the run finds them:
+    # user code that raises them must not stop the process.
+    if not isinstance(error, SystemExit | KeyboardInterrupt):
+        said = f"Exception in callback {handle!r}"
+        loop.call_exception_handler({"message": said, "exception": error})
 
 
 async def _awaited(awaitable: Awaitable[T]) -> T:
