@@ -15,7 +15,7 @@ from unittest import mock
 
 from outlast import Actor, ActorRef, Engine, actor, handler, step
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.actors.message_run import MessageRun
+from outlast._execution.actors.actor_run import LiveActor
 from outlast._store.contract import Message, Receipt, Transaction
 from outlast.engine import run_loop
 from outlast.errors import HandlerFailed
@@ -68,7 +68,7 @@ class Clerk(Actor[Ledger]):
         raise ValueError(f"refused after it would have {kept}")
 
 
-def die_before_the_answer(self: MessageRun, transaction: Transaction, receipt: Receipt) -> None:
+def die_before_the_answer(self: LiveActor, transaction: Transaction, receipt: Receipt) -> None:
     """In the place of `committed`: the end of a message is durable, and nobody is told."""
     if transaction.consumed:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -80,7 +80,7 @@ def die_before_the_acknowledgement(self: Scheduler, message: Message, number: in
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-_committed = MessageRun.committed
+_committed = LiveActor.committed
 
 
 async def ask(clerk: ActorRef[Clerk], number: int) -> str:
@@ -109,7 +109,7 @@ if __name__ == "__main__":
     work = main(Path(sys.argv[1]), Path(sys.argv[2]))
     match sys.argv[3]:
         case "answer":
-            with mock.patch.object(MessageRun, "committed", die_before_the_answer):
+            with mock.patch.object(LiveActor, "committed", die_before_the_answer):
                 run_loop(work)
         case "acknowledgement":
             with mock.patch.object(Scheduler, "deliver", die_before_the_acknowledgement):

@@ -18,11 +18,9 @@ from outlast._codec import Adapter
 from outlast._engine.recovery import Reconciler
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.messages import Messages
+from outlast._execution.actors.actor_ends import MessageEnds
 from outlast._execution.actors.mailbox import Mailbox
-from outlast._execution.actors.member_run import MemberRun
-from outlast._execution.actors.membership import Membership
-from outlast._execution.actors.message_run import MessageRun
-from outlast._execution.actors.system_messages import DONE_WELL
+from outlast._execution.actors.membership import Membership, Place
 from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.clock import RunClock
 from outlast._execution.calls.inbox import Inbox
@@ -32,7 +30,7 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.run_summary import RunSummary
 from outlast._journal.writer import Writer, _Entry
-from outlast._records import VALUE, Record
+from outlast._records import Record
 from outlast._store.contract import (
     CommitId,
     CommitResult,
@@ -191,9 +189,9 @@ def _sleep_on(self: RunJournal) -> None:
 
 
 def _answer_first(
-    self: MessageRun, transaction: Transaction, message: Message, outcome: bytes
+    self: MessageEnds, transaction: Transaction, message: Message, outcome: bytes
 ) -> None:
-    self._engine.answered(message, outcome)
+    self._host.answered(message, outcome)
 
 
 def _not_done(self: MemoryDatabase, message: Message) -> bool:
@@ -226,10 +224,8 @@ def _find_in_any_life(self: Team, target: str, life: int) -> Member | None:
     return next((m for m in self.members if m.spec.target == target), None)
 
 
-def _obey_anyone(self: MemberRun, message: Message, letter: Letter, reason: str) -> None:
-    self.membership.take_place(self.journal.transaction(), None)
-    self._done(message, VALUE + DONE_WELL)
-    self.terminate(reason)
+def _obey_anyone(self: Place, supervisor: str) -> bool:
+    return True
 
 
 PLANTED = (
@@ -247,7 +243,7 @@ PLANTED = (
     Planted("a summary overwrites the end", RunSummary, "write", _overwrite_the_end, first=192),
     Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on, first=192),
     Planted(
-        "an answer before its commit", MessageRun, "_answer", _answer_first, run_cell_seed, 201
+        "an answer before its commit", MessageEnds, "_answer", _answer_first, run_cell_seed, 201
     ),
     Planted("a message is applied again", MemoryDatabase, "_is_done", _not_done, run_cell_seed),
     Planted("a mailbox is read in part", Messages, "read_mail", _read_two, run_cell_seed),
@@ -266,7 +262,7 @@ PLANTED = (
         "a member fails, and nobody is told", Membership, "fall", _fall_silently, run_team_seed, 187
     ),
     Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 299),
-    Planted("a member obeys any team", MemberRun, "_leave_team", _obey_anyone, run_team_seed),
+    Planted("a member obeys any team", Place, "is_led_by", _obey_anyone, run_team_seed),
 )
 
 

@@ -82,7 +82,7 @@ class Actor(Generic[S]):
         """Stop permanently when this message has ended; further messages are refused."""
         if running_loop() is None and stop_running():
             return
-        running_actor().stop("it stopped itself")
+        running_actor().handling.outbox.stop_reason = "it stopped itself"
 
     def watch(self, target: ActorRef[A]) -> Done:
         """Send a `Stopped` to this actor's handler `stopped` when another actor stops.
@@ -101,7 +101,7 @@ class Actor(Generic[S]):
                 f"{run.definition.name} watches others and needs a handler for their end: "
                 f"@handler async def {_STOPPED}(self, event: Stopped) -> None"
             )
-        run.outbox.watch(target.durable_id("watch"), Watch(told.name, told.parameter))
+        run.handling.outbox.watch(target.durable_id("watch"), Watch(told.name, told.parameter))
         return DONE
 
     def reminder(self, *, every: Duration, name: str = "") -> Reminding[Self]:
@@ -119,7 +119,7 @@ class Actor(Generic[S]):
 
     def cancel_reminder(self, name: str) -> None:
         """Send no more messages of a reminder; one that is not set is no error."""
-        running_actor().outbox.forget_reminder(name)
+        running_actor().handling.outbox.forget_reminder(name)
 
 
 class Done:
@@ -151,7 +151,9 @@ class Reminding(Generic[A]):
         if found is None:
             raise UsageError(f"{run.definition.name} has no handler {handler.__name__!r}")
         data = found.signature.encode(found.signature.bind(args, kwargs))
-        run.outbox.remind(self._name or found.name, found.name, data, int(self._seconds * 1e6))
+        run.handling.outbox.remind(
+            self._name or found.name, found.name, data, int(self._seconds * 1e6)
+        )
         return DONE
 
 

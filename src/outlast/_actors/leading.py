@@ -178,7 +178,7 @@ class Leader(Actor[Team]):
     def _tell(self, target: str, name: str, **arguments: object) -> None:
         run = running_actor()
         told = notice(target, name, arguments, sender=self.id, at=int(run.loop.now * 1e6))
-        run.outbox.send(told)
+        run.handling.outbox.send(told)
 
 
 def _is_same_thing(old: MemberSpec, new: MemberSpec) -> bool:

@@ -163,7 +163,7 @@ class Members:
             on_parent_close="abandon",
             request=run.host.world.new_id(),
         )
-        run.outbox.start(start, blobs)
+        run.handling.outbox.start(start, blobs)
 
     async def _end_workflow(self, spec: MemberSpec, why: str) -> None:
         """Cancel a run and wait for its end; terminate it if that takes too long.
@@ -196,7 +196,7 @@ async def _asked(spec: MemberSpec, handler: HandlerDefinition, args: bytes) -> b
         handler,
         args,
         sender=run.id,
-        chain=run.chain,
+        chain=run.handling.chain,
     )
     async with asyncio.timeout(limits.SUPERVISOR_ORDER_SECONDS * _orders_in(spec)):
         answer = await run.steps.issue(ASK_STEP, (write_envelope(envelope),), {}, place="")

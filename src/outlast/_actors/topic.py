@@ -51,7 +51,7 @@ class TopicActor(Actor[Subscriptions]):
         pairs = self.state.by_actor.setdefault(subscriber, [])
         if (message, parameter) not in pairs:
             pairs.append((message, parameter))
-            running_actor().outbox.watch(subscriber, Watch("stopped", "event"))
+            running_actor().handling.outbox.watch(subscriber, Watch("stopped", "event"))
 
     @handler
     async def stopped(self, event: Stopped) -> None:
@@ -72,7 +72,7 @@ class TopicActor(Actor[Subscriptions]):
                 # The value goes on as it was encoded: a topic needs no code of its subscribers.
                 args = msgspec.msgpack.encode({parameter: msgspec.Raw(data)})
                 letter = Letter(args=args, sender=self.sender)
-                run.outbox.send(
+                run.handling.outbox.send(
                     Message(
                         run=RunId(subscriber),
                         kind="tell",

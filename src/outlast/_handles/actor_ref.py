@@ -168,7 +168,7 @@ class ActorRef(Generic[A]):
             data = await self._engine().actors.ask(envelope)
         else:
             run = current_run()
-            chain = run.chain if isinstance(run, LiveActor) else ()
+            chain = run.handling.chain if isinstance(run, LiveActor) else ()
             callers = callers_in(chain)
             may_come_back = self._definition.is_reentrant or found.is_read
             if envelope.actor in callers and not may_come_back:
@@ -204,7 +204,7 @@ class ActorRef(Generic[A]):
         run = current_run()
         if isinstance(run, LiveActor) and self._definition.is_durable:
             # The handler's own time: the same when it is replayed.
-            run.outbox.send(message_of(envelope, "tell", int(run.loop.now * 1e6)))
+            run.handling.outbox.send(message_of(envelope, "tell", int(run.loop.now * 1e6)))
             return
         told = (write_envelope(envelope),)
         await run.steps.issue(TELL_STEP, told, {}, place=calling_place())
@@ -301,6 +301,5 @@ register_reference(ActorRef, _to_data, _from_data)
 
 def _trace_of(run: LiveRun | None) -> str:
     """Return the trace of the message that is handled: what its handler tells belongs to it too."""
-    if not isinstance(run, LiveActor) or run.handling is None:
-        return ""
-    return run.handling.letter.trace
+    handled = run.handling.current if isinstance(run, LiveActor) else None
+    return "" if handled is None else handled.letter.trace

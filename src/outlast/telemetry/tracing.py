@@ -240,9 +240,10 @@ def _place_in_run(home: SpanContext, row: RunRow, key: str, attempt: int) -> _Sp
 
 
 def _place_in_message(actor: LiveActor, body: Body) -> _SpanParent | None:
-    if actor.handling is None:
+    handled = actor.handling.current
+    if handled is None:
         return None
-    message, row = actor.handling.message, actor.row
+    message, row = handled.message, actor.row
     cause = _cause_of(message)
     trace_id = _message_id(message) << 64 | 1 if cause is None else cause.trace_id
     # Another attempt at the message has the same keys, and begins at another place.

@@ -109,5 +109,9 @@ class IdleActors:
         memory = live.ends.memory
         is_whole = live.is_idle and live.row.wake_at is None and live.row.status == "waiting"
         is_small = len(memory.outcomes) <= _OUTCOMES_KEPT_MAX
-        if is_whole and is_small and not (live.left_mail or self._scheduler.store.is_shared):
+        if (
+            is_whole
+            and is_small
+            and not (live.turns.has_left_mail or self._scheduler.store.is_shared)
+        ):
             self._keep(live.row, None if memory == ActorMemory() else memory)

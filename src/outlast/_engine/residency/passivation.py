@@ -161,7 +161,7 @@ class Residency:
     def passivate(self, live: LiveRun) -> None:
         """Begin to let a waiting run go; it leaves when its packed records are durable."""
         if isinstance(live, LiveActor) and live.is_idle:
-            live.put_to_rest()
+            live.rest()
             return
         why = why_of(live, self._world.now(), is_kept=True)
         live.summary.write("waiting", resident=False, waiting_for=why)

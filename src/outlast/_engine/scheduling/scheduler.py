@@ -193,7 +193,7 @@ class Scheduler(ActorHost):
     def actor_rests(self, actor: RunId) -> None:
         live = self.residents.get(actor)
         if isinstance(live, LiveActor) and live.can_leave and not live.row.resident:
-            self.events.runs_passivated += live.handling is not None
+            self.events.runs_passivated += live.handling.current is not None
             live.leave()
             self._remove(actor)
             self.parts.idle_actors.rested(live)

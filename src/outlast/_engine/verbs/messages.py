@@ -292,7 +292,7 @@ class Messages:
         live = self._scheduler.adopt_actor(row, records, memory)
         if live is not None and row.id in self.left_waiting:
             self.left_waiting.discard(row.id)
-            live.be_wary()
+            live.handling.be_wary()
         return live
 
     def _may_run(self, row: RunRow) -> bool:
@@ -315,11 +315,11 @@ class Messages:
         if arrivals.is_reading:
             arrivals.has_more = True
             return False
-        if actor is not None and not actor.wants_mail:
+        if actor is not None and not actor.turns.wants_mail:
             return True
         arrivals.is_reading = True
         try:
-            await self._read_pages(live, None if actor is None else actor.mail_max)
+            await self._read_pages(live, None if actor is None else actor.turns.read_max)
         finally:
             arrivals.end_reading()
         if actor is not None:

@@ -1,4 +1,7 @@
-"""What is known of an actor beside its row: outcomes by dedup key, failed attempts, its bonds."""
+"""What is known of an actor: its state, outcomes by dedup key, failed attempts, its bonds.
+
+Invariant: the encoded state changes only when a handler has ended well, or a supervisor resets it.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ import msgspec
 
 from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.steps import HEARTBEAT
+from outlast._execution.calls.unreadable import state_of
+from outlast._execution.journal.letters import initial_in
+from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import Record
 from outlast._registry import ActorDefinition
 from outlast._store.contract import DONE, RunRow
-from outlast.types import Lease
+from outlast.types import Lease, RunId
 
 TOPICS_HEARD = "\x00topics"  # value: the handlers that are subscribed to their topics
 ATTEMPTS = "\x00attempts"  # value: a message that failed and is tried again
@@ -87,6 +93,60 @@ def encode_heard(names: frozenset[str]) -> bytes:
 def encode_attempts(attempts: Attempts) -> bytes:
     """Return failed attempts as a value."""
     return _encode(attempts)
+
+
+class ActorState:
+    """One actor's state; `actor` is the object that handlers are called on."""
+
+    __slots__ = ("_key", "_loop", "_run", "actor", "definition", "encoded", "kept")
+
+    def __init__(
+        self, run: RunId, key: str, definition: ActorDefinition, loop: RunLoop, kept: bytes | None
+    ) -> None:
+        self._run = run
+        self._key = key
+        self._loop = loop
+        self.definition: ActorDefinition = definition
+        self.encoded: bytes = kept or b""
+        self.kept: bytes | None = kept  # as the row has it; None: no message has ended well
+        self.actor: object = None
+
+    def load(self, records: list[Record]) -> None:
+        """Make the object, of a first state if there is none; `records` are of a message.
+
+        Raises:
+            Unreadable: the state does not fit its type here.
+            NotDeterministic: the class reaches for what replay cannot repeat.
+        """
+        if not self.encoded:
+            self.encoded = (initial_in(records[0]) if records else b"") or self._initial()
+        self.undo()
+
+    def undo(self) -> None:
+        """Make the object anew: what handlers did to it since it was encoded is gone."""
+        definition = self.definition
+        state = state_of(self._run, definition, self.encoded)
+        self.actor = definition.make(state, self._key)
+
+    def reset(self) -> None:
+        """Begin again with a first state."""
+        self.encoded = self._initial()
+        self.kept = None if self.kept is None else self.encoded
+        self.undo()
+
+    def keep(self) -> None:
+        """Encode what a handler that ended well has left.
+
+        Raises:
+            EncodingError: it does not fit its type; the state is as before.
+        """
+        definition = self.definition
+        self.kept = self.encoded = definition.state.encode(definition.state_of(self.actor))
+
+    def _initial(self) -> bytes:
+        # It is the actor's code: guarded like a handler, its chance drawn from the run.
+        definition = self.definition
+        return definition.state.encode(self._loop.run_inside(definition.initial))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.calls.unreadable import Arguments, arguments_of, state_of
@@ -27,26 +27,29 @@ class _Call:
     state: bytes
 
 
+class ReadReceiver(Protocol):
+    """What takes the outcomes of reading handlers."""
+
+    def read_ended(self, message: Message, outcome: bytes) -> None:
+        """Take the outcome of a message whose handler only reads."""
+        ...
+
+
 class Readings:
     """The reading handlers at work for one actor."""
 
-    __slots__ = ("_definition", "_ended", "_key", "_world", "at_work")
+    __slots__ = ("_definition", "_key", "_world", "at_work")
 
-    def __init__(
-        self,
-        world: World,
-        definition: ActorDefinition,
-        key: str,
-        ended: Callable[[Message, bytes], None],
-    ) -> None:
+    def __init__(self, world: World, definition: ActorDefinition, key: str) -> None:
         self._world = world
         self._definition = definition
         self._key = key
-        self._ended = ended
         self.at_work: int = 0
 
-    def start(self, message: Message, handler: HandlerDefinition, state: bytes) -> None:
-        """Let a handler read `state`; `ended` gets what came of it.
+    def start(
+        self, message: Message, handler: HandlerDefinition, state: bytes, receiver: ReadReceiver
+    ) -> None:
+        """Let a handler read `state`; `receiver` gets what came of it.
 
         Raises:
             Unreadable: the message, or the state, does not fit its type here.
@@ -55,16 +58,16 @@ class Readings:
         call = _Call(message, handler, letter, arguments_of(message, letter, handler), state)
         value = state_of(message.run, self._definition, state)
         self.at_work += 1
-        work = self._read(call, value)
+        work = self._read(call, value, receiver)
         self._world.spawn(work, name=f"{message.run}.{message.name}")
 
-    async def _read(self, call: _Call, state: object) -> None:
+    async def _read(self, call: _Call, state: object, receiver: ReadReceiver) -> None:
         try:
             outcome = await self._outcome(call, state)
         except BaseException as error:  # noqa: BLE001  # any exception of a handler is an outcome
             outcome = failure_body(error)
         self.at_work -= 1
-        self._ended(call.message, outcome)
+        receiver.read_ended(call.message, outcome)
 
     async def _outcome(self, call: _Call, state: object) -> bytes:
         definition, (args, kwargs) = self._definition, call.arguments

@@ -3,101 +3,120 @@
 A message whose handler returns without waiting is one commit: the new state, the message gone
 from the mailbox, what was sent, and, when that is durable, the answer. A handler that waits first
 records that its message has begun; from then on it is replayed after a crash like a workflow.
+
+The actor is put together of its parts, which do not know it: what waits (`mailbox`), the message
+that is handled (`message_handling`), those that come back to it (`reentrancy`), its state
+(`actor_memory`), its row (`actor_row`), how messages end (`actor_ends`), which is next (`turns`),
+and what others may have it do (`orders`). Calls go down to them; what must come back is returned.
+
+Invariants:
+  * a step starts only when its message is recorded as begun, and with it all messages before;
+  * an actor that is down keeps its messages.
 """
 
 from __future__ import annotations
 
-import msgspec
+import hashlib
+from contextvars import Context
+
 from typing_extensions import override
 
-from outlast import limits
-from outlast._execution.actors.actor_memory import Activation
+from outlast._execution.actors.actor_ends import MessageEnds
+from outlast._execution.actors.actor_memory import Activation, ActorState
 from outlast._execution.actors.actor_reads import Readings
-from outlast._execution.actors.member_run import MemberRun
-from outlast._execution.actors.membership import MEMBER, member_ended
-from outlast._execution.actors.message_run import Handling
+from outlast._execution.actors.actor_row import ActorRow
+from outlast._execution.actors.handled_message import HandledMessage, Stage
+from outlast._execution.actors.mailbox import Mailbox
+from outlast._execution.actors.membership import MEMBER, Membership, member_ended
+from outlast._execution.actors.message_handling import MessageHandling, Next
+from outlast._execution.actors.orders import Orders, decide, interrupts
+from outlast._execution.actors.reentrancy import Reentrancy
 from outlast._execution.actors.system_messages import ORDERS
+from outlast._execution.actors.turns import Turns
 from outlast._execution.calls.host import ActorHost
-from outlast._execution.calls.operations import ChildBody, decode_body, failure_body
+from outlast._execution.calls.operations import ChildBody, decode_body
 from outlast._execution.calls.unreadable import DISCARD
-from outlast._execution.journal.letters import Expired, Letter, Overflowed, decode_letter
-from outlast._execution.runs.run import replay_from
-from outlast._store.contract import DeathReason, Message
-from outlast._world import Timer
+from outlast._execution.journal.letters import Letter, key_in, message_in
+from outlast._execution.journal.message_dedup import MessageDedup
+from outlast._execution.journal.view import RunJournal
+from outlast._execution.loop.tasks import RunTask
+from outlast._execution.runs.closing import unwind
+from outlast._execution.runs.run import LiveRun, replay_from
+from outlast._records import Record, detach
+from outlast._registry import ActorDefinition
+from outlast._store.contract import Message, Receipt, Transaction
 from outlast.errors import UsageError
 
 _BURST = 100  # messages handled in one turn of the host loop
 
 
-class LiveActor(MemberRun):
+class LiveActor(LiveRun):
     """An actor with something to do."""
 
     def __init__(self, host: ActorHost, activation: Activation) -> None:
-        super().__init__(host, activation)
-        self._readings = Readings(host.world, self.definition, self.key, self._has_read)
-        self._alarm: tuple[int, Timer] | None = None
+        row, records, memory = activation.row, activation.records, activation.memory
+        salt = int.from_bytes(row.digest[:7], "big")
+        super().__init__(host, row, activation.lease, records, salt=salt, now=row.created_at)
+        self.needs_attention = True
+        self.loop.chance_seed = hashlib.sha256(row.digest).digest()
+        self._engine = host
+        self.definition: ActorDefinition = activation.definition
+        key = key_in(row.id, self.definition.name)
+        self.membership: Membership = memory.membership
+        self.mail: Mailbox = Mailbox()
+        self._memory = ActorState(row.id, key, self.definition, self.loop, row.output)
+        self._row = ActorRow(self.journal, self.summary, self.mail)
+        self.ends = MessageEnds(host, self.journal, self.definition, memory, self.summary)
+        self.turns: Turns = Turns(
+            host, row.id, self.definition, mail=self.mail, arrivals=self.arrivals, ends=self.ends
+        )
+        self._reentrancy = Reentrancy(self.journal, self.loop, self._memory, self.ends)
+        self.handling: MessageHandling = MessageHandling(
+            self._memory,
+            self.ends,
+            self._row,
+            self.mail,
+            self._reentrancy,
+            self.calls,
+        )
+        self._readings = Readings(host.world, self.definition, key)
         self._is_called = False
-        self.left_mail: bool = False  # whether messages waited for it when it left memory
-        self._discards: list[Message] = []  # requests to discard what it cannot read
-        self._wary_of = 0  # so many messages are recorded as begun before their handlers run
+        if records:
+            _note_begun(records, self.journal, self.arrivals)
+        else:
+            self.journal.fold()
 
     # ------------------------------------------------------------------- life begins
     @override
     def begin(self) -> None:
-        if self._actor is not None or self.state != "replaying":
+        if self._memory.actor is not None or self.state != "replaying":
             return
-        self._guarded(self._load)
         records = self.journal.records_to_replay()
+        self._guarded(self._memory.load, records)
         if records and self.state == "replaying":
             self._guarded(self._begin_again, records[0])
         replay_from(self, records, 1)
 
-    def be_wary(self) -> None:
-        """One of the next messages may have killed the process: leave a trace of each."""
-        self._wary_of = limits.ACTOR_WARY_MESSAGES
+    def _begin_again(self, record: Record) -> None:
+        self._start_safe(self.handling.begun_before(record))
 
     @override
-    def _message_ended(self) -> None:
-        self._wary_of = max(0, self._wary_of - 1)
-        place = self.membership.place
-        if place is not None and self.membership.is_dismissed:
-            self.terminate(place.why)
-        elif self._stop_reason is not None and self.membership.is_kept:
-            reason, self._stop_reason = self._stop_reason, None
-            self.membership.fall(self.journal.transaction(), reason, self.host.world.now())
-            self._call()
-        elif self._stop_reason is not None:
-            self.terminate(self._stop_reason)
-        else:
-            self._call()
-
-    @override
-    def _next_due(self) -> int | None:
-        return self.mail.next_due()
+    def _went_live(self) -> None:
+        if self.summary.started_at is None:
+            self.summary.started_at = self.host.world.now()
+        if self.handling.current is not None:
+            self._go_on(self.handling.end_replay())
+        if self.handling.current is not None and not self.row.resident:
+            self.summary.write("running")  # it had left memory in the midst of the message
+        if self.membership.watching:
+            self.ends.watch_again()
+        self._call()
 
     # --------------------------------------------------------------- messages arrive
     @override
     def accept(self, message: Message) -> None:
-        if message.kind in ("tell", "ask") and message.number and message.name not in ORDERS:
-            arrivals, mail_max = self.arrivals, self.mail_max
-            if arrivals.read_to is None and mail_max is not None and len(self.mail) >= mail_max:
-                arrivals.read_to = message.number - 1
-            if arrivals.must_wait(message.number):
-                return
-        super().accept(message)
-
-    @property
-    def mail_max(self) -> int | None:
-        """How much of its mailbox is read at once, None for all."""
-        # Those that give messages up when there are too many look at all of them, and so do those
-        # that wait for the order to go on.
-        is_bounded = self.definition.overflow in ("reject", "block")
-        return limits.ACTOR_MAIL_MAX if is_bounded and not self.membership.is_down else None
-
-    @property
-    def wants_mail(self) -> bool:
-        """Whether it can take more of what is in its mailbox."""
-        return self.arrivals.read_to is None or not self.mail.ready or self.membership.is_down
+        if not self.turns.stays_unread(message):
+            super().accept(message)
 
     def mail_was_read(self) -> None:
         """What is in the mailbox, or so much of it as it takes, has been accepted."""
@@ -109,20 +128,18 @@ class LiveActor(MemberRun):
         if self.state != "live":
             return  # it stays in the mailbox
         match message.kind:
-            case "tell" | "ask" | "notice":
+            case "tell" | "ask" | "notice" if message.name not in ORDERS:
                 self._add(message)
             case "child_done" if message.name.startswith(MEMBER):
                 self._add(member_ended(message))
             case "child_done":
                 self.ends.taken(message)
                 self.calls.children.ended(message.name, decode_body(message.body, ChildBody))
-            case "cancel" | "terminate":
-                self._asked_to_stop(message)
             case "resume" if message.name == DISCARD:
-                self._discards.append(message)  # it stays in the mailbox until that is known
+                self.ends.discards.append(message)
                 self._call()
-            case "resume":
-                self._asked_to_resume(message)
+            case "tell" | "ask" | "notice" | "cancel" | "terminate" | "resume":
+                self._obey(message)
             case "token":
                 self.ends.taken(message)
                 self.calls.tokens.answered(message)
@@ -130,40 +147,52 @@ class LiveActor(MemberRun):
                 self.ends.taken(message)
 
     def _add(self, message: Message) -> None:
-        if message.name in ORDERS:
-            self._obey(message, decode_letter(message.body))
-            return
         handler = self.definition.handlers.get(message.name)
         is_read = handler is not None and handler.is_read
-        if handler is not None and is_read and (not self._wary_of or self.membership.is_down):
-            self._readings.start(message, handler, self._state)
+        may_read = not self.handling.wary_of or self.membership.is_down
+        if handler is not None and is_read and may_read:
+            self._readings.start(message, handler, self._memory.encoded, self)
+        elif self.definition.is_reentrant and self._reentrancy.let_in(
+            message, self.handling.current, self.host.world.now()
+        ):
             return
-        if self.definition.is_reentrant and self._comes_back(decode_letter(message.body)):
-            self.reentrancy.append(message, self.host.world.now())
-            return
-        is_full = not is_read and len(self.mail) >= self.definition.mailbox
-        if is_full and self.definition.overflow == "dead_letter":
-            self._give_up(message, "overflow", "the mailbox was full")
-            return
-        if is_full and self.definition.overflow == "drop_oldest":
-            oldest = self.mail.take_oldest()
-            if oldest is not None:
-                self._give_up(oldest[0], "dropped", "the mailbox was full, and it was the oldest")
-        self.mail.add(message, decode_letter(message.body), self.host.world.now())
-        self._call()
+        elif self.turns.admit(message, is_read=is_read):
+            self._call()
 
-    def _comes_back(self, letter: Letter) -> bool:
-        """Whether a letter is from someone that the message which is handled waits for."""
-        handling = self.handling
-        return handling is not None and self.reentrancy.is_for(letter, handling.message.number)
-
-    def _has_read(self, message: Message, outcome: bytes) -> None:
+    def read_ended(self, message: Message, outcome: bytes) -> None:
+        """Take the outcome of a message whose handler only reads."""
         if self.state == "live":
-            if self.handling is not None and self.handling.message.number == message.number:
-                self._close(self.ends.taken(message), self.handling, outcome)
-            else:
-                self._done(message, outcome)
+            self._go_on(self.handling.end_read(message, outcome))
 
+    # ------------------------------------------------------------- orders, and the end
+    def _obey(self, message: Message) -> None:
+        decision = decide(message, self.membership, supervises=self.definition.supervises)
+        if interrupts(decision, self.membership) and (handled := self._undo()) is not None:
+            self.mail.add_first(handled.message, handled.letter)
+        self._go_on(self._orders().obey(message, decision))
+
+    def _orders(self) -> Orders:
+        return Orders(self.ends, self._memory, self._row, self.mail, self.handling)
+
+    def _go_on(self, next_: Next) -> None:
+        if next_.looks:
+            self._call()
+        elif next_.stop_reason is not None:
+            self.terminate(next_.stop_reason)
+
+    def _undo(self) -> HandledMessage | None:
+        if self.handling.current is not None:
+            self._unwound(unwind)
+        return self.handling.undo()
+
+    @override
+    def terminate(self, reason: str) -> None:
+        if self.state in ("ended", "left"):
+            return
+        self._orders().end_life(self._undo(), reason)
+        self.leave()
+
+    # -------------------------------------------------------------------- the next turn
     def _call(self) -> None:
         if not self._is_called:
             self._is_called = True
@@ -177,130 +206,111 @@ class LiveActor(MemberRun):
     def _work_some(self) -> None:
         """Handle messages until one of them waits, or others should have a turn."""
         for _ in range(_BURST):
-            if self.handling is not None or self.state != "live":
-                break
-            if not (self.mail.ready or self.mail.delayed):
-                break
-            now = self.host.world.now()
-            waiting = None if self._is_held(now) else self.mail.take(now)
+            is_free = self.handling.current is None and self.state == "live"
+            waiting = self.turns.take() if is_free else None
             if waiting is None:
                 break
-            self._handle(*waiting, now)
+            self._handle(*waiting)
         if self.state == "live":
-            if self._discards and self.is_idle:
-                self._forget_discards()
-            self._rest()
+            if self.ends.discards and self.is_idle:
+                self.ends.drop_discards()
+            self.rest()
 
-    def _forget_discards(self) -> None:
-        """It has read all that there is: there is nothing to discard."""
-        for message in self._discards:
-            self.ends.taken(message)
-        self._discards.clear()
-
-    def _is_held(self, now: int) -> bool:
-        return self.membership.is_down or self.ends.held_until(now) is not None
-
-    @override
-    def _rest(self) -> None:
+    def rest(self) -> None:
         """Be called again when there is something to do; leave memory when there is not."""
-        now = self.host.world.now()
-        held_until = self.ends.held_until(now)
-        is_held = held_until is not None or self.membership.is_down
-        if self.handling is None and self.mail.ready and not is_held:
+        is_free = self.handling.current is None
+        if is_free and self.mail.ready and self.turns.may_take():
             self._call()
-        elif self.arrivals.read_to is not None and self.wants_mail:
+        elif self.arrivals.read_to is not None and self.turns.wants_mail:
             if not self.arrivals.is_reading:
                 self._engine.actor_reads_on(self.id)
-        elif self.is_idle and self.can_leave:
-            self._leave_until_due()
-        if self.mail.delayed or held_until is not None or self._alarm is not None:
-            times = [self.mail.next_due(), held_until]
-            self._set_alarm(min((at for at in times if at and at > now), default=None))
-        if not self.clock.is_still:
-            self._arm()
-
-    def _leave_until_due(self) -> None:
-        """Leave memory, once the row says when the first delayed message is due."""
-        due = self.mail.next_due()
-        seq = self.journal.last_seq
-        row = self.summary.row
-        if row.wake_at == due and row.last_seq == seq:
+        elif is_free and self.can_leave and self._row.rest():
             self._engine.actor_rests(self.id)
-            return
-        # What a message left behind may have appended after its end: it counts for nothing.
-        self.summary.row = row = msgspec.structs.replace(
-            row, wake_at=due, resident=False, last_seq=seq, packed_seq=seq, folded_seq=seq
-        )
-        self.journal.transaction().summary = row
-
-    def _set_alarm(self, at: int | None) -> None:
-        if self._alarm is not None:
-            if self._alarm[0] == at:
-                return
-            self._alarm[1].cancel()
-            self._alarm = None
-        if at is not None and self.state == "live":
-            self._alarm = (at, self.host.call_at(self.id, at))
+        if self.state == "live":
+            self.turns.ring()
+            if not self.clock.is_still:
+                self._arm()
 
     @override
     def wake(self) -> None:
         # Either of its two timers has gone off: both are set anew, so that none is left behind.
-        self._set_alarm(None)
+        self.turns.rang()
         super().wake()
         self._call()
 
     # ------------------------------------------------------------------- one message
-    def _handle(self, message: Message, letter: Letter, now: int) -> None:
-        handler = self.definition.handlers.get(message.name)
-        if self.membership.is_stale(letter):
-            self.ends.taken(message)
-        elif letter.deadline and letter.deadline <= now:
-            self._give_up(message, "expired", "its deadline had passed before its turn came")
-        elif handler is None:
-            self._give_up(message, "no_handler", f"the actor has no handler {message.name!r}")
-        else:
-            handling = Handling(message, letter, handler, max(now, self.journal.last_at))
-            if self._wary_of:
-                # It may have killed a process: write it down before its handler is called.
-                self._take_up(handling, is_started=False)
-                self._rouse()
-                return
-            self._start(handling)
-            if self.handling is not None and self.state == "live":
-                self._rouse()
-                self._let_back_in()
+    def _handle(self, message: Message, letter: Letter) -> None:
+        handled = self.handling.next_message(message, letter, not_before=self.journal.last_at)
+        if handled is None:
+            return
+        if self.handling.wary_of:
+            # It may have killed a process: write it down before its handler is called.
+            self.handling.take_up(handled)
+            self.handling.write_down()
+            return
+        self._start(handled)
+        if self.handling.current is not None and self.state == "live":
+            self.handling.write_down()
+            if self.definition.is_reentrant:
+                now = self.host.world.now()
+                self._reentrancy.let_waiting_in(self.mail, self.handling.current, now)
 
-    def _let_back_in(self) -> None:
-        """A message that begins anew may find those waiting that it let in before."""
-        if self.definition.is_reentrant:
-            for message in self.mail.take_if(self._comes_back):
-                self.reentrancy.append(message, self.host.world.now())
+    def _start_safe(self, handled: HandledMessage) -> None:
+        """Call the handler of a message that is recorded as begun."""
+        if handled.handler.is_read:
+            self.handling.take_up(handled, is_started=True)
+            self._readings.start(handled.message, handled.handler, self._memory.encoded, self)
+        else:
+            self._start(handled)
+
+    def _start(self, handled: HandledMessage) -> None:
+        self.loop.now = handled.at / 1e6
+        self.calls.count_tokens_from(self.row.folded_seq)
+        work, path = self.handling.call(handled), f"{handled.message.number}"
+        self._main = self.loop.start_main(work, Context(), path=path)
+        self.settle()
 
     @override
-    def _handle_safely(self, handling: Handling) -> None:
-        if not handling.handler.is_read:
-            self._start(handling)
-            return
-        self._take_up(handling)
-        self._readings.start(handling.message, handling.handler, self._state)
+    def _rouse(self) -> None:
+        self.handling.write_down()
 
-    def _give_up(self, message: Message, reason: DeathReason, why: str) -> None:
-        """Give a message up before its handler began."""
-        gone = f"the message was given up: {why}"
-        outcome = _error_of(reason, gone)
-        transaction = self.ends.give_up(message, reason, why)
-        if self.membership.reminders:
-            letter = decode_letter(message.body)
-            self.membership.remind_again(transaction, letter, self.host.world.now())
-        self.ends.remember(transaction, message, outcome)
-        self._answer(transaction, message, outcome)
+    @override
+    def _deliver_of_actor(self, record: Record) -> None:
+        handled = self.handling.deliver(record)
+        if handled is not None:
+            self._start_safe(handled)
+
+    @override
+    def _swallows(self, reason: str) -> None:
+        """The message fails, its code is dropped, and the actor goes on."""
+        self._unwound(unwind)
+        handled = self.handling.current
+        if handled is not None:
+            handled.error = error = UsageError(reason)
+            if self.state == "live":
+                self._go_on(self.handling.fail(handled, error))
+
+    @override
+    def _main_ended(self, main: RunTask[object]) -> None:
+        handled, self._main = self.handling.current, None
+        if handled is not None:
+            self._go_on(self.handling.end(handled, main))
+
+    @override
+    def committed(self, transaction: Transaction, receipt: Receipt) -> None:
+        if self.membership.watching:
+            self.membership.note_taken(transaction, receipt)
+        answers = self.ends.take_answers(transaction)
+        super().committed(transaction, receipt)
+        for message, outcome in answers:
+            self._engine.answered(message, outcome)
+        if self.state == "live":
+            self.rest()
 
     # ------------------------------------------------------------------------ leaving
     @override
     def leave(self) -> None:
-        self._set_alarm(None)
-        self.left_mail = len(self.mail) > 0
-        self.mail.clear()
+        self.turns.leave()
         super().leave()
 
     @override
@@ -308,11 +318,26 @@ class LiveActor(MemberRun):
         return
 
     @property
+    @override
+    def keeps_after_end(self) -> bool:
+        return False
+
+    @property
+    @override
+    def is_summarised(self) -> bool:
+        handled = self.handling.current
+        return handled is not None and handled.stage is not Stage.QUEUED
+
+    @property
+    @override
+    def holds_steps(self) -> bool:
+        handled = self.handling.current
+        return handled is None or handled.stage is not Stage.SAFE
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is handled, and nothing waits to be that may."""
-        has_work = self.mail.ready and not self.membership.is_down
-        has_mail = has_work or self.arrivals.read_to is not None
-        return self.handling is None and not has_mail
+        return self.handling.current is None and self.turns.are_over
 
     @property
     @override
@@ -320,17 +345,17 @@ class LiveActor(MemberRun):
         # In the midst of a message it may leave too: what waits behind is in the mailbox.
         if self._is_called or self._readings.at_work or not super().can_leave:
             return False
-        handling = self.handling
-        is_waiting = handling is not None and handling.is_safe and handling.is_started
-        return is_waiting or self.is_idle
-
-    def put_to_rest(self) -> None:
-        """Leave memory, if there is nothing to do; the row says when to come back."""
-        self._rest()
+        handled = self.handling.current
+        if handled is not None:
+            return handled.stage is Stage.SAFE and handled.is_started
+        return self.turns.are_over
 
 
-def _error_of(reason: DeathReason, text: str) -> bytes:
-    """Return what the caller of an ask that was given up gets, as it is kept."""
-    if reason == "expired":
-        return failure_body(Expired(text))
-    return failure_body(Overflowed(text) if reason in ("overflow", "dropped") else UsageError(text))
+def _note_begun(records: list[Record], journal: RunJournal, arrivals: MessageDedup) -> None:
+    """Take note of what an earlier life left of a message that it had begun."""
+    found = (detach(record.body)[1] for record in records)
+    journal.blobs.update((blob.digest, None) for blob in found if blob is not None)
+    for record in records:
+        if record.kind in ("message_begun", "message_nested"):
+            # It is in the mailbox still, and will be read from there too.
+            arrivals.is_new(message_in(record).number)

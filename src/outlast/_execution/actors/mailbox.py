@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from outlast._execution.journal.letters import Letter
-from outlast._store.contract import Message
+from outlast._registry import ActorDefinition
+from outlast._store.contract import DeathReason, Message
 
 Waiting = tuple[Message, Letter]
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """A message that is given up, since more would wait than may."""
+
+    message: Message
+    reason: DeathReason
+    why: str
 
 
 class Mailbox:
@@ -29,6 +40,17 @@ class Mailbox:
             heapq.heappush(self.delayed, (letter.due_at, message.number, message, letter))
         else:
             heapq.heappush(self.ready, (-letter.priority, message.number, message, letter))
+
+    def overflow(self, message: Message, definition: ActorDefinition) -> Overflow | None:
+        """Return the message that is given up for one more; it is out of the mailbox."""
+        if len(self.ready) + len(self.delayed) < definition.mailbox:
+            return None
+        if definition.overflow == "dead_letter":
+            return Overflow(message, "overflow", "the mailbox was full")
+        oldest = self.take_oldest() if definition.overflow == "drop_oldest" else None
+        if oldest is None:
+            return None  # of the other two ways, senders were told
+        return Overflow(oldest[0], "dropped", "the mailbox was full, and it was the oldest")
 
     def add_first(self, message: Message, letter: Letter) -> None:
         """Let a message that was begun before come before the others, whatever their priority."""
@@ -75,7 +97,9 @@ class Mailbox:
         """Return when the first delayed message is due."""
         return self.delayed[0][0] if self.delayed else None
 
-    def clear(self) -> None:
-        """Forget everything; the mailbox still has it."""
+    def clear(self) -> bool:
+        """Forget everything, which the store still has; return whether there was anything."""
+        had_mail = bool(self.ready or self.delayed)
         self.ready.clear()
         self.delayed.clear()
+        return had_mail

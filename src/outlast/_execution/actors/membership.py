@@ -20,7 +20,7 @@ from outlast import limits
 from outlast._codec import adapter_for
 from outlast._execution.calls.operations import ChildBody, decode_body, failure_in
 from outlast._execution.journal.letters import Letter, encode_letter
-from outlast._store.contract import Message, Transaction
+from outlast._store.contract import JOIN, Message, Receipt, Transaction
 from outlast.types import Restart, RunId, Stopped
 
 Down: TypeAlias = Literal["", "failed", "held", "parked"]
@@ -48,6 +48,10 @@ class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
     down: Down = ""
     why: str = ""
     by: int = 0
+
+    def is_led_by(self, supervisor: str) -> bool:
+        """Whether this is a place in the team of a supervisor."""
+        return self.supervisor == supervisor
 
 
 class Watch(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -137,6 +141,15 @@ class Membership:
         place = self.place
         return place is not None and place.down == "failed" and place.restart == "never"
 
+    def reason_to_stop(self, wanted: str | None) -> str | None:
+        """Return why the actor stops for good after a message; `wanted` is what its handler said.
+
+        If it is kept it only falls, and is started again.
+        """
+        if self.place is not None and self.is_dismissed:
+            return self.place.why
+        return None if self.is_kept else wanted
+
     def take_place(self, transaction: Transaction, place: Place | None) -> None:
         """Give the actor a place, another state in it, or none."""
         self.place = place
@@ -180,7 +193,7 @@ class Membership:
         # It is reminded no more: neither of what was set before nor with this commit.
         posts = [m for m in transaction.posts if m.run != actor or m.kind != "notice"]
         for name in list(self.reminders):
-            self.set_reminder(transaction, name, None)
+            self._set_reminder(transaction, name, None)
         place = self.place
         if place is not None:
             error = reason if has_failed else ""
@@ -188,19 +201,12 @@ class Membership:
             posts.append(notice(place.supervisor, "ended", ended, sender=actor, at=at))
             self.take_place(transaction, None)
         for watcher, watch in self.watched.items():
-            posts.append(self.goodbye(watcher, watch, actor, reason, at))
+            posts.append(goodbye(watcher, watch, actor, reason, at))
             write_value(transaction, WATCHED + watcher, None)
         self.watched.clear()
         transaction.posts = tuple(posts)
 
     # ----------------------------------------------------------------------- watching
-    @staticmethod
-    def goodbye(watcher: str, watch: Watch, actor: str, reason: str, at: int) -> Message:
-        """Return what tells a watcher that an actor has stopped, once for each watch."""
-        event = msgspec.Raw(_stopped.encode(Stopped(actor, reason)))
-        told = notice(watcher, watch.handler, {watch.parameter: event}, sender=actor, at=at)
-        return msgspec.structs.replace(told, dedup=f"\x00{watch.token}/{actor}")
-
     def note_watched(self, transaction: Transaction, watcher: str, watch: Watch | None) -> None:
         """Somebody wants to be told when the actor stops, or no longer."""
         if watch is None:
@@ -208,6 +214,14 @@ class Membership:
         else:
             self.watched[watcher] = watch
         write_value(transaction, WATCHED + watcher, watch)
+
+    def note_taken(self, transaction: Transaction, receipt: Receipt) -> None:
+        """A transaction is durable: those who got their orders in it are watched from here on."""
+        if self.watching:
+            for message, result in zip(transaction.posts, receipt.posts, strict=True):
+                is_taken = message.name == JOIN and result == "accepted"
+                if is_taken and self.watching.pop(message.run, None) is not None:
+                    self.taken.append(message.run)
 
     def write_down(self, transaction: Transaction) -> None:
         """Forget, with a transaction that is written anyway, what is settled."""
@@ -231,14 +245,14 @@ class Membership:
         for name, reminder in reminders.items():
             known = self.reminders.get(name)
             if reminder is None or known is None or not is_same(reminder, known):
-                self.set_reminder(transaction, name, reminder)
+                self._set_reminder(transaction, name, reminder)
                 if reminder is not None:
                     due = at + reminder.every
                     sent.append(reminder_message(actor, name, reminder, due=due, at=at))
         return sent
 
     # ---------------------------------------------------------------------- reminders
-    def set_reminder(self, transaction: Transaction, name: str, reminder: Reminder | None) -> None:
+    def _set_reminder(self, transaction: Transaction, name: str, reminder: Reminder | None) -> None:
         """Keep a reminder, or forget it."""
         if reminder is None:
             self.reminders.pop(name, None)
@@ -263,6 +277,13 @@ class Membership:
             due = at + reminder.every - (at - letter.due_at) % reminder.every
         following = reminder_message(transaction.run, letter.reminder, reminder, due=due, at=at)
         transaction.posts = (*transaction.posts, following)
+
+
+def goodbye(watcher: str, watch: Watch, actor: str, reason: str, at: int) -> Message:
+    """Return what tells a watcher that an actor has stopped, once for each watch."""
+    event = msgspec.Raw(_stopped.encode(Stopped(actor, reason)))
+    told = notice(watcher, watch.handler, {watch.parameter: event}, sender=actor, at=at)
+    return msgspec.structs.replace(told, dedup=f"\x00{watch.token}/{actor}")
 
 
 def reminder_message(actor: str, name: str, reminder: Reminder, *, due: int, at: int) -> Message:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from outlast._execution.actors.membership import Membership, Reminder, Watch
-from outlast._execution.actors.system_messages import WatchOver, order_message
+from outlast._execution.actors.system_messages import watch_orders
 from outlast._records import Blob
 from outlast._store.contract import Message, StartRun, Transaction
 
@@ -72,10 +72,7 @@ class Outbox:
         if self._watches or self._reminders:
             actor = transaction.run
             sent += bonds.tie(transaction, self._watches, self._reminders, now)
-            sent += [
-                order_message(target, WatchOver(actor, watch), sender=actor, at=now)
-                for target, watch in self._watches.items()
-            ]
+            sent += watch_orders(actor, self._watches, now)
         if self._starts:
             transaction.starts = (*transaction.starts, *self._starts)
             transaction.blobs = (*transaction.blobs, *self._blobs)

@@ -12,11 +12,14 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
+from outlast._execution.actors.actor_memory import ActorState
 from outlast._execution.actors.actor_reads import is_awaitable
-from outlast._execution.actors.outbox import Outbox
+from outlast._execution.actors.handled_message import HandledMessage
+from outlast._execution.actors.mailbox import Mailbox
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.calls.unreadable import Arguments, Unreadable, arguments_of
 from outlast._execution.journal.letters import (
@@ -27,62 +30,60 @@ from outlast._execution.journal.letters import (
     message_in,
 )
 from outlast._execution.journal.view import RunJournal
+from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import VALUE, Record
-from outlast._registry import ActorDefinition, HandlerDefinition
+from outlast._registry import HandlerDefinition
 from outlast._store.contract import Message
 from outlast.errors import UsageError
+
+
+class Ends(Protocol):
+    """What takes the ends of messages (`MessageEnds`), as far as nested ones have them."""
+
+    def done(self, message: Message, outcome: bytes) -> None:
+        """Take the message out of the mailbox, and answer it, with the next commit."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
 class _Nested:
     message: Message
     letter: Letter
+    outer: HandledMessage
     outcome: bytes | None = None
 
 
 class Reentrancy:
     """The nested messages of the one that an actor is handling."""
 
-    __slots__ = (
-        "_appended",
-        "_begin",
-        "_definition",
-        "_ended",
-        "_instance",
-        "_journal",
-        "_open",
-        "_outbox",
-    )
+    __slots__ = ("_appended", "_ends", "_journal", "_loop", "_open", "_state")
 
-    def __init__(
-        self,
-        definition: ActorDefinition,
-        journal: RunJournal,
-        *,
-        begin: Callable[[Coroutine[object, object, None]], object],
-        instance: Callable[[], object],
-        ended: Callable[[Message, bytes], None],
-        wishes: Callable[[], Outbox],
-    ) -> None:
-        self._definition = definition
+    def __init__(self, journal: RunJournal, loop: RunLoop, state: ActorState, ends: Ends) -> None:
         self._journal = journal
-        self._begin = begin  # a task of the run's loop
-        self._instance = instance
-        self._ended = ended
-        self._outbox = wishes
+        self._loop = loop
+        self._state = state
+        self._ends = ends
         self._appended: dict[int, Message] = {}  # written down, not known to be durable
         self._open: list[_Nested] = []
-
-    def is_for(self, letter: Letter, number: int) -> bool:
-        """Whether a letter comes from someone that the message of this number waits for."""
-        return self._definition.is_reentrant and caller(self._journal.run, number) in letter.chain
 
     def chain(self) -> tuple[str, ...] | None:
         """Return who waits for the nested message that executes, None when none does."""
         executing = [nested for nested in self._open if nested.outcome is None]
         return executing[-1].letter.chain if executing else None
 
-    def append(self, message: Message, at: int) -> None:
+    def let_in(self, message: Message, outer: HandledMessage | None, at: int) -> bool:
+        """Have a message handled within another, if it is from someone that this one waits for."""
+        comes_back = outer is not None and is_for(decode_letter(message.body), outer)
+        if comes_back:
+            self._append(message, at)
+        return comes_back
+
+    def let_waiting_in(self, mail: Mailbox, outer: HandledMessage, at: int) -> None:
+        """Begun anew, a message may find those waiting that it let in before."""
+        for message in mail.take_if(partial(is_for, outer=outer)):
+            self._append(message, at)
+
+    def _append(self, message: Message, at: int) -> None:
         """Write down that a message comes in; it is handled when that is durable."""
         body = message_body(message)
         self._appended[message.number] = message
@@ -90,13 +91,13 @@ class Reentrancy:
             "message_nested", at=at, key=f"{message.number}", name=message.name, body=body
         )
 
-    def deliver(self, record: Record, outer_sender: str) -> None:
-        """Begin to handle a message that is recorded."""
+    def deliver(self, record: Record, outer: HandledMessage) -> None:
+        """Begin to handle a message that is recorded, within another one."""
         message = message_in(record)
         self._appended.pop(message.number, None)
-        nested = _Nested(message, decode_letter(message.body))
+        nested = _Nested(message, decode_letter(message.body), outer)
         self._open.append(nested)
-        handler = self._definition.handlers.get(message.name)
+        handler = self._state.definition.handlers.get(message.name)
         known: Arguments = ((), {})
         if handler is not None:
             try:
@@ -104,18 +105,14 @@ class Reentrancy:
             except Unreadable as error:
                 error.culprit = None  # it is part of the outer message, and cannot go alone
                 raise
-        self._begin(self._handle(nested, handler, known, outer_sender))
+        self._loop.own(self._handle(nested, handler, known))
 
     async def _handle(
-        self,
-        nested: _Nested,
-        handler: HandlerDefinition | None,
-        arguments: Arguments,
-        outer_sender: str,
+        self, nested: _Nested, handler: HandlerDefinition | None, arguments: Arguments
     ) -> None:
-        actor, definition = self._instance(), self._definition
+        actor, definition, outer = self._state.actor, self._state.definition, nested.outer
         before = definition.state.encode(definition.state_of(actor))
-        wished = self._outbox().copy()
+        outbox_before = outer.outbox.copy()
         definition.enter(actor, nested.letter.sender)
         try:
             if handler is None:
@@ -130,9 +127,9 @@ class Reentrancy:
             raise
         except Exception as error:  # noqa: BLE001  # any error of a handler is an answer
             definition.restore(actor, definition.state.decode(before))
-            self._outbox().put_back(wished)
+            outer.outbox.put_back(outbox_before)
             outcome = failure_body(error)
-        definition.enter(actor, outer_sender)
+        definition.enter(actor, outer.letter.sender)
         self._end(nested, outcome)
 
     def _end(self, nested: _Nested, outcome: bytes) -> None:
@@ -149,7 +146,7 @@ class Reentrancy:
             message = nested.message
             at = self._journal.last_at
             self._journal.append("nested_ended", at=at, key=f"{message.number}", name=message.name)
-            self._ended(message, nested.outcome or b"")
+            self._ends.done(message, nested.outcome or b"")
 
     def take_open(self) -> list[tuple[Message, Letter]]:
         """Return what has not ended, and forget it: the outer message is over."""
@@ -158,3 +155,8 @@ class Reentrancy:
         self._open.clear()
         self._appended.clear()
         return opened
+
+
+def is_for(letter: Letter, outer: HandledMessage) -> bool:
+    """Whether a letter comes from someone that the message which is handled waits for."""
+    return caller(outer.message.run, outer.message.number) in letter.chain

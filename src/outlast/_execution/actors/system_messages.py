@@ -81,6 +81,14 @@ def order_message(actor: str, order: Order, *, sender: str, at: int) -> Message:
     return Message(run=RunId(actor), kind="notice", name=JOIN, body=body, at=at)
 
 
+def watch_orders(actor: str, watches: Mapping[str, Watch], at: int) -> list[Message]:
+    """Return what has other actors tell this one when they stop."""
+    return [
+        order_message(target, WatchOver(actor, watch), sender=actor, at=at)
+        for target, watch in watches.items()
+    ]
+
+
 def decode_order(data: bytes) -> Order:
     """Return the order in the arguments of a message.
 

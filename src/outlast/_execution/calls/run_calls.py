@@ -16,7 +16,7 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.conditions import Conditions
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import Record
-from outlast._store.contract import RunRow
+from outlast._store.contract import RunRow, Transaction
 
 
 class RunCalls:
@@ -96,11 +96,20 @@ class RunCalls:
         if self.made_tokens is not None:
             self.made_tokens.series = series
 
-    def begin_anew(self) -> None:
-        """Forget what an actor's message has left behind: it is over."""
+    def begin_anew(self, transaction: Transaction) -> dict[str, None]:
+        """Forget what an actor's message has left behind, and withdraw its tokens: it is over.
+
+        Returns the names of the values in which its steps have left heartbeats.
+        """
+        self._loop.timers.clear()
+        if self.steps.pending:
+            self.steps.forget_cancelled(all_of_them=True)
         if self.made_children is not None:
             self.made_children.begin_anew()
         self.cancellation.begin_anew()
+        if self.made_tokens is not None and self.made_tokens.by_key:
+            transaction.withdrawn = (*transaction.withdrawn, *self.made_tokens.take_open())
+        return self.steps.heartbeats
 
     def deliver(self, record: Record) -> None:
         """Hand over one record; those that only tell of what was asked for are for nobody."""
