@@ -132,8 +132,7 @@ class SignatureCodec:
         """
         if bound.encoded is None and bound.digest is None:
             values = self._stored_values(bound)
-            data = flat_form((self._resolved or self._ready()).adapters, values)
-            if data is not None:
+            if (data := flat_form(self._ready().adapters, values)) is not None:
                 return data, digest_of(values)
         return self.encode(bound), self.digest(bound)
 

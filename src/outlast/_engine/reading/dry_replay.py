@@ -18,7 +18,7 @@ from outlast._execution.calls.operations import KnownErrors, StepOperation
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._records import Record
-from outlast._registry import Registry, WorkflowDefinition
+from outlast._registry import Registry
 from outlast._store.contract import Message, RunRow, StartRun, Transaction
 from outlast._world import Timer, World
 from outlast.errors import OutlastError, RunClosed, UnknownActor, UsageError
@@ -32,6 +32,7 @@ class StillHost(RunHost):
 
     def __init__(self, world: World, registry: Registry, known_errors: KnownErrors) -> None:
         self.world: World = world
+        self.only_replays: bool = False
         self.registry: Registry = registry
         self._known = known_errors
 
@@ -69,6 +70,10 @@ class StillHost(RunHost):
         """Nobody looks."""
 
     @override
+    def replayed(self, run: RunId) -> None:
+        """Nobody waits."""
+
+    @override
     def run_closed(self, run: RunId) -> None:
         """Nobody waits."""
 
@@ -94,7 +99,13 @@ class _Host(StillHost, ActorHost):
         self, world: World, registry: Registry, known: KnownErrors, done: Future[None]
     ) -> None:
         super().__init__(world, registry, known)
+        self.only_replays = True
         self._done = done
+
+    @override
+    def replayed(self, run: RunId) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
 
     @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
@@ -119,43 +130,6 @@ class _Host(StillHost, ActorHost):
             self._done.set_exception(RunClosed(run, "closed"))
 
 
-class _Rehearsal(LiveWorkflow):
-    """A run that stops where its records end."""
-
-    def __init__(
-        self,
-        host: RunHost,
-        definition: WorkflowDefinition,
-        row: RunRow,
-        records: list[Record],
-        done: Future[None],
-    ) -> None:
-        super().__init__(host, definition, row, Lease(row.shard, "", 0), records)
-        self._done = done
-
-    @override
-    def _go_live(self) -> None:
-        if not self._done.done():
-            self._done.set_result(None)
-
-    @override
-    def terminate(self, reason: str) -> None:
-        self.host.run_parked(self.id, reason)
-
-
-class _ActorRehearsal(LiveActor):
-    """An actor in the midst of a message, which stops where its records end."""
-
-    def __init__(self, host: ActorHost, activation: Activation, done: Future[None]) -> None:
-        super().__init__(host, activation)
-        self._over = done
-
-    @override
-    def _go_live(self) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
-
-
 async def rehearse(
     world: World,
     registry: Registry,
@@ -174,7 +148,7 @@ async def rehearse(
     definition = registry.find_workflow(row.workflow)
     done: Future[None] = world.loop.create_future()
     host = _Host(world, registry, known_errors, done)
-    run = _Rehearsal(host, definition, row, records, done)
+    run = LiveWorkflow(host, definition, row, Lease(row.shard, "", 0), records)
     await _replayed(run, done, world)
     return run
 
@@ -200,7 +174,7 @@ async def rehearse_actor(
     host = _Host(world, registry, known_errors, done)
     lease = Lease(row.shard, "", 0)
     activation = Activation(definition, row, lease, records, ActorMemory())
-    actor = _ActorRehearsal(host, activation, done)
+    actor = LiveActor(host, activation)
     await _replayed(actor, done, world)
     return actor
 

@@ -74,6 +74,7 @@ class Scheduler(ActorHost):
         acknowledgements: Acknowledgements,
     ) -> None:
         self.world: World = world
+        self.only_replays: bool = False
         self.registry: Registry = registry
         self.store = store
         self.writer = writer
@@ -149,6 +150,10 @@ class Scheduler(ActorHost):
     def run_changed(self, run: RunId) -> None:
         if (live := self.residents.get(run)) is not None:
             self.parts.residency.changed(live)
+
+    @override
+    def replayed(self, run: RunId) -> None:
+        """Runs of an engine go on."""
 
     @override
     def run_closed(self, run: RunId) -> None:

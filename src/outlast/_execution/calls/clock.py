@@ -38,7 +38,6 @@ class RunClock:
         journal: RunJournal,
         loop: RunLoop,
         calls: RunCalls,
-        *,
         timeout_at: int | None,
     ) -> None:
         self._host = host

@@ -20,6 +20,8 @@ class RunHost(Protocol):
     """Time, chance and tasks."""
     registry: Registry
     """Declared signals, steps and workflows."""
+    only_replays: bool
+    """Runs stop where their records end (`replayed`), and end by no other way than that."""
 
     @property
     def known_errors(self) -> KnownErrors:
@@ -52,6 +54,10 @@ class RunHost(Protocol):
 
     def run_changed(self, run: RunId) -> None:
         """Note that what the run waits for may have changed."""
+        ...
+
+    def replayed(self, run: RunId) -> None:
+        """Note that all records are delivered; asked only of a host that `only_replays`."""
         ...
 
     def run_closed(self, run: RunId) -> None:

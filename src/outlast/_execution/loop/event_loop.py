@@ -228,7 +228,8 @@ class RunLoop(AbstractEventLoop):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         parent = self.current_task()
         if not path:
-            path = self._place_of(parent).next_path() if self._tasks_made else self._first_place
+            around = self.callback_place if parent is None else parent.place
+            path = around.next_path() if self._tasks_made else self._first_place
         place = TaskPath(path)
         self._tasks_made += 1
         task = RunTask(
@@ -289,16 +290,8 @@ class RunLoop(AbstractEventLoop):
 
     def current_place(self) -> TaskPath:
         """Return where what the executing code asks for, and draws, is counted."""
-        return self._place_of(self.current_task())
-
-    def _place_of(self, task: RunTask[object] | None) -> TaskPath:
-        """Return where operations of `task` are counted."""
+        task = self.current_task()
         return self.callback_place if task is None else task.place
-
-    def next_hash(self) -> int:
-        """Return a hash for an object of this run, the same in every process."""
-        self._hashes += 1
-        return (self.salt ^ (self._hashes << 1)) & 0xFFFFFFFFFFFFFFF
 
     def next_future_hash(self) -> int:
         """Return a hash for a future of this run, the same in every process."""

@@ -63,14 +63,7 @@ class LiveRun(ABC):
     """A run in memory. `state` says whether it replays, lives, ends, or has left."""
 
     def __init__(
-        self,
-        host: RunHost,
-        row: RunRow,
-        lease: Lease,
-        records: list[Record],
-        *,
-        salt: int,
-        now: int,
+        self, host: RunHost, row: RunRow, lease: Lease, records: list[Record], salt: int, now: int
     ) -> None:
         self.id: RunId = row.id
         self.salt = salt  # of this run's chance: the same in every life
@@ -86,9 +79,7 @@ class LiveRun(ABC):
         self.calls: RunCalls = RunCalls(host, self.journal, self.loop, row, salt)
         self.steps: StepCalls = self.calls.steps
         self.cancellation: Cancellation = self.calls.cancellation
-        self.clock: RunClock = RunClock(
-            host, self.journal, self.loop, self.calls, timeout_at=row.timeout_at
-        )
+        self.clock: RunClock = RunClock(host, self.journal, self.loop, self.calls, row.timeout_at)
         self.summary: RunSummary = RunSummary(row, self.journal, self.clock, records)
         self._main: RunTask[object] | None = None
         self.arrivals: MessageDedup = MessageDedup()
@@ -161,6 +152,9 @@ class LiveRun(ABC):
                 self._deliver(record)
 
     def _go_live(self) -> None:
+        if self.host.only_replays:
+            self.host.replayed(self.id)
+            return
         self.journal.end_replay()
         self.state = "live"
         self._went_live()

@@ -277,6 +277,9 @@ class LiveWorkflow(LiveRun):
     def terminate(self, reason: str) -> None:
         if self.state in ("ended", "left") or self.journal.has_closed:
             return
+        if self.host.only_replays:
+            self.host.run_parked(self.id, reason)
+            return
         for operation in list(self.steps.pending.values()):
             self.host.stop_body(self.id, operation.key)
         self.steps.pending.clear()
