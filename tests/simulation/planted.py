@@ -20,7 +20,7 @@ from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.messages import Messages
 from outlast._execution.actors.actor_ends import MessageEnds
 from outlast._execution.actors.mailbox import Mailbox
-from outlast._execution.actors.membership import Membership, Place
+from outlast._execution.actors.membership import Assignment, Membership
 from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.clock import RunClock
 from outlast._execution.calls.inbox import Inbox
@@ -224,7 +224,7 @@ def _find_in_any_life(self: Team, target: str, life: int) -> Member | None:
     return next((m for m in self.members if m.spec.target == target), None)
 
 
-def _obey_anyone(self: Place, supervisor: str) -> bool:
+def _obey_anyone(self: Assignment, supervisor: str) -> bool:
     return True
 
 
@@ -262,7 +262,7 @@ PLANTED = (
         "a member fails, and nobody is told", Membership, "fall", _fall_silently, run_team_seed, 187
     ),
     Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 299),
-    Planted("a member obeys any team", Place, "is_led_by", _obey_anyone, run_team_seed),
+    Planted("a member obeys any team", Assignment, "is_led_by", _obey_anyone, run_team_seed),
 )
 
 

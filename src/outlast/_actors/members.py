@@ -14,7 +14,7 @@ from outlast._actors.actor import running_actor
 from outlast._actors.supervisor import MemberSpec
 from outlast._engine.remote import ASK_STEP, SEND_STEP, WAIT_STEP
 from outlast._execution.actors.envelopes import Envelope, write_envelope
-from outlast._execution.actors.membership import Place, member_key
+from outlast._execution.actors.membership import Assignment, member_key
 from outlast._execution.actors.system_messages import (
     ORDER,
     ORDERS,
@@ -60,7 +60,7 @@ class Members:
             HandlerFailed, TimeoutError, UnknownActor: it could not be told.
         """
         if spec.kind == "actor":
-            place = Place(self._supervisor, spec.target, spec.restart, life)
+            place = Assignment(self._supervisor, spec.target, spec.restart, life)
             await _asked(spec, ORDERS[ORDER], encode_order(Join(place)))
         elif spec.kind == "supervisor":
             return await self._ask_team(spec, "apply", life)
@@ -124,13 +124,13 @@ class Members:
         await _asked(spec, ORDERS[name], encode_order(order))
 
     async def _join(self, spec: MemberSpec, life: int, *, reset: bool = False) -> None:
-        place = Place(self._supervisor, spec.target, spec.restart, life)
+        place = Assignment(self._supervisor, spec.target, spec.restart, life)
         await self._order(spec, Join(place, reset))
 
     # -------------------------------------------------------------------------- teams
     async def _tell_team(self, spec: MemberSpec, name: str, life: int) -> Applied:
         """Have a team, also one that had stopped, be what it should, in this life or a new one."""
-        await self._order(spec, Join(Place("", spec.target, spec.restart, life)))
+        await self._order(spec, Join(Assignment("", spec.target, spec.restart, life)))
         return await self._ask_team(spec, name, life)
 
     async def _ask_team(self, spec: MemberSpec, name: str, life: int) -> Applied:

@@ -10,7 +10,7 @@ from outlast._actors.supervising import SupervisorActor
 from outlast._actors.supervisor import Supervisor, TeamSpec
 from outlast._engine.open_engine import EngineCore
 from outlast._execution.actors.envelopes import Envelope
-from outlast._execution.actors.membership import SUPERVISORS, Place
+from outlast._execution.actors.membership import SUPERVISORS, Assignment
 from outlast._execution.actors.system_messages import ORDERS, Join, encode_order
 from outlast._execution.journal.letters import actor_id
 from outlast._handles.actor_ref import ActorRef
@@ -38,7 +38,7 @@ async def apply_team(core: EngineCore, team: Supervisor) -> Applied:
 
 async def _open_again(core: EngineCore, definition: ActorDefinition, path: str) -> None:
     """A team that was stopped is started anew."""
-    order = encode_order(Join(Place("", actor_id(SUPERVISORS, path), "always", 1)))
+    order = encode_order(Join(Assignment("", actor_id(SUPERVISORS, path), "always", 1)))
     await core.actors.ask(Envelope(definition, path, ORDERS[JOIN], order))
 
 

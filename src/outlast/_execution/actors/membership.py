@@ -35,8 +35,8 @@ _stopped = adapter_for(Stopped)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An actor's place in a team; `life` counts how often it was started there.
+class Assignment(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An actor's assignment to a team; `life` counts how often it was started there.
 
     `by` is the number of the order that began this life.
     """
@@ -50,7 +50,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
     by: int = 0
 
     def is_led_by(self, supervisor: str) -> bool:
-        """Whether this is a place in the team of a supervisor."""
+        """Whether it is to the team of this supervisor."""
         return self.supervisor == supervisor
 
 
@@ -74,7 +74,7 @@ class Reminder(msgspec.Struct, frozen=True, array_like=True, gc=False):
     token: str
 
 
-_places = msgspec.msgpack.Decoder(Place)
+_places = msgspec.msgpack.Decoder(Assignment)
 _watches = msgspec.msgpack.Decoder(Watch)
 _reminders = msgspec.msgpack.Decoder(Reminder)
 
@@ -88,7 +88,7 @@ def notice(
     return Message(run=RunId(run), kind="notice", name=handler, body=body, at=at)
 
 
-def decode_place(data: bytes) -> Place:
+def decode_place(data: bytes) -> Assignment:
     """Return a place from the value that it is kept as."""
     return _places.decode(data)
 
@@ -103,7 +103,7 @@ def write_value(transaction: Transaction, name: str, value: msgspec.Struct | Non
 class Membership:
     """What ties one actor to others, as it is kept in memory."""
 
-    place: Place | None = None
+    place: Assignment | None = None
     watched: dict[str, Watch] = field(default_factory=dict[str, Watch])
     watching: dict[str, Watch] = field(default_factory=dict[str, Watch])
     reminders: dict[str, Reminder] = field(default_factory=dict[str, Reminder])
@@ -150,7 +150,7 @@ class Membership:
             return self.place.why
         return None if self.is_kept else wanted
 
-    def take_place(self, transaction: Transaction, place: Place | None) -> None:
+    def take_place(self, transaction: Transaction, place: Assignment | None) -> None:
         """Give the actor a place, another state in it, or none."""
         self.place = place
         write_value(transaction, PLACE, place)

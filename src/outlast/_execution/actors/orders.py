@@ -21,7 +21,7 @@ from outlast._execution.actors.actor_memory import ActorState
 from outlast._execution.actors.actor_row import ActorRow
 from outlast._execution.actors.handled_message import HandledMessage
 from outlast._execution.actors.mailbox import Mailbox
-from outlast._execution.actors.membership import Membership, Place, goodbye, notice
+from outlast._execution.actors.membership import Assignment, Membership, goodbye, notice
 from outlast._execution.actors.message_handling import LOOK, STAY, MessageHandling, Next
 from outlast._execution.actors.system_messages import (
     DONE_WELL,
@@ -47,7 +47,7 @@ from outlast.types import Status
 class Acknowledge:
     """Say that the order was obeyed; `place` is taken with that."""
 
-    place: Place | None = None
+    place: Assignment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class BeginLife:
     `is_new`: this life was not begun before. `is_reset`: it begins with a first state.
     """
 
-    place: Place | None = None
+    place: Assignment | None = None
     is_new: bool = False
     is_reset: bool = False
 
@@ -73,7 +73,7 @@ class BeginLife:
 class StandStill:
     """Handle no message until told to go on; without a place, the order is not for this actor."""
 
-    place: Place | None = None
+    place: Assignment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _decide_order(order: Order, membership: Membership, message: Message, sender
             assert_never(order)
 
 
-def _decide_join(order: Join, known: Place | None, message: Message) -> Decision:
+def _decide_join(order: Join, known: Assignment | None, message: Message) -> Decision:
     place = order.place
     if not place.supervisor:
         return BeginLife()  # it is only to be there again
@@ -244,7 +244,7 @@ class Orders:
             case _:
                 assert_never(decision)
 
-    def _acknowledge(self, message: Message, place: Place | None = None) -> None:
+    def _acknowledge(self, message: Message, place: Assignment | None = None) -> None:
         if place is not None:
             self._membership.take_place(self._ends.transaction(), place)
         self._ends.done(message, VALUE + DONE_WELL)

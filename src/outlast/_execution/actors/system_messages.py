@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from outlast._codec import SignatureCodec
-from outlast._execution.actors.membership import Down, Place, Watch
+from outlast._execution.actors.membership import Assignment, Down, Watch
 from outlast._execution.journal.letters import Letter, encode_letter
 from outlast._registry import HandlerDefinition
 from outlast._store.contract import JOIN, Message
@@ -28,7 +28,7 @@ class Join(msgspec.Struct, frozen=True, tag=True):
     Of a life that has begun it changes the conditions only.
     """
 
-    place: Place
+    place: Assignment
     reset: bool = False
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from outlast._execution.actors.membership import WATCHING, Membership, Place, Watch, decode_place
+from outlast._execution.actors.membership import (
+    WATCHING,
+    Assignment,
+    Membership,
+    Watch,
+    decode_place,
+)
 from outlast._execution.actors.system_messages import watch_orders
 from outlast._store.contract import PostResult, Receipt, Transaction
 from outlast.types import Restart
@@ -14,7 +20,7 @@ TEAM = "outlast.Supervisor/team"
 
 
 def member(restart: Restart = "on_failure") -> Membership:
-    return Membership(place=Place(TEAM, "member", restart, 2))
+    return Membership(place=Assignment(TEAM, "member", restart, 2))
 
 
 def transaction() -> Transaction:

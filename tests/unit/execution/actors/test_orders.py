@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from outlast._execution.actors.membership import Membership, Place, Watch
+from outlast._execution.actors.membership import Assignment, Membership, Watch
 from outlast._execution.actors.orders import (
     Acknowledge,
     AskToResume,
@@ -38,18 +38,20 @@ OTHERS = "outlast.Supervisor/others"
 
 def place(
     life: int = 1, *, supervisor: str = TEAM, restart: Restart = "on_failure", by: int = 0
-) -> Place:
-    return Place(supervisor, "member", restart, life, by=by)
+) -> Assignment:
+    return Assignment(supervisor, "member", restart, life, by=by)
 
 
-def decided(order: Order, known: Place | None, *, sender: str = TEAM, number: int = 9) -> Decision:
+def decided(
+    order: Order, known: Assignment | None, *, sender: str = TEAM, number: int = 9
+) -> Decision:
     sent = order_message(ACTOR, order, sender=sender, at=1)
     sent = msgspec.structs.replace(sent, number=number)
     return decide(sent, Membership(place=known), supervises=False)
 
 
 def asked(
-    kind: MessageKind, known: Place | None, *, reason: str = "", supervises: bool = False
+    kind: MessageKind, known: Assignment | None, *, reason: str = "", supervises: bool = False
 ) -> Decision:
     request = Message(run=ACTOR, kind=kind, name=reason, number=9)
     return decide(request, Membership(place=known), supervises=supervises)
@@ -57,7 +59,7 @@ def asked(
 
 # ------------------------------------------------------------------------------ joining
 @pytest.mark.parametrize("known", [None, place(1)])
-def test_a_later_life_is_begun_by_the_order_that_came_with_it(known: Place | None) -> None:
+def test_a_later_life_is_begun_by_the_order_that_came_with_it(known: Assignment | None) -> None:
     expected = BeginLife(place(2, by=9), is_new=True, is_reset=True)
 
     assert decided(Join(place(2), reset=True), known) == expected
@@ -88,7 +90,9 @@ def test_another_team_is_refused_whatever_the_life(life: int) -> None:
 
 
 @pytest.mark.parametrize("known", [None, place(2)])
-def test_an_order_without_a_supervisor_only_has_the_actor_be_there(known: Place | None) -> None:
+def test_an_order_without_a_supervisor_only_has_the_actor_be_there(
+    known: Assignment | None,
+) -> None:
     assert decided(Join(place(0, supervisor="")), known) == BeginLife()
 
 
@@ -105,7 +109,7 @@ def test_an_actor_stands_still_for_its_supervisor(life: int) -> None:
     [(None, 2, TEAM), (place(2), 1, TEAM), (place(2), 2, OTHERS)],
     ids=["of no team", "an earlier life", "another team"],
 )
-def test_an_actor_is_held_by_nobody_else(known: Place | None, life: int, sender: str) -> None:
+def test_an_actor_is_held_by_nobody_else(known: Assignment | None, life: int, sender: str) -> None:
     assert decided(Hold(life, "held", ""), known, sender=sender) == StandStill()
 
 
@@ -137,7 +141,7 @@ def test_an_actor_that_is_kept_falls_instead() -> None:
 
 @pytest.mark.parametrize("known", [None, place(restart="always")])
 def test_a_supervisor_stops_its_team_first_and_resumes_by_its_own_handler(
-    known: Place | None,
+    known: Assignment | None,
 ) -> None:
     stop_all = HaveHandled("stop_all", is_first=True)
 
