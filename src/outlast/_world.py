@@ -98,6 +98,12 @@ class World(Protocol):
         """Run a task that this world owns; `then` is called, outside any task, when it ended."""
         ...
 
+    def begin(
+        self, coro: Coroutine[object, object, None], *, name: str, context: contextvars.Context
+    ) -> None:
+        """Run a task that its coroutine keeps referenced, and lets raise nothing."""
+        ...
+
     def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         """Call from the host loop, outside any task."""
         ...
@@ -252,6 +258,13 @@ class RealWorld(World):
 
         task.add_done_callback(ended)
         return task
+
+    @override
+    def begin(
+        self, coro: Coroutine[object, object, None], *, name: str, context: contextvars.Context
+    ) -> None:
+        # Not by the loop's factory: an eager one would run it here and now.
+        asyncio.Task(coro, loop=self._loop, name=name, context=context)
 
     @override
     def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:

@@ -131,6 +131,10 @@ class SimWorld(World):
         return task
 
     @override
+    def begin(self, coro: Coroutine[object, object, None], *, name: str, context: Context) -> None:
+        self.spawn(coro, name=name, context=context)
+
+    @override
     def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         self._loop.call_soon(callback, *args, context=self._context)
 

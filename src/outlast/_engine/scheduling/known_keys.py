@@ -49,13 +49,18 @@ class KnownKeys:
                 self._forget(run)
                 return None
             seen = self._seen(run, life)
-            added = await store.read_journal(run, seen.upto)
-            if self._runs.get(run) is not seen:
-                continue  # another call has forgotten it meanwhile
-            for record in added:
-                self._note(seen, record)
-            seq = seen.seqs.get((kind, key))
-            found = [] if seq is None else await store.read_journal(run, seq - 1, seq)
+            try:
+                added = await store.read_journal(run, seen.upto)
+                if self._runs.get(run) is not seen:
+                    continue  # another call has forgotten it meanwhile
+                for record in added:
+                    self._note(seen, record)
+                seq = seen.seqs.get((kind, key))
+                found = [] if seq is None else await store.read_journal(run, seq - 1, seq)
+            except StoreDamaged:
+                if await _life(store, run) == life:
+                    raise
+                found = []  # the journal is another life's, with a beginning of its own
             if await _life(store, run) == life:
                 self._shrink()
                 return next(iter(found), None)

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextvars import Context
+from contextvars import Context, copy_context
 from dataclasses import replace
 from inspect import iscoroutinefunction
 from types import CoroutineType
@@ -27,7 +27,6 @@ from outlast._execution.bodies.context import (
     MadeOnce,
     executing_step,
 )
-from outlast._execution.bodies.driver import BodyDriver
 from outlast._execution.bodies.threads import Threads
 from outlast._execution.bodies.time_limits import TimeLimits
 from outlast._execution.calls.operations import StepOperation
@@ -75,7 +74,9 @@ class Bodies:
         self.resources = resources
         self._processes = processes
         self._limits = TimeLimits(world, self._is_counted, self._finish)
-        self._driver = BodyDriver(world, self._run_on_loop, self._finish)
+        self._tasks: set[asyncio.Task[object] | None] = set()  # of bodies at work on the loop
+        self._over: list[Body] = []  # those of them whose end was not told
+        self._outside = copy_context()  # of the engine: ends are told in none of a body's
         self._ambient = Context()  # what every body finds around it, copied for each
         self._ambient.run(prepare)
         self._bodies: dict[tuple[RunId, str], Body] = {}
@@ -123,7 +124,7 @@ class Bodies:
             ambient.run(enter, body)
         if where == "loop":
             operation.ran_at = body.began_at
-            self._driver.add(body, ambient)
+            self._world.begin(self._run_on_loop(body), name=body.key, context=ambient)
         else:
             self._start_elsewhere(body, ambient, is_thread=where == "thread" or fake is not None)
         if definition.timeout is not NO_TIMEOUT:
@@ -147,6 +148,10 @@ class Bodies:
 
     # --------------------------------------------------------------------- running
     async def _run_on_loop(self, body: Body) -> None:
+        if body.is_over:
+            return  # nobody waits for it any more
+        body.task = task = asyncio.current_task()
+        self._tasks.add(task)
         try:
             result = body.definition.fn(*body.args, **body.kwargs)
             if type(result) is CoroutineType or isinstance(result, Awaitable):
@@ -155,6 +160,19 @@ class Bodies:
                 body.value = result
         except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
             body.error = self._error_of(body, error)
+        self._tasks.discard(task)
+        self._over.append(body)
+        if len(self._over) == 1:
+            self._outside.run(self._world.call_soon, self._tell)
+
+    def _tell(self) -> None:
+        """Report those that have ended in this turn, outside of any task."""
+        over, self._over = self._over, []
+        for body in over:
+            try:
+                self._finish(body)
+            except Exception:  # the others are over too, and must be heard of
+                log.exception("what came of %s was not taken", body)
 
     async def _report(self, body: Body, work: Coroutine[object, object, object]) -> None:
         try:
@@ -286,7 +304,7 @@ class Bodies:
             self._processes.shut_down()
         ends = self._world.monotonic() + grace
         while self._is_working and (left := ends - self._world.monotonic()) > 0:
-            if self._driver.is_behind:
+            if self._over or any(body.task is None for body in self._bodies.values()):
                 await self._world.pass_turn()
                 continue
             tasks = [b.task for b in self._bodies.values() if b.task is not None]
@@ -315,7 +333,6 @@ class Bodies:
         self._is_closed = True
         if self._processes is not None:
             await self._processes.close()
-        await self._driver.close()
         self.threads.close()
 
 
