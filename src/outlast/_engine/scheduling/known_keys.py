@@ -20,6 +20,7 @@ from outlast._execution.calls.updates import UpdateBody
 from outlast._records import Record
 from outlast._store.contract import Store
 from outlast._store.decisions import life_of
+from outlast.errors import StoreDamaged
 from outlast.types import RunId
 
 _KEYS_MAX = limits.JOURNAL_RECORDS_MAX  # of all runs together: as many as one journal can have

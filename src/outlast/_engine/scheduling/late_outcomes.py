@@ -20,7 +20,7 @@ from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._records import FAILURE, VALUE, Record, detach, pack_records
 from outlast._store.contract import Segment, Transaction
 from outlast._store.decisions import life_of
-from outlast.errors import EncodingError, OutlastError
+from outlast.errors import EncodingError, OutlastError, StoreDamaged
 
 log = logging.getLogger("outlast.steps")
 
@@ -71,7 +71,13 @@ class LateOutcomes:
             is_there = run in scheduler.residents
             if row is None or lease is None or is_there or row.kind != "workflow":
                 return
-            records = await scheduler.store.read_journal(run, row.packed_seq)
+            try:
+                records = await scheduler.store.read_journal(run, row.packed_seq)
+            except StoreDamaged:
+                again = await scheduler.store.read_run(run)
+                if again is None or life_of(again) != life_of(row):
+                    return  # it was started anew between these two reads
+                raise
             if records or not _is_of(body, row.started_at):
                 return  # another life of the run, or one that has not been put away
             now = scheduler.world.now()

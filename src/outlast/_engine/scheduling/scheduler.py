@@ -268,8 +268,9 @@ class Scheduler(ActorHost):
         if self.acknowledgements.waiting:
             self.acknowledgements.made(transaction)
         if live is not None:
+            is_own = transaction.origin is live.journal
             live.committed(transaction, result)
-            if live.state == "left" or transaction.summary is not None:
+            if live.state == "left" or (is_own and transaction.summary is not None):
                 self._after_commit(live, transaction)
         if transaction.streams:
             self.parts.streams.changed(transaction.run)
@@ -309,7 +310,10 @@ class Scheduler(ActorHost):
         if self.observers.are_any:
             self.observers.tell(RowChanged(row))
         if row.resident and self.owns(row.id):
-            if (live := self.adopt(row, records)) is not None:
+            if self.run_locks.is_held(row.id):
+                # Who is alone with it may have read this very start, and be about to close it.
+                self.parts.messages.has_mail(row.id)
+            elif (live := self.adopt(row, records)) is not None:
                 live.steps.is_first_life = True
                 self.begin(live)
         elif row.kind == "actor":
