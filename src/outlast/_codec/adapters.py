@@ -203,12 +203,14 @@ def register_codec(cls: type, codec: ClassCodec) -> None:
         RegistrationError: the class has another codec, or none of its own can be used.
     """
     if cls in BUILT_IN:
-        raise RegistrationError(f"{cls.__qualname__} is stored as it is: it takes no codec")
+        raise RegistrationError(
+            f"{cls.__qualname__} is a basic type that is stored directly: it cannot have a codec"
+        )
     before = codec_of(cls)
     if before is not None and _origin(before.encode) != _origin(codec.encode):
         raise RegistrationError(
             f"{cls.__qualname__} has two codecs, of {_origin(before.encode)} and "
-            f"{_origin(codec.encode)}: what one stored, the other could not read. Keep one"
+            f"{_origin(codec.encode)}: neither can read what the other has stored. Keep one"
         )
     register_class(cls, codec)
     _adapters.clear()

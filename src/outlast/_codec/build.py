@@ -125,7 +125,7 @@ def build_node(annotation: object, names: Mapping[str, object] | None = None) ->
             f"the declared type cannot be stored, at {found.path}: {found.reason}"
         ) from None
     except RecursionError:
-        raise RegistrationError("the declared type is nested without end") from None
+        raise RegistrationError("the declared type is nested infinitely") from None
 
 
 def names_of_module(definition: object) -> Mapping[str, object]:
@@ -220,10 +220,10 @@ class _Builder:
         if origin is not None:
             return self._parametrised(annotation, origin, typing.get_args(annotation), scope)
         if isinstance(annotation, dataclasses.InitVar):
-            raise Fault("an InitVar is no part of the value")
+            raise Fault("an InitVar is not part of the value")
         if is_class(annotation):
             return self._class(annotation, (), scope)
-        raise Fault(f"{_shown(annotation)} is no type that can be stored")
+        raise Fault(f"{_shown(annotation)} is not a type that can be stored")
 
     def _parametrised(
         self, annotation: object, origin: object, arguments: tuple[object, ...], scope: Scope
@@ -240,7 +240,7 @@ class _Builder:
             return self._alias(origin, arguments, scope)
         if is_class(origin):
             return self._class(origin, arguments, scope)
-        raise Fault(f"{_shown(annotation)} is no type that can be stored")
+        raise Fault(f"{_shown(annotation)} is not a type that can be stored")
 
     def _annotated(self, arguments: tuple[object, ...], scope: Scope) -> Node:
         node = self._node(arguments[0], scope)
@@ -366,9 +366,9 @@ class _Builder:
         if is_attrs(cls):
             return attrs_node(cls, Hints(cls, arguments, scope), self.node)
         raise Fault(
-            f"{type_name(cls)} is no type that can be stored; make it a dataclass, a msgspec "
-            f"Struct, a pydantic model or an attrs class, or say how to store it before it is "
-            f"used: outlast.codec({type_name(cls)}, encode=..., decode=...)"
+            f"{type_name(cls)} is not a type that can be stored; make it a dataclass, a msgspec "
+            f"Struct, a pydantic model or an attrs class, or register a codec before it is used: "
+            f"outlast.codec({type_name(cls)}, encode=..., decode=...)"
         )
 
     def _model(self, cls: type[object], scope: Scope) -> Node:

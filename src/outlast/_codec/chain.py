@@ -78,7 +78,9 @@ class Zlib:
                 "$", f"compressed data grows beyond the limit of {self._output_bytes_max:,} bytes"
             )
         if not stream.eof or stream.unused_data:
-            raise DecodingError("$", "damaged compressed data: its end is not where it should be")
+            raise DecodingError(
+                "$", "damaged compressed data: it is truncated, or continues after its end"
+            )
         return plain
 
 

@@ -98,7 +98,7 @@ def decode_failure(data: bytes) -> Failure:
     try:
         return _decoder.decode(data)
     except Exception as error:  # noqa: BLE001 - outside bytes: msgspec, Unicode, recursion
-        raise DecodingError("$", f"no stored failure ({type_name(type(error))})") from None
+        raise DecodingError("$", f"not a stored failure ({type_name(type(error))})") from None
 
 
 _decoder = msgpack.Decoder(Failure)

@@ -12,7 +12,7 @@ class RepeatedName(ValueError):
     """An object in a JSON text has two members of one name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"the name {name[:50]!r} is given twice in one object")
+        super().__init__(f"the name {name[:50]!r} appears twice in one object")
         self.name = name
 
 

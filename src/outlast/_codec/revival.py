@@ -95,7 +95,7 @@ def explained(failure: Failure, known: Known) -> Failure:
     if reason is None:
         return failure
     return dataclasses.replace(
-        failure, message=f"{failure.message} (comes as StepFailed: {reason})"
+        failure, message=f"{failure.message} (raised as StepFailed: {reason})"
     )
 
 
@@ -105,7 +105,7 @@ def _why_not(failure: Failure, known: Known) -> str | None:
         return None
     if issubclass(cls, BaseExceptionGroup):
         if not failure.members:
-            return "its members were not stored: too many, nested too deeply, or in a circle"
+            return "its members were not stored: too many, nested too deeply, or cyclic"
         for member in failure.members:
             if class_of(member, known, is_new=True) is None:
                 name = f"{member.module}.{member.qualname}"
@@ -114,10 +114,10 @@ def _why_not(failure: Failure, known: Known) -> str | None:
                 return _why_not(member, known)
     if failure.args is None and failure.fields is None:
         return (
-            f"what {failure.qualname} was raised with cannot be stored or is too large; make the "
-            f"class a dataclass whose fields have types, or raise it with text and numbers"
+            f"the arguments of {failure.qualname} cannot be stored or are too large; make the "
+            f"class a dataclass with typed fields, or raise it with text and numbers"
         )
-    return f"{failure.qualname} does not take back what is stored of it"
+    return f"{failure.qualname} cannot be rebuilt from its stored data"
 
 
 def noted(failure: Failure, error: BaseException | None) -> Failure:

@@ -136,7 +136,7 @@ class ActorRef(Generic[A]):
             dedup: sending again under it changes nothing, and asking gives the first answer.
         """
         if type(priority) is not int:
-            raise UsageError(f"priority is a whole number, not {priority!r}")
+            raise UsageError(f"priority must be a whole number, not {priority!r}")
         if abs(priority) > limits.PRIORITY_MAX:
             raise UsageError(f"priority is at most {limits.PRIORITY_MAX:,} either way")
         if not self._definition.is_durable and (priority or delay is not None or dedup):

@@ -144,11 +144,11 @@ def test_input_of_another_form_is_refused(pairs: list[str], given: str | None, w
 def test_an_object_with_a_name_given_twice_is_refused() -> None:
     twice = 'stock={"a": 1, "b": 2, "a": 3}'
 
-    with pytest.raises(UsageError, match="'a' is given twice"):
+    with pytest.raises(UsageError, match="'a' appears twice"):
         arguments_of(pack.definition, [twice], None)
-    with pytest.raises(UsageError, match=r"stock: .*'a' is given twice"):
+    with pytest.raises(UsageError, match=r"stock: .*'a' appears twice"):
         input_by_schema(pack.definition.signature.schema(), [twice])
-    with pytest.raises(UsageError, match=r"stock: .*'a' is given twice"):
+    with pytest.raises(UsageError, match=r"stock: .*'a' appears twice"):
         data_of_pairs([twice])
     assert arguments_of(pack.definition, ['text={"a": 1, "a": 2}'], None).args == (
         '{"a": 1, "a": 2}',

@@ -186,9 +186,9 @@ def test_a_group_in_a_circle_is_captured_without_its_members() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (Declined(object()), r"Declined was raised with cannot be stored.*dataclass"),
-        (Narrow(object()), r"Narrow was raised with cannot be stored.*text and numbers"),
-        (ExceptionGroup("g", [Declined(object())]), r"Declined was raised with cannot be stored"),
+        (Declined(object()), r"arguments of Declined cannot be stored.*dataclass"),
+        (Narrow(object()), r"arguments of Narrow cannot be stored.*text and numbers"),
+        (ExceptionGroup("g", [Declined(object())]), r"arguments of Declined cannot be stored"),
         (
             ExceptionGroup("g", [Lower("a")]),
             r"member .*\.Lower is not declared.*raises=",

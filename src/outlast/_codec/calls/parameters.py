@@ -164,9 +164,9 @@ class Parameters:
         for name in own:
             if name in wire:
                 raise Fault(
-                    f"stored twice, by position and among the arguments that `**{self.extra}` "
-                    f"took, when the parameter was positional-only: make it that again, or declare "
-                    f"the changed function under another name="
+                    f"stored twice, by position and as one of the arguments that `**{self.extra}` "
+                    f"accepted when the parameter was positional-only: make it positional-only "
+                    f"again, or declare the changed function under another name="
                 ).under(f".{name}")
         moved = {name: extra[name] for name in own}
         if moved:

@@ -213,7 +213,7 @@ class SignatureCodec:
                 does not fit, each with its path.
         """
         if not is_dict(data):
-            raise DecodingError("$", "the arguments are given as an object of names and values")
+            raise DecodingError("$", "the arguments must be an object of names and values")
         return self._from_outside(data, _read_json)
 
     def from_strings(self, texts: Mapping[str, str]) -> Bound:
@@ -314,7 +314,7 @@ class SignatureCodec:
 
     def _lift(self, wire: object) -> Arguments:
         if not is_dict(wire):
-            raise Fault("stored arguments are a map of names and values")
+            raise Fault("stored arguments must be a map of names and values")
         adapters = (self._resolved or self._ready()).adapters
         values: dict[str, object] = {}
         moved: Mapping[object, object] = {}
@@ -399,24 +399,24 @@ def _check_defaults(
         except (EncodingError, PayloadTooLarge) as error:
             raise RegistrationError(
                 f"{title}: the default of {name} cannot be stored with a call: {error}. Give the "
-                f"parameter a type that its default has (`int | None = None`), or a default that "
-                f"can be stored"
+                f"parameter a type that includes its default (`int | None = None`), or a default "
+                f"that can be stored"
             ) from None
 
 
 def _not_taken(title: str, name: object) -> Fault:
     return Fault(
-        f"a stored argument that {title} does not take any more. Nothing stored is dropped: put "
-        f"the parameter back (with a default it need not be given), or declare the changed "
-        f"function under another name="
+        f"a stored argument that {title} no longer accepts. Stored data is never dropped: restore "
+        f"the parameter (with a default, callers can omit it), or declare the changed function "
+        f"under another name="
     ).under(key_segment(name))
 
 
 def _was_extra(fault: Fault) -> Fault:
     segments, reason = fault.found[0]
     advice = (
-        "It was stored when `**` took this argument: give the parameter the type that it had "
-        "then, or another name, or declare the changed function under another name="
+        "It was stored when `**` accepted this argument: give the parameter its earlier type or "
+        "another name, or declare the changed function under another name="
     )
     fault.found[0] = (segments, f"{reason}. {advice}")
     return fault

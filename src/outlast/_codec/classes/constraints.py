@@ -186,7 +186,7 @@ def _rules(item: object) -> Iterator[_Rule]:
         count += 1
         yield _Rule(limit_name, limit, _check_of(limit_name, limit))
     if count == 0 and not is_meta and name not in _SILENT:
-        raise Fault(f"the constraint {item!r} is not known, and would not be enforced"[:300])
+        raise Fault(f"the constraint {item!r} is not supported and would not be enforced"[:300])
 
 
 def _truth_of(function: Callable[[object], object]) -> Check:
@@ -227,7 +227,7 @@ def _reversed(method: str, value: object, limit: object) -> object:
 
 def _length_check(name: str, limit: object) -> Check:
     if type(limit) is not int:
-        raise Fault(f"{name} is a whole number, not {limit!r}")
+        raise Fault(f"{name} must be a whole number, not {limit!r}")
 
     def holds(value: object) -> bool:
         if not isinstance(value, Sized):
@@ -258,9 +258,11 @@ def _pydantic_rule(annotation: object, metadata: tuple[object, ...]) -> _Rule:
         try:
             again = adapter.validate_python(value)
         except Exception as error:
-            raise Fault(f"pydantic refuses it: {error_text(error)}") from error
+            raise Fault(f"pydantic rejects the value: {error_text(error)}") from error
         if type(again) is not type(value) or again != value:
-            raise Fault("pydantic's validators would change it: change it before it is passed")
+            raise Fault(
+                "pydantic's validators would change the value: convert it before you pass it"
+            )
         return True
 
     return _Rule("of pydantic", metadata, holds)

@@ -56,8 +56,8 @@ def extras_as_fields(
         except Fault as fault:
             segments, reason = fault.found[0]
             advice = (
-                f"It was stored as an extra of {name}, when there was no such field: declare the "
-                f"field with the type that it has, or under another name"
+                f"It was stored as an extra field of {name} before the class declared it: declare "
+                f"the field with the type of the stored value, or under another name"
             )
             fault.found[0] = (segments, f"{reason}. {advice}")
             fault.under(f".{member.name}")

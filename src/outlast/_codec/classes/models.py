@@ -101,7 +101,7 @@ def type_adapter(annotation: object) -> TypeAdapter:
     try:
         return make(annotation)
     except Exception as error:  # noqa: BLE001 - pydantic runs hooks of user classes here
-        raise Fault(f"pydantic refuses the type: {error_text(error)}") from None
+        raise Fault(f"pydantic rejects the type: {error_text(error)}") from None
 
 
 class ModelNode(RecordNode):
@@ -252,9 +252,9 @@ class ForeignNode(Node):
             again = self._adapter.validate_python(data)
             is_same = type(again) is type(value) and bool(again == value)
         except Exception as error:  # noqa: BLE001 - pydantic runs hooks of user classes here
-            raise Fault(f"pydantic does not store it: {error_text(error)}") from None
+            raise Fault(f"pydantic cannot serialize it: {error_text(error)}") from None
         if not is_same:
-            raise Fault(f"a {type_name(type(value))} does not read back as the same value")
+            raise Fault(f"a {type_name(type(value))} does not decode to the same value")
         return JSON_LIKE.lower(data, depth, walk)
 
     @override
@@ -264,7 +264,7 @@ class ForeignNode(Node):
         except Fault:
             raise
         except Exception as error:  # noqa: BLE001 - pydantic runs hooks of user classes here
-            raise Fault(f"pydantic refuses the stored value: {error_text(error)}") from None
+            raise Fault(f"pydantic rejects the stored value: {error_text(error)}") from None
 
     @override
     def tag(self, inside: tuple[Node, ...] = ()) -> str:

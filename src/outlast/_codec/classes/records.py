@@ -177,7 +177,7 @@ class RecordNode(ClassNode):
         except Fault:
             raise
         except Exception as error:
-            raise Fault(f"{self.name} refuses it: {error_text(error)}") from error
+            raise Fault(f"{self.name} rejects the value: {error_text(error)}") from error
 
     @override
     def to_json(self, value: object) -> object:
@@ -191,14 +191,14 @@ class RecordNode(ClassNode):
         try:
             return self._restore(values)
         except Exception as error:
-            reason = f"{self.name} does not take its stored state: {error_text(error)}"
+            reason = f"{self.name} does not accept its stored state: {error_text(error)}"
             raise Fault(reason) from error
 
     def _other_class(self, value: object) -> Fault:
         if isinstance(value, self._class):
             return Fault(
-                f"declared {self.name}, got its subclass {type_name(type(value))}: "
-                f"declare the union of the classes that may come"
+                f"declared {self.name}, got its subclass {type_name(type(value))}: declare the "
+                f"union of the possible classes"
             )
         return class_mismatch(self._class, value)
 
@@ -340,10 +340,10 @@ def unknown_fields(
     gone = [text[:SEGMENT_CHARS_MAX] for text in texts if text not in known][:FAULTS_SHOWN_MAX]
     plural = "fields" if len(gone) > 1 else "a field"
     return Fault(
-        f"the stored {name} has {plural} that the class does not have: {', '.join(gone)}. "
-        f"Nothing stored is dropped: put back what was renamed or removed, or convert the old "
-        f"shape with @outlast.evolve(Old), where Old has the fields that are stored and the "
-        f"function returns {'.'.join(name_of_class(cls))}"
+        f"the stored {name} has {plural} that the class does not have: {', '.join(gone)}. Stored "
+        f"data is never dropped: restore the renamed or removed names, or convert the old shape "
+        f"with @outlast.evolve(Old), where Old declares the stored fields and the function returns "
+        f"{'.'.join(name_of_class(cls))}"
     )
 
 

@@ -81,7 +81,7 @@ class LiteralNode(Node):
             self._wire_of[kind, value] = value
             self._value_of[kind, value] = value
         else:
-            raise RegistrationError(f"{type_name(kind)} is no value of a Literal")
+            raise RegistrationError(f"{type_name(kind)} cannot be a value of a Literal")
         self._shown[type(shown), shown] = value
 
     @override
@@ -243,7 +243,7 @@ class EnumNode(ClassNode):
         names: list[object] = []
         left = as_object(value._value_)
         if type(left) is not int:
-            raise Fault(f"the value of a {self.name} is no int")
+            raise Fault(f"the value of a {self.name} is not an int")
         for name, member in self._enum.__members__.items():
             bit = as_object(member._value_)
             if type(bit) is int and bit.bit_count() == 1 and left & bit == bit:
@@ -271,8 +271,8 @@ class EnumNode(ClassNode):
         valued = [m for m in self._enum if as_object(m._value_) == text]
         if not valued:
             raise Fault(
-                f"the stored {text[:100]!a} is the value of no member of {self.name}: its values "
-                f"were texts when this was stored"
+                f"the stored {text[:100]!a} is not the value of any member of {self.name}: its "
+                f"values were strings when this was stored"
             )
         return valued[0]
 
@@ -299,7 +299,9 @@ class EnumNode(ClassNode):
     def _no_member(self) -> Fault:
         members = list(self._enum.__members__)
         more = ", …" if len(members) > _MEMBERS_TOLD else ""
-        return Fault(f"no member of {self.name}: it has {', '.join(members[:_MEMBERS_TOLD])}{more}")
+        return Fault(
+            f"no member of {self.name}: its members are {', '.join(members[:_MEMBERS_TOLD])}{more}"
+        )
 
     @override
     def schema(self, made: Schemas) -> Schema:

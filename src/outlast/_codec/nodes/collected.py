@@ -150,8 +150,8 @@ class DefaultDictNode(Node):
             advice = "the class of the declared values" if self._factory is None else self._factory
             raise Fault(
                 f"the default factory of a {self.name} can be stored only if it is None or "
-                f"{advice if type(advice) is str else type_name(self._factory or object)}: "
-                f"use such a one, or declare a dict and use setdefault()"
+                f"{advice if type(advice) is str else type_name(self._factory or object)}: use one "
+                f"of these, or declare a dict and use setdefault()"
             )
         wire = self._inner.lower(_plain(value), depth, walk)
         return wire if walk.is_canonical else [factory is not None, wire]
@@ -178,7 +178,7 @@ class DefaultDictNode(Node):
         if not is_dict(plain):
             raise mismatch(self.name, plain)
         if has_factory and self._factory is None:
-            raise Fault(f"the default factory of the stored {self.name} is not known any more")
+            raise Fault(f"the default factory of the stored {self.name} is no longer known")
         return collections.defaultdict(self._factory if has_factory else None, plain)
 
     @override

@@ -117,7 +117,7 @@ def recovered(node: Node, cls: object, wire: object, depth: int, fault: Fault) -
     if not readings:
         names = ", ".join(dict.fromkeys(path[0].tag for path in paths))
         segments, reason = fault.found[0]
-        fault.found[0] = (segments, f"{reason} (nor is it the old shape {names})")
+        fault.found[0] = (segments, f"{reason} (and it does not have the old shape {names})")
         raise fault
     if len(readings) > 1:
         names = " and ".join(readings)
@@ -206,7 +206,7 @@ def _converted(evolution: Evolution, value: object) -> object:
     except Fault as fault:
         path, reason = fault.decoding_error().path, fault.decoding_error().reason
         raise Fault(
-            f"the conversion of the stored {evolution.tag} in {evolution.place} returned no "
-            f"{evolution.target.name}: {path}: {reason}"
+            f"the conversion of the stored {evolution.tag} in {evolution.place} did not return a "
+            f"valid {evolution.target.name}: {path}: {reason}"
         ) from None
     return made

@@ -247,14 +247,14 @@ def _ext(code: int, wire: object) -> msgpack.Ext:
 
 def _text_key(key: object) -> str:
     if type(key) is not str:
-        raise Fault(f"declared text as the key, got {type_name(type(key))}")
+        raise Fault(f"declared text keys, got a key of type {type_name(type(key))}")
     return key
 
 
 def pair_of(wire: object) -> list[object]:
     """Return a stored pair of key and item. Raises Fault."""
     if not is_list(wire) or len(wire) != 2:
-        raise Fault("declared a pair of key and item")
+        raise Fault("declared a pair of key and value")
     return wire
 
 
@@ -331,7 +331,7 @@ def decode_wire(data: bytes) -> object:
     except RecursionError:
         raise Fault(TOO_DEEP) from None
     except Exception as error:  # noqa: BLE001 - outside bytes: msgspec, Unicode, overflow, memory
-        raise Fault(f"not the msgpack that was stored ({type_name(type(error))})") from None
+        raise Fault(f"not valid msgpack ({type_name(type(error))})") from None
     return wire
 
 

@@ -212,7 +212,8 @@ def class_mismatch(declared: type, value: object) -> Fault:
     if here == there:
         return Fault(
             f"declared {here}.{name}, got another class of that name: it was defined again, by a "
-            f"reload or by a function that ran twice. Define the class once, and make values of it"
+            f"reload or by a function that ran twice. Define the class once, and create its values "
+            f"from that class"
         )
     advice = "import the class from one module everywhere"
     if "__main__" in (here, there):
@@ -244,6 +245,6 @@ def is_awaitable(value: object) -> bool:
 def never_awaited(value: object) -> Fault:
     """Return the fault of a coroutine, a future or a call in place of what it would give."""
     return Fault(
-        f"a {type_name(type(value))} is no value: await it, and make a function that returns one "
-        f"`async def`"
+        f"a {type_name(type(value))} is not a value: await it, and declare the function that "
+        f"returns it as `async def`"
     )

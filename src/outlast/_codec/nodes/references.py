@@ -70,7 +70,7 @@ class ReferenceNode(Node):
         try:
             return self._from_data(data)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
-            raise Fault(f"the data is no {self.name}") from None
+            raise Fault(f"the data is not a {self.name}") from None
 
     @override
     def schema(self, made: Schemas) -> Schema:
@@ -95,7 +95,7 @@ class CodecNode(ClassNode):
             if encode_wire(JSON_LIKE.lower(self._encoded(again), depth, Walk())) != encode_wire(
                 wire
             ):
-                raise Fault(f"the codec of {self.name} does not give the same value back")
+                raise Fault(f"the codec of {self.name} does not decode to the same value")
         return wire
 
     @override

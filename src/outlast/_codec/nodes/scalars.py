@@ -328,9 +328,9 @@ class TextNode(Node):
         try:
             value = self._read(wire)
         except (ValueError, ArithmeticError):
-            raise Fault(f"declared {self.name}, got text that is none") from None
+            raise Fault(f"declared {self.name}, got text that is not one") from None
         if type(value) is not self._class:
-            raise Fault(f"declared {self.name}, got text that is none")
+            raise Fault(f"declared {self.name}, got text that is not one")
         return value
 
     @override

@@ -245,7 +245,7 @@ def read_duration(text: str) -> timedelta:
     """Return the timedelta of an ISO 8601 duration of days and less."""
     found = _DURATION.fullmatch(text)
     if found is None or text[-1] in "PT":
-        raise ValueError("no ISO 8601 duration")
+        raise ValueError("not an ISO 8601 duration")
     sign, days, hours, minutes, seconds, fraction = found.groups(default="")
     size = timedelta(
         days=int(days or 0),
@@ -271,7 +271,7 @@ def _read_decimal(text: str) -> object:
     from decimal import Decimal
 
     if _DECIMAL.fullmatch(text) is None:
-        raise ValueError("no decimal number")
+        raise ValueError("not a decimal number")
     return Decimal(text)
 
 

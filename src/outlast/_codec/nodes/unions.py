@@ -119,8 +119,8 @@ class UnionNode(Node):
         if len(named) == 1:
             return named[0].lift(wire, depth)
         fault = Fault(
-            f"the stored value is a {tag}, which is none of {self.name}: put the arm back, or "
-            f"convert it with @outlast.evolve to one of these"
+            f"the stored value is a {tag}, which is none of {self.name}: restore the arm, or "
+            f"convert the value with @outlast.evolve to one of these"
         )
         if named:
             readings = list(_readings(named, wire, depth))
@@ -146,10 +146,10 @@ class UnionNode(Node):
         for arm, other in readings[1:]:
             if not _is_same(value, other):
                 raise Fault(
-                    f"the stored value fits both {readings[0][0].tag()} and {arm.tag()}, and does "
-                    f"not say which it is: it was stored under another declared type, or by a "
-                    f"version that counted arms. Declare only the one that it is, or convert "
-                    f"what contains it with @outlast.evolve"
+                    f"the stored value fits both {readings[0][0].tag()} and {arm.tag()}, and has "
+                    f"no tag that says which: it was stored under another declared type, or by a "
+                    f"version that numbered the arms. Declare only the right one, or convert the "
+                    f"value that contains it with @outlast.evolve"
                 )
         return value
 

@@ -124,7 +124,7 @@ def test_the_set_of_given_fields_is_kept() -> None:
     [
         (Model, FULL.model_copy(update={"price": "x"}), r"\$\.price: declared Decimal"),
         (Model, FULL.model_copy(update={"at": NAIVE}), r"\$\.at: .*zone"),
-        (Secretive, Secretive(password=SecretStr("x")), r"\$\.password: .*read back"),
+        (Secretive, Secretive(password=SecretStr("x")), r"\$\.password: .*decode to the same"),
         (object, Inner(x=1), "annotate"),
     ],
 )
@@ -220,7 +220,7 @@ def test_a_stored_extra_becomes_a_field_of_a_class_that_takes_no_more_extras() -
 def test_a_stored_extra_that_does_not_fit_its_field_is_refused(stored: object) -> None:
     data = adapter_for(Extras).encode(Extras.model_validate({"x": 1, "n": stored}))
 
-    with pytest.raises(DecodingError, match=r"\$\.count: .*stored as an extra of NowDeclared"):
+    with pytest.raises(DecodingError, match=r"\$\.count: .*an extra field of NowDeclared"):
         adapter_for(NowDeclared).decode(data)
 
 

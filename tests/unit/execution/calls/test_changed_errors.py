@@ -164,4 +164,4 @@ def test_an_error_that_cannot_be_stored_says_so_where_it_is_caught(tmp_path: Pat
 
     (seen,) = ran(tmp_path, told, "end")
 
-    assert "comes as StepFailed: what Declined was raised with cannot be stored" in seen
+    assert "raised as StepFailed: the arguments of Declined cannot be stored" in seen
