@@ -248,7 +248,7 @@ PLANTED = (
     Planted("a message is applied again", MemoryDatabase, "_is_done", _not_done, run_cell_seed),
     Planted("a mailbox is read in part", Messages, "read_mail", _read_two, run_cell_seed),
     Planted(
-        "what came of a message before is not looked at",
+        "the earlier outcome of a message is ignored",
         MemoryDatabase,
         "_is_done",
         _not_done,
@@ -259,7 +259,7 @@ PLANTED = (
     ),
     Planted("a mailbox is a stack", Mailbox, "add", _add_in_reverse, run_actor_seed),
     Planted(
-        "a member fails, and nobody is told", Membership, "fall", _fall_silently, run_team_seed, 187
+        "a member's failure is not reported", Membership, "fall", _fall_silently, run_team_seed, 187
     ),
     Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 299),
     Planted("a member obeys any team", Assignment, "is_led_by", _obey_anyone, run_team_seed),
