@@ -402,7 +402,7 @@ def given_name(what: str, name: str | None) -> str | None:
             f"{what} is text of 1 to {limits.NAME_CHARS_MAX} characters, not {name!r}"
         )
     if name in (".", ".."):
-        raise RegistrationError(f"{what} cannot be {name!r}: a URL with it leads elsewhere")
+        raise RegistrationError(f"{what} cannot be {name!r}: it has a special meaning in a URL")
     if not name.isprintable():
         raise RegistrationError(f"{what} {name!r} has characters that cannot be printed")
     return name

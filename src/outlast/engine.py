@@ -117,7 +117,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs):
             recover: False leaves open runs alone until another engine opens.
             read_only: look, also at a store that another process is running.
             registry: other definitions than those the decorators made.
-            resources: makers by type, called once per process; `this_step().resource(type)`.
+            resources: factories by type, called once per process; `this_step().resource(type)`.
             retention: how long closed runs are kept; None keeps them.
             live_runs_max, live_bytes_max: of runs in memory, and of their journals; more leave it.
             share: several processes may open the file so. The first one owns it and runs the

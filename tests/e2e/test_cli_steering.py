@@ -43,7 +43,7 @@ def test_a_run_that_nobody_runs_is_paused_at_once(project: Project) -> None:
     assert paused.code == 0
     assert "no engine is running" in paused.err
     assert project("show", "r", "--json").fields["status"] == "paused"
-    assert "paused by a person" in project("why", "r").out
+    assert "paused by an operator" in project("why", "r").out
 
 
 def test_operators_say_why(project: Project) -> None:

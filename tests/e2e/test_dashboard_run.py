@@ -223,7 +223,7 @@ def test_a_parent_says_which_child_is_parked_and_leads_to_what_waits_for_a_perso
     seat.shot(page, "parked-child")
     text = box.inner_text()
     assert "Go on without it?" in text
-    assert re.search(r"parked\s+child troubled-1-child: step 'app.never' spent its 1 attempt", text)
+    assert re.search(r"parked\s+child troubled-1-child: step 'app.never' failed after 1", text)
 
     box.get_by_role("link", name="Approve or reject").click()
     page.get_by_role("button", name="Approve").wait_for()

@@ -105,11 +105,15 @@ def why_of(run: LiveRun, now: int, *, is_kept: bool = False) -> str:
         return "about to run its first line" if is_new else "replaying its journal"
     waits = waits_of(run, _Times(now, is_kept))
     if isinstance(run, LiveWorkflow) and run.pausing is not None:
-        waits.insert(0, "what is in flight, to pause behind that")
+        waits.insert(0, "operations in flight, before it pauses")
     if run.cancellation.is_requested:
         waits.insert(0, f"its cleanup after a request to cancel ({run.cancellation.reason})")
     if not waits:
-        return "its code is running" if run.journal.in_flight else "nothing: its code is stuck"
+        return (
+            "its code is running"
+            if run.journal.in_flight
+            else "its code is stuck: it waits for nothing durable"
+        )
     shown = "; ".join(waits[:_SHOWN_MAX])
     more = len(waits) - _SHOWN_MAX
     return f"waiting for {shown}" + (f"; and {more} more" if more > 0 else "")

@@ -107,7 +107,7 @@ asyncio.run(main())
 def test_a_program_that_does_its_work_when_imported_is_refused(here: Path, job: str) -> None:
     (here / "loading_job.py").write_text(FLOW + job)
 
-    with pytest.raises(BrokenProgram, match=r"loading_job\.py runs its main job.*this command"):
+    with pytest.raises(BrokenProgram, match=r"loading_job\.py runs its main program.*this command"):
         find_workflow("loading_job.py:flow")
 
     (here / "loading_job.py").write_text(

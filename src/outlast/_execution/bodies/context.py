@@ -252,6 +252,6 @@ class MadeOnce:
             made = self._made[kind] = make()
         if not isinstance(made, kind):
             raise UsageError(
-                f"the maker for {kind.__name__} returned a {type(made).__name__} instead"
+                f"the factory for {kind.__name__} returned a {type(made).__name__} instead"
             )
         return made

@@ -63,8 +63,8 @@ def load(reference: CodeReference, setup: Setup) -> object:
     found = _attribute(module, reference.qualname)
     if found is None:
         raise RegistrationError(
-            f"a worker process cannot find {reference.module}.{reference.qualname}: "
-            f"it must be at module level, and be there whenever the module is imported"
+            f"a worker process cannot find {reference.module}.{reference.qualname}: define it at "
+            f"module level, unconditionally"
         )
     return found
 
@@ -77,8 +77,8 @@ def refuse_while_loading() -> None:
     """
     if _loading:
         raise UsageError(
-            f"{_loading[0]} runs its main job when it is imported, and {_importer[-1]} has to "
-            f'import it: put that part under `if __name__ == "__main__":`'
+            f"{_loading[0]} runs its main program when it is imported, and {_importer[-1]} "
+            f'must import it: put that part under `if __name__ == "__main__":`'
         )
 
 

@@ -122,7 +122,7 @@ class _Makers(Resources):
             made = self._made[kind] = self._make(kind)
         if not isinstance(made, kind):
             raise UsageError(
-                f"the maker for {kind.__name__} returned a {type(made).__name__} instead"
+                f"the factory for {kind.__name__} returned a {type(made).__name__} instead"
             )
         return made
 
@@ -135,7 +135,7 @@ class _Makers(Resources):
             found = load(maker, self._setup) if maker is not None else None
             if not callable(found):
                 raise UsageError(
-                    f"the maker of resource {kind.__name__} cannot be found in a worker process: "
+                    f"the factory of resource {kind.__name__} cannot be found in a worker process: "
                     f"make it a function at module level, not a lambda or an inner function"
                 )
             return found()
@@ -160,7 +160,7 @@ class _AtWork:
     def context(self) -> StepContext:
         """What `this_step()` gives."""
         if self.made is None:
-            raise UsageError("the step has not begun")
+            raise UsageError("the step has not started")
         return self.made
 
 

@@ -111,7 +111,7 @@ class Worker:
             theirs.close()
         reader, self._writer = await asyncio.open_connection(sock=ours)
         if self._exit.done():
-            raise OSError(f"it ended at once, with {_cause(self._exit.result())}")
+            raise OSError(f"it ended immediately with {_cause(self._exit.result())}")
         self.is_alive = True
         self._writer.write(frame(setup))
         self._world.spawn(self._listen(reader), name="outlast-worker")
@@ -201,7 +201,7 @@ class Worker:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # it has ended; `_ended` says how
         except Exception as error:  # noqa: BLE001  # not our frames: something else wrote to it
-            log.warning("a worker process sent what cannot be read (%r) and is killed", error)
+            log.warning("a worker process sent an unreadable message (%r) and is killed", error)
         # A worker that cannot be heard cannot be used, whether it lives or not.
         if self.is_alive:
             self.kill()

@@ -189,7 +189,7 @@ class Bodies:
         if isinstance(error, asyncio.CancelledError) and self._is_closed:
             return Shutdown("the engine shut down")
         if isinstance(error, Shutdown) and not self._is_closed:
-            return UsageError(f"the step raised Shutdown, which only the engine does: {error}")
+            return UsageError(f"the step raised Shutdown, which only the engine may raise: {error}")
         return error
 
     def _finish(self, body: Body) -> None:

@@ -117,10 +117,10 @@ class Threads:
         if not self._waiting or len(self._taken) < self._max:
             return
         if self._max >= limits.THREADS_GROWN_MAX:
-            log.warning("%s; there may be no more threads", self.why())
+            log.warning("%s; this is the maximum number of threads", self.why())
         else:
             self._max = min(self._max + limits.THREADS_GROWN_BY, limits.THREADS_GROWN_MAX)
-            log.warning("%s; now there may be %d threads", self.why(), self._max)
+            log.warning("%s; the maximum is now %d threads", self.why(), self._max)
         self._next()
         if self._waiting:
             self._grow_timer = self._world.call_later(limits.THREADS_GROW_SECONDS, self._grow)
@@ -133,8 +133,8 @@ class Threads:
         longest = list(self._taken.items())[: limits.THREADS_NAMED]
         named = ", ".join(f"{holder} for {text_of((now - at) / 1e6)}" for holder, at in longest)
         return (
-            f"{THREADS_TAKEN} ({len(self._taken)}), {len(self._waiting)} bodies wait; "
-            f"held longest by {named}"
+            f"{THREADS_TAKEN} ({len(self._taken)}), {len(self._waiting)} steps wait; held longest "
+            f"by {named}"
         )
 
     def close(self) -> None:

@@ -205,11 +205,11 @@ class ChildCalls:
     def _taken_by(self, row: RunRow) -> str:
         run = self._journal.run
         if row.parent != run:
-            return "of another parent"
+            return "it belongs to another parent"
         if is_another_life(self._life):
-            return f"{row.status}; an earlier life of {run!r} started it with another input"
+            return f"{row.status}; an earlier execution of {run!r} started it with another input"
         return (
-            f"{row.status}; an earlier run {run!r} started it, and it does not end with that: "
+            f"{row.status}; an earlier run {run!r} started it, and it continues after that run: "
             f"`retry` {run!r} when it has ended"
         )
 

@@ -324,12 +324,12 @@ def recorded_error(failure: Failure, known: KnownErrors) -> BaseException:
     if missing is not None:
         name = f"{missing.module}.{missing.qualname}"
         reason = (
-            f"{name} was raised in the workflow as itself, and is neither among the errors "
-            f"declared here (raises=, never_on=, catch(), @error) nor a loaded class that derives "
-            f"from one: declare it, or import its module before the engine opens"
+            f"{name} was raised in the workflow as its own class, which is neither among the "
+            f"errors declared here (raises=, never_on=, catch(), @error) nor a loaded class that "
+            f"derives from one: declare it, or import its module before the engine opens"
         )
         if class_of(missing, known) is not None:
-            reason = f"the class of {name} does not take what is stored of it"
+            reason = f"the class of {name} does not accept its stored data"
         raise DecodingError("$", reason)
     return _shown(failure, revived)
 

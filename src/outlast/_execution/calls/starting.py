@@ -34,7 +34,7 @@ def check_name(what: str, name: str, chars_max: int = limits.NAME_CHARS_MAX) -> 
         raise UsageError(f"{what} {name[:50]!r} must have 1 to {chars_max} printable characters")
     if name in (".", ".."):
         # Browsers and HTTP clients take such a part out of a path, also when it is encoded.
-        raise UsageError(f"{what} cannot be {name!r}: a URL with it leads elsewhere")
+        raise UsageError(f"{what} cannot be {name!r}: it has a special meaning in a URL")
     return name
 
 
@@ -48,7 +48,8 @@ def check_text(what: str, text: str) -> str:
         raise UsageError(f"{what} must be text, got {type(text).__name__}")
     if len(text) > limits.REASON_CHARS_MAX or (not text.isascii() and _has_surrogates(text)):
         raise UsageError(
-            f"{what} has at most {limits.REASON_CHARS_MAX:,} characters and no lone surrogates"
+            f"{what} must have at most {limits.REASON_CHARS_MAX:,} characters "
+            f"and no lone surrogates"
         )
     return text
 

@@ -282,7 +282,7 @@ class StepCalls:
         else:
             operation.is_parked = True
             self.parked = (
-                f"step {operation.name!r} spent its {counted(record.attempt, 'attempt')}; "
+                f"step {operation.name!r} failed after {counted(record.attempt, 'attempt')}; "
                 f"the last error was {operation.last_error}"
             )
 
@@ -347,7 +347,7 @@ def _unreadable_outcome(step: str, error: DecodingError, *, is_error: bool) -> U
 def _unreadable(error: BaseException) -> EncodingError:
     if isinstance(error, EncodingError):
         return error
-    return EncodingError("$", f"making the value again raised {type(error).__name__}: {error}")
+    return EncodingError("$", f"rebuilding the value raised {type(error).__name__}: {error}")
 
 
 def _next_attempt_at(

@@ -99,8 +99,8 @@ class TokenCalls:
         """Ask something of the outside, with the run's next commit."""
         if len(self.opened) >= limits.TOKENS_OPEN_MAX:
             raise UsageError(
-                f"the run has {limits.TOKENS_OPEN_MAX:,} open tokens, the limit: ask in turn, "
-                f"or in child workflows"
+                f"the run has {limits.TOKENS_OPEN_MAX:,} open tokens, the limit: ask one after "
+                f"another, or in child workflows"
             )
         key = self._loop.next_key(kind)
         journal = self._journal

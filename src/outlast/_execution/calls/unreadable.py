@@ -31,9 +31,9 @@ DISCARD = "discard"
 
 VALUE_WAYS = "Open the store with code that reads it, or declare a conversion with @evolve"
 ERROR_WAYS = (
-    "Open the store with code that declares the class, in raises= of the step or with @error; one "
-    "that has moved or was renamed is found by its old name too, if the old module keeps it as an "
-    "alias: OldName = NewName"
+    "Open the store with code that declares the class, in raises= of the step or with @error; a "
+    "class that was moved or renamed is found if the old module keeps its old name as an alias: "
+    "OldName = NewName"
 )
 
 
@@ -77,7 +77,7 @@ class Unreadable(DecodingError):
         ways = self._ways
         if self.culprit is not None and not self.culprit.is_used:
             ways += ", or make the message a dead letter with `outlast discard`"
-        fault = f"{self.what} does not fit its type here: {self.path}: {self.reason}"
+        fault = f"{self.what} does not match its declared type: {self.path}: {self.reason}"
         return f"unreadable: {fault}. {ways}"
 
 

@@ -147,7 +147,7 @@ class UpdateCalls:
     def register(self, name: str, handler: UpdateHandler) -> None:
         """Let updates of this name be handled from now on."""
         if name in self._handlers:
-            raise UsageError(f"this run has a handler of update {name!r} already")
+            raise UsageError(f"this run already has a handler of update {name!r}")
         self._handlers[name] = handler
         for operation in self._unfinished.values():
             if operation.name == name and operation.has_begun:
@@ -189,10 +189,10 @@ class UpdateCalls:
                 refusal = self._refusal_of(message)
             except Woken:
                 self._take_out(message)
-                why = f"its validator of update {message.name!r} woke what the run waits for"
-                self._refuse(message, UsageError(f"{why}; validators may only look"))
+                why = f"its validator of update {message.name!r} changed what the run waits for"
+                self._refuse(message, UsageError(f"{why}; a validator may only read"))
                 # What the code holds now is not what replay gives; replayed, it is right again.
-                self._host.run_parked(self._journal.run, f"{why}: mend it, then resume the run")
+                self._host.run_parked(self._journal.run, f"{why}: fix it, then resume the run")
                 return
             self._take_out(message)
             if refusal is None:
@@ -353,8 +353,8 @@ class _NoPath(TaskPath):
     @override
     def next_key(self, name: str) -> str:
         raise UsageError(
-            f"the validator of update {self._update!r} may only look, and asked for: {name}; "
-            f"that is for the handler to do"
+            f"the validator of update {self._update!r} may only read, but it called {name}: move "
+            f"the call into the handler"
         )
 
     @override
@@ -368,8 +368,8 @@ def _only_looked(answer: object, name: str) -> None:
     if iscoroutine(answer):
         answer.close()
     raise UsageError(
-        f"the validator of update {name!r} returned {type(answer).__name__}: it is a plain "
-        f"function that raises what the caller is to be told, and returns nothing"
+        f"the validator of update {name!r} returned {type(answer).__name__}: a validator is a "
+        f"plain function that returns nothing, and raises an error to reject the update"
     )
 
 
@@ -413,7 +413,7 @@ def refused_in(values: Iterable[bytes], message: Message) -> KeptUpdate:
         refusal = decode_body(data, _Refusal)
         if refusal.dedup == message.dedup:
             return refusal.kept
-    error = UsageError("its validator did; what it said is not kept any more")
+    error = UsageError("its validator rejected it, and the reason is no longer stored")
     return KeptUpdate(digest_of(message.name, message.body), "refused", failure_body(error))
 
 

@@ -248,7 +248,7 @@ class RunLoop(AbstractEventLoop):
     def start_main(self, work: object, context: Context, *, path: str = "0") -> RunTask[object]:
         """Return a first task, in a context of its own; what comes is counted from `path`."""
         if not _is_coroutine(work):
-            raise TypeError(f"what runs must be an async function; calling it gave {work!r}")
+            raise TypeError(f"a workflow must be an async function; calling it returned {work!r}")
         is_used = self._tasks_made or self._hashes or self._futures_made or self.root.is_cancelled
         if is_used or path != self._first_place:
             self.root = Scope(None)

@@ -58,7 +58,7 @@ def cut_at(records: Sequence[Record], at: int | str) -> Cut:
         return _cut_at_key(records, at)
     if isinstance(at, bool) or not isinstance(at, int) or not first <= at <= last:
         raise UsageError(
-            f"at= is a seq from {first} to {last}, a step's key or its name, not {at!r}"
+            f"at= must be a seq from {first} to {last}, or the key or name of a step, not {at!r}"
         )
     return Cut(at, next((r.key for r in records if r.seq == at and r.kind in _OUTCOMES), ""))
 
@@ -68,10 +68,12 @@ def _cut_at_key(records: Sequence[Record], at: str) -> Cut:
     found = [key for key in keys if key == at] or [key for key in keys if _is_named(key, at)]
     if not found:
         some = ", ".join(list(keys)[:_NAMES_SHOWN])
-        raise UsageError(f"the run has no step {at!r}; it has {some or 'none at all'}")
+        raise UsageError(f"the run has no step {at!r}; it has {some or 'none'}")
     if len(found) > 1:
         some = ", ".join(found[:_NAMES_SHOWN])
-        raise UsageError(f"the run did {at!r} {len(found)} times; give one of the keys: {some}")
+        raise UsageError(
+            f"the run has {len(found)} operations named {at!r}; give one of their keys: {some}"
+        )
     key = found[0]
     mine = [r for r in records if r.key == key]
     outcome = next((r for r in mine if r.kind in _OUTCOMES), mine[0])

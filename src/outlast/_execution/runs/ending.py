@@ -78,7 +78,9 @@ class Ending:
         if (children := self._calls.made_children) is not None:
             children.close_with_parent()
             for child in children.unseen_failures():
-                log.warning("child run %s failed and run %s never looked", child, self._journal.run)
+                log.warning(
+                    "child run %s failed, and run %s never awaited it", child, self._journal.run
+                )
         now = self._world.now()
         record = self._journal.append("run_closed", at=now, body=encode_body(body))
         row = self._summary.row

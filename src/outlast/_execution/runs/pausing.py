@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from outlast._store.contract import Message
 
-PAUSED = "paused by a person, until it is resumed"
+PAUSED = "paused by an operator, until it is resumed"
 
 
 class Pausing:

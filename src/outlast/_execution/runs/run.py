@@ -304,11 +304,11 @@ class LiveRun(ABC):
         ends_at = self.clock.cleanup_ends_at()
         if ends_at is not None and ends_at <= now:
             reason = self.cancellation.reason or "cancelled"
-            self.terminate(f"{reason}; its cleanup took longer than the grace")
+            self.terminate(f"{reason}; its cleanup exceeded the grace time")
             return
         if self.clock.is_timed_out(now):
             self.clock.timeout_at = None  # asked once; after a crash the record tells
-            append_cancel(self.journal, now, "the run's timeout ran out", None, is_timeout=True)
+            append_cancel(self.journal, now, "the run exceeded its timeout", None, is_timeout=True)
         self.clock.append_due(now)
 
     def step_ended(self, key: str, value: object, error: BaseException | None, now: int) -> None:
@@ -354,7 +354,7 @@ class LiveRun(ABC):
         elif isinstance(error, Spinning):
             self.host.run_parked(self.id, _SPINS)
         else:
-            log.error("run %s cannot go on", self.id, exc_info=error)
+            log.error("run %s cannot continue", self.id, exc_info=error)
             self.host.run_parked(self.id, f"{type(error).__name__}: {error}"[:500])
 
 

@@ -105,7 +105,7 @@ async def test_threads_that_do_not_come_back_starve_no_other_step(
         assert [await run.result(timeout=30) for run in results] == list(range(20))
 
     assert "threads_hold of run holds" in caplog.text
-    assert "now there may be 12 threads" in caplog.text
+    assert "the maximum is now 12 threads" in caplog.text
 
 
 async def test_the_threads_of_steps_are_bounded(
@@ -118,7 +118,7 @@ async def test_the_threads_of_steps_are_bounded(
     with caplog.at_level(logging.WARNING, logger="outlast.steps"):
         run = await engine.start(threads_holding(20), id="holds")
         async with asyncio.timeout(30):
-            while "there may be no more" not in caplog.text:  # noqa: ASYNC110  # no event
+            while "the maximum number of threads" not in caplog.text:  # noqa: ASYNC110  # no event
                 await asyncio.sleep(0.01)
 
     assert len(engine._core.scheduler.bodies.threads._taken) == 12

@@ -87,7 +87,7 @@ def test_an_error_that_cannot_be_itself_any_more_parks_the_run(later: str, tmp_p
     (why,) = ran(tmp_path, later, "parked")
 
     assert "unreadable: the recorded error of step 'app.charge'" in why
-    assert "app.Declined was raised in the workflow as itself" in why
+    assert "app.Declined was raised in the workflow as its own class" in why
     assert "raises=" in why
     assert "OldName = NewName" in why
     assert ran(tmp_path, program(), "end") == ["declined 7 NoneType"]
@@ -118,7 +118,7 @@ def test_a_cause_that_was_itself_is_so_on_replay(tmp_path: Path) -> None:
 
     (why,) = ran(tmp_path, one, "parked")
 
-    assert "app.Lower was raised in the workflow as itself" in why
+    assert "app.Lower was raised in the workflow as its own class" in why
     assert ran(tmp_path, both, "end") == ["declined 7 Lower"]
 
 
@@ -147,7 +147,7 @@ def test_an_error_that_derives_from_a_declared_one_comes_as_itself(tmp_path: Pat
 
     (why,) = ran(tmp_path, raising, "parked")  # no step imports its module on replay
 
-    assert "errors_of_bank.Refused was raised in the workflow as itself" in why
+    assert "errors_of_bank.Refused was raised in the workflow as its own class" in why
     assert "import its module" in why
     importing = raising.replace("go = Signal", "import errors_of_bank\ngo = Signal")
     assert ran(tmp_path, importing, "end") == ["declined 7 NoneType"]

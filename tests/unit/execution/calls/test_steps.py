@@ -159,10 +159,10 @@ async def test_a_step_that_spent_its_attempts_may_park_the_run(engine: Engine) -
     flows.calls.clear()
     run = await engine.start(careful())
 
-    with pytest.raises(RunParked, match="spent its 2 attempts"):
+    with pytest.raises(RunParked, match="failed after 2 attempts"):
         await run.result(timeout="30s")
     assert (await run.info()).status == "parked"
-    assert "spent its 2 attempts" in await run.why()
+    assert "failed after 2 attempts" in await run.why()
     await run.resume()
     assert await run.result(timeout="30s", parked="wait") == "mended"
 

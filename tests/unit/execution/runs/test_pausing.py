@@ -144,7 +144,7 @@ async def test_a_step_in_flight_ends_and_nothing_new_begins(engine: Engine) -> N
 
     await run.pause()
     async with asyncio.timeout(30):
-        while "to pause behind that" not in await run.why():  # noqa: ASYNC110  # it has no event
+        while "before it pauses" not in await run.why():  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.005)
     assert (await run.info()).status == "running"
     gate.open()
@@ -436,8 +436,8 @@ async def test_a_parked_run_that_is_paused_still_says_why_it_was_parked(engine: 
 
     assert (await run.info()).status == "paused"
     why = await run.why()
-    assert why.startswith("paused by a person, until it is resumed; it was parked: step ")
-    assert why.count("paused by a person") == 1
+    assert why.startswith("paused by an operator, until it is resumed; it was parked: step ")
+    assert why.count("paused by an operator") == 1
 
 
 async def parked(engine: Engine) -> Run[None]:

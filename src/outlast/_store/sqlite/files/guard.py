@@ -180,13 +180,13 @@ class FileGuard:
         try:
             descriptor = open_private(path, os.O_RDONLY)
         except OSError as error:
-            log.warning("%s cannot be locked against other programs: %s", path, error)
+            log.warning("cannot lock %s against other programs: %s", path, error)
             return
         self._descriptors.append((descriptor, first, count))
         try:
             sqlite_byte_locks.share(descriptor, first, count)
         except OSError as error:
-            log.warning("%s cannot be locked against other programs: %s", path, error)
+            log.warning("cannot lock %s against other programs: %s", path, error)
 
 
 def _identity(path: str) -> Identity | None:

@@ -75,7 +75,7 @@ class OwnerLock:
                 descriptor = self._open()
             except OSError as error:
                 raise StoreError(
-                    f"cannot make the lock file {self._path}: {error.strerror}"
+                    f"cannot create the lock file {self._path}: {error.strerror}"
                 ) from error
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,7 +124,7 @@ class OwnerLock:
             raise StoreLocked(path, None) from None
         except OSError as error:
             # Whoever opens the database says what is wrong with it.
-            log.debug("%s cannot be locked itself: %s", path, error)
+            log.debug("cannot lock %s: %s", path, error)
 
     def _is_current(self, descriptor: int) -> bool:
         try:

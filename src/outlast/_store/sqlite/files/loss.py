@@ -87,8 +87,8 @@ def find_loss(
         behind = mark.number - commits.number
     if commits is not None and mark is None and _has_lost_all(path, commits):
         reason = (
-            f"it has none, {mark_path(path)} is missing, and {reserve_path(path)} shows that an "
-            f"engine had the database open"
+            f"it has no commits, {mark_path(path)} is missing, and {reserve_path(path)} shows that "
+            f"an engine had the database open"
         )
         return Loss(1, reason, is_least=True)
     ignored = content.ignored if content.ignored > 1 else 0
@@ -97,7 +97,7 @@ def find_loss(
     reasons: list[str] = []
     if behind > 0 and commits is not None and mark is not None:
         reasons.append(
-            f"it ends with commit {commits.number}, and {mark_path(path)} says that commit "
+            f"it ends with commit {commits.number}, but {mark_path(path)} says that commit "
             f"{mark.number} was acknowledged"
         )
     if ignored:
@@ -119,10 +119,10 @@ def explain(path: Path, loss: Loss) -> str:
     count = counted(loss.commits, "acknowledged commit")
     least = "at least " if loss.is_least else ""
     return (
-        f"{path} lacks {least}{count}: {loss.reason}. Nothing was changed. "
-        f"If {path}-wal was moved or is an older copy, put the right one back; else restore a "
-        f"backup with `outlast db restore`, or go on without those commits: "
-        f"`outlast db salvage --db {path} --accept-loss {loss.commits}`"
+        f"{path} lacks {least}{count}: {loss.reason}. Nothing was changed. If {path}-wal was moved "
+        f"or is an older copy, put the right one back. Otherwise restore a backup with `outlast db "
+        f"restore`, or continue without those commits: `outlast db salvage --db {path} "
+        f"--accept-loss {loss.commits}`"
     )
 
 
@@ -132,14 +132,14 @@ def settle_mark(path: Path, commits: Commits, mark: MarkContent | None) -> None:
     if mark is None:
         was_killed = is_blank(path)  # the opening that made it; it says no more than a missing one
         if place.exists() and not was_killed:
-            log.warning("%s is damaged; it is written anew", place)
+            log.warning("%s is damaged; it is rewritten", place)
         elif not commits.is_copy and (commits.number or not was_killed):
             log.warning(
-                "%s is %s: whether commits were lost before now cannot be told; it is made anew",
+                "%s is %s: commits lost before now cannot be detected; it is created again",
                 place,
                 "empty" if was_killed else "missing",
             )
     elif mark.database_id != commits.database_id:
         aside = place.with_name(f"{place.name}.{mark.database_id.hex()[:8]}")
-        log.warning("%s belongs to another database; it is now %s", place, aside)
+        log.warning("%s belongs to another database; it is renamed to %s", place, aside)
         place.replace(aside)

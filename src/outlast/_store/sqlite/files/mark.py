@@ -71,7 +71,7 @@ class Mark:
                 self._descriptor = _made(self._path, self._slot(epoch, number), number)
             self._file = os.fstat(self._descriptor)
         except OSError as error:
-            raise StoreError(f"cannot make {self._path}: {error.strerror}") from error
+            raise StoreError(f"cannot create {self._path}: {error.strerror}") from error
         self.write(epoch, number)
 
     def write(self, epoch: int, number: int) -> None:
@@ -92,11 +92,11 @@ class Mark:
             self._is_warned = False
             return
         if not self.is_failing:
-            log.warning("%s was deleted or replaced; it is made anew", self._path)
+            log.warning("%s was deleted or replaced; it is created again", self._path)
         try:
             descriptor = _made(self._path, self._slot(epoch, number), number)
         except OSError as error:
-            self._fail(f"cannot be made anew ({error.strerror})")
+            self._fail(f"cannot be created again ({error.strerror})")
             return
         close_private(self._descriptor)
         self._descriptor, self._file = descriptor, os.fstat(descriptor)
@@ -112,8 +112,9 @@ class Mark:
     def _fail(self, what: str) -> None:
         if not self._is_warned:
             log.warning(
-                "%s %s: it is made anew after each commit, or else every commit is copied into the "
-                "database file at once, so that a lost log loses nothing unnoticed",
+                "%s %s: outlast tries to create it again after each commit. Until then, it copies "
+                "every commit into the database file at once, so that losing the log cannot lose "
+                "commits undetected",
                 self._path,
                 what,
             )

@@ -42,18 +42,19 @@ def refuse_interrupted(path: Path) -> None:
     if moving is not None and any(moving.iterdir()):
         inside, outside = shlex.quote(str(moving)), shlex.quote(str(path.parent))
         raise StoreDamaged(
-            f"a restore of {path} was interrupted, or is under way: files of the old state are in "
-            f"{moving}, others may still be beside it. Nothing is lost. Repeat `{again}`: it puts "
-            f"the backup in place and keeps all old files in {_kept_name(moving)}. Or go back to "
-            f"the old state: mv {inside}/* {outside} && rmdir {inside}"
+            f"a restore of {path} was interrupted, or is in progress: files of the old state are "
+            f"in {moving}, and others may still be next to the database. Nothing is lost. Repeat "
+            f"`{again}`: it puts the backup in place and keeps all old files in "
+            f"{_kept_name(moving)}. Or go back to the old state: mv {inside}/* {outside} && rmdir "
+            f"{inside}"
         )
     if path.exists() or not restoring_path(path).exists():
         return
     kept = newest_kept(path)
     where = f" All old files are in {kept}." if kept is not None else ""
     raise StoreDamaged(
-        f"a restore of {path} was interrupted, or is under way: the backup is not in its place yet."
-        f"{where} Nothing is lost. Repeat `{again}`"
+        f"a restore of {path} was interrupted, or is in progress: the backup is not in place "
+        f"yet.{where} Nothing is lost. Repeat `{again}`"
     )
 
 
@@ -86,8 +87,8 @@ def set_aside(path: Path) -> Path | None:
             break
         if (moving / file.name).exists():
             raise StoreError(
-                f"{file} and {moving / file.name} both exist: an interrupted restore had moved the "
-                f"one away, and another was put in its place since. Move one of them elsewhere"
+                f"{file} and {moving / file.name} both exist: an interrupted restore moved one of "
+                f"them away, and another file took its place. Move one of them elsewhere"
             )
         file.rename(moving / file.name)
     _beside(path, "-shm").unlink(missing_ok=True)

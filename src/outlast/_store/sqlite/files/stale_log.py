@@ -56,8 +56,8 @@ class StaleLog:
     def text(self) -> str:
         """What is wrong with it, in words."""
         return (
-            f"{self.path} is not the log of this state of the database: {self.why}. The file alone "
-            f"has {counted(self.commits.number, 'commit')}"
+            f"{self.path} is not the log of this state of the database: {self.why}. Without it, "
+            f"the database has {counted(self.commits.number, 'commit')}"
         )
 
 
@@ -130,18 +130,18 @@ def explain_difference(alone: Commits, through: State | None) -> str:
 def refuse_to_read(stale: StaleLog) -> StoreDamaged:
     """Return the error for a reader: what the database has cannot be read beside that log."""
     return StoreDamaged(
-        f"{stale.text}, and lacks none that was acknowledged. Nothing was changed, and nothing is "
-        f"lost. An engine that opens it keeps that log under another name and does not apply it, "
-        f"as does `outlast db migrate --db {stale.database}`; or move it away yourself"
+        f"{stale.text}, including all acknowledged ones. Nothing was changed, and nothing is lost. "
+        f"An engine that opens the database renames that log and does not apply it, and so does "
+        f"`outlast db migrate --db {stale.database}`. You can also move it away yourself"
     )
 
 
 def refuse_unwhole(stale: StaleLog, fault: str) -> StoreDamaged:
     """Return the error where the file needs its right log, and another one is there."""
     return StoreDamaged(
-        f"{stale.text}, but it is not whole ({fault}): a checkpoint may have been interrupted. "
-        f"Nothing was changed. Put the right log back, or restore a backup with `outlast db "
-        f"restore`"
+        f"{stale.text}, but the file is incomplete ({fault}): a checkpoint may have been "
+        f"interrupted. Nothing was changed. Put the right log back, or restore a backup with "
+        f"`outlast db restore`"
     )
 
 

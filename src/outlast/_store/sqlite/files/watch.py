@@ -83,25 +83,25 @@ class FileWatch:
         if self.fault is not None:
             return self.fault
         difference = self.guard.difference()
-        advice = "restore a backup, or put the files back; then start again"
+        advice = "restore a backup, or put the files back, and then start again"
         if difference is None and change is not None:
             difference = f"{self._path}: {change}"
-            advice = "let only one engine have the database; then start again"
+            advice = "make sure that only one engine opens the database, and then start again"
         elif self._wal.is_broken:
-            difference = f"{self._path}-wal was cut or overwritten"
+            difference = f"{self._path}-wal was truncated or overwritten"
             advice = (
-                f"keep all its files. {self._path} has what it had at its last checkpoint, and the "
-                f"log may have more: `outlast db salvage` says what is lost"
+                f"keep all its files. {self._path} has the state of its last checkpoint, and the "
+                f"log may have later commits: `outlast db salvage` reports what is lost"
             )
         elif self.guard.has_all_but_lock:
             # Nothing is to be saved, and another engine may be writing already.
-            advice = "nothing is lost. When no other engine has the database, start again"
+            advice = "nothing is lost. When no other engine has the database open, start again"
         elif difference is not None and self._is_saved(db):
             advice = "everything acknowledged was copied into the database file; start again"
         self.fault = StoreReplaced(
             f"{difference or f'another file was copied over {self._path}'} while process "
-            f"{process_id()} had the database open: nothing more is acknowledged by this "
-            f"process. Stop it; {advice}"
+            f"{process_id()} had the database open: this process acknowledges no more commits. "
+            f"Stop it; {advice}"
         )
         log.critical("%s", self.fault)
         if self.on_fault is not None:
@@ -115,7 +115,7 @@ class FileWatch:
         try:
             pages, copied = db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
-            log.warning("%s: its log cannot be copied into it: %s", self._path, error)
+            log.warning("%s: its log cannot be copied into the file: %s", self._path, error)
             return False
         # Who deletes a whole directory may have come to the database by now.
         return pages == copied and self.guard.has_database
@@ -145,8 +145,8 @@ class ReadWatch:
             if difference is None:
                 return
             self.fault = StoreReplaced(
-                f"{difference} while process {process_id()} was reading the database: what it can "
-                f"still read is an earlier state. Open it again"
+                f"{difference} while process {process_id()} was reading the database: it can read "
+                f"only an earlier state. Reopen the database"
             )
             if self.on_fault is not None:
                 self.on_fault(self.fault)

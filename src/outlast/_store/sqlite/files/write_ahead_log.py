@@ -193,7 +193,7 @@ class WriteAheadLog:
         except apsw.BusyError:
             return
         except apsw.Error as error:
-            log.warning("%s: its log cannot be cut: %s", self._database, error)
+            log.warning("%s: its log cannot be truncated: %s", self._database, error)
             return
         finally:
             db.set_busy_timeout(BUSY_MILLISECONDS)
@@ -227,7 +227,7 @@ class WriteAheadLog:
             first = max(0, pages - 2 * CHECKPOINT_PAGES)
             self.is_broken = self.is_broken or not has_frames(self._path, first, pages)
         except (apsw.Error, OSError) as error:
-            log.warning("%s: its log cannot be looked at: %s", self._database, error)
+            log.warning("%s: its log cannot be inspected: %s", self._database, error)
         return not self.is_broken
 
     def _warn(self) -> None:
@@ -235,8 +235,8 @@ class WriteAheadLog:
             return
         self._is_warned = True
         log.warning(
-            "%s: the write-ahead log has grown to %d MB, because %s and keeps the log from "
-            "starting anew; nothing is lost, and it shrinks when that read ends",
+            "%s: the write-ahead log has grown to %d MB, because %s and prevents its reuse; "
+            "nothing is lost, and the log shrinks when that read ends",
             self._database,
             self.bytes_used // 1_000_000,
             _who_reads(self.readers()),
@@ -265,17 +265,17 @@ class WriteAheadLog:
 def _who_reads(readers: set[int] | None) -> str:
     """Return what is known of those that read, as the part of a sentence."""
     if readers is None:
-        return "another program, or a lookup of this process, has been reading for long"
+        return "another program, or a lookup of this process, has been reading for a long time"
     own = process_id()
     others = [_named(process) for process in sorted(readers - {own})]
     if others and own in readers:
         either = f"{', '.join(others)}, or a lookup of this process ({own}),"
-        return f"{either} has been reading for long"
+        return f"{either} has been reading for a long time"
     if others:
-        return f"{' or '.join(others)} has been reading for long"
+        return f"{' or '.join(others)} has been reading for a long time"
     if own in readers:
-        return f"a lookup of this process ({own}) has been taking long"
-    return "a read that has ended by now took long"
+        return f"a lookup of this process ({own}) has been running for a long time"
+    return "a read that has now ended took a long time"
 
 
 def _named(process: int) -> str:
@@ -301,7 +301,7 @@ def _cut(descriptor: int, size: int) -> None:
     try:
         os.ftruncate(descriptor, size)
     except OSError as error:
-        log.warning("a file cannot be cut to its earlier size: %s", error)
+        log.warning("a file cannot be truncated to its earlier size: %s", error)
 
 
 class Reserve:
@@ -374,7 +374,7 @@ def make_directory(path: Path) -> None:
         for made in missing:
             sync_path(made.parent)
     except OSError as error:
-        raise StoreError(f"cannot make the directory {path}: {error.strerror}") from error
+        raise StoreError(f"cannot create the directory {path}: {error.strerror}") from error
 
 
 def sync_path(path: Path) -> None:

@@ -44,5 +44,5 @@ async def test_every_new_directory_is_synced_into_the_one_above(
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(StoreError, match=r"cannot make the directory .*file/sub"):
+    with pytest.raises(StoreError, match=r"cannot create the directory .*file/sub"):
         make_directory(tmp_path / "file" / "sub")

@@ -214,7 +214,7 @@ async def test_a_reader_whose_files_are_gone_says_so(
         damage(path)
 
         for _ in range(2):
-            with pytest.raises(StoreReplaced, match=r"outlast\.db.*Open it again"):
+            with pytest.raises(StoreReplaced, match=r"outlast\.db.*Reopen the database"):
                 await reader.read_run(RunId("a"))
         assert isinstance(reader.fault, StoreReplaced)
         await reader.close()

@@ -85,7 +85,7 @@ def test_a_mark_that_goes_is_made_anew_and_notes_every_later_commit(
     assert store.marked() == store.writing.shard.commits
     store.commit()
     assert store.marked() == store.writing.shard.commits
-    assert caplog.text.count("was deleted or replaced; it is made anew") == 1
+    assert caplog.text.count("was deleted or replaced; it is created again") == 1
 
 
 def test_while_the_mark_cannot_be_written_a_lost_log_loses_nothing(
@@ -111,7 +111,7 @@ def test_while_the_mark_cannot_be_written_a_lost_log_loses_nothing(
     db.close(True)
 
     assert found == [(store.number,)]
-    assert caplog.text.count("every commit is copied into the database file") == 1
+    assert caplog.text.count("every commit into the database file") == 1
     store.commit()
     assert store.marked() == store.writing.shard.commits
 
@@ -224,4 +224,4 @@ def test_an_empty_mark_beside_commits_says_no_more_than_a_missing_one(
 
     prepare(copy, create=False).close(True)
 
-    assert "is empty: whether commits were lost before now cannot be told" in caplog.text
+    assert "is empty: commits lost before now cannot be detected" in caplog.text

@@ -155,7 +155,7 @@ async def test_a_log_of_an_earlier_time_is_set_aside_and_everything_is_there(
         [kept] = set_aside(place)
         assert kept.read_bytes() == log_path(moment).read_bytes()
         assert f"{kept}" in caplog.text
-        assert "The file alone has" in caplog.text
+        assert "Without it, the database has" in caplog.text
         assert content(place) == right, moment
 
 

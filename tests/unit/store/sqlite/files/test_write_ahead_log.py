@@ -109,7 +109,7 @@ def test_a_reader_that_stays_is_warned_of_once_and_the_log_shrinks_when_it_leave
         long_log.commit(200)
         assert long_log.writing.log_bytes > 20 * PAGES * 4_120
         assert [r.levelno for r in caplog.records] == [logging.WARNING]
-        assert "keeps the log from starting anew" in caplog.text
+        assert "and prevents its reuse" in caplog.text
         # The thread that copies the log reads too: what is said of this process depends on it.
         assert f"because process {reader.pid} (" in caplog.text
 
@@ -138,7 +138,10 @@ def test_a_lookup_of_our_own_that_takes_long_is_not_blamed_on_others(
 
     long_log.commit(200)
 
-    assert f"because a lookup of this process ({os.getpid()}) has been taking long" in caplog.text
+    assert (
+        f"because a lookup of this process ({os.getpid()}) has been running for a long time"
+        in caplog.text
+    )
     db.execute("ROLLBACK")
     db.close()
     long_log.commit(200)

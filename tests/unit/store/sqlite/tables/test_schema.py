@@ -81,7 +81,7 @@ async def test_leftovers_of_a_killed_creation_are_cleared(path: Path) -> None:
 async def test_a_directory_that_cannot_be_made_is_said_clearly(path: Path) -> None:
     put(path, b"a file")
 
-    with pytest.raises(StoreError, match="cannot make the directory"):
+    with pytest.raises(StoreError, match="cannot create the directory"):
         await SqliteStore.open(path / "sub" / "outlast.db", world=RealWorld())
 
 
