@@ -1,4 +1,4 @@
-"""Bodies that share a task while they do not wait: what each sees is as in a task of its own."""
+"""Bodies on the host loop: each has a task of its own, and nothing of one reaches another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from pathlib import Path
+from uuid import uuid4
 
+import anyio
 import pytest
 
 from outlast import Engine, Err, Ok, StepTimeout, Timeout, step, workflow
@@ -110,10 +112,10 @@ async def test_bodies_begin_in_order_and_share_no_context_variable(engine: Engin
     assert seen == [f"at_once {n} nobody's" for n in range(4)]
 
 
-async def test_bodies_that_do_not_wait_share_a_task(engine: Engine) -> None:
+async def test_each_body_has_a_task_of_its_own(engine: Engine) -> None:
     await engine.run(together(["at_once"] * 4))
 
-    assert len(set(tasks.values())) == 1
+    assert len(set(tasks.values())) == 4
 
 
 async def test_a_body_that_waits_keeps_its_task_and_others_go_on(engine: Engine) -> None:
@@ -192,3 +194,97 @@ async def test_a_body_that_waits_is_known_by_its_key(engine: Engine) -> None:
     assert "waits" in task.get_name()
     gate.set()
     await run.result()
+
+
+# ------------------------------------------------------------- what once reached other runs
+@step
+async def works(number: int, seconds: float) -> int:
+    if seconds and number % 2:
+        await asyncio.sleep(seconds)
+    return number
+
+
+@workflow
+async def impatient(number: int, seconds: float) -> str:
+    for turn in range(10):
+        try:
+            async with asyncio.timeout(0.001 * (1 + (number + turn) % 5)):
+                while True:
+                    await works(turn, seconds)
+        except TimeoutError:
+            pass
+    return "done"
+
+
+@workflow
+async def patient(seconds: float) -> str:
+    for number in range(50):
+        await works(number, seconds)
+    return "done"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.0005], ids=["none waits", "some wait"])
+async def test_timeouts_of_some_runs_touch_no_step_of_others(seconds: float) -> None:
+    # Commits that take no time make steps end in every turn of the loop.
+    async with Engine.open(f"memory://{uuid4()}") as engine:
+        for _ in range(4):
+            runs = [await engine.start(impatient(number, seconds)) for number in range(20)]
+            runs += [await engine.start(patient(seconds)) for _ in range(20)]
+
+            assert [await run.result(timeout=30) for run in runs] == ["done"] * 40
+
+
+open_scopes: list[AsyncIterator[int]] = []
+
+
+async def within_a_scope() -> AsyncIterator[int]:
+    with anyio.move_on_after(0.01):
+        yield 1
+
+
+@step
+async def leaves_a_scope_open() -> int:
+    open_scopes.append(within_a_scope())
+    return await anext(open_scopes[-1])
+
+
+@step
+async def pays() -> str:
+    await asyncio.sleep(0.05)
+    return "paid"
+
+
+@workflow
+async def leaving() -> list[object]:
+    return [*await asyncio.gather(leaves_a_scope_open(), *(pays() for _ in range(5)))]
+
+
+async def test_a_scope_that_a_body_leaves_open_cancels_no_other(engine: Engine) -> None:
+    assert await engine.run(leaving()) == [1, *["paid"] * 5]
+
+
+sessions: dict[asyncio.Task[object] | None, str] = {}
+
+
+@step
+async def uses_a_session(name: str) -> str:
+    return sessions.setdefault(asyncio.current_task(), name)
+
+
+@workflow
+async def with_sessions() -> list[str]:
+    return [*await asyncio.gather(*(uses_a_session(f"{n}") for n in range(10)))]
+
+
+async def test_what_is_kept_by_the_present_task_is_one_bodys_alone(engine: Engine) -> None:
+    assert await engine.run(with_sessions()) == [f"{n}" for n in range(10)]
+
+
+async def test_the_end_of_a_body_is_told_outside_of_its_context(engine: Engine) -> None:
+    told: list[str] = []
+    engine._core.scheduler.observers.add(lambda _: told.append(NAME.get()))
+
+    await engine.run(together(["at_once", "at_once"]))
+
+    assert told
+    assert set(told) == {"nobody's"}
