@@ -94,14 +94,12 @@ class World(Protocol):
         name: str,
         context: contextvars.Context | None = None,
         then: Callable[[], None] | None = None,
+        is_owned: bool = True,
     ) -> asyncio.Task[T]:
-        """Run a task that this world owns; `then` is called, outside any task, when it ended."""
-        ...
+        """Run a task that this world owns; `then` is called, outside any task, when it ended.
 
-    def begin(
-        self, coro: Coroutine[object, object, None], *, name: str, context: contextvars.Context
-    ) -> None:
-        """Run a task that its coroutine keeps referenced, and lets raise nothing."""
+        One that is not owned keeps itself referenced while it waits, and raises nothing.
+        """
         ...
 
     def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
@@ -246,7 +244,11 @@ class RealWorld(World):
         name: str,
         context: contextvars.Context | None = None,
         then: Callable[[], None] | None = None,
+        is_owned: bool = True,
     ) -> asyncio.Task[T]:
+        if not is_owned:
+            # Not by the loop's factory: an eager one would run it here and now.
+            return asyncio.Task(coro, loop=self._loop, name=name, context=context)
         task = self._loop.create_task(coro, name=name, context=context)
         self._tasks.add(task)
 
@@ -258,13 +260,6 @@ class RealWorld(World):
 
         task.add_done_callback(ended)
         return task
-
-    @override
-    def begin(
-        self, coro: Coroutine[object, object, None], *, name: str, context: contextvars.Context
-    ) -> None:
-        # Not by the loop's factory: an eager one would run it here and now.
-        asyncio.Task(coro, loop=self._loop, name=name, context=context)
 
     @override
     def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:

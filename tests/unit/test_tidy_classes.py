@@ -102,7 +102,7 @@ def around(one: Class, known: dict[str, Class]) -> Iterator[Class]:
 
 
 def surface(one: Class, known: dict[str, Class]) -> int:
-    return len(frozenset().union(*(each.methods for each in around(one, known))))
+    return len({method for each in around(one, known) for method in each.methods})
 
 
 def depth(one: Class, known: dict[str, Class]) -> int:
@@ -113,6 +113,10 @@ def depth(one: Class, known: dict[str, Class]) -> int:
         if base in known and base != one.name and "Protocol" not in known[base].bases
     ]
     return max(above, default=0)
+
+
+def parameters(one: Class, _: dict[str, Class]) -> int:
+    return one.parameters
 
 
 def is_error(one: Class, known: dict[str, Class]) -> bool:
@@ -135,7 +139,7 @@ def offenders(measure: Callable[[Class, dict[str, Class]], int], most: int) -> s
     [
         (surface, METHODS_MAX, SURFACES),
         (depth, DEPTH_MAX, DEPTHS),
-        (lambda one, _: one.parameters, PARAMETERS_MAX, PARAMETERS),
+        (parameters, PARAMETERS_MAX, PARAMETERS),
     ],
     ids=["public methods, inherited included", "depth of inheritance", "constructor parameters"],
 )

@@ -41,7 +41,9 @@ class Adapter:
     def __init__(self, node: Node) -> None:
         self.node: Node = node
         self.kept: frozenset[type] = node.kept
-        self.flat = node.flat  # types whose values are their own wire form, in every walk
+        self.flat: frozenset[type] = (
+            node.flat
+        )  # types whose values are their own wire form, in every walk
         self._native = _native_decoder(node)
         self._has_fields: bool = _has_fields(node.native)
 

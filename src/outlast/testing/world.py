@@ -114,6 +114,7 @@ class SimWorld(World):
         name: str,
         context: Context | None = None,
         then: Callable[[], None] | None = None,
+        is_owned: bool = True,
     ) -> asyncio.Task[T]:
         context = copy_context() if context is None else context
         context.run(node_of_context.set, self.node)
@@ -129,10 +130,6 @@ class SimWorld(World):
 
         task.add_done_callback(ended, context=self._context)
         return task
-
-    @override
-    def begin(self, coro: Coroutine[object, object, None], *, name: str, context: Context) -> None:
-        self.spawn(coro, name=name, context=context)
 
     @override
     def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:

@@ -139,8 +139,7 @@ class Scheduler(ActorHost):
 
     @override
     def call_at(self, run: RunId, at: int) -> Timer:
-        seconds = (at - self.world.now()) / 1e6
-        return self.world.call_later(max(0.0, seconds), self._wake, run)
+        return self.world.call_later(max(0.0, (at - self.world.now()) / 1e6), self._wake, run)
 
     def _wake(self, run: RunId) -> None:
         if (live := self.residents.get(run)) is not None:
@@ -166,9 +165,8 @@ class Scheduler(ActorHost):
 
     @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
-        if (live := self.residents.get(run)) is None:
-            return
-        if live.state == "left" or live.journal.has_closed:
+        live = self.residents.get(run)
+        if live is None or live.state == "left" or live.journal.has_closed:
             return
         log.warning("run %s is parked: %s", run, reason, extra={"outlast_run": run})
         self.events.runs_parked += 1

@@ -124,7 +124,8 @@ class Bodies:
             ambient.run(enter, body)
         if where == "loop":
             operation.ran_at = body.began_at
-            self._world.begin(self._run_on_loop(body), name=body.key, context=ambient)
+            work = self._run_on_loop(body)
+            self._world.spawn(work, name=body.key, context=ambient, is_owned=False)
         else:
             self._start_elsewhere(body, ambient, is_thread=where == "thread" or fake is not None)
         if definition.timeout is not NO_TIMEOUT:

@@ -223,8 +223,7 @@ class RunLoop(AbstractEventLoop):
         path: str = "",
         **_: object,
     ) -> RunTask[T]:
-        # `isinstance` of an abstract class costs more than the rest of this.
-        if type(coro) is not CoroutineType and isinstance(coro, Generator):
+        if isinstance(coro, Generator):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         parent = self.current_task()
         if not path:

@@ -124,7 +124,7 @@ class LiveRun(ABC):
         return False
 
     def _was_committed(self, transaction: Transaction) -> None:  # noqa: B027  # nothing, for most
-        """What a transaction has recorded is delivered; called while it `needs_attention`."""
+        """A transaction is durable; called while it `needs_attention`, even if it has left."""
 
     def _came_to_rest(self) -> None:  # noqa: B027  # nothing, for most
         """Its code waits again; called while it `needs_attention`."""
@@ -167,19 +167,18 @@ class LiveRun(ABC):
     # --------------------------------------------------------------- records arrive
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:
         """Hand over the records of a transaction that has become durable."""
-        if not self.journal.is_back(transaction) or self.state in ("ended", "left"):
-            return
-        if transaction.consumed:
-            self.arrivals.consumed(transaction.consumed)
-        if not self.journal.position:
-            self.journal.position = receipt.position
-        if receipt.existing:
-            self.calls.children.conflicts(list(receipt.existing.values()))
-        records = transaction.records
-        try:
-            self._deliver_all(attach(records, transaction.blobs) if transaction.blobs else records)
-        except BaseException as error:  # noqa: BLE001  # as in `_guarded`
-            self._cannot_go_on(error)
+        if self.journal.is_back(transaction) and self.state not in ("ended", "left"):
+            if transaction.consumed:
+                self.arrivals.consumed(transaction.consumed)
+            if not self.journal.position:
+                self.journal.position = receipt.position
+            if receipt.existing:
+                self.calls.children.conflicts(list(receipt.existing.values()))
+            records, blobs = transaction.records, transaction.blobs
+            try:
+                self._deliver_all(attach(records, blobs) if blobs else records)
+            except BaseException as error:  # noqa: BLE001  # as in `_guarded`
+                self._cannot_go_on(error)
         if self.needs_attention:
             self._was_committed(transaction)
 

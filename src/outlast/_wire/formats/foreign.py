@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from typing_extensions import override
 
 from outlast._codec import Bound, SignatureCodec
 from outlast._handles.call import WorkflowCall
@@ -53,35 +52,18 @@ def work_from_encoded(
     except UnknownWorkflow:
         if not encoded.digest:
             raise
-        return WorkflowCall(_foreign(name, encoded), Bound((), {}), ""), False
+        bound = Bound((), {}, encoded.data, encoded.digest)
+        return WorkflowCall(_foreign(name, encoded.version), bound, ""), False
     args, kwargs = definition.signature.decode(encoded.data)
     return WorkflowCall(definition, Bound(args, kwargs), ""), True
-
-
-class _SentSignature(SignatureCodec):
-    """The arguments of a workflow that only the sender has code for, encoded by it."""
-
-    def __init__(self, encoded: Encoded) -> None:
-        super().__init__(_unknown)
-        self._encoded = encoded
-
-    @override
-    def encode(self, bound: Bound) -> bytes:
-        return self._encoded.data
-
-    @override
-    def digest(self, bound: Bound) -> bytes:
-        return self._encoded.digest
 
 
 async def _unknown() -> None:
     """Stand for code that is not here."""
 
 
-def _foreign(name: str, encoded: Encoded) -> WorkflowDefinition:
+def _foreign(name: str, version: str) -> WorkflowDefinition:
+    """Return what stands for a workflow that only the sender has code for."""
     return WorkflowDefinition(
-        name=name,
-        fn=_unknown,
-        signature=_SentSignature(encoded),
-        known_version=encoded.version,
+        name=name, fn=_unknown, signature=SignatureCodec(_unknown), known_version=version
     )
