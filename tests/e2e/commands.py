@@ -167,7 +167,7 @@ class Project:
 
     def __call__(self, *args: str, stdin: str = "", env: dict[str, str] | None = None) -> Done:
         process = self.start(*args, env=env)
-        out, err = process.communicate(stdin, timeout=60)
+        out, err = process.communicate(stdin, timeout=240)
         assert "Traceback" not in err, err
         return Done(process.returncode, out, err)
 
@@ -206,7 +206,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGKILL)
     """Send a signal and wait for the end."""
     if process.poll() is None:
         process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     return Done(process.returncode, out, err)
 
 
