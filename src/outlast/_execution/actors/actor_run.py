@@ -66,18 +66,15 @@ class LiveActor(LiveRun):
         self.mail: Mailbox = Mailbox()
         self._memory = ActorState(row.id, key, self.definition, self.loop, row.output)
         self._row = ActorRow(self.journal, self.summary, self.mail)
-        self.ends = MessageEnds(host, self.journal, self.definition, memory, self.summary)
+        self.ends: MessageEnds = MessageEnds(
+            host, self.journal, self.definition, memory, self.summary
+        )
         self.turns: Turns = Turns(
             host, row.id, self.definition, mail=self.mail, arrivals=self.arrivals, ends=self.ends
         )
         self._reentrancy = Reentrancy(self.journal, self.loop, self._memory, self.ends)
         self.handling: MessageHandling = MessageHandling(
-            self._memory,
-            self.ends,
-            self._row,
-            self.mail,
-            self._reentrancy,
-            self.calls,
+            self._memory, self.ends, self._row, self.mail, self._reentrancy, self.calls
         )
         self._readings = Readings(host.world, self.definition, key)
         self._is_called = False

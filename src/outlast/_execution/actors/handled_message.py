@@ -59,10 +59,10 @@ class HandledMessage:
         at: int,
         stage: Stage = Stage.QUEUED,
     ) -> None:
-        self.message = message
-        self.letter = letter
-        self.handler = handler
-        self.at = at
+        self.message: Message = message
+        self.letter: Letter = letter
+        self.handler: HandlerDefinition = handler
+        self.at: int = at
         self.stage: Stage = stage
         self.is_started: bool = False  # its handler has been called
         self.error: OutlastError | None = None  # why it fails, found while it was replayed

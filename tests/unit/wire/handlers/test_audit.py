@@ -66,7 +66,7 @@ async def test_operators_say_why(server: Served) -> None:
         await run.fork(2, reason="to look at it")
         await run.terminate()
         await run.retry(reason="ended by mistake")
-        with pytest.raises(UsageError, match="the reason has at most"):
+        with pytest.raises(UsageError, match="the reason must have at most"):
             await run.pause(reason="x" * (limits.REASON_CHARS_MAX + 1))
         with pytest.raises(UsageError, match="discard"):
             await run.discard(reason="nobody can read it")
