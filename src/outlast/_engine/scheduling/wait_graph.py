@@ -68,7 +68,9 @@ class WaitGraph:
         live = self._scheduler.residents.get(run)
         if live is None or _may_go_on(live):
             return []
-        children = (op.child for op in live.calls.children.open_children() if op.waiters)
+        made = live.calls.made_children
+        open_children = [] if made is None else made.open_children()
+        children = (op.child for op in open_children if op.waiters)
         return [*self._targets.get(run, ()), *children]
 
 
@@ -77,11 +79,12 @@ def _may_go_on(live: LiveRun) -> bool:
     has_step = any(
         not (step.is_started and step.definition.is_wait) for step in live.steps.pending.values()
     )
+    calls = live.calls
     return (
         live.state != "live"
         or has_step
         or live.loop.timers.next() is not None
-        or bool(live.calls.inbox.waiting_names())
-        or bool(live.calls.tokens.awaited())
-        or len(live.calls.conditions) > 0
+        or (calls.made_inbox is not None and bool(calls.made_inbox.waiting_names()))
+        or (calls.made_tokens is not None and bool(calls.made_tokens.awaited()))
+        or (calls.made_conditions is not None and len(calls.made_conditions) > 0)
     )

@@ -174,7 +174,8 @@ class Tokens:
 
     def _known_adapter(self, row: TokenRow) -> Adapter | None:
         live = self._scheduler.residents.get(row.run)
-        operation = live.calls.tokens.by_key.get(row.key) if live is not None else None
+        tokens = None if live is None else live.calls.made_tokens
+        operation = None if tokens is None else tokens.by_key.get(row.key)
         return None if operation is None else operation.adapter
 
     async def schema(self, token: str) -> Schema:

@@ -45,7 +45,7 @@ class Resident:
     timer: tuple[float, str] | None = None
     signals: list[str] = field(default_factory=list[str])
     asked: list[str] = field(default_factory=list[str])
-    conditions: list[object] = field(default_factory=list[object])
+    made_conditions: list[object] = field(default_factory=list[object])
     open_ones: list[Child] = field(default_factory=list[Child])
 
     @property
@@ -65,15 +65,15 @@ class Resident:
         return self
 
     @property
-    def inbox(self) -> Resident:
+    def made_inbox(self) -> Resident:
         return self
 
     @property
-    def tokens(self) -> Resident:
+    def made_tokens(self) -> Resident:
         return self
 
     @property
-    def children(self) -> Resident:
+    def made_children(self) -> Resident:
         return self
 
     def next(self) -> tuple[float, str] | None:
@@ -167,7 +167,7 @@ MAY_GO_ON: dict[str, Callable[[], Resident]] = {
     "a timer": lambda: Resident(timer=(1.0, "0:1")),
     "a signal": lambda: Resident(signals=["paid"]),
     "a token": lambda: Resident(asked=["0:1"]),
-    "a condition": lambda: Resident(conditions=[object()]),
+    "a condition": lambda: Resident(made_conditions=[object()]),
     "a step": lambda: Resident(pending={"0:1": Step(True, Definition(is_wait=False))}),
     "a wait that has not begun": lambda: Resident(
         pending={"0:1": Step(False, Definition(is_wait=True))}
