@@ -196,8 +196,10 @@ class Bodies:
     def _finish(self, body: Body) -> None:
         if body.is_abandoned:
             self._tell_late(body)
+            body.task = None
             return
         body.is_over = True
+        body.task = None  # it holds the body in its context: a cycle that only a collection frees
         key = body.run, body.key
         if self._bodies.get(key) is body:
             del self._bodies[key]
@@ -206,6 +208,7 @@ class Bodies:
         self.sink.step_ended(body, self._world.now())
         if body.timed_out is not None and body.error is body.timed_out and body.returned:
             self._tell_late(body)  # its thread returned between the timeout and this
+        body.error = body.made = None  # a traceback, or `this_step()`, holds the body
 
     async def _call_on_thread(self, body: Body, ambient: Context) -> object:
         begun: asyncio.Future[None] = self._world.loop.create_future()
