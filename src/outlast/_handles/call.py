@@ -64,8 +64,7 @@ class Call(Coroutine[object, object, R_co]):
         self.catches: tuple[type[BaseException], ...] = ()
         self._is_used = False
         self._steps: Generator[object, object, R_co] | None = None
-        # Inside a run the hash is the same in every process, so sets of calls iterate alike.
-        self._hash = hash_of_call(self)
+        self._hash: int | None = None
 
     @abstractmethod
     def _begin(self) -> Generator[object, object, R_co]:
@@ -116,6 +115,9 @@ class Call(Coroutine[object, object, R_co]):
 
     @override
     def __hash__(self) -> int:
+        # Inside a run it is the same in every process, so sets of calls iterate alike.
+        if self._hash is None:
+            self._hash = hash_of_call(self)
         return self._hash
 
     @override

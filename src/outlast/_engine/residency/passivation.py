@@ -50,8 +50,9 @@ class Residency:
 
     # ------------------------------------------------------------------- what moved
     def changed(self, live: LiveRun) -> None:
-        """Note that a run has moved."""
+        """Note that a run has moved; while `has_moved`, that is noted already."""
         run = live.id
+        live.has_moved = True
         self._touched[run] = self._world.monotonic()
         self._dirty[run] = None
         if self._timer is None or len(self._scheduler.residents) > self._live_runs_max:
@@ -92,6 +93,9 @@ class Residency:
         now = self._world.monotonic()
         for run in list(self._dirty):
             live = self._scheduler.residents.get(run)
+            if live is not None and live.has_moved:
+                live.has_moved = False
+                self._touched[run] = now
             if live is None or live.state != "live" or not live.is_summarised:
                 del self._dirty[run]
                 continue

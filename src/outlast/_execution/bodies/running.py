@@ -74,7 +74,8 @@ class Bodies:
         self.resources = resources
         self._processes = processes
         self._limits = TimeLimits(world, self._is_counted, self._finish)
-        self._tasks: set[asyncio.Task[object] | None] = set()  # of bodies at work on the loop
+        self._loop = world.loop
+        self._abandoned: set[Body] = set()  # at work still: nothing else may hold their tasks
         self._over: list[Body] = []  # those of them whose end was not told
         self._outside = copy_context()  # of the engine: ends are told in none of a body's
         self._ambient = Context()  # what every body finds around it, copied for each
@@ -151,8 +152,7 @@ class Bodies:
     async def _run_on_loop(self, body: Body) -> None:
         if body.is_over:
             return  # nobody waits for it any more
-        body.task = task = asyncio.current_task()
-        self._tasks.add(task)
+        body.task = asyncio.current_task(self._loop)
         try:
             result = body.definition.fn(*body.args, **body.kwargs)
             if type(result) is CoroutineType or isinstance(result, Awaitable):
@@ -161,7 +161,6 @@ class Bodies:
                 body.value = result
         except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
             body.error = self._error_of(body, error)
-        self._tasks.discard(task)
         self._over.append(body)
         if len(self._over) == 1:
             self._outside.run(self._world.call_soon, self._tell)
@@ -169,9 +168,10 @@ class Bodies:
     def _tell(self) -> None:
         """Report those that have ended in this turn, outside of any task."""
         over, self._over = self._over, []
+        now = self._world.now()
         for body in over:
             try:
-                self._finish(body)
+                self._finish(body, now)
             except Exception:  # the others are over too, and must be heard of
                 log.exception("what came of %s was not taken", body)
 
@@ -193,19 +193,24 @@ class Bodies:
             return UsageError(f"the step raised Shutdown, which only the engine may raise: {error}")
         return error
 
-    def _finish(self, body: Body) -> None:
+    def _finish(self, body: Body, now: int | None = None) -> None:
         if body.is_abandoned:
             self._tell_late(body)
+            self._abandoned.discard(body)
             body.task = None
             return
         body.is_over = True
-        body.task = None  # it holds the body in its context: a cycle that only a collection frees
+        if body.task is not None:
+            if body.task.done():
+                body.task = None  # it holds the body in its context: a cycle
+            else:
+                self._abandoned.add(body)
         key = body.run, body.key
         if self._bodies.get(key) is body:
             del self._bodies[key]
         if body.definition.timeout is not NO_TIMEOUT:
             self._limits.disarm(body)
-        self.sink.step_ended(body, self._world.now())
+        self.sink.step_ended(body, self._world.now() if now is None else now)
         if body.timed_out is not None and body.error is body.timed_out and body.returned:
             self._tell_late(body)  # its thread returned between the timeout and this
         body.error = body.made = None  # a traceback, or `this_step()`, holds the body
@@ -293,6 +298,7 @@ class Bodies:
             return
         body.is_abandoned = body.is_over = body.cancelled = True
         if body.task is not None:
+            self._abandoned.add(body)
             body.task.cancel()
 
     def stop_run(self, run: RunId) -> None:

@@ -70,13 +70,19 @@ class _Nobody:
 NOBODY: LoopOwner = _Nobody()
 
 
-class _Exempt(threading.local):
-    """The loop whose code has called what this thread does outside of it."""
+class _Here(threading.local):
+    """What this thread does: asyncio can tell too, but asks for the process's id each time.
+
+    Attributes:
+        loop: of the run whose code executes.
+        exempt: of the run whose code has called what executes outside of it.
+    """
 
     loop: RunLoop | None = None
+    exempt: RunLoop | None = None
 
 
-_exempt = _Exempt()
+_here = _Here()
 
 
 class Spinning(Exception):
@@ -343,6 +349,7 @@ class RunLoop(AbstractEventLoop):
         outside, hooks.draining = hooks.draining, generators
         if hooks.started is None or sys.get_asyncgen_hooks()[0] is not hooks.started:
             hooks.install()
+        outer_run, _here.loop = _here.loop, self
         _set_running_loop(self)
         budget = limits.DRAIN_HANDLES_MAX
         try:
@@ -366,6 +373,7 @@ class RunLoop(AbstractEventLoop):
                         break
         finally:
             _set_running_loop(outer)
+            _here.loop = outer_run
             hooks.draining = outside
             if hooks.is_bare:
                 hooks.put_back()
@@ -388,9 +396,11 @@ class RunLoop(AbstractEventLoop):
         if outer is not self:
             self._outer = outer
         _set_running_loop(self)
+        outer_run, _here.loop = _here.loop, self
         try:
             return action()
         finally:
+            _here.loop = outer_run
             _set_running_loop(outer)
 
     def abandon(self) -> None:
@@ -432,8 +442,8 @@ def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
 
 def hash_of_call(call: object) -> int:
     """Return a hash for a call: of the run whose code makes it, or by its address."""
-    loop = _get_running_loop()
-    if type(loop) is not RunLoop:
+    loop = _here.loop
+    if loop is None:
         return id(call) >> 4
     loop._hashes += 1
     return (loop.salt ^ (loop._hashes << 1)) & 0xFFFFFFFFFFFFFFF
@@ -441,8 +451,7 @@ def hash_of_call(call: object) -> int:
 
 def running_loop() -> RunLoop | None:
     """Return the loop of the run whose code is executing on this thread, if one is."""
-    loop = _get_running_loop()
-    return loop if type(loop) is RunLoop else None
+    return _here.loop
 
 
 def run_reading(loop: RunLoop, action: Callable[[], T], place: TaskPath) -> T:
@@ -462,17 +471,17 @@ def run_reading(loop: RunLoop, action: Callable[[], T], place: TaskPath) -> T:
 def run_outside(loop: RunLoop, action: Callable[[], T]) -> T:
     """Call `action` as though outside of the run, from within its code."""
     _set_running_loop(loop._outer)
-    _exempt.loop = loop
+    _here.loop, _here.exempt = None, loop
     try:
         return action()
     finally:
-        _exempt.loop = None
+        _here.loop, _here.exempt = loop, None
         _set_running_loop(loop)
 
 
 def executing_loop() -> RunLoop | None:
     """Return the same also where code of the run's calls is exempt: a log handler, an import."""
-    return running_loop() or _exempt.loop
+    return _here.loop or _here.exempt
 
 
 def _refuse(name: str) -> Callable[..., object]:

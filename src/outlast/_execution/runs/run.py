@@ -71,6 +71,7 @@ class LiveRun(ABC):
         self.is_new = False  # no code of it has run before: what it says is said for the first time
         # It was asked for something beside its steps (a pause, an update), or is an actor's.
         self.needs_attention = False
+        self.has_moved = False  # since the host last looked
         self.host = host
         self.journal: RunJournal = RunJournal(
             row.id, lease=lease, records=records, row=row, submit=host.submit, rouse=self._rouse
@@ -188,7 +189,8 @@ class LiveRun(ABC):
                 self._deliver(record)
         if self.calls.uses_clock and not self.clock.is_still:
             self._arm()
-        self.host.run_changed(self.id)
+        if not self.has_moved:
+            self.host.run_changed(self.id)
         held = self.journal.last_seq - self.summary.row.folded_seq
         if held > limits.JOURNAL_RECORDS_MAX and self.state == "live":
             self.host.run_parked(self.id, _TOO_LONG)
