@@ -23,7 +23,7 @@ from zlib import crc32
 import apsw
 
 from outlast._records import VALUE, Record
-from outlast._store.contract import CommitId, RunRow, StartRun, Transaction
+from outlast._store.contract import CommitId, Effects, RunRow, StartRun, Transaction
 from outlast._store.sqlite.connection import Cell, connect
 from outlast._store.sqlite.opening import open_writer
 from outlast._store.sqlite.store import SqliteStore
@@ -59,7 +59,8 @@ async def compare(directory: Path) -> None:
     [lease] = await store.acquire_leases("bench", [0])
     row = RunRow(id=RUN, shard=0, workflow="m.f", version="1", status="running", created_at=1)
     start = StartRun(row, (record(1),), "never")
-    await store.commit(CommitId("bench", 1), [Transaction(None, RUN, [], starts=(start,))])
+    started = Transaction(None, RUN, [], Effects(starts=(start,)))
+    await store.commit(CommitId("bench", 1), [started])
     floor = Floor(directory / "floor.db")
     for size, commits in COMMITS.items():
         below: list[Measured] = []

@@ -12,6 +12,7 @@ from outlast._records import VALUE, Kind, Record, pack_records
 from outlast._store.contract import (
     CommitId,
     CommitResult,
+    Effects,
     Message,
     Receipt,
     RunRow,
@@ -111,14 +112,14 @@ class Driver:
         first: Sequence[Record] = (record(1, kind="run_started"),),
     ) -> Transaction:
         start = StartRun(row, tuple(first), reuse)
-        return Transaction(None, row.id, [], starts=(start,))
+        return Transaction(None, row.id, [], Effects(starts=(start,)))
 
     async def start(self, *runs: RunId) -> None:
         for created_at, run in enumerate(runs, start=1_000):
             await self.receipt(self.starting(self.row(run, created_at=created_at)))
 
     def posting(self, *messages: Message) -> Transaction:
-        return Transaction(None, messages[0].run, [], posts=messages)
+        return Transaction(None, messages[0].run, [], Effects(posts=messages))
 
     async def post(self, *messages: Message) -> Receipt:
         return await self.receipt(self.posting(*messages))
@@ -130,7 +131,7 @@ class Driver:
 
     async def summarise(self, row: RunRow) -> None:
         transaction = self.on(row.id)
-        transaction.summary = row
+        transaction.also.summary = row
         await self.receipt(transaction)
 
     async def close_run(
@@ -145,8 +146,8 @@ class Driver:
 async def pack(engine: Driver, packed: list[Record], *, last_seq: int) -> None:
     """Pack records of RUN as its owner does: the segment and the row in one transaction."""
     transaction = engine.on(RUN)
-    transaction.segments = (segment(RUN, packed),)
-    transaction.summary = msgspec.structs.replace(
+    transaction.also.segments = (segment(RUN, packed),)
+    transaction.also.summary = msgspec.structs.replace(
         await engine.current(RUN), packed_seq=packed[-1].seq, last_seq=last_seq
     )
     await engine.receipt(transaction)

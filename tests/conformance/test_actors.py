@@ -7,6 +7,7 @@ import msgspec
 from outlast._store.contract import (
     DONE,
     JOIN,
+    Effects,
     Message,
     MessageKind,
     RunFilter,
@@ -74,7 +75,7 @@ async def test_dead_letters_are_kept_until_they_are_sent_again(
     mail = await store.read_mailbox(RUN, 10)
     letters = [dead_letter(m, "failed", at=9, error="E: no", attempts=3) for m in mail]
     burying = engine.on(RUN)
-    burying.consumed, burying.dead = numbers[:2], letters
+    burying.also.consumed, burying.also.dead = numbers[:2], tuple(letters)
     await engine.receipt(burying)
 
     assert await store.read_mailbox(RUN, 10) == []
@@ -83,7 +84,7 @@ async def test_dead_letters_are_kept_until_they_are_sent_again(
     assert await store.read_dead(OTHER, 0, 10) == []
 
     again = engine.posting(tell(b"bad"))
-    again.redriven = (letters[0].number,)
+    again.also.redriven = (letters[0].number,)
     await engine.receipt(again)
 
     assert await store.read_dead(None, 0, 10) == letters[1:]
@@ -95,12 +96,12 @@ async def test_a_dead_letter_stays_when_it_is_not_taken(store: Store, engine: Dr
     numbers = (await engine.post(tell(b"bad"))).numbers
     [message] = await store.read_mailbox(RUN, 10)
     burying = engine.on(RUN)
-    burying.consumed, burying.dead = numbers, [dead_letter(message, "failed", at=9)]
+    burying.also.consumed, burying.also.dead = numbers, (dead_letter(message, "failed", at=9),)
     await engine.receipt(burying)
     await engine.close_run(RUN)
 
     again = engine.posting(tell(b"bad"))
-    again.redriven = numbers
+    again.also.redriven = numbers
     receipt = await engine.receipt(again)
 
     assert receipt.posts == ("closed",)
@@ -148,8 +149,8 @@ async def test_a_run_that_takes_an_id_leaves_the_dead_letters_of_the_one_before(
 async def test_values_are_read_by_prefix_and_can_be_forgotten(store: Store, engine: Driver) -> None:
     await engine.start(RUN)
     first, second = engine.on(RUN), engine.on(RUN)
-    first.values = (("done/a", b"1"), ("done/b", b"2"), ("done0", b"3"), ("other", b"4"))
-    second.values = (("done/a", None), ("done/c", b"5"), ("gone", None))
+    first.also.values = (("done/a", b"1"), ("done/b", b"2"), ("done0", b"3"), ("other", b"4"))
+    second.also.values = (("done/a", None), ("done/c", b"5"), ("gone", None))
 
     await engine.commit(first, second)
 
@@ -177,7 +178,7 @@ async def test_what_a_commit_tells_a_stopped_actor_is_a_dead_letter(
     sent = tell(run=OTHER)
     notice = msgspec.structs.replace(sent, kind="notice")
     commit = engine.on(RUN, record(2))
-    commit.posts = (sent, notice)
+    commit.also.posts = (sent, notice)
 
     receipt = await engine.receipt(commit)
     outside = await engine.post(sent)
@@ -208,14 +209,14 @@ async def test_what_has_an_outcome_under_its_key_is_not_taken_again(
     await start_actor(engine, RUN)
     message = msgspec.structs.replace(tell(), dedup="k")
     numbers = (await engine.post(message)).numbers
-    ending, late = engine.on(RUN), Transaction(None, RUN, [], posts=(message,))
-    ending.consumed, ending.values = numbers, ((DONE + "k", b"1"),)
+    ending, late = engine.on(RUN), Transaction(None, RUN, [], Effects(posts=(message,)))
+    ending.also.consumed, ending.also.values = numbers, ((DONE + "k", b"1"),)
 
     # In the batch of its end, and after it; when it is forgotten it is a new message.
     await engine.commit(ending, late)
     same = await engine.post(message, msgspec.structs.replace(message, dedup="other"))
     forgetting = engine.on(RUN)
-    forgetting.values = ((DONE + "k", None),)
+    forgetting.also.values = ((DONE + "k", None),)
     await engine.commit(forgetting)
     again = await engine.post(message)
 
@@ -229,7 +230,7 @@ async def test_what_has_an_outcome_is_a_duplicate_when_its_actor_has_stopped(
 ) -> None:
     await start_actor(engine, RUN)
     ending = engine.on(RUN)
-    ending.values = ((DONE + "k", b"1"),)
+    ending.also.values = ((DONE + "k", b"1"),)
     await engine.commit(ending)
     await engine.close_run(RUN)
 
@@ -242,9 +243,9 @@ async def test_what_was_packed_before_a_fold_is_forgotten(store: Store, engine: 
     await start_actor(engine, RUN)
     await engine.receipt(engine.on(RUN, *records(1, 4)))
     packing = engine.on(RUN)
-    packing.segments = (segment(RUN, records(1, 2)), segment(RUN, records(3, 4)))
-    packing.folded = 2
-    packing.summary = msgspec.structs.replace(
+    packing.also.segments = (segment(RUN, records(1, 2)), segment(RUN, records(3, 4)))
+    packing.also.folded = 2
+    packing.also.summary = msgspec.structs.replace(
         await engine.current(RUN), last_seq=4, packed_seq=4, folded_seq=2
     )
 
@@ -252,7 +253,7 @@ async def test_what_was_packed_before_a_fold_is_forgotten(store: Store, engine: 
 
     assert [r.seq for r in await store.read_journal(RUN, 2)] == [3, 4]
     folding = engine.on(RUN)
-    folding.folded = 4
-    folding.summary = msgspec.structs.replace(await engine.current(RUN), folded_seq=4)
+    folding.also.folded = 4
+    folding.also.summary = msgspec.structs.replace(await engine.current(RUN), folded_seq=4)
     await engine.receipt(folding)
     assert await store.read_journal(RUN, 4) == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from outlast._store.auditing import Acting, AuditRow, acting, acting_as, because
-from outlast._store.contract import Store, Transaction
+from outlast._store.contract import Effects, Store, Transaction
 from outlast._store.decisions import carry_audit
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, signal
@@ -28,7 +28,7 @@ async def rows(
 
 
 async def post(engine: Driver, who: Acting, run: RunId, *, at: int, dedup: str = "") -> None:
-    transaction = Transaction(None, run, [], posts=(signal(run, dedup=dedup),))
+    transaction = Transaction(None, run, [], Effects(posts=(signal(run, dedup=dedup),)))
     with acting_as(who):
         because("it is due")
         await engine.receipt(carry_audit(transaction, at))

@@ -88,9 +88,9 @@ async def test_a_run_that_starts_writes_and_closes_in_one_batch_is_whole(
 ) -> None:
     row = engine.row(RUN)
     first = engine.on(RUN, record(2))
-    first.summary = msgspec.structs.replace(row, steps=1, last_seq=2)
+    first.also.summary = msgspec.structs.replace(row, steps=1, last_seq=2)
     second = engine.on(RUN, record(3, kind="run_closed"))
-    second.summary = msgspec.structs.replace(
+    second.also.summary = msgspec.structs.replace(
         row, steps=1, last_seq=3, status="completed", closed_at=3_000, resident=False
     )
 
@@ -103,7 +103,7 @@ async def test_a_run_that_starts_writes_and_closes_in_one_batch_is_whole(
     )
 
     kept = await engine.current(RUN)
-    assert kept == msgspec.structs.replace(second.summary, started_position=1)
+    assert kept == msgspec.structs.replace(second.also.summary, started_position=1)
     assert [r.seq for r in await store.read_journal(RUN)] == [1, 2, 3]
     assert await store.read_mailbox(RUN, 10) == []
     assert await store.runs_with_mail(engine.shards, 10) == []

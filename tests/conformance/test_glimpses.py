@@ -53,7 +53,7 @@ async def test_bodies_that_lie_elsewhere_count_as_they_are(store: Store, engine:
     bodies = [detach(VALUE + bytes([n]) * limits.BLOB_BYTES_MIN) for n in range(4)]
     appended = [record(seq, body=body) for seq, (body, _) in enumerate(bodies, start=2)]
     transaction = engine.on(RUN, *appended)
-    transaction.blobs = [blob for _, blob in bodies if blob is not None]
+    transaction.also.blobs = tuple(blob for _, blob in bodies if blob is not None)
     await engine.receipt(transaction)
 
     page = await store.read_journal(RUN, 1, None, Part(bytes_max=limits.BLOB_BYTES_MIN + 100))
@@ -65,7 +65,7 @@ async def test_bodies_that_lie_elsewhere_count_as_they_are(store: Store, engine:
 async def test_names_of_values_are_told_without_them(store: Store, engine: Driver) -> None:
     await engine.start(RUN, OTHER)
     transaction = engine.on(RUN, record(2))
-    transaction.values = [("b", b"2"), ("a", b"1")]
+    transaction.also.values = (("b", b"2"), ("a", b"1"))
     await engine.receipt(transaction)
 
     assert await store.read_value_names(RUN) == ["a", "b"]

@@ -97,7 +97,7 @@ async def test_a_large_body_comes_back_whole_from_every_place(store: Store, engi
     assert blob is not None
     await engine.start(RUN)
     transaction = engine.on(RUN, record(2, body=body))
-    transaction.blobs = (blob,)
+    transaction.also.blobs = (blob,)
     await engine.receipt(transaction)
 
     assert (await store.read_journal(RUN))[-1].body == LARGE
@@ -114,7 +114,7 @@ async def test_a_blob_of_two_runs_outlives_the_first(store: Store, engine: Drive
     await engine.start(RUN, OTHER)
     for run in (RUN, OTHER):
         transaction = engine.on(run, record(2, body=body))
-        transaction.blobs = (blob,)
+        transaction.also.blobs = (blob,)
         await engine.receipt(transaction)
     await engine.close_run(RUN, closed_at=2_000)
 
@@ -129,10 +129,10 @@ async def test_a_childs_large_input_outlives_its_parent(store: Store, engine: Dr
     await engine.start(RUN)
     child = RunId("order-1/child")
     transaction = engine.on(RUN, record(2, kind="child_started"))
-    transaction.starts = engine.starting(
+    transaction.also.starts = engine.starting(
         engine.row(child), first=(record(1, kind="run_started", body=body),)
-    ).starts
-    transaction.blobs = (blob,)
+    ).also.starts
+    transaction.also.blobs = (blob,)
     await engine.receipt(transaction)
     await engine.close_run(RUN, closed_at=2_000)
 

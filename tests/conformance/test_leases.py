@@ -83,10 +83,10 @@ async def test_a_transaction_under_a_lost_lease_leaves_no_trace(home: Home, stor
     zombie = Driver(reopened, "engine-1")
     zombie.leases = dead.leases
     late = zombie.on(RUN, record(2))
-    late.posts = (signal(RUN, body=b"2"),)
-    late.consumed = (1,)
-    late.values = (("total", b"1"),)
-    late.summary = before
+    late.also.posts = (signal(RUN, body=b"2"),)
+    late.also.consumed = (1,)
+    late.also.values = (("total", b"1"),)
+    late.also.summary = before
 
     assert await zombie.commit(late) == [FENCED]
     assert await reopened.read_journal(RUN) == [record(1, kind="run_started")]

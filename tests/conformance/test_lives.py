@@ -18,9 +18,9 @@ async def late(store: Store, engine: Driver) -> Transaction:
     row = await engine.current(RUN)
     appended = record(2, kind="step_late")
     made = engine.on(RUN, appended)
-    made.summary = msgspec.structs.replace(row, last_seq=2, packed_seq=2)
-    made.segments = (segment(RUN, [appended]),)
-    made.of_life = life_of(row)
+    made.also.summary = msgspec.structs.replace(row, last_seq=2, packed_seq=2)
+    made.also.segments = (segment(RUN, [appended]),)
+    made.also.of_life = life_of(row)
     return made
 
 

@@ -151,7 +151,7 @@ async def test_a_mailbox_takes_only_so_many_bytes_of_signals(
     )
     numbers = (first.numbers[1], second.numbers[0])
     reading = engine.on(RUN, record(2, kind="signal"))
-    reading.consumed = numbers
+    reading.also.consumed = numbers
     results = await engine.commit(
         engine.posting(signal(RUN, body=b"x")),
         reading,
@@ -172,7 +172,7 @@ async def test_reading_a_message_makes_room_in_the_same_batch(
     await engine.start(RUN)
     numbers = (await engine.post(signal(RUN, dedup="k"), signal(RUN))).numbers
     reading = engine.on(RUN, record(2, kind="signal"))
-    reading.consumed = (numbers[0],)
+    reading.also.consumed = (numbers[0],)
 
     results = await engine.commit(
         engine.posting(signal(RUN, dedup="k")),
@@ -191,7 +191,7 @@ async def test_consumed_messages_are_gone_and_the_others_stay(store: Store, engi
     numbers = (await engine.post(*[signal(RUN, body=b"%d" % n) for n in range(5)])).numbers
     await engine.post(signal(OTHER, body=b"other"))
     reading = engine.on(RUN, record(2, kind="signal"), record(3, kind="signal"))
-    reading.consumed = (numbers[0], numbers[2])
+    reading.also.consumed = (numbers[0], numbers[2])
 
     await engine.receipt(reading)
 
@@ -203,7 +203,7 @@ async def test_a_run_cannot_consume_anothers_message(store: Store, engine: Drive
     await engine.start(RUN, OTHER)
     number = the((await engine.post(signal(OTHER))).numbers)
     reading = engine.on(RUN)
-    reading.consumed = (number,)
+    reading.also.consumed = (number,)
 
     await engine.receipt(reading)
 
@@ -219,7 +219,7 @@ async def test_runs_with_mail_are_the_open_ones_that_have_some(
     await engine.post(signal(OTHER), signal(OTHER))
     await engine.post(signal(third))
     reading = engine.on(RUN)
-    reading.consumed = (number,)
+    reading.also.consumed = (number,)
     await engine.receipt(reading)
     await engine.close_run(third)
 
@@ -248,7 +248,7 @@ async def test_numbers_ascend_even_over_an_emptied_mailbox_and_a_death(
     await engine.start(RUN)
     first = the((await engine.post(signal(RUN))).numbers)
     reading = engine.on(RUN)
-    reading.consumed = (first,)
+    reading.also.consumed = (first,)
     await engine.receipt(reading)
 
     reopened = await home.open_after_a_death(store)
@@ -263,7 +263,7 @@ async def test_a_message_of_any_kind_may_come_with_the_start(
     store: Store, engine: Driver, kind: MessageKind
 ) -> None:
     transaction = engine.starting(engine.row(RUN))
-    transaction.posts = (Message(run=RUN, kind=kind),)
+    transaction.also.posts = (Message(run=RUN, kind=kind),)
 
     receipt = await engine.receipt(transaction)
 

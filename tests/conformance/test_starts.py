@@ -130,10 +130,12 @@ async def test_a_replaced_run_leaves_nothing_behind(store: Store, engine: Driver
     body, blob = detach(b"\x00" + bytes(40_000))
     assert blob is not None
     full = engine.on(RUN, record(2, body=body), record(3))
-    full.blobs = (blob,)
-    full.values = (("total", b"1"),)
-    full.streams = (StreamRow(run=RUN, name="out", offset=0, count=1, kind="data", writer="w"),)
-    full.segments = (segment(RUN, [record(1, kind="run_started")]),)
+    full.also.blobs = (blob,)
+    full.also.values = (("total", b"1"),)
+    full.also.streams = (
+        StreamRow(run=RUN, name="out", offset=0, count=1, kind="data", writer="w"),
+    )
+    full.also.segments = (segment(RUN, [record(1, kind="run_started")]),)
     await engine.commit(full, engine.posting(signal(RUN, dedup="d")))
     await engine.close_run(RUN, "failed")
 
@@ -158,9 +160,9 @@ async def test_a_run_closed_and_replaced_in_one_batch_is_the_new_one(
     await engine.start(RUN)
     row = await engine.current(RUN)
     closing = engine.on(RUN, record(2, kind="run_closed"))
-    closing.summary = msgspec.structs.replace(row, status="failed", closed_at=5)
+    closing.also.summary = msgspec.structs.replace(row, status="failed", closed_at=5)
     value = engine.on(RUN)
-    value.values = (("total", b"new"),)
+    value.also.values = (("total", b"new"),)
 
     await engine.commit(
         engine.posting(signal(RUN)),
@@ -184,7 +186,7 @@ async def test_a_start_with_the_same_large_input_keeps_its_blob(
     first = (record(1, kind="run_started", body=body),)
     for _ in range(2):
         starting = engine.starting(engine.row(RUN), reuse="always", first=first)
-        starting.blobs = (blob,)
+        starting.also.blobs = (blob,)
         await engine.receipt(starting)
         await engine.close_run(RUN)
 
@@ -193,9 +195,9 @@ async def test_a_start_with_the_same_large_input_keeps_its_blob(
 
 async def test_a_child_starts_in_its_parents_transaction(store: Store, engine: Driver) -> None:
     await engine.start(RUN)
-    started = engine.starting(msgspec.structs.replace(engine.row(OTHER), parent=RUN)).starts
+    started = engine.starting(msgspec.structs.replace(engine.row(OTHER), parent=RUN)).also.starts
     transaction = engine.on(RUN, record(2, kind="child_started"))
-    transaction.starts = started
+    transaction.also.starts = started
     await engine.commit(transaction)
 
     assert (await engine.current(OTHER)).parent == RUN

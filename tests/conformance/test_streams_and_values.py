@@ -17,7 +17,7 @@ def chunk(offset: int, count: int = 1, *, name: str = "out", run: RunId = RUN) -
 
 async def write(engine: Driver, *chunks: StreamRow) -> None:
     transaction = engine.on(chunks[0].run)
-    transaction.streams = chunks
+    transaction.also.streams = chunks
     await engine.receipt(transaction)
 
 
@@ -87,9 +87,9 @@ async def test_streams_are_apart_by_run_and_name(store: Store, engine: Driver) -
 async def test_a_value_is_the_last_one_set(store: Store, engine: Driver) -> None:
     await engine.start(RUN, OTHER)
     first, second, other = engine.on(RUN), engine.on(RUN), engine.on(OTHER)
-    first.values = (("total", b"1"), ("total", b"2"), ("state", b""))
-    second.values = (("total", b"3"),)
-    other.values = (("total", b"9"),)
+    first.also.values = (("total", b"1"), ("total", b"2"), ("state", b""))
+    second.also.values = (("total", b"3"),)
+    other.also.values = (("total", b"9"),)
 
     await engine.commit(first, second, other)
 

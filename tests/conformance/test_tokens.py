@@ -9,6 +9,7 @@ from outlast._store.contract import (
     Answer,
     Answered,
     CommitResult,
+    Effects,
     Message,
     Receipt,
     Store,
@@ -51,12 +52,12 @@ def expiry(name: str = "t1", *, at: int) -> Answer:
 
 async def ask(engine: Driver, *tokens: TokenRow) -> None:
     transaction = engine.on(tokens[0].run, record(2, kind="token_opened"))
-    transaction.tokens = tokens
+    transaction.also.tokens = tokens
     await engine.receipt(transaction)
 
 
 def answering(*answers: Answer) -> Transaction:
-    return Transaction(None, answers[0].message.run, [], answers=answers)
+    return Transaction(None, answers[0].message.run, [], Effects(answers=answers))
 
 
 def given(result: CommitResult) -> tuple[Answered, ...]:
@@ -124,8 +125,8 @@ async def test_a_token_may_be_asked_and_answered_in_one_commit(
 ) -> None:
     await engine.start(RUN)
     transaction = engine.on(RUN, record(2, kind="token_opened"))
-    transaction.tokens = (token(expires_at=5),)
-    transaction.answers = (expiry(at=5),)
+    transaction.also.tokens = (token(expires_at=5),)
+    transaction.also.answers = (expiry(at=5),)
 
     answered = the((await engine.receipt(transaction)).answers)
 
@@ -179,7 +180,7 @@ async def test_a_token_is_asked_once(store: Store, engine: Driver) -> None:
     await give(engine, answer())
 
     again = engine.on(RUN, record(3, kind="token_opened"))
-    again.tokens = (token(),)
+    again.also.tokens = (token(),)
     await engine.receipt(again)
 
     row = await store.read_token("t1")
@@ -197,7 +198,7 @@ async def test_a_run_that_closes_closes_what_it_asks(
     await give(engine, answer("t2"))
     closing = engine.on(RUN)
     row = await engine.current(RUN)
-    closing.summary = msgspec.structs.replace(row, status=status, closed_at=5, resident=False)
+    closing.also.summary = msgspec.structs.replace(row, status=status, closed_at=5, resident=False)
 
     results = await engine.commit(closing, answering(answer()))
 
@@ -260,8 +261,8 @@ async def test_a_withdrawn_token_is_closed_and_an_answered_one_stays(
     await give(engine, answer("t2"))
 
     withdrawing = engine.on(RUN, record(3))
-    withdrawing.tokens = (token(name="t4"),)
-    withdrawing.withdrawn = ("t1", "t2", "t4", "never asked")
+    withdrawing.also.tokens = (token(name="t4"),)
+    withdrawing.also.withdrawn = ("t1", "t2", "t4", "never asked")
     late = answering(answer("t1"), answer("t3"))
     results = await engine.commit(withdrawing, late)
 

@@ -34,8 +34,8 @@ async def test_a_pruned_run_is_gone_with_all_it_owned(store: Store, engine: Driv
     await engine.start(RUN)
     await engine.post(signal(RUN))
     full = engine.on(RUN, record(2))
-    full.values = (("total", b"1"),)
-    full.segments = (segment(RUN, [record(1, kind="run_started")]),)
+    full.also.values = (("total", b"1"),)
+    full.also.segments = (segment(RUN, [record(1, kind="run_started")]),)
     await engine.receipt(full)
     await engine.close_run(RUN)
 
@@ -64,8 +64,8 @@ async def test_all_that_was_committed_is_there_after_a_death(home: Home, store: 
     engine = await Driver.begin(store)
     await engine.start(RUN, OTHER)
     full = engine.on(RUN, *records(2, 40))
-    full.values = (("total", b"1"),)
-    full.summary = msgspec.structs.replace(
+    full.also.values = (("total", b"1"),)
+    full.also.summary = msgspec.structs.replace(
         await engine.current(RUN), resident=False, wake_at=77, attributes='{"a":1}'
     )
     await engine.commit(full, engine.posting(signal(OTHER, body=b"hello")))

@@ -70,7 +70,7 @@ class Clerk(Actor[Ledger]):
 
 def die_before_the_answer(self: LiveActor, transaction: Transaction, receipt: Receipt) -> None:
     """In the place of `committed`: the end of a message is durable, and nobody is told."""
-    if transaction.consumed:
+    if transaction.also.consumed:
         os.kill(os.getpid(), signal.SIGKILL)
     _committed(self, transaction, receipt)
 

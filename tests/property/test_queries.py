@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from outlast._engine.reading.attributes import merged_attributes
 from outlast._engine.reading.queries import parse_query
-from outlast._store.contract import CommitId, RunFilter, RunRow, StartRun, Store, Transaction
+from outlast._store.contract import (
+    CommitId,
+    Effects,
+    RunFilter,
+    RunRow,
+    StartRun,
+    Store,
+    Transaction,
+)
 from outlast._store.decisions import matches
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.store import MemoryStore
@@ -43,7 +51,7 @@ def written(value: object) -> set[str]:
 
 async def found(store: Store, row: RunRow, queries: list[RunFilter]) -> list[bool]:
     start = StartRun(row, (), "never")
-    await store.commit(CommitId("w", 1), [Transaction(None, row.id, [], starts=(start,))])
+    await store.commit(CommitId("w", 1), [Transaction(None, row.id, [], Effects(starts=(start,)))])
     return [bool(await store.list_runs(which, None, 10)) for which in queries]
 
 

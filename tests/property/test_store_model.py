@@ -19,6 +19,7 @@ from outlast._store.contract import (
     Answer,
     CommitId,
     CommitResult,
+    Effects,
     Message,
     MessageKind,
     RunFilter,
@@ -93,8 +94,8 @@ class StoreMachine(RuleBasedStateMachine):
     def _ends(self, run: RunId) -> bool:
         """Say whether the batch has the end of a run: nothing of it asks after that."""
         return any(
-            t.run == run and t.summary is not None and t.summary.status in CLOSED_STATUSES
-            for t in self.batch
+            t.run == run and summary is not None and summary.status in CLOSED_STATUSES
+            for t, summary in ((t, t.also.summary) for t in self.batch)
         )
 
     def _loose(self, run: RunId) -> list[Record]:
@@ -126,15 +127,16 @@ class StoreMachine(RuleBasedStateMachine):
                 None,
                 run,
                 [],
-                starts=(StartRun(row, (first,), reuse),),
-                blobs=() if blob is None else (blob,),
+                Effects(
+                    starts=(StartRun(row, (first,), reuse),), blobs=() if blob is None else (blob,)
+                ),
             )
         )
 
     @rule(run=runs, count=st.integers(0, 5), body=bodies, is_stale=st.booleans())
     def append(self, run: RunId, count: int, body: bytes, is_stale: bool) -> None:
         # Records of a run have no gaps, and what is on its way has not got its numbers yet.
-        is_waiting = any(t.run == run and (t.records or t.starts) for t in self.batch)
+        is_waiting = any(t.run == run and (t.records or t.also.starts) for t in self.batch)
         if not self._is_known(run) or is_waiting:
             return
         transaction = self._under_lease(run)
@@ -144,14 +146,14 @@ class StoreMachine(RuleBasedStateMachine):
         last = max((r.seq for r in self._loose(run)), default=self.database.rows[run].packed_seq)
         for seq in range(last + 1, last + count + 1):
             transaction.records.append(Record(seq, "step_done", "k", "n", 1, 1, 0, "p", stored))
-        transaction.blobs = () if blob is None else (blob,)
+        transaction.also.blobs = () if blob is None else (blob,)
 
     @rule(run=runs, status=st.sampled_from(STATUSES), wake_at=st.none() | st.integers(0, 5))
     def summarise(self, run: RunId, status: Status, wake_at: int | None) -> None:
         if not self._is_known(run):
             return
         row = self.database.rows[run]
-        self._under_lease(run).summary = msgspec.structs.replace(
+        self._under_lease(run).also.summary = msgspec.structs.replace(
             row,
             status=status,
             wake_at=wake_at,
@@ -170,8 +172,8 @@ class StoreMachine(RuleBasedStateMachine):
         if packed:
             transaction = self._under_lease(run)
             body = pack_records(packed)
-            transaction.segments = (Segment(run, packed[0].seq, packed[-1].seq, body),)
-            transaction.summary = msgspec.structs.replace(row, packed_seq=packed[-1].seq)
+            transaction.also.segments = (Segment(run, packed[0].seq, packed[-1].seq, body),)
+            transaction.also.summary = msgspec.structs.replace(row, packed_seq=packed[-1].seq)
 
     @rule(
         posts=st.lists(
@@ -184,7 +186,7 @@ class StoreMachine(RuleBasedStateMachine):
             Message(run=run, kind=kind, name=name, dedup=dedup, body=b"m")
             for run, kind, name, dedup in posts
         ]
-        self.batch.append(Transaction(None, RUNS[0], [], posts=messages))
+        self.batch.append(Transaction(None, RUNS[0], [], Effects(posts=tuple(messages))))
 
     @rule(run=runs, token=names, expires_at=st.none() | st.integers(0, 3))
     def _ask(self, run: RunId, token: str, expires_at: int | None) -> None:
@@ -198,7 +200,7 @@ class StoreMachine(RuleBasedStateMachine):
                 created_at=self.created,
                 expires_at=expires_at,
             )
-            self._under_lease(run).tokens = (row,)
+            self._under_lease(run).also.tokens = (row,)
 
     @rule(answers=st.lists(st.tuples(runs, names, names, st.integers(0, 4)), max_size=3))
     def _answer(self, answers: list[tuple[RunId, str, str, int]]) -> None:
@@ -213,19 +215,19 @@ class StoreMachine(RuleBasedStateMachine):
             )
             for run, token, by, at in answers
         ]
-        self.batch.append(Transaction(None, RUNS[0], [], answers=given))
+        self.batch.append(Transaction(None, RUNS[0], [], Effects(answers=tuple(given))))
 
     @rule(run=runs, which=st.sets(st.integers(0, 4)))
     def consume(self, run: RunId, which: set[int]) -> None:
         numbers = [message.number for message in self.database.mail_of(run, 10)]
         chosen = [number for n, number in enumerate(numbers) if n in which]
         if self._is_known(run):
-            self._under_lease(run).consumed = chosen
+            self._under_lease(run).also.consumed = tuple(chosen)
 
     @rule(run=runs, name=names, body=bodies)
     def set_value(self, run: RunId, name: str, body: bytes) -> None:
         if self._is_known(run):
-            self._under_lease(run).values = ((name, body), (name, body + b"!"))
+            self._under_lease(run).also.values = ((name, body), (name, body + b"!"))
 
     @rule(run=runs, name=names, count=st.integers(1, 3))
     def write_stream(self, run: RunId, name: str, count: int) -> None:
@@ -234,7 +236,7 @@ class StoreMachine(RuleBasedStateMachine):
         rows = [row for row in self.database.streams(run) if row.name == name]
         offset = rows[-1].offset + rows[-1].count if rows else 0
         row = StreamRow(run=run, name=name, offset=offset, count=count, kind="data", writer="w")
-        self._under_lease(run).streams = (row,)
+        self._under_lease(run).also.streams = (row,)
 
     # -------------------------------------------------------------------------- verbs
     # Twice, so that batches are short; a long one hides what the first of it did.

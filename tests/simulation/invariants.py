@@ -54,7 +54,7 @@ class Observer:
 
     def _check_bounds(self, transaction: Transaction) -> None:
         """I10: no more messages wait for a run than may."""
-        for message in transaction.posts:
+        for message in transaction.also.posts:
             mail = self.yard.database.mail_of(message.run, 1_000_000)
             waiting = sum(1 for m in mail if m.kind == "signal")
             if waiting > limits.SIGNALS_BUFFERED_MAX:

@@ -93,7 +93,9 @@ def _acknowledge_first(self: Writer, batch: list[_Entry]) -> None:
     transactions = [entry.transaction for entry in batch]
     self._store.commit(self._next_id(), transactions)
     results: list[CommitResult] = [
-        Receipt(posts=tuple(_accepted() for _ in t.posts), numbers=tuple(range(len(t.posts))))
+        Receipt(
+            posts=tuple(_accepted() for _ in t.also.posts), numbers=tuple(range(len(t.also.posts)))
+        )
         for t in transactions
     ]
     self._world.call_soon(self._made, batch, results)
@@ -149,7 +151,7 @@ def _forget_dedups(self: Inbox, record: Record) -> None:
 def _drop_child_ends(self: Scheduler, message: Message, number: int) -> None:
     live = self.residents.get(message.run)
     if live is not None and message.kind == "child_done":
-        live.journal.transaction().consumed = (number,)
+        live.journal.transaction().also.consumed = (number,)
     else:
         self.parts.messages.has_mail(message.run)
 
@@ -175,7 +177,7 @@ def _overwrite_the_end(
 ) -> None:
     if not resident:
         self._pack()
-    self._journal.transaction().summary = self._summary(
+    self._journal.transaction().also.summary = self._summary(
         status,
         resident=resident,
         wake_at=self._clock.next_wake(),

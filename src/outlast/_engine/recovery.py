@@ -28,7 +28,7 @@ from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_ou
 from outlast._engine.verbs.messages import Messages
 from outlast._execution.why import is_at_work
 from outlast._records import NO_PROGRESS
-from outlast._store.contract import RunRow, TailRun, Transaction
+from outlast._store.contract import Effects, RunRow, TailRun, Transaction
 from outlast._wording.plurals import counted
 from outlast._world import Timer
 from outlast.errors import EngineClosed, StoreError
@@ -271,7 +271,7 @@ class Recovery:
             if row is None or lease is None or not is_open or run in scheduler.residents:
                 return
             alone = msgspec.structs.replace(row, is_alone=True)
-            transaction = Transaction(lease, run, [], summary=alone)
+            transaction = Transaction(lease, run, [], Effects(summary=alone))
             scheduler.submit(transaction)
             try:
                 await scheduler.acknowledgements.wait_for(transaction)
@@ -416,7 +416,7 @@ async def _count_death(
     counted = msgspec.structs.replace(row, crash_count=deaths, last_seq=last, is_alone=False)
     lease = scheduler.leases.get(row.shard)
     if lease is not None:
-        transaction = Transaction(lease, row.id, [], summary=counted)
+        transaction = Transaction(lease, row.id, [], Effects(summary=counted))
         scheduler.submit(transaction)
         written = await scheduler.acknowledgements.made_or_stuck(transaction)
         if written is not None:

@@ -217,35 +217,52 @@ class Segment:
     body: bytes
 
 
+class Effects(msgspec.Struct, eq=False):
+    """What a transaction causes beside its records; the records of a step cause nothing."""
+
+    summary: RunRow | None = None
+    starts: tuple[StartRun, ...] = ()
+    posts: tuple[Message, ...] = ()
+    consumed: tuple[int, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    folded: int = 0  # the run's segments up to this seq are of no use any more
+    streams: tuple[StreamRow, ...] = ()
+    values: tuple[tuple[str, bytes | None], ...] = ()  # None: forget it
+    tokens: tuple[TokenRow, ...] = ()  # asked now; one that is there already stays as it is
+    withdrawn: tuple[str, ...] = ()  # tokens of this run that nobody needs to answer any more
+    answers: tuple[Answer, ...] = ()
+    dead: tuple[DeadLetter, ...] = ()
+    redriven: tuple[int, ...] = ()  # dead letters that go if all posts here are accepted
+    blobs: tuple[Blob, ...] = ()
+    audit: tuple[AuditRow, ...] = ()  # who had it done, if somebody from outside had
+    released: tuple[bytes, ...] = ()  # digests of blobs that the run needs no more
+    of_life: str = ""  # nothing is written to a run of another life: see `life_of`
+
+
+NO_EFFECTS = Effects()
+"""Those of a transaction that has none: to be read only."""
+
+
 class Transaction(msgspec.Struct, eq=False):
-    """What must become durable together: one run's records and all they cause.
+    """What must become durable together: one run's records, and all they cause.
 
     `lease` is the right to write `run`; None for what needs no right (a start, a post). Whoever
-    fills it may go on adding until the writer takes it into a batch and seals it.
+    fills it may go on adding (`also`) until the writer takes it into a batch and seals it.
     """
 
     lease: Lease | None
     run: RunId
     records: list[Record]
-    summary: RunRow | None = None
-    starts: Sequence[StartRun] = ()
-    posts: Sequence[Message] = ()
-    consumed: Sequence[int] = ()
-    segments: Sequence[Segment] = ()
-    folded: int = 0  # the run's segments up to this seq are of no use any more
-    streams: Sequence[StreamRow] = ()
-    values: Sequence[tuple[str, bytes | None]] = ()  # None: forget it
-    tokens: Sequence[TokenRow] = ()  # asked now; one that is there already stays as it is
-    withdrawn: Sequence[str] = ()  # tokens of this run that nobody needs to answer any more
-    answers: Sequence[Answer] = ()
-    dead: Sequence[DeadLetter] = ()
-    redriven: Sequence[int] = ()  # dead letters that go if all posts here are accepted
-    blobs: Sequence[Blob] = ()
-    audit: Sequence[AuditRow] = ()  # who had it done, if somebody from outside had
-    released: Sequence[bytes] = ()  # digests of blobs that the run needs no more, nor these records
-    of_life: str = ""  # nothing is written to a run of another life: see `life_of`
+    effects: Effects | None = None
     is_sealed: bool = False
     origin: object = None  # the journal of a run in memory that waits for it
+
+    @property
+    def also(self) -> Effects:
+        """Its effects, to add to."""
+        if self.effects is None:
+            self.effects = Effects()
+        return self.effects
 
 
 # Values: what came of an actor's messages, and of a run's updates, by their dedup keys.

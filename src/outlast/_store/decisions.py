@@ -17,6 +17,7 @@ from outlast import limits
 from outlast._store.auditing import rows_for
 from outlast._store.contract import (
     JOIN,
+    NO_EFFECTS,
     Answer,
     AnswerResult,
     CommitResult,
@@ -168,12 +169,13 @@ def is_urgent(transaction: Transaction) -> bool:
     It may use a store's reserve of space. Runs that end by themselves may not: they would use it
     up, and it would be gone when it is needed.
     """
-    if transaction.starts:
+    effects = transaction.effects or NO_EFFECTS
+    if effects.starts:
         return False
-    summary = transaction.summary
+    summary = effects.summary
     return (
         any(record.kind == "cancel_requested" for record in transaction.records)
-        or any(message.kind in _URGENT_MESSAGES for message in transaction.posts)
+        or any(message.kind in _URGENT_MESSAGES for message in effects.posts)
         or (summary is not None and summary.status in _URGENT_STATUSES)
     )
 
@@ -277,7 +279,8 @@ def as_old(results: Sequence[CommitResult]) -> list[CommitResult]:
 
 def carry_audit(transaction: Transaction, now: int) -> Transaction:
     """Have a transaction carry who has it done, if that is somebody; return it."""
-    transaction.audit = (*transaction.audit, *rows_for(now, transaction.run))
+    if rows := rows_for(now, transaction.run):
+        transaction.also.audit += tuple(rows)
     return transaction
 
 

@@ -19,7 +19,7 @@ from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.declarations import Signal
 from outlast._records import Record as StoredRecord
 from outlast._registry import WorkflowDefinition, default_registry, known_error_types
-from outlast._store.contract import RunRow, Transaction
+from outlast._store.contract import NO_EFFECTS, RunRow, Transaction
 from outlast.errors import OutlastError, ReplayMismatch, UsageError
 from outlast.testing.comparing import comparable
 from outlast.testing.loop import Deadlock, new_sim_loop
@@ -46,7 +46,7 @@ class _KilledAt(Sim):
     def _look(self, machine: Machine, batch: Sequence[Transaction]) -> None:
         for transaction in batch:
             records = list(transaction.records)
-            for start in transaction.starts:
+            for start in (transaction.effects or NO_EFFECTS).starts:
                 if start.row.id == self._kill_run:
                     records += start.records
             if transaction.run != self._kill_run:

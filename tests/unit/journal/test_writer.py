@@ -9,7 +9,7 @@ import pytest
 
 from outlast._events import Events
 from outlast._journal.writer import Writer
-from outlast._store.contract import Message, Receipt, StartRun, Transaction
+from outlast._store.contract import Effects, Message, Receipt, StartRun, Transaction
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.store import MemoryStore
 from outlast._world import RealWorld
@@ -43,7 +43,7 @@ async def test_what_is_on_its_way_with_something_urgent_is_not_refused() -> None
     store = MemoryStore(MemoryDatabase(clock=world.now), world, faults=FullOnce())
     writer = Writer(store, world, owner="w", events=Events())
     start = StartRun(new_row(RUN), (record(1, kind="run_started"),), "never")
-    await writer.commit(Transaction(None, RUN, [], starts=(start,)))
+    await writer.commit(Transaction(None, RUN, [], Effects(starts=(start,))))
     written: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     writer.submit(Transaction(None, RUN, []), lambda _, result: written.set_result(result))
     for _ in range(20):
@@ -55,7 +55,7 @@ async def test_what_is_on_its_way_with_something_urgent_is_not_refused() -> None
     # The pause before the next try ends in the turn in which these two come from outside.
     writer._backoff.end()
     for message in (signal(RUN), Message(run=RUN, kind="cancel")):
-        posting = Transaction(None, RUN, [], posts=(message,))
+        posting = Transaction(None, RUN, [], Effects(posts=(message,)))
         writer.submit(posting, lambda _, result: results.append(result), refused=refused.append)
     await asyncio.wait_for(writer.flushed(), 30)
 
@@ -70,13 +70,13 @@ async def test_a_store_that_breaks_while_it_is_full_refuses_all_that_waits_for_i
     store = MemoryStore(MemoryDatabase(clock=world.now), world, faults=FullOnce())
     writer = Writer(store, world, owner="w", events=events)
     start = StartRun(new_row(RUN), (record(1, kind="run_started"),), "never")
-    await writer.commit(Transaction(None, RUN, [], starts=(start,)))
+    await writer.commit(Transaction(None, RUN, [], Effects(starts=(start,))))
     writer.submit(Transaction(None, RUN, []), _must_not_be_done)
     for _ in range(20):
         await asyncio.sleep(0)
     assert writer._backoff.is_pausing
     asked = asyncio.ensure_future(
-        writer.commit(Transaction(None, RUN, [], posts=(Message(run=RUN, kind="cancel"),)))
+        writer.commit(Transaction(None, RUN, [], Effects(posts=(Message(run=RUN, kind="cancel"),))))
     )
     await asyncio.sleep(0)
 

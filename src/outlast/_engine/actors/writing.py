@@ -37,6 +37,7 @@ from outlast._store.contract import (
     DONE,
     JOIN,
     DeadLetter,
+    Effects,
     Message,
     MessageKind,
     PostResult,
@@ -261,10 +262,10 @@ class Actors:
 
     async def _commit(self, message: Message, reply: asyncio.Future[bytes] | None) -> PostResult:
         """Commit a message, and deliver it when it is durable, whatever became of its sender."""
-        transaction = Transaction(None, message.run, [], posts=(message,))
+        transaction = Transaction(None, message.run, [], Effects(posts=(message,)))
         start = self.resting.start_of(message.run)
         if start is not None:
-            transaction.starts = (start,)
+            transaction.also.starts = (start,)
 
         def made(receipt: Receipt) -> None:
             if start is not None and message.run not in receipt.existing:
@@ -338,7 +339,9 @@ class Actors:
         """
         letter = _checked(await self._store.read_dead(None, number - 1, 1), number)
         message = _sent_again(letter, self._world.now())
-        transaction = Transaction(None, letter.run, [], posts=(message,), redriven=(number,))
+        transaction = Transaction(
+            None, letter.run, [], Effects(posts=(message,), redriven=(number,))
+        )
 
         def made(receipt: Receipt) -> None:
             if receipt.posts[0] == "accepted":

@@ -14,7 +14,7 @@ from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler, row_outside_memory
 from outlast._execution.calls.operations import ChildBody, ClosedBody, encode_body
 from outlast._records import Record
-from outlast._store.contract import Cursor, Message, RunFilter, RunRow, Store, Transaction
+from outlast._store.contract import Cursor, Effects, Message, RunFilter, RunRow, Store, Transaction
 from outlast._store.damaged import RowDamaged
 from outlast._store.pages import is_last
 from outlast.errors import EngineClosed, LeaseLost, StoreDamaged, StoreError
@@ -61,7 +61,7 @@ async def _park(scheduler: Scheduler, run: RunId, error: StoreDamaged) -> None:
             waiting_for=why,
             parked_as="damaged",
         )
-        transaction = Transaction(lease, run, [], summary=summary)
+        transaction = Transaction(lease, run, [], Effects(summary=summary))
         scheduler.submit(transaction)
         await scheduler.acknowledgements.wait_for(transaction)
         scheduler.parts.results.changed(run)
@@ -85,10 +85,10 @@ async def close_damaged(scheduler: Scheduler, row: RunRow, status: Status, reaso
         error=reason or status,
         waiting_for=row.waiting_for,
     )
-    posts: list[Message] = []
+    posts: tuple[Message, ...] = ()
     if not is_actor:
         posts = await posts_of(scheduler.store, row, ClosedBody(status, b"", reason), now)
-    await scheduler.written(Transaction(lease, row.id, [], summary=closed, posts=posts))
+    await scheduler.written(Transaction(lease, row.id, [], Effects(summary=closed, posts=posts)))
     scheduler.held.discard(row.id)
     if is_actor:
         scheduler.parts.actors.stopped(closed)
@@ -97,7 +97,7 @@ async def close_damaged(scheduler: Scheduler, row: RunRow, status: Status, reaso
     return True
 
 
-async def posts_of(store: Store, row: RunRow, body: ClosedBody, now: int) -> list[Message]:
+async def posts_of(store: Store, row: RunRow, body: ClosedBody, now: int) -> tuple[Message, ...]:
     """Return what the end of a run tells its parent and its children."""
     posts: list[Message] = []
     if row.parent is not None and row.parent_key:
@@ -123,7 +123,7 @@ async def posts_of(store: Store, row: RunRow, body: ClosedBody, now: int) -> lis
         if is_last(children, limits.PAGE_ROWS):
             break
         after = Cursor(children[-1].created_at, children[-1].id)
-    return posts
+    return tuple(posts)
 
 
 def is_damaged(store: Store, row: RunRow) -> bool:

@@ -47,9 +47,9 @@ class Discarded:
         `known` are the run's records; `transaction.records` may go on behind them.
         """
         letter = dead_letter(self.message, "unreadable", at=now, error=self.why)
-        transaction.dead = (*transaction.dead, letter)
+        transaction.also.dead += (letter,)
         if self.culprit.number:
-            transaction.consumed = (*transaction.consumed, self.culprit.number)
+            transaction.also.consumed += (self.culprit.number,)
             return
         last = [*known, *transaction.records][-1]
         body = encode_body(DiscardedBody(self.culprit.seq))
@@ -63,17 +63,18 @@ class Discarded:
         self, transaction: Transaction, known: list[Record], bonds: Membership, now: int
     ) -> None:
         """Do what the end of an actor's message does besides: it had perhaps begun."""
-        transaction.values = (*transaction.values, (ATTEMPTS, None))
+        transaction.also.values += ((ATTEMPTS, None),)
         if self.message.dedup:
             outcome = failure_body(UsageError(f"the message was given up: {self.why}"))
             kept = (DONE + self.message.dedup, remembered(self.message.number, outcome))
-            transaction.values = (*transaction.values, kept)
-        if known and transaction.summary is not None:
+            transaction.also.values += (kept,)
+        summary = transaction.also.summary
+        if known and summary is not None:
             last = known[-1].seq
             transaction.records.clear()
-            transaction.folded = last
-            transaction.summary = msgspec.structs.replace(
-                transaction.summary, last_seq=last, packed_seq=last, folded_seq=last
+            transaction.also.folded = last
+            transaction.also.summary = msgspec.structs.replace(
+                summary, last_seq=last, packed_seq=last, folded_seq=last
             )
         bonds.remind_again(transaction, decode_letter(self.message.body), now)
 

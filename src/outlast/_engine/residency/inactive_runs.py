@@ -29,6 +29,7 @@ from outlast._execution.runs.pausing import PAUSED
 from outlast._records import Record, pack_records
 from outlast._store.contract import (
     Cursor,
+    Effects,
     Lookups,
     Message,
     MessageKind,
@@ -126,10 +127,12 @@ class InactiveRuns:
             last_seq=last,
             packed_seq=last if unpacked else row.packed_seq,
         )
-        transaction = Transaction(lease, row.id, [], summary=summary, consumed=consumed)
+        transaction = Transaction(
+            lease, row.id, [], Effects(summary=summary, consumed=tuple(consumed))
+        )
         if unpacked:
             segment = Segment(row.id, unpacked[0].seq, last, pack_records(unpacked))
-            transaction.segments = (segment,)
+            transaction.also.segments = (segment,)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledgements.wait_for(transaction)
         self._scheduler.parts.results.changed(row.id)
@@ -188,9 +191,9 @@ class InactiveRuns:
             error=reason or None,
             waiting_for="",
         )
-        transaction = Transaction(lease, row.id, [], summary=closed)
+        transaction = Transaction(lease, row.id, [], Effects(summary=closed))
         if row.packed_seq > row.folded_seq:
-            transaction.folded = seq
+            transaction.also.folded = seq
         bonds.close(transaction, reason, self._world.now(), has_failed=False)
         await self._scheduler.written(transaction)
         self._scheduler.held.discard(row.id)
@@ -222,9 +225,11 @@ class InactiveRuns:
             lease,
             row.id,
             [closing],
-            summary=summary,
-            segments=(segment,),
-            posts=await posts_of(self._store, row, body, now),
+            Effects(
+                summary=summary,
+                segments=(segment,),
+                posts=await posts_of(self._store, row, body, now),
+            ),
         )
         await self._scheduler.written(transaction)
         self._scheduler.held.discard(row.id)  # a run that is started under its id is another
@@ -300,9 +305,11 @@ class InactiveRuns:
             # spent its attempts be tried again on every replay from here on.
             seq, at = known[-1].seq + 1, max(known[-1].at, now)
             records.append(Record(seq, "resumed", "", "", at, lease.epoch))
-        made = Transaction(lease, row.id, records, summary=summary, consumed=consumed)
+        made = Transaction(
+            lease, row.id, records, Effects(summary=summary, consumed=tuple(consumed))
+        )
         if row.parked_as == "unreadable":
-            made.values = ((UNREADABLE, None),)
+            made.also.values = ((UNREADABLE, None),)
         if discarded is not None:
             discarded.add_to(made, known, now)
             if row.kind == "actor":

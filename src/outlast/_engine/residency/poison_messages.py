@@ -12,7 +12,7 @@ from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.journal.letters import decode_letter, message_in
 from outlast._records import Record
-from outlast._store.contract import DONE, Message, RunRow, Transaction
+from outlast._store.contract import DONE, Effects, Message, RunRow, Transaction
 from outlast._store.decisions import dead_letter
 from outlast.errors import UsageError
 from outlast.types import RunId
@@ -37,9 +37,9 @@ async def bury_begun(scheduler: Scheduler, actor: RunId, why: str) -> bool:
             return False
         message = message_in(begun)
         log.error("a message to %s is a dead letter: %s", actor, why)
-        transaction = Transaction(lease, actor, [], consumed=(message.number,))
-        transaction.summary = _folded(row, records)
-        transaction.folded = records[-1].seq
+        transaction = Transaction(lease, actor, [], Effects(consumed=(message.number,)))
+        transaction.also.summary = _folded(row, records)
+        transaction.also.folded = records[-1].seq
         _give_up(transaction, message, why, row.crash_count, scheduler.world.now())
         bonds = Membership.read(await store.read_values(actor, "\x00"))
         bonds.remind_again(transaction, decode_letter(message.body), scheduler.world.now())
@@ -65,9 +65,9 @@ def _folded(row: RunRow, records: list[Record]) -> RunRow:
 
 def _give_up(transaction: Transaction, message: Message, why: str, deaths: int, now: int) -> None:
     letter = dead_letter(message, "failed", at=now, error=why, attempts=deaths)
-    transaction.dead = (letter,)
-    values: list[tuple[str, bytes | None]] = [(ATTEMPTS, None)]
+    effects = transaction.also
+    effects.dead = (letter,)
+    effects.values = ((ATTEMPTS, None),)
     if message.dedup:
         outcome = failure_body(UsageError(f"the message was given up: {why}"))
-        values.append((DONE + message.dedup, remembered(message.number, outcome)))
-    transaction.values = values
+        effects.values += ((DONE + message.dedup, remembered(message.number, outcome)),)

@@ -18,7 +18,7 @@ from outlast._execution.calls.operations import failure_body
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._records import FAILURE, VALUE, Record, detach, pack_records
-from outlast._store.contract import Segment, Transaction
+from outlast._store.contract import Effects, Segment, Transaction
 from outlast._store.decisions import life_of
 from outlast.errors import EncodingError, OutlastError, StoreDamaged
 
@@ -96,9 +96,9 @@ class LateOutcomes:
             )
             summary = msgspec.structs.replace(row, last_seq=record.seq, packed_seq=record.seq)
             # A run that has ended may be started anew at any moment.
-            made = Transaction(lease, run, [record], summary=summary, of_life=life_of(row))
-            made.segments = (Segment(run, record.seq, record.seq, pack_records([record])),)
-            made.blobs = () if blob is None else (blob,)
+            made = Transaction(lease, run, [record], Effects(summary=summary, of_life=life_of(row)))
+            made.also.segments = (Segment(run, record.seq, record.seq, pack_records([record])),)
+            made.also.blobs = () if blob is None else (blob,)
             scheduler.submit(made)
             await scheduler.acknowledgements.wait_for(made)
 

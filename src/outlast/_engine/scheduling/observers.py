@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from outlast._records import Record
-from outlast._store.contract import Message, RunRow, Transaction
+from outlast._store.contract import NO_EFFECTS, Message, RunRow, Transaction
 from outlast._world import World
 
 log = logging.getLogger("outlast.engine")
@@ -87,9 +87,10 @@ class Observers:
         self.tell(Committed(transaction))
         if row is not None and transaction.records:
             self.tell(Recorded(row, transaction.records))
-        if (changed := transaction.summary or row) is not None:
+        effects = transaction.effects or NO_EFFECTS
+        if (changed := effects.summary or row) is not None:
             self.tell(RowChanged(changed))
-        if transaction.tokens or transaction.answers or transaction.withdrawn:
+        if effects.tokens or effects.answers or effects.withdrawn:
             self.tell(TokensChanged())
 
     def publish(self) -> None:

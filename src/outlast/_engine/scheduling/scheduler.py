@@ -45,6 +45,7 @@ from outlast._records import Record, attach
 from outlast._registry import Registry
 from outlast._store.contract import (
     CommitResult,
+    Effects,
     Fenced,
     Message,
     Receipt,
@@ -263,32 +264,34 @@ class Scheduler(ActorHost):
             return
         if result.position and transaction.records:
             self.last_position = result.position + len(transaction.records) - 1
+        effects = transaction.effects
         if self.acknowledgements.waiting:
             self.acknowledgements.made(transaction)
         if live is not None:
             is_own = transaction.origin is live.journal
             live.committed(transaction, result)
-            if live.state == "left" or (is_own and transaction.summary is not None):
-                self._after_commit(live, transaction)
-        if transaction.streams:
-            self.parts.streams.changed(transaction.run)
+            written = None if effects is None else effects.summary
+            if live.state == "left" or (is_own and written is not None):
+                self._after_commit(live, written)
         if self.observers.are_any:
             self.observers.committed(transaction, None if live is None else live.row)
-        if transaction.starts or transaction.posts or transaction.answers:
-            _deliver_effects(self, transaction, result)
+        if effects is not None:
+            if effects.streams:
+                self.parts.streams.changed(transaction.run)
+            _deliver_effects(self, effects, result)
 
-    def _after_commit(self, live: LiveRun, transaction: Transaction) -> None:
+    def _after_commit(self, live: LiveRun, written: RunRow | None) -> None:
         if live.state == "left" and not live.journal.in_flight:
             self._remove(live.id)
             self.parts.results.changed(live.id)
             self.parts.actors.stopped(live.row)
             if live.row.status in ("parked", "paused"):
                 self.parts.messages.has_mail(live.id)  # requests to go on may be there already
-        elif transaction.summary is not None and not transaction.summary.resident:
+        elif written is not None and not written.resident:
             if isinstance(live, LiveActor):
                 self.actor_rests(live.id)
             else:
-                self._passivated(live, transaction.summary)
+                self._passivated(live, written)
 
     def _passivated(self, live: LiveRun, written: RunRow) -> None:
         """Its passivation, that row, is durable: let it go, unless it has something to do again."""
@@ -363,16 +366,16 @@ class Scheduler(ActorHost):
             self._remove(live.id)
 
 
-def _deliver_effects(scheduler: Scheduler, transaction: Transaction, receipt: Receipt) -> None:
+def _deliver_effects(scheduler: Scheduler, effects: Effects, receipt: Receipt) -> None:
     """Hand what a durable transaction has started, posted and answered to whom it is for."""
-    for start in transaction.starts:
+    for start in effects.starts:
         if start.row.id not in receipt.existing:
-            scheduler.started(start.row, attach(start.records, transaction.blobs))
-    posts = zip(transaction.posts, receipt.posts, receipt.numbers, strict=True)
+            scheduler.started(start.row, attach(start.records, effects.blobs))
+    posts = zip(effects.posts, receipt.posts, receipt.numbers, strict=True)
     for message, result, number in posts:
         if result == "accepted":
             scheduler.deliver(message, number)
-    for answer, answered in zip(transaction.answers, receipt.answers, strict=True):
+    for answer, answered in zip(effects.answers, receipt.answers, strict=True):
         if answered.number:
             scheduler.deliver(answer.message, answered.number)
 

@@ -52,7 +52,7 @@ class StepMessages(BodySink):
         if live is not None and (live.keeps_after_end or key in live.steps.pending):
             live.steps.heartbeats[HEARTBEAT + key] = None
             transaction = live.journal.transaction()
-            transaction.values = (*transaction.values, (HEARTBEAT + key, data))
+            transaction.also.values += ((HEARTBEAT + key, data),)
 
     @override
     def step_wrote(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:

@@ -39,7 +39,15 @@ from outlast._execution.runs.copying import (
 from outlast._records import Blob, Record, attach, detach
 from outlast._registry import Registry
 from outlast._store.auditing import rows_of_fork
-from outlast._store.contract import Message, Receipt, RunRow, StartRun, StreamRow, Transaction
+from outlast._store.contract import (
+    Effects,
+    Message,
+    Receipt,
+    RunRow,
+    StartRun,
+    StreamRow,
+    Transaction,
+)
 from outlast._store.decisions import another_life
 from outlast.errors import (
     DecodingError,
@@ -300,7 +308,9 @@ class Forks:
                 scheduler.started(row, attach(stored, blobs))
 
         audit = () if is_retried else rows_of_fork(now, old.id, row.id)
-        transaction = Transaction(None, row.id, [], starts=(start,), blobs=blobs, audit=audit)
+        transaction = Transaction(
+            None, row.id, [], Effects(starts=(start,), blobs=tuple(blobs), audit=audit)
+        )
         receipt = await scheduler.writer.commit(transaction, made)
         existing = receipt.existing.get(row.id)
         if existing is not None:

@@ -25,7 +25,15 @@ from outlast._execution.journal.letters import TOPICS
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._store.auditing import came_to, once_more
-from outlast._store.contract import Message, MessageKind, PostResult, Receipt, RunRow, Transaction
+from outlast._store.contract import (
+    Effects,
+    Message,
+    MessageKind,
+    PostResult,
+    Receipt,
+    RunRow,
+    Transaction,
+)
 from outlast._store.decisions import carry_audit
 from outlast.errors import (
     EngineClosed,
@@ -111,7 +119,9 @@ class Messages:
             else:
                 self._scheduler.deliver(message, number)
 
-        transaction = Transaction(None, message.run, [], posts=(bounded(self._scheduler, message),))
+        transaction = Transaction(
+            None, message.run, [], Effects(posts=(bounded(self._scheduler, message),))
+        )
         receipt = await self._scheduler.writer.commit(transaction, made)
         if await _was_reopened(self._scheduler, message, receipt.posts[0]):
             if not tries:

@@ -78,15 +78,14 @@ class Sharing:
             UsageError: it writes what only the owner of a run may.
             StoreFull, StoreUnavailable: nothing was written; CommitUnknown: ask `outcome_of`.
         """
-        if any(t.lease is not None or t.records or t.summary for t in batch):
+        if any(t.lease is not None or t.records or t.also.summary for t in batch):
             raise UsageError("a process that shares a database writes no records of runs")
         if sharer.number <= self._asked_for.get(sharer.owner, 0):
             # It was told that this was not made: it may have lain in a connection for long.
             raise StoreUnavailable("this commit was given up by the process that sent it")
         for transaction in batch:
-            if transaction.posts:
-                posts = (bounded(self._scheduler, message) for message in transaction.posts)
-                transaction.posts = tuple(posts)
+            effects = transaction.also
+            effects.posts = tuple(bounded(self._scheduler, message) for message in effects.posts)
         hearing: list[asyncio.Task[None]] = []
 
         def made(future: Future[Carried]) -> None:
@@ -123,12 +122,12 @@ class Sharing:
         return store
 
     def _hand_out(self, transaction: Transaction, receipt: Receipt) -> list[asyncio.Task[None]]:
-        scheduler = self._scheduler
-        for start in transaction.starts:
+        scheduler, effects = self._scheduler, transaction.also
+        for start in effects.starts:
             if start.row.id not in receipt.existing:
-                scheduler.started(start.row, attach(start.records, transaction.blobs))
+                scheduler.started(start.row, attach(start.records, effects.blobs))
         hearing: list[asyncio.Task[None]] = []
-        posts = zip(transaction.posts, receipt.posts, receipt.numbers, strict=True)
+        posts = zip(effects.posts, receipt.posts, receipt.numbers, strict=True)
         for message, result, number in posts:
             if result == "accepted" and message.kind in _OBEYED:
                 work = self._obey(message, number)
@@ -136,7 +135,7 @@ class Sharing:
                 hearing.append(scheduler.world.spawn(work, name=name))
             elif result == "accepted":
                 scheduler.deliver(message, number)
-        for answer, answered in zip(transaction.answers, receipt.answers, strict=True):
+        for answer, answered in zip(effects.answers, receipt.answers, strict=True):
             if scheduler.observers.are_any:
                 scheduler.observers.tell(TokensChanged())
             if answered.number:
@@ -173,23 +172,27 @@ class Sharing:
                 self._committed(fact.transaction)
 
     def _committed(self, transaction: Transaction) -> None:
-        summary = transaction.summary
+        effects = transaction.effects
+        if effects is None:
+            return
+        summary = effects.summary
         has_ended = summary is not None and summary.status in _TOLD_STATUSES
-        if has_ended or transaction.values or transaction.streams:
+        if has_ended or effects.values or effects.streams:
             for changes in self._followers:
                 changes.add(transaction.run)
 
 
 def look_for(scheduler: Scheduler, transaction: Transaction, receipt: Receipt) -> None:
     """A commit was made some time ago: look in the store for what it started and sent."""
-    rows = [start.row for start in transaction.starts if start.row.id not in receipt.existing]
+    effects = transaction.also
+    rows = [start.row for start in effects.starts if start.row.id not in receipt.existing]
     for row in rows:
         if scheduler.observers.are_any:
             scheduler.observers.tell(RowChanged(row))
         if scheduler.owns(row.id):
             scheduler.parts.recovery.passivated(row)  # it may have to begin later
-    sent = [message.run for message in transaction.posts]
-    sent += [answer.message.run for answer in transaction.answers]
+    sent = [message.run for message in effects.posts]
+    sent += [answer.message.run for answer in effects.answers]
     for run in [*(row.id for row in rows), *sent]:
         if scheduler.owns(run):
             scheduler.parts.messages.has_mail(run)

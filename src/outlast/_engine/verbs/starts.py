@@ -25,7 +25,7 @@ from outlast._execution.calls.starting import check_name, new_run
 from outlast._records import attach
 from outlast._registry import WorkflowDefinition
 from outlast._store.auditing import on_the_way, once_more
-from outlast._store.contract import Message, MessageKind, Receipt, RunRow, Transaction
+from outlast._store.contract import Effects, Message, MessageKind, Receipt, RunRow, Transaction
 from outlast._store.damaged import UNKNOWN
 from outlast._store.decisions import life_of
 from outlast.errors import DecodingError, IdempotencyMismatch, RunExists, StoreDamaged, UsageError
@@ -135,7 +135,7 @@ class Starts:
             if run not in receipt.existing:
                 scheduler.started(start.row, attach(start.records, blobs))
 
-        transaction = Transaction(None, run, [], starts=(start,), blobs=blobs)
+        transaction = Transaction(None, run, [], Effects(starts=(start,), blobs=tuple(blobs)))
         return (await scheduler.writer.commit(transaction, made)).existing.get(run)
 
     def _attributes(self, request: StartRequest) -> str:

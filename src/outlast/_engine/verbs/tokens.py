@@ -20,7 +20,15 @@ from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.calls.starting import check_name, check_text
 from outlast._execution.calls.tokens import AnswerBody, message_of
 from outlast._execution.journal.payloads import fitting_payload
-from outlast._store.contract import Answer, AnswerResult, Receipt, Store, TokenRow, Transaction
+from outlast._store.contract import (
+    Answer,
+    AnswerResult,
+    Effects,
+    Receipt,
+    Store,
+    TokenRow,
+    Transaction,
+)
 from outlast._store.pages import is_last
 from outlast.errors import (
     DigestMismatch,
@@ -154,7 +162,7 @@ class Tokens:
                     self._scheduler.observers.tell(TokensChanged())
                 self._scheduler.deliver(answer.message, receipt.answers[0].number)
 
-        transaction = Transaction(None, answer.message.run, [], answers=(answer,))
+        transaction = Transaction(None, answer.message.run, [], Effects(answers=(answer,)))
         receipt = await self._scheduler.writer.commit(transaction, made)
         answered = receipt.answers[0]
         if answered.row is None:

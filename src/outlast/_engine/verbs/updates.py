@@ -23,6 +23,7 @@ from outlast._execution.journal.payloads import fitting_payload, json_payload
 from outlast._registry import Registry, UpdateDefinition
 from outlast._store.contract import (
     DONE,
+    Effects,
     Message,
     PostResult,
     Receipt,
@@ -110,7 +111,7 @@ class Updates:
         writer = self._scheduler.writer
         if writer.trouble is not None:
             raise writer.trouble
-        transaction = Transaction(None, message.run, [], posts=(message,))
+        transaction = Transaction(None, message.run, [], Effects(posts=(message,)))
         return (await writer.commit(transaction, made)).posts[0]
 
     async def _judge(self, message: Message, result: PostResult) -> None:

@@ -85,7 +85,7 @@ class MessageEnds:
         """Let a message leave the mailbox, with the transaction that is returned."""
         transaction = self._journal.transaction()
         if message.number:
-            transaction.consumed = (*transaction.consumed, message.number)
+            transaction.also.consumed += (message.number,)
         return transaction
 
     def done(self, message: Message, outcome: bytes) -> None:
@@ -118,14 +118,14 @@ class MessageEnds:
         """Send messages with a transaction, which creates the actors that are not there yet."""
         targets = {message.run: self._host.actor_start(message.run) for message in sent}
         starts = [start for start in targets.values() if start is not None]
-        transaction.starts = (*transaction.starts, *starts)
-        transaction.posts = (*transaction.posts, *sent)
+        transaction.also.starts += tuple(starts)
+        transaction.also.posts += tuple(sent)
 
     def _subscribe(self, transaction: Transaction) -> None:
         """Subscribe the actor to the topics of its class, and keep that this was sent."""
         names, self._unheard = self._unheard, frozenset()
         self.memory.heard = heard = names | (self.memory.heard or frozenset())
-        transaction.values = (*transaction.values, (TOPICS_HEARD, encode_heard(heard)))
+        transaction.also.values += ((TOPICS_HEARD, encode_heard(heard)),)
         actor, now = transaction.run, self._world.now()
         self._send(transaction, subscriptions(actor, self._definition, now, only=names))
 
@@ -142,7 +142,7 @@ class MessageEnds:
         """
         transaction, watching = self.transaction(), self.memory.membership.watching
         asked = watch_orders(transaction.run, watching, self._world.now())
-        transaction.posts = (*transaction.posts, *asked)
+        transaction.also.posts += tuple(asked)
 
     def _remember(self, transaction: Transaction, message: Message, outcome: bytes) -> None:
         """Keep what came of a message with a dedup key; the oldest is forgotten for it."""
@@ -154,7 +154,7 @@ class MessageEnds:
             oldest = next(iter(outcomes))
             del outcomes[oldest]
             changes.append((DONE + oldest, None))
-        transaction.values = (*transaction.values, *changes)
+        transaction.also.values += tuple(changes)
 
     # --------------------------------------------------------------------- answering
     def _answer(self, transaction: Transaction, message: Message, outcome: bytes) -> None:
@@ -173,7 +173,7 @@ class MessageEnds:
         transaction = self.taken(message)
         now = self._world.now()
         letter = dead_letter(message, reason, at=now, error=why, attempts=attempts)
-        transaction.dead = (*transaction.dead, letter)
+        transaction.also.dead += (letter,)
         return transaction
 
     def give_up_unhandled(self, message: Message, reason: DeathReason, why: str) -> None:
@@ -198,7 +198,7 @@ class MessageEnds:
         """A message has ended: nobody goes on with its steps."""
         gone = sorted({*names, *self.memory.heartbeats})
         if gone:
-            transaction.values = (*transaction.values, *((name, None) for name in gone))
+            transaction.also.values += (*((name, None) for name in gone),)
             names.clear()
             self.memory.heartbeats.clear()
 
@@ -232,7 +232,7 @@ class MessageEnds:
 
     def _set(self, attempts: bytes | None) -> None:
         transaction = self._journal.transaction()
-        transaction.values = (*transaction.values, (ATTEMPTS, attempts))
+        transaction.also.values += ((ATTEMPTS, attempts),)
 
 
 def _error_of(reason: DeathReason, text: str) -> bytes:

@@ -39,17 +39,17 @@ class ActorRow:
             name = handled.message.name
             journal.append("message_begun", at=handled.at, name=name, body=body)
         summary.row = msgspec.structs.replace(row, resident=True, status="running")
-        journal.transaction().summary = summary.row
+        journal.transaction().also.summary = summary.row
 
     def end_message(self, transaction: Transaction, state: bytes | None) -> None:
         """Bring the row up to the end of a message: nothing before it is needed any more."""
         summary, journal = self._summary, self._journal
         row = summary.row
         if journal.packed_seq > row.folded_seq:
-            transaction.folded = journal.last_seq
+            transaction.also.folded = journal.last_seq
         journal.fold()
         seq = journal.last_seq
-        transaction.summary = summary.row = msgspec.structs.replace(
+        transaction.also.summary = summary.row = msgspec.structs.replace(
             row,
             output=state,
             last_seq=seq,
@@ -83,7 +83,7 @@ class ActorRow:
         summary.row = row = msgspec.structs.replace(
             row, wake_at=due, resident=False, last_seq=seq, packed_seq=seq, folded_seq=seq
         )
-        self._journal.transaction().summary = row
+        self._journal.transaction().also.summary = row
         return False
 
     def open(self) -> None:
@@ -94,6 +94,6 @@ class ActorRow:
     def close(self, transaction: Transaction, status: Status, at: int, reason: str) -> None:
         """Say that the actor has stopped."""
         summary = self._summary
-        transaction.summary = summary.row = msgspec.structs.replace(
+        transaction.also.summary = summary.row = msgspec.structs.replace(
             summary.row, status=status, closed_at=at, error=reason or None, wake_at=None
         )

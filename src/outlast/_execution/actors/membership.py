@@ -96,7 +96,7 @@ def decode_place(data: bytes) -> Assignment:
 def write_value(transaction: Transaction, name: str, value: msgspec.Struct | None) -> None:
     """Keep a value of an actor, or forget it, with a transaction."""
     data = None if value is None else _encode(value)
-    transaction.values = (*transaction.values, (name, data))
+    transaction.also.values += ((name, data),)
 
 
 @dataclass(slots=True)
@@ -176,7 +176,7 @@ class Membership:
             sender=transaction.run,
             at=at,
         )
-        transaction.posts = (*transaction.posts, told)
+        transaction.also.posts += (told,)
 
     def ask_to_resume(self, transaction: Transaction, at: int) -> None:
         """Somebody wants a parked actor to go on: that is its supervisor's to do."""
@@ -185,13 +185,13 @@ class Membership:
             sender = transaction.run
             member = {"member": place.member}
             told = notice(place.supervisor, "resume", member, sender=sender, at=at)
-            transaction.posts = (*transaction.posts, told)
+            transaction.also.posts += (told,)
 
     def close(self, transaction: Transaction, reason: str, at: int, *, has_failed: bool) -> None:
         """The actor stops for good: tell its supervisor, and who watches it."""
         actor = transaction.run
         # It is reminded no more: neither of what was set before nor with this commit.
-        posts = [m for m in transaction.posts if m.run != actor or m.kind != "notice"]
+        posts = [m for m in transaction.also.posts if m.run != actor or m.kind != "notice"]
         for name in list(self.reminders):
             self._set_reminder(transaction, name, None)
         place = self.place
@@ -204,7 +204,7 @@ class Membership:
             posts.append(goodbye(watcher, watch, actor, reason, at))
             write_value(transaction, WATCHED + watcher, None)
         self.watched.clear()
-        transaction.posts = tuple(posts)
+        transaction.also.posts = tuple(posts)
 
     # ----------------------------------------------------------------------- watching
     def note_watched(self, transaction: Transaction, watcher: str, watch: Watch | None) -> None:
@@ -218,7 +218,7 @@ class Membership:
     def note_taken(self, transaction: Transaction, receipt: Receipt) -> None:
         """A transaction is durable: those who got their orders in it are watched from here on."""
         if self.watching:
-            for message, result in zip(transaction.posts, receipt.posts, strict=True):
+            for message, result in zip(transaction.also.posts, receipt.posts, strict=True):
                 is_taken = message.name == JOIN and result == "accepted"
                 if is_taken and self.watching.pop(message.run, None) is not None:
                     self.taken.append(message.run)
@@ -276,7 +276,7 @@ class Membership:
         if due <= at:
             due = at + reminder.every - (at - letter.due_at) % reminder.every
         following = reminder_message(transaction.run, letter.reminder, reminder, due=due, at=at)
-        transaction.posts = (*transaction.posts, following)
+        transaction.also.posts += (following,)
 
 
 def goodbye(watcher: str, watch: Watch, actor: str, reason: str, at: int) -> Message:

@@ -294,7 +294,7 @@ class Orders:
         elif watch is not None:
             now, why = self._ends.now(), "it had stopped before"
             told = goodbye(watcher, watch, message.run, why, now)
-            transaction.posts = (*transaction.posts, told)
+            transaction.also.posts += (told,)
 
     def end_life(self, undone: HandledMessage | None, reason: str) -> None:
         """Stop for good, and notify the supervisor and the watchers; `undone` was being handled."""

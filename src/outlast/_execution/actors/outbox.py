@@ -74,6 +74,6 @@ class Outbox:
             sent += bonds.tie(transaction, self._watches, self._reminders, now)
             sent += watch_orders(actor, self._watches, now)
         if self._starts:
-            transaction.starts = (*transaction.starts, *self._starts)
-            transaction.blobs = (*transaction.blobs, *self._blobs)
+            transaction.also.starts += tuple(self._starts)
+            transaction.also.blobs += tuple(self._blobs)
         return sent

@@ -130,7 +130,7 @@ class ChildCalls:
     def _commit_start(self, made: NewRun) -> None:
         start, blobs = made
         transaction = self._journal.transaction()
-        transaction.starts = (*transaction.starts, start)
+        transaction.also.starts += (start,)
         self._journal.keep_blobs(*blobs)
 
     def _new_child(
@@ -256,7 +256,7 @@ class ChildCalls:
         if operation.start_again is None:
             return
         operation.is_start_refused = False
-        starts = self._journal.transaction().starts
+        starts = self._journal.transaction().also.starts
         # Of two in one transaction the second would be refused, and the run not be executed.
         if all(start.row.id != operation.child for start in starts):
             self._commit_start(operation.start_again())
@@ -357,7 +357,7 @@ class ChildCalls:
             for operation in operations
         ]
         transaction = self._journal.transaction()
-        transaction.posts = (*transaction.posts, *messages)
+        transaction.also.posts += tuple(messages)
 
 
 def _value_of(operation: ChildOperation, body: ChildBody) -> object:

@@ -108,7 +108,7 @@ class RunCalls:
             self.made_children.begin_anew()
         self.cancellation.begin_anew()
         if self.made_tokens is not None and self.made_tokens.by_key:
-            transaction.withdrawn = (*transaction.withdrawn, *self.made_tokens.take_open())
+            transaction.also.withdrawn += (*self.made_tokens.take_open(),)
         return self.steps.heartbeats
 
     def deliver(self, record: Record) -> None:

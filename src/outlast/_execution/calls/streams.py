@@ -45,7 +45,7 @@ def write_stream(
         row = StreamRow(
             run=journal.run, name=stream, offset=offset, count=1, kind="retract", writer=writer
         )
-        transaction.streams = (*transaction.streams, row)
+        transaction.also.streams += (row,)
         return
     rows: list[StreamRow] = []
     for part in _parts(values):
@@ -60,7 +60,7 @@ def write_stream(
         )
         rows.append(row)
         offset += len(part)
-    transaction.streams = (*transaction.streams, *rows)
+    transaction.also.streams += tuple(rows)
 
 
 def _parts(values: Sequence[bytes]) -> Iterator[list[bytes]]:
@@ -82,7 +82,7 @@ def write_value(
     """Append a value that the code, or one of its steps, has set; readers see the last one."""
     journal.append("value_set", at=now, key=key, name=name, body=VALUE + data, place=place)
     transaction = journal.transaction()
-    transaction.values = (*transaction.values, (name, data))
+    transaction.also.values += ((name, data),)
 
 
 def values_in(row: StreamRow) -> list[bytes]:

@@ -123,7 +123,7 @@ class TokenCalls:
             )
             transaction = journal.transaction()
             row = row_of(record, body, token, run=journal.run, workflow=self._workflow)
-            transaction.tokens = (*transaction.tokens, row)
+            transaction.also.tokens += (row,)
         return operation
 
     def take_open(self) -> tuple[str, ...]:
@@ -201,7 +201,7 @@ class TokenCalls:
             operation.is_expiring = True
             transaction = self._journal.transaction()
             answer = expiry_of(operation.id, operation.key, run=self._journal.run, at=at)
-            transaction.answers = (*transaction.answers, answer)
+            transaction.also.answers += (answer,)
 
 
 def _may_expire(operation: TokenOperation) -> bool:

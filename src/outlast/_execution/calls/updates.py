@@ -249,13 +249,13 @@ class UpdateCalls:
         slot = message.number % limits.UPDATES_REFUSED_KEPT
         known = encode_body(_Refusal(message.dedup, kept))
         transaction = self._journal.transaction()
-        transaction.values = (*transaction.values, (f"{REFUSED}{slot}", known))
+        transaction.also.values += ((f"{REFUSED}{slot}", known),)
 
     def _take_out(self, message: Message) -> None:
         """Let a message leave the mailbox with the next commit."""
         self.waiting.remove(message)
         transaction = self._journal.transaction()
-        transaction.consumed = (*transaction.consumed, message.number)
+        transaction.also.consumed += (message.number,)
 
     def consumed(self, numbers: Iterable[int]) -> None:
         """Messages are durably gone: tell those who asked for what was refused."""
@@ -329,7 +329,7 @@ class UpdateCalls:
 
     def _keep(self, dedup: str, kept: KeptUpdate) -> None:
         transaction = self._journal.transaction()
-        transaction.values = (*transaction.values, (DONE + dedup, encode_body(kept)))
+        transaction.also.values += ((DONE + dedup, encode_body(kept)),)
 
     def deliver_done(self, record: Record) -> None:
         """Tell who asked, now that it is durable; nobody who asked in an earlier life is left."""

@@ -174,10 +174,11 @@ class RunJournal:
     def keep_blobs(self, *blobs: Blob) -> None:
         """Commit blobs with what is appended now."""
         transaction = self.transaction()
-        transaction.blobs = (*transaction.blobs, *blobs)
+        effects = transaction.also
+        effects.blobs += blobs
         self.blobs.update((blob.digest, None) for blob in blobs)
-        if transaction.released:
-            transaction.released = [d for d in transaction.released if d not in self.blobs]
+        if effects.released:
+            effects.released = tuple(d for d in effects.released if d not in self.blobs)
 
     def let_go(self) -> None:
         """The run has gone: hold on to nothing of it."""
@@ -190,8 +191,7 @@ class RunJournal:
     def fold(self) -> None:
         """What was appended so far is of no use any more: the row has what came of it."""
         if self.blobs:
-            transaction = self.transaction()
-            transaction.released = [*transaction.released, *self.blobs]
+            self.transaction().also.released += tuple(self.blobs)
             self.blobs.clear()
         self.unpacked = []
         self.bytes_unpacked = 0

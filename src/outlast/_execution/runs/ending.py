@@ -94,5 +94,5 @@ class Ending:
                 at=now,
             )
             transaction = self._journal.transaction()
-            transaction.posts = (*transaction.posts, message)
+            transaction.also.posts += (message,)
         self._summary.close(body, record.at)

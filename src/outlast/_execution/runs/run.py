@@ -169,13 +169,15 @@ class LiveRun(ABC):
     def committed(self, transaction: Transaction, receipt: Receipt) -> None:
         """Hand over the records of a transaction that has become durable."""
         if self.journal.is_back(transaction) and self.state not in ("ended", "left"):
-            if transaction.consumed:
-                self.arrivals.consumed(transaction.consumed)
+            effects = transaction.effects
+            if effects is not None and effects.consumed:
+                self.arrivals.consumed(effects.consumed)
             if not self.journal.position:
                 self.journal.position = receipt.position
             if receipt.existing:
                 self.calls.children.conflicts(list(receipt.existing.values()))
-            records, blobs = transaction.records, transaction.blobs
+            records = transaction.records
+            blobs = () if effects is None else effects.blobs
             try:
                 self._deliver_all(attach(records, blobs) if blobs else records)
             except BaseException as error:  # noqa: BLE001  # as in `_guarded`

@@ -52,7 +52,7 @@ class RunSummary:
         if not resident:
             self._pack()
         transaction = journal.transaction()
-        transaction.summary = self._summary(
+        transaction.also.summary = self._summary(
             status,
             resident=resident,
             # What needs a person is not woken by the clock.
@@ -70,7 +70,7 @@ class RunSummary:
         if isinstance(error, Unreadable) and error.culprit is not None:
             transaction = self._journal.transaction()
             culprit = (UNREADABLE, encode_body(error.culprit))
-            transaction.values = (*transaction.values, culprit)
+            transaction.also.values += (culprit,)
 
     def not_alone(self) -> None:
         """Other runs execute beside this one again."""
@@ -87,7 +87,7 @@ class RunSummary:
     def close(self, body: ClosedBody, at: int) -> None:
         """Write the run's end with its last commit."""
         self._pack()
-        self._journal.transaction().summary = self._summary(
+        self._journal.transaction().also.summary = self._summary(
             _closed_status(body),
             resident=False,
             closed_at=at,
@@ -99,7 +99,7 @@ class RunSummary:
         segment = self._journal.take_segment()
         if segment is not None:
             transaction = self._journal.transaction()
-            transaction.segments = (*transaction.segments, segment)
+            transaction.also.segments += (segment,)
 
     def _summary(
         self,

@@ -176,7 +176,7 @@ class LiveWorkflow(LiveRun):
     def _consume(self, message: Message) -> None:
         if message.number:
             transaction = self.journal.transaction()
-            transaction.consumed = (*transaction.consumed, message.number)
+            transaction.also.consumed += (message.number,)
 
     # ------------------------------------------------------------------------ pausing
     def _is_for_pausing(self, message: Message) -> bool:
@@ -228,8 +228,9 @@ class LiveWorkflow(LiveRun):
 
     @override
     def _was_committed(self, transaction: Transaction) -> None:
-        if transaction.consumed and self.made_updates is not None:
-            self.made_updates.consumed(transaction.consumed)
+        effects = transaction.effects
+        if effects is not None and effects.consumed and self.made_updates is not None:
+            self.made_updates.consumed(effects.consumed)
         if self.pausing is not None:
             self._pause_if_quiet()
 

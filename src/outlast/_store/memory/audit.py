@@ -7,7 +7,7 @@ from collections import Counter
 from msgspec.structs import replace
 
 from outlast._store.auditing import AuditRow
-from outlast._store.contract import CommitResult, Receipt, Transaction
+from outlast._store.contract import NO_EFFECTS, CommitResult, Receipt, Transaction
 from outlast._store.decisions import outcome_of
 from outlast.types import RunId
 
@@ -23,7 +23,7 @@ class MemoryAudit:
         """Keep what a transaction carries; return what became of it."""
         if not isinstance(result, Receipt):
             return result
-        for row in transaction.audit:
+        for row in (transaction.effects or NO_EFFECTS).audit:
             self._number += 1
             outcome = row.outcome or outcome_of(result)
             self._rows.append(replace(row, number=self._number, outcome=outcome))

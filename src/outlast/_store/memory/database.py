@@ -17,11 +17,13 @@ from outlast._store.contract import (
     DONE,
     FENCED,
     JOIN,
+    NO_EFFECTS,
     Answer,
     Answered,
     CommitId,
     CommitResult,
     DeadLetter,
+    Effects,
     Hint,
     Message,
     PostResult,
@@ -110,12 +112,13 @@ class MemoryDatabase:
         lease = transaction.lease
         if lease is not None and not self.leases.holds(lease):
             return FENCED
-        for blob in transaction.blobs:
+        effects = transaction.effects or NO_EFFECTS
+        for blob in effects.blobs:
             self.blobs[blob.digest] = blob.body
         first = self._append(transaction.run, transaction.records)
         position = first if transaction.records else 0
         existing: dict[RunId, RunRow] = {}
-        for start in transaction.starts:
+        for start in effects.starts:
             taken = self.rows.get(start.row.id)
             if taken is not None and not gives_way(taken, start.row, start.reuse):
                 existing[start.row.id] = taken
@@ -128,45 +131,45 @@ class MemoryDatabase:
             data.values.update(start.values)
             for token in start.tokens:
                 self.tokens.ask(token)
-        for token in transaction.tokens:
+        for token in effects.tokens:
             self.tokens.ask(token)
-        for gone in transaction.withdrawn:
+        for gone in effects.withdrawn:
             self.tokens.withdraw(gone)
-        answers = tuple(self._answer(answer) for answer in transaction.answers)
+        answers = tuple(self._answer(answer) for answer in effects.answers)
         numbers: list[int] = []
         posts: list[PostResult] = []
-        for message in transaction.posts:
+        for message in effects.posts:
             posts.append(self._post(message))
             if is_lost_word(message, posts[-1], transaction):
                 numbered = msgspec.structs.replace(message, number=self._next_message)
                 self._bury([dead_letter(numbered, "stopped", at=message.at)])
                 self._next_message += 1
             numbers.append(self._next_message - 1 if posts[-1] == "accepted" else 0)
-        self._apply_extras(transaction)
+        self._apply_extras(transaction.run, effects)
         if all(result == "accepted" for result in posts):
-            for number in transaction.redriven:
+            for number in effects.redriven:
                 self._dead.pop(number, None)
-        if transaction.summary is not None:
-            self._update_row(transaction.summary)
+        if effects.summary is not None:
+            self._update_row(effects.summary)
         return Receipt(position, existing, tuple(posts), tuple(numbers), answers)
 
-    def _apply_extras(self, transaction: Transaction) -> None:
-        data = self._data_of(transaction.run)
-        if transaction.consumed:
-            gone = set(transaction.consumed)
+    def _apply_extras(self, run: RunId, effects: Effects) -> None:
+        data = self._data_of(run)
+        if effects.consumed:
+            gone = set(effects.consumed)
             data.mailbox = [m for m in data.mailbox if m.number not in gone]
             if not data.mailbox:
-                self._with_mail.pop(transaction.run, None)
-        data.segments.extend(transaction.segments)
-        if transaction.folded:
-            data.segments = [s for s in data.segments if s.last_seq > transaction.folded]
-        data.streams.extend(transaction.streams)
-        for name, value in transaction.values:
+                self._with_mail.pop(run, None)
+        data.segments.extend(effects.segments)
+        if effects.folded:
+            data.segments = [s for s in data.segments if s.last_seq > effects.folded]
+        data.streams.extend(effects.streams)
+        for name, value in effects.values:
             if value is None:
                 data.values.pop(name, None)
             else:
                 data.values[name] = value
-        for letter in transaction.dead:
+        for letter in effects.dead:
             self._bury([letter if letter.number else self._numbered(letter)])
 
     def _numbered(self, letter: DeadLetter) -> DeadLetter:
@@ -368,6 +371,7 @@ def _signal_bytes(data: _Data, message: Message) -> int:
 def _in_life(rows: Mapping[RunId, RunRow], batch: Sequence[Transaction]) -> Iterator[Transaction]:
     """Iterate over a batch as it is written; nothing is to a run that was started anew."""
     for one in batch:
-        row = rows.get(one.run) if one.of_life else None
-        is_of_life = not one.of_life or (row is not None and life_of(row) == one.of_life)
+        life = "" if one.effects is None else one.effects.of_life
+        row = rows.get(one.run) if life else None
+        is_of_life = not life or (row is not None and life_of(row) == life)
         yield one if is_of_life else Transaction(None, one.run, [])

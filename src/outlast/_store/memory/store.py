@@ -147,7 +147,8 @@ class MemoryStore(Store):
 
     def _apply(self, commit_id: CommitId, batch: Sequence[Transaction]) -> list[CommitResult]:
         results = self._db.apply(commit_id, batch)
-        if any(t.starts or t.posts or t.answers for t in batch):
+        effects = [t.effects for t in batch if t.effects is not None]
+        if any(e.starts or e.posts or e.answers for e in effects):
             for hint in self._db.hints:
                 if hint is not self._hint:
                     hint(())

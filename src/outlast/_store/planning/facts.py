@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from outlast._store.contract import Message, RunRow, TokenRow, Transaction
+from outlast._store.contract import Effects, Message, RunRow, TokenRow, Transaction
 from outlast.types import RunId
 
 
@@ -53,27 +53,30 @@ class Facts(msgspec.Struct):
 
 def questions_of(batch: Sequence[Transaction]) -> Questions | None:
     """Return what to look up for a batch; None: nothing."""
-    for t in batch:
-        if t.starts or t.posts or t.answers or t.tokens or t.withdrawn or t.of_life:
-            return _questions_of(batch)
+    for transaction in batch:
+        e = transaction.effects
+        if e is not None and (
+            e.starts or e.posts or e.answers or e.tokens or e.withdrawn or e.of_life
+        ):
+            return _questions_of([(t.run, t.effects) for t in batch if t.effects is not None])
     return None
 
 
-def _questions_of(batch: Sequence[Transaction]) -> Questions:
-    starts = [start for t in batch if t.starts for start in t.starts]
-    posts = [message for t in batch if t.posts for message in t.posts]
-    posts += [answer.message for t in batch if t.answers for answer in t.answers]
+def _questions_of(batch: Sequence[tuple[RunId, Effects]]) -> Questions:
+    starts = [start for _, e in batch for start in e.starts]
+    posts = [message for _, e in batch for message in e.posts]
+    posts += [answer.message for _, e in batch for answer in e.answers]
     signalled = {message.run: None for message in posts if message.kind == "signal"}
-    tokens = {token.id: None for t in batch if t.tokens for token in t.tokens}
-    tokens.update((answer.token, None) for t in batch if t.answers for answer in t.answers)
-    tokens.update((gone, None) for t in batch if t.withdrawn for gone in t.withdrawn)
+    tokens = {token.id: None for _, e in batch for token in e.tokens}
+    tokens.update((answer.token, None) for _, e in batch for answer in e.answers)
+    tokens.update((gone, None) for _, e in batch for gone in e.withdrawn)
     tokens.update((token.id, None) for start in starts for token in start.tokens)
     return Questions(
         ids=tuple({start.row.id: None for start in starts}),
-        lives=tuple({t.run: None for t in batch if t.of_life}),
+        lives=tuple({run: None for run, e in batch if e.of_life}),
         mailboxes=tuple({message.run: None for message in posts}),
         signalled=tuple(signalled),
         dedups=[(message.run, message.dedup) for message in posts if message.dedup],
-        consumed=[number for t in batch if t.run in signalled for number in t.consumed],
+        consumed=[number for run, e in batch if run in signalled for number in e.consumed],
         tokens=tuple(tokens),
     )

@@ -24,6 +24,7 @@ from outlast._store.contract import (
     Answered,
     CommitResult,
     DeadLetter,
+    Effects,
     Message,
     PostResult,
     Receipt,
@@ -106,29 +107,15 @@ def plan_batch(
                 append(FENCED)
                 continue
             good = lease
-        if transaction.of_life and not planner.is_of_life(transaction):
+        effects = transaction.effects
+        if effects is not None and effects.of_life and not planner.is_of_life(transaction):
             append(Receipt())  # its run was started anew
             continue
         first = planner.append(transaction.run, transaction.records) if transaction.records else 0
-        # One look at each field costs less than any way to remember which are set.
-        if (
-            transaction.summary is None
-            and not transaction.posts
-            and not transaction.starts
-            and not transaction.consumed
-            and not transaction.values
-            and not transaction.tokens
-            and not transaction.withdrawn
-            and not transaction.answers
-            and not transaction.dead
-            and not transaction.redriven
-            and not transaction.streams
-            and not transaction.blobs
-            and not transaction.segments
-        ):
+        if effects is None:
             append(Receipt(first))
         else:
-            append(planner.take(transaction, first))
+            append(planner.take(transaction, effects, first))
     return planner.plan(results)
 
 
@@ -173,54 +160,54 @@ class _Planner:
         """Whether a run was not started anew, in this batch or before."""
         if not self._is_prepared:
             self._prepare()
-        return self._lives.get(transaction.run) == transaction.of_life
+        return self._lives.get(transaction.run) == transaction.also.of_life
 
-    def take(self, transaction: Transaction, first: int) -> Receipt:
+    def take(self, transaction: Transaction, effects: Effects, first: int) -> Receipt:
         """Take what a transaction has beside its records, in the order of the model."""
         if not self._is_prepared:
             self._prepare()
         self._stage.has_more = True
         run = transaction.run
         existing: dict[RunId, RunRow] = {}
-        for start in transaction.starts:
+        for start in effects.starts:
             taken = self._start(start)
             if taken is not None:
                 existing[start.row.id] = taken
-        if transaction.blobs:
-            self._keep_blobs(transaction)
-        if transaction.released:
-            self._stage.released = run, transaction.released
+        if effects.blobs:
+            self._keep_blobs(run, effects)
+        if effects.released:
+            self._stage.released = run, effects.released
             self._next_stage(None)
-        for token in transaction.tokens:
+        for token in effects.tokens:
             self._tokens.ask(token)
-        for gone in transaction.withdrawn:
+        for gone in effects.withdrawn:
             self._tokens.withdraw(gone)
-        answers = tuple(self._answer(answer) for answer in transaction.answers)
+        answers = tuple(self._answer(answer) for answer in effects.answers)
         posts: list[PostResult] = []
         numbers: list[int] = []
-        for message in transaction.posts:
+        for message in effects.posts:
             result = self._post(message)
             if is_lost_word(message, result, transaction):
                 self._bury(dead_letter(message, "stopped", at=message.at))
             posts.append(result)
             numbers.append(self._message if result == "accepted" else 0)
         stage = self._stage
-        for number in transaction.consumed:
+        for number in effects.consumed:
             stage.consumed.append((number, run))
             self._mail.take(run, number)
-        if transaction.folded:
-            stage.folded[run] = transaction.folded
-        stage.segments += transaction.segments
-        stage.streams += transaction.streams
-        for name, value in transaction.values:
+        if effects.folded:
+            stage.folded[run] = effects.folded
+        stage.segments += effects.segments
+        stage.streams += effects.streams
+        for name, value in effects.values:
             stage.values[run, name] = value
             self._mail.note_value(run, name, is_there=value is not None)
-        for letter in transaction.dead:
+        for letter in effects.dead:
             self._bury(letter)
-        if transaction.redriven and all(result == "accepted" for result in posts):
-            stage.redriven += transaction.redriven
-        if transaction.summary is not None:
-            self._summarise(transaction.summary)
+        if effects.redriven and all(result == "accepted" for result in posts):
+            stage.redriven += effects.redriven
+        if effects.summary is not None:
+            self._summarise(effects.summary)
         return Receipt(first, existing, tuple(posts), tuple(numbers), answers)
 
     def _start(self, start: StartRun) -> RunRow | None:
@@ -243,13 +230,13 @@ class _Planner:
             self._tokens.ask(token)
         return None
 
-    def _keep_blobs(self, transaction: Transaction) -> None:
+    def _keep_blobs(self, run: RunId, effects: Effects) -> None:
         stage = self._stage
-        for blob in transaction.blobs:
+        for blob in effects.blobs:
             stage.blobs.append(blob)
-            stage.blob_refs.append((transaction.run, blob.digest))
+            stage.blob_refs.append((run, blob.digest))
         # A child's input travels with its parent's transaction, and must outlive the parent.
-        for start in transaction.starts:
+        for start in effects.starts:
             for record in start.records:
                 digest = blob_digest(record.body)
                 if digest is not None:

@@ -44,7 +44,7 @@ from outlast import (
 )
 from outlast._engine.verbs.sharing import Sharing
 from outlast._records import Record
-from outlast._store.contract import CommitId, Message, Transaction
+from outlast._store.contract import CommitId, Effects, Message, Transaction
 from outlast._store.glimpses import WHOLE, Part
 from outlast._store.sqlite.shared import SharedSqliteStore
 from outlast.types import RunId, Status, TokenInfo
@@ -450,7 +450,7 @@ async def test_a_commit_that_was_asked_for_in_vain_is_never_made(owner: Engine) 
     sharing = Sharing(core.scheduler, core.messages)
     await owner.start(waits(), id="w")
     late = Message(run=RunId("w"), kind="signal", name="shared-go", body=b"1", at=1)
-    batch = [Transaction(None, RunId("w"), [], posts=(late,))]
+    batch = [Transaction(None, RunId("w"), [], Effects(posts=(late,)))]
 
     assert await sharing.outcome_of(CommitId("other", 1)) is None
     with pytest.raises(StoreUnavailable, match="given up"):

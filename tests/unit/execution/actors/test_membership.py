@@ -33,8 +33,8 @@ def test_an_actor_that_falls_is_down_and_its_supervisor_is_told_with_the_same_co
     bonds.fall(commit, "ValueError: no", 1)
 
     assert bonds.is_down
-    assert [(told.run, told.name) for told in commit.posts] == [(TEAM, "failed")]
-    [(_, kept)] = commit.values
+    assert [(told.run, told.name) for told in commit.also.posts] == [(TEAM, "failed")]
+    [(_, kept)] = commit.also.values
     assert kept is not None
     assert decode_place(kept) == bonds.place
 
@@ -45,7 +45,7 @@ def test_an_actor_that_is_down_does_not_fall_again() -> None:
 
     bonds.fall(commit, "ValueError: again", 2)
 
-    assert (commit.posts, commit.values) == ((), ())
+    assert (commit.also.posts, commit.also.values) == ((), ())
     assert bonds.place is not None
     assert bonds.place.why == "ValueError: no"
 
@@ -55,7 +55,7 @@ def test_an_actor_of_no_team_does_not_fall() -> None:
 
     bonds.fall(commit, "ValueError: no", 1)
 
-    assert (bonds.is_down, commit.posts, commit.values) == (False, (), ())
+    assert (bonds.is_down, commit.also.posts, commit.also.values) == (False, (), ())
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_whom_it_watches_is_asked_until_the_order_is_in_a_mailbox(
     watch = Watch("stopped", "event", "1.0")
     bonds = Membership(watching={"parts.Notes/b": watch})
     asking, after = transaction(), transaction()
-    asking.posts = tuple(watch_orders(ACTOR, bonds.watching, 1))
+    asking.also.posts = tuple(watch_orders(ACTOR, bonds.watching, 1))
 
     bonds.note_taken(asking, Receipt(posts=(result,), numbers=(4,)))
     bonds.write_down(after)
 
     assert bonds.watching == ({} if is_watched else {"parts.Notes/b": watch})
     forgotten = ((f"{WATCHING}parts.Notes/b", None),) if is_watched else ()
-    assert after.values == forgotten
+    assert after.also.values == forgotten

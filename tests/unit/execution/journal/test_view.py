@@ -161,7 +161,7 @@ def test_a_large_body_is_committed_as_a_blob_beside_its_record() -> None:
     appended = bench.journal.append("step_done", at=2_000, body=LARGE)
 
     [transaction] = bench.submitted
-    [blob] = transaction.blobs
+    [blob] = transaction.also.blobs
     assert blob.body == LARGE
     assert blob_digest(appended.body) == blob.digest
     assert list(bench.journal.blobs) == [blob.digest]
@@ -174,7 +174,7 @@ def test_what_was_folded_releases_its_blobs_and_leaves_nothing_to_pack() -> None
     bench.journal.fold()
 
     [transaction] = bench.submitted
-    assert list(transaction.released) == [blob.digest for blob in transaction.blobs]
+    assert list(transaction.also.released) == [blob.digest for blob in transaction.also.blobs]
     assert bench.journal.take_segment() is None
     assert (bench.journal.packed_seq, bench.journal.bytes_unpacked) == (2, 0)
     assert bench.journal.is_asleep
@@ -189,7 +189,7 @@ def test_a_blob_that_is_kept_again_is_not_released() -> None:
 
     bench.journal.append("step_done", at=2_000, body=LARGE)
 
-    assert list(bench.submitted[0].released) == [b"other"]
+    assert list(bench.submitted[0].also.released) == [b"other"]
 
 
 # ------------------------------------------------------------------------------ packing

@@ -9,6 +9,7 @@ from outlast._store.contract import (
     DONE,
     FENCED,
     Answer,
+    Effects,
     Message,
     Receipt,
     RunRow,
@@ -59,7 +60,7 @@ def test_records_get_the_next_positions_in_the_order_of_the_batch() -> None:
 
 
 def test_a_transaction_of_another_epoch_or_owner_changes_nothing() -> None:
-    stale = Transaction(Lease(0, "engine", 2), A, [record(1)], summary=closed(A))
+    stale = Transaction(Lease(0, "engine", 2), A, [record(1)], Effects(summary=closed(A)))
     foreign = Transaction(Lease(0, "another", 3), A, [record(1)])
 
     plan = planned(stale, foreign)
@@ -77,9 +78,9 @@ def test_a_batch_asks_for_what_its_decisions_depend_on() -> None:
     start = StartRun(new_row(A), (record(1),), "if_failed")
     asked = questions_of(
         [
-            Transaction(None, A, [], starts=[start], posts=[signal(B, dedup="k")]),
-            Transaction(HELD, B, [], consumed=[7]),
-            Transaction(HELD, A, [], of_life="then"),
+            Transaction(None, A, [], Effects(starts=(start,), posts=(signal(B, dedup="k"),))),
+            Transaction(HELD, B, [], Effects(consumed=(7,))),
+            Transaction(HELD, A, [], Effects(of_life="then")),
         ]
     )
 
@@ -91,8 +92,8 @@ def test_a_batch_asks_for_what_its_decisions_depend_on() -> None:
 def test_of_two_starts_of_one_id_the_first_creates_and_the_second_finds_it() -> None:
     one, two = new_row(A), replace(new_row(A), request="second")
     plan = planned(
-        Transaction(None, A, [], starts=[StartRun(one, (record(1),), "if_failed")]),
-        Transaction(None, A, [], starts=[StartRun(two, (record(1),), "if_failed")]),
+        Transaction(None, A, [], Effects(starts=(StartRun(one, (record(1),), "if_failed"),))),
+        Transaction(None, A, [], Effects(starts=(StartRun(two, (record(1),), "if_failed"),))),
         facts=Facts(),
     )
 
@@ -108,7 +109,7 @@ def test_a_run_that_gives_way_is_deleted_behind_what_was_before_and_in_front_of_
 ):
     plan = planned(
         Transaction(HELD, A, [record(1)]),
-        Transaction(None, A, [], starts=[StartRun(new_row(A), (record(1),), "always")]),
+        Transaction(None, A, [], Effects(starts=(StartRun(new_row(A), (record(1),), "always"),))),
         facts=Facts(rows={A: closed(A)}, statuses={A: "completed"}),
     )
 
@@ -124,7 +125,20 @@ def test_messages_are_numbered_and_counted_while_the_batch_goes_on() -> None:
     bounded = replace(signal(A), bound=2)
     facts = Facts(statuses={A: "waiting"}, waiting={A: 1}, signal_bytes={A: 1})
 
-    plan = planned(Transaction(None, A, [], posts=[bounded, bounded]), facts=facts)
+    plan = planned(
+        Transaction(
+            None,
+            A,
+            [],
+            Effects(
+                posts=(
+                    bounded,
+                    bounded,
+                )
+            ),
+        ),
+        facts=facts,
+    )
 
     [receipt] = receipts(plan)
     assert receipt.posts == ("accepted", "full")
@@ -136,8 +150,8 @@ def test_a_message_that_leaves_makes_room_for_one_behind_it_in_the_batch() -> No
     facts = Facts(statuses={A: "waiting"}, waiting={A: 1}, signal_bytes={A: 1}, sizes={7: 1})
 
     plan = planned(
-        Transaction(HELD, A, [record(1)], consumed=[7]),
-        Transaction(None, A, [], posts=[replace(signal(A), bound=1)]),
+        Transaction(HELD, A, [record(1)], Effects(consumed=(7,))),
+        Transaction(None, A, [], Effects(posts=(replace(signal(A), bound=1),))),
         facts=facts,
     )
 
@@ -148,9 +162,9 @@ def test_a_message_that_leaves_makes_room_for_one_behind_it_in_the_batch() -> No
 def test_a_dedup_key_that_is_done_or_unread_is_a_duplicate_and_another_body_a_conflict() -> None:
     waiting = replace(signal(A, dedup="k"), number=7)
     facts = Facts(statuses={A: "waiting"}, waiting={A: 1}, unread=[waiting], done={(A, "old")})
-    posts = [signal(A, dedup="k"), signal(A, b"other", dedup="k"), signal(A, dedup="old")]
+    posts = (signal(A, dedup="k"), signal(A, b"other", dedup="k"), signal(A, dedup="old"))
 
-    plan = planned(Transaction(None, A, [], posts=posts), facts=facts)
+    plan = planned(Transaction(None, A, [], Effects(posts=posts)), facts=facts)
 
     assert receipts(plan)[0].posts == ("duplicate", "conflict", "duplicate")
 
@@ -159,8 +173,8 @@ def test_what_a_transaction_says_of_a_message_counts_for_those_behind_it() -> No
     facts = Facts(statuses={A: "waiting"}, waiting={A: 0})
 
     plan = planned(
-        Transaction(HELD, A, [], values=[(f"{DONE}k", b"")]),
-        Transaction(None, A, [], posts=[signal(A, dedup="k")]),
+        Transaction(HELD, A, [], Effects(values=((f"{DONE}k", b""),))),
+        Transaction(None, A, [], Effects(posts=(signal(A, dedup="k"),))),
         facts=facts,
     )
 
@@ -171,8 +185,8 @@ def test_nothing_is_posted_to_a_run_that_has_ended_earlier_in_the_batch() -> Non
     facts = Facts(statuses={A: "running"}, waiting={A: 0}, signal_bytes={A: 0})
 
     plan = planned(
-        Transaction(HELD, A, [record(1)], summary=closed(A)),
-        Transaction(None, A, [], posts=[signal(A)]),
+        Transaction(HELD, A, [record(1)], Effects(summary=closed(A))),
+        Transaction(None, A, [], Effects(posts=(signal(A),))),
         facts=facts,
     )
 
@@ -191,7 +205,9 @@ def test_of_two_answers_to_a_token_the_first_is_taken() -> None:
     facts = Facts(statuses={A: "waiting"}, waiting={A: 0}, tokens={"t": token})
 
     plan = planned(
-        Transaction(None, A, [], answers=[yes]), Transaction(None, A, [], answers=[no]), facts=facts
+        Transaction(None, A, [], Effects(answers=(yes,))),
+        Transaction(None, A, [], Effects(answers=(no,))),
+        facts=facts,
     )
 
     first, second = receipts(plan)
@@ -205,7 +221,7 @@ def test_a_transaction_for_another_life_of_its_run_changes_nothing() -> None:
     old = new_row(A)
     facts = Facts(lives={A: life_of(replace(old, request="anew"))})
 
-    plan = planned(Transaction(HELD, A, [record(1)], of_life=life_of(old)), facts=facts)
+    plan = planned(Transaction(HELD, A, [record(1)], Effects(of_life=life_of(old))), facts=facts)
 
     assert plan.results == [Receipt()]
     assert plan.stages[0].records == []
@@ -214,11 +230,11 @@ def test_a_transaction_for_another_life_of_its_run_changes_nothing() -> None:
 def test_blobs_are_let_go_behind_what_still_needs_them() -> None:
     blob = Blob(b"d" * 32, b"large")
     plan = planned(
-        Transaction(HELD, A, [record(1)], blobs=[blob], released=[b"e" * 32]),
+        Transaction(HELD, A, [record(1)], Effects(blobs=(blob,), released=(b"e" * 32,))),
         Transaction(HELD, A, [record(2)]),
     )
 
     first, second = plan.stages
     assert first.blobs == [blob]
-    assert first.released == (A, [b"e" * 32])
+    assert first.released == (A, (b"e" * 32,))
     assert [(run, position) for run, position, _ in second.records] == [(A, 12)]

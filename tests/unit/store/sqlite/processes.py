@@ -12,7 +12,9 @@ SRC = Path(__file__).resolve().parents[4] / "src"
 PREAMBLE = """
 import asyncio, os, signal, sys
 from outlast._records import Record
-from outlast._store.contract import CommitId, Message, RunFilter, RunRow, StartRun, Transaction
+from outlast._store.contract import (
+    CommitId, Effects, Message, RunFilter, RunRow, StartRun, Transaction,
+)
 from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.errors import *
@@ -26,7 +28,8 @@ async def begin(store, run="a"):
     [lease] = await store.acquire_leases("engine-1", [0])
     row = RunRow(id=run, shard=0, workflow="m.f", version="1", status="running", created_at=1)
     start = StartRun(row, (record(1, kind="run_started"),), "never")
-    await store.commit(CommitId("engine-1", 1), [Transaction(None, run, [], starts=(start,))])
+    started = Transaction(None, run, [], Effects(starts=(start,)))
+    await store.commit(CommitId("engine-1", 1), [started])
     return lease
 
 def say(*words):

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from outlast._store.contract import CommitId, Receipt, StartRun, Transaction
+from outlast._store.contract import CommitId, Effects, Receipt, StartRun, Transaction
 from outlast._store.sqlite.examination import prepare
 from outlast._store.sqlite.faults import explain, translate
 from outlast._store.sqlite.workers import Workers
@@ -26,7 +26,7 @@ def test_a_log_that_cannot_be_read_once_refuses_that_commit_and_takes_the_next(
     writing = Writing(prepare(path, create=True), path)
     [lease] = writing.acquire("e")
     start = StartRun(new_row(RUN), (record(1, kind="run_started"),), "never")
-    writing.commit(CommitId("e", 1), [Transaction(None, RUN, [], starts=(start,))])
+    writing.commit(CommitId("e", 1), [Transaction(None, RUN, [], Effects(starts=(start,)))])
 
     def fail(_: int, __: int, ___: int) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))

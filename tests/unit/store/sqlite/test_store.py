@@ -239,9 +239,9 @@ async def test_damage_that_sqlite_does_not_see_is_named(path: Path, sql: str, me
     body, blob = detach(b"\x00" * 40_000)
     assert blob is not None
     full = engine.on(RUN, record(2), record(3), record(4, body=body))
-    full.blobs = (blob,)
-    full.segments = (segment(RUN, [record(1, kind="run_started")]),)
-    full.summary = msgspec.structs.replace(await engine.current(RUN), packed_seq=1)
+    full.also.blobs = (blob,)
+    full.also.segments = (segment(RUN, [record(1, kind="run_started")]),)
+    full.also.summary = msgspec.structs.replace(await engine.current(RUN), packed_seq=1)
     await engine.receipt(full)
     await store.close()
     flip(path, sql)
@@ -283,15 +283,15 @@ async def test_segments_are_stored_compressed(store: SqliteStore, path: Path) ->
     await engine.start(RUN)
     packed = [record(1, kind="run_started"), *records(2, 300)]
     transaction = engine.on(RUN, *packed[1:])
-    transaction.segments = (segment(RUN, packed),)
-    transaction.summary = msgspec.structs.replace(await engine.current(RUN), packed_seq=300)
+    transaction.also.segments = (segment(RUN, packed),)
+    transaction.also.summary = msgspec.structs.replace(await engine.current(RUN), packed_seq=300)
     await engine.receipt(transaction)
 
     db = open_reader(path)
     [[size]] = db.execute("SELECT length(body) FROM histories").fetchall()
     db.close()
     assert isinstance(size, int)
-    assert size < len(transaction.segments[0].body) / 3
+    assert size < len(transaction.also.segments[0].body) / 3
     assert await store.read_journal(RUN) == packed
 
 
@@ -301,7 +301,7 @@ async def test_pruned_runs_take_their_blobs_with_them(store: SqliteStore, path: 
     body, blob = detach(b"\x00" * 40_000)
     assert blob is not None
     full = engine.on(RUN, record(2, body=body))
-    full.blobs = (blob,)
+    full.also.blobs = (blob,)
     await engine.receipt(full)
     await engine.close_run(RUN)
 

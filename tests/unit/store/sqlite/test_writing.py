@@ -11,6 +11,7 @@ import pytest
 from outlast._store.contract import (
     CommitId,
     CommitResult,
+    Effects,
     Receipt,
     StartRun,
     Transaction,
@@ -43,7 +44,7 @@ class Disk:
         self.writing = Writing(db, path)
         [self.lease] = self.writing.acquire("engine-1")
         start = StartRun(new_row(RUN), (record(1, kind="run_started"),), "never")
-        self.commit(1, Transaction(None, RUN, [], starts=(start,)))
+        self.commit(1, Transaction(None, RUN, [], Effects(starts=(start,))))
         self._db = db
 
     def commit(self, number: int, *batch: Transaction) -> list[CommitResult]:
@@ -239,7 +240,9 @@ def test_a_database_held_by_another_program_makes_the_writer_wait(disk: Disk) ->
 
 
 def test_a_value_that_sqlite_refuses_leaves_the_writer_usable(disk: Disk) -> None:
-    broken = Transaction(disk.lease, RUN, [record(2, body=b"x")], values=(("\ud800", b""),))
+    broken = Transaction(
+        disk.lease, RUN, [record(2, body=b"x")], Effects(values=(("\ud800", b""),))
+    )
 
     with pytest.raises(UnicodeEncodeError):
         disk.commit(2, broken)

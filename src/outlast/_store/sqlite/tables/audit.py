@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 from msgspec.structs import astuple, replace
 
 from outlast._store.auditing import VIAS, AuditRow, Via
-from outlast._store.contract import CommitResult, Receipt, Transaction
+from outlast._store.contract import NO_EFFECTS, CommitResult, Receipt, Transaction
 from outlast._store.decisions import outcome_of
 from outlast._store.sqlite.connection import Cell, Connection
 from outlast._store.sqlite.tables.columns import AUDIT, fetch, is_whole, sealed
 from outlast.types import RunId
 
-_audit_of = attrgetter("audit")
 _NUMBER = "SELECT seq FROM sqlite_sequence WHERE name = 'audit'"
 _INSERT = (
     f"INSERT INTO audit ({AUDIT.selected}) VALUES ({', '.join('?' * (len(AUDIT.columns) + 1))})"
@@ -26,14 +24,14 @@ def write_audit(
     db: Connection, batch: Sequence[Transaction], results: Sequence[CommitResult]
 ) -> None:
     """Write the rows that a batch carries, in its transaction."""
-    if not any(map(_audit_of, batch)):
+    if not any(t.effects is not None and t.effects.audit for t in batch):
         return
     [*_, number] = [0, *(int(f"{last}") for (last,) in db.execute(_NUMBER).fetchall())]
     for transaction, result in zip(batch, results, strict=True):
         if not isinstance(result, Receipt):
             continue
         outcome = outcome_of(result)
-        for row in transaction.audit:
+        for row in (transaction.effects or NO_EFFECTS).audit:
             number += 1
             kept = replace(row, number=number, outcome=row.outcome or outcome)
             cells = (*astuple(kept)[:-1], int(kept.is_traffic))  # as the column gives it back

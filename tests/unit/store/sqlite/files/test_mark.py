@@ -12,7 +12,7 @@ from zlib import crc32
 
 import pytest
 
-from outlast._store.contract import CommitId, StartRun, Transaction
+from outlast._store.contract import CommitId, Effects, StartRun, Transaction
 from outlast._store.sqlite.examination import look_for_loss, prepare
 from outlast._store.sqlite.files.mark import mark_path, read_mark
 from outlast._store.sqlite.writing import Writing
@@ -30,7 +30,9 @@ class Store:
         self.lease: Lease = self.writing.acquire("e")[0]
         self.number = 1
         start = StartRun(new_row(RUN), (record(1, kind="run_started"),), "never")
-        self.writing.commit(CommitId("e", 1), [Transaction(None, RUN, [], starts=(start,))])
+        self.writing.commit(
+            CommitId("e", 1), [Transaction(None, RUN, [], Effects(starts=(start,)))]
+        )
 
     def commit(self) -> None:
         self.number += 1

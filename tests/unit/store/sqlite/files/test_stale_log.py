@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from outlast._store.contract import CommitId, StartRun, Transaction
+from outlast._store.contract import CommitId, Effects, StartRun, Transaction
 from outlast._store.sqlite.backup import salvage
 from outlast._store.sqlite.connection import connect
 from outlast._store.sqlite.examination import examine, prepare
@@ -61,16 +61,16 @@ class Engine:
         match self.number % 4:
             case 0:
                 start = StartRun(new_row(run), (record(1, kind="run_started"),), "never")
-                batch = Transaction(None, run, [], starts=(start,))
+                batch = Transaction(None, run, [], Effects(starts=(start,)))
             case 1:
                 batch = Transaction(self.lease, run, [record(2, body=bytes(700))])
             case 2:
-                batch = Transaction(None, run, [], posts=(signal(run),))
+                batch = Transaction(None, run, [], Effects(posts=(signal(run),)))
             case _:
                 row = msgspec.structs.replace(
                     new_row(run), status="completed", closed_at=9, resident=False, last_seq=3
                 )
-                batch = Transaction(self.lease, run, [record(3)], summary=row)
+                batch = Transaction(self.lease, run, [record(3)], Effects(summary=row))
         self.writing.commit(CommitId("engine-1", self.number), [batch])
         if self.number % 50 == 0:
             self.writing.change(lambda db: sqlite_forget.truncate(db, 100))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._store.contract import CommitId, StartRun, Transaction
+from outlast._store.contract import CommitId, Effects, StartRun, Transaction
 from outlast._store.sqlite import backup as sqlite_backup
 from outlast._store.sqlite.backup import copy_database
 from outlast._store.sqlite.examination import prepare
@@ -66,7 +66,9 @@ class Log:
         [self.lease] = self.writing.acquire("engine-1")
         start = StartRun(new_row(RUN), (record(1, kind="run_started"),), "never")
         self.number = 1
-        self.writing.commit(CommitId("engine-1", 1), [Transaction(None, RUN, [], starts=(start,))])
+        self.writing.commit(
+            CommitId("engine-1", 1), [Transaction(None, RUN, [], Effects(starts=(start,)))]
+        )
 
     def commit(self, count: int) -> None:
         for _ in range(count):
