@@ -207,13 +207,13 @@ class Recovery:
             scheduler.held.discard(run)
             if has_died and row.kind == "actor":
                 self._messages.left_waiting.add(run)
-            await self._adopt(row, tail)
+            await self._admit(row, tail)
             return False
 
-    async def _adopt(self, row: RunRow, tail: TailRun | None) -> None:
+    async def _admit(self, row: RunRow, tail: TailRun | None) -> None:
         scheduler = self._scheduler
         if row.kind == "actor":
-            await self._adopt_actor(row)
+            await self._admit_actor(row)
             return
         if row.packed_seq or tail is None:
             records = await self._store.read_journal(row.id)
@@ -221,7 +221,7 @@ class Recovery:
             records = tail.records
         if not records or row.id in scheduler.residents:
             return
-        live = scheduler.adopt(row, records)
+        live = scheduler.admit(row, records)
         if live is None:
             return
         if tail is not None:
@@ -229,7 +229,7 @@ class Recovery:
         await self._messages.read_mail(live)
         scheduler.begin(live)
 
-    async def _adopt_actor(self, row: RunRow) -> None:
+    async def _admit_actor(self, row: RunRow) -> None:
         live = await self._messages.activate(row)
         if live is not None:
             await self._messages.read_mail(live)
@@ -280,7 +280,7 @@ class Recovery:
             scheduler.held.discard(run)
             if row.kind == "actor":
                 self._messages.left_waiting.add(run)
-            await self._adopt(alone, None)
+            await self._admit(alone, None)
         waited, pause = 0.0, 0.001  # most only wait for something: thousands may do so
         while not self._has_moved(run, alone.last_seq) and waited < _SUSPECT_SECONDS:
             await self._world.sleep(pause)

@@ -71,7 +71,7 @@ class IdleActors:
         if resting is None or self._scheduler.run_locks.is_held(message.run):
             return False
         memory = resting.memory or ActorMemory()
-        live = self._scheduler.adopt_actor(resting.row, [], memory)
+        live = self._scheduler.admit(resting.row, [], memory)
         if live is None:
             return False
         live.accept(message)

@@ -212,43 +212,44 @@ class Scheduler(ActorHost):
         """Whether this engine holds the lease for a run."""
         return self.shard_of(run) in self.leases
 
-    def adopt(self, row: RunRow, records: list[Record]) -> LiveRun | None:
-        """Bring an open run into memory; None when there is no code for it here."""
-        lease = self._lease_to_execute(row)
-        if lease is None or row.id in self.residents:
-            return self.residents.get(row.id)
+    def admit(
+        self, row: RunRow, records: list[Record], memory: ActorMemory | None = None
+    ) -> LiveRun | None:
+        """Let an open run, or an actor with its memory, into memory: the only way in.
+
+        Returns the one that is there already; None when this engine may not execute it, or has no
+        code for it.
+        """
+        known = self.residents.get(row.id)
+        if known is not None:
+            return known
+        lease = self.leases.get(row.shard)
+        if lease is None or not self.executes or self.is_closing or row.id in self.held:
+            return None
+        live = self._made(row, lease, records, memory)
+        if live is not None:
+            self.residents[row.id] = live
+            self.events.runs_activated += 1
+        return live
+
+    def _made(
+        self, row: RunRow, lease: Lease, records: list[Record], memory: ActorMemory | None
+    ) -> LiveRun | None:
+        if memory is not None:
+            kind = self.registry.actors.get(row.workflow)
+            if kind is None:
+                return None
+            self.parts.idle_actors.forget(row.id)
+            return LiveActor(self, Activation(kind, row, lease, records, memory))
         try:
             definition = self.registry.find_workflow(row.workflow)
         except UnknownWorkflow:
             self.parts.inactive_runs.no_code(row, records)
             return None
-        live = LiveWorkflow(self, definition, row, lease, records)
-        self.residents[row.id] = live
-        self.events.runs_activated += 1
-        return live
-
-    def adopt_actor(
-        self, row: RunRow, records: list[Record], memory: ActorMemory
-    ) -> LiveActor | None:
-        """Bring an actor into memory; None when there is no class for it here."""
-        lease = self._lease_to_execute(row)
-        definition = self.registry.actors.get(row.workflow)
-        if (known := self.residents.get(row.id)) is not None:
-            return known if isinstance(known, LiveActor) else None
-        if lease is None or definition is None:
-            return None
-        live = LiveActor(self, Activation(definition, row, lease, records, memory))
-        self.residents[row.id] = live
-        self.parts.idle_actors.forget(row.id)
-        self.events.runs_activated += 1
-        return live
-
-    def _lease_to_execute(self, row: RunRow) -> Lease | None:
-        may_execute = self.executes and not self.is_closing and row.id not in self.held
-        return self.leases.get(row.shard) if may_execute else None
+        return LiveWorkflow(self, definition, row, lease, records)
 
     def begin(self, live: LiveRun) -> None:
-        """Let an adopted run replay and go on; its mail, if it has any, is in its hands."""
+        """Let an admitted run replay and go on; its mail, if it has any, is in its hands."""
         self._beginnings.add(live)
 
     def _begin(self, live: LiveRun) -> None:
@@ -314,7 +315,7 @@ class Scheduler(ActorHost):
             if self.run_locks.is_held(row.id):
                 # Who is alone with it may have read this very start, and be about to close it.
                 self.parts.messages.has_mail(row.id)
-            elif (live := self.adopt(row, records)) is not None:
+            elif (live := self.admit(row, records)) is not None:
                 live.steps.is_first_life = True
                 self.begin(live)
         elif row.kind == "actor":

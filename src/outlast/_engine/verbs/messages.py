@@ -277,7 +277,7 @@ class Messages:
         elif row is not None and self._may_run(row):
             records = await self._store.read_journal(run)
             if run not in scheduler.residents and scheduler.owns(run):
-                live = scheduler.adopt(row, records)
+                live = scheduler.admit(row, records)
         if live is not None:
             await self.read_mail(live)
             scheduler.begin(live)
@@ -299,8 +299,8 @@ class Messages:
             return None
         records = await self._store.read_journal(row.id, row.folded_seq)
         memory = ActorMemory.read(await self._store.read_values(row.id, "\x00"))
-        live = self._scheduler.adopt_actor(row, records, memory)
-        if live is not None and row.id in self.left_waiting:
+        live = self._scheduler.admit(row, records, memory)
+        if isinstance(live, LiveActor) and row.id in self.left_waiting:
             self.left_waiting.discard(row.id)
             live.handling.be_wary()
         return live
