@@ -168,8 +168,11 @@ class Writer:
 
     # ---------------------------------------------------------------------- one commit
     def _begin(self) -> None:
-        """Send what is queued to the store, unless it is at work already."""
         self._is_called = False
+        self.send()
+
+    def send(self) -> None:
+        """Send what is queued to the store, unless it is at work already."""
         if self._queue and not self._is_committing and not self._is_over:
             self._is_committing = True
             self._send(self._take())
@@ -214,7 +217,7 @@ class Writer:
         if self.trouble is not None and not self._is_over:
             log.warning("the store accepts writes again")
             self.trouble = None
-        self._begin()
+        self.send()
         _hand_out(batch, results)
         if self._flushes.waiting and not self.is_busy:
             self._flushes.release_all()

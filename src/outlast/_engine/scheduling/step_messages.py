@@ -43,6 +43,10 @@ class StepMessages(BodySink):
             live.step_ended(body.key, body.value, body.error, now)
 
     @override
+    def steps_ended(self) -> None:
+        self._scheduler.writer.send()
+
+    @override
     def step_late(self, body: Body, value: object, error: BaseException | None) -> None:
         self._late.ended(body, value, error)
 

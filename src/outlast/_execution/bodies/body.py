@@ -29,6 +29,10 @@ class BodySink(Protocol):
         """A body has returned or raised by now."""
         ...
 
+    def steps_ended(self) -> None:
+        """All that have ended in this turn of the loop were told."""
+        ...
+
     def step_late(self, body: Body, value: object, error: BaseException | None) -> None:
         """A body that nobody waited for any more has returned or raised."""
         ...

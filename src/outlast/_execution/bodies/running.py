@@ -174,6 +174,7 @@ class Bodies:
                 self._finish(body, now)
             except Exception:  # the others are over too, and must be heard of
                 log.exception("what came of %s was not taken", body)
+        self.sink.steps_ended()
 
     async def _report(self, body: Body, work: Coroutine[object, object, object]) -> None:
         try:
