@@ -325,7 +325,7 @@ def process_id() -> int:
 
 
 def entropy(bits: int) -> int:
-    """Return bits that nobody can guess."""
+    """Return unguessable bits."""
     return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
 
 

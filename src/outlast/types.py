@@ -158,7 +158,7 @@ class BulkOutcome:
 class TokenInfo:
     """A question of a run to the outside: the fields that `--json` prints.
 
-    `status` is "open", "answered", "expired" (nobody answered in time) or "closed" (its run ended
+    `status` is "open", "answered", "expired" (no answer in time) or "closed" (its run ended
     first). `detail` and `value`, the answer, are JSON-like data; of an approval the answer is
     whether it was given. `digest` stands for the exact title and detail: an answer that carries it
     is refused for any other question.
@@ -282,7 +282,7 @@ class RerunPlan:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What came of `wf.approve`: whether it was given, by whom (None: nobody in time), and why."""
+    """What came of `wf.approve`: whether it was given, by whom (None: it expired), and why."""
 
     approved: bool
     by: str | None = None

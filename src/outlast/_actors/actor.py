@@ -75,7 +75,7 @@ class Actor(Generic[S]):
 
     @classmethod
     def initial(cls) -> S:
-        """Return the state of an actor that nobody has written to; by default the empty one."""
+        """Return the state of an actor before its first message; by default the empty one."""
         return _state_type(cls)()  # type: ignore[return-value]  # the S of Actor[S]
 
     def stop(self) -> None:
@@ -266,7 +266,7 @@ def actor(
             "drop_oldest" for it, or make it a "dead_letter".
         idle: an actor with nothing to do is a row in memory at most; after this time it is one
             in the store only, and its next message takes a reading more.
-        attempts: how often a message that nobody waits for is tried before it is a dead letter.
+        attempts: how often a told message is tried before it becomes a dead letter.
         reentrant: what becomes of an ask that comes back, from an actor that this one has asked and
             waits for: "never" refuses it (`CallCycle`), "chain" handles it in the midst, as part of
             the message that waits. What it does to the state is committed with that.

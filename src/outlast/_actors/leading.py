@@ -65,7 +65,7 @@ class Team:
         return found if found is not None and found.life == life else None
 
     def left_behind(self) -> list[Member]:
-        """Return those who are down, and nobody has said when they are started."""
+        """Return the members that are down and have no restart scheduled."""
         return [m for m in self.members if m.status == "down" and not m.is_pausing]
 
     def forget(self, members: Sequence[Member]) -> None:
@@ -149,7 +149,7 @@ class Leader(Actor[Team]):
         try:
             await self._members.hold(member.spec, member.life, down, why)
         except (OutlastError, TimeoutError) as error:
-            member.error = text_of_error(error)  # it is gone, or nobody here has its class
+            member.error = text_of_error(error)  # it is gone, or its class is not registered here
 
     async def _stop_all(self) -> None:
         for member in reversed(self.state.members):

@@ -95,7 +95,7 @@ class Members:
         """Let a member do nothing until it is started again; what it was doing is undone.
 
         Raises:
-            ActorStopped, TimeoutError, UnknownActor: there was nobody to hold.
+            ActorStopped, TimeoutError, UnknownActor: there was no actor to hold.
         """
         if spec.kind == "actor":
             await self._order(spec, Hold(life, down, why))
@@ -108,7 +108,7 @@ class Members:
         """Stop a member for good.
 
         Raises:
-            ActorStopped, TimeoutError, UnknownActor: there was nobody to stop.
+            ActorStopped, TimeoutError, UnknownActor: there was no actor to stop.
         """
         if spec.kind == "actor":
             await self._order(spec, Leave("its team does not want it any more"))

@@ -115,7 +115,7 @@ class SupervisorActor(Leader, Actor[Team]):
     # ------------------------------------------------------------- from the team above
     @handler
     async def hold(self, why: str, *, is_parked: bool) -> None:
-        """Let nobody in the team do anything until told to go on."""
+        """Pause the whole team until it is told to go on."""
         team = self.state
         team.status, team.error = ("parked" if is_parked else "down"), why
         await self._hold_all("held", why)

@@ -56,7 +56,7 @@ class Token(Generic[T]):
         """Return the answer, in the code of the run that asked.
 
         Raises:
-            WaitTimeout: nobody answered in time; nobody can any more.
+            WaitTimeout: no answer came in time; the token has expired.
         """
         run = current_run()
         operation = run.calls.tokens.find(self._id)
@@ -103,7 +103,7 @@ class AskingVerbs:
     ) -> Approval:
         """Ask people whether something may be done; it shows in the inbox until one of them says.
 
-        `detail` is JSON-like data that says what exactly is asked. When nobody answers within
+        `detail` is JSON-like data that says what exactly is asked. Without an answer within
         `timeout`, it is not approved, by None.
         """
         if not title or len(check_text("a title", title)) > limits.TOKEN_TITLE_CHARS_MAX:

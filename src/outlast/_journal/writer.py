@@ -59,7 +59,7 @@ def _nothing(_: Receipt) -> None:
 
 
 def _goes_on(_: Transaction, __: StoreError) -> None:
-    """Nobody hears of it."""
+    """Do nothing."""
 
 
 class _Entry(msgspec.Struct, eq=False):

@@ -22,7 +22,7 @@ _CODE_BITS = 160
 
 
 def new_code() -> str:
-    """Return a code that nobody can guess."""
+    """Return an unguessable code."""
     return f"{entropy(_CODE_BITS):040x}"
 
 

@@ -110,7 +110,7 @@ class _Answer:
         """Send a part of it.
 
         Raises:
-            ClientGone: nobody takes it.
+            ClientGone: the client has disconnected.
         """
         try:
             await self._send(message)

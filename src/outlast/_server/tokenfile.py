@@ -9,7 +9,7 @@ user read it there; others are kept as hashes:
 Invariants:
   * the file is its user's, and readable by its user only, from its first byte on;
   * one process changes it at a time, and puts a whole file in the place of the old one;
-  * a line that cannot be read gives nobody access, whatever else is in the file.
+  * an unreadable line grants no access, whatever else is in the file.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TokenLines:
 
 
 def new_token() -> str:
-    """Return a token that nobody can guess."""
+    """Return an unguessable token."""
     return f"{_TOKEN_PREFIX}{entropy(_TOKEN_BITS):064x}"
 
 

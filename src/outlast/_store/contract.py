@@ -113,7 +113,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A message that nobody will take any more; `number` is the one it had in its mailbox.
+    """A message that cannot be delivered any more; `number` is the one it had in its mailbox.
 
     In a transaction, 0 stands for a number of its own: the message has left the mailbox before.
     """
@@ -229,7 +229,7 @@ class Effects(msgspec.Struct, eq=False):
     streams: tuple[StreamRow, ...] = ()
     values: tuple[tuple[str, bytes | None], ...] = ()  # None: forget it
     tokens: tuple[TokenRow, ...] = ()  # asked now; one that is there already stays as it is
-    withdrawn: tuple[str, ...] = ()  # tokens of this run that nobody needs to answer any more
+    withdrawn: tuple[str, ...] = ()  # tokens of this run that need no answer any more
     answers: tuple[Answer, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     redriven: tuple[int, ...] = ()  # dead letters that go if all posts here are accepted

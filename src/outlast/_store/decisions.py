@@ -188,7 +188,7 @@ it or to let it go on, the ends of its children, answers to what it asked) is ov
 def dead_letter(
     message: Message, reason: DeathReason, *, at: int, error: str = "", attempts: int = 0
 ) -> DeadLetter:
-    """Return a message as one that nobody will take."""
+    """Return a message as a dead letter."""
     return DeadLetter(
         number=message.number,
         run=message.run,

@@ -99,7 +99,7 @@ class Bare:
             while True:
                 yield await queue.get()
         finally:
-            self._queues.remove(queue)  # nobody speaks to who has gone
+            self._queues.remove(queue)  # the client has gone
 
     async def begin(self, request: Request) -> Response:
         """Speak to all clients."""

@@ -1,7 +1,7 @@
 """What a built executable does before anything else runs in it.
 
 One file is two processes: the outer one unpacks it, waits, and removes what it unpacked. SIGTERM it
-passes on; SIGKILL it cannot, and then nobody tidies up either. Both are made good here.
+passes on; SIGKILL it cannot, and then nothing is cleaned up. Both are handled here.
 
 Invariants:
   * the inner process does not outlive the outer one: whoever kills what he started has killed it;

@@ -9,5 +9,5 @@ from outlast._store.sqlite.files.lock import living_holder
 
 
 def holder_of(database: Path) -> int | None:
-    """Return the process that owns a database, None when nobody does."""
+    """Return the process that owns a database, or None."""
     return living_holder(Path(os.path.realpath(database)))

@@ -1,4 +1,4 @@
-r"""Characters that nobody sees, and how they are written where a person reads stored text.
+r"""Invisible characters, and how they are written where a person reads stored text.
 
 Controls drive terminals, some characters turn the direction of text around ("00001 €" is seen as
 "10000 €"), others have no width and hide in names. `dashboard/src/visible.ts` has the same ranges.

@@ -216,7 +216,7 @@ class Connections:
             try:
                 return await self._on(self._kept.pop(), head, body)
             except _Failure:
-                continue  # closed while nobody looked
+                continue  # closed meanwhile
         return await self._on(await self._open(), head, body)
 
     async def _on(self, connection: _Connection, head: h11.Request, body: bytes) -> Reply:

@@ -1,7 +1,7 @@
 """The demo's accounts: the journals held against the effects file.
 
 Nothing is taken from what the demo's engine said of itself: the records before and after the kill
-come from the store, read when nobody runs it, and the executions from a file that the steps wrote.
+come from the store, read while no engine runs it, and the executions from a file of the steps.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _unexplained(after: Journals, executions: Sequence[Execution]) -> list[str]:
     if recorded - executed:
         some = min(recorded - executed)
         problems.append(
-            f"{len(recorded - executed)} outcomes are recorded of steps that nobody executed, "
+            f"{len(recorded - executed)} outcomes are recorded of steps that were never executed, "
             f"such as {some}"
         )
     if executed - recorded:

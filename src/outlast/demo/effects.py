@@ -41,7 +41,7 @@ def environment(file: Path, life: int) -> Mapping[str, str]:
 
 
 def note_execution() -> None:
-    """Append a line for the step that executes here; nothing when nobody asked for it."""
+    """Append a line for the step that executes here; nothing when effects are not counted."""
     file = os.environ.get(_FILE)
     if file is None:
         return

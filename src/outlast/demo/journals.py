@@ -69,7 +69,7 @@ class Journals:
 
 
 async def read_journals(db: Path) -> Journals:
-    """Read everything in a store that nobody runs any more."""
+    """Read everything in a store that no engine runs any more."""
     infos: dict[str, RunInfo] = {}
     lines: dict[str, list[Line]] = {}
     async with Engine.open(db, read_only=True) as engine:

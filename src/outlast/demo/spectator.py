@@ -99,7 +99,7 @@ class Spectator:
                     self.asked = asked[0].id
                     if self._approves:
                         await asyncio.sleep(_NOBODY_SECONDS)
-                        await client.approve(asked[0].id, reason="nobody was at the terminal")
+                        await client.approve(asked[0].id, reason="no one was at the terminal")
                     return
             except (StoreUnavailable, ServerRefused):
                 pass  # it was killed, and comes back

@@ -98,7 +98,7 @@ class Site:
 
 
 def free_port(wanted: int) -> int:
-    """Return a port that nobody listens on: the wanted one if it can be."""
+    """Return a free port: the wanted one if it is free."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

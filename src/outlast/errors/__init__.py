@@ -33,7 +33,7 @@
     ├── TokenError                  nothing came of an answer
     │   ├── TokenNotFound
     │   ├── TokenAnswered           somebody was first
-    │   ├── TokenExpired            nobody has answered in time
+    │   ├── TokenExpired            no answer came in time
     │   ├── TokenClosed             its run has ended
     │   └── DigestMismatch          the answer is for another question
     ├── UpdateError                 an update of a run gave no result

@@ -37,7 +37,7 @@ class TokenAnswered(TokenError):
 
 
 class TokenExpired(TokenError):
-    """Nobody has answered the token in time, and nobody can any more."""
+    """The token was not answered in time, and cannot be answered any more."""
 
     def __init__(self, token_id: str) -> None:
         super().__init__(token_id, f"token {token_id!r} has expired: no answer came in time")

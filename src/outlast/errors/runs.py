@@ -123,7 +123,7 @@ class RunNotFound(OutlastError):
 
 
 class ActorNotFound(RunNotFound):
-    """Nobody has written to the actor of this id yet; `run_id` is `type/key`."""
+    """The actor of this id has received no message yet; `run_id` is `type/key`."""
 
     _what = "actor"
     _why = "it has not received a message yet"

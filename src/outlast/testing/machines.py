@@ -304,7 +304,7 @@ class Yard:
 
     @staticmethod
     def _forget_unbegun(core: EngineCore) -> None:
-        """Close the tasks that never ran, or Python warns that nobody awaited them."""
+        """Close the tasks that never ran, or Python warns that they were never awaited."""
         if isinstance(core.world, SimWorld):
             for task in core.world.tasks:
                 coro: object = task.get_coro()

@@ -66,7 +66,7 @@ async def crash_everywhere(
 ) -> list[str]:
     """Run a workflow once for each record of its journal, killed right after that record.
 
-    Each time another engine recovers it; the outcome must be that of a run that nobody killed.
+    Each time another engine recovers it; the outcome must be that of an undisturbed run.
     Dates and times (`wf.now()`) count as equal, since a crash takes time.
 
     Args:
@@ -79,7 +79,7 @@ async def crash_everywhere(
         the workflow survives everywhere.
 
     Raises:
-        UsageError: the run does not end even when nobody kills it, so there is no outcome to
+        UsageError: the run does not end even undisturbed, so there is no outcome to
             compare with: it waits for what `signals` does not give.
     """
     if not isinstance(call, WorkflowCall):

@@ -96,7 +96,7 @@ def test_a_record_that_changed_after_the_kill_is_found() -> None:
 def test_an_outcome_of_a_step_that_nobody_executed_is_found() -> None:
     [problem] = account(executions=EXECUTIONS[1:]).problems
 
-    assert "1 outcomes are recorded of steps that nobody executed" in problem
+    assert "1 outcomes are recorded of steps that were never executed" in problem
 
 
 def test_an_execution_without_an_outcome_is_found() -> None:

@@ -123,7 +123,7 @@ class RecordNode(ClassNode):
             try:
                 item: object = getattr(value, name)
             except AttributeError:
-                # A field without default that nobody has set yet: `init=False`, or slots.
+                # A field without default that is not set yet: `init=False`, or slots.
                 walk.left += len(name) + 2
                 continue
             try:
@@ -352,7 +352,7 @@ def unknown_name(
 ) -> Fault:
     """Return the fault of a name that does not exist, with the nearest one that does.
 
-    Looking for that takes time, so it is left out of faults that nobody will see: `found` is how
+    Looking for that takes time, so it is left out of faults that are never shown: `found` is how
     many there are before this one.
     """
     is_shown = type(name) is str and found < FAULTS_SHOWN_MAX

@@ -1,7 +1,7 @@
 """Actors that rest: their rows, kept in memory so that the next message needs no reading.
 
 Invariants:
-  * an actor that is here has nothing in its mailbox, and nobody else writes its store;
+  * an actor that is here has nothing in its mailbox, and no other process writes its store;
   * an actor that comes into memory, by whatever way, is here no more: its row would grow old.
 """
 

@@ -5,7 +5,7 @@ there is no task and no queue per actor. Arguments and answers are handed over u
 
 Invariants:
   * messages are handled one at a time, in the order they came;
-  * a handler that waits holds its actor's other messages up, and nobody else's.
+  * a handler that waits holds up only its actor's other messages.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ class Actors:
             known = await self._outcome_so_far(envelope)
             if known is not None:
                 return known
-            self.parked.look(envelope.actor)  # nobody here hears of it if it is
+            self.parked.look(envelope.actor)  # otherwise this engine never hears of it
 
     async def _known_outcome(self, envelope: Envelope) -> bytes | None:
         value = await self._store.read_value(envelope.actor, DONE + envelope.dedup)

@@ -1,4 +1,4 @@
-"""Looking at actors: who there is, what waits for them, and what nobody will take any more."""
+"""Looking at actors: who there is, what waits for them, and dead letters."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Replaying a run without running it: to learn what its code waits for, of which types.
 
 What is in memory already is asked directly. For all others (passivated, parked, another engine's)
-the code is replayed up to its last record by a run that nobody else sees: it starts nothing and
+the code is replayed up to its last record by a run that stays invisible: it starts nothing and
 writes nothing.
 """
 
@@ -67,15 +67,15 @@ class StillHost(RunHost):
 
     @override
     def run_changed(self, run: RunId) -> None:
-        """Nobody looks."""
+        """Do nothing."""
 
     @override
     def replayed(self, run: RunId) -> None:
-        """Nobody waits."""
+        """Do nothing."""
 
     @override
     def run_closed(self, run: RunId) -> None:
-        """Nobody waits."""
+        """Do nothing."""
 
     @override
     def run_parked(self, run: RunId, reason: str, error: OutlastError | None = None) -> None:
@@ -83,7 +83,7 @@ class StillHost(RunHost):
 
     @override
     def answered(self, message: Message, outcome: bytes) -> None:
-        """Nobody waits."""
+        """Do nothing."""
 
     @override
     def shard_of(self, run: RunId) -> int:
@@ -118,7 +118,7 @@ class _Host(StillHost, ActorHost):
 
     @override
     def actor_reads_on(self, actor: RunId) -> None:
-        """Nobody writes to it."""
+        """Do nothing."""
 
     @override
     def actor_start(self, actor: RunId) -> StartRun | None:

@@ -204,7 +204,7 @@ class Reader:
         if self._world.monotonic() < self._counts_due:
             return self._counts
         if self._counting is None or self._counting.done():
-            # One for all who ask, and nobody's who may go meanwhile.
+            # Shared by all who ask: it must not end with one of them.
             self._counting = self._world.spawn(
                 self._count_again(), name="outlast-count", context=Context()
             )

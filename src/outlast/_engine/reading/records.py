@@ -161,7 +161,7 @@ def _body_of(record: StoredRecord, types: DeclaredTypes) -> tuple[object, str | 
         return None, None
     match record.kind:
         case "chance_renewed":
-            return None, None  # a seed tells nobody anything
+            return None, None  # a seed means nothing to a reader
         case "run_started":
             started = decode_body(body, StartedBody)
             return {"input": types.arguments(started.input), "version": started.version}, None

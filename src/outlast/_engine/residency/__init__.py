@@ -1,1 +1,1 @@
-"""What stays in memory, what leaves it, and what nobody executes any more."""
+"""What stays in memory, what leaves it, and what is no longer executed."""

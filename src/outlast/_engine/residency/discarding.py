@@ -113,7 +113,7 @@ async def asked_to_discard(
 ) -> Discarded | None:
     """The same for requests to go on; None when none of them gives up what it is parked for now.
 
-    Each says which message it means: nobody has decided about one that came up meanwhile.
+    Each says which message it means: one that came up meanwhile is not affected.
     """
     asked = [message.body for message in requests if message.name == DISCARD]
     if not asked:

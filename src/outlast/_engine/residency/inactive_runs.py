@@ -1,4 +1,4 @@
-"""Open runs that nobody executes: parked, without code here, or delayed.
+"""Open runs that are not executed: parked, without code here, or delayed.
 
 They have no code in memory, so what happens to them is written straight to the store.
 """

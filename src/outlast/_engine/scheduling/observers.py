@@ -1,7 +1,7 @@
 """Who observes an engine without taking part in its work: tracing, live feeds, sharers of its file.
 
 There is one stream of facts, told once a turn of the loop to any number of observers, in the order
-in which the facts came about. Each fact is durable when it is told. While nobody observes, nothing
+in which the facts came about. Each fact is durable when it is told. Without observers, nothing
 is collected.
 
 Invariants:

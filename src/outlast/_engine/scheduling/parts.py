@@ -39,7 +39,7 @@ class RecoveryPart(Protocol):
 
 
 class InactiveRunsPart(Protocol):
-    """Who looks after runs that nobody executes."""
+    """Looks after runs that are not executed."""
 
     def no_code(self, row: RunRow, records: list[Record]) -> None:
         """A run's workflow is not registered here."""

@@ -2,7 +2,7 @@
 
 A run of this engine gives its row to those who wait as soon as its last record is durable; the
 store is asked only about a run that is not in memory. A run that another engine owns is looked up
-again and again, since nobody here hears of its end.
+again and again, since its end is not announced here.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class _Alone(AbstractAsyncContextManager[None]):
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self._pass_on()  # the turn came and nobody is there to take it
+                self._pass_on()  # the turn came after the waiter had gone
             elif turn in queue:  # else it was passed over meanwhile
                 queue.remove(turn)
             raise
@@ -61,7 +61,7 @@ class _Alone(AbstractAsyncContextManager[None]):
 
 
 class RunLocks:
-    """Who is alone with which run, and who waits for it; empty when nobody is."""
+    """Who is alone with which run, and who waits for it; empty when none is."""
 
     def __init__(self) -> None:
         self._locks: dict[RunId, list[Future[None]]] = {}

@@ -7,7 +7,7 @@ when memory is short, `messages` when something arrives.
 Invariants:
   * a run is in `residents` at most once, and only while this engine holds its shard's lease;
   * a run in `held` (recovery has not looked at it yet, or it is a suspect whose turn has not
-    come) comes into memory by nobody but recovery;
+    come) is brought into memory only by recovery;
   * what a run appended reaches it again only when it is durable;
   * a run that lost its lease is dropped without another word to anyone.
 """
@@ -174,7 +174,7 @@ class Scheduler(ActorHost):
         live.leave()
         self.bodies.stop_run(run)
         live.summary.park(reason, error)
-        # It stays resident until this is durable: nobody may read its journal before.
+        # It stays resident until this is durable: its journal may not be read before.
 
     @override
     def answered(self, message: Message, outcome: bytes) -> None:

@@ -217,10 +217,10 @@ class Messages:
             await future
 
     async def try_to_bring(self, run: RunId) -> None:
-        """Bring a run in; if that fails, later or never, but nobody else is kept waiting."""
+        """Bring a run in; if that fails, later or never, without delaying others."""
         try:
             await (self.bring(run) if run else self._inactive_runs.look_again())
-        except Exception as error:  # noqa: BLE001  # this run's trouble, and nobody else's
+        except Exception as error:  # noqa: BLE001  # this run's trouble only
             await self.could_not_bring(run, error)
 
     async def could_not_bring(self, run: RunId, error: Exception) -> None:

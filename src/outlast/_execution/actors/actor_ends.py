@@ -195,7 +195,7 @@ class MessageEnds:
         self.discards.clear()
 
     def forget_heartbeats(self, transaction: Transaction, names: dict[str, None]) -> None:
-        """A message has ended: nobody goes on with its steps."""
+        """A message has ended: its steps are abandoned."""
         gone = sorted({*names, *self.memory.heartbeats})
         if gone:
             transaction.also.values += (*((name, None) for name in gone),)

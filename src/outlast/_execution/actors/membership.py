@@ -268,7 +268,7 @@ class Membership:
         return bool(letter.token) and (self.place is None or letter.token != f"{self.place.life}")
 
     def remind_again(self, transaction: Transaction, letter: Letter, at: int) -> None:
-        """Send a reminder's next message: what came due while nobody ran comes due once."""
+        """Send a reminder's next message: what came due while no engine ran comes due once."""
         reminder = self.reminders.get(letter.reminder)
         if not letter.reminder or reminder is None or reminder.token != letter.token:
             return

@@ -76,7 +76,7 @@ def encode_order(order: Order) -> bytes:
 
 
 def order_message(actor: str, order: Order, *, sender: str, at: int) -> Message:
-    """Return an order as a message that nobody waits for, and that reaches stopped actors too."""
+    """Return an order as a message without a reply that reaches stopped actors too."""
     body = encode_letter(Letter(args=encode_order(order), sender=sender))
     return Message(run=RunId(actor), kind="notice", name=JOIN, body=body, at=at)
 

@@ -34,7 +34,7 @@ class BodySink(Protocol):
         ...
 
     def step_late(self, body: Body, value: object, error: BaseException | None) -> None:
-        """A body that nobody waited for any more has returned or raised."""
+        """A body whose outcome was no longer awaited has returned or raised."""
         ...
 
     def step_heartbeat(self, run: RunId, key: str, data: bytes) -> None:
@@ -179,7 +179,7 @@ class _LoopSink(StepSink):
 
     @property
     def _is_heard(self) -> bool:
-        """A thread that was given up may go on writing: nobody listens to it any more."""
+        """A thread that was given up may go on writing; that is ignored."""
         return self._bodies.is_at_work(self._run, self._key, self._attempt)
 
     @override

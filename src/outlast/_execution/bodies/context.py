@@ -73,7 +73,7 @@ class StepState(Protocol):
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether it is no longer awaited."""
         ...
 
     @property
@@ -136,7 +136,7 @@ class StepContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for this step any more: stop when it suits."""
+        """Whether this step is no longer awaited: stop when convenient."""
         return self._state.cancelled
 
     @property

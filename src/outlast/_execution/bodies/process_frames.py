@@ -52,7 +52,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, tag="job"):
 
 
 class Tell(msgspec.Struct, frozen=True, array_like=True, tag="tell"):
-    """Nobody waits for the job any more, or the engine is draining."""
+    """The job is no longer awaited, or the engine is draining."""
 
     number: int
     cancelled: bool

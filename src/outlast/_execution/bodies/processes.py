@@ -168,7 +168,7 @@ class Worker:
         finally:
             self._body = self._outcome = None
             if outcome.done() and not outcome.cancelled():
-                outcome.exception()  # nobody else asks for it
+                outcome.exception()  # looked at: asyncio must not call it lost
 
     async def _stop(self, outcome: asyncio.Future[Returned | Raised]) -> None:
         self.tell(cancelled=True)
@@ -182,7 +182,7 @@ class Worker:
             timer.cancel()
 
     def tell(self, *, cancelled: bool = False) -> None:
-        """Let the body know that nobody waits for it, or that the engine drains."""
+        """Tell the body that it is no longer awaited, or that the engine drains."""
         body = self._body
         if body is not None:
             self._send(Tell(self._number, cancelled or body.cancelled, body.shutting_down))

@@ -3,7 +3,7 @@
 Invariants:
   * whatever a body raises, up to SystemExit, is an outcome; nothing of it reaches the host loop;
   * the outcome is reported once, from a callback of the host loop, unless the body was stopped
-    because nobody waits for it;
+    because it was no longer awaited;
   * a thread cannot be killed: it loses its slot only when it returns.
 """
 
@@ -151,7 +151,7 @@ class Bodies:
     # --------------------------------------------------------------------- running
     async def _run_on_loop(self, body: Body) -> None:
         if body.is_over:
-            return  # nobody waits for it any more
+            return  # no longer awaited
         body.task = asyncio.current_task(self._loop)
         try:
             result = body.definition.fn(*body.args, **body.kwargs)
@@ -293,7 +293,7 @@ class Bodies:
 
     # -------------------------------------------------------------------- stopping
     def stop(self, run: RunId, key: str) -> None:
-        """Nobody waits for this body any more: tell it, and forget it."""
+        """Stop a body that is no longer awaited, and forget it."""
         body = self._bodies.pop((run, key), None)
         if body is None:
             return

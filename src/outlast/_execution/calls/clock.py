@@ -88,7 +88,7 @@ class RunClock:
         )
 
     def is_timed_out(self, now: int) -> bool:
-        """Whether the run's own timeout has run out and nobody has asked it to stop yet."""
+        """Whether the run's own timeout has run out and it was not asked to stop yet."""
         is_due = self.timeout_at is not None and self.timeout_at <= now
         return is_due and not self._cancellation.is_requested
 
@@ -124,7 +124,7 @@ class RunClock:
             self._timer = (at, self._host.call_at(self._journal.run, at))
 
     def disarm(self) -> None:
-        """Wake nobody."""
+        """Do nothing."""
         if self._timer is not None:
             self._timer[1].cancel()
             self._timer = None

@@ -37,7 +37,7 @@ class RunHost(Protocol):
         ...
 
     def stop_body(self, run: RunId, key: str) -> None:
-        """Tell a running body that nobody waits for it any more."""
+        """Tell a running body that its outcome is no longer awaited."""
         ...
 
     def attempt_failed(self, run: RunId, operation: StepOperation, failure: bytes) -> None:

@@ -113,7 +113,7 @@ class ChildBody(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BeganBody(msgspec.Struct, frozen=True, array_like=True):
-    """Body of `run_began`: for how many microseconds nobody ran it; none in older records."""
+    """Body of `run_began`: for how many microseconds it stood idle; none in older records."""
 
     waited: int
 

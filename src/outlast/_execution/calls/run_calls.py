@@ -112,7 +112,7 @@ class RunCalls:
         return self.steps.heartbeats
 
     def deliver(self, record: Record) -> None:
-        """Hand over one record; those that only tell of what was asked for are for nobody."""
+        """Hand over one record; those that only note a request have no receiver."""
         match record.kind:
             case "step_done":
                 self.steps.deliver_done(record)

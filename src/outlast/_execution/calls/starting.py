@@ -100,7 +100,7 @@ def new_run(
     )
     body, blob = detach(encode_body(started))
     blobs = [] if blob is None else [blob]
-    # Its epoch is 0: nobody has owned it.
+    # Its epoch is 0: it never had an owner.
     records = [Record(1, "run_started", "", definition.name, begins, 0, 0, place, body)]
     for seq, (name, payload) in enumerate(signals, start=2):
         body, blob = detach(encode_body(SignalBody(payload)))
@@ -122,7 +122,7 @@ def new_run(
         on_parent_close=on_parent_close,
         attributes=attributes,
         resident=delay <= 0 and not is_left_to_others,
-        # Nobody has it in memory: the next engine that has its workflow wakes it.
+        # It is not in memory anywhere: the next engine that has its workflow wakes it.
         parked_as="code" if is_left_to_others and delay <= 0 else "",
         last_seq=len(records),
         request=request,

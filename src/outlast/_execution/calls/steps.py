@@ -179,7 +179,7 @@ class StepCalls:
     def are_running(self) -> bool:
         """Whether a body is at work, or must be: then the run cannot leave memory.
 
-        One that a shutdown has ended must be: a run that left would wait, and nobody wake it.
+        One that a shutdown has ended must be: a run that left would wait for ever.
         """
         retrying = self.retrying
         return any(not (op.is_parked or op.key in retrying) for op in self.pending.values())

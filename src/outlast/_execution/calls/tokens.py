@@ -193,7 +193,7 @@ class TokenCalls:
         return min((at for at in times if at is not None), default=None)
 
     def expire_due(self, now: int) -> None:
-        """Ask the store to expire what nobody has answered in time; it knows who was first."""
+        """Ask the store to expire what was not answered in time; it knows which came first."""
         for operation in self.opened.values():
             at = operation.expires_at
             if at is None or at > now or not _may_expire(operation):

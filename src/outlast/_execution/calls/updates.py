@@ -332,7 +332,7 @@ class UpdateCalls:
         transaction.also.values += ((DONE + dedup, encode_body(kept)),)
 
     def deliver_done(self, record: Record) -> None:
-        """Tell who asked, now that it is durable; nobody who asked in an earlier life is left."""
+        """Tell who asked, now that it is durable; callers of an earlier life are gone."""
         done = self._done.pop(record.key, None)
         if done is not None:
             self._host.answered(done[0], encode_body(done[1]))
@@ -408,7 +408,7 @@ def digest_of(name: str, payload: bytes) -> bytes:
 
 
 def refused_in(values: Iterable[bytes], message: Message) -> KeptUpdate:
-    """Return how an update was refused; so many may have been since that nobody knows any more."""
+    """Return how an update was refused, unless too many were refused since."""
     for data in values:
         refusal = decode_body(data, _Refusal)
         if refusal.dedup == message.dedup:

@@ -143,7 +143,7 @@ class RunJournal:
     ) -> Record:
         """Give a record its place at the end and hand it to the writer."""
         if self.is_asleep:
-            # The row on its way says that the run sleeps. A record that nobody would look for
+            # The row on its way says that the run sleeps. A record that recovery would not look for
             # after a crash must take the truth with it (simulation seed 11092).
             self.is_asleep = False
             self._rouse()
@@ -182,7 +182,7 @@ class RunJournal:
 
     def let_go(self) -> None:
         """The run has gone: hold on to nothing of it."""
-        self._rouse = _nobody_to_rouse
+        self._rouse = _rouse_nothing
 
     def fall_asleep(self) -> None:
         """The run's row says, from the next commit on, that it is not in memory."""
@@ -256,8 +256,8 @@ class RunJournal:
         return f"{_name_in(key)!r} at {where}{_at(self._issued[key])}"
 
 
-def _nobody_to_rouse() -> None:
-    """What is left of a run rouses nobody."""
+def _rouse_nothing() -> None:
+    """Do nothing: the run has left memory."""
 
 
 def _name_in(key: str) -> str:

@@ -64,7 +64,7 @@ class _Nobody:
     """The owner of a loop whose run has gone: it and its run must not hold each other."""
 
     def operation_issued(self, key: str, place: str) -> None:
-        """Nobody listens."""
+        """Do nothing."""
 
 
 NOBODY: LoopOwner = _Nobody()

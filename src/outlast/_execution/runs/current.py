@@ -32,7 +32,7 @@ def run_of(loop: RunLoop) -> LiveRun:
     if loop.owner is NOBODY:
         raise Passivating("the run has left memory")
     # `isinstance` of an abstract class costs as much as all the rest, once a step. A loop is a
-    # run's, or nobody's.
+    # run's, or NOBODY's.
     owner: object = loop.owner
     run: LiveRun = owner  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # so
     if run.state in ("left", "ended"):

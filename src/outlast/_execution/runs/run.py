@@ -342,7 +342,7 @@ class LiveRun(ABC):
         """Run a piece of the run's life; what cannot go on is parked, never failed."""
         try:
             action(*args)
-        except BaseException as error:  # noqa: BLE001  # this run's trouble, and nobody else's
+        except BaseException as error:  # noqa: BLE001  # this run's trouble only
             self._cannot_go_on(error)
 
     def _cannot_go_on(self, error: BaseException) -> None:

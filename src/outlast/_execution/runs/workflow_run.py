@@ -128,7 +128,7 @@ class LiveWorkflow(LiveRun):
             case "child_done":
                 self.calls.children.ended(message.name, decode_body(message.body, ChildBody))
             case "token":
-                # What was due before it was answered comes first, as though nobody had been away.
+                # What was due before the answer comes first, as if the run had stayed in memory.
                 self.clock.append_due_timers(at - 1)
                 self.calls.tokens.answered(message)
             case "pause" | "resume":
@@ -205,7 +205,7 @@ class LiveWorkflow(LiveRun):
                 return True
 
     def _stop_pausing(self) -> None:
-        """Go on as though nobody had asked."""
+        """Go on as if no pause had been requested."""
         pausing, self.pausing = self.pausing, None
         if pausing is None:
             return

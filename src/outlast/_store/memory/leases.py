@@ -54,7 +54,7 @@ class MemoryLeases:
         with self._lock:
             for lease in leases:
                 held = self._held[lease.shard]
-                # An expired lease that nobody took is still ours: no later epoch exists.
+                # An expired lease that no other engine took is still ours: no later epoch exists.
                 if self.holds(lease):
                     held.expires_at = now + int(self._lease_seconds * 1e6)
                     kept.append(lease)

@@ -40,7 +40,7 @@ class MemoryTokens:
             self._by_run.setdefault(row.run, []).append(row.id)
 
     def answer(self, answer: Answer) -> Answered:
-        """Judge an answer, and take it if nobody was first."""
+        """Judge an answer, and take it if it is the first."""
         row = self._rows.get(answer.token)
         result = judge_answer(answer, row)
         if row is not None and result == "accepted":
@@ -48,13 +48,13 @@ class MemoryTokens:
         return Answered(result, row)
 
     def withdraw(self, token: str) -> None:
-        """Who asked waits no more: nobody needs to answer."""
+        """The asker no longer waits: no answer is needed."""
         row = self._rows.get(token)
         if row is not None and row.status == "open":
             self._rows[token] = msgspec.structs.replace(row, status="closed")
 
     def close_run(self, run: RunId) -> None:
-        """A run has ended: what it still asks, nobody needs to answer."""
+        """A run has ended: its open tokens need no answer."""
         for token in self._by_run.get(run, ()):
             row = self._rows[token]
             if row.status == "open":

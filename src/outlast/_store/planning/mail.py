@@ -100,7 +100,7 @@ class PlannedTokens:
             self._put(token)
 
     def answer(self, answer: Answer) -> Answered:
-        """Judge an answer, and take it if nobody was first."""
+        """Judge an answer, and take it if it is the first."""
         row = self._known.get(answer.token)
         result = judge_answer(answer, row)
         if row is not None and result == "accepted":
@@ -109,7 +109,7 @@ class PlannedTokens:
         return Answered(result, row)
 
     def withdraw(self, token: str) -> None:
-        """Who asked waits no more: nobody needs to answer."""
+        """The asker no longer waits: no answer is needed."""
         row = self._known.get(token)
         if row is not None and row.status == "open":
             self._put(msgspec.structs.replace(row, status="closed"))
@@ -119,7 +119,7 @@ class PlannedTokens:
         self._changed[row.id] = None
 
     def close_run(self, run: RunId) -> None:
-        """A run has ended: what it still asks, nobody needs to answer."""
+        """A run has ended: its open tokens need no answer."""
         for row in list(self._known.values()):
             if row.run == run and row.status == "open":
                 self._known[row.id] = msgspec.structs.replace(row, status="closed")

@@ -252,7 +252,7 @@ class _Planner:
         return result
 
     def _answer(self, answer: Answer) -> Answered:
-        """Take an answer if nobody was first; only then its message is posted."""
+        """Take an answer if it is the first; only then is its message posted."""
         answered = self._tokens.answer(answer)
         if answered.result == "accepted" and self._post(answer.message) == "accepted":
             return msgspec.structs.replace(answered, number=self._message)

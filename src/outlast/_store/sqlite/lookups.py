@@ -1,8 +1,8 @@
-"""Connections for whoever looks: clients of servers, people, programs. Nobody can take them all.
+"""Connections for whoever looks: clients of servers, people, programs. None of them can take all.
 
 A lookup begins on a quick connection. One that is not done there within a moment is interrupted,
 and begins again on a slow one, where each client has one at work: who asks for much waits behind
-itself, and who asks for little behind nobody.
+itself, and small requests wait for none.
 
 Invariants:
   * no lookup of a client holds a thread for longer than `LOOKUP_SECONDS_MAX`;
@@ -278,7 +278,7 @@ class LookupThreads:
     def _interrupted(self, lookup: _Lookup, *, is_quick: bool) -> None:
         with self._lock:
             if lookup.is_given_up:
-                return  # nobody waits for it
+                return  # its caller has gone
             if is_quick and not self._is_closed and self._slow.put(lookup):
                 return
         if self._is_closed:
@@ -305,7 +305,7 @@ class LookupThreads:
         try:
             self._world.call_soon_threadsafe(how, future, what)
         except RuntimeError:
-            pass  # the loop is closed, and nobody waits any more
+            pass  # the loop is closed, and nothing waits
 
 
 def _closed() -> StoreError:

@@ -45,7 +45,7 @@ def open_reader(path: Path) -> Connection:
             return _open_reading(str(path), 0)
         except (apsw.CantOpenError, apsw.ReadOnlyError):
             # A database on a read-only disk cannot have the shared memory of a WAL. It needs none
-            # when nothing is in the WAL, for then nobody writes.
+            # when nothing is in the WAL, for then there is no writer.
             if size_of(beside(path, "-wal")):
                 raise
             return open_file_alone(path)

@@ -189,7 +189,7 @@ class SharedSqliteStore(SqliteStore):
                 self._has_moved()
 
     async def _take_over(self) -> bool:
-        """Own the file, if nobody else does."""
+        """Own the file, unless another process does."""
         try:
             owned = await SqliteStore.open(self.path, world=self._world, create=False)
         except StoreLocked:

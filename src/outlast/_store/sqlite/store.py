@@ -115,7 +115,7 @@ class SqliteStore(SqliteReads, Store):
         """Open a database, as its owner or to read it.
 
         Its owner makes it if it is not there (`create`) and brings it up to date. A reader may
-        open it beside an owner in another process, or when nobody owns it.
+        open it beside an owner in another process, or without one.
 
         Raises:
             StoreLocked: another engine owns it.

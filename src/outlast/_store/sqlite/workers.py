@@ -88,7 +88,7 @@ class Workers(Generic[C]):
         try:
             self._world.call_soon_threadsafe(how, future, what, then)
         except RuntimeError:
-            pass  # the loop is closed, and nobody waits any more
+            pass  # the loop is closed, and nothing waits
 
     def _run(self, tool: C) -> None:
         after_job = self._after_job

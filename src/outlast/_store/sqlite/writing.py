@@ -1,7 +1,7 @@
 """The one connection that writes: commits, and what happens when one goes wrong.
 
 Invariants:
-  * it lives on one thread, and nobody else writes the file: the owner lock sees to that, and
+  * it lives on one thread, and nothing else writes the file: the owner lock ensures that, and
     every commit checks, in its own transaction, that all stands as the last one left it;
   * after an error in COMMIT itself the connection is not trusted: a new one reads back whether
     the commit was made;

@@ -48,7 +48,7 @@ class Conversions:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._pass_on()  # it has come, and nobody takes it
+                self._pass_on()  # it arrived, but the receiver has gone
             raise
 
     def _pass_on(self) -> None:

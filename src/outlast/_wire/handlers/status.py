@@ -59,7 +59,7 @@ async def sign_in(_: Service, call: Call) -> Response:
 
 
 async def sign_in_of(call: Call) -> Response:
-    """Answer `sign_in`; for this nobody need be asked but who checks tokens."""
+    """Answer `sign_in`; this needs only the token check."""
     body = await call.read(SignInBody)
     address = call.request.client.host if call.request.client else ""
     token, caller = call.callers.token_for(body.code, address)

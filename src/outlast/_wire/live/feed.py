@@ -5,7 +5,7 @@ hundred times is told once. Events are numbered; who was away goes on behind the
 has, or is told to read everything again.
 
 Invariants:
-  * nothing is gathered while nobody listens, and what is gathered is bounded;
+  * nothing is gathered without listeners, and what is gathered is bounded;
   * a client is told of every run that changed after its `hello`, or gets a `reset`.
 """
 

@@ -132,7 +132,7 @@ class RunStreams:
                 del self._readers_by[holder], self._reads_by[holder]
 
     async def join(self, cursor: StreamCursor, offset: int) -> Tail:
-        """Return the stream's tail, which begins at `offset` if nobody else reads it.
+        """Return the stream's tail, which begins at `offset` unless others read it already.
 
         Who asks for what lies beyond the stream's end has a tail of its own: others begin before.
         """

@@ -109,7 +109,7 @@ class Admission:
             await asyncio.wait([turn], timeout=limits.HTTP_QUEUE_SECONDS)
         except asyncio.CancelledError:
             if turn.done():
-                self._give(holders)  # its place has come, and nobody takes it
+                self._give(holders)  # its turn came after it had gone
             raise
         finally:
             self._queue.pop(turn, None)

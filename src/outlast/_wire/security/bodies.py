@@ -1,6 +1,6 @@
 """Bodies of requests: they are read before a request takes a place, and bounded together.
 
-Who sends slowly keeps nobody out but itself, and all who send much hold no more than
+A slow sender delays only itself, and all who send much hold no more than
 `HTTP_BODIES_BYTES_MAX`.
 """
 

@@ -400,7 +400,7 @@ class Watched(asyncio.Protocol):
         return _MALFORMED if is_loose else b""
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: that a client asks for another protocol is nobody's mistake here."""
+        """Say nothing: that a client asks for another protocol is not an error here."""
 
     def on_response_complete(self) -> None:
         """As uvicorn calls it, when the last of an answer is on its way."""

@@ -14,7 +14,7 @@ _LOOK_SECONDS = 0.05  # most are answered sooner, and cost no task more
 
 
 class ClientGone(Exception):
-    """There is nobody to answer any more."""
+    """The client has gone; no answer can reach it."""
 
 
 @asynccontextmanager

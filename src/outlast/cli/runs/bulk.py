@@ -75,7 +75,7 @@ def act_on_all(place: Place, action: BulkAction, query: str, *, yes: bool, commi
     """Do it to all, and return the exit code.
 
     Raises:
-        UsageError: nobody can be asked, and `--yes` is not given.
+        UsageError: there is no terminal to ask on, and `--yes` is not given.
     """
     runs = run_loop(_runs(place, action, query))
     many = f"{len(runs):,} run{'' if len(runs) == 1 else 's'}"

@@ -52,7 +52,7 @@ class Here:
         return self.definition.name
 
     def default_id(self) -> str:
-        """Return what the run is called when nobody says."""
+        """Return the default id of the run."""
         return f"{self.name}-{self.definition.signature.digest_given(self.bound).hex()}"
 
     def call(self) -> WorkflowCall[object]:
@@ -87,7 +87,7 @@ class There:
     input: Mapping[str, object]
 
     def default_id(self) -> str:
-        """Return what the run is called when nobody says."""
+        """Return the default id of the run."""
         data = msgspec.json.encode(self.input, order="sorted")
         return f"{self.name}-{hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()}"
 

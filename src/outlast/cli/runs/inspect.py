@@ -1,4 +1,4 @@
-"""`outlast ls | show | why | tail`: reading, whoever runs the store, or nobody."""
+"""`outlast ls | show | why | tail`: reading, with or without a running owner."""
 
 from __future__ import annotations
 

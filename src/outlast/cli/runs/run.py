@@ -1,7 +1,7 @@
 """`outlast run`: start a workflow and wait for its result.
 
-Who owns the store executes the run: this process when nobody does, else the owner, which is asked
-over its socket. When the owner goes while we wait, we take over.
+The owner of the store executes the run: this process when there is none, else the owner, which is
+asked over its socket. When the owner goes while we wait, we take over.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The files that reading makes beside a database: SQLite wants a log and shared memory for that.
 
-A reader deletes neither at its close, because it cannot be sure that nobody uses them. SQLite can:
+A reader deletes neither at its close, because it cannot be sure that they are unused. SQLite can:
 it deletes an empty log and its shared memory with the last connection of all processes.
 """
 
@@ -26,7 +26,7 @@ class Traces:
 
     def remove(self) -> None:
         """Let SQLite delete the files, unless somebody else uses them or has written."""
-        # Elsewhere an owner that lost its locks to code of its own process looks like nobody.
+        # Elsewhere an owner that lost its locks to code of its own process looks absent.
         if not self._are_ours or not sqlite_byte_locks.ARE_SUPPORTED:
             return
         try:
@@ -40,7 +40,7 @@ class Traces:
             finally:
                 db.close(True)
         except (OSError, apsw.Error):
-            pass  # they are empty, and in nobody's way
+            pass  # they are empty, and do no harm
 
 
 @contextmanager

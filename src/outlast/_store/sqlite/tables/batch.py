@@ -125,7 +125,7 @@ def _write_values(db: Connection, stage: Stage) -> None:
 
 
 def _set_mail_aside(db: Connection, closed: Sequence[RunId]) -> None:
-    """Move what closed runs have not read to where nobody delivers it from."""
+    """Move what closed runs have not read to the dead letters."""
     which = (texts(closed), JOIN)
     rest = "WHERE run IN carray(?) AND name != ?"
     letters: list[Cell] = []

@@ -30,7 +30,7 @@ def forget(db: Connection, runs: Sequence[RunId], *, dead_letters: bool = True) 
 
 
 def release(db: Connection, run: RunId, digests: Sequence[bytes]) -> None:
-    """Let go of blobs that a run needs no more; those that nobody else needs are deleted."""
+    """Let go of blobs that a run needs no more; those without other users are deleted."""
     refs = [(run, digest) for digest in digests]
     db.executemany("DELETE FROM blob_refs WHERE run = ? AND digest = ?", refs)
     _drop_unused(db, digests)
