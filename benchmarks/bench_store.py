@@ -23,12 +23,13 @@ from zlib import crc32
 import apsw
 
 from outlast._records import VALUE, Record
-from outlast._store.contract import CommitId, Effects, RunRow, StartRun, Transaction
+from outlast._store.rows import RunRow
 from outlast._store.sqlite.connection import Cell, connect
 from outlast._store.sqlite.opening import open_writer
 from outlast._store.sqlite.store import SqliteStore
 from outlast._store.sqlite.tables import rows as sqlite_rows
 from outlast._store.sqlite.tables.batch import Shard, write_batch
+from outlast._store.transactions import CommitId, Effects, StartRun, Transaction
 from outlast._world import RealWorld
 from outlast.types import Lease, RunId
 

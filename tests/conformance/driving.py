@@ -9,16 +9,15 @@ from zlib import crc32
 import msgspec
 
 from outlast._records import VALUE, Kind, Record, pack_records
-from outlast._store.contract import (
+from outlast._store.contract import Store
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import (
     CommitId,
     CommitResult,
     Effects,
-    Message,
     Receipt,
-    RunRow,
     Segment,
     StartRun,
-    Store,
     Transaction,
 )
 from outlast.types import Lease, Reuse, RunId, Status

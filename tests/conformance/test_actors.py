@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from outlast._store.contract import (
-    DONE,
-    JOIN,
-    Effects,
-    Message,
-    MessageKind,
-    RunFilter,
-    Store,
-    Transaction,
-)
+from outlast._store.contract import RunFilter, Store
 from outlast._store.decisions import dead_letter
+from outlast._store.rows import DONE, JOIN, Message, MessageKind
+from outlast._store.transactions import Effects, Transaction
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, record, records, segment, signal, the
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from outlast._store.auditing import Acting, AuditRow, acting, acting_as, because
-from outlast._store.contract import Effects, Store, Transaction
+from outlast._store.contract import Store
 from outlast._store.decisions import carry_audit
+from outlast._store.transactions import Effects, Transaction
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, signal
 

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from outlast._records import Record
-from outlast._store.contract import CommitId, Receipt, Store
+from outlast._store.contract import Store
+from outlast._store.transactions import CommitId, Receipt
 from tests.conformance.conftest import Home
 from tests.conformance.driving import OTHER, RUN, Driver, pack, record, records, signal
 

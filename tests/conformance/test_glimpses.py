@@ -9,9 +9,10 @@ import pytest
 
 from outlast import limits
 from outlast._records import VALUE, detach
-from outlast._store.contract import Cursor, RunFilter, RunRow, Store
+from outlast._store.contract import Cursor, RunFilter, Store
 from outlast._store.glimpses import Part
 from outlast._store.pages import is_last
+from outlast._store.rows import RunRow
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, pack, record, signal
 

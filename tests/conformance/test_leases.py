@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from outlast._store.contract import FENCED, Receipt, Store
+from outlast._store.contract import Store
+from outlast._store.transactions import FENCED, Receipt
 from tests.conformance.conftest import Home
 from tests.conformance.driving import RUN, Driver, record, records, signal, the
 

@@ -5,8 +5,9 @@ import json
 import msgspec
 import pytest
 
-from outlast._store.contract import Cursor, RunFilter, RunRow, Store
+from outlast._store.contract import Cursor, RunFilter, Store
 from outlast._store.decisions import matches
+from outlast._store.rows import RunRow
 from outlast.types import RunId, Status
 from tests.conformance.driving import OTHER, RUN, Driver
 

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from outlast._records import Record
-from outlast._store.contract import Receipt, RunRow, Store, Transaction
+from outlast._store.contract import Store
 from outlast._store.decisions import life_of
+from outlast._store.rows import RunRow
+from outlast._store.transactions import Receipt, Transaction
 from tests.conformance.driving import RUN, Driver, record, segment, the
 
 

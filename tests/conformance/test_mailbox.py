@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from outlast import limits
-from outlast._store.contract import Message, MessageKind, Receipt, Store
+from outlast._store.contract import Store
+from outlast._store.rows import Message, MessageKind
+from outlast._store.transactions import Receipt
 from outlast.types import RunId, Status
 from tests.conformance.conftest import Home
 from tests.conformance.driving import CLOSED, OTHER, RUN, Driver, record, signal, the

@@ -4,8 +4,10 @@ import msgspec
 import pytest
 
 from outlast._records import Blob, detach
-from outlast._store.contract import Receipt, RunFilter, Store, StreamRow
+from outlast._store.contract import RunFilter, Store
 from outlast._store.decisions import another_life
+from outlast._store.rows import StreamRow
+from outlast._store.transactions import Receipt
 from outlast.types import OnParentClose, Reuse, Status
 from tests.conformance.driving import (
     CLOSED,

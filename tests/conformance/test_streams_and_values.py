@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from outlast import limits
-from outlast._store.contract import Store, StreamRow
+from outlast._store.contract import Store
+from outlast._store.rows import StreamRow
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver
 

@@ -5,17 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from outlast._store.contract import (
-    Answer,
-    Answered,
-    CommitResult,
-    Effects,
-    Message,
-    Receipt,
-    Store,
-    TokenRow,
-    Transaction,
-)
+from outlast._store.contract import Store
+from outlast._store.rows import Answer, Answered, Message, TokenRow
+from outlast._store.transactions import CommitResult, Effects, Receipt, Transaction
 from outlast.types import RunId
 from tests.conformance.conftest import Home
 from tests.conformance.driving import CLOSED, OTHER, RUN, Driver, record, the

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import msgspec
 
-from outlast._store.contract import FENCED, RunFilter, Store
+from outlast._store.contract import RunFilter, Store
+from outlast._store.transactions import FENCED
 from outlast.types import RunId
 from tests.conformance.conftest import Home
 from tests.conformance.driving import OTHER, RUN, Driver, record, records, segment, signal, the

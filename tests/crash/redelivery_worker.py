@@ -16,7 +16,8 @@ from unittest import mock
 from outlast import Actor, ActorRef, Engine, actor, handler, step
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.actors.actor_run import LiveActor
-from outlast._store.contract import Message, Receipt, Transaction
+from outlast._store.rows import Message
+from outlast._store.transactions import Receipt, Transaction
 from outlast.engine import run_loop
 from outlast.errors import HandlerFailed
 

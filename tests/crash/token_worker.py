@@ -16,7 +16,7 @@ from unittest import mock
 from outlast import Engine, TokenInfo, wf, workflow
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.calls.tokens import TokenCalls
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast.engine import run_loop
 from outlast.errors import TokenError
 

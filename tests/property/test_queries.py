@@ -13,19 +13,13 @@ from hypothesis import strategies as st
 
 from outlast._engine.reading.attributes import merged_attributes
 from outlast._engine.reading.queries import parse_query
-from outlast._store.contract import (
-    CommitId,
-    Effects,
-    RunFilter,
-    RunRow,
-    StartRun,
-    Store,
-    Transaction,
-)
+from outlast._store.contract import RunFilter, Store
 from outlast._store.decisions import matches
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.store import MemoryStore
+from outlast._store.rows import RunRow
 from outlast._store.sqlite.store import SqliteStore
+from outlast._store.transactions import CommitId, Effects, StartRun, Transaction
 from outlast._world import RealWorld
 from outlast.types import RunId
 

@@ -15,25 +15,26 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typing_extensions import override
 
 from outlast._records import Record, detach, pack_records
-from outlast._store.contract import (
+from outlast._store.contract import RunFilter, Store
+from outlast._store.memory.database import MemoryDatabase
+from outlast._store.memory.store import MemoryStore
+from outlast._store.rows import (
     Answer,
+    Message,
+    MessageKind,
+    RunRow,
+    StreamRow,
+    TokenRow,
+)
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.transactions import (
     CommitId,
     CommitResult,
     Effects,
-    Message,
-    MessageKind,
-    RunFilter,
-    RunRow,
     Segment,
     StartRun,
-    Store,
-    StreamRow,
-    TokenRow,
     Transaction,
 )
-from outlast._store.memory.database import MemoryDatabase
-from outlast._store.memory.store import MemoryStore
-from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.types import CLOSED_STATUSES, Lease, Reuse, RunId, Status
 

@@ -23,7 +23,7 @@ from outlast._engine.open_engine import EngineCore
 from outlast._execution.actors.envelopes import Envelope
 from outlast._execution.journal.letters import decode_letter
 from outlast._registry import ActorDefinition, default_registry
-from outlast._store.contract import DeadLetter, RunRow
+from outlast._store.rows import DeadLetter, RunRow
 from outlast.errors import ActorStopped, HandlerFailed
 from outlast.types import CLOSED_STATUSES, RunId
 from tests.simulation.actor_workload import Counter, Quitter, Reader, Seen, news, publishes

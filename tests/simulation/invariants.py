@@ -10,8 +10,8 @@ from outlast import limits
 from outlast._execution.bodies.body import Body
 from outlast._execution.calls.operations import SignalBody, decode_body
 from outlast._records import Record
-from outlast._store.contract import Transaction
 from outlast._store.memory.database import MemoryDatabase
+from outlast._store.transactions import Transaction
 from outlast.testing.machines import Machine, Yard
 from outlast.types import CLOSED_STATUSES, RunId, Status
 

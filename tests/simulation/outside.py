@@ -16,7 +16,7 @@ from outlast._codec import Bound
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.verbs.starts import StartRequest
 from outlast._registry import WorkflowDefinition, default_registry
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast.errors import EngineClosed, LeaseLost, StoreError
 from outlast.testing.machines import FaultPlan, Machine, Yard
 

@@ -31,18 +31,10 @@ from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.run_summary import RunSummary
 from outlast._journal.writer import Writer, _Entry
 from outlast._records import Record
-from outlast._store.contract import (
-    CommitId,
-    CommitResult,
-    DeadLetter,
-    Message,
-    ParkedAs,
-    PostResult,
-    Receipt,
-    Transaction,
-)
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.leases import MemoryLeases
+from outlast._store.rows import DeadLetter, Message, ParkedAs, PostResult
+from outlast._store.transactions import CommitId, CommitResult, Receipt, Transaction
 from outlast.types import Lease, Status
 from tests.simulation.actors import run_actor_seed
 from tests.simulation.cells import run_cell_seed
@@ -91,7 +83,7 @@ class Planted:
 def _acknowledge_first(self: Writer, batch: list[_Entry]) -> None:
     # Success is handed out at once; the commit goes on behind everybody's back.
     transactions = [entry.transaction for entry in batch]
-    self._store.commit(self._next_id(), transactions)
+    self._store.commit(CommitId(self._owner, next(self._numbers)), transactions)
     results: list[CommitResult] = [
         Receipt(
             posts=tuple(_accepted() for _ in t.also.posts), numbers=tuple(range(len(t.also.posts)))

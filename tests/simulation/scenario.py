@@ -20,9 +20,9 @@ from outlast._execution.calls.operations import failure_in
 from outlast._execution.journal.payloads import typed_payload
 from outlast._handles.call import Call, WorkflowCall
 from outlast._registry import default_registry
-from outlast._store.contract import Message, MessageKind
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.store import MemoryStore
+from outlast._store.rows import Message, MessageKind
 from outlast.errors import (
     AskTimeout,
     EngineClosed,

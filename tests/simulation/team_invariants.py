@@ -11,8 +11,8 @@ from outlast._actors.supervising import SupervisorActor
 from outlast._execution.actors.membership import PLACE, REMINDER, SUPERVISORS, decode_place
 from outlast._execution.journal.letters import decode_letter
 from outlast._registry import ActorDefinition, default_registry
-from outlast._store.contract import DeadLetter, Message, RunRow
 from outlast._store.memory.database import MemoryDatabase
+from outlast._store.rows import DeadLetter, Message, RunRow
 from outlast.types import CLOSED_STATUSES, RunId
 from tests.simulation.invariants import require
 from tests.simulation.team_workload import Lines, Watcher, Worker

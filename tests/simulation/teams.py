@@ -21,7 +21,7 @@ from outlast._engine.open_engine import EngineCore
 from outlast._execution.actors.envelopes import Envelope
 from outlast._execution.actors.membership import PLACE, decode_place
 from outlast._registry import ActorDefinition, default_registry
-from outlast._store.contract import RunRow
+from outlast._store.rows import RunRow
 from outlast.errors import ActorStopped, HandlerFailed, RunNotFound
 from outlast.types import CLOSED_STATUSES, Applied, OnExhausted, Restart, Strategy
 from tests.simulation import team_workload

@@ -19,7 +19,8 @@ from outlast._execution.journal.payloads import typed_payload
 from outlast._execution.runs.copying import Cut
 from outlast._records import Record
 from outlast._store import decisions as decide
-from outlast._store.contract import Message, RunRow, Transaction
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import Transaction
 from outlast.errors import RunClosed, UsageError
 from outlast.testing.loop import Deadlock
 from outlast.testing.machines import FaultPlan, Machine

@@ -18,8 +18,8 @@ from outlast._execution.actors.envelopes import Envelope
 from outlast._execution.calls.operations import decode_body
 from outlast._execution.calls.tokens import AnswerBody, TokenCalls, expiry_of
 from outlast._registry import default_registry
-from outlast._store.contract import Answer, AnswerResult, TokenRow
 from outlast._store.memory import tokens as memory_tokens
+from outlast._store.rows import Answer, AnswerResult, TokenRow
 from outlast.errors import TokenError
 from outlast.testing.machines import FaultPlan
 from outlast.types import RunId

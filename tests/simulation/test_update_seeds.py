@@ -13,7 +13,7 @@ from outlast._engine.verbs.updates import result_of
 from outlast._execution.calls.operations import decode_body
 from outlast._execution.calls.updates import KeptUpdate, UpdateBody, UpdateCalls, update_message
 from outlast._execution.journal.payloads import typed_payload
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast.errors import (
     UpdateFailed,
     UpdateRejected,

@@ -27,7 +27,7 @@ from outlast._execution.actors.system_messages import (
 from outlast._execution.calls.starting import new_run
 from outlast._execution.journal.letters import key_in
 from outlast._registry import ActorDefinition, HandlerDefinition
-from outlast._store.contract import JOIN, MessageKind
+from outlast._store.rows import JOIN, MessageKind
 from outlast.errors import RunNotFound, UnknownActor
 from outlast.types import Applied, RunId
 

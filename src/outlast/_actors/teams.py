@@ -15,8 +15,9 @@ from outlast._execution.actors.system_messages import ORDERS, Join, encode_order
 from outlast._execution.journal.letters import actor_id
 from outlast._handles.actor_ref import ActorRef
 from outlast._registry import ActorDefinition, Registry, default_registry
-from outlast._store.contract import JOIN, Cursor, RunFilter, RunRow, Store
+from outlast._store.contract import Cursor, RunFilter, Store
 from outlast._store.pages import is_last
+from outlast._store.rows import JOIN, RunRow
 from outlast.errors import ActorStopped, UnknownActor, UsageError
 from outlast.types import CLOSED_STATUSES, Applied, MemberInfo, RunId, TeamInfo
 

@@ -23,7 +23,7 @@ from outlast._execution.journal.letters import TOPICS, Letter, encode_letter
 from outlast._execution.loop.event_loop import running_loop
 from outlast._handles.actor_ref import ActorRef, Handler
 from outlast._registry import NameDefinition, default_registry
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast.errors import NotInRun, UsageError
 from outlast.types import RunId, Stopped
 

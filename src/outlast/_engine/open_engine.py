@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from outlast import limits
@@ -42,7 +41,8 @@ from outlast._execution.calls.updates import KeptUpdate
 from outlast._execution.loop.guards import install_guards
 from outlast._journal.writer import Writer
 from outlast._registry import Function, Registry
-from outlast._store.contract import Hint, Message, RunRow, Store
+from outlast._store.contract import Hint, Store
+from outlast._store.rows import Message, RunRow
 from outlast._wording.durations import text_of
 from outlast._world import Ticker, World, process_id
 from outlast.errors import EngineClosed, StoreError, UsageError
@@ -116,6 +116,7 @@ class EngineCore:
             owner=self.owner,
             events=self.events,
             stuck=self.acknowledgements.stuck,
+            on_old=lambda made, receipt: look_for(self.scheduler, made, receipt),
         )
         self.scheduler: Scheduler = Scheduler(
             world, store, registry, self.writer, self.events, self.acknowledgements
@@ -158,9 +159,8 @@ class EngineCore:
         self._garbage: GarbagePolicy | None = None
         self._watchdog: Watchdog | None = None
         self._reconciler: Reconciler | None = None
-        self._is_closed = False
         self._ends = 0.0  # when the grace of the drain is over
-        self._is_late = False  # the store has had its time in the drain, and has not taken all
+        self._is_closed = self._is_late = False  # late: the store did not take all in the drain
         self.stores_while_draining: bool = False  # starts, for the engine that comes next
         self.served_by: Served | None = None  # what all servers of this engine share
         self.events.on_fatal.append(self._failed)
@@ -208,7 +208,6 @@ class EngineCore:
         if options.recover:
             await self.recovery.recover(leases)
         if self.store.is_shared:
-            self.writer.on_old = partial(look_for, self.scheduler)
             self._reconciler = Reconciler(
                 self.scheduler, self.recovery, self.owner, self._changed_elsewhere
             )

@@ -28,7 +28,9 @@ from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_ou
 from outlast._engine.verbs.messages import Messages
 from outlast._execution.why import is_at_work
 from outlast._records import NO_PROGRESS
-from outlast._store.contract import Effects, RunRow, TailRun, Transaction
+from outlast._store.contract import TailRun
+from outlast._store.rows import RunRow
+from outlast._store.transactions import Effects, Transaction
 from outlast._wording.plurals import counted
 from outlast._world import Timer
 from outlast.errors import EngineClosed, StoreError

@@ -20,7 +20,7 @@ from outlast._execution.bodies.context import current_step
 from outlast._execution.calls.updates import update_message
 from outlast._execution.journal.letters import callers_in
 from outlast._registry import RetryPlan, StepDefinition
-from outlast._store.contract import Message, MessageKind
+from outlast._store.rows import Message, MessageKind
 from outlast.errors import EngineClosed, NotInRun, StoreFull, StoreUnavailable
 from outlast.types import RunId
 

@@ -35,7 +35,7 @@ from outlast._handles.steering import SteeringVerbs
 from outlast._handles.updating import UpdateVerbs
 from outlast._registry import Registry
 from outlast._store.auditing import because
-from outlast._store.contract import RunRow
+from outlast._store.rows import RunRow
 from outlast._wording.durations import seconds_of, text_of
 from outlast.errors import (
     CallCycle,

@@ -14,7 +14,7 @@ from outlast._execution.loop.event_loop import running_loop
 from outlast._execution.loop.source_lines import calling_place
 from outlast._execution.runs.current import current_run
 from outlast._store.auditing import because
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast._wording.durations import seconds_of
 from outlast.errors import NotSupported, UsageError
 from outlast.types import Duration, ForkKeys, ForkSignals, RerunPlan, RunId

@@ -22,6 +22,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 
 import msgspec
 
@@ -29,8 +30,15 @@ from outlast import limits
 from outlast._events import Events
 from outlast._journal.backoff import Backoff
 from outlast._journal.waiters import Waiters
-from outlast._store.contract import CommitId, CommitResult, Fenced, Receipt, Store, Transaction
+from outlast._store.contract import Store
 from outlast._store.decisions import carry_audit, is_urgent
+from outlast._store.transactions import (
+    CommitId,
+    CommitResult,
+    Fenced,
+    Receipt,
+    Transaction,
+)
 from outlast._wording.plurals import counted
 from outlast._world import World
 from outlast.errors import (
@@ -49,6 +57,7 @@ Done = Callable[[Transaction, CommitResult], None]
 Refused = Callable[[StoreError], None]
 Made = Callable[[Receipt], None]
 Stuck = Callable[[Transaction, StoreError], None]
+Old = Callable[[Transaction, Receipt], None]
 
 
 _UNKNOWN_TRIES = 3  # after these requests hear that the outcome of their commit is not known
@@ -62,6 +71,10 @@ def _goes_on(_: Transaction, __: StoreError) -> None:
     """Do nothing."""
 
 
+def _nothing_old(_: Transaction, __: Receipt) -> None:
+    """Where one process owns the store from its opening on."""
+
+
 class _Entry(msgspec.Struct, eq=False):
     transaction: Transaction
     done: Done
@@ -72,17 +85,23 @@ class Writer:
     """Turns submitted transactions into commits of one store."""
 
     def __init__(
-        self, store: Store, world: World, *, owner: str, events: Events, stuck: Stuck = _goes_on
+        self,
+        store: Store,
+        world: World,
+        *,
+        owner: str,
+        events: Events,
+        stuck: Stuck = _goes_on,
+        on_old: Old = _nothing_old,
     ) -> None:
         self._store = store
         self._world = world
         self._owner = owner
         self._events = events
         self._queue: deque[_Entry] = deque()
-        self._number = 0
+        self._numbers = count(1)  # of commits
         self._sent_at = 0.0
-        self._room = Waiters(world)
-        self._flushes = Waiters(world)
+        self._room, self._flushes = Waiters(world), Waiters(world)
         self._backoff = Backoff(world)
         self._is_called = False  # `_begin` is among the loop's next callbacks
         self._is_committing = self._is_over = False
@@ -90,7 +109,7 @@ class Writer:
         self.given_up: StoreError | None = None
         self._insisted: list[_Entry] = []  # what the store has refused for now
         self._stuck = stuck  # a transaction is kept, and tried until the store takes it
-        self.on_old: Callable[[Transaction, Receipt], None] = _nothing_old
+        self._on_old = on_old  # what follows from a commit that was found to be made long ago
 
     @property
     def is_full(self) -> bool:
@@ -102,7 +121,6 @@ class Writer:
         """Whether something is queued or on its way."""
         return bool(self._queue) or self._is_committing
 
-    # ------------------------------------------------------------------------ coming in
     def submit(
         self, transaction: Transaction, done: Done, *, refused: Refused | None = None
     ) -> None:
@@ -131,7 +149,7 @@ class Writer:
         """
         self.check_open()
         answer: Future[Receipt] = self._world.loop.create_future()
-        done, refused = _answering(answer, made, self.on_old)
+        done, refused = _answering(answer, made, self._on_old)
         self.submit(carry_audit(transaction, self._world.now()), done, refused=refused)
         return await answer
 
@@ -187,17 +205,13 @@ class Writer:
         return batch
 
     def _send(self, batch: list[_Entry]) -> None:
-        commit_id = self._next_id()
+        commit_id = CommitId(self._owner, next(self._numbers))
         self._sent_at = self._world.monotonic()
         try:
             transactions = [entry.transaction for entry in batch]
             self._store.commit(commit_id, transactions, partial(self._ended, commit_id, batch))
         except StoreError as error:
             self._fail(batch, error)
-
-    def _next_id(self) -> CommitId:
-        self._number += 1
-        return CommitId(self._owner, self._number)
 
     def _ended(
         self, commit_id: CommitId, batch: list[_Entry], future: Future[list[CommitResult]]
@@ -222,7 +236,6 @@ class Writer:
         if self._flushes.waiting and not self.is_busy:
             self._flushes.release_all()
 
-    # -------------------------------------------------------------------------- trouble
     async def _insist(self, commit_id: CommitId, batch: list[_Entry], error: StoreError) -> None:
         """Try until the batch is durable, or until only outside requests were in it."""
         tries = 0
@@ -255,7 +268,7 @@ class Writer:
 
     async def _attempt(self, entries: list[_Entry]) -> list[CommitResult] | StoreError:
         """Commit, and return what became of it: results, or why it can be tried again."""
-        commit_id = self._next_id()
+        commit_id = CommitId(self._owner, next(self._numbers))
         _seal(entries)
         try:
             return await self._store.commit(commit_id, [e.transaction for e in entries])
@@ -317,8 +330,7 @@ class Writer:
         if error is None:
             return
         self._refuse(self._queue, error)
-        urgent = isinstance(error, StoreFull) and any(is_urgent(e.transaction) for e in self._queue)
-        if urgent:
+        if isinstance(error, StoreFull) and any(is_urgent(e.transaction) for e in self._queue):
             self._backoff.end()
 
     def _begin_trouble(self, error: StoreError, batch: list[_Entry]) -> None:
@@ -357,10 +369,8 @@ class Writer:
             return
         log.critical("the store failed; no further writes are made: %s", error)
         fatal = _as_store_error(error)
-        self._is_over = True
-        self._is_committing = False
-        self.trouble = fatal
-        self._events.fatal = fatal
+        self._is_over, self._is_committing = True, False
+        self.trouble = self._events.fatal = fatal
         self._give_up([*batch, *self._queue], fatal)
         for listener in self._events.on_fatal:
             listener(fatal)
@@ -371,10 +381,6 @@ class Writer:
         self._backoff.end()
         self._flushes.release_all()
         self._room.release_all()
-
-
-def _nothing_old(_: Transaction, __: Receipt) -> None:
-    """Where one process owns the store from its opening on."""
 
 
 def _answering(

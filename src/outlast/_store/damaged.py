@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast._store.contract import RunRow
+from outlast._store.rows import RunRow
 from outlast.errors import StoreDamaged
 
 UNKNOWN = "?"

@@ -15,23 +15,20 @@ import msgspec
 
 from outlast import limits
 from outlast._store.auditing import rows_for
-from outlast._store.contract import (
+from outlast._store.contract import RunFilter
+from outlast._store.rows import (
     JOIN,
-    NO_EFFECTS,
     Answer,
     AnswerResult,
-    CommitResult,
     DeadLetter,
     DeathReason,
     Message,
     MessageKind,
     PostResult,
-    Receipt,
-    RunFilter,
     RunRow,
     TokenRow,
-    Transaction,
 )
+from outlast._store.transactions import NO_EFFECTS, CommitResult, Receipt, Transaction
 from outlast.types import CLOSED_STATUSES, Reuse
 
 _LIFE_SEPARATOR = "\x1f"

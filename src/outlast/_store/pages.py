@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from outlast import limits
-from outlast._store.contract import DeadLetter, RunRow, TokenRow
+from outlast._store.rows import DeadLetter, RunRow, TokenRow
 
 Row = TypeVar("Row", RunRow, DeadLetter, TokenRow)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 
 from outlast import limits
-from outlast._store.contract import CommitId, CommitResult, Hint, Transaction
+from outlast._store.contract import Hint
 from outlast._store.sqlite.shared import OwnerGone, OwnerLink
+from outlast._store.transactions import CommitId, CommitResult, Transaction
 from outlast._wire.handlers.sharing import MSGPACK, ChangedRuns, CommitBody, Outcome, OutcomeBody
 from outlast.client.connection import Connections, Reply, ServerEvent
 from outlast.client.refusals import error_of

@@ -44,8 +44,8 @@ from outlast._execution.journal.letters import decode_letter
 from outlast._execution.runs.run import LiveRun
 from outlast._records import Record
 from outlast._shapes import is_dict
-from outlast._store.contract import Message, RunRow
 from outlast._store.decisions import is_another_life, life_of
+from outlast._store.rows import Message, RunRow
 from outlast._world import entropy
 from outlast.errors import StoreDamaged, UsageError
 from outlast.types import RunId

@@ -19,9 +19,9 @@ from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._events import Events
 from outlast._execution.bodies.body import Body
 from outlast._registry import Function, Registry
-from outlast._store.contract import Transaction
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.store import MemoryStore
+from outlast._store.transactions import Transaction
 from outlast.errors import CommitUnknown, StoreFull, StoreUnavailable
 from outlast.testing.loop import SimLoop, new_sim_loop
 from outlast.testing.world import SimWorld

@@ -19,7 +19,8 @@ from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.declarations import Signal
 from outlast._records import Record as StoredRecord
 from outlast._registry import WorkflowDefinition, default_registry, known_error_types
-from outlast._store.contract import NO_EFFECTS, RunRow, Transaction
+from outlast._store.rows import RunRow
+from outlast._store.transactions import NO_EFFECTS, Transaction
 from outlast.errors import OutlastError, ReplayMismatch, UsageError
 from outlast.testing.comparing import comparable
 from outlast.testing.loop import Deadlock, new_sim_loop

@@ -27,7 +27,7 @@ from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.declarations import Signal
 from outlast._handles.run import Run, signal_payload
 from outlast._registry import Registry, StepDefinition, WorkflowDefinition, default_registry
-from outlast._store.contract import Message, RunRow
+from outlast._store.rows import Message, RunRow
 from outlast.engine import Engine
 from outlast.errors import (
     EngineClosed,

@@ -9,9 +9,10 @@ import pytest
 
 from outlast._events import Events
 from outlast._journal.writer import Writer
-from outlast._store.contract import Effects, Message, Receipt, StartRun, Transaction
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.store import MemoryStore
+from outlast._store.rows import Message
+from outlast._store.transactions import Effects, Receipt, StartRun, Transaction
 from outlast._world import RealWorld
 from outlast.errors import StoreError, StoreFull, StoreReplaced
 from tests.conformance.driving import RUN, new_row, record, signal

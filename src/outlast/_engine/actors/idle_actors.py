@@ -15,7 +15,8 @@ from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.actors.actor_memory import ActorMemory
 from outlast._execution.actors.actor_run import LiveActor
-from outlast._store.contract import Message, RunRow, StartRun
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import StartRun
 from outlast._world import Timer
 from outlast.types import RunId
 

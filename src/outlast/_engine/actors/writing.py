@@ -33,19 +33,9 @@ from outlast._execution.journal.letters import (
     decode_letter,
     encode_letter,
 )
-from outlast._store.contract import (
-    DONE,
-    JOIN,
-    DeadLetter,
-    Effects,
-    Message,
-    MessageKind,
-    PostResult,
-    Receipt,
-    RunRow,
-    Transaction,
-)
 from outlast._store.decisions import MAIL_KINDS
+from outlast._store.rows import DONE, JOIN, DeadLetter, Message, MessageKind, PostResult, RunRow
+from outlast._store.transactions import Effects, Receipt, Transaction
 from outlast._wording.plurals import counted
 from outlast.errors import (
     ActorStopped,

@@ -23,8 +23,9 @@ from outlast._execution.calls.operations import (
 )
 from outlast._registry import Registry
 from outlast._shapes import is_dict
-from outlast._store.contract import Cursor, RunFilter, RunRow, Store
+from outlast._store.contract import Cursor, RunFilter, Store
 from outlast._store.pages import is_last
+from outlast._store.rows import RunRow
 from outlast.errors import DecodingError, UnknownWorkflow
 from outlast.types import CLOSED_STATUSES, RunId, RunInfo, Status, TokenKind
 

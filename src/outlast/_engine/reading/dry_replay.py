@@ -19,7 +19,8 @@ from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._records import Record
 from outlast._registry import Registry
-from outlast._store.contract import Message, RunRow, StartRun, Transaction
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import StartRun, Transaction
 from outlast._world import Timer, World
 from outlast.errors import OutlastError, RunClosed, UnknownActor, UsageError
 from outlast.types import Lease, RunId

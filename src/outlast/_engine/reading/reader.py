@@ -27,10 +27,11 @@ from outlast._execution.why import why_of, with_lengths
 from outlast._records import Record as StoredRecord
 from outlast._registry import Registry
 from outlast._store.asking import TooLong
-from outlast._store.contract import Cursor, RunRow, Store
+from outlast._store.contract import Cursor, Store
 from outlast._store.damaged import RowDamaged
 from outlast._store.glimpses import WHOLE, Part
 from outlast._store.pages import is_last
+from outlast._store.rows import RunRow
 from outlast._wording.durations import text_of
 from outlast._world import World
 from outlast.errors import QueryTooWide, RunNotFound, StoreDamaged

@@ -29,7 +29,7 @@ from outlast._execution.calls.updates import UpdateBody
 from outlast._execution.journal.step_inputs import StepInput, decode_input
 from outlast._records import BLOB, input_of, outcome_of
 from outlast._records import Record as StoredRecord
-from outlast._store.contract import RunRow
+from outlast._store.rows import RunRow
 from outlast.types import RunInfo
 
 

@@ -13,8 +13,8 @@ from outlast._execution.calls.children import child_id
 from outlast._execution.calls.operations import StepOperation, decode_body, failure_in
 from outlast._execution.calls.tokens import OpenedBody
 from outlast._records import Record
-from outlast._store.contract import RunRow
 from outlast._store.decisions import another_life, stays
+from outlast._store.rows import RunRow
 from outlast.errors import RunNotFound
 from outlast.types import (
     CLOSED_STATUSES,

@@ -14,9 +14,11 @@ from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler, row_outside_memory
 from outlast._execution.calls.operations import ChildBody, ClosedBody, encode_body
 from outlast._records import Record
-from outlast._store.contract import Cursor, Effects, Message, RunFilter, RunRow, Store, Transaction
+from outlast._store.contract import Cursor, RunFilter, Store
 from outlast._store.damaged import RowDamaged
 from outlast._store.pages import is_last
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import Effects, Transaction
 from outlast.errors import EngineClosed, LeaseLost, StoreDamaged, StoreError
 from outlast.types import CLOSED_STATUSES, OPEN_STATUSES, RunId, Status
 

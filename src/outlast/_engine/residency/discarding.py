@@ -25,8 +25,10 @@ from outlast._execution.calls.operations import (
 from outlast._execution.calls.unreadable import DISCARD, UNREADABLE, Culprit
 from outlast._execution.journal.letters import decode_letter
 from outlast._records import Record
-from outlast._store.contract import DONE, Message, RunRow, Store, Transaction
+from outlast._store.contract import Store
 from outlast._store.decisions import dead_letter
+from outlast._store.rows import DONE, Message, RunRow
+from outlast._store.transactions import Transaction
 from outlast.errors import UsageError
 from outlast.types import RunId
 

@@ -27,21 +27,10 @@ from outlast._execution.calls.operations import ClosedBody, encode_body
 from outlast._execution.calls.unreadable import UNREADABLE
 from outlast._execution.runs.pausing import PAUSED
 from outlast._records import Record, pack_records
-from outlast._store.contract import (
-    Cursor,
-    Effects,
-    Lookups,
-    Message,
-    MessageKind,
-    ParkedAs,
-    RunFilter,
-    RunKind,
-    RunRow,
-    Segment,
-    Store,
-    Transaction,
-)
+from outlast._store.contract import Cursor, Lookups, RunFilter, Store
 from outlast._store.pages import is_last
+from outlast._store.rows import Message, MessageKind, ParkedAs, RunKind, RunRow
+from outlast._store.transactions import Effects, Segment, Transaction
 from outlast.errors import LeaseLost, UnknownWorkflow
 from outlast.types import CLOSED_STATUSES, Lease, RunId, Status
 
@@ -127,12 +116,11 @@ class InactiveRuns:
             last_seq=last,
             packed_seq=last if unpacked else row.packed_seq,
         )
-        transaction = Transaction(
-            lease, row.id, [], Effects(summary=summary, consumed=tuple(consumed))
-        )
+        effects = Effects(summary=summary, consumed=tuple(consumed))
         if unpacked:
             segment = Segment(row.id, unpacked[0].seq, last, pack_records(unpacked))
-            transaction.also.segments = (segment,)
+            effects.segments = (segment,)
+        transaction = Transaction(lease, row.id, [], effects)
         self._scheduler.submit(transaction)
         await self._scheduler.acknowledgements.wait_for(transaction)
         self._scheduler.parts.results.changed(row.id)
@@ -221,17 +209,9 @@ class InactiveRuns:
             error=reason or status,
             waiting_for="",
         )
-        transaction = Transaction(
-            lease,
-            row.id,
-            [closing],
-            Effects(
-                summary=summary,
-                segments=(segment,),
-                posts=await posts_of(self._store, row, body, now),
-            ),
-        )
-        await self._scheduler.written(transaction)
+        posts = await posts_of(self._store, row, body, now)
+        effects = Effects(summary=summary, segments=(segment,), posts=posts)
+        await self._scheduler.written(Transaction(lease, row.id, [closing], effects))
         self._scheduler.held.discard(row.id)  # a run that is started under its id is another
         tell_end(self._scheduler, row, status)
 

@@ -12,8 +12,9 @@ from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.journal.letters import decode_letter, message_in
 from outlast._records import Record
-from outlast._store.contract import DONE, Effects, Message, RunRow, Transaction
 from outlast._store.decisions import dead_letter
+from outlast._store.rows import DONE, Message, RunRow
+from outlast._store.transactions import Effects, Transaction
 from outlast.errors import UsageError
 from outlast.types import RunId
 

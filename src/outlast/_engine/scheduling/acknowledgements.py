@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future
 
-from outlast._store.contract import Transaction
+from outlast._store.transactions import Transaction
 from outlast._world import World
 from outlast.errors import StoreError, StoreFull, StoreUnavailable
 

@@ -18,8 +18,8 @@ from outlast._execution.calls.operations import failure_body
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._records import FAILURE, VALUE, Record, detach, pack_records
-from outlast._store.contract import Effects, Segment, Transaction
 from outlast._store.decisions import life_of
+from outlast._store.transactions import Effects, Segment, Transaction
 from outlast.errors import EncodingError, OutlastError, StoreDamaged
 
 log = logging.getLogger("outlast.steps")

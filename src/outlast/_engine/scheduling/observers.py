@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from outlast._records import Record
-from outlast._store.contract import NO_EFFECTS, Message, RunRow, Transaction
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import NO_EFFECTS, Transaction
 from outlast._world import World
 
 log = logging.getLogger("outlast.engine")

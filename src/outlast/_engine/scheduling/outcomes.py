@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outlast._execution.calls.operations import failure_in
-from outlast._store.contract import RunRow
+from outlast._store.rows import RunRow
 from outlast.errors import (
     RunCancelled,
     RunError,

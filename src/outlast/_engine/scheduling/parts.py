@@ -13,7 +13,8 @@ from typing import Protocol
 from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.runs.run import LiveRun
 from outlast._records import Record
-from outlast._store.contract import Message, RunRow, StartRun
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import StartRun
 from outlast.errors import StoreDamaged
 from outlast.types import RunId
 

@@ -12,8 +12,8 @@ from asyncio import Future
 from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.runs.workflow_run import LiveWorkflow
-from outlast._store.contract import RunRow
 from outlast._store.decisions import life_of
+from outlast._store.rows import RunRow
 from outlast.errors import RunNotFound
 from outlast.types import CLOSED_STATUSES, RunId
 

@@ -43,18 +43,17 @@ from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._journal.writer import Writer
 from outlast._records import Record, attach
 from outlast._registry import Registry
-from outlast._store.contract import (
+from outlast._store.contract import Store
+from outlast._store.decisions import carry_audit
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import (
     CommitResult,
     Effects,
     Fenced,
-    Message,
     Receipt,
-    RunRow,
     StartRun,
-    Store,
     Transaction,
 )
-from outlast._store.decisions import carry_audit
 from outlast._world import Timer, World
 from outlast.errors import EngineClosed, OutlastError, UnknownWorkflow
 from outlast.types import CLOSED_STATUSES, Lease, RunId
@@ -226,27 +225,11 @@ class Scheduler(ActorHost):
         lease = self.leases.get(row.shard)
         if lease is None or not self.executes or self.is_closing or row.id in self.held:
             return None
-        live = self._made(row, lease, records, memory)
+        live = _live_run(self, row, lease, records, memory)
         if live is not None:
             self.residents[row.id] = live
             self.events.runs_activated += 1
         return live
-
-    def _made(
-        self, row: RunRow, lease: Lease, records: list[Record], memory: ActorMemory | None
-    ) -> LiveRun | None:
-        if memory is not None:
-            kind = self.registry.actors.get(row.workflow)
-            if kind is None:
-                return None
-            self.parts.idle_actors.forget(row.id)
-            return LiveActor(self, Activation(kind, row, lease, records, memory))
-        try:
-            definition = self.registry.find_workflow(row.workflow)
-        except UnknownWorkflow:
-            self.parts.inactive_runs.no_code(row, records)
-            return None
-        return LiveWorkflow(self, definition, row, lease, records)
 
     def begin(self, live: LiveRun) -> None:
         """Let an admitted run replay and go on; its mail, if it has any, is in its hands."""
@@ -365,6 +348,27 @@ class Scheduler(ActorHost):
             self.bodies.stop_run(live.id)
             live.leave()
             self._remove(live.id)
+
+
+def _live_run(
+    scheduler: Scheduler,
+    row: RunRow,
+    lease: Lease,
+    records: list[Record],
+    memory: ActorMemory | None,
+) -> LiveRun | None:
+    if memory is not None:
+        kind = scheduler.registry.actors.get(row.workflow)
+        if kind is None:
+            return None
+        scheduler.parts.idle_actors.forget(row.id)
+        return LiveActor(scheduler, Activation(kind, row, lease, records, memory))
+    try:
+        definition = scheduler.registry.find_workflow(row.workflow)
+    except UnknownWorkflow:
+        scheduler.parts.inactive_runs.no_code(row, records)
+        return None
+    return LiveWorkflow(scheduler, definition, row, lease, records)
 
 
 def _deliver_effects(scheduler: Scheduler, effects: Effects, receipt: Receipt) -> None:

@@ -39,16 +39,9 @@ from outlast._execution.runs.copying import (
 from outlast._records import Blob, Record, attach, detach
 from outlast._registry import Registry
 from outlast._store.auditing import rows_of_fork
-from outlast._store.contract import (
-    Effects,
-    Message,
-    Receipt,
-    RunRow,
-    StartRun,
-    StreamRow,
-    Transaction,
-)
 from outlast._store.decisions import another_life
+from outlast._store.rows import Message, RunRow, StreamRow
+from outlast._store.transactions import Effects, Receipt, StartRun, Transaction
 from outlast.errors import (
     DecodingError,
     EncodingError,

@@ -25,16 +25,9 @@ from outlast._execution.journal.letters import TOPICS
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._store.auditing import came_to, once_more
-from outlast._store.contract import (
-    Effects,
-    Message,
-    MessageKind,
-    PostResult,
-    Receipt,
-    RunRow,
-    Transaction,
-)
 from outlast._store.decisions import carry_audit
+from outlast._store.rows import Message, MessageKind, PostResult, RunRow
+from outlast._store.transactions import Effects, Receipt, Transaction
 from outlast.errors import (
     EngineClosed,
     LeaseLost,

@@ -22,7 +22,8 @@ from outlast._execution.calls.operations import SignalBody, decode_body
 from outlast._execution.calls.updates import UpdateBody, id_of
 from outlast._execution.journal.payloads import read_payload, same_json
 from outlast._registry import Registry
-from outlast._store.contract import Message, Store
+from outlast._store.contract import Store
+from outlast._store.rows import Message
 from outlast.errors import DecodingError, EncodingError, SignalConflict, UpdateConflict
 
 

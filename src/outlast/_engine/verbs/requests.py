@@ -16,7 +16,7 @@ from outlast._execution.actors.membership import SUPERVISORS, Membership
 from outlast._execution.calls.operations import encode_body
 from outlast._execution.calls.unreadable import DISCARD
 from outlast._execution.runs.workflow_run import LiveWorkflow
-from outlast._store.contract import Message, RunRow
+from outlast._store.rows import Message, RunRow
 from outlast.errors import RunNotFound, UsageError
 from outlast.types import CLOSED_STATUSES, RunId
 

@@ -17,16 +17,16 @@ from outlast._engine.scheduling.observers import Committed, Fact, RowChanged, To
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.messages import Messages, bounded
 from outlast._records import attach
-from outlast._store.contract import (
+from outlast._store.rows import Message
+from outlast._store.sqlite.sharers import Carried
+from outlast._store.sqlite.store import SqliteStore
+from outlast._store.transactions import (
     CommitId,
     CommitResult,
     Fenced,
-    Message,
     Receipt,
     Transaction,
 )
-from outlast._store.sqlite.sharers import Carried
-from outlast._store.sqlite.store import SqliteStore
 from outlast.errors import NotSupported, OutlastError, StoreUnavailable, UsageError
 from outlast.types import CLOSED_STATUSES, RunId
 
@@ -184,6 +184,8 @@ class Sharing:
 
 def look_for(scheduler: Scheduler, transaction: Transaction, receipt: Receipt) -> None:
     """A commit was made some time ago: look in the store for what it started and sent."""
+    if not scheduler.store.is_shared:
+        return  # what follows is done when the commit's outcome is known
     effects = transaction.also
     rows = [start.row for start in effects.starts if start.row.id not in receipt.existing]
     for row in rows:

@@ -25,9 +25,10 @@ from outlast._execution.calls.starting import check_name, new_run
 from outlast._records import attach
 from outlast._registry import WorkflowDefinition
 from outlast._store.auditing import on_the_way, once_more
-from outlast._store.contract import Effects, Message, MessageKind, Receipt, RunRow, Transaction
 from outlast._store.damaged import UNKNOWN
 from outlast._store.decisions import life_of
+from outlast._store.rows import Message, MessageKind, RunRow
+from outlast._store.transactions import Effects, Receipt, Transaction
 from outlast.errors import DecodingError, IdempotencyMismatch, RunExists, StoreDamaged, UsageError
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
 

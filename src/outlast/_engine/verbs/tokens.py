@@ -20,16 +20,10 @@ from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.calls.starting import check_name, check_text
 from outlast._execution.calls.tokens import AnswerBody, message_of
 from outlast._execution.journal.payloads import fitting_payload
-from outlast._store.contract import (
-    Answer,
-    AnswerResult,
-    Effects,
-    Receipt,
-    Store,
-    TokenRow,
-    Transaction,
-)
+from outlast._store.contract import Store
 from outlast._store.pages import is_last
+from outlast._store.rows import Answer, AnswerResult, TokenRow
+from outlast._store.transactions import Effects, Receipt, Transaction
 from outlast.errors import (
     DigestMismatch,
     RunNotFound,

@@ -21,15 +21,8 @@ from outlast._execution.calls.starting import check_name
 from outlast._execution.calls.updates import REFUSED, KeptUpdate, digest_of, refused_in
 from outlast._execution.journal.payloads import fitting_payload, json_payload
 from outlast._registry import Registry, UpdateDefinition
-from outlast._store.contract import (
-    DONE,
-    Effects,
-    Message,
-    PostResult,
-    Receipt,
-    RunRow,
-    Transaction,
-)
+from outlast._store.rows import DONE, Message, PostResult, RunRow
+from outlast._store.transactions import Effects, Receipt, Transaction
 from outlast.errors import (
     EncodingError,
     MailboxFull,

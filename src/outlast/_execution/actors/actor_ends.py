@@ -29,8 +29,9 @@ from outlast._execution.journal.letters import Expired, Overflowed, decode_lette
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.runs.run_summary import RunSummary
 from outlast._registry import ActorDefinition
-from outlast._store.contract import DONE, DeathReason, Message, Transaction
 from outlast._store.decisions import dead_letter
+from outlast._store.rows import DONE, DeathReason, Message
+from outlast._store.transactions import Transaction
 from outlast._world import World
 from outlast.errors import UsageError
 

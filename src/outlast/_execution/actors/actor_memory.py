@@ -16,7 +16,7 @@ from outlast._execution.journal.letters import initial_in
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import Record
 from outlast._registry import ActorDefinition
-from outlast._store.contract import DONE, RunRow
+from outlast._store.rows import DONE, RunRow
 from outlast.types import Lease, RunId
 
 TOPICS_HEARD = "\x00topics"  # value: the handlers that are subscribed to their topics

@@ -11,7 +11,7 @@ from outlast._execution.calls.unreadable import Arguments, arguments_of, state_o
 from outlast._execution.journal.letters import Letter, decode_letter
 from outlast._records import VALUE
 from outlast._registry import ActorDefinition, HandlerDefinition
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast._world import World
 from outlast.errors import UsageError
 

@@ -12,7 +12,7 @@ from outlast._execution.actors.mailbox import Mailbox
 from outlast._execution.journal.letters import message_body
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.runs.run_summary import RunSummary
-from outlast._store.contract import Transaction
+from outlast._store.transactions import Transaction
 from outlast.types import Status
 
 

@@ -44,7 +44,8 @@ from outlast._execution.runs.closing import unwind
 from outlast._execution.runs.run import LiveRun, replay_from
 from outlast._records import Record, detach
 from outlast._registry import ActorDefinition
-from outlast._store.contract import Message, Receipt, Transaction
+from outlast._store.rows import Message
+from outlast._store.transactions import Receipt, Transaction
 from outlast.errors import UsageError
 
 _BURST = 100  # messages handled in one turn of the host loop

@@ -10,7 +10,7 @@ import msgspec
 from outlast._execution.actors.system_messages import ORDERS
 from outlast._execution.journal.letters import Letter, actor_id, encode_letter
 from outlast._registry import ActorDefinition, HandlerDefinition, Registry
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast.errors import UnknownActor
 from outlast.types import RunId
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from outlast._execution.journal.letters import Letter
 from outlast._registry import ActorDefinition
-from outlast._store.contract import DeathReason, Message
+from outlast._store.rows import DeathReason, Message
 
 Waiting = tuple[Message, Letter]
 

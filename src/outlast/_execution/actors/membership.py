@@ -20,7 +20,8 @@ from outlast import limits
 from outlast._codec import adapter_for
 from outlast._execution.calls.operations import ChildBody, decode_body, failure_in
 from outlast._execution.journal.letters import Letter, encode_letter
-from outlast._store.contract import JOIN, Message, Receipt, Transaction
+from outlast._store.rows import JOIN, Message
+from outlast._store.transactions import Receipt, Transaction
 from outlast.types import Restart, RunId, Stopped
 
 Down: TypeAlias = Literal["", "failed", "held", "parked"]

@@ -29,7 +29,8 @@ from outlast._execution.calls.unreadable import arguments_of, raise_refusal
 from outlast._execution.journal.letters import Letter, caller, decode_letter, message_in
 from outlast._execution.loop.tasks import RunTask
 from outlast._records import VALUE, Record
-from outlast._store.contract import Message, Transaction
+from outlast._store.rows import Message
+from outlast._store.transactions import Transaction
 from outlast.errors import EncodingError, NotInRun, UsageError
 
 

@@ -38,7 +38,7 @@ from outlast._execution.actors.system_messages import (
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.journal.letters import Letter, decode_letter, encode_letter
 from outlast._records import VALUE
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast.errors import ActorStopped, UsageError
 from outlast.types import Status
 

@@ -10,7 +10,8 @@ import msgspec
 from outlast._execution.actors.membership import Membership, Reminder, Watch
 from outlast._execution.actors.system_messages import watch_orders
 from outlast._records import Blob
-from outlast._store.contract import Message, StartRun, Transaction
+from outlast._store.rows import Message
+from outlast._store.transactions import StartRun, Transaction
 
 
 @dataclass(slots=True)

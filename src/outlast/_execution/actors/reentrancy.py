@@ -33,7 +33,7 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import VALUE, Record
 from outlast._registry import HandlerDefinition
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast.errors import UsageError
 
 

@@ -14,7 +14,7 @@ from outlast._codec import SignatureCodec
 from outlast._execution.actors.membership import Assignment, Down, Watch
 from outlast._execution.journal.letters import Letter, encode_letter
 from outlast._registry import HandlerDefinition
-from outlast._store.contract import JOIN, Message
+from outlast._store.rows import JOIN, Message
 from outlast.errors import StoreDamaged
 from outlast.types import RunId
 

@@ -17,7 +17,7 @@ from outlast._execution.calls.host import RunHost
 from outlast._execution.journal.letters import decode_letter
 from outlast._execution.journal.message_dedup import MessageDedup
 from outlast._registry import ActorDefinition
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast._world import Timer
 from outlast.types import RunId
 

@@ -11,7 +11,7 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._execution.loop.tasks import Scope
 from outlast._records import Record
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 
 
 class Cancellation:

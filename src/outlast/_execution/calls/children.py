@@ -38,8 +38,8 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import Record
 from outlast._registry import WorkflowDefinition
-from outlast._store.contract import Message, RunRow
 from outlast._store.decisions import is_another_life, stays
+from outlast._store.rows import Message, RunRow
 from outlast.errors import (
     ChildFailed,
     DecodingError,

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from outlast._execution.calls.operations import KnownErrors, StepOperation
 from outlast._registry import Registry
-from outlast._store.contract import Message, StartRun, Transaction
+from outlast._store.rows import Message
+from outlast._store.transactions import StartRun, Transaction
 from outlast._world import Timer, World
 from outlast.errors import OutlastError
 from outlast.types import RunId

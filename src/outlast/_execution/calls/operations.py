@@ -27,7 +27,7 @@ from outlast._codec import (
 )
 from outlast._records import FAILURE, VALUE, Blob, outcome_of, with_input
 from outlast._registry import Registry, StepDefinition, WorkflowDefinition, known_error_types
-from outlast._store.contract import StartRun
+from outlast._store.transactions import StartRun
 from outlast.errors import DecodingError, StepFailed
 from outlast.types import OnParentClose, RunId
 

@@ -16,7 +16,8 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.conditions import Conditions
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import Record
-from outlast._store.contract import RunRow, Transaction
+from outlast._store.rows import RunRow
+from outlast._store.transactions import Transaction
 
 
 class RunCalls:

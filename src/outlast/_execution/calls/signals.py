@@ -9,7 +9,7 @@ from outlast._execution.calls.inbox import Inbox, Known
 from outlast._execution.calls.operations import DiscardedBody, SignalBody, decode_body, encode_body
 from outlast._execution.journal.view import RunJournal
 from outlast._records import Record
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 
 
 def append_signal(

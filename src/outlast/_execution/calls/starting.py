@@ -11,7 +11,8 @@ from outlast._codec import Bound
 from outlast._execution.calls.operations import SignalBody, StartedBody, encode_body
 from outlast._records import Blob, Record, detach
 from outlast._registry import WorkflowDefinition, cached_version_of
-from outlast._store.contract import RunRow, StartRun
+from outlast._store.rows import RunRow
+from outlast._store.transactions import StartRun
 from outlast._world import World
 from outlast.errors import UsageError
 from outlast.types import OnParentClose, Reuse, RunId

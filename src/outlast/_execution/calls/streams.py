@@ -13,7 +13,7 @@ from outlast import limits
 from outlast._execution.calls.operations import WrittenBody, encode_body
 from outlast._execution.journal.view import RunJournal
 from outlast._records import VALUE
-from outlast._store.contract import StreamRow
+from outlast._store.rows import StreamRow
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode

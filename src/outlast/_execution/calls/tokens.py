@@ -29,7 +29,7 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._execution.loop.timers import microseconds
 from outlast._records import Record
-from outlast._store.contract import Answer, Message, TokenRow
+from outlast._store.rows import Answer, Message, TokenRow
 from outlast.errors import DecodingError, UsageError
 from outlast.types import RunId, TokenKind
 

@@ -15,7 +15,7 @@ import msgspec
 from outlast._execution.journal.letters import Letter
 from outlast._execution.loop.event_loop import RunLoop, run_outside
 from outlast._registry import ActorDefinition, HandlerDefinition
-from outlast._store.contract import Message, ParkedAs
+from outlast._store.rows import Message, ParkedAs
 from outlast.errors import DecodingError, NotDeterministic, OutlastError, StoreDamaged
 from outlast.types import RunId
 

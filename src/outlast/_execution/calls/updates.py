@@ -35,7 +35,7 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop, Woken, run_reading
 from outlast._execution.loop.tasks import TaskPath
 from outlast._records import EMPTY, VALUE, Record
-from outlast._store.contract import DONE, Message
+from outlast._store.rows import DONE, Message
 from outlast.errors import DecodingError, NotDeterministic, UsageError
 from outlast.types import RunId
 

@@ -8,7 +8,7 @@ import msgspec
 
 from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast.errors import AskTimeout, StoreDamaged
 from outlast.types import RunId
 

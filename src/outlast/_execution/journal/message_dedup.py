@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 
 
 class MessageDedup:

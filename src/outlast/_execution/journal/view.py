@@ -23,7 +23,8 @@ from outlast._records import (
     detach,
     pack_records,
 )
-from outlast._store.contract import RunRow, Segment, Transaction
+from outlast._store.rows import RunRow
+from outlast._store.transactions import Segment, Transaction
 from outlast.errors import ReplayMismatch
 from outlast.types import Lease, RunId
 

@@ -287,7 +287,6 @@ class RunLoop(AbstractEventLoop):
     async def shutdown_asyncgens(self) -> None:
         """Nothing to do: abandoned generators are closed by the run itself."""
 
-    # --------------------------------------------------------------------------- what is ours
     def current_task(self) -> RunTask[object] | None:
         """Return the task of this run that is executing, None in a plain callback."""
         task = _current_task(self)

@@ -28,7 +28,7 @@ from outlast._execution.calls.signals import discarded_in
 from outlast._execution.calls.tokens import AnswerBody, OpenedBody, row_of, token_id
 from outlast._execution.calls.updates import kept_updates
 from outlast._records import VALUE, Kind, Record
-from outlast._store.contract import Message, TokenRow
+from outlast._store.rows import Message, TokenRow
 from outlast.errors import UsageError
 from outlast.types import RunId
 

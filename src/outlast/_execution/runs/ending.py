@@ -16,7 +16,7 @@ from outlast._execution.loop.tasks import RunTask
 from outlast._execution.runs.closing import outcome_of
 from outlast._execution.runs.run_summary import RunSummary
 from outlast._registry import WorkflowDefinition
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast._world import World
 
 log = logging.getLogger("outlast.run")

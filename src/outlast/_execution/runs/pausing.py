@@ -8,7 +8,7 @@ finds the run paused.
 
 from __future__ import annotations
 
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 
 PAUSED = "paused by an operator, until it is resumed"
 

@@ -39,7 +39,8 @@ from outlast._execution.loop.tasks import RunTask
 from outlast._execution.runs.closing import close_tasks
 from outlast._execution.runs.run_summary import RunSummary
 from outlast._records import Record, attach
-from outlast._store.contract import Message, Receipt, RunRow, Transaction
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import Receipt, Transaction
 from outlast._wording.plurals import counted
 from outlast.errors import OutlastError, ReplayMismatch, StoreDamaged
 from outlast.types import Lease, RunId

@@ -15,7 +15,7 @@ from outlast._execution.calls.unreadable import UNREADABLE, Unreadable, parked_a
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.runs.closing import error_summary
 from outlast._records import Record
-from outlast._store.contract import ParkedAs, RunRow
+from outlast._store.rows import ParkedAs, RunRow
 from outlast.errors import OutlastError
 from outlast.types import Status
 

@@ -24,7 +24,8 @@ from outlast._execution.runs.pausing import PAUSED, Pausing
 from outlast._execution.runs.run import LiveRun, replay_from
 from outlast._records import EMPTY, Record
 from outlast._registry import WorkflowDefinition
-from outlast._store.contract import Message, RunRow, Transaction
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import Transaction
 from outlast.errors import DecodingError
 from outlast.types import Lease
 

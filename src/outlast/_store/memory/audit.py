@@ -7,8 +7,8 @@ from collections import Counter
 from msgspec.structs import replace
 
 from outlast._store.auditing import AuditRow
-from outlast._store.contract import NO_EFFECTS, CommitResult, Receipt, Transaction
 from outlast._store.decisions import outcome_of
+from outlast._store.transactions import NO_EFFECTS, CommitResult, Receipt, Transaction
 from outlast.types import RunId
 
 

@@ -13,27 +13,7 @@ import msgspec
 
 from outlast import limits
 from outlast._records import Record, blob_digest, filled, unpack_records
-from outlast._store.contract import (
-    DONE,
-    FENCED,
-    JOIN,
-    NO_EFFECTS,
-    Answer,
-    Answered,
-    CommitId,
-    CommitResult,
-    DeadLetter,
-    Effects,
-    Hint,
-    Message,
-    PostResult,
-    Receipt,
-    RunRow,
-    Segment,
-    StreamRow,
-    TailRun,
-    Transaction,
-)
+from outlast._store.contract import Hint, TailRun
 from outlast._store.decisions import (
     MAIL_KINDS,
     dead_letter,
@@ -45,6 +25,27 @@ from outlast._store.decisions import (
 from outlast._store.memory.audit import MemoryAudit
 from outlast._store.memory.leases import MemoryLeases
 from outlast._store.memory.tokens import MemoryTokens
+from outlast._store.rows import (
+    DONE,
+    JOIN,
+    Answer,
+    Answered,
+    DeadLetter,
+    Message,
+    PostResult,
+    RunRow,
+    StreamRow,
+)
+from outlast._store.transactions import (
+    FENCED,
+    NO_EFFECTS,
+    CommitId,
+    CommitResult,
+    Effects,
+    Receipt,
+    Segment,
+    Transaction,
+)
 from outlast.types import CLOSED_STATUSES, RunId
 
 
@@ -109,8 +110,7 @@ class MemoryDatabase:
         return results if number == commit_id.number else None
 
     def _apply_one(self, transaction: Transaction) -> CommitResult:
-        lease = transaction.lease
-        if lease is not None and not self.leases.holds(lease):
+        if transaction.lease is not None and not self.leases.holds(transaction.lease):
             return FENCED
         effects = transaction.effects or NO_EFFECTS
         for blob in effects.blobs:

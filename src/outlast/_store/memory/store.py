@@ -24,25 +24,19 @@ from outlast import limits
 from outlast._records import Record
 from outlast._store.auditing import AuditRow
 from outlast._store.contract import (
-    CommitId,
-    CommitResult,
     Committed,
     Cursor,
-    DeadLetter,
     Hint,
-    Message,
     RunFilter,
-    RunRow,
     Store,
-    StreamRow,
     TailRun,
-    TokenRow,
-    Transaction,
 )
 from outlast._store.decisions import matches
 from outlast._store.glimpses import WHOLE, Part
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.pages import page_of
+from outlast._store.rows import DeadLetter, Message, RunRow, StreamRow, TokenRow
+from outlast._store.transactions import CommitId, CommitResult, Transaction
 from outlast._world import World
 from outlast.errors import StoreError
 from outlast.types import Lease, RunId, Status

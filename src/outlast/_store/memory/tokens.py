@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from outlast._store.contract import Answer, Answered, TokenRow
 from outlast._store.decisions import answered_row, judge_answer
+from outlast._store.rows import Answer, Answered, TokenRow
 from outlast.types import RunId
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from outlast._store.contract import Effects, Message, RunRow, TokenRow, Transaction
+from outlast._store.rows import Message, RunRow, TokenRow
+from outlast._store.transactions import Effects, Transaction
 from outlast.types import RunId
 
 

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from outlast._store.contract import (
-    DONE,
-    Answer,
-    Answered,
-    Message,
-    PostResult,
-    TokenRow,
-)
 from outlast._store.decisions import answered_row, judge_answer, judge_post
 from outlast._store.planning.facts import Facts
+from outlast._store.rows import DONE, Answer, Answered, Message, PostResult, TokenRow
 from outlast.types import RunId
 
 

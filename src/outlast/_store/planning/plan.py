@@ -18,26 +18,28 @@ from collections.abc import Sequence
 import msgspec
 
 from outlast._records import Blob, Record, blob_digest
-from outlast._store.contract import (
-    FENCED,
-    Answer,
-    Answered,
-    CommitResult,
-    DeadLetter,
-    Effects,
-    Message,
-    PostResult,
-    Receipt,
-    RunRow,
-    Segment,
-    StartRun,
-    StreamRow,
-    TokenRow,
-    Transaction,
-)
 from outlast._store.decisions import dead_letter, gives_way, is_lost_word, life_of
 from outlast._store.planning.facts import Facts
 from outlast._store.planning.mail import PlannedMail, PlannedTokens
+from outlast._store.rows import (
+    Answer,
+    Answered,
+    DeadLetter,
+    Message,
+    PostResult,
+    RunRow,
+    StreamRow,
+    TokenRow,
+)
+from outlast._store.transactions import (
+    FENCED,
+    CommitResult,
+    Effects,
+    Receipt,
+    Segment,
+    StartRun,
+    Transaction,
+)
 from outlast.types import CLOSED_STATUSES, Lease, RunId
 
 

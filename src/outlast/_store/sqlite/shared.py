@@ -23,16 +23,11 @@ from typing import Protocol, TypeAlias, TypeVar
 from typing_extensions import override
 
 from outlast import limits
-from outlast._store.contract import (
-    CommitId,
-    CommitResult,
-    Committed,
-    Hint,
-    Transaction,
-)
+from outlast._store.contract import Committed, Hint
 from outlast._store.decisions import as_old
 from outlast._store.sqlite.files.lock import living_holder
 from outlast._store.sqlite.store import SqliteStore
+from outlast._store.transactions import CommitId, CommitResult, Transaction
 from outlast._world import World
 from outlast.errors import CommitUnknown, StoreError, StoreLocked, StoreMissing, StoreUnavailable
 from outlast.types import Lease, RunId

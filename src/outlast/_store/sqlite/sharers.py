@@ -12,11 +12,11 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from outlast._store.contract import CommitId, CommitResult, Receipt, Transaction
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.tables.batch import Shard, write_batch
 from outlast._store.sqlite.tables.columns import SHARERS, fetch, is_whole, sealed
 from outlast._store.sqlite.writing import Writing
+from outlast._store.transactions import CommitId, CommitResult, Receipt, Transaction
 from outlast.errors import CommitUnknown, StoreDamaged, StoreError, StoreReplaced
 
 _KEPT_MICROSECONDS = 86_400 * 1_000_000  # a process that has not asked for a day asks no more

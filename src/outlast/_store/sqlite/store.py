@@ -23,15 +23,7 @@ from typing import Self, TypeAlias, TypeVar
 from typing_extensions import override
 
 from outlast import limits
-from outlast._store.contract import (
-    CommitId,
-    CommitResult,
-    Committed,
-    Hint,
-    Lookups,
-    Store,
-    Transaction,
-)
+from outlast._store.contract import Committed, Hint, Lookups, Store
 from outlast._store.sqlite.condition import Condition
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.examination import prepare, prepare_reading
@@ -51,6 +43,7 @@ from outlast._store.sqlite.tables.reading import SqliteReads
 from outlast._store.sqlite.tables.schema import missing
 from outlast._store.sqlite.workers import Workers
 from outlast._store.sqlite.writing import Writing
+from outlast._store.transactions import CommitId, CommitResult, Transaction
 from outlast._world import World, process_id
 from outlast.errors import StoreDamaged, StoreError, StoreReadOnly
 from outlast.types import Lease, RunId

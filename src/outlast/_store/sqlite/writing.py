@@ -24,7 +24,6 @@ import apsw
 import msgspec
 from msgspec.structs import replace
 
-from outlast._store.contract import CommitId, CommitResult, Transaction
 from outlast._store.decisions import is_urgent
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.faults import errno_of, is_failed_sync, is_full, translate
@@ -35,6 +34,7 @@ from outlast._store.sqlite.files.write_ahead_log import Reserve, WriteAheadLog
 from outlast._store.sqlite.opening import open_writer
 from outlast._store.sqlite.tables.batch import Shard, write_batch
 from outlast._store.sqlite.tables.shard import ShardRow, difference, note
+from outlast._store.transactions import CommitId, CommitResult, Transaction
 from outlast.errors import (
     CommitUnknown,
     StoreError,

@@ -18,7 +18,8 @@ from outlast._execution.actors.membership import SUPERVISORS
 from outlast._execution.journal.letters import TOPICS
 from outlast._shapes import is_dict
 from outlast._store.auditing import doing
-from outlast._store.contract import Cursor, DeadLetter
+from outlast._store.contract import Cursor
+from outlast._store.rows import DeadLetter
 from outlast._wire.formats.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.formats.problems import Problem
 from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor

@@ -17,7 +17,7 @@ from outlast import limits
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reading.audit import audit_page
 from outlast._store.auditing import Acting, acting_as
-from outlast._store.contract import Effects, Transaction
+from outlast._store.transactions import Effects, Transaction
 from outlast._wire.formats.answers import answer
 from outlast._wire.formats.kinds import kind_of
 from outlast._wire.formats.problems import Problem

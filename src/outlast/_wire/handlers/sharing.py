@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response
 
 from outlast._engine.verbs.sharing import Changes, Sharing
-from outlast._store.contract import CommitId, CommitResult, Receipt, Transaction
+from outlast._store.transactions import CommitId, CommitResult, Receipt, Transaction
 from outlast._wire.formats.problems import Problem
 from outlast._wire.live.eventstream import EventStream, event
 from outlast._wire.requests import Call

@@ -20,7 +20,7 @@ from outlast import limits
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.reading.records import info_of
 from outlast._engine.scheduling.observers import Fact, RowChanged, TokensChanged
-from outlast._store.contract import RunRow
+from outlast._store.rows import RunRow
 from outlast._wire.live.eventstream import event
 from outlast._wire.live.ring import Ring
 from outlast._world import Timer

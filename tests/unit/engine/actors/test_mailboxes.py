@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Actor, ActorRef, Engine, actor, handler, limits, step
-from outlast._store.contract import RunRow
+from outlast._store.rows import RunRow
 from outlast.errors import MailboxFull, RegistrationError, RunNotFound, UnknownActor
 from outlast.types import RunId
 

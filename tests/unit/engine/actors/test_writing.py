@@ -9,7 +9,7 @@ from outlast._engine.open_engine import EngineCore
 from outlast._execution.journal.letters import Letter, encode_letter
 from outlast._handles.actor_ref import ActorRef
 from outlast._registry import default_registry
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from outlast.errors import ActorStopped, RunNotFound
 from outlast.testing.machines import FaultPlan, Yard
 from outlast.types import RunId

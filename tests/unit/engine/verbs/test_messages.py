@@ -10,7 +10,8 @@ import pytest
 
 from outlast import Engine, limits
 from outlast._execution.actors.actor_run import LiveActor
-from outlast._store.contract import RunRow, Store
+from outlast._store.contract import Store
+from outlast._store.rows import RunRow
 from outlast.errors import StoreUnavailable
 from outlast.types import RunId
 from tests.unit.actors.busy import Busy, gates, post, store_class_of

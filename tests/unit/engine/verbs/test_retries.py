@@ -18,7 +18,8 @@ from outlast import (
     wf,
     workflow,
 )
-from outlast._store.contract import Receipt, RunRow, Transaction
+from outlast._store.rows import RunRow
+from outlast._store.transactions import Receipt, Transaction
 from outlast.errors import (
     ChildFailed,
     RunCancelled,

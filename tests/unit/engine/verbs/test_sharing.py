@@ -44,9 +44,10 @@ from outlast import (
 )
 from outlast._engine.verbs.sharing import Sharing
 from outlast._records import Record
-from outlast._store.contract import CommitId, Effects, Message, Transaction
 from outlast._store.glimpses import WHOLE, Part
+from outlast._store.rows import Message
 from outlast._store.sqlite.shared import SharedSqliteStore
+from outlast._store.transactions import CommitId, Effects, Transaction
 from outlast.types import RunId, Status, TokenInfo
 
 T = TypeVar("T")

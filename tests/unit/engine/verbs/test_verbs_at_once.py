@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine, Run, Signal, step, wf, workflow
-from outlast._store.contract import Message, RunRow
+from outlast._store.rows import Message, RunRow
 from outlast._store.sqlite.store import SqliteStore
 from outlast.errors import RunNotFound
 from outlast.types import OnParentClose, RunId

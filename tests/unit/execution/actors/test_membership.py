@@ -12,7 +12,8 @@ from outlast._execution.actors.membership import (
     decode_place,
 )
 from outlast._execution.actors.system_messages import watch_orders
-from outlast._store.contract import PostResult, Receipt, Transaction
+from outlast._store.rows import PostResult
+from outlast._store.transactions import Receipt, Transaction
 from outlast.types import Restart
 from tests.unit.execution.actors.messages import ACTOR
 

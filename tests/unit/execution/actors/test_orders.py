@@ -28,7 +28,7 @@ from outlast._execution.actors.system_messages import (
     WatchOver,
     order_message,
 )
-from outlast._store.contract import Message, MessageKind
+from outlast._store.rows import Message, MessageKind
 from outlast.types import Restart
 from tests.unit.execution.actors.messages import ACTOR
 

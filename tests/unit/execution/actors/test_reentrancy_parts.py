@@ -15,7 +15,8 @@ from outlast._execution.journal.letters import Letter, caller
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import NOBODY, RunLoop, new_loop
 from outlast._records import Record
-from outlast._store.contract import Message, RunRow, Transaction
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import Transaction
 from outlast.types import Lease
 from tests.unit.execution.actors.messages import (
     ACTOR,

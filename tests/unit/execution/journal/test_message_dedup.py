@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from outlast._execution.journal.message_dedup import MessageDedup
-from outlast._store.contract import Message
+from outlast._store.rows import Message
 from tests.conformance.driving import RUN, signal
 
 

@@ -19,7 +19,7 @@ from outlast._records import (
     detach,
     unpack_records,
 )
-from outlast._store.contract import Transaction
+from outlast._store.transactions import Transaction
 from outlast.errors import ReplayMismatch
 from outlast.types import Lease
 from tests.conformance.driving import RUN, new_row, record, records

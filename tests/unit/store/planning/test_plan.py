@@ -5,21 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from outlast._records import Blob, Record
-from outlast._store.contract import (
-    DONE,
-    FENCED,
-    Answer,
-    Effects,
-    Message,
-    Receipt,
-    RunRow,
-    StartRun,
-    TokenRow,
-    Transaction,
-)
 from outlast._store.decisions import life_of
 from outlast._store.planning.facts import Facts, questions_of
 from outlast._store.planning.plan import Counters, Plan, plan_batch
+from outlast._store.rows import DONE, Answer, Message, RunRow, TokenRow
+from outlast._store.transactions import FENCED, Effects, Receipt, StartRun, Transaction
 from outlast.types import Lease, RunId
 from tests.conformance.driving import new_row
 

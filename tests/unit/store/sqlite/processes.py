@@ -12,9 +12,9 @@ SRC = Path(__file__).resolve().parents[4] / "src"
 PREAMBLE = """
 import asyncio, os, signal, sys
 from outlast._records import Record
-from outlast._store.contract import (
-    CommitId, Effects, Message, RunFilter, RunRow, StartRun, Transaction,
-)
+from outlast._store.contract import RunFilter
+from outlast._store.rows import Message, RunRow
+from outlast._store.transactions import CommitId, Effects, StartRun, Transaction
 from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from outlast.errors import *

@@ -9,11 +9,11 @@ from pathlib import Path
 import apsw
 import pytest
 
-from outlast._store.contract import CommitId, Effects, Receipt, StartRun, Transaction
 from outlast._store.sqlite.examination import prepare
 from outlast._store.sqlite.faults import explain, translate
 from outlast._store.sqlite.workers import Workers
 from outlast._store.sqlite.writing import Writing
+from outlast._store.transactions import CommitId, Effects, Receipt, StartRun, Transaction
 from outlast._world import RealWorld
 from outlast.errors import StoreDamaged, StoreUnavailable
 from tests.conformance.driving import RUN, new_row, record

@@ -10,14 +10,12 @@ import pytest
 
 from outlast import limits
 from outlast._records import detach
-from outlast._store.contract import (
-    CommitId,
-    Message,
-)
+from outlast._store.rows import Message
 from outlast._store.sqlite.connection import connect
 from outlast._store.sqlite.files.write_ahead_log import CHECKPOINT_PAGES
 from outlast._store.sqlite.opening import open_reader
 from outlast._store.sqlite.store import SqliteStore
+from outlast._store.transactions import CommitId
 from outlast._world import RealWorld
 from outlast.errors import (
     StoreDamaged,

@@ -8,14 +8,6 @@ from pathlib import Path
 import apsw
 import pytest
 
-from outlast._store.contract import (
-    CommitId,
-    CommitResult,
-    Effects,
-    Receipt,
-    StartRun,
-    Transaction,
-)
 from outlast._store.sqlite import writing as sqlite_writing
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.examination import prepare
@@ -25,6 +17,14 @@ from outlast._store.sqlite.tables.checks import Checks, Reading
 from outlast._store.sqlite.tables.columns import SHARDS, fetch, sealed
 from outlast._store.sqlite.tables.reads import read_journal
 from outlast._store.sqlite.writing import Writing
+from outlast._store.transactions import (
+    CommitId,
+    CommitResult,
+    Effects,
+    Receipt,
+    StartRun,
+    Transaction,
+)
 from outlast._world import RealWorld
 from outlast.errors import CommitUnknown, StoreError, StoreReplaced, StoreUnavailable
 from tests.conformance.driving import RUN, new_row, record

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from outlast._store.contract import CommitId, CommitResult, Committed, Transaction
+from outlast._store.contract import Committed
+from outlast._store.transactions import CommitId, CommitResult, Transaction
 from outlast.types import RunId
 from tests.unit.wire.served import Reply, Served
 

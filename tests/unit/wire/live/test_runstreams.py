@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from outlast import Engine, Retry, Run, limits, step, this_step, workflow
-from outlast._store.contract import StreamRow
+from outlast._store.rows import StreamRow
 from outlast.client import RemoteRun
 from outlast.types import RunId
 from tests.unit.wire.served import (

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from msgspec.structs import astuple, replace
 
 from outlast._store.auditing import VIAS, AuditRow, Via
-from outlast._store.contract import NO_EFFECTS, CommitResult, Receipt, Transaction
 from outlast._store.decisions import outcome_of
 from outlast._store.sqlite.connection import Cell, Connection
 from outlast._store.sqlite.tables.columns import AUDIT, fetch, is_whole, sealed
+from outlast._store.transactions import NO_EFFECTS, CommitResult, Receipt, Transaction
 from outlast.types import RunId
 
 _NUMBER = "SELECT seq FROM sqlite_sequence WHERE name = 'audit'"

@@ -13,10 +13,10 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import astuple
 
-from outlast._store.contract import JOIN, CommitResult, Transaction
 from outlast._store.decisions import MAIL_KINDS
 from outlast._store.planning.facts import questions_of
 from outlast._store.planning.plan import Counters, Stage, plan_batch
+from outlast._store.rows import JOIN
 from outlast._store.sqlite.connection import Cell, Connection, texts
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables import rows
@@ -25,6 +25,7 @@ from outlast._store.sqlite.tables.columns import fetch, sealed
 from outlast._store.sqlite.tables.facts import look_up
 from outlast._store.sqlite.tables.forget import forget, release
 from outlast._store.sqlite.tables.tokens import close_open, write_tokens
+from outlast._store.transactions import CommitResult, Transaction
 from outlast.types import Lease, RunId
 
 _encode = msgspec.msgpack.Encoder().encode

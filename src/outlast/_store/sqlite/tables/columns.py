@@ -19,7 +19,7 @@ import msgspec
 
 from outlast._records import Record
 from outlast._store.auditing import AuditRow
-from outlast._store.contract import DeadLetter, Message, StreamRow, TokenRow
+from outlast._store.rows import DeadLetter, Message, StreamRow, TokenRow
 from outlast._store.sqlite.connection import Cell, Cells, Connection, Rows
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from outlast._store.contract import DONE, Message
 from outlast._store.decisions import life_of
 from outlast._store.planning.facts import Facts, Questions
+from outlast._store.rows import DONE, Message
 from outlast._store.sqlite.connection import Connection, texts
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables import rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from outlast._store.contract import RunRow
+from outlast._store.rows import RunRow
 from outlast._store.sqlite.connection import Connection, texts
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables.columns import fetch, fetch_columns, is_whole

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from outlast._store.contract import Cursor, RunFilter, RunRow
+from outlast._store.contract import Cursor, RunFilter
 from outlast._store.decisions import lowered, spellings
+from outlast._store.rows import RunRow
 from outlast._store.sqlite.connection import Cell, Connection
 from outlast._store.sqlite.tables import rows
 from outlast._store.sqlite.tables.checks import Reading

@@ -10,18 +10,9 @@ from typing_extensions import override
 
 from outlast._records import Record
 from outlast._store.auditing import AuditRow
-from outlast._store.contract import (
-    Cursor,
-    DeadLetter,
-    Lookups,
-    Message,
-    RunFilter,
-    RunRow,
-    StreamRow,
-    TailRun,
-    TokenRow,
-)
+from outlast._store.contract import Cursor, Lookups, RunFilter, TailRun
 from outlast._store.glimpses import WHOLE, Part
+from outlast._store.rows import DeadLetter, Message, RunRow, StreamRow, TokenRow
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.tables import audit as sqlite_audit
 from outlast._store.sqlite.tables import listing as sqlite_listing

@@ -15,14 +15,9 @@ import msgspec
 
 from outlast import limits
 from outlast._records import Record, blob_digest, filled, unpack_records
-from outlast._store.contract import (
-    DeadLetter,
-    Message,
-    RunRow,
-    StreamRow,
-    TailRun,
-)
+from outlast._store.contract import TailRun
 from outlast._store.glimpses import WHOLE, Part
+from outlast._store.rows import DeadLetter, Message, RunRow, StreamRow
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables import rows

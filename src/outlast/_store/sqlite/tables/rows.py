@@ -18,15 +18,8 @@ import msgspec
 from outlast import limits
 from outlast._codec.chain import Chain, Zlib
 from outlast._records import Record
-from outlast._store.contract import (
-    DeadLetter,
-    Message,
-    RunRow,
-    Segment,
-    StreamRow,
-    TokenRow,
-)
 from outlast._store.damaged import UNKNOWN, RowDamaged
+from outlast._store.rows import DeadLetter, Message, RunRow, StreamRow, TokenRow
 from outlast._store.sqlite.connection import Cell, Cells, Connection, texts
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables.columns import (
@@ -38,6 +31,7 @@ from outlast._store.sqlite.tables.columns import (
     is_whole,
     sealed,
 )
+from outlast._store.transactions import Segment
 from outlast.errors import DecodingError, StoreDamaged
 from outlast.types import CLOSED_STATUSES, RunId
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import apsw
 
-from outlast._store.contract import CommitId
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.faults import errno_of, translate
 from outlast._store.sqlite.tables.batch import Shard
 from outlast._store.sqlite.tables.columns import DAMAGED_SHARD, SHARDS, fetch, is_whole, sealed
+from outlast._store.transactions import CommitId
 from outlast.errors import StoreDamaged
 
 # What the log has is not noted twice: its last position tells where it stands.

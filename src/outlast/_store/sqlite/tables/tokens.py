@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from outlast import limits
-from outlast._store.contract import TokenRow
+from outlast._store.rows import TokenRow
 from outlast._store.sqlite.connection import Cell, Connection, texts
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables import rows

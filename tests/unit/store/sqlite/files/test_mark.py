@@ -12,10 +12,10 @@ from zlib import crc32
 
 import pytest
 
-from outlast._store.contract import CommitId, Effects, StartRun, Transaction
 from outlast._store.sqlite.examination import look_for_loss, prepare
 from outlast._store.sqlite.files.mark import mark_path, read_mark
 from outlast._store.sqlite.writing import Writing
+from outlast._store.transactions import CommitId, Effects, StartRun, Transaction
 from outlast.errors import StoreDamaged
 from outlast.types import Lease
 from tests.conformance.driving import RUN, new_row, record

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from outlast._store.contract import CommitId, Effects, StartRun, Transaction
 from outlast._store.sqlite.backup import salvage
 from outlast._store.sqlite.connection import connect
 from outlast._store.sqlite.examination import examine, prepare
@@ -21,6 +20,7 @@ from outlast._store.sqlite.files.wal import FRAME_HEADER_BYTES, HEADER_BYTES, re
 from outlast._store.sqlite.store import SqliteStore
 from outlast._store.sqlite.tables import forget as sqlite_forget
 from outlast._store.sqlite.writing import Writing
+from outlast._store.transactions import CommitId, Effects, StartRun, Transaction
 from outlast._world import RealWorld
 from outlast.cli import main
 from outlast.cli.group import run_command

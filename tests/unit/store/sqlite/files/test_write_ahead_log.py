@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from outlast import limits
-from outlast._store.contract import CommitId, Effects, StartRun, Transaction
 from outlast._store.sqlite import backup as sqlite_backup
 from outlast._store.sqlite.backup import copy_database
 from outlast._store.sqlite.examination import prepare
@@ -22,6 +21,7 @@ from outlast._store.sqlite.store import SqliteStore
 from outlast._store.sqlite.tables.checks import Checks, Reading
 from outlast._store.sqlite.tables.reads import read_journal
 from outlast._store.sqlite.writing import Writing
+from outlast._store.transactions import CommitId, Effects, StartRun, Transaction
 from outlast._world import RealWorld
 from tests.conformance.driving import RUN, Driver, new_row, record, records
 from tests.unit.store.sqlite.processes import kill, next_line, python
