@@ -41,9 +41,7 @@ def parse_url(url: str, *, read_only: bool, share: bool = False) -> Target:
     if read_only and share:
         raise UsageError("share=True needs a writable engine: with read_only=True, leave it out")
     if not colon:
-        if not url:
-            raise UsageError("the database path is empty: give a path or a sqlite:/// URL")
-        return Target("sqlite", url, read_only, share)
+        return Target("sqlite", _file(url), read_only, share)
     if scheme == "memory":
         if read_only:
             raise UsageError(
@@ -54,10 +52,20 @@ def parse_url(url: str, *, read_only: bool, share: bool = False) -> Target:
     if scheme == "sqlite":
         if not rest.startswith("/") or rest == "/":
             raise UsageError(f"{url!r}: write sqlite:///relative.db or sqlite:////absolute.db")
-        return Target("sqlite", rest[1:], read_only, share)
+        return Target("sqlite", _file(rest[1:]), read_only, share)
     if scheme in ("postgres", "postgresql"):
         raise NotSupported("a Postgres store")
     raise UsageError(f"{url!r} is not a path or a sqlite:/// or memory:// URL")
+
+
+def _file(path: str) -> str:
+    if not path:
+        raise UsageError("the database path is empty: give a path or a sqlite:/// URL")
+    if "\0" in path:
+        raise UsageError(f"{path!r} is no path: it contains a NUL character")
+    if path.strip("/") == "":
+        raise UsageError(f"{path!r} is a directory: give the path of a database file")
+    return path
 
 
 _databases: dict[str, MemoryDatabase] = {}
