@@ -47,6 +47,9 @@ async def test_the_next_wake_is_the_earliest(store: Store, engine: Driver) -> No
     await passivate(engine, THIRD, None)
 
     assert await store.next_wake(engine.shards) == 100
+    assert await store.next_wake(engine.shards, 99) == 100
+    assert await store.next_wake(engine.shards, 100) == 300
+    assert await store.next_wake(engine.shards, 300) is None
     assert await store.next_wake([]) is None
 
 

@@ -313,6 +313,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert ids(await real.resident_runs([0])) == ids(await model.resident_runs([0]))
         assert ids(await real.due_runs([0], 3, 9)) == ids(await model.due_runs([0], 3, 9))
         assert await real.next_wake([0]) == await model.next_wake([0])
+        assert await real.next_wake([0], 2) == await model.next_wake([0], 2)
         assert set(await real.runs_with_mail([0], 9)) == set(await model.runs_with_mail([0], 9))
         assert await real.log_size() == await model.log_size()
         assert real.renew_leases(self.leases) == model.renew_leases(self.leases)

@@ -318,10 +318,12 @@ class Recovery:
         residents = self._scheduler.residents
         due: list[RunRow] = []
         tried: set[RunId] = set()
+        now = self._world.now()
         while not self._scheduler.is_closing:
             shards = list(self._scheduler.leases)
             room = max(1, min(_BATCH, self._live_runs_max - len(residents)))
-            due = await self._store.due_runs(shards, self._world.now(), room + len(tried))
+            now = self._world.now()
+            due = await self._store.due_runs(shards, now, room + len(tried))
             tried.intersection_update(row.id for row in due)
             fresh = [row.id for row in due if row.id not in residents and row.id not in tried]
             if not fresh:
@@ -330,9 +332,12 @@ class Recovery:
                 await self._messages.try_to_bring(run)
             tried.update(run for run in fresh if run not in residents)
             await self._world.pass_turn()
-        at = await self._store.next_wake(list(self._scheduler.leases))
+        at = await self._store.next_wake(list(self._scheduler.leases), now)
+        if not due:
+            return at
         # What is due but already in memory has its new row on the way: look again soon.
-        return None if at is None else max(at, self._world.now() + (_AGAIN if due else 0))
+        again = self._world.now() + _AGAIN
+        return again if at is None else min(at, again)
 
     def passivated(self, row: RunRow) -> None:
         """A run has left memory, or never came: be there when it is due."""

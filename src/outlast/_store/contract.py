@@ -147,8 +147,8 @@ class ReadVerbs(Protocol):
         """Return passivated runs whose `wake_at` has come, earliest first."""
         ...
 
-    async def next_wake(self, shards: Collection[int]) -> int | None:
-        """Return the earliest `wake_at` of a passivated run."""
+    async def next_wake(self, shards: Collection[int], after: int = -1) -> int | None:
+        """Return the earliest `wake_at` behind `after` of a passivated run."""
         ...
 
     async def read_mailbox(self, run: RunId, limit: int, after: int = 0) -> list[Message]:

@@ -224,10 +224,10 @@ class MessageEnds:
             self.memory.attempts = None
             self._set(None)
 
-    def held_until(self) -> int | None:
-        """Return until when a message that failed keeps the others waiting."""
+    def held_until(self, now: int) -> int | None:
+        """Return until when a message that failed keeps the others waiting, None: no longer."""
         tried = self.memory.attempts
-        if tried is None or tried.next_at <= self._world.now():
+        if tried is None or tried.next_at <= now:
             return None
         return tried.next_at
 

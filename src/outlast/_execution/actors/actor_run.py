@@ -216,8 +216,8 @@ class LiveActor(LiveRun):
 
     def rest(self) -> None:
         """Be called again when there is something to do; leave memory when there is not."""
-        is_free = self.handling.current is None
-        if is_free and self.mail.ready and self.turns.may_take():
+        is_free, now = self.handling.current is None, self.host.world.now()
+        if is_free and self.turns.has_turn(now):
             self._call()
         elif self.arrivals.read_to is not None and self.turns.wants_mail:
             if not self.arrivals.is_reading:
@@ -225,7 +225,7 @@ class LiveActor(LiveRun):
         elif is_free and self.can_leave and self._row.rest():
             self._engine.actor_rests(self.id)
         if self.state == "live":
-            self.turns.ring()
+            self.turns.ring(now)
             if not self.clock.is_still:
                 self._arm()
 

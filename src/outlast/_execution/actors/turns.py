@@ -97,14 +97,20 @@ class Turns:
     # ------------------------------------------------------------------ the next turn
     def take(self) -> Waiting | None:
         """Return the message that is handled next, None if none may be now."""
-        mail = self._mail
-        if not (mail.ready or mail.delayed) or not self.may_take():
+        if not (self._mail.ready or self._mail.delayed):
             return None
-        return mail.take(self._host.world.now())
+        now = self._host.world.now()
+        return self._mail.take(now) if self._may_take(now) else None
 
-    def may_take(self) -> bool:
-        """Whether a message may be handled now, if there is one."""
-        return not self._membership.is_down and self._ends.held_until() is None
+    def has_turn(self, now: int) -> bool:
+        """Whether there is a message that may be handled by `now`."""
+        mail = self._mail
+        if not (mail.ready or mail.delayed):
+            return False
+        return (mail.ready != [] or mail.delayed[0][0] <= now) and self._may_take(now)
+
+    def _may_take(self, now: int) -> bool:
+        return not self._membership.is_down and self._ends.held_until(now) is None
 
     @property
     def are_over(self) -> bool:
@@ -112,12 +118,15 @@ class Turns:
         has_mail = self._mail.ready and not self._membership.is_down
         return not has_mail and self._arrivals.read_to is None
 
-    def ring(self) -> None:
-        """Have the actor woken when the next delayed message, or another attempt, is due."""
+    def ring(self, now: int) -> None:
+        """Have the actor woken when the next delayed message, or another attempt, is due.
+
+        What is due by `now` is not rung for: it has its turn (`has_turn`) as soon as the actor is
+        free. Both must be told the same time, or what becomes due in between is forgotten.
+        """
         mail, is_set = self._mail, self._alarm is not None
         if mail.delayed or is_set or self._ends.memory.attempts is not None:
-            now = self._host.world.now()
-            times = [mail.next_due(), self._ends.held_until()]
+            times = [mail.next_due(), self._ends.held_until(now)]
             self._ring_at(min((at for at in times if at and at > now), default=None))
 
     def rang(self) -> None:

@@ -124,7 +124,7 @@ class RunClock:
             self._timer = (at, self._host.call_at(self._journal.run, at))
 
     def disarm(self) -> None:
-        """Do nothing."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer[1].cancel()
             self._timer = None

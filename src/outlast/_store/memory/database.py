@@ -282,12 +282,12 @@ class MemoryDatabase:
                 found.append(row)
         return found
 
-    def first_wake(self, shards: Collection[int]) -> int | None:
+    def first_wake(self, shards: Collection[int], after: int) -> int | None:
         self._drop_stale_wakes()
         wakes = (
             at
             for at, run in self._wakes
-            if self._is_wake(at, run) and self.rows[run].shard in shards
+            if at > after and self._is_wake(at, run) and self.rows[run].shard in shards
         )
         return next(wakes, None)
 

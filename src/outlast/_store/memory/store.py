@@ -201,8 +201,8 @@ class MemoryStore(Store):
         return self._db.due(shards, now, limit)
 
     @override
-    async def next_wake(self, shards: Collection[int]) -> int | None:
-        return self._db.first_wake(shards)
+    async def next_wake(self, shards: Collection[int], after: int = -1) -> int | None:
+        return self._db.first_wake(shards, after)
 
     @override
     async def read_mailbox(self, run: RunId, limit: int, after: int = 0) -> list[Message]:

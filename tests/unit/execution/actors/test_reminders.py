@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from outlast import Actor, Engine, actor, handler, wf
+from outlast._store.rows import RunRow
 from outlast.errors import HandlerFailed, UsageError
+from outlast.types import RunId
 from tests.unit.actors.crew import Worker, seen
 
 
@@ -82,7 +84,7 @@ async def test_a_reminder_set_while_others_are_woken_is_not_forgotten(
     recovery, store = engine._core.recovery, engine._core.store
     looks: list[int] = []
 
-    async def read_before_the_actor_left(shards: Collection[int]) -> None:
+    async def read_before_the_actor_left(shards: Collection[int], _: int) -> None:
         looks.append(len(shards))
         async with asyncio.timeout(30):
             while not recovery._alarm.is_expected_meanwhile:  # noqa: ASYNC110  # it has no event
@@ -93,6 +95,35 @@ async def test_a_reminder_set_while_others_are_woken_is_not_forgotten(
 
     await seen.count("tick", 3)
     assert looks, "the first reminder woke the actor"
+
+
+async def test_one_that_is_due_soon_does_not_wait_for_those_in_memory(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The row of an actor in memory says that it is due until its message has ended.
+    await engine.actor(Clock, "at work").ask(Clock.begin, "1h")
+    await engine.actor(Clock, "soon").ask(Clock.begin, "1h")
+    recovery, store, world = engine._core.recovery, engine._core.store, engine._core.world
+    at_work = await store.read_run(RunId(engine.actor(Clock, "at work").id))
+    assert at_work is not None
+    now = world.now()
+    engine._core.scheduler.residents[at_work.id] = None  # type: ignore[assignment]  # in memory
+
+    async def due(*_: object) -> list[RunRow]:
+        return [at_work]
+
+    async def first_behind(_: object, after: int) -> int:
+        assert after >= now
+        return after + 3_000
+
+    monkeypatch.setattr(store, "due_runs", due)
+    monkeypatch.setattr(store, "next_wake", first_behind)
+
+    at = await recovery._bring_due()
+    del engine._core.scheduler.residents[at_work.id]
+
+    assert at is not None
+    assert at - world.now() <= 3_000
 
 
 async def test_setting_it_again_keeps_its_rhythm_and_another_replaces_it(engine: Engine) -> None:

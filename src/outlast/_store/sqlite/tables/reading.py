@@ -80,8 +80,10 @@ class SqliteReads(Lookups):
         return await self._read(lambda db: sqlite_reads.due_runs(db, now, limit))
 
     @override
-    async def next_wake(self, shards: Collection[int]) -> int | None:
-        return await self._read(sqlite_reads.next_wake) if 0 in shards else None
+    async def next_wake(self, shards: Collection[int], after: int = -1) -> int | None:
+        if 0 not in shards:
+            return None
+        return await self._read(lambda db: sqlite_reads.next_wake(db, after))
 
     @override
     async def read_mailbox(self, run: RunId, limit: int, after: int = 0) -> list[Message]:

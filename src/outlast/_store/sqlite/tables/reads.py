@@ -139,11 +139,10 @@ def due_runs(db: Connection, now: int, limit: int) -> list[RunRow]:
     )
 
 
-def next_wake(db: Connection) -> int | None:
-    """Return the earliest `wake_at` of a passivated run."""
-    found = db.execute(
-        f"SELECT min(wake_at) FROM runs WHERE NOT resident AND wake_at IS NOT NULL AND {rows.OPEN}"
-    ).fetchall()[0][0]
+def next_wake(db: Connection, after: int) -> int | None:
+    """Return the earliest `wake_at` behind `after` of a passivated run."""
+    which = f"NOT resident AND wake_at IS NOT NULL AND {rows.OPEN} AND wake_at > ?"
+    found = db.execute(f"SELECT min(wake_at) FROM runs WHERE {which}", (after,)).fetchall()[0][0]
     return None if found is None else rows.integer(found)
 
 
