@@ -28,9 +28,13 @@ class CodeReference(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Setup(msgspec.Struct, frozen=True, array_like=True, tag="setup"):
-    """How a worker finds code as its parent did, and the makers of resources by type."""
+    """How a worker finds code as its parent did, and the makers of resources by type.
+
+    `argv` is the parent's command line: its program may read it when it is imported.
+    """
 
     path: list[str]
+    argv: list[str]
     main_file: str
     main_name: str
     resources: list[tuple[CodeReference, CodeReference | None]]
@@ -87,11 +91,16 @@ class Returned(msgspec.Struct, frozen=True, array_like=True, tag="returned"):
 
 
 class Raised(msgspec.Struct, frozen=True, array_like=True, tag="raised"):
-    """The step raised: a stored failure, and the classes that the error was an instance of."""
+    """The step raised: a stored failure, and the classes that the error was an instance of.
+
+    `is_spoilt`: the step's module could not be imported. It may be there by half, and what it has
+    declared too, so the worker must run nothing more.
+    """
 
     number: int
     failure: bytes
     classes: list[tuple[str, str]]
+    is_spoilt: bool = False
 
 
 ToWorker = Setup | Job | Tell

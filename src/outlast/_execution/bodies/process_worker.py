@@ -170,10 +170,11 @@ class Worker:
     def __init__(self, connection: socket.socket) -> None:
         self._channel = _Channel(connection)
         self._jobs: queue.SimpleQueue[tuple[Job, _AtWork]] = queue.SimpleQueue()
-        self._setup = Setup([], "", "", [])
+        self._setup = Setup([], [], "", "", [])
         self._resources: Resources = _Makers(self._setup)
         self._guard = threading.Lock()
         self._at_work = _AtWork(0)
+        self._is_spoilt = False  # see `Raised`
 
     def run(self) -> None:
         """Work; returns never, the process ends when the engine closes its end."""
@@ -195,6 +196,7 @@ class Worker:
         match message:
             case Setup():
                 sys.path[:] = message.path
+                sys.argv[:] = message.argv
                 self._setup = message
                 self._resources = _Makers(message)
             case Job():
@@ -224,7 +226,8 @@ class Worker:
         except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
             kinds = {kind for one in related_errors(error) for kind in type(one).__mro__}
             classes = [(_parents_name(kind), kind.__qualname__) for kind in kinds]
-            outcome = Raised(job.number, encode_failure(capture(error)), classes)
+            failure = encode_failure(capture(error))
+            outcome = Raised(job.number, failure, classes, self._is_spoilt)
         _flush()
         return outcome
 
@@ -235,7 +238,9 @@ class Worker:
             RegistrationError: it does not.
         """
         if job.step not in default_registry.steps:
+            self._is_spoilt = True
             load(job.code, self._setup)
+            self._is_spoilt = False
         definition = default_registry.steps.get(job.step)
         if definition is None or definition.fn.__qualname__ != job.code.qualname:
             raise RegistrationError(

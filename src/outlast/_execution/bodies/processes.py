@@ -303,6 +303,8 @@ class ProcessPool:
         try:
             began(body)
             outcome = await worker.run(self._job(body, code), body)
+            if isinstance(outcome, Raised) and outcome.is_spoilt:
+                worker.dismiss()
         finally:
             self._give(worker)
         if isinstance(outcome, Returned):
@@ -402,7 +404,7 @@ class ProcessPool:
         for kind, maker in self._resources.items():
             wanted = CodeReference(kind.__module__, kind.__qualname__)
             resources.append((wanted, reference_to(maker)))
-        return Setup(list(sys.path), main_file, main_name, resources)
+        return Setup(list(sys.path), list(sys.argv), main_file, main_name, resources)
 
     def _job(self, body: Body, code: CodeReference) -> Job:
         definition = body.definition

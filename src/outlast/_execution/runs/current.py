@@ -17,8 +17,9 @@ def current_run() -> LiveRun:
     loop = running_loop()
     if loop is None:
         raise NotInRun(
-            "this works only in workflow code: start the workflow with engine.start(), "
-            "engine.run() or outlast.run()"
+            "this works only in workflow code and in handlers of durable actors: start the "
+            "workflow with engine.start(), engine.run() or outlast.run(); a handler of an actor "
+            "with durable=False has no run"
         )
     return run_of(loop)
 

@@ -278,6 +278,57 @@ def test_a_script_that_works_at_import_is_told_to_guard_itself(tmp_path: Path) -
     assert 'if __name__ == "__main__":' in err
 
 
+HALF_IMPORTED = """
+    import asyncio, sys
+    from outlast import Engine, StepFailed, step, workflow
+
+    limit = 1
+
+    @step(where="process")
+    def limit_there() -> int:
+        return limit
+
+    @workflow
+    async def main() -> int:
+        return await limit_there()
+
+    if __name__ != "__main__":
+        raise RuntimeError("it cannot be imported")
+    limit = int(sys.argv[1])
+
+    async def go():
+        async with Engine.open("memory://program") as engine:
+            for _ in range(4):
+                run = await engine.start(main())
+                try:
+                    print(await run.result(), flush=True)
+                except Exception as error:
+                    said = "it cannot be imported" in str(error)
+                    print(error.__class__.__name__, said, flush=True)
+
+    asyncio.run(go())
+"""
+
+
+def test_no_step_runs_in_a_module_that_a_worker_has_imported_by_half(tmp_path: Path) -> None:
+    out, err = start(tmp_path, HALF_IMPORTED, "program.py", "7").communicate(timeout=60)
+
+    assert out.splitlines() == ["RunFailed True"] * 4, err
+
+
+def test_a_program_finds_its_command_line_in_a_worker_too(tmp_path: Path) -> None:
+    text = HALF_IMPORTED.replace('    if __name__ != "__main__":\n', "").replace(
+        '        raise RuntimeError("it cannot be imported")\n', ""
+    )
+    text = text.replace(
+        "    asyncio.run(go())", '    if __name__ == "__main__":\n        asyncio.run(go())'
+    )
+
+    out, err = start(tmp_path, text, "program.py", "7").communicate(timeout=60)
+
+    assert out.splitlines() == ["7"] * 4, err
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_when_their_engine_dies(tmp_path: Path, how: signal.Signals) -> None:
     process = start(tmp_path, GUARDED, "program.py", "hang")
