@@ -8,6 +8,14 @@ from outlast import errors
 from outlast._wire.formats.kinds import kind_of
 
 
+class ServerStopping(errors.EngineClosed):
+    """The server's engine drains or has closed: it may be starting anew."""
+
+
+AWAY = (errors.StoreUnavailable, ServerStopping)
+"""What says that the server cannot answer now: whoever waits for a run asks again."""
+
+
 class _Told(msgspec.Struct):
     type: str = ""
     detail: str = ""
@@ -36,6 +44,8 @@ def error_of(status: int, body: bytes) -> errors.OutlastError:
     kind = _BY_KIND.get(told.type.rpartition("/")[2])
     if kind is None:
         return errors.ServerRefused(status, told.type.rpartition("/")[2], told.detail)
+    if kind is errors.EngineClosed:
+        kind = ServerStopping
     # The message was made there; making it anew here would need what made it.
     error = kind.__new__(kind)
     error.args = (told.detail,)

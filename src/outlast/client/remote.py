@@ -26,7 +26,7 @@ from outlast.client.connection import Connections, Reply, ServerEvent
 from outlast.client.inbox import InboxVerbs
 from outlast.client.journals import records_of
 from outlast.client.looking import LookingVerbs
-from outlast.client.refusals import error_of
+from outlast.client.refusals import AWAY, error_of
 from outlast.client.updating import AskedRun
 from outlast.errors import (
     RunCancelled,
@@ -34,7 +34,6 @@ from outlast.errors import (
     RunParked,
     RunTerminated,
     RunTimedOut,
-    StoreUnavailable,
     UsageError,
     WaitTimeout,
 )
@@ -328,7 +327,7 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
                         yield event
                         if event.kind == "end":
                             return
-            except StoreUnavailable as error:
+            except AWAY as error:
                 await patience.wait(error)
             else:
                 await patience.wait(None)
@@ -390,7 +389,7 @@ class RemoteRun(AskedRun, Generic[R_co]):
         while True:
             try:
                 found = await self._client.ask("GET", path, wait=PATIENCE)
-            except StoreUnavailable as error:
+            except AWAY as error:
                 await patience.wait(error)
                 continue
             ended = msgspec.convert(found, _Ended)

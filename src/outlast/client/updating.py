@@ -12,8 +12,9 @@ from outlast._execution.calls.starting import check_name
 from outlast._handles.declarations import Update
 from outlast._wording.durations import seconds_of, text_of
 from outlast.client.asking import PATIENCE, Patience, quoted
+from outlast.client.refusals import AWAY
 from outlast.client.steering import SteeredRun
-from outlast.errors import StoreUnavailable, WaitTimeout
+from outlast.errors import WaitTimeout
 from outlast.types import Duration
 
 A = TypeVar("A")
@@ -90,7 +91,7 @@ class AskedRun(SteeredRun):
         while True:
             try:
                 found = await self._asking.ask("POST", path, body, wait=PATIENCE)
-            except StoreUnavailable as error:
+            except AWAY as error:
                 await patience.wait(error)
                 continue
             answer = msgspec.convert(found, dict[str, object])

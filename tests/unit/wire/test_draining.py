@@ -68,6 +68,30 @@ async def test_a_cancellation_reaches_steps_in_flight_while_the_server_drains(
         assert ended.json()["status"] == "cancelled"
 
 
+async def test_the_end_of_a_run_is_told_while_the_server_drains(tmp_path: Path) -> None:
+    held.close()
+    async with serving(tmp_path, grace_seconds=600) as server:
+        for run in ("at-work", "ended", "gone"):
+            await server.request("POST", "/v1/workflows/served_holding/runs", {"id": run})
+        await until(lambda: len(server.service.core.scheduler.bodies) == 3)
+        server.serving.stop()
+        await until(lambda: server.service.core.scheduler.is_closing)
+        await server.request("POST", "/v1/runs/ended/terminate", {"reason": "enough"})
+        await server.request("POST", "/v1/runs/gone/cancel", {"reason": "changed"})
+        await until(lambda: len(server.service.core.scheduler.bodies) == 1)
+
+        async def told(run: str) -> object:
+            reply = await server.request("GET", f"/v1/runs/{run}/result")
+            found = reply.json()
+            return reply.status, found["status"], "error" in found
+
+        found = [await told(run) for run in ("gone", "ended", "at-work")]
+        held.open()
+
+    ends = [(200, "cancelled", True), (200, "terminated", True), (202, "running", False)]
+    assert found == ends
+
+
 async def test_what_is_started_while_the_server_drains_is_stored_and_done_by_the_next(
     tmp_path: Path,
 ) -> None:

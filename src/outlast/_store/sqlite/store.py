@@ -45,7 +45,7 @@ from outlast._store.sqlite.workers import Workers
 from outlast._store.sqlite.writing import Writing
 from outlast._store.transactions import CommitId, CommitResult, Transaction
 from outlast._world import World, process_id
-from outlast.errors import StoreDamaged, StoreError, StoreReadOnly
+from outlast.errors import StoreDamaged, StoreError, StoreReadOnly, StoreUnavailable
 from outlast.types import Lease, RunId
 
 T = TypeVar("T")
@@ -279,7 +279,7 @@ class SqliteStore(SqliteReads, Store):
         if self._pid != process_id():
             raise forked(self.path, self._pid)
         if self._is_closed:
-            raise StoreError(f"{self.path} is closed")
+            raise StoreUnavailable(f"{self.path} is closed")
         if (fault := self._condition.fault) is not None:
             raise fault
 

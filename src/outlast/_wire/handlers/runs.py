@@ -212,7 +212,9 @@ async def result(service: Service, call: Call) -> Response:
     waits_on = call.choice("parked", "raise", "wait") == "wait"
     await service.core.reader.row(run)  # an unknown one is said at once
     row = await service.within(service.core.closed(run, parked_counts=not waits_on), seconds)
-    if row is None or row.status not in CLOSED_STATUSES:
+    if row is None:  # the time is over, or the server drains: it may have ended meanwhile
+        row = await service.core.reader.row(run)
+    if row.status not in CLOSED_STATUSES:
         info = await service.core.reader.info(run)
         reason = await service.core.reader.why(run)
         return answer({"id": run, "status": info.status, "why": reason}, 202)
