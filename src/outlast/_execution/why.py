@@ -10,12 +10,14 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.actors.envelopes import asked_in
 from outlast._execution.bodies.body import where_of
 from outlast._execution.calls.operations import StepOperation
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._wording.durations import text_of
+from outlast._wording.plurals import counted
 
 _SHOWN_MAX = 5
 _MOMENT = "%Y-%m-%d %H:%M:%S UTC"
@@ -108,6 +110,8 @@ def why_of(run: LiveRun, now: int, *, is_kept: bool = False) -> str:
         waits.insert(0, "operations in flight, before it pauses")
     if run.cancellation.is_requested:
         waits.insert(0, f"its cleanup after a request to cancel ({run.cancellation.reason})")
+    if not waits and isinstance(run, LiveActor) and run.handling.current is None:
+        return _why_free(run, _Times(now, is_kept))
     if not waits:
         return (
             "its code is running"
@@ -117,6 +121,19 @@ def why_of(run: LiveRun, now: int, *, is_kept: bool = False) -> str:
     shown = "; ".join(waits[:_SHOWN_MAX])
     more = len(waits) - _SHOWN_MAX
     return f"waiting for {shown}" + (f"; and {more} more" if more > 0 else "")
+
+
+def _why_free(actor: LiveActor, times: _Times) -> str:
+    """Return what an actor waits for that handles no message."""
+    held = actor.ends.held_until(times.now)
+    if held is not None:
+        return f"waiting for the next attempt at a message that failed, {times.due(held)}"
+    if actor.mail.ready:
+        return f"about to handle the next of {counted(len(actor.mail.ready), 'message')}"
+    due = actor.mail.next_due()
+    if due is not None:
+        return f"idle until a delayed message or a reminder, {times.due(due)}"
+    return "idle: waiting for a message"
 
 
 def _at_work(run: LiveRun, step: StepOperation, times: _Times) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from outlast import ChildFailed, Engine, RunFailed, step, workflow
+from outlast import Actor, ChildFailed, Engine, RunFailed, actor, handler, step, workflow
 from outlast._execution.why import with_lengths
 from outlast._store.sqlite.opening import open_reader
+from tests.unit.actors.busy import Busy
 
 KEPT = "waiting for a timer, due at 2026-11-29 14:00:30 UTC; signal 'go'"
 AT = 1_795_960_800 * 1_000_000  # 2026-11-29 14:00:00 UTC
@@ -29,6 +31,24 @@ def test_a_text_without_a_time_is_told_as_it_was_kept() -> None:
     assert (
         with_lengths("waiting for signal 'due at noon'", AT) == "waiting for signal 'due at noon'"
     )
+
+
+@dataclass
+class Nothing:
+    """No state."""
+
+
+_refused = asyncio.Event()
+
+
+@actor(attempts=2)
+class Refusing(Actor[Nothing]):
+    """Fails, and is tried again much later."""
+
+    @handler
+    async def refuse(self) -> None:
+        _refused.set()
+        raise ValueError("no")
 
 
 @workflow
@@ -89,3 +109,24 @@ async def test_a_failed_child_leaves_nothing_out_of_what_is_told(engine: Engine)
         await run.result()
 
     assert "left out" not in failed.value.traceback
+
+
+async def test_an_actor_says_what_it_waits_for(engine: Engine) -> None:
+    busy = engine.actor(Busy, "a")
+    await busy.ask(Busy.add, "first")
+    run = engine.get(busy.id)
+
+    assert await run.why() == "idle: waiting for a message"
+
+    await busy.options(delay="1h").tell(Busy.add, "later")
+    assert (await run.why()).startswith("idle until a delayed message or a reminder, due in ")
+
+
+async def test_an_actor_says_that_a_message_is_tried_again(engine: Engine) -> None:
+    failing = engine.actor(Refusing, "a")
+    await failing.tell(Refusing.refuse)
+    await _refused.wait()
+
+    why = await engine.get(failing.id).why()
+
+    assert why.startswith("waiting for the next attempt at a message that failed, due in ")

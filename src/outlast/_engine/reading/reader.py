@@ -162,7 +162,17 @@ class Reader:
         if row.status == "pending" and row.wake_at is not None:
             left = text_of((row.wake_at - self._world.now()) / 1e6)
             return f"waiting for its start, which is due in {left}"
+        if row.kind == "actor" and not row.waiting_for:
+            return self._why_actor(row)
         return with_lengths(row.waiting_for, self._world.now()) or WAITS_FOR_ENGINE
+
+    def _why_actor(self, row: RunRow) -> str:
+        if row.workflow not in self.registry.actors:
+            return "idle, or waiting for an engine that has its class"
+        if row.wake_at is None:
+            return "idle: waiting for a message"
+        due = max(0, row.wake_at - self._world.now())
+        return f"idle until a delayed message or a reminder, due in {text_of(due / 1e6)}"
 
     async def runs(
         self, query: str, page: int = limits.PAGE_ROWS, after: Cursor | None = None

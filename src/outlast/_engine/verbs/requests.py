@@ -24,7 +24,7 @@ _STANDING = ("paused", "parked")
 
 
 async def checked(scheduler: Scheduler, message: Message) -> Message:
-    """Refuse to pause an actor, to resume what does not stand still, to discard no message.
+    """Refuse to pause or to signal an actor, to resume what was not stopped, to discard nothing.
 
     Returns the request to store: to discard says what, or it would take the next one when it is
     asked twice.
@@ -32,7 +32,9 @@ async def checked(scheduler: Scheduler, message: Message) -> Message:
     Raises:
         UsageError, RunNotFound
     """
-    if message.kind == "pause":
+    if message.kind == "signal":
+        await _refuse_actor(scheduler, message.run)
+    elif message.kind == "pause":
         row = await scheduler.store.read_run(message.run)
         if row is not None and row.kind == "actor":
             raise UsageError(
@@ -43,6 +45,25 @@ async def checked(scheduler: Scheduler, message: Message) -> Message:
     elif message.kind == "resume":
         await _check_resume(scheduler, message.run)
     return message
+
+
+async def _refuse_actor(scheduler: Scheduler, run: RunId) -> None:
+    live = scheduler.residents.get(run)
+    if live is not None:
+        is_actor = live.row.kind == "actor"
+    else:
+        # Asked by its id first: a signal to a run costs no look into the store.
+        kind, _, key = run.partition("/")
+        may_be = key and kind in scheduler.registry.actors
+        row = await scheduler.store.read_run(run) if may_be else None
+        is_actor = row is not None and row.kind == "actor"
+    if is_actor:
+        raise actor_takes_none(run)
+
+
+def actor_takes_none(run: RunId) -> UsageError:
+    """Return the error for a signal or an update that is sent to an actor."""
+    return UsageError(f"{run} is an actor: send it a message with ask() or tell() instead")
 
 
 async def _meant(scheduler: Scheduler, run: RunId) -> bytes:

@@ -16,6 +16,7 @@ from outlast import limits
 from outlast._codec import stored_json
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.redelivery import check_again, conflict
+from outlast._engine.verbs.requests import actor_takes_none
 from outlast._execution.calls.operations import decode_body, failure_in
 from outlast._execution.calls.starting import check_name
 from outlast._execution.calls.updates import REFUSED, KeptUpdate, digest_of, refused_in
@@ -84,13 +85,14 @@ class Updates:
             self._forget(message.run, caller)
 
     async def _check(self, run: RunId) -> None:
-        if run in self._scheduler.residents:
-            return
-        row = await self._store.read_run(run)
+        live = self._scheduler.residents.get(run)
+        row = await self._store.read_run(run) if live is None else live.row
         if row is None:
             raise RunNotFound(run)
         if row.kind == "actor":
-            raise UsageError(f"{run} is an actor: send it a message with ask() or tell() instead")
+            raise actor_takes_none(run)
+        if live is not None:
+            return
         if row.status not in CLOSED_STATUSES and not self._is_shared:
             self._scheduler.registry.find_workflow(row.workflow)
 

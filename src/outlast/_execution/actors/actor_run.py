@@ -141,7 +141,10 @@ class LiveActor(LiveRun):
             case "token":
                 self.ends.taken(message)
                 self.calls.tokens.answered(message)
-            case "signal" | "update" | "pause":
+            case "signal":
+                # Sent by an engine that does not know its class: it was acknowledged.
+                self.ends.give_up(message, "no_handler", "an actor takes no signals")
+            case "update" | "pause":
                 self.ends.taken(message)
 
     def _add(self, message: Message) -> None:
