@@ -103,6 +103,8 @@ def is_at_work(run: LiveRun) -> bool:
 def why_of(run: LiveRun, now: int, *, is_kept: bool = False) -> str:
     """Return why the run is not further, in one line; `is_kept` is for its row."""
     if run.state == "replaying":
+        if isinstance(run, LiveActor) and not run.journal.records_to_replay():
+            return "about to look at its messages"
         is_new = not run.summary.started_at
         return "about to run its first line" if is_new else "replaying its journal"
     waits = waits_of(run, _Times(now, is_kept))
