@@ -257,6 +257,20 @@ def test_doctor_finds_a_damaged_store(project: Project) -> None:
     assert "BAD" in sick.out
 
 
+def test_verify_tells_of_a_damaged_schema_once_and_exits_with_1(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada")
+    data = bytearray(project.db.read_bytes())
+    at = data.rfind(b"CREATE TABLE mailbox")
+    data[data.find(b"TEXT", at) + 3] ^= 0x80
+    project.db.write_bytes(data)
+
+    sick = project("db", "verify")
+
+    assert sick.code == 1
+    assert "damaged" in sick.out
+    assert "outlast db verify" not in sick.out + sick.err
+
+
 def test_version_and_help() -> None:
     outs = [
         subprocess.run(

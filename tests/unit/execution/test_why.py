@@ -120,7 +120,7 @@ async def test_an_actor_says_what_it_waits_for(engine: Engine) -> None:
 
     await busy.options(delay="1h").tell(Busy.add, "later")
     async with asyncio.timeout(10):
-        while (why := await run.why()) == "about to look at its messages":
+        while (why := await run.why()) == "about to look at its messages":  # noqa: ASYNC110  # no event
             await asyncio.sleep(0)
     assert why.startswith("idle until a delayed message or a reminder, due in ")
 

@@ -78,7 +78,7 @@ def explain(error: Exception, path: str, db: Connection | None = None) -> Except
     """Return the error of ours for what went wrong in a statement; others as they are."""
     if isinstance(error, UnicodeDecodeError):
         return StoreDamaged(
-            f"{path} is damaged: a text in it is none ({error}); see all damage with "
+            f"{path} is damaged: a text in it is not valid UTF-8 ({error}); see all damage with "
             f"`outlast db verify --db {path}`"
         )
     if isinstance(error, OSError):

@@ -86,7 +86,9 @@ def translated(path: Path) -> Generator[None]:
     except apsw.Error as error:
         raise translate(error, str(path)) from error
     except UnicodeDecodeError as error:
-        raise StoreDamaged(f"{path} is damaged: a text in it is none ({error})") from error
+        raise StoreDamaged(
+            f"{path} is damaged: a text in it is not valid UTF-8 ({error})"
+        ) from error
 
 
 def beside(path: Path, suffix: str) -> Path:

@@ -15,6 +15,15 @@ from outlast._store.sqlite.tables.verify import faults
 from outlast._wording.plurals import counted
 from outlast.cli.places import database_options, existing_target
 from outlast.cli.printing import note, safe_line, say
+from outlast.errors import StoreDamaged
+
+_DAMAGED = "damaged"
+_ADVICE = (
+    ", unless its device",
+    "; see all damage",
+    ", or see all damage",
+    ", or look at all damage",
+)
 
 
 @click.command()
@@ -26,8 +35,13 @@ def verify(*, db: str | None, url: str | None) -> int:
     """
     path = Path(existing_target(db, url, read_only=True).name)
     with without_traces(path):
-        prepare_reading(path)
-        found = faults_of(path)
+        try:
+            prepare_reading(path)
+            found = faults_of(path)
+        except StoreDamaged as error:
+            if _DAMAGED not in f"{error}":
+                raise  # it is no database
+            found = [_without_advice(f"{error}")]
     for fault in found:
         say(safe_line(fault))
     if found:
@@ -35,6 +49,13 @@ def verify(*, db: str | None, url: str | None) -> int:
         return 1
     note(f"{safe_line(path)}, {path.stat().st_size:,} bytes: structure and checksums are correct")
     return 0
+
+
+def _without_advice(told: str) -> str:
+    """Return what an error says of damage, without the advice to verify the database."""
+    for advice in _ADVICE:
+        told = told.partition(advice)[0]
+    return told
 
 
 def faults_of(path: Path) -> list[str]:

@@ -39,7 +39,7 @@ def _sent(what: str, run_id: str, *, has_owner: bool) -> None:
 @click.command()
 @click.argument("run_id", metavar="ID")
 @click.argument("name")
-@click.argument("value", metavar="JSON", default="null")
+@click.argument("value", metavar="[JSON]", default="null")
 @click.option(
     "--dedup",
     metavar="KEY",
