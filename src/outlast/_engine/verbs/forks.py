@@ -306,6 +306,11 @@ class Forks:
         )
         receipt = await scheduler.writer.commit(transaction, made)
         existing = receipt.existing.get(row.id)
+        if existing is not None and is_retried:
+            raise UsageError(
+                f"run {row.id!r} was retried or started anew meanwhile and is {existing.status}: "
+                f"nothing was done"
+            )
         if existing is not None:
             raise RunExists(row.id, existing.status)
 

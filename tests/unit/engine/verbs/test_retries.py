@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from outlast import (
     wf,
     workflow,
 )
-from outlast._store.rows import RunRow
+from outlast._records import Record
+from outlast._store.rows import RunRow, StreamRow
 from outlast._store.transactions import Receipt, Transaction
 from outlast.errors import (
     ChildFailed,
@@ -280,6 +281,26 @@ async def test_of_two_who_retry_at_once_one_does_and_the_other_is_told(engine: E
     refused = [error for error in told if isinstance(error, UsageError | RunClosed)]
     assert len(refused) == 2
     assert await run.result("30s") == ["a1", "b2", "c1"]
+
+
+async def test_a_retry_is_told_that_its_run_was_started_anew_meanwhile(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken.add("b")
+    run = await engine.start(three(), id="r")
+    with pytest.raises(RunFailed):
+        await run.result()
+    forks = engine._core.forks
+    streams = forks._streams
+
+    async def started_first(old: RunId, new: RunId, records: Sequence[Record]) -> list[StreamRow]:
+        await engine.start(three(), id="r", reuse="if_failed")
+        return await streams(old, new, records)
+
+    monkeypatch.setattr(forks, "_streams", started_first)
+
+    with pytest.raises(UsageError, match="started anew meanwhile"):
+        await run.retry()
 
 
 async def test_a_retried_run_is_whole_after_a_restart(tmp_path: Path) -> None:
