@@ -103,12 +103,14 @@ def json_body(body: object) -> bytes:
     """Return what is sent to the server as JSON.
 
     Raises:
-        UsageError: a text in it has a lone surrogate.
+        UsageError: a text in it has a lone surrogate, or it has what JSON has not.
     """
     try:
         return msgspec.json.encode(body)
     except UnicodeEncodeError as error:
         raise not_text(error) from None
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise UsageError(f"this cannot be sent as JSON: {error}") from None
 
 
 def not_text(error: UnicodeEncodeError) -> UsageError:

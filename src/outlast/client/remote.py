@@ -222,6 +222,10 @@ class Client(InboxVerbs, LookingVerbs, ActorVerbs):
     ) -> RemoteRun[R]:
         returns: Adapter | None = None
         if isinstance(call, str):
+            if input is not None and not isinstance(input, Mapping):
+                raise UsageError(
+                    f"the input is a mapping of the workflow's parameters, not {input!r:.100}"
+                )
             name, arguments = call, dict(input or {})
         elif isinstance(call, WorkflowCall):
             call.use()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -270,3 +271,12 @@ async def test_only_an_approval_is_approved(server: Served) -> None:
 async def test_dead_letters_are_listed_by_the_client(server: Served) -> None:
     async with server.client() as client:
         assert [letter async for letter in client.dead_letters()] == []
+
+
+async def test_what_is_no_json_is_refused_before_it_is_sent(server: Served) -> None:
+    name = "tests.unit.wire.served.served_wait"
+    async with server.client() as client:
+        with pytest.raises(UsageError, match=r"mapping of the workflow's parameters, not \[1\]"):
+            await client.start(name, cast("dict[str, object]", [1]))
+        with pytest.raises(UsageError, match="cannot be sent as JSON"):
+            await client.start(name, {"value": object()})
