@@ -234,8 +234,8 @@ PLANTED = (
     Planted("a child's end is lost", Scheduler, "deliver", _drop_child_ends),
     Planted("live values are not decoded", Adapter, "roundtrip", _hand_over_itself),
     Planted("logical time is the wall clock", LiveRun, "_deliver", _clock_of_the_wall),
-    Planted("a summary overwrites the end", RunSummary, "write", _overwrite_the_end, first=192),
-    Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on, first=192),
+    Planted("a summary overwrites the end", RunSummary, "write", _overwrite_the_end, first=5_397),
+    Planted("a woken run's row says it sleeps", RunJournal, "fall_asleep", _sleep_on, first=5_397),
     Planted(
         "an answer before its commit", MessageEnds, "_answer", _answer_first, run_cell_seed, 201
     ),
@@ -253,9 +253,11 @@ PLANTED = (
     ),
     Planted("a mailbox is a stack", Mailbox, "add", _add_in_reverse, run_actor_seed),
     Planted(
-        "a member's failure is not reported", Membership, "fall", _fall_silently, run_team_seed, 187
+        "a member's failure is not reported", Membership, "fall", _fall_silently, run_team_seed, 341
     ),
-    Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 299),
+    Planted(
+        "news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 1_187
+    ),
     Planted("a member obeys any team", Assignment, "is_led_by", _obey_anyone, run_team_seed),
 )
 
