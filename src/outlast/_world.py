@@ -21,12 +21,14 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack, override
+
+from outlast.errors import WaitTimeout
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -159,6 +161,22 @@ class _ThreadTicker:
 def seeded(seed: bytes) -> random.Random:
     """Return a generator whose draws follow from `seed`, in every process and Python."""
     return random.Random(hashlib.sha256(seed).digest())
+
+
+async def within(work: Awaitable[T], seconds: float, message: str) -> T:
+    """Await `work` for at most `seconds`.
+
+    Raises:
+        WaitTimeout: with `message`, when the time ran out; what was waited for goes on.
+    """
+    clock = asyncio.timeout(seconds)
+    try:
+        async with clock:
+            return await work
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        raise WaitTimeout(message) from None
 
 
 class _ClockWatch:

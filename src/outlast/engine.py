@@ -28,7 +28,6 @@ from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
 from outlast._engine.options import core_options
 from outlast._engine.reading.actor_reader import ActorReader
-from outlast._engine.reading.attributes import merged_attributes
 from outlast._engine.reading.records import info_of
 from outlast._engine.scheduling.signal_names import unknown_signal
 from outlast._engine.verbs.starts import StartRequest
@@ -44,6 +43,7 @@ from outlast._handles.declarations import Signal
 from outlast._handles.inbox import InboxVerbs
 from outlast._handles.run import Run, signal_payload
 from outlast._registry import Registry, WorkflowDefinition, default_registry
+from outlast._store.attributes import merged_attributes
 from outlast._store.sqlite.shared import Connect, OwnerLink, SharedSqliteStore
 from outlast._wire.listening import listen_beside
 from outlast._wording.durations import seconds_of

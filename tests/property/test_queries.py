@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from outlast._engine.reading.attributes import merged_attributes
 from outlast._engine.reading.queries import parse_query
+from outlast._store.attributes import merged_attributes
 from outlast._store.contract import RunFilter, Store
 from outlast._store.decisions import matches
 from outlast._store.memory.database import MemoryDatabase

@@ -31,9 +31,7 @@ from outlast._codec import SignatureCodec, adapter_for, check_types
 from outlast._engine.actors.volatile import stop_running
 from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.actors.membership import Watch
-from outlast._execution.calls.starting import check_name
 from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.loop.source_lines import defining_locals
 from outlast._execution.runs.current import current_run
 from outlast._handles.actor_ref import ActorRef, Handler
 from outlast._registry import (
@@ -44,6 +42,8 @@ from outlast._registry import (
     given_name,
 )
 from outlast._wording.durations import seconds_of
+from outlast._wording.names import check_name
+from outlast._wording.source_lines import defining_locals
 from outlast.errors import NotInRun, RegistrationError, UsageError
 from outlast.types import Duration, Overflow, Reentrant
 

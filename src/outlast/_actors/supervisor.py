@@ -17,11 +17,11 @@ from outlast import limits
 from outlast._actors.actor import Actor
 from outlast._execution.actors.membership import SUPERVISORS
 from outlast._execution.actors.system_messages import STARTED
-from outlast._execution.calls.starting import check_name
 from outlast._execution.journal.letters import actor_id
 from outlast._handles.call import Call, WorkflowCall
 from outlast._registry import default_registry
 from outlast._wording.durations import seconds_of
+from outlast._wording.names import check_name
 from outlast.errors import NotSupported, UsageError
 from outlast.types import Duration, OnExhausted, Restart, Strategy
 

@@ -18,12 +18,12 @@ from outlast._actors.actor import Actor, actor, handler, running_actor
 from outlast._codec import Adapter, adapter_for
 from outlast._engine.open_engine import EngineCore, ambient_core
 from outlast._execution.actors.membership import Watch
-from outlast._execution.calls.starting import check_name
 from outlast._execution.journal.letters import TOPICS, Letter, encode_letter
 from outlast._execution.loop.event_loop import running_loop
 from outlast._handles.actor_ref import ActorRef, Handler
 from outlast._registry import NameDefinition, default_registry
 from outlast._store.rows import Message
+from outlast._wording.names import check_name
 from outlast.errors import NotInRun, UsageError
 from outlast.types import RunId, Stopped
 

@@ -15,7 +15,6 @@ from typing import Generic, ParamSpec, Protocol, TypeVar, overload
 from outlast._callables import check_function
 from outlast._codec import SignatureCodec, check_types, name_of_class
 from outlast._execution.bodies.context import StepContext, current_step
-from outlast._execution.loop.source_lines import defining_locals, place_of_frame
 from outlast._handles.call import StepCall
 from outlast._registry import (
     NO_RETRY,
@@ -28,6 +27,7 @@ from outlast._registry import (
     given_name,
 )
 from outlast._wording.durations import seconds_of
+from outlast._wording.source_lines import defining_locals, place_of_frame
 from outlast.errors import NotSupported, RegistrationError
 from outlast.types import Duration, Once, Retry, Timeout, Where
 

@@ -28,8 +28,8 @@ from outlast._codec import (
     register_codec,
     resolved_hints,
 )
-from outlast._execution.loop.source_lines import defining_locals
 from outlast._registry import default_registry, given_name, module_name
+from outlast._wording.source_lines import defining_locals
 from outlast.errors import RegistrationError
 
 T = TypeVar("T")

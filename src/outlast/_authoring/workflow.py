@@ -26,10 +26,7 @@ from typing_extensions import override
 
 from outlast._callables import check_function
 from outlast._codec import SignatureCodec, check_types
-from outlast._engine.reading.attributes import merged_attributes
-from outlast._execution.loop.conditions import within
 from outlast._execution.loop.event_loop import executing_loop, running_loop
-from outlast._execution.loop.source_lines import calling_place, defining_locals, place_of_frame
 from outlast._execution.loop.tasks import RunTask, Scope
 from outlast._execution.runs.current import current_run
 from outlast._execution.runs.run import LiveRun
@@ -38,7 +35,10 @@ from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.run import Run
 from outlast._handles.tokens import AskingVerbs
 from outlast._registry import WorkflowDefinition, default_name, default_registry, given_name
+from outlast._store.attributes import merged_attributes
 from outlast._wording.durations import seconds_of, text_of
+from outlast._wording.source_lines import calling_place, defining_locals, place_of_frame
+from outlast._world import within
 from outlast.errors import NotInRun, NotSupported, RegistrationError, UsageError, WaitTimeout
 from outlast.types import Duration, OnParentClose
 

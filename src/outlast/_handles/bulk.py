@@ -10,9 +10,9 @@ from outlast import limits
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.opening import Opened
 from outlast._engine.reading.diffs import RunDiff, compared
-from outlast._execution.calls.starting import check_name
 from outlast._handles.run import Run
 from outlast._store.auditing import acting, acting_as
+from outlast._wording.names import check_name
 from outlast.errors import EngineClosed, OutlastError, StoreError, UsageError
 from outlast.types import BulkAction, BulkOutcome, RunId, Status
 

@@ -20,19 +20,19 @@ from typing_extensions import override
 from outlast._codec import Adapter, adapter_for
 from outlast._execution.bodies.context import NOTHING_POSTED, current_step
 from outlast._execution.calls.inbox import Unread
-from outlast._execution.calls.starting import check_name
 from outlast._execution.calls.streams import write_stream, write_value
 from outlast._execution.calls.unreadable import Culprit, read_in_run
 from outlast._execution.calls.updates import OnClose, UpdateCalls, UpdateHandler
 from outlast._execution.journal.payloads import read_payload
-from outlast._execution.loop.conditions import within
 from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.loop.source_lines import calling_place
 from outlast._execution.runs.current import current_run
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._registry import NameDefinition, default_registry
 from outlast._wording.durations import seconds_of, text_of
+from outlast._wording.names import check_name
+from outlast._wording.source_lines import calling_place
+from outlast._world import within
 from outlast.errors import NotSupported, UsageError
 from outlast.types import Duration
 

@@ -23,12 +23,9 @@ from outlast._engine.scheduling.outcomes import error_of
 from outlast._engine.scheduling.signal_names import check_signal_name, payload_by_name
 from outlast._engine.verbs.forks import ForkRequest
 from outlast._execution.bodies.context import executing_step, step_dedup
-from outlast._execution.calls.starting import check_name, check_text
 from outlast._execution.calls.unreadable import read_in_run
 from outlast._execution.journal.payloads import ReadyPayload, json_payload, typed_payload
-from outlast._execution.loop.conditions import within
 from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.loop.source_lines import calling_place
 from outlast._execution.runs.current import current_run
 from outlast._handles.declarations import Signal, Stream, Value
 from outlast._handles.steering import SteeringVerbs
@@ -37,6 +34,9 @@ from outlast._registry import Registry
 from outlast._store.auditing import because
 from outlast._store.rows import RunRow
 from outlast._wording.durations import seconds_of, text_of
+from outlast._wording.names import check_name, check_text
+from outlast._wording.source_lines import calling_place
+from outlast._world import within
 from outlast.errors import (
     CallCycle,
     DecodingError,

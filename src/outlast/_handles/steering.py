@@ -8,14 +8,14 @@ from typing import Literal
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.remote import SEND_STEP
 from outlast._engine.verbs.forks import ForkRequest
-from outlast._execution.calls.starting import check_text
 from outlast._execution.calls.unreadable import DISCARD
 from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.loop.source_lines import calling_place
 from outlast._execution.runs.current import current_run
 from outlast._store.auditing import because
 from outlast._store.rows import Message
 from outlast._wording.durations import seconds_of
+from outlast._wording.names import check_text
+from outlast._wording.source_lines import calling_place
 from outlast.errors import NotSupported, UsageError
 from outlast.types import Duration, ForkKeys, ForkSignals, RerunPlan, RunId
 

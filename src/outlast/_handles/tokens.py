@@ -14,11 +14,11 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._codec import Adapter, adapter_for, register_reference
-from outlast._execution.calls.starting import check_text
 from outlast._execution.calls.tokens import TokenOperation
-from outlast._execution.loop.source_lines import calling_place
 from outlast._execution.runs.current import current_run
 from outlast._wording.durations import seconds_of
+from outlast._wording.names import check_text
+from outlast._wording.source_lines import calling_place
 from outlast.errors import (
     DecodingError,
     EncodingError,

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from outlast._execution.calls.starting import check_name
 from outlast._wire.security.callers import ROLES, Role
+from outlast._wording.names import check_name
 from outlast._world import entropy
 from outlast.errors import UsageError
 

@@ -18,7 +18,7 @@ import msgspec
 from starlette.requests import Request
 
 from outlast import limits
-from outlast._execution.calls.starting import TRACEPARENT, check_name
+from outlast._store.attributes import TRACEPARENT
 from outlast._store.contract import Cursor
 from outlast._wire.formats.conversions import Conversions
 from outlast._wire.formats.jsonbodies import json_of
@@ -26,6 +26,7 @@ from outlast._wire.formats.problems import Problem, fault_at
 from outlast._wire.security.callers import Caller, Callers
 from outlast._wire.security.connections import place_of
 from outlast._wording.durations import seconds_of
+from outlast._wording.names import check_name
 from outlast.errors import UsageError
 from outlast.types import RunId
 

@@ -10,11 +10,11 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._actors.topic import Topic
-from outlast._execution.calls.starting import check_name
 from outlast._execution.journal.letters import actor_id
 from outlast._handles.actor_ref import Handler, handler_of
 from outlast._registry import ActorDefinition, default_registry
 from outlast._wording.durations import seconds_of
+from outlast._wording.names import check_name
 from outlast.client.asking import Asking, query_of, quoted
 from outlast.errors import UsageError
 from outlast.types import ActorInfo, DeadLetterInfo, Duration, TeamInfo

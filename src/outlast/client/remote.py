@@ -16,10 +16,10 @@ from outlast import errors, limits
 from outlast._authoring.workflow import Workflow
 from outlast._codec import Adapter, adapter_for
 from outlast._engine.reading.records import Record
-from outlast._execution.calls.starting import check_name
 from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.declarations import Signal, Stream, Value
 from outlast._wording.durations import seconds_of, text_of
+from outlast._wording.names import check_name
 from outlast.client.actors import ActorVerbs
 from outlast.client.asking import PATIENCE, Patience, json_body, quoted
 from outlast.client.connection import Connections, Reply, ServerEvent

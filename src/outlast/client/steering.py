@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import msgspec
 
 from outlast import limits
-from outlast._execution.calls.starting import check_name
 from outlast._wording.durations import seconds_of
+from outlast._wording.names import check_name
 from outlast.client.asking import Asking, quoted
 from outlast.types import Duration, ForkKeys, ForkSignals, RerunPlan
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import msgspec
 
-from outlast._execution.calls.starting import check_name
 from outlast._handles.declarations import Update
 from outlast._wording.durations import seconds_of, text_of
+from outlast._wording.names import check_name
 from outlast.client.asking import PATIENCE, Patience, quoted
 from outlast.client.refusals import AWAY
 from outlast.client.steering import SteeredRun

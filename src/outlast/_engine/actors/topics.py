@@ -5,9 +5,9 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from outlast._execution.actors.envelopes import Envelope
-from outlast._execution.calls.starting import check_name
 from outlast._execution.journal.letters import TOPICS
 from outlast._registry import Registry
+from outlast._wording.names import check_name
 from outlast.errors import UnknownTopic, UsageError
 
 PUBLISH = "publish"  # the handler of a topic's own actor

@@ -9,12 +9,12 @@ from outlast._codec import shown_json, stored_json
 from outlast._engine.reading.declared import DeclaredTypes
 from outlast._engine.reading.records import moment, payload_json
 from outlast._execution.actors.membership import PLACE, decode_place
-from outlast._execution.calls.starting import check_text
 from outlast._execution.journal.letters import actor_id, decode_letter, key_in
 from outlast._registry import ActorDefinition, Registry
 from outlast._store.contract import Cursor, RunFilter, Store
 from outlast._store.pages import is_last
 from outlast._store.rows import DeadLetter, RunRow
+from outlast._wording.names import check_text
 from outlast.errors import ActorNotFound, DecodingError, StoreDamaged
 from outlast.types import ActorInfo, DeadLetterInfo, RunId
 

@@ -13,7 +13,6 @@ import msgspec
 
 from outlast import limits
 from outlast._codec import Bound, SignatureCodec, is_json
-from outlast._engine.reading.attributes import merged_attributes
 from outlast._engine.reading.reader import Reader
 from outlast._engine.reading.rerun_plans import rerun_plan, told, with_children
 from outlast._engine.residency.inactive_runs import mail_of
@@ -38,6 +37,7 @@ from outlast._execution.runs.copying import (
 )
 from outlast._records import Blob, Record, attach, detach
 from outlast._registry import Registry
+from outlast._store.attributes import merged_attributes
 from outlast._store.auditing import rows_of_fork
 from outlast._store.decisions import another_life
 from outlast._store.rows import Message, RunRow, StreamRow

@@ -21,7 +21,7 @@ from outlast._engine.scheduling.results import Results
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.messages import Messages
 from outlast._execution.calls.operations import StartedBody, decode_body
-from outlast._execution.calls.starting import check_name, new_run
+from outlast._execution.calls.starting import new_run
 from outlast._records import attach
 from outlast._registry import WorkflowDefinition
 from outlast._store.auditing import on_the_way, once_more
@@ -29,6 +29,7 @@ from outlast._store.damaged import UNKNOWN
 from outlast._store.decisions import life_of
 from outlast._store.rows import Message, MessageKind, RunRow
 from outlast._store.transactions import Effects, Receipt, Transaction
+from outlast._wording.names import check_name
 from outlast.errors import DecodingError, IdempotencyMismatch, RunExists, StoreDamaged, UsageError
 from outlast.types import CLOSED_STATUSES, OnConflict, Reuse, RunId
 

@@ -17,13 +17,13 @@ from outlast._engine.reading.dry_replay import rehearse, rehearse_actor
 from outlast._engine.reading.records import moment
 from outlast._engine.scheduling.observers import TokensChanged
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.calls.starting import check_name, check_text
 from outlast._execution.calls.tokens import AnswerBody, message_of
 from outlast._execution.journal.payloads import fitting_payload
 from outlast._store.contract import Store
 from outlast._store.pages import is_last
 from outlast._store.rows import Answer, AnswerResult, TokenRow
 from outlast._store.transactions import Effects, Receipt, Transaction
+from outlast._wording.names import check_name, check_text
 from outlast.errors import (
     DigestMismatch,
     RunNotFound,

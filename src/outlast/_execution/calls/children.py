@@ -32,14 +32,16 @@ from outlast._execution.calls.operations import (
     failure_body,
     failure_in,
 )
-from outlast._execution.calls.starting import check_name, inherited, new_run
+from outlast._execution.calls.starting import new_run
 from outlast._execution.calls.unreadable import Unreadable
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import Record
 from outlast._registry import WorkflowDefinition
+from outlast._store.attributes import inherited
 from outlast._store.decisions import is_another_life, stays
 from outlast._store.rows import Message, RunRow
+from outlast._wording.names import check_name
 from outlast.errors import (
     ChildFailed,
     DecodingError,

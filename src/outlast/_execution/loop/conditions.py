@@ -3,29 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
 from outlast._execution.loop.event_loop import RunLoop
-from outlast.errors import WaitTimeout
-
-T = TypeVar("T")
-
-
-async def within(work: Awaitable[T], seconds: float, message: str) -> T:
-    """Await `work` for at most `seconds`.
-
-    Raises:
-        WaitTimeout: with `message`, when the time ran out; what was waited for goes on.
-    """
-    clock = asyncio.timeout(seconds)
-    try:
-        async with clock:
-            return await work
-    except TimeoutError:
-        if not clock.expired():
-            raise
-        raise WaitTimeout(message) from None
 
 
 class Conditions:

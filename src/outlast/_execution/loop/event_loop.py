@@ -28,10 +28,10 @@ from outlast import limits
 from outlast._execution.loop.futures import RunFuture
 from outlast._execution.loop.generator_hooks import HERE
 from outlast._execution.loop.generators import Generators
-from outlast._execution.loop.source_lines import calling_place
 from outlast._execution.loop.tasks import Cancels, RunTask, Scope, TaskPath
 from outlast._execution.loop.timers import Timers
 from outlast._wording.durations import SECONDS_MAX
+from outlast._wording.source_lines import calling_place
 from outlast.errors import NotDeterministic
 
 T = TypeVar("T")

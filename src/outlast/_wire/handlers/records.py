@@ -15,13 +15,13 @@ from outlast import limits
 from outlast._engine.reading.declared import DeclaredTypes, adapter_json
 from outlast._engine.reading.diffs import compared
 from outlast._engine.reading.records import Record, readable
-from outlast._execution.calls.starting import check_name
 from outlast._records import Record as StoredRecord
 from outlast._store.glimpses import Part
 from outlast._wire.formats.answers import answer, preview_of
 from outlast._wire.formats.problems import Problem
 from outlast._wire.requests import Call, bad_query
 from outlast._wire.service import Service
+from outlast._wording.names import check_name
 from outlast.types import RunId
 
 

@@ -17,9 +17,9 @@ from outlast._engine.scheduling.outcomes import error_of
 from outlast._engine.scheduling.signal_names import payload_by_name
 from outlast._engine.verbs.forks import ForkInput, ForkRequest, fork_input
 from outlast._engine.verbs.updates import declared_update, json_of, payload_of, result_of
-from outlast._execution.calls.starting import TRACEPARENT, check_name, check_text
 from outlast._execution.calls.updates import update_message
 from outlast._execution.journal.payloads import ReadyPayload
+from outlast._store.attributes import TRACEPARENT
 from outlast._store.auditing import because, doing, only_looking
 from outlast._store.contract import Cursor
 from outlast._wire.formats.answers import answer, fields_of, fitting, preview_of
@@ -30,6 +30,7 @@ from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.security.hangups import while_connected
 from outlast._wire.service import Service
 from outlast._wire.verbs import RunVerbs
+from outlast._wording.names import check_name, check_text
 from outlast._wording.plurals import counted
 from outlast.errors import RunExists
 from outlast.types import (

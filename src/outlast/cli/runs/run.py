@@ -19,10 +19,10 @@ from typing import Literal, TypeVar
 import click
 
 from outlast import limits
-from outlast._execution.calls.starting import check_name
 from outlast._handles.run import Run
 from outlast._registry import default_registry
 from outlast._wording.durations import text_of
+from outlast._wording.names import check_name
 from outlast.cli.inputs import seconds_option
 from outlast.cli.places import (
     Server,

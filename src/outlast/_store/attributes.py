@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from outlast import limits
 from outlast.errors import UsageError
 
+TRACEPARENT = "traceparent"
+"""The attribute that says which trace a run belongs to, as W3C Trace Context writes it."""
+
 
 def merged_attributes(old: str, changes: Mapping[str, object]) -> str:
     """Return the JSON of `old` with `changes` made; None removes an attribute.
@@ -27,6 +30,13 @@ def merged_attributes(old: str, changes: Mapping[str, object]) -> str:
     if len(attributes) > limits.ATTRIBUTES_MAX:
         raise UsageError(f"a run has at most {limits.ATTRIBUTES_MAX} attributes")
     return json.dumps(attributes, sort_keys=True, ensure_ascii=False)
+
+
+def inherited(attributes: str) -> str:
+    """Return those attributes of a run that its children have too: the trace."""
+    if f'"{TRACEPARENT}"' not in attributes:
+        return "{}"
+    return json.dumps({TRACEPARENT: json.loads(attributes).get(TRACEPARENT)})
 
 
 def _checked_name(name: object) -> str:

@@ -17,7 +17,7 @@ def _folder_of(code: CodeType, parents: int) -> str:
 
 _names: dict[tuple[str, int], str] = {}  # by file and line
 _NAMES_MAX = 10_000
-_OURS = _folder_of(_folder_of.__code__, 2)
+_OURS = _folder_of(_folder_of.__code__, 1)
 _ASYNCIO = _folder_of(asyncio.run.__code__, 0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from outlast._execution.loop.source_lines import place_of_frame
+from outlast._wording.source_lines import place_of_frame
 
 
 def test_equal_code_of_two_files_has_two_places() -> None:
