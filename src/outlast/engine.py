@@ -31,9 +31,7 @@ from outlast._engine.reading.actor_reader import ActorReader
 from outlast._engine.reading.records import info_of
 from outlast._engine.scheduling.signal_names import unknown_signal
 from outlast._engine.verbs.starts import StartRequest
-from outlast._execution.actors.membership import SUPERVISORS
 from outlast._execution.bodies.context import step_dedup
-from outlast._execution.journal.letters import TOPICS
 from outlast._execution.loop.event_loop import running_loop
 from outlast._handles.actor_ref import ActorRef
 from outlast._handles.audit import AuditVerbs
@@ -42,6 +40,7 @@ from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.declarations import Signal
 from outlast._handles.inbox import InboxVerbs
 from outlast._handles.run import Run, signal_payload
+from outlast._messages.actor_ids import SUPERVISORS, TOPICS
 from outlast._registry import Registry, WorkflowDefinition, default_registry
 from outlast._store.attributes import merged_attributes
 from outlast._store.sqlite.shared import Connect, OwnerLink, SharedSqliteStore

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from outlast._execution.actors.mailbox import Mailbox, Waiting
-from outlast._execution.journal.letters import Letter
+from outlast._messages.letters import Letter
 from outlast._store.rows import Message
 from outlast.types import RunId
 

@@ -20,8 +20,8 @@ from typing_extensions import override
 from outlast import limits
 from outlast._actors.topic import TopicActor
 from outlast._engine.open_engine import EngineCore
-from outlast._execution.actors.envelopes import Envelope
-from outlast._execution.journal.letters import decode_letter
+from outlast._messages.envelopes import Envelope
+from outlast._messages.letters import decode_letter
 from outlast._registry import ActorDefinition, default_registry
 from outlast._store.rows import DeadLetter, RunRow
 from outlast.errors import ActorStopped, HandlerFailed

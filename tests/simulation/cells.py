@@ -17,7 +17,7 @@ from typing_extensions import override
 from outlast import step
 from outlast._actors import Actor, actor, handler
 from outlast._engine.open_engine import EngineCore
-from outlast._execution.actors.envelopes import Envelope
+from outlast._messages.envelopes import Envelope
 from outlast._registry import default_registry
 from outlast.errors import AskTimeout, HandlerFailed
 from tests.simulation.invariants import Violated, require

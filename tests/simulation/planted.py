@@ -20,16 +20,17 @@ from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.messages import Messages
 from outlast._execution.actors.actor_ends import MessageEnds
 from outlast._execution.actors.mailbox import Mailbox
-from outlast._execution.actors.membership import Assignment, Membership
+from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.clock import RunClock
 from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.steps import StepCalls
-from outlast._execution.journal.letters import Letter
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.run_summary import RunSummary
 from outlast._journal.writer import Writer, _Entry
+from outlast._messages.letters import Letter
+from outlast._messages.system_messages import Assignment
 from outlast._records import Record
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.leases import MemoryLeases

@@ -17,8 +17,8 @@ from outlast import limits
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.verbs.starts import StartRequest
 from outlast._execution.calls.operations import failure_in
-from outlast._execution.journal.payloads import typed_payload
 from outlast._handles.call import Call, WorkflowCall
+from outlast._messages.payloads import typed_payload
 from outlast._registry import default_registry
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.store import MemoryStore

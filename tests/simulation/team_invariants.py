@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from outlast._actors.leading import Member, Team
 from outlast._actors.supervising import SupervisorActor
-from outlast._execution.actors.membership import PLACE, REMINDER, SUPERVISORS, decode_place
-from outlast._execution.journal.letters import decode_letter
+from outlast._execution.actors.membership import PLACE, REMINDER, decode_place
+from outlast._messages.actor_ids import SUPERVISORS
+from outlast._messages.letters import decode_letter
 from outlast._registry import ActorDefinition, default_registry
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.rows import DeadLetter, Message, RunRow

@@ -18,8 +18,8 @@ from outlast._actors.supervising import SupervisorActor
 from outlast._actors.supervisor import Child, Supervisor
 from outlast._actors.teams import apply_team
 from outlast._engine.open_engine import EngineCore
-from outlast._execution.actors.envelopes import Envelope
 from outlast._execution.actors.membership import PLACE, decode_place
+from outlast._messages.envelopes import Envelope
 from outlast._registry import ActorDefinition, default_registry
 from outlast._store.rows import RunRow
 from outlast.errors import ActorStopped, HandlerFailed, RunNotFound

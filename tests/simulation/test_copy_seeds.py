@@ -15,8 +15,8 @@ from outlast._engine.verbs import forks
 from outlast._execution.bodies.body import Body
 from outlast._execution.calls.children import ChildCalls
 from outlast._execution.calls.operations import failure_in
-from outlast._execution.journal.payloads import typed_payload
 from outlast._execution.runs.copying import Cut
+from outlast._messages.payloads import typed_payload
 from outlast._records import Record
 from outlast._store import decisions as decide
 from outlast._store.rows import Message, RunRow

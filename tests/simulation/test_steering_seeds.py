@@ -10,8 +10,8 @@ import pytest
 from typing_extensions import override
 
 from outlast import Signal, step, wf, workflow
-from outlast._execution.journal.payloads import typed_payload
 from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._messages.payloads import typed_payload
 from outlast._store.rows import Message, MessageKind
 from outlast._store.transactions import Transaction
 from outlast.errors import (

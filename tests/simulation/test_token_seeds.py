@@ -14,9 +14,9 @@ from typing_extensions import override
 
 from outlast import Actor, actor, handler, wf, workflow
 from outlast._engine.verbs.tokens import AnswerRequest
-from outlast._execution.actors.envelopes import Envelope
 from outlast._execution.calls.operations import decode_body
 from outlast._execution.calls.tokens import AnswerBody, TokenCalls, expiry_of
+from outlast._messages.envelopes import Envelope
 from outlast._registry import default_registry
 from outlast._store.memory import tokens as memory_tokens
 from outlast._store.rows import Answer, AnswerResult, TokenRow

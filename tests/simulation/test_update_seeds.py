@@ -11,8 +11,9 @@ from typing_extensions import override
 from outlast import Signal, Update, step, workflow
 from outlast._engine.verbs.updates import result_of
 from outlast._execution.calls.operations import decode_body
-from outlast._execution.calls.updates import KeptUpdate, UpdateBody, UpdateCalls, update_message
-from outlast._execution.journal.payloads import typed_payload
+from outlast._execution.calls.updates import UpdateBody, UpdateCalls
+from outlast._messages.payloads import typed_payload
+from outlast._messages.updates import KeptUpdate, update_message
 from outlast._store.rows import Message
 from outlast.errors import (
     UpdateFailed,

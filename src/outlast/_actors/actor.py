@@ -30,10 +30,10 @@ from outlast._callables import check_function
 from outlast._codec import SignatureCodec, adapter_for, check_types
 from outlast._engine.actors.volatile import stop_running
 from outlast._execution.actors.actor_run import LiveActor
-from outlast._execution.actors.membership import Watch
 from outlast._execution.loop.event_loop import running_loop
 from outlast._execution.runs.current import current_run
 from outlast._handles.actor_ref import ActorRef, Handler
+from outlast._messages.system_messages import Watch
 from outlast._registry import (
     ActorDefinition,
     HandlerDefinition,

@@ -10,8 +10,8 @@ from outlast import limits
 from outlast._actors.actor import Actor, running_actor
 from outlast._actors.members import Members
 from outlast._actors.supervisor import MemberSpec, TeamSpec
-from outlast._execution.actors.membership import SUPERVISORS, notice
-from outlast._execution.journal.letters import actor_id
+from outlast._execution.actors.membership import notice
+from outlast._messages.actor_ids import SUPERVISORS, actor_id
 from outlast.errors import OutlastError
 from outlast.types import Applied, Restart
 

@@ -13,19 +13,20 @@ from outlast import limits
 from outlast._actors.actor import running_actor
 from outlast._actors.supervisor import MemberSpec
 from outlast._engine.remote import ASK_STEP, SEND_STEP, WAIT_STEP
-from outlast._execution.actors.envelopes import Envelope, write_envelope
-from outlast._execution.actors.membership import Assignment, member_key
-from outlast._execution.actors.system_messages import (
+from outlast._execution.actors.membership import member_key
+from outlast._execution.calls.starting import new_run
+from outlast._messages.actor_ids import key_in
+from outlast._messages.envelopes import Envelope, write_envelope
+from outlast._messages.system_messages import (
     ORDER,
     ORDERS,
+    Assignment,
     Hold,
     Join,
     Leave,
     Order,
     encode_order,
 )
-from outlast._execution.calls.starting import new_run
-from outlast._execution.journal.letters import key_in
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.rows import JOIN, MessageKind
 from outlast.errors import RunNotFound, UnknownActor

@@ -18,8 +18,8 @@ from outlast._actors.actor import Actor, actor, handler, running_actor
 from outlast._actors.leading import Leader, Member, Report, Team, text_of_error
 from outlast._actors.strategies import group_of, pause_before, recent
 from outlast._actors.supervisor import TeamSpec
-from outlast._execution.actors.membership import SUPERVISORS
 from outlast._handles.actor_ref import ActorRef
+from outlast._messages.actor_ids import SUPERVISORS
 from outlast._registry import default_registry
 from outlast._wording.plurals import counted
 from outlast.errors import ActorStopped, OutlastError

@@ -15,10 +15,9 @@ from typing import Literal, TypeAlias, TypeVar
 
 from outlast import limits
 from outlast._actors.actor import Actor
-from outlast._execution.actors.membership import SUPERVISORS
-from outlast._execution.actors.system_messages import STARTED
-from outlast._execution.journal.letters import actor_id
 from outlast._handles.call import Call, WorkflowCall
+from outlast._messages.actor_ids import SUPERVISORS, actor_id
+from outlast._messages.system_messages import STARTED
 from outlast._registry import default_registry
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name

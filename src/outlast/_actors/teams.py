@@ -9,11 +9,10 @@ from outlast._actors.leading import Member, Team
 from outlast._actors.supervising import SupervisorActor
 from outlast._actors.supervisor import Supervisor, TeamSpec
 from outlast._engine.open_engine import EngineCore
-from outlast._execution.actors.envelopes import Envelope
-from outlast._execution.actors.membership import SUPERVISORS, Assignment
-from outlast._execution.actors.system_messages import ORDERS, Join, encode_order
-from outlast._execution.journal.letters import actor_id
 from outlast._handles.actor_ref import ActorRef
+from outlast._messages.actor_ids import SUPERVISORS, actor_id
+from outlast._messages.envelopes import Envelope
+from outlast._messages.system_messages import ORDERS, Assignment, Join, encode_order
 from outlast._registry import ActorDefinition, Registry, default_registry
 from outlast._store.contract import Cursor, RunFilter, Store
 from outlast._store.pages import is_last

@@ -17,10 +17,11 @@ import msgspec
 from outlast._actors.actor import Actor, actor, handler, running_actor
 from outlast._codec import Adapter, adapter_for
 from outlast._engine.open_engine import EngineCore, ambient_core
-from outlast._execution.actors.membership import Watch
-from outlast._execution.journal.letters import TOPICS, Letter, encode_letter
 from outlast._execution.loop.event_loop import running_loop
 from outlast._handles.actor_ref import ActorRef, Handler
+from outlast._messages.actor_ids import TOPICS
+from outlast._messages.letters import Letter, encode_letter
+from outlast._messages.system_messages import Watch
 from outlast._registry import NameDefinition, default_registry
 from outlast._store.rows import Message
 from outlast._wording.names import check_name

@@ -37,9 +37,9 @@ from outlast._engine.verbs.updates import Updates
 from outlast._events import Events
 from outlast._execution.bodies.context import MadeOnce
 from outlast._execution.bodies.running import Bodies, ProcessRunner
-from outlast._execution.calls.updates import KeptUpdate
 from outlast._execution.loop.guards import install_guards
 from outlast._journal.writer import Writer
+from outlast._messages.updates import KeptUpdate
 from outlast._registry import Function, Registry
 from outlast._store.contract import Hint, Store
 from outlast._store.rows import Message, RunRow

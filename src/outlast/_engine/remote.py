@@ -15,10 +15,10 @@ from outlast import limits
 from outlast._codec import SignatureCodec
 from outlast._engine.open_engine import EngineCore, ambient_core
 from outlast._engine.scheduling.signal_names import check_signal_name
-from outlast._execution.actors.envelopes import Envelope, read_envelope
 from outlast._execution.bodies.context import current_step
-from outlast._execution.calls.updates import update_message
-from outlast._execution.journal.letters import callers_in
+from outlast._messages.envelopes import Envelope, read_envelope
+from outlast._messages.letters import callers_in
+from outlast._messages.updates import update_message
 from outlast._registry import RetryPlan, StepDefinition
 from outlast._store.rows import Message, MessageKind
 from outlast.errors import EngineClosed, NotInRun, StoreFull, StoreUnavailable

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from outlast._execution.actors.actor_run import LiveActor
-from outlast._execution.actors.envelopes import asked_in
 from outlast._execution.bodies.body import where_of
 from outlast._execution.calls.operations import StepOperation
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._messages.envelopes import asked_in
 from outlast._wording.durations import text_of
 from outlast._wording.plurals import counted
 

@@ -14,13 +14,14 @@ from outlast._codec import register_reference
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.remote import ASK_STEP, TELL_STEP, ambient
 from outlast._execution.actors.actor_run import LiveActor
-from outlast._execution.actors.envelopes import Envelope, message_of, write_envelope
 from outlast._execution.bodies.context import step_dedup
 from outlast._execution.calls.unreadable import read_in_run
-from outlast._execution.journal.letters import actor_id, callers_in
 from outlast._execution.loop.event_loop import running_loop
 from outlast._execution.runs.current import current_run
 from outlast._execution.runs.run import LiveRun
+from outlast._messages.actor_ids import actor_id
+from outlast._messages.envelopes import Envelope, message_of, write_envelope
+from outlast._messages.letters import callers_in
 from outlast._registry import ActorDefinition, HandlerDefinition, default_registry
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name

@@ -23,11 +23,11 @@ from outlast._execution.calls.inbox import Unread
 from outlast._execution.calls.streams import write_stream, write_value
 from outlast._execution.calls.unreadable import Culprit, read_in_run
 from outlast._execution.calls.updates import OnClose, UpdateCalls, UpdateHandler
-from outlast._execution.journal.payloads import read_payload
 from outlast._execution.loop.event_loop import running_loop
 from outlast._execution.runs.current import current_run
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._messages.payloads import read_payload
 from outlast._registry import NameDefinition, default_registry
 from outlast._wording.durations import seconds_of, text_of
 from outlast._wording.names import check_name

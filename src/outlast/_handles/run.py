@@ -24,12 +24,12 @@ from outlast._engine.scheduling.signal_names import check_signal_name, payload_b
 from outlast._engine.verbs.forks import ForkRequest
 from outlast._execution.bodies.context import executing_step, step_dedup
 from outlast._execution.calls.unreadable import read_in_run
-from outlast._execution.journal.payloads import ReadyPayload, json_payload, typed_payload
 from outlast._execution.loop.event_loop import running_loop
 from outlast._execution.runs.current import current_run
 from outlast._handles.declarations import Signal, Stream, Value
 from outlast._handles.steering import SteeringVerbs
 from outlast._handles.updating import UpdateVerbs
+from outlast._messages.payloads import ReadyPayload, json_payload, typed_payload
 from outlast._registry import Registry
 from outlast._store.auditing import because
 from outlast._store.rows import RunRow

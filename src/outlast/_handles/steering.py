@@ -8,9 +8,9 @@ from typing import Literal
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.remote import SEND_STEP
 from outlast._engine.verbs.forks import ForkRequest
-from outlast._execution.calls.unreadable import DISCARD
 from outlast._execution.loop.event_loop import running_loop
 from outlast._execution.runs.current import current_run
+from outlast._messages.requests import DISCARD, grace_body
 from outlast._store.auditing import because
 from outlast._store.rows import Message
 from outlast._wording.durations import seconds_of
@@ -42,9 +42,10 @@ class SteeringVerbs(ABC):
         cannot run before; `why` says so, and `terminate` ends it without its code.
         """
         check_text("the reason", reason)
-        if grace is not None and seconds_of(grace) < 0:
+        seconds = None if grace is None else seconds_of(grace)
+        if seconds is not None and seconds < 0:
             raise UsageError("grace must not be negative")
-        body = b"" if grace is None else repr(seconds_of(grace)).encode()
+        body = grace_body(seconds)
         if running_loop() is not None:
             child = current_run().calls.children.find(RunId(self.id))
             if child is not None:

@@ -12,11 +12,11 @@ from outlast._engine.remote import UPDATE_STEP
 from outlast._engine.verbs.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.bodies.context import step_dedup
 from outlast._execution.calls.unreadable import read_in_run
-from outlast._execution.calls.updates import KeptUpdate, update_message
-from outlast._execution.journal.payloads import typed_payload
 from outlast._execution.loop.event_loop import running_loop
 from outlast._execution.runs.current import current_run
 from outlast._handles.declarations import Update
+from outlast._messages.payloads import typed_payload
+from outlast._messages.updates import KeptUpdate, update_message
 from outlast._registry import Registry, UpdateDefinition
 from outlast._wording.durations import seconds_of, text_of
 from outlast._wording.names import check_name

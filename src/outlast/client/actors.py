@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._actors.topic import Topic
-from outlast._execution.journal.letters import actor_id
 from outlast._handles.actor_ref import Handler, handler_of
+from outlast._messages.actor_ids import actor_id
 from outlast._registry import ActorDefinition, default_registry
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name

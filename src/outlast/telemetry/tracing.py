@@ -39,8 +39,8 @@ from outlast._engine.scheduling.observers import Fact, MessageEnded, Recorded
 from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.bodies.body import Body
 from outlast._execution.calls.operations import failure_in
-from outlast._execution.journal.letters import decode_letter
 from outlast._execution.runs.run import LiveRun
+from outlast._messages.letters import decode_letter
 from outlast._records import Record
 from outlast._shapes import is_dict
 from outlast._store.attributes import TRACEPARENT

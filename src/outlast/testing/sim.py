@@ -22,10 +22,10 @@ from outlast._engine.reading.records import Record
 from outlast._engine.scheduling.outcomes import error_of
 from outlast._engine.verbs.starts import Started, StartRequest
 from outlast._execution.bodies.context import executing_step
-from outlast._execution.journal.payloads import typed_payload
 from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.declarations import Signal
 from outlast._handles.run import Run, signal_payload
+from outlast._messages.payloads import typed_payload
 from outlast._registry import Registry, StepDefinition, WorkflowDefinition, default_registry
 from outlast._store.rows import Message, RunRow
 from outlast.engine import Engine

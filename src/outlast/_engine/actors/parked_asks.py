@@ -11,8 +11,8 @@ import asyncio
 from dataclasses import dataclass
 
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.actors.envelopes import Envelope
-from outlast._execution.actors.membership import SUPERVISORS
+from outlast._messages.actor_ids import SUPERVISORS
+from outlast._messages.envelopes import Envelope
 from outlast._records import VALUE
 from outlast.errors import ActorParked, EncodingError, UsageError
 from outlast.types import Applied, RunId

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from outlast._execution.actors.envelopes import Envelope
-from outlast._execution.journal.letters import TOPICS
+from outlast._messages.actor_ids import TOPICS
+from outlast._messages.envelopes import Envelope
 from outlast._registry import Registry
 from outlast._wording.names import check_name
 from outlast.errors import UnknownTopic, UsageError

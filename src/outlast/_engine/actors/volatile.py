@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from outlast._execution.journal.letters import actor_id
+from outlast._messages.actor_ids import actor_id
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._wording.plurals import counted
 from outlast._world import World

@@ -22,17 +22,17 @@ from outlast._engine.actors.parked_asks import ParkedAsks, is_from_supervisor
 from outlast._engine.actors.volatile import VolatileActors
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.actors.actor_memory import outcome_in
-from outlast._execution.actors.envelopes import Envelope, message_of
-from outlast._execution.actors.system_messages import ORDERS
 from outlast._execution.calls.operations import failure_in
-from outlast._execution.calls.updates import update_message
-from outlast._execution.journal.letters import (
+from outlast._messages.envelopes import Envelope, message_of
+from outlast._messages.letters import (
     Expired,
     Overflowed,
     as_new,
     decode_letter,
     encode_letter,
 )
+from outlast._messages.system_messages import ORDERS
+from outlast._messages.updates import update_message
 from outlast._store.decisions import MAIL_KINDS
 from outlast._store.rows import DONE, JOIN, DeadLetter, Message, MessageKind, PostResult, RunRow
 from outlast._store.transactions import Effects, Receipt, Transaction

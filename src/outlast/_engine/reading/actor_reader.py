@@ -9,7 +9,8 @@ from outlast._codec import shown_json, stored_json
 from outlast._engine.reading.declared import DeclaredTypes
 from outlast._engine.reading.records import moment, payload_json
 from outlast._execution.actors.membership import PLACE, decode_place
-from outlast._execution.journal.letters import actor_id, decode_letter, key_in
+from outlast._messages.actor_ids import actor_id, key_in
+from outlast._messages.letters import decode_letter
 from outlast._registry import ActorDefinition, Registry
 from outlast._store.contract import Cursor, RunFilter, Store
 from outlast._store.pages import is_last

@@ -9,10 +9,10 @@ from typing import Literal
 
 from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.calls.streams import values_in
 from outlast._store.contract import Lookups
 from outlast._store.decisions import life_of
 from outlast._store.rows import RunRow, StreamRow
+from outlast._store.stream_values import values_in
 from outlast._world import World
 from outlast.types import CLOSED_STATUSES, RunId
 

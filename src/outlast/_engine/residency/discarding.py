@@ -22,8 +22,9 @@ from outlast._execution.calls.operations import (
     encode_body,
     failure_body,
 )
-from outlast._execution.calls.unreadable import DISCARD, UNREADABLE, Culprit
-from outlast._execution.journal.letters import decode_letter
+from outlast._execution.calls.unreadable import UNREADABLE, Culprit
+from outlast._messages.letters import decode_letter
+from outlast._messages.requests import DISCARD
 from outlast._records import Record
 from outlast._store.contract import Store
 from outlast._store.decisions import dead_letter

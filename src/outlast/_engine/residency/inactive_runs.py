@@ -22,10 +22,11 @@ from outlast._engine.residency.damage import (
 )
 from outlast._engine.residency.discarding import Discarded, asked_to_discard
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
-from outlast._execution.actors.membership import SUPERVISORS, Membership
+from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import ClosedBody, encode_body
 from outlast._execution.calls.unreadable import UNREADABLE
 from outlast._execution.runs.pausing import PAUSED
+from outlast._messages.actor_ids import SUPERVISORS
 from outlast._records import Record, pack_records
 from outlast._store.contract import Cursor, Lookups, RunFilter, Store
 from outlast._store.pages import is_last

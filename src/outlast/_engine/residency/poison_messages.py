@@ -10,7 +10,7 @@ from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_ou
 from outlast._execution.actors.actor_memory import ATTEMPTS, remembered
 from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import failure_body
-from outlast._execution.journal.letters import decode_letter, message_in
+from outlast._messages.letters import decode_letter, message_in
 from outlast._records import Record
 from outlast._store.decisions import dead_letter
 from outlast._store.rows import DONE, Message, RunRow

@@ -10,7 +10,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.journal.payloads import fitting_payload, json_payload
+from outlast._messages.payloads import fitting_payload, json_payload
 from outlast._registry import Registry
 from outlast.errors import EncodingError, UnknownSignal
 from outlast.types import CLOSED_STATUSES, RunId

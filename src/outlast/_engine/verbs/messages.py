@@ -21,9 +21,9 @@ from outlast._engine.verbs.redelivery import check_again, check_known, conflict
 from outlast._engine.verbs.requests import checked
 from outlast._execution.actors.actor_memory import ActorMemory
 from outlast._execution.actors.actor_run import LiveActor
-from outlast._execution.journal.letters import TOPICS
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._messages.actor_ids import TOPICS
 from outlast._store.auditing import came_to, once_more
 from outlast._store.decisions import carry_audit
 from outlast._store.rows import Message, MessageKind, PostResult, RunRow

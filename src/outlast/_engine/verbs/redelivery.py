@@ -19,8 +19,9 @@ from outlast._codec import Adapter
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.calls.inbox import Known
 from outlast._execution.calls.operations import SignalBody, decode_body
-from outlast._execution.calls.updates import UpdateBody, id_of
-from outlast._execution.journal.payloads import read_payload, same_json
+from outlast._execution.calls.updates import UpdateBody
+from outlast._messages.payloads import read_payload, same_json
+from outlast._messages.updates import id_of
 from outlast._registry import Registry
 from outlast._store.contract import Store
 from outlast._store.rows import Message

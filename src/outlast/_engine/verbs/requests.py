@@ -12,10 +12,11 @@ import msgspec
 from outlast._engine.residency.discarding import discardable
 from outlast._engine.residency.inactive_runs import mail_of
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.actors.membership import SUPERVISORS, Membership
+from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import encode_body
-from outlast._execution.calls.unreadable import DISCARD
 from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._messages.actor_ids import SUPERVISORS
+from outlast._messages.requests import DISCARD
 from outlast._store.rows import Message, RunRow
 from outlast.errors import RunNotFound, UsageError
 from outlast.types import CLOSED_STATUSES, RunId

@@ -18,7 +18,7 @@ from outlast._engine.reading.records import moment
 from outlast._engine.scheduling.observers import TokensChanged
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.calls.tokens import AnswerBody, message_of
-from outlast._execution.journal.payloads import fitting_payload
+from outlast._messages.payloads import fitting_payload
 from outlast._store.contract import Store
 from outlast._store.pages import is_last
 from outlast._store.rows import Answer, AnswerResult, TokenRow

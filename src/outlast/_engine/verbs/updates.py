@@ -18,8 +18,9 @@ from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.redelivery import check_again, conflict
 from outlast._engine.verbs.requests import actor_takes_none
 from outlast._execution.calls.operations import decode_body, failure_in
-from outlast._execution.calls.updates import REFUSED, KeptUpdate, digest_of, refused_in
-from outlast._execution.journal.payloads import fitting_payload, json_payload
+from outlast._execution.calls.updates import REFUSED, refused_in
+from outlast._messages.payloads import fitting_payload, json_payload
+from outlast._messages.updates import KeptUpdate, digest_of
 from outlast._registry import Registry, UpdateDefinition
 from outlast._store.rows import DONE, Message, PostResult, RunRow
 from outlast._store.transactions import Effects, Receipt, Transaction

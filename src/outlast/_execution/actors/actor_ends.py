@@ -22,12 +22,17 @@ from outlast._execution.actors.actor_memory import (
     unheard,
 )
 from outlast._execution.actors.handled_message import HandledMessage
-from outlast._execution.actors.system_messages import watch_orders
 from outlast._execution.calls.host import ActorHost
 from outlast._execution.calls.operations import failure_body
-from outlast._execution.journal.letters import Expired, Overflowed, decode_letter, subscriptions
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.runs.run_summary import RunSummary
+from outlast._messages.letters import (
+    Expired,
+    Overflowed,
+    decode_letter,
+    subscriptions,
+)
+from outlast._messages.system_messages import watch_orders
 from outlast._registry import ActorDefinition
 from outlast._store.decisions import dead_letter
 from outlast._store.rows import DONE, DeathReason, Message

@@ -12,8 +12,8 @@ import msgspec
 from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.steps import HEARTBEAT
 from outlast._execution.calls.unreadable import state_of
-from outlast._execution.journal.letters import initial_in
 from outlast._execution.loop.event_loop import RunLoop
+from outlast._messages.letters import initial_in
 from outlast._records import Record
 from outlast._registry import ActorDefinition
 from outlast._store.rows import DONE, RunRow

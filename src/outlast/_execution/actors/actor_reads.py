@@ -8,7 +8,7 @@ from typing import Protocol, TypeGuard
 
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.calls.unreadable import Arguments, arguments_of, state_of
-from outlast._execution.journal.letters import Letter, decode_letter
+from outlast._messages.letters import Letter, decode_letter
 from outlast._records import VALUE
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.rows import Message

@@ -9,9 +9,9 @@ import msgspec
 
 from outlast._execution.actors.handled_message import HandledMessage, Stage
 from outlast._execution.actors.mailbox import Mailbox
-from outlast._execution.journal.letters import message_body
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.runs.run_summary import RunSummary
+from outlast._messages.letters import message_body
 from outlast._store.transactions import Transaction
 from outlast.types import Status
 

@@ -31,17 +31,18 @@ from outlast._execution.actors.membership import MEMBER, Membership, member_ende
 from outlast._execution.actors.message_handling import MessageHandling, Next
 from outlast._execution.actors.orders import Orders, decide, interrupts
 from outlast._execution.actors.reentrancy import Reentrancy
-from outlast._execution.actors.system_messages import ORDERS
 from outlast._execution.actors.turns import Turns
 from outlast._execution.calls.host import ActorHost
 from outlast._execution.calls.operations import ChildBody, decode_body
-from outlast._execution.calls.unreadable import DISCARD
-from outlast._execution.journal.letters import Letter, key_in, message_in
 from outlast._execution.journal.message_dedup import MessageDedup
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.tasks import RunTask
 from outlast._execution.runs.closing import unwind
 from outlast._execution.runs.run import LiveRun, replay_from
+from outlast._messages.actor_ids import key_in
+from outlast._messages.letters import Letter, message_in
+from outlast._messages.requests import DISCARD
+from outlast._messages.system_messages import ORDERS
 from outlast._records import Record, detach
 from outlast._registry import ActorDefinition
 from outlast._store.rows import Message

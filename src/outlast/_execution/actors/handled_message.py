@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 from outlast._execution.actors.outbox import Outbox
-from outlast._execution.journal.letters import Letter
+from outlast._messages.letters import Letter
 from outlast._registry import HandlerDefinition
 from outlast._store.rows import Message
 from outlast.errors import NotInRun, OutlastError

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from outlast._execution.journal.letters import Letter
+from outlast._messages.letters import Letter
 from outlast._registry import ActorDefinition
 from outlast._store.rows import DeathReason, Message
 

@@ -12,58 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 import msgspec
 
 from outlast import limits
 from outlast._codec import adapter_for
 from outlast._execution.calls.operations import ChildBody, decode_body, failure_in
-from outlast._execution.journal.letters import Letter, encode_letter
+from outlast._messages.letters import Letter, encode_letter
+from outlast._messages.system_messages import Assignment, Watch
 from outlast._store.rows import JOIN, Message
 from outlast._store.transactions import Receipt, Transaction
-from outlast.types import Restart, RunId, Stopped
-
-Down: TypeAlias = Literal["", "failed", "held", "parked"]
+from outlast.types import RunId, Stopped
 
 PLACE = "\x00place"  # value: the place in a team
 WATCHED = "\x00watched/"  # values: who is told when this actor stops
 WATCHING = "\x00watching/"  # values: whom this actor asked for that, until it is known to be taken
 REMINDER = "\x00reminder/"  # values: reminders by name
-SUPERVISORS = "outlast.Supervisor"  # the actors that supervise
 MEMBER = "\x00member/"  # begins the parent key of a workflow that is a member of a team
 _stopped = adapter_for(Stopped)
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Assignment(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An actor's assignment to a team; `life` counts how often it was started there.
-
-    `by` is the number of the order that began this life.
-    """
-
-    supervisor: str
-    member: str
-    restart: Restart
-    life: int
-    down: Down = ""
-    why: str = ""
-    by: int = 0
-
-    def is_led_by(self, supervisor: str) -> bool:
-        """Whether it is to the team of this supervisor."""
-        return self.supervisor == supervisor
-
-
-class Watch(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """By which handler, and which parameter of it, a watcher wants to be told.
-
-    `token` tells this watch from other ones of the same two: it is told of once.
-    """
-
-    handler: str
-    parameter: str
-    token: str = ""
 
 
 class Reminder(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -22,12 +22,17 @@ from outlast._execution.actors.mailbox import Mailbox
 from outlast._execution.actors.membership import Membership
 from outlast._execution.actors.outbox import Outbox
 from outlast._execution.actors.reentrancy import Reentrancy
-from outlast._execution.actors.system_messages import STARTED
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.calls.run_calls import RunCalls
 from outlast._execution.calls.unreadable import arguments_of, raise_refusal
-from outlast._execution.journal.letters import Letter, caller, decode_letter, message_in
 from outlast._execution.loop.tasks import RunTask
+from outlast._messages.letters import (
+    Letter,
+    caller,
+    decode_letter,
+    message_in,
+)
+from outlast._messages.system_messages import STARTED
 from outlast._records import VALUE, Record
 from outlast._store.rows import Message
 from outlast._store.transactions import Transaction

@@ -21,13 +21,16 @@ from outlast._execution.actors.actor_memory import ActorState
 from outlast._execution.actors.actor_row import ActorRow
 from outlast._execution.actors.handled_message import HandledMessage
 from outlast._execution.actors.mailbox import Mailbox
-from outlast._execution.actors.membership import Assignment, Membership, goodbye, notice
+from outlast._execution.actors.membership import Membership, goodbye, notice
 from outlast._execution.actors.message_handling import LOOK, STAY, MessageHandling, Next
-from outlast._execution.actors.system_messages import (
+from outlast._execution.calls.operations import failure_body
+from outlast._messages.letters import Letter, decode_letter, encode_letter
+from outlast._messages.system_messages import (
     DONE_WELL,
     NO_ARGUMENTS,
     ORDERS,
     STARTED,
+    Assignment,
     Hold,
     Join,
     Leave,
@@ -35,8 +38,6 @@ from outlast._execution.actors.system_messages import (
     WatchOver,
     decode_order,
 )
-from outlast._execution.calls.operations import failure_body
-from outlast._execution.journal.letters import Letter, decode_letter, encode_letter
 from outlast._records import VALUE
 from outlast._store.rows import Message
 from outlast.errors import ActorStopped, UsageError

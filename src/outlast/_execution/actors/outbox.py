@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from outlast._execution.actors.membership import Membership, Reminder, Watch
-from outlast._execution.actors.system_messages import watch_orders
+from outlast._execution.actors.membership import Membership, Reminder
+from outlast._messages.system_messages import Watch, watch_orders
 from outlast._records import Blob
 from outlast._store.rows import Message
 from outlast._store.transactions import StartRun, Transaction

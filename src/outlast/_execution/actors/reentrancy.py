@@ -22,15 +22,15 @@ from outlast._execution.actors.handled_message import HandledMessage
 from outlast._execution.actors.mailbox import Mailbox
 from outlast._execution.calls.operations import failure_body
 from outlast._execution.calls.unreadable import Arguments, Unreadable, arguments_of
-from outlast._execution.journal.letters import (
+from outlast._execution.journal.view import RunJournal
+from outlast._execution.loop.event_loop import RunLoop
+from outlast._messages.letters import (
     Letter,
     caller,
     decode_letter,
     message_body,
     message_in,
 )
-from outlast._execution.journal.view import RunJournal
-from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import VALUE, Record
 from outlast._registry import HandlerDefinition
 from outlast._store.rows import Message

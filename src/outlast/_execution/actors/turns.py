@@ -12,10 +12,10 @@ from outlast import limits
 from outlast._execution.actors.actor_ends import MessageEnds
 from outlast._execution.actors.mailbox import Mailbox, Waiting
 from outlast._execution.actors.membership import Membership
-from outlast._execution.actors.system_messages import ORDERS
 from outlast._execution.calls.host import RunHost
-from outlast._execution.journal.letters import decode_letter
 from outlast._execution.journal.message_dedup import MessageDedup
+from outlast._messages.letters import decode_letter
+from outlast._messages.system_messages import ORDERS
 from outlast._registry import ActorDefinition
 from outlast._store.rows import Message
 from outlast._world import Timer

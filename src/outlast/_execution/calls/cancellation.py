@@ -11,7 +11,6 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._execution.loop.tasks import Scope
 from outlast._records import Record
-from outlast._store.rows import Message
 
 
 class Cancellation:
@@ -128,8 +127,3 @@ def append_cancel(
     """Append a request to cancel a run; it reaches the code when it is durable."""
     body = CancelBody(reason, grace, is_timeout)
     journal.append("cancel_requested", at=now, body=encode_body(body))
-
-
-def grace_in(message: Message) -> float | None:
-    """Return the grace that a request to cancel came with, None when it left that open."""
-    return float(message.body) if message.body else None

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from outlast import limits
 from outlast._execution.calls.operations import WrittenBody, encode_body
 from outlast._execution.journal.view import RunJournal
 from outlast._records import VALUE
 from outlast._store.rows import StreamRow
-
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[bytes]).decode
+from outlast._store.stream_values import packed_values
 
 
 def write_stream(
@@ -56,7 +52,7 @@ def write_stream(
             count=len(part),
             kind="data",
             writer=writer,
-            body=_pack(part),
+            body=packed_values(part),
         )
         rows.append(row)
         offset += len(part)
@@ -83,8 +79,3 @@ def write_value(
     journal.append("value_set", at=now, key=key, name=name, body=VALUE + data, place=place)
     transaction = journal.transaction()
     transaction.also.values += ((name, data),)
-
-
-def values_in(row: StreamRow) -> list[bytes]:
-    """Return the encoded values of a stream row."""
-    return _unpack(row.body) if row.body else []

@@ -24,10 +24,10 @@ from outlast._codec import Adapter
 from outlast._execution.calls.host import RunHost
 from outlast._execution.calls.operations import decode_body, encode_body
 from outlast._execution.calls.unreadable import Unreadable
-from outlast._execution.journal.payloads import read_payload
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._execution.loop.timers import microseconds
+from outlast._messages.payloads import read_payload
 from outlast._records import Record
 from outlast._store.rows import Answer, Message, TokenRow
 from outlast.errors import DecodingError, UsageError

@@ -12,8 +12,8 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from outlast._execution.journal.letters import Letter
 from outlast._execution.loop.event_loop import RunLoop, run_outside
+from outlast._messages.letters import Letter
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.rows import Message, ParkedAs
 from outlast.errors import DecodingError, NotDeterministic, OutlastError, StoreDamaged
@@ -24,9 +24,6 @@ Arguments: TypeAlias = tuple[tuple[object, ...], Mapping[str, object]]
 
 UNREADABLE = "\x00unreadable"
 """Value of a run that is parked as unreadable: a `Culprit`."""
-
-DISCARD = "discard"
-"""Name of a request to resume that also gives up what the run cannot read."""
 
 
 VALUE_WAYS = "Open the store with code that reads it, or declare a conversion with @evolve"

@@ -14,7 +14,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import Context
 from dataclasses import dataclass
@@ -30,25 +29,21 @@ from outlast._execution.calls.clock import RunClock
 from outlast._execution.calls.host import RunHost
 from outlast._execution.calls.operations import decode_body, encode_body, failure_body
 from outlast._execution.calls.unreadable import Culprit, Unreadable, refusal_in
-from outlast._execution.journal.payloads import is_json_payload, read_payload
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop, Woken, run_reading
 from outlast._execution.loop.tasks import TaskPath
+from outlast._messages.payloads import is_json_payload, read_payload
+from outlast._messages.updates import KeptUpdate, dedup_of, digest_of, id_of, update_message
 from outlast._records import EMPTY, VALUE, Record
 from outlast._store.rows import DONE, Message
 from outlast.errors import DecodingError, NotDeterministic, UsageError
-from outlast.types import RunId
 
 REFUSED = "\x00refused/"
 """Values: what came of the last updates that validators refused, for who asks at another engine.
 A refusal leaves no record, and no more than these: one for each number of a message, modulo their
 count."""
 
-_ID = "\x01update/"
-"""Before an update's id in its message: dedup keys of signals are printable."""
-
 OnClose = Literal["wait", "abandon"]
-Stage = Literal["accepted", "done", "refused"]
 
 
 class UpdateBody(msgspec.Struct, frozen=True, array_like=True):
@@ -56,18 +51,6 @@ class UpdateBody(msgspec.Struct, frozen=True, array_like=True):
 
     payload: bytes
     id: str
-
-
-class KeptUpdate(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept of an update, under its id.
-
-    `digest` stands for name and argument. The outcome of one that is done is a value or a failure,
-    as in records; it is empty when the handler was cancelled because the run ends.
-    """
-
-    digest: bytes
-    stage: Stage
-    outcome: bytes = EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,29 +367,6 @@ def _is_awaitable(result: object) -> TypeGuard[Awaitable[object]]:
     return isinstance(result, Awaitable)
 
 
-def update_message(run: RunId, name: str, payload: bytes, update_id: str, *, at: int) -> Message:
-    """Return an update as its run's mailbox takes it."""
-    return Message(
-        run=run,
-        kind="update",
-        name=name,
-        body=payload,
-        dedup=_ID + update_id,
-        at=at,
-        bound=limits.UPDATES_WAITING_MAX,
-    )
-
-
-def id_of(message: Message) -> str:
-    """Return the id that the caller gave an update."""
-    return message.dedup.removeprefix(_ID)
-
-
-def digest_of(name: str, payload: bytes) -> bytes:
-    """Return what stands for an update's name and argument."""
-    return hashlib.sha256(name.encode() + b"\x00" + payload).digest()
-
-
 def refused_in(values: Iterable[bytes], message: Message) -> KeptUpdate:
     """Return how an update was refused, unless too many were refused since."""
     for data in values:
@@ -425,7 +385,7 @@ def kept_updates(records: Iterable[Record]) -> list[tuple[str, bytes]]:
         if record.kind == "update_accepted":
             body = decode_body(record.body, UpdateBody)
             digest = digest_of(record.name, body.payload)
-            accepted[record.key] = DONE + _ID + body.id, digest
+            accepted[record.key] = DONE + dedup_of(body.id), digest
             kept[accepted[record.key][0]] = encode_body(KeptUpdate(digest, "accepted"))
         elif record.kind == "update_done" and record.key in accepted:
             name, digest = accepted[record.key]

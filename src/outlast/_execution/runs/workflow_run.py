@@ -6,7 +6,7 @@ from contextvars import Context
 
 from typing_extensions import override
 
-from outlast._execution.calls.cancellation import append_cancel, grace_in
+from outlast._execution.calls.cancellation import append_cancel
 from outlast._execution.calls.host import RunHost
 from outlast._execution.calls.operations import (
     BeganBody,
@@ -22,6 +22,7 @@ from outlast._execution.loop.tasks import RunTask
 from outlast._execution.runs.ending import Ending
 from outlast._execution.runs.pausing import PAUSED, Pausing
 from outlast._execution.runs.run import LiveRun, replay_from
+from outlast._messages.requests import grace_in
 from outlast._records import EMPTY, Record
 from outlast._registry import WorkflowDefinition
 from outlast._store.rows import Message, RunRow

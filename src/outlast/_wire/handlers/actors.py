@@ -14,8 +14,7 @@ from outlast import limits
 from outlast._actors.teams import Teams
 from outlast._engine.actors.topics import publication
 from outlast._engine.reading.actor_reader import dead_letter_info
-from outlast._execution.actors.membership import SUPERVISORS
-from outlast._execution.journal.letters import TOPICS
+from outlast._messages.actor_ids import SUPERVISORS, TOPICS
 from outlast._shapes import is_dict
 from outlast._store.auditing import doing
 from outlast._store.contract import Cursor

@@ -17,8 +17,8 @@ from outlast._engine.scheduling.outcomes import error_of
 from outlast._engine.scheduling.signal_names import payload_by_name
 from outlast._engine.verbs.forks import ForkInput, ForkRequest, fork_input
 from outlast._engine.verbs.updates import declared_update, json_of, payload_of, result_of
-from outlast._execution.calls.updates import update_message
-from outlast._execution.journal.payloads import ReadyPayload
+from outlast._messages.payloads import ReadyPayload
+from outlast._messages.updates import update_message
 from outlast._store.attributes import TRACEPARENT
 from outlast._store.auditing import because, doing, only_looking
 from outlast._store.contract import Cursor

@@ -26,9 +26,9 @@ import msgspec
 from outlast import limits
 from outlast._engine.reading.declared import adapter_json
 from outlast._engine.reading.reader import Reader
-from outlast._execution.calls.streams import values_in
 from outlast._store.decisions import life_of
 from outlast._store.rows import RunRow, StreamRow
+from outlast._store.stream_values import values_in
 from outlast._wire.formats.conversions import Conversions
 from outlast._wire.live.eventstream import event
 from outlast._wire.live.ring import Ring

@@ -6,8 +6,8 @@ import asyncio
 
 from outlast import Actor, Engine, actor
 from outlast._engine.open_engine import EngineCore
-from outlast._execution.journal.letters import Letter, encode_letter
 from outlast._handles.actor_ref import ActorRef
+from outlast._messages.letters import Letter, encode_letter
 from outlast._registry import default_registry
 from outlast._store.rows import Message
 from outlast.errors import ActorStopped, RunNotFound

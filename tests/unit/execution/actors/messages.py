@@ -8,7 +8,7 @@ import msgspec
 
 from outlast import Actor, actor, handler
 from outlast._execution.actors.handled_message import HandledMessage
-from outlast._execution.journal.letters import Letter, encode_letter
+from outlast._messages.letters import Letter, encode_letter
 from outlast._registry import ActorDefinition, default_registry
 from outlast._store.rows import Message, MessageKind
 from outlast.types import RunId

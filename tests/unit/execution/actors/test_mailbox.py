@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from outlast._execution.actors.mailbox import Mailbox
-from outlast._execution.journal.letters import Letter
+from outlast._messages.letters import Letter
 from outlast.types import Overflow
 from tests.unit.execution.actors.messages import definition, message
 

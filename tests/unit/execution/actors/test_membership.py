@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from outlast._execution.actors.membership import (
-    WATCHING,
-    Assignment,
-    Membership,
-    Watch,
-    decode_place,
-)
-from outlast._execution.actors.system_messages import watch_orders
+from outlast._execution.actors.membership import WATCHING, Membership, decode_place
+from outlast._messages.system_messages import Assignment, Watch, watch_orders
 from outlast._store.rows import PostResult
 from outlast._store.transactions import Receipt, Transaction
 from outlast.types import Restart

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from outlast._execution.actors.membership import Assignment, Membership, Watch
+from outlast._execution.actors.membership import Membership
 from outlast._execution.actors.orders import (
     Acknowledge,
     AskToResume,
@@ -20,11 +20,13 @@ from outlast._execution.actors.orders import (
     decide,
     interrupts,
 )
-from outlast._execution.actors.system_messages import (
+from outlast._messages.system_messages import (
+    Assignment,
     Hold,
     Join,
     Leave,
     Order,
+    Watch,
     WatchOver,
     order_message,
 )

@@ -11,9 +11,9 @@ from outlast._execution.actors.handled_message import HandledMessage
 from outlast._execution.actors.mailbox import Mailbox
 from outlast._execution.actors.reentrancy import Reentrancy
 from outlast._execution.calls.unreadable import Unreadable
-from outlast._execution.journal.letters import Letter, caller
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import NOBODY, RunLoop, new_loop
+from outlast._messages.letters import Letter, caller
 from outlast._records import Record
 from outlast._store.rows import Message, RunRow
 from outlast._store.transactions import Transaction

@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from outlast._messages.actor_ids import TOPICS, actor_id
 from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.rows import Message
 from outlast.errors import AskTimeout, StoreDamaged
 from outlast.types import RunId
-
-TOPICS = "outlast.Topic"  # the actors that keep who has subscribed to what
 
 
 class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -146,13 +145,3 @@ def caller(actor: str, number: int) -> str:
 def callers_in(chain: Sequence[str]) -> tuple[str, ...]:
     """Return the actors of a chain of callers."""
     return tuple(link.partition("\n")[0] for link in chain)
-
-
-def actor_id(type_name: str, key: str) -> RunId:
-    """Return the id of the actor of a type under a key."""
-    return RunId(f"{type_name}/{key}")
-
-
-def key_in(actor: RunId, type_name: str) -> str:
-    """Return the key that an actor's id was made of."""
-    return actor[len(type_name) + 1 :]

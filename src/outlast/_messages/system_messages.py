@@ -6,20 +6,51 @@ An order is a message like any other, safe in the mailbox until it is obeyed; it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from outlast._codec import SignatureCodec
-from outlast._execution.actors.membership import Assignment, Down, Watch
-from outlast._execution.journal.letters import Letter, encode_letter
+from outlast._messages.letters import Letter, encode_letter
 from outlast._registry import HandlerDefinition
 from outlast._store.rows import JOIN, Message
 from outlast.errors import StoreDamaged
-from outlast.types import RunId
+from outlast.types import Restart, RunId
+
+Down: TypeAlias = Literal["", "failed", "held", "parked"]
 
 ORDER = "\x00order"  # the name of orders that only those obey who have not stopped: `Hold`
 STARTED = "started"  # the handler that hears of every start in a team, before all other messages
+
+
+class Assignment(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An actor's assignment to a team; `life` counts how often it was started there.
+
+    `by` is the number of the order that began this life.
+    """
+
+    supervisor: str
+    member: str
+    restart: Restart
+    life: int
+    down: Down = ""
+    why: str = ""
+    by: int = 0
+
+    def is_led_by(self, supervisor: str) -> bool:
+        """Whether it is to the team of this supervisor."""
+        return self.supervisor == supervisor
+
+
+class Watch(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """By which handler, and which parameter of it, a watcher wants to be told.
+
+    `token` tells this watch from other ones of the same two: it is told of once.
+    """
+
+    handler: str
+    parameter: str
+    token: str = ""
 
 
 class Join(msgspec.Struct, frozen=True, tag=True):

@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from outlast._execution.actors.system_messages import ORDERS
-from outlast._execution.journal.letters import Letter, actor_id, encode_letter
+from outlast._messages.actor_ids import actor_id
+from outlast._messages.letters import Letter, encode_letter
+from outlast._messages.system_messages import ORDERS
 from outlast._registry import ActorDefinition, HandlerDefinition, Registry
 from outlast._store.rows import Message
 from outlast.errors import UnknownActor

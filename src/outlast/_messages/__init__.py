@@ -1,0 +1,1 @@
+"""What runs and actors are sent, as it is written and stored."""
