@@ -163,6 +163,11 @@ def seeded(seed: bytes) -> random.Random:
     return random.Random(hashlib.sha256(seed).digest())
 
 
+def random_of(text: str) -> random.Random:
+    """Return the generator of a place in workflow code: what journals say of it follows from it."""
+    return random.Random(text)
+
+
 async def within(work: Awaitable[T], seconds: float, message: str) -> T:
     """Await `work` for at most `seconds`.
 

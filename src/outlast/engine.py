@@ -32,7 +32,7 @@ from outlast._engine.reading.records import info_of
 from outlast._engine.scheduling.signal_names import unknown_signal
 from outlast._engine.verbs.starts import StartRequest
 from outlast._execution.bodies.context import step_dedup
-from outlast._execution.loop.event_loop import running_loop
+from outlast._execution.run_context import in_run
 from outlast._handles.actor_ref import ActorRef
 from outlast._handles.audit import AuditVerbs
 from outlast._handles.bulk import BulkVerbs
@@ -153,7 +153,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs):
         self._options = replace(self._options, prepare=(*self._options.prepare, prepare))
 
     async def __aenter__(self) -> Engine:
-        if running_loop() is not None:
+        if in_run():
             raise NotInRun("an engine cannot be opened inside a workflow")
         if self._opened is not None:
             raise UsageError("this engine is already open: use Engine.open() for another one")

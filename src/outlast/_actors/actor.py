@@ -29,9 +29,7 @@ from outlast import limits
 from outlast._callables import check_function
 from outlast._codec import SignatureCodec, adapter_for, check_types
 from outlast._engine.actors.volatile import stop_running
-from outlast._execution.actors.actor_run import LiveActor
-from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.runs.current import current_run
+from outlast._execution.run_context import ActorContext, context_here, in_run
 from outlast._handles.actor_ref import ActorRef, Handler
 from outlast._messages.system_messages import Watch
 from outlast._registry import (
@@ -80,9 +78,9 @@ class Actor(Generic[S]):
 
     def stop(self) -> None:
         """Stop permanently when this message has ended; further messages are refused."""
-        if running_loop() is None and stop_running():
+        if not in_run() and stop_running():
             return
-        running_actor().handling.outbox.stop_reason = "it stopped itself"
+        running_actor().outbox.stop_reason = "it stopped itself"
 
     def watch(self, target: ActorRef[A]) -> Done:
         """Send a `Stopped` to this actor's handler `stopped` when another actor stops.
@@ -94,14 +92,14 @@ class Actor(Generic[S]):
             UsageError: the class has no handler `stopped` of one argument.
             NotSupported: one of the two has durable=False.
         """
-        run = running_actor()
-        told = run.definition.handlers.get(_STOPPED)
+        actor = running_actor()
+        told = actor.definition.handlers.get(_STOPPED)
         if told is None or not told.parameter:
             raise UsageError(
-                f"{run.definition.name} watches others and needs a handler for their end: "
+                f"{actor.definition.name} watches others and needs a handler for their end: "
                 f"@handler async def {_STOPPED}(self, event: Stopped) -> None"
             )
-        run.handling.outbox.watch(target.durable_id("watch"), Watch(told.name, told.parameter))
+        actor.outbox.watch(target.durable_id("watch"), Watch(told.name, told.parameter))
         return DONE
 
     def reminder(self, *, every: Duration, name: str = "") -> Reminding[Self]:
@@ -119,7 +117,7 @@ class Actor(Generic[S]):
 
     def cancel_reminder(self, name: str) -> None:
         """Send no more messages of a reminder; one that is not set is no error."""
-        running_actor().handling.outbox.forget_reminder(name)
+        running_actor().outbox.forget_reminder(name)
 
 
 class Done:
@@ -146,27 +144,27 @@ class Reminding(Generic[A]):
         Raises:
             UsageError: the arguments do not fit, or the handler is not this actor's.
         """
-        run = running_actor()
-        found = run.definition.handlers.get(handler.__name__)
+        actor = running_actor()
+        found = actor.definition.handlers.get(handler.__name__)
         if found is None:
-            raise UsageError(f"{run.definition.name} has no handler {handler.__name__!r}")
+            raise UsageError(f"{actor.definition.name} has no handler {handler.__name__!r}")
         data = found.signature.encode(found.signature.bind(args, kwargs))
-        run.handling.outbox.remind(
-            self._name or found.name, found.name, data, int(self._seconds * 1e6)
-        )
+        every = int(self._seconds * 1e6)
+        actor.outbox.remind(self._name or found.name, found.name, data, every)
         return DONE
 
 
-def running_actor() -> LiveActor:
+def running_actor() -> ActorContext:
     """Return the actor whose handler is executing.
 
     Raises:
         NotInRun: none is.
     """
-    run = current_run() if running_loop() is not None else None
-    if not isinstance(run, LiveActor):
+    run = context_here()
+    found = None if run is None else run.actor
+    if found is None:
         raise NotInRun("this works only in a handler of a durable actor, and not in reading ones")
-    return run
+    return found
 
 
 class TopicLike(Protocol[T]):

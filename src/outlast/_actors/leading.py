@@ -10,7 +10,7 @@ from outlast import limits
 from outlast._actors.actor import Actor, running_actor
 from outlast._actors.members import Members
 from outlast._actors.supervisor import MemberSpec, TeamSpec
-from outlast._execution.actors.membership import notice
+from outlast._execution.run_context import current_context
 from outlast._messages.actor_ids import SUPERVISORS, actor_id
 from outlast.errors import OutlastError
 from outlast.types import Applied, Restart
@@ -176,9 +176,7 @@ class Leader(Actor[Team]):
         return Members(self.id)
 
     def _tell(self, target: str, name: str, **arguments: object) -> None:
-        run = running_actor()
-        told = notice(target, name, arguments, sender=self.id, at=int(run.loop.now * 1e6))
-        run.handling.outbox.send(told)
+        running_actor().notify(target, name, arguments)
 
 
 def _is_same_thing(old: MemberSpec, new: MemberSpec) -> bool:
@@ -187,7 +185,7 @@ def _is_same_thing(old: MemberSpec, new: MemberSpec) -> bool:
         return False
     if old.args == new.args or old.kind != "workflow":
         return old.args == new.args
-    definition = running_actor().host.registry.find_workflow(new.type)
+    definition = current_context().registry.find_workflow(new.type)
     return definition.signature.is_same_call(old.args, new.args)
 
 

@@ -13,8 +13,7 @@ from outlast import limits
 from outlast._actors.actor import running_actor
 from outlast._actors.supervisor import MemberSpec
 from outlast._engine.remote import ASK_STEP, SEND_STEP, WAIT_STEP
-from outlast._execution.actors.membership import member_key
-from outlast._execution.calls.starting import new_run
+from outlast._execution.run_context import current_context
 from outlast._messages.actor_ids import key_in
 from outlast._messages.envelopes import Envelope, write_envelope
 from outlast._messages.system_messages import (
@@ -149,22 +148,9 @@ class Members:
     # ---------------------------------------------------------------------- workflows
     def _start_workflow(self, spec: MemberSpec, life: int) -> None:
         """Start a run with the commit that ends the supervisor's message."""
-        run = running_actor()
-        definition = run.host.registry.find_workflow(spec.type)
-        args, kwargs = definition.signature.decode(spec.args)
-        start, blobs = new_run(
-            run.host.world,
-            definition,
-            definition.signature.bind(args, kwargs),
-            run=RunId(spec.target),
-            shard=run.host.shard_of(RunId(spec.target)),
-            reuse="always",
-            parent=RunId(self._supervisor),
-            parent_key=member_key(spec.target, life),
-            on_parent_close="abandon",
-            request=run.host.world.new_id(),
-        )
-        run.handling.outbox.start(start, blobs)
+        definition = current_context().registry.find_workflow(spec.type)
+        run = RunId(spec.target)
+        running_actor().start_member(definition, spec.args, run=run, life=life)
 
     async def _end_workflow(self, spec: MemberSpec, why: str) -> None:
         """Cancel a run and wait for its end; terminate it if that takes too long.
@@ -182,30 +168,30 @@ class Members:
 
 async def _ended(run: str, kind: MessageKind, why: str) -> None:
     """Have a run end as steps."""
-    steps = running_actor().steps
-    await steps.issue(SEND_STEP, (run, kind, why, b"", ""), {}, place="")
+    supervisor = current_context()
+    await supervisor.step(SEND_STEP, (run, kind, why, b"", ""), place="")
     async with asyncio.timeout(limits.SUPERVISOR_ORDER_SECONDS):
-        await steps.issue(WAIT_STEP, (run,), {}, place="")
+        await supervisor.step(WAIT_STEP, (run,), place="")
 
 
 async def _asked(spec: MemberSpec, handler: HandlerDefinition, args: bytes) -> bytes:
     """Ask a member as a step, and return the encoded answer."""
-    run = running_actor()
+    supervisor = current_context()
     envelope = Envelope(
         _definition_of(spec),
         key_in(RunId(spec.target), spec.type),
         handler,
         args,
-        sender=run.id,
-        chain=run.handling.chain,
+        sender=supervisor.id,
+        chain=running_actor().chain,
     )
     async with asyncio.timeout(limits.SUPERVISOR_ORDER_SECONDS * _orders_in(spec)):
-        answer = await run.steps.issue(ASK_STEP, (write_envelope(envelope),), {}, place="")
+        answer = await supervisor.step(ASK_STEP, (write_envelope(envelope),), place="")
     return answer if isinstance(answer, bytes) else b""
 
 
 def _definition_of(spec: MemberSpec) -> ActorDefinition:
-    definition = running_actor().host.registry.actors.get(spec.type)
+    definition = current_context().registry.actors.get(spec.type)
     if definition is None:
         raise UnknownActor(f"there is no actor {spec.type!r} here")
     return definition

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from outlast._actors.actor import Actor, actor, handler, running_actor
+from outlast._actors.actor import Actor, actor, handler
 from outlast._actors.leading import Leader, Member, Report, Team, text_of_error
 from outlast._actors.strategies import group_of, pause_before, recent
 from outlast._actors.supervisor import TeamSpec
+from outlast._execution.run_context import current_context
 from outlast._handles.actor_ref import ActorRef
 from outlast._messages.actor_ids import SUPERVISORS
 from outlast._registry import default_registry
@@ -179,7 +180,7 @@ class SupervisorActor(Leader, Actor[Team]):
 
     # ----------------------------------------------------------------------- failures
     async def _failed(self, member: Member, error: str, *, counts: bool = True) -> None:
-        team, now = self.state, running_actor().loop.now
+        team, now = self.state, current_context().now
         spec, member.error = team.spec, error
         if spec is None or member.spec.restart == "never":
             await self._ended(member, error)

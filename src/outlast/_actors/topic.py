@@ -17,16 +17,14 @@ import msgspec
 from outlast._actors.actor import Actor, actor, handler, running_actor
 from outlast._codec import Adapter, adapter_for
 from outlast._engine.open_engine import EngineCore, ambient_core
-from outlast._execution.loop.event_loop import running_loop
+from outlast._execution.run_context import in_run
 from outlast._handles.actor_ref import ActorRef, Handler
 from outlast._messages.actor_ids import TOPICS
-from outlast._messages.letters import Letter, encode_letter
 from outlast._messages.system_messages import Watch
 from outlast._registry import NameDefinition, default_registry
-from outlast._store.rows import Message
 from outlast._wording.names import check_name
 from outlast.errors import NotInRun, UsageError
-from outlast.types import RunId, Stopped
+from outlast.types import Stopped
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -52,7 +50,7 @@ class TopicActor(Actor[Subscriptions]):
         pairs = self.state.by_actor.setdefault(subscriber, [])
         if (message, parameter) not in pairs:
             pairs.append((message, parameter))
-            running_actor().handling.outbox.watch(subscriber, Watch("stopped", "event"))
+            running_actor().outbox.watch(subscriber, Watch("stopped", "event"))
 
     @handler
     async def stopped(self, event: Stopped) -> None:
@@ -67,21 +65,12 @@ class TopicActor(Actor[Subscriptions]):
     @handler
     async def publish(self, data: bytes) -> None:
         """Publish a value with the commit of this message."""
-        run = running_actor()
+        topic = running_actor()
         for subscriber, pairs in self.state.by_actor.items():
             for message, parameter in pairs:
                 # The value goes on as it was encoded: a topic needs no code of its subscribers.
                 args = msgspec.msgpack.encode({parameter: msgspec.Raw(data)})
-                letter = Letter(args=args, sender=self.sender)
-                run.handling.outbox.send(
-                    Message(
-                        run=RunId(subscriber),
-                        kind="tell",
-                        name=message,
-                        body=encode_letter(letter),
-                        at=run.journal.last_at,
-                    )
-                )
+                topic.forward(subscriber, message, args, sender=self.sender)
 
 
 class Topic(Generic[T]):
@@ -141,7 +130,7 @@ class Topic(Generic[T]):
         await actor.tell(TopicActor.unsubscribe, subscriber.id)
 
     def _actor(self, verb: str) -> ActorRef[TopicActor]:
-        if self._core is None and running_loop() is None and ambient_core.get() is None:
+        if self._core is None and not in_run() and ambient_core.get() is None:
             name = verb.partition("(")[0]
             raise NotInRun(
                 f"{self!r}.{name}() works in handlers, workflows and steps, and none is executing "

@@ -26,20 +26,22 @@ from typing_extensions import override
 
 from outlast._callables import check_function
 from outlast._codec import SignatureCodec, check_types
-from outlast._execution.loop.event_loop import executing_loop, running_loop
-from outlast._execution.loop.tasks import RunTask, Scope
-from outlast._execution.runs.current import current_run
-from outlast._execution.runs.run import LiveRun
+from outlast._execution.run_context import (
+    Scope,
+    ScopeBlock,
+    current_context,
+    executing_run_id,
+    in_run,
+    is_silent,
+)
 from outlast._handles.actor_ref import ActorRef
 from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.run import Run
 from outlast._handles.tokens import AskingVerbs
 from outlast._registry import WorkflowDefinition, default_name, default_registry, given_name
-from outlast._store.attributes import merged_attributes
-from outlast._wording.durations import seconds_of, text_of
-from outlast._wording.source_lines import calling_place, defining_locals, place_of_frame
-from outlast._world import within
-from outlast.errors import NotInRun, NotSupported, RegistrationError, UsageError, WaitTimeout
+from outlast._wording.durations import seconds_of
+from outlast._wording.source_lines import defining_locals, place_of_frame
+from outlast.errors import NotSupported, RegistrationError, UsageError
 from outlast.types import Duration, OnParentClose
 
 P = ParamSpec("P")
@@ -148,28 +150,16 @@ def workflow(
     return decorate if fn is None else decorate(fn)
 
 
-def _is_replaying(run: LiveRun) -> bool:
-    """Whether the code has said before what it says now: not so before its first record."""
-    return run.journal.is_replaying and not run.is_new
-
-
 class _SilentOnReplay(logging.LoggerAdapter[logging.Logger]):
     @override
     def isEnabledFor(self, level: int) -> bool:
-        loop = executing_loop()
-        owner = loop.owner if loop is not None else None
-        if isinstance(owner, LiveRun) and (_is_replaying(owner) or owner.state == "left"):
-            return False
-        return super().isEnabledFor(level)
+        return not is_silent() and super().isEnabledFor(level)
 
     @override
     def process(
         self, msg: object, kwargs: MutableMapping[str, object]
     ) -> tuple[object, MutableMapping[str, object]]:
-        loop = running_loop()
-        owner = loop.owner if loop is not None else None
-        run = owner.id if isinstance(owner, LiveRun) else ""
-        return f"[{run}] {msg}", kwargs
+        return f"[{executing_run_id() if in_run() else ''}] {msg}", kwargs
 
 
 class _ScopeManager(AbstractAsyncContextManager[Scope]):
@@ -178,29 +168,13 @@ class _ScopeManager(AbstractAsyncContextManager[Scope]):
     def __init__(self, timeout: float | None, grace: float | None) -> None:
         self._timeout = timeout
         self._grace = grace
-        self._run: LiveRun
-        self._task: RunTask[object]
-        self._scope: Scope
-        self._timer: asyncio.TimerHandle | None = None
+        self._block: ScopeBlock
 
     @override
     async def __aenter__(self) -> Scope:
-        self._run = run = current_run()
-        task = run.loop.current_task()
-        if task is None:
-            raise NotInRun("a scope needs a task of a workflow around it")
-        self._task = task
-        self._scope = task.scope = Scope(task.scope, is_shield=self._grace is not None)
-        seconds = self._timeout if self._timeout is not None else self._grace
-        if self._timeout is not None and seconds is not None:
-            self._timer = run.loop.call_later(seconds, self._expire)
-        elif seconds is not None:
-            run.cancellation.add_shield(self._scope, seconds)
-        return self._scope
-
-    def _expire(self) -> None:
-        self._scope.has_expired = True
-        self._run.cancellation.cancel_scope(self._scope)
+        cancellation = current_context().cancellation
+        self._block = cancellation.enter(timeout=self._timeout, grace=self._grace)
+        return self._block.scope
 
     @override
     async def __aexit__(
@@ -209,21 +183,7 @@ class _ScopeManager(AbstractAsyncContextManager[Scope]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if self._timer is not None:
-            self._timer.cancel()
-        scope = self._scope
-        parent = scope.parent
-        self._run.cancellation.leave_scope(scope)
-        if parent is not None:
-            self._task.scope = parent
-        is_ours = scope.is_cancelled and not (parent is not None and parent.is_reached())
-        if kind is not None and issubclass(kind, asyncio.CancelledError) and is_ours:
-            while self._task.cancelling():
-                self._task.uncancel()
-            if scope.has_expired and self._timeout is not None:
-                raise WaitTimeout(f"the scope's time of {text_of(self._timeout)} ran out")
-            return True
-        return False
+        return self._block.leave(kind)
 
 
 class _LaterVerbs:
@@ -231,7 +191,7 @@ class _LaterVerbs:
 
     def actor(self, kind: type[A], key: str) -> ActorRef[A]:
         """Return the actor of a class under a key, to ask and tell from workflow code."""
-        return ActorRef(current_run().host.registry.find_actor(kind), key, None)
+        return ActorRef(current_context().registry.find_actor(kind), key, None)
 
     def step(self, *_: object, **__: object) -> NoReturn:
         """Not supported yet."""
@@ -258,23 +218,20 @@ class _Wf(_LaterVerbs, AskingVerbs):
     @property
     def run_id(self) -> str:
         """The id of the run."""
-        return current_run().id
+        return current_context().id
 
     @property
     def is_replaying(self) -> bool:
         """Whether earlier records are being replayed: for logs only, never for decisions."""
-        return _is_replaying(current_run())
+        return current_context().is_replaying
 
     def now(self) -> datetime:
         """Return the run's logical time: that of the last record it was given."""
-        return datetime.fromtimestamp(current_run().loop.now, UTC)
+        return datetime.fromtimestamp(current_context().now, UTC)
 
     def random(self) -> random.Random:
         """Return a random generator that has the same seed whenever this line is replayed."""
-        run = current_run()
-        key = run.loop.next_key("random")
-        run.journal.issued(key, "")
-        return random.Random(f"{run.loop.chance_renewed or run.salt}:{key}")
+        return current_context().random()
 
     def uuid(self) -> UUID:
         """Return a new UUID, the same whenever this line is replayed."""
@@ -282,16 +239,7 @@ class _Wf(_LaterVerbs, AskingVerbs):
 
     async def sleep(self, duration: Duration) -> None:
         """Sleep durably; always one record, also for zero."""
-        run = current_run()
-        future: asyncio.Future[None] = run.loop.create_future()
-        seconds = max(0.0, seconds_of(duration))
-        when = run.loop.now + seconds
-        handle = asyncio.TimerHandle(when, _finish, (future,), run.loop)
-        run.loop.add_timer(handle, "sleep", place=calling_place())
-        try:
-            await future
-        finally:
-            handle.cancel()
+        await current_context().waits.sleep(seconds_of(duration))
 
     def start(
         self,
@@ -302,14 +250,14 @@ class _Wf(_LaterVerbs, AskingVerbs):
         timeout: Duration | None = None,
     ) -> Run[R]:
         """Start a child run without waiting for it; it starts with the run's next commit."""
-        run = current_run()
+        run = current_context()
         if not isinstance(call, WorkflowCall):
             raise UsageError(f"wf.start takes a call of a workflow, got {call!r}")
         if on_parent_close not in ("cancel", "terminate", "abandon"):
             raise UsageError("on_parent_close is 'cancel', 'terminate' or 'abandon'")
         call.use()
         definition = call.definition
-        child = run.calls.children.start(
+        child = run.children.start(
             definition,
             call.bound,
             id=id,
@@ -321,7 +269,7 @@ class _Wf(_LaterVerbs, AskingVerbs):
 
     def get(self, run_id: str) -> Run[object]:
         """Return a handle on any run; looks nothing up."""
-        current_run()
+        current_context()
         return Run(run_id)
 
     async def until(self, condition: Callable[[], object], timeout: Duration | None = None) -> None:
@@ -330,20 +278,15 @@ class _Wf(_LaterVerbs, AskingVerbs):
         Raises:
             WaitTimeout: it did not become true in time.
         """
-        conditions = current_run().calls.conditions
-        if timeout is None:
-            await conditions.wait(condition)
-            return
-        seconds = seconds_of(timeout)
-        message = f"the condition was not true within {text_of(seconds)}"
-        await within(conditions.wait(condition), seconds, message)
+        waits = current_context().waits
+        await waits.until(condition, None if timeout is None else seconds_of(timeout))
 
     async def first(self, **calls: Awaitable[R]) -> tuple[str, R]:
         """Return the name and the result of the call that ends first; the rest are cancelled.
 
         An error of the first to end is raised here.
         """
-        current_run()
+        current_context()
         if not calls:
             raise UsageError("wf.first needs at least one call: wf.first(a=call, b=call)")
         tasks = {name: asyncio.ensure_future(call) for name, call in calls.items()}
@@ -368,11 +311,7 @@ class _Wf(_LaterVerbs, AskingVerbs):
 
     def set_attributes(self, **attributes: str | int | float | bool | None) -> None:
         """Set attributes that listings can filter by; None removes one."""
-        run = current_run()
-        merged = merged_attributes(run.summary.attributes, attributes)
-        if merged != run.summary.attributes:
-            run.summary.attributes = merged
-            run.host.run_changed(run.id)
+        current_context().outputs.set_attributes(attributes)
 
 
 def _timeout_seconds(timeout: Duration) -> float:
@@ -383,11 +322,6 @@ def _timeout_seconds(timeout: Duration) -> float:
     if seconds <= 0:
         raise RegistrationError(f"a workflow's timeout= must be positive, not {timeout!r}")
     return seconds
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 wf: _Wf = _Wf()

@@ -13,19 +13,14 @@ from outlast import limits
 from outlast._codec import register_reference
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.remote import ASK_STEP, TELL_STEP, ambient
-from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.bodies.context import step_dedup
-from outlast._execution.calls.unreadable import read_in_run
-from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.runs.current import current_run
-from outlast._execution.runs.run import LiveRun
+from outlast._execution.run_context import context_here, current_context, in_run
 from outlast._messages.actor_ids import actor_id
-from outlast._messages.envelopes import Envelope, message_of, write_envelope
+from outlast._messages.envelopes import Envelope, write_envelope
 from outlast._messages.letters import callers_in
 from outlast._registry import ActorDefinition, HandlerDefinition, default_registry
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name
-from outlast._wording.source_lines import calling_place
 from outlast.errors import CallCycle, NotSupported, UnknownActor, UsageError
 from outlast.types import Duration, RunId
 
@@ -162,26 +157,25 @@ class ActorRef(Generic[A]):
             MailboxFull: nothing was sent; or, with `is_dead_letter`, the message is a dead letter.
             ActorStopped: nothing was sent.
         """
-        if not self._definition.is_durable and running_loop() is None:
+        if not self._definition.is_durable and not in_run():
             return _answer(handler, await self._ask_volatile(handler, args, kwargs))
         envelope, found = self._envelope(handler, args, dict(kwargs))
-        if running_loop() is None:
+        if not in_run():
             data = await self._engine().actors.ask(envelope)
         else:
-            run = current_run()
-            chain = run.handling.chain if isinstance(run, LiveActor) else ()
+            run = current_context()
+            actor = run.actor
+            chain = () if actor is None else actor.chain
             callers = callers_in(chain)
             may_come_back = self._definition.is_reentrant or found.is_read
             if envelope.actor in callers and not may_come_back:
                 raise CallCycle(callers, envelope.actor)
             asked = (write_envelope(replace(envelope, chain=chain)),)
-            answer = await run.steps.issue(ASK_STEP, asked, {}, place=calling_place())
+            answer = await run.step(ASK_STEP, asked)
             given = answer if isinstance(answer, bytes) else b""
             what = f"the answer of {self.id} to {found.name!r}"
             returns = found.signature.returns
-            return _answer(
-                handler, await read_in_run(run.loop, what, lambda: returns.decode(given))
-            )
+            return _answer(handler, await run.read(what, lambda: returns.decode(given)))
         return _answer(handler, found.signature.returns.decode(data))
 
     async def tell(self, handler: Handler[A, P, R], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -192,23 +186,23 @@ class ActorRef(Generic[A]):
         Raises:
             MailboxFull, ActorStopped: nothing was sent.
         """
-        if not self._definition.is_durable and running_loop() is None:
+        if not self._definition.is_durable and not in_run():
             taken = self._handler(handler)
             bound = taken.signature.bind(args, kwargs)
             volatile = self._engine().volatile
             await volatile.tell(self._definition, self._key, taken, bound.args, bound.kwargs)
             return
         envelope, _ = self._envelope(handler, args, dict(kwargs))
-        if running_loop() is None:
+        if not in_run():
             await self._engine().actors.tell(envelope)
             return
-        run = current_run()
-        if isinstance(run, LiveActor) and self._definition.is_durable:
-            # The handler's own time: the same when it is replayed.
-            run.handling.outbox.send(message_of(envelope, "tell", int(run.loop.now * 1e6)))
+        run = current_context()
+        actor = run.actor
+        if actor is not None and self._definition.is_durable:
+            actor.tell(envelope)
             return
         told = (write_envelope(envelope),)
-        await run.steps.issue(TELL_STEP, told, {}, place=calling_place())
+        await run.step(TELL_STEP, told)
 
     async def _ask_volatile(
         self, handler: Handler[A, P, R], args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -236,8 +230,8 @@ class ActorRef(Generic[A]):
         self, handler: Handler[A, P, R], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> tuple[Envelope, HandlerDefinition]:
         found = self._handler(handler)
-        loop = running_loop()
-        run = current_run() if loop is not None else None
+        run = context_here()
+        actor = None if run is None else run.actor
         envelope = Envelope(
             self._definition,
             self._key,
@@ -248,7 +242,7 @@ class ActorRef(Generic[A]):
             delay=self._options.delay,
             timeout=self._options.timeout,
             dedup=self._options.dedup or (step_dedup() or "" if run is None else ""),
-            trace=_trace_of(run),
+            trace="" if actor is None else actor.trace,
         )
         return envelope, found
 
@@ -298,9 +292,3 @@ def _from_data(data: object) -> object:
 
 
 register_reference(ActorRef, _to_data, _from_data)
-
-
-def _trace_of(run: LiveRun | None) -> str:
-    """Return the trace of the message that is handled: what its handler tells belongs to it too."""
-    handled = run.handling.current if isinstance(run, LiveActor) else None
-    return "" if handled is None else handled.letter.trace

@@ -16,8 +16,7 @@ from typing import Generic, TypeGuard, TypeVar, overload
 from typing_extensions import override
 
 from outlast._codec import Bound
-from outlast._execution.loop.event_loop import hash_of_call, running_loop
-from outlast._execution.runs.current import current_run, run_of
+from outlast._execution.run_context import current_context, executing_steps, hash_of_call, in_run
 from outlast._registry import StepDefinition, WorkflowDefinition
 from outlast.errors import CallReused, NotInRun
 
@@ -207,12 +206,12 @@ class StepCall(Call[R_co]):
     @override
     def _begin(self) -> Generator[object, object, R_co]:
         awaited: Generator[object, object, object]  # of a value decoded as R
-        loop = running_loop()
-        if loop is None:
+        steps = executing_steps()
+        if steps is None:
             awaited = _driven_plainly(self._run_plainly())
         else:
             bound = self.bound
-            future = run_of(loop).steps.issue(
+            future = steps.issue(
                 self.definition, bound.args, bound.kwargs, place=self.place, catches=self.catches
             )
             awaited = future.__await__()  # type: ignore[assignment]  # it takes what asyncio sends
@@ -241,14 +240,14 @@ class WorkflowCall(Call[R_co]):
 
     @override
     def _begin(self) -> Generator[object, object, R_co]:
-        if running_loop() is None:
+        if not in_run():
             raise NotInRun(
                 f"workflow {self.definition.name!r} can be awaited only in another workflow: "
                 f"start it with `await engine.run(...)`, `await engine.start(...)` or "
                 f"`outlast.run(...)`"
             )
-        run = current_run()
-        child = run.calls.children.start(
+        children = current_context().children
+        child = children.start(
             self.definition,
             self.bound,
             id=None,
@@ -256,7 +255,7 @@ class WorkflowCall(Call[R_co]):
             timeout=None,
             place=self.place,
         )
-        return _typed(run.calls.children.wait_or_cancel(child))
+        return _typed(children.wait_or_cancel(child))
 
     @override
     def __repr__(self) -> str:

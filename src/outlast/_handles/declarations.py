@@ -11,7 +11,6 @@ Declared once, at module level, and imported by both sides:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextvars import copy_context
 from inspect import iscoroutinefunction
 from typing import Generic, TypeVar, overload
 
@@ -19,21 +18,11 @@ from typing_extensions import override
 
 from outlast._codec import Adapter, adapter_for
 from outlast._execution.bodies.context import NOTHING_POSTED, current_step
-from outlast._execution.calls.inbox import Unread
-from outlast._execution.calls.streams import write_stream, write_value
-from outlast._execution.calls.unreadable import Culprit, read_in_run
-from outlast._execution.calls.updates import OnClose, UpdateCalls, UpdateHandler
-from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.runs.current import current_run
-from outlast._execution.runs.run import LiveRun
-from outlast._execution.runs.workflow_run import LiveWorkflow
-from outlast._messages.payloads import read_payload
+from outlast._execution.run_context import OnClose, current_context, in_run
 from outlast._registry import NameDefinition, default_registry
-from outlast._wording.durations import seconds_of, text_of
+from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name
-from outlast._wording.source_lines import calling_place
-from outlast._world import within
-from outlast.errors import NotSupported, UsageError
+from outlast.errors import UsageError
 from outlast.types import Duration
 
 T = TypeVar("T")
@@ -69,24 +58,10 @@ class Signal(_Named[T]):
         Raises:
             WaitTimeout: none came in time; nothing is lost by that.
         """
-        run = current_run()
-        signal = await self._next(run, timeout)
-        value: object = await read_in_run(
-            run.loop,
-            f"signal {self.name!r} (record {signal.seq})",
-            lambda: read_payload(self.adapter, signal.payload),
-            Culprit(seq=signal.seq),
-        )
+        signals = current_context().signals
+        seconds = None if timeout is None else seconds_of(timeout)
+        value: object = await signals.receive_value(self.name, self.adapter, seconds)
         return value  # type: ignore[return-value]  # the adapter checked it against T
-
-    async def _next(self, run: LiveRun, timeout: Duration | None) -> Unread:
-        if timeout is None:
-            return await run.calls.inbox.receive(self.name)
-        seconds = seconds_of(timeout)
-        if seconds <= 0 and (ready := run.calls.inbox.take(self.name)) is not None:
-            return ready
-        message = f"no signal {self.name!r} came within {text_of(seconds)}"
-        return await within(run.calls.inbox.receive(self.name), seconds, message)
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Signals(self)
@@ -120,15 +95,9 @@ class Value(_Named[T]):
             EncodingError: `value` does not fit the declared type.
         """
         data = self.adapter.encode(value)
-        if running_loop() is None:
+        if not in_run():
             return current_step().set_value(self.name, data)
-        run = current_run()
-        key = run.loop.next_key(f"set {self.name}")
-        place = calling_place()
-        run.journal.issued(key, place)
-        if run.journal.recorded("value_set", key) is None:
-            now = run.host.world.now()
-            write_value(run.journal, now, name=self.name, data=data, key=key, place=place)
+        current_context().outputs.set_value(self.name, data)
         return NOTHING_POSTED
 
 
@@ -150,21 +119,9 @@ class Stream(_Named[T]):
             EncodingError: `value` does not fit the declared type.
         """
         data = self.adapter.encode(value)
-        if running_loop() is None:
+        if not in_run():
             return current_step().write_stream(self.name, data)
-        run = current_run()
-        key = run.loop.next_key(f"write {self.name}")
-        run.journal.issued(key, calling_place())
-        if run.journal.recorded("stream_written", key) is None:
-            write_stream(
-                run.journal,
-                run.steps.offsets,
-                run.host.world.now(),
-                stream=self.name,
-                key=key,
-                writer=key,
-                values=[data],
-            )
+        current_context().outputs.write(self.name, data)
         return NOTHING_POSTED
 
 
@@ -228,8 +185,9 @@ class Update(Generic[A, B]):
         def call(argument: object) -> object:
             return fn(argument)  # type: ignore[arg-type]  # the adapter checked it against A
 
-        handler = UpdateHandler(call, self.request, self.response, copy_context(), on_close)
-        self._calls().register(self.name, handler)
+        current_context().updates.register(
+            self.name, call, request=self.request, response=self.response, on_close=on_close
+        )
 
     def validator(self, fn: Callable[[A], None]) -> Callable[[A], None]:
         """Register a validator that checks each update before it is accepted, in workflow code.
@@ -246,14 +204,8 @@ class Update(Generic[A, B]):
             answer: object = fn(argument)  # type: ignore[arg-type, func-returns-value]  # as above
             return answer
 
-        self._calls().validate(self.name, check)
+        current_context().updates.validate(self.name, check)
         return fn
-
-    def _calls(self) -> UpdateCalls:
-        run = current_run()
-        if not isinstance(run, LiveWorkflow):
-            raise NotSupported("updates of actors: their handlers take messages")
-        return run.updates
 
     def __repr__(self) -> str:
         return f"Update({self.name!r})"

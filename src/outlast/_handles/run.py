@@ -23,9 +23,7 @@ from outlast._engine.scheduling.outcomes import error_of
 from outlast._engine.scheduling.signal_names import check_signal_name, payload_by_name
 from outlast._engine.verbs.forks import ForkRequest
 from outlast._execution.bodies.context import executing_step, step_dedup
-from outlast._execution.calls.unreadable import read_in_run
-from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.runs.current import current_run
+from outlast._execution.run_context import context_here, current_context, in_run
 from outlast._handles.declarations import Signal, Stream, Value
 from outlast._handles.steering import SteeringVerbs
 from outlast._handles.updating import UpdateVerbs
@@ -35,7 +33,6 @@ from outlast._store.auditing import because
 from outlast._store.rows import RunRow
 from outlast._wording.durations import seconds_of, text_of
 from outlast._wording.names import check_name, check_text
-from outlast._wording.source_lines import calling_place
 from outlast._world import within
 from outlast.errors import (
     CallCycle,
@@ -94,7 +91,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
     @override
     def _engine(self) -> EngineCore:
-        if running_loop() is not None:
+        if in_run():
             raise NotInRun("this method of Run cannot be used in workflow code: call it in a step")
         if self._core is None and self._known_reader is not None:
             raise StoreReadOnly("the store was opened with read_only=True")
@@ -102,7 +99,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
     def _reader(self) -> Reader:
         """Return what answers questions; a store opened for reading has no more than that."""
-        if running_loop() is not None:
+        if in_run():
             raise NotInRun("this method of Run cannot be used in workflow code: call it in a step")
         if self._core is None and self._known_reader is not None:
             return self._known_reader
@@ -140,7 +137,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         return value  # type: ignore[return-value]  # decoded by the workflow's declared result
 
     async def _result(self, parked: Literal["raise", "wait"]) -> object:
-        if running_loop() is not None:
+        if in_run():
             return await self._result_in_run()
         reader = self._known_reader
         if self._core is None and reader is not None:
@@ -150,18 +147,17 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         return self._value_of(row)
 
     async def _result_in_run(self) -> object:
-        run = current_run()
-        child = run.calls.children.find(self._id)
+        run = current_context()
+        child = run.children.find(self._id)
         if child is not None:
-            return await run.calls.children.wait(child)
-        place = calling_place()
-        answer = await run.steps.issue(WAIT_STEP, (self._id,), {}, place=place)
+            return await run.children.wait(child)
+        answer = await run.step(WAIT_STEP, (self._id,))
         row = _closed_row(self._id, answer)
         error = error_of(row)
         if error is not None:
             raise error
         what, adapter = f"the result of run {self._id!r}", self._adapter_of(row)
-        return await read_in_run(run.loop, what, lambda: adapter.decode(_data_of(row)))
+        return await run.read(what, lambda: adapter.decode(_data_of(row)))
 
     def _value_of(self, row: RunRow) -> object:
         if row.kind == "actor":
@@ -188,8 +184,8 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
     @override
     def _registry(self) -> Registry:
-        if running_loop() is not None:
-            return current_run().host.registry
+        if in_run():
+            return current_context().registry
         return (self._core if self._core is not None else ambient()).registry
 
     async def info(self) -> RunInfo:
@@ -235,7 +231,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         if dedup is not None:
             check_name("a dedup key", dedup)
         text = name.name if isinstance(name, Signal) else check_name("a signal's name", name)
-        if running_loop() is not None:
+        if in_run():
             body = typed_payload(name.adapter, value) if isinstance(name, Signal) else None
             kind = "signal" if isinstance(name, Signal) or not allow_undeclared else ANY_SIGNAL
             await self._send_in_run(kind, text, body or json_payload(value), dedup or "")
@@ -351,8 +347,9 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
 
 def _executing_run() -> str:
     """Return the run whose workflow code or step is executing here, "" when there is none."""
-    if running_loop() is not None:
-        return current_run().id
+    run = context_here()
+    if run is not None:
+        return run.id
     step = executing_step.get()
     return "" if step is None else step.context.run_id
 

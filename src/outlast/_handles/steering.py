@@ -8,14 +8,12 @@ from typing import Literal
 from outlast._engine.open_engine import EngineCore
 from outlast._engine.remote import SEND_STEP
 from outlast._engine.verbs.forks import ForkRequest
-from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.runs.current import current_run
+from outlast._execution.run_context import current_context, in_run
 from outlast._messages.requests import DISCARD, grace_body
 from outlast._store.auditing import because
 from outlast._store.rows import Message
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_text
-from outlast._wording.source_lines import calling_place
 from outlast.errors import NotSupported, UsageError
 from outlast.types import Duration, ForkKeys, ForkSignals, RerunPlan, RunId
 
@@ -46,10 +44,11 @@ class SteeringVerbs(ABC):
         if seconds is not None and seconds < 0:
             raise UsageError("grace must not be negative")
         body = grace_body(seconds)
-        if running_loop() is not None:
-            child = current_run().calls.children.find(RunId(self.id))
+        if in_run():
+            children = current_context().children
+            child = children.find(RunId(self.id))
             if child is not None:
-                current_run().calls.children.cancel([child], reason)
+                children.cancel([child], reason)
                 return
             await self._send_in_run("cancel", reason, body, "")
             return
@@ -58,7 +57,7 @@ class SteeringVerbs(ABC):
     async def terminate(self, reason: str = "") -> None:
         """End the run now, without running any more of its code."""
         check_text("the reason", reason)
-        if running_loop() is not None:
+        if in_run():
             await self._send_in_run("terminate", reason, b"", "")
             return
         await self._send(self._engine(), "terminate", reason, b"", "")
@@ -167,4 +166,4 @@ class SteeringVerbs(ABC):
 
     async def _send_in_run(self, kind: str, name: str, body: bytes, dedup: str) -> None:
         arguments = (self.id, kind, name, body, dedup)
-        await current_run().steps.issue(SEND_STEP, arguments, {}, place=calling_place())
+        await current_context().step(SEND_STEP, arguments)

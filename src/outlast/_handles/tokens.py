@@ -13,12 +13,10 @@ from typing import Generic, TypeVar
 from typing_extensions import override
 
 from outlast import limits
-from outlast._codec import Adapter, adapter_for, register_reference
-from outlast._execution.calls.tokens import TokenOperation
-from outlast._execution.runs.current import current_run
+from outlast._codec import adapter_for, register_reference
+from outlast._execution.run_context import current_context
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_text
-from outlast._wording.source_lines import calling_place
 from outlast.errors import (
     DecodingError,
     EncodingError,
@@ -26,7 +24,7 @@ from outlast.errors import (
     UsageError,
     WaitTimeout,
 )
-from outlast.types import Approval, Duration, TokenKind
+from outlast.types import Approval, Duration
 
 T = TypeVar("T")
 
@@ -58,14 +56,14 @@ class Token(Generic[T]):
         Raises:
             WaitTimeout: no answer came in time; the token has expired.
         """
-        run = current_run()
-        operation = run.calls.tokens.find(self._id)
+        run = current_context()
+        operation = run.tokens.find(self._id)
         if operation is None:
             raise UsageError(
                 f"only the run that asked for token {self._id!r} can wait for it, and run "
                 f"{run.id!r} did not"
             )
-        answer = await run.calls.tokens.wait(operation)
+        answer = await run.tokens.wait(operation)
         if answer.value is None:
             raise WaitTimeout(f"token {self._id!r} ({operation.title}) was not answered in time")
         return operation.value  # type: ignore[return-value]  # decoded by the token's declared type
@@ -95,7 +93,9 @@ class AskingVerbs:
         """
         adapter = adapter_for(kind)
         title = adapter.node.name
-        operation = _open("token", title, None, adapter=adapter, timeout=timeout)
+        operation = current_context().tokens.open(
+            "token", title=title, detail="null", adapter=adapter, timeout=_seconds(timeout)
+        )
         return Token(operation.id)
 
     async def approve(
@@ -108,31 +108,18 @@ class AskingVerbs:
         """
         if not title or len(check_text("a title", title)) > limits.TOKEN_TITLE_CHARS_MAX:
             raise UsageError(f"a title has 1 to {limits.TOKEN_TITLE_CHARS_MAX} characters")
-        operation = _open("approval", title, detail, adapter=_VERDICT, timeout=timeout)
-        answer = await current_run().calls.tokens.wait(operation)
+        tokens, seconds = current_context().tokens, _seconds(timeout)
+        operation = tokens.open(
+            "approval", title=title, detail=_detail_of(detail), adapter=_VERDICT, timeout=seconds
+        )
+        answer = await tokens.wait(operation)
         if answer.value is None:
             return Approval(approved=False)
         return Approval(operation.value is True, answer.by, answer.reason)
 
 
-def _open(
-    kind: TokenKind,
-    title: str,
-    detail: object,
-    *,
-    adapter: Adapter,
-    timeout: Duration | None,
-) -> TokenOperation:
-    run = current_run()
-    seconds = None if timeout is None else max(0.0, seconds_of(timeout))
-    return run.calls.tokens.open(
-        kind,
-        title=title,
-        detail=_detail_of(detail),
-        adapter=adapter,
-        timeout=seconds,
-        place=calling_place(),
-    )
+def _seconds(timeout: Duration | None) -> float | None:
+    return None if timeout is None else max(0.0, seconds_of(timeout))
 
 
 def _detail_of(detail: object) -> str:

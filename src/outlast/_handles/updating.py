@@ -11,16 +11,13 @@ from outlast._engine.open_engine import EngineCore
 from outlast._engine.remote import UPDATE_STEP
 from outlast._engine.verbs.updates import declared_update, json_of, payload_of, result_of
 from outlast._execution.bodies.context import step_dedup
-from outlast._execution.calls.unreadable import read_in_run
-from outlast._execution.loop.event_loop import running_loop
-from outlast._execution.runs.current import current_run
+from outlast._execution.run_context import current_context, in_run
 from outlast._handles.declarations import Update
 from outlast._messages.payloads import typed_payload
 from outlast._messages.updates import KeptUpdate, update_message
 from outlast._registry import Registry, UpdateDefinition
 from outlast._wording.durations import seconds_of, text_of
 from outlast._wording.names import check_name
-from outlast._wording.source_lines import calling_place
 from outlast._world import within
 from outlast.types import Duration, RunId
 
@@ -106,16 +103,15 @@ class UpdateVerbs(ABC):
         data = result_of(self.id, definition.name, kept)
         if not isinstance(name, Update):
             return json_of(definition, data)
-        if running_loop() is None:
+        if not in_run():
             return name.response.decode(data)
         what = f"the result of update {name.name!r} of run {self.id!r}"
-        return await read_in_run(current_run().loop, what, lambda: name.response.decode(data))
+        return await current_context().read(what, lambda: name.response.decode(data))
 
     async def _kept(self, name: str, payload: bytes, update_id: str) -> KeptUpdate:
-        if running_loop() is not None:
+        if in_run():
             arguments = (self.id, name, payload, update_id)
-            run = current_run()
-            answer = await run.steps.issue(UPDATE_STEP, arguments, {}, place=calling_place())
+            answer = await current_context().step(UPDATE_STEP, arguments)
             stage, outcome = msgspec.convert(answer, tuple[str, bytes])
             return KeptUpdate(b"", "refused" if stage == "refused" else "done", outcome)
         core = self._engine()

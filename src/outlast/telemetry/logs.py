@@ -24,8 +24,7 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._execution.bodies.context import executing_step
-from outlast._execution.loop.event_loop import executing_loop
-from outlast._execution.runs.run import LiveRun
+from outlast._execution.run_context import executing_run_id
 from outlast._wording.redaction import redact
 
 
@@ -88,9 +87,7 @@ class _Whereabouts(logging.Filter):
         if step is not None:
             run, key, attempt = step.context.run_id, step.context.key, step.context.attempt
         else:
-            loop = executing_loop()
-            owner = None if loop is None else loop.owner
-            run = owner.id if isinstance(owner, LiveRun) else run
+            run = executing_run_id() or run
         record.outlast = (run, key, attempt)
         return True
 

@@ -6,11 +6,15 @@ is cancelled again, until it ends or goes into a shield. A shield lets awaits wo
 
 from __future__ import annotations
 
+import asyncio
+
 from outlast._execution.calls.operations import CancelBody, decode_body, encode_body
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
-from outlast._execution.loop.tasks import Scope
+from outlast._execution.loop.tasks import RunTask, Scope
 from outlast._records import Record
+from outlast._wording.durations import text_of
+from outlast.errors import NotInRun, WaitTimeout
 
 
 class Cancellation:
@@ -81,8 +85,28 @@ class Cancellation:
 
     def _end_shield(self, scope: Scope) -> None:
         if scope in self._shields:
-            scope.has_expired = True
-            self.cancel_scope(scope)
+            self._expire(scope)
+
+    def enter(self, *, timeout: float | None = None, grace: float | None = None) -> ScopeBlock:
+        """Begin a cancel scope of the task that executes, or with a grace a shield.
+
+        Raises:
+            NotInRun: no task executes, but a plain callback.
+        """
+        task = self._loop.current_task()
+        if task is None:
+            raise NotInRun("a scope needs a task of a workflow around it")
+        scope = task.scope = Scope(task.scope, is_shield=grace is not None)
+        block = ScopeBlock(self, task, scope, timeout)
+        if timeout is not None:
+            block.timer = self._loop.call_later(timeout, self._expire, scope)
+        elif grace is not None:
+            self.add_shield(scope, grace)
+        return block
+
+    def _expire(self, scope: Scope) -> None:
+        scope.has_expired = True
+        self.cancel_scope(scope)
 
     def cancel_scope(self, scope: Scope) -> None:
         """Mark a scope from now until it is left."""
@@ -119,6 +143,46 @@ class Cancellation:
             task.cancel(self.reason or None)
         self._loop.cancels.is_delivering = False
         return bool(reached)
+
+
+class ScopeBlock:
+    """A block of code in a cancel scope, from `Cancellation.enter` until it is left."""
+
+    __slots__ = ("_cancellation", "_task", "_timeout", "scope", "timer")
+
+    def __init__(
+        self,
+        cancellation: Cancellation,
+        task: RunTask[object],
+        scope: Scope,
+        timeout: float | None,
+    ) -> None:
+        self._cancellation = cancellation
+        self._task = task
+        self._timeout = timeout
+        self.scope: Scope = scope
+        self.timer: asyncio.TimerHandle | None = None  # of the timeout
+
+    def leave(self, kind: type[BaseException] | None) -> bool:
+        """End the scope; say whether the cancellation that has ended the block stops here.
+
+        Raises:
+            WaitTimeout: the scope's own time ran out.
+        """
+        if self.timer is not None:
+            self.timer.cancel()
+        scope, parent = self.scope, self.scope.parent
+        self._cancellation.leave_scope(scope)
+        if parent is not None:
+            self._task.scope = parent
+        is_ours = scope.is_cancelled and not (parent is not None and parent.is_reached())
+        if kind is not None and issubclass(kind, asyncio.CancelledError) and is_ours:
+            while self._task.cancelling():
+                self._task.uncancel()
+            if scope.has_expired and self._timeout is not None:
+                raise WaitTimeout(f"the scope's time of {text_of(self._timeout)} ran out")
+            return True
+        return False
 
 
 def append_cancel(

@@ -9,9 +9,14 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from outlast import limits
+from outlast._codec import Adapter
 from outlast._execution.calls.operations import SignalBody, decode_body
+from outlast._execution.calls.unreadable import Culprit, read_in_run
 from outlast._execution.loop.event_loop import RunLoop
+from outlast._messages.payloads import read_payload
 from outlast._records import Record
+from outlast._wording.durations import text_of
+from outlast._world import within
 
 
 class Unread(NamedTuple):
@@ -138,6 +143,28 @@ class Inbox:
                 self._wake_next(name)
             if signal is not None:
                 return signal
+
+    async def receive_value(self, name: str, adapter: Adapter, seconds: float | None) -> object:
+        """Wait for the next signal of this name, and return its value.
+
+        Raises:
+            WaitTimeout: none came in time; nothing is lost by that.
+        """
+        signal = await self._receive_within(name, seconds)
+        return await read_in_run(
+            self._loop,
+            f"signal {name!r} (record {signal.seq})",
+            lambda: read_payload(adapter, signal.payload),
+            Culprit(seq=signal.seq),
+        )
+
+    async def _receive_within(self, name: str, seconds: float | None) -> Unread:
+        if seconds is None:
+            return await self.receive(name)
+        if seconds <= 0 and (ready := self.take(name)) is not None:
+            return ready
+        message = f"no signal {name!r} came within {text_of(seconds)}"
+        return await within(self.receive(name), seconds, message)
 
     def waiting_names(self) -> Mapping[str, int]:
         """Return the names that code is waiting for, with how many wait."""

@@ -30,6 +30,7 @@ from outlast._execution.loop.timers import microseconds
 from outlast._messages.payloads import read_payload
 from outlast._records import Record
 from outlast._store.rows import Answer, Message, TokenRow
+from outlast._wording.source_lines import calling_place
 from outlast.errors import DecodingError, UsageError
 from outlast.types import RunId, TokenKind
 
@@ -94,7 +95,6 @@ class TokenCalls:
         detail: str,
         adapter: Adapter,
         timeout: float | None,
-        place: str,
     ) -> TokenOperation:
         """Ask something of the outside, with the run's next commit."""
         if len(self.opened) >= limits.TOKENS_OPEN_MAX:
@@ -102,7 +102,7 @@ class TokenCalls:
                 f"the run has {limits.TOKENS_OPEN_MAX:,} open tokens, the limit: ask one after "
                 f"another, or in child workflows"
             )
-        key = self._loop.next_key(kind)
+        key, place = self._loop.next_key(kind), calling_place()
         journal = self._journal
         journal.issued(key, place)
         token = token_id(self._salt, journal.run, key, self.series)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextvars import Context
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from inspect import iscoroutine
 from typing import Literal, TypeGuard
@@ -127,8 +127,17 @@ class UpdateCalls:
         return operation
 
     # ------------------------------------------------------------------ the code asks
-    def register(self, name: str, handler: UpdateHandler) -> None:
-        """Let updates of this name be handled from now on."""
+    def register(
+        self,
+        name: str,
+        call: Callable[[object], object],
+        *,
+        request: Adapter,
+        response: Adapter,
+        on_close: OnClose,
+    ) -> None:
+        """Let updates of this name be handled from now on, in the context that registers it."""
+        handler = UpdateHandler(call, request, response, copy_context(), on_close)
         if name in self._handlers:
             raise UsageError(f"this run already has a handler of update {name!r}")
         self._handlers[name] = handler

@@ -82,7 +82,7 @@ class _Here(threading.local):
     exempt: RunLoop | None = None
 
 
-_here = _Here()
+EXECUTING = _Here()
 
 
 class Spinning(Exception):
@@ -348,7 +348,7 @@ class RunLoop(AbstractEventLoop):
         outside, hooks.draining = hooks.draining, generators
         if hooks.started is None or sys.get_asyncgen_hooks()[0] is not hooks.started:
             hooks.install()
-        outer_run, _here.loop = _here.loop, self
+        outer_run, EXECUTING.loop = EXECUTING.loop, self
         _set_running_loop(self)
         budget = limits.DRAIN_HANDLES_MAX
         try:
@@ -372,7 +372,7 @@ class RunLoop(AbstractEventLoop):
                         break
         finally:
             _set_running_loop(outer)
-            _here.loop = outer_run
+            EXECUTING.loop = outer_run
             hooks.draining = outside
             if hooks.is_bare:
                 hooks.put_back()
@@ -395,11 +395,11 @@ class RunLoop(AbstractEventLoop):
         if outer is not self:
             self._outer = outer
         _set_running_loop(self)
-        outer_run, _here.loop = _here.loop, self
+        outer_run, EXECUTING.loop = EXECUTING.loop, self
         try:
             return action()
         finally:
-            _here.loop = outer_run
+            EXECUTING.loop = outer_run
             _set_running_loop(outer)
 
     def abandon(self) -> None:
@@ -441,7 +441,7 @@ def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
 
 def hash_of_call(call: object) -> int:
     """Return a hash for a call: of the run whose code makes it, or by its address."""
-    loop = _here.loop
+    loop = EXECUTING.loop
     if loop is None:
         return id(call) >> 4
     loop._hashes += 1
@@ -450,7 +450,7 @@ def hash_of_call(call: object) -> int:
 
 def running_loop() -> RunLoop | None:
     """Return the loop of the run whose code is executing on this thread, if one is."""
-    return _here.loop
+    return EXECUTING.loop
 
 
 def run_reading(loop: RunLoop, action: Callable[[], T], place: TaskPath) -> T:
@@ -470,17 +470,17 @@ def run_reading(loop: RunLoop, action: Callable[[], T], place: TaskPath) -> T:
 def run_outside(loop: RunLoop, action: Callable[[], T]) -> T:
     """Call `action` as though outside of the run, from within its code."""
     _set_running_loop(loop._outer)
-    _here.loop, _here.exempt = None, loop
+    EXECUTING.loop, EXECUTING.exempt = None, loop
     try:
         return action()
     finally:
-        _here.loop, _here.exempt = loop, None
+        EXECUTING.loop, EXECUTING.exempt = loop, None
         _set_running_loop(loop)
 
 
 def executing_loop() -> RunLoop | None:
     """Return the same also where code of the run's calls is exempt: a log handler, an import."""
-    return _here.loop or _here.exempt
+    return EXECUTING.loop or EXECUTING.exempt
 
 
 def _refuse(name: str) -> Callable[..., object]:

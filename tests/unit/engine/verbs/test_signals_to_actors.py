@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from outlast import Engine, Signal, Update
-from outlast._execution.journal.payloads import typed_payload
+from outlast._messages.payloads import typed_payload
 from outlast._store.rows import Message
 from outlast.errors import UsageError
 from outlast.types import RunId

@@ -1,0 +1,236 @@
+"""The run whose code is executing, as all that stands above the runs knows it.
+
+Handles, decorators and actors ask here whether code of a run is executing, and what it may do:
+`current_context()` gives its verbs, in groups. Nothing else of `_execution` is theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import TypeVar
+
+from outlast._execution.actors.actor_context import ActorContext
+from outlast._execution.actors.actor_run import LiveActor
+from outlast._execution.calls.cancellation import Cancellation, ScopeBlock
+from outlast._execution.calls.children import ChildCalls
+from outlast._execution.calls.inbox import Inbox
+from outlast._execution.calls.steps import StepCalls
+from outlast._execution.calls.tokens import TokenCalls
+from outlast._execution.calls.unreadable import read_in_run
+from outlast._execution.calls.updates import OnClose, UpdateCalls
+from outlast._execution.calls.waits import Waits
+from outlast._execution.loop.event_loop import (
+    EXECUTING,
+    NOBODY,
+    RunLoop,
+    executing_loop,
+    hash_of_call,
+)
+from outlast._execution.loop.tasks import Scope
+from outlast._execution.runs.outputs import RunOutputs
+from outlast._execution.runs.run import LiveRun
+from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._registry import Registry, StepDefinition
+from outlast._wording.source_lines import calling_place
+from outlast._world import random_of
+from outlast.errors import NotInRun, NotSupported, Passivating
+from outlast.types import RunId
+
+__all__ = [
+    "ActorContext",
+    "OnClose",
+    "RunContext",
+    "Scope",
+    "ScopeBlock",
+    "context_here",
+    "current_context",
+    "executing_run_id",
+    "executing_steps",
+    "hash_of_call",
+    "in_run",
+    "is_silent",
+]
+
+T = TypeVar("T")
+
+
+class RunContext:
+    """What the code of a run may do, and may know of its run."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: LiveRun) -> None:
+        self._run = run
+
+    @property
+    def id(self) -> RunId:
+        """The run's id."""
+        return self._run.id
+
+    @property
+    def now(self) -> float:
+        """The run's logical time in seconds: that of the last record it was given."""
+        return self._run.loop.now
+
+    @property
+    def registry(self) -> Registry:
+        """What is declared where the run executes."""
+        return self._run.host.registry
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the code has said before what it says now: not so before its first record."""
+        return _is_replaying(self._run)
+
+    # ------------------------------------------------------------------------ its verbs
+    def step(
+        self,
+        definition: StepDefinition,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object] | None = None,
+        *,
+        place: str | None = None,
+        catches: tuple[type[BaseException], ...] = (),
+    ) -> asyncio.Future[object]:
+        """Return the future of a step's outcome; `place` is the line that executes, if not given.
+
+        Its key is made of the definition's name, and of where and when the code asks.
+        """
+        line = calling_place() if place is None else place
+        return self._run.steps.issue(definition, args, kwargs or {}, place=line, catches=catches)
+
+    async def read(self, what: str, read: Callable[[], T]) -> T:
+        """Return what `read` makes of stored data; park the run if the data does not fit."""
+        return await read_in_run(self._run.loop, what, read)
+
+    def random(self) -> Random:
+        """Return a random generator that has the same seed whenever this line is replayed."""
+        run = self._run
+        key = run.loop.next_key("random")
+        run.journal.issued(key, "")
+        return random_of(f"{run.loop.chance_renewed or run.salt}:{key}")
+
+    @property
+    def waits(self) -> Waits:
+        """What it waits for by the clock, or until a condition is true."""
+        return Waits(self._run.loop, self._run.calls)
+
+    @property
+    def cancellation(self) -> Cancellation:
+        """Its cancel scopes and shields."""
+        return self._run.cancellation
+
+    @property
+    def children(self) -> ChildCalls:
+        """Its child runs."""
+        return self._run.calls.children
+
+    @property
+    def signals(self) -> Inbox:
+        """What it was sent, and has not received yet."""
+        return self._run.calls.inbox
+
+    @property
+    def tokens(self) -> TokenCalls:
+        """What it asks people, and other systems."""
+        return self._run.calls.tokens
+
+    @property
+    def outputs(self) -> RunOutputs:
+        """What it shows to those outside: values, streams, attributes."""
+        return RunOutputs(self._run)
+
+    @property
+    def updates(self) -> UpdateCalls:
+        """Its handlers of updates.
+
+        Raises:
+            NotSupported: it is an actor.
+        """
+        if not isinstance(self._run, LiveWorkflow):
+            raise NotSupported("updates of actors: their handlers take messages")
+        return self._run.updates
+
+    @property
+    def actor(self) -> ActorContext | None:
+        """What a handler may have done when its message ends; None for a workflow."""
+        return ActorContext(self._run) if isinstance(self._run, LiveActor) else None
+
+
+def in_run() -> bool:
+    """Whether code of a run is executing on this thread."""
+    return EXECUTING.loop is not None
+
+
+def current_context() -> RunContext:
+    """Return the run whose code is executing.
+
+    Raises:
+        NotInRun: no run's code is executing on this thread.
+        Passivating: the run is leaving memory; its code must let this pass.
+    """
+    loop = EXECUTING.loop
+    if loop is None:
+        raise NotInRun(
+            "this works only in workflow code and in handlers of durable actors: start the "
+            "workflow with engine.start(), engine.run() or outlast.run(); a handler of an actor "
+            "with durable=False has no run"
+        )
+    return RunContext(_run_of(loop))
+
+
+def context_here() -> RunContext | None:
+    """Return the run whose code is executing, None where none is.
+
+    Raises:
+        Passivating: the run is leaving memory; its code must let this pass.
+    """
+    loop = EXECUTING.loop
+    return None if loop is None else RunContext(_run_of(loop))
+
+
+def executing_steps() -> StepCalls | None:
+    """Return the steps of the run whose code is executing: the short way, for the call of a step.
+
+    Raises:
+        Passivating: the run is leaving memory; its code must let this pass.
+    """
+    loop = EXECUTING.loop
+    return None if loop is None else _run_of(loop).steps
+
+
+def _run_of(loop: RunLoop) -> LiveRun:
+    if loop.owner is NOBODY:
+        raise Passivating("the run has left memory")
+    # `isinstance` of an abstract class costs as much as all the rest, once a step. A loop is a
+    # run's, or NOBODY's.
+    owner: object = loop.owner
+    run: LiveRun = owner  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # so
+    if run.state in ("left", "ended"):
+        raise Passivating("the run is leaving memory")
+    return run
+
+
+# ------------------------------------------------------------------------------ for log lines
+def executing_run_id() -> str:
+    """Return the id of the run whose code, or what it has called, is executing; "" for none."""
+    run = _executing_run()
+    return "" if run is None else run.id
+
+
+def is_silent() -> bool:
+    """Whether code of a run is executing that has said all before, or has no effect any more."""
+    run = _executing_run()
+    return run is not None and (_is_replaying(run) or run.state == "left")
+
+
+def _executing_run() -> LiveRun | None:
+    loop = executing_loop()
+    owner = None if loop is None else loop.owner
+    return owner if isinstance(owner, LiveRun) else None
+
+
+def _is_replaying(run: LiveRun) -> bool:
+    return run.journal.is_replaying and not run.is_new
