@@ -94,9 +94,10 @@ class RunContext:
         place: str | None = None,
         catches: tuple[type[BaseException], ...] = (),
     ) -> asyncio.Future[object]:
-        """Return the future of a step's outcome; `place` is the line that executes, if not given.
+        """Return the future of a step's outcome; its body starts when the code comes to rest.
 
-        Its key is made of the definition's name, and of where and when the code asks.
+        Its key is made of the definition's name and of where the code asks. `place` is the source
+        line in its records, by default that of the user's code which executes.
         """
         line = calling_place() if place is None else place
         return self._run.steps.issue(definition, args, kwargs or {}, place=line, catches=catches)

@@ -32,7 +32,7 @@ def merged_attributes(old: str, changes: Mapping[str, object]) -> str:
     return json.dumps(attributes, sort_keys=True, ensure_ascii=False)
 
 
-def inherited(attributes: str) -> str:
+def inherited_attributes(attributes: str) -> str:
     """Return those attributes of a run that its children have too: the trace."""
     if f'"{TRACEPARENT}"' not in attributes:
         return "{}"

@@ -1,1 +1,1 @@
-"""Numbers, lengths of time and secrets in texts for people."""
+"""Words for people, and of people: numbers, lengths of time, names, source lines, secrets."""

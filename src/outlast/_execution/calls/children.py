@@ -38,7 +38,7 @@ from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._records import Record
 from outlast._registry import WorkflowDefinition
-from outlast._store.attributes import inherited
+from outlast._store.attributes import inherited_attributes
 from outlast._store.decisions import is_another_life, stays
 from outlast._store.rows import Message, RunRow
 from outlast._wording.names import check_name
@@ -149,7 +149,7 @@ class ChildCalls:
             # id left behind gives way. A name that the user chose may be somebody else's.
             reuse="never" if is_named else "always",
             timeout=timeout,
-            attributes=inherited(self._lineage.attributes),
+            attributes=inherited_attributes(self._lineage.attributes),
             parent=journal.run,
             parent_key=operation.key,
             on_parent_close=operation.on_parent_close,
