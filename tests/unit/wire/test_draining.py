@@ -78,7 +78,7 @@ async def test_the_end_of_a_run_is_told_while_the_server_drains(tmp_path: Path) 
         await until(lambda: server.service.core.scheduler.is_closing)
         await server.request("POST", "/v1/runs/ended/terminate", {"reason": "enough"})
         await server.request("POST", "/v1/runs/gone/cancel", {"reason": "changed"})
-        await until(lambda: len(server.service.core.scheduler.bodies) == 1)
+        await until(lambda: list(server.service.core.scheduler.residents) == ["at-work"])
 
         async def told(run: str) -> object:
             reply = await server.request("GET", f"/v1/runs/{run}/result")

@@ -53,7 +53,8 @@ def early_timers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def all_tried(times: int) -> None:
     async with asyncio.timeout(10):
-        while any(_tries.get(f"{n}", 0) < times for n in range(_ACTORS)):  # noqa: ASYNC110  # no event
+        keys = [f"{n}" for n in range(_ACTORS)]
+        while any(_tries.get(key, 0) < times for key in keys):  # noqa: ASYNC110  # no event
             await asyncio.sleep(0.02)
 
 
