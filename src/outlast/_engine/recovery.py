@@ -319,15 +319,22 @@ class Recovery:
         due: list[RunRow] = []
         tried: set[RunId] = set()
         now = self._world.now()
+        passed_over = 0  # they come first, and those behind them must be seen too
         while not self._scheduler.is_closing:
             shards = list(self._scheduler.leases)
-            room = max(1, min(_BATCH, self._live_runs_max - len(residents)))
+            # Some go beyond the limit, and others leave for them.
+            beyond = 1 + self._live_runs_max // 10
+            room = min(_BATCH, max(beyond, self._live_runs_max - len(residents)))
             now = self._world.now()
-            due = await self._store.due_runs(shards, now, room + len(tried))
+            wanted = room + passed_over
+            due = await self._store.due_runs(shards, now, wanted)
             tried.intersection_update(row.id for row in due)
             fresh = [row.id for row in due if row.id not in residents and row.id not in tried]
+            passed_over = len(due) - len(fresh)
             if not fresh:
-                break
+                if len(due) < wanted:
+                    break
+                continue
             for run in fresh:
                 await self._messages.try_to_bring(run)
             tried.update(run for run in fresh if run not in residents)

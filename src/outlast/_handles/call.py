@@ -101,10 +101,14 @@ class Call(Coroutine[object, object, R_co]):
         /,
     ) -> object:
         error = typ if isinstance(typ, BaseException) else _made(typ, val)
-        if self._steps is None:
-            self._is_used = True
-            raise error
-        return self._steps.throw(error)
+        try:
+            if self._steps is None:
+                self._is_used = True
+                raise error
+            return self._steps.throw(error)
+        finally:
+            # This frame is in the error's traceback: they must not hold each other.
+            del error, typ, val, tb
 
     @override
     def close(self) -> None:
@@ -184,7 +188,10 @@ class Catching(Coroutine[object, object, Ok[R_co] | Err[E_co]], Generic[R_co, E_
     ) -> object:
         if self._steps is None:
             self._steps = self.__await__()
-        return self._steps.throw(typ if isinstance(typ, BaseException) else _made(typ, val))
+        try:
+            return self._steps.throw(typ if isinstance(typ, BaseException) else _made(typ, val))
+        finally:
+            del typ, val, tb  # as in `Call.throw`
 
     @override
     def close(self) -> None:

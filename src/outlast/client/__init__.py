@@ -11,12 +11,14 @@ from outlast.client.actors import RemoteActor
 from outlast.client.blocking import SyncActor, SyncClient, SyncRun
 from outlast.client.looking import BulkDone
 from outlast.client.remote import Client, RemoteRun
+from outlast.errors import ServerRefused
 
 __all__ = [
     "BulkDone",
     "Client",
     "RemoteActor",
     "RemoteRun",
+    "ServerRefused",
     "SyncActor",
     "SyncClient",
     "SyncRun",

@@ -215,6 +215,10 @@ class Forks:
             kept: Sequence[Record] = records
             seq = records[-1].seq + 1
         else:
+            if not records or records[-1].kind != "run_closed":
+                raise UsageError(
+                    f"run {run!r} was retried or started anew while the plan was made: ask again"
+                )
             cut = cut_before_failure(records)
             kept, seq = before_and_heard(records, cut), cut.seq
         plan = rerun_plan(run, records, kept, seq=seq, keys_of=keys_of(records, run))

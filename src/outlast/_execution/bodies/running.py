@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context, copy_context
 from dataclasses import replace
+from functools import partial
 from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import Protocol
@@ -133,12 +134,13 @@ class Bodies:
             self._limits.arm(body, is_at_work=where == "loop")
 
     def _start_elsewhere(self, body: Body, ambient: Context, *, is_thread: bool) -> None:
+        # Begun by the task itself: one that is cancelled before has begun nothing.
         if is_thread or self._processes is None:
-            work = self._call_on_thread(body, ambient)
+            begin = partial(self._call_on_thread, body, ambient)
         else:
-            work = self._call_in_process(body, self._processes)
+            begin = partial(self._call_in_process, body, self._processes)
         body.task = self._world.spawn(
-            self._report(body, work),
+            self._report(body, begin),
             name=body.key,
             context=ambient,
             then=lambda: self._finish(body),
@@ -176,9 +178,9 @@ class Bodies:
                 log.exception("what came of %s was not taken", body)
         self.sink.steps_ended()
 
-    async def _report(self, body: Body, work: Coroutine[object, object, object]) -> None:
+    async def _report(self, body: Body, begin: Callable[[], Awaitable[object]]) -> None:
         try:
-            body.value = await work
+            body.value = await begin()
             if isinstance(body.value, Raised):
                 body.error = body.value.error
         except BaseException as error:  # noqa: BLE001  # any exception of a body is its outcome
@@ -198,7 +200,7 @@ class Bodies:
         if body.is_abandoned:
             self._tell_late(body)
             self._abandoned.discard(body)
-            body.task = None
+            body.task = body.error = body.made = None
             return
         body.is_over = True
         if body.task is not None:

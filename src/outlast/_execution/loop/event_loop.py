@@ -231,6 +231,10 @@ class RunLoop(AbstractEventLoop):
     ) -> RunTask[T]:
         if isinstance(coro, Generator):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
+        if type(coro) is not CoroutineType:
+            # A call of a step, for one. Its `throw` is a function, whose frame would stay in an
+            # error's traceback and hold this loop's frame, and with that the task: a cycle.
+            coro = _awaited(coro)
         parent = self.current_task()
         if not path:
             around = self.callback_place if parent is None else parent.place

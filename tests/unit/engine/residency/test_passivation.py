@@ -1,11 +1,16 @@
-"""Actors leave memory when it is crowded, also in the middle of a handler."""
+"""What leaves memory when it is crowded, also in the middle of a handler, and comes back in time."""
 
 from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from outlast import Engine
+from outlast._store.rows import RunRow
+from outlast.types import RunId
 from tests.unit.actors.busy import Busy
+from tests.unit.engine import flows
 
 
 async def test_actors_that_sleep_in_a_handler_leave_memory_when_it_is_crowded(url: str) -> None:
@@ -26,3 +31,37 @@ async def test_actors_that_sleep_in_a_handler_leave_memory_when_it_is_crowded(ur
         assert await asyncio.gather(*naps) == [4.0] * 100
         assert await asyncio.gather(*adds) == [2] * 30
         assert await engine.actor(Busy, "7").ask(Busy.all) == ["slept 4.0", "behind"]
+
+
+async def test_what_is_due_is_brought_in_beside_what_is_in_memory_already(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The rows of those in memory say that they are due until they are written anew; they come
+    # first, and must not stand for those behind them.
+    async with Engine.open(url, live_runs_max=2) as engine, asyncio.timeout(30):
+        for number in range(8):
+            await engine.start(flows.naps(1_000), id=f"r{number}")
+        core = engine._core
+        recovery, store, scheduler = core.recovery, core.store, core.scheduler
+        async with asyncio.timeout(30):
+            while scheduler.residents:  # it has no event
+                engine._core.residency.passivate_all()
+                await asyncio.sleep(0.01)
+        rows = [row for n in range(8) if (row := await store.read_run(RunId(f"r{n}"))) is not None]
+        in_memory = {row.id for row in rows[:5]}
+        brought: list[RunId] = []
+
+        async def due_runs(_: object, __: int, limit: int) -> list[RunRow]:
+            return [row for row in rows if row.id not in brought][:limit]
+
+        async def bring(run: RunId) -> None:
+            brought.append(run)
+
+        monkeypatch.setattr(store, "due_runs", due_runs)
+        monkeypatch.setattr(engine._core.messages, "try_to_bring", bring)
+        monkeypatch.setattr(scheduler, "residents", dict.fromkeys(in_memory))
+
+        await recovery._bring_due()
+        monkeypatch.undo()
+
+    assert brought == [row.id for row in rows[5:]]

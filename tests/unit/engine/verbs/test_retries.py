@@ -303,6 +303,27 @@ async def test_a_retry_is_told_that_its_run_was_started_anew_meanwhile(
         await run.retry()
 
 
+async def test_a_plan_is_refused_when_its_run_is_started_anew_meanwhile(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken.add("b")
+    run = await engine.start(three(), id="r")
+    with pytest.raises(RunFailed):
+        await run.result()
+    store = engine._core.forks._store
+    read = store.read_journal
+
+    async def started_first(run: RunId, *args: object) -> list[Record]:
+        broken.clear()
+        await engine.start(hears(), id=run, reuse="if_failed")
+        return await read(run)
+
+    monkeypatch.setattr(store, "read_journal", started_first)
+
+    with pytest.raises(UsageError, match="started anew while the plan was made"):
+        await run.retry_plan()
+
+
 async def test_a_retried_run_is_whole_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "outlast.db"
     broken.add("b")

@@ -56,6 +56,12 @@ async def takes_too_long(number: int) -> int:
     return number
 
 
+@step
+async def hangs(number: int) -> int:
+    await asyncio.sleep(60)
+    return number
+
+
 @workflow
 async def of_values() -> int:
     total = 0
@@ -95,7 +101,31 @@ async def of_cancelled_steps() -> int:
     return 1
 
 
-_FLOWS = (of_values, of_retries, of_failures, of_timeouts, of_cancelled_steps)
+@workflow
+async def of_cancelled_tasks() -> int:
+    tasks = [asyncio.create_task(hangs(n)) for n in range(3)]
+    await asyncio.sleep(0.005)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    return 0
+
+
+@workflow
+async def of_gathered_failures() -> int:
+    await asyncio.gather(*(fails(n) for n in range(3)), return_exceptions=True)
+    return 0
+
+
+_FLOWS = (
+    of_values,
+    of_retries,
+    of_failures,
+    of_timeouts,
+    of_cancelled_steps,
+    of_cancelled_tasks,
+    of_gathered_failures,
+)
 
 
 @pytest.fixture
