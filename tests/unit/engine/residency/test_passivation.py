@@ -1,4 +1,4 @@
-"""What leaves memory when it is crowded, also in the middle of a handler, and comes back in time."""
+"""What leaves memory when it is crowded, also within a handler, and comes back in time."""
 
 from __future__ import annotations
 
