@@ -474,9 +474,11 @@ async def test_a_process_that_shares_writes_no_records(owner: Engine) -> None:
 async def test_an_ask_of_a_parked_actor_is_told(engine: Engine, owner: Engine) -> None:
     mine = engine.actor(SharedCounter, "p")
     assert await mine.ask(SharedCounter.add) == 1
+    inactive = owner._core.inactive_runs
     async with asyncio.timeout(20):
-        # A late word of its mail may have brought it back: then it is not parked.
-        while not await owner._core.inactive_runs.park(RunId(mine.id), "for a test", "attempts"):
+        is_parked = False
+        while not is_parked:  # a late word of its mail may have brought it back to memory
+            is_parked = await inactive.park(RunId(mine.id), "for a test", "attempts")
             await asyncio.sleep(0)
     with pytest.raises(ActorParked, match="for a test"):
         await asyncio.wait_for(mine.ask(SharedCounter.add), 20)
