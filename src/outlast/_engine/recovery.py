@@ -24,6 +24,7 @@ import msgspec
 from outlast import limits
 from outlast._engine.residency.inactive_runs import InactiveRuns
 from outlast._engine.residency.poison_messages import bury_begun
+from outlast._engine.residency.wake_alarm import WakeAlarm
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._engine.verbs.messages import Messages
 from outlast._execution.why import is_at_work
@@ -32,7 +33,6 @@ from outlast._store.contract import TailRun
 from outlast._store.rows import RunRow
 from outlast._store.transactions import Effects, Transaction
 from outlast._wording.plurals import counted
-from outlast._world import Timer
 from outlast.errors import EngineClosed, StoreError
 from outlast.types import Lease, RunId
 
@@ -75,7 +75,7 @@ class Recovery:
         self._messages = messages
         self._inactive_runs = dormant
         self._live_runs_max = live_runs_max
-        self._alarm = _Alarm(scheduler, self._wake)
+        self._alarm = WakeAlarm(scheduler, self._wake)
         self._is_waking = False
         self._waiting: Task[None] | None = None  # for a store that takes no writes now
 
@@ -363,56 +363,6 @@ class Recovery:
         if self._waiting is not None:
             self._waiting.cancel()
         self._alarm.cancel()
-
-
-class _Alarm:
-    """Goes off when the first of those that have left memory is due."""
-
-    def __init__(self, scheduler: Scheduler, go_off: Callable[[], None]) -> None:
-        self._scheduler = scheduler
-        self._go_off = go_off
-        self._timer: tuple[int, Timer] | None = None
-        self._left_meanwhile: int | None = None  # the earliest of those that left during a look
-
-    @property
-    def is_expected_meanwhile(self) -> bool:
-        """Whether a run has left memory since the store was asked."""
-        return self._left_meanwhile is not None
-
-    def begin_look(self) -> None:
-        """The store is asked for the first that is due."""
-        self._left_meanwhile = None
-
-    def end_look(self, found: int | None) -> None:
-        """The store has answered; what it read may be older than the rows of those that left."""
-        times = [at for at in (found, self._left_meanwhile) if at is not None]
-        self.cancel()
-        if times:
-            self._set(min(times))
-
-    def expect(self, at: int) -> None:
-        """Go off at `at` too."""
-        if self._left_meanwhile is None or at < self._left_meanwhile:
-            self._left_meanwhile = at
-        if self._timer is None or at < self._timer[0]:
-            self.cancel()
-            self._set(at)
-
-    def cancel(self) -> None:
-        """Do not go off."""
-        if self._timer is not None:
-            self._timer[1].cancel()
-            self._timer = None
-
-    def _set(self, at: int) -> None:
-        if self._scheduler.is_closing:
-            return
-        world = self._scheduler.world
-        self._timer = (at, world.call_later(max(0.0, (at - world.now()) / 1e6), self._ring))
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._go_off()
 
 
 async def _count_death(

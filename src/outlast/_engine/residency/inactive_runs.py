@@ -123,6 +123,7 @@ class InactiveRuns:
             effects.segments = (segment,)
         transaction = Transaction(lease, row.id, [], effects)
         self._scheduler.submit(transaction)
+        self._scheduler.parts.idle_actors.forget(row.id)  # what is known of it is old
         await self._scheduler.acknowledgements.wait_for(transaction)
         self._scheduler.parts.results.changed(row.id)
 

@@ -232,21 +232,18 @@ class RunLoop(AbstractEventLoop):
         if isinstance(coro, Generator):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         if type(coro) is not CoroutineType:
-            # A call of a step, for one. Its `throw` is a function, whose frame would stay in an
-            # error's traceback and hold this loop's frame, and with that the task: a cycle.
-            coro = _awaited(coro)
+            coro = _awaited(coro)  # a call of a step, for one
         parent = self.current_task()
         if not path:
             around = self.callback_place if parent is None else parent.place
             path = around.next_path() if self._tasks_made else self._first_place
-        place = TaskPath(path)
         self._tasks_made += 1
         task = RunTask(
             coro,
             loop=self,
             name=name,
             context=context,
-            place=place,
+            place=TaskPath(path),
             scope=self.root if parent is None else parent.scope,
             cancels=self.cancels,
             ordinal=(self.salt + self._tasks_made) & 0xFFFFFFFFFFFFFFF,
@@ -327,8 +324,7 @@ class RunLoop(AbstractEventLoop):
 
     def fire_timer(self, key: str) -> None:
         """Make the timer's callback runnable, unless the code has cancelled it."""
-        handle = self.timers.fire(key)
-        if handle is not None:
+        if (handle := self.timers.fire(key)) is not None:
             self._ready.append(handle)
 
     def live_tasks(self) -> list[RunTask[object]]:
@@ -429,6 +425,8 @@ def _callback_raised(loop: RunLoop, handle: Handle, error: BaseException) -> Non
 
 
 async def _awaited(awaitable: Awaitable[T]) -> T:
+    # What has a `throw` of its own leaves that function's frame in an error's traceback, which
+    # holds the loop's frame, and with that the task, which holds the error: a cycle.
     return await awaitable
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +18,7 @@ from outlast import (
     wf,
     workflow,
 )
-from outlast._records import Record
-from outlast._store.rows import RunRow, StreamRow
+from outlast._store.rows import RunRow
 from outlast._store.transactions import Receipt, Transaction
 from outlast.errors import (
     ChildFailed,
@@ -281,47 +280,6 @@ async def test_of_two_who_retry_at_once_one_does_and_the_other_is_told(engine: E
     refused = [error for error in told if isinstance(error, UsageError | RunClosed)]
     assert len(refused) == 2
     assert await run.result("30s") == ["a1", "b2", "c1"]
-
-
-async def test_a_retry_is_told_that_its_run_was_started_anew_meanwhile(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken.add("b")
-    run = await engine.start(three(), id="r")
-    with pytest.raises(RunFailed):
-        await run.result()
-    forks = engine._core.forks
-    streams = forks._streams
-
-    async def started_first(old: RunId, new: RunId, records: Sequence[Record]) -> list[StreamRow]:
-        await engine.start(three(), id="r", reuse="if_failed")
-        return await streams(old, new, records)
-
-    monkeypatch.setattr(forks, "_streams", started_first)
-
-    with pytest.raises(UsageError, match="started anew meanwhile"):
-        await run.retry()
-
-
-async def test_a_plan_is_refused_when_its_run_is_started_anew_meanwhile(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken.add("b")
-    run = await engine.start(three(), id="r")
-    with pytest.raises(RunFailed):
-        await run.result()
-    store = engine._core.forks._store
-    read = store.read_journal
-
-    async def started_first(run: RunId, *args: object) -> list[Record]:
-        broken.clear()
-        await engine.start(hears(), id=run, reuse="if_failed")
-        return await read(run)
-
-    monkeypatch.setattr(store, "read_journal", started_first)
-
-    with pytest.raises(UsageError, match="started anew while the plan was made"):
-        await run.retry_plan()
 
 
 async def test_a_retried_run_is_whole_after_a_restart(tmp_path: Path) -> None:
