@@ -48,8 +48,8 @@ if sys.version_info >= (3, 12):
 else:
     _current_task = vars(asyncio.tasks)["_current_tasks"].get
 
-
 _Callback: TypeAlias = "Callable[..., object]"
+_NATIVE = frozenset((CoroutineType,))
 
 
 class LoopOwner(Protocol):
@@ -231,7 +231,7 @@ class RunLoop(AbstractEventLoop):
     ) -> RunTask[T]:
         if isinstance(coro, Generator):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
-        if type(coro) is not CoroutineType:
+        if type(coro) not in _NATIVE:
             coro = _awaited(coro)  # a call of a step, for one
         parent = self.current_task()
         if not path:
