@@ -231,15 +231,13 @@ class RunLoop(AbstractEventLoop):
     ) -> RunTask[T]:
         if isinstance(coro, Generator):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
-        if type(coro) not in _NATIVE:
-            coro = _awaited(coro)  # a call of a step, for one
         parent = self.current_task()
         if not path:
             around = self.callback_place if parent is None else parent.place
             path = around.next_path() if self._tasks_made else self._first_place
         self._tasks_made += 1
         task = RunTask(
-            coro,
+            coro if type(coro) in _NATIVE else _awaited(coro),  # a call of a step, for one
             loop=self,
             name=name,
             context=context,
