@@ -274,11 +274,8 @@ class RunLoop(AbstractEventLoop):
     @override
     def call_exception_handler(self, context: dict[str, object]) -> None:
         error = context.get("exception")
-        log.error(
-            "%s",
-            context.get("message", "unhandled error in workflow code"),
-            exc_info=error if isinstance(error, BaseException) else None,
-        )
+        told = context.get("message", "unhandled error in workflow code")
+        log.error("%s", told, exc_info=error if isinstance(error, BaseException) else None)
 
     default_exception_handler = call_exception_handler
 
@@ -349,6 +346,8 @@ class RunLoop(AbstractEventLoop):
         outer_run, EXECUTING.loop = EXECUTING.loop, self
         _set_running_loop(self)
         budget = limits.DRAIN_HANDLES_MAX
+        turn: list[Handle] = []
+        handle: Handle | None = None
         try:
             while self._ready or (
                 generators.abandoned and not self._halted_by and self._close_abandoned()
@@ -366,9 +365,12 @@ class RunLoop(AbstractEventLoop):
                         context.run(call, *handle._args)  # as `Handle._run` does
                     except BaseException as error:  # noqa: BLE001  # as asyncio has it
                         _callback_raised(self, handle, error)
+                    del call
                     if self._halted_by is not None:
                         break
         finally:
+            # From Python 3.12 on an error that the code has caught holds this frame.
+            turn, handle = [], None
             _set_running_loop(outer)
             EXECUTING.loop = outer_run
             hooks.draining = outside

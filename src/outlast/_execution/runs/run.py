@@ -226,8 +226,8 @@ class LiveRun(ABC):
         loop, cancelling = self.loop, self.cancellation
         while True:
             loop.drain()
-            main = self._main
-            is_over = main is not None and main.done() and self._is_over()
+            # No name for the main task: an error that it has caught may hold this frame.
+            is_over = self._main is not None and self._main.done() and self._is_over()
             conditions = self.calls.made_conditions
             if conditions is not None and conditions.waiting and conditions.check():
                 continue
@@ -245,8 +245,8 @@ class LiveRun(ABC):
         if self.state == "live":
             if self.steps.starts and not (self.needs_attention and self.holds_steps):
                 self.steps.start_asked()
-            if main is not None and is_over and not loop.generators.are_closing:
-                self._main_ended(main)
+            if is_over and self._main is not None and not loop.generators.are_closing:
+                self._main_ended(self._main)
             elif self.steps.parked is not None:
                 self.host.run_parked(self.id, self.steps.parked)
         elif self.state == "ending":
