@@ -60,6 +60,7 @@ class ActorRow:
             is_alone=False,
             resident=False,
             status="waiting",
+            waiting_for="",  # it may have left memory in the midst of the message
             wake_at=self._mail.next_due(),
         )
 

@@ -65,3 +65,17 @@ async def test_what_is_due_is_brought_in_beside_what_is_in_memory_already(
         monkeypatch.undo()
 
     assert brought == [row.id for row in rows[5:]]
+
+
+async def test_an_actor_that_left_memory_within_a_handler_is_idle_after_it(url: str) -> None:
+    async with Engine.open(url, live_runs_max=1) as engine, asyncio.timeout(30):
+        busy = [engine.actor(Busy, f"{number}") for number in range(4)]
+        await asyncio.gather(*(one.ask(Busy.sleep, 1.5) for one in busy))
+
+        assert engine._core.events.runs_passivated > 0
+        for one in busy:
+            why = await engine.get(one.id).why()
+            while why == "about to look at its messages":
+                await asyncio.sleep(0)
+                why = await engine.get(one.id).why()
+            assert why == "idle: waiting for a message"
