@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from outlast import limits
+from outlast._engine.residency.begun_lives import end_with_life, order_of_life
 from outlast._engine.residency.damage import (
     close_damaged,
     is_damaged,
@@ -184,9 +185,13 @@ class InactiveRuns:
         transaction = Transaction(lease, row.id, [], Effects(summary=closed))
         if row.packed_seq > row.folded_seq:
             transaction.also.folded = seq
+        orders = await order_of_life(self._store, row.id, bonds)
         bonds.close(transaction, reason, self._world.now(), has_failed=False)
+        outcome = end_with_life(transaction, orders)
         await self._scheduler.written(transaction)
         self._scheduler.held.discard(row.id)
+        for order in orders:
+            self._scheduler.answered(order, outcome)
         self._scheduler.parts.actors.stopped(closed)
         return True
 
