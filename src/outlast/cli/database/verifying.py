@@ -17,7 +17,7 @@ from outlast.cli.places import database_options, existing_target
 from outlast.cli.printing import note, safe_line, say
 from outlast.errors import StoreDamaged
 
-_DAMAGED = "damaged"
+_DAMAGED = " is damaged"  # and not a part of its path
 _ADVICE = (
     ", unless its device",
     "; see all damage",
