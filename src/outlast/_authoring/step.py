@@ -17,8 +17,6 @@ from outlast._codec import SignatureCodec, check_types, name_of_class
 from outlast._execution.bodies.context import StepContext, current_step
 from outlast._handles.call import StepCall
 from outlast._registry import (
-    NO_RETRY,
-    NO_TIMEOUT,
     RetryPlan,
     StepDefinition,
     TimeoutPlan,
@@ -81,13 +79,11 @@ class Step(Generic[P, R]):
         old = self.definition
         definition = replace(
             old,
-            retry=old.retry if retry is None else _retry_plan(retry),
-            timeout=old.timeout if timeout is None else _timeout_plan(timeout),
             raises=old.raises if raises is None else raises,
             once=old.once if once is None else once,
             where=old.where if where is None else where,
         )
-        _check(definition, limit)
+        definition = checked_definition(definition, retry=retry, timeout=timeout, limit=limit)
         return Step(self.fn, definition)
 
     def __repr__(self) -> str:
@@ -153,17 +149,35 @@ def step(
             fn=function,
             signature=SignatureCodec(function, localns=defining_locals(function)),
             is_async=inspect.iscoroutinefunction(function),
-            retry=NO_RETRY if retry is None else _retry_plan(retry),
-            timeout=NO_TIMEOUT if timeout is None else _timeout_plan(timeout),
             raises=raises,
             once=once,
             where=where,
         )
-        _check(definition, limit)
+        definition = checked_definition(definition, retry=retry, timeout=timeout, limit=limit)
         default_registry.add_step(definition)
         return Step(function, definition)
 
     return decorate if fn is None else decorate(fn)
+
+
+def checked_definition(
+    definition: StepDefinition,
+    *,
+    retry: Retry | None,
+    timeout: Timeout | Duration | None,
+    limit: object = None,
+) -> StepDefinition:
+    """Return a definition with the retries and timeouts that are given, checked as a whole.
+
+    Raises:
+        RegistrationError: its options contradict each other, or a type cannot be stored.
+    """
+    if retry is not None:
+        definition = replace(definition, retry=_retry_plan(retry))
+    if timeout is not None:
+        definition = replace(definition, timeout=_timeout_plan(timeout))
+    _check(definition, limit)
+    return definition
 
 
 def error(cls: type[E]) -> type[E]:

@@ -24,6 +24,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from outlast._authoring.closures import closure_call
 from outlast._callables import check_function
 from outlast._codec import SignatureCodec, check_types
 from outlast._execution.run_context import (
@@ -42,7 +43,7 @@ from outlast._registry import WorkflowDefinition, default_name, default_registry
 from outlast._wording.durations import seconds_of
 from outlast._wording.source_lines import defining_locals, place_of_frame
 from outlast.errors import NotSupported, RegistrationError, UsageError
-from outlast.types import Duration, OnParentClose
+from outlast.types import Duration, Once, OnParentClose, Retry, Timeout
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -193,10 +194,6 @@ class _LaterVerbs:
         """Return the actor of a class under a key, to ask and tell from workflow code."""
         return ActorRef(current_context().registry.find_actor(kind), key, None)
 
-    def step(self, *_: object, **__: object) -> NoReturn:
-        """Not supported yet."""
-        raise NotSupported("wf.step")
-
     def saga(self, *_: object, **__: object) -> NoReturn:
         """Not supported yet."""
         raise NotSupported("wf.saga")
@@ -240,6 +237,85 @@ class _Wf(_LaterVerbs, AskingVerbs):
     async def sleep(self, duration: Duration) -> None:
         """Sleep durably; always one record, also for zero."""
         await current_context().waits.sleep(seconds_of(duration))
+
+    @overload
+    def step(
+        self,
+        name: str,
+        body: Callable[[], object],
+        *,
+        returns: type[R],
+        key: str | None = None,
+        retry: Retry | None = None,
+        timeout: Timeout | Duration | None = None,
+        raises: tuple[type[BaseException], ...] = (),
+        once: Once = "at_least",
+    ) -> Call[R]: ...
+    @overload
+    def step(
+        self,
+        name: str,
+        body: Callable[[], Awaitable[R]],
+        *,
+        key: str | None = None,
+        retry: Retry | None = None,
+        timeout: Timeout | Duration | None = None,
+        raises: tuple[type[BaseException], ...] = (),
+        once: Once = "at_least",
+    ) -> Call[R]: ...
+    @overload
+    def step(
+        self,
+        name: str,
+        body: Callable[[], R],
+        *,
+        key: str | None = None,
+        retry: Retry | None = None,
+        timeout: Timeout | Duration | None = None,
+        raises: tuple[type[BaseException], ...] = (),
+        once: Once = "at_least",
+    ) -> Call[R]: ...
+    def step(
+        self,
+        name: str,
+        body: Callable[[], object],
+        *,
+        key: str | None = None,
+        retry: Retry | None = None,
+        timeout: Timeout | Duration | None = None,
+        raises: tuple[type[BaseException], ...] = (),
+        once: Once = "at_least",
+        returns: object = None,
+    ) -> Call[object]:
+        """Return a call of a step with this body, to await: a closure whose outcome is recorded.
+
+        The body runs outside of the workflow, in a copy of the context of the code that awaits the
+        call: a coroutine function on the host's loop, another one on a thread. It may read the
+        workflow's variables, and must not change them: on replay it does not run.
+
+        Args:
+            name: what the journal calls the step.
+            body: without parameters; `lambda: fetch(url)` will do.
+            key: stands for the step in place of where the code awaits it: unique in the run, or in
+                the message of an actor. So code may change its order and its tasks.
+            retry: as of `@step`, like `timeout`, `raises` and `once`.
+            returns: the type of what it returns; without it the body's annotation says so, and
+                without one it is JSON-like data.
+
+        Raises:
+            UsageError: an option that makes no sense; awaited: the run has used the key before.
+        """
+        current_context()
+        return closure_call(
+            name,
+            body,
+            key=key,
+            retry=retry,
+            timeout=timeout,
+            raises=raises,
+            once=once,
+            returns=returns,
+        )
 
     def start(
         self,

@@ -17,8 +17,15 @@ Invariants:
 from __future__ import annotations
 
 from outlast._codec.adapters import Adapter, adapter_for, register_codec, register_reference
+from outlast._codec.build import has_name
 from outlast._codec.calls.parameters import Bound, resolved_hints
-from outlast._codec.calls.signature import SignatureCodec, argument_of, check_types, stored_json
+from outlast._codec.calls.signature import (
+    ClosureSignature,
+    SignatureCodec,
+    argument_of,
+    check_types,
+    stored_json,
+)
 from outlast._codec.chain import Chain, Codec, Zlib
 from outlast._codec.classes.covering import reads_all_of
 from outlast._codec.failures import Failure, capture, decode_failure, encode_failure
@@ -36,6 +43,7 @@ __all__ = [
     "Bound",
     "Chain",
     "ClassCodec",
+    "ClosureSignature",
     "Codec",
     "Evolution",
     "Failure",
@@ -53,6 +61,7 @@ __all__ = [
     "evolution_between",
     "evolution_leads_to",
     "explained",
+    "has_name",
     "home_of",
     "is_json",
     "lost",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from random import Random
 from typing import TypeVar
 
@@ -93,14 +94,27 @@ class RunContext:
         *,
         place: str | None = None,
         catches: tuple[type[BaseException], ...] = (),
+        key: str | None = None,
+        context: Context | None = None,
     ) -> asyncio.Future[object]:
         """Return the future of a step's outcome; its body starts when the code comes to rest.
 
-        Its key is made of the definition's name and of where the code asks. `place` is the source
-        line in its records, by default that of the user's code which executes.
+        Its key is made of the definition's name and of where the code asks, or is the one given.
+        `place` is the source line in its records, by default that of the user's code which
+        executes. The body finds a copy of `context` around it.
+
+        Raises:
+            UsageError: the run has used the key before.
         """
-        line = calling_place() if place is None else place
-        return self._run.steps.issue(definition, args, kwargs or {}, place=line, catches=catches)
+        return self._run.steps.issue(
+            definition,
+            args,
+            kwargs or {},
+            place=calling_place() if place is None else place,
+            catches=catches,
+            key=None if key is None else self._run.calls.take_key(key, definition.name),
+            context=context,
+        )
 
     async def read(self, what: str, read: Callable[[], T]) -> T:
         """Return what `read` makes of stored data; park the run if the data does not fit."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Coroutine, Generator
+from contextvars import copy_context
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, TypeGuard, TypeVar, overload
@@ -19,6 +20,8 @@ from outlast._codec import Bound
 from outlast._execution.run_context import current_context, executing_steps, hash_of_call, in_run
 from outlast._registry import StepDefinition, WorkflowDefinition
 from outlast.errors import CallReused, NotInRun
+
+_NOTHING_BOUND = Bound((), {})
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -230,6 +233,35 @@ class StepCall(Call[R_co]):
         if is_awaitable(result):
             result = await result
         return result  # type: ignore[return-value]  # declared so by the function itself
+
+    @override
+    def __repr__(self) -> str:
+        return f"<call of step {self.definition.name}>"
+
+
+class ClosureCall(Call[R_co]):
+    """A call of a step whose body was given on the spot, under a key of the caller's or none."""
+
+    __slots__ = ("_key", "definition")
+
+    def __init__(self, definition: StepDefinition, place: str, key: str | None) -> None:
+        super().__init__(_NOTHING_BOUND, place)
+        self.definition: StepDefinition = definition
+        self._key = key
+
+    @override
+    def _begin(self) -> Generator[object, object, R_co]:
+        future = current_context().step(
+            self.definition,
+            (),
+            place=self.place,
+            catches=self.catches,
+            key=self._key,
+            context=copy_context(),
+        )
+        awaited: Generator[object, object, object]
+        awaited = future.__await__()  # type: ignore[assignment]  # it takes what asyncio sends
+        return awaited  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # as R
 
     @override
     def __repr__(self) -> str:

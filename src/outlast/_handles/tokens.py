@@ -85,37 +85,67 @@ class AskingVerbs:
     """What workflow code asks of people and other programs."""
 
     def token(
-        self, kind: type[T] | Callable[..., T], *, timeout: Duration | None = None
+        self,
+        kind: type[T] | Callable[..., T],
+        *,
+        timeout: Duration | None = None,
+        key: str | None = None,
+        title: str | None = None,
+        detail: object = None,
     ) -> Token[T]:
         """Ask for a value of a type from outside; `await token.wait()` gives it.
 
         An answer is checked against the type before anything is stored, and the first one counts.
+        `title` and `detail`, JSON-like data, are what people see of it in the inbox; without a
+        title that is the type. `key` stands for the token in place of where the code asks: unique
+        in the run, or in the message of an actor.
+
+        Raises:
+            UsageError: the run has used the key before, or the title is too long.
         """
         adapter = adapter_for(kind)
-        title = adapter.node.name
         operation = current_context().tokens.open(
-            "token", title=title, detail="null", adapter=adapter, timeout=_seconds(timeout)
+            "token",
+            title=adapter.node.name if title is None else _checked_title(title),
+            detail=_detail_of(detail),
+            adapter=adapter,
+            timeout=_seconds(timeout),
+            key=key,
         )
         return Token(operation.id)
 
     async def approve(
-        self, title: str, *, detail: object = None, timeout: Duration | None = None
+        self,
+        title: str,
+        *,
+        detail: object = None,
+        timeout: Duration | None = None,
+        key: str | None = None,
     ) -> Approval:
         """Ask people whether something may be done; it shows in the inbox until one of them says.
 
         `detail` is JSON-like data that says what exactly is asked. Without an answer within
-        `timeout`, it is not approved, by None.
+        `timeout`, it is not approved, by None. `key` is as for `token`.
         """
-        if not title or len(check_text("a title", title)) > limits.TOKEN_TITLE_CHARS_MAX:
-            raise UsageError(f"a title has 1 to {limits.TOKEN_TITLE_CHARS_MAX} characters")
-        tokens, seconds = current_context().tokens, _seconds(timeout)
+        tokens = current_context().tokens
         operation = tokens.open(
-            "approval", title=title, detail=_detail_of(detail), adapter=_VERDICT, timeout=seconds
+            "approval",
+            title=_checked_title(title),
+            detail=_detail_of(detail),
+            adapter=_VERDICT,
+            timeout=_seconds(timeout),
+            key=key,
         )
         answer = await tokens.wait(operation)
         if answer.value is None:
             return Approval(approved=False)
         return Approval(operation.value is True, answer.by, answer.reason)
+
+
+def _checked_title(title: str) -> str:
+    if not title or len(check_text("a title", title)) > limits.TOKEN_TITLE_CHARS_MAX:
+        raise UsageError(f"a title has 1 to {limits.TOKEN_TITLE_CHARS_MAX} characters")
+    return title
 
 
 def _seconds(timeout: Duration | None) -> float | None:
@@ -124,6 +154,8 @@ def _seconds(timeout: Duration | None) -> float | None:
 
 def _detail_of(detail: object) -> str:
     """Return the detail as JSON, in the form that its digest is taken of."""
+    if detail is None:
+        return "null"
     try:
         data = _JSON_LIKE.to_json(_JSON_LIKE.decode(_JSON_LIKE.encode(detail)))
         text = json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -365,6 +365,20 @@ class SignatureCodec:
         return Bound(*self._parameters.call_of(values))
 
 
+class ClosureSignature(SignatureCodec):
+    """The codec of a function without parameters, whose results have a codec that is known."""
+
+    __slots__ = ()
+
+    def __init__(self, returns: Adapter) -> None:
+        super().__init__(_nothing)
+        self._resolved = _Resolved({}, (), None, returns)
+
+
+def _nothing() -> None:
+    """Has no parameters."""
+
+
 def check_types(signature: SignatureCodec) -> None:
     """Refuse types that cannot be stored, as far as their names are known already.
 

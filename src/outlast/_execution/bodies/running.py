@@ -81,6 +81,7 @@ class Bodies:
         self._outside = copy_context()  # of the engine: ends are told in none of a body's
         self._ambient = Context()  # what every body finds around it, copied for each
         self._ambient.run(prepare)
+        self._prepare = prepare
         self._bodies: dict[tuple[RunId, str], Body] = {}
         self.threads: Threads = Threads(world)
         self._thread = threading.get_ident()
@@ -120,7 +121,8 @@ class Bodies:
         )
         operation.ran_at = 0
         self._bodies[run, operation.key] = body
-        ambient = self._ambient.copy()
+        around = operation.context
+        ambient = self._ambient.copy() if around is None else _prepared(around, self._prepare)
         ambient.run(executing_step.set, body)
         for enter in self.around:
             ambient.run(enter, body)
@@ -237,7 +239,10 @@ class Bodies:
                 self.on_loop(self._tell_late, body)
             return returned
 
-        return await self.threads.run(body, work)
+        returned = await self.threads.run(body, work)
+        if not body.definition.is_async and isinstance(returned, Awaitable):
+            return await returned  # of a lambda that calls a coroutine function, for one
+        return returned
 
     def _tell_late(self, body: Body) -> None:
         """Report once the outcome of an abandoned body, unless it was only cut off."""
@@ -347,6 +352,12 @@ class Bodies:
         if self._processes is not None:
             await self._processes.close()
         self.threads.close()
+
+
+def _prepared(context: Context, prepare: Callable[[], object]) -> Context:
+    copy = context.copy()
+    copy.run(prepare)
+    return copy
 
 
 async def _as_coroutine(body: Body) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -166,6 +167,7 @@ class StepOperation(msgspec.Struct, eq=False):
     ran_at: int = 0  # when its body began
     keys_of: str = ""  # see `StartedBody`
     given: bytes = b""  # its arguments as the first record about it has them
+    context: Context | None = None  # of the code that asks, for the body of a closure
 
     def failed(self, attempt: int, body: AttemptBody) -> None:
         """Take note of how an attempt ended; the next one has not begun."""

@@ -12,6 +12,7 @@ from outlast._execution.calls.host import RunHost
 from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.steps import StepCalls
 from outlast._execution.calls.tokens import TokenCalls
+from outlast._execution.journal.given_keys import GivenKeys
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.conditions import Conditions
 from outlast._execution.loop.event_loop import RunLoop
@@ -35,6 +36,7 @@ class RunCalls:
         "made_children",
         "made_conditions",
         "made_inbox",
+        "made_keys",
         "made_tokens",
         "steps",
         "uses_clock",
@@ -57,6 +59,7 @@ class RunCalls:
         self.made_children: ChildCalls | None = None
         self.made_conditions: Conditions | None = None
         self.made_inbox: Inbox | None = None
+        self.made_keys: GivenKeys | None = None
         self.made_tokens: TokenCalls | None = None
 
     @property
@@ -80,12 +83,27 @@ class RunCalls:
             self.made_inbox = Inbox(self._loop)
         return self.made_inbox
 
+    def take_key(self, key: str, name: str) -> str:
+        """Return what an operation is stored under to which the code gives this key.
+
+        Raises:
+            UsageError: it is no key, or the run, or the message of an actor, has used it.
+        """
+        if self.made_keys is None:
+            self.made_keys = GivenKeys()
+        return self.made_keys.take(key, name)
+
     @property
     def tokens(self) -> TokenCalls:
         """What it asks people, and other systems."""
         if self.made_tokens is None:
             self.made_tokens = TokenCalls(
-                self._host, self._journal, self._loop, salt=self._salt, workflow=self._workflow
+                self._host,
+                self._journal,
+                self._loop,
+                salt=self._salt,
+                workflow=self._workflow,
+                take_key=self.take_key,
             )
             self.made_tokens.series = self._series
             self.uses_clock = True
@@ -103,6 +121,7 @@ class RunCalls:
         Returns the names of the values in which its steps have left heartbeats.
         """
         self._loop.timers.clear()
+        self.made_keys = None
         if self.steps.pending:
             self.steps.forget_cancelled(all_of_them=True)
         if self.made_children is not None:

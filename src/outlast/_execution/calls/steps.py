@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextvars import Context
 from random import Random
 
 from outlast import limits
@@ -94,14 +95,21 @@ class StepCalls:
         *,
         place: str,
         catches: tuple[type[BaseException], ...] = (),
+        key: str | None = None,
+        context: Context | None = None,
     ) -> asyncio.Future[object]:
-        """Return the future of a step's outcome; its body starts when the drain is over."""
+        """Return the future of a step's outcome; its body starts when the drain is over.
+
+        `key` is one that the code has given, in its stored form. The body of a closure finds a
+        copy of `context` around it.
+        """
         if len(self.pending) >= limits.OPERATIONS_PENDING_MAX:
             raise UsageError(
                 f"the run waits for {limits.OPERATIONS_PENDING_MAX:,} steps at once, the limit: "
                 f"bound the width of gather with a semaphore, or use child workflows"
             )
-        key = self._loop.next_key(definition.name)
+        if key is None:
+            key = self._loop.next_key(definition.name)
         journal = self._journal
         given = b""
         if journal.is_replaying:
@@ -113,7 +121,7 @@ class StepCalls:
         operation = self.pending[key] = StepOperation(
             key, definition.name, place, future, definition, args, kwargs, catches
         )
-        operation.keys_of, operation.given = self.keys_of, given
+        operation.keys_of, operation.given, operation.context = self.keys_of, given, context
         if not journal.is_replaying:
             self.starts.append(operation)
         return future

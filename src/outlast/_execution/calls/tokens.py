@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -72,16 +73,34 @@ class TokenOperation:
 class TokenCalls:
     """The tokens of one run."""
 
-    __slots__ = ("_host", "_journal", "_loop", "_salt", "_workflow", "by_key", "opened", "series")
+    __slots__ = (
+        "_host",
+        "_journal",
+        "_loop",
+        "_salt",
+        "_take_key",
+        "_workflow",
+        "by_key",
+        "opened",
+        "series",
+    )
 
     def __init__(
-        self, host: RunHost, journal: RunJournal, loop: RunLoop, *, salt: int, workflow: str
+        self,
+        host: RunHost,
+        journal: RunJournal,
+        loop: RunLoop,
+        *,
+        salt: int,
+        workflow: str,
+        take_key: Callable[[str, str], str],
     ) -> None:
         self._host = host
         self._journal = journal
         self._loop = loop
         self._salt = salt
         self._workflow = workflow
+        self._take_key = take_key
         self.series: int = 0  # of an actor: up to where its journal was over when the message began
         self.by_key: dict[str, TokenOperation] = {}
         self.opened: dict[str, TokenOperation] = {}  # those that wait for an answer
@@ -95,14 +114,19 @@ class TokenCalls:
         detail: str,
         adapter: Adapter,
         timeout: float | None,
+        key: str | None = None,
     ) -> TokenOperation:
-        """Ask something of the outside, with the run's next commit."""
+        """Ask something of the outside, with the run's next commit.
+
+        `key` is one that the code gives; the run has used it: UsageError.
+        """
         if len(self.opened) >= limits.TOKENS_OPEN_MAX:
             raise UsageError(
                 f"the run has {limits.TOKENS_OPEN_MAX:,} open tokens, the limit: ask one after "
                 f"another, or in child workflows"
             )
-        key, place = self._loop.next_key(kind), calling_place()
+        place = calling_place()
+        key = self._loop.next_key(kind) if key is None else self._take_key(key, kind)
         journal = self._journal
         journal.issued(key, place)
         token = token_id(self._salt, journal.run, key, self.series)

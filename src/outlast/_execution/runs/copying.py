@@ -27,6 +27,7 @@ from outlast._execution.calls.operations import (
 from outlast._execution.calls.signals import discarded_in
 from outlast._execution.calls.tokens import AnswerBody, OpenedBody, row_of, token_id
 from outlast._execution.calls.updates import kept_updates
+from outlast._execution.journal.given_keys import place_of_key
 from outlast._records import VALUE, Kind, Record
 from outlast._store.rows import Message, TokenRow
 from outlast.errors import UsageError
@@ -81,8 +82,8 @@ def _cut_at_key(records: Sequence[Record], at: str) -> Cut:
 
 
 def _is_named(key: str, name: str) -> bool:
-    full = key.partition(":")[2]
-    return full == name or full.endswith(f".{name}")
+    where, _, full = key.partition(":")
+    return full == name or full.endswith(f".{name}") or where == place_of_key(name)
 
 
 def cut_before_failure(records: Sequence[Record]) -> Cut:

@@ -16,6 +16,7 @@ from outlast.errors import (
     NotInRun,
     PayloadTooLarge,
     RunClosed,
+    RunFailed,
     RunTerminated,
     TokenAnswered,
     TokenClosed,
@@ -57,6 +58,17 @@ async def wants_offer(timeout: str | None = None) -> list[object]:
     except WaitTimeout:
         return [url, "late"]
     return [url, offer.cents, offer.until]
+
+
+@workflow
+async def asks_titled(title: str) -> list[object]:
+    """Ask for a value with words for people, under keys."""
+    number = wf.token(int, title=title, detail={"order": "7"}, key="number/7")
+    try:
+        wf.token(int, key="number/7")
+    except UsageError as error:
+        return [await number.wait(), str(error)[:42]]
+    return []
 
 
 @workflow
@@ -224,6 +236,22 @@ async def test_only_approvals_are_approved(engine: Engine) -> None:
 
     with pytest.raises(UsageError, match=r"Offer\) is not an approval"):
         await engine.approve(info.id, by="ann")
+
+
+async def test_a_token_says_to_people_what_it_is_about(engine: Engine) -> None:
+    run = await engine.start(asks_titled("How many boxes?"))
+    (info,) = await asked(engine)
+    assert (info.title, info.detail) == ("How many boxes?", {"order": "7"})
+    await engine.answer(info.id, 7)
+    assert await run.result("30s") == [7, "the run has used the key 'number/7' before"]
+    keys = [record.key async for record in run.journal() if record.kind == "token_opened"]
+    assert keys == ["=number/7:token"]
+
+
+@pytest.mark.parametrize("title", ["", "x" * 501])
+async def test_a_title_is_one_line(engine: Engine, title: str) -> None:
+    with pytest.raises(RunFailed, match="a title has 1 to 500 characters"):
+        await engine.run(asks_titled(title))
 
 
 async def test_several_tokens_and_several_waiters(engine: Engine) -> None:
