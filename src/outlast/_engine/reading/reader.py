@@ -73,7 +73,11 @@ class Reader:
         Raises:
             RunNotFound: there is none.
         """
+        was_live = self._scheduler is not None and run in self._scheduler.residents
         row = await self._store.read_run(run)
+        if was_live and self._scheduler is not None and run not in self._scheduler.residents:
+            # It left memory meanwhile, and may have said why in a later row than this one.
+            row = await self._store.read_run(run)
         if row is None:
             raise RunNotFound(run)
         return self.refreshed(row)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
+import pytest
 
 from outlast import Engine
+from outlast._store.rows import RunRow
 from outlast.types import RunId
 from tests.unit.engine import flows
 
@@ -37,3 +41,27 @@ async def test_a_run_that_has_ended_in_the_store_is_not_told_as_running(engine: 
 
     assert core.reader.refreshed(ended) == ended
     assert core.reader.refreshed(row).status == "waiting"
+
+
+async def test_a_run_that_leaves_memory_while_its_row_is_read_is_read_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await engine.start(flows.naps(1_000), id="leaving")
+    core = engine._core
+    read_run = core.store.read_run
+    row = await read_run(RunId(run.id))
+    assert row is not None
+    old = msgspec.structs.replace(row, status="running", waiting_for="")
+
+    async def leaving(run_id: RunId) -> RunRow | None:
+        if not core.scheduler.residents:
+            return await read_run(run_id)
+        async with asyncio.timeout(30):
+            while core.scheduler.residents:  # it has no event
+                core.residency.passivate_all()
+                await asyncio.sleep(0.01)
+        return old
+
+    await flows.until_waiting(run)
+    monkeypatch.setattr(core.store, "read_run", leaving)
+    assert "engine" not in await run.why()
