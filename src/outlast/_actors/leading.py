@@ -68,6 +68,14 @@ class Team:
         """Return the members that are down and have no restart scheduled."""
         return [m for m in self.members if m.status == "down" and not m.is_pausing]
 
+    def be_up(self) -> None:
+        """Begin anew: all members are to be started again."""
+        self.status, self.error = "up", ""
+        self.failures.clear()
+        for member in self.members:
+            member.status, member.is_pausing = "down", False
+            member.failures.clear()
+
     def forget(self, members: Sequence[Member]) -> None:
         """Let members have left."""
         for member in members:

@@ -38,11 +38,13 @@ class SupervisorActor(Leader, Actor[Team]):
     ) -> Applied:
         """Make the team what `spec` says: stop who is not in it, start who is new."""
         team = self.state
+        begins = life > team.life  # the team above starts it anew, and does not only change it
         team.above, team.restart, team.life = above, restart, life or team.life
         if team.status == "ended":
-            team.forget(list(team.members))
-            team.status, team.error = "up", ""  # it was stopped, and is wanted again
-            team.failures.clear()
+            team.forget(list(team.members))  # it was stopped, and is wanted again
+            team.be_up()
+        elif begins and team.status != "up":
+            team.be_up()  # it was held when an earlier start of it had failed
         report = Report()
         await self._let_go(spec, report)
         await self._have_let_go(spec, report)
@@ -127,14 +129,12 @@ class SupervisorActor(Leader, Actor[Team]):
         team = self.state
         await self._hold_all("held", "its team is started again")
         team.above, team.restart, team.life = above, restart, life
-        team.status, team.error = "up", ""
-        team.failures.clear()
         wanted = {one.target: one for one in spec.members}
         await self._let_go(spec, Report())
         self._take_in(spec)
+        team.be_up()
         for member in team.members:
-            member.spec, member.status = wanted[member.spec.target], "down"
-            member.failures.clear()
+            member.spec = wanted[member.spec.target]
         await self._start_again(team.members)
         return Applied()
 

@@ -9,6 +9,8 @@ from contextlib import suppress
 import pytest
 
 from outlast import Actor, Child, Engine, Supervisor, actor, handler, workflow
+from outlast._actors.supervising import SupervisorActor
+from outlast._messages.actor_ids import actor_id
 from outlast.errors import ActorStopped, HandlerFailed, RunClosed
 from outlast.types import Restart, Strategy
 from tests.unit.actors.crew import (
@@ -209,6 +211,21 @@ async def test_who_has_ended_is_started_with_its_team(engine: Engine, restart: R
 
     assert seen.events.count(started("b")) >= 2
     assert seen.events.count(started("a")) >= 2
+
+
+async def test_a_team_that_was_held_begins_when_it_is_started_anew(engine: Engine) -> None:
+    # The one above had no answer in time when it started the team first, held it, and starts it
+    # again, as a new life, when it is applied itself (simulation seed 2546).
+    inner = Supervisor("inner", workers("a", "b"))
+    await engine.apply(Supervisor("crew", [inner]))
+    seen.clear()
+    held = engine.actor(SupervisorActor, "crew/inner")
+
+    await held.ask(SupervisorActor.hold, "no answer", is_parked=False)
+    above, spec = actor_id("outlast.Supervisor", "crew"), inner.spec("crew")
+    await held.ask(SupervisorActor.apply, spec, above=above, life=2)
+
+    assert seen.events == ["a started", "b started"]
 
 
 async def test_one_that_cannot_be_started_keeps_no_other_down(engine: Engine) -> None:
