@@ -22,13 +22,8 @@ from outlast._execution.calls.tokens import TokenCalls
 from outlast._execution.calls.unreadable import read_in_run
 from outlast._execution.calls.updates import OnClose, UpdateCalls
 from outlast._execution.calls.waits import Waits
-from outlast._execution.loop.event_loop import (
-    EXECUTING,
-    NOBODY,
-    RunLoop,
-    executing_loop,
-    hash_of_call,
-)
+from outlast._execution.loop.event_loop import EXECUTING, NOBODY, RunLoop
+from outlast._execution.loop.executing import executing_loop, hash_of_call
 from outlast._execution.loop.tasks import Scope
 from outlast._execution.runs.outputs import RunOutputs
 from outlast._execution.runs.run import LiveRun

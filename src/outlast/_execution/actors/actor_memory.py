@@ -13,6 +13,7 @@ from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.steps import HEARTBEAT
 from outlast._execution.calls.unreadable import state_of
 from outlast._execution.loop.event_loop import RunLoop
+from outlast._execution.loop.executing import run_inside
 from outlast._messages.letters import initial_in
 from outlast._records import Record
 from outlast._registry import ActorDefinition
@@ -146,7 +147,7 @@ class ActorState:
     def _initial(self) -> bytes:
         # It is the actor's code: guarded like a handler, its chance drawn from the run.
         definition = self.definition
-        return definition.state.encode(self._loop.run_inside(definition.initial))
+        return definition.state.encode(run_inside(self._loop, definition.initial))
 
 
 @dataclass(frozen=True, slots=True)

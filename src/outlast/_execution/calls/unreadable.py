@@ -12,7 +12,8 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from outlast._execution.loop.event_loop import RunLoop, run_outside
+from outlast._execution.loop.event_loop import RunLoop
+from outlast._execution.loop.executing import run_outside
 from outlast._messages.letters import Letter
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.rows import Message, ParkedAs

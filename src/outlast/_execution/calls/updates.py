@@ -30,7 +30,8 @@ from outlast._execution.calls.host import RunHost
 from outlast._execution.calls.operations import decode_body, encode_body, failure_body
 from outlast._execution.calls.unreadable import Culprit, Unreadable, refusal_in
 from outlast._execution.journal.view import RunJournal
-from outlast._execution.loop.event_loop import RunLoop, Woken, run_reading
+from outlast._execution.loop.event_loop import RunLoop
+from outlast._execution.loop.executing import Woken, run_reading
 from outlast._execution.loop.tasks import TaskPath
 from outlast._messages.payloads import is_json_payload, read_payload
 from outlast._messages.updates import KeptUpdate, dedup_of, digest_of, id_of, update_message

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from typing_extensions import override
 
-from outlast._execution.loop.event_loop import running_loop
+from outlast._execution.loop.executing import running_loop
 from outlast._world import seeded
 from outlast.errors import NotDeterministic
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from outlast._execution.loop.event_loop import RunLoop
+from outlast._execution.loop.executing import run_inside
 
 
 class Conditions:
@@ -44,7 +45,7 @@ class Conditions:
 
     def _is_true(self, condition: Callable[[], object], future: asyncio.Future[None]) -> bool:
         try:
-            if not self._loop.run_inside(condition):
+            if not run_inside(self._loop, condition):
                 return False
         except Exception as error:  # noqa: BLE001  # raised where the code waits
             future.set_exception(error)

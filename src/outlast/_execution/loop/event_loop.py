@@ -89,10 +89,6 @@ class Spinning(Exception):
     """The workflow keeps running without ever waiting for anything."""
 
 
-class Woken(Exception):
-    """Code that may only read has woken what waits."""
-
-
 class RunHandle(Handle):
     """A callback of a run's loop, which never has asyncio's debug mode: one is made for a step."""
 
@@ -124,17 +120,18 @@ class RunLoop(AbstractEventLoop):
         "_hashes",
         "_outer",
         "_ready",
-        "_tasks",
         "_tasks_made",
         "callback_place",
         "cancels",
         "chance_renewed",
         "chance_seed",
         "generators",
+        "is_leaving",
         "now",
         "owner",
         "root",
         "salt",
+        "tasks",
         "timers",
     )
 
@@ -146,7 +143,7 @@ class RunLoop(AbstractEventLoop):
         self.callback_place: TaskPath = TaskPath("c")
         self.cancels: Cancels = Cancels()
         self._ready: list[Handle] = []  # an empty deque takes 760 bytes, of each run that waits
-        self._tasks: list[RunTask[object]] = []
+        self.tasks: list[RunTask[object]] = []  # not ended, and some that are
         self._tasks_made = self._hashes = self._futures_made = 0
         self._first_place = "0"
         self.timers: Timers = Timers()
@@ -154,6 +151,7 @@ class RunLoop(AbstractEventLoop):
         self.chance_seed: bytes = b""  # of what its code draws; empty: the run has none
         self.chance_renewed: str = ""  # the same as text, if it is not the first one of the run
         self._outer: AbstractEventLoop | None = None  # the host's, while this one runs
+        self.is_leaving: bool = False  # its tasks are made to end, and nobody hears of them
         self._halted_by: BaseException | None = None
 
     # ------------------------------------------------- what asyncio asks of a running loop
@@ -260,7 +258,7 @@ class RunLoop(AbstractEventLoop):
             self.callback_place = TaskPath("c" if path == "0" else f"{path}c")
             self._first_place = path
             self._tasks_made = self._hashes = self._futures_made = 0
-            self._tasks.clear()
+            self.tasks.clear()
             self.timers.clear()
         return context.run(self.create_task, work)
 
@@ -273,6 +271,8 @@ class RunLoop(AbstractEventLoop):
 
     @override
     def call_exception_handler(self, context: dict[str, object]) -> None:
+        if self.is_leaving:
+            return
         error = context.get("exception")
         told = context.get("message", "unhandled error in workflow code")
         log.error("%s", told, exc_info=error if isinstance(error, BaseException) else None)
@@ -324,7 +324,7 @@ class RunLoop(AbstractEventLoop):
 
     def live_tasks(self) -> list[RunTask[object]]:
         """Return the tasks that have not ended, in order of creation."""
-        return [task for task in self._tasks if not task.done()]
+        return [task for task in self.tasks if not task.done()]
 
     def drain(self) -> None:
         """Run until nothing is runnable, as the running loop of this thread.
@@ -389,28 +389,15 @@ class RunLoop(AbstractEventLoop):
         self._halted_by = error
         self._ready.clear()
 
-    def run_inside(self, action: Callable[[], T]) -> T:
-        """Call `action` as though from a callback of this loop."""
-        outer = _get_running_loop()
-        if outer is not self:
-            self._outer = outer
-        _set_running_loop(self)
-        outer_run, EXECUTING.loop = EXECUTING.loop, self
-        try:
-            return action()
-        finally:
-            EXECUTING.loop = outer_run
-            _set_running_loop(outer)
-
     def abandon(self) -> None:
         """Forget all tasks, timers and callbacks: what remains of the code never runs again."""
         self._ready.clear()
-        self._tasks.clear()
+        self.tasks.clear()
         self.timers.clear()
         self.generators.begin_anew()
 
     def _remember(self, task: RunTask[T]) -> None:
-        tasks: list[RunTask[object]] = self._tasks
+        tasks: list[RunTask[object]] = self.tasks
         if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0:
             tasks[:] = [t for t in tasks if not t.done()]
         tasks.append(task)  # type: ignore[arg-type]  # only read, so a Task[T] serves
@@ -439,50 +426,6 @@ def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
     # Typeshed calls AbstractEventLoop abstract; at run time its methods merely raise.
     made: Callable[..., RunLoop] = RunLoop
     return made(owner, salt=salt, now=now)
-
-
-def hash_of_call(call: object) -> int:
-    """Return a hash for a call: of the run whose code makes it, or by its address."""
-    loop = EXECUTING.loop
-    if loop is None:
-        return id(call) >> 4
-    loop._hashes += 1
-    return (loop.salt ^ (loop._hashes << 1)) & 0xFFFFFFFFFFFFFFF
-
-
-def running_loop() -> RunLoop | None:
-    """Return the loop of the run whose code is executing on this thread, if one is."""
-    return EXECUTING.loop
-
-
-def run_reading(loop: RunLoop, action: Callable[[], T], place: TaskPath) -> T:
-    """Call `action` as code that only reads; `place` refuses what it asks for."""
-    outer, loop.callback_place = loop.callback_place, place
-    counts = loop._hashes, loop._futures_made
-    try:
-        return loop.run_inside(action)
-    finally:
-        loop.callback_place = outer
-        loop._hashes, loop._futures_made = counts
-        if loop._ready:
-            loop._ready.clear()
-            raise Woken
-
-
-def run_outside(loop: RunLoop, action: Callable[[], T]) -> T:
-    """Call `action` as though outside of the run, from within its code."""
-    _set_running_loop(loop._outer)
-    EXECUTING.loop, EXECUTING.exempt = None, loop
-    try:
-        return action()
-    finally:
-        EXECUTING.loop, EXECUTING.exempt = loop, None
-        _set_running_loop(loop)
-
-
-def executing_loop() -> RunLoop | None:
-    """Return the same also where code of the run's calls is exempt: a log handler, an import."""
-    return EXECUTING.loop or EXECUTING.exempt
 
 
 def _refuse(name: str) -> Callable[..., object]:

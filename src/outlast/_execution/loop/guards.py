@@ -32,7 +32,7 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from outlast._execution.loop.chance import drawn_bytes, drawn_node, drawn_uuid1, install_chance
-from outlast._execution.loop.event_loop import run_outside, running_loop
+from outlast._execution.loop.executing import run_outside, running_loop
 from outlast._execution.loop.replacements import install_replacements
 from outlast.errors import NotDeterministic
 

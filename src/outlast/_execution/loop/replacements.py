@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from outlast._execution.loop.event_loop import RunLoop, running_loop
+from outlast._execution.loop.event_loop import RunLoop
+from outlast._execution.loop.executing import running_loop
 
 T = TypeVar("T")
 

@@ -7,11 +7,13 @@ import asyncio
 from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.operations import ClosedBody, failure_body, failure_in
 from outlast._execution.loop.event_loop import NOBODY, RunLoop
+from outlast._execution.loop.executing import run_inside
 from outlast._execution.loop.tasks import RunTask
 from outlast._records import VALUE
 from outlast._registry import WorkflowDefinition
-from outlast.errors import EncodingError
+from outlast.errors import EncodingError, Passivating
 
+_ROUNDS = 20  # code may wait again while it unwinds, for a lock; then it is closed
 _CLOSE_TRIES = 10  # a coroutine may yield again while it is closed; then it is dropped
 
 
@@ -58,7 +60,80 @@ def close_tasks(loop: RunLoop) -> None:
 
 
 def unwind(loop: RunLoop) -> None:
-    """Unwind the tasks that are still suspended, newest first, and let go of them."""
+    """Unwind the tasks that are still suspended, and let go of all of them.
+
+    `Passivating` is raised at what they wait for, the innermost first, and the loop runs: so code
+    unwinds in its own task and context, as cancel scopes and context variables must be left. What
+    waits on after that, or cannot be reached, is closed from outside.
+    """
+    loop.is_leaving = True
+    try:
+        if loop.live_tasks():
+            _raise_inside(loop)
+            _close(loop)
+        _forget_errors(loop)
+    finally:
+        loop.is_leaving = False
+    loop.abandon()
+
+
+def _raise_inside(loop: RunLoop) -> None:
+    leaving = Passivating("the run is leaving memory")
+    for _ in range(_ROUNDS):
+        tasks = _innermost(loop.live_tasks())
+        interrupted = [task for task in tasks if _interrupted(task, leaving)]
+        if not (interrupted or loop.generators.abandoned):
+            return
+        try:
+            loop.drain()
+        except BaseException:  # noqa: BLE001  # it spins, or was halted
+            return
+        _forget_errors(loop)
+
+
+def _innermost(tasks: list[RunTask[object]]) -> list[RunTask[object]]:
+    """Return the tasks that have made none that lives; the others hear of these."""
+    if len(tasks) < 2:
+        return tasks
+    outer: set[str] = set()
+    for task in tasks:
+        path = task.place.path.rpartition(".")[0]
+        while path and path not in outer:
+            outer.add(path)
+            path = path.rpartition(".")[0]
+    return [task for task in tasks if task.place.path not in outer]
+
+
+def _interrupted(task: RunTask[object], error: BaseException) -> bool:
+    waiter = task.waits_for
+    if waiter is None or waiter.done() or isinstance(waiter, asyncio.Task):
+        return False
+    waiter.set_exception(error)
+    waiter.exception()  # looked at, also if the task is not the one to hear of it
+    return True
+
+
+def _forget_errors(loop: RunLoop) -> None:
+    """Let errors of tasks hold no frames: their variables may hold tasks, and generators."""
+    for task in loop.tasks:
+        if not task.done() or task.cancelled():
+            continue
+        try:
+            task.result()  # the task itself holds the traceback until it is asked for this
+        except BaseException as error:  # noqa: BLE001  # any error of the user's code
+            _forget_frames([error])
+
+
+def _forget_frames(errors: list[BaseException]) -> None:
+    for error in errors:
+        context, error.__context__ = error.__context__, None
+        error.__traceback__ = None
+        errors += () if context is None else (context,)
+        if isinstance(error, BaseExceptionGroup):
+            errors += error.exceptions
+
+
+def _close(loop: RunLoop) -> None:
     for task in reversed(loop.live_tasks()):
         task.give_up()
         coro = task.get_coro()
@@ -69,10 +144,9 @@ def unwind(loop: RunLoop) -> None:
             waiter.cancel()
         for _ in range(_CLOSE_TRIES):
             try:
-                loop.run_inside(coro.close)
+                run_inside(loop, coro.close)
             except RuntimeError:
                 continue  # it awaited again while being closed
             except BaseException:  # noqa: BLE001  # user code's own error while it unwinds
                 break
             break
-    loop.abandon()
