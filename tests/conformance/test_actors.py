@@ -55,7 +55,9 @@ async def test_a_folded_actor_keeps_its_state_and_no_records(store: Store, engin
 
     assert (await engine.current(RUN)).output == b"state"
     assert (await engine.current(RUN)).folded_seq == 2
-    assert [r.seq for r in await store.read_journal(RUN, 2)] == [3]
+    for after in range(3):
+        assert [r.seq for r in await store.read_journal(RUN, after)] == [3]
+    assert await store.read_journal(RUN, 0, 2) == []
     assert the(list((await store.read_tail(engine.shards)).values())).records == [record(3)]
 
 
@@ -245,6 +247,7 @@ async def test_what_was_packed_before_a_fold_is_forgotten(store: Store, engine: 
     await engine.receipt(packing)
 
     assert [r.seq for r in await store.read_journal(RUN, 2)] == [3, 4]
+    assert [r.seq for r in await store.read_journal(RUN)] == [3, 4]
     folding = engine.on(RUN)
     folding.also.folded = 4
     folding.also.summary = msgspec.structs.replace(await engine.current(RUN), folded_seq=4)

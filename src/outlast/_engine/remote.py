@@ -21,10 +21,12 @@ from outlast._messages.letters import callers_in
 from outlast._messages.updates import update_message
 from outlast._registry import RetryPlan, StepDefinition
 from outlast._store.rows import Message, MessageKind
-from outlast.errors import EngineClosed, NotInRun, StoreFull, StoreUnavailable
+from outlast.errors import EngineClosed, NotInRun, RunNotFound, StoreFull, StoreUnavailable
 from outlast.types import RunId
 
 T = TypeVar("T")
+
+_COMMIT_SECONDS = 1.0
 
 ANY_SIGNAL = "any signal"
 """The kind of message by which workflow code sends a signal under a name that nothing declares."""
@@ -63,7 +65,12 @@ async def send_to_run(run: str, kind: str, name: str, body: bytes, dedup: str) -
         dedup=dedup or current_step().key,
         at=core.world.now(),
     )
-    await _until_taken(core, lambda: core.send(message))
+    try:
+        await _until_taken(core, lambda: core.send(message))
+    except RunNotFound:
+        # A child that the sender has just started exists when their commit is durable.
+        await core.writer.flushed(_COMMIT_SECONDS)
+        await _until_taken(core, lambda: core.send(message))
 
 
 async def _until_taken(core: EngineCore, send: Callable[[], Awaitable[T]]) -> T:

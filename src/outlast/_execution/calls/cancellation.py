@@ -54,6 +54,10 @@ class Cancellation:
         self.request(body.reason, record.at, body.grace_seconds, is_timeout=body.is_timeout)
         return body.reason
 
+    def is_known(self, reason: str, grace: float | None) -> bool:
+        """Whether a request says nothing new: a parent that replays may make it again."""
+        return self.is_requested and grace is None and reason == self.reason
+
     def request(self, reason: str, at: int, grace: float | None, *, is_timeout: bool) -> None:
         """Mark the whole run; a later request may only shorten the grace."""
         if self.is_requested:

@@ -216,9 +216,11 @@ class ChildCalls:
         )
 
     def resume(self) -> None:
-        """After replay: make the starts again that may have been refused without a record of it.
+        """After replay: do again what may not have been committed, and has no record of its own.
 
-        Only those of a retried run: the children of its earlier life may have their ids.
+        Children are asked to stop that the code has cancelled while it replayed, in its first turn
+        for one. Starts that may have been refused are made again, those of a retried run: the
+        children of its earlier life may have their ids.
         """
         early, self._early = self._early, []
         self.conflicts(early)
@@ -227,6 +229,9 @@ class ChildCalls:
             for operation in loaded:
                 if operation.done is None and not operation.is_cancelled:
                     self._start_again(operation)
+        for operation in reversed(self.open_children()):
+            if operation.is_cancelled:
+                self._post([operation], "cancel", operation.cancel_reason)
 
     def ended(self, key: str, body: ChildBody) -> bool:
         """Append how a child ended; False when no child waits under this key."""
@@ -331,7 +336,7 @@ class ChildCalls:
     def cancel(self, operations: Sequence[ChildOperation], reason: str) -> None:
         """Ask children to stop, with the parent's next commit."""
         for operation in operations:
-            operation.is_cancelled = True
+            operation.is_cancelled, operation.cancel_reason = True, reason
         self._post([op for op in operations if op.done is None], "cancel", reason)
 
     def cancel_attached(self, reason: str) -> None:

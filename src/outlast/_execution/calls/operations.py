@@ -217,6 +217,7 @@ class ChildOperation:
     is_start_refused: bool = False
     is_attached: bool = False  # an earlier life of the parent started it
     is_cancelled: bool = False
+    cancel_reason: str = ""
 
 
 Operation = StepOperation | ChildOperation

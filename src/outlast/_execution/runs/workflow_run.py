@@ -124,7 +124,9 @@ class LiveWorkflow(LiveRun):
             case "signal":
                 append_signal(self.calls.inbox, self.journal, self.clock, message, at)
             case "cancel":
-                append_cancel(self.journal, at, message.name, grace_in(message))
+                grace = grace_in(message)
+                if not self.cancellation.is_known(message.name, grace):
+                    append_cancel(self.journal, at, message.name, grace)
             case "terminate":
                 self.terminate(message.name)
             case "child_done":

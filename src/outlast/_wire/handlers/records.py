@@ -31,15 +31,16 @@ async def journal(service: Service, call: Call) -> Response:
     size = call.page_size()
     most = limits.JOURNAL_RECORDS_MAX * 100
     after = call.number("after", 0, most=most)
+    folded = (await service.core.reader.row(run)).folded_seq  # what an actor has handled is gone
     last_seq = (await service.details.last_seq(run)) if call.text("before") else None
     if last_seq is not None:
         before = min(call.number("before", 1, least=1, most=most), last_seq + 1)
-        after = max(0, before - 1 - size)
+        after = max(folded, before - 1 - size)
         part = Part(bytes_max=limits.HTTP_PAGE_BYTES, from_end=True)
         records = await service.core.reader.stored_journal(run, after, before - 1, part)
-        following = records[0].seq if records and records[0].seq > 1 else None
+        following = records[0].seq if records and records[0].seq > folded + 1 else None
     else:
-        part = Part(bytes_max=limits.HTTP_PAGE_BYTES)
+        part, after = Part(bytes_max=limits.HTTP_PAGE_BYTES), max(after, folded)
         records = await service.core.reader.stored_journal(run, after, after + size, part)
         last_seq = await service.details.last_seq(run)
         end = records[-1].seq if records else after + size

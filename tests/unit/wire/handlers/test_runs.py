@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from tests.unit.actors.busy import Busy
 from tests.unit.wire.served import Served, ServedNotebook, at_work, until
 
 START = "/v1/workflows/served_checkout/runs"
@@ -258,6 +260,30 @@ async def test_a_journal_is_paged_from_both_ends(server: Served) -> None:
         following = page["next"]
 
     assert forward == backward == list(range(1, last + 1))
+
+
+async def test_the_journal_of_an_actor_begins_with_the_message_that_it_handles(
+    server: Served,
+) -> None:
+    busy = server.engine.actor(Busy, "k")
+    await busy.ask(Busy.sleep, 0.001)
+    await busy.tell(Busy.sleep, 1_000.0)
+    run = server.engine.get(busy.id)
+    async with asyncio.timeout(10):
+        while not (records := [record async for record in run.journal()]):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    first, last = records[0].seq, records[-1].seq
+    path = f"/v1/runs/{quote(busy.id, safe='')}/journal"
+
+    pages = [
+        (await server.request("GET", f"{path}?{query}")).json()
+        for query in ("", "after=0&limit=1", f"before={last + 1}&limit=100")
+    ]
+
+    assert first > 1
+    assert [_seqs(page)[0] for page in pages] == [first] * 3
+    assert pages[0]["next"] is None
+    assert pages[2]["next"] is None
 
 
 def _seqs(page: dict[str, Any]) -> list[int]:

@@ -56,6 +56,7 @@ def read_journal(
         row = rows.read_run(db, run)
         if row is None:
             return []
+        after = max(after, row.folded_seq)  # what was folded into an actor's state is gone
         # All from `after` on: a segment with a wrong range is not passed over.
         segments = fetch(
             db,
@@ -80,8 +81,7 @@ def read_journal(
             _refuse_gaps(found, end + 1, run)
             end = found[-1].seq if found else end
             records += [r for r in found if part.kinds is None or r.kind in part.kinds]
-        known = end if end > after else max(after, row.folded_seq)
-        _refuse_end(known, min(last, row.last_seq), run)
+        _refuse_end(end, min(last, row.last_seq), run)
         return _filled(db, records) if part.bytes_max is None else _page(db, records, part)
 
 
