@@ -138,3 +138,71 @@ def test_a_message_that_kills_the_process_is_a_dead_letter(tmp_path: Path, how: 
     buried = "failed the process died 6 times while running it 6\n2\n4\n"
     assert outputs[-1] == buried + ("5\n" if how == "die" else ""), errors
     assert 7 <= len(outputs) <= 9
+
+
+TEAM = """
+import asyncio, os, sys
+from outlast import Actor, Child, Engine, Supervisor, actor, handler
+
+@actor
+class Deadly(Actor[int]):
+    @handler
+    async def started(self) -> None:
+        if not os.path.exists(sys.argv[2]):
+            os._exit(9)
+
+    @handler
+    async def add(self, n: int) -> int:
+        self.state += n
+        return self.state
+
+@actor
+class Fine(Actor[int]):
+    @handler
+    async def add(self, n: int) -> int:
+        self.state += n
+        return self.state
+
+inner = Supervisor("inner", [Child(Fine, key="f"), Child(Deadly, key="d")], on_exhausted="escalate")
+
+async def members(engine: Engine) -> dict[str, str]:
+    outer = [member async for team in engine.teams() for member in team.members]
+    return {m.id: m.status for team in outer if team.team for m in team.team.members}
+
+async def main() -> None:
+    is_first = not os.path.exists(sys.argv[1])
+    async with Engine.open(sys.argv[1]) as engine:
+        if is_first:
+            await engine.apply(Supervisor("outer", [inner]))
+        deadly, fine = engine.actor(Deadly, "d").id, engine.actor(Fine, "f").id
+        while (found := await members(engine)).get(deadly) != "parked":
+            await asyncio.sleep(0.02)
+        print(found[fine], await engine.actor(Fine, "f").ask(Fine.add, 1))
+        open(sys.argv[2], "w").close()
+        await engine.get(deadly).resume()
+        print(await engine.actor(Deadly, "d").options(timeout="20s").ask(Deadly.add, 1))
+
+asyncio.run(main())
+"""
+
+
+def test_a_member_whose_start_kills_the_process_is_parked(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(TEAM)
+    outputs: list[str] = []
+    errors = ""
+    for _ in range(14):
+        result = subprocess.run(
+            [sys.executable, program, tmp_path / "outlast.db", tmp_path / "mended"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        outputs.append(result.stdout)
+        errors = result.stderr
+        if result.returncode != 9:
+            break
+
+    assert outputs[-1] == "up 1\n1\n", errors
+    assert 7 <= len(outputs) <= 9

@@ -59,10 +59,10 @@ class Team:
     failures: list[float] = field(default_factory=list[float])
     past: int = 0
 
-    def find(self, target: str, life: int) -> Member | None:
-        """Return a member, if it is in this life."""
+    def find(self, target: str, life: int | None) -> Member | None:
+        """Return a member, if it is in this life; None means any."""
         found = next((m for m in self.members if m.spec.target == target), None)
-        return found if found is not None and found.life == life else None
+        return found if found is not None and life in (None, found.life) else None
 
     def left_behind(self) -> list[Member]:
         """Return the members that are down and have no restart scheduled."""

@@ -145,11 +145,17 @@ class SupervisorActor(Leader, Actor[Team]):
 
     # ------------------------------------------------------------------- from members
     @handler
-    async def failed(self, member: str, life: int, error: str, *, again: bool = False) -> None:
-        """A member has failed, and is down; `again`: at the same message as the last time."""
-        found = self.state.find(member, life)
-        if found is not None and found.status == "up":
-            await self._failed(found, error, counts=not again)
+    async def failed(
+        self, member: str, life: int, error: str, *, again: bool = False, kills: bool = False
+    ) -> None:
+        """A member has failed, and is down; `again`: at the same message as the last time.
+
+        With `kills`, its start has killed the process as often as that is allowed, and would do so
+        in a later life too.
+        """
+        found = self.state.find(member, None if kills else life)
+        if found is not None and (found.status == "up" or (kills and found.status == "down")):
+            await self._failed(found, error, counts=not again, kills=kills)
 
     @handler
     async def ended(self, member: str, life: int, error: str) -> None:
@@ -179,7 +185,9 @@ class SupervisorActor(Leader, Actor[Team]):
             await self._start_again(group)
 
     # ----------------------------------------------------------------------- failures
-    async def _failed(self, member: Member, error: str, *, counts: bool = True) -> None:
+    async def _failed(
+        self, member: Member, error: str, *, counts: bool = True, kills: bool = False
+    ) -> None:
         team, now = self.state, current_context().now
         spec, member.error = team.spec, error
         if spec is None or member.spec.restart == "never":
@@ -192,6 +200,10 @@ class SupervisorActor(Leader, Actor[Team]):
         names = {m.spec.target for m in group_of(spec.strategy, team.members, member)}
         names |= {m.spec.target for m in team.left_behind()}
         kept = [m for m in team.members if m.spec.target in names and m.status != "ended"]
+        if kills:
+            # Each start takes several deaths: their number in a time would never be too large.
+            await self._give_up(kept, member, error)
+            return
         if len(team.failures) > spec.max_restarts:
             count = (
                 f"{counted(len(team.failures), 'failure')} within {counted(spec.within, 'second')}"
@@ -262,6 +274,10 @@ class SupervisorActor(Leader, Actor[Team]):
             await self._hold_all("held", why)
             self._fall(why)
             return
+        await self._give_up(group, failed, why)
+
+    async def _give_up(self, group: Sequence[Member], failed: Member, why: str) -> None:
+        """Leave those that would be started again to a person."""
         for member in reversed(group):
             if not await self._is_over(member, failed):
                 await self._hold(member, "parked", why)

@@ -11,6 +11,7 @@ from outlast._execution.actors.actor_memory import ATTEMPTS, remembered
 from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import failure_body
 from outlast._messages.letters import decode_letter, message_in
+from outlast._messages.system_messages import STARTED
 from outlast._records import Record
 from outlast._store.decisions import dead_letter
 from outlast._store.rows import DONE, Message, RunRow
@@ -44,7 +45,9 @@ async def bury_begun(scheduler: Scheduler, actor: RunId, why: str) -> bool:
         _give_up(transaction, message, why, row.crash_count, scheduler.world.now())
         bonds = Membership.read(await store.read_values(actor, "\x00"))
         bonds.remind_again(transaction, decode_letter(message.body), scheduler.world.now())
-        bonds.fall(transaction, why, scheduler.world.now())
+        # A start would kill again in each life that the supervisor gave it.
+        kills = message.name == STARTED
+        bonds.fall(transaction, why, scheduler.world.now(), kills=kills)
         scheduler.submit(transaction)
         await scheduler.acknowledgements.wait_for(transaction)
     return True

@@ -123,10 +123,19 @@ class Membership:
         self.place = place
         write_value(transaction, PLACE, place)
 
-    def fall(self, transaction: Transaction, why: str, at: int, *, is_again: bool = False) -> None:
+    def fall(
+        self,
+        transaction: Transaction,
+        why: str,
+        at: int,
+        *,
+        is_again: bool = False,
+        kills: bool = False,
+    ) -> None:
         """The actor has failed: it is down from here on, and its supervisor is told.
 
-        `is_again`: at a message at which it had failed before, which counts once.
+        `is_again`: at a message at which it had failed before, which counts once. `kills`: its
+        start has killed the process again and again.
         """
         place = self.place
         if place is None or place.down:
@@ -140,6 +149,7 @@ class Membership:
                 "life": place.life,
                 "error": why,
                 **({"again": True} if is_again else {}),
+                **({"kills": True} if kills else {}),
             },
             sender=transaction.run,
             at=at,
