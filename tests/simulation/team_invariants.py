@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from outlast import limits
 from outlast._actors.leading import Member, Team
 from outlast._actors.supervising import SupervisorActor
-from outlast._execution.actors.membership import PLACE, REMINDER, decode_place
+from outlast._execution.actors.membership import PLACE, REMINDER, Membership, decode_place
 from outlast._messages.actor_ids import SUPERVISORS
 from outlast._messages.letters import decode_letter
 from outlast._registry import ActorDefinition, default_registry
@@ -138,6 +139,10 @@ class RunSummary:
             require(line not in lines, f"{row.id} handled {line}, and refused it")
         for letter in letters:
             if letter.reason == "failed":
+                if letter.error.startswith("the process died"):
+                    # So many crashes of this simulation have hit it (seed 5405).
+                    require(letter.attempts >= 2 * limits.CRASHES_MAX, f"{row.id}: {letter}")
+                    continue
                 require(letter.name in ("poison", "flaky"), f"{row.id} failed {letter}")
                 require(letter.attempts <= _worker.attempts, f"{row.id} tried too often: {letter}")
             else:
@@ -148,10 +153,17 @@ class RunSummary:
         return letter.reason == "closed" and is_again and line in lines
 
     def _check_reminders(self, row: RunRow) -> None:
-        names = list(self._database.values(row.id, REMINDER))
+        reminders = Membership.read(self._database.values(row.id, REMINDER)).reminders
         mail = self._database.mail_of(row.id, 1_000)
-        pending = [decode_letter(m.body).reminder for m in mail if is_of_reminder(m)]
-        wanted = [name.removeprefix(REMINDER) for name in names]
+        letters = [decode_letter(message.body) for message in mail if is_of_reminder(message)]
+        # One of a reminder that another one has replaced is dropped when its turn comes, and has
+        # none while the actor is down (seed 3651).
+        pending = [
+            letter.reminder
+            for letter in letters
+            if letter.reminder not in reminders or letter.token == reminders[letter.reminder].token
+        ]
+        wanted = list(reminders)
         require(sorted(pending) == sorted(wanted), f"{row.id}: {pending} of {wanted} are sent")
         require("poison" not in pending, f"{row.id} is reminded by a message that failed")
 
