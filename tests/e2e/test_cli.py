@@ -119,6 +119,7 @@ def test_process_steps_run_from_a_file_that_the_command_line_loaded(project: Pro
         (["ls", "--db", "mysql://x"], 2, ["mysql"]),
         (["ls", "--db", "memory://x"], 2, ["its own process"]),
         (["ls"], 4, ["no database at"]),
+        (["ls", "--json"], 4, ["no database at"]),
         (["show", "x"], 4, ["no database at"]),
         (["cancel", "x"], 4, ["no database at"]),
         (["db", "status"], 4, ["no database at"]),

@@ -74,13 +74,12 @@ def ls(
 async def _list(opening: Verbs, query: str, limit: int | None, *, as_data: bool) -> None:
     page: list[RunInfo] = []
     count = 0
-    if as_data:
-        say("[")
     async with opening as engine:
         async for info in engine.runs(query):
             count += 1
             if as_data:
-                say(f"{',' if count > 1 else ''}{as_json(info)}")
+                # Nothing before the first one: an error must not leave half a list.
+                say(f"{',' if count > 1 else '['}{as_json(info)}")
             else:
                 page.append(info)
                 if len(page) == _PAGE:
@@ -89,7 +88,7 @@ async def _list(opening: Verbs, query: str, limit: int | None, *, as_data: bool)
             if count == limit:
                 break
     if as_data:
-        say("]")
+        say("]" if count else "[]")
     elif count == 0:
         note("no runs" + (f" match {safe_line(query)!r}" if query else " yet"))
     elif page:
