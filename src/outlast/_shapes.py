@@ -1,4 +1,4 @@
-"""Narrowing of `object` to builtin containers, in the one place that may assert it.
+"""Narrowing of `object` to builtin containers and awaitables, in the one place that may assert it.
 
 A type checker cannot know what a list holds after `type(x) is list`; these guards say
 "anything", which is `object`, so that nothing downstream is untyped.
@@ -6,6 +6,7 @@ A type checker cannot know what a list holds after `type(x) is list`; these guar
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TypeGuard
 
 
@@ -57,3 +58,8 @@ def is_subclass(cls: type, parent: type) -> bool:
 def is_group(exc: BaseException) -> bool:
     """Tell whether an exception is a group, without narrowing its type."""
     return isinstance(exc, BaseExceptionGroup)
+
+
+def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
+    """Tell whether this can be awaited."""
+    return isinstance(value, Awaitable)

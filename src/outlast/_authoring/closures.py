@@ -43,8 +43,29 @@ def closure_call(
             f"the body of step {name!r} is a function without parameters, not {body!r}: give it "
             f"as it is, or as `lambda: fetch(url)`, and do not call it"
         )
+    definition = closure_definition(
+        name, body, retry=retry, timeout=timeout, raises=raises, once=once, returns=returns
+    )
+    return ClosureCall(definition, calling_place(), key)
+
+
+def closure_definition(
+    name: str,
+    body: _Body,
+    *,
+    retry: Retry | None = None,
+    timeout: Timeout | Duration | None = None,
+    raises: tuple[type[BaseException], ...] = (),
+    once: Once = "at_least",
+    returns: object = None,
+) -> StepDefinition:
+    """Return the definition of a step that has this body; it is not registered.
+
+    Raises:
+        UsageError: no name, or options that contradict each other.
+    """
     try:
-        definition = checked_definition(
+        return checked_definition(
             StepDefinition(
                 name=check_name("a step's name", name),
                 fn=body,
@@ -58,7 +79,6 @@ def closure_call(
         )
     except RegistrationError as error:
         raise UsageError(f"step {name!r}: {error}") from None
-    return ClosureCall(definition, calling_place(), key)
 
 
 def _returns_of(body: _Body, returns: object) -> Adapter:

@@ -47,6 +47,7 @@ __all__ = [
     "hash_of_call",
     "in_run",
     "is_silent",
+    "next_number",
 ]
 
 T = TypeVar("T")
@@ -181,6 +182,10 @@ def current_context() -> RunContext:
         NotInRun: no run's code is executing on this thread.
         Passivating: the run is leaving memory; its code must let this pass.
     """
+    return RunContext(_run_of_here())
+
+
+def _run_of_here() -> LiveRun:
     loop = EXECUTING.loop
     if loop is None:
         raise NotInRun(
@@ -188,7 +193,7 @@ def current_context() -> RunContext:
             "workflow with engine.start(), engine.run() or outlast.run(); a handler of an actor "
             "with durable=False has no run"
         )
-    return RunContext(_run_of(loop))
+    return _run_of(loop)
 
 
 def context_here() -> RunContext | None:
@@ -199,6 +204,15 @@ def context_here() -> RunContext | None:
     """
     loop = EXECUTING.loop
     return None if loop is None else RunContext(_run_of(loop))
+
+
+def next_number(what: str) -> int:
+    """Return how often the code of this run has asked for the number of this, from 1 on.
+
+    It is counted anew in each life in memory, and for each message of an actor: replay gives the
+    same numbers again.
+    """
+    return _run_of_here().calls.next_number(what)
 
 
 def executing_steps() -> StepCalls | None:

@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Coroutine, Generator
 from contextvars import copy_context
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, TypeGuard, TypeVar, overload
+from typing import Generic, TypeVar, overload
 
 from typing_extensions import override
 
 from outlast._codec import Bound
 from outlast._execution.run_context import current_context, executing_steps, hash_of_call, in_run
 from outlast._registry import StepDefinition, WorkflowDefinition
+from outlast._shapes import is_awaitable
 from outlast.errors import CallReused, NotInRun
 
 _NOTHING_BOUND = Bound((), {})
@@ -299,11 +300,6 @@ class WorkflowCall(Call[R_co]):
     @override
     def __repr__(self) -> str:
         return f"<call of workflow {self.definition.name}>"
-
-
-def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
-    """Narrow to something that can be awaited."""
-    return isinstance(value, Awaitable)
 
 
 def _typed(future: Awaitable[object]) -> Generator[object, object, R]:

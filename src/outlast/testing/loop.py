@@ -45,6 +45,8 @@ class Deadlock(Exception):
 class SimLoop(AbstractEventLoop):
     """The loop of one simulation."""
 
+    has_threads: bool = False  # nothing that a thread did would be part of the trace
+
     def __init__(self, seed: int, *, begins_at: float = 1_800_000_000.0) -> None:
         self.seed: int = seed
         self.rng: random.Random = random.Random(seed)
@@ -88,7 +90,7 @@ class SimLoop(AbstractEventLoop):
         name: str | None = None,
         context: Context | None = None,
     ) -> Task[T]:
-        if isinstance(coro, Generator):
+        if isinstance(coro, Generator) and not isinstance(coro, Coroutine):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         return Task(coro, loop=self, name=name, context=context)
 

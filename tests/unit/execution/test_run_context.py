@@ -18,6 +18,7 @@ from outlast._execution.run_context import (
     executing_steps,
     in_run,
     is_silent,
+    next_number,
 )
 from outlast._registry import default_registry
 from outlast.errors import (
@@ -325,3 +326,29 @@ async def test_what_a_failed_handler_has_sent_does_not(engine: Engine) -> None:
 async def test_actors_have_no_updates(engine: Engine) -> None:
     with pytest.raises(HandlerFailed, match="updates of actors: their handlers take messages"):
         await engine.actor(Notebook, "a").ask(Notebook.update)
+
+
+# ------------------------------------------------------------------------------ numbers
+@workflow
+async def numbers() -> list[int]:
+    return [next_number("a"), next_number("b"), next_number("a")]
+
+
+@actor(name="run_context.Counted")
+class Counted(Actor[int]):
+    """Asks for numbers."""
+
+    @handler
+    async def number(self) -> int:
+        return next_number("a")
+
+
+async def test_numbers_are_counted_in_a_run_and_in_a_message(engine: Engine) -> None:
+    assert await engine.run(numbers()) == [1, 1, 2]
+    counted = engine.actor(Counted, "c")
+    assert [await counted.ask(Counted.number) for _ in range(2)] == [1, 1]
+
+
+def test_numbers_need_a_run() -> None:
+    with pytest.raises(NotInRun):
+        next_number("a")

@@ -32,6 +32,7 @@ from outlast._execution.bodies.threads import Threads
 from outlast._execution.bodies.time_limits import TimeLimits
 from outlast._execution.calls.operations import StepOperation
 from outlast._registry import NO_TIMEOUT, Function
+from outlast._shapes import is_awaitable
 from outlast._world import World
 from outlast.errors import Shutdown, UsageError
 from outlast.types import RunId
@@ -240,7 +241,7 @@ class Bodies:
             return returned
 
         returned = await self.threads.run(body, work)
-        if not body.definition.is_async and isinstance(returned, Awaitable):
+        if not body.definition.is_async and is_awaitable(returned):
             return await returned  # of a lambda that calls a coroutine function, for one
         return returned
 

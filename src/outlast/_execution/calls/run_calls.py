@@ -89,9 +89,17 @@ class RunCalls:
         Raises:
             UsageError: it is no key, or the run, or the message of an actor, has used it.
         """
+        return self._keys.take(key, name)
+
+    def next_number(self, what: str) -> int:
+        """Return how often the code has asked for the number of this (`GivenKeys`)."""
+        return self._keys.next_number(what)
+
+    @property
+    def _keys(self) -> GivenKeys:
         if self.made_keys is None:
             self.made_keys = GivenKeys()
-        return self.made_keys.take(key, name)
+        return self.made_keys
 
     @property
     def tokens(self) -> TokenCalls:

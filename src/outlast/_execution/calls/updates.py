@@ -14,11 +14,11 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from inspect import iscoroutine
-from typing import Literal, TypeGuard
+from typing import Literal
 
 import msgspec
 from typing_extensions import override
@@ -36,6 +36,7 @@ from outlast._execution.loop.tasks import TaskPath
 from outlast._messages.payloads import is_json_payload, read_payload
 from outlast._messages.updates import KeptUpdate, dedup_of, digest_of, id_of, update_message
 from outlast._records import EMPTY, VALUE, Record
+from outlast._shapes import is_awaitable
 from outlast._store.rows import DONE, Message
 from outlast.errors import DecodingError, NotDeterministic, UsageError
 
@@ -368,13 +369,9 @@ def _only_looked(answer: object, name: str) -> None:
 
 async def _handled(handler: UpdateHandler, argument: object) -> object:
     result = handler.call(argument)
-    if not _is_awaitable(result):
+    if not is_awaitable(result):
         return result
     return await result
-
-
-def _is_awaitable(result: object) -> TypeGuard[Awaitable[object]]:
-    return isinstance(result, Awaitable)
 
 
 def refused_in(values: Iterable[bytes], message: Message) -> KeptUpdate:

@@ -13,10 +13,16 @@ from outlast.errors import UsageError
 class GivenKeys:
     """The keys that the code of one run, or an actor's message, has given: each is used once."""
 
-    __slots__ = ("_taken",)
+    __slots__ = ("_counts", "_taken")
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._counts: dict[str, int] = {}
+
+    def next_number(self, what: str) -> int:
+        """Return how often this was asked for, from 1 on: for keys that would be the same."""
+        number = self._counts[what] = self._counts.get(what, 0) + 1
+        return number
 
     def take(self, key: str, name: str) -> str:
         """Return what the operation of this name under this key is stored under.

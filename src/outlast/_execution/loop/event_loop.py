@@ -227,7 +227,7 @@ class RunLoop(AbstractEventLoop):
         path: str = "",
         **_: object,
     ) -> RunTask[T]:
-        if isinstance(coro, Generator):
+        if isinstance(coro, Generator) and not isinstance(coro, Coroutine):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         parent = self.current_task()
         if not path:

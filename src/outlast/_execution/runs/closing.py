@@ -129,8 +129,8 @@ def _forget_frames(errors: list[BaseException]) -> None:
         context, error.__context__ = error.__context__, None
         error.__traceback__ = None
         errors += () if context is None else (context,)
-        if isinstance(error, BaseExceptionGroup):
-            errors += error.exceptions
+        parts: tuple[BaseException, ...] = getattr(error, "exceptions", ())  # those of a group
+        errors += parts if isinstance(error, BaseExceptionGroup) else ()
 
 
 def _close(loop: RunLoop) -> None:

@@ -210,3 +210,20 @@ async def test_a_generator_that_a_left_task_executes_ends_with_it(
     assert await ended(run) == "False"
     assert "closed" in seen
     assert "already running" not in caplog.text
+
+
+@workflow
+async def steps_of_a_generator() -> list[int]:
+    """Take values of a generator in tasks of their own."""
+
+    async def numbers() -> AsyncIterator[int]:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield number
+
+    made = numbers()
+    return [await asyncio.ensure_future(made.__anext__()) for _ in range(3)]
+
+
+async def test_a_task_may_take_the_next_value_of_a_generator(engine: Engine) -> None:
+    assert await engine.run(steps_of_a_generator()) == [0, 1, 2]

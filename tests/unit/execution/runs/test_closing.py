@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
@@ -30,7 +30,7 @@ def clean() -> None:
 
 
 @contextmanager
-def at(name: str) -> Iterator[None]:
+def at(name: str) -> Generator[None]:
     """Set a context variable, and set it back in the same context."""
     token = place.set(name)
     try:
@@ -46,7 +46,7 @@ async def stuck() -> None:
 
 
 @asynccontextmanager
-async def around(name: str) -> AsyncIterator[None]:
+async def around(name: str) -> AsyncGenerator[None]:
     with at(name):
         yield
 

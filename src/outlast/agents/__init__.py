@@ -1,0 +1,27 @@
+"""Agents of pydantic-ai that outlast the process: what `from outlast.agents import …` gives.
+
+support = Agent("openai:gpt-5", name="support", capabilities=[Durability()])
+
+@workflow
+async def answer(question: str) -> str:
+    return (await support.run(question)).output
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from outlast.errors import UsageError
+
+if find_spec("pydantic_ai") is None:
+    raise UsageError("outlast.agents needs pydantic-ai: pip install 'outlast[agents]'")
+if find_spec("pydantic_ai.external_events") is None:
+    raise UsageError(
+        "outlast.agents needs pydantic-ai 2.68 or later: pip install -U 'outlast[agents]'"
+    )
+
+from outlast.agents.durability import Durability
+from outlast.agents.events import agent_events
+from outlast.agents.steps import StepConfig, StepConfigs
+
+__all__ = ["Durability", "StepConfig", "StepConfigs", "agent_events"]

@@ -1,0 +1,162 @@
+"""`Durability`: the capability by which an agent of pydantic-ai runs durably inside of a run.
+
+Each model request, tool call, MCP call, discovery of tools and operation of a capability is a step
+of the run under a stable key. On replay its result comes from the journal. Outside of a run the
+agent is what it was without the capability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import ClassVar, Literal, TypeGuard
+
+from pydantic_ai import AgentRunResult
+from pydantic_ai.agent import EventStreamHandler
+from pydantic_ai.capabilities.abstract import WrapRunHandler
+from pydantic_ai.durable_exec import (
+    JSON_CODEC,
+    BaseDurabilityCapability,
+    DurabilityEngineSpec,
+    DurableOperationId,
+    RoleBasedOperationConfig,
+    ToolsetGetInstructionsId,
+    conversation_id_from_run_id,
+    external_event_scope,
+    replay_scope,
+)
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models import Model
+from pydantic_ai.tools import AgentDepsT, RunContext
+from pydantic_ai.toolsets import ToolsetTool
+from typing_extensions import override
+
+from outlast._authoring.workflow import wf
+from outlast._execution.run_context import in_run, next_number
+from outlast._shapes import is_dict
+from outlast.agents.events import streaming
+from outlast.agents.steps import StepBackend, StepConfig, StepConfigs, agent_run
+from outlast.agents.threads import no_threads
+from outlast.agents.waiting import TokenWaiter
+from outlast.errors import EncodingError
+
+_OPTIONS = frozenset(StepConfig.__annotations__)
+
+
+class Durability(BaseDurabilityCapability[AgentDepsT]):
+    """Make an agent's runs durable where they are part of an outlast run.
+
+    Args:
+        models: model instances that a run may choose by their key, beside the agent's own.
+        event_stream_handler: gets the events of a run live, inside of the steps that have them; not
+            again on replay.
+        name: what the agent is called in keys and names of steps; by default the agent's name. It
+            is stored data: a run that is under way is found again only under the same name.
+        stream: whether events are written to the run's stream `agent_events`. Model requests are
+            streamed then.
+        steps: how model requests, tools and calls of MCP servers run as steps: their retries and
+            timeouts, as with `@step`. The metadata `outlast` of one tool comes before it.
+
+    Guarantee: the result of a step is recorded once. A step that was under way when the process
+    died runs again, so a tool may have its effect twice, unless it is declared `once="at_most"`.
+    """
+
+    engine_spec: ClassVar[DurabilityEngineSpec] = DurabilityEngineSpec(
+        engine_name="outlast",
+        durable_unit_noun="step",
+        durable_container_noun="workflow",
+        codec=JSON_CODEC,
+        serialization_failure=lambda error: EncodingError("$", f"{error}"),
+        toolset_lifecycles={
+            "function": "enter-always",
+            "mcp": "enter-in-durable-unit",
+            "dynamic": "enter-never",
+        },
+        tool_config_key="outlast",
+    )
+
+    def __init__(
+        self,
+        *,
+        models: Mapping[str, Model] | None = None,
+        event_stream_handler: EventStreamHandler[AgentDepsT] | None = None,
+        name: str | None = None,
+        stream: bool = False,
+        steps: StepConfigs | None = None,
+    ) -> None:
+        handler = streaming(event_stream_handler) if stream else event_stream_handler
+        super().__init__(models=models, event_stream_handler=handler, name=name)
+        self._steps: StepConfigs = steps or {}
+
+    @property
+    @override
+    def in_durable_context(self) -> bool:
+        return in_run()
+
+    @override
+    def get_durable_operation_backend(self) -> StepBackend:
+        return StepBackend(
+            agent_name=self.name,
+            default_model_id=self.default_model_id,
+            config=RoleBasedOperationConfig[StepConfig](
+                model=self._steps.get("model", {}),
+                event={},
+                capability={},
+                tool=self._steps.get("tools", {}),
+                resolve_tool=self._config_of_tool,
+            ),
+        )
+
+    def _config_of_tool(
+        self, operation: DurableOperationId, tool: object, name: str
+    ) -> StepConfig | Literal[False]:
+        """Return how a tool runs as a step; False: as a part of the workflow, without one."""
+        is_mcp = getattr(operation, "toolset_kind", "") == "mcp" or isinstance(
+            operation, ToolsetGetInstructionsId
+        )
+        of_tools = self._steps.get("tools", {})
+        config = self._steps.get("mcp", of_tools) if is_mcp else of_tools
+        given = tool.tool_def.metadata if isinstance(tool, ToolsetTool) else None
+        own: object = (given or {}).get("outlast", {})
+        if own is False:
+            return False
+        if not _is_config(own):
+            raise UserError(
+                f"the metadata 'outlast' of tool {name!r} is False, for a tool that runs as part "
+                f"of the workflow, or a dict with some of {sorted(_OPTIONS)}, not {own!r}"
+            )
+        return {**config, **own}
+
+    # ----------------------------------------------------------- what replay gives again
+    @override
+    def get_default_run_id(self) -> str | None:
+        return f"{wf.run_id}/{self.name}#{next_number(f'id {self.name}')}" if in_run() else None
+
+    @override
+    def get_default_conversation_id(self, run_id: str) -> str | None:
+        return conversation_id_from_run_id(run_id) if in_run() else None
+
+    @override
+    async def get_run_start_time(self, run_id: str) -> datetime | None:
+        return wf.now() if in_run() else None
+
+    @override
+    def get_run_clock(self) -> Callable[[], datetime] | None:
+        return wf.now if in_run() else None
+
+    @override
+    async def wrap_run(
+        self, ctx: RunContext[AgentDepsT], *, handler: WrapRunHandler
+    ) -> AgentRunResult[object]:
+        if not in_run():
+            return await handler()
+        token = agent_run.set(f"{self.name}#{next_number(f'run {self.name}')}")
+        try:
+            with no_threads(), replay_scope(), external_event_scope(TokenWaiter()):
+                return await super().wrap_run(ctx, handler=handler)
+        finally:
+            agent_run.reset(token)
+
+
+def _is_config(value: object) -> TypeGuard[StepConfig]:
+    return is_dict(value) and _OPTIONS.issuperset(value)

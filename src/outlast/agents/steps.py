@@ -1,0 +1,165 @@
+"""The operations of an agent as steps of the run: what each is called, and under which key.
+
+A key is `agent#2/3/tool/call_7`: the second run of this agent in the outlast run, its third model
+request, a tool call by the id that the model gave it. Operations without an id of their own are
+counted: `agent#2/3/model`, `agent#2/3/model#2`. So the order in which tools end, and the tasks that
+pydantic-ai makes of them, are no part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, copy_context
+from typing import TypedDict, TypeGuard
+
+from pydantic_ai import RunContext
+from pydantic_ai.durable_exec import (
+    CapabilityOperationId,
+    DurableOperationId,
+    EventStreamHandlerId,
+    JournalCallableOperationBackend,
+    ModelCancelSuspendedResponseId,
+    ModelCompactMessagesId,
+    ModelRequestId,
+    ToolsetCallToolId,
+    ToolsetGetInstructionsId,
+    ToolsetGetToolsId,
+    ToolsetValidateToolArgumentsId,
+    record_durable_unit,
+)
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ContentFilterError,
+    FallbackExceptionGroup,
+    IncompleteToolCall,
+    ModelAPIError,
+    ModelHTTPError,
+    ToolRetryError,
+    UnexpectedModelBehavior,
+    UsageLimitExceeded,
+    UserError,
+)
+
+from outlast._authoring.closures import closure_definition
+from outlast._execution.run_context import current_context, in_run, next_number
+from outlast.agents.threads import threads_in_steps
+from outlast.types import Duration, Once, Retry, Timeout
+
+_KEY_CHARS = 200
+_ERRORS = (
+    AgentRunError,
+    ContentFilterError,
+    FallbackExceptionGroup,
+    IncompleteToolCall,
+    ModelAPIError,
+    ModelHTTPError,
+    ToolRetryError,
+    UnexpectedModelBehavior,
+    UsageLimitExceeded,
+    UserError,
+)
+
+agent_run: ContextVar[str] = ContextVar("outlast_agent_run", default="agent")
+"""How the agent's run that executes is called in keys."""
+
+
+class StepConfig(TypedDict, total=False):
+    """How operations of an agent run as steps, as with `@step`: for all of a kind, or for one tool.
+
+    Of a tool: `@agent.tool(metadata={"outlast": {"retry": Retry(attempts=3)}})`.
+    """
+
+    retry: Retry
+    timeout: Timeout | Duration
+    once: Once
+
+
+class StepConfigs(TypedDict, total=False):
+    """How the operations of an agent run as steps: model requests, tools, calls of MCP servers.
+
+    Without `mcp`, calls of MCP servers run as `tools` say.
+    """
+
+    model: StepConfig
+    tools: StepConfig
+    mcp: StepConfig
+
+
+class StepBackend(JournalCallableOperationBackend[StepConfig]):
+    """Runs the operations of one agent as steps of the outlast run whose code executes."""
+
+    async def execute(
+        self,
+        *,
+        operation_id: DurableOperationId,
+        name: str,
+        body: Callable[[], Awaitable[object]],
+        cache_key: tuple[object, ...],
+        config: StepConfig,
+    ) -> object:
+        """Run one operation as a step, or return what it gave when the run replays."""
+        if not in_run():
+            return await body()
+        has_run = False
+
+        async def work() -> object:
+            nonlocal has_run
+            has_run = True
+            with threads_in_steps():
+                return await body()
+
+        definition = closure_definition(
+            name,
+            work,
+            retry=config.get("retry"),
+            timeout=config.get("timeout"),
+            once=config.get("once", "at_least"),
+            raises=_ERRORS,
+        )
+        key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
+        value = await current_context().step(definition, (), key=key, context=copy_context())
+        record_durable_unit(executed=has_run)
+        return value
+
+
+def _numbered(key: str) -> str:
+    if len(key) > _KEY_CHARS or not key.isprintable():
+        key = f"{ascii(key)[: _KEY_CHARS // 2]}~{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    number = next_number(key)
+    return key if number == 1 else f"{key}#{number}"
+
+
+def _context_in(cache_key: tuple[object, ...]) -> RunContext[object] | None:
+    return next((item for item in cache_key if _is_context(item)), None)
+
+
+def _is_context(item: object) -> TypeGuard[RunContext[object]]:
+    return isinstance(item, RunContext)
+
+
+def _place_of(operation: object, context: RunContext[object] | None) -> str:
+    step = 0 if context is None else context.run_step
+    call = "" if context is None else f"/{context.tool_call_id or ''}"
+    match operation:
+        case ModelRequestId():
+            what = "model"
+        case ModelCompactMessagesId():
+            what = "compact"
+        case ModelCancelSuspendedResponseId():
+            what = "withdraw"
+        case EventStreamHandlerId():
+            what = "event"
+        case ToolsetGetToolsId(toolset_id=toolset):
+            what = f"tools/{toolset}"
+        case ToolsetGetInstructionsId(toolset_id=toolset):
+            what = f"instructions/{toolset}"
+        case ToolsetValidateToolArgumentsId():
+            what = f"arguments{call}"
+        case ToolsetCallToolId():
+            what = f"tool{call}"
+        case CapabilityOperationId(capability_id=capability, operation=name):
+            what = f"{capability}.{name}"
+        case _:
+            what = type(operation).__name__
+    return f"{step}/{what}"
