@@ -85,7 +85,7 @@ TOKEN_DETAIL_BYTES_MAX = 64 * 1024
 CANCEL_ROUNDS_MAX = 1_000
 """How often a cancellation that the code swallows is redelivered before the run is terminated."""
 
-DRAIN_HANDLES_MAX = 1_000_000
+DRAIN_HANDLES_MAX = 250_000
 """Callbacks that a run may execute without waiting; a workflow that spins is stopped here."""
 
 CANCEL_GRACE_SECONDS = 30.0

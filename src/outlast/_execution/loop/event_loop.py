@@ -50,6 +50,7 @@ else:
 
 _Callback: TypeAlias = "Callable[..., object]"
 _NATIVE = frozenset((CoroutineType,))
+_PATIENCE_TURNS = 100  # of a drain, before redelivered cancellations are no longer waited for
 
 
 class LoopOwner(Protocol):
@@ -118,6 +119,7 @@ class RunLoop(AbstractEventLoop):
         "_futures_made",
         "_halted_by",
         "_hashes",
+        "_laid_aside",
         "_outer",
         "_ready",
         "_tasks_made",
@@ -151,6 +153,7 @@ class RunLoop(AbstractEventLoop):
         self.chance_seed: bytes = b""  # of what its code draws; empty: the run has none
         self.chance_renewed: str = ""  # the same as text, if it is not the first one of the run
         self._outer: AbstractEventLoop | None = None  # the host's, while this one runs
+        self._laid_aside: list[Handle] | None = None  # see `_lay_aside`
         self.is_leaving: bool = False  # its tasks are made to end, and nobody hears of them
         self._halted_by: BaseException | None = None
 
@@ -345,7 +348,10 @@ class RunLoop(AbstractEventLoop):
             hooks.install()
         outer_run, EXECUTING.loop = EXECUTING.loop, self
         _set_running_loop(self)
-        budget = limits.DRAIN_HANDLES_MAX
+        budget, patience = limits.DRAIN_HANDLES_MAX, _PATIENCE_TURNS
+        if self._laid_aside:
+            self._ready += self._laid_aside
+            self._laid_aside = None
         turn: list[Handle] = []
         handle: Handle | None = None
         try:
@@ -356,6 +362,9 @@ class RunLoop(AbstractEventLoop):
                 budget -= len(turn)
                 if budget < 0:
                     raise Spinning
+                patience -= 1
+                if patience < 0:
+                    turn = _lay_aside(self, turn)
                 for handle in turn:
                     if handle._cancelled:  # the loop's half of asyncio's own contract
                         continue
@@ -392,6 +401,7 @@ class RunLoop(AbstractEventLoop):
     def abandon(self) -> None:
         """Forget all tasks, timers and callbacks: what remains of the code never runs again."""
         self._ready.clear()
+        self._laid_aside = None
         self.tasks.clear()
         self.timers.clear()
         self.generators.begin_anew()
@@ -415,6 +425,24 @@ async def _awaited(awaitable: Awaitable[T]) -> T:
     # What has a `throw` of its own leaves that function's frame in an error's traceback, which
     # holds the loop's frame, and with that the task, which holds the error: a cycle.
     return await awaitable
+
+
+def _lay_aside(loop: RunLoop, turn: list[Handle]) -> list[Handle]:
+    """Keep anyio's redelivery of cancellations for the next drain; return the other callbacks.
+
+    A cancelled scope of anyio delivers again in each turn of the loop until its tasks have left.
+    Around code that swallows that and waits, the loop would never come to rest.
+    """
+    kept = [handle for handle in turn if _is_redelivery(handle)]
+    if not kept:
+        return turn
+    loop._laid_aside = [*(loop._laid_aside or ()), *kept]
+    return [handle for handle in turn if not _is_redelivery(handle)]
+
+
+def _is_redelivery(handle: Handle) -> bool:
+    call: _Callback = handle._callback  # type: ignore[attr-defined]  # asyncio's
+    return getattr(call, "__name__", "") == "_deliver_cancellation"
 
 
 def _is_coroutine(work: object) -> TypeGuard[Coroutine[object, object, object]]:
