@@ -67,9 +67,11 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         durable_container_noun="workflow",
         codec=JSON_CODEC,
         serialization_failure=lambda error: EncodingError("$", f"{error}"),
+        # A connection to an MCP server belongs to the loop that has opened it, which is that of
+        # the steps: opened around a whole run, it would be closed on the run's own loop.
         toolset_lifecycles={
             "function": "enter-always",
-            "mcp": "enter-in-durable-unit",
+            "mcp": "enter-never",
             "dynamic": "enter-never",
         },
         tool_config_key="outlast",
