@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -13,6 +14,9 @@ from outlast.agents import Durability
 
 effects: Counter[str] = Counter()
 """How often each request of a model, and each tool, had its effect."""
+
+delays: dict[str, float] = {}
+"""How long the tool takes, in seconds, by place."""
 
 PLACES = ("Oslo", "Rome", "Lima", "Cairo")
 
@@ -66,6 +70,7 @@ def weather_agent(name: str, *, stream: bool = False) -> Agent[None, str]:
 
     @agent.tool_plain
     async def weather(place: str) -> str:
+        await asyncio.sleep(delays.get(place, 0.0))
         effects[place] += 1
         return f"{place}: {len(place)} degrees"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ from outlast.agents import Durability, agent_events
 from outlast.errors import RunFailed
 from outlast.testing import crash_everywhere
 from outlast.types import Retry
-from tests.unit.agents.scripted import PLACES, effects, turn_of, weather_agent
+from tests.unit.agents.scripted import PLACES, delays, effects, turn_of, weather_agent
 
 SAID = "; ".join(f"{place}: {len(place)} degrees" for place in PLACES)
 
@@ -73,6 +74,20 @@ async def test_requests_and_tool_calls_are_steps_under_stable_keys(engine: Engin
 
 async def test_outside_of_a_run_the_agent_is_what_it_was() -> None:
     assert (await forecaster.run("How is the weather?")).output == SAID
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4)))[::5])
+async def test_tools_may_end_in_any_order(
+    engine: Engine, order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, rank in zip(PLACES, order, strict=True):
+        monkeypatch.setitem(delays, place, rank / 100)
+    run = await engine.start(forecast(), id="f")
+    assert await run.result() == SAID
+    tools = [key for key in await done_keys(engine, "f") if "/tool/" in key]
+    ended = [key.partition("call_")[2].partition(":")[0] for key in tools]
+    assert ended == [PLACES[order.index(rank)] for rank in range(4)]
+    assert await crash_everywhere(forecast()) == []
 
 
 @workflow

@@ -1,7 +1,4 @@
-"""What running steps send to their runs: outcomes, heartbeats, values, words for a stream.
-
-What one turn of the loop writes to a stream is merged into one record.
-"""
+"""What running steps send to their runs: outcomes, heartbeats, values, words for a stream."""
 
 from __future__ import annotations
 
@@ -9,9 +6,10 @@ from typing_extensions import override
 
 from outlast._engine.scheduling.late_outcomes import LateOutcomes
 from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._engine.scheduling.step_streams import StepStreams
 from outlast._execution.bodies.body import Body, BodySink
 from outlast._execution.calls.steps import HEARTBEAT
-from outlast._execution.calls.streams import write_stream, write_value
+from outlast._execution.calls.streams import write_value
 from outlast._execution.runs.run import LiveRun
 from outlast.types import RunId
 
@@ -22,7 +20,7 @@ class StepMessages(BodySink):
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._late = LateOutcomes(scheduler)
-        self._written: dict[tuple[RunId, str, str, str], list[bytes]] = {}
+        self._streams = StepStreams(scheduler)
 
     def _open(self, run: RunId) -> LiveRun | None:
         """Return the run if it can still append something."""
@@ -36,8 +34,7 @@ class StepMessages(BodySink):
         events = self._scheduler.events
         events.steps_executed += 1
         events.step_seconds.add((now - body.began_at) / 1e6)
-        if self._written:
-            self._flush()  # before the outcome, or readers would miss the last words
+        self._streams.ended(body.run, body.key)
         live = self._scheduler.residents.get(body.run)
         if live is not None:
             live.step_ended(body.key, body.value, body.error, now)
@@ -60,33 +57,7 @@ class StepMessages(BodySink):
 
     @override
     def step_wrote(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:
-        if not self._written:
-            self._scheduler.world.call_soon(self._flush)
-        lease = self._scheduler.leases.get(self._scheduler.shard_of(run))
-        # The epoch tells apart the lives of one attempt: after a crash it is another writer.
-        writer = f"{key}@{attempt}-{lease.epoch if lease is not None else 0}"
-        self._written.setdefault((run, key, name, writer), []).append(data)
-
-    def _flush(self) -> None:
-        written, self._written = self._written, {}
-        for (run, key, name, writer), values in written.items():
-            live = self._open(run)
-            if live is None:
-                continue
-            operation = live.steps.pending.get(key)
-            if operation is not None:
-                operation.writers[name] = writer
-            elif not live.keeps_after_end:
-                continue
-            write_stream(
-                live.journal,
-                live.steps.offsets,
-                self._scheduler.world.now(),
-                stream=name,
-                key=key,
-                writer=writer,
-                values=values,
-            )
+        self._streams.wrote(run, key, attempt, name, data)
 
     @override
     def step_set(self, run: RunId, key: str, attempt: int, name: str, data: bytes) -> None:

@@ -91,3 +91,53 @@ async def test_a_value_that_is_larger_than_a_row_has_one_of_its_own(engine: Engi
     rows = await engine._core.store.read_stream(RunId(run.id), "large_lines", 0, 1_000)
 
     assert [(row.offset, row.count) for row in rows] == [(0, 1), (1, 1), (2, 1)]
+
+
+words = Stream("streams.words", str)
+paces: list[asyncio.Event] = []
+
+
+@step
+async def speaks(count: int, pause: float) -> None:
+    for number in range(count):
+        await words.write(f"{number}")
+        await asyncio.sleep(pause)
+    await paces[0].wait()
+
+
+@workflow
+async def speaks_slowly(count: int, pause: float) -> None:
+    await speaks(count, pause)
+
+
+async def records_of(engine: Engine, run: str) -> int:
+    kinds = [record.kind async for record in engine.get(run).journal()]
+    return kinds.count("stream_written")
+
+
+async def test_words_that_follow_one_another_are_gathered(engine: Engine) -> None:
+    paces[:] = [asyncio.Event()]
+    run = await engine.start(speaks_slowly(60, 0.002), id="w")
+    heard: list[object] = []
+    async for event in run.stream(words):
+        heard.append(event.value)
+        if len(heard) == 60:  # while the step still runs
+            break
+    written = await records_of(engine, "w")
+    paces[0].set()
+    await run.result()
+
+    assert heard == [f"{number}" for number in range(60)]
+    assert 1 < written <= 40
+    assert await records_of(engine, "w") == written
+
+
+async def test_a_word_after_a_silence_is_written_at_once(engine: Engine) -> None:
+    paces[:] = [asyncio.Event()]
+    run = await engine.start(speaks_slowly(5, 0.05), id="w")
+    async for event in run.stream(words):
+        if event.value == "4":
+            break
+    assert await records_of(engine, "w") == 5
+    paces[0].set()
+    await run.result()

@@ -1,0 +1,100 @@
+"""What running steps write to streams: the first word at once, then a record each 20 ms.
+
+A value that comes after a silence is appended in the turn in which it was written, with what else
+that turn writes. What follows is gathered: a model that says a hundred tokens a second makes fifty
+records of it, not a hundred, and a reader waits for a token 20 ms and a commit at most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from outlast import limits
+from outlast._engine.scheduling.scheduler import Scheduler
+from outlast._execution.calls.streams import write_stream
+from outlast._execution.runs.run import LiveRun
+from outlast.types import RunId
+
+_GATHER_SECONDS = 0.02
+
+_Step = tuple[RunId, str]
+_Writer = tuple[str, str]  # the stream, and who writes: an attempt at a step
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What one writer has written since its last record."""
+
+    values: list[bytes] = field(default_factory=list[bytes])
+    size: int = 0
+
+
+class StepStreams:
+    """The values that steps at work have written to streams, on their way to the journals."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._world = scheduler.world
+        self._steps: dict[_Step, dict[_Writer, _Gathered]] = {}
+
+    def wrote(self, run: RunId, key: str, attempt: int, stream: str, data: bytes) -> None:
+        """Take a value; it is appended soon, and before its step ends."""
+        lease = self._scheduler.leases.get(self._scheduler.shard_of(run))
+        # The epoch tells apart the lives of one attempt: after a crash it is another writer.
+        writer = (stream, f"{key}@{attempt}-{lease.epoch if lease is not None else 0}")
+        writers = self._steps.setdefault((run, key), {})
+        gathered = writers.get(writer)
+        if gathered is None:
+            gathered = writers[writer] = _Gathered()
+            self._world.call_soon(self._go_on, (run, key), writer)
+        if gathered.values and gathered.size + len(data) > limits.STREAM_ROW_BYTES:
+            self._append((run, key), writer, gathered)  # a row is full
+        gathered.values.append(data)
+        gathered.size += len(data)
+
+    def ended(self, run: RunId, key: str) -> None:
+        """Append what is left of a step, which ends: readers must not miss its last words."""
+        if not self._steps:
+            return
+        for writer, gathered in self._steps.pop((run, key), {}).items():
+            if gathered.values:
+                self._append((run, key), writer, gathered)
+
+    def _go_on(self, step: _Step, writer: _Writer) -> None:
+        """Append what was gathered, and gather again; forget a writer that is silent."""
+        writers = self._steps.get(step, {})
+        gathered = writers.get(writer)
+        if gathered is None:
+            return  # its step has ended
+        if gathered.values:
+            self._append(step, writer, gathered)
+            self._world.call_later(_GATHER_SECONDS, self._go_on, step, writer)
+            return
+        del writers[writer]
+        if not writers:
+            del self._steps[step]
+
+    def _append(self, step: _Step, writer: _Writer, gathered: _Gathered) -> None:
+        values, gathered.values, gathered.size = gathered.values, [], 0
+        (run, key), (stream, name) = step, writer
+        live = self._scheduler.residents.get(run)
+        if live is None or not _may_append(live):
+            return
+        operation = live.steps.pending.get(key)
+        if operation is not None:
+            operation.writers[stream] = name
+        elif not live.keeps_after_end:
+            return
+        write_stream(
+            live.journal,
+            live.steps.offsets,
+            self._world.now(),
+            stream=stream,
+            key=key,
+            writer=name,
+            values=values,
+        )
+
+
+def _may_append(live: LiveRun) -> bool:
+    return not live.journal.has_closed and live.state in ("live", "ending")
