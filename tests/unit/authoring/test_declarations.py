@@ -124,7 +124,7 @@ def test_a_workflows_timeout_is_positive(timeout: float | str) -> None:
         workflow(timeout=timeout)(_coroutine)
 
 
-@pytest.mark.parametrize("verb", ["step", "saga", "fold", "patched"])
+@pytest.mark.parametrize("verb", ["saga", "fold", "patched"])
 def test_a_verb_that_is_not_built_says_so_whatever_it_is_given(verb: str) -> None:
     call: Callable[..., object] = getattr(wf, verb)
 

@@ -153,7 +153,7 @@ async def test_a_server_that_signed_itself_is_trusted_by_its_certificate(tmp_pat
 
     assert "self-signed" in f"{refused.value}".replace("self signed", "self-signed")
     assert count == 0
-    assert (by_option, by_variable) == ((0, "[\n]\n"), (0, "[\n]\n"))
+    assert (by_option, by_variable) == ((0, "[]\n"), (0, "[]\n"))
     assert neither[0] == 4
 
 
