@@ -47,6 +47,7 @@ __all__ = [
     "hash_of_call",
     "in_run",
     "is_silent",
+    "message_here",
     "next_number",
 ]
 
@@ -204,6 +205,11 @@ def context_here() -> RunContext | None:
     """
     loop = EXECUTING.loop
     return None if loop is None else RunContext(_run_of(loop))
+
+
+def message_here() -> str:
+    """Return the number of the message whose handler executes; empty in a workflow."""
+    return _run_of_here().loop.message
 
 
 def next_number(what: str) -> int:

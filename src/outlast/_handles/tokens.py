@@ -143,9 +143,9 @@ class AskingVerbs:
 
 
 def _checked_title(title: str) -> str:
-    if not title or len(check_text("a title", title)) > limits.TOKEN_TITLE_CHARS_MAX:
+    if not title or not isinstance(title, str) or len(title) > limits.TOKEN_TITLE_CHARS_MAX:
         raise UsageError(f"a title has 1 to {limits.TOKEN_TITLE_CHARS_MAX} characters")
-    return title
+    return check_text("a title", title)
 
 
 def _seconds(timeout: Duration | None) -> float | None:

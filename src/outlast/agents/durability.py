@@ -32,13 +32,13 @@ from pydantic_ai.toolsets import ToolsetTool
 from typing_extensions import override
 
 from outlast._authoring.workflow import wf
-from outlast._execution.run_context import in_run, next_number
+from outlast._execution.run_context import in_run, message_here, next_number
 from outlast._shapes import is_dict
 from outlast.agents.events import streaming
-from outlast.agents.steps import StepBackend, StepConfig, StepConfigs, agent_run
+from outlast.agents.steps import StepBackend, StepConfig, StepConfigs, agent_run, definition_of
 from outlast.agents.threads import no_threads
 from outlast.agents.waiting import TokenWaiter
-from outlast.errors import EncodingError
+from outlast.errors import EncodingError, UsageError
 
 _OPTIONS = frozenset(StepConfig.__annotations__)
 
@@ -86,6 +86,7 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         stream: bool = False,
         steps: StepConfigs | None = None,
     ) -> None:
+        _check(steps or {})
         handler = streaming(event_stream_handler) if stream else event_stream_handler
         super().__init__(models=models, event_stream_handler=handler, name=name)
         self._steps: StepConfigs = steps or {}
@@ -132,7 +133,10 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
     # ----------------------------------------------------------- what replay gives again
     @override
     def get_default_run_id(self) -> str | None:
-        return f"{wf.run_id}/{self.name}#{next_number(f'id {self.name}')}" if in_run() else None
+        if not in_run():
+            return None
+        number = next_number(f"id {self.name}")
+        return "/".join(filter(None, (wf.run_id, message_here(), f"{self.name}#{number}")))
 
     @override
     def get_default_conversation_id(self, run_id: str) -> str | None:
@@ -162,3 +166,22 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
 
 def _is_config(value: object) -> TypeGuard[StepConfig]:
     return is_dict(value) and _OPTIONS.issuperset(value)
+
+
+def _check(steps: StepConfigs) -> None:
+    """Refuse what a type checker would have seen."""
+    kinds = sorted(StepConfigs.__annotations__)
+    for kind, config in steps.items():
+        if kind not in kinds or not _is_config(config):
+            raise UserError(
+                f"Durability: steps= takes dicts with some of {sorted(_OPTIONS)} under some of "
+                f"{kinds}, not {config!r} under {kind!r}"
+            )
+        try:
+            definition_of(kind, nothing, config)
+        except UsageError as error:
+            raise UserError(f"Durability: steps={{{kind!r}: ...}}: {error}") from None
+
+
+async def nothing() -> None:
+    """Stands for the work of a step whose options are checked."""

@@ -43,6 +43,7 @@ from pydantic_ai.exceptions import (
 
 from outlast._authoring.closures import closure_definition
 from outlast._execution.run_context import current_context, in_run, next_number
+from outlast._registry import StepDefinition
 from outlast.agents.threads import threads_in_steps
 from outlast.types import Duration, Once, Retry, Timeout
 
@@ -109,18 +110,30 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             with threads_in_steps():
                 return await body()
 
-        definition = closure_definition(
-            name,
-            work,
-            retry=config.get("retry"),
-            timeout=config.get("timeout"),
-            once=config.get("once", "at_least"),
-            raises=_ERRORS,
-        )
+        definition = definition_of(name, work, config)
         key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
         value = await current_context().step(definition, (), key=key, context=copy_context())
         record_durable_unit(executed=has_run)
         return value
+
+
+def definition_of(
+    name: str, work: Callable[[], Awaitable[object]], config: StepConfig
+) -> StepDefinition:
+    """Return an operation as a step.
+
+    Raises:
+        UsageError: the options make no sense.
+    """
+    return closure_definition(
+        name,
+        work,
+        retry=config.get("retry"),
+        timeout=config.get("timeout"),
+        once=config.get("once", "at_least"),
+        raises=_ERRORS,
+        returns=object,
+    )
 
 
 def _numbered(key: str) -> str:

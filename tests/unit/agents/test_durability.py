@@ -16,6 +16,7 @@ from pydantic_ai import (
     DeferredToolResults,
     ModelHTTPError,
     ModelMessage,
+    ModelMessagesTypeAdapter,
     ModelResponse,
     ModelRetry,
     RunContext,
@@ -29,8 +30,8 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_core import to_jsonable_python
 
-from outlast import Call, Engine, Run, Signal, wf, workflow
-from outlast.agents import Durability, agent_events
+from outlast import Actor, Call, Engine, Run, Signal, actor, handler, wf, workflow
+from outlast.agents import Durability, StepConfigs, agent_events
 from outlast.errors import RunFailed
 from outlast.testing import crash_everywhere
 from outlast.types import Retry
@@ -376,6 +377,36 @@ async def uses_wrong() -> str:
 async def test_metadata_that_makes_no_sense_is_told(engine: Engine) -> None:
     with pytest.raises(RunFailed, match="the metadata 'outlast' of tool 'mistaken'"):
         await engine.run(uses_wrong())
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [{"tool": {}}, {"tools": {"retries": 3}}, {"model": {"retry": 5}}, {"mcp": {"once": "twice"}}],
+)
+def test_steps_that_make_no_sense_are_refused_at_once(steps: StepConfigs) -> None:
+    with pytest.raises(UserError, match="Durability: steps="):
+        Durability(steps=steps)
+
+
+# ------------------------------------------------------------------------------- actors
+@actor(name="agents.Chat")
+class Chat(Actor[bytes]):
+    """Goes on with its conversation at each message."""
+
+    @handler
+    async def say(self, text: str) -> int:
+        known = ModelMessagesTypeAdapter.validate_json(self.state or b"[]")
+        result = await forecaster.run(text, message_history=known)
+        self.state = result.all_messages_json()
+        return len(result.all_messages())
+
+
+async def test_an_agent_in_an_actor_goes_on_with_its_history(tmp_path: Path) -> None:
+    path = str(tmp_path / "outlast.db")
+    async with Engine.open(path) as engine:
+        assert await engine.actor(Chat, "c").ask(Chat.say, "one") == 4
+    async with Engine.open(path) as engine:
+        assert await engine.actor(Chat, "c").ask(Chat.say, "two") == 6
 
 
 # ------------------------------------------------------------------------------- people

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast import Actor, Engine, Err, Ok, actor, handler, wf, workflow
+from outlast import Actor, Engine, Err, Ok, actor, handler, this_step, wf, workflow
 from outlast.errors import (
     NotInRun,
     OutcomeUnknown,
@@ -316,6 +316,10 @@ class Till(Actor[int]):
     """Takes money."""
 
     @handler
+    async def outside_key(self) -> str:
+        return await wf.step("take", lambda: this_step().key, key="take", returns=str)
+
+    @handler
     async def take(self, cents: int) -> int:
         self.state += await wf.step("take", lambda: cents, key="take", returns=int)
         return self.state
@@ -325,3 +329,11 @@ async def test_each_message_of_an_actor_has_keys_of_its_own(engine: Engine) -> N
     till = engine.actor(Till, "1")
     assert await till.ask(Till.take, 2) == 2
     assert await till.ask(Till.take, 3) == 5
+
+
+async def test_the_outside_world_tells_a_key_of_one_message_from_that_of_the_next(
+    engine: Engine,
+) -> None:
+    till = engine.actor(Till, "1")
+    keys = [await till.ask(Till.outside_key) for _ in range(2)]
+    assert keys == ["closures.Till/1/1=take:take", "closures.Till/1/2=take:take"]

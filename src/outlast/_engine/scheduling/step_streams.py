@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.calls.streams import write_stream
+from outlast._execution.runs.outputs import refuse_streams_of
 from outlast._execution.runs.run import LiveRun
 from outlast.types import RunId
 
@@ -38,7 +39,14 @@ class StepStreams:
         self._steps: dict[_Step, dict[_Writer, _Gathered]] = {}
 
     def wrote(self, run: RunId, key: str, attempt: int, stream: str, data: bytes) -> None:
-        """Take a value; it is appended soon, and before its step ends."""
+        """Take a value; it is appended soon, and before its step ends.
+
+        Raises:
+            NotSupported: the step is of an actor.
+        """
+        live = self._scheduler.residents.get(run)
+        if live is not None:
+            refuse_streams_of(live)
         lease = self._scheduler.leases.get(self._scheduler.shard_of(run))
         # The epoch tells apart the lives of one attempt: after a crash it is another writer.
         writer = (stream, f"{key}@{attempt}-{lease.epoch if lease is not None else 0}")

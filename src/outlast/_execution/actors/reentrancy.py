@@ -133,6 +133,8 @@ class Reentrancy:
         self._end(nested, outcome)
 
     def _end(self, nested: _Nested, outcome: bytes) -> None:
+        if self._loop.is_leaving:
+            return  # what it does while it unwinds is no end: it stays open
         nested.outcome = outcome
         if self._journal.recorded("nested_ended", f"{nested.message.number}") is not None:
             self._open.remove(nested)

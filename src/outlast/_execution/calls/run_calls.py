@@ -89,7 +89,7 @@ class RunCalls:
         Raises:
             UsageError: it is no key, or the run, or the message of an actor, has used it.
         """
-        return self._keys.take(key, name)
+        return self._keys.take(key, name, message=self._loop.message)
 
     def next_number(self, what: str) -> int:
         """Return how often the code has asked for the number of this (`GivenKeys`)."""

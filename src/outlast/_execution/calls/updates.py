@@ -283,7 +283,9 @@ class UpdateCalls:
     def _ended(
         self, operation: UpdateOperation, handler: UpdateHandler, task: asyncio.Future[object]
     ) -> None:
-        """Record how a handler has ended, unless the run was faster."""
+        """Record how a handler has ended, unless the run was faster, or leaves memory."""
+        if self._loop.is_leaving:
+            return
         journal = self._journal
         refusal = None if task.cancelled() else refusal_in(task.exception())
         if refusal is not None:

@@ -1,7 +1,8 @@
 """Keys that the code gives to its operations itself, in place of where it asks for them.
 
 Such a key stays the same when code, or a library, makes its tasks in another order or depth. It is
-stored as `=key:name`; the keys that are made of places begin with a task's path.
+stored as `=key:name`, in an actor as `7=key:name` for its message 7, since what a step is known by
+outside must differ from message to message. Keys that are made of places begin with a task's path.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class GivenKeys:
         number = self._counts[what] = self._counts.get(what, 0) + 1
         return number
 
-    def take(self, key: str, name: str) -> str:
+    def take(self, key: str, name: str, *, message: str) -> str:
         """Return what the operation of this name under this key is stored under.
 
         Raises:
@@ -36,7 +37,7 @@ class GivenKeys:
                 f"of its own needs a new one"
             )
         self._taken.add(key)
-        return f"{place_of_key(key)}:{name}"
+        return f"{message}{place_of_key(key)}:{name}"
 
 
 def place_of_key(key: str) -> str:

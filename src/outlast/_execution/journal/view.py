@@ -60,6 +60,7 @@ class RunJournal:
         "has_closed",
         "in_flight",
         "is_asleep",
+        "is_muted",
         "is_replaying",
         "last_at",
         "last_seq",
@@ -98,6 +99,7 @@ class RunJournal:
         self._submit = submit
         self._rouse = rouse
         self.is_asleep: bool = False  # the row says, from the next commit on, that the run sleeps
+        self.is_muted: bool = False  # its code unwinds: nothing that it does is kept
         self._transaction: Transaction | None = None
         self._replay = records
         self.is_replaying: bool = True  # records of an earlier life are still being delivered
@@ -123,6 +125,8 @@ class RunJournal:
 
     def transaction(self) -> Transaction:
         """Return the transaction that the writer will take next for this run."""
+        if self.is_muted:
+            return Transaction(self.lease, self.run, [])
         transaction = self._transaction
         if transaction is None or transaction.is_sealed:
             transaction = self._transaction = Transaction(self.lease, self.run, [], origin=self)
@@ -143,6 +147,8 @@ class RunJournal:
         times: tuple[int, int] = (0, 0),
     ) -> Record:
         """Give a record its place at the end and hand it to the writer."""
+        if self.is_muted:
+            return Record(self.last_seq, kind, key, name, at, self.lease.epoch, attempt, place)
         if self.is_asleep:
             # The row on its way says that the run sleeps. A record that recovery would not look for
             # after a crash must take the truth with it (simulation seed 11092).

@@ -265,6 +265,11 @@ class RunLoop(AbstractEventLoop):
             self.timers.clear()
         return context.run(self.create_task, work)
 
+    @property
+    def message(self) -> str:
+        """The number of the message that an actor handles; empty in a workflow."""
+        return "" if self._first_place == "0" else self._first_place
+
     @override
     def get_task_factory(self) -> None:
         return None
@@ -401,7 +406,7 @@ class RunLoop(AbstractEventLoop):
     def abandon(self) -> None:
         """Forget all tasks, timers and callbacks: what remains of the code never runs again."""
         self._ready.clear()
-        self._laid_aside = None
+        self._laid_aside = self._halted_by = None
         self.tasks.clear()
         self.timers.clear()
         self.generators.begin_anew()

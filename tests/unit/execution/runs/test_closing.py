@@ -9,11 +9,12 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 import anyio
 import pytest
 
-from outlast import Call, Engine, Signal, step, wf, workflow
+from outlast import Actor, Call, Engine, Signal, Update, actor, handler, step, wf, workflow
 from outlast.errors import Passivating
 from tests.unit.engine import flows
 
@@ -227,3 +228,112 @@ async def test_code_may_catch_it_and_wait_again_a_while(engine: Engine) -> None:
     await flows.until_waiting(run)
     await let_leave(engine)
     assert seen == [Passivating] * 4
+
+
+# ------------------------------------------------------------- no effect of what unwinds
+rename = Update("closing.rename", str, str)
+
+
+@workflow
+async def waits_in_a_handler() -> str:
+    done = asyncio.Event()
+
+    @rename.handler
+    async def handle(name: str) -> str:
+        with at("handler"):
+            said = await go.receive()
+        done.set()
+        return f"{name} {said}"
+
+    await done.wait()
+    return "renamed"
+
+
+async def test_an_update_that_is_handled_has_no_outcome_when_its_run_leaves(engine: Engine) -> None:
+    run = await engine.start(waits_in_a_handler(), id="u")
+    asked = asyncio.ensure_future(run.update(rename, "Ann", id="u1"))
+    async with asyncio.timeout(10):
+        while "signal" not in await run.why():  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
+    await let_leave(engine)
+    assert [name for name, _ in left] == ["handler"]
+
+    await run.signal(go, "Lee")
+    assert await run.result() == "renamed"
+    assert await run.update(rename, "Ann", id="u1") == "Ann Lee"
+    asked.cancel()
+
+
+@workflow
+async def child_of_group() -> str:
+    return await go.receive()
+
+
+@workflow
+async def awaits_children_in_a_group() -> list[str]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(child_of_group()) for _ in range(2)]
+        group.create_task(go.receive())
+    return [task.result() for task in tasks]
+
+
+async def test_children_are_not_cancelled_when_their_parent_leaves_memory(engine: Engine) -> None:
+    run = await engine.start(awaits_children_in_a_group(), id="p")
+    await flows.until_waiting(run)
+    await engine._core.writer.flushed()
+    children = ["p.0.1-1", "p.0.2-1"]
+    for child in children:
+        await flows.until_waiting(engine.get(child))
+    await let_leave(engine)
+    for name in (*children, "p"):
+        await engine.get(name).signal(go, name)
+    assert sorted(await run.result()) == sorted(children)
+
+
+@dataclass
+class Seen:
+    names: list[str] = field(default_factory=list[str])
+
+
+@actor(name="closing.Inner")
+class Inner(Actor[Seen]):
+    """Asks back."""
+
+    @handler
+    async def ask_back(self) -> str:
+        return await wf.actor(Outer, "o").ask(Outer.wait)
+
+
+@actor(name="closing.Outer", reentrant="chain")
+class Outer(Actor[Seen]):
+    """Waits in a message that comes while it waits for an answer."""
+
+    @handler(read=True)
+    async def names(self) -> list[str]:
+        return self.state.names
+
+    @handler
+    async def begin(self) -> str:
+        return await wf.actor(Inner, "i").ask(Inner.ask_back)
+
+    @handler
+    async def wait(self) -> str:
+        try:
+            await asyncio.sleep(0.6)
+        except BaseException as error:
+            raise ValueError("it unwinds") from error
+        self.state.names.append("waited")
+        return "waited"
+
+
+async def test_a_message_within_a_message_stays_open_when_its_actor_leaves(engine: Engine) -> None:
+    outer = engine.actor(Outer, "o")
+    await outer.ask(Outer.names)
+    asked = asyncio.ensure_future(outer.ask(Outer.begin))
+    async with asyncio.timeout(10):
+        while "timer" not in await engine.get(outer.id).why():  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
+    engine._core.residency.passivate_all()
+    async with asyncio.timeout(10):
+        assert await asked == "waited"
+        assert await outer.ask(Outer.names) == ["waited"]
