@@ -23,7 +23,7 @@ from outlast._execution.calls.unreadable import read_in_run
 from outlast._execution.calls.updates import OnClose, UpdateCalls
 from outlast._execution.calls.waits import Waits
 from outlast._execution.loop.event_loop import EXECUTING, NOBODY, RunLoop
-from outlast._execution.loop.executing import executing_loop, hash_of_call
+from outlast._execution.loop.executing import executing_loop, hash_of_call, message_in
 from outlast._execution.loop.tasks import Scope
 from outlast._execution.runs.outputs import RunOutputs
 from outlast._execution.runs.run import LiveRun
@@ -209,7 +209,7 @@ def context_here() -> RunContext | None:
 
 def message_here() -> str:
     """Return the number of the message whose handler executes; empty in a workflow."""
-    return _run_of_here().loop.message
+    return message_in(_run_of_here().loop)
 
 
 def next_number(what: str) -> int:

@@ -16,6 +16,7 @@ from outlast._execution.journal.given_keys import GivenKeys
 from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.conditions import Conditions
 from outlast._execution.loop.event_loop import RunLoop
+from outlast._execution.loop.executing import message_in
 from outlast._records import Record
 from outlast._store.rows import RunRow
 from outlast._store.transactions import Transaction
@@ -89,7 +90,7 @@ class RunCalls:
         Raises:
             UsageError: it is no key, or the run, or the message of an actor, has used it.
         """
-        return self._keys.take(key, name, message=self._loop.message)
+        return self._keys.take(key, name, message=message_in(self._loop))
 
     def next_number(self, what: str) -> int:
         """Return how often the code has asked for the number of this (`GivenKeys`)."""

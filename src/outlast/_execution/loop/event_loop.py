@@ -265,11 +265,6 @@ class RunLoop(AbstractEventLoop):
             self.timers.clear()
         return context.run(self.create_task, work)
 
-    @property
-    def message(self) -> str:
-        """The number of the message that an actor handles; empty in a workflow."""
-        return "" if self._first_place == "0" else self._first_place
-
     @override
     def get_task_factory(self) -> None:
         return None

@@ -28,6 +28,11 @@ def hash_of_call(call: object) -> int:
     return (loop.salt ^ (loop._hashes << 1)) & 0xFFFFFFFFFFFFFFF
 
 
+def message_in(loop: RunLoop) -> str:
+    """Return the number of the message that an actor handles; empty in a workflow."""
+    return "" if loop._first_place == "0" else loop._first_place
+
+
 def running_loop() -> RunLoop | None:
     """Return the loop of the run whose code is executing on this thread, if one is."""
     return EXECUTING.loop

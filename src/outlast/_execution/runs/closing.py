@@ -6,6 +6,7 @@ import asyncio
 
 from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.operations import ClosedBody, failure_body, failure_in
+from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import NOBODY, RunLoop
 from outlast._execution.loop.executing import run_inside
 from outlast._execution.loop.tasks import RunTask
@@ -53,27 +54,27 @@ def error_summary(body: ClosedBody) -> str | None:
     return line[:500]
 
 
-def close_tasks(loop: RunLoop) -> None:
+def close_tasks(loop: RunLoop, journal: RunJournal) -> None:
     """Unwind what is still suspended, and free the run's memory without a collection."""
-    unwind(loop)
+    unwind(loop, journal)
     loop.owner = NOBODY
 
 
-def unwind(loop: RunLoop) -> None:
-    """Unwind the tasks that are still suspended, and let go of all of them.
+def unwind(loop: RunLoop, journal: RunJournal) -> None:
+    """Unwind the tasks that are still suspended, and let go of all of them; nothing is recorded.
 
     `Passivating` is raised at what they wait for, the innermost first, and the loop runs: so code
     unwinds in its own task and context, as cancel scopes and context variables must be left. What
     waits on after that, or cannot be reached, is closed from outside.
     """
-    loop.is_leaving = True
+    loop.is_leaving = journal.is_muted = True
     try:
         if loop.live_tasks():
             _raise_inside(loop)
             _close(loop)
         _forget_errors(loop)
     finally:
-        loop.is_leaving = False
+        loop.is_leaving = journal.is_muted = False
     loop.abandon()
 
 

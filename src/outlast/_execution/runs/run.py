@@ -263,12 +263,10 @@ class LiveRun(ABC):
         self.state = "ended"
         self.host.run_closed(self.id)
 
-    def _unwound(self, unwind: Callable[[RunLoop], None]) -> None:
+    def _unwound(self, unwind: Callable[[RunLoop, RunJournal], None]) -> None:
         """Drop what the code still does: while it unwinds nothing of it has an effect."""
         state, self.state = self.state, "left"
-        self.journal.is_muted = True
-        unwind(self.loop)
-        self.journal.is_muted = False
+        unwind(self.loop, self.journal)
         self.state, self._main = state, None
 
     def leave(self) -> None:
@@ -277,9 +275,7 @@ class LiveRun(ABC):
         self.clock.disarm()
         if self._main is not None and self._main.done() and not self._main.cancelled():
             self._main.exception()  # looked at: asyncio must not call it lost
-        self.journal.is_muted = True
-        close_tasks(self.loop)
-        self.journal.is_muted = False
+        close_tasks(self.loop, self.journal)
         self._main = None
         self.journal.let_go()
 
