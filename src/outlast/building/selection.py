@@ -49,8 +49,9 @@ EXCLUDES = (
     "xmlrpc",
     "yaml",
 )
-# For making programs; and `building` but for what an executable runs at its start.
-_OUR_TOOLS = ("bench", "building", "demo", "testing", "cli.program")
+# For making programs; and `building` but for what an executable runs at its start. `agents` goes in
+# with a program that has loaded it: it brings pydantic-ai along.
+_OUR_TOOLS = ("agents", "bench", "building", "demo", "testing", "cli.program")
 _OUR_TOOLS_KEPT = ("outlast.building", "outlast.building.startup", "outlast.cli.program.version")
 # Chosen by uvicorn and asyncio by name, where they are installed.
 _BY_NAME = (

@@ -35,6 +35,15 @@ def test_commands_go_in_and_tools_for_making_programs_stay_out() -> None:
     assert "outlast.building.executable" not in hidden
 
 
+def test_agents_go_in_with_a_program_that_uses_them() -> None:
+    def of_agents(made: Program) -> list[str]:
+        return [n for n in hidden_imports(made, []) if n.startswith("outlast.agents")]
+
+    assert of_agents(program()) == []
+    used = program(modules=["shop", "outlast.agents", "outlast.agents.steps"])
+    assert of_agents(used) == ["outlast.agents", "outlast.agents.steps"]
+
+
 def test_nothing_stays_out_that_the_program_uses() -> None:
     assert {"numpy", "pydantic", "unittest", "yaml"} <= set(excludes(program(), []))
 
