@@ -178,10 +178,10 @@ def _check(steps: StepConfigs) -> None:
                 f"{kinds}, not {config!r} under {kind!r}"
             )
         try:
-            definition_of(kind, nothing, config)
+            definition_of(kind, _nothing, config)
         except UsageError as error:
             raise UserError(f"Durability: steps={{{kind!r}: ...}}: {error}") from None
 
 
-async def nothing() -> None:
+async def _nothing() -> None:
     """Stands for the work of a step whose options are checked."""

@@ -30,14 +30,8 @@ from pydantic_ai.durable_exec import (
 )
 from pydantic_ai.exceptions import (
     AgentRunError,
-    ContentFilterError,
     FallbackExceptionGroup,
-    IncompleteToolCall,
-    ModelAPIError,
-    ModelHTTPError,
     ToolRetryError,
-    UnexpectedModelBehavior,
-    UsageLimitExceeded,
     UserError,
 )
 
@@ -48,18 +42,8 @@ from outlast.agents.threads import threads_in_steps
 from outlast.types import Duration, Once, Retry, Timeout
 
 _KEY_CHARS = 200
-_ERRORS = (
-    AgentRunError,
-    ContentFilterError,
-    FallbackExceptionGroup,
-    IncompleteToolCall,
-    ModelAPIError,
-    ModelHTTPError,
-    ToolRetryError,
-    UnexpectedModelBehavior,
-    UsageLimitExceeded,
-    UserError,
-)
+# They, and what derives from them, come back to the code of the agent as themselves.
+_ERRORS = (AgentRunError, FallbackExceptionGroup, ToolRetryError, UserError)
 
 agent_run: ContextVar[str] = ContextVar("outlast_agent_run", default="agent")
 """How the agent's run that executes is called in keys."""
