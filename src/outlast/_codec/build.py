@@ -12,7 +12,6 @@ import collections
 import collections.abc
 import dataclasses
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Callable, Hashable, Mapping
@@ -37,8 +36,8 @@ from outlast._codec.classes.fields import (
     type_parameters,
     typed_dict_node,
 )
+from outlast._codec.classes.foreign import ForeignNode, is_declared_by_pydantic
 from outlast._codec.classes.models import (
-    ForeignNode,
     ValidatedDataclassNode,
     generic_of,
     is_model,
@@ -48,6 +47,7 @@ from outlast._codec.classes.models import (
 from outlast._codec.classes.records import RecordNode
 from outlast._codec.classes.tuples import RowNode
 from outlast._codec.faults import Fault, SecretFault, type_name
+from outlast._codec.modules import names_of_module
 from outlast._codec.nodes.choices import EnumNode, LiteralNode
 from outlast._codec.nodes.collected import COLLECTIONS, DefaultDictNode, DequeNode, SubDictNode
 from outlast._codec.nodes.containers import DictNode, ListNode, SetNode, TupleNode
@@ -128,12 +128,6 @@ def build_node(annotation: object, names: Mapping[str, object] | None = None) ->
         raise RegistrationError("the declared type is nested infinitely") from None
 
 
-def names_of_module(definition: object) -> Mapping[str, object]:
-    """Return the global names of the module that defines a class or function."""
-    module = sys.modules.get(f"{getattr(definition, '__module__', None)}")
-    return {} if module is None else vars(module)
-
-
 def has_name(annotation: object) -> bool:
     """Tell whether names are left in an annotation: what it means depends on where it stands."""
     return isinstance(annotation, (str, ForwardRef)) or (
@@ -186,6 +180,8 @@ class _Builder:
         self._open: dict[Hashable, Later] = {}
         self._done: dict[Hashable, Node] = {}
         self._unions: list[UnionNode] = []
+        self._foreign = 0  # parts so far that are left to pydantic as a whole
+        self._with_foreign: set[Hashable] = set()  # what has such parts, of `_done`
         self._in_model = False  # pydantic may understand classes there that we do not
 
     def check_unions(self) -> None:
@@ -229,7 +225,7 @@ class _Builder:
         self, annotation: object, origin: object, arguments: tuple[object, ...], scope: Scope
     ) -> Node:
         if origin is typing.Annotated:
-            return self._annotated(arguments, scope)
+            return self._or_foreign(annotation, lambda: self._annotated(arguments, scope))
         if origin in _LITERALS:
             return _literal(arguments)
         if origin in _UNIONS:
@@ -329,7 +325,31 @@ class _Builder:
         if self._in_model and not has_fields(cls):
             return ForeignNode(cls)
         later = Later(type_name(cls), kinds, _LIST if is_tuple else _MAP)
-        return self._recursive(key, later, lambda: self._record(cls, arguments, scope))
+
+        def make() -> Node:
+            return self._recursive(key, later, lambda: self._record(cls, arguments, scope))
+
+        return make() if is_model(cls) else self._or_foreign(cls, make)
+
+    def _or_foreign(self, annotation: object, make: Callable[[], Node]) -> Node:
+        """Return the node of a type; pydantic's where a type of its making has a part not ours."""
+        done, unions, foreign = len(self._done), len(self._unions), self._foreign
+        try:
+            node = make()
+        except SecretFault:
+            raise
+        except Fault:
+            if self._in_model or not is_declared_by_pydantic(annotation):
+                raise
+        else:
+            if self._foreign == foreign or not is_declared_by_pydantic(annotation):
+                return node
+        # Nodes made on the way may refer to the type that could not be completed.
+        for key in list(self._done)[done:]:
+            del self._done[key]
+        del self._unions[unions:]
+        self._foreign = foreign + 1
+        return ForeignNode(annotation)
 
     def _record(self, cls: type[object], arguments: tuple[object, ...], scope: Scope) -> Node:
         outer, self._names = (self._names, self._in_model), names_of_module(cls)
@@ -436,15 +456,19 @@ class _Builder:
     def _recursive(self, key: Hashable, later: Later, make: Callable[[], Node]) -> Node:
         done = self._done.get(key)
         if done is not None:
+            self._foreign += key in self._with_foreign
             return done
         under_way = self._open.get(key)
         if under_way is not None:
             return under_way
         self._open[key] = later
+        foreign = self._foreign
         try:
             node = make()
         finally:
             del self._open[key]
+        if self._foreign > foreign:
+            self._with_foreign.add(key)
         later.complete(node)
         self._done[key] = node
         return node

@@ -7,6 +7,7 @@ name when it is imported; what one of them stores, the others must recognise.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 _MAINS = ("__main__", "__mp_main__")
@@ -28,3 +29,9 @@ def home_of(module: str) -> str:
 def name_of_class(cls: type) -> tuple[str, str]:
     """Return what stored data knows a class by."""
     return home_of(cls.__module__), cls.__qualname__
+
+
+def names_of_module(definition: object) -> Mapping[str, object]:
+    """Return the global names of the module that defines a class or function."""
+    module = sys.modules.get(f"{getattr(definition, '__module__', None)}")
+    return {} if module is None else vars(module)

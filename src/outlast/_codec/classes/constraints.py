@@ -17,7 +17,7 @@ from typing import Annotated, TypeGuard
 import msgspec
 from typing_extensions import override
 
-from outlast._codec.classes.models import TypeAdapter, type_adapter
+from outlast._codec.classes.foreign import TypeAdapter, is_pydantics, type_adapter
 from outlast._codec.faults import Fault, error_text, type_name
 from outlast._codec.nodes.node import Node, Walk
 from outlast._codec.schemas import Schema, Schemas
@@ -117,7 +117,7 @@ def constrained(node: Node, annotation: object, metadata: tuple[object, ...]) ->
     """Return the node with the constraints among the metadata. Raises Fault for unknown ones."""
     flat = list(_flattened(metadata))
     rules = [rule for item in flat for rule in _rules(item)]
-    of_pydantic = tuple(item for item in flat if _is_pydantics(item))
+    of_pydantic = tuple(item for item in flat if is_pydantics(item))
     if of_pydantic:
         rules.append(_pydantic_rule(annotation, of_pydantic))
     return ConstrainedNode(node, rules) if rules else node
@@ -162,10 +162,6 @@ def _inner(item: object) -> list[object] | None:
 
 def _is_group(item: object) -> TypeGuard[Iterable[object]]:
     return isinstance(item, Iterable)
-
-
-def _is_pydantics(item: object) -> bool:
-    return _library(item) == "pydantic"
 
 
 def _rules(item: object) -> Iterator[_Rule]:

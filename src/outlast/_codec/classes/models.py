@@ -1,12 +1,11 @@
-"""Nodes of pydantic models and of the types that only pydantic understands.
+"""Nodes of pydantic models.
 
 A model's state is stored field by field and restored through `__setstate__`, without running
 validators again: they need not accept their own results. JSON from outside is validated by
 pydantic, whose rules (aliases, lax conversions, bytes as text) are what its users expect.
 
 Invariants:
-  * pydantic is never imported: a model can only exist if the user imported it;
-  * a part that does not read back equal is refused when it is stored, such as a SecretStr.
+  * pydantic is never imported: a model can only exist if the user imported it.
 """
 
 from __future__ import annotations
@@ -22,33 +21,17 @@ from typing_extensions import override
 
 from outlast._codec.classes.extras import EXTRA, extras_as_fields, with_extras
 from outlast._codec.classes.fields import Build, Scope
+from outlast._codec.classes.foreign import ForeignNode, TypeAdapter, type_adapter
 from outlast._codec.classes.records import Member, RecordNode, unknown_fields
 from outlast._codec.faults import Fault, SecretFault, error_text, key_segment, type_name
 from outlast._codec.nodes.jsonlike import JSON_LIKE
-from outlast._codec.nodes.node import Node, NoneType, Walk, class_mismatch, mismatch
+from outlast._codec.nodes.node import Node, NoneType, Walk, mismatch
 from outlast._codec.schemas import Schema, Schemas
-from outlast._codec.tags import class_tag
 from outlast._shapes import as_object, is_any_tuple, is_class, is_dict, is_list
 from outlast.limits import DEPTH_MAX
 
 _SET = "__set__"
 _PRIVATE = "__private__"
-
-
-class TypeAdapter(Protocol):
-    """What is used of pydantic's class of this name."""
-
-    def validate_json(self, data: bytes, /) -> object:
-        """Read JSON."""
-        ...
-
-    def validate_python(self, data: object, /) -> object:
-        """Read a value."""
-        ...
-
-    def dump_python(self, value: object, /, *, mode: str) -> object:
-        """Write a value."""
-        ...
 
 
 class _FieldInfo(Protocol):
@@ -92,16 +75,6 @@ def generic_of(cls: type[object]) -> tuple[type[object], tuple[object, ...]] | N
         return None
     origin, arguments = made.get("origin"), made.get("args")
     return (origin, arguments) if is_class(origin) and is_any_tuple(arguments) else None
-
-
-def type_adapter(annotation: object) -> TypeAdapter:
-    """Return pydantic's adapter of an annotation. Raises Fault where pydantic refuses it."""
-    name = "TypeAdapter"
-    make: Callable[[object], TypeAdapter] = getattr(sys.modules["pydantic"], name)
-    try:
-        return make(annotation)
-    except Exception as error:  # noqa: BLE001 - pydantic runs hooks of user classes here
-        raise Fault(f"pydantic rejects the type: {error_text(error)}") from None
 
 
 class ModelNode(RecordNode):
@@ -231,56 +204,6 @@ class ValidatedDataclassNode(Node):
     @override
     def schema(self, made: Schemas) -> Schema:
         return self.stored.schema(made)
-
-
-class ForeignNode(Node):
-    """A type that only pydantic understands, inside a model, such as `AnyUrl`."""
-
-    def __init__(self, annotation: object) -> None:
-        self.name = "a type of pydantic's"
-        self._class = annotation if is_class(annotation) else None
-        if self._class is not None:
-            self.name = type_name(self._class)
-        self._adapter = type_adapter(annotation)
-
-    @override
-    def lower(self, value: object, depth: int, walk: Walk) -> object:
-        if self._class is not None and not isinstance(value, self._class):
-            raise class_mismatch(self._class, value)
-        try:
-            data = self._adapter.dump_python(value, mode="json")
-            again = self._adapter.validate_python(data)
-            is_same = type(again) is type(value) and bool(again == value)
-        except Exception as error:  # noqa: BLE001 - pydantic runs hooks of user classes here
-            raise Fault(f"pydantic cannot serialize it: {error_text(error)}") from None
-        if not is_same:
-            raise Fault(f"a {type_name(type(value))} does not decode to the same value")
-        return JSON_LIKE.lower(data, depth, walk)
-
-    @override
-    def lift(self, wire: object, depth: int) -> object:
-        try:
-            return self._adapter.validate_python(JSON_LIKE.lift(wire, depth))
-        except Fault:
-            raise
-        except Exception as error:  # noqa: BLE001 - pydantic runs hooks of user classes here
-            raise Fault(f"pydantic rejects the stored value: {error_text(error)}") from None
-
-    @override
-    def tag(self, inside: tuple[Node, ...] = ()) -> str:
-        return self.name if self._class is None else class_tag(self._class)
-
-    @override
-    def from_json(self, data: object, depth: int) -> object:
-        return self.lift(JSON_LIKE.lower(data, depth, Walk()), depth)
-
-    @override
-    def to_json(self, value: object) -> object:
-        return self._adapter.dump_python(value, mode="json")
-
-    @override
-    def schema(self, made: Schemas) -> Schema:
-        return {}
 
 
 def model_node(cls: type[object], build: Build) -> ModelNode:
