@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from pydantic_ai import Agent, ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from outlast import Engine, workflow
-from outlast.agents import Durability, agent_events
+from outlast.agents import Durability, agent_events, effect
 
 db, effects, kill_at = sys.argv[1:]
 WORDS = "The sum of one and two is three and no word of it comes twice .".split()
@@ -47,6 +47,7 @@ model = FunctionModel(stream_function=talk)
 agent = Agent(model, name="adder", capabilities=[Durability(stream=True)])
 
 @agent.tool_plain
+@effect("pure")
 async def add(n: int) -> int:
     happens(f"tool{n}")
     return n

@@ -20,8 +20,21 @@ if find_spec("pydantic_ai.external_events") is None:
         "outlast.agents needs pydantic-ai 2.68 or later: pip install -U 'outlast[agents]'"
     )
 
+from outlast.agents.approvals import requires_approval
+from outlast.agents.cut_off import ToolOutcome
 from outlast.agents.durability import Durability
+from outlast.agents.effects import Effect, effect, idempotency_key
 from outlast.agents.events import agent_events
 from outlast.agents.steps import StepConfig, StepConfigs
 
-__all__ = ["Durability", "StepConfig", "StepConfigs", "agent_events"]
+__all__ = [
+    "Durability",
+    "Effect",
+    "StepConfig",
+    "StepConfigs",
+    "ToolOutcome",
+    "agent_events",
+    "effect",
+    "idempotency_key",
+    "requires_approval",
+]

@@ -27,13 +27,20 @@ from pydantic_ai.durable_exec import (
 )
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model
-from pydantic_ai.tools import AgentDepsT, RunContext
+from pydantic_ai.tools import (
+    AgentDepsT,
+    DeferredToolRequests,
+    DeferredToolResults,
+    RunContext,
+)
 from pydantic_ai.toolsets import ToolsetTool
 from typing_extensions import override
 
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import in_run, message_here, next_number
 from outlast._shapes import is_dict
+from outlast.agents.approvals import decisions
+from outlast.agents.effects import Effect
 from outlast.agents.events import streaming
 from outlast.agents.steps import StepBackend, StepConfig, StepConfigs, agent_run, definition_of
 from outlast.agents.threads import no_threads
@@ -58,7 +65,7 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
             timeouts, as with `@step`. The metadata `outlast` of one tool comes before it.
 
     Guarantee: the result of a step is recorded once. A step that was under way when the process
-    died runs again, so a tool may have its effect twice, unless it is declared `once="at_most"`.
+    died runs again, so a tool may have its effect twice, unless its `effect` says otherwise.
     """
 
     engine_spec: ClassVar[DurabilityEngineSpec] = DurabilityEngineSpec(
@@ -151,6 +158,16 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         return wf.now if in_run() else None
 
     @override
+    async def handle_deferred_tool_calls(
+        self, ctx: RunContext[AgentDepsT], *, requests: DeferredToolRequests
+    ) -> DeferredToolResults | None:
+        if not in_run():
+            return None
+        place = f"{agent_run.get()}/{ctx.run_step}"
+        found = await decisions(self.name or "agent", place, requests)
+        return DeferredToolResults(approvals={**found}) if found else None
+
+    @override
     async def wrap_run(
         self, ctx: RunContext[AgentDepsT], *, handler: WrapRunHandler
     ) -> AgentRunResult[object]:
@@ -165,7 +182,12 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
 
 
 def _is_config(value: object) -> TypeGuard[StepConfig]:
-    return is_dict(value) and _OPTIONS.issuperset(value)
+    if not is_dict(value) or not _OPTIONS.issuperset(value):
+        return False
+    declared = value.get("effect")
+    if isinstance(declared, Effect) and declared.kind == "idempotent":
+        raise UserError("effect(idempotent=...) decorates the function that passes the key on")
+    return declared is None or isinstance(declared, Effect)
 
 
 def _check(steps: StepConfigs) -> None:

@@ -16,6 +16,7 @@ from typing import TypedDict, TypeGuard
 from pydantic_ai import RunContext
 from pydantic_ai.durable_exec import (
     CapabilityOperationId,
+    DurableOperationConfig,
     DurableOperationId,
     EventStreamHandlerId,
     JournalCallableOperationBackend,
@@ -38,10 +39,14 @@ from pydantic_ai.exceptions import (
 from outlast._authoring.closures import closure_definition
 from outlast._execution.run_context import current_context, in_run, next_number
 from outlast._registry import StepDefinition
+from outlast._shapes import is_dict
+from outlast.agents.cut_off import completed
+from outlast.agents.effects import Effect, ToolCall, effect_of
 from outlast.agents.threads import threads_in_steps
 from outlast.types import Duration, Once, Retry, Timeout
 
 _KEY_CHARS = 200
+_CALL_PARTS = 4  # name, arguments, context, tool
 # They, and what derives from them, come back to the code of the agent as themselves.
 _ERRORS = (AgentRunError, FallbackExceptionGroup, ToolRetryError, UserError)
 
@@ -58,6 +63,7 @@ class StepConfig(TypedDict, total=False):
     retry: Retry
     timeout: Timeout | Duration
     once: Once
+    effect: Effect
 
 
 class StepConfigs(TypedDict, total=False):
@@ -74,6 +80,16 @@ class StepConfigs(TypedDict, total=False):
 class StepBackend(JournalCallableOperationBackend[StepConfig]):
     """Runs the operations of one agent as steps of the outlast run whose code executes."""
 
+    def __init__(
+        self,
+        *,
+        agent_name: str,
+        default_model_id: str | None,
+        config: DurableOperationConfig[StepConfig],
+    ) -> None:
+        super().__init__(agent_name=agent_name, default_model_id=default_model_id, config=config)
+        self._agent = agent_name
+
     async def execute(
         self,
         *,
@@ -83,22 +99,61 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
         cache_key: tuple[object, ...],
         config: StepConfig,
     ) -> object:
-        """Run one operation as a step, or return what it gave when the run replays."""
+        """Run one operation as a step, or return what it gave when the run replays.
+
+        Raises:
+            SkipToolExecution: a person has said what a tool that was cut off has done.
+        """
         if not in_run():
             return await body()
+        call = tool_call_of(self._agent, operation_id, cache_key)
+        declared = None if call is None else _effect_in(config, call)
+        is_open = call is not None and declared is None and "once" not in config
         has_run = False
 
         async def work() -> object:
             nonlocal has_run
             has_run = True
+            if is_open and call is not None:
+                call.warn()
             with threads_in_steps():
                 return await body()
 
-        definition = definition_of(name, work, config)
+        async def attempt(key: str) -> object:
+            definition = definition_of(name, work, config)
+            return await current_context().step(definition, (), key=key, context=copy_context())
+
         key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
-        value = await current_context().step(definition, (), key=key, context=copy_context())
+        if call is None or declared is None or declared.kind in ("pure", "idempotent"):
+            value = await attempt(key)
+        else:
+            config = _at_most_once(config)
+            value = await completed(attempt, call, declared, key)
         record_durable_unit(executed=has_run)
         return value
+
+
+def tool_call_of(
+    agent: str, operation: DurableOperationId, cache_key: tuple[object, ...]
+) -> ToolCall | None:
+    """Return the call of a tool that an operation is, if it is one."""
+    if not isinstance(operation, ToolsetCallToolId) or len(cache_key) != _CALL_PARTS:
+        return None
+    name, arguments, _, tool = cache_key
+    given = {f"{key}": value for key, value in arguments.items()} if is_dict(arguments) else {}
+    return ToolCall(agent, f"{name}", given, _context_in(cache_key), tool)
+
+
+def _effect_in(config: StepConfig, call: ToolCall) -> Effect | None:
+    """Return the effect of a tool: that of its function, then that of its options."""
+    declared = effect_of(call.tool) or config.get("effect")
+    return Effect("pure") if declared is None and call.is_read_only else declared
+
+
+def _at_most_once(config: StepConfig) -> StepConfig:
+    once: StepConfig = {**config, "once": "at_most"}
+    once.pop("retry", None)  # an attempt that has failed may have had its effect
+    return once
 
 
 def definition_of(

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
+from pydantic_ai import DeferredToolRequests, DeferredToolResults
 from pydantic_ai.durable_exec import ExternalEventError, ExternalEventWaiter
 
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import next_number
+from outlast.agents.asking import detail_of, title_of
 from outlast.agents.steps import agent_run
 from outlast.errors import WaitTimeout
+
+_results: TypeAdapter[DeferredToolResults] = TypeAdapter(DeferredToolResults)
 
 
 class TokenWaiter(ExternalEventWaiter):
     """Waits by a token of the run, which may leave memory meanwhile.
 
     Whoever is asked gets the token's id; `engine.answer(id, value)` answers, or the inbox does.
+    An answer to deferred calls of tools is checked when it is given; one that names calls that are
+    not pending is not taken, and the question is asked again.
     """
 
     async def wait(
@@ -27,23 +35,74 @@ class TokenWaiter(ExternalEventWaiter):
         ask: Callable[[str], Awaitable[JsonValue]],
         timeout: timedelta | None,
     ) -> JsonValue:
-        """Ask once, and return the answer.
+        """Ask until there is an answer that fits, and return it.
 
         Raises:
             ExternalEventError: nobody has answered in time.
         """
-        place = f"{agent_run.get()}/event/{name}"
-        key = f"{place}#{next_number(place)}"
-        token = wf.token(object, timeout=timeout, key=f"{key}/token", title=name)
+        requests = _requests_in(ask)
+        deadline = None if timeout is None else wf.now() + timeout
+        while True:
+            left = None if deadline is None else max(deadline - wf.now(), timedelta())
+            answer = await _answer(name, ask, requests, left)
+            if requests is None or not isinstance(answer, DeferredToolResults):
+                said: JsonValue = answer  # type: ignore[assignment]  # JSON-like
+                return said
+            if _named_in(answer) <= _pending_in(requests):
+                told: JsonValue = _results.dump_python(answer, mode="json")
+                return told
 
-        async def asks() -> object:
-            return await ask(token.id)
 
-        answer = await wf.step(f"ask:{name}", asks, key=f"{key}/ask", returns=object)
-        if answer is None:
-            try:
-                answer = await token.wait()
-            except WaitTimeout as error:
-                raise ExternalEventError(f"{error}") from error
-        said: JsonValue = answer  # type: ignore[assignment]  # JSON-like
-        return said
+async def _answer(
+    name: str,
+    ask: Callable[[str], Awaitable[JsonValue]],
+    requests: DeferredToolRequests | None,
+    timeout: timedelta | None,
+) -> object:
+    place = f"{agent_run.get()}/event/{name}"
+    key = f"{place}#{next_number(place)}"
+    token = wf.token(
+        object if requests is None else DeferredToolResults,
+        timeout=timeout,
+        key=f"{key}/token",
+        title=title_of(name),
+        detail=None if requests is None else _shown(requests),
+    )
+
+    async def asks() -> object:
+        return await ask(token.id)
+
+    answer = await wf.step(f"ask:{name}", asks, key=f"{key}/ask", returns=object)
+    if answer is not None:
+        return answer
+    try:
+        return await token.wait()
+    except WaitTimeout as error:
+        raise ExternalEventError(f"{error}") from error
+
+
+def _requests_in(ask: Callable[[str], Awaitable[JsonValue]]) -> DeferredToolRequests | None:
+    """Return the calls that `RequestInput` asks about, where it is what asks.
+
+    They are given to its function, which pydantic-ai's `ask` closes over. Where they are not found
+    the answer is checked when the run reads it.
+    """
+    inner: object = inspect.getclosurevars(ask).nonlocals.get("ask", ask)
+    given: tuple[object, ...] = inner.args if isinstance(inner, partial) else ()
+    return next((item for item in given if isinstance(item, DeferredToolRequests)), None)
+
+
+def _shown(requests: DeferredToolRequests) -> list[dict[str, object]]:
+    agent = agent_run.get().partition("#")[0]
+    return [
+        {"id": call.tool_call_id, **detail_of(agent, call.tool_name, call.args_as_dict())}
+        for call in (*requests.approvals, *requests.calls)
+    ]
+
+
+def _pending_in(requests: DeferredToolRequests) -> set[str]:
+    return {call.tool_call_id for call in (*requests.approvals, *requests.calls)}
+
+
+def _named_in(results: DeferredToolResults) -> set[str]:
+    return {*results.approvals, *results.calls, *results.metadata, *results.answered_by}

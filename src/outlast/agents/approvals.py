@@ -1,0 +1,130 @@
+"""Tools that people must approve before they run, by the inbox of the engine.
+
+@support.tool
+@requires_approval(unless=lambda ctx, order, cents: cents < 2_000, by="manager", expires="3d")
+async def refund(ctx: RunContext[Deps], order: str, cents: int) -> Receipt: ...
+
+The function raises pydantic-ai's `ApprovalRequired` until its call is approved. In a run of outlast
+`Durability` asks for the approval and waits, out of memory if need be; the approval holds for
+exactly the arguments that were shown. Elsewhere the agent's own handling of approvals applies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Literal, TypeVar
+
+from pydantic_ai import ApprovalRequired, DeferredToolRequests, RunContext, ToolApproved, ToolDenied
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.messages import ToolCallPart
+
+from outlast._authoring.workflow import wf
+from outlast._execution.run_context import next_number
+from outlast._shapes import is_dict
+from outlast._wording.durations import seconds_of
+from outlast.agents.asking import detail_of, title_of
+from outlast.agents.wrapping import wrapped
+from outlast.errors import WaitTimeout
+from outlast.types import Duration
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_MARK = "outlast_approval"
+
+
+def requires_approval(
+    *,
+    unless: Callable[..., bool] | None = None,
+    by: str | None = None,
+    expires: Duration | None = None,
+    on_expire: Literal["deny", "fail"] = "deny",
+) -> Callable[[F], F]:
+    """Have each call of a tool approved by a person before it runs.
+
+    Args:
+        unless: a function of the tool's arguments; calls for which it is true need no approval.
+        by: the only name under which an approval counts. After one of somebody else the question
+            is asked again; anybody may reject.
+        expires: how long to wait for an answer; without it, as long as it takes.
+        on_expire: "deny" tells the model that nobody has approved, "fail" raises `WaitTimeout`.
+
+    Raises:
+        UserError: the function has no `RunContext` as its first parameter, or a value is none of
+            those above.
+    """
+    seconds = None if expires is None else seconds_of(expires)
+    if on_expire not in ("deny", "fail"):
+        raise UserError(f"on_expire is 'deny' or 'fail', not {on_expire!r}")
+    asked = {_MARK: {"by": by, "seconds": seconds, "on_expire": on_expire}}
+
+    @contextmanager
+    def approved(args: tuple[object, ...], kwargs: dict[str, object]) -> Generator[None]:
+        context = args[0] if args else None
+        if not isinstance(context, RunContext):
+            raise UserError("a tool that requires approval is called with its RunContext first")
+        if not context.tool_call_approved and not (unless and unless(*args, **kwargs)):
+            raise ApprovalRequired(metadata=asked)
+        yield
+
+    def decorate(tool: F) -> F:
+        _check_takes_context(tool)
+        return wrapped(tool, approved)
+
+    return decorate
+
+
+def _check_takes_context(tool: Callable[..., object]) -> None:
+    first = next(iter(inspect.signature(tool).parameters.values()), None)
+    if first is None or "RunContext" not in f"{first.annotation}":
+        raise UserError(
+            f"{tool!r} cannot require approval: give it a RunContext as its first parameter, and "
+            f"add it with @agent.tool"
+        )
+
+
+async def decisions(
+    agent: str, place: str, requests: DeferredToolRequests
+) -> dict[str, ToolApproved | ToolDenied]:
+    """Ask for the approvals that `requires_approval` is the reason of, all at once.
+
+    Returns what was decided, by the ids of the calls.
+
+    Raises:
+        WaitTimeout: one that should fail was not answered in time.
+    """
+    asked = [
+        (call, declared)
+        for call in requests.approvals
+        if is_dict(declared := requests.metadata.get(call.tool_call_id, {}).get(_MARK))
+    ]
+    answers: list[Awaitable[ToolApproved | ToolDenied]] = [
+        _decision(agent, f"{place}/approval/{call.tool_call_id}", call, declared)
+        for call, declared in asked
+    ]
+    found = await asyncio.gather(*answers)
+    return {call.tool_call_id: answer for (call, _), answer in zip(asked, found, strict=True)}
+
+
+async def _decision(
+    agent: str, place: str, call: ToolCallPart, declared: Mapping[object, object]
+) -> ToolApproved | ToolDenied:
+    by, seconds = declared.get("by"), declared.get("seconds")
+    needed = f" (by {by})" if by else ""
+    while True:
+        answer = await wf.approve(
+            title_of(f"{agent}: {call.tool_name}{needed}"),
+            detail=detail_of(agent, call.tool_name, call.args_as_dict()),
+            timeout=seconds if isinstance(seconds, (int, float)) else None,
+            key=f"{place}#{next_number(place)}",
+        )
+        if answer.by is None:
+            if declared.get("on_expire") == "fail":
+                raise WaitTimeout(f"nobody approved {call.tool_name} within {seconds} s")
+            return ToolDenied("The tool call was denied: nobody approved it in time.")
+        if not answer.approved:
+            return ToolDenied(f"The tool call was denied. {answer.reason}".strip())
+        if by is None or answer.by == by:
+            return ToolApproved()

@@ -1,0 +1,83 @@
+"""Tool calls that a crash has cut off: undone or asked about, and called again.
+
+The first call runs as an at-most-once step, so that the run knows that it had begun. Further calls,
+what undoes one, and the question to a person have keys of their own under the call's key.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic_ai.exceptions import SkipToolExecution
+
+from outlast._authoring.workflow import wf
+from outlast.agents.asking import detail_of, title_of
+from outlast.agents.effects import Effect, ToolCall
+from outlast.errors import OutcomeUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """What a person says of a tool call that was cut off: the answer to the token in the inbox.
+
+    Attributes:
+        happened: whether it had its effect. If not, the tool is called again.
+        result: what the model is told that the tool returned, JSON-like data.
+    """
+
+    happened: bool
+    result: object = None
+
+
+class Attempt(Protocol):
+    """Calls the tool as an at-most-once step under a key."""
+
+    async def __call__(self, key: str) -> object:
+        """Return the recorded result. Raises OutcomeUnknown."""
+        ...
+
+
+async def completed(attempt: Attempt, call: ToolCall, declared: Effect, key: str) -> object:
+    """Return the result of a tool that has its effect at most once, or is undone first.
+
+    Raises:
+        SkipToolExecution: a person has said that it happened, and with which result.
+    """
+    place, number = key, 1
+    while True:
+        try:
+            return await attempt(place)
+        except OutcomeUnknown:
+            if declared.kind == "compensate" and declared.function is not None:
+                await _undo(call, declared.function, f"{place}/undo")
+            else:
+                outcome = await _asked(call, f"{place}/happened")
+                if outcome.happened:
+                    told = f"{call.name} was completed; what it returned is not known."
+                    result = told if outcome.result is None else outcome.result
+                    raise SkipToolExecution(result) from None
+        number += 1
+        place = f"{key}/again{number}"
+
+
+async def _undo(call: ToolCall, function: Callable[..., object], key: str) -> None:
+    async def undo() -> None:
+        made = call.pass_to(function)
+        if inspect.isawaitable(made):
+            undone: Awaitable[object] = made
+            await undone
+
+    await wf.step(f"undo:{call.name}", undo, key=key)
+
+
+async def _asked(call: ToolCall, key: str) -> ToolOutcome:
+    token = wf.token(
+        ToolOutcome,
+        key=key,
+        title=title_of(f"{call.agent}: the process died in {call.name}. Did it happen?"),
+        detail=detail_of(call.agent, call.name, call.arguments),
+    )
+    return await token.wait()
