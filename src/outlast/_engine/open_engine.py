@@ -35,7 +35,6 @@ from outlast._engine.verbs.starts import Started, StartRequest, Starts
 from outlast._engine.verbs.tokens import Tokens
 from outlast._engine.verbs.updates import Updates
 from outlast._events import Events
-from outlast._execution.bodies.context import MadeOnce
 from outlast._execution.bodies.running import Bodies, ProcessRunner
 from outlast._execution.loop.guards import install_guards
 from outlast._journal.writer import Writer
@@ -125,7 +124,7 @@ class EngineCore:
         self.scheduler.bodies = Bodies(
             world,
             StepMessages(self.scheduler),
-            resources=MadeOnce(dict(options.resources)),
+            resources=options.resources,
             processes=processes(self) if processes is not None else None,
             prepare=lambda: ambient_core.set(self),
             fakes=options.fakes,

@@ -330,6 +330,7 @@ class Scheduler(ActorHost):
     def _remove(self, run: RunId) -> None:
         if self.residents.pop(run, None) is not None:
             self.parts.residency.gone(run)
+            self.bodies.held.release(run)
 
     def _fenced(self, transaction: Transaction) -> None:
         self.events.fenced += 1

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
 from outlast._codec import adapter_for
+from outlast._execution.bodies.held import HeldOpen, Open
 from outlast.errors import NotInRun, UsageError
 
 T = TypeVar("T")
@@ -48,6 +49,10 @@ class Resources(Protocol):
 
     def get(self, kind: type[T]) -> T:
         """Return the resource of this type, making it on first use."""
+        ...
+
+    async def opened(self, owner: str, key: str, opened: Open[T]) -> T:
+        """Return what is open under a key, opening it on first use."""
         ...
 
 
@@ -174,6 +179,24 @@ class StepContext:
         """
         return self._resources.get(kind)
 
+    async def opened(
+        self, key: str, opened: Open[T], *, scope: Literal["run", "engine"] = "run"
+    ) -> T:
+        """Return something that steps share, entered by the first that asks for it under a key.
+
+        `opened()` returns an async context manager; what it gives lives on the engine's event loop:
+        a connection, a session, a process. It is closed when the run ends or leaves memory, or,
+        with the scope "engine", when the engine closes. A run that only replays opens nothing.
+
+        Raises:
+            UsageError: the step does not run on the event loop.
+            Exception: what opening it raised; the next step that asks tries again.
+        """
+        if self._blocks:
+            raise UsageError("opened() works only in async steps that run on the event loop")
+        owner = self.run_id if scope == "run" else ""
+        return await self._resources.opened(owner, key, opened)
+
     def write_stream(self, name: str, data: bytes) -> Posted:
         """Append one encoded value to a stream (used by `Stream.write`)."""
         self._sink.write_stream(name, data)
@@ -233,10 +256,13 @@ def current_step() -> StepContext:
 class MadeOnce:
     """Resources of one process, each made on first use by the maker that the user gave."""
 
-    __slots__ = ("_made", "_makers")
+    __slots__ = ("_held", "_made", "_makers")
 
-    def __init__(self, makers: dict[type[object], Callable[[], object]]) -> None:
+    def __init__(
+        self, makers: dict[type[object], Callable[[], object]], held: HeldOpen | None = None
+    ) -> None:
         self._makers = makers
+        self._held = held
         self._made: dict[type[object], object] = {}
 
     def get(self, kind: type[T]) -> T:
@@ -255,3 +281,13 @@ class MadeOnce:
                 f"the factory for {kind.__name__} returned a {type(made).__name__} instead"
             )
         return made
+
+    async def opened(self, owner: str, key: str, opened: Open[T]) -> T:
+        """Return what is open under a key, opening it on first use.
+
+        Raises:
+            UsageError: no engine is there to hold it.
+        """
+        if self._held is None:
+            raise UsageError("opened() needs an engine: test the step in a run, with Sim")
+        return await self._held.get(owner, key, opened)

@@ -29,6 +29,7 @@ from outlast._execution.bodies.context import (
     StepSink,
     executing_step,
 )
+from outlast._execution.bodies.held import Open
 from outlast._execution.bodies.process_code import load
 from outlast._execution.bodies.process_frames import (
     HEADER,
@@ -125,6 +126,10 @@ class _Makers(Resources):
                 f"the factory for {kind.__name__} returned a {type(made).__name__} instead"
             )
         return made
+
+    @override
+    async def opened(self, owner: str, key: str, opened: Open[T]) -> T:
+        raise UsageError("opened() works only in async steps that run on the event loop")
 
     def _make(self, kind: type[object]) -> object:
         names: list[str] = []

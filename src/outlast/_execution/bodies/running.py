@@ -28,6 +28,7 @@ from outlast._execution.bodies.context import (
     MadeOnce,
     executing_step,
 )
+from outlast._execution.bodies.held import HeldOpen
 from outlast._execution.bodies.threads import Threads
 from outlast._execution.bodies.time_limits import TimeLimits
 from outlast._execution.calls.operations import StepOperation
@@ -65,7 +66,7 @@ class Bodies:
         world: World,
         sink: BodySink,
         *,
-        resources: MadeOnce,
+        resources: Mapping[type[object], Callable[[], object]],
         processes: ProcessRunner | None,
         prepare: Callable[[], object],
         fakes: Mapping[str, Function],
@@ -73,7 +74,8 @@ class Bodies:
         self._world = world
         self.sink = sink
         self._fakes = fakes  # by name: tests put other bodies in the place of real ones
-        self.resources = resources
+        self.held: HeldOpen = HeldOpen(world)
+        self.resources: MadeOnce = MadeOnce(dict(resources), self.held)
         self._processes = processes
         self._limits = TimeLimits(world, self._is_counted, self._finish)
         self._loop = world.loop
@@ -349,8 +351,9 @@ class Bodies:
         return any(not body.definition.is_wait for body in self._bodies.values())
 
     async def close(self) -> None:
-        """End workers; threads that do not return die with the process."""
+        """End workers, and close what steps have opened; threads die with the process."""
         self._is_closed = True
+        await self.held.close()
         if self._processes is not None:
             await self._processes.close()
         self.threads.close()
