@@ -68,7 +68,8 @@ class HeldOpen:
             held.task = self._world.spawn(
                 self._hold(owner, key, held, opened), name=f"outlast-open {key}", context=Context()
             )
-        return await asyncio.shield(held.ready)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # of this key
+        value: object = await asyncio.shield(held.ready)
+        return value  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # of key
 
     def release(self, owner: str) -> None:
         """Close what an owner has open; the tasks that hold it do so in the background."""

@@ -1,0 +1,191 @@
+"""MCP servers that run as processes beside the engine: what `MCPToolset(mcp_process(...))` uses.
+
+files = MCPToolset(mcp_process("npx", "-y", "@modelcontextprotocol/server-filesystem", "/data"))
+
+The first step that needs the server starts it; all runs of the engine share it. Nothing is started
+when everything replays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from typing_extensions import Unpack, override
+
+from outlast.errors import UsageError
+
+if find_spec("fastmcp") is None:
+    raise UsageError("outlast.agents.mcp needs the MCP client: pip install 'outlast[mcp]'")
+
+from fastmcp.client.transports import StdioTransport
+from fastmcp.client.transports.base import SessionKwargs, TransportOptions
+from mcp import ClientSession
+
+from outlast._execution.bodies.context import executing_step
+from outlast._wording.durations import seconds_of
+from outlast.agents.programs import ErrorLines, ProgramFailed, Starts, found, guarded
+from outlast.types import Duration
+
+__all__ = ["McpProcess", "ProgramFailed", "mcp_process"]
+
+_log = logging.getLogger("outlast.mcp")
+_numbers = itertools.count(1)
+
+
+class McpProcess(StdioTransport):
+    """What `mcp_process` returns: a transport of FastMCP, for `MCPToolset`."""
+
+    def __init__(
+        self, command: list[str], *, env: dict[str, str], cwd: str | None, policy: Policy
+    ) -> None:
+        super().__init__(command[0], command[1:], env=env, cwd=cwd, keep_alive=True)
+        self._policy = policy
+        self._key = f"mcp {next(_numbers)}"
+        self._gate = asyncio.Lock()
+        self._turn = asyncio.Event()  # somebody has come, or the last one has gone
+        self._users = 0
+        self._is_held = False  # by an engine, which ends it
+        self._said: ErrorLines | None = None
+
+    @override
+    @asynccontextmanager
+    async def connect_session(
+        self,
+        *,
+        transport_options: TransportOptions | None = None,
+        **session_kwargs: Unpack[SessionKwargs],
+    ) -> AsyncGenerator[ClientSession, None]:
+        step = executing_step.get()
+        if step is not None:
+            await step.context.opened(self._key, self._held, scope="engine")
+        self._users += 1
+        self._turn.set()
+        try:
+            async with super().connect_session(
+                transport_options=transport_options, **session_kwargs
+            ) as session:
+                yield session
+        finally:
+            self._users -= 1
+            self._turn.set()
+            if not self._is_held:
+                await self._end_unless_used()
+
+    @override
+    async def connect(
+        self,
+        *,
+        transport_options: TransportOptions | None = None,
+        **session_kwargs: Unpack[SessionKwargs],
+    ) -> ClientSession | None:
+        async with self._gate:
+            return await self._connected(transport_options, session_kwargs)
+
+    async def _connected(
+        self, transport_options: TransportOptions | None, session_kwargs: SessionKwargs
+    ) -> ClientSession | None:
+        if self._must_start():
+            if self._said is None:
+                self._said = ErrorLines(self._policy.name, _log)
+                self.log_file = self._said.file
+            await self._policy.starts.admit(self._said.last)
+        return await super().connect(transport_options=transport_options, **session_kwargs)
+
+    def _must_start(self) -> bool:
+        task: asyncio.Future[object] | None = vars(self)["_connect_task"]
+        return task is None or task.done() or self._is_session_dead()
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncGenerator[None]:
+        """Keep the process until the engine closes, but end it when nobody uses it for a while."""
+        self._is_held = True
+        ending = asyncio.create_task(self._end_when_idle())
+        try:
+            yield
+        finally:
+            ending.cancel()
+            await asyncio.wait([ending])
+            self._is_held = False
+            await self._end_unless_used()
+
+    async def _end_when_idle(self) -> None:
+        while True:
+            await self._turn.wait()
+            self._turn.clear()
+            if self._users:
+                continue
+            try:
+                async with asyncio.timeout(self._policy.idle_seconds):
+                    await self._turn.wait()
+            except TimeoutError:
+                await self._end_unless_used()
+
+    async def _end_unless_used(self) -> None:
+        async with self._gate:  # nobody connects meanwhile
+            if self._users:
+                return
+            await self.disconnect()  # type: ignore[no-untyped-call]  # of FastMCP
+            said, self._said = self._said, None
+            if said is not None:
+                said.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a server may be started again, and when it is ended."""
+
+    name: str
+    starts: Starts
+    idle_seconds: float
+
+
+def mcp_process(
+    command: str,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    idle: Duration = "5m",
+    restarts: int = 5,
+    within: Duration = "60s",
+    memory_bytes_max: int = 0,
+) -> McpProcess:
+    """Return an MCP server that is a process beside the engine, for pydantic-ai's `MCPToolset`.
+
+    In a run, the first step that needs it starts it. It serves all runs of the engine and ends
+    with it, on Linux also when the engine's process is killed with SIGKILL. Outside of runs it ends
+    with its session: `async with agent:` keeps one.
+
+    Args:
+        command: a program on PATH, or its path; `args` are its arguments.
+        env: variables beside those that MCP passes on (PATH, HOME and a few more).
+        cwd: its working directory.
+        idle: how long it is kept when nobody uses it.
+        restarts: how often it may be started `within` a time. Starts that follow another wait for
+            0.1 s, 0.2 s and so on; after so many, calls fail with `ProgramFailed`, which tells what
+            the server has written last to its standard error, until the time is over.
+        memory_bytes_max: how much private writable memory it may take (Linux, RLIMIT_DATA);
+            0: as much as there is.
+
+    Raises:
+        ProgramFailed: the command was not found.
+        UsageError: a number makes no sense.
+    """
+    if memory_bytes_max < 0:
+        raise UsageError(f"memory_bytes_max is 0 or more, not {memory_bytes_max}")
+    variables = dict(env or {})
+    name = " ".join(["MCP server", command, *args])[:200]
+    path = found(command, {**os.environ, **variables})
+    starts = Starts(name, most=restarts, within=seconds_of(within))
+    return McpProcess(
+        guarded(path, args, memory_bytes_max),
+        env=variables,
+        cwd=cwd,
+        policy=Policy(name, starts, seconds_of(idle)),
+    )

@@ -1,0 +1,171 @@
+"""MCP servers as processes beside the engine: started once, restarted, limited, ended with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastmcp")
+
+from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.mcp import MCPToolset
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from outlast import Engine, workflow
+from outlast.agents import Durability, effect
+from outlast.agents.mcp import McpProcess, ProgramFailed, mcp_process
+from outlast.errors import RunFailed, UsageError
+from tests.unit.agents.scripted import returns_in, turn_of
+
+SERVER = Path(__file__).with_name("tool_server.py")
+
+
+class Servers:
+    """The server that the workflow of a test uses."""
+
+    agent: Agent[object, str]
+
+
+async def talk(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    """Call what the prompt names, one tool a turn, then say what the last one returned."""
+    del info
+    first = messages[0]
+    names = f"{getattr(first.parts[0], 'content', '')}".split()
+    turn = turn_of(messages)
+    if turn < len(names):
+        call = ToolCallPart(names[turn], {"text": f"t{turn}"}, tool_call_id=f"call_{turn}")
+        return ModelResponse(parts=[call])
+    return ModelResponse(parts=[TextPart(" ".join(returns_in(messages)))])
+
+
+def use(process: McpProcess) -> None:
+    toolset: MCPToolset[object] = MCPToolset(process, id="tools")
+    Servers.agent = Agent(
+        FunctionModel(talk),
+        name="tooled",
+        toolsets=[toolset],
+        capabilities=[Durability(steps={"mcp": {"effect": effect("pure")}})],
+    )
+
+
+@workflow
+async def call_tools(names: str) -> str:
+    return (await Servers.agent.run(names)).output
+
+
+def lines(log: Path, what: str) -> list[str]:
+    text = log.read_text() if log.exists() else ""
+    return [line for line in text.split() if line.startswith(what)]
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def until_gone(pid: str) -> None:
+    async with asyncio.timeout(10):
+        while is_alive(pid):  # noqa: ASYNC110  # a process of the system has no event
+            await asyncio.sleep(0.01)
+
+
+def server(log: Path, *arguments: str, idle: str = "5m", restarts: int = 5) -> McpProcess:
+    return mcp_process(
+        sys.executable,
+        str(SERVER),
+        str(log),
+        *arguments,
+        idle=idle,
+        restarts=restarts,
+        within="30s",
+        memory_bytes_max=256 * 1024 * 1024,
+    )
+
+
+async def test_one_process_serves_all_runs_and_ends_with_the_engine(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    use(server(log))
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        assert lines(log, "started") == []
+        runs = [await engine.start(call_tools("echo echo")) for _ in range(5)]
+        said = {await run.result() for run in runs}
+        (started,) = lines(log, "started:")
+        pid = started.partition(":")[2]
+        assert said == {f"t1 of {pid}"}
+        assert is_alive(pid)
+    await until_gone(pid)
+    assert len(lines(log, "echo")) == 10
+
+
+async def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    use(server(log))
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        assert await (await engine.start(call_tools("die"))).result() == "Connection closed"
+        assert "t0 of" in await (await engine.start(call_tools("echo"))).result()
+    assert len(lines(log, "started:")) == 2
+
+
+async def test_a_server_that_ends_at_once_is_not_started_for_ever(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    use(server(log, "--broken", restarts=2))
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        for _ in range(2):
+            with pytest.raises(RunFailed):
+                await (await engine.start(call_tools("echo"))).result()
+        with pytest.raises(
+            RunFailed,
+            match=r"was started 2 times within 30 s and ended each time: it is not started again "
+            r"for \d+ s. It has written last: cannot read the configuration",
+        ):
+            await (await engine.start(call_tools("echo"))).result()
+    assert len(lines(log, "started:")) == 2
+
+
+async def test_a_server_that_nobody_uses_is_ended_and_comes_back(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    use(server(log, idle="300ms"))
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        await (await engine.start(call_tools("echo"))).result()
+        await until_gone(lines(log, "started:")[0].partition(":")[2])
+        await (await engine.start(call_tools("echo"))).result()
+    assert len(lines(log, "started:")) >= 2
+    assert len(lines(log, "echo:")) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA is Linux's")
+async def test_a_server_cannot_take_more_memory_than_it_may(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    use(server(log))
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        assert await (await engine.start(call_tools("eat"))).result() == "Connection closed"
+        assert "t0 of" in await (await engine.start(call_tools("echo"))).result()
+    assert lines(log, "eat") == ["eat:t0"]
+
+
+async def test_outside_of_a_run_it_ends_with_its_session(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    use(server(log))
+
+    async with Servers.agent:
+        said = (await Servers.agent.run("echo")).output
+
+    (started,) = lines(log, "started:")
+    assert said == f"t0 of {started.partition(':')[2]}"
+    await until_gone(started.partition(":")[2])
+
+
+def test_what_cannot_be_started_is_said_when_it_is_declared() -> None:
+    with pytest.raises(ProgramFailed, match="'no-such-program' was not found on PATH: install it"):
+        mcp_process("no-such-program")
+    with pytest.raises(UsageError, match="restarts is at least 1"):
+        mcp_process(sys.executable, restarts=0)
+    with pytest.raises(UsageError, match="memory_bytes_max"):
+        mcp_process(sys.executable, memory_bytes_max=-1)
