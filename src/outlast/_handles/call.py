@@ -8,7 +8,7 @@ match await charge(order, cents).catch(Declined):
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import copy_context
 from dataclasses import dataclass
 from types import TracebackType
@@ -51,6 +51,10 @@ class Err(Generic[E_co]):
     error: E_co
 
 
+start_checks: list[Callable[[], None]] = []
+"""Called before a start, in the context of the caller, which the run will not have."""
+
+
 class Call(Coroutine[object, object, R_co]):
     """A call of a step or a workflow that has not begun.
 
@@ -81,6 +85,8 @@ class Call(Coroutine[object, object, R_co]):
         """
         if self._is_used:
             raise CallReused(f"{self!r} was already awaited or started: make a new call each time")
+        for check in start_checks:
+            check()
         self._is_used = True
 
     @override

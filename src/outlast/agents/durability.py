@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import ClassVar, Literal, TypeGuard
 
 from pydantic_ai import AgentRunResult
-from pydantic_ai.agent import EventStreamHandler
-from pydantic_ai.capabilities.abstract import WrapRunHandler
+from pydantic_ai.agent import AbstractAgent, EventStreamHandler
+from pydantic_ai.capabilities.abstract import AbstractCapability, WrapRunHandler
 from pydantic_ai.durable_exec import (
     JSON_CODEC,
     BaseDurabilityCapability,
@@ -42,6 +42,7 @@ from outlast._shapes import is_dict
 from outlast.agents.approvals import decisions
 from outlast.agents.effects import Effect
 from outlast.agents.events import streaming
+from outlast.agents.overriding import refuse_overrides_of
 from outlast.agents.steps import StepBackend, StepConfig, StepConfigs, agent_run, definition_of
 from outlast.agents.threads import no_threads
 from outlast.agents.waiting import TokenWaiter
@@ -102,6 +103,11 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
     @override
     def in_durable_context(self) -> bool:
         return in_run()
+
+    @override
+    def for_agent(self, agent: AbstractAgent[AgentDepsT, object]) -> AbstractCapability[AgentDepsT]:
+        refuse_overrides_of(agent)
+        return super().for_agent(agent)
 
     @override
     def get_durable_operation_backend(self) -> StepBackend:
