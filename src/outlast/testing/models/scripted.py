@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -45,6 +45,7 @@ from outlast.testing.models.replies import (
     reply_to,
 )
 from outlast.testing.models.script import Script
+from outlast.testing.models.serving import serving
 from outlast.testing.models.turns import Asked, Turn, TurnFunction
 
 _SYSTEM = "outlast"
@@ -105,6 +106,15 @@ class ScriptedModel(Model[None]):
         not among them.
         """
         return tuple(self._requests)
+
+    def serve(self) -> AbstractAsyncContextManager[str]:
+        """Serve the script over HTTP on 127.0.0.1: `async with model.serve() as url:`.
+
+        The server speaks OpenAI's chat completions, streamed and not, without authentication.
+        `url` is the base URL for clients. A fault is met by how often the server was told the
+        same; `Cut` breaks the connection. What is asked is in `requests`.
+        """
+        return serving(self._script, self._name, self._requests)
 
     @override
     async def request(
