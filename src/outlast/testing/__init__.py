@@ -1,7 +1,8 @@
 """Testing workflows: simulated time, crashes at every record, replay of old journals.
 
-And agents: a model of typed turns. Those names need pydantic-ai, so each is imported when it is
-first asked for; `__init__.pyi` declares them for type checkers.
+And agents: models of typed turns or of what was recorded, and what journals say of their tools.
+Those names need pydantic-ai, so each is imported when it is first asked for; `__init__.pyi`
+declares them for type checkers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _OF_MODELS = (
     "Fails",
     "Fault",
     "Malformed",
+    "RecordedResponse",
+    "Recording",
     "Refuses",
     "Says",
     "ScriptedModel",
@@ -30,6 +33,9 @@ _OF_MODELS = (
     "ToolResult",
     "Turn",
     "TurnFunction",
+    "assert_exactly_once",
+    "record",
+    "replay_model",
 )
 
 # What a star imports: not the models, since that would need pydantic-ai. Type checkers read the

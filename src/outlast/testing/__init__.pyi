@@ -11,6 +11,8 @@ from outlast.testing.models import (
     Fails,
     Fault,
     Malformed,
+    RecordedResponse,
+    Recording,
     Refuses,
     Says,
     ScriptedModel,
@@ -18,6 +20,9 @@ from outlast.testing.models import (
     ToolResult,
     Turn,
     TurnFunction,
+    assert_exactly_once,
+    record,
+    replay_model,
 )
 from outlast.testing.replaying import crash_everywhere, replay
 from outlast.testing.sim import Sim
@@ -32,6 +37,8 @@ __all__ = [
     "Fails",
     "Fault",
     "Malformed",
+    "RecordedResponse",
+    "Recording",
     "Refuses",
     "Says",
     "ScriptedModel",
@@ -41,7 +48,10 @@ __all__ = [
     "ToolResult",
     "Turn",
     "TurnFunction",
+    "assert_exactly_once",
     "crash_everywhere",
+    "record",
     "replay",
+    "replay_model",
     "step_context",
 ]

@@ -11,6 +11,9 @@ if find_spec("pydantic_ai") is None:
         "the models of outlast.testing need pydantic-ai: pip install 'outlast[agents]'"
     )
 
+from outlast.testing.models.counting import assert_exactly_once
+from outlast.testing.models.recorded import replay_model
+from outlast.testing.models.recordings import RecordedResponse, Recording, record
 from outlast.testing.models.scripted import ScriptedModel
 from outlast.testing.models.turns import (
     Answer,
@@ -38,6 +41,8 @@ __all__ = [
     "Fails",
     "Fault",
     "Malformed",
+    "RecordedResponse",
+    "Recording",
     "Refuses",
     "Says",
     "ScriptedModel",
@@ -45,4 +50,7 @@ __all__ = [
     "ToolResult",
     "Turn",
     "TurnFunction",
+    "assert_exactly_once",
+    "record",
+    "replay_model",
 ]
