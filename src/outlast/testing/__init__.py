@@ -16,6 +16,8 @@ from outlast.testing.steps import StepRecord as StepRecord
 from outlast.testing.steps import step_context as step_context
 
 _OF_MODELS = (
+    "AgentDiff",
+    "AgentOutcome",
     "Answer",
     "Asked",
     "Calls",
@@ -23,6 +25,7 @@ _OF_MODELS = (
     "Cut",
     "Fails",
     "Fault",
+    "ForkedRun",
     "Malformed",
     "RecordedResponse",
     "Recording",
@@ -34,6 +37,7 @@ _OF_MODELS = (
     "Turn",
     "TurnFunction",
     "assert_exactly_once",
+    "fork",
     "record",
     "replay_model",
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from outlast.testing.models import (
+    AgentDiff,
+    AgentOutcome,
     Answer,
     Asked,
     Calls,
@@ -10,6 +12,7 @@ from outlast.testing.models import (
     Cut,
     Fails,
     Fault,
+    ForkedRun,
     Malformed,
     RecordedResponse,
     Recording,
@@ -21,6 +24,7 @@ from outlast.testing.models import (
     Turn,
     TurnFunction,
     assert_exactly_once,
+    fork,
     record,
     replay_model,
 )
@@ -29,6 +33,8 @@ from outlast.testing.sim import Sim
 from outlast.testing.steps import StepRecord, step_context
 
 __all__ = [
+    "AgentDiff",
+    "AgentOutcome",
     "Answer",
     "Asked",
     "Calls",
@@ -36,6 +42,7 @@ __all__ = [
     "Cut",
     "Fails",
     "Fault",
+    "ForkedRun",
     "Malformed",
     "RecordedResponse",
     "Recording",
@@ -50,6 +57,7 @@ __all__ = [
     "TurnFunction",
     "assert_exactly_once",
     "crash_everywhere",
+    "fork",
     "record",
     "replay",
     "replay_model",

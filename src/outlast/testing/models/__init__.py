@@ -12,6 +12,8 @@ if find_spec("pydantic_ai") is None:
     )
 
 from outlast.testing.models.counting import assert_exactly_once
+from outlast.testing.models.forks import AgentDiff, ForkedRun, fork
+from outlast.testing.models.outcomes import AgentOutcome
 from outlast.testing.models.recorded import replay_model
 from outlast.testing.models.recordings import RecordedResponse, Recording, record
 from outlast.testing.models.scripted import ScriptedModel
@@ -33,6 +35,8 @@ from outlast.testing.models.turns import (
 )
 
 __all__ = [
+    "AgentDiff",
+    "AgentOutcome",
     "Answer",
     "Asked",
     "Calls",
@@ -40,6 +44,7 @@ __all__ = [
     "Cut",
     "Fails",
     "Fault",
+    "ForkedRun",
     "Malformed",
     "RecordedResponse",
     "Recording",
@@ -51,6 +56,7 @@ __all__ = [
     "Turn",
     "TurnFunction",
     "assert_exactly_once",
+    "fork",
     "record",
     "replay_model",
 ]
