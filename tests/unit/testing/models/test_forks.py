@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from pydantic_ai import Agent
 
-from outlast import Engine, Run, UsageError, workflow
+from outlast import Engine, Run, RunFailed, UsageError, workflow
 from outlast.agents import Durability, agent_events
 from outlast.testing import (
     Asked,
     Calls,
+    Fails,
     ScriptedModel,
     Sim,
     assert_exactly_once,
@@ -175,6 +176,31 @@ async def test_a_fork_of_a_stream_says_nothing_of_what_it_left(engine: Engine) -
     assert said == "Answer 3 to 'Check A and B.' after B is fine."
     assert "B is fine" in text
     assert "A and B are" not in text
+
+
+down = Agent(
+    ScriptedModel([Calls(("look", {"at": "A"})), Fails(503, times=9)]),
+    name="down",
+    capabilities=[Durability()],
+)
+down.tool_plain(look)
+
+
+@workflow
+async def fails() -> str:
+    return (await down.run("Check A.")).output
+
+
+async def test_a_run_whose_model_failed_is_finished_by_another(engine: Engine) -> None:
+    run = await engine.start(fails())
+    with pytest.raises(RunFailed, match="503"):
+        await run.result()
+
+    forked = await fork(run, at=2, model=ScriptedModel(brief))
+
+    assert await forked.run.result() == "Answer 2 to 'Check A.' after A is fine."
+    assert (await forked.diff()).original.requests == 1
+    assert effects == {"A": 1}
 
 
 async def test_a_later_run_of_the_agent_is_chosen_and_has_the_other_model(engine: Engine) -> None:

@@ -12,7 +12,7 @@ from pydantic_ai import Agent, ModelResponse, TextPart
 from pydantic_ai.models import Model
 
 from outlast import Engine, RunFailed, Signal, UsageError, workflow
-from outlast.agents import Durability
+from outlast.agents import Durability, agent_events
 from outlast.testing import (
     Calls,
     RecordedResponse,
@@ -207,8 +207,23 @@ async def asks_the_recording(times: int) -> list[str]:
     return [(await agent.run("How much?")).output for _ in range(times)]
 
 
+@workflow
+async def streams_the_recording() -> str:
+    durable = Durability[None](stream=True)
+    agent = Agent(chosen["model"], deps_type=type(None), name="shop:1", capabilities=[durable])
+    return (await agent.run("How much?")).output
+
+
 async def test_in_a_run_each_run_of_the_agent_gets_its_own_responses(engine: Engine) -> None:
     assert await engine.run(asks_the_recording(2)) == ["one", "two"]
+
+
+async def test_in_a_run_a_recorded_response_is_streamed_too(engine: Engine) -> None:
+    run = await engine.start(streams_the_recording())
+
+    assert await run.result() == "one"
+    events = [f"{event.value}" async for event in run.stream(agent_events)]
+    assert any("'content': 'one'" in event for event in events)
 
 
 async def test_a_run_of_the_agent_that_was_not_recorded_is_named(engine: Engine) -> None:
