@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -35,6 +36,7 @@ from pydantic_ai.usage import RequestUsage
 from typing_extensions import override
 
 from outlast._execution.bodies.context import executing_step
+from outlast.testing.loop import SimLoop
 from outlast.testing.models.asking import asked_by, texts_in
 from outlast.testing.models.replies import (
     Broken,
@@ -132,7 +134,7 @@ class ScriptedModel(Model[None]):
             parts=_parts_of(reply),
             usage=_usage_of(reply),
             model_name=self._name,
-            timestamp=_time_of(messages),
+            timestamp=_now(),
             provider_name=_SYSTEM,
             provider_details=_details_of(reply),
             finish_reason=_FINISHES[reply.finish_reason],
@@ -150,7 +152,7 @@ class ScriptedModel(Model[None]):
         """Give the response that is due, token by token."""
         reply = self._reply(messages, model_settings, model_request_parameters, is_streamed=True)
         yield _ScriptedStream(
-            model_request_parameters, _reply=reply, _name=self._name, _time=_time_of(messages)
+            model_request_parameters, _reply=reply, _name=self._name, _time=_now()
         )
 
     def _reply(
@@ -261,10 +263,12 @@ def _details_of(reply: Reply) -> dict[str, object] | None:
     return {"refusal": reply.refusal} if reply.refusal else None
 
 
-def _time_of(messages: Sequence[ModelMessage]) -> datetime:
-    """Return the time of the last message: in a run it is the run's own, and the same on replay."""
-    given = messages[-1].timestamp if messages else None
-    return datetime.now(UTC) if given is None else given
+def _now() -> datetime:
+    """Return the time of whoever asks: in a simulation, the simulated one."""
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, SimLoop):
+        return datetime.fromtimestamp(loop.time(), UTC)
+    return datetime.now(UTC)
 
 
 def _broken(name: str, piece: Broken, *, in_stream: bool) -> ModelConnectionError:

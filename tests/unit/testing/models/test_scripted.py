@@ -418,6 +418,16 @@ async def test_a_simulation_with_a_scripted_model_can_be_repeated() -> None:
     assert traces[0] == traces[1]
 
 
+async def test_a_simulation_records_the_same_responses_each_time() -> None:
+    journals: list[list[object]] = []
+    for _ in range(2):
+        async with Sim(seed=3) as sim:
+            run = await sim.start(refunds_order(), id="r")
+            await sim.result(run)
+            journals.append([record.value for record in await sim.journal(run)])
+    assert journals[0] == journals[1]
+
+
 short = support(ScriptedModel(REFUND[:1]))
 
 
