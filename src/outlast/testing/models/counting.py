@@ -54,8 +54,10 @@ async def assert_exactly_once(
         raise AssertionError("\n  ".join([f"{tool!r} did not run exactly once per call:", *faults]))
 
 
-def _is_same_call(one: Place, other: Place) -> bool:
-    return (one.run, one.request, one.call) == (other.run, other.request, other.call)
+def _is_same_call(step: Place, asked: Place) -> bool:
+    # An id may end like the number of a step: `call#2`.
+    ids = (step.call, f"{step.call}#{step.number}")
+    return (step.run, step.request) == (asked.run, asked.request) and asked.call in ids
 
 
 def _faults_of(steps: list[AgentStep], *, asked_for: int) -> list[str]:

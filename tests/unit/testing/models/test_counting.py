@@ -32,7 +32,7 @@ clerk = Agent(
     ScriptedModel(
         [
             Calls(("refund", {"order": "A"}), ("refund", {"order": "B"}), ("look", {})),
-            Calls(("refund", {"order": "C"})),
+            Calls(ToolCall("refund", {"order": "C"}, "id#2")),
             "Done.",
         ]
     ),
