@@ -44,6 +44,7 @@ from outlast.agents.effects import Effect
 from outlast.agents.events import streaming
 from outlast.agents.overriding import refuse_overrides_of
 from outlast.agents.steps import StepBackend, StepConfig, StepConfigs, agent_run, definition_of
+from outlast.agents.substitutes import serving_model
 from outlast.agents.threads import no_threads
 from outlast.agents.waiting import TokenWaiter
 from outlast.errors import EncodingError, UsageError
@@ -142,6 +143,10 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
                 f"of the workflow, or a dict with some of {sorted(_OPTIONS)}, not {own!r}"
             )
         return {**config, **own}
+
+    @override
+    def get_wrapper_model(self, model: Model) -> Model | None:
+        return serving_model(self.name, model)
 
     # ----------------------------------------------------------- what replay gives again
     @override

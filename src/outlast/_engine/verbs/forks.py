@@ -66,7 +66,8 @@ class ForkRequest:
     """Which run to fork, and how.
 
     `keys` says whose idempotency keys the steps of the fork have: the original run's or its own;
-    `signals` what becomes of those that the original run was sent behind the point.
+    `signals` what becomes of those that the original run was sent behind the point. `id` is that
+    of the fork, for callers that must know it before its code goes on; by default a new one.
     """
 
     run: RunId
@@ -74,6 +75,7 @@ class ForkRequest:
     input: Mapping[str, object] | ForkInput | None = None
     keys: ForkKeys = "same"
     signals: ForkSignals = "leave"
+    id: RunId | None = None
 
     def __post_init__(self) -> None:
         if self.keys not in ("same", "new"):
@@ -113,7 +115,7 @@ class Forks:
         scheduler = self._scheduler
         past = await self._past(request)
         row, world = past.row, scheduler.world
-        made = RunId(world.new_id())
+        made = request.id or RunId(world.new_id())
         given = request.input
         if given is not None and not isinstance(given, ForkInput):
             given = fork_input(scheduler.registry, row.workflow, given)
