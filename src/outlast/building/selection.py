@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Collection
 from pathlib import Path
@@ -65,6 +66,7 @@ _BY_NAME = (
     "uvicorn.protocols.http.h11_impl",
     "uvicorn.protocols.http.httptools_impl",
 )
+_METADATA = ("METADATA", "entry_points.txt")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -99,10 +101,25 @@ def data_files(program: Program, given: Collection[str]) -> list[tuple[str, str]
             for file in files_of_package(root, program.package)
             if file.suffix not in (".py", ".pyc", ".pyi")
         ]
+    found += _metadata(program)
     for item in given:
         source, _, inside = item.partition(":")
         found.append((str(Path(source).absolute()), inside or "."))
     return found
+
+
+def _metadata(program: Program) -> list[tuple[str, str]]:
+    """Return what libraries may ask the system of themselves and others: versions, entry points."""
+    by_package = importlib.metadata.packages_distributions()
+    packages = {name.partition(".")[0] for name in program.modules} - {"outlast"}
+    names = {name for package in packages for name in by_package.get(package, ())}
+    files: list[tuple[str, str]] = []
+    for name in sorted(names):
+        for file in importlib.metadata.distribution(name).files or ():
+            place = Path(file)
+            if place.name in _METADATA and place.parent.suffix == ".dist-info":
+                files.append((str(file.locate()), place.parent.name))
+    return files
 
 
 def _our_modules() -> list[str]:
