@@ -66,3 +66,11 @@ def test_migrations_and_the_files_of_a_package_go_in(tmp_path: Path) -> None:
     own = [item for item in found if item[0].startswith(str(tmp_path))]
     assert own == [(str(tmp_path / "shop/texts/hello.txt"), "shop/texts")]
     assert ("/etc/more", "more") in found
+
+
+def test_what_libraries_ask_of_their_distributions_goes_in() -> None:
+    found = data_files(program(modules=["shop", "msgspec", "msgspec.json"]), [])
+
+    inside = {(Path(file).name, place) for file, place in found if place.endswith(".dist-info")}
+    assert {name for name, _ in inside} == {"METADATA"}
+    assert [place.partition("-")[0] for _, place in inside] == ["msgspec"]
