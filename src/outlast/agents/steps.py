@@ -42,7 +42,7 @@ from outlast._registry import StepDefinition
 from outlast._shapes import is_dict
 from outlast.agents.cut_off import completed
 from outlast.agents.effects import Effect, ToolCall, effect_of
-from outlast.agents.threads import threads_in_steps
+from outlast.agents.internals import threads_in_steps
 from outlast.types import Duration, Once, Retry, Timeout
 
 _KEY_CHARS = 200

@@ -99,6 +99,35 @@ async def test_an_override_inside_of_the_workflow_works(engine: Engine) -> None:
     assert await (await engine.start(say_overridden())).result() == "overridden"
 
 
+seen_by: list[bytes] = []
+go = Signal("durable_agent_go", str)
+
+
+@workflow
+async def remember() -> int:
+    result = await forecaster.run("How is the weather?")
+    seen_by.append(result.all_messages_json())
+    await go.receive()
+    return len(result.all_messages())
+
+
+async def test_messages_are_the_same_on_replay_with_their_times_and_ids(tmp_path: Path) -> None:
+    path = str(tmp_path / "outlast.db")
+    seen_by.clear()
+    async with Engine.open(path) as engine:
+        run = await engine.start(remember(), id="r")
+        async with asyncio.timeout(10):
+            while not seen_by:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.01)
+    async with Engine.open(path) as engine:
+        await engine.get(run.id).signal(go, "go")
+        assert await engine.get(run.id).result() == 4
+
+    assert len(seen_by) == 2
+    assert seen_by[0] == seen_by[1]
+    assert seen_by[0].count(b'"timestamp"') > 6
+
+
 async def test_outside_of_a_run_the_agent_is_what_it_was() -> None:
     assert (await forecaster.run("How is the weather?")).output == SAID
 

@@ -1,6 +1,7 @@
-"""Where pydantic-ai calls plain functions: in workflow code at once, in steps on threads.
+"""What pydantic-ai has no public name for: this is the one place that knows the private ones.
 
-It has no public name for either; this is the one place that knows the private ones.
+* where it calls plain functions: in workflow code at once, in steps on threads;
+* when its messages are stamped: in workflow code with the run's time, which replay repeats.
 """
 
 from __future__ import annotations
@@ -9,8 +10,14 @@ import asyncio
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from datetime import datetime, tzinfo
+from typing import Self
 
 from pydantic_ai import _utils
+from typing_extensions import override
+
+from outlast._authoring.workflow import wf
+from outlast._execution.run_context import in_run
 
 _without_threads: ContextVar[bool] = vars(_utils)["_disable_threads"]
 
@@ -32,3 +39,17 @@ def threads_in_steps() -> Generator[None]:
         yield
     finally:
         _without_threads.reset(token)
+
+
+class RunTime(datetime):
+    """Stands for `datetime` where pydantic-ai asks for the time of its messages."""
+
+    @classmethod
+    @override
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        moment: object = wf.now().astimezone(tz) if in_run() else datetime.now(tz)
+        return moment  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # as plain
+
+
+_NAME = "datetime"
+setattr(_utils, _NAME, RunTime)
