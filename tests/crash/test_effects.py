@@ -18,6 +18,7 @@ from pydantic_ai.messages import ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from outlast import Engine, workflow
 from outlast.agents import Durability, effect, idempotency_key, requires_approval
+from outlast.testing import assert_exactly_once
 
 db, effects, kind, kill_at, *answers = sys.argv[1:]
 
@@ -81,6 +82,7 @@ async def main() -> None:
                     answer = {"happened": answers[0] == "yes"}
                     await engine.answer(token.id, answer, by="ann", digest=token.digest)
         print(await waiting)
+        await assert_exactly_once(run, "refund", calls=2)
 
 asyncio.run(main())
 """
