@@ -22,6 +22,9 @@ if find_spec("pydantic_ai.external_events") is None:
 
 from outlast.agents.durability import Durability
 from outlast.agents.events import agent_events
+from outlast.agents.protocols import register_protocols
 from outlast.agents.steps import StepConfig, StepConfigs
 
 __all__ = ["Durability", "StepConfig", "StepConfigs", "agent_events"]
+
+register_protocols()
