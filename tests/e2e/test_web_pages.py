@@ -15,12 +15,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import hatch_build
 import pytest
 
+import hatch_build
 from tests.crash.serving import free_port
 from tests.e2e.commands import end, until
-from tests.e2e.dashboards import ROOT, Browser, Page, fields_of, until_seen
+from tests.e2e.dashboards import Browser, Page, fields_of, until_seen
 from tests.e2e.pages import programs_of, scripts_of
 
 pytest.importorskip("pydantic_ai")
@@ -42,7 +42,7 @@ async def terminate(id: str) -> None:
     await engine.get(id).terminate()
 """
 IMPORTS = "from fastapi.responses import FileResponse, StreamingResponse"
-WORDS = '''
+WORDS = """
     from pathlib import Path
     attempt = len(list(Path().glob("attempt-*")))
     Path(f"attempt-{attempt}").touch()
@@ -55,12 +55,12 @@ WORDS = '''
             raise ConnectionError("the model has hung up")
         yield word + " "
         await asyncio.sleep(0.02)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of the page: its clients come from npm, in the versions that the lock file pins."""
+    """The bundle of the page; its clients come from npm, as the lock file pins them."""
     node = hatch_build.node_on_path() or hatch_build.node_in_package()
     if node is None:
         pytest.skip("there is no Node.js to build the page with")
@@ -69,7 +69,9 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     env = dict(os.environ, PATH=f"{node.folder}{os.pathsep}{os.environ.get('PATH', '')}")
     if not stamp.exists() or stamp.read_text() != lock:
         install = [*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(install, cwd=CLIENTS, env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            install, cwd=CLIENTS, env=env, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         stamp.write_text(lock)
     made = tmp_path_factory.mktemp("page")
@@ -80,7 +82,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle += ["--outfile=page.js", "--jsx=automatic", "--log-level=warning"]
     bundle += ['--define:process.env.NODE_ENV="production"']
     env["NODE_PATH"] = str(CLIENTS / "node_modules")
-    done = subprocess.run(bundle, cwd=made, env=env, capture_output=True, text=True)
+    done = subprocess.run(bundle, cwd=made, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return made / "page.js"
 
@@ -104,7 +106,9 @@ class Application:
     def start(self) -> None:
         command = [sys.executable, "-m", "uvicorn", "chat:app", "--port", f"{self.port}"]
         with (self.place / "server.log").open("a") as log:
-            self.process = subprocess.Popen(command, cwd=self.place, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=self.place, stdout=log, stderr=log, text=True
+            )
         until(self.is_up, seconds=60)
 
     def is_up(self) -> bool:

@@ -29,6 +29,7 @@ from ag_ui.encoder import EventEncoder
 from pydantic_ai.ui.ag_ui import AGUIEventStream
 from typing_extensions import override
 
+from outlast._shapes import is_dict, is_list
 from outlast.agents.pages import Adapter, Ids, PageEncoder, StreamFailed
 from outlast.types import RunId, Status
 
@@ -120,7 +121,15 @@ class AgUiEncoder(PageEncoder[BaseEvent]):
             | ActivitySnapshotEvent,
         ):
             self._messages.setdefault(writer, {})[event.message_id] = None
+        if isinstance(event, ActivitySnapshotEvent):
+            self._name_messages(event.content.get("messages"))
         return self._encoder.encode(event).encode()
+
+    def _name_messages(self, messages: object) -> None:
+        """Give ids of ours to messages that were put into the run: they are in an activity."""
+        for message in messages if is_list(messages) else ():
+            if is_dict(message) and "id" in message:
+                message["id"] = self._ours(f"{message['id']}")
 
     def _ours(self, id: str) -> str:
         if id.startswith(f"{self.ids.prefix}-"):

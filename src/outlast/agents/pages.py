@@ -19,18 +19,17 @@ from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
 from functools import partial
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from pydantic import TypeAdapter
 from pydantic_ai import AgentStreamEvent, PartEndEvent, PartStartEvent
 from pydantic_ai.messages import NativeToolCallPart, TextPart, ThinkingPart, ToolCallPart
 
 from outlast._wire.live.protocols import Encode
+from outlast.agents.events import event_adapter
 from outlast.types import Status
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
 _Given: TypeAlias = "AgentStreamEvent | Exception | None"
 
-_event: TypeAdapter[AgentStreamEvent] = TypeAdapter(AgentStreamEvent)
 # `=support#1/3/model:…@1-1`: the second run of an agent, by the keys of `steps.py`. What else
 # writes (a tool that runs an agent in its step) is a lane by itself, attempts left aside.
 _LANE = re.compile(r"(=.*?#\d+)/\d+/(?:model|event)\b")
@@ -156,7 +155,7 @@ class PageEncoder(ABC, Generic[E]):
 
     def parse(self, value: bytes) -> Encode:
         """Return what encodes a stored event."""
-        return partial(self._encode, _event.validate_json(value))
+        return partial(self._encode, event_adapter().validate_json(value))
 
     def begin(self) -> Sequence[bytes]:
         """Return the beginning of the protocol."""

@@ -27,7 +27,7 @@ class DirectStreams:
         self.core: EngineCore = core
         conversions = Conversions(core.world)
         self._streams = RunStreams(core.world, core.reader, conversions)
-        self._pages = PageStreams(core.world, core.reader, conversions, self._streams)
+        self.pages: PageStreams = PageStreams(core.world, core.reader, conversions, self._streams)
         self._details = Details(core.store, core.reader, core.registry, core.scheduler)
 
     async def source(
@@ -45,8 +45,8 @@ class DirectStreams:
             at, _ = cursor_of(row, name, offset, last_id, mark)
             return self._streams.open(at, holder)
         place = place_of(last_id, mark) if last_id else place_at(offset)
-        cursor = await self._pages.cursor(row, name, protocol, mark, place)
-        return None if cursor is None else self._pages.open(cursor, holder)
+        cursor = await self.pages.cursor(row, name, protocol, mark, place)
+        return None if cursor is None else self.pages.open(cursor, holder)
 
 
 class Beat:
