@@ -45,7 +45,7 @@ from outlast._registry import Registry, WorkflowDefinition, default_registry
 from outlast._store.attributes import merged_attributes
 from outlast._store.sqlite.shared import Connect, OwnerLink, SharedSqliteStore
 from outlast._wire.listening import listen_beside
-from outlast._wire.live.direct import StreamVerbs
+from outlast._wire.live.verbs import StreamVerbs
 from outlast._wording.durations import seconds_of
 from outlast._world import loop_factory
 from outlast.errors import EngineClosed, NotInRun, NotSupported, StoreReadOnly, UsageError

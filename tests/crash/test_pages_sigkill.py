@@ -61,7 +61,8 @@ async def test_pages_of_every_protocol_hold_the_final_text_after_each_kill(tmp_p
                 asyncio.create_task(follow(server, protocol, page)) for protocol, page in clients
             ]
             for kill in range(1, KILLS + 1):
-                while lines_of(tmp_path / "said") < 20 * kill:  # noqa: ASYNC110 - a file tells nobody
+                said = tmp_path / "said"
+                while lines_of(said) < 20 * kill:  # noqa: ASYNC110 - a file tells nobody
                     await asyncio.sleep(0.01)
                 server.kill()
                 server.start()

@@ -395,3 +395,11 @@ print("pydantic_ai" in sys.modules)
     told, loaded = done.stdout.splitlines()
     assert "pip install 'outlast[agents]'" in told
     assert loaded == "False"
+
+
+def test_an_engine_that_no_page_follows_loads_no_server() -> None:
+    program = "import sys; from outlast import Engine; print('starlette' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

@@ -15,6 +15,7 @@ from pydantic_ai.messages import TextPart, TextPartDelta
 
 from outlast import Engine, Retry, RunNotFound, Signal, limits, step, this_step, workflow
 from outlast._wire.live import pagestreams
+from outlast._wire.live.direct import DirectStreams
 from outlast._wire.live.protocols import PROTOCOLS
 from outlast.agents import agent_events
 from outlast.agents.events import event_adapter
@@ -254,9 +255,8 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(
     waiting.cancel()
     await asyncio.wait([waiting])
     await pieces.aclose()
-    direct = engine._direct
-    assert direct is not None
-    assert direct.pages.tails == {}
+    assert isinstance(engine._direct, DirectStreams)
+    assert engine._direct.pages.tails == {}
 
 
 async def test_a_long_history_is_translated_in_slices(engine: Engine) -> None:
