@@ -14,6 +14,7 @@ from outlast._wire.live.pagestreams import PageStreams
 from outlast._wire.live.runstreams import RunStreams, cursor_of
 from outlast._wire.live.translation import place_at, place_of
 from outlast._world import Timer
+from outlast.errors import EngineClosed
 from outlast.types import RunId
 
 
@@ -43,9 +44,18 @@ class DirectStreams:
         try:
             async with aclosing(source.pieces()) as pieces:
                 async for piece in pieces:
+                    if not piece and self._is_closed():
+                        return  # nothing more will come from it: the page comes again
                     yield piece or HEARTBEAT
         finally:
             beat.stop()
+
+    def _is_closed(self) -> bool:
+        try:
+            self.core.check()
+        except EngineClosed:
+            return True
+        return False
 
     async def _source(
         self, run: RunId, name: str, protocol: str, offset: int, last_id: str

@@ -51,7 +51,8 @@ class StreamVerbs(ABC):
         """Iterate over a run's stream as server-sent events, live, until the run ends.
 
         An answer of one's own web application is made of it, with the content type
-        `text/event-stream`. In silence, a comment is sent every 10 seconds.
+        `text/event-stream`. In silence, a comment is sent every 10 seconds; at the latest with the
+        next one, the iteration ends when the engine is closed.
 
         Args:
             after: the id of the last event that the client has, as its `Last-Event-ID` gives it; or

@@ -241,6 +241,18 @@ async def test_a_silent_stream_shows_that_it_lives(
                 comments += await anext(pieces) == b":\n\n"
 
 
+async def test_a_stream_ends_when_its_engine_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SSE_HEARTBEAT_SECONDS", 0.02)
+    for protocol in PROTOCOLS:
+        async with Engine.open(f"memory://closed-{protocol}") as engine:
+            await engine.start(pages_story(1, 0), id="s")
+            pieces = engine.sse("s", protocol=protocol)  # type: ignore[arg-type]  # one of them
+            await anext(pieces)
+        async with asyncio.timeout(30):
+            async for _ in pieces:
+                pass
+
+
 @both
 async def test_a_client_that_goes_away_leaves_nothing_behind(
     engine: Engine, protocol: StreamProtocol
