@@ -1,8 +1,8 @@
 """The streams of runs in the protocols of web pages, to any number of clients.
 
-A client's stream is translated from its beginning up to what the store has, without sending what
-the client has already. From there on its translation becomes that of a tail, which all clients
-share that are in the same view of the same stream in the same protocol.
+A tail translates a stream from its beginning, for all clients that are in the same view of the same
+stream in the same protocol. A client whose place the tail's ring does not have any more translates
+the stream itself, up to what the store has, without sending what the client has; then it follows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from outlast import limits
 from outlast._engine.reading.declared import adapter_json
 from outlast._engine.reading.reader import Reader
 from outlast._store.decisions import life_of
@@ -141,26 +142,21 @@ class PageStreams:
         return translation.end(at, row.status if is_same else None)
 
     # -------------------------------------------------------------------------- tails
-    def join(self, cursor: PageCursor, translation: Translation, at: int) -> PageTail | None:
-        """Return the tail of a view, which goes on with this translation unless it is there.
-
-        None if there is one that has left the offset behind: the store has more by now.
-        """
+    def join(self, cursor: PageCursor, translation: Translation) -> PageTail:
+        """Return the tail of a view, which takes this translation unless it has one."""
         key = (cursor.run, cursor.name, cursor.life, cursor.protocol, translation.view)
         found = self.tails.get(key)
-        if found is None or found.tail.is_over:
-            found = self.tails[key] = PageTail(key, Tail(at), translation)
+        if found is None or found.tail.error is not None:
+            tail = Tail(-1, limits.SSE_PAGE_RING_BYTES)
+            found = self.tails[key] = PageTail(key, tail, translation)
             # Of no client: whoever came first may go, and has but its own turns.
-            found.tail.task = self._world.spawn(
-                self._grow(found, cursor, at),
+            tail.task = self._world.spawn(
+                self._grow(found, cursor),
                 name=f"outlast-tail of {cursor.run}",
                 context=Context(),
                 then=translation.close,
             )
-        tail = found.tail
-        if at < tail.end and tail.numbers.get(at, -1) < tail.ring.begin:
-            return None
-        tail.readers += 1
+        found.tail.readers += 1
         return found
 
     def leave(self, joined: PageTail) -> None:
@@ -173,17 +169,18 @@ class PageStreams:
             if tail.task is not None:
                 tail.task.cancel()
 
-    async def _grow(self, grown: PageTail, cursor: PageCursor, at: int) -> None:
-        tail, translation = grown.tail, grown.translation
+    async def _grow(self, grown: PageTail, cursor: PageCursor) -> None:
+        tail, translation, at = grown.tail, grown.translation, 0
+        tail.append(b"".join(translation.begin()), 0)
         try:
-            async for rows in self.reader.streams.rows(cursor.run, cursor.name, at):
+            async for rows in self.reader.streams.rows(cursor.run, cursor.name, 0):
                 for row in rows:
                     at = row.offset + row.count
-                    data = b""
                     async with aclosing(self.events_of(row, translation)) as batches:
-                        async for _, events in batches:
-                            data += b"".join(events)
-                    tail.append(data, at)
+                        async for batch, events in batches:
+                            tail.append(b"".join(events), batch)
+                    if tail.end < at:
+                        tail.append(b"", at)  # all of it is hidden
                     if translation.is_over:
                         break
                 if translation.is_over:
@@ -206,8 +203,8 @@ class PageStream:
         self._cursor = cursor
         self._holder = holder
         self._place = cursor.place
-        self._follower = Follower(0)
-        self._joined: PageTail | None = None
+        self._follower = Follower(cursor.place.batch)  # batches, where raw streams have offsets
+        self._is_over = False
 
     def wake(self) -> None:
         """Let `pieces` look up."""
@@ -219,64 +216,87 @@ class PageStream:
         while True:
             translation = await self._streams.translation(self._cursor, self._place.view)
             self._place = replace(self._place, view=translation.view)
-            async with aclosing(self._told(translation)) as told:
-                async for piece in told:
-                    has_sent = has_sent or bool(piece)
-                    yield piece
-            joined, self._joined = self._joined, None
-            if (translation if joined is None else joined.translation).is_superseded:
-                if has_sent:
-                    return  # what it was sent cannot be taken back in this answer
-                self._place = Place()
-            elif joined is None or self._follower.position == joined.tail.end:
-                return
-            else:
-                self._place = Place(translation.view, self._follower.position)  # it fell behind
-
-    async def _told(self, translation: Translation) -> AsyncGenerator[bytes, None]:
-        """Iterate over what is stored, then over the tail; `_joined` is that tail, if any."""
-        try:
-            async with aclosing(self._stored(translation)) as stored:
-                async for piece in stored:
-                    yield piece
-        finally:
-            if self._joined is None or self._joined.translation is not translation:
+            joined = self._streams.join(self._cursor, translation)
+            if joined.translation is not translation:
                 translation.close()
-        if self._joined is None:
-            return
-        tail = self._joined.tail
-        try:
-            async with aclosing(self._follower.pieces(tail)) as live:
-                async for piece in live:
-                    yield piece
+            tail = joined.tail
+            tail.ring.follow(self._follower.awake)
+            try:
+                # Again when it falls behind. It stays joined: the tail goes on meanwhile.
+                while not self._has_all_of(tail):
+                    async with aclosing(self._told(joined)) as told:
+                        async for piece in told:
+                            has_sent = has_sent or bool(piece)
+                            yield piece
+            finally:
+                tail.ring.leave(self._follower.awake)
+                self._streams.leave(joined)
             if tail.error is not None:
                 raise tail.error
-        finally:
-            self._streams.leave(self._joined)
+            if has_sent or not joined.translation.is_superseded:
+                return  # what it was sent cannot be taken back in this answer
+            self._place, self._follower.position = Place(), -1
+
+    def _has_all_of(self, tail: Tail) -> bool:
+        at_end = tail.has_ended and self._follower.position == tail.end
+        return self._is_over or at_end or tail.error is not None
+
+    async def _told(self, joined: PageTail) -> AsyncGenerator[bytes, None]:
+        """Iterate over what the tail has, after what it has no more."""
+        tail, follower, view = joined.tail, self._follower, joined.translation.view
+        if not self._is_within(tail):
+            translation = await self._streams.translation(self._cursor, view)
+            try:
+                async with aclosing(self._stored(translation)) as stored:
+                    async for piece in stored:
+                        yield piece
+            finally:
+                translation.close()
+            self._place = Place(view, follower.position)
+            if self._is_over:
+                return
+        while tail.end < follower.position and not tail.is_over:
+            await follower.look_up()  # it is on its way
+            yield b""
+        if not self._place.has_whole_batch:
+            begun = tail.ring.event(tail.numbers.get(follower.position, 0) - 1)
+            if begun is None:
+                return
+            rest = _events_in(begun)[self._place.number :]
+            self._place = Place(view, follower.position)
+            yield b"".join(rest)
+        async with aclosing(follower.pieces(tail)) as live:
+            async for piece in live:
+                self._place = Place(view, follower.position)
+                yield piece
+
+    def _is_within(self, tail: Tail) -> bool:
+        """Whether a tail has what follows the client's place, or will have it."""
+        at, place = self._follower.position, self._place
+        if place.is_at_end:
+            return False
+        if tail.end < at:
+            return not tail.is_over
+        return tail.numbers.get(at, -1) - (not place.has_whole_batch) >= tail.ring.begin
 
     async def _stored(self, translation: Translation) -> AsyncGenerator[bytes, None]:
-        """Iterate over what the store has by now, up to the end of the run or to a tail."""
+        """Iterate over what the store has by now, but for what the client has."""
         cursor, follower = self._cursor, self._follower
         follower.position = 0
         yield self._rest(0, translation.begin())
-        while not translation.is_over:
+        has_more = True
+        while has_more and not translation.is_over:
             # Held while the client takes it: clients that take nothing hold no more than these.
             async with self._streams.streams.reading(self._holder):
-                row = await self._reader.row(cursor.run)
                 rows = await self._reader.streams.page(cursor.run, cursor.name, follower.position)
                 async with aclosing(self._page(rows, translation)) as pieces:
                     async for piece in pieces:
                         yield piece
-            if rows or translation.is_over:
-                continue
-            if life_of(row) != cursor.life or row.status in CLOSED_STATUSES:
-                break
-            self._joined = self._streams.join(cursor, translation, follower.position)
-            if self._joined is not None:
-                return
-        if not translation.is_superseded:
+            has_more = bool(rows)
+        if self._place.is_at_end:
             end = await self._streams.end_of(cursor, translation, follower.position)
-            yield b"".join(end[self._place.number if self._place.is_at_end else 0 :])
+            self._is_over = True
+            yield b"".join(end[self._place.number :])
 
     async def _page(
         self, rows: Sequence[StreamRow], translation: Translation
@@ -303,3 +323,7 @@ class PageStream:
         if batch < place.batch or place.is_at_end:
             return b""
         return b"".join(events[place.number :])
+
+
+def _events_in(data: bytes) -> list[bytes]:
+    return [event + b"\n\n" for event in data.split(b"\n\n") if event]

@@ -208,6 +208,7 @@ class StreamOfRun:
                 async for piece in stored:
                     yield piece
             tail = await self._streams.join(cursor, follower.position)
+            tail.ring.follow(follower.awake)
             try:
                 async with aclosing(follower.pieces(tail)) as live:
                     async for piece in live:
@@ -218,6 +219,7 @@ class StreamOfRun:
                     yield await self._streams.end_event(cursor, follower.position)
                     return
             finally:
+                tail.ring.leave(follower.awake)
                 self._streams.leave(cursor, tail)
             self._is_new = False  # it fell behind: what it was shown is not known any more
 

@@ -20,8 +20,8 @@ class Tail:
     `numbers` says which number of the ring begins at an offset.
     """
 
-    def __init__(self, begin: int) -> None:
-        self.ring: Ring = Ring(bytes_max=limits.SSE_RING_BYTES)
+    def __init__(self, begin: int, bytes_max: int | None = None) -> None:
+        self.ring: Ring = Ring(bytes_max=bytes_max or limits.SSE_RING_BYTES)
         self.numbers: dict[int, int] = {begin: 0}
         self.end = begin
         self.error: OutlastError | None = None
@@ -52,27 +52,27 @@ class Follower:
         self.awake: asyncio.Event = asyncio.Event()
 
     async def pieces(self, tail: Tail) -> AsyncGenerator[bytes, None]:
-        """Iterate over what comes; ends with the stream, or when the client is too far behind."""
-        tail.ring.follow(self.awake)
-        try:
-            while tail.end < self.position and not tail.is_over:
-                await self._look_up()  # the store was read further than the tail has come
-                yield b""
-            number = tail.numbers.get(self.position, -1)
-            while (data := tail.ring.since(number)) is not None:
-                # Set before the client takes it: meanwhile the tail grows.
-                number, self.position = tail.ring.end, tail.end
-                if data:
-                    yield data
-                elif tail.is_over:
-                    return
-                else:
-                    await self._look_up()
-                    if number == tail.ring.end and not tail.is_over:
-                        yield b""
-        finally:
-            tail.ring.leave(self.awake)
+        """Iterate over what comes; ends with the stream, or when the client is too far behind.
 
-    async def _look_up(self) -> None:
+        The ring wakes those that follow it: `tail.ring.follow(follower.awake)`, before.
+        """
+        while tail.end < self.position and not tail.is_over:
+            await self.look_up()  # the store was read further than the tail has come
+            yield b""
+        number = tail.numbers.get(self.position, -1)
+        while (data := tail.ring.since(number)) is not None:
+            # Set before the client takes it: meanwhile the tail grows.
+            number, self.position = tail.ring.end, tail.end
+            if data:
+                yield data
+            elif tail.is_over:
+                return
+            else:
+                await self.look_up()
+                if number == tail.ring.end and not tail.is_over:
+                    yield b""
+
+    async def look_up(self) -> None:
+        """Wait until there may be more, or the client is to be shown that its stream lives."""
         await self.awake.wait()
         self.awake.clear()

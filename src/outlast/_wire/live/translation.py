@@ -48,6 +48,11 @@ class Place:
     is_at_end: bool = False
     has_all: bool = False
 
+    @property
+    def has_whole_batch(self) -> bool:
+        """Whether the client may not lack events of the batch."""
+        return self.batch < 0 or self.number == _ALL
+
 
 def place_of(last_id: str, mark: str) -> Place:
     """Return where the client is that sends an id; a new one if the id is not of this past."""

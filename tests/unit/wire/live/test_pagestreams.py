@@ -164,7 +164,7 @@ async def test_clients_of_one_protocol_share_a_translation(
 async def test_a_client_that_falls_behind_gets_every_event_once(
     engine: Engine, protocol: StreamProtocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SSE_RING_BYTES", 2_000)
+    monkeypatch.setattr(limits, "SSE_PAGE_RING_BYTES", 2_000)
     run = await engine.start(pages_story(5, 20, 100), id="s")
     client = CLIENTS[protocol]()
     async with aclosing(_pieces(engine, protocol)) as pieces:
