@@ -45,6 +45,7 @@ from outlast._registry import Registry, WorkflowDefinition, default_registry
 from outlast._store.attributes import merged_attributes
 from outlast._store.sqlite.shared import Connect, OwnerLink, SharedSqliteStore
 from outlast._wire.listening import listen_beside
+from outlast._wire.live.verbs import StreamVerbs
 from outlast._wording.durations import seconds_of
 from outlast._world import loop_factory
 from outlast.errors import EngineClosed, NotInRun, NotSupported, StoreReadOnly, UsageError
@@ -77,7 +78,7 @@ def _check_types(url: object, registry: object) -> None:
             raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
 
 
-class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs):
+class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs):
     """Runs workflows on one store, and gives handles on their runs.
 
     Opening recovers: every open run whose workflow is registered goes on by itself. Leaving the

@@ -16,6 +16,7 @@ import msgspec
 from outlast._codec.schemas import Schema, Schemas
 from outlast._registry import Registry, WorkflowDefinition
 from outlast._wire.formats.problems import TITLES
+from outlast._wire.live.protocols import PROTOCOLS
 from outlast._wire.security.callers import Role
 from outlast.types import ActorInfo, DeadLetterInfo, RunInfo, TeamInfo
 
@@ -164,6 +165,8 @@ def _query_parameter(name: str) -> Schema:
         schema = {"type": "integer", "minimum": bounds[0], "maximum": bounds[1]}
     elif name == "mode":
         schema = {"enum": ["ask", "tell"]}
+    elif name == "protocol":
+        schema = {"enum": [*PROTOCOLS]}
     return {"name": name, "in": "query", "required": False, "schema": schema}
 
 

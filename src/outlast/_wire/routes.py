@@ -134,7 +134,7 @@ ROUTES: tuple[Route, ...] = (
         _RUN + "/streams/{name}",
         runs.stream,
         load="free",
-        query=("offset",),
+        query=("offset", "protocol"),
         statuses=(200, 204),
         is_stream=True,
     ),

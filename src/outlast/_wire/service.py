@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from outlast._wire.formats.conversions import Conversions
 from outlast._wire.live.eventstream import Clients, EventStream, Source
 from outlast._wire.live.feed import Feed
 from outlast._wire.live.figures import Figures
+from outlast._wire.live.pagestreams import PageStreams
 from outlast._wire.live.runstreams import RunStreams
 from outlast._wire.requests import Call
 from outlast._wire.security.admission import Admission
@@ -51,6 +52,9 @@ class Service:
         self.conversions: Conversions = Conversions(world)
         self.described: tuple[tuple[WorkflowDefinition, ...], bytes] = ((), b"")
         self.streams: RunStreams = RunStreams(world, self.core.reader, self.conversions)
+        self.pages: PageStreams = PageStreams(
+            world, self.core.reader, self.conversions, self.streams
+        )
         self.details: Details = Details(
             self.core.store, self.core.reader, self.core.registry, self.core.scheduler
         )
@@ -79,14 +83,22 @@ class Service:
         """Return the time."""
         return moment(self.core.world.now())
 
-    def event_stream(self, source: Source, call: Call) -> EventStream:
+    def event_stream(
+        self, source: Source, call: Call, headers: Sequence[tuple[str, str]] = ()
+    ) -> EventStream:
         """Return a stream to one client, for as long as its token opens the server.
 
         Raises:
             Problem: there are too many.
         """
         self.clients.check_room(call.holders)
-        return EventStream(self.clients, source, may_go_on=call.may_go_on, holders=call.holders)
+        return EventStream(
+            self.clients,
+            source,
+            may_go_on=call.may_go_on,
+            holders=call.holders,
+            headers=headers,
+        )
 
     def began(self) -> None:
         """Note that one of the servers is ready."""

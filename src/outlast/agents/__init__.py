@@ -25,6 +25,7 @@ from outlast.agents.cut_off import ToolOutcome
 from outlast.agents.durability import Durability
 from outlast.agents.effects import Effect, effect, idempotency_key
 from outlast.agents.events import agent_events
+from outlast.agents.protocols import register_protocols
 from outlast.agents.steps import StepConfig, StepConfigs
 
 __all__ = [
@@ -38,3 +39,5 @@ __all__ = [
     "idempotency_key",
     "requires_approval",
 ]
+
+register_protocols()

@@ -75,6 +75,8 @@ def hidden_imports(program: Program, included: Collection[str]) -> list[str]:
     ours = {name for name in _our_modules() if not _is_tool(name)}
     theirs = {name for name in program.modules if not name.startswith("outlast.")}
     asked = {name for name in program.modules if name.startswith("outlast.")}
+    if "outlast.agents" in asked:  # it loads the protocols of pages by name
+        asked |= {name for name in _our_modules() if name.startswith("outlast.agents.")}
     by_name = {name for name in _BY_NAME if _is_installed(name)}
     return sorted(ours | theirs | asked | by_name | set(included))
 

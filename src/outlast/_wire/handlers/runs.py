@@ -25,7 +25,9 @@ from outlast._store.contract import Cursor
 from outlast._wire.formats.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.formats.foreign import Encoded, work_from_encoded, work_from_json
 from outlast._wire.formats.problems import Problem
+from outlast._wire.live.protocols import PROTOCOLS, encoding_of
 from outlast._wire.live.runstreams import cursor_of
+from outlast._wire.live.translation import place_at, place_of
 from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.security.hangups import while_connected
 from outlast._wire.service import Service
@@ -240,16 +242,27 @@ async def stream(service: Service, call: Call) -> Response:
     """Follow a stream live, from an offset or after the last event received."""
     run, name = call.run_id(), call.name("name")
     offset = call.number("offset", 0, most=1 << 50)
+    protocol = call.text("protocol") or "raw"
+    if protocol not in PROTOCOLS:
+        detail = f"protocol is one of {', '.join(PROTOCOLS)}, not {protocol[:50]!r}"
+        raise Problem(400, "unknown-protocol", detail)
     service.clients.check_room(call.holders)
     row = await service.core.reader.row(run)
     mark = await service.details.mark(row)
     last_id = call.request.headers.get("last-event-id", "")
-    place, has_seen_end = cursor_of(row, name, offset, last_id, mark)
+    if protocol != "raw":
+        place = place_of(last_id, mark) if last_id else place_at(offset)
+        cursor = await service.pages.cursor(row, name, protocol, mark, place)
+        if cursor is None:
+            return Response(status_code=204)
+        source = service.pages.open(cursor, call.holders[0])
+        return service.event_stream(source, call, encoding_of(protocol).headers)
+    at, has_seen_end = cursor_of(row, name, offset, last_id, mark)
     if has_seen_end and row.status in CLOSED_STATUSES:
-        rest = await service.core.reader.streams.page(run, name, place.offset)
+        rest = await service.core.reader.streams.page(run, name, at.offset)
         if not rest:
             return Response(status_code=204)  # there is nothing behind it: no need to come again
-    return service.event_stream(service.streams.open(place, call.holders[0]), call)
+    return service.event_stream(service.streams.open(at, call.holders[0]), call)
 
 
 # ------------------------------------------------------------------------------ sending

@@ -122,8 +122,10 @@ class EventStream(Response):
         *,
         may_go_on: Callable[[], bool],
         holders: Sequence[str],
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__()
+        self._head = [*_HEADERS, *((name.encode(), value.encode()) for name, value in headers)]
         self.holders: Sequence[str] = holders
         self._clients = clients
         self._source = source
@@ -152,7 +154,7 @@ class EventStream(Response):
         self._scope = scope
         self._clients.enter(self)
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await send({"type": "http.response.start", "status": 200, "headers": self._head})
             # Now, so that the client knows that it is connected.
             await self._send(send, b":\n\n")
             if scope["method"] != "HEAD":

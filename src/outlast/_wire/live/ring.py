@@ -42,6 +42,10 @@ class Ring:
             self.begin += 1
         self.wake()
 
+    def event(self, number: int) -> bytes | None:
+        """Return one event; None when it is gone."""
+        return self._events[number - self.begin] if number >= self.begin else None
+
     def follow(self, awake: asyncio.Event) -> None:
         """Set `awake` whenever something is added."""
         self._readers[awake] = None

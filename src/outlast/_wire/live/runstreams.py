@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from outlast._store.rows import RunRow, StreamRow
 from outlast._store.stream_values import values_in
 from outlast._wire.formats.conversions import Conversions
 from outlast._wire.live.eventstream import event
-from outlast._wire.live.ring import Ring
+from outlast._wire.live.tails import Follower, Tail
 from outlast._world import World
 from outlast.errors import OutlastError
 from outlast.types import CLOSED_STATUSES, RunId
@@ -62,36 +62,6 @@ def cursor_of(
         cursor = StreamCursor(row.id, name, int(number[:18]), False, life_of(row), mark)
         return cursor, at.startswith("end")
     return StreamCursor(row.id, name, offset, offset == 0, life_of(row), mark), False
-
-
-class Tail:
-    """The end of one stream as it grows.
-
-    `numbers` says which number of the ring begins at an offset.
-    """
-
-    def __init__(self, begin: int) -> None:
-        self.ring: Ring = Ring(bytes_max=limits.SSE_RING_BYTES)
-        self.numbers: dict[int, int] = {begin: 0}
-        self.end = begin
-        self.error: OutlastError | None = None
-        self.has_ended = False
-        self.readers = 0
-        self.task: asyncio.Task[None] | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will come."""
-        return self.has_ended or self.error is not None
-
-    def append(self, data: bytes, end: int) -> None:
-        """Add an encoded row that ends at an offset."""
-        self.end = end
-        self.numbers[end] = self.ring.end + 1
-        self.ring.append(data)
-        if len(self.numbers) > 2 * (self.ring.end - self.ring.begin) + 16:
-            kept = {o: number for o, number in self.numbers.items() if number >= self.ring.begin}
-            self.numbers = kept
 
 
 _Key = tuple[RunId, str, str]  # a run that lives again, or is started anew, has other tails
@@ -218,38 +188,38 @@ class StreamOfRun:
         self._holder = holder
         self._reader = reader
         self._cursor = cursor
-        self._position = cursor.offset
+        self._follower = Follower(cursor.offset)
         self._is_new = cursor.is_new
         self._retracted: dict[str, int] = {}
         self._writers: set[str] = set()  # whose values it was shown
-        self._awake = asyncio.Event()
 
     def wake(self) -> None:
         """Let `pieces` look up."""
-        self._awake.set()
+        self._follower.awake.set()
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Iterate over the stream's events until its end."""
-        cursor = self._cursor
+        cursor, follower = self._cursor, self._follower
         self._retracted = await self._reader.streams.retracted(
-            cursor.run, cursor.name, self._position
+            cursor.run, cursor.name, follower.position
         )
         while True:
             async with aclosing(self._stored()) as stored:
                 async for piece in stored:
                     yield piece
-            tail = await self._streams.join(cursor, self._position)
-            tail.ring.follow(self._awake)
+            tail = await self._streams.join(cursor, follower.position)
+            tail.ring.follow(follower.awake)
             try:
-                async for piece in self._live(tail):
-                    yield piece
+                async with aclosing(follower.pieces(tail)) as live:
+                    async for piece in live:
+                        yield piece
                 if tail.error is not None:
                     raise tail.error
-                if tail.has_ended and self._position == tail.end:
-                    yield await self._streams.end_event(cursor, self._position)
+                if tail.has_ended and follower.position == tail.end:
+                    yield await self._streams.end_event(cursor, follower.position)
                     return
             finally:
-                tail.ring.leave(self._awake)
+                tail.ring.leave(follower.awake)
                 self._streams.leave(cursor, tail)
             self._is_new = False  # it fell behind: what it was shown is not known any more
 
@@ -265,13 +235,13 @@ class StreamOfRun:
                     yield piece
 
     async def _page(self) -> AsyncGenerator[bytes, None]:
-        cursor = self._cursor
-        rows = await self._reader.streams.page(cursor.run, cursor.name, self._position)
+        cursor, follower = self._cursor, self._follower
+        rows = await self._reader.streams.page(cursor.run, cursor.name, follower.position)
         piece = b""
         for row in rows:
             if self._shows(row):
-                piece += await self._streams.encoded(row, cursor, self._position)
-            self._position = row.offset + row.count
+                piece += await self._streams.encoded(row, cursor, follower.position)
+            follower.position = row.offset + row.count
             if len(piece) >= _PIECE_BYTES:
                 yield piece
                 piece = b""
@@ -285,25 +255,3 @@ class StreamOfRun:
             return False
         self._writers.add(row.writer)
         return True
-
-    async def _live(self, tail: Tail) -> AsyncIterator[bytes]:
-        """Iterate over what comes; ends with the stream, or when the client is too far behind."""
-        while tail.end < self._position and not tail.is_over:
-            await self._look_up()  # the store was read further than the tail has come
-            yield b""
-        number = tail.numbers.get(self._position, -1)
-        while (data := tail.ring.since(number)) is not None:
-            # Set before the client takes it: meanwhile the tail grows.
-            number, self._position = tail.ring.end, tail.end
-            if data:
-                yield data
-            elif tail.is_over:
-                return
-            else:
-                await self._look_up()
-                if number == tail.ring.end and not tail.is_over:
-                    yield b""
-
-    async def _look_up(self) -> None:
-        await self._awake.wait()
-        self._awake.clear()
