@@ -276,8 +276,7 @@ AUDIT_REASON_CHARS_MAX = 1_000
 """Characters of a reason that the audit keeps."""
 
 AUDIT_REFUSALS_MAX = 60
-"""Refused or ineffective requests of one caller per minute that the audit records: they must not
-fill the disk."""
+"""Refused or ineffective requests of one caller per minute that the audit records."""
 
 RETENTION_SECONDS = 60.0
 """The interval at which closed runs past their retention are deleted."""
@@ -319,8 +318,7 @@ DRAIN_GRACE_SECONDS = 30.0
 
 SIGNAL_ECHO_SECONDS = 0.25
 """A second signal within this time is the same one: Ctrl-C reaches a whole process group, and the
-parent process (a one-file executable, `timeout`, a container's init) may forward it as well. A
-person does not press a key twice so quickly."""
+parent process (a one-file executable, `timeout`, a container's init) may forward it as well."""
 
 # Latency.
 LAG_SECONDS_MAX = 0.25
@@ -475,11 +473,10 @@ SSE_READS_MAX = 32
 """Stream clients that read the store at once, each until it has received what was read."""
 
 SSE_RING_BYTES = 256 * 1024
-
-# Of a stream in a protocol of web pages: translating it again costs 50 to 100 us an event, so the
-# answers of agents are kept whole (some 7,000 events) while somebody follows them.
-SSE_PAGE_RING_BYTES = 1024 * 1024
 """Encoded events of one stream in memory; a client further behind reads the store."""
+
+SSE_PAGE_RING_BYTES = 1024 * 1024
+"""The same of a stream in a protocol of web pages, which is translated again from its beginning."""
 
 SSE_WRITE_SECONDS = 20.0
 """How long a client may accept no bytes; then its connection is closed."""

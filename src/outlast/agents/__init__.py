@@ -20,13 +20,13 @@ if find_spec("pydantic_ai.external_events") is None:
         "outlast.agents needs pydantic-ai 2.68 or later: pip install -U 'outlast[agents]'"
     )
 
-from outlast.agents.approvals import requires_approval
-from outlast.agents.cut_off import ToolOutcome
 from outlast.agents.durability import Durability
-from outlast.agents.effects import Effect, effect, idempotency_key
 from outlast.agents.events import agent_events
 from outlast.agents.protocols import register_protocols
 from outlast.agents.steps import StepConfig, StepConfigs
+from outlast.agents.tools.approvals import requires_approval
+from outlast.agents.tools.cut_off import ToolOutcome
+from outlast.agents.tools.effects import Effect, effect, idempotency_key
 
 __all__ = [
     "Durability",

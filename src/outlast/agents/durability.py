@@ -39,13 +39,13 @@ from typing_extensions import override
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import in_run, message_here, next_number
 from outlast._shapes import is_dict
-from outlast.agents.approvals import decisions
-from outlast.agents.effects import Effect
 from outlast.agents.events import streaming
 from outlast.agents.internals import no_threads
 from outlast.agents.overriding import refuse_overrides_of
 from outlast.agents.steps import StepBackend, StepConfig, StepConfigs, agent_run, definition_of
 from outlast.agents.substitutes import serving_model
+from outlast.agents.tools.approvals import decisions
+from outlast.agents.tools.effects import Effect
 from outlast.agents.waiting import TokenWaiter
 from outlast.errors import EncodingError, UsageError
 

@@ -40,9 +40,9 @@ from outlast._authoring.closures import closure_definition
 from outlast._execution.run_context import current_context, in_run, next_number
 from outlast._registry import StepDefinition
 from outlast._shapes import is_dict
-from outlast.agents.cut_off import completed
-from outlast.agents.effects import Effect, ToolCall, effect_of
 from outlast.agents.internals import threads_in_steps
+from outlast.agents.tools.cut_off import completed
+from outlast.agents.tools.effects import Effect, ToolCall, effect_of
 from outlast.types import Duration, Once, Retry, Timeout
 
 _KEY_CHARS = 200

@@ -13,8 +13,8 @@ from pydantic_ai.durable_exec import ExternalEventError, ExternalEventWaiter
 
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import next_number
-from outlast.agents.asking import detail_of, title_of
 from outlast.agents.steps import agent_run
+from outlast.agents.tools.asking import detail_of, title_of
 from outlast.errors import WaitTimeout
 
 _results: TypeAdapter[DeferredToolResults] = TypeAdapter(DeferredToolResults)

@@ -32,7 +32,7 @@ from pydantic_core import to_jsonable_python
 
 from outlast import Actor, Call, Engine, Run, Signal, actor, handler, wf, workflow
 from outlast.agents import Durability, StepConfigs, agent_events
-from outlast.errors import RunFailed, UsageError
+from outlast.errors import RunFailed
 from outlast.testing import crash_everywhere
 from outlast.types import Retry
 from tests.unit.agents.scripted import PLACES, delays, effects, turn_of, weather_agent
@@ -71,32 +71,6 @@ async def test_requests_and_tool_calls_are_steps_under_stable_keys(engine: Engin
     assert sorted(keys[1:-1]) == sorted(tools)
     assert keys[-1] == "=forecaster#1/2/model:forecaster__model.request"
     assert effects == {"model": 2, **dict.fromkeys(PLACES, 1)}
-
-
-async def test_an_override_that_a_run_would_not_see_is_refused(engine: Engine) -> None:
-    with (
-        forecaster.override(model=TestModel()),
-        pytest.raises(
-            UsageError, match=r"agent 'forecaster' is overridden here \(model\), but the run that "
-        ),
-    ):
-        await engine.start(forecast(), id="f")
-
-    assert await (await engine.start(forecast(), id="f")).result() == SAID
-
-
-other = TestModel(custom_output_text="overridden")
-replaceable = Agent(TestModel(), name="replaceable", capabilities=[Durability(models={"o": other})])
-
-
-@workflow
-async def say_overridden() -> str:
-    with replaceable.override(model="o"):
-        return (await replaceable.run("Say something.")).output
-
-
-async def test_an_override_inside_of_the_workflow_works(engine: Engine) -> None:
-    assert await (await engine.start(say_overridden())).result() == "overridden"
 
 
 seen_by: list[bytes] = []

@@ -27,7 +27,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from outlast import Engine, Run, workflow
 from outlast.agents import Durability, effect, idempotency_key, requires_approval
-from outlast.agents.effects import ToolCall, warned_of
+from outlast.agents.tools.effects import ToolCall, warned_of
 from outlast.errors import DecodingError, NotInRun, RunFailed
 from outlast.testing import crash_everywhere
 from outlast.types import TokenInfo

@@ -27,7 +27,7 @@ from pydantic_ai.toolsets.function import FunctionToolsetTool
 
 from outlast._authoring.step import this_step
 from outlast._shapes import as_object, is_dict
-from outlast.agents.wrapping import wrapped
+from outlast.agents.tools.wrapping import wrapped
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -25,8 +25,8 @@ from outlast._authoring.workflow import wf
 from outlast._execution.run_context import next_number
 from outlast._shapes import is_dict
 from outlast._wording.durations import seconds_of
-from outlast.agents.asking import detail_of, title_of
-from outlast.agents.wrapping import wrapped
+from outlast.agents.tools.asking import detail_of, title_of
+from outlast.agents.tools.wrapping import wrapped
 from outlast.errors import WaitTimeout
 from outlast.types import Duration
 

@@ -14,8 +14,8 @@ from typing import Protocol
 from pydantic_ai.exceptions import SkipToolExecution
 
 from outlast._authoring.workflow import wf
-from outlast.agents.asking import detail_of, title_of
-from outlast.agents.effects import Effect, ToolCall
+from outlast.agents.tools.asking import detail_of, title_of
+from outlast.agents.tools.effects import Effect, ToolCall
 from outlast.errors import OutcomeUnknown
 
 

@@ -1,0 +1,1 @@
+"""Tools of agents: what they do to the outside world, and who must approve their calls."""
