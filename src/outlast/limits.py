@@ -475,10 +475,7 @@ SSE_READS_MAX = 32
 """Stream clients that read the store at once, each until it has received what was read."""
 
 SSE_RING_BYTES = 256 * 1024
-
-# Of a stream in a protocol of web pages: translating it again costs 50 to 100 us an event, so the
-# answers of agents are kept whole (some 7,000 events) while somebody follows them.
-SSE_PAGE_RING_BYTES = 1024 * 1024
+SSE_PAGE_RING_BYTES = 1024 * 1024  # some 7,000 events: translating one again costs 50 to 100 us
 """Encoded events of one stream in memory; a client further behind reads the store."""
 
 SSE_WRITE_SECONDS = 20.0
