@@ -22,11 +22,11 @@ if find_spec("pydantic_ai.external_events") is None:
 
 from outlast.agents.durability import Durability
 from outlast.agents.events import agent_events
-from outlast.agents.protocols import register_protocols
 from outlast.agents.steps import StepConfig, StepConfigs
 from outlast.agents.tools.approvals import requires_approval
 from outlast.agents.tools.cut_off import ToolOutcome
 from outlast.agents.tools.effects import Effect, effect, idempotency_key
+from outlast.agents.web.protocols import register_protocols
 
 __all__ = [
     "Durability",

@@ -43,7 +43,7 @@ def test_agents_go_in_with_a_program_that_uses_them() -> None:
     used = program(modules=["shop", "outlast.agents", "outlast.agents.steps"])
     assert {"outlast.agents", "outlast.agents.steps"} <= set(of_agents(used))
     # The protocols of pages, which it loads by name.
-    assert {"outlast.agents.agui", "outlast.agents.vercel"} <= set(of_agents(used))
+    assert {"outlast.agents.web.agui", "outlast.agents.web.vercel"} <= set(of_agents(used))
 
 
 def test_nothing_stays_out_that_the_program_uses() -> None:

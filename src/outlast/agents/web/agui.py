@@ -30,7 +30,7 @@ from pydantic_ai.ui.ag_ui import AGUIEventStream
 from typing_extensions import override
 
 from outlast._shapes import is_dict, is_list
-from outlast.agents.pages import Adapter, Ids, PageEncoder, StreamFailed
+from outlast.agents.web.pages import Adapter, Ids, PageEncoder, StreamFailed
 from outlast.types import RunId, Status
 
 RETRACTED = "outlast.retracted"

@@ -24,7 +24,7 @@ from pydantic_ai.ui.vercel_ai.response_types import (
 )
 from typing_extensions import override
 
-from outlast.agents.pages import Adapter, Ids, PageEncoder, StreamFailed
+from outlast.agents.web.pages import Adapter, Ids, PageEncoder, StreamFailed
 from outlast.types import RunId, Status
 
 

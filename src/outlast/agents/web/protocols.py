@@ -18,13 +18,13 @@ def register_protocols() -> None:
 
 def _vercel() -> MakeEncoder:
     # It takes a third of a second, which most programs with agents have no use for.
-    make: MakeEncoder = import_module("outlast.agents.vercel").VercelEncoder
+    make: MakeEncoder = import_module("outlast.agents.web.vercel").VercelEncoder
     return make
 
 
 def _agui() -> MakeEncoder:
     try:
-        make: MakeEncoder = import_module("outlast.agents.agui").AgUiEncoder
+        make: MakeEncoder = import_module("outlast.agents.web.agui").AgUiEncoder
     except ImportError as error:
         raise UsageError(
             f"the protocol 'ag-ui' needs ag-ui-protocol 0.1.19 or later: pip install -U "

@@ -1,0 +1,1 @@
+"""What an agent says, in the protocols that web pages speak."""
