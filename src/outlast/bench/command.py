@@ -28,6 +28,7 @@ NAMES = (
     "latency",
     "parallel",
     "actors",
+    "agents",
     "http",
     "stream",
     "overload",

@@ -26,6 +26,9 @@ class Sizes:
     latency_open_runs: int
     latency_naps: int  # of each sleeper
     actor_messages: int
+    agent_runs: int
+    agent_turns: int
+    agent_long_turns: int
     parallel_calls: int
     parallel_work: int
     stream_clients: tuple[int, ...]
@@ -52,6 +55,9 @@ _DEFAULT = Sizes(
     latency_open_runs=10_000,
     latency_naps=200,
     actor_messages=20_000,
+    agent_runs=1_000,
+    agent_turns=10,
+    agent_long_turns=200,
     parallel_calls=16,
     parallel_work=2_000_000,
     stream_clients=(1, 100, 1_000),
@@ -72,6 +78,7 @@ _QUICK = replace(
     recovery_rounds=1,
     latency_naps=60,
     actor_messages=5_000,
+    agent_runs=200,
     parallel_calls=8,
     overload_seconds=4.0,
     stream_tokens=40_000,
@@ -94,6 +101,9 @@ _TINY = Sizes(
     latency_open_runs=50,
     latency_naps=3,
     actor_messages=200,
+    agent_runs=5,
+    agent_turns=3,
+    agent_long_turns=50,
     parallel_calls=2,
     parallel_work=10_000,
     stream_clients=(1, 5),

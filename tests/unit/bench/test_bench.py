@@ -54,6 +54,17 @@ OURS: dict[str, set[str]] = {
         "idle_volatile_bytes",
         "spawned_per_second",
     },
+    "agents": {
+        "cpu_ms_per_turn",
+        "turns_per_second",
+        "overhead_cpu_ms_per_turn",
+        "journal_bytes_per_turn_first",
+        "journal_bytes_per_turn_last",
+        "resident_bytes",
+        "passivated_bytes",
+        "late_p50_ms",
+        "late_p99_ms",
+    },
     "http": {"starts_per_second", "p50_ms", "p99_ms"},
     "overload": {
         "goodput_per_second",
@@ -80,6 +91,7 @@ FLOOR: dict[str, set[str]] = {
     "latency": {f"{kind}_{s}" for kind in ("loop", "system") for s in SPREAD},
     "parallel": {"plain_seconds"},
     "actors": {"callbacks_per_second", "rows_per_second"},
+    "agents": {"cpu_ms_per_turn", "turns_per_second", "waiting_agent_bytes"},
     "http": {"requests_per_second", "p50_ms", "p99_ms"},
     "overload": {"peak_per_second"},
     "stream": {

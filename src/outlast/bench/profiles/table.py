@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from outlast.bench.profiles.actors import actors
+from outlast.bench.profiles.agents import agents
 from outlast.bench.profiles.answers import signal, start
 from outlast.bench.profiles.growth import growth
 from outlast.bench.profiles.latency import latency
@@ -39,6 +40,7 @@ PROFILES: dict[str, Profile] = {
     "latency": latency,
     "parallel": parallel,
     "actors": actors,
+    "agents": agents,
     "http": http,
     "stream": stream,
     "overload": overload,
