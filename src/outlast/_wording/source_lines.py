@@ -10,15 +10,15 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 
-def _folder_of(code: CodeType, parents: int) -> str:
+def folder_of(code: CodeType, parents: int) -> str:
     """Return how the paths of a package's code begin: relative in a built executable."""
     return str(Path(code.co_filename).parents[parents]) + os.sep
 
 
 _names: dict[tuple[str, int], str] = {}  # by file and line
 _NAMES_MAX = 10_000
-_OURS = _folder_of(_folder_of.__code__, 1)
-_ASYNCIO = _folder_of(asyncio.run.__code__, 0)
+_OURS = folder_of(folder_of.__code__, 1)
+_ASYNCIO = folder_of(asyncio.run.__code__, 0)
 
 
 def place_of_frame(frame: FrameType) -> str:
@@ -33,12 +33,15 @@ def place_of_frame(frame: FrameType) -> str:
     return name
 
 
-def calling_place() -> str:
-    """Return the innermost line on the stack that is neither ours nor asyncio's."""
+def calling_place(*, beyond: tuple[str, ...] = ()) -> str:
+    """Return the innermost line on the stack that is neither ours nor asyncio's.
+
+    Nor of the folders `beyond`, of a library that calls us. "" if there is none.
+    """
     frame: FrameType | None = sys._getframe(1)  # CPython's documented call
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith((_OURS, _ASYNCIO)):
+        if not file.startswith((_OURS, _ASYNCIO, *beyond)):
             return place_of_frame(frame)
         frame = frame.f_back
     return ""

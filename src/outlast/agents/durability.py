@@ -39,10 +39,18 @@ from typing_extensions import override
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import in_run, message_here, next_number
 from outlast._shapes import is_dict
+from outlast._wording.source_lines import calling_place
 from outlast.agents.events import streaming
-from outlast.agents.internals import no_threads
+from outlast.agents.internals import LIBRARIES, no_threads
 from outlast.agents.overriding import refuse_overrides_of
-from outlast.agents.steps import StepBackend, StepConfig, StepConfigs, agent_run, definition_of
+from outlast.agents.steps import (
+    StepBackend,
+    StepConfig,
+    StepConfigs,
+    agent_place,
+    agent_run,
+    definition_of,
+)
 from outlast.agents.substitutes import serving_model
 from outlast.agents.tools.approvals import decisions
 from outlast.agents.tools.effects import Effect
@@ -185,11 +193,13 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         if not in_run():
             return await handler()
         token = agent_run.set(f"{self.name}#{next_number(f'run {self.name}')}")
+        place = agent_place.set(calling_place(beyond=LIBRARIES) or None)
         try:
             with no_threads(), replay_scope(), external_event_scope(TokenWaiter()):
                 return await super().wrap_run(ctx, handler=handler)
         finally:
             agent_run.reset(token)
+            agent_place.reset(place)
 
 
 def _is_config(value: object) -> TypeGuard[StepConfig]:

@@ -13,11 +13,14 @@ from contextvars import ContextVar
 from datetime import datetime, tzinfo
 from typing import Self
 
+import anyio
 from pydantic_ai import _utils
+from pydantic_graph import BaseNode
 from typing_extensions import override
 
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import in_run
+from outlast._wording.source_lines import folder_of
 
 _without_threads: ContextVar[bool] = vars(_utils)["_disable_threads"]
 
@@ -39,6 +42,14 @@ def threads_in_steps() -> Generator[None]:
         yield
     finally:
         _without_threads.reset(token)
+
+
+LIBRARIES = (
+    folder_of(_utils.now_utc.__code__, 0),
+    folder_of(BaseNode.run.__code__, 0),
+    folder_of(anyio.sleep.__code__, 1),
+)
+"""Folders of the code between a workflow and our steps, which is none of the user's."""
 
 
 class RunTime(datetime):

@@ -54,6 +54,10 @@ agent_run: ContextVar[str] = ContextVar("outlast_agent_run", default="agent")
 """How the agent's run that executes is called in keys."""
 
 
+agent_place: ContextVar[str | None] = ContextVar("outlast_agent_place", default=None)
+"""The line of the workflow that runs the agent, which its records show."""
+
+
 class StepConfig(TypedDict, total=False):
     """How operations of an agent run as steps, as with `@step`: for all of a kind, or for one tool.
 
@@ -120,8 +124,13 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
                 return await body()
 
         async def attempt(key: str) -> object:
-            definition = definition_of(name, work, config)
-            return await current_context().step(definition, (), key=key, context=copy_context())
+            return await current_context().step(
+                definition_of(name, work, config),
+                (),
+                place=agent_place.get(),
+                key=key,
+                context=copy_context(),
+            )
 
         key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
         if call is None or declared is None or declared.kind in ("pure", "idempotent"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -79,13 +80,19 @@ def command(
     found: list[dict[str, object]] = []
     if not as_data:
         print(", ".join(f"{name} {value}" for name, value in machine.items()))
-    for name in profiles or NAMES:
+    for name in profiles or _possible():
         result = measure_alone(name, size, directory)
         found.append(fields_of(result, machine))
         if not as_data:
             print("\n".join(["", *shown(result)]), flush=True)
     if as_data:
         print(json.dumps(found, indent=1))
+
+
+def _possible() -> list[str]:
+    """Return the profiles that can be measured with what is installed."""
+    has_agents = importlib.util.find_spec("pydantic_ai") is not None
+    return [name for name in NAMES if name != "agents" or has_agents]
 
 
 def measure_alone(name: str, size: SizeName, directory: Path | None) -> Result:
