@@ -16,6 +16,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TextIO
 
 from typing_extensions import Unpack, override
 
@@ -41,6 +43,9 @@ _numbers = itertools.count(1)
 
 class McpProcess(StdioTransport):
     """What `mcp_process` returns: a transport of FastMCP, for `MCPToolset`."""
+
+    log_file: Path | TextIO | None
+    _connect_task: asyncio.Task[None] | None
 
     def __init__(
         self, command: list[str], *, env: dict[str, str], cwd: str | None, policy: Policy
@@ -99,7 +104,7 @@ class McpProcess(StdioTransport):
         return await super().connect(transport_options=transport_options, **session_kwargs)
 
     def _must_start(self) -> bool:
-        task: asyncio.Future[object] | None = vars(self)["_connect_task"]
+        task = self._connect_task
         return task is None or task.done() or self._is_session_dead()
 
     @asynccontextmanager

@@ -55,15 +55,17 @@ async def look(number: int) -> int:
     return number
 
 
-bare = Agent(FunctionModel(talk), name="bare", tools=[look])
-durable = Agent(FunctionModel(talk), name="durable", tools=[look], capabilities=[Durability()])
+bare: Agent[object, str] = Agent(FunctionModel(talk), name="bare", tools=[look])
+durable: Agent[object, str] = Agent(
+    FunctionModel(talk), name="durable", tools=[look], capabilities=[Durability()]
+)
 
 
 class Arrivals:
     """How many agents have had their turns."""
 
-    count = 0
-    changed = asyncio.Event()
+    count: int = 0
+    changed: asyncio.Event = asyncio.Event()
 
     @classmethod
     async def wait(cls, count: int) -> None:

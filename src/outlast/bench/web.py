@@ -304,4 +304,5 @@ async def _read(line: Line, count: int, late: list[float] | None) -> None:
         seen += data.count(b"~")
         if late is not None:
             written = [part[: part.index(b'"')] for part in data.split(b"~")[1:] if b'"' in part]
-            late += [(now - int(text)) / 1e9 for text in written]
+            # The head of an HTTP chunk may stand in the middle of a number.
+            late += [(now - int(text)) / 1e9 for text in written if text.isdigit()]
