@@ -89,7 +89,7 @@ asyncio.run(main())
 
 DONE = "A is refunded; B is refunded"
 QUESTION = (
-    "desk: the process died in refund. Did it happen? "
+    "desk: refund was cut off. Did it happen? "
     "{'agent': 'desk', 'arguments': {'cents': 5, 'order': 'A'}, 'tool': 'refund'}"
 )
 

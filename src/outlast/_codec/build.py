@@ -329,10 +329,16 @@ class _Builder:
         def make() -> Node:
             return self._recursive(key, later, lambda: self._record(cls, arguments, scope))
 
-        return make() if is_model(cls) else self._or_foreign(cls, make)
+        return make() if is_model(cls) else self._or_foreign(cls, make, is_one=False)
 
-    def _or_foreign(self, annotation: object, make: Callable[[], Node]) -> Node:
-        """Return the node of a type; pydantic's where a type of its making has a part not ours."""
+    def _or_foreign(
+        self, annotation: object, make: Callable[[], Node], *, is_one: bool = True
+    ) -> Node:
+        """Return the node of a type that pydantic may have declared; if need be pydantic's own.
+
+        That is where a part has no node of ours. A union (`is_one`) is left to pydantic as a whole
+        if one of its arms is; a class is not, so that its other fields are stored as before.
+        """
         done, unions, foreign = len(self._done), len(self._unions), self._foreign
         try:
             node = make()
@@ -342,7 +348,8 @@ class _Builder:
             if self._in_model or not is_declared_by_pydantic(annotation):
                 raise
         else:
-            if self._foreign == foreign or not is_declared_by_pydantic(annotation):
+            is_ours = self._foreign == foreign or not is_one
+            if is_ours or not is_declared_by_pydantic(annotation):
                 return node
         # Nodes made on the way may refer to the type that could not be completed.
         for key in list(self._done)[done:]:

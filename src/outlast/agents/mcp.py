@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import logging
 import os
+from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,13 +33,22 @@ from mcp import ClientSession
 
 from outlast._execution.bodies.context import executing_step
 from outlast._wording.durations import seconds_of
-from outlast.agents.programs import ErrorLines, ProgramFailed, Starts, found, guarded
+from outlast.agents.programs import (
+    LINES_KEPT,
+    ErrorLines,
+    ProgramFailed,
+    Starts,
+    found,
+    guarded,
+    last_words,
+)
 from outlast.types import Duration
 
 __all__ = ["McpProcess", "ProgramFailed", "mcp_process"]
 
 _log = logging.getLogger("outlast.mcp")
 _numbers = itertools.count(1)
+_PING_SECONDS = 2.0
 
 
 class McpProcess(StdioTransport):
@@ -51,6 +61,7 @@ class McpProcess(StdioTransport):
         self, command: list[str], *, env: dict[str, str], cwd: str | None, policy: Policy
     ) -> None:
         super().__init__(command[0], command[1:], env=env, cwd=cwd, keep_alive=True)
+        self._plain = command
         self._policy = policy
         self._key = f"mcp {next(_numbers)}"
         self._gate = asyncio.Lock()
@@ -58,6 +69,8 @@ class McpProcess(StdioTransport):
         self._users = 0
         self._is_held = False  # by an engine, which ends it
         self._said: ErrorLines | None = None
+        self._last: deque[str] = deque(maxlen=LINES_KEPT)  # lines of its standard error
+        self._is_unsure = False
 
     @override
     @asynccontextmanager
@@ -76,9 +89,15 @@ class McpProcess(StdioTransport):
             async with super().connect_session(
                 transport_options=transport_options, **session_kwargs
             ) as session:
-                yield session
+                try:
+                    yield session
+                except Exception as error:
+                    if self._must_start():
+                        raise self._failed("has ended", error) from error
+                    raise
         finally:
             self._users -= 1
+            self._is_unsure = not self._users  # a call may have been given up: does it answer?
             self._turn.set()
             if not self._is_held:
                 await self._end_unless_used()
@@ -96,12 +115,23 @@ class McpProcess(StdioTransport):
     async def _connected(
         self, transport_options: TransportOptions | None, session_kwargs: SessionKwargs
     ) -> ClientSession | None:
+        await self._end_unless_answering()
         if self._must_start():
             if self._said is None:
-                self._said = ErrorLines(self._policy.name, _log)
+                self._said = ErrorLines(self._policy.name, _log, self._last)
                 self.log_file = self._said.file
-            await self._policy.starts.admit(self._said.last)
-        return await super().connect(transport_options=transport_options, **session_kwargs)
+            await self._policy.starts.admit(self._last)
+            # Here, not when it was declared: this process may have been forked since.
+            self.command, *self.args = guarded(self._plain, self._policy.memory_bytes_max)
+        try:
+            return await super().connect(transport_options=transport_options, **session_kwargs)
+        except Exception as error:
+            raise self._failed("did not start", error) from error
+
+    def _failed(self, what: str, error: Exception) -> ProgramFailed:
+        if self._said is not None:
+            self._said.read()
+        return ProgramFailed(f"{self._policy.name} {what}: {error}.{last_words(self._last)}")
 
     def _must_start(self) -> bool:
         task = self._connect_task
@@ -124,6 +154,8 @@ class McpProcess(StdioTransport):
         while True:
             await self._turn.wait()
             self._turn.clear()
+            async with self._gate:
+                await self._end_unless_answering()
             if self._users:
                 continue
             try:
@@ -132,14 +164,28 @@ class McpProcess(StdioTransport):
             except TimeoutError:
                 await self._end_unless_used()
 
+    async def _end_unless_answering(self) -> None:
+        """End a process that nobody uses and that does not answer a ping: it hangs."""
+        if not self._is_unsure or self._must_start() or self._session is None:
+            return
+        self._is_unsure = False
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await self._session.send_ping()
+        except Exception as error:  # noqa: BLE001  # whatever it is, it does not answer
+            _log.warning("%s does not answer (%r): it is ended", self._policy.name, error)
+            await self._stop()
+
     async def _end_unless_used(self) -> None:
         async with self._gate:  # nobody connects meanwhile
-            if self._users:
-                return
-            await self.disconnect()  # type: ignore[no-untyped-call]  # of FastMCP
-            said, self._said = self._said, None
-            if said is not None:
-                said.close()
+            if not self._users:
+                await self._stop()
+
+    async def _stop(self) -> None:
+        await self.disconnect()  # type: ignore[no-untyped-call]  # of FastMCP
+        said, self._said = self._said, None
+        if said is not None:
+            said.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +195,7 @@ class Policy:
     name: str
     starts: Starts
     idle_seconds: float
+    memory_bytes_max: int
 
 
 def mcp_process(
@@ -172,6 +219,8 @@ def mcp_process(
         env: variables beside those that MCP passes on (PATH, HOME and a few more).
         cwd: its working directory.
         idle: how long it is kept when nobody uses it.
+            A server that does not answer a ping then, because it hangs in a call that was given
+            up, is ended at once.
         restarts: how often it may be started `within` a time. Starts that follow another wait for
             0.1 s, 0.2 s and so on; after so many, calls fail with `ProgramFailed`, which tells what
             the server has written last to its standard error, until the time is over.
@@ -189,8 +238,8 @@ def mcp_process(
     path = found(command, {**os.environ, **variables})
     starts = Starts(name, most=restarts, within=seconds_of(within))
     return McpProcess(
-        guarded(path, args, memory_bytes_max),
+        [path, *args],
         env=variables,
         cwd=cwd,
-        policy=Policy(name, starts, seconds_of(idle)),
+        policy=Policy(name, starts, seconds_of(idle), memory_bytes_max),
     )

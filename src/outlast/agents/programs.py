@@ -18,7 +18,7 @@ from typing import TextIO
 from outlast._built import BUILT
 from outlast.errors import OutlastError, UsageError
 
-_WORDS_KEPT = 20
+LINES_KEPT = 20
 _LINE_BYTES_MAX = 8 * 1024
 _READ_BYTES = 64 * 1024
 
@@ -55,21 +55,26 @@ def found(command: str, environment: Mapping[str, str]) -> str:
     return path
 
 
-def guarded(command: str, arguments: Sequence[str], memory_bytes: int) -> list[str]:
+def guarded(command: Sequence[str], memory_bytes: int) -> list[str]:
     """Return the command line of a program that ends with this process, and takes so much memory.
 
     `memory_bytes` limits its private writable memory, by RLIMIT_DATA; 0 is no limit.
     """
     if os.name != "posix":
-        return [command, *arguments]
+        return [*command]
     if BUILT is None:
         guard = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), str(memory_bytes)]
-        return [*guard, command, *arguments]
+        return [*guard, *command]
     # An executable is no interpreter; Linux has these programs in its base system.
     limits = ["prlimit", f"--data={memory_bytes}", "--"] if memory_bytes else []
     guard = ["setpriv", "--pdeathsig", "KILL", "--", *limits]
     is_there = all(shutil.which(part) for part in ("setpriv", "prlimit"))
-    return [*(guard if is_there else []), command, *arguments]
+    return [*(guard if is_there else []), *command]
+
+
+def last_words(said: Sequence[str]) -> str:
+    """Return what a program has written last, as the end of a message."""
+    return f" It has written last: {' | '.join(said)}" if said else ""
 
 
 class Starts:
@@ -95,7 +100,7 @@ class Starts:
             self._times.popleft()
         if len(self._times) >= self._most:
             left = self._within - (now - self._times[0])
-            words = f" It has written last: {' | '.join(said)}" if said else ""
+            words = last_words(said)
             raise ProgramFailed(
                 f"{self._name} was started {self._most} times within {self._within:g} s and ended "
                 f"each time: it is not started again for {left:.0f} s.{words}"
@@ -108,15 +113,19 @@ class Starts:
 class ErrorLines:
     """The standard error of a program: its lines go to the log, and the last ones are kept."""
 
-    def __init__(self, name: str, log: logging.Logger) -> None:
+    def __init__(self, name: str, log: logging.Logger, last: deque[str]) -> None:
         self._name = name
         self._log = log
         self._rest = b""
-        self.last: deque[str] = deque(maxlen=_WORDS_KEPT)
+        self._last = last
         self._reader, writer = os.pipe()
         os.set_blocking(self._reader, False)
         self.file: TextIO = os.fdopen(writer, "w", encoding="utf-8")
         asyncio.get_running_loop().add_reader(self._reader, self._read)
+
+    def read(self) -> None:
+        """Take what has been written by now."""
+        self._read()
 
     def close(self) -> None:
         """Take no more lines."""
@@ -137,5 +146,5 @@ class ErrorLines:
         for line in lines:
             text = line[:_LINE_BYTES_MAX].decode(errors="replace").rstrip()
             if text:
-                self.last.append(text)
+                self._last.append(text)
                 self._log.info("%s: %s", self._name, text)

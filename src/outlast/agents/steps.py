@@ -41,6 +41,7 @@ from outlast._execution.run_context import current_context, in_run, next_number
 from outlast._registry import StepDefinition
 from outlast._shapes import is_dict
 from outlast.agents.internals import threads_in_steps
+from outlast.agents.programs import ProgramFailed
 from outlast.agents.tools.cut_off import completed
 from outlast.agents.tools.effects import Effect, ToolCall, effect_of
 from outlast.types import Duration, Once, Retry, Timeout
@@ -48,7 +49,7 @@ from outlast.types import Duration, Once, Retry, Timeout
 _KEY_CHARS = 200
 _CALL_PARTS = 4  # name, arguments, context, tool
 # They, and what derives from them, come back to the code of the agent as themselves.
-_ERRORS = (AgentRunError, FallbackExceptionGroup, ToolRetryError, UserError)
+_ERRORS = (AgentRunError, FallbackExceptionGroup, ProgramFailed, ToolRetryError, UserError)
 
 agent_run: ContextVar[str] = ContextVar("outlast_agent_run", default="agent")
 """How the agent's run that executes is called in keys."""
@@ -121,7 +122,13 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             if is_open and call is not None:
                 call.warn()
             with threads_in_steps():
-                return await body()
+                try:
+                    return await body()
+                except RuntimeError as error:
+                    # FastMCP puts its own error in the place of what went wrong.
+                    if isinstance(error.__cause__, ProgramFailed):
+                        raise error.__cause__ from None
+                    raise
 
         async def attempt(key: str) -> object:
             return await current_context().step(

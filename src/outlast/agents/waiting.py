@@ -24,8 +24,8 @@ class TokenWaiter(ExternalEventWaiter):
     """Waits by a token of the run, which may leave memory meanwhile.
 
     Whoever is asked gets the token's id; `engine.answer(id, value)` answers, or the inbox does.
-    An answer to deferred calls of tools is checked when it is given; one that names calls that are
-    not pending is not taken, and the question is asked again.
+    An answer to deferred calls of tools is checked when it is given; one that does not answer
+    exactly the pending calls is not taken, and the question is asked again.
     """
 
     async def wait(
@@ -48,7 +48,7 @@ class TokenWaiter(ExternalEventWaiter):
             if requests is None or not isinstance(answer, DeferredToolResults):
                 said: JsonValue = answer  # type: ignore[assignment]  # JSON-like
                 return said
-            if _named_in(answer) <= _pending_in(requests):
+            if _answers(answer, requests):
                 told: JsonValue = _results.dump_python(answer, mode="json")
                 return told
 
@@ -100,9 +100,13 @@ def _shown(requests: DeferredToolRequests) -> list[dict[str, object]]:
     ]
 
 
-def _pending_in(requests: DeferredToolRequests) -> set[str]:
-    return {call.tool_call_id for call in (*requests.approvals, *requests.calls)}
-
-
-def _named_in(results: DeferredToolResults) -> set[str]:
-    return {*results.approvals, *results.calls, *results.metadata, *results.answered_by}
+def _answers(results: DeferredToolResults, requests: DeferredToolRequests) -> bool:
+    """Tell whether each call has an answer of its kind, and nothing else has one."""
+    approvals = {call.tool_call_id for call in requests.approvals}
+    calls = {call.tool_call_id for call in requests.calls}
+    about = {*results.metadata, *results.answered_by}
+    return (
+        results.approvals.keys() == approvals
+        and results.calls.keys() == calls
+        and about <= approvals | calls
+    )

@@ -26,7 +26,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.tools import ToolDefinition
 
 from outlast import Engine, Run, workflow
-from outlast.agents import Durability, effect, idempotency_key, requires_approval
+from outlast.agents import Durability, Effect, effect, idempotency_key, requires_approval
 from outlast.agents.tools.effects import ToolCall, warned_of
 from outlast.errors import DecodingError, NotInRun, RunFailed
 from outlast.testing import crash_everywhere
@@ -39,6 +39,7 @@ happened: Counter[str] = Counter()
 @pytest.fixture(autouse=True)
 def clean() -> None:
     happened.clear()
+    stuck.clear()
 
 
 async def talk(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -176,6 +177,7 @@ bad_options = {"mcp": {"effect": 3}}
         lambda: effect("once"),  # type: ignore[call-overload]  # the same
         lambda: effect(compensate=3),  # type: ignore[call-overload]  # the same
         lambda: effect("pure")(effect("pure")(undo_twice)),
+        lambda: effect(idempotent=undo),  # type: ignore[arg-type]  # the same
         lambda: effect("pure")(3),  # type: ignore[type-var]  # the same
         lambda: Durability[object](steps={"mcp": {"effect": effect(idempotent=key_of)}}),
         lambda: Durability[object](steps=bad_options),  # type: ignore[arg-type]  # the same
@@ -197,12 +199,54 @@ async def undo_without_context(order: str) -> None: ...
 async def test_a_key_that_is_no_text_fails_the_call(engine: Engine) -> None:
     run = await engine.start(serve("nameless"))
 
-    with pytest.raises(RunFailed, match="is text, not ''"):
+    with pytest.raises(RunFailed, match="returned '': a key is text, and not empty"):
         await run.result()
 
 
 nameless = desk("nameless", effect(idempotent=no_key))
 
+
+# -------------------------------------------------------------------------------- timeouts
+stuck: set[str] = set()
+
+
+def slow_desk(name: str, declared: Effect) -> Agent[object, str]:
+    agent = Agent(
+        model,
+        name=name,
+        capabilities=[Durability(steps={"tools": {"timeout": "50ms"}})],
+    )
+
+    async def refund(ctx: RunContext[object], order: str, cents: int) -> str:
+        happened[f"{ctx.tool_name} {order}"] += 1
+        if name not in stuck:
+            stuck.add(name)
+            await asyncio.sleep(600)
+        return f"{order}: {cents}"
+
+    agent.tool(name="refund")(declared(refund))
+    return agent
+
+
+async def test_a_tool_that_may_not_run_twice_is_asked_about_after_a_timeout(
+    engine: Engine,
+) -> None:
+    async with waiting(engine, "slow") as (run, token):
+        assert token.title == "slow: refund was cut off. Did it happen?"
+        assert happened == {"refund A": 1}
+        await engine.answer(token.id, {"happened": True, "result": "A is refunded"})
+
+    assert await run.result() == "A is refunded"
+    assert happened == {"refund A": 1}
+
+
+async def test_a_tool_is_undone_after_a_timeout_and_called_again(engine: Engine) -> None:
+    assert await (await engine.start(serve("slow_undone"))).result() == "A: 5000"
+    assert happened == {"refund A": 2, "undo A 5000": 1}
+
+
+slow = slow_desk("slow", effect("at_most_once"))
+slow_undone = slow_desk("slow_undone", effect(compensate=undo))
 
 # ------------------------------------------------------------------------------- approvals
 plain = desk("plain", requires_approval())
@@ -229,6 +273,8 @@ AGENTS = {
         undone,
         open_one,
         nameless,
+        slow,
+        slow_undone,
         plain,
         small,
         by_boss,
@@ -342,10 +388,19 @@ async def test_an_answer_to_deferred_calls_is_checked_when_it_is_given(engine: E
             await engine.answer(first.id, {"approvals": {"call_pay": "perhaps"}})
         with pytest.raises(DecodingError):
             await engine.answer(first.id, "yes")
-        await engine.answer(first.id, {"approvals": {"call_other": True}})
-
-        second = await token_other_than(engine, first.id)
-        await engine.answer(second.id, DeferredToolResults(approvals={"call_pay": True}))
+        with pytest.raises(DecodingError, match="did you mean approvals"):
+            await engine.answer(first.id, {"aprovals": {"call_pay": True}})
+        token = first
+        wrongs: list[dict[str, object]] = [
+            {"approvals": {"call_other": True}},
+            {},
+            {"calls": {"call_pay": 1}},
+            {"approvals": {"call_pay": True}, "metadata": {"call_other": {}}},
+        ]
+        for wrong in wrongs:
+            await engine.answer(token.id, wrong)
+            token = await token_other_than(engine, token.id)
+        await engine.answer(token.id, DeferredToolResults(approvals={"call_pay": True}))
 
     assert "pay A 5000" in await run.result()
     assert happened["native"] == 1

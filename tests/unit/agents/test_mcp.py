@@ -16,7 +16,7 @@ from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from outlast import Engine, workflow
-from outlast.agents import Durability, effect
+from outlast.agents import Durability, StepConfig, effect
 from outlast.agents.mcp import McpProcess, ProgramFailed, mcp_process
 from outlast.errors import RunFailed, UsageError
 from tests.unit.agents.scripted import returns_in, turn_of
@@ -42,13 +42,14 @@ async def talk(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     return ModelResponse(parts=[TextPart(" ".join(returns_in(messages)))])
 
 
-def use(process: McpProcess) -> None:
+def use(process: McpProcess, *, timeout: str = "60s") -> None:
     toolset: MCPToolset[object] = MCPToolset(process, id="tools")
+    mcp: StepConfig = {"effect": effect("pure"), "timeout": timeout}
     Servers.agent = Agent(
         FunctionModel(talk),
         name="tooled",
         toolsets=[toolset],
-        capabilities=[Durability(steps={"mcp": {"effect": effect("pure")}})],
+        capabilities=[Durability(steps={"mcp": mcp})],
     )
 
 
@@ -118,15 +119,38 @@ async def test_a_server_that_ends_at_once_is_not_started_for_ever(tmp_path: Path
     use(server(log, "--broken", restarts=2))
     async with Engine.open(str(tmp_path / "a.db")) as engine:
         for _ in range(2):
-            with pytest.raises(RunFailed):
+            with pytest.raises(
+                RunFailed, match=r"ProgramFailed: MCP server .* has ended: .* It has written "
+            ):
                 await (await engine.start(call_tools("echo"))).result()
         with pytest.raises(
             RunFailed,
-            match=r"was started 2 times within 30 s and ended each time: it is not started again "
-            r"for \d+ s. It has written last: cannot read the configuration",
+            match=r"ProgramFailed: .* was started 2 times within 30 s and ended each time: it is "
+            r"not started again for \d+ s. It has written last: cannot read the configuration",
         ):
             await (await engine.start(call_tools("echo"))).result()
     assert len(lines(log, "started:")) == 2
+
+
+async def test_a_server_that_hangs_in_a_call_is_replaced(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    use(server(log), timeout="2s")
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        with pytest.raises(RunFailed, match="StepTimeout"):
+            await (await engine.start(call_tools("hang"))).result()
+        await until_gone(lines(log, "started:")[0].partition(":")[2])
+        assert "t0 of" in await (await engine.start(call_tools("echo"))).result()
+    assert len(lines(log, "started:")) == 2
+
+
+async def test_the_process_that_starts_it_is_the_one_it_ends_with(tmp_path: Path) -> None:
+    process = server(tmp_path / "log")
+    assert process.command == sys.executable
+    assert str(os.getpid()) not in process.args  # a fork may come between
+    use(process)
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        await (await engine.start(call_tools("echo"))).result()
+    assert str(os.getpid()) in process.args
 
 
 async def test_a_server_that_nobody_uses_is_ended_and_comes_back(tmp_path: Path) -> None:

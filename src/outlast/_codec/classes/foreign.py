@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from typing_extensions import override
@@ -150,7 +150,10 @@ class ForeignNode(Node):
 
     @override
     def from_json(self, data: object, depth: int) -> object:
-        value = self.lift(JSON_LIKE.lower(data, depth, Walk()), depth)
+        try:
+            value = self._adapter.validate_python(data)
+        except Exception as error:  # noqa: BLE001 - pydantic runs hooks of user classes here
+            raise Fault(f"pydantic rejects the value: {error_text(error)}") from None
         self.lower(value, depth, Walk())  # what pydantic accepts may still not read back
         return value
 
@@ -166,37 +169,45 @@ class ForeignNode(Node):
 def difference(value: object, other: object, depth: int = DEPTH_MAX) -> Fault | None:
     """Return the first part of a value that was not read back the same, or None.
 
-    Parts must be equal and of the same types, though 1 == True; an int may become a float.
+    Parts must be equal and of the same types, though 1 == True. But an int may become a float, as
+    with every declared float, and an object one of a subclass that has the same fields.
 
     Raises:
         Fault: they are nested too deeply.
     """
     kind: type[object] = type(value)
     if kind is int and type(other) is float and value == other:
-        return None  # as with every declared float
-    if kind is not type(other):
+        return None
+    parts = None if kind in SCALARS else _parts_of(value)
+    is_narrowed = dataclasses.is_dataclass(kind) and isinstance(other, kind)
+    if kind is not type(other) and not is_narrowed:
         found = type_name(type(other))
         return Fault(f"a {type_name(kind)} does not decode to the same value, but to a {found}")
+    if parts is None:
+        return None if value == other else Fault(_DIFFERS.format(type_name(kind)))
     if depth <= 0:
         raise Fault(TOO_DEEP)
-    if kind not in SCALARS:
-        theirs = dict(_parts_of(other))
-        for segment, part in _parts_of(value):
-            inner = difference(part, theirs[segment], depth - 1) if segment in theirs else None
-            if inner is not None:
-                return inner.under(segment)
-    if value != other:
-        return Fault(f"a {type_name(kind)} does not decode to the same value")
+    theirs = _parts_of(other) or {}
+    if not is_narrowed and parts.keys() != theirs.keys():
+        return Fault(_DIFFERS.format(type_name(kind)))
+    for key, (segment, part) in parts.items():
+        inner = difference(part, theirs.get(key, (segment, _ABSENT))[1], depth - 1)
+        if inner is not None:
+            return inner.under(segment)
     return None
 
 
-def _parts_of(value: object) -> Iterable[tuple[str, object]]:
-    """Return the parts of a value that equality sees, by their paths."""
+_ABSENT = object()
+_DIFFERS = "a {} does not decode to the same value"
+
+
+def _parts_of(value: object) -> dict[object, tuple[str, object]] | None:
+    """Return the parts of a value that equality sees, with their paths; None if it has none."""
     if is_dict(value):
-        return [(key_segment(key), item) for key, item in value.items()]
+        return {(type(key), key): (key_segment(key), item) for key, item in value.items()}
     if is_list(value) or is_any_tuple(value):
-        return [(f"[{index}]", item) for index, item in enumerate(value)]
+        return {index: (f"[{index}]", item) for index, item in enumerate(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field.name for field in dataclasses.fields(value) if field.compare]
-        return [(f".{name}", getattr(value, name, None)) for name in fields]
-    return ()
+        names = [field.name for field in dataclasses.fields(value) if field.compare]
+        return {name: (f".{name}", getattr(value, name, None)) for name in names}
+    return None

@@ -1,4 +1,4 @@
-"""Tool calls that a crash has cut off: undone or asked about, and called again.
+"""Tool calls that a crash or a timeout has cut off: undone or asked about, and called again.
 
 The first call runs as an at-most-once step, so that the run knows that it had begun. Further calls,
 what undoes one, and the question to a person have keys of their own under the call's key.
@@ -16,7 +16,7 @@ from pydantic_ai.exceptions import SkipToolExecution
 from outlast._authoring.workflow import wf
 from outlast.agents.tools.asking import detail_of, title_of
 from outlast.agents.tools.effects import Effect, ToolCall
-from outlast.errors import OutcomeUnknown
+from outlast.errors import OutcomeUnknown, StepTimeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Attempt(Protocol):
     """Calls the tool as an at-most-once step under a key."""
 
     async def __call__(self, key: str) -> object:
-        """Return the recorded result. Raises OutcomeUnknown."""
+        """Return the recorded result. Raises OutcomeUnknown, StepTimeout."""
         ...
 
 
@@ -50,7 +50,7 @@ async def completed(attempt: Attempt, call: ToolCall, declared: Effect, key: str
     while True:
         try:
             return await attempt(place)
-        except OutcomeUnknown:
+        except (OutcomeUnknown, StepTimeout):
             if declared.kind == "compensate" and declared.function is not None:
                 await _undo(call, declared.function, f"{place}/undo")
             else:
@@ -77,7 +77,7 @@ async def _asked(call: ToolCall, key: str) -> ToolOutcome:
     token = wf.token(
         ToolOutcome,
         key=key,
-        title=title_of(f"{call.agent}: the process died in {call.name}. Did it happen?"),
+        title=title_of(f"{call.agent}: {call.name} was cut off. Did it happen?"),
         detail=detail_of(call.agent, call.name, call.arguments),
     )
     return await token.wait()

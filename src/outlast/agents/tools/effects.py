@@ -12,6 +12,7 @@ done and call it again, or ask a person.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -101,6 +102,8 @@ def effect(
     function = idempotent or compensate
     if not callable(function):
         raise UserError(f"effect() takes a function of the tool's arguments, not {function!r}")
+    if idempotent is not None and inspect.iscoroutinefunction(idempotent):
+        raise UserError("effect(idempotent=...) takes a plain function, not a coroutine function")
     return Effect("idempotent" if idempotent is not None else "compensate", function)
 
 
@@ -168,7 +171,11 @@ def _with_key(tool: F, key_of: Callable[..., object] | None) -> F:
     def keyed(args: tuple[object, ...], kwargs: dict[str, object]) -> Generator[None]:
         key = None if key_of is None else key_of(*args, **kwargs)
         if not isinstance(key, str) or not key:
-            raise UserError(f"the key of tool {tool!r} is text, not {key!r}: see @effect")
+            name = getattr(tool, "__name__", "?")
+            raise UserError(
+                f"effect(idempotent=...) of tool {name!r} returned {key!r}: a key is text, and not "
+                f"empty"
+            )
         token = _key.set(key)
         try:
             yield
