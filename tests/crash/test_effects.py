@@ -174,7 +174,7 @@ def test_what_a_person_says_has_not_happened_is_done_once(tmp_path: Path) -> Non
 def test_an_approval_that_was_given_is_not_asked_for_again(tmp_path: Path) -> None:
     said, effects, _ = killed(tmp_path, "approved", "before:A", "no")
 
-    assert [line for line in said if line.startswith("desk: refund")] == []
+    assert [line for line in said if line.startswith("desk: refund {")] == []
     assert QUESTION in said
     assert said[-1] == DONE
     assert effects["effect:A"] == effects["effect:B"] == 1

@@ -16,6 +16,7 @@ import types
 import typing
 from collections.abc import Callable, Hashable, Mapping
 from enum import Enum
+from functools import partial
 from pathlib import PurePath
 from typing import ForwardRef, Literal, NewType, TypeVar
 
@@ -225,7 +226,8 @@ class _Builder:
         self, annotation: object, origin: object, arguments: tuple[object, ...], scope: Scope
     ) -> Node:
         if origin is typing.Annotated:
-            return self._or_foreign(annotation, lambda: self._annotated(arguments, scope))
+            make = partial(self._annotated, arguments, scope)
+            return self._or_foreign(annotation, make, is_one=True)
         if origin in _LITERALS:
             return _literal(arguments)
         if origin in _UNIONS:
@@ -325,20 +327,12 @@ class _Builder:
         if self._in_model and not has_fields(cls):
             return ForeignNode(cls)
         later = Later(type_name(cls), kinds, _LIST if is_tuple else _MAP)
-
-        def make() -> Node:
-            return self._recursive(key, later, lambda: self._record(cls, arguments, scope))
-
+        record = partial(self._record, cls, arguments, scope)
+        make = partial(self._recursive, key, later, record)
         return make() if is_model(cls) else self._or_foreign(cls, make, is_one=False)
 
-    def _or_foreign(
-        self, annotation: object, make: Callable[[], Node], *, is_one: bool = True
-    ) -> Node:
-        """Return the node of a type that pydantic may have declared; if need be pydantic's own.
-
-        That is where a part has no node of ours. A union (`is_one`) is left to pydantic as a whole
-        if one of its arms is; a class is not, so that its other fields are stored as before.
-        """
+    def _or_foreign(self, annotation: object, make: Callable[[], Node], *, is_one: bool) -> Node:
+        """Return a type's node; pydantic's if a part has none, or an arm of a union is pydantic's."""
         done, unions, foreign = len(self._done), len(self._unions), self._foreign
         try:
             node = make()
@@ -348,8 +342,7 @@ class _Builder:
             if self._in_model or not is_declared_by_pydantic(annotation):
                 raise
         else:
-            is_ours = self._foreign == foreign or not is_one
-            if is_ours or not is_declared_by_pydantic(annotation):
+            if self._foreign == foreign or not (is_one and is_declared_by_pydantic(annotation)):
                 return node
         # Nodes made on the way may refer to the type that could not be completed.
         for key in list(self._done)[done:]:

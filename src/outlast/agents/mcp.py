@@ -81,6 +81,11 @@ class McpProcess(StdioTransport):
         **session_kwargs: Unpack[SessionKwargs],
     ) -> AsyncGenerator[ClientSession, None]:
         step = executing_step.get()
+        if not getattr(asyncio.get_running_loop(), "has_threads", True):
+            raise ProgramFailed(
+                f"{self._policy.name} cannot be started: a simulation has no processes. Give the "
+                f"agent a toolset of functions there"
+            )
         if step is not None:
             await step.context.opened(self._key, self._held, scope="engine")
         self._users += 1

@@ -42,11 +42,13 @@ from outlast._registry import StepDefinition
 from outlast._shapes import is_dict
 from outlast.agents.internals import threads_in_steps
 from outlast.agents.programs import ProgramFailed
+from outlast.agents.tools.approvals import decided, due_of
 from outlast.agents.tools.cut_off import completed
 from outlast.agents.tools.effects import Effect, ToolCall, effect_of
 from outlast.types import Duration, Once, Retry, Timeout
 
 _KEY_CHARS = 200
+_CALLED_AGAIN = ("pure", "idempotent")
 _CALL_PARTS = 4  # name, arguments, context, tool
 # They, and what derives from them, come back to the code of the agent as themselves.
 _ERRORS = (AgentRunError, FallbackExceptionGroup, ProgramFailed, ToolRetryError, UserError)
@@ -115,13 +117,14 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
         declared = None if call is None else _effect_in(config, call)
         is_open = call is not None and declared is None and "once" not in config
         has_run = False
+        is_due: bool | None = None
 
         async def work() -> object:
             nonlocal has_run
             has_run = True
-            if is_open and call is not None:
+            if is_open and call is not None and is_due is not True:
                 call.warn()
-            with threads_in_steps():
+            with threads_in_steps(), decided(is_due):
                 try:
                     return await body()
                 except RuntimeError as error:
@@ -140,7 +143,9 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             )
 
         key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
-        if call is None or declared is None or declared.kind in ("pure", "idempotent"):
+        is_due = None if call is None else await _approval_is_due(call, key)
+        is_asking = is_due is True  # the tool itself does not run
+        if call is None or declared is None or is_asking or declared.kind in _CALLED_AGAIN:
             value = await attempt(key)
         else:
             config = _at_most_once(config)
@@ -160,10 +165,27 @@ def tool_call_of(
     return ToolCall(agent, f"{name}", given, _context_in(cache_key), tool)
 
 
+async def _approval_is_due(call: ToolCall, key: str) -> bool | None:
+    """Return whether a call must be approved first; None: as far as the agent's options say.
+
+    It is decided in a step of its own: a crash in it is none in the tool.
+    """
+    due = due_of(call)
+    if due is None:
+        return None
+
+    async def decide() -> object:
+        return due()
+
+    step = closure_definition(f"{call.name} needs approval", decide, raises=_ERRORS, returns=bool)
+    answer = await current_context().step(step, (), place=agent_place.get(), key=f"{key}/due")
+    return answer is True
+
+
 def _effect_in(config: StepConfig, call: ToolCall) -> Effect | None:
-    """Return the effect of a tool: that of its function, then that of its options."""
-    declared = effect_of(call.tool) or config.get("effect")
-    return Effect("pure") if declared is None and call.is_read_only else declared
+    """Return the effect of a tool: of its function, of its MCP server, then of its options."""
+    declared = effect_of(call.tool)
+    return declared or (Effect("pure") if call.is_read_only else config.get("effect"))
 
 
 def _at_most_once(config: StepConfig) -> StepConfig:

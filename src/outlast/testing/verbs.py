@@ -49,17 +49,23 @@ class EngineVerbs(ABC):
         """Iterate over what runs ask of people and other programs; see `Engine.tokens`."""
         return self.engine.tokens(open_only)
 
-    async def approve(self, token_id: str, *, by: str, reason: str = "") -> None:
+    async def approve(
+        self, token_id: str, *, by: str, reason: str = "", digest: str | None = None
+    ) -> None:
         """Give an approval; see `Engine.approve`."""
-        await self.engine.approve(token_id, by=by, reason=reason)
+        await self.engine.approve(token_id, by=by, reason=reason, digest=digest)
 
-    async def reject(self, token_id: str, *, by: str, reason: str = "") -> None:
+    async def reject(
+        self, token_id: str, *, by: str, reason: str = "", digest: str | None = None
+    ) -> None:
         """Reject an approval; see `Engine.reject`."""
-        await self.engine.reject(token_id, by=by, reason=reason)
+        await self.engine.reject(token_id, by=by, reason=reason, digest=digest)
 
-    async def answer(self, token_id: str, value: object, *, by: str = "") -> None:
+    async def answer(
+        self, token_id: str, value: object, *, by: str = "", digest: str | None = None
+    ) -> None:
         """Answer a token; see `Engine.answer`."""
-        await self.engine.answer(token_id, value, by=by)
+        await self.engine.answer(token_id, value, by=by, digest=digest)
 
     async def publish(self, topic: Topic[T], value: T) -> None:
         """Publish to the actors that are subscribed; see `Engine.publish`."""

@@ -250,7 +250,13 @@ slow_undone = slow_desk("slow_undone", effect(compensate=undo))
 
 # ------------------------------------------------------------------------------- approvals
 plain = desk("plain", requires_approval())
-small = desk("small", requires_approval(unless=is_small))
+
+
+def declare_small(tool: Refund) -> Refund:
+    return effect("at_most_once")(requires_approval(unless=is_small)(tool))
+
+
+small = desk("small", declare_small)
 by_boss = desk("by_boss", requires_approval(by="boss"))
 brief = desk("brief", requires_approval(expires="50ms"))
 strict = desk("strict", requires_approval(expires="50ms", on_expire="fail"))
@@ -327,6 +333,20 @@ async def test_what_is_rejected_does_not_run_and_the_model_is_told_why(engine: E
 
 async def test_calls_that_need_no_approval_just_run(engine: Engine) -> None:
     assert await (await engine.start(serve("small"))).result() == "A: 5000"
+
+
+async def test_whether_an_approval_is_due_is_a_step_of_its_own(engine: Engine) -> None:
+    run = await engine.start(serve("small"))
+    await run.result()
+
+    steps = [
+        record async for record in run.journal() if record.kind in ("step_done", "step_intent")
+    ]
+    kinds = [(record.kind, record.name.rpartition(":")[2]) for record in steps]
+    assert ("step_done", "refund needs approval") in kinds
+    assert kinds.index(("step_done", "refund needs approval")) < kinds.index(
+        ("step_intent", "refund")
+    )
 
 
 async def test_an_approval_of_somebody_else_does_not_count(engine: Engine) -> None:

@@ -19,6 +19,7 @@ from outlast import Engine, workflow
 from outlast.agents import Durability, StepConfig, effect
 from outlast.agents.mcp import McpProcess, ProgramFailed, mcp_process
 from outlast.errors import RunFailed, UsageError
+from outlast.testing import Sim
 from tests.unit.agents.scripted import returns_in, turn_of
 
 SERVER = Path(__file__).with_name("tool_server.py")
@@ -184,6 +185,13 @@ async def test_outside_of_a_run_it_ends_with_its_session(tmp_path: Path) -> None
     (started,) = lines(log, "started:")
     assert said == f"t0 of {started.partition(':')[2]}"
     await until_gone(started.partition(":")[2])
+
+
+async def test_a_simulation_says_that_it_has_no_processes(tmp_path: Path) -> None:
+    use(server(tmp_path / "log"))
+    async with Sim(seed=1) as sim:
+        with pytest.raises(RunFailed, match="a simulation has no processes"):
+            await sim.run(call_tools("echo"))
 
 
 def test_what_cannot_be_started_is_said_when_it_is_declared() -> None:

@@ -15,6 +15,8 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Literal, TypeVar
 
 from pydantic_ai import ApprovalRequired, DeferredToolRequests, RunContext, ToolApproved, ToolDenied
@@ -26,6 +28,7 @@ from outlast._execution.run_context import next_number
 from outlast._shapes import is_dict
 from outlast._wording.durations import seconds_of
 from outlast.agents.tools.asking import detail_of, title_of
+from outlast.agents.tools.effects import ToolCall, function_of
 from outlast.agents.tools.wrapping import wrapped
 from outlast.errors import WaitTimeout
 from outlast.types import Duration
@@ -33,6 +36,8 @@ from outlast.types import Duration
 F = TypeVar("F", bound=Callable[..., object])
 
 _MARK = "outlast_approval"
+_DUE = "__outlast_approval_due__"
+_decided: ContextVar[bool | None] = ContextVar("outlast_approval_decided", default=None)
 
 
 def requires_approval(
@@ -60,18 +65,25 @@ def requires_approval(
         raise UserError(f"on_expire is 'deny' or 'fail', not {on_expire!r}")
     asked = {_MARK: {"by": by, "seconds": seconds, "on_expire": on_expire}}
 
+    def is_due(args: tuple[object, ...], kwargs: Mapping[str, object]) -> bool:
+        return not (unless and unless(*args, **kwargs))
+
     @contextmanager
     def approved(args: tuple[object, ...], kwargs: dict[str, object]) -> Generator[None]:
         context = args[0] if args else None
         if not isinstance(context, RunContext):
             raise UserError("a tool that requires approval is called with its RunContext first")
-        if not context.tool_call_approved and not (unless and unless(*args, **kwargs)):
-            raise ApprovalRequired(metadata=asked)
+        if not context.tool_call_approved:
+            decided = _decided.get()
+            if decided or (decided is None and is_due(args, kwargs)):
+                raise ApprovalRequired(metadata=asked)
         yield
 
     def decorate(tool: F) -> F:
         _check_takes_context(tool)
-        return wrapped(tool, approved)
+        guarded = wrapped(tool, approved)
+        setattr(guarded, _DUE, is_due)
+        return guarded
 
     return decorate
 
@@ -83,6 +95,25 @@ def _check_takes_context(tool: Callable[..., object]) -> None:
             f"{tool!r} cannot require approval: give it a RunContext as its first parameter, and "
             f"add it with @agent.tool"
         )
+
+
+def due_of(call: ToolCall) -> Callable[[], bool] | None:
+    """Return what tells whether a call that nobody has approved yet must be; None: it need not."""
+    due: Callable[[tuple[object, ...], Mapping[str, object]], bool] | None
+    due = getattr(function_of(call.tool), _DUE, None)
+    if due is None or call.context is None or call.context.tool_call_approved:
+        return None
+    return partial(due, (call.context,), call.arguments)
+
+
+@contextmanager
+def decided(is_due: bool | None) -> Generator[None]:
+    """Have the tool that is called here ask for an approval, or not, as was decided before."""
+    token = _decided.set(is_due)
+    try:
+        yield
+    finally:
+        _decided.reset(token)
 
 
 async def decisions(

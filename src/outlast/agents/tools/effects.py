@@ -157,10 +157,14 @@ class ToolCall:
         )
 
 
+def function_of(tool: object) -> object:
+    """Return the function of a tool; None if it is of an MCP server, or is not known."""
+    return getattr(_source_of(tool), "function", None)
+
+
 def effect_of(tool: object) -> Effect | None:
     """Return the effect that the function of a tool declares."""
-    function: object = getattr(_source_of(tool), "function", None)
-    declared: object = getattr(function, _MARK, None)
+    declared: object = getattr(function_of(tool), _MARK, None)
     return declared if isinstance(declared, Effect) else None
 
 
