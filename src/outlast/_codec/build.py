@@ -332,7 +332,7 @@ class _Builder:
         return make() if is_model(cls) else self._or_foreign(cls, make, is_one=False)
 
     def _or_foreign(self, annotation: object, make: Callable[[], Node], *, is_one: bool) -> Node:
-        """Return a node; pydantic's own where a part has none, or where an arm of a union is its."""
+        """Return a node; pydantic's own where a part has none, or an arm of a union is its."""
         done, unions, foreign = len(self._done), len(self._unions), self._foreign
         try:
             node = make()
