@@ -54,6 +54,8 @@ _PING_SECONDS = 2.0
 class McpProcess(StdioTransport):
     """What `mcp_process` returns: a transport of FastMCP, for `MCPToolset`."""
 
+    command: str
+    args: list[str]
     log_file: Path | TextIO | None
     _connect_task: asyncio.Task[None] | None
 
