@@ -16,6 +16,7 @@ from typing import TypeAlias
 import msgspec
 from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.usage import UsageLimits
 
 from outlast import Signal, step, workflow
 from outlast.agents import Durability, effect
@@ -31,6 +32,7 @@ _EDGE = 20  # turns at either end of a long run
 _START_TOGETHER = 200
 
 go: Signal[int] = Signal("agents_go", int)
+UNLIMITED: UsageLimits = UsageLimits(request_limit=None)  # it is 50 otherwise
 
 
 class Script:
@@ -86,7 +88,7 @@ async def arrive() -> None:
 @workflow
 async def converse() -> str:
     """Run the durable agent."""
-    return (await durable.run("Look.")).output
+    return (await durable.run("Look.", usage_limits=UNLIMITED)).output
 
 
 @workflow
