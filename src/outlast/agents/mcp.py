@@ -67,7 +67,7 @@ class McpProcess(StdioTransport):
         self._policy = policy
         self._key = f"mcp {next(_numbers)}"
         self._gate = asyncio.Lock()
-        self._turn = asyncio.Event()  # somebody has come, or the last one has gone
+        self._turn = asyncio.Event()  # set when a user comes or the last one leaves
         self._users = 0
         self._is_held = False  # by an engine, which ends it
         self._said: ErrorLines | None = None
@@ -146,7 +146,7 @@ class McpProcess(StdioTransport):
 
     @asynccontextmanager
     async def _held(self) -> AsyncGenerator[None]:
-        """Keep the process until the engine closes, but end it when nobody uses it for a while."""
+        """Keep the process until the engine closes, but end it when it is unused for a while."""
         self._is_held = True
         ending = asyncio.create_task(self._end_when_idle())
         try:
@@ -172,7 +172,7 @@ class McpProcess(StdioTransport):
                 await self._end_unless_used()
 
     async def _end_unless_answering(self) -> None:
-        """End a process that nobody uses and that does not answer a ping: it hangs."""
+        """End an unused process that does not answer a ping: it hangs."""
         if not self._is_unsure or self._must_start() or self._session is None:
             return
         self._is_unsure = False
@@ -184,7 +184,7 @@ class McpProcess(StdioTransport):
             await self._stop()
 
     async def _end_unless_used(self) -> None:
-        async with self._gate:  # nobody connects meanwhile
+        async with self._gate:  # no connection begins meanwhile
             if not self._users:
                 await self._stop()
 
@@ -225,7 +225,7 @@ def mcp_process(
         command: a program on PATH, or its path; `args` are its arguments.
         env: variables beside those that MCP passes on (PATH, HOME and a few more).
         cwd: its working directory.
-        idle: how long it is kept when nobody uses it.
+        idle: how long it is kept while unused.
             A server that does not answer a ping then, because it hangs in a call that was given
             up, is ended at once.
         restarts: how often it may be started `within` a time. Starts that follow another wait for

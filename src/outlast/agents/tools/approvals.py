@@ -51,10 +51,10 @@ def requires_approval(
 
     Args:
         unless: a function of the tool's arguments; calls for which it is true need no approval.
-        by: the only name under which an approval counts. After one of somebody else the question
-            is asked again; anybody may reject.
+        by: the only name under which an approval counts. After an approval by another name the
+            question is asked again; a rejection by any name counts.
         expires: how long to wait for an answer; without it, as long as it takes.
-        on_expire: "deny" tells the model that nobody has approved, "fail" raises `WaitTimeout`.
+        on_expire: "deny" tells the model that the call was denied, "fail" raises `WaitTimeout`.
 
     Raises:
         UserError: the function has no `RunContext` as its first parameter, or a value is none of
@@ -98,7 +98,7 @@ def _check_takes_context(tool: Callable[..., object]) -> None:
 
 
 def due_of(call: ToolCall) -> Callable[[], bool] | None:
-    """Return what tells whether a call that nobody has approved yet must be; None: it need not."""
+    """Return a check whether an unapproved call needs an approval; None if none is declared."""
     due: Callable[[tuple[object, ...], Mapping[str, object]], bool] | None
     due = getattr(function_of(call.tool), _DUE, None)
     if due is None or call.context is None or call.context.tool_call_approved:
