@@ -55,6 +55,8 @@ NO_PROGRESS: frozenset[Kind] = frozenset(
         "update_accepted",
         "step_late",
         "chance_renewed",
+        "stream_written",
+        "stream_retracted",
     )
 )
 """Records that come without the run's code having got any further: a run that kills its process

@@ -80,9 +80,9 @@ async def test_streams_are_apart_by_run_and_name(store: Store, engine: Driver) -
     assert await store.read_stream(RUN, "log", 0, 10) == [chunk(0, name="log")]
     assert await store.read_stream(OTHER, "out", 0, 10) == [chunk(0, run=OTHER)]
     assert await store.read_stream(OTHER, "log", 0, 10) == []
-    assert await store.read_stream_names(RUN) == ["log", "out"]
-    assert await store.read_stream_names(OTHER) == ["out"]
-    assert await store.read_stream_names(RunId("unknown")) == []
+    assert await store.read_stream_ends(RUN) == {"log": 1, "out": 2}
+    assert await store.read_stream_ends(OTHER) == {"out": 1}
+    assert await store.read_stream_ends(RunId("unknown")) == {}
 
 
 async def test_a_value_is_the_last_one_set(store: Store, engine: Driver) -> None:

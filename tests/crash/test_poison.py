@@ -11,10 +11,13 @@ import pytest
 
 PROGRAM = """
 import asyncio, os, sys
-from outlast import Engine, RunParked, step, workflow
+from outlast import Engine, RunParked, Stream, step, workflow
+
+words = Stream("words", str)
 
 @step
 async def poison() -> None:
+    await words.write("a word, durable before the end")
     await asyncio.sleep(float(sys.argv[2]))
     os.kill(os.getpid(), 9)
 

@@ -15,7 +15,7 @@ from outlast._engine.verbs import forks
 from outlast._execution.bodies.body import Body
 from outlast._execution.calls.children import ChildCalls
 from outlast._execution.calls.operations import failure_in
-from outlast._execution.runs.copying import Cut
+from outlast._execution.runs.copying import Cut, StreamsPast
 from outlast._messages.payloads import typed_payload
 from outlast._records import Record
 from outlast._store import decisions as decide
@@ -254,10 +254,10 @@ def test_a_refused_start_that_a_crash_loses_is_found_out(monkeypatch: pytest.Mon
 
 
 def test_a_copy_without_its_streams_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_streams(_: Sequence[Record]) -> dict[str, int]:
-        return {}
+    def no_streams(_: Sequence[Record]) -> StreamsPast:
+        return StreamsPast({}, frozenset(), frozenset())
 
-    monkeypatch.setattr(forks, "stream_ends", no_streams)
+    monkeypatch.setattr(StreamsPast, "read", no_streams)
 
     with pytest.raises(AssertionError):
         play_all(Shop)

@@ -25,7 +25,12 @@ from outlast import limits
 from outlast._engine.residency.inactive_runs import InactiveRuns
 from outlast._engine.residency.poison_messages import bury_begun
 from outlast._engine.residency.wake_alarm import WakeAlarm
-from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
+from outlast._engine.scheduling.scheduler import (
+    Scheduler,
+    admit_stored,
+    is_open_here,
+    row_outside_memory,
+)
 from outlast._engine.verbs.messages import Messages
 from outlast._execution.why import is_at_work
 from outlast._records import NO_PROGRESS
@@ -223,7 +228,7 @@ class Recovery:
             records = tail.records
         if not records or row.id in scheduler.residents:
             return
-        live = scheduler.admit(row, records)
+        live = await admit_stored(scheduler, row, records)
         if live is None:
             return
         if tail is not None:
@@ -294,7 +299,7 @@ class Recovery:
 
     def _has_moved(self, run: RunId, last_seq: int) -> bool:
         live = self._scheduler.residents.get(run)
-        if live is None or live.journal.last_seq > last_seq:
+        if live is None or live.journal.progress_seq > last_seq:
             return True
         return live.state == "live" and not (live.journal.in_flight or is_at_work(live))
 

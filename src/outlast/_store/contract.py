@@ -180,8 +180,8 @@ class ReadVerbs(Protocol):
         """Return the writers that are taken back from an offset of a stream on, and where."""
         ...
 
-    async def read_stream_names(self, run: RunId) -> list[str]:
-        """Return the names of the streams that the run has written, in order."""
+    async def read_stream_ends(self, run: RunId) -> dict[str, int]:
+        """Return the next offset of each stream that the run has written, in order of names."""
         ...
 
     async def read_value(self, run: RunId, name: str) -> bytes | None:

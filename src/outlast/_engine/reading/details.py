@@ -128,7 +128,7 @@ class Details:
             running=self._running(row),
             asks=await self._asks(row),
             children=await self._children(row),
-            streams=tuple(await self._store.read_stream_names(run)),
+            streams=tuple(await self._store.read_stream_ends(run)),
             declared_streams=self._reader.declared_streams(row),
             values=tuple(name for name in values if not name.startswith("\x00")),
             last_seq=await self.last_seq(run),

@@ -272,7 +272,7 @@ class Reader:
             RunNotFound: there is no such run.
         """
         row = await self.row(run)
-        written = await self._store.read_stream_names(run)
+        written = await self._store.read_stream_ends(run)
         return tuple(sorted({*written, *(self.declared_streams(row) if declared else ())}))
 
     def declared_streams(self, row: RunRow) -> tuple[str, ...]:

@@ -295,8 +295,10 @@ class Scheduler(ActorHost):
         if self.observers.are_any:
             self.observers.tell(RowChanged(row))
         if row.resident and self.owns(row.id):
-            if self.run_locks.is_held(row.id):
-                # Who is alone with it may have read this very start, and be about to close it.
+            is_copy = any(record.kind == "stream_written" for record in records)
+            if is_copy or self.run_locks.is_held(row.id):
+                # Who is alone with it may have read this very start, and be about to close it; of
+                # a copy it must be read where its streams end.
                 self.parts.messages.has_mail(row.id)
             elif (live := self.admit(row, records)) is not None:
                 live.steps.is_first_life = True
@@ -389,6 +391,20 @@ def _deliver_effects(scheduler: Scheduler, effects: Effects, receipt: Receipt) -
 def is_open_here(row: RunRow) -> bool:
     """Whether an engine could run it now."""
     return row.status not in CLOSED_STATUSES and row.status not in ("parked", "paused")
+
+
+async def admit_stored(scheduler: Scheduler, row: RunRow, records: list[Record]) -> LiveRun | None:
+    """Let a workflow run of an earlier life into memory; the caller is alone with it.
+
+    Its streams go on where their rows end: the records say only where writers began.
+    """
+    wrote = any(record.kind == "stream_written" for record in records)
+    ends = await scheduler.store.read_stream_ends(row.id) if wrote else {}
+    known = scheduler.residents.get(row.id)
+    live = known or scheduler.admit(row, records)
+    if live is not None and live is not known:
+        live.steps.offsets.update(ends)
+    return live
 
 
 async def row_outside_memory(scheduler: Scheduler, run: RunId) -> RunRow | None:

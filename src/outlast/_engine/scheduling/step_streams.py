@@ -1,8 +1,9 @@
-"""What running steps write to streams: the first word at once, then a record each 20 ms.
+"""What running steps write to streams: the first word at once, then a row each 20 ms.
 
 A value that comes after a silence is appended in the turn in which it was written, with what else
 that turn writes. What follows is gathered: a model that says a hundred tokens a second makes fifty
-records of it, not a hundred, and a reader waits for a token 20 ms and a commit at most.
+rows of it, not a hundred, and a reader waits for a token 20 ms and a commit at most. Only the first
+row of an attempt has a record in the journal.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 
 from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.calls.streams import write_stream
+from outlast._execution.calls.streams import write_more, write_stream
 from outlast._execution.runs.outputs import refuse_streams_of
 from outlast._execution.runs.run import LiveRun
 from outlast.types import RunId
@@ -24,7 +25,7 @@ _Writer = tuple[str, str]  # the stream, and who writes: an attempt at a step
 
 @dataclass(slots=True)
 class _Gathered:
-    """What one writer has written since its last record."""
+    """What one writer has written since its last row."""
 
     values: list[bytes] = field(default_factory=list[bytes])
     size: int = 0
@@ -89,19 +90,16 @@ class StepStreams:
         if live is None or not _may_append(live):
             return
         operation = live.steps.pending.get(key)
+        journal, offsets = live.journal, live.steps.offsets
+        if operation is not None and operation.writers.get(stream) == name:
+            write_more(journal, offsets, stream=stream, writer=name, values=values)
+            return
         if operation is not None:
             operation.writers[stream] = name
         elif not live.keeps_after_end:
             return
-        write_stream(
-            live.journal,
-            live.steps.offsets,
-            self._world.now(),
-            stream=stream,
-            key=key,
-            writer=name,
-            values=values,
-        )
+        now = self._world.now()
+        write_stream(journal, offsets, now, stream=stream, key=key, writer=name, values=values)
 
 
 def _may_append(live: LiveRun) -> bool:

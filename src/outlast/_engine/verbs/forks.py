@@ -20,6 +20,7 @@ from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._engine.verbs.messages import Messages
 from outlast._execution.runs.copying import (
     Cut,
+    StreamsPast,
     appended,
     before,
     before_and_heard,
@@ -30,7 +31,6 @@ from outlast._execution.runs.copying import (
     life_began_at,
     renewed,
     signals_behind,
-    stream_ends,
     tokens_of,
     up_to_its_end,
     values_of,
@@ -323,14 +323,23 @@ class Forks:
     async def _streams(self, old: RunId, new: RunId, records: Sequence[Record]) -> list[StreamRow]:
         """Return what the copied part of the past has written to streams."""
         copied: list[StreamRow] = []
-        for name, end in stream_ends(records).items():
-            position = 0
-            while position < end:
-                page = await self._store.read_stream(old, name, position, limits.STREAM_READ_MAX)
-                if not page:
-                    break
+        past = StreamsPast.read(records)
+        for name in past.ends:
+            rows: list[StreamRow] = []
+            position = kept = 0
+            page = await self._store.read_stream(old, name, 0, limits.STREAM_READ_MAX)
+            while page:
                 position = page[-1].offset + page[-1].count
-                copied += [msgspec.structs.replace(x, run=new) for x in page if x.offset < end]
+                for row in page:
+                    if row.writer not in past.writers:
+                        continue  # of a step that begins again
+                    rows.append(msgspec.structs.replace(row, run=new))
+                    if past.has(row):
+                        kept = len(rows)
+                if past.is_over(page[-1]):
+                    break
+                page = await self._store.read_stream(old, name, position, limits.STREAM_READ_MAX)
+            copied += rows[:kept]
         return copied
 
 

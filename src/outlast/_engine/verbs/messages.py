@@ -16,7 +16,12 @@ import msgspec
 from outlast import limits
 from outlast._engine.residency.damage import is_damaged, park_damaged, read_any_run
 from outlast._engine.residency.inactive_runs import InactiveRuns
-from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
+from outlast._engine.scheduling.scheduler import (
+    Scheduler,
+    admit_stored,
+    is_open_here,
+    row_outside_memory,
+)
 from outlast._engine.verbs.redelivery import check_again, check_known, conflict
 from outlast._engine.verbs.requests import checked
 from outlast._execution.actors.actor_memory import ActorMemory
@@ -270,7 +275,7 @@ class Messages:
         elif row is not None and self._may_run(row):
             records = await self._store.read_journal(run)
             if run not in scheduler.residents and scheduler.owns(run):
-                live = scheduler.admit(row, records)
+                live = await admit_stored(scheduler, row, records)
         if live is not None:
             await self.read_mail(live)
             scheduler.begin(live)

@@ -33,7 +33,7 @@ from outlast._execution.calls.operations import (
     recorded_error,
     seen_error,
 )
-from outlast._execution.calls.streams import write_stream
+from outlast._execution.calls.streams import close_writer, retract
 from outlast._execution.calls.unreadable import ERROR_WAYS, Unreadable
 from outlast._execution.journal.step_inputs import StepInputs
 from outlast._execution.journal.view import RunJournal
@@ -132,6 +132,8 @@ class StepCalls:
         for operation in cancelled:
             del self.pending[operation.key]
             self.retrying.pop(operation.key, None)
+            if operation.writers:
+                self._close_writers(operation)
             if operation.is_started:
                 self._host.stop_body(self._journal.run, operation.key)
 
@@ -333,17 +335,18 @@ class StepCalls:
 
     def _retract(self, operation: StepOperation) -> None:
         """Take back what a dead attempt wrote to streams."""
+        journal, now, key = self._journal, self._host.world.now(), operation.key
         for stream, writer in operation.writers.items():
-            write_stream(
-                self._journal,
-                self.offsets,
-                self._host.world.now(),
-                stream=stream,
-                key=operation.key,
-                writer=writer,
-                values=None,
-            )
+            retract(journal, self.offsets, now, stream=stream, key=key, writer=writer)
         operation.writers = {}
+
+    def _close_writers(self, operation: StepOperation) -> None:
+        """Say how far a step has come with its streams for which the code waits no longer."""
+        journal, now, key = self._journal, self._host.world.now(), operation.key
+        if journal.is_replaying or journal.has_closed:
+            return
+        for stream, writer in operation.writers.items():
+            close_writer(journal, self.offsets, now, stream=stream, key=key, writer=writer)
 
 
 def _unreadable_outcome(step: str, error: DecodingError, *, is_error: bool) -> Unreadable:

@@ -1,6 +1,8 @@
 """Appending to a run's streams and values: what readers see, and what replay counts by.
 
-The values travel in the row; the record says only who wrote how many at which offset.
+The values travel in rows. The journal has one record of each writer, which says where it began:
+what a writer adds to that are rows alone, so that a long answer is one record. Where a stream ends
+is read from its rows when a run comes back into memory (`Scheduler.admit_stored`).
 """
 
 from __future__ import annotations
@@ -23,26 +25,25 @@ def write_stream(
     stream: str,
     key: str,
     writer: str,
-    values: Sequence[bytes] | None,
+    values: Sequence[bytes],
 ) -> None:
-    """Append encoded values of one writer, or with None the retraction of all it wrote."""
+    """Append the first values of a writer, encoded."""
+    written = WrittenBody(writer, offsets.get(stream, 0), len(values))
+    journal.append("stream_written", at=now, key=key, name=stream, body=encode_body(written))
+    write_more(journal, offsets, stream=stream, writer=writer, values=values)
+
+
+def write_more(
+    journal: RunJournal,
+    offsets: dict[str, int],
+    *,
+    stream: str,
+    writer: str,
+    values: Sequence[bytes],
+) -> None:
+    """Append values of a writer that the journal knows."""
     offset = offsets.get(stream, 0)
-    count = 1 if values is None else len(values)
-    offsets[stream] = offset + count
-    journal.append(
-        "stream_retracted" if values is None else "stream_written",
-        at=now,
-        key=key,
-        name=stream,
-        body=encode_body(WrittenBody(writer, offset, count)),
-    )
-    transaction = journal.transaction()
-    if values is None:
-        row = StreamRow(
-            run=journal.run, name=stream, offset=offset, count=1, kind="retract", writer=writer
-        )
-        transaction.also.streams += (row,)
-        return
+    offsets[stream] = offset + len(values)
     rows: list[StreamRow] = []
     for part in _parts(values):
         row = StreamRow(
@@ -56,7 +57,29 @@ def write_stream(
         )
         rows.append(row)
         offset += len(part)
-    transaction.also.streams += tuple(rows)
+    journal.transaction().also.streams += tuple(rows)
+
+
+def retract(
+    journal: RunJournal, offsets: dict[str, int], now: int, *, stream: str, key: str, writer: str
+) -> None:
+    """Take back all that a writer has written."""
+    offset = offsets.get(stream, 0)
+    offsets[stream] = offset + 1
+    written = WrittenBody(writer, offset, 1)
+    journal.append("stream_retracted", at=now, key=key, name=stream, body=encode_body(written))
+    row = StreamRow(
+        run=journal.run, name=stream, offset=offset, count=1, kind="retract", writer=writer
+    )
+    journal.transaction().also.streams += (row,)
+
+
+def close_writer(
+    journal: RunJournal, offsets: dict[str, int], now: int, *, stream: str, key: str, writer: str
+) -> None:
+    """Record where a writer stands that no outcome follows: nothing waits for its step."""
+    written = WrittenBody(writer, offsets.get(stream, 0), 0)
+    journal.append("stream_written", at=now, key=key, name=stream, body=encode_body(written))
 
 
 def _parts(values: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -7,7 +7,7 @@ numbered anew, and keep their times.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -29,7 +29,7 @@ from outlast._execution.calls.tokens import AnswerBody, OpenedBody, row_of, toke
 from outlast._execution.calls.updates import kept_updates
 from outlast._execution.journal.given_keys import place_of_key
 from outlast._records import VALUE, Kind, Record
-from outlast._store.rows import Message, TokenRow
+from outlast._store.rows import Message, StreamRow, TokenRow
 from outlast.errors import UsageError
 from outlast.types import RunId
 
@@ -250,14 +250,41 @@ def up_to_its_end(records: Sequence[Record]) -> Sequence[Record]:
     return records[:last] if last and records[last - 1].kind == "run_closed" else records
 
 
-def stream_ends(records: Iterable[Record]) -> dict[str, int]:
-    """Return how far each stream has come in these records."""
-    ends: dict[str, int] = {}
-    for record in records:
-        if record.kind in ("stream_written", "stream_retracted"):
-            body = decode_body(record.body, WrittenBody)
-            ends[record.name] = max(ends.get(record.name, 0), body.offset + body.count)
-    return ends
+@dataclass(frozen=True, slots=True)
+class StreamsPast:
+    """What a run's records say of its streams: `ends` by name, as far as records count.
+
+    Behind that stand rows of writers that have a record, and of these only the steps that have an
+    outcome have had their say.
+    """
+
+    ends: Mapping[str, int]
+    writers: frozenset[str]
+    done: frozenset[str]
+
+    @classmethod
+    def read(cls, records: Iterable[Record]) -> StreamsPast:
+        """Return it from records."""
+        ends: dict[str, int] = {}
+        writers: dict[str, list[str]] = {}  # by the key of their step
+        done: list[str] = []
+        for record in records:
+            if record.kind in ("stream_written", "stream_retracted"):
+                body = decode_body(record.body, WrittenBody)
+                ends[record.name] = max(ends.get(record.name, 0), body.offset + body.count)
+                writers.setdefault(record.key, []).append(body.writer)
+            elif record.kind == "step_done" and record.key in writers:
+                done += writers[record.key]
+        known = frozenset(writer for of_key in writers.values() for writer in of_key)
+        return cls(ends, known, frozenset(done))
+
+    def has(self, row: StreamRow) -> bool:
+        """Whether a row of a stream, and all before it, were there by then."""
+        return row.offset < self.ends[row.name] or row.writer in self.done
+
+    def is_over(self, row: StreamRow) -> bool:
+        """Whether none of the rows behind this one was there."""
+        return row.offset >= self.ends[row.name] and row.writer not in self.writers
 
 
 def values_of(records: Sequence[Record]) -> list[tuple[str, bytes]]:

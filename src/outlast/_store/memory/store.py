@@ -253,8 +253,9 @@ class MemoryStore(Store):
         }
 
     @override
-    async def read_stream_names(self, run: RunId) -> list[str]:
-        return sorted({row.name for row in self._db.streams(run)})
+    async def read_stream_ends(self, run: RunId) -> dict[str, int]:
+        ends = {row.name: row.offset + row.count for row in self._db.streams(run)}
+        return dict(sorted(ends.items()))
 
     @override
     async def read_value(self, run: RunId, name: str) -> bytes | None:

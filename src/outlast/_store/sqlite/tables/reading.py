@@ -126,8 +126,8 @@ class SqliteReads(Lookups):
         return await self._look_by(lambda r: sqlite_reads.read_retractions(r, run, name, offset))
 
     @override
-    async def read_stream_names(self, run: RunId) -> list[str]:
-        return await self._look_by(lambda r: sqlite_reads.read_stream_names(r, run))
+    async def read_stream_ends(self, run: RunId) -> dict[str, int]:
+        return await self._look_by(lambda r: sqlite_reads.read_stream_ends(r, run))
 
     @override
     async def read_value(self, run: RunId, name: str) -> bytes | None:

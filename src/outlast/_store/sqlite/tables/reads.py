@@ -210,18 +210,20 @@ def read_retractions(reading: Reading, run: RunId, name: str, offset: int) -> di
     return {row.writer: row.offset for row in found}
 
 
-def read_stream_names(reading: Reading, run: RunId) -> list[str]:
-    """Return the names of the run's streams: one look into the index for each."""
+def read_stream_ends(reading: Reading, run: RunId) -> dict[str, int]:
+    """Return the next offset of each of the run's streams: two looks into the index for each."""
     db = reading.of(run, "streams")
-    names: list[str] = []
-    while True:
-        found = db.execute(
-            "SELECT min(name) FROM streams WHERE run = ? AND name > ?",
-            (run, names[-1] if names else ""),
-        ).fetchall()
-        if not found or found[0][0] is None:
-            return names
-        names.append(f"{found[0][0]}")
+    following = "SELECT min(name) FROM streams WHERE run = ? AND name > ?"
+    last = (
+        'SELECT "offset" + "count" FROM streams WHERE run = ? AND name = ? '
+        'ORDER BY "offset" DESC, rowid DESC LIMIT 1'
+    )
+    ends: dict[str, int] = {}
+    name = ""
+    while (found := db.execute(following, (run, name)).fetchall()) and found[0][0] is not None:
+        name = f"{found[0][0]}"
+        ends[name] = rows.integer(db.execute(last, (run, name)).fetchall()[0][0])
+    return ends
 
 
 def read_value(reading: Reading, run: RunId, name: str) -> bytes | None:
