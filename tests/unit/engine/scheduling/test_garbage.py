@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from outlast import Engine, limits
+from outlast._engine.scheduling.latency import GarbagePolicy
 
 
 @pytest.fixture(autouse=True)
-def _nothing_frozen() -> Iterator[None]:
+def _nothing_frozen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(GarbagePolicy, "_is_left_to_program", False)
     gc.unfreeze()
     yield
     gc.freeze()  # as the session had it
@@ -38,3 +40,23 @@ async def test_what_the_program_froze_itself_stays_frozen_and_nothing_is_added()
         assert frozen / 2 < gc.get_freeze_count() <= frozen
 
     assert frozen / 2 < gc.get_freeze_count() <= frozen
+
+
+async def test_frozen_objects_are_counted_until_the_program_has_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts: list[int] = []
+    count = gc.get_freeze_count
+
+    def counted() -> int:
+        counts.append(count())
+        return counts[-1]
+
+    monkeypatch.setattr(gc, "get_freeze_count", counted)
+    for froze in (False, True, True):
+        if froze:
+            gc.freeze()
+        async with Engine.open("memory://"):
+            pass
+
+    assert len(counts) == 2
