@@ -8,6 +8,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import compress
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def quiet() -> Iterator[None]:
 
 def flip(rng: random.Random, data: bytearray) -> None:
     # Most of a small file is zeros that mean nothing: four of five flips are of another byte.
-    used = [at for at, byte in enumerate(data) if byte]
+    used = list(compress(range(len(data)), data))
     at = rng.choice(used) if used and rng.random() < 0.8 else rng.randrange(len(data))
     data[at] ^= 1 << rng.randrange(8)
 
