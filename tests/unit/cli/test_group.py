@@ -78,23 +78,30 @@ def test_a_closed_stream_costs_only_what_would_have_gone_there(tmp_path: Path, c
     assert done.stdout == (b"1\n" if closed in ("<&-", "2>&-") else b"")
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a program and a database that has a run of it, named r."""
+    place = tmp_path_factory.mktemp("recorded")
+    (place / "app.py").write_text(
+        "from outlast import workflow\n@workflow\nasync def flow() -> int:\n    return 1\n"
+    )
+    first = [sys.executable, "-m", "outlast", "run", "app.py:flow", "--id", "r"]
+    subprocess.run(first, cwd=place, capture_output=True, check=True)
+    return place
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "command", ["ls --json", "ls", "version", "--help", "ls --help", "run app.py:flow", "show r"]
 )
 def test_output_that_cannot_be_written_is_one_line_and_no_success(
-    tmp_path: Path, command: str, unbuffered: str
+    recorded: Path, command: str, unbuffered: str
 ) -> None:
-    (tmp_path / "app.py").write_text(
-        "from outlast import workflow\n@workflow\nasync def flow() -> int:\n    return 1\n"
-    )
-    first = [sys.executable, "-m", "outlast", "run", "app.py:flow", "--id", "r"]
-    subprocess.run(first, cwd=tmp_path, capture_output=True, check=True)
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "outlast", *command.split()],
-            cwd=tmp_path,
+            cwd=recorded,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
