@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pydantic_ai")
+
+from tests.crash.preloaded import Finished, run_program
 
 PROGRAM = """
 import asyncio, json, os, sys
@@ -87,14 +87,8 @@ def test_a_killed_agent_goes_on_and_says_each_word_once(tmp_path: Path, kill_at:
     program, effects = tmp_path / "program.py", tmp_path / "effects"
     program.write_text(PROGRAM)
 
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, program, tmp_path / "outlast.db", effects, kill_at],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def run() -> Finished:
+        return run_program(program, str(tmp_path / "outlast.db"), str(effects), kill_at)
 
     assert run().returncode == -9
     done = run()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pydantic_ai")
+
+from tests.crash.preloaded import Finished, run_program
 
 PROGRAM = """
 import asyncio, os, sys
@@ -99,14 +99,8 @@ def killed(tmp_path: Path, *arguments: str) -> tuple[list[str], Counter[str], st
     program, effects = tmp_path / "program.py", tmp_path / "effects"
     program.write_text(PROGRAM)
 
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, program, tmp_path / "outlast.db", effects, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def run() -> Finished:
+        return run_program(program, str(tmp_path / "outlast.db"), str(effects), *arguments)
 
     assert run().returncode == -9
     done = run()

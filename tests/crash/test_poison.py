@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.crash.preloaded import run_program
 
 PROGRAM = """
 import asyncio, os, sys
@@ -49,13 +49,7 @@ def test_a_run_that_kills_its_process_is_parked(tmp_path: Path, late_after: int 
     outputs: list[str] = []
     ends: list[str] = []
     for _ in range(14):
-        result = subprocess.run(
-            [sys.executable, program, tmp_path / "outlast.db", "0.05"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        result = run_program(program, str(tmp_path / "outlast.db"), "0.05")
         outputs.append(result.stdout)
         if len(outputs) - 1 == late_after:
             time.sleep(1.2)  # it notes that it began late: that is no progress of its code
@@ -126,13 +120,7 @@ def test_a_message_that_kills_the_process_is_a_dead_letter(tmp_path: Path, how: 
     outputs: list[str] = []
     errors = ""
     for _ in range(14):
-        result = subprocess.run(
-            [sys.executable, program, tmp_path / "outlast.db", tmp_path / "mended", how],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        result = run_program(program, str(tmp_path / "outlast.db"), str(tmp_path / "mended"), how)
         outputs.append(result.stdout)
         errors = result.stderr
         if result.returncode != 9:
@@ -195,13 +183,7 @@ def test_a_member_whose_start_kills_the_process_is_parked(tmp_path: Path) -> Non
     outputs: list[str] = []
     errors = ""
     for _ in range(14):
-        result = subprocess.run(
-            [sys.executable, program, tmp_path / "outlast.db", tmp_path / "mended"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        result = run_program(program, str(tmp_path / "outlast.db"), str(tmp_path / "mended"))
         outputs.append(result.stdout)
         errors = result.stderr
         if result.returncode != 9:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pydantic_ai")
+
+from tests.crash.preloaded import Finished, run_program
 
 PROGRAM = """
 import asyncio, os, sys
@@ -70,14 +70,9 @@ def test_the_next_process_gets_the_next_turn(tmp_path: Path, kill_at: str) -> No
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
 
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, program, tmp_path / "outlast.db", tmp_path / "marks", kill_at],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def run() -> Finished:
+        place = str(tmp_path / "outlast.db")
+        return run_program(program, place, str(tmp_path / "marks"), kill_at)
 
     assert run().returncode == -9
     done = run()
