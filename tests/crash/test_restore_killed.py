@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from outlast import Engine, workflow
 from outlast._store.sqlite.backup import copy_database, restore
 from outlast.errors import StoreDamaged
+from tests.crash.preloaded import run_program
 from tests.unit.store.sqlite.processes import kill, next_line, python
 
 # Kills itself before the step with this number: whatever changes a name, or makes one durable.
@@ -54,8 +54,9 @@ async def backed_up() -> None:
 
 def killed_at(step: int, backup: Path, path: Path) -> bool:
     """Restore in a process that is killed before a step; return whether it was."""
-    command = [sys.executable, "-c", KILLED, str(backup), str(path), f"{step}"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    program = backup.with_name("killed.py")
+    program.write_text(KILLED)
+    ended = run_program(program, str(backup), str(path), f"{step}")
     assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
     return ended.returncode != 0
 
