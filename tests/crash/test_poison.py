@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.preloaded import run_program
+from tests.preloaded import run_program
 
 PROGRAM = """
 import asyncio, os, sys

@@ -12,7 +12,7 @@ import pytest
 from outlast import Engine, workflow
 from outlast._store.sqlite.backup import copy_database, restore
 from outlast.errors import StoreDamaged
-from tests.crash.preloaded import run_program
+from tests.preloaded import run_program
 from tests.unit.store.sqlite.processes import kill, next_line, python
 
 # Kills itself before the step with this number: whatever changes a name, or makes one durable.

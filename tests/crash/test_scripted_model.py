@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("pydantic_ai")
 
-from tests.crash.preloaded import Finished, run_program
+from tests.preloaded import Finished, run_program
 
 PROGRAM = """
 import asyncio, os, sys

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from outlast import codec, evolve
 from outlast._codec import SignatureCodec, adapter_for
 from outlast._codec.nodes import evolution
 from outlast.errors import DecodingError, EncodingError, RegistrationError
+from tests.preloaded import run_program
 from tests.unit.authoring.wallets import (
     Color,
     ColorV1,
@@ -285,8 +284,9 @@ def test_an_actors_state_survives_a_renamed_field(tmp_path: Path) -> None:
     def said(before: str, after: str, name: str) -> str:
         file = tmp_path / "app.py"
         file.write_text(PROGRAM.format(before=before, after=after, field=name))
-        command = [sys.executable, str(file), str(tmp_path / "o.db")]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        done = run_program(file, str(tmp_path / "o.db"))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     assert said("State", "", "budget") == "State(budget=30)"
     assert "State" not in said("StateV1", NEW, "left")

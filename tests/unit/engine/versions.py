@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.preloaded import run_program
+
 _TAIL = """
 async def _main():
     async with Engine.open("o.db") as engine:
@@ -16,7 +18,7 @@ asyncio.run(_main())
 
 
 def executed(folder: Path, text: str, verb: str) -> subprocess.CompletedProcess[str]:
-    """Run a program with one argument in a folder; it must succeed."""
+    """Run a program with one argument in a folder and a fresh interpreter; it must succeed."""
     program = folder / "app.py"
     program.write_text(text)
     done = subprocess.run(
@@ -33,5 +35,8 @@ def executed(folder: Path, text: str, verb: str) -> subprocess.CompletedProcess[
 
 def ran(folder: Path, code: str, verb: str) -> list[str]:
     """Run one coroutine of a program with an open engine, and return the lines it printed."""
-    done = executed(folder, "import asyncio, os, sys\n" + code + _TAIL, verb)
+    program = folder / "app.py"
+    program.write_text("import asyncio, os, sys\n" + code + _TAIL)
+    done = run_program(program, verb)
+    assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
