@@ -15,7 +15,7 @@ pytest.importorskip("fastmcp")
 
 SERVER = Path(__file__).parents[1] / "unit" / "agents" / "tool_server.py"
 PROGRAM = """
-import asyncio, os, sys
+import asyncio, logging, os, sys
 from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.messages import ToolReturnPart
@@ -25,6 +25,7 @@ from outlast.agents import Durability, effect
 from outlast.agents.mcp import mcp_process
 
 db, log, server = sys.argv[1:]
+logging.getLogger("outlast.latency").setLevel("ERROR")  # a slow machine is no matter of this test
 CALLS = ["echo", "hang", "echo"]
 
 async def talk(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
