@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.preloaded import run_program
+from tests.preloaded import Finished, run_program
 
 _TAIL = """
 async def _main():
@@ -17,26 +15,16 @@ asyncio.run(_main())
 """
 
 
-def executed(folder: Path, text: str, verb: str) -> subprocess.CompletedProcess[str]:
-    """Run a program with one argument in a folder and a fresh interpreter; it must succeed."""
+def executed(folder: Path, text: str, verb: str) -> Finished:
+    """Run a program with one argument in a folder; it must succeed."""
     program = folder / "app.py"
     program.write_text(text)
-    done = subprocess.run(
-        [sys.executable, str(program), verb],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_program(program, verb)
     assert done.returncode == 0, done.stderr
     return done
 
 
 def ran(folder: Path, code: str, verb: str) -> list[str]:
     """Run one coroutine of a program with an open engine, and return the lines it printed."""
-    program = folder / "app.py"
-    program.write_text("import asyncio, os, sys\n" + code + _TAIL)
-    done = run_program(program, verb)
-    assert done.returncode == 0, done.stderr
+    done = executed(folder, "import asyncio, os, sys\n" + code + _TAIL, verb)
     return done.stdout.splitlines()

@@ -6,13 +6,14 @@ before outlast must make no difference.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from outlast import Engine, workflow
 from outlast.errors import NotDeterministic
-from tests.unit.engine.versions import executed
 
 HEAD = """
 import asyncio, os, random, secrets, sys, uuid
@@ -47,8 +48,18 @@ asyncio.run(main())
 
 
 def ran(folder: Path, program: str, verb: str) -> list[str]:
-    """Run one verb of a program, and return the lines that it printed."""
-    done = executed(folder, HEAD + program + TAIL, verb)
+    """Run one verb of a program in a fresh interpreter, and return the lines that it printed."""
+    file = folder / "app.py"
+    file.write_text(HEAD + program + TAIL)
+    done = subprocess.run(
+        [sys.executable, str(file), verb],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     assert "Exception ignored" not in done.stderr
     return done.stdout.splitlines()
 
