@@ -142,6 +142,14 @@ def test_a_mistake_is_told_in_words(
     assert not project.db.exists()
 
 
+@pytest.fixture(scope="module")
+def greeted(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in which run g has ended."""
+    project = Project(tmp_path_factory.mktemp("greeted") / "shop")
+    assert project("run", "app.py:greet", "name=Ada", "--id", "g").code == 0
+    return project
+
+
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
@@ -163,11 +171,9 @@ def test_a_mistake_is_told_in_words(
     ids=words_of,
 )
 def test_what_is_not_there_or_does_not_fit(
-    project: Project, args: list[str], code: int, words: str
+    greeted: Project, args: list[str], code: int, words: str
 ) -> None:
-    project("run", "app.py:greet", "name=Ada", "--id", "g")
-
-    done = project(*args)
+    done = greeted(*args)
 
     assert (done.code, done.out) == (code, ""), done.err
     assert words in done.err

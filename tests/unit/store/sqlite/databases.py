@@ -11,7 +11,8 @@ from outlast._store.sqlite.connection import connect
 from outlast._store.sqlite.store import SqliteStore
 from outlast._world import RealWorld
 from tests.conformance.driving import RUN, Driver, records
-from tests.unit.store.sqlite.processes import python
+from tests.preloaded import run_program
+from tests.unit.store.sqlite.processes import program_of
 
 # Every SQL statement and every line of the module is a point at which the process may die.
 KILL_AT = """
@@ -112,7 +113,10 @@ def query(path: Path, sql: str) -> list[tuple[object, ...]]:
 # ------------------------------------------------------------------------- being killed
 def die_at(path: Path, point: int, *more: str) -> bool:
     """Open in a process that kills itself at a point; say whether it came so far."""
-    with python(KILL_AT, path, str(point), *more) as process:
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode in (0, -signal.SIGKILL), errors
-    return process.returncode != 0
+    place = path.parent.with_name(path.parent.name + "-program")  # out of what is compared
+    place.mkdir(exist_ok=True)
+    program = place / "program.py"
+    program.write_text(program_of(KILL_AT))
+    done = run_program(program, str(path), str(point), *more)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0

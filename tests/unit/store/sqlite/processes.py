@@ -39,15 +39,19 @@ def say(*words):
 
 def python(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
     """Start a process that runs `async def main(world)` of `code`."""
-    program = f"{PREAMBLE}\n{code}\nasync def run(): await main(RealWorld())\nasyncio.run(run())\n"
     return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
+        [sys.executable, "-c", program_of(code), *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(SRC)},
     )
+
+
+def program_of(code: str) -> str:
+    """Return the program that runs `async def main(world)` of `code`."""
+    return f"{PREAMBLE}\n{code}\nasync def run(): await main(RealWorld())\nasyncio.run(run())\n"
 
 
 def output_of(code: str, *arguments: str | Path) -> str:
