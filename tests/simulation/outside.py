@@ -10,6 +10,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
+from functools import cache
 from typing import TypeVar
 
 from outlast._codec import Bound
@@ -24,6 +25,7 @@ T = TypeVar("T")
 Work = Callable[[EngineCore], Coroutine[object, object, T]]
 
 SEEDS = range(60)
+PART = 10
 PASSING = (ConnectionError, StoreError, EngineClosed, LeaseLost)
 
 
@@ -90,6 +92,17 @@ def play(outside: Outside, seed: int) -> Counter[str]:
     crashes = sum(machine.crashes for machine in yard.machines)
     passivated = sum(events.runs_passivated for events in yard.events)
     return outside.seen + Counter(crashes=crashes, passivated=passivated)
+
+
+def play_first(world: Callable[[int], Outside], count: int) -> Counter[str]:
+    """Play the parts that hold the first seeds, so many, and say what happened in all of them."""
+    return sum((play_part(world, first) for first in range(0, count, PART)), Counter[str]())
+
+
+@cache
+def play_part(world: Callable[[int], Outside], first: int) -> Counter[str]:
+    """Play the seeds of a part, once for all tests of it, and say what happened in them."""
+    return play_all(world, SEEDS[first : first + PART])
 
 
 def play_all(world: Callable[[int], Outside], seeds: Iterable[int] = SEEDS) -> Counter[str]:

@@ -25,7 +25,7 @@ from outlast.errors import RunClosed, UsageError
 from outlast.testing.loop import Deadlock
 from outlast.testing.machines import FaultPlan, Machine
 from outlast.types import CLOSED_STATUSES, ForkKeys, RunId
-from tests.simulation.outside import SEEDS, Outside, play_all
+from tests.simulation.outside import PART, SEEDS, Outside, play_all, play_first, play_part
 
 RUNS = 4
 FORKED = "forked_from"
@@ -207,13 +207,13 @@ def is_done(record: Record) -> bool:
     return record.kind == "step_done" and failure_in(record.body) is None
 
 
-@pytest.mark.parametrize("first", range(0, len(SEEDS), 10))
+@pytest.mark.parametrize("first", range(0, len(SEEDS), PART))
 def test_copies_come_to_their_end_and_do_nothing_again(first: int) -> None:
-    play_all(Shop, SEEDS[first : first + 10])
+    play_part(Shop, first)
 
 
 def test_the_interesting_things_do_happen() -> None:
-    seen = play_all(Shop, SEEDS[:40])
+    seen = play_first(Shop, 40)
 
     assert seen["crashes"] > 40
     assert seen["retried"] > 40

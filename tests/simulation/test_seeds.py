@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -20,6 +21,9 @@ PART = 50
 REGRESSIONS = (1, 5, 37, 64, 628, 754, 818, 838, 1_108, 1_172, 2_024, 11_092, 2477, 2557)
 
 
+report_of = cache(run_seed)
+
+
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     logging.getLogger("outlast").setLevel(logging.CRITICAL)
@@ -27,7 +31,7 @@ def _quiet() -> None:
 
 @pytest.mark.parametrize("first", range(0, SEEDS, PART))
 def test_every_invariant_holds_on_fresh_seeds(first: int) -> None:
-    reports = [run_seed(seed) for seed in range(first, first + PART)]
+    reports = [report_of(seed) for seed in range(first, first + PART)]
 
     assert all(report.runs > 0 for report in reports)
 
@@ -38,7 +42,7 @@ def test_a_seed_that_once_found_a_bug_stays_clean(seed: int) -> None:
 
 
 def test_the_interesting_things_do_happen() -> None:
-    reports = [run_seed(seed) for seed in range(60)]
+    reports = [report_of(seed) for seed in range(60)]
 
     assert sum(r.crashes for r in reports) > 20
     assert sum(r.fenced for r in reports) > 5
@@ -47,7 +51,7 @@ def test_the_interesting_things_do_happen() -> None:
 
 @pytest.mark.parametrize("seed", [3, 11, 17])
 def test_the_same_seed_gives_the_same_trace(seed: int) -> None:
-    assert run_seed(seed).trace == run_seed(seed).trace
+    assert run_seed(seed).trace == report_of(seed).trace
 
 
 def test_the_trace_does_not_depend_on_hash_randomisation() -> None:

@@ -20,7 +20,7 @@ from outlast.errors import (
 )
 from outlast.testing.machines import FaultPlan, Machine
 from outlast.types import CLOSED_STATUSES, RunId
-from tests.simulation.outside import SEEDS, Outside, play_all
+from tests.simulation.outside import PART, SEEDS, Outside, play_all, play_first, play_part
 
 RUNS = 5
 word = Signal("sim.steering_word", int)
@@ -134,13 +134,13 @@ class Desk(Outside):
             assert not self.yard.database.mail_of(run, 10)
 
 
-@pytest.mark.parametrize("first", range(0, len(SEEDS), 10))
+@pytest.mark.parametrize("first", range(0, len(SEEDS), PART))
 def test_runs_that_are_paused_and_resumed_come_to_their_end(first: int) -> None:
-    play_all(Desk, SEEDS[first : first + 10])
+    play_part(Desk, first)
 
 
 def test_the_interesting_things_do_happen() -> None:
-    seen = play_all(Desk, SEEDS[:20])
+    seen = play_first(Desk, 20)
 
     assert seen["crashes"] > 20
     assert seen["paused when resumed"] > 50

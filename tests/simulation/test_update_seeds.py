@@ -21,7 +21,7 @@ from outlast.errors import (
 )
 from outlast.testing.machines import FaultPlan
 from outlast.types import RunId
-from tests.simulation.outside import SEEDS, Outside, play_all
+from tests.simulation.outside import PART, SEEDS, Outside, play_all, play_first, play_part
 
 RUNS = 4
 ROOM = 8
@@ -164,13 +164,13 @@ class House(Outside):
                 assert {"UpdateRejected"} == set(told)
 
 
-@pytest.mark.parametrize("first", range(0, len(SEEDS), 10))
+@pytest.mark.parametrize("first", range(0, len(SEEDS), PART))
 def test_each_update_is_handled_once_and_answered(first: int) -> None:
-    play_all(House, SEEDS[first : first + 10])
+    play_part(House, first)
 
 
 def test_the_interesting_things_do_happen() -> None:
-    seen = play_all(House, SEEDS[:20])
+    seen = play_first(House, 20)
 
     assert seen["crashes"] > 20
     assert seen["passivated"] > 20
