@@ -58,10 +58,12 @@ class Source:
     path: Path
     text: str
     tree: ast.Module
+    nodes: list[ast.AST]  # all of the tree, which is walked once for all rules
 
     @classmethod
     def of(cls, path: str, text: str) -> Source:
-        return cls(Path(path), text, ast.parse(text))
+        tree = ast.parse(text)
+        return cls(Path(path), text, tree, list(ast.walk(tree)))
 
     @property
     def is_product(self) -> bool:
@@ -87,7 +89,7 @@ def sizes(source: Source) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if len(line) > LINE_COLUMNS_MAX:
             yield f"{source.path}:{number}: {len(line)} columns; at most {LINE_COLUMNS_MAX}"
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, Function) and length(node) > FUNCTION_LINES_MAX:
             yield source.at(
                 node, f"{node.name} has {length(node)} lines; at most {FUNCTION_LINES_MAX}"
@@ -99,7 +101,7 @@ def sizes(source: Source) -> Iterator[str]:
 
 
 def public_methods(source: Source) -> Iterator[str]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.ClassDef):
             # A set: overloads and a property's setter are one name each. An override is
             # counted where it was declared: an event loop has the methods of an event loop.
@@ -122,14 +124,14 @@ def module_names(source: Source) -> Iterator[str]:
 
 
 def imports_in_functions(source: Source) -> Iterator[str]:
-    for function in ast.walk(source.tree):
+    for function in source.nodes:
         if isinstance(function, Function):
             for node in imports_of_ours(function):
                 yield source.at(node, f"{function.name} imports our own module")
 
 
 def type_checking_imports(source: Source) -> Iterator[str]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in names_in(node.test):
             for found in imports_of_ours(node):
                 yield source.at(found, "a TYPE_CHECKING block hides an import of our own")
@@ -138,7 +140,7 @@ def type_checking_imports(source: Source) -> Iterator[str]:
 def the_one_door(source: Source) -> Iterator[str]:
     if not source.is_behind_the_door:
         return
-    called = {id(node.func) for node in ast.walk(source.tree) if isinstance(node, ast.Call)}
+    called = {id(node.func) for node in source.nodes if isinstance(node, ast.Call)}
     for node, path in used_paths(source.tree):
         is_chance = path in CHANCE or path.split(".")[0] in CHANCE_MODULES
         is_harmless = path in HARMLESS and not (path in SEEDED and id(node) in called)
@@ -158,7 +160,7 @@ def tasks_with_an_owner(source: Source) -> Iterator[str]:
 
 def no_asserts(source: Source) -> Iterator[str]:
     if source.is_product:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Assert):
                 yield source.at(node, "assert vanishes under -O; write `if ...: raise`")
 
@@ -166,7 +168,7 @@ def no_asserts(source: Source) -> Iterator[str]:
 def nothing_that_runs_data(source: Source) -> Iterator[str]:
     if not source.is_product:
         return
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for name in imported_modules(node):
                 if name.split(".")[0] in UNTRUSTED:
@@ -188,6 +190,8 @@ def nothing_left_for_later(source: Source) -> Iterator[str]:
 
 def ignores_with_reasons(source: Source) -> Iterator[str]:
     said = re.compile(r"#\s*(type|pyright):\s*ignore\[[\w, -]+\]\s*#\s*(?P<reason>.+)")
+    if not re.search(r"(type|pyright):\s*ignore", source.text):
+        return
     for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
         if token.type != tokenize.COMMENT:
             continue
