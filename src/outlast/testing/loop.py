@@ -5,10 +5,13 @@ which they were scheduled, as asyncio promises; between nodes the seed chooses. 
 when nothing is runnable, and then straight to the next timer.
 
 A crash drops everything a node has scheduled, without running a `finally`: what SIGKILL does.
+Python itself would run it when it frees the code, at any moment and in any context. Therefore the
+loop holds all code until it is disposed of, and closes it then, each task in its own context.
 
 Invariants:
   * the same seed and the same code make the same choices, in every process (see `trace`);
-  * a handle belongs to the node in whose context it was scheduled.
+  * a handle belongs to the node in whose context it was scheduled;
+  * what is dropped, by a crash or at the end, reports nothing to the process.
 """
 
 from __future__ import annotations
@@ -16,17 +19,25 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import sys
 import zlib
 from asyncio import AbstractEventLoop, Handle, Task, TimerHandle
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import TypeVar
+from weakref import ref
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
+from outlast._execution.loop.generator_hooks import HERE, GeneratorHooks
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+_CLOSE_TRIES = 10  # code may wait again while it is closed; then it is dropped
+_PRUNED_FROM = 256
 
 node_of_context: ContextVar[str] = ContextVar("node_of_context", default="client")
 
@@ -40,6 +51,14 @@ def new_sim_loop(seed: int) -> SimLoop:
 
 class Deadlock(Exception):
     """Nothing is runnable, nothing is due, and what was waited for has not happened."""
+
+
+class Dropped(BaseException):
+    """What code leaves by that a crash or the end of the simulation drops.
+
+    Python's own `GeneratorExit` closes the innermost coroutine only once: if that waits again, all
+    around it is left, and it stays behind.
+    """
 
 
 class SimLoop(AbstractEventLoop):
@@ -59,6 +78,10 @@ class SimLoop(AbstractEventLoop):
         self._dead: set[str] = set()
         self._paused: dict[str, float] = {}
         self._graveyard: list[object] = []
+        self._begun: list[_Begun] = []  # the code of tasks, but for most of those that have ended
+        self._pruned_at = _PRUNED_FROM
+        self._hooks = GeneratorHooks()  # of the simulated runs: they outlast the thread's loop
+        self._is_over = False
         self.unhandled: list[dict[str, object]] = []
 
     # --------------------------------------------------------- what asyncio needs of a loop
@@ -92,7 +115,14 @@ class SimLoop(AbstractEventLoop):
     ) -> Task[T]:
         if isinstance(coro, Generator) and not isinstance(coro, Coroutine):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
-        return Task(coro, loop=self, name=name, context=context)
+        context = copy_context() if context is None else context
+        task: Task[T] = Task(coro, loop=self, name=name, context=context)
+        if len(self._begun) >= self._pruned_at:
+            self._begun = [begun for begun in self._begun if begun.is_open]
+            self._pruned_at = max(_PRUNED_FROM, 2 * len(self._begun))
+        held: Task[object] = task
+        self._begun.append(_Begun(held, coro, context))
+        return task
 
     @override
     def get_task_factory(self) -> None:
@@ -149,12 +179,15 @@ class SimLoop(AbstractEventLoop):
 
     @override
     def call_exception_handler(self, context: dict[str, object]) -> None:
-        self.unhandled.append(context)
+        if not self._is_over:
+            self.unhandled.append(context)
 
     # --------------------------------------------------------------------------- driving
     def _push(self, node: str, handle: Handle) -> None:
         if node in self._dead:
             self._graveyard.append(handle)
+            return
+        if self._is_over:
             return
         queue = self._ready.get(node)
         if queue is None:
@@ -173,17 +206,40 @@ class SimLoop(AbstractEventLoop):
         Raises:
             Deadlock: it cannot happen any more, or not within the bounds.
         """
-        outer = asyncio._get_running_loop()  # documented for loop implementers
-        asyncio._set_running_loop(self)
-        try:
+        with self._running():
             while not until():
                 if not self._turn(now_max):
                     raise Deadlock("nothing is runnable and nothing is due")
                 self.steps += 1
                 if self.steps > steps_max:
                     raise Deadlock(f"not done after {steps_max:,} steps of the loop")
+
+    @contextmanager
+    def _running(self) -> Generator[None]:
+        """Be the thread's loop, to which async generators belong that are started meanwhile."""
+        outer = asyncio._get_running_loop()  # documented for loop implementers
+        outer_hooks, HERE.hooks = HERE.hooks, self._hooks
+        firstiter, finalizer = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=self._generator_dropped)
+        asyncio._set_running_loop(self)
+        try:
+            yield
         finally:
             asyncio._set_running_loop(outer)
+            HERE.hooks = outer_hooks
+            sys.set_asyncgen_hooks(firstiter=firstiter, finalizer=finalizer)
+
+    def _generator_dropped(self, generator: AsyncGenerator[object, object]) -> None:
+        """Close a generator at once: in a task of its own, the collector would be in the trace."""
+        if self._is_over:
+            return  # it never runs again
+        closing = generator.aclose()
+        try:
+            closing.send(None)
+            for _ in range(_CLOSE_TRIES):
+                closing.throw(Dropped())
+        except BaseException:  # noqa: BLE001  # it is closed, or what its code raised meanwhile
+            return
 
     def _turn(self, now_max: float) -> bool:
         if not self._ready:
@@ -235,8 +291,50 @@ class SimLoop(AbstractEventLoop):
         """Let something count for the trace hash."""
         self._note(what)
 
-    def dispose(self) -> None:
-        """Let go of what crashed nodes left, once nothing runs any more."""
+    def dispose(self, leave: Callable[[], None]) -> None:
+        """Call `leave`, then let go of what nodes have left; call this from no task."""
+        self._is_over = True
+        with self._running():
+            leave()
+            while self._begun:
+                self._begun.pop().close(self)  # the innermost first
         self._graveyard.clear()
         self._ready.clear()
         self._timers.clear()
+
+
+class _Begun:
+    """The code of a task, which is closed as the task itself would run it."""
+
+    __slots__ = ("_code", "_context", "_task")
+
+    def __init__(
+        self,
+        task: Task[object],
+        code: Generator[object, None, object] | Coroutine[object, object, object],
+        context: Context,
+    ) -> None:
+        self._task: ref[Task[object]] = ref(task)
+        self._code = code
+        self._context = context
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun and not ended, or not begun."""
+        return getattr(self._code, "cr_frame", None) is not None
+
+    def close(self, loop: SimLoop) -> None:
+        """Have it leave what it is in; what it awaits meanwhile never comes."""
+        task = self._task()
+        if task is None or task.done():
+            self._code.close()
+            return
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own way
+        asyncio.tasks._enter_task(loop, task)  # documented for task implementers
+        try:
+            for _ in range(_CLOSE_TRIES):
+                self._context.run(self._code.throw, Dropped())
+        except BaseException:  # noqa: BLE001  # it has ended, or what its code raised meanwhile
+            return
+        finally:
+            asyncio.tasks._leave_task(loop, task)

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from inspect import CORO_CREATED, getcoroutinestate
-from types import CoroutineType
 from typing import TypeVar
 
 from outlast import limits
@@ -302,17 +300,8 @@ class Yard:
         """No more faults from here on."""
         self.plan = FaultPlan(slow=0.0)
 
-    @staticmethod
-    def _forget_unbegun(core: EngineCore) -> None:
-        """Close the tasks that never ran, or Python warns that they were never awaited."""
-        if isinstance(core.world, SimWorld):
-            for task in core.world.tasks:
-                coro: object = task.get_coro()
-                if isinstance(coro, CoroutineType) and getcoroutinestate(coro) == CORO_CREATED:
-                    coro.close()
-
     def dispose(self) -> None:
-        """Let go of everything without running any of it."""
+        """Let go of everything; call this from no task."""
         for machine in self.machines:
             if machine.is_up:
                 machine.is_up = False
@@ -320,11 +309,12 @@ class Yard:
                 if machine.core is not None:
                     machine.core.detach()
                     self._remains.append(machine.core)
+        self.loop.dispose(self._leave)
+
+    def _leave(self) -> None:
         for core in self._remains:
             for live in core.scheduler.residents.values():
                 live.leave()
-            self._forget_unbegun(core)
-        self.loop.dispose()
 
 
 def _plain(future: asyncio.Future[T]) -> asyncio.Future[object]:

@@ -98,7 +98,10 @@ class Sim(EngineVerbs):
         traceback: TracebackType | None,
     ) -> None:
         self._is_open = False
-        self._yard.dispose()
+        if kind is GeneratorExit:
+            self._yard.dispose()  # whoever is closed may not wait
+        else:
+            await _from_callback(self._yard.dispose)
 
     # -------------------------------------------------------------------- arranging
     def fake(self, step: AnyStep, body: Callable[..., object]) -> None:
@@ -282,17 +285,26 @@ class Sim(EngineVerbs):
 
     async def _drive(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
         """Drive the simulation from a callback of the real loop, never inside a task."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
+        return await _from_callback(lambda: self._yard.run(work))
 
-        def drive() -> None:
-            try:
-                done.set_result(self._yard.run(work))
-            except BaseException as error:  # noqa: BLE001  # handed to the awaiting test
+
+async def _from_callback(call: Callable[[], T]) -> T:
+    """Return what `call` returns in a callback of the loop: workflow code runs in no host task."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def called() -> None:
+        try:
+            value = call()
+        except BaseException as error:  # noqa: BLE001  # handed to the awaiting test
+            if not done.done():
                 done.set_exception(error)
+        else:
+            if not done.done():
+                done.set_result(value)
 
-        loop.call_soon(drive)
-        return await done
+    loop.call_soon(called)
+    return await done
 
 
 def _id_of(run: str | Run[object]) -> RunId:

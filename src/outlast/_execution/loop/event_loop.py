@@ -32,7 +32,7 @@ from outlast._execution.loop.tasks import Cancels, RunTask, Scope, TaskPath
 from outlast._execution.loop.timers import Timers
 from outlast._wording.durations import SECONDS_MAX
 from outlast._wording.source_lines import calling_place
-from outlast.errors import NotDeterministic
+from outlast.errors import NotDeterministic, Passivating
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -274,9 +274,9 @@ class RunLoop(AbstractEventLoop):
 
     @override
     def call_exception_handler(self, context: dict[str, object]) -> None:
-        if self.is_leaving:
-            return
         error = context.get("exception")
+        if self.is_leaving or _is_of_leaving(error):
+            return
         told = context.get("message", "unhandled error in workflow code")
         log.error("%s", told, exc_info=error if isinstance(error, BaseException) else None)
 
@@ -407,10 +407,16 @@ class RunLoop(AbstractEventLoop):
         self.generators.begin_anew()
 
     def _remember(self, task: RunTask[T]) -> None:
-        tasks: list[RunTask[object]] = self.tasks
-        if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0:
+        tasks: list[RunTask[object]] = self.tasks  # all of them while it leaves: see closing.py
+        if len(tasks) >= 32 and len(tasks) & (len(tasks) - 1) == 0 and not self.is_leaving:
             tasks[:] = [t for t in tasks if not t.done()]
         tasks.append(task)  # type: ignore[arg-type]  # only read, so a Task[T] serves
+
+
+def _is_of_leaving(error: object) -> bool:
+    """Whether an error is that by which a run leaves memory, also in a group of a `TaskGroup`."""
+    parts: tuple[object, ...] = getattr(error, "exceptions", ())
+    return isinstance(error, Passivating) or any(_is_of_leaving(part) for part in parts)
 
 
 def _callback_raised(loop: RunLoop, handle: Handle, error: BaseException) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from outlast._execution.calls.cancellation import Cancellation
 from outlast._execution.calls.operations import ClosedBody, failure_body, failure_in
@@ -143,11 +144,10 @@ def _close(loop: RunLoop) -> None:
             # A future and the task that awaits it hold each other; without this only a full
             # collection would free them, and the engine hardly ever makes one.
             waiter.cancel()
-        for _ in range(_CLOSE_TRIES):
-            try:
-                run_inside(loop, coro.close)
-            except RuntimeError:
-                continue  # it awaited again while being closed
-            except BaseException:  # noqa: BLE001  # user code's own error while it unwinds
-                break
-            break
+        # Not by `close`: of coroutines that await each other it closes the innermost only once, so
+        # that one which awaits again would be left behind.
+        try:
+            for _ in range(_CLOSE_TRIES):
+                run_inside(loop, partial(coro.throw, Passivating("the run is leaving memory")))
+        except BaseException:  # noqa: BLE001  # it has ended, or user code's own error meanwhile
+            continue
