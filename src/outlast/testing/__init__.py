@@ -39,6 +39,7 @@ _OF_MODELS = (
     "assert_exactly_once",
     "fork",
     "record",
+    "replace_models",
     "replay_model",
 )
 

@@ -26,6 +26,7 @@ from outlast.testing.models import (
     assert_exactly_once,
     fork,
     record,
+    replace_models,
     replay_model,
 )
 from outlast.testing.replaying import crash_everywhere, replay
@@ -59,6 +60,7 @@ __all__ = [
     "crash_everywhere",
     "fork",
     "record",
+    "replace_models",
     "replay",
     "replay_model",
     "step_context",

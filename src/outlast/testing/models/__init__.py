@@ -11,6 +11,7 @@ if find_spec("pydantic_ai") is None:
         "the models of outlast.testing need pydantic-ai: pip install 'outlast[agents]'"
     )
 
+from outlast.agents.substitutes import replace_models
 from outlast.testing.models.counting import assert_exactly_once
 from outlast.testing.models.forks import AgentDiff, ForkedRun, fork
 from outlast.testing.models.outcomes import AgentOutcome
@@ -58,5 +59,6 @@ __all__ = [
     "assert_exactly_once",
     "fork",
     "record",
+    "replace_models",
     "replay_model",
 ]

@@ -39,12 +39,13 @@ _SHOWN_CHARS = 120
 def replay_model(recording: Recording, *, agent: str = "", after: int = 0) -> Model[None]:
     """Return a model that answers with what was recorded.
 
-    In a step of a run, the key of the step says which response is due, so one model serves several
-    runs of an agent. Elsewhere the number of responses in the history does.
+    In a step of a run, the key of the step says which response is due, so one model serves all
+    agents of a workflow, and several runs of each. Elsewhere the number of responses in the history
+    does.
 
     Args:
         agent: the name of the agent whose responses are wanted, or one of its runs, such as
-            `support#2`. Needed where the recording has several.
+            `support#2`. Needed outside of runs, where the recording has several.
         after: how many responses the history has already at the first request of a run that is
             made outside of steps.
 
@@ -54,7 +55,7 @@ def replay_model(recording: Recording, *, agent: str = "", after: int = 0) -> Mo
     not recorded and not compared.
 
     Raises:
-        UsageError: the recording has no such agent, or several and none was named.
+        UsageError: the recording has no such agent.
     """
     return _RecordedModel(recording, agent=agent, after=after)
 
@@ -72,16 +73,14 @@ class _RecordedModel(Model[None]):
         known = recording.agent_runs
         if not self._runs:
             raise UsageError(f"the recording has no agent {agent!r}: it has {_listed(known)}")
-        names = {run.rpartition("#")[0] for run in self._runs}
-        if len(names) > 1:
-            raise UsageError(f"agent= says whose responses are wanted: one of {_listed(known)}")
-        self._name = names.pop()
+        names = dict.fromkeys(run.rpartition("#")[0] for run in self._runs)
+        self._name = ",".join(names)
         self._after = after
 
     @property
     @override
     def model_name(self) -> str:
-        """The name of the agent whose model it stands for."""
+        """The names of the agents whose models it stands for."""
         return f"recorded:{self._name}"
 
     @property
@@ -138,7 +137,7 @@ class _RecordedModel(Model[None]):
                 if place.run not in self._runs:
                     raise UsageError(
                         f"the recording has no run {place.run} of the agent: it has "
-                        f"{_listed(tuple(self._runs))}"
+                        f"{_listed(tuple(self._runs))}. Names of agents are those of Durability"
                     )
                 before = sum(x.request < place.request for x in self._runs[place.run])
                 return place.run, before + place.number - 1

@@ -20,6 +20,7 @@ from outlast.testing import (
     ScriptedModel,
     Sim,
     record,
+    replace_models,
     replay_model,
 )
 
@@ -239,8 +240,38 @@ async def test_elsewhere_the_run_of_the_agent_must_be_chosen() -> None:
     assert "agent= says which run is meant" in await failure_of(both)
 
 
-def test_an_agent_that_is_not_there_or_not_named_is_refused() -> None:
+def test_an_agent_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match="no agent 'shop': it has shop:1#1, shop:1#2, greeter#1"):
         replay_model(SEVERAL, agent="shop")
-    with pytest.raises(UsageError, match="agent= says whose responses"):
-        replay_model(SEVERAL)
+
+
+async def test_outside_of_a_run_one_model_of_several_agents_asks_which_is_meant() -> None:
+    asked = shop(replay_model(SEVERAL), is_durable=False)
+
+    assert "agent= says which run is meant" in await failure_of(asked)
+
+
+async def test_one_recording_replaces_the_models_of_all_agents_of_a_workflow(
+    engine: Engine,
+) -> None:
+    run = await engine.start(greets_and_asks())
+    assert await run.result() == "Hello; own"
+    recorded = replay_model(await record(run))
+
+    with replace_models({"greeter": ScriptedModel(["Good day"])}):
+        assert await engine.run(greets_and_asks()) == "Good day; own"
+        with replace_models({"greeter": recorded, "clerk": recorded}):
+            asked = len(OWN.requests)
+            assert await engine.run(greets_and_asks()) == "Hello; own"
+            assert len(OWN.requests) == asked
+    assert await engine.run(greets_and_asks()) == "Hello; own"
+
+
+OWN = ScriptedModel(["own"])
+greeter = Agent(ScriptedModel(["Hello"]), name="greeter", capabilities=[Durability()])
+clerk = Agent(OWN, name="clerk", capabilities=[Durability()])
+
+
+@workflow
+async def greets_and_asks() -> str:
+    return f"{(await greeter.run('Hello?')).output}; {(await clerk.run('And?')).output}"
