@@ -31,6 +31,7 @@ from outlast.types import Lease, RunId
 
 R = TypeVar("R")
 T = TypeVar("T")
+_TOKENS_SHOWN = 10  # in an error
 Fakes = Mapping[AnyStep, Callable[..., object]]
 
 
@@ -57,6 +58,25 @@ class _KilledAt(Sim):
                 if record.seq == self._kill_at and machine.crashes == 0:
                     self._yard.crash(machine)
 
+    async def advice(self) -> str:
+        """Return what would let the run end: answers to its open tokens, or messages."""
+        tokens = await self._drive(
+            lambda: self._until_done(
+                lambda core: core.store.list_tokens(None, _TOKENS_SHOWN, open_only=True)
+            )
+        )
+        if not tokens:
+            return (
+                "Give it what it waits for in signals=; updates and actors that it needs are "
+                "tested with Sim"
+            )
+        asked = "; ".join(f"{token.kind} {token.key!r} ({token.title!r})" for token in tokens)
+        verb = "approve(token.id)" if tokens[0].kind == "approval" else "answer(token.id, value)"
+        return (
+            f"It waits for an answer to {asked}. Test it with Sim(crash=...) and answer there: "
+            f"`async for token in sim.engine.tokens(): await sim.engine.{verb}`"
+        )
+
 
 async def crash_everywhere(
     call: Call[R],
@@ -81,7 +101,8 @@ async def crash_everywhere(
 
     Raises:
         UsageError: the run does not end even undisturbed, so there is no outcome to
-            compare with: it waits for what `signals` does not give.
+            compare with: it waits for what `signals` does not give. The error names the open
+            tokens and approvals.
     """
     if not isinstance(call, WorkflowCall):
         raise UsageError(f"crash_everywhere takes a call of a workflow, got {call!r}")
@@ -116,9 +137,8 @@ async def _outcome(
         except Deadlock as error:
             if not kill_at:
                 raise UsageError(
-                    f"crash_everywhere: the run does not end even when nobody kills it ({error}): "
-                    f"give it what it waits for in signals=; approvals, updates and actors that it "
-                    f"needs are tested with Sim"
+                    f"crash_everywhere: the run does not end, even without a crash ({error}). "
+                    f"{await sim.advice()}"
                 ) from error
             return f"never ended: {error}", sim.records
         except Exception as error:  # noqa: BLE001  # any end of the run is an outcome to compare

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from outlast import UsageError, step, wf, workflow
+from outlast import Signal, UsageError, step, wf, workflow
 from outlast.testing import crash_everywhere
 from outlast.testing.comparing import comparable
 
@@ -94,5 +94,27 @@ async def waits_for_a_person() -> bool:
 
 
 async def test_a_run_that_does_not_end_by_itself_is_no_green_test() -> None:
-    with pytest.raises(UsageError, match="does not end even when nobody kills it"):
+    with pytest.raises(UsageError, match="does not end, even without a crash") as raised:
         await crash_everywhere(waits_for_a_person())
+    assert "waits for an answer to approval '0#2:approval' ('Go on?')" in f"{raised.value}"
+    assert "await sim.engine.approve(token.id)" in f"{raised.value}"
+
+    with pytest.raises(
+        UsageError, match=r"token '=which\S* \('Which one\?'\).*answer\(token.id, value"
+    ):
+        await crash_everywhere(waits_for_a_value())
+    with pytest.raises(UsageError, match="what it waits for in signals="):
+        await crash_everywhere(waits_for_a_signal())
+
+
+@workflow
+async def waits_for_a_value() -> int:
+    return await wf.token(int, key="which", title="Which one?").wait()
+
+
+go_on = Signal("go_on", bool)
+
+
+@workflow
+async def waits_for_a_signal() -> bool:
+    return await go_on.receive()
