@@ -142,6 +142,31 @@ async def test_a_key_holds_outside_of_a_run_as_well() -> None:
         idempotency_key()
 
 
+class Refunding:
+    """A tool whose call is async, without being an async function."""
+
+    async def __call__(self, order: str) -> str:
+        await asyncio.sleep(0)
+        return f"{order} under {idempotency_key()}"
+
+
+def refunding(order: str) -> Awaitable[str]:
+    return Refunding()(order)
+
+
+def same_order(order: str) -> str:
+    return f"refund {order}"
+
+
+@pytest.mark.parametrize("tool", [Refunding(), refunding], ids=["object", "plain"])
+async def test_a_key_holds_until_what_a_call_returns_was_awaited(
+    tool: Callable[[str], Awaitable[str]],
+) -> None:
+    made = effect(idempotent=same_order)(tool)("A")
+
+    assert await made == "A under refund A"
+
+
 async def test_an_undeclared_effect_is_warned_of_once(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
