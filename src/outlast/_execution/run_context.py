@@ -22,6 +22,7 @@ from outlast._execution.calls.tokens import TokenCalls
 from outlast._execution.calls.unreadable import read_in_run
 from outlast._execution.calls.updates import OnClose, UpdateCalls
 from outlast._execution.calls.waits import Waits
+from outlast._execution.journal.given_keys import place_of_key
 from outlast._execution.loop.event_loop import EXECUTING, NOBODY, RunLoop
 from outlast._execution.loop.executing import executing_loop, hash_of_call, message_in
 from outlast._execution.loop.tasks import Scope
@@ -219,6 +220,16 @@ def next_number(what: str) -> int:
     same numbers again.
     """
     return _run_of_here().calls.next_number(what)
+
+
+def has_step(key: str, name: str) -> bool:
+    """Whether the journal that is replayed has the end of a step under a key that the code gives.
+
+    For steps that older versions made: they are asked for again where they are recorded.
+    """
+    run = _run_of_here()
+    stored = f"{message_in(run.loop)}{place_of_key(key)}:{name}"
+    return run.journal.recorded("step_done", stored) is not None
 
 
 def executing_steps() -> StepCalls | None:

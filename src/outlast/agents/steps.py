@@ -37,12 +37,12 @@ from pydantic_ai.exceptions import (
 )
 
 from outlast._authoring.closures import closure_definition
-from outlast._execution.run_context import current_context, in_run, next_number
+from outlast._execution.run_context import current_context, has_step, in_run, next_number
 from outlast._registry import StepDefinition
 from outlast._shapes import is_dict
 from outlast.agents.internals import threads_in_steps
 from outlast.agents.programs import ProgramFailed
-from outlast.agents.tools.approvals import decided, due_of
+from outlast.agents.tools.approvals import decided, due_of, is_always_due
 from outlast.agents.tools.cut_off import completed
 from outlast.agents.tools.effects import Effect, ToolCall, effect_of
 from outlast.types import Duration, Once, Retry, Timeout
@@ -174,11 +174,15 @@ async def _approval_is_due(call: ToolCall, key: str) -> bool | None:
     if due is None:
         return None
 
+    name, place = f"{call.name} needs approval", f"{key}/due"
+    if is_always_due(call) and not has_step(place, name):  # older versions made a step of it
+        return True
+
     async def decide() -> object:
         return due()
 
-    step = closure_definition(f"{call.name} needs approval", decide, raises=_ERRORS, returns=bool)
-    answer = await current_context().step(step, (), place=agent_place.get(), key=f"{key}/due")
+    step = closure_definition(name, decide, raises=_ERRORS, returns=bool)
+    answer = await current_context().step(step, (), place=agent_place.get(), key=place)
     return answer is True
 
 

@@ -374,6 +374,15 @@ async def test_whether_an_approval_is_due_is_a_step_of_its_own(engine: Engine) -
     )
 
 
+async def test_an_approval_that_is_always_due_takes_no_step_to_decide_that(engine: Engine) -> None:
+    async with waiting(engine, "plain") as (run, token):
+        await engine.approve(token.id, by="ann")
+
+    names = [record.name async for record in run.journal()]
+    assert not [name for name in names if "needs approval" in name]
+    assert sum(name.endswith(":refund") for name in names) == 2  # asked for the approval, and called
+
+
 async def test_an_approval_of_somebody_else_does_not_count(engine: Engine) -> None:
     async with waiting(engine, "by_boss") as (run, first):
         assert first.title == "by_boss: refund (by boss)"

@@ -37,6 +37,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _MARK = "outlast_approval"
 _DUE = "__outlast_approval_due__"
+_ALWAYS = "__outlast_approval_always__"
 _decided: ContextVar[bool | None] = ContextVar("outlast_approval_decided", default=None)
 
 
@@ -83,6 +84,7 @@ def requires_approval(
         _check_takes_context(tool)
         guarded = wrapped(tool, approved)
         setattr(guarded, _DUE, is_due)
+        setattr(guarded, _ALWAYS, unless is None)
         return guarded
 
     return decorate
@@ -104,6 +106,11 @@ def due_of(call: ToolCall) -> Callable[[], bool] | None:
     if due is None or call.context is None or call.context.tool_call_approved:
         return None
     return partial(due, (call.context,), call.arguments)
+
+
+def is_always_due(call: ToolCall) -> bool:
+    """Whether all calls of the tool need an approval: there is no `unless` to decide by."""
+    return getattr(function_of(call.tool), _ALWAYS, False) is True
 
 
 @contextmanager
