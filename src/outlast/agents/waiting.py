@@ -38,7 +38,7 @@ class TokenWaiter(ExternalEventWaiter):
         """Ask until there is an answer that fits, and return it.
 
         Raises:
-            ExternalEventError: nobody has answered in time.
+            ExternalEventError: there was no answer in time.
         """
         requests = _requests_in(ask)
         deadline = None if timeout is None else wf.now() + timeout

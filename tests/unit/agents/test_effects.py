@@ -398,9 +398,9 @@ async def test_without_an_answer_in_time_the_call_is_denied_or_the_run_fails(
     engine: Engine,
 ) -> None:
     denied = await (await engine.start(serve("brief"))).result()
-    assert denied == "The tool call was denied: nobody approved it in time."
+    assert denied == "The tool call was denied: it was not approved in time."
 
-    with pytest.raises(RunFailed, match=r"nobody approved refund within 0\.05 s"):
+    with pytest.raises(RunFailed, match=r"refund was not approved within 0\.05 s"):
         await (await engine.start(serve("strict"))).result()
     assert not happened
 

@@ -160,8 +160,8 @@ async def _decision(
         )
         if answer.by is None:
             if declared.get("on_expire") == "fail":
-                raise WaitTimeout(f"nobody approved {call.tool_name} within {seconds} s")
-            return ToolDenied("The tool call was denied: nobody approved it in time.")
+                raise WaitTimeout(f"{call.tool_name} was not approved within {seconds} s")
+            return ToolDenied("The tool call was denied: it was not approved in time.")
         if not answer.approved:
             return ToolDenied(f"The tool call was denied. {answer.reason}".strip())
         if by is None or answer.by == by:
