@@ -269,6 +269,7 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         """Iterate over a stream from `offset`, live, until its `end` event.
 
         No value is shown twice or left out; a `retract` event takes back all that its writer wrote.
+        A stream that the run never writes has only its end: see `stream_names`.
         """
         reader = self._reader()
         text = name.name if isinstance(name, Stream) else check_name("a stream's name", name)

@@ -380,7 +380,9 @@ async def test_an_approval_that_is_always_due_takes_no_step_to_decide_that(engin
 
     names = [record.name async for record in run.journal()]
     assert not [name for name in names if "needs approval" in name]
-    assert sum(name.endswith(":refund") for name in names) == 2  # asked for the approval, and called
+    assert (
+        sum(name.endswith(":refund") for name in names) == 2
+    )  # asked for the approval, and called
 
 
 async def test_an_approval_of_somebody_else_does_not_count(engine: Engine) -> None:

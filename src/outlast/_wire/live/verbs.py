@@ -9,6 +9,7 @@ from typing import Protocol
 
 from outlast._engine.open_engine import EngineCore
 from outlast._wire.live.protocols import check_protocol, encoding_of
+from outlast._wording.names import check_name
 from outlast.errors import UsageError
 from outlast.types import RunId, StreamProtocol
 
@@ -59,13 +60,15 @@ class StreamVerbs(ABC):
                 the offset from which on it wants values. None or 0: from the beginning.
             protocol: "raw" has the values as JSON, for streams of any type. "ag-ui" and "vercel-ai"
                 are for `agent_events`: what AG-UI's clients and the Vercel AI SDK read.
-            stream: the stream's name.
+            stream: the stream's name. One that the run never writes has no values, only its end:
+                which names a run writes is known to its code alone (see `Run.stream_names`).
 
         Raises (RunNotFound at the first event):
-            UsageError: there is no such protocol, or the program has no agents.
+            UsageError: there is no such protocol, the program has no agents, or the name is none.
             RunNotFound: there is no such run.
         """
         check_protocol(protocol)
+        check_name("a stream's name", stream)
         if protocol != "raw":
             encoding_of(protocol)
         if not isinstance(after, int | str | None) or isinstance(after, bool):

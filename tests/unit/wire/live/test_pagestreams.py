@@ -13,7 +13,17 @@ pytest.importorskip("pydantic_ai")
 from pydantic_ai import AgentStreamEvent, PartDeltaEvent, PartEndEvent, PartStartEvent
 from pydantic_ai.messages import TextPart, TextPartDelta
 
-from outlast import Engine, Retry, RunNotFound, Signal, limits, step, this_step, workflow
+from outlast import (
+    Engine,
+    Retry,
+    RunNotFound,
+    Signal,
+    UsageError,
+    limits,
+    step,
+    this_step,
+    workflow,
+)
 from outlast._wire.live import pagestreams
 from outlast._wire.live.direct import DirectStreams
 from outlast._wire.live.protocols import PROTOCOLS
@@ -107,6 +117,23 @@ async def test_an_unknown_run_is_a_404_in_every_protocol(server: Served) -> None
         with pytest.raises(RunNotFound):
             async for _ in server.engine.sse("s"):
                 pass
+
+
+async def test_a_stream_that_is_never_written_has_only_its_end_everywhere(server: Served) -> None:
+    run = await server.engine.start(pages_story(0, 0), id="s")
+    await run.result()
+
+    assert [event.kind async for event in run.stream("never")] == ["end"]
+    protocols: list[StreamProtocol] = ["raw", "ag-ui", "vercel-ai"]
+    for protocol in protocols:
+        reply = await server.request("GET", f"/v1/runs/s/streams/never?protocol={protocol}")
+        told = [piece async for piece in server.engine.sse("s", stream="never", protocol=protocol)]
+        shown = [line for line in b"".join(told).split(b"\n") if line and line[:1] != b":"]
+        assert reply.status == 200
+        assert shown == [x for x in reply.body.split(b"\n") if x and x[:1] != b":"]
+        assert b"end" in shown[0] if protocol == "raw" else shown
+    with pytest.raises(UsageError, match="a stream's name"):
+        server.engine.sse("s", stream="")
 
 
 @both
