@@ -29,7 +29,7 @@ if find_spec("fastmcp") is None:
 
 from fastmcp.client.transports import StdioTransport
 from fastmcp.client.transports.base import SessionKwargs, TransportOptions
-from mcp import ClientSession
+from mcp import ClientSession, MCPError
 
 from outlast._execution.bodies.context import executing_step
 from outlast._wording.durations import seconds_of
@@ -49,6 +49,7 @@ __all__ = ["McpProcess", "ProgramFailed", "mcp_process"]
 _log = logging.getLogger("outlast.mcp")
 _numbers = itertools.count(1)
 _PING_SECONDS = 2.0
+_METHOD_NOT_FOUND = -32601  # of JSON-RPC
 
 
 class McpProcess(StdioTransport):
@@ -180,6 +181,8 @@ class McpProcess(StdioTransport):
             async with asyncio.timeout(_PING_SECONDS):
                 await self._session.send_ping()
         except Exception as error:  # noqa: BLE001  # whatever it is, it does not answer
+            if isinstance(error, MCPError) and error.error.code == _METHOD_NOT_FOUND:
+                return  # an answer: newer versions of MCP have no ping
             _log.warning("%s does not answer (%r): it is ended", self._policy.name, error)
             await self._stop()
 

@@ -144,6 +144,15 @@ async def test_a_server_that_hangs_in_a_call_is_replaced(tmp_path: Path) -> None
     assert len(lines(log, "started:")) == 2
 
 
+async def test_a_server_without_ping_is_not_taken_for_one_that_hangs(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    use(server(log, "no-ping"))
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        for _ in range(3):
+            assert "of" in await (await engine.start(call_tools("echo"))).result()
+    assert len(lines(log, "started:")) == 1
+
+
 async def test_the_process_that_starts_it_is_the_one_it_ends_with(tmp_path: Path) -> None:
     process = server(tmp_path / "log")
     assert process.command == sys.executable

@@ -26,7 +26,7 @@ def result_of(message: dict[str, object]) -> dict[str, object] | None:
             return {"tools": [{"name": name, "inputSchema": schema} for name in TOOLS]}
         case "tools/call":
             return {"content": [{"type": "text", "text": called(given)}]}
-        case "ping":
+        case "ping" if "no-ping" not in sys.argv:
             return {}
         case _:
             return None
