@@ -79,6 +79,18 @@ def test_waiting_too_long_exits_with_5(project: Project) -> None:
     assert "why s" in done.err
 
 
+def test_show_lists_the_records_of_steps_alone_on_request(project: Project) -> None:
+    project("run", "app.py:greet", "name=Ada", "--id", "g")
+    shown = project("show", "g", "--steps").out
+    every = project("show", "g").out
+
+    assert "run_closed" in every or "run_started" in every
+    _, _, listed = shown.partition("\njournal, ")
+    count, *records = listed.strip().splitlines()
+    assert "of steps" in count
+    assert all(" step_" in record for record in records)
+
+
 def test_follow_shows_the_records_on_stderr(project: Project) -> None:
     done = project("run", "app.py:slow", "seconds=0.1", "--follow")
 

@@ -36,6 +36,7 @@ RECORD_FIELDS = (
 )  # fmt: skip
 _PAGE = 200
 _RECORDS_SHOWN = 40
+_OF_STEPS = ("step_intent", "step_done", "attempt_failed", "step_late")
 _AUDIT_SHOWN = 10
 
 
@@ -107,14 +108,15 @@ def _print_page(page: Sequence[RunInfo], *, is_first: bool) -> None:
 
 @click.command()
 @click.argument("run_id", metavar="ID")
+@click.option("--steps", "steps_only", is_flag=True, help="List records of steps only.")
 @json_option
 @database_options
-def show(*, run_id: str, as_data: bool, db: str | None, url: str | None) -> None:
+def show(*, run_id: str, steps_only: bool, as_data: bool, db: str | None, url: str | None) -> None:
     """Show one run: its status, its result or error, and its last records."""
-    run_loop(_show(reading(db, url), run_id, as_data=as_data))
+    run_loop(_show(reading(db, url), run_id, steps_only=steps_only, as_data=as_data))
 
 
-async def _show(opening: Verbs, run_id: str, *, as_data: bool) -> None:
+async def _show(opening: Verbs, run_id: str, *, steps_only: bool, as_data: bool) -> None:
     async with opening as engine:
         run = engine.get(run_id)
         info = await run.info()
@@ -134,11 +136,12 @@ async def _show(opening: Verbs, run_id: str, *, as_data: bool) -> None:
         if info.status in CLOSED_STATUSES:
             await _show_end(run)
         await _show_audit(engine, run_id)
+        count = counted(len(records), "record")
+        if steps_only:
+            records = [record for record in records if record.kind in _OF_STEPS]
+            count += f", {len(records)} of steps"
         left_out = len(records) - _RECORDS_SHOWN
-        say(
-            f"\njournal, {counted(len(records), 'record')}"
-            + (" (latest only)" if left_out > 0 else "")
-        )
+        say(f"\njournal, {count}" + (" (latest only)" if left_out > 0 else ""))
         for record in records[max(0, left_out) :]:
             say(f"  {record_line(record)}")
 
