@@ -133,6 +133,7 @@ _NAMES = {
         "UpdateRejected",
         "UsageError",
         "WaitTimeout",
+        "WrongApprover",
     ),
     "mounting": ("asgi",),
     "secret": ("Secret",),

@@ -133,6 +133,7 @@ from outlast.errors import (
     UpdateRejected,
     UsageError,
     WaitTimeout,
+    WrongApprover,
 )
 from outlast.mounting import (
     asgi,
@@ -281,6 +282,7 @@ __all__ = [
     "Value",
     "WaitTimeout",
     "Workflow",
+    "WrongApprover",
     "__version__",
     "actor",
     "asgi",

@@ -54,9 +54,6 @@ ID_CHARS_MAX = 200
 NAME_CHARS_MAX = 200
 """The name of a signal, value or stream, or a dedup key."""
 
-RUN_LIGHT_BYTES = 32 * 1024
-"""Of runs with a larger input, or actors with a larger state, one starts per event loop turn."""
-
 ATTRIBUTES_MAX = 32
 """Attributes of one run; they serve to find runs, not to store data."""
 

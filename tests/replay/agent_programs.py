@@ -134,7 +134,7 @@ async def journal_of(name: str) -> list[Record]:
             await asyncio.wait([ended], timeout=0.01)
             async for token in engine.tokens():
                 if token.kind == "approval" and token.id not in given:
-                    await engine.approve(token.id, by="ann" if not given else "boss")
+                    await engine.approve(token.id, by="boss")
                 elif token.kind == "token" and token.id not in given:
                     await engine.answer(token.id, {"approvals": {_first_call(token.detail): True}})
                 given.add(token.id)

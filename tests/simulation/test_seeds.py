@@ -10,6 +10,8 @@ from functools import cache
 
 import pytest
 
+from outlast._execution.bodies import starts
+from outlast._journal import slices
 from tests.simulation import scenario
 from tests.simulation.invariants import Violated
 from tests.simulation.scenario import run_seed
@@ -78,3 +80,14 @@ def test_a_violation_says_how_to_reproduce_it(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(Violated, match=r"python -m tests.simulation.scenario 7"):
         run_seed(7)
+
+
+def test_every_invariant_holds_when_each_run_goes_on_in_a_turn_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slices, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(starts, "_STARTS_FIRST", 1)
+
+    reports = [run_seed(seed) for seed in range(500, 500 + PART)]
+
+    assert all(report.runs > 0 for report in reports)

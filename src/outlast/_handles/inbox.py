@@ -55,7 +55,12 @@ class InboxVerbs(ABC):
     async def approve(
         self, token_id: str, *, by: str, reason: str = "", digest: str | None = None
     ) -> None:
-        """Give an approval that `wf.approve` requested; raises what `answer` does."""
+        """Give an approval that `wf.approve` requested.
+
+        Raises:
+            WrongApprover: it asks for another name; nothing was stored.
+            TokenNotFound, TokenAnswered, TokenExpired, TokenClosed, DigestMismatch: as `answer`.
+        """
         await self._give(AnswerRequest(token_id, True, by, reason, digest or "", is_verdict=True))
 
     async def reject(

@@ -121,11 +121,13 @@ class AskingVerbs:
         detail: object = None,
         timeout: Duration | None = None,
         key: str | None = None,
+        by: str | None = None,
     ) -> Approval:
         """Ask people whether something may be done; it shows in the inbox until one of them says.
 
         `detail` is JSON-like data that says what exactly is asked. Without an answer within
-        `timeout`, it is not approved, by None. `key` is as for `token`.
+        `timeout`, it is not approved, by None. `key` is as for `token`. `by` is the only name under
+        which it can be approved (others get `WrongApprover`); anybody can reject it.
         """
         tokens = current_context().tokens
         operation = tokens.open(
@@ -135,6 +137,7 @@ class AskingVerbs:
             adapter=_VERDICT,
             timeout=_seconds(timeout),
             key=key,
+            approver=check_text("the name of who approves", by or ""),
         )
         answer = await tokens.wait(operation)
         if answer.value is None:

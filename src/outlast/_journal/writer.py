@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
 
@@ -29,6 +29,7 @@ import msgspec
 from outlast import limits
 from outlast._events import Events
 from outlast._journal.backoff import Backoff
+from outlast._journal.slices import Slices
 from outlast._journal.waiters import Waiters
 from outlast._store.contract import Store
 from outlast._store.decisions import carry_audit, is_urgent
@@ -103,6 +104,7 @@ class Writer:
         self._sent_at = 0.0
         self._room, self._flushes = Waiters(world), Waiters(world)
         self._backoff = Backoff(world)
+        self._durable = Slices(world, _hand_out, self._handed_out)
         self._is_called = False  # `_begin` is among the loop's next callbacks
         self._is_committing = self._is_over = False
         self.trouble: StoreError | None = None
@@ -118,8 +120,8 @@ class Writer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is queued or on its way."""
-        return bool(self._queue) or self._is_committing
+        """Whether something is queued, on its way, or durable and not handed out."""
+        return bool(self._queue or self._durable) or self._is_committing
 
     def submit(
         self, transaction: Transaction, done: Done, *, refused: Refused | None = None
@@ -198,8 +200,7 @@ class Writer:
     def _take(self) -> list[_Entry]:
         count = min(len(self._queue), limits.COMMIT_TRANSACTIONS_MAX)
         batch = [self._queue.popleft() for _ in range(count)]
-        for entry in batch:
-            entry.transaction.is_sealed = True
+        _seal(batch)
         while self._room.waiting and not self.is_full:
             self._room.release()
         return batch
@@ -225,14 +226,16 @@ class Writer:
             self._fail(batch, error)
 
     def _made(self, batch: list[_Entry], results: list[CommitResult]) -> None:
-        """A batch is durable: send the next one, then hand this one out."""
+        """A batch is durable: send the next one, then hand this one out, in slices."""
         self._is_committing = False
         self._events.committed(self._world.monotonic() - self._sent_at)
         if self.trouble is not None and not self._is_over:
             log.warning("the store accepts writes again")
             self.trouble = None
         self.send()
-        _hand_out(batch, results)
+        self._durable.go_through(zip(batch, results, strict=True))
+
+    def _handed_out(self) -> None:
         if self._flushes.waiting and not self.is_busy:
             self._flushes.release_all()
 
@@ -291,9 +294,7 @@ class Writer:
 
         Whatever those runs wrote before goes along, for the order of a run's transactions holds.
         """
-        waiting = [*batch, *self._queue]
-        runs = {e.transaction.run for e in waiting if is_urgent(e.transaction)}
-        part = [e for e in waiting if e.transaction.run in runs]
+        part = _of_urgent_runs([*batch, *self._queue])
         if not part:
             return
         outcome = await self._attempt(part)
@@ -301,11 +302,11 @@ class Writer:
             self._refuse(list(part), outcome)
             gone = [e for e in part if e.refused is not None]
         else:
-            self._world.call_soon(_hand_out, part, outcome)
+            for durable in zip(part, outcome, strict=True):
+                self._durable.add(durable)
             gone = part
-        left = {id(e) for e in gone}
-        batch[:] = [e for e in batch if id(e) not in left]
-        self._queue = deque(e for e in self._queue if id(e) not in left)
+        batch[:] = _without(gone, batch)
+        self._queue = deque(_without(gone, self._queue))
 
     async def _resolve(
         self, commit_id: CommitId, entries: list[_Entry]
@@ -434,12 +435,22 @@ def _say_unknown(world: World, entries: list[_Entry], error: StoreError) -> None
             world.call_soon(entry.refused, unknown)
 
 
-def _hand_out(batch: list[_Entry], results: list[CommitResult]) -> None:
-    for entry, result in zip(batch, results, strict=True):
-        try:
-            entry.done(entry.transaction, result)
-        except Exception:  # the others of the batch are durable too, and must hear of it
-            log.exception("cannot handle the result of a commit of %s", entry.transaction.run)
+def _hand_out(durable: tuple[_Entry, CommitResult]) -> None:
+    entry, result = durable
+    try:
+        entry.done(entry.transaction, result)
+    except Exception:  # the others of the batch are durable too, and must hear of it
+        log.exception("cannot handle the result of a commit of %s", entry.transaction.run)
+
+
+def _of_urgent_runs(entries: list[_Entry]) -> list[_Entry]:
+    runs = {e.transaction.run for e in entries if is_urgent(e.transaction)}
+    return [e for e in entries if e.transaction.run in runs]
+
+
+def _without(gone: list[_Entry], entries: Iterable[_Entry]) -> list[_Entry]:
+    known = {id(e) for e in gone}
+    return [e for e in entries if id(e) not in known]
 
 
 def _seal(entries: list[_Entry]) -> None:

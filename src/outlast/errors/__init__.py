@@ -35,7 +35,8 @@
     │   ├── TokenAnswered           somebody was first
     │   ├── TokenExpired            no answer came in time
     │   ├── TokenClosed             its run has ended
-    │   └── DigestMismatch          the answer is for another question
+    │   ├── DigestMismatch          the answer is for another question
+    │   └── WrongApprover           somebody else must approve this
     ├── UpdateError                 an update of a run gave no result
     │   ├── UpdateRejected          its validator refused it; nothing was changed
     │   ├── UpdateFailed            its handler raised
@@ -88,6 +89,7 @@ from outlast.errors.answers import (
     UpdateError,
     UpdateFailed,
     UpdateRejected,
+    WrongApprover,
 )
 from outlast.errors.root import (
     EngineClosed,
@@ -225,4 +227,5 @@ __all__ = [
     "UpdateRejected",
     "UsageError",
     "WaitTimeout",
+    "WrongApprover",
 ]

@@ -64,6 +64,19 @@ class DigestMismatch(TokenError):
         self.title = title
 
 
+class WrongApprover(TokenError):
+    """The approval counts only when `approver` gives it; anybody may reject."""
+
+    def __init__(self, token_id: str, title: str, approver: str, by: str) -> None:
+        who = f"{by!r} cannot" if by else "an approval without a name cannot"
+        super().__init__(
+            token_id,
+            f"{who} approve {title!r} (token {token_id!r}): only {approver!r} can. It stays open, "
+            f"and anybody may reject it",
+        )
+        self.approver = approver
+
+
 class UpdateError(OutlastError):
     """An update of a run gave no result; `run_id` and `update` name them."""
 

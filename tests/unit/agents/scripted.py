@@ -18,6 +18,9 @@ effects: Counter[str] = Counter()
 delays: dict[str, float] = {}
 """How long the tool takes, in seconds, by place."""
 
+turns: dict[str, tuple[asyncio.Event, asyncio.Event]] = {}
+"""By place: what the tool waits for before it ends, and what it sets then."""
+
 PLACES = ("Oslo", "Rome", "Lima", "Cairo")
 
 
@@ -71,6 +74,10 @@ def weather_agent(name: str, *, stream: bool = False) -> Agent[None, str]:
     @agent.tool_plain
     async def weather(place: str) -> str:
         await asyncio.sleep(delays.get(place, 0.0))
+        if place in turns:
+            mine, following = turns[place]
+            await mine.wait()
+            following.set()
         effects[place] += 1
         return f"{place}: {len(place)} degrees"
 

@@ -35,7 +35,7 @@ from outlast.agents import Durability, StepConfigs, agent_events
 from outlast.errors import RunFailed
 from outlast.testing import crash_everywhere
 from outlast.types import Retry
-from tests.unit.agents.scripted import PLACES, delays, effects, turn_of, weather_agent
+from tests.unit.agents.scripted import PLACES, delays, effects, turn_of, turns, weather_agent
 
 SAID = "; ".join(f"{place}: {len(place)} degrees" for place in PLACES)
 
@@ -110,13 +110,18 @@ async def test_outside_of_a_run_the_agent_is_what_it_was() -> None:
 async def test_tools_may_end_in_any_order(
     engine: Engine, order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place, rank in zip(PLACES, order, strict=True):
-        monkeypatch.setitem(delays, place, rank / 100)
-    run = await engine.start(forecast(), id="f")
-    assert await run.result() == SAID
+    events = [asyncio.Event() for _ in range(5)]
+    events[0].set()
+    with monkeypatch.context() as patched:
+        for place, rank in zip(PLACES, order, strict=True):
+            patched.setitem(turns, place, (events[rank], events[rank + 1]))
+        run = await engine.start(forecast(), id="f")
+        assert await run.result() == SAID
     tools = [key for key in await done_keys(engine, "f") if "/tool/" in key]
     ended = [key.partition("call_")[2].partition(":")[0] for key in tools]
     assert ended == [PLACES[order.index(rank)] for rank in range(4)]
+    for place, rank in zip(PLACES, order, strict=True):
+        monkeypatch.setitem(delays, place, rank / 100)
     assert await crash_everywhere(forecast()) == []
 
 

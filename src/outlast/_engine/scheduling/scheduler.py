@@ -22,7 +22,6 @@ import msgspec
 from typing_extensions import override
 
 from outlast._engine.scheduling.acknowledgements import Acknowledgements
-from outlast._engine.scheduling.beginnings import Beginnings
 from outlast._engine.scheduling.known_keys import KnownKeys
 from outlast._engine.scheduling.observers import (
     MessageEnded,
@@ -40,6 +39,7 @@ from outlast._execution.calls.operations import ErrorTypes, KnownErrors, StepOpe
 from outlast._execution.calls.steps import HEARTBEAT
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
+from outlast._journal.slices import Slices
 from outlast._journal.writer import Writer
 from outlast._records import Record, attach
 from outlast._registry import Registry
@@ -83,7 +83,7 @@ class Scheduler(ActorHost):
         self.run_locks: RunLocks = RunLocks()
         self.known_keys: KnownKeys = KnownKeys()
         self.residents: dict[RunId, LiveRun] = {}
-        self._beginnings = Beginnings(world, self._begin)
+        self._beginnings: Slices[LiveRun] = Slices(world, self._begin)
         self.leases: dict[int, Lease] = {}
         self.held: set[RunId] = set()
         self.last_position: int = 0

@@ -17,7 +17,8 @@ from outlast._engine.reading.dry_replay import rehearse, rehearse_actor
 from outlast._engine.reading.records import moment
 from outlast._engine.scheduling.observers import TokensChanged
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.calls.tokens import AnswerBody, message_of
+from outlast._execution.calls.operations import decode_body
+from outlast._execution.calls.tokens import AnswerBody, OpenedBody, message_of
 from outlast._messages.payloads import fitting_payload
 from outlast._store.contract import Store
 from outlast._store.pages import is_last
@@ -32,6 +33,7 @@ from outlast.errors import (
     TokenExpired,
     TokenNotFound,
     UsageError,
+    WrongApprover,
 )
 from outlast.types import TokenInfo
 
@@ -108,8 +110,8 @@ class Tokens:
         """Make an answer safe, if it is the first; its run goes on with it.
 
         Raises:
-            TokenNotFound, TokenAnswered, TokenExpired, TokenClosed, DigestMismatch: nothing was
-                stored.
+            TokenNotFound, TokenAnswered, TokenExpired, TokenClosed, DigestMismatch, WrongApprover:
+                nothing was stored.
             DecodingError, EncodingError: the value does not fit what the run asks for.
             UnknownWorkflow, UnknownActor: the code that knows what fits is not here.
         """
@@ -127,6 +129,10 @@ class Tokens:
                 f"token {row.id!r} ({row.title}) is not an approval: answer it with a value"
             )
         body = AnswerBody(await self._payload(row, request), request.by, request.reason)
+        if row.kind == "approval" and request.value is True:
+            approver = await self._approver(row)
+            if approver and request.by != approver:
+                raise WrongApprover(row.id, row.title, approver, request.by)
         answer = Answer(
             token=row.id,
             status="answered",
@@ -138,6 +144,17 @@ class Tokens:
             at=now,
         )
         await self._commit(answer)
+
+    async def _approver(self, row: TokenRow) -> str:
+        """Return the only name that may approve; "" when any may."""
+        live = self._scheduler.residents.get(row.run)
+        tokens = None if live is None else live.calls.made_tokens
+        operation = None if tokens is None else tokens.by_key.get(row.key)
+        if operation is not None:
+            return operation.approver
+        records = await self._scheduler.store.lookups.read_journal(row.run)
+        opened = [r for r in records if r.kind == "token_opened" and r.key == row.key]
+        return decode_body(opened[-1].body, OpenedBody).approver if opened else ""
 
     async def _find(self, token: str) -> TokenRow:
         row = await self._scheduler.store.read_token(token)

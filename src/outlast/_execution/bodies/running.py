@@ -29,6 +29,7 @@ from outlast._execution.bodies.context import (
     executing_step,
 )
 from outlast._execution.bodies.held import HeldOpen
+from outlast._execution.bodies.starts import Starts
 from outlast._execution.bodies.threads import Threads
 from outlast._execution.bodies.time_limits import TimeLimits
 from outlast._execution.calls.operations import StepOperation
@@ -77,6 +78,7 @@ class Bodies:
         self.held: HeldOpen = HeldOpen(world)
         self.resources: MadeOnce = MadeOnce(dict(resources), self.held)
         self._processes = processes
+        self._starts = Starts(world)
         self._limits = TimeLimits(world, self._is_counted, self._finish)
         self._loop = world.loop
         self._abandoned: set[Body] = set()  # at work still: nothing else may hold their tasks
@@ -131,8 +133,8 @@ class Bodies:
             ambient.run(enter, body)
         if where == "loop":
             operation.ran_at = body.began_at
-            work = self._run_on_loop(body)
-            self._world.spawn(work, name=body.key, context=ambient, is_owned=False)
+            spawn = partial(self._world.spawn, name=body.key, context=ambient, is_owned=False)
+            self._starts.add(lambda: spawn(self._run_on_loop(body)))
         else:
             self._start_elsewhere(body, ambient, is_thread=where == "thread" or fake is not None)
         if definition.timeout is not NO_TIMEOUT:

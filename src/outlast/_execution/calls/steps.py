@@ -330,8 +330,8 @@ class StepCalls:
             return
         if record.kind == "stream_written":
             operation.writers[record.name] = body.writer
-        else:
-            operation.writers.pop(record.name, None)
+        elif operation.writers.get(record.name) == body.writer:
+            del operation.writers[record.name]  # not of the next attempt, which writes already
 
     def _retract(self, operation: StepOperation) -> None:
         """Take back what a dead attempt wrote to streams."""

@@ -37,12 +37,13 @@ from outlast.types import RunId, TokenKind
 
 
 class OpenedBody(msgspec.Struct, frozen=True, array_like=True):
-    """Body of `token_opened`; `detail` is JSON."""
+    """Body of `token_opened`; `detail` is JSON, `approver` the only name that may approve."""
 
     kind: TokenKind
     title: str
     detail: str
     expires_at: int | None
+    approver: str = ""
 
 
 class AnswerBody(msgspec.Struct, frozen=True, array_like=True):
@@ -63,6 +64,7 @@ class TokenOperation:
     title: str
     adapter: Adapter
     expires_at: int | None
+    approver: str = ""
     waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
     is_expiring: bool = False  # asked for in this life; whoever was first is on the way
     is_recorded: bool = False  # its answer is appended
@@ -115,6 +117,7 @@ class TokenCalls:
         adapter: Adapter,
         timeout: float | None,
         key: str | None = None,
+        approver: str = "",
     ) -> TokenOperation:
         """Ask something of the outside, with the run's next commit.
 
@@ -138,10 +141,10 @@ class TokenCalls:
             # People have this long from when they are asked, however old the run's own time is.
             asked_at = max(self._loop.now, now / 1e6)
             expires_at = None if timeout is None else microseconds(asked_at + timeout)
-        operation = TokenOperation(key, token, kind, title, adapter, expires_at)
+        operation = TokenOperation(key, token, kind, title, adapter, expires_at, approver)
         self.by_key[key] = self.opened[key] = operation
         if opened is None:
-            body = OpenedBody(kind, title, detail, expires_at)
+            body = OpenedBody(kind, title, detail, expires_at, approver)
             record = journal.append(
                 "token_opened", at=now, key=key, name=title, body=encode_body(body), place=place
             )

@@ -52,8 +52,8 @@ def requires_approval(
 
     Args:
         unless: a function of the tool's arguments; calls for which it is true need no approval.
-        by: the only name under which an approval counts. After an approval by another name the
-            question is asked again; a rejection by any name counts.
+        by: the only name under which it can be approved: under another one, approving raises
+            `WrongApprover` and the question stays open. Anybody can reject.
         expires: how long to wait for an answer; without it, as long as it takes.
         on_expire: "deny" tells the model that the call was denied, "fail" raises `WaitTimeout`.
 
@@ -157,6 +157,7 @@ async def _decision(
             detail=detail_of(agent, call.tool_name, call.args_as_dict()),
             timeout=seconds if isinstance(seconds, (int, float)) else None,
             key=f"{place}#{next_number(place)}",
+            by=f"{by}" if by else None,
         )
         if answer.by is None:
             if declared.get("on_expire") == "fail":
@@ -164,5 +165,5 @@ async def _decision(
             return ToolDenied("The tool call was denied: it was not approved in time.")
         if not answer.approved:
             return ToolDenied(f"The tool call was denied. {answer.reason}".strip())
-        if by is None or answer.by == by:
+        if by is None or answer.by == by:  # an older outlast took approvals of any name
             return ToolApproved()

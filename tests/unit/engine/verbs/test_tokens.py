@@ -24,6 +24,7 @@ from outlast.errors import (
     TokenNotFound,
     UsageError,
     WaitTimeout,
+    WrongApprover,
 )
 from outlast.types import RunId
 from tests.unit.engine.drawing import asked
@@ -75,6 +76,13 @@ async def asks_titled(title: str) -> list[object]:
 async def refunds(cents: int, timeout: str | None = None) -> list[object]:
     """Ask a person."""
     said = await wf.approve(f"Refund {cents}?", detail={"cents": cents}, timeout=timeout)
+    return [said.approved, said.by, said.reason]
+
+
+@workflow
+async def asks_the_boss(cents: int) -> list[object]:
+    """Ask one person."""
+    said = await wf.approve(f"Refund {cents}?", by="boss")
     return [said.approved, said.by, said.reason]
 
 
@@ -200,6 +208,40 @@ async def test_an_approval_bound_to_its_question_is_no_answer_to_another(engine:
     await engine.approve(mine.id, by="ann", digest=mine.digest)
 
     assert await run.result("30s") == [True, "ann", ""]
+
+
+async def leave_memory(engine: Engine, run: Run[object]) -> None:
+    async with asyncio.timeout(30):
+        while RunId(run.id) in engine._core.scheduler.residents:
+            engine._core.residency.passivate_all()
+            await asyncio.sleep(0.005)  # it leaves when its row is durable
+
+
+@pytest.mark.parametrize("is_resident", [True, False])
+async def test_only_the_one_who_is_asked_can_approve(engine: Engine, is_resident: bool) -> None:
+    run = await engine.start(asks_the_boss(1))
+    info = (await asked(engine))[0]
+    if not is_resident:
+        await leave_memory(engine, run)
+
+    for by in ("ann", ""):
+        with pytest.raises(WrongApprover, match="only 'boss' can") as refused:
+            await engine.approve(info.id, by=by)
+        assert refused.value.approver == "boss"
+    with pytest.raises(WrongApprover):
+        await engine.answer(info.id, True, by="ann")
+    assert (await engine.token(info.id)).status == "open"
+    await engine.approve(info.id, by="boss")
+
+    assert await run.result("30s") == [True, "boss", ""]
+
+
+async def test_anybody_can_reject_what_one_person_must_approve(engine: Engine) -> None:
+    run = await engine.start(asks_the_boss(1))
+
+    await engine.reject((await asked(engine))[0].id, by="ann", reason="too much")
+
+    assert await run.result("30s") == [False, "ann", "too much"]
 
 
 async def test_a_run_that_ends_takes_its_questions_back(engine: Engine) -> None:
