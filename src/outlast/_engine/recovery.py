@@ -396,7 +396,7 @@ async def _count_death(
 async def _quiet(scheduler: Scheduler) -> None:
     """Wait until no other run executes a step, for a while at most."""
     waited = 0.0
-    while len(scheduler.bodies) and waited < _SUSPECT_SECONDS:
+    while scheduler.bodies.are_working and waited < _SUSPECT_SECONDS:
         await scheduler.world.sleep(0.05)
         waited += 0.05
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,9 +20,12 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import UsageLimits
 
 from outlast import Signal, step, workflow
-from outlast.agents import Durability, effect
+from outlast._shapes import is_dict
+from outlast.agents import Durability, agent_events, effect
+from outlast.bench.floors import CommitFloor
 from outlast.bench.flows import NAP_SECONDS, nap_in_steps
 from outlast.bench.profiles.waiting import resident_bytes
+from outlast.bench.result import quantile
 from outlast.engine import Engine, run_loop
 
 Figures: TypeAlias = dict[str, float]
@@ -30,15 +34,17 @@ _SLEEPERS = 10
 _NAPS = 100
 _EDGE = 20  # turns at either end of a long run
 _START_TOGETHER = 200
+_EVENTS = "agent_events"
 
 go: Signal[int] = Signal("agents_go", int)
 UNLIMITED: UsageLimits = UsageLimits(request_limit=None)  # it is 50 otherwise
 
 
 class Script:
-    """How many turns each agent takes; the last one only says something."""
+    """How many turns each agent takes, the last of which only says something; how many words."""
 
     turns = 10
+    words = 100
 
 
 async def talk(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -61,6 +67,25 @@ bare: Agent[object, str] = Agent(FunctionModel(talk), name="bare", tools=[look])
 durable: Agent[object, str] = Agent(
     FunctionModel(talk), name="durable", tools=[look], capabilities=[Durability()]
 )
+
+
+async def say(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+    """Say words, one each 10 ms, each the time at which it was said."""
+    del messages, info
+    for _ in range(Script.words):
+        yield f"~{time.monotonic_ns()} "
+        await asyncio.sleep(0.01)
+
+
+speaker: Agent[object, str] = Agent(
+    FunctionModel(stream_function=say), name="speaker", capabilities=[Durability(stream=True)]
+)
+
+
+@workflow
+async def recite() -> str:
+    """Have the agent speak."""
+    return (await speaker.run("Speak.")).output
 
 
 class Arrivals:
@@ -203,6 +228,41 @@ async def bare_agents(directory: Path, runs: int, turns: int) -> Figures:
     return {"bare_bytes": memory}
 
 
+async def speech(directory: Path, runs: int, turns: int) -> Figures:
+    """How late a word of a streaming agent is heard, at a hundred words a second."""
+    speeches, Script.words = max(1, runs // 100), 10 * turns
+    first: list[float] = []
+    later: list[float] = []
+    records = 0
+    async with Engine.open(directory / "speech.db") as engine:
+        for _ in range(speeches):
+            run = await engine.start(recite())
+            late: list[float] = []
+            async for event in run.stream(agent_events):
+                late += _lateness(event.value)
+            first.append(late[0])
+            later += late[1:]
+            records = max(records, len([r async for r in run.journal() if r.name == _EVENTS]))
+    floor = CommitFloor(directory / "floor.db")
+    commits = await floor.one_row_commits(Script.words)
+    floor.close()
+    return {
+        "first_word_p50_ms": statistics.median(first) * 1e3,
+        "paced_word_p50_ms": statistics.median(later) * 1e3,
+        "paced_word_p99_ms": quantile(later, 0.99) * 1e3,
+        "commit_p50_ms": statistics.median(commits) * 1e3,
+        "stream_records": records,
+    }
+
+
+def _lateness(event: object) -> list[float]:
+    """Return by how many seconds the words in an event of an agent are late."""
+    if not is_dict(event) or event.get("event_kind") not in ("part_start", "part_delta"):
+        return []  # the end of a part has all its words again
+    said = [part.partition(" ")[0] for part in f"{event}".split("~")[1:]]
+    return [(time.monotonic_ns() - int(word)) / 1e9 for word in said if word.isdigit()]
+
+
 async def _start_waiting(engine: Engine, runs: int) -> None:
     for begun in range(0, runs, _START_TOGETHER):
         count = min(_START_TOGETHER, runs - begun)
@@ -218,6 +278,7 @@ MEASURES = {
     "resident": resident_agents,
     "passivated": passivated_agents,
     "bare": bare_agents,
+    "speech": speech,
 }
 
 

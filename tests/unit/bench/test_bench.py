@@ -64,6 +64,10 @@ OURS: dict[str, set[str]] = {
         "passivated_bytes",
         "late_p50_ms",
         "late_p99_ms",
+        "first_word_p50_ms",
+        "paced_word_p50_ms",
+        "paced_word_p99_ms",
+        "records_of_a_speech",
     },
     "http": {"starts_per_second", "p50_ms", "p99_ms"},
     "overload": {
@@ -91,7 +95,7 @@ FLOOR: dict[str, set[str]] = {
     "latency": {f"{kind}_{s}" for kind in ("loop", "system") for s in SPREAD},
     "parallel": {"plain_seconds"},
     "actors": {"callbacks_per_second", "rows_per_second"},
-    "agents": {"cpu_ms_per_turn", "turns_per_second", "waiting_agent_bytes"},
+    "agents": {"cpu_ms_per_turn", "turns_per_second", "waiting_agent_bytes", "commit_p50_ms"},
     "http": {"requests_per_second", "p50_ms", "p99_ms"},
     "overload": {"peak_per_second"},
     "stream": {

@@ -326,7 +326,7 @@ class Bodies:
         if self._processes is not None:
             self._processes.shut_down()
         ends = self._world.monotonic() + grace
-        while self._is_working and (left := ends - self._world.monotonic()) > 0:
+        while self.are_working and (left := ends - self._world.monotonic()) > 0:
             if self._over or any(body.task is None for body in self._bodies.values()):
                 await self._world.pass_turn()
                 continue
@@ -348,8 +348,8 @@ class Bodies:
             await asyncio.wait(tasks)
 
     @property
-    def _is_working(self) -> bool:
-        """Whether a body does more than wait for another run."""
+    def are_working(self) -> bool:
+        """Whether one does more than wait for another run."""
         return any(not body.definition.is_wait for body in self._bodies.values())
 
     async def close(self) -> None:

@@ -32,6 +32,7 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from outlast._execution.loop.chance import drawn_bytes, drawn_node, drawn_uuid1, install_chance
+from outlast._execution.loop.event_loop import EXECUTING
 from outlast._execution.loop.executing import run_outside, running_loop
 from outlast._execution.loop.replacements import install_replacements
 from outlast.errors import NotDeterministic
@@ -117,7 +118,7 @@ def install_guards() -> None:
     _exempt(linecache, "checkcache")
     _exempt(importlib.import_module("zoneinfo._common"), "load_tzdata")
     install_replacements()
-    sys.addaudithook(_audit)
+    sys.addaudithook(_audit_hook())
 
 
 def outside_of_run(work: Callable[..., T]) -> Callable[..., T]:
@@ -210,13 +211,19 @@ def _exempt_metadata() -> None:
     _exempt(metadata.PathDistribution, "read_text")
 
 
-def _audit(event: str, args: tuple[object, ...]) -> None:
-    what = _AUDITED.get(event)
-    if what is None or running_loop() is None:
-        return
-    if event in _READS_FILES and _is_time_zone(args[0]):
-        return
-    raise NotDeterministic(what, "move it into a step")
+def _audit_hook() -> Callable[[str, tuple[object, ...]], None]:
+    """Return the hook; it holds what it needs, for it is called when modules are gone, too."""
+    audited, executing = _AUDITED, EXECUTING
+
+    def audit(event: str, args: tuple[object, ...]) -> None:
+        what = audited.get(event)
+        if what is None or executing.loop is None:
+            return
+        if event in _READS_FILES and _is_time_zone(args[0]):
+            return
+        raise NotDeterministic(what, "move it into a step")
+
+    return audit
 
 
 def _is_time_zone(path: object) -> bool:

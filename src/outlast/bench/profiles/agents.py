@@ -24,7 +24,7 @@ Note = Callable[[str], None]
 
 
 async def agents(directory: Path, sizes: Sizes, note: Note) -> Result:
-    """Overhead of a turn, growth of the journal, memory, and lateness beside resident agents."""
+    """Overhead of a turn, growth of the journal, memory, lateness of steps and of words."""
     if importlib.util.find_spec("pydantic_ai") is None:
         raise UsageError("the profile agents needs pydantic-ai: pip install 'outlast[agents]'")
     runs, turns = sizes.agent_runs, sizes.agent_turns
@@ -45,6 +45,12 @@ async def agents(directory: Path, sizes: Sizes, note: Note) -> Result:
     note(f"{runs:,} agents that wait")
     resident, bare = await measure("resident"), await measure("bare")
     away = await measure("passivated")
+    note("agents that speak")
+    spoken = await measure("speech")
+    first, paced = (
+        spoken[name] - spoken["commit_p50_ms"]
+        for name in ("first_word_p50_ms", "paced_word_p50_ms")
+    )
     growth = journal["last_bytes"] / journal["first_bytes"]
     return Result(
         profile="agents",
@@ -59,11 +65,16 @@ async def agents(directory: Path, sizes: Sizes, note: Note) -> Result:
             "passivated_bytes": away["passivated_bytes"],
             "late_p50_ms": resident["late_p50_ms"],
             "late_p99_ms": resident["late_p99_ms"],
+            "first_word_p50_ms": spoken["first_word_p50_ms"],
+            "paced_word_p50_ms": spoken["paced_word_p50_ms"],
+            "paced_word_p99_ms": spoken["paced_word_p99_ms"],
+            "records_of_a_speech": spoken["stream_records"],
         },
         floor={
             "cpu_ms_per_turn": middle["bare_cpu_ms"],
             "turns_per_second": middle["bare_per_second"],
             "waiting_agent_bytes": bare["bare_bytes"],
+            "commit_p50_ms": spoken["commit_p50_ms"],
         },
         ratio=middle["cpu_ms"] / middle["bare_cpu_ms"],
         bars=[
@@ -71,6 +82,9 @@ async def agents(directory: Path, sizes: Sizes, note: Note) -> Result:
             Bar("journal bytes of a late turn, beside an early one", growth, 1.1),
             Bar("p99 lateness of 50 ms steps beside resident agents, ms",
                 resident["late_p99_ms"], 5.0),
+            Bar("p50 of a first word beyond a commit, ms", first, 2.0),
+            Bar("p50 of words at 100 a second beyond a commit, ms", paced, 20.0),
+            Bar("journal records of a speech", spoken["stream_records"], 64),
         ],
     )  # fmt: skip
 

@@ -417,3 +417,34 @@ async def reaches_out(kind: str) -> str:
 async def test_workflow_code_that_reaches_out_is_told(engine: Engine, kind: str) -> None:
     assert "step" in await engine.run(reaches_out(kind)) or kind == "sleep"
     assert await engine.run(reaches_out(kind)) != "nobody noticed"
+
+
+def test_what_opens_a_file_when_the_interpreter_ends_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text("""
+import sys
+
+class Late:
+    def __del__(self, open=open):
+        open("/dev/null").close()
+
+late = Late()
+""")
+    (tmp_path / "program.py").write_text("""
+import early, sys
+import asyncio
+from outlast import Engine
+from outlast._execution.loop import guards
+sys.alive = early, guards  # so modules are emptied one after the other, the later ones first
+
+async def main():
+    async with Engine.open("memory://ends"):
+        pass
+
+asyncio.run(main())
+""")
+
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr == ""
