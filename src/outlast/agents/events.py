@@ -16,6 +16,7 @@ from pydantic_ai import AgentStreamEvent, RunContext
 from pydantic_ai.agent import EventStreamHandler
 from pydantic_ai.messages import CAPABILITY_EVENT_TYPES, CUSTOM_EVENT_TYPES
 
+from outlast._execution.bodies.context import in_step
 from outlast._handles.declarations import Stream
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def streaming(handler: EventStreamHandler[T] | None) -> EventStreamHandler[T]:
     """Return a handler of events that writes them to `agent_events`, and gives them to another."""
 
     async def write(context: RunContext[T], events: AsyncIterable[AgentStreamEvent]) -> None:
-        written = _written(events)
+        written = _written(events) if in_step() else aiter(events)
         if handler is not None:
             await handler(context, written)
         async for _ in written:

@@ -1,7 +1,8 @@
 """What pydantic-ai has no public name for: this is the one place that knows the private ones.
 
 * where it calls plain functions: in workflow code at once, in steps on threads;
-* when its messages are stamped: in workflow code with the run's time, which replay repeats.
+* when its messages are stamped: in workflow code with the run's time, which replay repeats;
+* what its codec for journals keeps of the types that it has met.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from datetime import datetime, tzinfo
 from typing import Self
 
 import anyio
-from pydantic_ai import _utils
+from pydantic_ai import ModelResponse, _utils
+from pydantic_ai.durable_exec import JSON_CODEC, CallToolResult
+from pydantic_ai.durable_exec._utils import StreamedModelRequestResult
 from pydantic_graph import BaseNode
 from typing_extensions import override
 
@@ -50,6 +53,12 @@ LIBRARIES = (
     folder_of(anyio.sleep.__code__, 1),
 )
 """Folders of the code between a workflow and our steps, which is none of the user's."""
+
+
+# pydantic takes 0.3 s to understand these types: now, and not when the first agent runs, for that
+# is the time of the engine's loop.
+for _type in (ModelResponse, StreamedModelRequestResult, CallToolResult):
+    vars(type(JSON_CODEC))["_adapter"](JSON_CODEC, _type)
 
 
 class RunTime(datetime):

@@ -140,7 +140,7 @@ async def _outcome(
                     f"crash_everywhere: the run does not end, even without a crash ({error}). "
                     f"{await sim.advice()}"
                 ) from error
-            return f"never ended: {error}", sim.records
+            return f"never ended: {error}. {await sim.advice()}", sim.records
         except Exception as error:  # noqa: BLE001  # any end of the run is an outcome to compare
             return f"raised {type(error).__name__}: {error}", sim.records
         return f"returned {comparable(value, ignore)}", sim.records

@@ -103,7 +103,8 @@ async def test_messages_are_the_same_on_replay_with_their_times_and_ids(tmp_path
 
 
 async def test_outside_of_a_run_the_agent_is_what_it_was() -> None:
-    assert (await forecaster.run("How is the weather?")).output == SAID
+    for agent in (forecaster, streamer):
+        assert (await agent.run("How is the weather?")).output.startswith(SAID)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4)))[::5])

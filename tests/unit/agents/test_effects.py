@@ -232,10 +232,10 @@ nameless = desk("nameless", effect(idempotent=no_key))
 
 
 # -------------------------------------------------------------------------------- timeouts
-stuck: set[str] = set()
+stuck: Counter[str] = Counter()
 
 
-def slow_desk(name: str, declared: Effect) -> Agent[object, str]:
+def slow_desk(name: str, declared: Effect, times: int = 1) -> Agent[object, str]:
     agent = Agent(
         model,
         name=name,
@@ -244,8 +244,8 @@ def slow_desk(name: str, declared: Effect) -> Agent[object, str]:
 
     async def refund(ctx: RunContext[object], order: str, cents: int) -> str:
         happened[f"{ctx.tool_name} {order}"] += 1
-        if name not in stuck:
-            stuck.add(name)
+        stuck[name] += 1
+        if stuck[name] <= times:
             await asyncio.sleep(600)
         return f"{order}: {cents}"
 
@@ -270,7 +270,20 @@ async def test_a_tool_is_undone_after_a_timeout_and_called_again(engine: Engine)
     assert happened == {"refund A": 2, "undo A 5000": 1}
 
 
+async def test_a_person_is_asked_about_a_tool_that_is_cut_off_again_and_again(
+    engine: Engine,
+) -> None:
+    async with waiting(engine, "never_done") as (run, token):
+        assert token.title == ("never_done: refund was cut off and undone 5 times. Did it happen?")
+        assert happened == {"refund A": 5, "undo A 5000": 5}
+        await engine.answer(token.id, {"happened": False})
+
+    assert await run.result() == "A: 5000"
+    assert happened == {"refund A": 7, "undo A 5000": 6}
+
+
 slow = slow_desk("slow", effect("at_most_once"))
+never_done = slow_desk("never_done", effect(compensate=undo), 6)
 slow_undone = slow_desk("slow_undone", effect(compensate=undo))
 
 # ------------------------------------------------------------------------------- approvals
@@ -306,6 +319,7 @@ AGENTS = {
         nameless,
         slow,
         slow_undone,
+        never_done,
         plain,
         small,
         by_boss,

@@ -9,12 +9,15 @@ row of an attempt has a record in the journal.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from zlib import crc32
 
 from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.calls.streams import write_more, write_stream
 from outlast._execution.runs.outputs import refuse_streams_of
 from outlast._execution.runs.run import LiveRun
+from outlast._store.decisions import life_of
 from outlast.types import RunId
 
 _GATHER_SECONDS = 0.02
@@ -46,11 +49,14 @@ class StepStreams:
             NotSupported: the step is of an actor.
         """
         live = self._scheduler.residents.get(run)
+        life = ""
         if live is not None:
             refuse_streams_of(live)
+            life = _tag_of(life_of(live.row))
         lease = self._scheduler.leases.get(self._scheduler.shard_of(run))
-        # The epoch tells apart the lives of one attempt: after a crash it is another writer.
-        writer = (stream, f"{key}@{attempt}-{lease.epoch if lease is not None else 0}")
+        # The epoch tells apart the lives of one attempt: after a crash it is another writer. So is
+        # the same attempt of a run that is retried, or of a fork, which has its origin's rows.
+        writer = (stream, f"{key}@{attempt}-{lease.epoch if lease is not None else 0}{life}")
         writers = self._steps.setdefault((run, key), {})
         gathered = writers.get(writer)
         if gathered is None:
@@ -100,6 +106,11 @@ class StepStreams:
             return
         now = self._world.now()
         write_stream(journal, offsets, now, stream=stream, key=key, writer=name, values=values)
+
+
+@lru_cache(maxsize=1_024)
+def _tag_of(life: str) -> str:
+    return f"-{crc32(life.encode()):08x}"
 
 
 def _may_append(live: LiveRun) -> bool:

@@ -232,6 +232,11 @@ class HasContext(Protocol):
 executing_step: ContextVar[HasContext | None] = ContextVar("executing_step", default=None)
 
 
+def in_step() -> bool:
+    """Whether the body of a step runs here."""
+    return executing_step.get() is not None
+
+
 def step_dedup() -> str | None:
     """Return a dedup key for a message sent from here, None outside of steps."""
     step = executing_step.get()

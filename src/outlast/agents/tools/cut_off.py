@@ -18,6 +18,10 @@ from outlast.agents.tools.asking import detail_of, title_of
 from outlast.agents.tools.effects import Effect, ToolCall
 from outlast.errors import OutcomeUnknown, StepTimeout
 
+_UNDONE_MAX = 5
+"""So often a call is undone and made again before a person is asked. It may be what kills its
+process each time, and the engine does not see that this never ends: undoing it is progress."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
@@ -51,10 +55,12 @@ async def completed(attempt: Attempt, call: ToolCall, declared: Effect, key: str
         try:
             return await attempt(place)
         except (OutcomeUnknown, StepTimeout):
+            how = "was cut off"
             if declared.kind == "compensate" and declared.function is not None:
                 await _undo(call, declared.function, f"{place}/undo")
-            else:
-                outcome = await _asked(call, f"{place}/happened")
+                how = f"was cut off and undone {number} times"
+            if declared.kind != "compensate" or not number % _UNDONE_MAX:
+                outcome = await _asked(call, how, f"{place}/happened")
                 if outcome.happened:
                     told = f"{call.name} was completed; what it returned is not known."
                     result = told if outcome.result is None else outcome.result
@@ -73,11 +79,11 @@ async def _undo(call: ToolCall, function: Callable[..., object], key: str) -> No
     await wf.step(f"undo:{call.name}", undo, key=key)
 
 
-async def _asked(call: ToolCall, key: str) -> ToolOutcome:
+async def _asked(call: ToolCall, how: str, key: str) -> ToolOutcome:
     token = wf.token(
         ToolOutcome,
         key=key,
-        title=title_of(f"{call.agent}: {call.name} was cut off. Did it happen?"),
+        title=title_of(f"{call.agent}: {call.name} {how}. Did it happen?"),
         detail=detail_of(call.agent, call.name, call.arguments),
     )
     return await token.wait()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from outlast import Engine, Run, Signal, Stream, step, workflow
+from outlast.errors import RunFailed
 from outlast.types import RunId
 
 words = Stream("forked_streams.words", str)
@@ -65,6 +66,24 @@ async def speaks_after_a_silence() -> None:
     await speak("b", 4)
 
 
+failing: list[str] = []
+
+
+@step
+async def speak_and_fail_first(prefix: str) -> str:
+    for number in range(3):
+        await words.write(f"{prefix}{number}")
+        await asyncio.sleep(0.021)
+    if failing:
+        raise ValueError(failing.pop())
+    return prefix
+
+
+@workflow
+async def speaks_once() -> str:
+    return await speak_and_fail_first("a")
+
+
 def spoken(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{number}" for number in range(count)]
 
@@ -103,6 +122,27 @@ async def test_a_fork_has_what_was_said_by_a_step_that_was_given_up(engine: Engi
 
     assert await heard(run) == [*spoken("x", 4), *spoken("b", 2)]
     assert await heard(forked) == [*spoken("x", 4), *spoken("b", 2)]
+
+
+async def test_the_words_of_another_life_have_another_writer(engine: Engine) -> None:
+    failing[:] = ["once"]
+    run = await engine.start(speaks_once())
+    with pytest.raises(RunFailed):
+        await run.result("30s")
+    rows = await engine._core.store.read_stream(RunId(run.id), words.name, 0, 1_000)
+    dead, end = {row.writer for row in rows}, rows[-1].offset + rows[-1].count
+
+    await run.retry()
+    await run.result("30s")
+    after = [event async for event in run.stream(words, offset=end)]
+    (key,) = [record.key async for record in run.journal() if record.kind == "step_done"]
+    forked = await run.fork(key)
+    await forked.result("30s")
+    again = [event async for event in forked.stream(words) if event.kind == "data"]
+
+    assert await heard(run) == await heard(forked) == spoken("a", 3)
+    lives = [{event.writer for event in events} - {""} for events in (after, again)]
+    assert len(dead.union(*lives)) == 3
 
 
 async def test_a_stream_goes_on_behind_its_rows_when_its_run_comes_back(engine: Engine) -> None:
