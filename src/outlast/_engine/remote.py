@@ -122,7 +122,7 @@ async def update_run(run: str, name: str, payload: bytes, update_id: str) -> tup
     core = ambient()
     chosen = update_id or current_step().key
     message = update_message(RunId(run), name, payload, chosen, at=core.world.now())
-    with core.wait_graph.during(RunId(current_step().run_id), RunId(run)):
+    with core.wait_graph.during(RunId(current_step().run_id), RunId(run), update=name):
         kept = await _until_taken(core, lambda: core.update(message))
     return kept.stage, kept.outcome
 

@@ -1,8 +1,9 @@
 """Which runs and actors of this engine wait for which: what could never come is refused.
 
 A asks B while B, in another chain of calls, asks A: each handles one message at a time, so neither
-answer can come. The second to ask is refused with `CallCycle`. The same holds for the results and
-updates of other runs, and for children that are awaited.
+answer can come. The second to ask is refused with `CallCycle`. The same holds for the results of
+other runs, for children that are awaited, and for updates that have no handler yet. A handler of an
+update runs beside the code of its run, whatever that waits for: a child may update its parent.
 
 Only waits without a timeout count, and only of those that wait for nothing else: a timer, a signal
 or a step may let such a one go on without the answer. What other engines on a shared store wait
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 
 from outlast._engine.scheduling.scheduler import Scheduler
 from outlast._execution.runs.run import LiveRun
+from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast.errors import CallCycle
 from outlast.types import RunId
 
@@ -25,24 +27,27 @@ class WaitGraph:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._targets: dict[RunId, list[RunId]] = {}
+        # The update that is waited for, or "": its handler may be declared during the wait.
+        self._targets: dict[RunId, list[tuple[RunId, str]]] = {}
 
     @contextmanager
-    def during(self, waiter: RunId, target: RunId) -> Generator[None, None, None]:
-        """Let `waiter` wait for `target` inside of the block.
+    def during(
+        self, waiter: RunId, target: RunId, *, update: str = ""
+    ) -> Generator[None, None, None]:
+        """Let `waiter` wait for `target`, or for an update of it, inside of the block.
 
         Raises:
             CallCycle: `target` waits for `waiter`, directly or not.
         """
-        path = self._path(target, waiter)
+        path = None if self._handles(target, update) else self._path(target, waiter)
         if path is not None:
             raise CallCycle(tuple(path), target)
-        self._targets.setdefault(waiter, []).append(target)
+        self._targets.setdefault(waiter, []).append((target, update))
         try:
             yield
         finally:
             targets = self._targets[waiter]
-            targets.remove(target)
+            targets.remove((target, update))
             if not targets:
                 del self._targets[waiter]
 
@@ -71,7 +76,15 @@ class WaitGraph:
         made = live.calls.made_children
         open_children = [] if made is None else made.open_children()
         children = (op.child for op in open_children if op.waiters)
-        return [*self._targets.get(run, ()), *children]
+        targets = self._targets.get(run, ())
+        return [*(to for to, update in targets if not self._handles(to, update)), *children]
+
+    def _handles(self, run: RunId, update: str) -> bool:
+        """Whether a run has a handler for this update."""
+        live = self._scheduler.residents.get(run) if update else None
+        if not isinstance(live, LiveWorkflow) or live.made_updates is None:
+            return False
+        return live.made_updates.handles(update)
 
 
 def _may_go_on(live: LiveRun) -> bool:

@@ -148,6 +148,10 @@ class UpdateCalls:
                 # Another life of this run, taken up before the point where this one was accepted.
                 self._loop.call_soon(self._begin, operation, handler)
 
+    def handles(self, name: str) -> bool:
+        """Whether updates of this name have a handler."""
+        return name in self._handlers
+
     def validate(self, name: str, validator: Callable[[object], object]) -> None:
         """Have updates of this name looked at before they are accepted."""
         self._validators[name] = validator
