@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from typing_extensions import override
@@ -84,6 +85,7 @@ async def crash_everywhere(
     signals: Sequence[tuple[Signal[T], T]] = (),
     fakes: Fakes | None = None,
     ignore: Collection[str] = (),
+    may_fail: bool = False,
 ) -> list[str]:
     """Run a workflow once for each record of its journal, killed right after that record.
 
@@ -94,6 +96,7 @@ async def crash_everywhere(
         signals: delivered before its first line.
         fakes: take the place of steps' bodies.
         ignore: names of fields and keys that may differ, anywhere in the result.
+        may_fail: the undisturbed run may fail. Its failure is then the outcome to compare with.
 
     Returns:
         One line for each difference, with what was expected and what came; an empty list says that
@@ -102,7 +105,7 @@ async def crash_everywhere(
     Raises:
         UsageError: the run does not end even undisturbed, so there is no outcome to
             compare with: it waits for what `signals` does not give. The error names the open
-            tokens and approvals.
+            tokens and approvals. Or the undisturbed run fails, and `may_fail` is not given.
     """
     if not isinstance(call, WorkflowCall):
         raise UsageError(f"crash_everywhere takes a call of a workflow, got {call!r}")
@@ -110,13 +113,30 @@ async def crash_everywhere(
     if isinstance(ignore, str):
         raise UsageError(f"ignore= is a collection of names, not one text: give [{ignore!r}]")
     left_out = frozenset(ignore)
-    expected, records = await _outcome(call, 0, signals, fakes, left_out)
+    expected = await _outcome(call, 0, signals, fakes, left_out)
+    if expected.error is not None and not may_fail:
+        raise UsageError(
+            f"crash_everywhere: the run fails, even without a crash: it {expected.text}. A run "
+            "that fails at its first step shows nothing about the rest. Give the steps fakes=, or "
+            "give may_fail=True if the failure is what you expect"
+        ) from expected.error
     differences: list[str] = []
-    for seq in range(1, records + 1):
-        outcome, _ = await _outcome(call, seq, signals, fakes, left_out)
-        if outcome != expected:
-            differences.append(f"killed after record {seq}: expected {expected}; got {outcome}")
+    for seq in range(1, expected.records + 1):
+        outcome = await _outcome(call, seq, signals, fakes, left_out)
+        if outcome.text != expected.text:
+            differences.append(
+                f"killed after record {seq}: expected {expected.text}; got {outcome.text}"
+            )
     return differences
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a run ended, as one text to compare, and how many records it had by then."""
+
+    text: str
+    records: int
+    error: Exception | None = None
 
 
 async def _outcome(
@@ -125,7 +145,7 @@ async def _outcome(
     signals: Sequence[tuple[Signal[T], T]],
     fakes: Fakes | None,
     ignore: frozenset[str],
-) -> tuple[str, int]:
+) -> _Outcome:
     run = "crash-everywhere"
     sim = _KilledAt(kill_at, run)
     async with sim:
@@ -140,10 +160,10 @@ async def _outcome(
                     f"crash_everywhere: the run does not end, even without a crash ({error}). "
                     f"{await sim.advice()}"
                 ) from error
-            return f"never ended: {error}. {await sim.advice()}", sim.records
+            return _Outcome(f"never ended: {error}. {await sim.advice()}", sim.records)
         except Exception as error:  # noqa: BLE001  # any end of the run is an outcome to compare
-            return f"raised {type(error).__name__}: {error}", sim.records
-        return f"returned {comparable(value, ignore)}", sim.records
+            return _Outcome(f"raised {type(error).__name__}: {error}", sim.records, error)
+        return _Outcome(f"returned {comparable(value, ignore)}", sim.records)
 
 
 async def replay(workflow: Workflow[..., R], journal: Iterable[Record]) -> None:

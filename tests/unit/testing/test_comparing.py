@@ -118,3 +118,22 @@ go_on = Signal("go_on", bool)
 @workflow
 async def waits_for_a_signal() -> bool:
     return await go_on.receive()
+
+
+@step
+async def breaks() -> str:
+    raise ConnectionError("never works")
+
+
+@workflow
+async def fails_always() -> str:
+    return await breaks()
+
+
+async def test_a_run_that_fails_without_a_crash_is_no_green_test() -> None:
+    with pytest.raises(UsageError, match=r"it raised .*never works.*may_fail=True"):
+        await crash_everywhere(fails_always())
+
+
+async def test_a_failure_that_is_expected_is_compared() -> None:
+    assert await crash_everywhere(fails_always(), may_fail=True) == []
