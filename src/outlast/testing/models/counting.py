@@ -17,6 +17,7 @@ from outlast.testing.models.journals import (
     calls_in,
     journal_of,
     response_in,
+    unanswered_calls,
 )
 
 _AGAIN = re.compile(r"/again\d+(?:/again\d+)*$")
@@ -29,7 +30,8 @@ async def assert_exactly_once(
 
     This counts what the journal knows. A process that dies while a tool runs leaves no record of
     that, and the tool runs again: count its effects outside, where they happen, to be sure of
-    them. A tool that runs as part of the workflow has no step, and fails this.
+    them. A tool that runs as part of the workflow has no step, and fails this. So does a call that
+    the tool deferred (`CallDeferred`) until it has its answer.
 
     Args:
         run: a handle, or the records of a run (of `Run.journal()` or `Sim.journal()`).
@@ -38,7 +40,9 @@ async def assert_exactly_once(
     Raises:
         AssertionError: it is not so; with a line for each call that is not as it should be.
     """
-    steps = agent_steps(await journal_of(run))
+    journal = await journal_of(run)
+    steps = agent_steps(journal)
+    unanswered = unanswered_calls(journal)
     called: list[tuple[str, Place]] = []
     for step in steps:
         if not step.place.call and step.record.kind == "step_done" and step.record.error is None:
@@ -51,9 +55,12 @@ async def assert_exactly_once(
     faults = [] if calls in (None, len(places)) else [f"called {len(places)} times, not {calls}"]
     for place in dict.fromkeys(places):
         same = [step for step in steps if _is_same_call(step.place, place)]
+        found = _faults_of(same, asked_for=places.count(place))
+        if (place.run, place.call) in unanswered:
+            found.append("it was deferred, and waits for its answer")
         faults += [
             f"call {place.call} in request {place.request} of {place.run}: {fault}"
-            for fault in _faults_of(same, asked_for=places.count(place))
+            for fault in found
         ]
     if faults:
         raise AssertionError("\n  ".join([f"{tool!r} did not run exactly once per call:", *faults]))
@@ -67,9 +74,9 @@ def _is_same_call(step: Place, asked: Place) -> bool:
     return (step.run, step.request) == (asked.run, asked.request) and asked.call in ids
 
 
-def _was_put_off(record: Record) -> bool:
+def _asked_for_approval(record: Record) -> bool:
     value = record.value
-    return is_dict(value) and value.get("kind") in ("approval_required", "call_deferred")
+    return is_dict(value) and value.get("kind") == "approval_required"
 
 
 def _was_cut_off(record: Record) -> bool:
@@ -79,10 +86,11 @@ def _was_cut_off(record: Record) -> bool:
 def _faults_of(steps: list[AgentStep], *, asked_for: int) -> list[str]:
     """Return what is wrong with the steps of one call.
 
-    A step that asked for an approval did not run the tool. One that a crash cut off was completed
+    A step that asked for an approval did not run the tool; one that deferred its call is all of it
+    that there is. One that a crash cut off was completed
     as the tool's effect declares: it was undone, or a person has said what happened.
     """
-    steps = [step for step in steps if not _was_put_off(step.record)]
+    steps = [step for step in steps if not _asked_for_approval(step.record)]
     if steps and all(_was_cut_off(step.record) for step in steps):
         return []  # a person has said that it happened
     steps = [step for step in steps if not _was_cut_off(step.record)]

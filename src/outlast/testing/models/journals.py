@@ -18,6 +18,8 @@ _KEY = re.compile(
     r"(?:#(?P<number>\d+))?(?::.*)?",
     re.DOTALL,
 )
+# `=support#1/event/deferred_tool_calls#1/token:token`, and `.../ask:...`: what a run asks people.
+_ASKED = re.compile(r"=(?P<run>[^:]+#\d+)/event/[^:]*/(?:token|ask)(?::.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,28 @@ def agent_steps(journal: Iterable[Record]) -> list[AgentStep]:
         if place is not None:
             found.append(AgentStep(place, record))
     return found
+
+
+def unanswered_calls(journal: Iterable[Record]) -> set[tuple[str, str]]:
+    """Return the agent's run and the id of each call that a person was asked about in vain."""
+    asked: set[tuple[str, str]] = set()
+    answered: set[tuple[str, str]] = set()
+    for record in journal:
+        match = _ASKED.fullmatch(record.key)
+        value = record.value
+        if match is None or not _is_data(value):
+            continue
+        run = _plain(match["run"])
+        if record.kind == "token_opened":
+            detail: object = value.get("detail")
+            calls = detail if is_list(detail) else []
+            asked.update((run, f"{call.get('id')}") for call in calls if _is_data(call))
+            continue
+        # The function that asks may have the answer at once: it is the value of its step then.
+        results: object = value.get("value") if record.kind == "token_answered" else value
+        given: object = results.get("calls") if _is_data(results) else None
+        answered.update((run, call) for call in (given if _is_data(given) else {}))
+    return asked - answered
 
 
 async def journal_of(run: Run[object] | Iterable[Record]) -> Sequence[Record]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from pydantic_ai import Agent
+from pydantic_ai import (
+    Agent,
+    CallDeferred,
+    DeferredToolRequests,
+    DeferredToolResults,
+    RunContext,
+)
+from pydantic_ai.capabilities import RequestInput
 
 from outlast import Engine, Retry, RunFailed, workflow
-from outlast.agents import Durability
+from outlast.agents import Durability, effect
 from outlast.testing import Calls, ScriptedModel, Sim, ToolCall, assert_exactly_once
 
 tries: Counter[str] = Counter()
@@ -171,3 +179,67 @@ async def test_calls_pass_over_crashes_between_their_records(seed: int) -> None:
         await sim.result(run)
 
         await assert_exactly_once(await sim.journal(run), "refund", calls=3)
+
+
+async def has_answer(
+    ctx: RunContext[object], requests: DeferredToolRequests, token: str
+) -> DeferredToolResults | None:
+    """Answer at once where the agent's prompt has the answer."""
+    del token
+    if ctx.prompt != "At once":
+        return None
+    return DeferredToolResults(calls={call.tool_call_id: "aisle" for call in requests.calls})
+
+
+asker = Agent(
+    ScriptedModel([Calls(("ask_seat", {}), ("refund", {"order": "A"})), "Done."]),
+    name="asker",
+    capabilities=[Durability(), RequestInput(has_answer)],
+)
+asker.tool_plain(refund)
+
+
+@asker.tool_plain
+@effect("pure")
+async def ask_seat() -> str:
+    tries["ask_seat"] += 1
+    raise CallDeferred
+
+
+@workflow
+async def asks(prompt: str) -> str:
+    return (await asker.run(prompt)).output
+
+
+async def token_other_than(engine: Engine, *known: str) -> str:
+    async with asyncio.timeout(10):
+        while True:
+            async for token in engine.tokens():
+                if token.id not in known:
+                    return token.id
+            await asyncio.sleep(0.01)
+
+
+async def test_a_deferred_call_counts_when_it_is_answered(engine: Engine) -> None:
+    run = await engine.start(asks("Ask."))
+    token = await token_other_than(engine)
+
+    with pytest.raises(AssertionError, match=r"call_1_1 .* deferred, and waits for its answer"):
+        await assert_exactly_once(run, "ask_seat")
+    await assert_exactly_once(run, "refund", calls=1)
+    await engine.answer(token, {"calls": {"another": "window"}})
+    again = await token_other_than(engine, token)
+    with pytest.raises(AssertionError, match="waits for its answer"):
+        await assert_exactly_once(run, "ask_seat")
+    await engine.answer(again, {"calls": {"call_1_1": "window"}})
+
+    assert await run.result() == "Done."
+    await assert_exactly_once(run, "ask_seat", calls=1)
+    assert tries["ask_seat"] == 1
+
+
+async def test_a_deferred_call_counts_when_it_is_answered_at_once(engine: Engine) -> None:
+    run = await engine.start(asks("At once"))
+
+    assert await run.result() == "Done."
+    await assert_exactly_once(run, "ask_seat", calls=1)
