@@ -71,3 +71,14 @@ def test_what_nobody_asked_is_not_found(project: Project) -> None:
         assert done.code == 3
         assert "no token has the id" in done.err
     assert project("answer", "nothing", "1").code == 3
+
+
+def test_an_answer_that_no_engine_can_check_says_what_to_start(project: Project) -> None:
+    with project.owner("app.py:quote", "--id", "q") as owner:
+        token = one_id(project)
+        end(owner)
+
+    refused = project("answer", token, "7")
+
+    assert refused.code == 4
+    assert "start an engine that has the run's code" in refused.err

@@ -189,6 +189,8 @@ class McpProcess(StdioTransport):
     async def _end_unless_used(self) -> None:
         async with self._gate:  # no connection begins meanwhile
             if not self._users:
+                if not self._must_start():
+                    self._policy.starts.ended_well()
                 await self._stop()
 
     async def _stop(self) -> None:
@@ -231,7 +233,8 @@ def mcp_process(
         idle: how long it is kept while unused.
             A server that does not answer a ping then, because it hangs in a call that was given
             up, is ended at once.
-        restarts: how often it may be started `within` a time. Starts that follow another wait for
+        restarts: how often it may be started `within` a time; not counting those after which it ran
+            until it was not needed. Starts that follow another wait for
             0.1 s, 0.2 s and so on; after so many, calls fail with `ProgramFailed`, which tells what
             the server has written last to its standard error, until the time is over.
         memory_bytes_max: how much private writable memory it may take (Linux, RLIMIT_DATA);

@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextvars import Context
 from typing import TextIO
 
 from outlast._built import BUILT
@@ -109,6 +110,11 @@ class Starts:
             await asyncio.sleep(min(0.1 * 2 ** (len(self._times) - 1), self._within / self._most))
         self._times.append(loop.time())
 
+    def ended_well(self) -> None:
+        """The program ran until it was not needed any more: its start does not count."""
+        if self._times:
+            self._times.pop()
+
 
 class ErrorLines:
     """The standard error of a program: its lines go to the log, and the last ones are kept."""
@@ -121,16 +127,17 @@ class ErrorLines:
         self._reader, writer = os.pipe()
         os.set_blocking(self._reader, False)
         self.file: TextIO = os.fdopen(writer, "w", encoding="utf-8")
-        asyncio.get_running_loop().add_reader(self._reader, self._read)
+        # Its lines are of no run, not even of the one that has started it.
+        Context().run(asyncio.get_running_loop().add_reader, self._reader, self._read)
 
     def read(self) -> None:
         """Take what has been written by now."""
-        self._read()
+        Context().run(self._read)
 
     def close(self) -> None:
         """Take no more lines."""
         asyncio.get_running_loop().remove_reader(self._reader)
-        self._read()
+        self.read()
         os.close(self._reader)
         self.file.close()
 

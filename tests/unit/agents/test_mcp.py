@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ pytest.importorskip("fastmcp")
 from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from typing_extensions import override
 
 from outlast import Engine, workflow
+from outlast._execution.bodies.context import in_step
 from outlast.agents import Durability, StepConfig, effect
 from outlast.agents.mcp import McpProcess, ProgramFailed, mcp_process
 from outlast.errors import RunFailed, UsageError
@@ -151,6 +154,41 @@ async def test_a_server_without_ping_is_not_taken_for_one_that_hangs(tmp_path: P
         for _ in range(3):
             assert "of" in await (await engine.start(call_tools("echo"))).result()
     assert len(lines(log, "started:")) == 1
+
+
+async def test_starts_of_servers_that_end_with_their_engine_do_not_count(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    use(server(log, restarts=1))
+    for number in range(3):
+        async with Engine.open(str(tmp_path / f"{number}.db")) as engine:
+            assert "of" in await (await engine.start(call_tools("echo"))).result()
+    assert len(lines(log, "started:")) == 3
+
+
+async def test_what_a_server_writes_is_logged_under_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[bool] = []
+
+    class Noting(logging.Filter):
+        @override
+        def filter(self, record: logging.LogRecord) -> bool:
+            seen.append(in_step())
+            return True
+
+    logger, noting = logging.getLogger("outlast.mcp"), Noting()
+    logger.addFilter(noting)
+    use(server(tmp_path / "log", "--broken", restarts=1))
+    try:
+        with caplog.at_level(logging.INFO, logger="outlast.mcp"):
+            async with Engine.open(str(tmp_path / "a.db")) as engine:
+                with pytest.raises(RunFailed, match="cannot read the configuration"):
+                    await (await engine.start(call_tools("echo"))).result()
+    finally:
+        logger.removeFilter(noting)
+    assert "cannot read the configuration" in caplog.text
+    assert seen
+    assert not any(seen)
 
 
 async def test_the_process_that_starts_it_is_the_one_it_ends_with(tmp_path: Path) -> None:

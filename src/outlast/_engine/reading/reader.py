@@ -33,6 +33,7 @@ from outlast._store.glimpses import WHOLE, Part
 from outlast._store.pages import is_last
 from outlast._store.rows import RunRow
 from outlast._wording.durations import text_of
+from outlast._wording.plurals import counted
 from outlast._world import World
 from outlast.errors import QueryTooWide, RunNotFound, StoreDamaged
 from outlast.types import CLOSED_STATUSES, RunId, RunInfo, Status
@@ -163,6 +164,8 @@ class Reader:
             return f"parked: {row.waiting_for}"
         if row.status == "paused":
             return f"{row.waiting_for}"
+        if self._scheduler is not None and row.id in self._scheduler.held:
+            return _waits_for_its_turn(row)
         if row.status == "pending" and row.wake_at is not None:
             left = text_of((row.wake_at - self._world.now()) / 1e6)
             return f"waiting for its start, which is due in {left}"
@@ -285,6 +288,13 @@ class Reader:
         """Return the last value set under a name, encoded."""
         await self.row(run)
         return await self._store.read_value(run, name)
+
+
+def _waits_for_its_turn(row: RunRow) -> str:
+    if not row.crash_count:
+        return "waiting to be recovered"
+    died = counted(row.crash_count, "time")
+    return f"waiting for its turn: its process died {died}, and such runs are tried one at a time"
 
 
 @contextmanager

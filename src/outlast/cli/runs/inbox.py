@@ -12,7 +12,7 @@ from outlast.cli.printing import as_json, moment, note, safe_line, say, table
 from outlast.cli.runs.inspect import reading
 from outlast.cli.transport import Verbs, write
 from outlast.engine import run_loop
-from outlast.errors import UsageError
+from outlast.errors import EngineClosed, UnknownActor, UnknownWorkflow, UsageError
 from outlast.types import TokenInfo
 
 
@@ -148,7 +148,13 @@ def answer(*, token_id: str, value: str, by: str | None, db: str | None, url: st
     data = json_of(value, "the answer")
 
     async def commit(engine: Verbs) -> None:
-        await engine.answer(token_id, data, by=who)
+        try:
+            await engine.answer(token_id, data, by=who)
+        except (UnknownWorkflow, UnknownActor) as error:
+            raise EngineClosed(
+                f"the answer cannot be checked ({error}): start an engine that has the run's code, "
+                f"for example with `outlast serve APP`, and answer again"
+            ) from None
 
     written = run_loop(write(place, commit))
     _told("answered", token_id, has_owner=written.acts_now)

@@ -65,3 +65,17 @@ async def test_a_run_that_leaves_memory_while_its_row_is_read_is_read_again(
     await flows.until_waiting(run)
     monkeypatch.setattr(core.store, "read_run", leaving)
     assert "engine" not in await run.why()
+
+
+async def test_a_suspect_waits_for_its_turn(engine: Engine) -> None:
+    run = await engine.start(flows.naps(60.0))
+    core = engine._core
+    await core.writer.flushed()
+    row = await core.store.read_run(RunId(run.id))
+    assert row is not None
+    core.scheduler.held.add(row.id)
+    core.scheduler.residents.clear()
+
+    assert core.reader._why(row) == "waiting to be recovered"
+    died = msgspec.structs.replace(row, crash_count=3)
+    assert "its process died 3 times" in core.reader._why(died)
