@@ -294,7 +294,7 @@ def _waits_for_its_turn(row: RunRow) -> str:
     if not row.crash_count:
         return "waiting to be recovered"
     died = counted(row.crash_count, "time")
-    return f"waiting for its turn: its process died {died}, and such runs are tried one at a time"
+    return f"held back: its process died {died}, and such runs are tried one at a time"
 
 
 @contextmanager
