@@ -74,8 +74,9 @@ async def test_a_suspect_waits_for_its_turn(engine: Engine) -> None:
     row = await core.store.read_run(RunId(run.id))
     assert row is not None
     core.scheduler.held.add(row.id)
-    core.scheduler.residents.clear()
+    live = core.scheduler.residents.pop(row.id)
 
     assert core.reader._why(row) == "waiting to be recovered"
     died = msgspec.structs.replace(row, crash_count=3)
     assert "its process died 3 times" in core.reader._why(died)
+    core.scheduler.residents[row.id] = live
