@@ -256,9 +256,7 @@ PLANTED = (
     Planted(
         "a member's failure is not reported", Membership, "fall", _fall_silently, run_team_seed, 341
     ),
-    Planted(
-        "news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 1_187
-    ),
+    Planted("news of an earlier life counts", Team, "find", _find_in_any_life, run_team_seed, 22),
     Planted("a member obeys any team", Assignment, "is_led_by", _obey_anyone, run_team_seed),
 )
 
