@@ -2,7 +2,7 @@
 
 The values travel in rows. The journal has one record of each writer, which says where it began:
 what a writer adds to that are rows alone, so that a long answer is one record. Where a stream ends
-is read from its rows when a run comes back into memory (`Scheduler.admit_stored`).
+is read from its rows when a run comes back into memory (`admit_stored` in `scheduler.py`).
 """
 
 from __future__ import annotations
