@@ -50,6 +50,7 @@ from outlast.agents.steps import (
     agent_place,
     agent_run,
     definition_of,
+    is_mcp,
 )
 from outlast.agents.substitutes import serving_model
 from outlast.agents.tools.approvals import decisions
@@ -136,11 +137,9 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         self, operation: DurableOperationId, tool: object, name: str
     ) -> StepConfig | Literal[False]:
         """Return how a tool runs as a step; False: as a part of the workflow, without one."""
-        is_mcp = getattr(operation, "toolset_kind", "") == "mcp" or isinstance(
-            operation, ToolsetGetInstructionsId
-        )
         of_tools = self._steps.get("tools", {})
-        config = self._steps.get("mcp", of_tools) if is_mcp else of_tools
+        is_of_server = is_mcp(operation) or isinstance(operation, ToolsetGetInstructionsId)
+        config = self._steps.get("mcp", of_tools) if is_of_server else of_tools
         given = tool.tool_def.metadata if isinstance(tool, ToolsetTool) else None
         own: object = (given or {}).get("outlast", {})
         if own is False:

@@ -45,6 +45,7 @@ from outlast.agents.programs import ProgramFailed
 from outlast.agents.tools.approvals import decided, due_of, is_always_due
 from outlast.agents.tools.cut_off import completed
 from outlast.agents.tools.effects import Effect, ToolCall, effect_of
+from outlast.limits import NAME_CHARS_MAX
 from outlast.types import Duration, Once, Retry, Timeout
 
 _KEY_CHARS = 200
@@ -143,6 +144,8 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             )
 
         key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
+        if call is not None and is_mcp(operation_id):
+            name = _name_with_tool(name, call.name, key)
         is_due = None if call is None else await _approval_is_due(call, key)
         is_asking = is_due is True  # the tool itself does not run
         if call is None or declared is None or is_asking or declared.kind in _CALLED_AGAIN:
@@ -163,6 +166,18 @@ def tool_call_of(
     name, arguments, _, tool = cache_key
     given = {f"{key}": value for key, value in arguments.items()} if is_dict(arguments) else {}
     return ToolCall(agent, f"{name}", given, _context_in(cache_key), tool)
+
+
+def is_mcp(operation: object) -> bool:
+    """Whether an operation is one of a toolset that is an MCP server."""
+    return getattr(operation, "toolset_kind", "") == "mcp"
+
+
+def _name_with_tool(name: str, tool: str, key: str) -> str:
+    """Name the tool of an MCP server, which pydantic-ai does for functions only."""
+    full = f"{name}:{tool}"
+    is_name = len(full) <= NAME_CHARS_MAX and full.isprintable()  # servers are free in it
+    return full if is_name and not has_step(key, name) else name  # older versions left it out
 
 
 async def _approval_is_due(call: ToolCall, key: str) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,8 @@ from outlast._execution.run_context import next_number
 from outlast.agents.steps import agent_run
 from outlast.agents.tools.asking import detail_of, title_of
 from outlast.errors import WaitTimeout
+
+log: logging.Logger = logging.getLogger("outlast.workflow")
 
 _results: TypeAdapter[DeferredToolResults] = TypeAdapter(DeferredToolResults)
 
@@ -42,15 +45,19 @@ class TokenWaiter(ExternalEventWaiter):
         """
         requests = _requests_in(ask)
         deadline = None if timeout is None else wf.now() + timeout
+        title = title_of(name)
         while True:
             left = None if deadline is None else max(deadline - wf.now(), timedelta())
-            answer = await _answer(name, ask, requests, left)
+            answer = await _answer(name, ask, requests, left, title)
             if requests is None or not isinstance(answer, DeferredToolResults):
                 said: JsonValue = answer  # type: ignore[assignment]  # JSON-like
                 return said
-            if _answers(answer, requests):
+            fault = _misfit(answer, requests)
+            if not fault:
                 told: JsonValue = _results.dump_python(answer, mode="json")
                 return told
+            log.warning("%s is asked again: %s", title_of(name), fault)
+            title = title_of(f"{name} (asked again: {fault})")
 
 
 async def _answer(
@@ -58,6 +65,7 @@ async def _answer(
     ask: Callable[[str], Awaitable[JsonValue]],
     requests: DeferredToolRequests | None,
     timeout: timedelta | None,
+    title: str,
 ) -> object:
     place = f"{agent_run.get()}/event/{name}"
     key = f"{place}#{next_number(place)}"
@@ -65,7 +73,7 @@ async def _answer(
         object if requests is None else DeferredToolResults,
         timeout=timeout,
         key=f"{key}/token",
-        title=title_of(name),
+        title=title,
         detail=None if requests is None else _shown(requests),
     )
 
@@ -100,13 +108,18 @@ def _shown(requests: DeferredToolRequests) -> list[dict[str, object]]:
     ]
 
 
-def _answers(results: DeferredToolResults, requests: DeferredToolRequests) -> bool:
-    """Tell whether each call has an answer of its kind, and nothing else has one."""
+def _misfit(results: DeferredToolResults, requests: DeferredToolRequests) -> str:
+    """Tell what is wrong with an answer; empty if each call has one of its kind, nothing else."""
     approvals = {call.tool_call_id for call in requests.approvals}
     calls = {call.tool_call_id for call in requests.calls}
-    about = {*results.metadata, *results.answered_by}
-    return (
-        results.approvals.keys() == approvals
-        and results.calls.keys() == calls
-        and about <= approvals | calls
-    )
+    answered = {*results.approvals, *results.calls}
+    about = {*answered, *results.metadata, *results.answered_by}
+    if unknown := sorted(about - approvals - calls):
+        return f"the answer is about {unknown[0]!r}, which is not pending"
+    if missing := sorted((approvals | calls) - answered):
+        return f"the answer leaves out {missing[0]!r}"
+    if wrong := approvals - results.approvals.keys():
+        return f"{sorted(wrong)[0]!r} is to be approved or denied, and was given a result"
+    if wrong := calls - results.calls.keys():
+        return f"{sorted(wrong)[0]!r} waits for its result, and was approved or denied"
+    return ""

@@ -10,18 +10,21 @@ import gc
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.durable_exec import DurableOperationId, RoleBasedOperationConfig
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import UsageLimits
+from typing_extensions import override
 
 from outlast import Signal, step, workflow
 from outlast._shapes import is_dict
 from outlast.agents import Durability, agent_events, effect
+from outlast.agents.steps import StepBackend, StepConfig
 from outlast.bench.floors import CommitFloor
 from outlast.bench.flows import NAP_SECONDS, nap_in_steps
 from outlast.bench.profiles.waiting import resident_bytes
@@ -35,6 +38,7 @@ _NAPS = 100
 _EDGE = 20  # turns at either end of a long run
 _START_TOGETHER = 200
 _EVENTS = "agent_events"
+_TICK_SECONDS = 0.002
 
 go: Signal[int] = Signal("agents_go", int)
 UNLIMITED: UsageLimits = UsageLimits(request_limit=None)  # it is 50 otherwise
@@ -88,6 +92,45 @@ async def recite() -> str:
     return (await speaker.run("Speak.")).output
 
 
+class ThroughBackend(StepBackend):
+    """Calls each operation where a step would be."""
+
+    @override
+    async def execute(
+        self,
+        *,
+        operation_id: DurableOperationId,
+        name: str,
+        body: Callable[[], Awaitable[object]],
+        cache_key: tuple[object, ...],
+        config: StepConfig,
+    ) -> object:
+        """Call it: nothing is recorded."""
+        return await body()
+
+
+class Through(Durability[object]):
+    """pydantic-ai's interface for durable engines, behind which there is none: what it costs."""
+
+    @property
+    @override
+    def in_durable_context(self) -> bool:
+        return True
+
+    @override
+    def get_durable_operation_backend(self) -> StepBackend:
+        return ThroughBackend(
+            agent_name=self.name,
+            default_model_id=self.default_model_id,
+            config=RoleBasedOperationConfig[StepConfig](model={}, event={}, capability={}, tool={}),
+        )
+
+
+through: Agent[object, str] = Agent(
+    FunctionModel(talk), name="through", tools=[look], capabilities=[Through()]
+)
+
+
 class Arrivals:
     """How many agents have had their turns."""
 
@@ -135,17 +178,53 @@ async def cost_of_turns(directory: Path, runs: int, turns: int) -> Figures:
             for run in await asyncio.gather(*started):
                 await run.result()
 
-        async def floor() -> None:
-            await asyncio.gather(*(bare.run("Look.") for _ in range(runs)))
-
-        bare_cpu, bare_seconds = await _cost(floor, runs * turns)
+        bare_cpu, bare_seconds = await _cost(lambda: _converse(bare, runs), runs * turns)
+        through_cpu, _ = await _cost(lambda: _converse(through, runs), runs * turns)
         cpu, seconds = await _cost(ours, runs * turns)
     return {
         "bare_cpu_ms": bare_cpu * 1e3,
+        "interface_cpu_ms": through_cpu * 1e3,
         "bare_per_second": 1 / bare_seconds,
         "cpu_ms": cpu * 1e3,
         "per_second": 1 / seconds,
     }
+
+
+async def _converse(agent: Agent[object, str], runs: int) -> None:
+    await asyncio.gather(*(agent.run("Look.", usage_limits=UNLIMITED) for _ in range(runs)))
+
+
+async def lateness_of_loop(directory: Path, runs: int, turns: int) -> Figures:
+    """How late a ticker is beside agents that all begin at once: bare ones, and durable ones."""
+    Script.turns = turns
+    count = max(1, runs // 5)
+    async with Engine.open(directory / "busy.db", retention=None) as engine:
+
+        async def ours() -> None:
+            started = [engine.start(converse()) for _ in range(count)]
+            for run in await asyncio.gather(*started):
+                await run.result()
+
+        await _converse(bare, 1)
+        bare_late = await _lateness_beside(_converse(bare, count))
+        late = await _lateness_beside(ours())
+    return {
+        "bare_ticker_late_p99_ms": quantile(bare_late, 0.99) * 1e3,
+        "ticker_late_p50_ms": quantile(late, 0.5) * 1e3,
+        "ticker_late_p99_ms": quantile(late, 0.99) * 1e3,
+    }
+
+
+async def _lateness_beside(work: Coroutine[object, object, None]) -> list[float]:
+    """Return by how many seconds each tick was late while something else was at work."""
+    late: list[float] = []
+    task = asyncio.create_task(work)
+    while not task.done():
+        due = time.perf_counter() + _TICK_SECONDS
+        await asyncio.sleep(_TICK_SECONDS)
+        late.append(time.perf_counter() - due)
+    await task
+    return late
 
 
 async def _cost(work: Callable[[], Awaitable[None]], turns: int) -> tuple[float, float]:
@@ -274,6 +353,7 @@ async def _start_waiting(engine: Engine, runs: int) -> None:
 
 MEASURES = {
     "turns": cost_of_turns,
+    "busy": lateness_of_loop,
     "journal": growth_of_journal,
     "resident": resident_agents,
     "passivated": passivated_agents,

@@ -467,9 +467,19 @@ async def test_an_answer_to_deferred_calls_is_checked_when_it_is_given(engine: E
             {"calls": {"call_pay": 1}},
             {"approvals": {"call_pay": True}, "metadata": {"call_other": {}}},
         ]
+        titles: list[str] = []
         for wrong in wrongs:
             await engine.answer(token.id, wrong)
             token = await token_other_than(engine, token.id)
+            titles.append(token.title)
+        asked_again = "deferred_tool_calls (asked again: the answer"
+        other_kind = "'call_pay' is to be approved or denied, and was given a result"
+        assert titles == [
+            f"{asked_again} is about 'call_other', which is not pending)",
+            f"{asked_again} leaves out 'call_pay')",
+            f"deferred_tool_calls (asked again: {other_kind})",
+            f"{asked_again} is about 'call_other', which is not pending)",
+        ]
         await engine.answer(token.id, DeferredToolResults(approvals={"call_pay": True}))
 
     assert "pay A 5000" in await run.result()

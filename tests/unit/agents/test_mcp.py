@@ -109,6 +109,15 @@ async def test_one_process_serves_all_runs_and_ends_with_the_engine(tmp_path: Pa
     assert len(lines(log, "echo")) == 10
 
 
+async def test_the_step_of_a_call_names_its_tool(tmp_path: Path) -> None:
+    use(server(tmp_path / "log"))
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        run = await engine.start(call_tools("echo"))
+        await run.result()
+        names = [record.name async for record in run.journal() if record.kind == "step_done"]
+    assert "tooled__mcp_server__tools.call_tool:echo" in names
+
+
 async def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     use(server(log))

@@ -17,7 +17,9 @@ from pydantic_ai import (
     TextPart,
     ToolCallPart,
 )
+from pydantic_ai.capabilities import ResolveModelId, SelectModel
 from pydantic_ai.exceptions import UsageLimitExceeded
+from pydantic_ai.models import Model, ModelResolutionContext, ModelSelectionContext
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import UsageLimits
 from typing_extensions import override
@@ -91,6 +93,57 @@ async def test_an_instance_that_is_not_registered_is_refused(engine: Engine) -> 
     with pytest.raises(RunFailed, match="Unknown model: nothing"):
         await engine.run(choose("nothing"))
     assert not asked
+
+
+async def fast_then_own(context: ModelSelectionContext[object]) -> str:
+    return "fast" if context.run_step == 1 else "own"
+
+
+def by_tenant(context: ModelResolutionContext[str], model_id: str) -> Model | None:
+    return MODELS.get(context.deps) if model_id == "tenant" else None
+
+
+switching = Agent(
+    own,
+    name="models_switching",
+    capabilities=[SelectModel(fast_then_own), Durability(models={"fast": fast, "own": own})],
+)
+rented = Agent(
+    own,
+    name="models_rented",
+    deps_type=str,
+    capabilities=[ResolveModelId(by_tenant), Durability(models={"fast": fast})],
+)
+
+
+@switching.output_validator
+def is_own(output: str) -> str:
+    if output != "own":
+        raise ModelRetry("another model must say it")
+    return output
+
+
+@workflow
+async def switch() -> str:
+    return (await switching.run("go")).output
+
+
+@workflow
+async def rent(tenant: str) -> str:
+    return (await rented.run("go", model="tenant", deps=tenant)).output
+
+
+async def test_a_selector_chooses_the_model_of_each_request(engine: Engine) -> None:
+    assert await engine.run(switch()) == "own"
+    assert asked == {"fast": 1, "own": 1}
+    assert await crash_everywhere(switch()) == []
+
+
+async def test_a_resolver_that_uses_deps_is_asked_in_the_step(engine: Engine) -> None:
+    assert await engine.run(rent("stray")) == "stray"
+    assert await engine.run(rent("fast")) == "fast"
+    assert asked == {"stray": 1, "fast": 1}
+    assert await crash_everywhere(rent("stray")) == []
 
 
 # ---------------------------------------------------------------------- what a tool sees
