@@ -5,7 +5,7 @@ count = await engine.actor(Notebook, "alice").ask(Notebook.add, "hello")
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -15,20 +15,23 @@ from outlast._engine.open_engine import EngineCore
 from outlast._engine.remote import ASK_STEP, TELL_STEP, ambient
 from outlast._execution.bodies.context import step_dedup
 from outlast._execution.run_context import context_here, current_context, in_run
+from outlast._handles.declarations import Stream
+from outlast._handles.streams import stream_events
 from outlast._messages.actor_ids import actor_id
 from outlast._messages.envelopes import Envelope, write_envelope
 from outlast._messages.letters import callers_in
 from outlast._registry import ActorDefinition, HandlerDefinition, default_registry
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name
-from outlast.errors import CallCycle, NotSupported, UnknownActor, UsageError
-from outlast.types import Duration, RunId
+from outlast.errors import CallCycle, NotInRun, NotSupported, UnknownActor, UsageError
+from outlast.types import Duration, RunId, StreamEvent
 
 A = TypeVar("A")
 A_contra = TypeVar("A_contra", contravariant=True)
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 
 class Handler(Generic[A_contra, P, R_co]):
@@ -203,6 +206,28 @@ class ActorRef(Generic[A]):
             return
         told = (write_envelope(envelope),)
         await run.step(TELL_STEP, told)
+
+    @overload
+    def stream(self, name: Stream[T], offset: int = 0) -> AsyncIterator[StreamEvent[T]]: ...
+    @overload
+    def stream(self, name: str, offset: int = 0) -> AsyncIterator[StreamEvent[object]]: ...
+    async def stream(
+        self, name: Stream[T] | str, offset: int = 0
+    ) -> AsyncIterator[StreamEvent[T] | StreamEvent[object]]:
+        """Iterate over a stream of the actor from `offset`, live, until the actor has stopped.
+
+        Its offsets go on from message to message. What a message has written counts when its
+        handler ends well: a `retract` event takes back what one has written that failed.
+
+        Raises:
+            RunNotFound: the actor has never got a message.
+            NotSupported: it has durable=False.
+        """
+        if in_run():
+            raise NotInRun("ActorRef.stream cannot be used in workflow code: call it in a step")
+        actor = self.durable_id("stream")
+        async for event in stream_events(self._engine().reader, actor, name, offset):
+            yield event
 
     async def _ask_volatile(
         self, handler: Handler[A, P, R], args: tuple[object, ...], kwargs: Mapping[str, object]

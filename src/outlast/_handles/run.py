@@ -26,6 +26,7 @@ from outlast._execution.bodies.context import executing_step, step_dedup
 from outlast._execution.run_context import context_here, current_context, in_run
 from outlast._handles.declarations import Signal, Stream, Value
 from outlast._handles.steering import SteeringVerbs
+from outlast._handles.streams import stream_events
 from outlast._handles.updating import UpdateVerbs
 from outlast._messages.payloads import ReadyPayload, json_payload, typed_payload
 from outlast._registry import Registry
@@ -271,19 +272,8 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
         No value is shown twice or left out; a `retract` event takes back all that its writer wrote.
         A stream that the run never writes has only its end: see `stream_names`.
         """
-        reader = self._reader()
-        text = name.name if isinstance(name, Stream) else check_name("a stream's name", name)
-        if offset < 0:
-            raise UsageError("offset must not be negative")
-        async for event in reader.streams.events(self._id, text, offset):
-            if event.kind != "data":
-                yield StreamEvent(event.offset, event.kind, event.writer)
-            elif isinstance(name, Stream):
-                value = name.adapter.decode(event.value)
-                yield StreamEvent(event.offset, "data", event.writer, value)
-            else:
-                data = adapter_json(reader.registry, "stream", text, event.value)
-                yield StreamEvent(event.offset, "data", event.writer, data)
+        async for event in stream_events(self._reader(), self._id, name, offset):
+            yield event
 
     async def stream_names(self, *, declared: bool = True) -> tuple[str, ...]:
         """Return the names of its streams: written ones, and those that its code here declares.

@@ -268,6 +268,7 @@ class Scheduler(ActorHost):
         if live.state == "left" and not live.journal.in_flight:
             self._remove(live.id)
             self.parts.results.changed(live.id)
+            self.parts.streams.changed(live.id)
             self.parts.actors.stopped(live.row)
             if live.row.status in ("parked", "paused"):
                 self.parts.messages.has_mail(live.id)  # requests to go on may be there already
@@ -402,8 +403,8 @@ async def admit_stored(scheduler: Scheduler, row: RunRow, records: list[Record])
     ends = await scheduler.store.read_stream_ends(row.id) if wrote else {}
     known = scheduler.residents.get(row.id)
     live = known or scheduler.admit(row, records)
-    if live is not None and live is not known:
-        live.steps.offsets.update(ends)
+    if ends and live is not None and live is not known:
+        live.steps.streams.offsets.update(ends)
     return live
 
 

@@ -14,10 +14,7 @@ from zlib import crc32
 
 from outlast import limits
 from outlast._engine.scheduling.scheduler import Scheduler
-from outlast._execution.calls.streams import write_more, write_stream
-from outlast._execution.runs.outputs import refuse_streams_of
 from outlast._execution.runs.run import LiveRun
-from outlast._store.decisions import life_of
 from outlast.types import RunId
 
 _GATHER_SECONDS = 0.02
@@ -43,16 +40,11 @@ class StepStreams:
         self._steps: dict[_Step, dict[_Writer, _Gathered]] = {}
 
     def wrote(self, run: RunId, key: str, attempt: int, stream: str, data: bytes) -> None:
-        """Take a value; it is appended soon, and before its step ends.
-
-        Raises:
-            NotSupported: the step is of an actor.
-        """
+        """Take a value; it is appended soon, and before its step ends."""
         live = self._scheduler.residents.get(run)
         life = ""
         if live is not None:
-            refuse_streams_of(live)
-            life = _tag_of(life_of(live.row))
+            life = _tag_of(live.steps.streams.life_of(live.row))
         lease = self._scheduler.leases.get(self._scheduler.shard_of(run))
         # The epoch tells apart the lives of one attempt: after a crash it is another writer. So is
         # the same attempt of a run that is retried, or of a fork, which has its origin's rows.
@@ -96,16 +88,15 @@ class StepStreams:
         if live is None or not _may_append(live):
             return
         operation = live.steps.pending.get(key)
-        journal, offsets = live.journal, live.steps.offsets
+        streams = live.steps.streams
         if operation is not None and operation.writers.get(stream) == name:
-            write_more(journal, offsets, stream=stream, writer=name, values=values)
+            streams.write_more(stream, values, writer=name)
             return
         if operation is not None:
             operation.writers[stream] = name
         elif not live.keeps_after_end:
             return
-        now = self._world.now()
-        write_stream(journal, offsets, now, stream=stream, key=key, writer=name, values=values)
+        streams.write(stream, values, key=key, writer=name, now=self._world.now())
 
 
 @lru_cache(maxsize=1_024)

@@ -30,6 +30,7 @@ from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._messages.actor_ids import TOPICS
 from outlast._store.auditing import came_to, once_more
+from outlast._store.contract import Store
 from outlast._store.decisions import carry_audit
 from outlast._store.rows import Message, MessageKind, PostResult, RunRow
 from outlast._store.transactions import Effects, Receipt, Transaction
@@ -296,7 +297,7 @@ class Messages:
             self._scheduler.parts.inactive_runs.no_code(row, [])
             return None
         records = await self._store.read_journal(row.id, row.folded_seq)
-        memory = ActorMemory.read(await self._store.read_values(row.id, "\x00"))
+        memory = await _read_memory(self._store, row.id)
         live = self._scheduler.admit(row, records, memory)
         if isinstance(live, LiveActor) and row.id in self.left_waiting:
             self.left_waiting.discard(row.id)
@@ -412,3 +413,10 @@ async def _closed(dormant: InactiveRuns, run: RunId, status: Status, reason: str
         return await dormant.close(run, status, reason)
     except LeaseLost:
         return False
+
+
+async def _read_memory(store: Store, actor: RunId) -> ActorMemory:
+    memory = ActorMemory.read(await store.read_values(actor, "\x00"))
+    if memory.stream_ends is not None:
+        memory.stream_ends = await store.read_stream_ends(actor)
+    return memory

@@ -15,6 +15,7 @@ from outlast._execution.actors.actor_memory import (
     ATTEMPTS,
     TOPICS_HEARD,
     ActorMemory,
+    ActorStreams,
     Attempts,
     encode_attempts,
     encode_heard,
@@ -56,6 +57,7 @@ class MessageEnds:
         "_world",
         "discards",
         "memory",
+        "streams",
     )
 
     def __init__(
@@ -72,6 +74,7 @@ class MessageEnds:
         self._definition = definition
         self._summary = summary
         self.memory: ActorMemory = memory
+        self.streams: ActorStreams = ActorStreams(journal, memory)
         # Handlers that are to be subscribed to their topics.
         self._unheard: frozenset[str] = unheard(definition, memory, summary.row)
         # Requests to discard what cannot be read: in the mailbox until it is known what that is.

@@ -1,17 +1,22 @@
-"""What is known of an actor: its state, outcomes by dedup key, failed attempts, its bonds.
+"""What is known of an actor: state, outcomes by dedup key, failed attempts, bonds, streams.
 
 Invariant: the encoded state changes only when a handler has ended well, or a supervisor resets it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+from typing_extensions import override
 
 from outlast._execution.actors.membership import Membership
+from outlast._execution.calls.operations import WrittenBody
 from outlast._execution.calls.steps import HEARTBEAT
+from outlast._execution.calls.streams import RunStreams
 from outlast._execution.calls.unreadable import state_of
+from outlast._execution.journal.view import RunJournal
 from outlast._execution.loop.event_loop import RunLoop
 from outlast._execution.loop.executing import run_inside
 from outlast._messages.letters import initial_in
@@ -22,6 +27,7 @@ from outlast.types import Lease, RunId
 
 TOPICS_HEARD = "\x00topics"  # value: the handlers that are subscribed to their topics
 ATTEMPTS = "\x00attempts"  # value: a message that failed and is tried again
+STREAMS = "\x00streams"  # value: it has written to streams, whose rows say where they end
 
 
 class Attempts(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -59,6 +65,7 @@ class ActorMemory:
     heartbeats: set[str] = field(default_factory=set[str])  # names of values to forget
     membership: Membership = field(default_factory=Membership)
     heard: frozenset[str] | None = None  # handlers that were subscribed; None: none ever was
+    stream_ends: dict[str, int] | None = None  # None: it has never written to a stream
 
     @classmethod
     def read(cls, values: dict[str, bytes]) -> ActorMemory:
@@ -74,7 +81,65 @@ class ActorMemory:
         heard = values.get(TOPICS_HEARD)
         if heard is not None:
             memory.heard = _names.decode(heard)
+        if STREAMS in values:
+            memory.stream_ends = {}  # who reads the values reads these too
         return memory
+
+
+class ActorStreams(RunStreams):
+    """The streams of an actor: they outlast its messages.
+
+    What a message has written stays if its handler ends well, and is taken back otherwise.
+    """
+
+    __slots__ = ("_memory", "_written")
+
+    def __init__(self, journal: RunJournal, memory: ActorMemory) -> None:
+        super().__init__(journal)
+        self._memory = memory
+        self._written: dict[tuple[str, str], str] | None = None  # key, by stream and writer
+        if memory.stream_ends is not None:
+            self.offsets = memory.stream_ends
+
+    @override
+    def life_of(self, row: RunRow) -> str:
+        # The same message, tried again, has the same keys: its writers are others all the same.
+        return f"{row.folded_seq}"
+
+    @override
+    def writer_of(self, key: str, row: RunRow) -> str:
+        return f"{key}@{self.life_of(row)}"
+
+    @override
+    def write(
+        self, stream: str, values: Sequence[bytes], *, key: str, writer: str, now: int
+    ) -> None:
+        if self._memory.stream_ends is None:
+            self._memory.stream_ends = self.offsets
+            self._journal.transaction().also.values += ((STREAMS, b"1"),)
+        self._note(stream, key, writer)
+        super().write(stream, values, key=key, writer=writer, now=now)
+
+    @override
+    def delivered(self, record: Record, body: WrittenBody) -> None:
+        super().delivered(record, body)
+        if self._journal.is_replaying and record.kind == "stream_written":
+            self._note(record.name, record.key, body.writer)
+
+    def _note(self, stream: str, key: str, writer: str) -> None:
+        if self._written is None:
+            self._written = {}
+        self._written[stream, writer] = key
+
+    def take_back(self, now: int) -> None:
+        """Retract what the message that is handled has written."""
+        for (stream, writer), key in (self._written or {}).items():
+            self.retract(stream, key=key, writer=writer, now=now)
+        self._written = None
+
+    def message_ended(self) -> None:
+        """Keep what it has written."""
+        self._written = None
 
 
 def unheard(definition: ActorDefinition, memory: ActorMemory, row: RunRow) -> frozenset[str]:

@@ -71,6 +71,7 @@ class LiveActor(LiveRun):
         self.ends: MessageEnds = MessageEnds(
             host, self.journal, self.definition, memory, self.summary
         )
+        self.steps.streams = self.ends.streams
         self.turns: Turns = Turns(
             host, row.id, self.definition, mail=self.mail, arrivals=self.arrivals, ends=self.ends
         )

@@ -208,6 +208,7 @@ class MessageHandling:
                 self._membership.take_place(ends.transaction(), held)
         handled.made_outbox = None
         self._state.undo()
+        ends.streams.take_back(ends.now())
         if message.kind == "ask":
             return self._commit(handled, failure_body(error))
         why = f"{type(error).__name__}: {error}"[: limits.ERROR_CHARS_MAX]
@@ -235,6 +236,7 @@ class MessageHandling:
         if handled is not None:
             handled.made_outbox = None
             self._state.undo()
+            self._ends.streams.take_back(self._ends.now())
             self.fold(self._ends.transaction())
         return handled
 
@@ -263,6 +265,7 @@ class MessageHandling:
         if self.current is not None:
             self.current.advance(Stage.ENDED)
             self.current = None
+        self._ends.streams.message_ended()
         if self._state.definition.is_reentrant:
             for message, letter in self._reentrancy.take_open():
                 self._mail.add(message, letter, self._ends.now())

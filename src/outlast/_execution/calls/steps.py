@@ -33,7 +33,7 @@ from outlast._execution.calls.operations import (
     recorded_error,
     seen_error,
 )
-from outlast._execution.calls.streams import close_writer, retract
+from outlast._execution.calls.streams import RunStreams
 from outlast._execution.calls.unreadable import ERROR_WAYS, Unreadable
 from outlast._execution.journal.step_inputs import StepInputs
 from outlast._execution.journal.view import RunJournal
@@ -64,11 +64,11 @@ class StepCalls:
         "inputs",
         "is_first_life",
         "keys_of",
-        "offsets",
         "parked",
         "pending",
         "retrying",
         "starts",
+        "streams",
     )
 
     def __init__(self, host: RunHost, journal: RunJournal, loop: RunLoop) -> None:
@@ -82,7 +82,7 @@ class StepCalls:
         self.heartbeats: dict[str, None] = {}
         self.retrying: dict[str, StepOperation] = {}  # those that wait for their next attempt
         self.pending: dict[str, StepOperation] = {}
-        self.offsets: dict[str, int] = {}
+        self.streams: RunStreams = RunStreams(journal)  # what it and the run's code write
         self.keys_of: str = ""  # see `StartedBody`
         self.is_first_life: bool = False  # then nothing of an earlier attempt can be stored
 
@@ -322,9 +322,7 @@ class StepCalls:
     def deliver_written(self, record: Record) -> None:
         """Keep count of a stream's offsets, and of who wrote."""
         body = decode_body(record.body, WrittenBody)
-        # Live, later writes may be on their way already: an offset never goes back.
-        end = body.offset + body.count
-        self.offsets[record.name] = max(end, self.offsets.get(record.name, 0))
+        self.streams.delivered(record, body)
         operation = self.pending.get(record.key)
         if operation is None:
             return
@@ -335,18 +333,18 @@ class StepCalls:
 
     def _retract(self, operation: StepOperation) -> None:
         """Take back what a dead attempt wrote to streams."""
-        journal, now, key = self._journal, self._host.world.now(), operation.key
         for stream, writer in operation.writers.items():
-            retract(journal, self.offsets, now, stream=stream, key=key, writer=writer)
+            now = self._host.world.now()
+            self.streams.retract(stream, key=operation.key, writer=writer, now=now)
         operation.writers = {}
 
     def _close_writers(self, operation: StepOperation) -> None:
         """Say how far a step has come with its streams for which the code waits no longer."""
-        journal, now, key = self._journal, self._host.world.now(), operation.key
-        if journal.is_replaying or journal.has_closed:
+        if self._journal.is_replaying or self._journal.has_closed:
             return
         for stream, writer in operation.writers.items():
-            close_writer(journal, self.offsets, now, stream=stream, key=key, writer=writer)
+            now = self._host.world.now()
+            self.streams.close_writer(stream, key=operation.key, writer=writer, now=now)
 
 
 def _unreadable_outcome(step: str, error: DecodingError, *, is_error: bool) -> Unreadable:

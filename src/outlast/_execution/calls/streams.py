@@ -8,78 +8,97 @@ is read from its rows when a run comes back into memory (`admit_stored` in `sche
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from outlast import limits
 from outlast._execution.calls.operations import WrittenBody, encode_body
 from outlast._execution.journal.view import RunJournal
-from outlast._records import VALUE
-from outlast._store.rows import StreamRow
+from outlast._records import VALUE, Record
+from outlast._store.decisions import life_of
+from outlast._store.rows import RunRow, StreamRow
 from outlast._store.stream_values import packed_values
 
 
-def write_stream(
-    journal: RunJournal,
-    offsets: dict[str, int],
-    now: int,
-    *,
-    stream: str,
-    key: str,
-    writer: str,
-    values: Sequence[bytes],
-) -> None:
-    """Append the first values of a writer, encoded."""
-    written = WrittenBody(writer, offsets.get(stream, 0), len(values))
-    journal.append("stream_written", at=now, key=key, name=stream, body=encode_body(written))
-    write_more(journal, offsets, stream=stream, writer=writer, values=values)
+class RunStreams:
+    """The streams of one run, as it and its steps write them."""
 
+    __slots__ = ("_journal", "offsets")
 
-def write_more(
-    journal: RunJournal,
-    offsets: dict[str, int],
-    *,
-    stream: str,
-    writer: str,
-    values: Sequence[bytes],
-) -> None:
-    """Append values of a writer that the journal knows."""
-    offset = offsets.get(stream, 0)
-    offsets[stream] = offset + len(values)
-    rows: list[StreamRow] = []
-    for part in _parts(values):
+    def __init__(self, journal: RunJournal) -> None:
+        self._journal: RunJournal = journal
+        self.offsets: dict[str, int] = {}  # where each of them ends
+
+    def life_of(self, row: RunRow) -> str:
+        """Return what tells writers of now from those of other lives of the run."""
+        return life_of(row)
+
+    def writer_of(self, key: str, row: RunRow) -> str:
+        """Return what the code itself, not a step of it, is called as the writer of one value."""
+        return key
+
+    def write(
+        self, stream: str, values: Sequence[bytes], *, key: str, writer: str, now: int
+    ) -> None:
+        """Append the first values of a writer, encoded."""
+        self._record("stream_written", stream, key=key, writer=writer, count=len(values), now=now)
+        self.write_more(stream, values, writer=writer)
+
+    def write_more(self, stream: str, values: Sequence[bytes], *, writer: str) -> None:
+        """Append values of a writer that the journal knows."""
+        offset = self.offsets.get(stream, 0)
+        self.offsets[stream] = offset + len(values)
+        rows: list[StreamRow] = []
+        for part in _parts(values):
+            row = StreamRow(
+                run=self._journal.run,
+                name=stream,
+                offset=offset,
+                count=len(part),
+                kind="data",
+                writer=writer,
+                body=packed_values(part),
+            )
+            rows.append(row)
+            offset += len(part)
+        self._journal.transaction().also.streams += tuple(rows)
+
+    def retract(self, stream: str, *, key: str, writer: str, now: int) -> None:
+        """Take back all that a writer has written."""
+        offset = self.offsets.get(stream, 0)
+        self._record("stream_retracted", stream, key=key, writer=writer, count=1, now=now)
+        self.offsets[stream] = offset + 1
         row = StreamRow(
-            run=journal.run,
+            run=self._journal.run,
             name=stream,
             offset=offset,
-            count=len(part),
-            kind="data",
+            count=1,
+            kind="retract",
             writer=writer,
-            body=packed_values(part),
         )
-        rows.append(row)
-        offset += len(part)
-    journal.transaction().also.streams += tuple(rows)
+        self._journal.transaction().also.streams += (row,)
 
+    def close_writer(self, stream: str, *, key: str, writer: str, now: int) -> None:
+        """Record where a writer stands that no outcome follows: nothing waits for its step."""
+        self._record("stream_written", stream, key=key, writer=writer, count=0, now=now)
 
-def retract(
-    journal: RunJournal, offsets: dict[str, int], now: int, *, stream: str, key: str, writer: str
-) -> None:
-    """Take back all that a writer has written."""
-    offset = offsets.get(stream, 0)
-    offsets[stream] = offset + 1
-    written = WrittenBody(writer, offset, 1)
-    journal.append("stream_retracted", at=now, key=key, name=stream, body=encode_body(written))
-    row = StreamRow(
-        run=journal.run, name=stream, offset=offset, count=1, kind="retract", writer=writer
-    )
-    journal.transaction().also.streams += (row,)
+    def delivered(self, record: Record, body: WrittenBody) -> None:
+        """Keep count of offsets."""
+        # Live, later writes may be on their way already: an offset never goes back.
+        end = body.offset + body.count
+        self.offsets[record.name] = max(end, self.offsets.get(record.name, 0))
 
-
-def close_writer(
-    journal: RunJournal, offsets: dict[str, int], now: int, *, stream: str, key: str, writer: str
-) -> None:
-    """Record where a writer stands that no outcome follows: nothing waits for its step."""
-    written = WrittenBody(writer, offsets.get(stream, 0), 0)
-    journal.append("stream_written", at=now, key=key, name=stream, body=encode_body(written))
+    def _record(
+        self,
+        kind: Literal["stream_written", "stream_retracted"],
+        stream: str,
+        *,
+        key: str,
+        writer: str,
+        count: int,
+        now: int,
+    ) -> None:
+        body = encode_body(WrittenBody(writer, self.offsets.get(stream, 0), count))
+        self._journal.append(kind, at=now, key=key, name=stream, body=body)
 
 
 def _parts(values: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from outlast._execution.calls.streams import write_stream, write_value
+from outlast._execution.calls.streams import write_value
 from outlast._execution.runs.run import LiveRun
 from outlast._store.attributes import merged_attributes
 from outlast._wording.source_lines import calling_place
-from outlast.errors import NotSupported
-
-
-def refuse_streams_of(run: LiveRun) -> None:
-    """Raise NotSupported for an actor: nothing keeps where its streams end between messages."""
-    if run.row.kind == "actor":
-        raise NotSupported(
-            "a stream of an actor: publish to a topic, or start a workflow that writes the stream"
-        )
 
 
 class RunOutputs:
@@ -37,25 +28,14 @@ class RunOutputs:
             write_value(journal, run.host.world.now(), name=name, data=data, key=key, place=place)
 
     def write(self, stream: str, data: bytes) -> None:
-        """Append an encoded value to a stream.
-
-        Raises:
-            NotSupported: it is an actor.
-        """
+        """Append an encoded value to a stream."""
         run, journal = self._run, self._run.journal
-        refuse_streams_of(run)
         key = run.loop.next_key(f"write {stream}")
         journal.issued(key, calling_place())
         if journal.recorded("stream_written", key) is None:
-            write_stream(
-                journal,
-                run.steps.offsets,
-                run.host.world.now(),
-                stream=stream,
-                key=key,
-                writer=key,
-                values=[data],
-            )
+            streams, now = run.steps.streams, run.host.world.now()
+            writer = streams.writer_of(key, run.row)
+            streams.write(stream, [data], key=key, writer=writer, now=now)
 
     def set_attributes(self, changes: Mapping[str, object]) -> None:
         """Set attributes that listings can filter by; None removes one.
