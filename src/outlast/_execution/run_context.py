@@ -30,7 +30,7 @@ from outlast._execution.runs.outputs import RunOutputs
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._registry import Registry, StepDefinition
-from outlast._wording.source_lines import calling_place
+from outlast._wording.source_lines import calling_place, waiting_place
 from outlast._world import random_of
 from outlast.errors import NotInRun, NotSupported, Passivating
 from outlast.types import RunId
@@ -211,6 +211,16 @@ def context_here() -> RunContext | None:
 def message_here() -> str:
     """Return the number of the message whose handler executes; empty in a workflow."""
     return message_in(_run_of_here().loop)
+
+
+def asking_place(*, beyond: tuple[str, ...]) -> str:
+    """Return the line that asks for what happens now, beyond a library that the code has called.
+
+    In a task that the library has made, it is the line at which the run's own code waits.
+    """
+    main = _run_of_here().main
+    place = calling_place(beyond=beyond)
+    return place or (waiting_place(main.get_coro(), beyond=beyond) if main is not None else "")
 
 
 def next_number(what: str) -> int:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, CoroutineType, FrameType
 
 
 def folder_of(code: CodeType, parents: int) -> str:
@@ -19,6 +19,15 @@ _names: dict[tuple[str, int], str] = {}  # by file and line
 _NAMES_MAX = 10_000
 _OURS = folder_of(folder_of.__code__, 1)
 _ASYNCIO = folder_of(asyncio.run.__code__, 0)
+_outermost: set[CodeType] = set()
+
+
+def stop_at(function: Callable[..., object]) -> None:
+    """Look for no line beyond calls of a function of ours: it runs user code as an event loop does.
+
+    Who called it has not asked for what that code does.
+    """
+    _outermost.add(function.__code__)
 
 
 def place_of_frame(frame: FrameType) -> str:
@@ -36,15 +45,29 @@ def place_of_frame(frame: FrameType) -> str:
 def calling_place(*, beyond: tuple[str, ...] = ()) -> str:
     """Return the innermost line on the stack that is neither ours nor asyncio's.
 
-    Nor of the folders `beyond`, of a library that calls us. "" if there is none.
+    Nor of the folders `beyond`, of a library that calls us. "" if there is none, as in a task of
+    such a library.
     """
     frame: FrameType | None = sys._getframe(1)  # CPython's documented call
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith((_OURS, _ASYNCIO, *beyond)):
             return place_of_frame(frame)
+        if frame.f_code in _outermost:
+            return ""
         frame = frame.f_back
     return ""
+
+
+def waiting_place(code: object, *, beyond: tuple[str, ...] = ()) -> str:
+    """Return the innermost line at which a coroutine waits, or is, of those that are the user's."""
+    place = ""
+    while isinstance(code, CoroutineType):
+        frame: FrameType | None = code.cr_frame
+        if frame is not None and not frame.f_code.co_filename.startswith((_OURS, *beyond)):
+            place = place_of_frame(frame)
+        code = code.cr_await
+    return place
 
 
 def defining_locals(fn: Callable[..., object]) -> dict[str, object]:

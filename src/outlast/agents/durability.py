@@ -37,9 +37,8 @@ from pydantic_ai.toolsets import ToolsetTool
 from typing_extensions import override
 
 from outlast._authoring.workflow import wf
-from outlast._execution.run_context import in_run, message_here, next_number
+from outlast._execution.run_context import asking_place, in_run, message_here, next_number
 from outlast._shapes import is_dict
-from outlast._wording.source_lines import calling_place
 from outlast.agents.events import streaming
 from outlast.agents.internals import LIBRARIES, no_threads
 from outlast.agents.overriding import refuse_overrides_of
@@ -173,7 +172,11 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
 
     @override
     def get_run_clock(self) -> Callable[[], datetime] | None:
-        return wf.now if in_run() else None
+        if not in_run():
+            return None
+        # pydantic-ai asks for it once, on its caller's stack; the rest is done in tasks of its own.
+        agent_place.set(asking_place(beyond=LIBRARIES))
+        return wf.now
 
     @override
     async def handle_deferred_tool_calls(
@@ -192,13 +195,11 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         if not in_run():
             return await handler()
         token = agent_run.set(f"{self.name}#{next_number(f'run {self.name}')}")
-        place = agent_place.set(calling_place(beyond=LIBRARIES) or None)
         try:
             with no_threads(), replay_scope(), external_event_scope(TokenWaiter()):
                 return await super().wrap_run(ctx, handler=handler)
         finally:
             agent_run.reset(token)
-            agent_place.reset(place)
 
 
 def _is_config(value: object) -> TypeGuard[StepConfig]:

@@ -51,8 +51,9 @@ LIBRARIES = (
     folder_of(_utils.now_utc.__code__, 0),
     folder_of(BaseNode.run.__code__, 0),
     folder_of(anyio.sleep.__code__, 1),
+    contextmanager.__code__.co_filename,
 )
-"""Folders of the code between a workflow and our steps, which is none of the user's."""
+"""Where the code between a workflow and our steps is, which is none of the user's."""
 
 
 # pydantic takes 0.3 s to understand these types: now, and not when the first agent runs, for that

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -364,3 +366,31 @@ async def test_a_limit_that_is_exceeded_withdraws_the_suspended_turn(engine: Eng
 
     assert suspending.withdrawn == ["1"]
     assert asked["part 3"] == 0
+
+
+# ------------------------------------------------------------------------ the lines that ask
+@workflow
+async def placed(how: str) -> None:
+    match how:
+        case "run":
+            await own_agent.run("go")  # line: run
+        case "together":
+            await asyncio.gather(own_agent.run("a"), own_agent.run("b"))  # line: together
+        case _:
+            async with own_agent.iter("go", run_id="given") as run:  # line: iter
+                async for _ in run:
+                    pass
+
+
+LINES = Path(__file__).read_text().splitlines()
+own_agent = Agent(own, name="models_own", capabilities=[Durability()])
+
+
+@pytest.mark.parametrize("how", ["run", "together", "iter"])
+async def test_a_step_shows_the_line_of_the_workflow_that_asks(engine: Engine, how: str) -> None:
+    run = await engine.start(placed(how))
+    await run.result()
+
+    found = {record.place async for record in run.journal() if record.kind == "step_done"}
+    number = next(n for n, line in enumerate(LINES, 1) if line.endswith(f"# line: {how}"))
+    assert found == {f"agents/test_models.py:{number}"}

@@ -270,7 +270,7 @@ class LiveActor(LiveRun):
         self.loop.now = handled.at / 1e6
         self.calls.count_tokens_from(self.row.folded_seq)
         work, path = self.handling.call(handled), f"{handled.message.number}"
-        self._main = self.loop.start_main(work, Context(), path=path)
+        self.main = self.loop.start_main(work, Context(), path=path)
         self.settle()
 
     @override
@@ -295,7 +295,7 @@ class LiveActor(LiveRun):
 
     @override
     def _main_ended(self, main: RunTask[object]) -> None:
-        handled, self._main = self.handling.current, None
+        handled, self.main = self.handling.current, None
         if handled is not None:
             self._go_on(self.handling.end(handled, main))
 

@@ -31,7 +31,7 @@ from outlast._execution.loop.generators import Generators
 from outlast._execution.loop.tasks import Cancels, RunTask, Scope, TaskPath
 from outlast._execution.loop.timers import Timers
 from outlast._wording.durations import SECONDS_MAX
-from outlast._wording.source_lines import calling_place
+from outlast._wording.source_lines import calling_place, stop_at
 from outlast.errors import NotDeterministic, Passivating
 
 T = TypeVar("T")
@@ -431,6 +431,9 @@ async def _awaited(awaitable: Awaitable[T]) -> T:
     # What has a `throw` of its own leaves that function's frame in an error's traceback, which
     # holds the loop's frame, and with that the task, which holds the error: a cycle.
     return await awaitable
+
+
+stop_at(RunLoop.drain)
 
 
 def _lay_aside(loop: RunLoop, turn: list[Handle]) -> list[Handle]:

@@ -83,7 +83,7 @@ class LiveRun(ABC):
         self.cancellation: Cancellation = self.calls.cancellation
         self.clock: RunClock = RunClock(host, self.journal, self.loop, self.calls, row.timeout_at)
         self.summary: RunSummary = RunSummary(row, self.journal, self.clock, records)
-        self._main: RunTask[object] | None = None
+        self.main: RunTask[object] | None = None
         self.arrivals: MessageDedup = MessageDedup()
 
     @abstractmethod
@@ -227,7 +227,7 @@ class LiveRun(ABC):
         while True:
             loop.drain()
             # No name for the main task: an error that it has caught may hold this frame.
-            is_over = self._main is not None and self._main.done() and self._is_over()
+            is_over = self.main is not None and self.main.done() and self._is_over()
             conditions = self.calls.made_conditions
             if conditions is not None and conditions.waiting and conditions.check():
                 continue
@@ -245,8 +245,8 @@ class LiveRun(ABC):
         if self.state == "live":
             if self.steps.starts and not (self.needs_attention and self.holds_steps):
                 self.steps.start_asked()
-            if is_over and self._main is not None and not loop.generators.are_closing:
-                self._main_ended(self._main)
+            if is_over and self.main is not None and not loop.generators.are_closing:
+                self._main_ended(self.main)
             elif self.steps.parked is not None:
                 self.host.run_parked(self.id, self.steps.parked)
         elif self.state == "ending":
@@ -267,16 +267,16 @@ class LiveRun(ABC):
         """Drop what the code still does: while it unwinds nothing of it has an effect."""
         state, self.state = self.state, "left"
         unwind(self.loop, self.journal)
-        self.state, self._main = state, None
+        self.state, self.main = state, None
 
     def leave(self) -> None:
         """Drop the run from memory: its code unwinds without any effect."""
         self.state = "left"
         self.clock.disarm()
-        if self._main is not None and self._main.done() and not self._main.cancelled():
-            self._main.exception()  # looked at: asyncio must not call it lost
+        if self.main is not None and self.main.done() and not self.main.cancelled():
+            self.main.exception()  # looked at: asyncio must not call it lost
         close_tasks(self.loop, self.journal)
-        self._main = None
+        self.main = None
         self.journal.let_go()
 
     # ------------------------------------------------------------ messages and clock

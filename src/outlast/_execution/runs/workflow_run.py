@@ -67,7 +67,7 @@ class LiveWorkflow(LiveRun):
     # ------------------------------------------------------------------- life begins
     @override
     def begin(self) -> None:
-        if self._main is not None or self.state != "replaying":
+        if self.main is not None or self.state != "replaying":
             return
         records = self.journal.records_to_replay()
         first = 1 + self.started.signals
@@ -84,7 +84,7 @@ class LiveWorkflow(LiveRun):
             raise Unreadable(f"the input of workflow {self.definition.name!r}", error) from None
         self.steps.inputs.known_arguments(1, self.started.input)
         # A context of its own: context variables of the host must not leak into a run.
-        self._main = self.loop.start_main(self.definition.fn(*args, **kwargs), Context())
+        self.main = self.loop.start_main(self.definition.fn(*args, **kwargs), Context())
         self.settle()
 
     @override
@@ -168,7 +168,7 @@ class LiveWorkflow(LiveRun):
         """Take updates that wait; those that come when the body is over wait for its end."""
         is_pausing = self.pausing is not None
         is_held = is_pausing or self.cancellation.is_requested or self.journal.has_closed
-        is_working = self._main is not None and not self._main.done()
+        is_working = self.main is not None and not self.main.done()
         if self.state == "live" and is_working and not is_held:
             self.updates.admit()
 
