@@ -1,6 +1,6 @@
 """What pydantic-ai has no public name for: this is the one place that knows the private ones.
 
-* where it calls plain functions: in workflow code at once, in steps on threads;
+* where it calls plain functions: in workflow code at once, in steps on threads, and which;
 * when its messages are stamped: in workflow code with the run's time, which replay repeats;
 * what its codec for journals keeps of the types that it has met.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime, tzinfo
@@ -26,6 +27,7 @@ from outlast._execution.run_context import in_run
 from outlast._wording.source_lines import folder_of
 
 _without_threads: ContextVar[bool] = vars(_utils)["_disable_threads"]
+_executor: ContextVar[Executor | None] = vars(_utils)["_thread_executor"]
 
 
 def no_threads() -> AbstractContextManager[None]:
@@ -45,6 +47,11 @@ def threads_in_steps() -> Generator[None]:
         yield
     finally:
         _without_threads.reset(token)
+
+
+def thread_executor() -> Executor | None:
+    """Return where plain functions run, if the agent's options say where."""
+    return _executor.get()
 
 
 LIBRARIES = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from contextvars import ContextVar, copy_context
 from typing import TypedDict, TypeGuard
 
@@ -45,6 +46,7 @@ from outlast.agents.programs import ProgramFailed
 from outlast.agents.tools.approvals import decided, due_of, is_always_due
 from outlast.agents.tools.cut_off import completed
 from outlast.agents.tools.effects import Effect, ToolCall, effect_of
+from outlast.agents.tools.threads import threads_of
 from outlast.limits import NAME_CHARS_MAX
 from outlast.types import Duration, Once, Retry, Timeout
 
@@ -117,6 +119,8 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
         call = tool_call_of(self._agent, operation_id, cache_key)
         declared = None if call is None else _effect_in(config, call)
         is_open = call is not None and declared is None and "once" not in config
+        is_cut_off = declared is not None and declared.kind not in _CALLED_AGAIN
+        threads = threads_of(call) if is_cut_off and call is not None else None
         has_run = False
         is_due: bool | None = None
 
@@ -125,7 +129,7 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             has_run = True
             if is_open and call is not None and is_due is not True:
                 call.warn()
-            with threads_in_steps(), decided(is_due):
+            with threads_in_steps(), decided(is_due), threads.used() if threads else nullcontext():
                 try:
                     return await body()
                 except RuntimeError as error:
@@ -148,11 +152,11 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             name = _name_with_tool(name, call.name, key)
         is_due = None if call is None else await _approval_is_due(call, key)
         is_asking = is_due is True  # the tool itself does not run
-        if call is None or declared is None or is_asking or declared.kind in _CALLED_AGAIN:
+        if call is None or declared is None or is_asking or not is_cut_off:
             value = await attempt(key)
         else:
             config = _at_most_once(config)
-            value = await completed(attempt, call, declared, key)
+            value = await completed(attempt, call, declared, key, threads)
         record_durable_unit(executed=has_run)
         return value
 

@@ -16,6 +16,7 @@ from pydantic_ai.exceptions import SkipToolExecution
 from outlast._authoring.workflow import wf
 from outlast.agents.tools.asking import detail_of, title_of
 from outlast.agents.tools.effects import Effect, ToolCall
+from outlast.agents.tools.threads import ToolThreads
 from outlast.errors import OutcomeUnknown, StepTimeout
 
 _UNDONE_MAX = 5
@@ -44,8 +45,12 @@ class Attempt(Protocol):
         ...
 
 
-async def completed(attempt: Attempt, call: ToolCall, declared: Effect, key: str) -> object:
+async def completed(
+    attempt: Attempt, call: ToolCall, declared: Effect, key: str, threads: ToolThreads | None
+) -> object:
     """Return the result of a tool that has its effect at most once, or is undone first.
+
+    A plain function, which runs on `threads`, cannot be stopped: that it has ended is a step.
 
     Raises:
         SkipToolExecution: a person has said that it happened, and with which result.
@@ -54,8 +59,10 @@ async def completed(attempt: Attempt, call: ToolCall, declared: Effect, key: str
     while True:
         try:
             return await attempt(place)
-        except (OutcomeUnknown, StepTimeout):
+        except (OutcomeUnknown, StepTimeout) as error:
             how = "was cut off"
+            if threads is not None and isinstance(error, StepTimeout):
+                await wf.step(f"end:{call.name}", threads.ended, key=f"{place}/end")
             if declared.kind == "compensate" and declared.function is not None:
                 await _undo(call, declared.function, f"{place}/undo")
                 how = f"was cut off and undone {number} times"
