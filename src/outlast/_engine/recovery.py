@@ -44,7 +44,7 @@ from outlast.types import Lease, RunId
 log = logging.getLogger("outlast.engine")
 _BATCH = 200
 _AGAIN = 100_000  # microseconds
-_SUSPECT_SECONDS = 10.0  # how long one suspect may keep the next one waiting
+_SUSPECT_SECONDS = 3.0  # how long one suspect may keep the next one waiting
 
 
 @dataclass(slots=True)
