@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from outlast import Stream, step, workflow
+from outlast import Actor, Stream, actor, handler, step, workflow
 
 lines = Stream("lines", int)
 parts = Stream("parts", str)
@@ -26,3 +26,20 @@ async def talk(rounds: int, count: int) -> int:
         await lines.write(number)
         await speak(number, count)
     return rounds
+
+
+@actor(name="Narrator")
+class Narrator(Actor[int]):
+    """Says what each message tells it to, itself and in a step."""
+
+    @handler
+    async def tell_of(self, round: int, count: int) -> int:
+        """Write a part of its own, and `count` in a step."""
+        await parts.write(f"{round}:")
+        self.state += await speak(round, count)
+        return self.state
+
+    @handler
+    async def leave(self) -> None:
+        """Stop for good."""
+        self.stop()

@@ -37,6 +37,37 @@ async def read(run: RemoteRun[object], name: str, expected_end: list[str]) -> li
 
 
 @pytest.mark.crash
+async def test_an_actor_is_heard_exactly_while_its_server_is_killed(tmp_path: Path) -> None:
+    chance = random.Random(12)
+    server = Server(tmp_path, PROGRAM)
+    server.start()
+    ends: list[str] = []
+    try:
+        async with server.client() as client:
+            await server.ready()
+            narrator = client.actor("Narrator", "one")
+            for number in range(ROUNDS):
+                told = narrator.options(dedup=f"{number}")
+                await told.tell("tell_of", round=number, count=COUNT)
+            await narrator.tell("leave")
+            readers = [
+                asyncio.create_task(read(client.get(narrator.id), parts.name, ends))
+                for _ in range(CLIENTS)
+            ]
+            for _ in range(KILLS):
+                await asyncio.wait(readers, timeout=0.4 + chance.random())
+                server.kill()
+                server.start()
+            found = await asyncio.gather(*readers)
+    finally:
+        server.kill()
+    assert ends == ["end"] * CLIENTS
+    spoken = [[f"{n}:", *(f"{n}.{part}" for part in range(COUNT))] for n in range(ROUNDS)]
+    for values in found:
+        assert values == [part for told in spoken for part in told]
+
+
+@pytest.mark.crash
 async def test_clients_read_on_exactly_while_the_server_is_killed(tmp_path: Path) -> None:
     chance = random.Random(11)
     server = Server(tmp_path, PROGRAM)
