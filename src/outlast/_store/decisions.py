@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase
 
 import msgspec
@@ -34,6 +34,15 @@ from outlast.types import CLOSED_STATUSES, Reuse
 _LIFE_SEPARATOR = "\x1f"
 _URGENT_MESSAGES = frozenset(("cancel", "terminate"))
 _URGENT_STATUSES = frozenset(("cancelled", "terminated"))
+
+# An answer that the store refuses is an error to its caller: the audit names the same one.
+_PROBLEMS: Mapping[AnswerResult, str] = {
+    "not_found": "token-not-found",
+    "answered": "token-answered",
+    "expired": "token-expired",
+    "closed": "token-closed",
+    "changed": "digest-mismatch",
+}
 
 
 def another_life(request: str, life: str) -> str:
@@ -283,9 +292,12 @@ def carry_audit(transaction: Transaction, now: int) -> Transaction:
 
 def outcome_of(receipt: Receipt) -> str:
     """Return for the audit what became of a transaction, in a word."""
-    results = [*(answered.result for answered in receipt.answers), *receipt.posts]
-    refused = [result for result in results if result != "accepted"]
-    if refused:
-        return refused[0].replace("_", "-")
+    for answered in receipt.answers:
+        if answered.result != "accepted":
+            return _PROBLEMS[answered.result]
+    for posted in receipt.posts:
+        if posted != "accepted":
+            return posted.replace("_", "-")
     # The first message to an actor would have made it: that it was there is no refusal.
-    return "exists" if receipt.existing and not results else "done"
+    is_start = not receipt.answers and not receipt.posts
+    return "exists" if receipt.existing and is_start else "done"

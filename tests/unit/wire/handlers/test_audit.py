@@ -249,6 +249,19 @@ async def test_an_answer_to_an_approval_says_which_and_of_which_run(
     assert (last.reason, last.outcome) == ("too much", "done")
 
 
+async def test_a_refused_answer_is_written_with_the_type_of_its_problem(server: Served) -> None:
+    path = "/v1/workflows/tests.unit.wire.served.served_approve/runs"
+    await server.request("POST", path, {"id": "asks"})
+    found: list[TokenInfo] = []
+    while not found:
+        found = [info async for info in server.engine.tokens()]
+    wrong = {"value": True, "digest": "deadbeef"}
+    refused = await server.request("POST", f"/v1/tokens/{found[0].id}", wrong)
+
+    assert refused.json()["type"] == "/problems/digest-mismatch"
+    assert (await audit(server))[0].outcome == "digest-mismatch"
+
+
 async def test_a_signal_that_is_sent_again_is_a_duplicate(server: Served) -> None:
     sums = "tests.unit.wire.served.served_sums"
     await server.request("POST", f"/v1/workflows/{sums}/runs", {"id": "r"})
