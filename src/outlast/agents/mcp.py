@@ -227,7 +227,8 @@ def mcp_process(
     with its session: `async with agent:` keeps one.
 
     Args:
-        command: a program on PATH, or its path; `args` are its arguments.
+        command: a program on PATH, or its path; `args` are its arguments. `sys.executable` is a
+            Python only while the program runs from source: see `outlast build`.
         env: variables beside those that MCP passes on (PATH, HOME and a few more).
         cwd: its working directory.
         idle: how long it is kept while unused.
@@ -242,7 +243,8 @@ def mcp_process(
 
     Raises:
         ProgramFailed: the command was not found.
-        UsageError: a number makes no sense.
+        UsageError: a number makes no sense, or the command is the executable that
+            `outlast build` made of this program.
     """
     if memory_bytes_max < 0:
         raise UsageError(f"memory_bytes_max is 0 or more, not {memory_bytes_max}")

@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextvars import Context
+from pathlib import Path
 from typing import TextIO
 
 from outlast._built import BUILT
@@ -47,11 +48,19 @@ def found(command: str, environment: Mapping[str, str]) -> str:
 
     Raises:
         ProgramFailed: there is none.
+        UsageError: it is the executable that `outlast build` made, and that runs now.
     """
     path = shutil.which(command, path=environment.get("PATH"))
     if path is None:
         raise ProgramFailed(
             f"the command {command!r} was not found on PATH: install it, or give its full path"
+        )
+    if BUILT is not None and Path(path).samefile(sys.executable):
+        raise UsageError(
+            f"{command!r} is this program itself: in an executable made by `outlast build`, "
+            "sys.executable is the executable, which cannot run Python files or modules. Name a "
+            'Python that is installed on this machine, such as "python3", with the packages that '
+            "the server needs, or the server's installed command"
         )
     return path
 

@@ -18,8 +18,9 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from typing_extensions import override
 
 from outlast import Engine, workflow
+from outlast._built import Built
 from outlast._execution.bodies.context import in_step
-from outlast.agents import Durability, StepConfig, effect
+from outlast.agents import Durability, StepConfig, effect, programs
 from outlast.agents.mcp import McpProcess, ProgramFailed, mcp_process
 from outlast.errors import RunFailed, UsageError
 from outlast.testing import Sim
@@ -257,3 +258,14 @@ def test_what_cannot_be_started_is_said_when_it_is_declared() -> None:
         mcp_process(sys.executable, restarts=0)
     with pytest.raises(UsageError, match="memory_bytes_max"):
         mcp_process(sys.executable, memory_bytes_max=-1)
+
+
+def test_a_built_executable_is_not_started_as_if_it_were_a_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built = Built(name="watch", app="watch.py", module="watch", code="", built_at=0.0, versions={})
+    monkeypatch.setattr(programs, "BUILT", built)
+
+    with pytest.raises(UsageError, match=r"made by `outlast build`.*Name a Python that is"):
+        mcp_process(sys.executable, "clock.py")
+    assert mcp_process("sh", "-c", "true").command.endswith("/sh")
