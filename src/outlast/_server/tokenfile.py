@@ -112,7 +112,7 @@ class TokenFile:
         admins = [] if override is None else [_checked(override.strip(), "OUTLAST_TOKEN")]
         others: list[KnownToken] = []
         faults: list[str] = []
-        for line in self._lines() if os.path.lexists(self._path) else []:
+        for line in self._present():
             words = line.split()
             if len(words) == 1:
                 if not admins:
@@ -155,7 +155,7 @@ class TokenFile:
             if any(token.name == name for token in self.known()):
                 raise UsageError(f"an API token named {name!r} already exists")
             token = new_token()
-            self._write([*self._lines(), f"{name} {role} sha256:{digest_of(token).hex()}"])
+            self._write([*self._present(), f"{name} {role} sha256:{digest_of(token).hex()}"])
         return token
 
     def remove(self, name: str) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ class TokenFile:
             UsageError: there is none of this name.
         """
         with self._alone():
-            lines = self._lines()
+            lines = self._present()
             kept = [line for line in lines if len(line.split()) == 1 or line.split()[0] != name]
             if len(kept) == len(lines):
                 raise UsageError(f"{self._path} has no API token named {name!r}")
@@ -190,6 +190,10 @@ class TokenFile:
             yield
         finally:
             os.close(descriptor)
+
+    def _present(self) -> list[str]:
+        """Return the lines; a missing file, as beside `OUTLAST_TOKEN`, has none."""
+        return self._lines() if os.path.lexists(self._path) else []
 
     def _lines(self) -> list[str]:
         if self._path.is_symlink():

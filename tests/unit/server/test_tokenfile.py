@@ -160,6 +160,25 @@ def test_a_pipe_in_the_place_of_the_file_is_refused_at_once(tmp_path: Path) -> N
         TokenFile(tmp_path / "token").admin()
 
 
+def test_a_token_can_be_added_to_a_missing_file_beside_an_admin_token_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OUTLAST_TOKEN", "x" * 40)
+    path = tmp_path / "token"
+    TokenFile(path).add("ann", "operator")
+
+    assert [(t.name, t.role) for t in TokenFile(path).known()] == [
+        ("admin", "admin"),
+        ("ann", "operator"),
+    ]
+    assert "x" * 40 not in path.read_text()
+
+
+def test_a_token_cannot_be_removed_from_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no API token named 'ann'"):
+        TokenFile(tmp_path / "token").remove("ann")
+
+
 def test_the_environment_stands_for_the_admins_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
