@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sqlite3
 import time
@@ -267,6 +268,15 @@ def test_detached_runs_wait_for_an_engine(project: Project) -> None:
     assert effects == []
     assert waiting["status"] == "pending"
     assert (done.code, done.out) == (0, "done\n")
+
+
+def test_a_detached_start_is_told_as_json(project: Project) -> None:
+    start = ("run", "app.py:slow", "seconds=0.1", "--id", "d", "--detach", "--json")
+    first, again = project(*start), project(*start)
+
+    workflow = project("show", "d", "--json").fields["workflow"]
+    assert first.fields == {"id": "d", "workflow": workflow, "created": True}
+    assert again.fields == {"id": "d", "workflow": workflow, "created": False}
 
 
 # ---------------------------------------------------------------------------- looking

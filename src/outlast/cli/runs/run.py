@@ -157,7 +157,11 @@ async def _detach(plan: Plan) -> int:
         started = Started(at_server.id, at_server.created, has_code=True)
     else:
         started = await _commit_start(flow, plan.id)
-    say(started.id)
+    if plan.as_data:
+        told = {"id": started.id, "workflow": flow.name, "created": started.created}
+        say(as_json(told))
+    else:
+        say(started.id)
     if not started.created:
         note("the run already exists")
     elif not started.has_code:
