@@ -32,7 +32,8 @@ from outlast.errors import OutlastError, RunFailed, ServerRefused
 from outlast.types import CLOSED_STATUSES, AuditInfo, RunInfo
 
 RECORD_FIELDS = (
-    "seq", "key", "kind", "name", "at", "epoch", "attempt", "value", "error", "input", "traceback",
+    "seq", "key", "kind", "name", "at", "epoch", "attempt", "value", "error", "place", "waited",
+    "took", "input", "large_input", "traceback",
 )  # fmt: skip
 _PAGE = 200
 _RECORDS_SHOWN = 40
@@ -139,7 +140,7 @@ async def _show(opening: Verbs, run_id: str, *, steps_only: bool, as_data: bool)
         count = counted(len(records), "record")
         if steps_only:
             records = [record for record in records if record.kind in _OF_STEPS]
-            count += f", {len(records)} of steps"
+            count += f", {len(records)} of them of steps (a step can have several)"
         left_out = len(records) - _RECORDS_SHOWN
         say(f"\njournal, {count}" + (" (latest only)" if left_out > 0 else ""))
         for record in records[max(0, left_out) :]:
