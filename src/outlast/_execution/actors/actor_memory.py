@@ -99,7 +99,7 @@ class ActorStreams(RunStreams):
         self._memory = memory
         self._written: dict[tuple[str, str], str] | None = None  # key, by stream and writer
         if memory.stream_ends is not None:
-            self.offsets = memory.stream_ends
+            self.offsets: dict[str, int] = memory.stream_ends
 
     @override
     def life_of(self, row: RunRow) -> str:
