@@ -128,7 +128,7 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             nonlocal has_run
             has_run = True
             if is_open and call is not None and is_due is not True:
-                call.warn()
+                call.warn(options="mcp" if is_mcp(operation_id) else "tools")
             with threads_in_steps(), decided(is_due), threads.used() if threads else nullcontext():
                 try:
                     return await body()

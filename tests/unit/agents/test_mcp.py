@@ -20,8 +20,9 @@ from typing_extensions import override
 from outlast import Engine, workflow
 from outlast._built import Built
 from outlast._execution.bodies.context import in_step
-from outlast.agents import Durability, StepConfig, effect, programs
+from outlast.agents import Durability, StepConfig, StepConfigs, effect, programs
 from outlast.agents.mcp import McpProcess, ProgramFailed, mcp_process
+from outlast.agents.tools.effects import warned_of
 from outlast.errors import RunFailed, UsageError
 from outlast.testing import Sim
 from tests.unit.agents.scripted import returns_in, turn_of
@@ -47,14 +48,14 @@ async def talk(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     return ModelResponse(parts=[TextPart(" ".join(returns_in(messages)))])
 
 
-def use(process: McpProcess, *, timeout: str = "60s") -> None:
+def use(process: McpProcess, *, timeout: str = "60s", steps: StepConfigs | None = None) -> None:
     toolset: MCPToolset[object] = MCPToolset(process, id="tools")
     mcp: StepConfig = {"effect": effect("pure"), "timeout": timeout}
     Servers.agent = Agent(
         FunctionModel(talk),
         name="tooled",
         toolsets=[toolset],
-        capabilities=[Durability(steps={"mcp": mcp})],
+        capabilities=[Durability(steps={"mcp": mcp} if steps is None else steps)],
     )
 
 
@@ -117,6 +118,19 @@ async def test_the_step_of_a_call_names_its_tool(tmp_path: Path) -> None:
         await run.result()
         names = [record.name async for record in run.journal() if record.kind == "step_done"]
     assert "tooled__mcp_server__tools.call_tool:echo" in names
+
+
+async def test_an_undeclared_tool_of_a_server_is_told_what_can_declare_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    use(server(tmp_path / "log"), steps={})
+    warned_of.clear()
+    with caplog.at_level(logging.WARNING, logger="outlast.agents"):
+        async with Engine.open(str(tmp_path / "a.db")) as engine:
+            await (await engine.start(call_tools("echo"))).result()
+    (warning,) = [r.getMessage() for r in caplog.records if r.name == "outlast.agents"]
+    assert 'Durability(steps={"mcp": {"effect": effect("at_most_once")}})' in warning
+    assert "Decorate" not in warning
 
 
 async def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:

@@ -143,17 +143,26 @@ class ToolCall:
             return function(self.context, **self.arguments)
         return function(**self.arguments)
 
-    def warn(self) -> None:
-        """Log, once for each tool in a process, that its effect is not declared."""
+    def warn(self, *, options: str) -> None:
+        """Log, once for each tool in a process, that its effect is not declared.
+
+        `options` names the entry of `steps=` that holds for the tool.
+        """
         if (self.agent, self.name) in warned_of:
             return
         warned_of.add((self.agent, self.name))
+        advice = "Decorate it with @effect(...) of outlast.agents"
+        if function_of(self.tool) is None:
+            advice = (
+                f'It is no function that @effect could decorate: give Durability(steps={{"{options}"'
+                f': {{"effect": effect("at_most_once")}}}}), or "pure" if its tools change nothing'
+            )
         _logger.warning(
             "tool %r of agent %r does not declare its effect: it is called again if the process "
-            "dies in it, and may have its effect twice. Decorate it with @effect(...) of "
-            "outlast.agents",
+            "dies in it, and may have its effect twice. %s",
             self.name,
             self.agent,
+            advice,
         )
 
 
