@@ -15,7 +15,6 @@ from pydantic_ai import AgentRunResult
 from pydantic_ai.agent import AbstractAgent, EventStreamHandler
 from pydantic_ai.capabilities.abstract import AbstractCapability, WrapRunHandler
 from pydantic_ai.durable_exec import (
-    JSON_CODEC,
     BaseDurabilityCapability,
     DurabilityEngineSpec,
     DurableOperationId,
@@ -40,7 +39,7 @@ from outlast._authoring.workflow import wf
 from outlast._execution.run_context import asking_place, in_run, message_here, next_number
 from outlast._shapes import is_dict
 from outlast.agents.events import streaming
-from outlast.agents.internals import LIBRARIES, no_threads
+from outlast.agents.internals import LIBRARIES, JournalCodec, no_threads
 from outlast.agents.overriding import refuse_overrides_of
 from outlast.agents.steps import (
     StepBackend,
@@ -82,7 +81,7 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         engine_name="outlast",
         durable_unit_noun="step",
         durable_container_noun="workflow",
-        codec=JSON_CODEC,
+        codec=JournalCodec(),
         serialization_failure=lambda error: EncodingError("$", f"{error}"),
         # A connection to an MCP server belongs to the loop that has opened it, which is that of
         # the steps: opened around a whole run, it would be closed on the run's own loop.

@@ -55,5 +55,7 @@ def streaming(handler: EventStreamHandler[T] | None) -> EventStreamHandler[T]:
 
 async def _written(events: AsyncIterable[AgentStreamEvent]) -> AsyncIterator[AgentStreamEvent]:
     async for event in events:
-        await agent_events.write(event_adapter().dump_python(event, mode="json"))
+        # Without warnings: as in the journal, what a tool returns may fit no type at once.
+        told: object = event_adapter().dump_python(event, mode="json", warnings=False)
+        await agent_events.write(told)
         yield event

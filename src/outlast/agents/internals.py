@@ -2,7 +2,7 @@
 
 * where it calls plain functions: in workflow code at once, in steps on threads, and which;
 * when its messages are stamped: in workflow code with the run's time, which replay repeats;
-* what its codec for journals keeps of the types that it has met.
+* what its codec for journals keeps of the types that it has met, which dumps without warnings.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import datetime, tzinfo
 from typing import Self
 
 import anyio
+from pydantic import TypeAdapter
 from pydantic_ai import ModelResponse, _utils
 from pydantic_ai.durable_exec import JSON_CODEC, CallToolResult
 from pydantic_ai.durable_exec._utils import StreamedModelRequestResult
@@ -63,10 +64,33 @@ LIBRARIES = (
 """Where the code between a workflow and our steps is, which is none of the user's."""
 
 
+class JournalCodec:
+    """pydantic-ai's codec for journals, without the warnings of pydantic's serializer.
+
+    A tool may return what fits no type of its results at once, such as bytes that are not UTF-8:
+    the serializer then stores the same value, but warns of each type that it has tried.
+    """
+
+    def dump(self, tp: object, value: object) -> object:
+        """Return a value as JSON data."""
+        stored: object = _adapter_of(tp).dump_python(value, mode="json", warnings=False)
+        return stored
+
+    def load(self, tp: object, payload: object) -> object:
+        """Return the value that was dumped."""
+        value: object = JSON_CODEC.load(tp, payload)
+        return value
+
+
+def _adapter_of(tp: object) -> TypeAdapter[object]:
+    adapter: TypeAdapter[object] = vars(type(JSON_CODEC))["_adapter"](JSON_CODEC, tp)
+    return adapter
+
+
 # pydantic takes 0.3 s to understand these types: now, and not when the first agent runs, for that
 # is the time of the engine's loop.
 for _type in (ModelResponse, StreamedModelRequestResult, CallToolResult):
-    vars(type(JSON_CODEC))["_adapter"](JSON_CODEC, _type)
+    _adapter_of(_type)
 
 
 class RunTime(datetime):
