@@ -6,7 +6,7 @@ A type checker cannot know what a list holds after `type(x) is list`; these guar
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TypeGuard
 
 
@@ -23,6 +23,11 @@ def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
 def is_dict(value: object) -> TypeGuard[dict[object, object]]:
     """Tell whether this is exactly a dict."""
     return type(value) is dict
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
+    """Tell whether this is a mapping of any class."""
+    return isinstance(value, Mapping)
 
 
 def is_set(value: object) -> TypeGuard[set[object]]:

@@ -78,7 +78,8 @@ def closure_definition(
             timeout=timeout,
         )
     except RegistrationError as error:
-        raise UsageError(f"step {name!r}: {error}") from None
+        said = f"{error}".removeprefix(f"step {name!r}: ")
+        raise UsageError(f"step {name!r}: {said}") from None
 
 
 def _returns_of(body: _Body, returns: object) -> Adapter:

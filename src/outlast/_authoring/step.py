@@ -32,7 +32,7 @@ from outlast.types import Duration, Once, Retry, Timeout, Where
 P = ParamSpec("P")
 R = TypeVar("R")
 E = TypeVar("E", bound=BaseException)
-_ONCE = ("at_least", "at_most", "tx")
+_ONCE = ("at_least", "at_most")
 _FACTOR_MAX = 1_000
 _CAP_BY_DEFAULT = Retry().cap
 _WHERE = ("auto", "loop", "thread", "process")
@@ -284,8 +284,12 @@ def _check(definition: StepDefinition, limit: object) -> None:
         raise NotSupported("limit= of a step")
     if definition.once == "tx":
         raise NotSupported("once='tx' (it needs Postgres)")
-    if definition.once not in _ONCE or definition.where not in _WHERE:
-        raise RegistrationError(f"step {name!r}: once is one of {_ONCE}, where is one of {_WHERE}")
+    for option, value, known in (
+        ("once", definition.once, _ONCE),
+        ("where", definition.where, _WHERE),
+    ):
+        if value not in known:
+            raise RegistrationError(f"step {name!r}: {option} is one of {known}, not {value!r}")
     if definition.once == "at_most" and definition.retry.attempts > 1:
         raise RegistrationError(
             f"step {name!r}: an at-most-once step cannot have {definition.retry.attempts} attempts"

@@ -37,7 +37,7 @@ from typing_extensions import override
 
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import asking_place, in_run, message_here, next_number
-from outlast._shapes import is_dict
+from outlast._shapes import is_dict, is_mapping
 from outlast.agents.events import streaming
 from outlast.agents.internals import LIBRARIES, JournalCodec, no_threads
 from outlast.agents.overriding import refuse_overrides_of
@@ -73,6 +73,9 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         steps: how model requests, tools and calls of MCP servers run as steps: their retries and
             timeouts, as with `@step`. The metadata `outlast` of one tool comes before it.
 
+    Raises:
+        UserError: an argument is none of those above, or options contradict each other.
+
     Guarantee: the result of a step is recorded once. A step that was under way when the process
     died runs again, so a tool may have its effect twice, unless its `effect` says otherwise.
     """
@@ -102,7 +105,15 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         stream: bool = False,
         steps: StepConfigs | None = None,
     ) -> None:
-        _check(steps or {})
+        _check_models(models)
+        _check_steps({} if steps is None else steps)
+        if event_stream_handler is not None and not callable(event_stream_handler):
+            raise UserError(
+                "Durability: event_stream_handler= takes an async function of the run's context "
+                f"and its events, not {event_stream_handler!r}"
+            )
+        if name is not None and (not isinstance(name, str) or not name):
+            raise UserError(f"Durability: name= is a text that is not empty, not {name!r}")
         handler = streaming(event_stream_handler) if stream else event_stream_handler
         super().__init__(models=models, event_stream_handler=handler, name=name)
         self._steps: StepConfigs = steps or {}
@@ -210,19 +221,43 @@ def _is_config(value: object) -> TypeGuard[StepConfig]:
     return declared is None or isinstance(declared, Effect)
 
 
-def _check(steps: StepConfigs) -> None:
+def _check_models(models: object) -> None:
+    if models is None:
+        return
+    if not is_mapping(models):
+        raise UserError(
+            "Durability: models= takes a dict of model instances by the keys under which runs "
+            f"choose them, not {models!r}"
+        )
+    for key, model in models.items():
+        if not isinstance(key, str) or not isinstance(model, Model):
+            raise UserError(
+                f"Durability: models= takes instances of pydantic-ai's Model by text, not "
+                f"{model!r} under {key!r}: make it with infer_model('openai:gpt-5') or its class"
+            )
+
+
+def _check_steps(steps: object) -> None:
     """Refuse what a type checker would have seen."""
     kinds = sorted(StepConfigs.__annotations__)
+    if not is_dict(steps):
+        raise UserError(f"Durability: steps= takes a dict with some of {kinds}, not {steps!r}")
     for kind, config in steps.items():
         if kind not in kinds or not _is_config(config):
             raise UserError(
                 f"Durability: steps= takes dicts with some of {sorted(_OPTIONS)} under some of "
                 f"{kinds}, not {config!r} under {kind!r}"
             )
+        if kind == "model" and "effect" in config:
+            raise UserError(
+                "Durability: steps={'model': ...} takes no effect: a request to a model is made "
+                "again after a crash. Effects are declared of 'tools' and 'mcp'"
+            )
         try:
-            definition_of(kind, _nothing, config)
+            definition_of(f"{kind}", _nothing, config)
         except UsageError as error:
-            raise UserError(f"Durability: steps={{{kind!r}: ...}}: {error}") from None
+            said = f"{error}".removeprefix(f"step '{kind}': ")
+            raise UserError(f"Durability: steps={{'{kind}': ...}}: {said}") from None
 
 
 async def _nothing() -> None:

@@ -242,13 +242,19 @@ def mcp_process(
             0: as much as there is.
 
     Raises:
-        ProgramFailed: the command was not found.
-        UsageError: a number makes no sense, or the command is the executable that
-            `outlast build` made of this program.
+        ProgramFailed: the command, or the working directory, was not found.
+        UsageError: an argument is no text, a number makes no sense, or the command is the
+            executable that `outlast build` made of this program.
     """
     if memory_bytes_max < 0:
         raise UsageError(f"memory_bytes_max is 0 or more, not {memory_bytes_max}")
     variables = dict(env or {})
+    _check_texts(command, *args, env=variables)
+    if cwd is not None and not Path(cwd).is_dir():
+        raise ProgramFailed(
+            f"the working directory {cwd!r} of {command!r} does not exist: make it, or give "
+            f"another cwd="
+        )
     name = " ".join(["MCP server", command, *args])[:200]
     path = found(command, {**os.environ, **variables})
     starts = Starts(name, most=restarts, within=seconds_of(within))
@@ -258,3 +264,15 @@ def mcp_process(
         cwd=cwd,
         policy=Policy(name, starts, seconds_of(idle), memory_bytes_max),
     )
+
+
+def _check_texts(*command: object, env: Mapping[str, object]) -> None:
+    for value in command:
+        if not isinstance(value, str):
+            raise UsageError(
+                f"mcp_process takes the command and its arguments as text, not {value!r}: write "
+                f"{f'{value}'!r}"
+            )
+    for name, value in env.items():
+        if not isinstance(value, str):
+            raise UsageError(f"mcp_process: env= has texts by name, not {value!r} under {name!r}")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -265,9 +266,20 @@ async def test_a_simulation_says_that_it_has_no_processes(tmp_path: Path) -> Non
             await sim.run(call_tools("echo"))
 
 
+def called(function: Callable[..., object], *args: object, **kwargs: object) -> object:
+    """Call a function with what a type checker would have refused."""
+    return function(*args, **kwargs)
+
+
 def test_what_cannot_be_started_is_said_when_it_is_declared() -> None:
     with pytest.raises(ProgramFailed, match="'no-such-program' was not found on PATH: install it"):
         mcp_process("no-such-program")
+    with pytest.raises(ProgramFailed, match=r"the working directory '/no/such' .* does not exist"):
+        mcp_process(sys.executable, cwd="/no/such")
+    with pytest.raises(UsageError, match="as text, not 5: write '5'"):
+        called(mcp_process, sys.executable, 5)
+    with pytest.raises(UsageError, match="env= has texts by name, not 5 under 'A'"):
+        called(mcp_process, sys.executable, env={"A": 5})
     with pytest.raises(UsageError, match="restarts is at least 1"):
         mcp_process(sys.executable, restarts=0)
     with pytest.raises(UsageError, match="memory_bytes_max"):

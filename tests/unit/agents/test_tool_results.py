@@ -7,7 +7,7 @@ from pydantic_ai import Agent
 
 from outlast import Engine, workflow
 from outlast.agents import Durability, effect
-from outlast.testing import Asked, Calls, ScriptedModel
+from outlast.testing import Asked, Calls, ScriptedModel, Turn
 
 
 def told(asked: Asked) -> str:
@@ -20,7 +20,7 @@ async def doubled(data: bytes) -> list[bytes]:
 
 
 def agent_with_bytes(name: str, *, stream: bool) -> Agent[None, str]:
-    script = [Calls(("doubled", {"data": "aé"})), told]
+    script: list[Turn] = [Calls(("doubled", {"data": "aé"})), told]
     made = Agent(ScriptedModel(script), name=name, capabilities=[Durability(stream=stream)])
     made.tool_plain(doubled)
     return made

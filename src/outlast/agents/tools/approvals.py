@@ -42,6 +42,8 @@ _decided: ContextVar[bool | None] = ContextVar("outlast_approval_decided", defau
 
 
 def requires_approval(
+    misplaced: None = None,
+    /,
     *,
     unless: Callable[..., bool] | None = None,
     by: str | None = None,
@@ -61,6 +63,7 @@ def requires_approval(
         UserError: the function has no `RunContext` as its first parameter, or a value is none of
             those above.
     """
+    _check(misplaced, unless, by)
     seconds = None if expires is None else seconds_of(expires)
     if on_expire not in ("deny", "fail"):
         raise UserError(f"on_expire is 'deny' or 'fail', not {on_expire!r}")
@@ -88,6 +91,29 @@ def requires_approval(
         return guarded
 
     return decorate
+
+
+def _check(misplaced: object, unless: object, by: object) -> None:
+    if misplaced is not None:
+        raise UserError(
+            f"requires_approval() takes its options by name, not {misplaced!r}: write "
+            f"@requires_approval() above the function"
+        )
+    if unless is not None and not callable(unless):
+        raise UserError(
+            f"requires_approval(unless=...) takes a function of the tool's arguments, not "
+            f"{unless!r}"
+        )
+    if inspect.iscoroutinefunction(unless):
+        # What it returns is never false, so no call would be asked about.
+        raise UserError(
+            "requires_approval(unless=...) takes a plain function, not a coroutine function"
+        )
+    if by is not None and (not isinstance(by, str) or not by.strip()):
+        raise UserError(
+            f"requires_approval(by=...) is the name of who approves, not {by!r}: leave it out if "
+            f"anybody may"
+        )
 
 
 def _check_takes_context(tool: Callable[..., object]) -> None:

@@ -154,8 +154,9 @@ class ToolCall:
         advice = "Decorate it with @effect(...) of outlast.agents"
         if function_of(self.tool) is None:
             advice = (
-                f'It is no function that @effect could decorate: give Durability(steps={{"{options}"'
-                f': {{"effect": effect("at_most_once")}}}}), or "pure" if its tools change nothing'
+                f"It is no function that @effect could decorate: give Durability(steps="
+                f'{{"{options}": {{"effect": effect("at_most_once")}}}}), or effect("pure") if it '
+                f"changes nothing"
             )
         _logger.warning(
             "tool %r of agent %r does not declare its effect: it is called again if the process "

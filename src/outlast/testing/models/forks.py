@@ -105,9 +105,11 @@ async def fork(
     does. They are not given to child runs.
 
     Raises:
-        UsageError: the run has no such agent or request, or several agents and none was named.
+        UsageError: the run has no such agent or request, or several agents and none was named; or
+            an argument is none of those above.
         RunNotFound; DecodingError, EncodingError: `input` does not fit.
     """
+    _check(run, at, model)
     journal = await journal_of(run)
     place, seq = _begun_at(journal, agent, at)
     core = run._engine()
@@ -118,6 +120,18 @@ async def fork(
     substitute(made, place.run.rpartition("#")[0], given.serving)
     await core.forks.fork(ForkRequest(RunId(run.id), seq, input, keys, id=made))
     return ForkedRun(Run(made, core=core, returns=run._returns, created=True), run, place.run)
+
+
+def _check(run: object, at: object, model: object) -> None:
+    if not isinstance(run, Run):
+        raise UsageError(f"fork takes the handle of a run, such as engine.get(id), not {run!r}")
+    if type(at) is not int:
+        raise UsageError(f"at= is the number of a request, from 1 on, not {at!r}")
+    if model is not None and not isinstance(model, Model):
+        raise UsageError(
+            f"model= takes an instance of pydantic-ai's Model, not {model!r}: make it with "
+            f"infer_model('openai:gpt-5') or its class"
+        )
 
 
 def _begun_at(journal: Sequence[Record], agent: str, request: int) -> tuple[Place, int]:

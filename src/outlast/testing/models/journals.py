@@ -90,10 +90,24 @@ def unanswered_calls(journal: Iterable[Record]) -> set[tuple[str, str]]:
 
 
 async def journal_of(run: Run[object] | Iterable[Record]) -> Sequence[Record]:
-    """Return the records of a run that is given by a handle, or by them."""
-    if isinstance(run, Iterable):
-        return list(run)
-    return [record async for record in run.journal()]
+    """Return the records of a run that is given by a handle, or by them.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if isinstance(run, Run):
+        return [record async for record in run.journal()]
+    given = list(run) if isinstance(run, Iterable) else None
+    if given is None or not all(map(_is_record, given)):
+        raise UsageError(
+            f"a run is given by its handle, such as engine.get(id), or by the list of its records, "
+            f"[record async for record in run.journal()], not by {run!r}"
+        )
+    return given
+
+
+def _is_record(value: object) -> bool:
+    return isinstance(value, Record)
 
 
 def response_in(step: AgentStep) -> dict[str, object]:

@@ -55,8 +55,14 @@ def replay_model(recording: Recording, *, agent: str = "", after: int = 0) -> Mo
     not recorded and not compared.
 
     Raises:
-        UsageError: the recording has no such agent.
+        UsageError: it is no recording, or has no such agent.
     """
+    given: object = recording
+    if not isinstance(given, Recording):
+        raise UsageError(
+            f"replay_model takes a Recording, not {given!r}: `await record(run)` makes one, and "
+            f"Recording.load(path) reads one from a file"
+        )
     return _RecordedModel(recording, agent=agent, after=after)
 
 

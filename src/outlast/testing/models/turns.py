@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from outlast._shapes import is_mapping, is_tuple
 from outlast.errors import UsageError
 
 
@@ -20,6 +21,10 @@ class ToolCall:
     name: str
     arguments: Mapping[str, object]
     id: str = ""
+
+    def __post_init__(self) -> None:
+        _check_call(self.name, self.arguments)
+        _check_text("ToolCall: id", self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Says:
     output_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        _check_text("Says: text", self.text)
         _check_pace("Says", self.tokens_per_second, self.delay)
 
 
@@ -70,8 +76,9 @@ class Calls:
     ) -> None:
         if not calls:
             raise UsageError("Calls needs at least one call: Calls(('refund', {'order': 'A'}))")
+        _check_text("Calls: text", text)
         _check_pace("Calls", tokens_per_second, delay)
-        made = tuple(call if isinstance(call, ToolCall) else ToolCall(*call) for call in calls)
+        made = tuple(map(_call_of, calls))
         for name, value in (
             ("calls", made),
             ("text", text),
@@ -91,12 +98,20 @@ class Malformed:
     arguments: str
     id: str = ""
 
+    def __post_init__(self) -> None:
+        _check_text("Malformed: tool", self.tool)
+        _check_text("Malformed: arguments", self.arguments)
+        _check_text("Malformed: id", self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class Refuses:
     """A refusal: the response ends with the reason `content_filter`, and has no other content."""
 
     reason: str
+
+    def __post_init__(self) -> None:
+        _check_text("Refuses: reason", self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +160,11 @@ class Cut:
     times: int = 1
 
     def __post_init__(self) -> None:
+        if type(self.after_tokens) is not int or self.after_tokens < 0:
+            raise UsageError(
+                f"Cut: after_tokens is a whole number from 0 on, not {self.after_tokens!r}"
+            )
+        _check_text("Cut: text", self.text)
         _check_pace("Cut", self.tokens_per_second, 0.0)
         _check_times("Cut", self.times)
 
@@ -194,6 +214,31 @@ TurnFunction: TypeAlias = Callable[[Asked], "Answer | Fault | str"]
 
 Turn: TypeAlias = Answer | Fault | TurnFunction | str
 """One entry of a script; a text stands for `Says(text)`."""
+
+
+def _call_of(call: ToolCall | tuple[str, Mapping[str, object]]) -> ToolCall:
+    if isinstance(call, ToolCall):
+        return call
+    given: object = call
+    if not is_tuple(given) or len(given) != 2:
+        raise UsageError(
+            f"Calls takes the name of a tool and its arguments, such as "
+            f"('refund', {{'order': 'A'}}), or a ToolCall, not {given!r}"
+        )
+    return ToolCall(*call)
+
+
+def _check_call(name: object, arguments: object) -> None:
+    if not isinstance(name, str) or not is_mapping(arguments):
+        raise UsageError(
+            f"a call is the name of a tool and a dict of its arguments, not {name!r} and "
+            f"{arguments!r}; Malformed stands for arguments that are none"
+        )
+
+
+def _check_text(what: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise UsageError(f"{what} is a text, not {value!r}")
 
 
 def _check_pace(kind: str, tokens_per_second: float | None, delay: float) -> None:

@@ -251,6 +251,10 @@ async def test_a_request_or_an_agent_that_is_not_there_is_named(engine: Engine) 
         await fork(run, at=4)
     with pytest.raises(UsageError, match="no requests of an agent 'boss': it has clerk#1"):
         await fork(run, at=1, agent="boss")
+    with pytest.raises(UsageError, match=r"model= takes an instance of .* Model, not 5"):
+        await fork(run, at=1, model=5)  # type: ignore[arg-type]  # what the checker refuses
+    with pytest.raises(UsageError, match="at= is the number of a request, from 1 on, not 'x'"):
+        await fork(run, at="x")  # type: ignore[arg-type]  # the same
 
 
 async def test_among_several_agents_one_must_be_named(engine: Engine) -> None:
