@@ -85,7 +85,9 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         durable_unit_noun="step",
         durable_container_noun="workflow",
         codec=JournalCodec(),
-        serialization_failure=lambda error: EncodingError("$", f"{error}"),
+        serialization_failure=lambda error: EncodingError(
+            "$", f"{error}. Tools return JSON-like data, dataclasses or models of pydantic"
+        ),
         # A connection to an MCP server belongs to the loop that has opened it, which is that of
         # the steps: opened around a whole run, it would be closed on the run's own loop.
         toolset_lifecycles={

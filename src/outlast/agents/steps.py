@@ -9,8 +9,8 @@ pydantic-ai makes of them, are no part of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from typing import TypedDict, TypeGuard
 
@@ -47,6 +47,7 @@ from outlast.agents.tools.approvals import decided, due_of, is_always_due
 from outlast.agents.tools.cut_off import completed
 from outlast.agents.tools.effects import Effect, ToolCall, effect_of
 from outlast.agents.tools.threads import threads_of
+from outlast.errors import EncodingError
 from outlast.limits import NAME_CHARS_MAX
 from outlast.types import Duration, Once, Retry, Timeout
 
@@ -139,13 +140,11 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
                     raise
 
         async def attempt(key: str) -> object:
-            return await current_context().step(
-                definition_of(name, work, config),
-                (),
-                place=agent_place.get(),
-                key=key,
-                context=copy_context(),
-            )
+            step = definition_of(name, work, config)
+            with _told_of(name if call is None else call.full_name):
+                return await current_context().step(
+                    step, (), place=agent_place.get(), key=key, context=copy_context()
+                )
 
         key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
         if call is not None and is_mcp(operation_id):
@@ -159,6 +158,16 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             value = await completed(attempt, call, declared, key, threads)
         record_durable_unit(executed=has_run)
         return value
+
+
+@contextmanager
+def _told_of(what: str) -> Generator[None]:
+    """Have an error of what cannot be stored say whose value it is."""
+    try:
+        yield
+    except EncodingError as error:
+        error.args = (f"{what}: {error}",)
+        raise
 
 
 def tool_call_of(

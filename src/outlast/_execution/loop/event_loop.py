@@ -466,8 +466,12 @@ def new_loop(owner: LoopOwner, *, salt: int, now: float) -> RunLoop:
 
 
 def _refuse(name: str) -> Callable[..., object]:
+    advice = "move the call into a step"
+    if name == "run_until_complete":  # what blocking faces of async functions call
+        advice = "await the async function itself: `await agent.run(...)`, not agent.run_sync(...)"
+
     def refused(self: RunLoop, *args: object, **kwargs: object) -> object:
-        raise NotDeterministic(f"loop.{name}()", "move the call into a step")
+        raise NotDeterministic(f"loop.{name}()", advice)
 
     refused.__name__ = name
     return refused

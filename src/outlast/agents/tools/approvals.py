@@ -29,7 +29,7 @@ from outlast._shapes import is_dict
 from outlast._wording.durations import seconds_of
 from outlast.agents.tools.asking import detail_of, title_of
 from outlast.agents.tools.effects import ToolCall, function_of
-from outlast.agents.tools.wrapping import wrapped
+from outlast.agents.tools.wrapping import naming, wrapped
 from outlast.errors import WaitTimeout
 from outlast.types import Duration
 
@@ -70,7 +70,9 @@ def requires_approval(
     asked = {_MARK: {"by": by, "seconds": seconds, "on_expire": on_expire}}
 
     def is_due(args: tuple[object, ...], kwargs: Mapping[str, object]) -> bool:
-        return not (unless and unless(*args, **kwargs))
+        tool: object = getattr(args[0], "tool_name", None)
+        with naming(f"the function of requires_approval(unless=...) of tool {tool!r}"):
+            return not (unless and unless(*args, **kwargs))
 
     @contextmanager
     def approved(args: tuple[object, ...], kwargs: dict[str, object]) -> Generator[None]:

@@ -28,7 +28,7 @@ from pydantic_ai.toolsets.function import FunctionToolsetTool
 
 from outlast._authoring.step import this_step
 from outlast._shapes import as_object, is_dict
-from outlast.agents.tools.wrapping import wrapped
+from outlast.agents.tools.wrapping import naming, wrapped
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -129,6 +129,11 @@ class ToolCall:
     tool: object
 
     @property
+    def full_name(self) -> str:
+        """The tool and its agent, as messages name them."""
+        return f"tool {self.name!r} of agent {self.agent!r}"
+
+    @property
     def is_read_only(self) -> bool:
         """Whether an MCP server says that the tool changes nothing."""
         definition = self.tool.tool_def if _is_tool(self.tool) else as_object(self.tool)
@@ -159,10 +164,9 @@ class ToolCall:
                 f"changes nothing"
             )
         _logger.warning(
-            "tool %r of agent %r does not declare its effect: it is called again if the process "
-            "dies in it, and may have its effect twice. %s",
-            self.name,
-            self.agent,
+            "%s does not declare its effect: it is called again if the process dies in it, and "
+            "may have its effect twice. %s",
+            self.full_name,
             advice,
         )
 
@@ -180,12 +184,13 @@ def effect_of(tool: object) -> Effect | None:
 
 def _with_key(tool: F, key_of: Callable[..., object] | None) -> F:
     """Return the function with its key at hand while it is called."""
+    name: object = getattr(tool, "__name__", "?")
 
     @contextmanager
     def keyed(args: tuple[object, ...], kwargs: dict[str, object]) -> Generator[None]:
-        key = None if key_of is None else key_of(*args, **kwargs)
+        with naming(f"the key function, effect(idempotent=...), of tool {name!r}"):
+            key = None if key_of is None else key_of(*args, **kwargs)
         if not isinstance(key, str) or not key:
-            name = getattr(tool, "__name__", "?")
             raise UserError(
                 f"effect(idempotent=...) of tool {name!r} returned {key!r}: a key is text, and not "
                 f"empty"

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
+
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ApprovalRequired,
+    CallDeferred,
+    ModelRetry,
+    SkipToolExecution,
+    ToolFailed,
+    UserError,
+)
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -41,3 +51,29 @@ def wrapped(tool: F, around: Around) -> F:
     made = functools.wraps(tool)(awaited if is_async else called)
     same: F = made  # type: ignore[assignment]  # it has the signature of what it wraps
     return same
+
+
+# What these say is said to pydantic-ai, whoever raises them.
+_SAID_TO_THE_AGENT = (
+    AgentRunError,
+    ApprovalRequired,
+    CallDeferred,
+    ModelRetry,
+    SkipToolExecution,
+    ToolFailed,
+)
+
+
+@contextmanager
+def naming(what: str) -> Generator[None]:
+    """Have an error that a function of a tool's declaration raises say which function it was.
+
+    Raises:
+        UserError: it raised another error than those that are meant for pydantic-ai.
+    """
+    try:
+        yield
+    except _SAID_TO_THE_AGENT:
+        raise
+    except Exception as error:  # whatever users' functions raise
+        raise UserError(f"{what} raised {type(error).__name__}: {error}") from error
