@@ -417,8 +417,10 @@ async def test_without_an_answer_in_time_the_call_is_denied_or_the_run_fails(
     assert denied == "The tool call was denied: it was not approved in time."
 
     with pytest.raises(RunFailed, match=r"refund was not approved within 0\.05 s"):
-        await (await engine.start(serve("strict"))).result()
+        await (await engine.start(serve("strict"), id="strict")).result()
     assert not happened
+    titles = [token.title for token in (await engine.get("strict").retry_plan()).tokens]
+    assert titles == ["strict: refund"]
 
 
 async def test_outside_of_a_run_the_agents_own_handling_applies() -> None:

@@ -58,12 +58,21 @@ async def large() -> str:
     return "x" * (limits.PAYLOAD_BYTES_MAX + 1)
 
 
-@effect(idempotent=lambda order: f"{order}")
+def key_of(order: str) -> str:
+    return order
+
+
+def is_known(ctx: RunContext[None], order: str) -> bool:
+    del ctx
+    return bool(order)
+
+
+@effect(idempotent=key_of)
 async def misnamed(number: int) -> int:
     return number
 
 
-@requires_approval(unless=lambda ctx, order: bool(order))
+@requires_approval(unless=is_known)
 @effect("pure")
 async def misasked(ctx: RunContext[None], number: int) -> int:
     del ctx

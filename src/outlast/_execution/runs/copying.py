@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from outlast._codec import Failure
 from outlast._execution.calls.operations import (
     AttemptBody,
     ChildBody,
@@ -117,8 +118,32 @@ def _guilty_of(records: Sequence[Record], closed: ClosedBody) -> Record | None:
         is_same = (failure.qualname, failure.message) == (ended_by.qualname, ended_by.message)
         if is_same or ended_by.message == f"{failure.qualname}: {failure.message}":
             return record
+    expired = [r for r in records if _has_expired(r)]
     # A group of errors is like none of those in it.
-    return failed[-1] if failed and ended_by.qualname.endswith("ExceptionGroup") else None
+    if ended_by.qualname.endswith("ExceptionGroup"):
+        return next(reversed(failed or expired), None)
+    return _unanswered(records, expired, ended_by)
+
+
+def _unanswered(
+    records: Sequence[Record], expired: Sequence[Record], ended_by: Failure
+) -> Record | None:
+    """Return the expiry of the token whose lack of an answer ended the run, if that did."""
+    started = decode_body(records[0].body, StartedBody)
+    for record in reversed(expired):
+        # Waiting for it raises an error that names it; code may have put that in one of its own.
+        if repr(token_id(started.salt, RunId(started.id), record.key)) in ended_by.message:
+            return record
+    # Approvals give no error: the code that asked made its own. The last time to run out tells.
+    ran_out = [r for r in records if r.kind == "timer_fired" or _has_expired(r)]
+    is_of_wait = ended_by.qualname == "WaitTimeout" and bool(ran_out)
+    return ran_out[-1] if is_of_wait and ran_out[-1].kind == "token_answered" else None
+
+
+def _has_expired(record: Record) -> bool:
+    if record.kind != "token_answered":
+        return False
+    return decode_body(record.body, AnswerBody).value is None
 
 
 def _has_failed(record: Record) -> bool:
@@ -148,7 +173,7 @@ def before_and_heard(records: Sequence[Record], cut: Cut) -> list[Record]:
         is_end = record.kind in ("step_done", "child_done", "token_answered")
         is_news = record.key in begun and record.key not in ended and record.key != cut.key
         if record.kind in ("signal", "update_accepted") or (
-            is_end and is_news and not _has_failed(record)
+            is_end and is_news and not _has_failed(record) and not _has_expired(record)
         ):
             kept.append(record)
             ended.add(record.key)
