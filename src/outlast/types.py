@@ -212,7 +212,7 @@ class RerunStep:
 
     `place` is the source line that asked for it, such as "shop.py:33", "" when it is not known.
     `idempotency_key` is what `this_step().key` will be, None when it is one that is not known yet:
-    of a fork with keys="new".
+    of a fork with keys="new". A tool with `@effect(idempotent=function)` has what that returns.
     """
 
     key: str

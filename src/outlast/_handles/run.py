@@ -309,7 +309,8 @@ class Run(UpdateVerbs, SteeringVerbs, Generic[R_co]):
             keys: "same": steps that run again have this run's idempotency keys
                 (`this_step().key`), so that the outside world recognises what it did before.
                 "new": they have keys of their own and their effects happen again; what workflow
-                code draws by chance is new from there on, too.
+                code draws by chance is new from there on, too. A key that a tool's own function
+                makes of its arguments (`effect(idempotent=...)`) is the same in both.
             signals: "leave": signals that this run was sent behind the point stay with it. "copy":
                 the new run gets them too.
             reason: kept in the audit with who asked for it.

@@ -85,7 +85,8 @@ def effect(
             called again before a person has said, in the inbox, that it did not happen.
         idempotent: a function of the tool's arguments that returns the key under which the outside
             world has the effect only once. The tool is called again, and passes on what
-            `idempotency_key()` returns. Only as a decorator.
+            `idempotency_key()` returns. Only as a decorator. A fork's calls have that key too,
+            whatever its `keys=`, unless the function adds `this_step().key`.
         compensate: a function of the tool's arguments, async or not, that undoes the effect or
             finds that there was none. It runs as a step; then the tool is called again.
 

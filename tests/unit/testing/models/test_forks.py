@@ -10,7 +10,7 @@ import pytest
 from pydantic_ai import Agent
 
 from outlast import Engine, Run, RunFailed, UsageError, workflow
-from outlast.agents import Durability, agent_events
+from outlast.agents import Durability, agent_events, effect, idempotency_key
 from outlast.testing import (
     Asked,
     Calls,
@@ -59,6 +59,36 @@ speaker = Agent(usual, name="speaker", capabilities=[Durability(stream=True)])
 async def look(at: str) -> str:
     effects[at] += 1
     return f"{at} is fine"
+
+
+def key_of(at: str) -> str:
+    return f"pay {at}"
+
+
+payer = Agent(
+    ScriptedModel([Calls(("pay", {"at": "A"}), ("look", {"at": "A"})), "Paid."]),
+    name="payer",
+    capabilities=[Durability()],
+)
+
+
+@payer.tool_plain
+@effect(idempotent=key_of)
+async def pay(at: str) -> str:
+    effects[f"{at} {idempotency_key()}"] += 1
+    return f"{at} is paid"
+
+
+@payer.tool_plain(name="look")
+@effect("pure")
+async def look_once(at: str) -> str:
+    effects[f"{at} {idempotency_key().partition('/')[0]}"] += 1
+    return f"{at} is fine"
+
+
+@workflow
+async def pays() -> str:
+    return (await payer.run("Pay.")).output
 
 
 @workflow
@@ -273,3 +303,14 @@ async def test_other_runs_have_the_agents_own_model(engine: Engine) -> None:
 
     assert await engine.run(checks("Check A and B.")) == "A and B are fine."
     assert await crash_everywhere(checks("Check A and B.")) == []
+
+
+async def test_new_keys_are_those_of_steps_and_not_what_a_key_function_returns(
+    engine: Engine,
+) -> None:
+    run = await engine.start(pays(), id="r")
+    await run.result()
+    forked = await fork(run, at=1, keys="new")
+    await forked.run.result()
+
+    assert effects == {"A pay A": 2, "A r": 1, f"A {forked.run.id}": 1}
