@@ -9,11 +9,12 @@ when everything replays.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -35,12 +36,14 @@ from outlast._execution.bodies.context import executing_step
 from outlast._wording.durations import seconds_of
 from outlast.agents.programs import (
     LINES_KEPT,
+    CallCutOff,
     ErrorLines,
     ProgramFailed,
     Starts,
     found,
     guarded,
     last_words,
+    may_have_happened,
 )
 from outlast.types import Duration
 
@@ -50,6 +53,8 @@ _log = logging.getLogger("outlast.mcp")
 _numbers = itertools.count(1)
 _PING_SECONDS = 2.0
 _METHOD_NOT_FOUND = -32601  # of JSON-RPC
+_CONNECTION_CLOSED = -32000  # of MCP
+_CALL = "call_tool"
 
 
 class McpProcess(StdioTransport):
@@ -97,6 +102,7 @@ class McpProcess(StdioTransport):
             async with super().connect_session(
                 transport_options=transport_options, **session_kwargs
             ) as session:
+                _tell_cut_off(session, self._policy.name)
                 try:
                     yield session
                 except Exception as error:
@@ -198,6 +204,27 @@ class McpProcess(StdioTransport):
         said, self._said = self._said, None
         if said is not None:
             said.close()
+
+
+def _tell_cut_off(session: ClientSession, name: str) -> None:
+    """Have calls on a session say that they may have happened, where that matters.
+
+    Everywhere else a call that was cut off is an error that the model is told.
+    """
+    call: Callable[..., Awaitable[object]] = session.call_tool
+    if not inspect.ismethod(call):
+        return  # it does: the session is that of an earlier call
+
+    async def call_tool(*args: object, **kwargs: object) -> object:
+        try:
+            made: object = await call(*args, **kwargs)
+        except MCPError as error:
+            if error.error.code == _CONNECTION_CLOSED and may_have_happened.get():
+                raise CallCutOff(f"{name} has ended in the midst of a call") from error
+            raise
+        return made
+
+    setattr(session, _CALL, call_tool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextvars import Context
+from contextvars import Context, ContextVar
 from pathlib import Path
 from typing import TextIO
 
@@ -41,6 +41,14 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 class ProgramFailed(OutlastError):
     """A program that an agent needs cannot be started, or ends again and again."""
+
+
+class CallCutOff(ProgramFailed):
+    """A program has ended in the midst of a call, which may have had its effect."""
+
+
+may_have_happened: ContextVar[bool] = ContextVar("outlast_may_have_happened", default=False)
+"""Whether a call that is cut off is to raise `CallCutOff`: its tool may not be called again."""
 
 
 def found(command: str, environment: Mapping[str, str]) -> str:

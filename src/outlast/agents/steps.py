@@ -42,7 +42,7 @@ from outlast._execution.run_context import current_context, has_step, in_run, ne
 from outlast._registry import StepDefinition
 from outlast._shapes import is_dict
 from outlast.agents.internals import threads_in_steps
-from outlast.agents.programs import ProgramFailed
+from outlast.agents.programs import ProgramFailed, may_have_happened
 from outlast.agents.tools.approvals import decided, due_of, is_always_due
 from outlast.agents.tools.cut_off import completed
 from outlast.agents.tools.effects import Effect, ToolCall, effect_of
@@ -128,6 +128,7 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
         async def work() -> object:
             nonlocal has_run
             has_run = True
+            may_have_happened.set(is_cut_off)  # the step has a context of its own
             if is_open and call is not None and is_due is not True:
                 call.warn(options="mcp" if is_mcp(operation_id) else "tools")
             with threads_in_steps(), decided(is_due), threads.used() if threads else nullcontext():

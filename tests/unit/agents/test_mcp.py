@@ -21,7 +21,14 @@ from typing_extensions import override
 from outlast import Engine, workflow
 from outlast._built import Built
 from outlast._execution.bodies.context import in_step
-from outlast.agents import Durability, StepConfig, StepConfigs, effect, programs
+from outlast.agents import (
+    Durability,
+    StepConfig,
+    StepConfigs,
+    ToolOutcome,
+    effect,
+    programs,
+)
 from outlast.agents.mcp import McpProcess, ProgramFailed, mcp_process
 from outlast.agents.tools.effects import warned_of
 from outlast.errors import RunFailed, UsageError
@@ -132,6 +139,22 @@ async def test_an_undeclared_tool_of_a_server_is_told_what_can_declare_it(
     (warning,) = [r.getMessage() for r in caplog.records if r.name == "outlast.agents"]
     assert 'Durability(steps={"mcp": {"effect": effect("at_most_once")}})' in warning
     assert "Decorate" not in warning
+
+
+async def test_a_call_that_must_not_be_repeated_is_asked_about_when_its_server_ends(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    use(server(log), steps={"mcp": {"effect": effect("at_most_once")}})
+    async with Engine.open(str(tmp_path / "a.db")) as engine:
+        run = await engine.start(call_tools("die echo"))
+        async with asyncio.timeout(20):
+            while not (tokens := [t async for t in engine.tokens()]):  # noqa: ASYNC110  # a person
+                await asyncio.sleep(0.01)
+        assert "die was cut off. Did it happen?" in f"{tokens[0].title}"
+        await engine.answer(tokens[0].id, ToolOutcome(happened=True, result="dead"))
+        assert "of" in await run.result()
+    assert lines(log, "die") == ["die:t0"]
 
 
 async def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:

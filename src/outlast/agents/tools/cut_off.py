@@ -1,7 +1,8 @@
-"""Tool calls that a crash or a timeout has cut off: undone or asked about, and called again.
+"""Tool calls that were cut off, by a crash, a timeout or a server's end: undone or asked about.
 
-The first call runs as an at-most-once step, so that the run knows that it had begun. Further calls,
-what undoes one, and the question to a person have keys of their own under the call's key.
+Then they are made again, unless they have happened. The first call runs as an at-most-once step, so
+that the run knows that it had begun. Further calls, what undoes one, and the question to a person
+have keys of their own under the call's key.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Protocol
 from pydantic_ai.exceptions import SkipToolExecution
 
 from outlast._authoring.workflow import wf
+from outlast.agents.programs import CallCutOff
 from outlast.agents.tools.asking import detail_of, title_of
 from outlast.agents.tools.effects import Effect, ToolCall
 from outlast.agents.tools.threads import ToolThreads
@@ -41,7 +43,7 @@ class Attempt(Protocol):
     """Calls the tool as an at-most-once step under a key."""
 
     async def __call__(self, key: str) -> object:
-        """Return the recorded result. Raises OutcomeUnknown, StepTimeout."""
+        """Return the recorded result. Raises OutcomeUnknown, StepTimeout, CallCutOff."""
         ...
 
 
@@ -59,7 +61,7 @@ async def completed(
     while True:
         try:
             return await attempt(place)
-        except (OutcomeUnknown, StepTimeout) as error:
+        except (OutcomeUnknown, StepTimeout, CallCutOff) as error:
             how = "was cut off"
             if threads is not None and isinstance(error, StepTimeout):
                 await wf.step(f"end:{call.name}", threads.ended, key=f"{place}/end")
