@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "outlast"
 METHODS_MAX = 15
 DEPTH_MAX = 2

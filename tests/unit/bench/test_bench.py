@@ -14,6 +14,8 @@ from outlast.bench.command import NAMES, measure_alone, shown
 from outlast.bench.profiles.table import PROFILES
 from outlast.bench.result import Bar, Result, fields_of, quantile, ratio_of, this_machine
 
+pytestmark = pytest.mark.once
+
 SPREAD = ("p50_ms", "p99_ms", "p999_ms", "max_ms")
 OURS: dict[str, set[str]] = {
     "sequential": {"steps_per_second", "cpu_us"},
