@@ -134,10 +134,14 @@ def _unanswered(
         # Waiting for it raises an error that names it; code may have put that in one of its own.
         if repr(token_id(started.salt, RunId(started.id), record.key)) in ended_by.message:
             return record
-    # Approvals give no error: the code that asked made its own. The last time to run out tells.
-    ran_out = [r for r in records if r.kind == "timer_fired" or _has_expired(r)]
-    is_of_wait = ended_by.qualname == "WaitTimeout" and bool(ran_out)
-    return ran_out[-1] if is_of_wait and ran_out[-1].kind == "token_answered" else None
+    # Approvals give no error: the code that asked made its own. Nor do scopes and `asyncio.timeout`
+    # name their timers. The last time to run out tells, if nothing has ended after it: what has may
+    # not be done again.
+    if ended_by.qualname not in ("WaitTimeout", "TimeoutError"):
+        return None
+    last = next((r for r in reversed(records) if r.kind in _OUTCOMES), None)
+    has_run_out = last is not None and (last.kind == "timer_fired" or _has_expired(last))
+    return last if has_run_out else None
 
 
 def _has_expired(record: Record) -> bool:

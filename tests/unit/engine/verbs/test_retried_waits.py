@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
-from outlast import Engine, Run, Workflow, wf, workflow
+from outlast import Engine, Run, Signal, Workflow, step, wf, workflow
 from outlast.errors import RunFailed, WaitTimeout
 from tests.unit.engine.drawing import asked
 
+word = Signal("retried_waits.word", str)
+marks: list[str] = []
 patience = [0.05]
 """How long questions that are asked from now on wait for their answers, in seconds."""
 
@@ -17,6 +19,7 @@ patience = [0.05]
 @pytest.fixture(autouse=True)
 def impatient() -> None:
     patience[:] = [0.05]
+    marks.clear()
 
 
 class NobodyThere(Exception):
@@ -57,6 +60,41 @@ async def runs_out_of_time() -> str:
     async with wf.scope(timeout=0.05):
         await wf.sleep(60)
     return "slept"
+
+
+@step
+async def mark(text: str) -> None:
+    marks.append(text)
+
+
+@workflow
+async def hears_in_a_scope() -> str:
+    await mark("once")
+    async with wf.scope(timeout=patience[0]):
+        return await word.receive()
+
+
+@workflow
+async def hears_within_a_timeout() -> str:
+    await mark("once")
+    async with asyncio.timeout(patience[0]):
+        return await word.receive()
+
+
+@workflow
+async def hears_with_a_timeout_of_its_own() -> str:
+    await mark("once")
+    return await word.receive(timeout=patience[0])
+
+
+@workflow
+async def cleans_up_after_a_timeout() -> str:
+    await mark("once")
+    try:
+        async with asyncio.timeout(patience[0]):
+            return await word.receive()
+    finally:
+        await mark("cleaned")
 
 
 async def failed(engine: Engine, flow: Workflow[[], str]) -> Run[str]:
@@ -105,3 +143,29 @@ async def test_a_scope_that_ran_out_of_time_asks_nothing_again(engine: Engine) -
     run = await failed(engine, runs_out_of_time)
 
     assert (await run.retry_plan()).tokens == ()
+
+
+@pytest.mark.parametrize(
+    "flow", [hears_in_a_scope, hears_within_a_timeout, hears_with_a_timeout_of_its_own]
+)
+async def test_what_ran_out_of_time_has_its_full_time_again(
+    engine: Engine, flow: Workflow[[], str]
+) -> None:
+    run = await failed(engine, flow)
+    assert marks == ["once"]
+
+    patience[:] = [60]
+    await run.retry()
+    await run.signal(word, "heard")
+    assert await run.result("30s") == "heard"
+    assert marks == ["once"]
+
+
+async def test_what_was_done_after_a_timeout_is_not_done_again(engine: Engine) -> None:
+    run = await failed(engine, cleans_up_after_a_timeout)
+    assert marks == ["once", "cleaned"]
+
+    await run.retry()
+    with pytest.raises(RunFailed, match="TimeoutError"):
+        await run.result("30s")
+    assert marks == ["once", "cleaned"]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from outlast import Actor, Engine, Stream, actor, handler, limits, step, workflow
-from outlast.errors import HandlerFailed
+from outlast import Engine, Stream, limits, step, workflow
 from outlast.types import RunId
 from tests.unit.engine import flows
 
@@ -147,24 +144,3 @@ async def test_a_word_after_a_silence_is_written_at_once(engine: Engine) -> None
     assert await records_of(engine, "w") == 1
     paces[0].set()
     await run.result()
-
-
-@actor(name="streams.Speaker")
-class Speaker(Actor[int]):
-    """Tries to write to a stream."""
-
-    @handler
-    async def says(self) -> None:
-        await words.write("x")
-
-    @handler
-    async def says_in_a_step(self) -> None:
-        await speaks(1, 0)
-
-
-async def test_an_actor_is_told_that_it_has_no_streams(engine: Engine) -> None:
-    speaker = engine.actor(Speaker, "s")
-    with pytest.raises(HandlerFailed, match="publish to a topic"):
-        await speaker.ask(Speaker.says)
-    with pytest.raises(HandlerFailed, match="publish to a topic"):
-        await speaker.ask(Speaker.says_in_a_step)
