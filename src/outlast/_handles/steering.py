@@ -110,9 +110,9 @@ class SteeringVerbs(ABC):
 
         A parked run is resumed. One that has ended without completing goes on under its id: what it
         had recorded before the operation that failed is kept, and that one runs again, under the
-        same idempotency key. If that was a question that nobody answered in time, it is asked again
-        and has its full time. What it was sent meanwhile is kept too; of a cancelled run, what came
-        before the request.
+        same idempotency key. If that was a question that nobody answered in time, it is asked
+        again. If nothing has ended after a timeout that failed the run, it has its full time again.
+        What it was sent meanwhile is kept too; of a cancelled run, what came before the request.
 
         A child that the run asks for again gives its result if it has completed. One that was
         started with `on_parent_close="abandon"` is attached to as it stands: it is waited for while
