@@ -44,7 +44,9 @@ from outlast.types import Lease, RunId
 log = logging.getLogger("outlast.engine")
 _BATCH = 200
 _AGAIN = 100_000  # microseconds
-_SUSPECT_SECONDS = 3.0  # how long one suspect may keep the next one waiting
+_SUSPECT_SECONDS = 3.0  # how long one suspect may keep the next one waiting, at first
+_SUSPECT_SECONDS_MAX = 600.0
+_OUTLASTED = "\x00alone"  # value: so often a suspect was still at it when its time alone was over
 
 
 @dataclass(slots=True)
@@ -288,13 +290,20 @@ class Recovery:
             if row.kind == "actor":
                 self._messages.left_waiting.add(run)
             await self._admit(alone, None)
+        # One that takes its time to kill its process would do so for ever: it is alone for longer
+        # each time, so that its deaths count in the end.
+        stored = await self._store.read_value(run, _OUTLASTED)
+        times = 0 if stored is None else int(stored)
+        seconds = min(_SUSPECT_SECONDS * 2.0 ** min(times, 60), _SUSPECT_SECONDS_MAX)
         waited, pause = 0.0, 0.001  # most only wait for something: thousands may do so
-        while not self._has_moved(run, alone.last_seq) and waited < _SUSPECT_SECONDS:
+        while not (has_moved := self._has_moved(run, alone.last_seq)) and waited < seconds:
             await self._world.sleep(pause)
             waited += pause
             pause = min(2 * pause, 0.05)
         live = scheduler.residents.get(run)
         if live is not None:
+            if not has_moved:
+                live.journal.transaction().also.values += ((_OUTLASTED, b"%d" % (times + 1)),)
             live.summary.not_alone()  # others run from here on: their death is not its fault
 
     def _has_moved(self, run: RunId, last_seq: int) -> bool:
@@ -383,9 +392,10 @@ async def _count_death(
     deaths = 1 if has_moved else row.crash_count + 1
     last = max([row.last_seq, *(r.seq for r in moved)])
     counted = msgspec.structs.replace(row, crash_count=deaths, last_seq=last, is_alone=False)
+    values = ((_OUTLASTED, None),) if deaths == limits.CRASHES_MAX else ()
     lease = scheduler.leases.get(row.shard)
     if lease is not None:
-        transaction = Transaction(lease, row.id, [], Effects(summary=counted))
+        transaction = Transaction(lease, row.id, [], Effects(summary=counted, values=values))
         scheduler.submit(transaction)
         written = await scheduler.acknowledgements.made_or_stuck(transaction)
         if written is not None:

@@ -64,7 +64,9 @@ def waiting_place(code: object, *, beyond: tuple[str, ...] = ()) -> str:
     place = ""
     while isinstance(code, CoroutineType):
         frame: FrameType | None = code.cr_frame
-        if frame is not None and not frame.f_code.co_filename.startswith((_OURS, *beyond)):
+        if frame is not None and not frame.f_code.co_filename.startswith(
+            (_OURS, _ASYNCIO, *beyond)
+        ):
             place = place_of_frame(frame)
         code = code.cr_await
     return place

@@ -121,7 +121,10 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
         declared = None if call is None else _effect_in(config, call)
         is_open = call is not None and declared is None and "once" not in config
         is_cut_off = declared is not None and declared.kind not in _CALLED_AGAIN
-        threads = threads_of(call) if is_cut_off and call is not None else None
+        key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
+        threads = None
+        if is_cut_off and call is not None:
+            threads = threads_of(call, f"{current_context().id}/{key}")
         has_run = False
         is_due: bool | None = None
 
@@ -147,7 +150,6 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
                     step, (), place=agent_place.get(), key=key, context=copy_context()
                 )
 
-        key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
         if call is not None and is_mcp(operation_id):
             name = _name_with_tool(name, call.name, key)
         is_due = None if call is None else await _approval_is_due(call, key)

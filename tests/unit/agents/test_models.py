@@ -376,6 +376,9 @@ async def placed(how: str) -> None:
             await own_agent.run("go")  # line: run
         case "together":
             await asyncio.gather(own_agent.run("a"), own_agent.run("b"))  # line: together
+        case "group":
+            async with asyncio.TaskGroup() as group:  # line: group
+                group.create_task(own_agent.run("go"))
         case _:
             async with own_agent.iter("go", run_id="given") as run:  # line: iter
                 async for _ in run:
@@ -386,7 +389,7 @@ LINES = Path(__file__).read_text().splitlines()
 own_agent = Agent(own, name="models_own", capabilities=[Durability()])
 
 
-@pytest.mark.parametrize("how", ["run", "together", "iter"])
+@pytest.mark.parametrize("how", ["run", "together", "group", "iter"])
 async def test_a_step_shows_the_line_of_the_workflow_that_asks(engine: Engine, how: str) -> None:
     run = await engine.start(placed(how))
     await run.result()

@@ -37,15 +37,17 @@ def unsend(letter: str) -> None:
     happened.append(f"undone {letter}")
 
 
-def agent_named(name: str) -> Agent[object, str]:
+def agent_named(name: str, timeout: str = "50ms") -> Agent[object, str]:
     model = ScriptedModel([Calls(("post", {"letter": "A"})), "done"])
-    durability: Durability[object] = Durability(steps={"tools": {"timeout": "50ms"}})
+    durability: Durability[object] = Durability(steps={"tools": {"timeout": timeout}})
     return Agent(model, name=name, capabilities=[durability])
 
 
 undoing, asking = agent_named("threads_undoing"), agent_named("threads_asking")
+patient = agent_named("threads_patient", timeout="1h")
 
 
+@patient.tool_plain(name="post")
 @undoing.tool_plain(name="post")
 @effect(compensate=unsend)
 def post_undoing(letter: str) -> str:
@@ -60,7 +62,8 @@ def post_once(letter: str) -> str:
 
 @workflow
 async def post(how: str) -> str:
-    return (await (undoing if how == "undo" else asking).run("Post it.")).output
+    agents = {"undo": undoing, "ask": asking}
+    return (await agents.get(how, patient).run("Post it.")).output
 
 
 async def ended_late(engine: Engine, run_id: str) -> None:
@@ -92,3 +95,14 @@ async def test_a_person_is_asked_after_its_end(engine: Engine) -> None:
 
     assert await run.result() == "done"
     assert happened == ["begun", "sent"]
+
+
+async def test_it_is_undone_after_its_end_in_a_retry_too(engine: Engine) -> None:
+    run = await engine.start(post("undo, without a timeout"))
+    assert await asyncio.to_thread(called.wait, 10)
+    await run.terminate("by the test")
+    await run.retry()
+    await ended_late(engine, run.id)
+
+    assert await run.result() == "done"
+    assert happened == ["begun", "sent", "undone A", "begun", "sent"]

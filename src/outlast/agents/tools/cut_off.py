@@ -61,9 +61,9 @@ async def completed(
     while True:
         try:
             return await attempt(place)
-        except (OutcomeUnknown, StepTimeout, CallCutOff) as error:
+        except (OutcomeUnknown, StepTimeout, CallCutOff):
             how = "was cut off"
-            if threads is not None and isinstance(error, StepTimeout):
+            if threads is not None:
                 await wf.step(f"end:{call.name}", threads.ended, key=f"{place}/end")
             if declared.kind == "compensate" and declared.function is not None:
                 await _undo(call, declared.function, f"{place}/undo")

@@ -1,6 +1,8 @@
 """Threads of tools that are plain functions: they cannot be stopped, so their end is waited for.
 
-A tool that has run out of time may still have its effect. It is undone, or asked about, after that.
+A tool that has run out of time, or whose run was cancelled, may still have its effect. It is
+undone, or asked about, after that. A process that has died has no threads; one that lives may go on
+with the run, under the same key: what is at work is known by that.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import inspect
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from pydantic_ai import Agent
@@ -23,6 +26,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+_at_work: dict[str, set[Future[object]]] = {}
+
+
 class ToolThreads(Executor):
     """Runs one call of a tool, and knows when its function has ended.
 
@@ -30,8 +36,8 @@ class ToolThreads(Executor):
     which does not keep the process from ending.
     """
 
-    def __init__(self) -> None:
-        self._running: set[Future[object]] = set()
+    def __init__(self, key: str) -> None:
+        self._key = key
         self._inner: Executor | None = None
 
     @override
@@ -43,9 +49,15 @@ class ToolThreads(Executor):
             work = (future, fn, args, kwargs)
             threading.Thread(target=_run, args=work, name="outlast-tool", daemon=True).start()
         known: Future[object] = future  # type: ignore[assignment]  # its result is not looked at
-        self._running.add(known)
-        known.add_done_callback(self._running.discard)
+        _at_work.setdefault(self._key, set()).add(known)
+        known.add_done_callback(self._ended)
         return future
+
+    def _ended(self, future: Future[object]) -> None:
+        running = _at_work.get(self._key, set())
+        running.discard(future)
+        if not running:
+            _at_work.pop(self._key, None)
 
     def used(self) -> AbstractContextManager[None]:
         """Have pydantic-ai call plain functions by it."""
@@ -53,9 +65,22 @@ class ToolThreads(Executor):
         return Agent.using_thread_executor(self)
 
     async def ended(self) -> None:
-        """Wait until no function runs any more: none does in another process than the first."""
-        if self._running:
-            await asyncio.wait([asyncio.wrap_future(future) for future in self._running])
+        """Wait until no function of the call runs any more in this process."""
+        loop = asyncio.get_running_loop()
+        while running := [*_at_work.get(self._key, ())]:
+            over: asyncio.Future[None] = loop.create_future()
+            running[0].add_done_callback(partial(_tell, loop, over))
+            await over
+
+
+def _tell(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None], _: Future[object]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits
+        loop.call_soon_threadsafe(_release, over)
+
+
+def _release(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 def _run(
@@ -69,8 +94,8 @@ def _run(
         future.set_exception(error)
 
 
-def threads_of(call: ToolCall) -> ToolThreads | None:
-    """Return what runs a call of a plain function; None for other tools."""
+def threads_of(call: ToolCall, key: str) -> ToolThreads | None:
+    """Return what runs a call of a plain function, under its key; None for other tools."""
     function = function_of(call.tool)
     is_plain = inspect.isfunction(function) and not inspect.iscoroutinefunction(function)
-    return ToolThreads() if is_plain else None
+    return ToolThreads(key) if is_plain else None
