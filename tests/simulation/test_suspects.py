@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
-from outlast import Actor, actor, handler, step, workflow
+from outlast import Actor, Stream, actor, handler, step, workflow
 from outlast.errors import RunParked
 from outlast.testing import Sim
+
+words = Stream("suspects.words", str)
 
 
 class Machine:
@@ -46,7 +48,12 @@ async def healthy() -> str:
 class Bomb(Actor[int]):
     @handler
     async def go_off(self, seconds: float) -> None:
+        await words.write("tick")
         await deadly_step(seconds)
+
+    @handler
+    async def say(self, word: str) -> None:
+        await words.write(word)
 
 
 @pytest.mark.sim
@@ -74,3 +81,9 @@ async def test_a_message_that_kills_its_process_late_is_a_dead_letter() -> None:
             await sim.advance(5)
             letters = len([letter async for letter in sim.engine.dead_letters()])
         assert sim.crashes <= 12
+
+        await bomb.ask(Bomb.say, "calm")
+        await sim.get(bomb.id).terminate("the test is over")
+        events = [event async for event in bomb.stream(words)]
+        # Nothing is left of the message that was given up.
+        assert [event.value for event in events if event.kind == "data"] == ["calm"]

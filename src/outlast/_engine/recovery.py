@@ -18,12 +18,12 @@ from asyncio import Future, Task
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
 from outlast import limits
 from outlast._engine.residency.inactive_runs import InactiveRuns
-from outlast._engine.residency.poison_messages import bury_begun
 from outlast._engine.residency.wake_alarm import WakeAlarm
 from outlast._engine.scheduling.scheduler import (
     Scheduler,
@@ -31,22 +31,18 @@ from outlast._engine.scheduling.scheduler import (
     is_open_here,
     row_outside_memory,
 )
+from outlast._engine.suspects import OUTLASTED, Suspects
 from outlast._engine.verbs.messages import Messages
-from outlast._execution.why import is_at_work
 from outlast._records import NO_PROGRESS
 from outlast._store.contract import TailRun
 from outlast._store.rows import RunRow
 from outlast._store.transactions import Effects, Transaction
-from outlast._wording.plurals import counted
-from outlast.errors import EngineClosed, StoreError
+from outlast.errors import StoreError
 from outlast.types import Lease, RunId
 
 log = logging.getLogger("outlast.engine")
 _BATCH = 200
 _AGAIN = 100_000  # microseconds
-_SUSPECT_SECONDS = 3.0  # how long one suspect may keep the next one waiting, at first
-_SUSPECT_SECONDS_MAX = 600.0
-_OUTLASTED = "\x00alone"  # value: so often a suspect was still at it when its time alone was over
 
 
 @dataclass(slots=True)
@@ -82,6 +78,7 @@ class Recovery:
         self._messages = messages
         self._inactive_runs = dormant
         self._live_runs_max = live_runs_max
+        self._suspects = Suspects(scheduler, messages, dormant, partial(self._admit, tail=None))
         self._alarm = WakeAlarm(scheduler, self._wake)
         self._is_waking = False
         self._waiting: Task[None] | None = None  # for a store that takes no writes now
@@ -168,7 +165,7 @@ class Recovery:
             self._world.spawn(self._bring_others(shards, died, last), name="outlast-mail")
         self._scheduler.parts.messages.has_mail(RunId(""))
         if left.suspects:
-            self._world.spawn(self._try_suspects(left.suspects), name="outlast-suspects")
+            self._world.spawn(self._suspects.try_each(left.suspects), name="outlast-suspects")
         await self.wake_due()
 
     async def _bring_mailed(
@@ -216,10 +213,10 @@ class Recovery:
             scheduler.held.discard(run)
             if has_died and row.kind == "actor":
                 self._messages.left_waiting.add(run)
-            await self._admit(row, tail)
+            await self._admit(row, tail=tail)
             return False
 
-    async def _admit(self, row: RunRow, tail: TailRun | None) -> None:
+    async def _admit(self, row: RunRow, *, tail: TailRun | None) -> None:
         scheduler = self._scheduler
         if row.kind == "actor":
             await self._admit_actor(row)
@@ -243,74 +240,6 @@ class Recovery:
         if live is not None:
             await self._messages.read_mail(live)
             self._scheduler.begin(live)
-
-    # --------------------------------------------------------------------- suspects
-    async def _try_suspects(self, runs: list[RunId]) -> None:
-        """Give each suspect its chance, alone, when all others are at rest."""
-        for run in runs:
-            try:
-                await self._try_suspect(run)
-            except Exception as error:  # noqa: BLE001  # the next suspect must have its turn
-                self._scheduler.held.discard(run)
-                await self._messages.could_not_bring(run, error)
-            finally:
-                self._scheduler.held.discard(run)
-            self._scheduler.parts.messages.has_mail(run)  # what came while it waited for its turn
-
-    async def _try_suspect(self, run: RunId) -> None:
-        row = await self._store.read_run(run)
-        if row is None or not is_open_here(row):
-            return
-        if row.crash_count >= 2 * limits.CRASHES_MAX:
-            why = f"the process died {counted(row.crash_count, 'time')} while running it"
-            if await bury_begun(self._scheduler, run, why):
-                return
-            log.error("run %s is parked: %s", run, why)
-            await self._inactive_runs.park(run, why, "suspect")
-            return
-        await _quiet(self._scheduler)
-        await self._try_alone(run)
-
-    async def _try_alone(self, run: RunId) -> None:
-        scheduler = self._scheduler
-        async with scheduler.run_locks.alone_with(run):
-            row = await row_outside_memory(scheduler, run)
-            lease = scheduler.leases.get(scheduler.shard_of(run))
-            is_open = row is not None and is_open_here(row)
-            if row is None or lease is None or not is_open or run in scheduler.residents:
-                return
-            alone = msgspec.structs.replace(row, is_alone=True)
-            transaction = Transaction(lease, run, [], Effects(summary=alone))
-            scheduler.submit(transaction)
-            try:
-                await scheduler.acknowledgements.wait_for(transaction)
-            except EngineClosed:
-                return
-            scheduler.held.discard(run)
-            if row.kind == "actor":
-                self._messages.left_waiting.add(run)
-            await self._admit(alone, None)
-        # One that takes its time to kill its process would do so for ever: it is alone for longer
-        # each time, so that its deaths count in the end.
-        stored = await self._store.read_value(run, _OUTLASTED)
-        times = 0 if stored is None else int(stored)
-        seconds = min(_SUSPECT_SECONDS * 2.0 ** min(times, 60), _SUSPECT_SECONDS_MAX)
-        waited, pause = 0.0, 0.001  # most only wait for something: thousands may do so
-        while not (has_moved := self._has_moved(run, alone.last_seq)) and waited < seconds:
-            await self._world.sleep(pause)
-            waited += pause
-            pause = min(2 * pause, 0.05)
-        live = scheduler.residents.get(run)
-        if live is not None:
-            if not has_moved:
-                live.journal.transaction().also.values += ((_OUTLASTED, b"%d" % (times + 1)),)
-            live.summary.not_alone()  # others run from here on: their death is not its fault
-
-    def _has_moved(self, run: RunId, last_seq: int) -> bool:
-        live = self._scheduler.residents.get(run)
-        if live is None or live.journal.progress_seq > last_seq:
-            return True
-        return live.state == "live" and not (live.journal.in_flight or is_at_work(live))
 
     # ------------------------------------------------------------------ coming due
     async def wake_due(self) -> None:
@@ -392,7 +321,7 @@ async def _count_death(
     deaths = 1 if has_moved else row.crash_count + 1
     last = max([row.last_seq, *(r.seq for r in moved)])
     counted = msgspec.structs.replace(row, crash_count=deaths, last_seq=last, is_alone=False)
-    values = ((_OUTLASTED, None),) if deaths == limits.CRASHES_MAX else ()
+    values = ((OUTLASTED, None),) if deaths == limits.CRASHES_MAX else ()
     lease = scheduler.leases.get(row.shard)
     if lease is not None:
         transaction = Transaction(lease, row.id, [], Effects(summary=counted, values=values))
@@ -401,14 +330,6 @@ async def _count_death(
         if written is not None:
             raise _StuckError(written)
     return counted
-
-
-async def _quiet(scheduler: Scheduler) -> None:
-    """Wait until no other run executes a step, for a while at most."""
-    waited = 0.0
-    while scheduler.bodies.are_working and waited < _SUSPECT_SECONDS:
-        await scheduler.world.sleep(0.05)
-        waited += 0.05
 
 
 class Reconciler:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast import Actor, ActorRef, Engine, Stream, actor, handler, step
+from outlast import Actor, ActorRef, Engine, Retry, Stream, actor, handler, step
 from outlast.errors import HandlerFailed, NotSupported, RunNotFound
 from outlast.types import StreamEvent
 
@@ -34,6 +34,13 @@ async def dictate(text: str) -> int:
     return len(text.split())
 
 
+@step(retry=Retry(attempts=1, then="park"))
+async def never() -> None:
+    """Park the actor."""
+    await words.write("well")
+    raise Broken
+
+
 @actor
 class Talker(Actor[Said]):
     """Says what it is told to say."""
@@ -53,6 +60,11 @@ class Talker(Actor[Said]):
         await words.write("well")
         await dictate(text)
         raise Broken(text)
+
+    @handler
+    async def say_and_wait(self, text: str) -> None:
+        await words.write(text)
+        await never()
 
     @handler(read=True)
     async def whisper(self) -> None:
@@ -165,6 +177,22 @@ async def test_a_stream_ends_when_its_actor_has_stopped(engine: Engine) -> None:
     await one.ask(Talker.close)
 
     assert [event.kind for event in await live] == ["data", "end"]
+
+
+async def test_an_actor_that_is_stopped_while_parked_has_said_nothing(engine: Engine) -> None:
+    one = talker(engine)
+    await one.ask(Talker.say, "hello")
+    live = asyncio.create_task(heard(one.stream(words), 6))
+    await one.tell(Talker.say_and_wait, "not this")
+    async with asyncio.timeout(20):
+        while (await engine.get(one.id).info()).status != "parked":  # noqa: ASYNC110  # it is asked
+            await asyncio.sleep(0.01)
+    await engine.get(one.id).terminate("by the test")
+
+    events = await live
+    assert [event.kind for event in events][-3:] == ["retract", "retract", "end"]
+    assert left(events) == ["hello"]
+    assert left(await heard(one.stream(words), 2)) == ["hello"]
 
 
 async def test_a_handler_that_only_reads_cannot_write(engine: Engine) -> None:

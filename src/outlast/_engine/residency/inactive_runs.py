@@ -22,6 +22,7 @@ from outlast._engine.residency.damage import (
     tell_end,
 )
 from outlast._engine.residency.discarding import Discarded, asked_to_discard
+from outlast._engine.residency.unfinished import take_back
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import ClosedBody, encode_body
@@ -183,6 +184,7 @@ class InactiveRuns:
             waiting_for="",
         )
         transaction = Transaction(lease, row.id, [], Effects(summary=closed))
+        await take_back(self._store, transaction, records)
         if row.packed_seq > row.folded_seq:
             transaction.also.folded = seq
         orders = await order_of_life(self._store, row.id, bonds)

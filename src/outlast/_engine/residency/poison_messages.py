@@ -6,6 +6,7 @@ import logging
 
 import msgspec
 
+from outlast._engine.residency.unfinished import take_back
 from outlast._engine.scheduling.scheduler import Scheduler, is_open_here, row_outside_memory
 from outlast._execution.actors.actor_memory import ATTEMPTS, remembered
 from outlast._execution.actors.membership import Membership
@@ -42,6 +43,7 @@ async def bury_begun(scheduler: Scheduler, actor: RunId, why: str) -> bool:
         transaction = Transaction(lease, actor, [], Effects(consumed=(message.number,)))
         transaction.also.summary = _folded(row, records)
         transaction.also.folded = records[-1].seq
+        await take_back(store, transaction, records)
         _give_up(transaction, message, why, row.crash_count, scheduler.world.now())
         bonds = Membership.read(await store.read_values(actor, "\x00"))
         bonds.remind_again(transaction, decode_letter(message.body), scheduler.world.now())

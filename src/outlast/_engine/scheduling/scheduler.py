@@ -260,7 +260,7 @@ class Scheduler(ActorHost):
         if self.observers.are_any:
             self.observers.committed(transaction, None if live is None else live.row)
         if effects is not None:
-            if effects.streams:
+            if effects.streams or _has_ended(effects.summary):
                 self.parts.streams.changed(transaction.run)
             _deliver_effects(self, effects, result)
 
@@ -268,7 +268,6 @@ class Scheduler(ActorHost):
         if live.state == "left" and not live.journal.in_flight:
             self._remove(live.id)
             self.parts.results.changed(live.id)
-            self.parts.streams.changed(live.id)
             self.parts.actors.stopped(live.row)
             if live.row.status in ("parked", "paused"):
                 self.parts.messages.has_mail(live.id)  # requests to go on may be there already
@@ -387,6 +386,10 @@ def _deliver_effects(scheduler: Scheduler, effects: Effects, receipt: Receipt) -
     for answer, answered in zip(effects.answers, receipt.answers, strict=True):
         if answered.number:
             scheduler.deliver(answer.message, answered.number)
+
+
+def _has_ended(summary: RunRow | None) -> bool:
+    return summary is not None and summary.closed_at is not None
 
 
 def is_open_here(row: RunRow) -> bool:
