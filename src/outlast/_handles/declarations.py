@@ -17,12 +17,12 @@ from typing import Generic, TypeVar, overload
 from typing_extensions import override
 
 from outlast._codec import Adapter, adapter_for
-from outlast._execution.bodies.context import NOTHING_POSTED, current_step
+from outlast._execution.bodies.context import NOTHING_POSTED, StepContext, executing_step
 from outlast._execution.run_context import OnClose, current_context, in_run
 from outlast._registry import NameDefinition, default_registry
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name
-from outlast.errors import UsageError
+from outlast.errors import NotInRun, UsageError
 from outlast.types import Duration
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Value(_Named[T]):
         """
         data = self.adapter.encode(value)
         if not in_run():
-            return current_step().set_value(self.name, data)
+            return _writing_step(self).set_value(self.name, data)
         current_context().outputs.set_value(self.name, data)
         return NOTHING_POSTED
 
@@ -120,9 +120,26 @@ class Stream(_Named[T]):
         """
         data = self.adapter.encode(value)
         if not in_run():
-            return current_step().write_stream(self.name, data)
+            return _writing_step(self).write_stream(self.name, data)
         current_context().outputs.write(self.name, data)
         return NOTHING_POSTED
+
+
+def _writing_step(written: _Named[T]) -> StepContext:
+    """Return the step that is running.
+
+    Raises:
+        NotInRun: none is.
+    """
+    step = executing_step.get()
+    if step is None:
+        what = type(written).__name__
+        raise NotInRun(
+            f"{what} {written.name!r} can be written in workflows, in steps, and in handlers of "
+            "durable actors except those with read=True: here is none of them. To test a step "
+            "without an engine, call it under `with outlast.testing.step_context():`"
+        )
+    return step.context
 
 
 class Update(Generic[A, B]):

@@ -196,7 +196,7 @@ async def test_an_actor_that_is_stopped_while_parked_has_said_nothing(engine: En
 
 
 async def test_a_handler_that_only_reads_cannot_write(engine: Engine) -> None:
-    with pytest.raises(HandlerFailed, match="NotInRun"):
+    with pytest.raises(HandlerFailed, match="except those with read=True"):
         await talker(engine).ask(Talker.whisper)
 
 

@@ -37,6 +37,8 @@ from outlast.types import RunId
 _OUTCOMES: frozenset[Kind] = frozenset(("step_done", "child_done", "timer_fired", "token_answered"))
 _BEGINNINGS: frozenset[Kind] = frozenset(("step_intent", "attempt_failed", "child_started"))
 _OPENINGS: frozenset[Kind] = frozenset((*_BEGINNINGS, "token_opened"))
+_ASKED: frozenset[Kind] = frozenset(("child_started", "token_opened"))
+_ASKED_OUTCOMES: frozenset[Kind] = frozenset(("child_done", "token_answered"))
 _NAMES_SHOWN = 5
 
 
@@ -98,7 +100,21 @@ def cut_before_failure(records: Sequence[Record]) -> Cut:
         return Cut(closing.seq)
     guilty = _guilty_of(records, body)
     # Code that raised by itself has no operation to do again: it goes on from its last record.
-    return Cut(closing.seq) if guilty is None else Cut(guilty.seq, guilty.key)
+    if guilty is None:
+        return Cut(closing.seq)
+    first = _first_beside(records, guilty)
+    return Cut(first.seq, first.key)
+
+
+def _first_beside(records: Sequence[Record], guilty: Record) -> Record:
+    """Return the first of the questions and children that ended badly while this one was open.
+
+    Code that waited for several of them at once would fail by the others in each retry.
+    """
+    openings = (r.seq for r in records if r.key == guilty.key and r.kind in _ASKED)
+    opened = next(openings, guilty.seq)
+    beside = [r for r in records if opened < r.seq < guilty.seq and r.kind in _ASKED_OUTCOMES]
+    return next((r for r in beside if _has_failed(r) or _has_expired(r)), guilty)
 
 
 def _guilty_of(records: Sequence[Record], closed: ClosedBody) -> Record | None:

@@ -55,6 +55,11 @@ async def asks_both() -> str:
 
 
 @workflow
+async def asks_by_children() -> str:
+    return " ".join(await asyncio.gather(*(waits() for _ in range(3))))
+
+
+@workflow
 async def runs_out_of_time() -> str:
     await wf.approve("the boss?", timeout=0.05)
     async with wf.scope(timeout=0.05):
@@ -137,6 +142,13 @@ async def test_what_waited_at_the_same_time_is_asked_again_as_well(engine: Engin
     run = await failed(engine, asks_both)
 
     assert await answered(engine, run, 2) == "yes yes"
+
+
+async def test_children_that_failed_together_are_started_again_together(engine: Engine) -> None:
+    run = await failed(engine, asks_by_children)
+
+    assert len((await run.retry_plan()).children) == 3
+    assert await answered(engine, run, 3) == "yes yes yes"
 
 
 async def test_a_scope_that_ran_out_of_time_asks_nothing_again(engine: Engine) -> None:
