@@ -111,7 +111,7 @@ class SteeringVerbs(ABC):
         A parked run is resumed. One that has ended without completing goes on under its id: what it
         had recorded before the operation that failed is kept, and that one runs again, under the
         same idempotency key. If that was a question that nobody answered in time, it is asked
-        again. If nothing has ended after a timeout that failed the run, it has its full time again.
+        again. A timeout that failed the run runs out anew, if nothing was recorded after it.
         What it was sent meanwhile is kept too; of a cancelled run, what came before the request.
 
         A child that the run asks for again gives its result if it has completed. One that was

@@ -137,7 +137,7 @@ def _guilty_of(records: Sequence[Record], closed: ClosedBody) -> Record | None:
     expired = [r for r in records if _has_expired(r)]
     # A group of errors is like none of those in it.
     if ended_by.qualname.endswith("ExceptionGroup"):
-        return next(reversed(failed or expired), None)
+        return next(reversed(failed or expired), None) or _ran_out(records)
     return _unanswered(records, expired, ended_by)
 
 
@@ -153,8 +153,11 @@ def _unanswered(
     # Approvals give no error: the code that asked made its own. Nor do scopes and `asyncio.timeout`
     # name their timers. The last time to run out tells, if nothing has ended after it: what has may
     # not be done again.
-    if ended_by.qualname not in ("WaitTimeout", "TimeoutError"):
-        return None
+    return _ran_out(records) if ended_by.qualname in ("WaitTimeout", "TimeoutError") else None
+
+
+def _ran_out(records: Sequence[Record]) -> Record | None:
+    """Return the last outcome, if it is that a time ran out."""
     last = next((r for r in reversed(records) if r.kind in _OUTCOMES), None)
     has_run_out = last is not None and (last.kind == "timer_fired" or _has_expired(last))
     return last if has_run_out else None

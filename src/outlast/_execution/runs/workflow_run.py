@@ -93,7 +93,7 @@ class LiveWorkflow(LiveRun):
         if self.summary.started_at is None:
             self.summary.started_at = now
             waited = now - self.journal.last_at
-            if waited > 1_000_000:
+            if waited > 1_000_000 or self.started.retried_at:
                 # It waited long for someone to run it, or its past was another life's: its clock
                 # starts now, and what it waits for is due so much later.
                 self.journal.append("run_began", at=now, body=encode_body(BeganBody(waited)))

@@ -8,6 +8,7 @@ import pytest
 
 from outlast import Engine, Run, Signal, Workflow, step, wf, workflow
 from outlast.errors import RunFailed, WaitTimeout
+from outlast.testing import Sim
 from tests.unit.engine.drawing import asked
 
 word = Signal("retried_waits.word", str)
@@ -93,6 +94,19 @@ async def hears_with_a_timeout_of_its_own() -> str:
 
 
 @workflow
+async def hears_in_ten_seconds() -> str:
+    async with asyncio.timeout(10):
+        return await word.receive()
+
+
+@workflow
+async def hears_in_a_task_of_a_group() -> str:
+    async with asyncio.TaskGroup() as group:
+        heard = group.create_task(word.receive(timeout=10))
+    return heard.result()
+
+
+@workflow
 async def cleans_up_after_a_timeout() -> str:
     await mark("once")
     try:
@@ -171,6 +185,18 @@ async def test_what_ran_out_of_time_has_its_full_time_again(
     await run.signal(word, "heard")
     assert await run.result("30s") == "heard"
     assert marks == ["once"]
+
+
+@pytest.mark.parametrize("flow", [hears_in_ten_seconds, hears_in_a_task_of_a_group])
+async def test_a_retry_at_once_has_its_full_time_too(flow: Workflow[[], str]) -> None:
+    async with Sim(seed=1) as sim:
+        run = await sim.start(flow())
+        with pytest.raises(RunFailed):
+            await sim.result(run)
+        await sim.get(run).retry()
+        await sim.advance(9)
+        await sim.signal(run, word, "heard")
+        assert await sim.result(run) == "heard"
 
 
 async def test_what_was_done_after_a_timeout_is_not_done_again(engine: Engine) -> None:
