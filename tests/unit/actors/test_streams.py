@@ -146,13 +146,14 @@ async def test_each_try_of_a_message_is_another_writer(engine: Engine) -> None:
     await one.tell(Stubborn.say, "at last")
 
     events: list[StreamEvent[str]] = []
+    writers: list[str] = []
     async with asyncio.timeout(20):
         async for event in one.stream(words):
             events.append(event)
-            if len(tries) == 3 and left(events) == ["well", "at", "last"]:
+            writers = [event.writer for event in events if event.value == "well"]
+            if len(writers) == 3 and left(events) == ["well", "at", "last"]:
                 break
 
-    writers = [event.writer for event in events if event.value == "well"]
     assert len(set(writers)) == len(writers)
     assert left(await heard(one.stream(words), 3)) == ["well", "at", "last"]
 
