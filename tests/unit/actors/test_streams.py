@@ -87,17 +87,25 @@ class Stubborn(Actor[Said]):
         if len(tries) < 3:
             raise Broken(text)
 
+    @handler
+    async def count_tries(self) -> int:
+        return len(tries)
+
 
 def talker(engine: Engine, key: str = "a") -> ActorRef[Talker]:
     return engine.actor(Talker, key)
 
 
-async def heard(events: AsyncIterator[StreamEvent[str]], count: int) -> list[StreamEvent[str]]:
-    """Return so many events of a stream that does not end."""
+async def heard(
+    events: AsyncIterator[StreamEvent[str]], count: int, begun: asyncio.Event | None = None
+) -> list[StreamEvent[str]]:
+    """Return so many events of a stream that does not end; `begun` is set with the first."""
     found: list[StreamEvent[str]] = []
     async with asyncio.timeout(20):
         async for event in events:
             found.append(event)
+            if begun is not None:
+                begun.set()
             if len(found) == count:
                 break
     return found
@@ -128,7 +136,9 @@ async def test_offsets_go_on_from_message_to_message(engine: Engine) -> None:
 async def test_a_message_that_fails_has_said_nothing(engine: Engine) -> None:
     one = talker(engine)
     await one.ask(Talker.say, "first")
-    live = asyncio.create_task(heard(one.stream(words), 7))
+    begun = asyncio.Event()
+    live = asyncio.create_task(heard(one.stream(words), 7, begun))
+    await begun.wait()
     with pytest.raises(HandlerFailed):
         await one.ask(Talker.say_and_fail, "not this")
     await one.ask(Talker.say, "last")
@@ -146,16 +156,17 @@ async def test_each_try_of_a_message_is_another_writer(engine: Engine) -> None:
     await one.tell(Stubborn.say, "at last")
 
     events: list[StreamEvent[str]] = []
-    writers: list[str] = []
-    async with asyncio.timeout(20):
+
+    async def listen() -> None:
         async for event in one.stream(words):
             events.append(event)
-            writers = [event.writer for event in events if event.value == "well"]
-            if len(writers) == 3 and left(events) == ["well", "at", "last"]:
-                break
 
-    assert len(set(writers)) == len(writers)
+    listening = asyncio.create_task(listen())
+    assert await one.ask(Stubborn.count_tries) == 3  # handled after the message before it
     assert left(await heard(one.stream(words), 3)) == ["well", "at", "last"]
+    listening.cancel()
+    writers = [event.writer for event in events if event.value == "well"]
+    assert len(set(writers)) == len(writers)
 
 
 async def test_streams_go_on_where_they_ended_in_another_process(tmp_path: Path) -> None:
@@ -174,7 +185,9 @@ async def test_streams_go_on_where_they_ended_in_another_process(tmp_path: Path)
 async def test_a_stream_ends_when_its_actor_has_stopped(engine: Engine) -> None:
     one = talker(engine)
     await one.ask(Talker.say, "hello")
-    live = asyncio.create_task(heard(one.stream(words), 2))
+    begun = asyncio.Event()
+    live = asyncio.create_task(heard(one.stream(words), 2, begun))
+    await begun.wait()
     await one.ask(Talker.close)
 
     assert [event.kind for event in await live] == ["data", "end"]
@@ -183,7 +196,9 @@ async def test_a_stream_ends_when_its_actor_has_stopped(engine: Engine) -> None:
 async def test_an_actor_that_is_stopped_while_parked_has_said_nothing(engine: Engine) -> None:
     one = talker(engine)
     await one.ask(Talker.say, "hello")
-    live = asyncio.create_task(heard(one.stream(words), 6))
+    begun = asyncio.Event()
+    live = asyncio.create_task(heard(one.stream(words), 6, begun))
+    await begun.wait()
     await one.tell(Talker.say_and_wait, "not this")
     async with asyncio.timeout(20):
         while (await engine.get(one.id).info()).status != "parked":  # noqa: ASYNC110  # it is asked
