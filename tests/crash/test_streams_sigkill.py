@@ -36,6 +36,17 @@ async def read(run: RemoteRun[object], name: str, expected_end: list[str]) -> li
     return [value for _, value in kept]
 
 
+async def heard_over_kills(
+    server: Server, readers: list[asyncio.Task[list[object]]], chance: random.Random
+) -> list[list[object]]:
+    """Kill the server while clients read; return what each has at the end."""
+    for _ in range(KILLS):
+        await asyncio.wait(readers, timeout=0.4 + chance.random())
+        server.kill()
+        server.start()
+    return await asyncio.gather(*readers)
+
+
 @pytest.mark.crash
 async def test_an_actor_is_heard_exactly_while_its_server_is_killed(tmp_path: Path) -> None:
     chance = random.Random(12)
@@ -54,11 +65,7 @@ async def test_an_actor_is_heard_exactly_while_its_server_is_killed(tmp_path: Pa
                 asyncio.create_task(read(client.get(narrator.id), parts.name, ends))
                 for _ in range(CLIENTS)
             ]
-            for _ in range(KILLS):
-                await asyncio.wait(readers, timeout=0.4 + chance.random())
-                server.kill()
-                server.start()
-            found = await asyncio.gather(*readers)
+            found = await heard_over_kills(server, readers, chance)
     finally:
         server.kill()
     assert ends == ["end"] * CLIENTS
@@ -81,11 +88,7 @@ async def test_clients_read_on_exactly_while_the_server_is_killed(tmp_path: Path
                 asyncio.create_task(read(run, (lines.name, parts.name)[number % 2], ends))
                 for number in range(CLIENTS)
             ]
-            for _ in range(KILLS):
-                await asyncio.wait(readers, timeout=0.4 + chance.random())
-                server.kill()
-                server.start()
-            found = await asyncio.gather(*readers)
+            found = await heard_over_kills(server, readers, chance)
             assert await run.result(timeout="60s") == ROUNDS
     finally:
         server.kill()

@@ -120,10 +120,10 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
         call = tool_call_of(self._agent, operation_id, cache_key)
         declared = None if call is None else _effect_in(config, call)
         is_open = call is not None and declared is None and "once" not in config
-        is_cut_off = declared is not None and declared.kind not in _CALLED_AGAIN
+        may_not_repeat = declared is not None and declared.kind not in _CALLED_AGAIN
         key = _numbered(f"{agent_run.get()}/{_place_of(operation_id, _context_in(cache_key))}")
         threads = None
-        if is_cut_off and call is not None:
+        if may_not_repeat and call is not None:
             threads = threads_of(call, f"{current_context().id}/{key}")
         has_run = False
         is_due: bool | None = None
@@ -131,7 +131,7 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
         async def work() -> object:
             nonlocal has_run
             has_run = True
-            may_have_happened.set(is_cut_off)  # the step has a context of its own
+            may_have_happened.set(may_not_repeat)  # the step has a context of its own
             if is_open and call is not None and is_due is not True:
                 call.warn(options="mcp" if is_mcp(operation_id) else "tools")
             with threads_in_steps(), decided(is_due), threads.used() if threads else nullcontext():
@@ -154,7 +154,7 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             name = _name_with_tool(name, call.name, key)
         is_due = None if call is None else await _approval_is_due(call, key)
         is_asking = is_due is True  # the tool itself does not run
-        if call is None or declared is None or is_asking or not is_cut_off:
+        if call is None or declared is None or is_asking or not may_not_repeat:
             value = await attempt(key)
         else:
             config = _at_most_once(config)

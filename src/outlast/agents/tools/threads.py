@@ -26,6 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+_lock = threading.Lock()  # functions end on their threads
 _at_work: dict[str, set[Future[object]]] = {}
 
 
@@ -49,27 +50,33 @@ class ToolThreads(Executor):
             work = (future, fn, args, kwargs)
             threading.Thread(target=_run, args=work, name="outlast-tool", daemon=True).start()
         known: Future[object] = future  # type: ignore[assignment]  # its result is not looked at
-        _at_work.setdefault(self._key, set()).add(known)
+        with _lock:
+            _at_work.setdefault(self._key, set()).add(known)
         known.add_done_callback(self._ended)
         return future
 
     def _ended(self, future: Future[object]) -> None:
-        running = _at_work.get(self._key, set())
-        running.discard(future)
-        if not running:
-            _at_work.pop(self._key, None)
+        with _lock:
+            running = _at_work[self._key]
+            running.discard(future)
+            if not running:
+                del _at_work[self._key]
 
     def used(self) -> AbstractContextManager[None]:
         """Have pydantic-ai call plain functions by it."""
         self._inner = thread_executor()
         return Agent.using_thread_executor(self)
 
+    def _one_at_work(self) -> Future[object] | None:
+        with _lock:
+            return next(iter(_at_work.get(self._key, ())), None)
+
     async def ended(self) -> None:
         """Wait until no function of the call runs any more in this process."""
         loop = asyncio.get_running_loop()
-        while running := [*_at_work.get(self._key, ())]:
+        while (running := self._one_at_work()) is not None:
             over: asyncio.Future[None] = loop.create_future()
-            running[0].add_done_callback(partial(_tell, loop, over))
+            running.add_done_callback(partial(_tell, loop, over))
             await over
 
 
