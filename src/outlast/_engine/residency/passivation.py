@@ -124,6 +124,8 @@ class Residency:
     def status_of(self, live: LiveRun) -> tuple[Status, str]:
         """Return the status of a run in memory, and why it is not further."""
         why = why_of(live, self._world.now(), is_kept=True)
+        if live.state == "replaying" and live.row.status == "waiting":
+            return "waiting", why  # it has not moved yet: it comes back to where it stood
         return ("running" if is_at_work(live) else "waiting"), why
 
     # ------------------------------------------------------------------ passivation

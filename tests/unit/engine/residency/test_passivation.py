@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from outlast import Engine
+from outlast._execution.runs.run import LiveRun
 from outlast._store.rows import RunRow
 from outlast.types import RunId
 from tests.unit.actors.busy import Busy
@@ -79,3 +80,25 @@ async def test_an_actor_that_left_memory_within_a_handler_is_idle_after_it(url: 
                 await asyncio.sleep(0)
                 why = await engine.get(one.id).why()
             assert why == "idle: waiting for a message"
+
+
+async def test_a_waiting_run_that_is_brought_in_still_waits_until_it_has_replayed(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Engine.open(url) as engine, asyncio.timeout(30):
+        await engine.start(flows.naps(1_000), id="r")
+        scheduler, residency = engine._core.scheduler, engine._core.residency
+        while scheduler.residents:  # it has no event
+            residency.passivate_all()
+            await asyncio.sleep(0.01)
+        begin = scheduler.begin
+        held: list[LiveRun] = []
+        monkeypatch.setattr(scheduler, "begin", held.append)
+        await engine.get("r").signal(flows.number, 1)
+        while not held:
+            await asyncio.sleep(0.01)
+
+        listed = [info.id async for info in engine.runs("status:waiting")]
+        begin(held[0])
+
+    assert listed == ["r"]
