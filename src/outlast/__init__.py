@@ -67,6 +67,7 @@ _NAMES = {
     "errors": (
         "ActorError",
         "ActorNotFound",
+        "ActorBusy",
         "ActorParked",
         "ActorStopped",
         "AskTimeout",

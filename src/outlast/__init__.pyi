@@ -65,6 +65,7 @@ from outlast.engine import (
     run,
 )
 from outlast.errors import (
+    ActorBusy,
     ActorError,
     ActorNotFound,
     ActorParked,
@@ -169,6 +170,7 @@ __version__: str
 
 __all__ = [
     "Actor",
+    "ActorBusy",
     "ActorError",
     "ActorInfo",
     "ActorNotFound",

@@ -24,7 +24,7 @@ from outlast._built import BUILT
 from outlast._callables import collect, does_the_same, file_of, place_of
 from outlast._codec import Adapter, SignatureCodec, home_of, name_of_class
 from outlast.errors import RegistrationError, UnknownActor, UnknownWorkflow
-from outlast.types import Jitter, Once, Overflow, Where
+from outlast.types import Jitter, Once, Overflow, Where, WhileBusy
 
 Function = Callable[..., object]
 Definition = Function | type[object]
@@ -97,6 +97,7 @@ class HandlerDefinition:
     is_read: bool = False
     topic: str = ""  # whose publications it takes
     parameter: str = ""  # by this parameter
+    while_busy: WhileBusy | None = None  # None: it waits its turn, whatever its sender wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class ActorDefinition:
     attempts: int
     is_durable: bool
     is_reentrant: bool = False  # lets asks in that come from those it asked
+    lets_in: bool = False  # messages may be handled within another one
     supervises: bool = False  # to stop it is to stop its team
 
 

@@ -40,6 +40,9 @@ Reuse: TypeAlias = Literal["always", "if_failed", "never"]
 OnParentClose: TypeAlias = Literal["cancel", "terminate", "abandon"]
 Once: TypeAlias = Literal["at_least", "at_most", "tx"]
 Reentrant: TypeAlias = Literal["never", "chain"]
+
+WhileBusy: TypeAlias = Literal["queue", "steer", "interrupt", "reject"]
+"""What becomes of a message that comes while its actor is in the midst of another one."""
 StreamProtocol: TypeAlias = Literal["raw", "ag-ui", "vercel-ai"]
 Overflow: TypeAlias = Literal["reject", "block", "drop_oldest", "dead_letter"]
 Restart: TypeAlias = Literal["always", "on_failure", "never"]

@@ -43,7 +43,7 @@ from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name
 from outlast._wording.source_lines import defining_locals
 from outlast.errors import NotInRun, RegistrationError, UsageError
-from outlast.types import Duration, Overflow, Reentrant
+from outlast.types import Duration, Overflow, Reentrant, WhileBusy
 
 _STOPPED = "stopped"  # the handler that hears of the end of those that are watched
 
@@ -193,7 +193,7 @@ class HandlerDecorator(Protocol):
 @overload
 def handler(fn: Callable[Concatenate[A, P], Awaitable[R]], /) -> Handler[A, P, R]: ...
 @overload
-def handler(*, read: bool = False) -> HandlerDecorator: ...
+def handler(*, read: bool = False, while_busy: WhileBusy | None = None) -> HandlerDecorator: ...
 @overload
 def handler(*, topic: TopicLike[T]) -> TopicHandlerDecorator[T]: ...
 def handler(
@@ -202,6 +202,7 @@ def handler(
     *,
     read: bool = False,
     topic: TopicLike[T] | None = None,
+    while_busy: WhileBusy | None = None,
 ) -> object:
     """Declare a method that answers messages of its name.
 
@@ -209,13 +210,24 @@ def handler(
         read: it looks at a copy of the last committed state, beside whatever goes on, and may
             not change it.
         topic: it takes what is published there. An actor is subscribed from its first message on.
+        while_busy: what becomes of its messages while the actor is in the midst of another one:
+            None lets them wait their turn. "queue" does too, unless the sender says otherwise with
+            `options(while_busy=)`. "steer" and "interrupt" handle them at once, on the same state,
+            beside the handler that waits; what they do is committed with that message, and one that
+            raises after it has waited keeps its changes. The two differ in what the handler makes
+            of them. "reject" refuses them (`ActorBusy`).
     """
 
     def decorate(function: Callable[..., Awaitable[object]]) -> object:
         check_function("@handler", function, is_method=True)
         if not inspect.iscoroutinefunction(function):
             raise RegistrationError(f"@handler needs an `async def` method, got {function!r}")
-        return Handler(function, is_read=read, topic="" if topic is None else topic.name)
+        if while_busy is not None and (read or while_busy not in get_args(WhileBusy)):
+            raise RegistrationError(
+                f"while_busy is one of {get_args(WhileBusy)}, for a handler without read=True"
+            )
+        topic_name = "" if topic is None else topic.name
+        return Handler(function, is_read=read, topic=topic_name, while_busy=while_busy)
 
     return decorate if fn is None else decorate(fn)
 
@@ -286,6 +298,8 @@ def actor(
         full_name = given_name("an actor's name", name) or default_name(kind)
         if "/" in full_name:
             raise RegistrationError(f"an actor's name cannot have a slash: {full_name!r}")
+        handlers = _handlers_of(kind)
+        comes_in = any(found.while_busy for found in handlers.values())
         definition = ActorDefinition(
             name=full_name,
             cls=kind,
@@ -295,13 +309,14 @@ def actor(
             enter=_enter,
             state_of=_state_of,
             restore=_restore,
-            handlers=_handlers_of(kind),
+            handlers=handlers,
             mailbox=mailbox,
             overflow=overflow,
             idle_seconds=seconds_of(idle),
             attempts=attempts,
             is_durable=durable,
             is_reentrant=reentrant == "chain",
+            lets_in=reentrant == "chain" or comes_in,
         )
         default_registry.add_actor(definition)
         return kind
@@ -333,7 +348,13 @@ def _handlers_of(kind: type[object]) -> dict[str, HandlerDefinition]:
             if value.topic and not parameter:
                 raise RegistrationError(f"{kind.__name__}.{name} takes a topic, and no argument")
             found[name] = HandlerDefinition(
-                name, value.fn, signature, value.is_read, value.topic, parameter
+                name,
+                value.fn,
+                signature,
+                value.is_read,
+                value.topic,
+                parameter,
+                value.while_busy,
             )
     return found
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Concatenate, Generic, ParamSpec, TypeVar, get_args, overload
 
 from outlast import limits
 from outlast._codec import register_reference
@@ -18,13 +18,13 @@ from outlast._execution.run_context import context_here, current_context, in_run
 from outlast._handles.declarations import Stream
 from outlast._handles.streams import stream_events
 from outlast._messages.actor_ids import actor_id
-from outlast._messages.envelopes import Envelope, write_envelope
+from outlast._messages.envelopes import Envelope, policy_of, write_envelope
 from outlast._messages.letters import callers_in
 from outlast._registry import ActorDefinition, HandlerDefinition, default_registry
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name
 from outlast.errors import CallCycle, NotInRun, NotSupported, UnknownActor, UsageError
-from outlast.types import Duration, RunId, StreamEvent
+from outlast.types import Duration, RunId, StreamEvent, WhileBusy
 
 A = TypeVar("A")
 A_contra = TypeVar("A_contra", contravariant=True)
@@ -45,8 +45,10 @@ class Handler(Generic[A_contra, P, R_co]):
         *,
         is_read: bool = False,
         topic: str = "",
+        while_busy: WhileBusy | None = None,
     ) -> None:
         self.fn = fn
+        self.while_busy: WhileBusy | None = while_busy
         self.topic = topic
         self.is_read = is_read
         self.__name__: str = getattr(fn, "__name__", "handler")
@@ -75,6 +77,7 @@ class _Options:
     priority: int = 0
     delay: float = 0.0
     dedup: str = ""
+    while_busy: WhileBusy | None = None
 
 
 class ActorRef(Generic[A]):
@@ -125,6 +128,7 @@ class ActorRef(Generic[A]):
         priority: int = 0,
         delay: Duration | None = None,
         dedup: str = "",
+        while_busy: WhileBusy | None = None,
     ) -> ActorRef[A]:
         """Return the same actor, written to in another way.
 
@@ -133,6 +137,8 @@ class ActorRef(Generic[A]):
             priority: higher ones are handled first; messages of one priority keep their order.
             delay: handled no earlier.
             dedup: sending again under it changes nothing, and asking gives the first answer.
+            while_busy: what becomes of a message that comes while the actor is in the midst of
+                another one, for handlers declared with `@handler(while_busy=...)`.
         """
         if type(priority) is not int:
             raise UsageError(f"priority must be a whole number, not {priority!r}")
@@ -146,8 +152,16 @@ class ActorRef(Generic[A]):
             raise UsageError("delay must not be negative")
         if dedup:
             check_name("a dedup key", dedup)
+        if while_busy is not None and while_busy not in get_args(WhileBusy):
+            raise UsageError(f"while_busy is one of {get_args(WhileBusy)}, not {while_busy!r}")
         seconds = None if timeout is None else seconds_of(timeout)
-        options = _Options(seconds, priority, 0.0 if delay is None else seconds_of(delay), dedup)
+        options = _Options(
+            seconds,
+            priority,
+            0.0 if delay is None else seconds_of(delay),
+            dedup,
+            while_busy,
+        )
         return ActorRef(self._definition, self._key, self._core, options)
 
     async def ask(self, handler: Handler[A, P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -155,6 +169,7 @@ class ActorRef(Generic[A]):
 
         Raises:
             HandlerFailed: the handler raised; the actor's state is as before.
+            ActorBusy: it is in the midst of another message, and this one was not to wait.
             AskTimeout: no answer within `options(timeout=)`; it may still be handled.
             CallCycle: the actor waits for the one that asks.
             MailboxFull: nothing was sent; or, with `is_dead_letter`, the message is a dead letter.
@@ -268,6 +283,7 @@ class ActorRef(Generic[A]):
             timeout=self._options.timeout,
             dedup=self._options.dedup or (step_dedup() or "" if run is None else ""),
             trace="" if actor is None else actor.trace,
+            while_busy=policy_of(self._definition, found, self._options.while_busy),
         )
         return envelope, found
 

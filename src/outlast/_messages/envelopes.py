@@ -12,8 +12,8 @@ from outlast._messages.letters import Letter, encode_letter
 from outlast._messages.system_messages import ORDERS
 from outlast._registry import ActorDefinition, HandlerDefinition, Registry
 from outlast._store.rows import Message
-from outlast.errors import UnknownActor
-from outlast.types import RunId
+from outlast.errors import UnknownActor, UsageError
+from outlast.types import RunId, WhileBusy
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Envelope:
     dedup: str = ""
     chain: tuple[str, ...] = ()
     trace: str = ""
+    while_busy: WhileBusy | Literal[""] = ""
 
     @property
     def actor(self) -> RunId:
@@ -49,6 +50,7 @@ class _Wire(msgspec.Struct, frozen=True, array_like=True, gc=False):
     timeout: float | None
     dedup: str
     chain: tuple[str, ...]
+    while_busy: WhileBusy | Literal[""] = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -69,6 +71,7 @@ def write_envelope(envelope: Envelope) -> bytes:
             envelope.timeout,
             envelope.dedup,
             envelope.chain,
+            envelope.while_busy,
         )
     )
 
@@ -95,6 +98,7 @@ def read_envelope(data: bytes, registry: Registry) -> Envelope:
         wire.timeout,
         wire.dedup,
         wire.chain,
+        while_busy=wire.while_busy,
     )
 
 
@@ -116,6 +120,7 @@ def message_of(
         deadline=0 if envelope.timeout is None else now + int(envelope.timeout * 1e6),
         chain=envelope.chain,
         trace=envelope.trace,
+        while_busy=envelope.while_busy,
     )
     return Message(
         run=envelope.actor,
@@ -126,6 +131,59 @@ def message_of(
         at=now,
         bound=bound,
     )
+
+
+def envelope_of(
+    registry: Registry,
+    actor: str,
+    key: str,
+    handler: str,
+    arguments: object,
+    *,
+    timeout: float | None,
+    dedup: str = "",
+    trace: str = "",
+    while_busy: WhileBusy | None = None,
+) -> Envelope:
+    """Return a message that is given by names and JSON, checked against the handler's types.
+
+    Raises:
+        UnknownActor: there is no such actor or handler here.
+        DecodingError: the arguments do not fit.
+        UsageError: the handler takes no `while_busy`.
+    """
+    definition = registry.actor_asked_for(actor)
+    taken = definition.handlers.get(handler)
+    if taken is None:
+        names = ", ".join(sorted(definition.handlers)) or "none"
+        raise UnknownActor(f"{definition.name} has no handler {handler!r}; it has: {names}")
+    bound = taken.signature.from_json(arguments)
+    return Envelope(
+        definition,
+        key,
+        taken,
+        taken.signature.encode(bound),
+        timeout=timeout,
+        dedup=dedup,
+        trace=trace,
+        while_busy=policy_of(definition, taken, while_busy),
+    )
+
+
+def policy_of(
+    definition: ActorDefinition, handler: HandlerDefinition, while_busy: WhileBusy | None
+) -> WhileBusy | Literal[""]:
+    """Return what a sender wants of its message while the actor is busy, empty for no wish.
+
+    Raises:
+        UsageError: the handler's messages wait their turn in any case.
+    """
+    if while_busy and handler.while_busy is None:
+        raise UsageError(
+            f"{definition.name}.{handler.name} takes no while_busy: its messages wait their turn. "
+            "Declare it with @handler(while_busy=...)"
+        )
+    return while_busy or ""
 
 
 def find_handler(definition: ActorDefinition, name: str) -> HandlerDefinition | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -11,7 +12,7 @@ from outlast._records import VALUE, Record
 from outlast._registry import ActorDefinition, HandlerDefinition
 from outlast._store.rows import Message
 from outlast.errors import AskTimeout, StoreDamaged
-from outlast.types import RunId
+from outlast.types import RunId, WhileBusy
 
 
 class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -20,7 +21,8 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Times are microseconds since 1970, 0 for none; `every` is microseconds. `chain` are the callers
     that wait for the answer. `reminder` names the reminder whose message it is, `token` the life
     of that reminder; without one, the life that an actor hears the start of. `trace` is the W3C
-    traceparent that it was sent in.
+    traceparent that it was sent in. `while_busy` is what becomes of it while the actor is busy,
+    empty for what its handler declares.
     """
 
     args: bytes
@@ -33,6 +35,7 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reminder: str = ""
     token: str = ""
     trace: str = ""
+    while_busy: WhileBusy | Literal[""] = ""
 
 
 # Under this name the two are in databases, wherever this module lies.
@@ -44,6 +47,12 @@ class Overflowed(Exception):
 
     A class of its own: a handler whose own message was refused fails with `MailboxFull`.
     """
+
+    __module__ = STORED_MODULE
+
+
+class Rejected(Exception):
+    """What is kept of an ask that its actor was too busy for."""
 
     __module__ = STORED_MODULE
 

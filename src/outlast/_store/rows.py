@@ -25,7 +25,7 @@ MessageKind = Literal[
     "notice",
 ]
 _Ended = Literal["closed", "failed", "expired", "dropped", "overflow", "stopped", "no_handler"]
-DeathReason = _Ended | Literal["unreadable", "damaged"]
+DeathReason = _Ended | Literal["unreadable", "damaged", "rejected"]
 
 PostResult = Literal["accepted", "duplicate", "conflict", "not_found", "closed", "full"]
 

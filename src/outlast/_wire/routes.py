@@ -173,7 +173,7 @@ ROUTES: tuple[Route, ...] = (
         "operator",
         is_traffic=True,
         load="wait",
-        query=("mode", "timeout", "dedup"),
+        query=("mode", "timeout", "dedup", "while_busy"),
         statuses=(200, 202),
     ),
     _post("/v1/topics/{name}", actors.publish, actors.PublishBody),

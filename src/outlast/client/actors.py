@@ -17,7 +17,7 @@ from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name
 from outlast.client.asking import Asking, query_of, quoted
 from outlast.errors import UsageError
-from outlast.types import ActorInfo, DeadLetterInfo, Duration, TeamInfo
+from outlast.types import ActorInfo, DeadLetterInfo, Duration, TeamInfo, WhileBusy
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -67,6 +67,7 @@ class ActorVerbs(Asking):
         mode: Literal["ask", "tell"] = "ask",
         timeout: Duration | None = None,
         dedup: str = "",
+        while_busy: WhileBusy | None = None,
     ) -> object:
         """Return an actor's answer to a message as JSON data; None for what is only told.
 
@@ -74,7 +75,7 @@ class ActorVerbs(Asking):
         """
         seconds = _ASK_SECONDS if timeout is None else seconds_of(timeout)
         given = {} if timeout is None else {"timeout": f"{seconds:g}"}
-        query = query_of({"mode": mode, **given, "dedup": dedup})
+        query = query_of({"mode": mode, **given, "dedup": dedup, "while_busy": while_busy or ""})
         path = f"/v1/actors/{quoted(kind)}/{quoted(key)}/{quoted(handler)}?{query}"
         found = await self.ask("POST", path, dict(arguments), wait=seconds)
         return msgspec.convert(found, dict[str, object]).get("result")
@@ -111,7 +112,7 @@ class ActorVerbs(Asking):
 class RemoteActor(Generic[A]):
     """An actor on a server: the verbs of `ActorRef`."""
 
-    __slots__ = ("_dedup", "_definition", "_key", "_kind", "_seconds", "_verbs")
+    __slots__ = ("_dedup", "_definition", "_key", "_kind", "_seconds", "_verbs", "_while_busy")
 
     def __init__(
         self, verbs: ActorVerbs, kind: str, key: str, definition: ActorDefinition | None
@@ -122,6 +123,7 @@ class RemoteActor(Generic[A]):
         self._definition = definition
         self._seconds: float | None = None
         self._dedup = ""
+        self._while_busy: WhileBusy | None = None
 
     @property
     def key(self) -> str:
@@ -133,11 +135,18 @@ class RemoteActor(Generic[A]):
         """The actor's id: its type's name and its key."""
         return actor_id(self._kind, self._key)
 
-    def options(self, *, timeout: Duration | None = None, dedup: str = "") -> RemoteActor[A]:
+    def options(
+        self,
+        *,
+        timeout: Duration | None = None,
+        dedup: str = "",
+        while_busy: WhileBusy | None = None,
+    ) -> RemoteActor[A]:
         """Return the same actor, written to in another way; see `ActorRef.options`."""
         made: RemoteActor[A] = RemoteActor(self._verbs, self._kind, self._key, self._definition)
         made._seconds = self._seconds if timeout is None else seconds_of(timeout)
         made._dedup = dedup
+        made._while_busy = while_busy
         if made._seconds is not None and made._seconds <= 0:
             raise UsageError("timeout must be positive")
         return made
@@ -150,7 +159,8 @@ class RemoteActor(Generic[A]):
         """Send a message and return its answer; by a handler's name, JSON data in and out.
 
         Raises:
-            HandlerFailed, AskTimeout, CallCycle, MailboxFull, ActorStopped: see `ActorRef.ask`.
+            HandlerFailed, AskTimeout, ActorBusy, CallCycle, MailboxFull, ActorStopped: see
+                `ActorRef.ask`.
         """
         answer = await self._write(handler, args, kwargs, "ask")
         if isinstance(handler, str) or self._definition is None:
@@ -185,6 +195,7 @@ class RemoteActor(Generic[A]):
             mode=mode,
             timeout=self._seconds,
             dedup=self._dedup,
+            while_busy=self._while_busy,
         )
 
     def _message(

@@ -47,6 +47,7 @@
     │   ├── AskTimeout              no answer in time (also TimeoutError)
     │   ├── CallCycle               the one who is asked waits for the asker
     │   ├── ActorStopped            it takes no more messages
+    │   ├── ActorBusy               it handles another one, and this one was not to wait
     │   ├── ActorParked             it handles none until it is let go on
     │   └── UnknownActor            no class of actors goes by this name here
     ├── ReplayMismatch              the code and its journal disagree
@@ -71,6 +72,7 @@ happened, why, and what to do.
 from __future__ import annotations
 
 from outlast.errors.answers import (
+    ActorBusy,
     ActorError,
     ActorParked,
     ActorStopped,
@@ -155,6 +157,7 @@ from outlast.errors.usage import (
 )
 
 __all__ = [
+    "ActorBusy",
     "ActorError",
     "ActorNotFound",
     "ActorParked",

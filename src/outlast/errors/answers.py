@@ -177,6 +177,20 @@ class ActorParked(ActorError):
         self.why = why
 
 
+class ActorBusy(ActorError):
+    """The actor is in the midst of another message, and this one was not to wait: nothing was done.
+
+    It was sent with `while_busy="reject"`, by `options()` or as its handler declares.
+    """
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(
+            f"{actor} is in the midst of another message. Send it again later, or with "
+            'options(while_busy="queue") to wait its turn'
+        )
+        self.actor = actor
+
+
 class CallCycle(ActorError):
     """The actor or run that is asked waits, directly or not, for the one that asks."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from outlast import Actor, Engine, actor, handler, step, this_step
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import open_target, parse_url
+from outlast._messages.envelopes import envelope_of
 from outlast._registry import default_registry
 from outlast._store.contract import Store
 
@@ -89,9 +90,9 @@ async def post(url: str, letters: list[tuple[str, str]]) -> None:
     options = CoreOptions(recover=False, executes=False, retention_seconds=None, owns_process=False)
     opened = await open_target(parse_url(url, read_only=False), options, default_registry)
     assert opened.core is not None
-    actors = opened.core.actors
+    actors, registry = opened.core.actors, default_registry
     for key, line in letters:
-        envelope = actors.envelope_of("busy.Busy", key, "add", {"line": line}, timeout=None)
+        envelope = envelope_of(registry, "busy.Busy", key, "add", {"line": line}, timeout=None)
         await actors.tell(envelope)
     await opened.close(0)
 

@@ -27,6 +27,7 @@ from outlast._messages.envelopes import Envelope, message_of
 from outlast._messages.letters import (
     Expired,
     Overflowed,
+    Rejected,
     as_new,
     decode_letter,
     encode_letter,
@@ -38,6 +39,7 @@ from outlast._store.rows import DONE, JOIN, DeadLetter, Message, MessageKind, Po
 from outlast._store.transactions import Effects, Receipt, Transaction
 from outlast._wording.plurals import counted
 from outlast.errors import (
+    ActorBusy,
     ActorStopped,
     AskTimeout,
     DeadLetterNotFound,
@@ -46,7 +48,6 @@ from outlast.errors import (
     RunClosed,
     SignalConflict,
     StoreDamaged,
-    UnknownActor,
     UsageError,
 )
 from outlast.types import CLOSED_STATUSES, RunId
@@ -69,32 +70,6 @@ class Actors:
         self.trace_of: Callable[[], str] | None = None  # telemetry: in which trace one is written
 
     # ------------------------------------------------------------------------ sending
-    def envelope_of(
-        self,
-        actor: str,
-        key: str,
-        handler: str,
-        arguments: object,
-        *,
-        timeout: float | None,
-        dedup: str = "",
-        trace: str = "",
-    ) -> Envelope:
-        """Return a message that is given by names and JSON, checked against the handler's types.
-
-        Raises:
-            UnknownActor: there is no such actor or handler here.
-            DecodingError: the arguments do not fit.
-        """
-        definition = self._scheduler.registry.actor_asked_for(actor)
-        taken = definition.handlers.get(handler)
-        if taken is None:
-            names = ", ".join(sorted(definition.handlers)) or "none"
-            raise UnknownActor(f"{definition.name} has no handler {handler!r}; it has: {names}")
-        bound = taken.signature.from_json(arguments)
-        data = taken.signature.encode(bound)
-        return Envelope(definition, key, taken, data, timeout=timeout, dedup=dedup, trace=trace)
-
     async def tell(self, envelope: Envelope) -> None:
         """Put a message into its mailbox; return when it is safe.
 
@@ -410,4 +385,6 @@ def _value_in(envelope: Envelope, outcome: bytes) -> bytes:
         raise expired
     if (failure.module, failure.qualname) == name_of_class(Overflowed):
         raise MailboxFull(envelope.actor, envelope.definition.mailbox, is_dead_letter=True)
+    if (failure.module, failure.qualname) == name_of_class(Rejected):
+        raise ActorBusy(envelope.actor)
     raise HandlerFailed(envelope.actor, failure.qualname, failure.message, failure.traceback)

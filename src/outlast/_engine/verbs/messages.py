@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Future
+from itertools import count
 
 import msgspec
 
@@ -26,6 +27,7 @@ from outlast._engine.verbs.redelivery import check_again, check_known, conflict
 from outlast._engine.verbs.requests import checked
 from outlast._execution.actors.actor_memory import ActorMemory
 from outlast._execution.actors.actor_run import LiveActor
+from outlast._execution.actors.history import Entry, History, entries_of
 from outlast._execution.runs.run import LiveRun
 from outlast._execution.runs.workflow_run import LiveWorkflow
 from outlast._messages.actor_ids import TOPICS
@@ -33,6 +35,7 @@ from outlast._store.auditing import came_to, once_more
 from outlast._store.contract import Store
 from outlast._store.decisions import carry_audit
 from outlast._store.rows import Message, MessageKind, PostResult, RunRow
+from outlast._store.stream_values import values_in
 from outlast._store.transactions import Effects, Receipt, Transaction
 from outlast.errors import (
     EngineClosed,
@@ -419,4 +422,25 @@ async def _read_memory(store: Store, actor: RunId) -> ActorMemory:
     memory = ActorMemory.read(await store.read_values(actor, "\x00"))
     if memory.stream_ends is not None:
         memory.stream_ends = await store.read_stream_ends(actor)
+    for stream, history in memory.histories.items():
+        history.entries = await _entries_of(store, actor, stream, history)
     return memory
+
+
+async def _entries_of(store: Store, actor: RunId, stream: str, history: History) -> list[Entry]:
+    """Return what an actor's code reads of one of its streams: what failed messages wrote is not.
+
+    Rows of a message that is under way are behind its end: the code appends them as it replays.
+    """
+    taken_back = await store.read_retractions(actor, stream, history.start)
+    entries: list[Entry] = []
+    at = history.start
+    while at < history.end:
+        rows = await store.read_stream(actor, stream, at, limits.PAGE_ROWS)
+        for row in rows:
+            if row.kind == "data" and taken_back.get(row.writer, -1) < row.offset:
+                entries += zip(count(row.offset), values_in(row), strict=False)
+        if not rows:
+            break
+        at = rows[-1].offset + rows[-1].count
+    return entries_of(entries, history)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from outlast._execution.actors.actor_run import LiveActor
+from outlast._execution.actors.history import History
 from outlast._execution.actors.membership import member_key, notice
 from outlast._execution.actors.outbox import Outbox
 from outlast._execution.calls.starting import new_run
@@ -12,7 +13,7 @@ from outlast._messages.envelopes import Envelope, message_of
 from outlast._messages.letters import Letter, encode_letter
 from outlast._registry import ActorDefinition, WorkflowDefinition
 from outlast._store.rows import Message
-from outlast.types import RunId
+from outlast.types import RunId, WhileBusy
 
 
 class ActorContext:
@@ -38,6 +39,19 @@ class ActorContext:
         """The trace of the message that is handled: what its handler tells belongs to it too."""
         handled = self._actor.handling.current
         return "" if handled is None else handled.letter.trace
+
+    @property
+    def while_busy(self) -> WhileBusy | None:
+        """How the message came in whose handler begins within another; None: it had its turn."""
+        return self._actor.reentrancy.while_busy
+
+    def history(self, stream: str) -> History:
+        """Return the part of a stream of the actor that its own code reads."""
+        return self._actor.ends.streams.history(stream)
+
+    def stream_end(self, stream: str) -> int:
+        """Return the next offset of a stream, as far as is known here: replay may know more."""
+        return self._actor.ends.streams.offsets.get(stream, 0)
 
     @property
     def outbox(self) -> Outbox:

@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 import msgspec
 from typing_extensions import override
 
+from outlast._execution.actors.history import (
+    HISTORIES,
+    History,
+    encode_histories,
+    read_histories,
+)
 from outlast._execution.actors.membership import Membership
 from outlast._execution.calls.operations import WrittenBody
 from outlast._execution.calls.steps import HEARTBEAT
@@ -23,6 +29,7 @@ from outlast._messages.letters import initial_in
 from outlast._records import Record
 from outlast._registry import ActorDefinition
 from outlast._store.rows import DONE, RunRow
+from outlast._store.transactions import Transaction
 from outlast.types import Lease, RunId
 
 TOPICS_HEARD = "\x00topics"  # value: the handlers that are subscribed to their topics
@@ -66,6 +73,7 @@ class ActorMemory:
     membership: Membership = field(default_factory=Membership)
     heard: frozenset[str] | None = None  # handlers that were subscribed; None: none ever was
     stream_ends: dict[str, int] | None = None  # None: it has never written to a stream
+    histories: dict[str, History] = field(default_factory=dict[str, History])
 
     @classmethod
     def read(cls, values: dict[str, bytes]) -> ActorMemory:
@@ -81,6 +89,7 @@ class ActorMemory:
         heard = values.get(TOPICS_HEARD)
         if heard is not None:
             memory.heard = _names.decode(heard)
+        memory.histories = read_histories(values.get(HISTORIES))
         if STREAMS in values:
             memory.stream_ends = {}  # who reads the values reads these too
         return memory
@@ -136,10 +145,22 @@ class ActorStreams(RunStreams):
         for (stream, writer), key in (self._written or {}).items():
             self.retract(stream, key=key, writer=writer, now=now)
         self._written = None
+        for history in self._memory.histories.values():
+            history.undo()
 
-    def message_ended(self) -> None:
+    def history(self, stream: str) -> History:
+        """Return the part of a stream that the actor's code reads, which has it from now on."""
+        return self._memory.histories.setdefault(stream, History())
+
+    def message_ended(self, transaction: Transaction) -> None:
         """Keep what it has written."""
         self._written = None
+        histories = self._memory.histories
+        if not any(history.has_changed for history in histories.values()):
+            return
+        transaction.also.values += ((HISTORIES, encode_histories(histories)),)
+        for history in histories.values():
+            history.keep()
 
 
 def unheard(definition: ActorDefinition, memory: ActorMemory, row: RunRow) -> frozenset[str]:

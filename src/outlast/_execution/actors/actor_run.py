@@ -75,9 +75,9 @@ class LiveActor(LiveRun):
         self.turns: Turns = Turns(
             host, row.id, self.definition, mail=self.mail, arrivals=self.arrivals, ends=self.ends
         )
-        self._reentrancy = Reentrancy(self.journal, self.loop, self._memory, self.ends)
+        self.reentrancy: Reentrancy = Reentrancy(self.journal, self.loop, self._memory, self.ends)
         self.handling: MessageHandling = MessageHandling(
-            self._memory, self.ends, self._row, self.mail, self._reentrancy, self.calls
+            self._memory, self.ends, self._row, self.mail, self.reentrancy, self.calls
         )
         self._readings = Readings(host.world, self.definition, key)
         self._is_called = False
@@ -155,7 +155,7 @@ class LiveActor(LiveRun):
         may_read = not self.handling.wary_of or self.membership.is_down
         if handler is not None and is_read and may_read:
             self._readings.start(message, handler, self._memory.encoded, self)
-        elif self.definition.is_reentrant and self._reentrancy.let_in(
+        elif self.definition.lets_in and self.reentrancy.let_in(
             message, self.handling.current, self.host.world.now()
         ):
             return
@@ -254,9 +254,9 @@ class LiveActor(LiveRun):
         self._start(handled)
         if self.handling.current is not None and self.state == "live":
             self.handling.write_down()
-            if self.definition.is_reentrant:
+            if self.definition.lets_in:
                 now = self.host.world.now()
-                self._reentrancy.let_waiting_in(self.mail, self.handling.current, now)
+                self.reentrancy.let_waiting_in(self.mail, self.handling.current, now)
 
     def _start_safe(self, handled: HandledMessage) -> None:
         """Call the handler of a message that is recorded as begun."""

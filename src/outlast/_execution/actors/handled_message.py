@@ -20,6 +20,18 @@ from outlast._store.rows import Message
 from outlast.errors import NotInRun, OutlastError
 
 
+class KeptError(Exception):
+    """Raised by a handler to answer its message with `error`, and to keep what it has done."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"{error}")
+        self.error: BaseException = error
+
+
+class NotNow(Exception):
+    """Raised by a handler that was let into another message: its own has its turn after that."""
+
+
 class Stage(IntEnum):
     """How far a message is; a later stage is greater."""
 

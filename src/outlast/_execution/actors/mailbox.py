@@ -74,11 +74,11 @@ class Mailbox:
         _, _, message, letter = heapq.heappop(self.ready)
         return message, letter
 
-    def take_if(self, condition: Callable[[Letter], bool]) -> list[Message]:
+    def take_if(self, condition: Callable[[Message, Letter], bool]) -> list[Message]:
         """Return the messages that are not delayed and fulfil a condition, oldest first."""
-        taken = [entry for entry in self.ready if condition(entry[3])]
+        taken = [entry for entry in self.ready if condition(entry[2], entry[3])]
         if taken:
-            self.ready = [entry for entry in self.ready if not condition(entry[3])]
+            self.ready = [entry for entry in self.ready if not condition(entry[2], entry[3])]
             heapq.heapify(self.ready)
         return sorted((message for _, _, message, _ in taken), key=lambda m: m.number)
 

@@ -17,7 +17,7 @@ from outlast import limits
 from outlast._execution.actors.actor_ends import MessageEnds
 from outlast._execution.actors.actor_memory import ActorState
 from outlast._execution.actors.actor_row import ActorRow
-from outlast._execution.actors.handled_message import HandledMessage, Stage
+from outlast._execution.actors.handled_message import HandledMessage, KeptError, Stage
 from outlast._execution.actors.mailbox import Mailbox
 from outlast._execution.actors.membership import Membership
 from outlast._execution.actors.outbox import Outbox
@@ -187,6 +187,9 @@ class MessageHandling:
         was_cancelled = asyncio.CancelledError("raised by the handler")
         error = was_cancelled if main.cancelled() else main.exception()
         raise_refusal(error)
+        if isinstance(error, KeptError):
+            self._state.keep()
+            return self._commit(handled, failure_body(error.error))
         if error is None:
             try:
                 data = handled.handler.signature.returns.stored(main.result())
@@ -265,10 +268,9 @@ class MessageHandling:
         if self.current is not None:
             self.current.advance(Stage.ENDED)
             self.current = None
-        self._ends.streams.message_ended()
-        if self._state.definition.is_reentrant:
-            for message, letter in self._reentrancy.take_open():
-                self._mail.add(message, letter, self._ends.now())
+        self._ends.streams.message_ended(transaction)
+        if self._state.definition.lets_in:
+            self._reentrancy.put_back(self._mail, self._ends.now())
         heartbeats = self._calls.begin_anew(transaction)
         self._ends.forget_heartbeats(transaction, heartbeats)
         self._row.end_message(transaction, self._state.kept)

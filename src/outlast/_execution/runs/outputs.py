@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from outlast._execution.calls.operations import WrittenBody, decode_body
 from outlast._execution.calls.streams import write_value
 from outlast._execution.runs.run import LiveRun
 from outlast._store.attributes import merged_attributes
@@ -27,15 +28,19 @@ class RunOutputs:
         if journal.recorded("value_set", key) is None:
             write_value(journal, run.host.world.now(), name=name, data=data, key=key, place=place)
 
-    def write(self, stream: str, data: bytes) -> None:
-        """Append an encoded value to a stream."""
+    def write(self, stream: str, data: bytes) -> int:
+        """Append an encoded value to a stream, and return its offset."""
         run, journal = self._run, self._run.journal
         key = run.loop.next_key(f"write {stream}")
         journal.issued(key, calling_place())
-        if journal.recorded("stream_written", key) is None:
-            streams, now = run.steps.streams, run.host.world.now()
-            writer = streams.writer_of(key, run.row)
-            streams.write(stream, [data], key=key, writer=writer, now=now)
+        written = journal.recorded("stream_written", key)
+        if written is not None:
+            return decode_body(written.body, WrittenBody).offset
+        streams, now = run.steps.streams, run.host.world.now()
+        writer = streams.writer_of(key, run.row)
+        offset = streams.offsets.get(stream, 0)
+        streams.write(stream, [data], key=key, writer=writer, now=now)
+        return offset
 
     def set_attributes(self, changes: Mapping[str, object]) -> None:
         """Set attributes that listings can filter by; None removes one.

@@ -37,6 +37,7 @@ _STATUSES: tuple[tuple[type[errors.OutlastError], int], ...] = (
     (errors.UpdateError, 422),
     (errors.ActorStopped, 409),
     (errors.ActorParked, 409),
+    (errors.ActorBusy, 409),
     (errors.CallCycle, 409),
     (errors.HandlerFailed, 422),
     (errors.MailboxFull, 429),

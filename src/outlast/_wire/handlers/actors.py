@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -15,6 +15,7 @@ from outlast._actors.teams import Teams
 from outlast._engine.actors.topics import publication
 from outlast._engine.reading.actor_reader import dead_letter_info
 from outlast._messages.actor_ids import SUPERVISORS, TOPICS
+from outlast._messages.envelopes import envelope_of
 from outlast._shapes import is_dict
 from outlast._store.auditing import doing
 from outlast._store.contract import Cursor
@@ -24,7 +25,7 @@ from outlast._wire.formats.problems import Problem
 from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.service import Service
 from outlast.errors import DecodingError
-from outlast.types import ActorInfo
+from outlast.types import ActorInfo, WhileBusy
 
 _ASK_SECONDS = 60.0
 _TEAMS_MAX = 200
@@ -84,6 +85,14 @@ def _key(call: Call) -> str:
     return call.name("key", limits.ID_CHARS_MAX)
 
 
+def _while_busy(text: str) -> WhileBusy | None:
+    """Return what a sender wants of a message that comes while its actor is busy."""
+    found = next((known for known in get_args(WhileBusy) if known == text), None)
+    if text and found is None:
+        raise bad_query("while_busy", f"one of {', '.join(get_args(WhileBusy))}", text)
+    return found
+
+
 async def write(service: Service, call: Call) -> Response:
     """Ask or tell an actor."""
     mode = call.text("mode", "ask")
@@ -91,13 +100,15 @@ async def write(service: Service, call: Call) -> Response:
         raise bad_query("mode", "`ask` or `tell`", mode)
     doing(mode)
     seconds = call.seconds("timeout", _ASK_SECONDS)
+    while_busy = _while_busy(call.text("while_busy"))
     arguments = await call.json()
     if not is_dict(arguments):
         raise DecodingError("$", "the arguments must be an object that maps names to values")
     kind, key, handler = call.name("type"), _key(call), unquote(call.path["handler"])
     envelope = await call.converted(
         len(call.body),
-        lambda: service.core.actors.envelope_of(
+        lambda: envelope_of(
+            service.core.registry,
             kind,
             key,
             handler,
@@ -105,6 +116,7 @@ async def write(service: Service, call: Call) -> Response:
             timeout=seconds,
             dedup=call.text("dedup"),
             trace=call.traceparent,
+            while_busy=while_busy,
         ),
     )
     kind = envelope.definition.name

@@ -93,10 +93,15 @@ async def test_a_waiting_run_that_is_brought_in_still_waits_until_it_has_replaye
             await asyncio.sleep(0.01)
         begin = scheduler.begin
         held: list[LiveRun] = []
-        monkeypatch.setattr(scheduler, "begin", held.append)
+        comes = asyncio.Event()
+
+        def hold(live: LiveRun) -> None:
+            held.append(live)
+            comes.set()
+
+        monkeypatch.setattr(scheduler, "begin", hold)
         await engine.get("r").signal(flows.number, 1)
-        while not held:
-            await asyncio.sleep(0.01)
+        await comes.wait()
 
         listed = [info.id async for info in engine.runs("status:waiting")]
         begin(held[0])

@@ -61,7 +61,7 @@ def test_only_messages_of_its_life_end_with_an_actor() -> None:
 def test_those_that_fulfil_a_condition_are_taken_oldest_first() -> None:
     mail = filled(Letter(b"a"), Letter(b"b", priority=-1), Letter(b"b"), Letter(b"c"))
 
-    found = mail.take_if(lambda letter: letter.args == b"b")
+    found = mail.take_if(lambda _, letter: letter.args == b"b")
 
     assert [one.number for one in found] == [2, 3]
     assert taken(mail) == [1, 4]
