@@ -118,6 +118,7 @@ _NAMES = {
         "StoreTooNew",
         "StoreUnavailable",
         "TeamNotFound",
+        "TurnInterrupted",
         "TokenAnswered",
         "TokenClosed",
         "TokenError",

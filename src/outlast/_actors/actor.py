@@ -325,10 +325,11 @@ def actor(
 
 
 def _state_type(kind: type[object]) -> Callable[[], object]:
-    for base in getattr(kind, "__orig_bases__", ()):
-        if get_origin(base) is Actor:
-            found: Callable[[], object] = get_args(base)[0]
-            return found
+    for cls in kind.__mro__:
+        for base in vars(cls).get("__orig_bases__", ()):
+            if get_origin(base) is Actor:
+                found: Callable[[], object] = get_args(base)[0]
+                return found
     raise RegistrationError(f"{kind.__name__} must name its state: class {kind.__name__}(Actor[T])")
 
 

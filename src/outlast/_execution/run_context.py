@@ -14,11 +14,14 @@ from typing import TypeVar
 
 from outlast._execution.actors.actor_context import ActorContext
 from outlast._execution.actors.actor_run import LiveActor
+from outlast._execution.actors.handled_message import KeptError as KeptError
+from outlast._execution.actors.handled_message import NotNow as NotNow
 from outlast._execution.calls.cancellation import Cancellation, ScopeBlock
 from outlast._execution.calls.children import ChildCalls
 from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.steps import StepCalls
 from outlast._execution.calls.tokens import TokenCalls
+from outlast._execution.calls.unreadable import raise_refusal as raise_refusal
 from outlast._execution.calls.unreadable import read_in_run
 from outlast._execution.calls.updates import OnClose, UpdateCalls
 from outlast._execution.calls.waits import Waits

@@ -20,6 +20,15 @@ if find_spec("pydantic_ai.external_events") is None:
         "outlast.agents needs pydantic-ai 2.68 or later: pip install -U 'outlast[agents]'"
     )
 
+from outlast.agents.conversations.agent_actor import AgentActor, ConversationState
+from outlast.agents.conversations.compaction import Conversation, Summarise
+from outlast.agents.conversations.entries import (
+    Attachment,
+    Entry,
+    TurnUsage,
+    conversation_entries,
+)
+from outlast.agents.conversations.observing import Observed
 from outlast.agents.durability import Durability
 from outlast.agents.events import agent_events
 from outlast.agents.steps import StepConfig, StepConfigs
@@ -29,12 +38,21 @@ from outlast.agents.tools.effects import Effect, effect, idempotency_key
 from outlast.agents.web.protocols import register_protocols
 
 __all__ = [
+    "AgentActor",
+    "Attachment",
+    "Conversation",
+    "ConversationState",
     "Durability",
     "Effect",
+    "Entry",
+    "Observed",
     "StepConfig",
     "StepConfigs",
+    "Summarise",
     "ToolOutcome",
+    "TurnUsage",
     "agent_events",
+    "conversation_entries",
     "effect",
     "idempotency_key",
     "requires_approval",

@@ -36,8 +36,10 @@ from pydantic_ai.toolsets import ToolsetTool
 from typing_extensions import override
 
 from outlast._authoring.workflow import wf
+from outlast._execution.bodies.context import in_step
 from outlast._execution.run_context import asking_place, in_run, message_here, next_number
 from outlast._shapes import is_dict, is_mapping
+from outlast.agents.conversations.interruption import InterruptibleModel, interruption
 from outlast.agents.events import streaming
 from outlast.agents.internals import LIBRARIES, JournalCodec, no_threads
 from outlast.agents.overriding import refuse_overrides_of
@@ -164,7 +166,10 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
 
     @override
     def get_wrapper_model(self, model: Model) -> Model | None:
-        return serving_model(self.name, model)
+        served, stopping = serving_model(self.name, model), interruption.get()
+        if stopping is None or not in_step():
+            return served
+        return InterruptibleModel(served or model, stopping)
 
     # ----------------------------------------------------------- what replay gives again
     @override

@@ -49,6 +49,7 @@
     │   ├── ActorStopped            it takes no more messages
     │   ├── ActorBusy               it handles another one, and this one was not to wait
     │   ├── ActorParked             it handles none until it is let go on
+    │   ├── TurnInterrupted         a turn of an agent was ended by another message
     │   └── UnknownActor            no class of actors goes by this name here
     ├── ReplayMismatch              the code and its journal disagree
     ├── ServerRefused               a server's answer that none of these stands for
@@ -85,6 +86,7 @@ from outlast.errors.answers import (
     TokenError,
     TokenExpired,
     TokenNotFound,
+    TurnInterrupted,
     UnknownActor,
     UpdateAborted,
     UpdateConflict,
@@ -219,6 +221,7 @@ __all__ = [
     "TokenError",
     "TokenExpired",
     "TokenNotFound",
+    "TurnInterrupted",
     "UnknownActor",
     "UnknownSignal",
     "UnknownTopic",

@@ -191,6 +191,16 @@ class ActorBusy(ActorError):
         self.actor = actor
 
 
+class TurnInterrupted(ActorError):
+    """A turn of an agent was ended by another message; what was said so far stays.
+
+    It is what `HandlerFailed` names when a question to an agent was interrupted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("another message has interrupted the turn; what was said so far stays")
+
+
 class CallCycle(ActorError):
     """The actor or run that is asked waits, directly or not, for the one that asks."""
 
