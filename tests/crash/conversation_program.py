@@ -38,8 +38,13 @@ host: Agent[None, str] = Agent(
 )
 
 
+def key_of(name: str) -> str:
+    """Return the key under which a present is given once."""
+    return f"gift:{name}"
+
+
 @host.tool_plain
-@effect(idempotent=lambda name: f"gift:{name}")
+@effect(idempotent=key_of)
 async def give(name: str) -> str:
     """Give a present, once under its key."""
     _count(f"gift {name} under {idempotency_key()}")

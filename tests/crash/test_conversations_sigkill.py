@@ -50,7 +50,8 @@ async def read(client: Client) -> tuple[list[Entry], str]:
     run = client.get(client.actor(Host, "one").id)
 
     async def entries() -> list[Entry]:
-        return [e.value async for e in run.stream(conversation_entries) if e.value is not None]
+        values = [event.value async for event in run.stream(conversation_entries)]
+        return [value for value in values if isinstance(value, Entry)]
 
     async def words() -> str:
         kept: list[tuple[str, str]] = []

@@ -66,6 +66,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "approve": ("cli.runs.inbox", "approve", "Approve a request."),
     "reject": ("cli.runs.inbox", "reject", "Reject a request."),
     "answer": ("cli.runs.inbox", "answer", "Answer a token with a value."),
+    "agent": (
+        "cli.agents.commands",
+        "agent",
+        "Chat with agents, and inspect their conversations.",
+    ),
     "actor": ("cli.runs.actors", "actor", "Inspect, message and stop actors."),
     "topic": ("cli.runs.topics", "topic", "Publish to a topic."),
     "bench": ("bench", "command", "Measure durable execution on this machine."),

@@ -176,6 +176,11 @@ def tell(
 @database_options
 def stop(*, type_name: str, key: str, reason: str, db: str | None, url: str | None) -> None:
     """Stop an actor permanently; messages in its mailbox become dead letters."""
+    note(f"stopped: {safe_line(stop_actor(db, url, type_name, key, reason))}")
+
+
+def stop_actor(db: str | None, url: str | None, type_name: str, key: str, reason: str) -> str:
+    """Stop an actor, and return its id."""
     place = place_of(db, url)
     run_id = run_loop(_id_of(reading(db, url), type_name, key))
 
@@ -183,7 +188,7 @@ def stop(*, type_name: str, key: str, reason: str, db: str | None, url: str | No
         await engine.get(run_id).terminate(reason)
 
     run_loop(write(place, commit))
-    note(f"stopped: {safe_line(run_id)}")
+    return run_id
 
 
 async def _id_of(opening: Verbs, type_name: str, key: str) -> str:

@@ -1,0 +1,152 @@
+"""Chatting with an agent on the command line: at a terminal, through a pipe, at a server."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.crash.serving import Server
+from tests.e2e.commands import Project, until
+
+PROGRAM = Path(__file__).with_name("chat_program.py")
+ANSWER = "and this is my answer"
+
+
+class Terminal:
+    """A command at a terminal of its own."""
+
+    def __init__(self, directory: Path, *args: str) -> None:
+        self._main, other = pty.openpty()
+        self._text = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "outlast", *args],
+            cwd=directory,
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            start_new_session=True,
+        )
+        os.close(other)
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._main, f"{text}\n".encode())
+
+    def press_ctrl_c(self) -> None:
+        """Interrupt the command."""
+        self._process.send_signal(signal.SIGINT)
+
+    def press_ctrl_d(self) -> None:
+        """End the input."""
+        os.write(self._main, b"\x04")
+
+    def until(self, pattern: str) -> str:
+        """Read until a pattern has come, and return what came up to there."""
+        deadline = time.monotonic() + 60
+        while (found := re.search(pattern, self._text)) is None:
+            left = deadline - time.monotonic()
+            assert left > 0, f"no {pattern!r} in {self._text!r}"
+            if select.select([self._main], [], [], left)[0]:
+                self._text += os.read(self._main, 64 * 1024).decode().replace("\r\n", "\n")
+        text, self._text = self._text[: found.end()], self._text[found.end() :]
+        return text
+
+    def end(self) -> int:
+        """Return the exit code."""
+        try:
+            return self._process.wait(60)
+        finally:
+            self._process.kill()
+            os.close(self._main)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path)
+    shutil.copy(PROGRAM, tmp_path / "chat.py")
+    return made
+
+
+def test_lines_through_a_pipe_are_said_one_after_the_other(project: Project) -> None:
+    said = project("agent", "chat", "chat.py:Support", "--key", "ann", stdin="one\ntwo")
+    listed = project("agent", "ls")
+    told = project("agent", "show", "Support", "ann")
+    entries = project("agent", "show", "Support", "ann", "--json").lines
+
+    assert said.out.splitlines() == [f"You said {text}  {ANSWER}" for text in ("one", "two")]
+    assert (said.code, said.err) == (0, "")
+    assert listed.out.splitlines()[1].split()[:4] == ["chat.Support", "ann", "idle", "2"]
+    assert told.out.splitlines() == [
+        "you: one",
+        f"You said one  {ANSWER}",
+        "you: two",
+        f"You said two  {ANSWER}",
+    ]
+    assert [entry["kind"] for entry in entries] == ["user", "message", "message", "ended"] * 2
+
+
+def test_an_agent_that_is_not_there_is_named_with_those_that_are(project: Project) -> None:
+    done = project("agent", "chat", "chat.py:Nobody")
+
+    assert done.code != 0
+    assert "chat.py has no agent 'Nobody'; its agents: chat.Support" in done.err
+
+
+def test_at_a_terminal_turns_are_steered_interrupted_and_approved(project: Project) -> None:
+    terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support", "--key", "ann")
+    terminal.until("> ")
+    terminal.type("refund A-1")
+    terminal.until(r"approve\? \[y, or why not\] ")
+    terminal.type("y")
+    text = terminal.until(f"{ANSWER}\n> ")
+    assert '· refund({"order":"A-1"}) → refunded A-1' in text
+
+    terminal.type("slowly please")
+    terminal.until("You said")
+    terminal.press_ctrl_c()
+    text = terminal.until(r"\[interrupted\]\n> ")
+    assert ANSWER not in text
+
+    terminal.type("slowly again")
+    terminal.until("You said")
+    terminal.type("in short")
+    assert ANSWER in terminal.until("You said in short")
+    terminal.until(f"{ANSWER}\n> ")
+
+    terminal.press_ctrl_d()
+    assert terminal.end() == 0
+    again = Terminal(project.directory, "agent", "chat", "chat.py:Support", "--key", "ann")
+    text = again.until("> ")
+    assert "you: refund A-1" in text
+    assert "[interrupted]" in text
+    again.press_ctrl_c()
+    assert again.end() == 130
+
+
+def test_an_agent_of_a_server_is_chatted_with_over_its_url(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(project.directory, project.directory / "chat.py")
+    monkeypatch.setenv("OUTLAST_TOKEN", server.token)
+    server.start()
+    try:
+        until(lambda: project("ls", "--url", server.url).code == 0)
+        said = project("agent", "chat", "Support", "--url", server.url, stdin="hello")
+        beside = project("agent", "chat", "Support", "--db", "outlast.db", stdin="again")
+        stopped = project("agent", "stop", "Support", "cli", "--url", server.url)
+    finally:
+        server.kill()
+
+    assert (said.out, said.err) == (f"You said hello  {ANSWER}\n", "")
+    assert beside.out == f"You said again  {ANSWER}\n"
+    assert stopped.err == "stopped: chat.Support/cli\n"
