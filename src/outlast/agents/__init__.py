@@ -33,6 +33,7 @@ from outlast.agents.durability import Durability
 from outlast.agents.events import agent_events
 from outlast.agents.steps import StepConfig, StepConfigs
 from outlast.agents.tools.approvals import requires_approval
+from outlast.agents.tools.background import background
 from outlast.agents.tools.cut_off import ToolOutcome
 from outlast.agents.tools.effects import Effect, effect, idempotency_key
 from outlast.agents.web.protocols import register_protocols
@@ -52,6 +53,7 @@ __all__ = [
     "ToolOutcome",
     "TurnUsage",
     "agent_events",
+    "background",
     "conversation_entries",
     "effect",
     "idempotency_key",

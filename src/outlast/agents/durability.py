@@ -54,6 +54,7 @@ from outlast.agents.steps import (
 )
 from outlast.agents.substitutes import serving_model
 from outlast.agents.tools.approvals import decisions
+from outlast.agents.tools.background import is_background_tool
 from outlast.agents.tools.effects import Effect
 from outlast.agents.waiting import TokenWaiter
 from outlast.errors import EncodingError, UsageError
@@ -153,9 +154,10 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         of_tools = self._steps.get("tools", {})
         is_of_server = is_mcp(operation) or isinstance(operation, ToolsetGetInstructionsId)
         config = self._steps.get("mcp", of_tools) if is_of_server else of_tools
+        goes_on = is_background_tool(tool)
         given = tool.tool_def.metadata if isinstance(tool, ToolsetTool) else None
         own: object = (given or {}).get("outlast", {})
-        if own is False:
+        if own is False or goes_on:
             return False
         if not _is_config(own):
             raise UserError(

@@ -114,6 +114,14 @@ class AgentActor(Actor[ConversationState], Generic[DepsT, OutT]):
         """
         return await _talk(self, text, attachments)
 
+    @handler(while_busy="steer")
+    async def hear(self, text: str) -> None:
+        """Tell the agent something whose answer nobody waits for: that a background tool has ended.
+
+        It wakes the agent, or steers the turn that runs.
+        """
+        await _talk(self, text, None)
+
     @handler(while_busy="interrupt")
     async def interrupt(self) -> bool:
         """End the turn that runs, and return whether there was one; what was said stays."""

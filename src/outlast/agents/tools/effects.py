@@ -179,7 +179,12 @@ def function_of(tool: object) -> object:
 
 def effect_of(tool: object) -> Effect | None:
     """Return the effect that the function of a tool declares."""
-    declared: object = getattr(function_of(tool), _MARK, None)
+    return effect_of_function(function_of(tool))
+
+
+def effect_of_function(function: object) -> Effect | None:
+    """Return the effect that a function declares."""
+    declared: object = getattr(function, _MARK, None)
     return declared if isinstance(declared, Effect) else None
 
 

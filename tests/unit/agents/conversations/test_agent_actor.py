@@ -10,10 +10,20 @@ from typing import TypeVar
 
 import pytest
 from pydantic_ai import Agent, RunContext
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.models.function import FunctionModel
 
-from outlast import ActorRef, Engine, step
-from outlast.agents import AgentActor, Attachment, Conversation, Durability, Summarise
+from outlast import ActorRef, Engine, step, workflow
+from outlast.agents import (
+    AgentActor,
+    Attachment,
+    Conversation,
+    Durability,
+    Summarise,
+    background,
+    conversation_entries,
+    effect,
+)
 from outlast.errors import ActorBusy, HandlerFailed, RegistrationError
 from outlast.testing import Asked, Calls, Fails, Says, ScriptedModel
 from tests.unit.agents.conversations import talking
@@ -332,3 +342,70 @@ def test_what_cannot_be_talked_to_is_refused_where_it_is_declared() -> None:
         Conversation(window_tokens=100, compact=Summarise(to=100))
     with pytest.raises(RegistrationError, match="whole number of tokens"):
         Summarise(to=0)
+
+
+worker = Agent(
+    FunctionModel(stream_function=talking.say),
+    name="worker",
+    deps_type=type(None),
+    capabilities=[Durability(stream=True)],
+)
+
+
+@worker.tool_plain(name="tool")
+@background
+async def research(name: str) -> str:
+    """Take a while."""
+    talking.effects[f"tool {name}"] += 1
+    if name == "bad":
+        raise ValueError("no such topic")
+    await talking.passes(name)
+    return f"all about {name}"
+
+
+class Worker(AgentActor[None, str], name="worker-agent"):
+    """Its tool goes on in the background."""
+
+    agent = worker
+
+
+async def test_a_background_tool_wakes_the_agent_when_it_has_ended(url: str) -> None:
+    talking.expect("bees")
+    async with Engine.open(url) as engine, asyncio.timeout(30):
+        ref = engine.actor(Worker, "one")
+        begun = await ref.ask(Worker.chat, "use bees")
+        assert begun.startswith("It runs in the background")
+        assert await ref.ask(Worker.chat, "hello") == "hello "
+        talking.gates["bees"].set()
+        lines = lines_of(await entries_of(engine, 3, kind=Worker))
+
+    assert "user: The background call of research has ended. Its result: all about bees" in lines
+    assert talking.effects["tool bees"] == 1
+
+
+async def test_a_background_tool_that_fails_tells_the_agent_so(url: str) -> None:
+    async with Engine.open(url) as engine, asyncio.timeout(30):
+        ref = engine.actor(Worker, "one")
+        await ref.ask(Worker.chat, "use bad")
+        texts: list[str] = []
+        async for event in ref.stream(conversation_entries):  # it may steer the turn that runs
+            texts += [event.value.text] if event.value is not None else []
+            if texts[-1].startswith("The background"):
+                break
+
+    assert texts[-1] == "The background call of research has failed: no such topic"
+
+
+@workflow
+async def works() -> str:
+    return (await worker.run("use ants")).output
+
+
+async def test_in_a_workflow_a_background_tool_is_waited_for(url: str) -> None:
+    async with Engine.open(url) as engine, asyncio.timeout(30):
+        assert await engine.run(works()) == "all about ants "
+
+
+def test_a_background_tool_declares_no_effect() -> None:
+    with pytest.raises(UserError, match="exclude each other"):
+        background(effect("pure")(talking.passes))
