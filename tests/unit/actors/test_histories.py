@@ -9,6 +9,7 @@ import pytest
 
 from outlast import Engine
 from outlast.errors import HandlerFailed
+from outlast.types import RunId
 from tests.unit.actors import desk
 from tests.unit.actors.desk import Desk
 
@@ -72,3 +73,18 @@ async def test_a_message_that_is_replayed_adds_its_entry_once(tmp_path: Path) ->
     async with Engine.open(path) as engine, asyncio.timeout(30):
         assert await engine.actor(Desk, "one").ask(Desk.note, "last") == ["a", "b", "last"]
         assert await noted(engine) == ["a", "b", "last"]
+
+
+async def test_an_idle_actor_keeps_no_entries_in_memory(url: str) -> None:
+    async with Engine.open(url) as engine, asyncio.timeout(30):
+        await engine.actor(Desk, "one").ask(Desk.note, "a")
+        await engine.actor(Desk, "two").ask(Desk.plain)
+        await engine.actor(Desk, "two").ask(Desk.plain)
+        scheduler = engine._core.scheduler
+        kept = scheduler.parts.idle_actors
+        while scheduler.residents:  # they leave with the commit's turn of the loop, or the next
+            engine._core.residency.passivate_all()
+            await asyncio.sleep(0.01)
+
+        assert kept.start_of(RunId("desk.Desk/one")) is not None  # it is not known to be there
+        assert kept.start_of(RunId("desk.Desk/two")) is None

@@ -109,7 +109,9 @@ class IdleActors:
         """Keep the row of an actor that left memory."""
         memory = live.ends.memory
         is_whole = live.is_idle and live.row.wake_at is None and live.row.status == "waiting"
-        is_small = len(memory.outcomes) <= _OUTCOMES_KEPT_MAX
+        # A conversation can be long: it is read again with the next message.
+        has_history = any(history.entries for history in memory.histories.values())
+        is_small = len(memory.outcomes) <= _OUTCOMES_KEPT_MAX and not has_history
         if (
             is_whole
             and is_small
