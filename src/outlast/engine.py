@@ -40,7 +40,7 @@ from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.declarations import Signal
 from outlast._handles.inbox import InboxVerbs
 from outlast._handles.run import Run, signal_payload
-from outlast._messages.actor_ids import SUPERVISORS, TOPICS
+from outlast._messages.actor_ids import OWN_TYPES
 from outlast._registry import Registry, WorkflowDefinition, default_registry
 from outlast._store.attributes import merged_attributes
 from outlast._store.sqlite.shared import Connect, OwnerLink, SharedSqliteStore
@@ -158,8 +158,9 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs):
             raise NotInRun("an engine cannot be opened inside a workflow")
         if self._opened is not None:
             raise UsageError("this engine is already open: use Engine.open() for another one")
-        for name in (SUPERVISORS, TOPICS):  # a registry of one's own has these actors too
-            self._registry.actors.setdefault(name, default_registry.actors[name])
+        for name in OWN_TYPES:  # a registry of one's own has these actors too
+            if name in default_registry.actors:  # budgets come with the extra "agents"
+                self._registry.actors.setdefault(name, default_registry.actors[name])
         self._opened = await _opened(self, self._target, self._options, self._registry)
         return self
 

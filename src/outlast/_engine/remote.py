@@ -66,14 +66,14 @@ async def send_to_run(run: str, kind: str, name: str, body: bytes, dedup: str) -
         at=core.world.now(),
     )
     try:
-        await _until_taken(core, lambda: core.send(message))
+        await until_taken(core, lambda: core.send(message))
     except RunNotFound:
         # A child that the sender has just started exists when their commit is durable.
         await core.writer.flushed(_COMMIT_SECONDS)
-        await _until_taken(core, lambda: core.send(message))
+        await until_taken(core, lambda: core.send(message))
 
 
-async def _until_taken(core: EngineCore, send: Callable[[], Awaitable[T]]) -> T:
+async def until_taken(core: EngineCore, send: Callable[[], Awaitable[T]]) -> T:
     """Send, however long the store has trouble: that is no failure of the run.
 
     An engine that closes, or has lost the run, gives no answer at all; the next one asks again.
@@ -123,7 +123,7 @@ async def update_run(run: str, name: str, payload: bytes, update_id: str) -> tup
     chosen = update_id or current_step().key
     message = update_message(RunId(run), name, payload, chosen, at=core.world.now())
     with core.wait_graph.during(RunId(current_step().run_id), RunId(run), update=name):
-        kept = await _until_taken(core, lambda: core.update(message))
+        kept = await until_taken(core, lambda: core.update(message))
     return kept.stage, kept.outcome
 
 
@@ -144,16 +144,16 @@ async def ask_actor(letter: bytes) -> bytes:
     # Who waits for this very message may be let in, or is refused, by the chain of callers.
     is_bounded = envelope.timeout is not None or envelope.handler.is_read
     if is_bounded or envelope.actor in callers_in(envelope.chain):
-        return await _until_taken(core, lambda: core.actors.ask(envelope, parked="wait"))
+        return await until_taken(core, lambda: core.actors.ask(envelope, parked="wait"))
     with core.wait_graph.during(waiter, envelope.actor):
-        return await _until_taken(core, lambda: core.actors.ask(envelope, parked="wait"))
+        return await until_taken(core, lambda: core.actors.ask(envelope, parked="wait"))
 
 
 async def tell_actor(letter: bytes) -> None:
     """Write to an actor, once."""
     core = ambient()
     envelope = _of_step(core, letter)
-    await _until_taken(core, lambda: core.actors.tell(envelope))
+    await until_taken(core, lambda: core.actors.tell(envelope))
 
 
 def _of_step(core: EngineCore, letter: bytes) -> Envelope:

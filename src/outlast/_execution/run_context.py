@@ -17,7 +17,7 @@ from outlast._execution.actors.actor_run import LiveActor
 from outlast._execution.actors.handled_message import KeptError as KeptError
 from outlast._execution.actors.handled_message import NotNow as NotNow
 from outlast._execution.calls.cancellation import Cancellation, ScopeBlock
-from outlast._execution.calls.children import ChildCalls
+from outlast._execution.calls.children import ChildCalls, handed_down
 from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.steps import StepCalls
 from outlast._execution.calls.tokens import TokenCalls
@@ -48,6 +48,7 @@ __all__ = [
     "current_context",
     "executing_run_id",
     "executing_steps",
+    "handed_down",
     "hash_of_call",
     "in_run",
     "is_silent",
@@ -214,6 +215,16 @@ def context_here() -> RunContext | None:
 def message_here() -> str:
     """Return the number of the message whose handler executes; empty in a workflow."""
     return message_in(_run_of_here().loop)
+
+
+def salt_here() -> int:
+    """Return a number that the run keeps when it is retried; a later run of its id has another."""
+    return _run_of_here().salt
+
+
+def handed_down_here() -> str:
+    """Return what the code that started this run has handed down to it; empty without."""
+    return _run_of_here().calls.lineage.handed_down
 
 
 def asking_place(*, beyond: tuple[str, ...]) -> str:

@@ -20,6 +20,9 @@ if find_spec("pydantic_ai.external_events") is None:
         "outlast.agents needs pydantic-ai 2.68 or later: pip install -U 'outlast[agents]'"
     )
 
+from outlast.agents.budgets.prices import Price, set_prices
+from outlast.agents.budgets.reading import BudgetInfo, budget_info, budget_infos
+from outlast.agents.budgets.spending import Remaining, Spent, budget
 from outlast.agents.conversations.agent_actor import AgentActor, ConversationState
 from outlast.agents.conversations.compaction import Conversation, Summarise
 from outlast.agents.conversations.entries import (
@@ -41,12 +44,16 @@ from outlast.agents.web.protocols import register_protocols
 __all__ = [
     "AgentActor",
     "Attachment",
+    "BudgetInfo",
     "Conversation",
     "ConversationState",
     "Durability",
     "Effect",
     "Entry",
     "Observed",
+    "Price",
+    "Remaining",
+    "Spent",
     "StepConfig",
     "StepConfigs",
     "Summarise",
@@ -54,10 +61,14 @@ __all__ = [
     "TurnUsage",
     "agent_events",
     "background",
+    "budget",
+    "budget_info",
+    "budget_infos",
     "conversation_entries",
     "effect",
     "idempotency_key",
     "requires_approval",
+    "set_prices",
 ]
 
 register_protocols()

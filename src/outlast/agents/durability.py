@@ -39,6 +39,8 @@ from outlast._authoring.workflow import wf
 from outlast._execution.bodies.context import in_step
 from outlast._execution.run_context import asking_place, in_run, message_here, next_number
 from outlast._shapes import is_dict, is_mapping
+from outlast.agents.budgets.requests import BudgetedModel
+from outlast.agents.budgets.scopes import budgets_here, inherited
 from outlast.agents.conversations.interruption import InterruptibleModel, interruption
 from outlast.agents.events import streaming
 from outlast.agents.internals import LIBRARIES, JournalCodec, no_threads
@@ -169,9 +171,13 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
     @override
     def get_wrapper_model(self, model: Model) -> Model | None:
         served, stopping = serving_model(self.name, model), interruption.get()
-        if stopping is None or not in_step():
+        if not in_step():  # the run's code sends no requests
             return served
-        return InterruptibleModel(served or model, stopping)
+        if stopping is not None:
+            served = InterruptibleModel(served or model, stopping)
+        if budgets := budgets_here.get():
+            return BudgetedModel(served or model, budgets)
+        return served
 
     # ----------------------------------------------------------- what replay gives again
     @override
@@ -214,10 +220,12 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         if not in_run():
             return await handler()
         token = agent_run.set(f"{self.name}#{next_number(f'run {self.name}')}")
+        around = budgets_here.set(inherited())
         try:
             with no_threads(), replay_scope(), external_event_scope(TokenWaiter()):
                 return await super().wrap_run(ctx, handler=handler)
         finally:
+            budgets_here.reset(around)
             agent_run.reset(token)
 
 

@@ -9,9 +9,10 @@ pydantic-ai makes of them, are no part of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
+from dataclasses import replace
 from typing import TypedDict, TypeGuard
 
 from pydantic_ai import RunContext
@@ -41,13 +42,15 @@ from outlast._authoring.closures import closure_definition
 from outlast._execution.run_context import current_context, has_step, in_run, next_number
 from outlast._registry import StepDefinition
 from outlast._shapes import is_dict
+from outlast.agents.budgets.enforcing import Called, admit, kept, note
+from outlast.agents.budgets.scopes import Spending, budgets_here
 from outlast.agents.internals import threads_in_steps
 from outlast.agents.programs import ProgramFailed, may_have_happened
 from outlast.agents.tools.approvals import decided, due_of, is_always_due
 from outlast.agents.tools.cut_off import completed
 from outlast.agents.tools.effects import Effect, ToolCall, effect_of
 from outlast.agents.tools.threads import threads_of
-from outlast.errors import EncodingError
+from outlast.errors import BudgetError, EncodingError
 from outlast.limits import NAME_CHARS_MAX
 from outlast.types import Duration, Once, Retry, Timeout
 
@@ -113,11 +116,33 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
         """Run one operation as a step, or return what it gave when the run replays.
 
         Raises:
-            SkipToolExecution: a person has said what a tool that was cut off has done.
+            SkipToolExecution: a person has said what a tool that was cut off has done; or a budget
+                does not allow the call of a tool.
+            BudgetError: a budget allows neither this nor a last answer.
         """
         if not in_run():
             return await body()
         call = tool_call_of(self._agent, operation_id, cache_key)
+        budgets = budgets_here.get()
+        if not budgets:
+            return await self._run(operation_id, name, body, cache_key, config, call)
+        agent = agent_run.get()
+        async with kept(budgets, agent):
+            if call is not None:
+                await _admitted(budgets, agent, call)
+            value = await self._run(operation_id, name, body, cache_key, config, call)
+        note(budgets, agent, value)
+        return value
+
+    async def _run(
+        self,
+        operation_id: DurableOperationId,
+        name: str,
+        body: Callable[[], Awaitable[object]],
+        cache_key: tuple[object, ...],
+        config: StepConfig,
+        call: ToolCall | None,
+    ) -> object:
         declared = None if call is None else _effect_in(config, call)
         is_open = call is not None and declared is None and "once" not in config
         may_not_repeat = declared is not None and declared.kind not in _CALLED_AGAIN
@@ -161,6 +186,15 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
             value = await completed(attempt, call, declared, key, threads)
         record_durable_unit(executed=has_run)
         return value
+
+
+async def _admitted(budgets: Sequence[Spending], agent: str, call: ToolCall) -> None:
+    """Count a call of a tool in the budgets around it."""
+    context = call.context
+    turn, made = (0, "") if context is None else (context.run_step, context.tool_call_id or "")
+    key = _numbered(f"{agent}/{turn}/budget/{made}")
+    called = Called(agent, turn, made, call.name, call.arguments, agent_place.get())
+    await admit(budgets, called, key=key)
 
 
 @contextmanager
@@ -237,10 +271,11 @@ def definition_of(
     Raises:
         UsageError: the options make no sense.
     """
+    retry = config.get("retry")
     return closure_definition(
         name,
         work,
-        retry=config.get("retry"),
+        retry=retry and replace(retry, never_on=(*retry.never_on, BudgetError)),
         timeout=config.get("timeout"),
         once=config.get("once", "at_least"),
         raises=_ERRORS,

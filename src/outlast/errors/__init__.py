@@ -51,6 +51,10 @@
     │   ├── ActorParked             it handles none until it is let go on
     │   ├── TurnInterrupted         a turn of an agent was ended by another message
     │   └── UnknownActor            no class of actors goes by this name here
+    ├── BudgetError                 a budget does not allow what an agent was about to do
+    │   ├── OverBudget              what is left does not pay for the next call
+    │   ├── BudgetUnpriced          the price of a request is not known
+    │   └── Looped                  a model asks for the same call again and again
     ├── ReplayMismatch              the code and its journal disagree
     ├── ServerRefused               a server's answer that none of these stands for
     ├── EngineClosed                the engine is draining or closed
@@ -95,6 +99,7 @@ from outlast.errors.answers import (
     UpdateRejected,
     WrongApprover,
 )
+from outlast.errors.budgets import BudgetError, BudgetUnpriced, Looped, OverBudget
 from outlast.errors.root import (
     EngineClosed,
     OutlastError,
@@ -165,6 +170,8 @@ __all__ = [
     "ActorParked",
     "ActorStopped",
     "AskTimeout",
+    "BudgetError",
+    "BudgetUnpriced",
     "CallCycle",
     "CallReused",
     "ChildFailed",
@@ -178,12 +185,14 @@ __all__ = [
     "HandlerFailed",
     "IdempotencyMismatch",
     "LeaseLost",
+    "Looped",
     "MailboxFull",
     "NotDeterministic",
     "NotInRun",
     "NotSupported",
     "OutcomeUnknown",
     "OutlastError",
+    "OverBudget",
     "Passivating",
     "PayloadTooLarge",
     "QueryError",

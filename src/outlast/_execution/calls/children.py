@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import partial
 
 import msgspec
@@ -54,16 +55,21 @@ from outlast.errors import (
 )
 from outlast.types import CLOSED_STATUSES, OnParentClose, RunId
 
+handed_down: ContextVar[str] = ContextVar("outlast_handed_down", default="")
+"""What children that are started here are handed down, instead of what their parent was."""
+
 
 class Lineage(msgspec.Struct):
     """What the children of a run have of it.
 
-    `life` is the parent's present one; `keys_of` the run whose keys it has (`StartedBody`).
+    `life` is the parent's present one; `keys_of` the run whose keys it has, and `handed_down` what
+    it was handed down itself (`StartedBody`).
     """
 
     attributes: str
     life: str
     keys_of: str = ""
+    handed_down: str = ""
 
 
 class ChildCalls:
@@ -112,7 +118,15 @@ class ChildCalls:
         operation = ChildOperation(key, definition.name, place, child, definition, on_parent_close)
         self.by_key[key] = operation
         self._by_id[child] = operation
-        new = partial(self._new_child, operation, bound, is_named=id is not None, timeout=timeout)
+        new = partial(
+            self._new_child,
+            operation,
+            bound,
+            is_named=id is not None,
+            timeout=timeout,
+            # Of the code that starts it: a start that is made again has no code around it.
+            handed=handed_down.get() or self._lineage.handed_down,
+        )
         if journal.recorded("child_started", key) is None:
             made = new()
             operation.start_again = lambda: made
@@ -136,7 +150,13 @@ class ChildCalls:
         self._journal.keep_blobs(*blobs)
 
     def _new_child(
-        self, operation: ChildOperation, bound: Bound, *, is_named: bool, timeout: float | None
+        self,
+        operation: ChildOperation,
+        bound: Bound,
+        *,
+        is_named: bool,
+        timeout: float | None,
+        handed: str,
     ) -> NewRun:
         journal, keys_of = self._journal, self._lineage.keys_of
         return new_run(
@@ -157,6 +177,7 @@ class ChildCalls:
             request=self._life or self._host.world.new_id(),
             # A child that a fork starts anew has the keys of the one that its origin started.
             keys_of=child_id(keys_of, operation.key) if keys_of and not is_named else "",
+            handed_down=handed,
         )
 
     def begin_anew(self) -> None:

@@ -45,7 +45,8 @@ class StartedBody(msgspec.Struct, frozen=True, array_like=True):
     `salt` is of hashes and ids, `chance_seed` of what the code draws; it is empty in runs that were
     started before there was one. `keys_of` is the run whose idempotency keys the steps have: of a
     fork with the same keys its origin; empty: the run itself. `retried_at` is when the present life
-    was made, of a run that was retried.
+    was made, of a run that was retried. `handed_down` is what the code that started a child hands
+    down to it and to its children: the budgets of agents.
     """
 
     input: bytes
@@ -57,6 +58,7 @@ class StartedBody(msgspec.Struct, frozen=True, array_like=True):
     chance_seed: bytes = b""
     keys_of: str = ""
     retried_at: int = 0
+    handed_down: str = ""
 
 
 class AttemptBody(msgspec.Struct, frozen=True, array_like=True):

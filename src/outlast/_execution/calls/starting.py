@@ -36,6 +36,7 @@ def new_run(
     request: str = "",
     is_left_to_others: bool = False,
     keys_of: str = "",
+    handed_down: str = "",
 ) -> tuple[StartRun, list[Blob]]:
     """Return the start of a run, ready to be committed, and the blobs that its input needs."""
     begins = (now := world.now()) + int(delay * 1e6)
@@ -49,6 +50,7 @@ def new_run(
         id=run,
         chance_seed=world.new_seed(),
         keys_of=keys_of,
+        handed_down=handed_down,
     )
     body, blob = detach(encode_body(started))
     blobs = [] if blob is None else [blob]

@@ -47,6 +47,7 @@ class LiveWorkflow(LiveRun):
         super().__init__(host, row, lease, records, salt=self.started.salt, now=records[0].at)
         self.loop.chance_seed = self.started.chance_seed
         self.steps.keys_of = self.calls.lineage.keys_of = self.started.keys_of
+        self.calls.lineage.handed_down = self.started.handed_down
         if discarded := discarded_in(records):
             self.calls.inbox.discard(discarded)
         self.pausing: Pausing | None = None  # while it was asked to

@@ -14,7 +14,7 @@ from outlast import limits
 from outlast._actors.teams import Teams
 from outlast._engine.actors.topics import publication
 from outlast._engine.reading.actor_reader import dead_letter_info
-from outlast._messages.actor_ids import SUPERVISORS, TOPICS
+from outlast._messages.actor_ids import OWN_TYPES
 from outlast._messages.envelopes import envelope_of
 from outlast._shapes import is_dict
 from outlast._store.auditing import doing
@@ -120,7 +120,7 @@ async def write(service: Service, call: Call) -> Response:
         ),
     )
     kind = envelope.definition.name
-    if kind in (SUPERVISORS, TOPICS):
+    if kind in OWN_TYPES:
         detail = (
             f"actors of type {kind} belong to the engine and cannot be messaged directly: "
             "publish to the topic or apply the team instead"

@@ -163,7 +163,9 @@ class ScriptedModel(Model[None]):
         *,
         is_streamed: bool,
     ) -> Reply:
-        _, parameters = self.prepare_request(settings, parameters)
+        settings, parameters = self.prepare_request(settings, parameters)
+        if settings is not None and "tool_choice" in settings and settings["tool_choice"] == "none":
+            parameters = replace(parameters, function_tools=[], tool_visibility=None)
         asked = asked_by(messages, parameters, attempt=1, is_streamed=is_streamed)
         if self._script.has_faults(asked.turn):
             asked = replace(asked, attempt=self._attempt(texts_in(messages, parameters)))

@@ -1,0 +1,1 @@
+"""What agents may spend: limits that hold over crashes, children and concurrent runs."""

@@ -1,0 +1,171 @@
+"""How the body of a step asks the ledgers of the budgets around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from outlast import limits
+from outlast._engine.remote import ambient, until_taken
+from outlast._handles.actor_ref import ActorRef
+from outlast._registry import default_registry
+from outlast.agents.budgets.amounts import NOTHING, Amount, Offer, dollars
+from outlast.agents.budgets.ledger import Grant, Ledger, Totals, Wish
+from outlast.agents.budgets.scopes import Scope
+from outlast.errors import ActorStopped, OverBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is reserved for: one attempt at a request to a model."""
+
+    model: str
+    step: str
+    attempt: str
+    full: Offer
+    last: Offer
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What was reserved, under `id` in all ledgers: so many output tokens.
+
+    `stopped_by` are the ledgers that do not pay for a turn with tools.
+    """
+
+    id: str
+    output: int
+    stopped_by: tuple[str, ...]
+
+
+async def reserve(scopes: Sequence[Scope], request: Request) -> Reserved:
+    """Reserve what a request costs at most, in all ledgers; wait for others that are under way.
+
+    Raises:
+        OverBudget: a ledger has no room for it. Nothing is reserved then.
+    """
+    world = ambient().world
+    pause, longest = limits.BUDGET_POLL_SECONDS
+    until = world.monotonic() + limits.BUDGET_WAIT_SECONDS
+    while True:
+        waits = world.monotonic() < until
+        reservation = world.new_id()
+        granted: list[tuple[Scope, Grant]] = []
+        output = request.wanted
+        for scope in scopes:
+            grant = await _asked(scope, request, id=reservation, wanted=output, waits=waits)
+            granted.append((scope, grant))
+            output = min(output, grant.output)
+            if not output:
+                break
+        if output:
+            stopping = tuple(scope.ledger for scope, grant in granted if grant.is_last)
+            return Reserved(reservation, output, stopping)
+        scope, grant = granted.pop()
+        await settle([scope for scope, _ in granted], reservation, NOTHING)
+        if not grant.is_busy:
+            raise _over(scope, grant.totals, request)
+        await world.sleep(pause)
+        pause = min(2 * pause, longest)
+
+
+async def settle(scopes: Sequence[Scope], id: str, cost: Amount) -> dict[str, Totals]:
+    """Count what a request has cost instead of what was reserved; return what is counted now."""
+    found: dict[str, Totals] = {}
+    for scope in scopes:
+        ledger = _ledger(scope, dedup=f"settle {id}")
+        found[scope.ledger] = await until_taken(
+            ambient(), partial(ledger.ask, Ledger.settle, id, cost)
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What came of counting a call of a tool: the budget that refused it, empty for none."""
+
+    refused_by: str
+    totals: dict[str, Totals]
+
+
+async def count_call(scopes: Sequence[Scope], *, key: str) -> Counted:
+    """Count a call of a tool in all ledgers that limit calls, once for each `key`."""
+    found: dict[str, Totals] = {}
+    for place, scope in enumerate(scopes):
+        is_counted, totals = await _count(scope, 1, dedup=f"count {key}")
+        found[scope.ledger] = totals
+        if not is_counted:
+            for other in scopes[:place]:
+                _, found[other.ledger] = await _count(other, -1, dedup=f"return {key}")
+            return Counted(scope.ledger, found)
+    return Counted("", found)
+
+
+async def read(scope: Scope) -> Totals:
+    """Return what a ledger has counted."""
+    ledger = _ledger(scope, dedup="")
+    return await until_taken(ambient(), lambda: ledger.ask(Ledger.read))
+
+
+async def _asked(scope: Scope, request: Request, *, id: str, wanted: int, waits: bool) -> Grant:
+    wish = Wish(
+        id=id,
+        step=request.step,
+        attempt=request.attempt,
+        limits=scope.limits,
+        full=request.full,
+        last=request.last,
+        wanted=wanted,
+        waits=waits,
+        is_named=scope.is_named,
+    )
+    # The step's own dedup keys are those of all its attempts: each attempt would be given the
+    # reservation of the first.
+    ledger = _ledger(scope, dedup=f"reserve {id}")
+    try:
+        return await until_taken(ambient(), lambda: ledger.ask(Ledger.reserve, wish))
+    except ActorStopped as error:
+        raise _closed(scope) from error
+
+
+async def _count(scope: Scope, calls: int, *, dedup: str) -> tuple[bool, Totals]:
+    ledger = _ledger(scope, dedup=dedup)
+    try:
+        return await until_taken(
+            ambient(), lambda: ledger.ask(Ledger.count, calls, scope.limits, scope.is_named)
+        )
+    except ActorStopped as error:
+        raise _closed(scope) from error
+
+
+def _ledger(scope: Scope, *, dedup: str) -> ActorRef[Ledger]:
+    definition = default_registry.find_actor(Ledger)
+    found: ActorRef[Ledger] = ActorRef(definition, scope.ledger, ambient())
+    return found.options(dedup=dedup) if dedup else found
+
+
+def _closed(scope: Scope) -> OverBudget:
+    return OverBudget(
+        f"budget {scope.ledger!r} is closed: its actor was stopped, because it was not used for "
+        f"{limits.BUDGET_UNUSED_SECONDS / 86_400:.0f} days or by an operator. Start a new run",
+        scope=scope.ledger,
+    )
+
+
+def _over(scope: Scope, totals: Totals, request: Request) -> OverBudget:
+    used = Amount(totals.usd, totals.tokens) + totals.reserved
+    room = scope.limits.room(used)
+    cost = request.last.cost(request.last.least)
+    left = [
+        f"${dollars(max(0, room.usd)):f}" if scope.limits.usd is not None else "",
+        f"{max(0, room.tokens):,} tokens" if scope.limits.tokens is not None else "",
+    ]
+    needs = f"{cost.tokens:,} tokens" + (f" or ${dollars(cost.usd):f}" if cost.usd else "")
+    return OverBudget(
+        f"budget {scope.ledger!r} has {' and '.join(filter(None, left))} left, and even a short "
+        f"answer of {request.model!r} may cost {needs}, so the request was not sent. Raise the "
+        "limit in the code and retry the run",
+        scope=scope.ledger,
+    )
