@@ -118,29 +118,6 @@ CRASHES_MAX = 3
 JOURNAL_RECORDS_MAX = 100_000
 """Records of one run; replay time grows with them. Beyond it the run is parked: split the work."""
 
-# Budgets of agents.
-BUDGET_WAIT_SECONDS = 300.0
-"""How long a request waits for the reservations of others, most of which come back: about as long
-as the longest requests to models take."""
-
-BUDGET_POLL_SECONDS = (0.05, 2.0)
-"""The first and the longest pause between two tries while it waits; each is twice the last."""
-
-BUDGET_RESERVATION_SECONDS = 3_600.0
-"""After this time a reservation that was not settled is spent: no request takes that long."""
-
-BUDGET_UNUSED_SECONDS = 90 * 86_400.0
-"""A ledger of one run stops when the run has not used it for this long, or twice as long."""
-
-BUDGET_OUTPUT_TOKENS = 4_096
-"""`max_tokens` of a request under a budget that sets none: every model in use allows as much."""
-
-BUDGET_TURN_TOKENS = 256
-"""Output tokens below which a turn with tools makes no sense: arguments of a call or two."""
-
-BUDGET_ANSWER_TOKENS = 64
-"""Output tokens below which a last answer makes no sense."""
-
 # Actors.
 ACTOR_MAILBOX = 1_000
 """Messages that may wait for one actor, unless its class sets another limit."""

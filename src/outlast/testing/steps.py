@@ -39,6 +39,7 @@ class StepRecord:
     values: dict[str, object] = field(default_factory=dict[str, object])
     cancelled: bool = False
     shutting_down: bool = False
+    only_waits: bool = False  # set by what the step calls
     _context: StepContext | None = None
 
     @property

@@ -29,6 +29,12 @@ def turn_of(messages: list[ModelMessage]) -> int:
     return sum(isinstance(message, ModelResponse) for message in messages)
 
 
+def setting(info: AgentInfo, name: str) -> object:
+    """Return a setting that a request was made with, None without."""
+    settings: dict[str, object] = {**(info.model_settings or {})}
+    return settings.get(name)
+
+
 def returns_in(messages: list[ModelMessage]) -> list[str]:
     """Return what the tools of the last turn gave."""
     last = messages[-1]

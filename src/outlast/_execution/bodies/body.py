@@ -98,6 +98,7 @@ class Body(msgspec.Struct, eq=False):
     bodies: BodyOwner
     cancelled: bool = False
     shutting_down: bool = False
+    only_waits: bool = False
     made: StepContext | None = None
     made_sink: StepSink | None = None
     value: object = None

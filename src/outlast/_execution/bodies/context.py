@@ -7,6 +7,7 @@ when it is called; awaiting what the call returns only adds backpressure.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
@@ -221,7 +222,9 @@ class StepContext:
 
 
 class HasContext(Protocol):
-    """A step at work."""
+    """A step at work; `only_waits`: for the engine, which does not wait for it when it closes."""
+
+    only_waits: bool
 
     @property
     def context(self) -> StepContext:
@@ -230,6 +233,23 @@ class HasContext(Protocol):
 
 
 executing_step: ContextVar[HasContext | None] = ContextVar("executing_step", default=None)
+
+
+@contextmanager
+def waiting_for_engine() -> Generator[None]:
+    """Say that the step that runs only waits for its engine in the block.
+
+    When the engine closes, it is ended at once, and runs again in the next one.
+    """
+    step = executing_step.get()
+    if step is None:
+        yield
+        return
+    before, step.only_waits = step.only_waits, True
+    try:
+        yield
+    finally:
+        step.only_waits = before
 
 
 def in_step() -> bool:

@@ -158,6 +158,7 @@ class _AtWork:
     number: int
     cancelled: bool = False
     shutting_down: bool = False
+    only_waits: bool = False
     made: StepContext | None = None
     task: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
 

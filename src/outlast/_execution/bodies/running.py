@@ -349,8 +349,8 @@ class Bodies:
 
     @property
     def are_working(self) -> bool:
-        """Whether one does more than wait for another run."""
-        return any(not body.definition.is_wait for body in self._bodies.values())
+        """Whether one does more than wait for another run, or for the engine."""
+        return any(not (b.definition.is_wait or b.only_waits) for b in self._bodies.values())
 
     async def close(self) -> None:
         """End workers, and close what steps have opened; threads die with the process."""

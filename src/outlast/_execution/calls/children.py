@@ -118,15 +118,8 @@ class ChildCalls:
         operation = ChildOperation(key, definition.name, place, child, definition, on_parent_close)
         self.by_key[key] = operation
         self._by_id[child] = operation
-        new = partial(
-            self._new_child,
-            operation,
-            bound,
-            is_named=id is not None,
-            timeout=timeout,
-            # Of the code that starts it: a start that is made again has no code around it.
-            handed=handed_down.get() or self._lineage.handed_down,
-        )
+        operation.handed_down = handed_down.get() or self._lineage.handed_down
+        new = partial(self._new_child, operation, bound, is_named=id is not None, timeout=timeout)
         if journal.recorded("child_started", key) is None:
             made = new()
             operation.start_again = lambda: made
@@ -150,13 +143,7 @@ class ChildCalls:
         self._journal.keep_blobs(*blobs)
 
     def _new_child(
-        self,
-        operation: ChildOperation,
-        bound: Bound,
-        *,
-        is_named: bool,
-        timeout: float | None,
-        handed: str,
+        self, operation: ChildOperation, bound: Bound, *, is_named: bool, timeout: float | None
     ) -> NewRun:
         journal, keys_of = self._journal, self._lineage.keys_of
         return new_run(
@@ -177,7 +164,7 @@ class ChildCalls:
             request=self._life or self._host.world.new_id(),
             # A child that a fork starts anew has the keys of the one that its origin started.
             keys_of=child_id(keys_of, operation.key) if keys_of and not is_named else "",
-            handed_down=handed,
+            handed_down=operation.handed_down,
         )
 
     def begin_anew(self) -> None:

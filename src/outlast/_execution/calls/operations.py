@@ -220,6 +220,7 @@ class ChildOperation:
     is_attached: bool = False  # an earlier life of the parent started it
     is_cancelled: bool = False
     cancel_reason: str = ""
+    handed_down: str = ""  # see `StartedBody`
 
 
 Operation = StepOperation | ChildOperation

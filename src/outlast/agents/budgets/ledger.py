@@ -7,12 +7,12 @@ Invariants:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from outlast import limits
 from outlast._actors.actor import Actor, actor, handler
 from outlast._authoring.workflow import wf
 from outlast._messages.actor_ids import BUDGETS
+from outlast.agents.budgets import limits
 from outlast.agents.budgets.amounts import NO_LIMITS, NOTHING, Amount, Limits, Offer
 
 
@@ -53,6 +53,10 @@ class Totals:
     tokens: int = 0
     tool_calls: int = 0
     reserved: Amount = NOTHING
+
+    def after(self, cost: Amount) -> Totals:
+        """Return what is counted when a request with this cost has been settled."""
+        return replace(self, usd=self.usd + cost.usd, tokens=self.tokens + cost.tokens)
 
 
 NO_TOTALS = Totals()
@@ -97,7 +101,8 @@ class LedgerState:
         """Reserve what a request costs at most, if the limits have room for it."""
         self._write_off(wish.step, wish.attempt, now)
         self.limits = wish.limits
-        room = wish.limits.room(self.spent + self.reserved_sum())
+        totals = self.totals()  # as they are without this request
+        room = wish.limits.room(self.spent + totals.reserved)
         output, is_last = wish.full.affordable(room, wish.wanted), False
         if not output:
             output, is_last = wish.last.affordable(room, wish.wanted), True
@@ -105,17 +110,16 @@ class LedgerState:
             is_full_later = wish.full.affordable(alone, wish.wanted) > 0
             is_any_later = wish.last.affordable(alone, wish.wanted) > 0
             if wish.waits and (is_full_later or (is_any_later and not output)):
-                return Grant(0, is_last=False, is_busy=True, totals=self.totals())
+                return Grant(0, is_last=False, is_busy=True, totals=totals)
         if output:
             cost = wish.last.cost(output)
             self.reserved[wish.id] = Reservation(cost, wish.step, wish.attempt, now)
-        return Grant(output, is_last=is_last, is_busy=False, totals=self.totals())
+        return Grant(output, is_last=is_last, is_busy=False, totals=totals)
 
-    def settle(self, id: str, cost: Amount) -> Totals:
+    def settle(self, id: str, cost: Amount) -> None:
         """Count what a request has cost in the place of its reservation."""
         if self.reserved.pop(id, None) is not None:  # else it was written off
             self.spent += cost
-        return self.totals()
 
     def count(self, calls: int, allowed: Limits) -> bool:
         """Count calls of tools, if so many are allowed; a negative number is given back."""
@@ -128,7 +132,7 @@ class LedgerState:
 
     def _write_off(self, step: str, attempt: str, now: float) -> None:
         """Count reservations as spent that nothing will settle: of attempts that are over."""
-        before = now - limits.BUDGET_RESERVATION_SECONDS
+        before = now - limits.RESERVATION_SECONDS
         for key, found in list(self.reserved.items()):
             is_replaced = found.step == step and found.attempt != attempt
             if is_replaced or found.at < before:
@@ -148,9 +152,9 @@ class Ledger(Actor[LedgerState]):
         return self.state.reserve(wish, self.state.used_at)
 
     @handler
-    async def settle(self, id: str, cost: Amount) -> Totals:
+    async def settle(self, id: str, cost: Amount) -> None:
         """Count what a request has cost."""
-        return self.state.settle(id, cost)
+        self.state.settle(id, cost)
 
     @handler
     async def count(self, calls: int, allowed: Limits, is_named: bool) -> tuple[bool, Totals]:
@@ -166,10 +170,10 @@ class Ledger(Actor[LedgerState]):
     @handler
     async def close_unused(self) -> None:
         """Stop when the run that the budget was made for has not used it for long."""
-        if wf.now().timestamp() - self.state.used_at >= limits.BUDGET_UNUSED_SECONDS:
+        if wf.now().timestamp() - self.state.used_at >= limits.UNUSED_SECONDS:
             self.stop()
 
     def _is_used(self, *, is_named: bool) -> None:
         if not self.state.used_at and not is_named:
-            self.reminder(every=limits.BUDGET_UNUSED_SECONDS).tell(Ledger.close_unused)
+            self.reminder(every=limits.UNUSED_SECONDS).tell(Ledger.close_unused)
         self.state.used_at = wf.now().timestamp()

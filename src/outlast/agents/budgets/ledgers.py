@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from outlast import limits
 from outlast._engine.remote import ambient, until_taken
+from outlast._execution.bodies.context import waiting_for_engine
 from outlast._handles.actor_ref import ActorRef
 from outlast._registry import default_registry
+from outlast.agents.budgets import limits
 from outlast.agents.budgets.amounts import NOTHING, Amount, Offer, dollars
 from outlast.agents.budgets.ledger import Grant, Ledger, Totals, Wish
 from outlast.agents.budgets.scopes import Scope
@@ -32,12 +32,14 @@ class Request:
 class Reserved:
     """What was reserved, under `id` in all ledgers: so many output tokens.
 
-    `stopped_by` are the ledgers that do not pay for a turn with tools.
+    `stopped_by` are the ledgers that do not pay for a turn with tools; `totals` what each had
+    counted, without this request.
     """
 
     id: str
     output: int
     stopped_by: tuple[str, ...]
+    totals: dict[str, Totals]
 
 
 async def reserve(scopes: Sequence[Scope], request: Request) -> Reserved:
@@ -46,9 +48,14 @@ async def reserve(scopes: Sequence[Scope], request: Request) -> Reserved:
     Raises:
         OverBudget: a ledger has no room for it. Nothing is reserved then.
     """
+    with waiting_for_engine():
+        return await _reserved(scopes, request)
+
+
+async def _reserved(scopes: Sequence[Scope], request: Request) -> Reserved:
     world = ambient().world
-    pause, longest = limits.BUDGET_POLL_SECONDS
-    until = world.monotonic() + limits.BUDGET_WAIT_SECONDS
+    pause, longest = limits.POLL_SECONDS
+    until = world.monotonic() + limits.WAIT_SECONDS
     while True:
         waits = world.monotonic() < until
         reservation = world.new_id()
@@ -62,7 +69,8 @@ async def reserve(scopes: Sequence[Scope], request: Request) -> Reserved:
                 break
         if output:
             stopping = tuple(scope.ledger for scope, grant in granted if grant.is_last)
-            return Reserved(reservation, output, stopping)
+            totals = {scope.ledger: grant.totals for scope, grant in granted}
+            return Reserved(reservation, output, stopping, totals)
         scope, grant = granted.pop()
         await settle([scope for scope, _ in granted], reservation, NOTHING)
         if not grant.is_busy:
@@ -71,15 +79,14 @@ async def reserve(scopes: Sequence[Scope], request: Request) -> Reserved:
         pause = min(2 * pause, longest)
 
 
-async def settle(scopes: Sequence[Scope], id: str, cost: Amount) -> dict[str, Totals]:
-    """Count what a request has cost instead of what was reserved; return what is counted now."""
-    found: dict[str, Totals] = {}
+async def settle(scopes: Sequence[Scope], id: str, cost: Amount) -> None:
+    """Count what a request has cost instead of what was reserved.
+
+    It is told and not asked: an engine that closes lets steps finish, but its actors rest.
+    """
     for scope in scopes:
         ledger = _ledger(scope, dedup=f"settle {id}")
-        found[scope.ledger] = await until_taken(
-            ambient(), partial(ledger.ask, Ledger.settle, id, cost)
-        )
-    return found
+        await until_taken(ambient(), _told(ledger, id, cost))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,16 @@ class Counted:
 
 
 async def count_call(scopes: Sequence[Scope], *, key: str) -> Counted:
-    """Count a call of a tool in all ledgers that limit calls, once for each `key`."""
+    """Count a call of a tool in all ledgers that limit calls, once for each `key`.
+
+    Raises:
+        OverBudget: a ledger is closed.
+    """
+    with waiting_for_engine():
+        return await _counted(scopes, key=key)
+
+
+async def _counted(scopes: Sequence[Scope], *, key: str) -> Counted:
     found: dict[str, Totals] = {}
     for place, scope in enumerate(scopes):
         is_counted, totals = await _count(scope, 1, dedup=f"count {key}")
@@ -106,7 +122,8 @@ async def count_call(scopes: Sequence[Scope], *, key: str) -> Counted:
 async def read(scope: Scope) -> Totals:
     """Return what a ledger has counted."""
     ledger = _ledger(scope, dedup="")
-    return await until_taken(ambient(), lambda: ledger.ask(Ledger.read))
+    with waiting_for_engine():
+        return await until_taken(ambient(), lambda: ledger.ask(Ledger.read))
 
 
 async def _asked(scope: Scope, request: Request, *, id: str, wanted: int, waits: bool) -> Grant:
@@ -140,6 +157,10 @@ async def _count(scope: Scope, calls: int, *, dedup: str) -> tuple[bool, Totals]
         raise _closed(scope) from error
 
 
+def _told(ledger: ActorRef[Ledger], id: str, cost: Amount) -> Callable[[], Awaitable[None]]:
+    return lambda: ledger.tell(Ledger.settle, id, cost)
+
+
 def _ledger(scope: Scope, *, dedup: str) -> ActorRef[Ledger]:
     definition = default_registry.find_actor(Ledger)
     found: ActorRef[Ledger] = ActorRef(definition, scope.ledger, ambient())
@@ -149,7 +170,7 @@ def _ledger(scope: Scope, *, dedup: str) -> ActorRef[Ledger]:
 def _closed(scope: Scope) -> OverBudget:
     return OverBudget(
         f"budget {scope.ledger!r} is closed: its actor was stopped, because it was not used for "
-        f"{limits.BUDGET_UNUSED_SECONDS / 86_400:.0f} days or by an operator. Start a new run",
+        f"{limits.UNUSED_SECONDS / 86_400:.0f} days or by an operator. Start a new run",
         scope=scope.ledger,
     )
 

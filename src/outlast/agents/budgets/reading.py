@@ -10,10 +10,10 @@ from decimal import Decimal
 from outlast._codec import adapter_for
 from outlast._messages.actor_ids import BUDGETS
 from outlast.agents.budgets.amounts import dollars
-from outlast.agents.budgets.ledger import LedgerState
+from outlast.agents.budgets.ledger import Ledger, LedgerState
 from outlast.agents.budgets.scopes import OF_RUNS
 from outlast.engine import Engine
-from outlast.errors import ActorNotFound
+from outlast.errors import ActorNotFound, ActorParked, ActorStopped, StoreReadOnly
 from outlast.types import ActorInfo
 
 
@@ -53,15 +53,27 @@ async def budget_info(engine: Engine, name: str) -> BudgetInfo | None:
     The engine may be open for reading only.
     """
     try:
-        return _info(await engine.actor_info(BUDGETS, name))
+        found = await engine.actor_info(BUDGETS, name)
     except ActorNotFound:
         return None
+    return _info(await _settled(engine, found))
 
 
 async def budget_infos(engine: Engine) -> AsyncIterator[BudgetInfo]:
     """Iterate over all budgets that have been used, those of runs included, newest first."""
     async for found in engine.actors(BUDGETS):
-        yield _info(found)
+        yield _info(await _settled(engine, found))
+
+
+async def _settled(engine: Engine, found: ActorInfo) -> ActorInfo:
+    """Return a ledger that has counted what it was told of by now, if somebody executes it."""
+    if not found.waiting:
+        return found
+    try:
+        await engine.actor(Ledger, found.key).ask(Ledger.read)
+    except (ActorStopped, ActorParked, StoreReadOnly):
+        return found
+    return await engine.actor_info(BUDGETS, found.key)
 
 
 def _info(found: ActorInfo) -> BudgetInfo:

@@ -17,9 +17,9 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from typing_extensions import override
 
-from outlast import limits
 from outlast._execution.bodies.context import current_step
 from outlast._shapes import is_dict
+from outlast.agents.budgets import limits
 from outlast.agents.budgets.amounts import Amount, Offer
 from outlast.agents.budgets.estimates import Unbounded, input_tokens_at_most
 from outlast.agents.budgets.ledger import Totals
@@ -137,7 +137,8 @@ class _Call:
     async def settled(self, response: ModelResponse) -> dict[str, object]:
         """Settle at what the response says that it has used; return that for its metadata."""
         cost = self._cost_of(response)
-        totals = await settle(self.scopes, self.reserved.id, cost)
+        await settle(self.scopes, self.reserved.id, cost)
+        totals = {name: total.after(cost) for name, total in self.reserved.totals.items()}
         charge = Charge(cost.usd, cost.tokens, self.is_last, self.reserved.stopped_by, totals)
         found: dict[str, object] = msgspec.to_builtins(charge)
         return found
@@ -168,7 +169,7 @@ async def _begun(
     is_limited = any(s.limits.usd is not None or s.limits.tokens is not None for s in scopes)
     pricing = _pricing_of(model, is_needed=any(s.limits.usd is not None for s in scopes))
     tokens = _tokens_at_most(model, messages, parameters) if is_limited else 0
-    wanted = _most(settings) or _most(model.settings) or limits.BUDGET_OUTPUT_TOKENS
+    wanted = _most(settings) or _most(model.settings) or limits.OUTPUT_TOKENS
     must_answer = any(spending.stopped is not None for spending in budgets)
     full, last = _offers(pricing, tokens, wanted, parameters, is_limited=is_limited)
     step = current_step()
@@ -246,15 +247,15 @@ def _offers(
     if pricing is not None:
         output = Amount(_for_each(pricing.worst(tokens, _SLOPE_TOKENS) - base.usd), 1)
         input_ = Amount(_for_each(pricing.worst(tokens + _SLOPE_TOKENS, 0) - base.usd), 1)
-    least = min(wanted, limits.BUDGET_ANSWER_TOKENS)
+    least = min(wanted, limits.ANSWER_TOKENS)
     last = Offer(base, output, least)
     if not parameters.function_tools:
-        return replace(last, least=min(wanted, limits.BUDGET_TURN_TOKENS)), last
-    results = input_.times(limits.BUDGET_TURN_TOKENS)
+        return replace(last, least=min(wanted, limits.TURN_TOKENS)), last
+    results = input_.times(limits.TURN_TOKENS)
     full = Offer(
         base + base + output.times(least) + results,
         output + input_,
-        min(wanted, limits.BUDGET_TURN_TOKENS),
+        min(wanted, limits.TURN_TOKENS),
     )
     return full, last
 
