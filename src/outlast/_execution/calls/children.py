@@ -111,8 +111,7 @@ class ChildCalls:
         """Start a child with the parent's next commit, or find the one that is recorded."""
         if id is not None:
             check_name("a run id", id, limits.ID_CHARS_MAX)
-        key = self._loop.next_key(definition.name)
-        journal = self._journal
+        key, journal = self._loop.next_key(definition.name), self._journal
         journal.issued(key, place)
         child = RunId(id if id is not None else child_id(journal.run, key))
         operation = ChildOperation(key, definition.name, place, child, definition, on_parent_close)

@@ -431,4 +431,4 @@ def test_a_budget_outside_of_a_run_is_refused() -> None:
 )
 def test_a_limit_that_is_none_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        budget(**given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # as tested
+        budget(**given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # wrong
