@@ -74,11 +74,12 @@ async def main() -> None:
     async with Engine.open(db) as engine:
         run = await engine.start(crowd(), id="crowd")
         made, spent, left = await run.result()
-        own = [info async for info in budget_infos(engine) if not info.is_named]
+        own = [info.name async for info in budget_infos(engine) if not info.is_named]
+        ledger = await budget_info(engine, own[0])
         team = await budget_info(engine, "team")
         print(json.dumps({
             "made": made, "spent": spent, "left": left, "ledgers": len(own),
-            "lost": own[0].tokens_lost, "reserved": own[0].tokens_reserved,
+            "lost": ledger.tokens_lost, "reserved": ledger.tokens_reserved,
             "team": team.tokens, "team_reserved": team.tokens_reserved,
         }))
 

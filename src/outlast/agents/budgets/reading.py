@@ -48,7 +48,7 @@ class BudgetInfo:
 
 
 async def budget_info(engine: Engine, name: str) -> BudgetInfo | None:
-    """Return what a named budget has counted; None if no run has used it yet.
+    """Return what a budget has counted, by its name; None if no run has used it yet.
 
     The engine may be open for reading only.
     """
@@ -60,9 +60,12 @@ async def budget_info(engine: Engine, name: str) -> BudgetInfo | None:
 
 
 async def budget_infos(engine: Engine) -> AsyncIterator[BudgetInfo]:
-    """Iterate over all budgets that have been used, those of runs included, newest first."""
+    """Iterate over all budgets that have been used, those of runs included, newest first.
+
+    What a ledger was told in the last moment may be missing; `budget_info` waits for that.
+    """
     async for found in engine.actors(BUDGETS):
-        yield _info(await _settled(engine, found))
+        yield _info(found)
 
 
 async def _settled(engine: Engine, found: ActorInfo) -> ActorInfo:

@@ -65,6 +65,7 @@ class ChatRequest(msgspec.Struct):
 
     messages: list[_Message]
     tools: list[_Tool] = []
+    tool_choice: object = None
     stream: bool = False
     stream_options: _StreamOptions | None = None
 
@@ -86,7 +87,7 @@ class ChatRequest(msgspec.Struct):
             attempt=attempt,
             prompt=prompts[-1] if prompts else "",
             results=tuple(self._results()),
-            tools=tuple(tool.function.name for tool in self.tools),
+            tools=() if self.tool_choice == "none" else tuple(t.function.name for t in self.tools),
             instructions="\n\n".join(systems),
             input_tokens=sum(len(tokens_of(text)) for text in self.texts()),
             is_streamed=self.stream,

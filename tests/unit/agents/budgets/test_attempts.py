@@ -16,10 +16,11 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from outlast import Engine, Retry, Signal, wf, workflow
-from outlast.agents import Durability, budget, budget_infos, effect
+from outlast.agents import Durability, budget, effect
 from outlast.agents.budgets.scopes import OF_RUNS
 from outlast.errors import NotInRun, OverBudget, RunFailed, UsageError
 from outlast.testing import Calls, Cut, Fails, Says, ScriptedModel, Sim, crash_everywhere, fork
+from tests.unit.agents.budgets.counted import ledgers
 from tests.unit.agents.scripted import setting, turn_of
 
 AGAIN = Durability[object](steps={"model": {"retry": Retry(attempts=3, first=0.0)}})
@@ -177,7 +178,7 @@ async def test_replay_charges_nothing(tmp_path: Path) -> None:
     async with Engine.open(path) as engine:
         await engine.get("w").signal(go, None)
         spent = await engine.get("w", ask_and_wait).result()
-        [info] = [info async for info in budget_infos(engine)]
+        [info] = await ledgers(engine)
 
     assert (spent, info.tokens) == (240, 240)
 
@@ -201,13 +202,13 @@ async def test_a_retry_goes_on_with_what_the_run_has_spent(engine: Engine) -> No
     run = await engine.start(ask_as_allowed(), id="r")
     with pytest.raises(RunFailed, match="OverBudget"):
         await run.result()
-    [before] = [info async for info in budget_infos(engine)]
+    [before] = await ledgers(engine)
 
     allowed[:] = [100_000]
     await run.retry()
 
     assert await run.result() == 240
-    [after] = [info async for info in budget_infos(engine)]
+    [after] = await ledgers(engine)
     assert (before.tokens, after.tokens) == (120, 240)
 
 
@@ -215,7 +216,7 @@ async def test_a_later_run_of_the_same_id_has_a_budget_of_its_own(engine: Engine
     await engine.run(ask_twice(100_000), id="same")
     await engine.run(ask_twice(100_000), id="same", reuse="always")
 
-    assert [info.tokens async for info in budget_infos(engine)] == [480, 480]
+    assert [info.tokens for info in await ledgers(engine)] == [480, 480]
 
 
 async def test_a_fork_is_charged_for_what_it_asks_anew_in_a_budget_of_its_own(
@@ -227,7 +228,7 @@ async def test_a_fork_is_charged_for_what_it_asks_anew_in_a_budget_of_its_own(
     forked = (await fork(run, at=2)).run
     await forked.result()
 
-    spent = {info.name.split("/")[0]: info.tokens async for info in budget_infos(engine)}
+    spent = {info.name.split("/")[0]: info.tokens for info in await ledgers(engine)}
     assert spent == {f"{OF_RUNS}origin": 480, f"{OF_RUNS}{forked.id}": 360}
 
 
@@ -249,6 +250,32 @@ async def ask_streaming(limit: int) -> list[str]:
 
 async def test_a_streamed_response_is_charged_when_it_has_ended(engine: Engine) -> None:
     assert await engine.run(ask_streaming(50_000)) == ["One two.", "240"]
+
+
+@workflow
+async def child_by(way: str) -> str:
+    if way == "iter":
+        async with talking.iter("Look.") as run:
+            async for _ in run:
+                pass
+        return run.result.output if run.result is not None else ""
+    async with talking.run_stream_events("Look.") as events:
+        return f"{len([event async for event in events])} events"
+
+
+@workflow
+async def with_child_by(way: str) -> list[int]:
+    with budget(tokens=80_000, tool_calls=5) as spent:
+        await child_by(way)
+        await spent.refresh()
+    return [spent.tokens, spent.tool_calls]
+
+
+@pytest.mark.parametrize("way", ["iter", "events"])
+async def test_a_child_shares_the_budget_however_it_runs_its_agent(
+    engine: Engine, way: str
+) -> None:
+    assert await engine.run(with_child_by(way)) == [240, 1]
 
 
 cut = Agent(

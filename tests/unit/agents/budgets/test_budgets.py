@@ -21,11 +21,11 @@ from outlast.agents import (
     Price,
     budget,
     budget_info,
-    budget_infos,
     effect,
     set_prices,
 )
 from outlast.errors import Looped, OverBudget, RunFailed
+from tests.unit.agents.budgets.counted import ledgers
 from tests.unit.agents.scripted import setting, turn_of
 
 asked: list[AgentInfo] = []
@@ -105,10 +105,10 @@ async def test_each_request_has_the_worst_case_reserved_while_it_is_under_way(
     run = await engine.start(held("work"), id="held")
     await pauses[0].wait()
 
-    [info] = [info async for info in budget_infos(engine)]
+    [info] = await ledgers(engine)
     pauses[1].set()
     await run.result()
-    [after] = [info async for info in budget_infos(engine)]
+    [after] = await ledgers(engine)
 
     assert info.tokens == 0
     assert 300 < info.tokens_reserved < 400  # "Wait." and 300 tokens of output
