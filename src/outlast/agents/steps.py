@@ -271,16 +271,22 @@ def definition_of(
     Raises:
         UsageError: the options make no sense.
     """
-    retry = config.get("retry")
     return closure_definition(
         name,
         work,
-        retry=retry and replace(retry, never_on=(*retry.never_on, BudgetError)),
+        retry=_without_refusals(config.get("retry")),
         timeout=config.get("timeout"),
         once=config.get("once", "at_least"),
         raises=_ERRORS,
         returns=object,
     )
+
+
+def _without_refusals(retry: Retry | None) -> Retry | None:
+    """Return retries that do not try again what a budget has refused."""
+    if not isinstance(retry, Retry):
+        return retry  # what is none is refused with the other options
+    return replace(retry, never_on=(*retry.never_on, BudgetError))
 
 
 def _numbered(key: str) -> str:

@@ -18,8 +18,8 @@ from pydantic_ai.usage import RequestUsage
 from outlast import Engine, Retry, Signal, wf, workflow
 from outlast.agents import Durability, budget, effect
 from outlast.agents.budgets.scopes import OF_RUNS
-from outlast.errors import NotInRun, OverBudget, RunFailed, UsageError
-from outlast.testing import Calls, Cut, Fails, Says, ScriptedModel, Sim, crash_everywhere, fork
+from outlast.errors import RunFailed
+from outlast.testing import Calls, Cut, Fails, Says, ScriptedModel, crash_everywhere, fork
 from tests.unit.agents.budgets.counted import ledgers
 from tests.unit.agents.scripted import setting, turn_of
 
@@ -232,6 +232,55 @@ async def test_a_fork_is_charged_for_what_it_asks_anew_in_a_budget_of_its_own(
     assert spent == {f"{OF_RUNS}origin": 480, f"{OF_RUNS}{forked.id}": 360}
 
 
+# ------------------------------------------------------------------- engines that close
+arrivals: list[asyncio.Event] = []
+releases: list[asyncio.Event] = []
+
+
+async def when_released(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    del messages, info
+    arrivals.append(asyncio.Event())
+    pauses[0].set()
+    await releases[0].wait()
+    return ModelResponse(parts=[TextPart("ok")], usage=USED)
+
+
+pauses: list[asyncio.Event] = []
+held_up = Agent(
+    FunctionModel(when_released),
+    name="held_up",
+    capabilities=[Durability()],
+    model_settings=ModelSettings(max_tokens=1_000),
+)
+
+
+@workflow
+async def ask_two(number: int) -> list[int]:
+    with budget(scope="held up", tokens=1_500) as spent:
+        await asyncio.gather(*(held_up.run("Hello.") for _ in range(number)))
+        await spent.refresh()
+    return [spent.tokens]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_an_engine_that_closes_lets_requests_finish_and_charges_them(
+    tmp_path: Path, number: int
+) -> None:
+    arrivals.clear()
+    pauses[:], releases[:] = [asyncio.Event()], [asyncio.Event()]
+    async with Engine.open(tmp_path / "a.db") as engine:
+        await engine.start(ask_two(number), id="two")
+        await pauses[0].wait()  # the other one has no room beside it
+
+        releases[0].set()
+        async with asyncio.timeout(20):
+            await engine.drain("1h")
+
+    async with Engine.open(tmp_path / "a.db") as engine:
+        assert await engine.get("two", ask_two).result() == [120 * number]
+    assert len(arrivals) == number
+
+
 # ------------------------------------------------------------------- streams, outputs, tools
 streaming = Agent(
     ScriptedModel([calls("look", {"what": 1}), says("One two.")]),
@@ -351,111 +400,3 @@ async def ask_leader() -> int:
 
 async def test_an_agent_that_a_tool_calls_is_charged_to_the_same_budget(engine: Engine) -> None:
     assert await engine.run(ask_leader()) == 480
-
-
-# ----------------------------------------------------------------------------- the deadline
-slow = Agent(
-    ScriptedModel([Says("At last.", delay=3_600)]), name="slow", capabilities=[Durability()]
-)
-
-
-@workflow
-async def ask_slowly() -> list[str]:
-    started = wf.now()
-    with budget(wall="10m") as spent:
-        try:
-            await slow.run("Hello.")
-        except OverBudget as error:
-            took = (wf.now() - started).total_seconds()
-            return [error.reason, f"{spent.stop_reason}", f"{took:.0f}"]
-    return []
-
-
-async def test_a_request_is_cancelled_at_the_deadline() -> None:
-    async with Sim(seed=1) as sim:
-        assert await sim.run(ask_slowly()) == ["wall", "wall", "600"]
-
-
-@workflow
-async def late_child() -> list[str]:
-    try:
-        await talking.run("One.")
-    except OverBudget as error:
-        return [error.reason]
-    return []
-
-
-@workflow
-async def ask_too_late() -> list[str]:
-    with budget(wall="1m"):
-        await wf.sleep("2m")
-        return await late_child()
-
-
-async def test_children_have_the_deadline_of_their_parent() -> None:
-    async with Sim(seed=1) as sim:
-        assert await sim.run(ask_too_late()) == ["wall"]
-
-
-# ----------------------------------------------------------------------------- concurrency
-crowd = Agent(
-    ScriptedModel([Says("ok", delay=1, input_tokens=20, output_tokens=10)]),
-    name="crowd",
-    capabilities=[Durability()],
-    model_settings=ModelSettings(max_tokens=200),
-)
-
-
-@workflow
-async def one_of_many(number: int) -> bool:
-    try:
-        await crowd.run(f"{number}")
-    except OverBudget:
-        return False
-    return True
-
-
-@workflow
-async def many(number: int, limit: int) -> list[int]:
-    with budget(tokens=limit) as spent:
-        ended = await asyncio.gather(*(one_of_many(one) for one in range(number)))
-        await spent.refresh()
-    return [sum(ended), spent.tokens]
-
-
-async def test_requests_wait_for_what_others_reserve_and_give_back() -> None:
-    async with Sim(seed=1) as sim:
-        # Each reserves more than 200 tokens and uses 30 of them.
-        assert await sim.run(many(20, 1_000)) == [20, 600]
-
-
-async def test_what_many_children_spend_is_within_the_limit_and_nearly_all_of_it() -> None:
-    async with Sim(seed=2) as sim:
-        made, spent = await sim.run(many(60, 1_000))
-
-    assert spent == 30 * made
-    assert 1_000 - 100 < spent <= 1_000
-
-
-# -------------------------------------------------------------------------------- misuse
-def test_a_budget_outside_of_a_run_is_refused() -> None:
-    with pytest.raises(NotInRun, match="works in workflows and in handlers"), budget(tokens=1):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"usd": 0.5}, "as text"),
-        ({"usd": "-1"}, "as text"),
-        ({"tokens": -1}, "whole number from 0"),
-        ({"tokens": True}, "whole number from 0"),
-        ({"tool_calls": 1.5}, "whole number from 0"),
-        ({"same_call": 1}, "whole number from 2"),
-        ({"wall": 0}, "positive"),
-        ({"scope": "run:1"}, "does not begin with 'run:'"),
-    ],
-)
-def test_a_limit_that_is_none_is_refused(given: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        budget(**given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # wrong

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from outlast.agents import Price, set_prices
 from outlast.agents.budgets.amounts import limit_of, nanos_of
-from outlast.agents.budgets.prices import Pricing
+from outlast.agents.budgets.prices import Dollars, Pricing
 from outlast.errors import BudgetUnpriced, UsageError
 
 
@@ -90,12 +90,13 @@ def test_costs_are_rounded_up_and_limits_down() -> None:
     assert limit_of(Decimal("0.0000000019")) == 1
 
 
-@pytest.mark.parametrize("given", [0.5, "x", "-1", "NaN", True, None])
-def test_a_price_that_is_none_is_refused(given: object) -> None:
+@pytest.mark.parametrize("given", [0.5, "x", "-1", "NaN", True])
+def test_a_price_that_is_none_is_refused(given: Dollars) -> None:
     with pytest.raises(UsageError, match="an amount of dollars as text"):
-        Price(input="1" if given is None else given, output=given or "-1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # wrong
+        Price(input="1", output=given)
 
 
 def test_prices_are_given_by_name() -> None:
+    wrong: Price = "1.25"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # so
     with pytest.raises(UsageError, match="prices by models' names"):
-        set_prices({"cheap": "1.25"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]  # wrong
+        set_prices({"cheap": wrong})

@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from outlast import Engine, Err, Ok, StepTimeout, Timeout, step, workflow
+from outlast._execution.bodies.context import waiting_for_engine
 
 NAME: ContextVar[str] = ContextVar("NAME", default="nobody's")
 tasks: dict[str, asyncio.Task[object] | None] = {}
@@ -288,3 +289,35 @@ async def test_the_end_of_a_body_is_told_outside_of_its_context(engine: Engine) 
 
     assert told
     assert set(told) == {"nobody's"}
+
+
+waiting: list[asyncio.Event] = []
+
+
+@step
+async def wait_for_engine() -> str:
+    with waiting_for_engine():
+        waiting[0].set()
+        if len(waiting) == 1:
+            await asyncio.Event().wait()
+    return "done"
+
+
+@workflow
+async def waits_for_engine() -> str:
+    return await wait_for_engine()
+
+
+async def test_a_step_that_only_waits_for_the_engine_does_not_delay_its_closing(
+    tmp_path: Path,
+) -> None:
+    waiting[:] = [asyncio.Event()]
+    async with Engine.open(tmp_path / "w.db") as engine:
+        await engine.start(waits_for_engine(), id="w")
+        await waiting[0].wait()
+        async with asyncio.timeout(20):
+            await engine.drain("1h")
+
+    waiting.append(asyncio.Event())
+    async with Engine.open(tmp_path / "w.db") as engine:
+        assert await engine.get("w", waits_for_engine).result() == "done"

@@ -116,6 +116,14 @@ async def test_a_text_comes_with_its_usage(client: httpx2.AsyncClient) -> None:
     assert [asked.prompt for asked in model.requests] == ["Refund A-1."]
 
 
+async def test_a_request_that_forbids_calls_offers_no_tools(client: httpx2.AsyncClient) -> None:
+    model = ScriptedModel([Says("It is done.")])
+    async with model.serve() as url:
+        await Served(client, url).post(USER, tools=TOOLS, tool_choice="none")
+
+    assert [asked.tools for asked in model.requests] == [()]
+
+
 async def test_the_history_decides_which_turn_is_next(client: httpx2.AsyncClient) -> None:
     def tells(asked: Asked) -> str:
         assert asked.results == (ToolResult("refund", "call_1_1", "refunded A-1"),)
