@@ -40,7 +40,7 @@ from outlast._execution.bodies.context import in_step
 from outlast._execution.run_context import asking_place, in_run, message_here, next_number
 from outlast._shapes import is_dict, is_mapping
 from outlast.agents.budgets.requests import BudgetedModel
-from outlast.agents.budgets.scopes import budgets_here, inherited
+from outlast.agents.budgets.scopes import budgets_here, inherited, must_answer
 from outlast.agents.conversations.interruption import InterruptibleModel, interruption
 from outlast.agents.events import streaming
 from outlast.agents.internals import LIBRARIES, JournalCodec, no_threads
@@ -176,7 +176,8 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         if stopping is not None:
             served = InterruptibleModel(served or model, stopping)
         if budgets := budgets_here.get():
-            return BudgetedModel(served or model, budgets)
+            is_last = must_answer(budgets, agent_run.get())
+            return BudgetedModel(served or model, budgets, must_answer=is_last)
         return served
 
     # ----------------------------------------------------------- what replay gives again

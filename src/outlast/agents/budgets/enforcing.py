@@ -64,6 +64,7 @@ async def admit(budgets: Sequence[Spending], call: Called, *, key: str) -> None:
 
 def _refuse(limited: Sequence[Spending], ledger: str) -> None:
     refusing = next(s for s in limited if s.scope.ledger == ledger)
+    refusing.has_calls_left = False
     refusing.stopped = refusing.stopped or "tool_calls"
     allowed = refusing.scope.limits.tool_calls or 0
     raise SkipToolExecution(

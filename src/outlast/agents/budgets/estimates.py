@@ -33,7 +33,9 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_core import to_json
 
 _REQUEST_TOKENS = 16  # what a provider's format adds to a request
-_PART_TOKENS = 16  # and to each part: roles, separators, names
+PART_TOKENS = 16
+"""What a provider's format adds to each part: roles, separators, names."""
+
 _TOOLS_TOKENS = {"anthropic": 1_000, "bedrock": 1_000}  # a system prompt of its own about tools
 _OUTPUT_TOKENS = 256  # instructions about the format of an output
 _IMAGE_TOKENS = 40_000  # gpt-4o-mini counts the most for one: 36,835
@@ -59,7 +61,7 @@ def input_tokens_at_most(
     total = known + _REQUEST_TOKENS
     for message in new:
         for part in message.parts:
-            total += _PART_TOKENS + _tokens_of(part)
+            total += PART_TOKENS + _tokens_of(part)
     # They may have changed since the last response.
     total += sum(_bytes(part.content) for part in parameters.instruction_parts or [])
     if not known:
@@ -72,7 +74,7 @@ def _definitions(parameters: ModelRequestParameters, system: str) -> int:
     total = _TOOLS_TOKENS.get(system, 0) if tools else 0
     for tool in tools:
         schema = json.dumps(tool.parameters_json_schema)
-        total += _PART_TOKENS + _bytes(tool.name + (tool.description or "") + schema)
+        total += PART_TOKENS + _bytes(tool.name + (tool.description or "") + schema)
     output = parameters.output_object
     if output is not None:
         schema = json.dumps(output.json_schema)
@@ -118,15 +120,15 @@ def _tokens_of(part: ModelRequestPart | ModelResponsePart) -> int:
 def _content(item: object) -> int:
     match item:
         case str():
-            return _PART_TOKENS + _bytes(item)
+            return PART_TOKENS + _bytes(item)
         case TextContent(content=text):
-            return _PART_TOKENS + _bytes(text)
+            return PART_TOKENS + _bytes(text)
         case CachePoint():
             return 0
         case BinaryContent() if item.is_image:
             return _IMAGE_TOKENS
         case BinaryContent() if item.media_type.startswith("text/"):
-            return _PART_TOKENS + len(item.data)
+            return PART_TOKENS + len(item.data)
         case _:
             raise Unbounded(f"content of type {type(item).__name__}")
 

@@ -21,7 +21,7 @@ from outlast._execution.bodies.context import current_step
 from outlast._shapes import is_dict
 from outlast.agents.budgets import limits
 from outlast.agents.budgets.amounts import Amount, Offer
-from outlast.agents.budgets.estimates import Unbounded, input_tokens_at_most
+from outlast.agents.budgets.estimates import PART_TOKENS, Unbounded, input_tokens_at_most
 from outlast.agents.budgets.ledger import Totals
 from outlast.agents.budgets.ledgers import Request, Reserved, reserve, settle
 from outlast.agents.budgets.prices import Pricing
@@ -60,11 +60,12 @@ def charge_in(value: object) -> Charge | None:
 
 
 class BudgetedModel(WrapperModel):
-    """A model whose requests are charged to budgets."""
+    """A model whose requests are charged to budgets; with `must_answer` each is a last turn."""
 
-    def __init__(self, wrapped: Model, budgets: Sequence[Spending]) -> None:
+    def __init__(self, wrapped: Model, budgets: Sequence[Spending], *, must_answer: bool) -> None:
         super().__init__(wrapped)
-        self._budgets = budgets
+        self._scopes = [spending.scope for spending in budgets]
+        self._must_answer = must_answer
 
     @override
     async def request(
@@ -74,9 +75,7 @@ class BudgetedModel(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """Return the response; its metadata says what it has cost."""
-        call = await _begun(
-            self.wrapped, self._budgets, messages, model_settings, model_request_parameters
-        )
+        call = await self._begun(messages, model_settings, model_request_parameters)
         async with call.charged():
             response = await self.wrapped.request(
                 call.messages, call.settings, model_request_parameters
@@ -94,9 +93,7 @@ class BudgetedModel(WrapperModel):
         run_context: RunContext[object] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
         """Give the response as a stream; its metadata says what it has cost when it has ended."""
-        call = await _begun(
-            self.wrapped, self._budgets, messages, model_settings, model_request_parameters
-        )
+        call = await self._begun(messages, model_settings, model_request_parameters)
         async with (
             call.charged(),
             self.wrapped.request_stream(
@@ -107,6 +104,43 @@ class BudgetedModel(WrapperModel):
             yield stream
         charge = await call.settled(stream.get())
         stream.metadata = {**(stream.metadata or {}), _METADATA: charge}
+
+    async def _begun(
+        self,
+        messages: list[ModelMessage],
+        settings: ModelSettings | None,
+        parameters: ModelRequestParameters,
+    ) -> _Call:
+        """Reserve what a request may cost, and make of it what the reservation pays for.
+
+        Raises:
+            OverBudget: no budget, or not every one, pays for any answer.
+            BudgetUnpriced: its worst case is not known.
+        """
+        model, scopes = self.wrapped, self._scopes
+        is_limited = any(s.limits.usd is not None or s.limits.tokens is not None for s in scopes)
+        pricing = _pricing_of(model, is_needed=any(s.limits.usd is not None for s in scopes))
+        tokens = _tokens_at_most(model, messages, parameters) if is_limited else 0
+        wanted = _most(settings) or _most(model.settings) or limits.OUTPUT_TOKENS
+        full, last = _offers(pricing, tokens, wanted, parameters, is_limited=is_limited)
+        step = current_step()
+        request = Request(
+            model=model.model_id,
+            step=f"{step.run_id} {step.key}",
+            attempt=f"{step.fence}.{step.attempt}",
+            full=last if self._must_answer else full,
+            last=last,
+            wanted=wanted,
+        )
+        reserved = await reserve(scopes, request)
+        is_last = self._must_answer or bool(reserved.stopped_by)
+        if is_limited:
+            settings = _merged(settings, {"max_tokens": reserved.output})
+        if is_last:
+            settings = _merged(settings, {"tool_choice": "none"})
+            messages = _told_to_answer(messages)
+        worst = last.cost(reserved.output)
+        return _Call(messages, settings, pricing, scopes, reserved, worst, is_last)
 
 
 @dataclass(slots=True)
@@ -149,47 +183,10 @@ class _Call:
         if response.state != "complete" or not is_known or usage.unmeasured_requests:
             return self.worst
         tokens = usage.input_tokens + usage.output_tokens
-        return Amount(0 if self.pricing is None else self.pricing.actual(response), tokens)
-
-
-async def _begun(
-    model: Model,
-    budgets: Sequence[Spending],
-    messages: list[ModelMessage],
-    settings: ModelSettings | None,
-    parameters: ModelRequestParameters,
-) -> _Call:
-    """Reserve what a request may cost, and make of it what the reservation pays for.
-
-    Raises:
-        OverBudget: no budget, or not every one, pays for any answer.
-        BudgetUnpriced: its worst case is not known.
-    """
-    scopes = [spending.scope for spending in budgets]
-    is_limited = any(s.limits.usd is not None or s.limits.tokens is not None for s in scopes)
-    pricing = _pricing_of(model, is_needed=any(s.limits.usd is not None for s in scopes))
-    tokens = _tokens_at_most(model, messages, parameters) if is_limited else 0
-    wanted = _most(settings) or _most(model.settings) or limits.OUTPUT_TOKENS
-    must_answer = any(spending.stopped is not None for spending in budgets)
-    full, last = _offers(pricing, tokens, wanted, parameters, is_limited=is_limited)
-    step = current_step()
-    request = Request(
-        model=model.model_id,
-        step=f"{step.run_id} {step.key}",
-        attempt=f"{step.fence}.{step.attempt}",
-        full=last if must_answer else full,
-        last=last,
-        wanted=wanted,
-    )
-    reserved = await reserve(scopes, request)
-    is_last = must_answer or bool(reserved.stopped_by)
-    if is_limited:
-        settings = _merged(settings, {"max_tokens": reserved.output})
-    if is_last:
-        settings = _merged(settings, {"tool_choice": "none"})
-        messages = _told_to_answer(messages)
-    worst = last.cost(reserved.output)
-    return _Call(messages, settings, pricing, scopes, reserved, worst, is_last)
+        try:
+            return Amount(0 if self.pricing is None else self.pricing.actual(response), tokens)
+        except BudgetUnpriced:  # it had a price before; the response is not lost for that
+            return Amount(self.worst.usd, tokens)
 
 
 def _most(settings: ModelSettings | None) -> int | None:
@@ -242,18 +239,20 @@ def _offers(
     if not is_limited:
         nothing = Offer(Amount(), Amount(), 1)
         return nothing, nothing
+    told = tokens + len(ANSWER_NOW) + PART_TOKENS
     base = Amount(0 if pricing is None else pricing.worst(tokens, 0), tokens)
+    base_told = Amount(0 if pricing is None else pricing.worst(told, 0), told)
     output, input_ = Amount(tokens=1), Amount(tokens=1)
     if pricing is not None:
         output = Amount(_for_each(pricing.worst(tokens, _SLOPE_TOKENS) - base.usd), 1)
         input_ = Amount(_for_each(pricing.worst(tokens + _SLOPE_TOKENS, 0) - base.usd), 1)
     least = min(wanted, limits.ANSWER_TOKENS)
-    last = Offer(base, output, least)
+    last = Offer(base_told, output, least)
     if not parameters.function_tools:
         return replace(last, least=min(wanted, limits.TURN_TOKENS)), last
     results = input_.times(limits.TURN_TOKENS)
     full = Offer(
-        base + base + output.times(least) + results,
+        base + base_told + output.times(least) + results,
         output + input_,
         min(wanted, limits.TURN_TOKENS),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
@@ -51,13 +52,14 @@ class Scope:
 class Spending:
     """What a run knows of one budget around its code.
 
-    `stopped` is why agents must answer without tools, or have been stopped; `answered` are the
-    agents' runs that had their last turn.
+    `stopped` is why an agent had to answer without tools, or was stopped; `answered` are the
+    agents' runs that had their last turn; `has_calls_left` is whether tools may be called.
     """
 
     scope: Scope
     totals: Totals = NO_TOTALS
     own_calls: int = 0  # of tools; the ledger counts them only under a limit
+    has_calls_left: bool = True
     stopped: StopReason | None = None
     answered: set[str] = field(default_factory=set[str])
     counted: set[tuple[str, int, str]] = field(default_factory=set[tuple[str, int, str]])
@@ -66,6 +68,11 @@ class Spending:
 
 budgets_here: ContextVar[tuple[Spending, ...]] = ContextVar("outlast_budgets", default=())
 """The budgets around the code that executes, outermost first; steps have those of their code."""
+
+
+def must_answer(budgets: Sequence[Spending], agent: str) -> bool:
+    """Whether a run of an agent has no turns with tools any more, whatever is left."""
+    return any(agent in spending.answered or not spending.has_calls_left for spending in budgets)
 
 
 def inherited() -> tuple[Spending, ...]:
