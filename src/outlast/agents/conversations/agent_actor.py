@@ -9,7 +9,7 @@ await engine.actor(Support, "user-42").ask(Support.chat, "Where is my parcel?")
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Generic, Self, TypeGuard, TypeVar, get_args, get_origin
@@ -103,6 +103,14 @@ class AgentActor(Actor[ConversationState], Generic[DepsT, OutT]):
         """
         return None  # type: ignore[return-value]  # a class with other deps overrides it
 
+    def budget(self) -> AbstractContextManager[object]:
+        """Return what limits a turn, as `outlast.agents.budget(...)` does; by default nothing.
+
+        It is code of the actor. A named budget, such as `scope=f"user:{self.key}"`, lasts over
+        turns; any other one is of a single turn.
+        """
+        return nullcontext()
+
     @handler(while_busy="queue")
     async def chat(self, text: str, attachments: list[Attachment] | None = None) -> OutT:
         """Say something to the agent, and return its answer.
@@ -176,13 +184,14 @@ async def _take_turn(
     log.add("user", number, text=text, attachments=attachments, sender=self.sender)
     self._turn = turn
     try:
-        kept = await kind._compaction.compact(
-            log, before, turn=number, context_tokens=state.context_tokens
-        )
-        history = messages_of(kept)
-        output = await turn.answer(
-            self.agent, prompt_of(text, attachments), history, await self.deps()
-        )
+        with self.budget():
+            kept = await kind._compaction.compact(
+                log, before, turn=number, context_tokens=state.context_tokens
+            )
+            history = messages_of(kept)
+            output = await turn.answer(
+                self.agent, prompt_of(text, attachments), history, await self.deps()
+            )
     except KeptError:
         await _note_end(self, turn, log)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -13,9 +14,11 @@ from pydantic_ai.messages import UserContent
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
+from typing_extensions import override
 
-from outlast import Actor, Engine, actor, handler, workflow
+from outlast import Actor, ActorRef, Engine, actor, handler, workflow
 from outlast.agents import (
+    AgentActor,
     BudgetInfo,
     Durability,
     Price,
@@ -24,7 +27,7 @@ from outlast.agents import (
     effect,
     set_prices,
 )
-from outlast.errors import Looped, OverBudget, RunFailed
+from outlast.errors import HandlerFailed, Looped, OverBudget, RunFailed
 from tests.unit.agents.budgets.counted import ledgers
 from tests.unit.agents.scripted import setting, turn_of
 
@@ -414,6 +417,32 @@ async def test_a_name_inside_itself_is_charged_once_under_the_tighter_limit(
 ) -> None:
     with pytest.raises(RunFailed, match="OverBudget: budget 'tenant:acme' has 90 tokens left"):
         await engine.run(tenant_twice())
+
+
+class Helper(AgentActor[None, str]):
+    agent = looking
+
+    @override
+    def budget(self) -> AbstractContextManager[object]:
+        return budget(scope=f"user:{self.key}", tokens=800)
+
+
+async def ask_on(helper: ActorRef[Helper]) -> None:
+    for _ in range(5):
+        await helper.ask(Helper.chat, "Look again.")
+
+
+async def test_an_agent_with_conversations_has_the_budget_of_its_class(engine: Engine) -> None:
+    helper = engine.actor(Helper, "ann")
+
+    said = await helper.ask(Helper.chat, "Look.")
+    with pytest.raises(HandlerFailed, match="OverBudget"):
+        await ask_on(helper)
+
+    info = await budget_info(engine, "user:ann")
+    assert said
+    assert info is not None
+    assert 120 <= info.tokens <= 800
 
 
 @actor
