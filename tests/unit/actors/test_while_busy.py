@@ -123,6 +123,7 @@ async def test_they_come_in_at_the_same_place_after_a_crash(
             await other
         else:
             await desk.begun["b"].wait()
+        await engine.drain("0s")
     await asyncio.gather(first, other, return_exceptions=True)
     for gate in desk.gates.values():
         gate.set()
