@@ -173,12 +173,11 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         served, stopping = serving_model(self.name, model), interruption.get()
         if not in_step():  # the run's code sends no requests
             return served
-        if stopping is not None:
-            served = InterruptibleModel(served or model, stopping)
         if budgets := budgets_here.get():
             is_last = must_answer(budgets, agent_run.get())
-            return BudgetedModel(served or model, budgets, must_answer=is_last)
-        return served
+            served = BudgetedModel(served or model, budgets, must_answer=is_last)
+        # Around the budget: it also ends the wait for a reservation.
+        return served if stopping is None else InterruptibleModel(served or model, stopping)
 
     # ----------------------------------------------------------- what replay gives again
     @override

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_type
 
 from pydantic_ai import Agent, RunContext
-from typing_extensions import assert_type
 
 from outlast import Engine, step, wf, workflow
 from outlast.agents import (
