@@ -119,8 +119,8 @@ function View() {
   if (Object.hasOwn(LATER, place)) return <Later name={place} key={place} />
   return (
     <div class="empty">
-      <h1>There is no such page</h1>
-      <p><a href="#/">Go home</a></p>
+      <h1>Page not found</h1>
+      <p><a href="#/">Go to Home</a></p>
     </div>
   )
 }
@@ -135,9 +135,9 @@ function Later({ name }: { name: string }) {
   if (isLost) {
     return (
       <div class="empty">
-        <h1>This part could not be loaded</h1>
+        <h1>This page could not be loaded</h1>
         <p>The server is not responding, or was upgraded since this page was opened.</p>
-        <button type="button" onClick={() => location.reload()}>Load the page again</button>
+        <button type="button" onClick={() => location.reload()}>Reload</button>
       </div>
     )
   }

@@ -132,7 +132,7 @@ function refused(response: Response, text: string, isSignedIn: boolean): Request
   const problem: Problem = {
     status: response.status,
     type,
-    title: textOf(body['title']) || `The server answered ${response.status}`,
+    title: textOf(body['title']) || `The server returned ${response.status}`,
     detail: textOf(body['detail']) || advice(response),
     faults: faults.flatMap((fault) => {
       if (!isObject(fault)) return []
@@ -147,7 +147,7 @@ function refused(response: Response, text: string, isSignedIn: boolean): Request
 function advice(response: Response): string {
   const after = response.headers.get('Retry-After')
   if (response.status === 403) return 'Your role does not allow this.'
-  if (response.status === 404 || response.status === 501) return 'This server does not offer this.'
+  if (response.status === 404 || response.status === 501) return 'This server does not support this.'
   if (after !== null) return `Try again in ${after} s.`
   return 'See the log of `outlast serve`.'
 }
@@ -169,7 +169,7 @@ function textOf(value: Json | undefined): string {
 export function problemOf(error: unknown): Problem {
   if (error instanceof RequestError) return error.problem
   const detail = error instanceof Error ? error.message : String(error)
-  return { status: -1, type: '', title: 'Something went wrong here', detail, faults: [], body: {} }
+  return { status: -1, type: '', title: 'Something went wrong in this page', detail, faults: [], body: {} }
 }
 
 export function wasAborted(error: unknown): boolean {

@@ -19,7 +19,7 @@ const HINTS: { [key: string]: string } = {
   workflow: 'its full name, or the part after a dot',
   since: 'created at or after: 1h, 2d, 2026-01-31',
   until: 'created at or before',
-  id: 'begins so',
+  id: 'the beginning of an id',
   parent: 'children of this run',
 }
 
@@ -168,7 +168,7 @@ export function hints(text: string): string[] {
   for (const { key, value } of words(text)) {
     if (key === '' || isKey(key)) continue
     const meant = KEYS.find((each) => isSlip(key.toLowerCase(), each))
-    const asked = `${key}:${value} asks for runs whose attribute ${key} is ${value}.`
+    const asked = `${key}:${value} matches runs whose attribute ${key} is ${value}.`
     if (meant) found.push(`${asked} Did you mean ${meant}:${value}?`)
     else if (/^[<>=!]/.test(value)) found.push(`${asked} Attributes can only be tested for equality.`)
     else found.push(asked)

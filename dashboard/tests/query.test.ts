@@ -57,10 +57,10 @@ test('completion offers keys, then values, at the caret', () => {
 })
 
 test('a query that finds nothing says what its words were taken for', () => {
-  assert.deepEqual(hints('statuss:failed'), ['statuss:failed asks for runs whose attribute statuss is failed. Did you mean status:failed?'])
+  assert.deepEqual(hints('statuss:failed'), ['statuss:failed matches runs whose attribute statuss is failed. Did you mean status:failed?'])
   assert.match(hints('sttaus:failed')[0] ?? '', /Did you mean status:failed/)
   assert.match(hints('Status:failed')[0] ?? '', /Did you mean status:failed/)
   assert.match(hints("total:>5")[0] ?? '', /only be tested for equality/)
-  assert.deepEqual(hints('customer:42'), ['customer:42 asks for runs whose attribute customer is 42.'])
+  assert.deepEqual(hints('customer:42'), ['customer:42 matches runs whose attribute customer is 42.'])
   assert.deepEqual(hints('status:failed refused'), [])
 })

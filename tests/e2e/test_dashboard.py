@@ -169,7 +169,7 @@ def test_a_run_is_cancelled_only_after_a_question(seat: Seat) -> None:
     page = seat.open(run_link("cancel-1"))
     page.get_by_role("button", name="Cancel").click()
     assert seat.server.run("cancel-1")["status"] != "cancelled"
-    dialog_button(page, "Not now")
+    dialog_button(page, "Keep running")
     page.get_by_role("button", name="Cancel").click()
     page.get_by_label("Reason").fill("enough")
     dialog_button(page, "Cancel")
@@ -196,7 +196,7 @@ def test_a_run_is_forked_from_a_step_with_another_input(seat: Seat) -> None:
     page.get_by_role("button", name="Compare").click()
     seat.shot(page, "compare")
     dialog_button(page, "Compare")
-    shows(page, "They differ from record")
+    shows(page, "First difference: record")
     seat.shot(page, "diff")
 
 
@@ -342,7 +342,7 @@ def test_ten_tabs_read_one_feed_and_another_takes_over(seat: Seat) -> None:
     first.close()
     until_seen(others[0], lambda: sum("/v1/events" in url for url in seat.requests) == 2)
     for page in others:
-        shows(page, "No run matches")
+        shows(page, "No matching runs")
     seat.server.start("quick", "tabs-1", n=1)
     for page in others:
         page.get_by_role("button", name=re.compile("1 new run")).wait_for()
@@ -358,7 +358,7 @@ def test_a_server_that_is_away_is_told_of_and_found_again(seat: Seat) -> None:
     page.get_by_text("The server is not responding.").first.wait_for()
     seat.shot(page, "offline")
     page.unroute(away)
-    page.get_by_role("button", name="Try now").click()
+    page.get_by_role("button", name="Retry now").click()
     until_live(page)
     # Who is signed in was not known without the server; now it is, and what they may do.
     page.locator("button:enabled").get_by_text("Start a run").wait_for()

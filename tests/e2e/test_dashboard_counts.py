@@ -48,7 +48,7 @@ def test_a_letter_that_fails_again_comes_back_to_the_list(seat: Seat) -> None:
     until_seen(page, lambda: text in text_of(page))
     last = dead_numbers(seat.server)[-1]
     page.get_by_role("button", name=f"Redrive message {last}", exact=True).click()
-    page.locator(".notice").get_by_text("If it fails again, it comes back").wait_for()
+    page.locator(".notice").get_by_text("If it fails again, it returns").wait_for()
     until(lambda: max(dead_numbers(seat.server), default=0) > last)
     again = dead_numbers(seat.server)[-1]
     page.get_by_role("button", name=f"Redrive message {again}", exact=True).wait_for()

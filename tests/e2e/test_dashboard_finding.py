@@ -59,7 +59,7 @@ def test_the_palette_finds_what_exists_by_any_of_its_words(seat: Seat) -> None:
         seat.shot(page, "palette")
         page.keyboard.press("Escape")
     palette(page, "no-such-thing")
-    page.get_by_text("Nothing of this name exists.").wait_for()
+    page.get_by_text("No results.").wait_for()
     assert page.locator("[role=option]").count() == 0
     page.keyboard.press("Escape")
 
@@ -135,7 +135,7 @@ def test_only_verbs_that_fit_are_offered(seat: Seat) -> None:
 @pytest.mark.parametrize("name", ["constructor", "__proto__", "toString", "nothing"])
 def test_a_page_that_does_not_exist_says_so(seat: Seat, name: str) -> None:
     page = seat.open(f"#/{name}")
-    page.get_by_role("heading", name="There is no such page").wait_for()
+    page.get_by_role("heading", name="Page not found").wait_for()
 
 
 def test_an_idle_actor_is_idle(seat: Seat) -> None:

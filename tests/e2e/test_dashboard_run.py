@@ -55,7 +55,7 @@ def test_a_failed_run_begins_with_the_traceback_of_its_step(seat: Seat) -> None:
     seat.shot(page, "failed-step")
 
     text = side_of(page)
-    assert text.index("app.charge") < text.index("app.py:") < text.index("What the workflow raised")
+    assert text.index("app.charge") < text.index("app.py:") < text.index("Error of the workflow")
     assert "in charge" in text
     # Frames of libraries are folded: they open on request, from the keyboard too.
     folded = page.locator(".frames-folded").first
@@ -79,13 +79,13 @@ def test_attempts_stand_side_by_side_with_what_the_step_was_given(seat: Seat) ->
     text = side_of(page)
     assert text.index("Attempt 3 failed") < text.index("Input")
     # A dict whose keys JSON does not have is a dict all the same.
-    for part in ("order_id", "[1,2]", "the output of record 2"):
+    for part in ("order_id", "[1,2]", "output of record 2"):
         assert part in text, part
     seat.shot(page, "attempts")
     attempts.first.press("Enter")
     until(lambda: "Attempt 1 failed" in side_of(page))
 
-    page.get_by_role("button", name="the output of record 2").click()
+    page.get_by_role("button", name="output of record 2").click()
     until(lambda: "Output" in side_of(page))
     assert "receipt of 7" in side_of(page)
 
@@ -273,7 +273,7 @@ def test_a_viewer_is_offered_nothing_that_is_refused(seat: Seat) -> None:
     page.route(re.compile(r"/v1/session"), lambda route: route.fulfill(json=viewer))
     seat.go(page, run_link(run))
     page.reload()
-    page.locator(".attention").get_by_role("link", name="Show").wait_for()
+    page.locator(".attention").get_by_role("link", name="View").wait_for()
     seat.shot(page, "viewer")
     assert "Approve or reject" not in text_of(page)
     page.keyboard.press("n")

@@ -36,17 +36,17 @@ export function Brush({ lanes, scale, origin, range, onRange }: {
     : range && { a: xOf(scale, range.from), b: xOf(scale, range.to) }
   return (
     <div class="brush-row">
-      <span class="lane-name faint">{range ? `${duration((range.to - range.from) / 1000)} chosen` : 'drag to zoom'}</span>
+      <span class="lane-name faint">{range ? `${duration((range.to - range.from) / 1000)} selected` : 'drag to zoom'}</span>
       <div
         class="brush"
         ref={box}
         role="slider"
         tabIndex={0}
-        aria-label="Part of the run that is shown: arrows move it, plus and minus zoom, 0 shows all"
+        aria-label="Visible time range: arrow keys move it, plus and minus zoom, 0 shows the whole run"
         aria-valuemin={0}
         aria-valuemax={100}
         aria-valuenow={Math.round(((range?.from ?? scale.from) - scale.from) / Math.max(1e-9, scale.to - scale.from) * 100)}
-        aria-valuetext={range ? `from ${duration((range.from - origin) / 1000)} to ${duration((range.to - origin) / 1000)}` : 'all of it'}
+        aria-valuetext={range ? `from ${duration((range.from - origin) / 1000)} to ${duration((range.to - origin) / 1000)}` : 'the whole run'}
         onKeyDown={(event) => byKey(event, scale, range, onRange)}
         onPointerDown={(event) => {
           event.currentTarget.setPointerCapture(event.pointerId)

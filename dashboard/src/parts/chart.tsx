@@ -55,9 +55,9 @@ export function Chart({ title, hint, values, stepSeconds, until, show, isBinary 
       <figcaption>
         <span title={hint}>{title}</span>
         <strong class="number">{show(last)}</strong>
-        <span class="faint number">most {show(most)}</span>
+        <span class="faint number">peak {show(most)}</span>
       </figcaption>
-      <div ref={box} role="img" aria-label={`${title} over the last hour: now ${show(last)}, most ${show(most)}`} />
+      <div ref={box} role="img" aria-label={`${title} over the last hour: now ${show(last)}, peak ${show(most)}`} />
     </figure>
   )
 }

@@ -56,9 +56,11 @@ export function Dialog({ title, onClose, children, size = 'normal' }: {
 }
 
 /** A dialog that sends something: what came back wrong is shown in it, and nothing is lost. */
-export function ActionDialog({ title, verb, isDestructive, onClose, onSend, children, size, isReady = true }: {
+export function ActionDialog({ title, verb, isDestructive, onClose, onSend, children, size, isReady = true, dismiss = 'Cancel' }: {
   title: string
   verb: string
+  // The button that changes nothing.
+  dismiss?: string
   isDestructive?: boolean
   onClose: () => void
   onSend: () => Promise<void>
@@ -86,7 +88,7 @@ export function ActionDialog({ title, verb, isDestructive, onClose, onSend, chil
         <SentFaults.Provider value={problem?.faults ?? []}>{children}</SentFaults.Provider>
         {problem && <ProblemNote problem={problem} isQuiet={isUnbuilt(problem)} />}
         <footer>
-          <button type="button" onClick={onClose}>Not now</button>
+          <button type="button" onClick={onClose}>{dismiss}</button>
           <button type="submit" class={isDestructive ? 'danger' : 'primary'} disabled={isBusy || !isReady}>
             {isBusy ? 'Sending …' : verb}
           </button>

@@ -60,8 +60,8 @@ export function ViewProblem({ problem, what, again }: {
 }) {
   if (!isUnbuilt(problem)) return <ProblemNote problem={problem} again={again} />
   return (
-    <Empty icon="help" title={`This server does not offer ${what}`}>
-      <p>It may be older than this page. Everything else works.</p>
+    <Empty icon="help" title={`This server does not support ${what}`}>
+      <p>It may be older than this page. The other pages work.</p>
     </Empty>
   )
 }
@@ -69,7 +69,7 @@ export function ViewProblem({ problem, what, again }: {
 export function Loading({ what }: { what: string }) {
   return (
     <div class="loading" role="status">
-      Reading {what} …
+      Loading {what} …
     </div>
   )
 }

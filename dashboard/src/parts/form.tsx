@@ -35,7 +35,7 @@ export function Labelled(props: EditorProps) {
   const label = (
     <>
       {field.title}
-      {!field.isRequired && <span class="faint"> optional</span>}
+      {!field.isRequired && <span class="faint"> (optional)</span>}
     </>
   )
   if (isGroup) {
@@ -58,11 +58,11 @@ export function Labelled(props: EditorProps) {
   )
 }
 
-/** Why something is done: the audit keeps it. */
+/** The reason for an action, which the audit log keeps. */
 export function ReasonField({ value, onChange }: { value: string; onChange: (value: string) => void }) {
   return (
     <div class="labelled">
-      <label for="reason">Reason <span class="faint">optional</span></label>
+      <label for="reason">Reason <span class="faint">(optional)</span></label>
       <input id="reason" type="text" value={value} onInput={(event) => onChange(event.currentTarget.value)} />
       <p class="hint">It is recorded in the audit log with your name.</p>
     </div>
@@ -179,7 +179,7 @@ function ChoiceEditor({ field, value, onChange, id }: EditorProps<Of<'choice'>> 
       value={String(chosen)}
       onChange={(event) => onChange(field.options[Number(event.currentTarget.value)])}
     >
-      {chosen < 0 && <option value="-1">{field.isRequired ? 'Choose …' : 'Left out'}</option>}
+      {chosen < 0 && <option value="-1">{field.isRequired ? 'Choose …' : 'Not set'}</option>}
       {field.options.map((option, index) => (
         <option key={index} value={String(index)}>
           {typeof option === 'string' ? option : jsonText(option)}

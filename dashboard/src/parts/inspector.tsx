@@ -59,7 +59,7 @@ export function Inspector({ record, records, linkTo, onSelect, onFork, onClose }
       </dl>
       {others.length > 1 && (
         <div class="block">
-          <h3>{plural(others.length, 'record')} of this</h3>
+          <h3>{plural(others.length, 'record')} of this operation</h3>
           <ol class="record-list">
             {others.slice(-RECORDS_SHOWN).map((each) => (
               <li key={each.seq}>
@@ -132,7 +132,7 @@ function Input({ record, onSelect }: { record: JournalRecord; onSelect: (seq: nu
           <code>{name}</code> <span class="faint">{bytes(part.bytes)}</span>{' '}
           {part.seq === 0 ? <span class="faint">not recorded (too large)</span> : (
             <button type="button" class="quiet" onClick={() => onSelect(part.seq)}>
-              {part.seq === 1 ? 'from the input of the run' : `the output of record ${part.seq}`}
+              {part.seq === 1 ? 'same as the input of the run' : `output of record ${part.seq}`}
             </button>
           )}
         </p>

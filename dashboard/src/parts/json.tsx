@@ -53,7 +53,7 @@ export function StoredValue({ value, preview, pick, label }: {
     <div class="stack">
       <pre class="json wrap">{isObject(value) ? Object.values(value).map(String).join('') : String(value)}</pre>
       <p class="large-input">
-        <span class="faint">The beginning of {bytes(preview.bytes)}.</span>
+        <span class="faint">Only the beginning of {bytes(preview.bytes)} is shown.</span>
         <button type="button" disabled={isBusy} onClick={() => void load()}>{isBusy ? 'Loading …' : 'Load all'}</button>
       </p>
     </div>

@@ -95,9 +95,9 @@ export function Banner() {
         <Icon name="offline" />
         <span>
           <strong>The server is not responding.</strong> This page may be out of date.
-          {pause >= 1 ? ` Next try in ${duration(Math.ceil(pause))}.` : ' Trying …'}
+          {pause >= 1 ? ` Retrying in ${duration(Math.ceil(pause))}.` : ' Retrying …'}
         </span>
-        <button type="button" onClick={reconnect}>Try now</button>
+        <button type="button" onClick={reconnect}>Retry now</button>
       </div>
     )
   }

@@ -121,7 +121,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
         ))}
       </ul>
       <p class="hint" role="status">
-        {search.isBusy ? 'Searching …' : search.problem || (text.trim() !== '' && entries.length === 0 ? 'Nothing of this name exists.' : '')}
+        {search.isBusy ? 'Searching …' : search.problem || (text.trim() !== '' && entries.length === 0 ? 'No results.' : '')}
       </p>
     </Dialog>
   )

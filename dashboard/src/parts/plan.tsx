@@ -12,11 +12,11 @@ const OF_CHILDREN: Record<ChildAction, string> = {
 }
 
 export function PlanView({ plan, problem }: { plan: RerunPlan | null; problem: string | null }) {
-  if (plan === null) return <p class="hint">{problem ?? 'Working out what would run again …'}</p>
+  if (plan === null) return <p class="hint">{problem ?? 'Calculating what would run again …'}</p>
   const lines = [
     ...plan.steps.map((step) => `runs again: ${step.key}${step.place && ` of ${step.place}`} (${step.outcome}), key ${step.idempotency_key ?? 'new'}`),
     ...plan.children.map((child) => `${OF_CHILDREN[child.action]}: child ${child.id}${child.status === null ? '' : ` (${child.status})`}`),
-    ...plan.tokens.map((token) => `is asked again: ${token.kind} ${token.title}`),
+    ...plan.tokens.map((token) => `is requested again: ${token.kind} ${token.title}`),
     ...plan.signals_left.map((signal) => `stays with this run: signal ${signal.name}`),
     ...plan.signals_copied.map((signal) => `is copied: signal ${signal.name}`),
   ]

@@ -23,7 +23,7 @@ export function RunData({ detail, records, onSelect }: {
       )}
       {failure && (
         <div class="block">
-          <h2>{guilty ? 'What the workflow raised' : failure.type}</h2>
+          <h2>{guilty ? 'Error of the workflow' : failure.type}</h2>
           <pre class="error-text">{guilty ? `${failure.type}: ${failure.message}` : failure.message}</pre>
           {failure.traceback && (
             <details open={!guilty}>
@@ -47,7 +47,7 @@ export function RunData({ detail, records, onSelect }: {
         <h2>Output</h2>
         {detail.status === 'completed' && <StoredValue value={detail.result} preview={detail.result_preview} pick={(it) => it['result']} label="the output" />}
         {detail.status !== 'completed' && (
-          <p class="faint">{isOpen(detail.status) ? 'None yet.' : 'None: it did not complete.'}</p>
+          <p class="faint">{isOpen(detail.status) ? 'None yet.' : 'None: the run did not complete.'}</p>
         )}
       </div>
     </section>

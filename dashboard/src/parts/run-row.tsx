@@ -23,7 +23,7 @@ export function RunHead() {
       <span role="columnheader">Status</span>
       <span role="columnheader">Run</span>
       <span role="columnheader">Workflow</span>
-      <span role="columnheader">Facts</span>
+      <span role="columnheader">Attributes</span>
       <span role="columnheader" class="right">Steps</span>
       <span role="columnheader" class="right">Took</span>
       <span role="columnheader" class="right">Created</span>
@@ -69,7 +69,7 @@ function Facts({ run }: { run: RunInfo }) {
       {attributes.slice(0, ATTRIBUTES_SHOWN).map(([name, value]) => (
         <span class="fact" key={name}><span class="faint">{name}</span> {String(value)}</span>
       ))}
-      {deathsOf(run) > 0 && <span class="fact tone-parked">{deathsOf(run)} process deaths without progress</span>}
+      {deathsOf(run) > 0 && <span class="fact tone-parked">{deathsOf(run)} process crashes without progress</span>}
     </>
   )
 }

@@ -46,7 +46,7 @@ export function SavedViews({ query }: { query: string }) {
           <button
             type="button"
             class="quiet"
-            aria-label={`Forget the view ${view.name}`}
+            aria-label={`Delete the view ${view.name}`}
             onClick={() => keep(views.filter((each) => each !== view))}
           >
             <Icon name="close" />

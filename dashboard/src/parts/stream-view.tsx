@@ -68,7 +68,7 @@ export function StreamPanel({ run, name, isLive }: { run: string; name: string; 
       {reader.problem.value && <ProblemNote problem={reader.problem.value} isQuiet />}
       <div class="stream-box" ref={box} tabIndex={0} onScroll={scrolled} role="log" aria-label={`Values of ${name}`} aria-live="off">
         {reader.dropped.value > 0 && <p class="faint">{count(reader.dropped.value)} earlier values are not shown.</p>}
-        {values.length === 0 && <p class="faint">Nothing written yet.</p>}
+        {values.length === 0 && <p class="faint">No values yet.</p>}
         {hasText && asText ? <AsText values={values} /> : values.map((it) => <Line key={it.offset} it={it} />)}
       </div>
     </section>

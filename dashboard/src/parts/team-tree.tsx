@@ -14,7 +14,7 @@ const ICONS: { [kind in MemberInfo['kind']]: IconName } = {
 }
 
 export function TeamTree({ team }: { team: TeamInfo }) {
-  if (team.members.length === 0) return <p class="faint">It has no members.</p>
+  if (team.members.length === 0) return <p class="faint">No members.</p>
   return (
     <ul class="tree">
       {team.members.map((member) => <Member key={member.id} member={member} />)}

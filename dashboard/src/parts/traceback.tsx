@@ -16,7 +16,7 @@ export function Traceback({ text, label }: { text: string; label: string }) {
         if (!block.isLibrary) return <Frames key={index} frames={block.frames} />
         return (
           <details key={index} class="frames-folded">
-            <summary>{plural(block.frames.length, 'frame')} of libraries</summary>
+            <summary>{plural(block.frames.length, 'library frame')}</summary>
             <Frames frames={block.frames} />
           </details>
         )

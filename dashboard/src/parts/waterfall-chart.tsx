@@ -147,11 +147,11 @@ function Ruler({ scale, origin, isZoomed, isTrue, onTrue, onReset }: {
       <span role="columnheader" class="lane-name">
         {isZoomed && <button type="button" class="quiet" onClick={onReset}>Show all</button>}
         {hasChoice && (
-          <label class="check" title="Draw time in which nothing ran as long as it was">
+          <label class="check" title="Show idle time at its real length">
             <input type="checkbox" checked={isTrue} onChange={(event) => onTrue(event.currentTarget.checked)} /> true scale
           </label>
         )}
-        {!isZoomed && !hasChoice && <span class="faint">after the start</span>}
+        {!isZoomed && !hasChoice && <span class="faint">time since the start</span>}
       </span>
       <span role="columnheader" class="ruler">
         {ticksOf(scale, origin).map((tick) => (
@@ -164,7 +164,7 @@ function Ruler({ scale, origin, isZoomed, isTrue, onTrue, onReset }: {
             class="gap-label"
             key={gap.from}
             style={{ left: `${gap.x + TRACK_PADDING}px`, width: `${gap.width}px` }}
-            title={`${duration((gap.to - gap.from) / 1000)} in which nothing ran, compressed`}
+            title={`Compressed: ${duration((gap.to - gap.from) / 1000)} of idle time`}
           >
             {fitting(gap.to - gap.from, gap.width)}
           </span>

@@ -51,7 +51,7 @@ export function ActorView() {
           <h1 class="mono">{actor.id}</h1>
           <CopyButton text={actor.id} label="Copy the id" />
           <span class="spread" />
-          <button type="button" onClick={loaded.reload}><Icon name="retry" /> Reload</button>
+          <button type="button" onClick={loaded.reload}><Icon name="retry" /> Refresh</button>
           {mayOperate.value && <button type="button" class="danger quiet-danger" onClick={() => setStopping(true)}><Icon name="terminated" /> Stop</button>}
         </div>
         <dl class="run-facts">
@@ -77,6 +77,7 @@ export function ActorView() {
         <ActionDialog
           title="Stop this actor"
           verb="Stop"
+          dismiss="Keep running"
           isDestructive
           onClose={() => setStopping(false)}
           onSend={async () => {
@@ -103,8 +104,8 @@ function Send({ actor, type, actorKey, onSent }: {
   const handlers = actor.handlers ?? []
   const [name, setName] = useState(handlers[0]?.name ?? '')
   const handler = handlers.find((each) => each.name === name) ?? handlers[0]
-  if (!handler) return <p class="faint">This server has no code for this type of actor, so it cannot show a form.</p>
-  if (!mayOperate.value) return <p class="faint">Your role can view, but not send messages.</p>
+  if (!handler) return <p class="faint">This server has no code for this type of actor, so there is no form for its messages.</p>
+  if (!mayOperate.value) return <p class="faint">Your role is read-only: it cannot send messages.</p>
   return (
     <div class="stack">
       <div class="labelled">
@@ -141,7 +142,7 @@ function Message({ handler, type, actorKey, onSent }: {
     try {
       const answer = await api.send(type, actorKey, handler.name, mode, input)
       if (mode === 'ask') setResult({ value: answer?.result ?? null })
-      else tell('Message sent', 'It is stored, and handled in its turn.')
+      else tell('Message sent', 'It is stored, and handled after the messages before it.')
       onSent()
     } catch (error) {
       setProblem(problemOf(error))
@@ -160,8 +161,8 @@ function Message({ handler, type, actorKey, onSent }: {
         </div>
       )}
       <div class="answer-row">
-        <button type="submit" class="primary" disabled={isBusy || !isReady} title="Send it and wait for the answer">{isBusy ? 'Waiting …' : 'Ask'}</button>
-        {!handler.is_read && <button type="button" disabled={isBusy || !isReady} onClick={() => void send('tell')} title="Send it and wait for nothing"><Icon name="send" /> Tell</button>}
+        <button type="submit" class="primary" disabled={isBusy || !isReady} title="Send the message and wait for the answer">{isBusy ? 'Waiting …' : 'Ask'}</button>
+        {!handler.is_read && <button type="button" disabled={isBusy || !isReady} onClick={() => void send('tell')} title="Send the message and do not wait"><Icon name="send" /> Tell</button>}
       </div>
       {problem && <ProblemNote problem={problem} />}
       {result && <div class="block" role="status"><h2>Answer</h2><JsonView value={result.value} label="the answer" /></div>}

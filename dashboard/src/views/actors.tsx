@@ -71,7 +71,7 @@ function Mailboxes() {
   if (first.problem && !first.data) return <ViewProblem problem={first.problem} what="actors" again={first.reload} />
   if (first.data === null) return <Loading what="actors" />
   if (actors.length === 0) {
-    return <Empty icon="actors" title="There are no actors yet"><p>An actor is created by its first message. See <code>outlast actor --help</code>.</p></Empty>
+    return <Empty icon="actors" title="No actors yet"><p>An actor is created by its first message. See <code>outlast actor --help</code>.</p></Empty>
   }
   return (
     <>
@@ -142,7 +142,7 @@ function Teams() {
   if (loaded.problem && !loaded.data) return <ViewProblem problem={loaded.problem} what="teams" again={loaded.reload} />
   if (loaded.data === null) return <Loading what="teams" />
   if (loaded.data.length === 0) {
-    return <Empty icon="actors" title="There are no teams"><p>A supervisor restarts its members when they fail. See docs/howto/supervise-a-team.md.</p></Empty>
+    return <Empty icon="actors" title="No teams"><p>A supervisor restarts its members when they fail. See docs/howto/supervise-a-team.md.</p></Empty>
   }
   return (
     <div class="stack">
@@ -182,7 +182,7 @@ function DeadLetters() {
       <table class="plain stacked">
         <thead>
           <tr>
-            <th scope="col">Actor</th><th scope="col">Message</th><th scope="col">Why</th>
+            <th scope="col">Actor</th><th scope="col">Message</th><th scope="col">Reason</th>
             <th scope="col" class="right">Attempts</th><th scope="col" class="right">Sent</th><th scope="col"><span class="off-screen">Redrive</span></th>
           </tr>
         </thead>
@@ -224,7 +224,7 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
     setBusy(true)
     try {
       await api.redrive(letter.number)
-      tell('Message sent again', `${letter.handler} to ${letter.actor}. If it fails again, it comes back to this list.`)
+      tell('Message sent again', `${letter.handler} to ${letter.actor}. If it fails again, it returns to this list.`)
       onDone()
     } catch (error) {
       tellFault(error)
@@ -236,7 +236,7 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
     <tr>
       <td data-label="Actor"><a class="mono wrap" href={actorLink(letter.actor)}>{letter.actor}</a></td>
       <td data-label="Message"><span class="letter"><span><span class="mono">{letter.handler}</span> <span class="faint">{letter.kind}</span></span><LetterInput letter={letter} /></span></td>
-      <td class="wrap" data-label="Why"><span>{letter.reason}{letter.error && <span class="error-line"> {letter.error}</span>}</span></td>
+      <td class="wrap" data-label="Reason"><span>{letter.reason}{letter.error && <span class="error-line"> {letter.error}</span>}</span></td>
       <td class="right number" data-label="Attempts">{letter.attempts}</td>
       <td class="right faint" data-label="Sent"><Ago at={letter.sent_at} /></td>
       <td class="right">

@@ -36,12 +36,12 @@ function Single({ id }: { id: string }) {
   return (
     <div class="narrow-view">
       <header class="view-head">
-        <h1 tabIndex={-1}>{token?.kind === 'token' ? 'Question' : 'Approval'}</h1>
+        <h1 tabIndex={-1}>{token?.kind === 'token' ? 'Request' : 'Approval'}</h1>
         <span class="spread" />
         <a href="#/approvals">All approvals</a>
       </header>
       {loaded.problem && <ViewProblem problem={loaded.problem} what="single approvals" again={loaded.reload} />}
-      {!token && !loaded.problem && <Loading what="the question" />}
+      {!token && !loaded.problem && <Loading what="the request" />}
       {token && <ul class="cards"><TokenCard token={token} isStill onAnswered={() => answered(loaded.reload)} /></ul>}
     </div>
   )
@@ -76,7 +76,7 @@ function Inbox() {
         <h1 tabIndex={-1}>Approvals</h1>
         <p class="faint" role="status">{loaded.data ? `${count(waiting)} open` : ''}</p>
         <span class="spread" />
-        <nav class="switch" aria-label="Which">
+        <nav class="switch" aria-label="Filter">
           <a href="#/approvals" aria-current={all ? undefined : 'page'}>Open</a>
           <a href={link(['approvals'], { all: 1 })} aria-current={all ? 'page' : undefined}>All</a>
         </nav>
@@ -143,7 +143,7 @@ interface CardProps {
   onAnswered: () => void
 }
 
-const IN_WORDS: { [type: string]: string } = { int: 'a whole number', float: 'a number', str: 'a text', bool: 'yes or no', object: 'a value' }
+const IN_WORDS: { [type: string]: string } = { int: 'a whole number', float: 'a number', str: 'text', bool: 'yes or no', object: 'a value' }
 
 /** A token that is no approval is titled by the type that it asks for, a simple one in words. */
 function titleOf(token: TokenInfo): string {
@@ -180,7 +180,7 @@ function Question(props: CardProps) {
   const { token } = props
   const isKnown = token.kind === 'approval' || token.schema !== null || !mayOperate.value
   const loaded = useLoad(`schema ${token.id} ${isKnown}`, async () => (isKnown ? token : await api.token(token.id)))
-  if (loaded.data === null && !loaded.problem) return <Loading what="what it asks for" />
+  if (loaded.data === null && !loaded.problem) return <Loading what="the request" />
   return <Answer {...props} token={loaded.data?.status === 'open' ? loaded.data : token} />
 }
 
@@ -218,7 +218,7 @@ function Answer({ token, isStill, onAnswered }: CardProps) {
       setBusy(false)
     }
   }
-  if (!mayOperate.value) return <p class="faint">Your role can view, but not answer.</p>
+  if (!mayOperate.value) return <p class="faint">Your role is read-only: it cannot answer requests.</p>
   const missing = field ? faults(field, value) : []
   const isReady = value !== undefined && missing.length === 0
   const reasonId = `reason-${token.id}`
@@ -264,10 +264,10 @@ function explained(problem: Problem): Problem {
   const { by, at } = problem.body
   if (problem.type === 'token-answered' && typeof by === 'string') {
     const when = typeof at === 'string' ? ` ${relative(at, Date.now())}` : ''
-    return { ...problem, title: `Already answered by ${by}`, detail: `Answered${when}. Your answer was not used.` }
+    return { ...problem, title: `Already answered by ${by}`, detail: `Answered${when}. Your answer was not recorded.` }
   }
   if (problem.type === 'digest-mismatch') {
-    return { ...problem, title: 'The question has changed', detail: 'Reload and read it again before you answer.' }
+    return { ...problem, title: 'The request has changed', detail: 'Refresh it and read it again before you answer.' }
   }
   return problem
 }

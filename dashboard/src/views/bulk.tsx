@@ -27,9 +27,9 @@ const FITS: { [name in BulkAction]: readonly Status[] } = {
 const ACTIONS: { [name in BulkAction]: { verb: string; what: string; isDestructive: boolean } } = {
   pause: { verb: 'Pause', what: 'No new step starts until they are resumed.', isDestructive: false },
   resume: { verb: 'Resume', what: 'Paused and parked runs continue.', isDestructive: false },
-  retry: { verb: 'Retry', what: 'Try again from where they failed.', isDestructive: false },
-  cancel: { verb: 'Cancel', what: 'Their code is told, and may clean up; then they have ended. Retry can take them up again later.', isDestructive: true },
-  terminate: { verb: 'Terminate', what: 'End them now, without running any more of their code. Nothing is cleaned up. Retry can take them up again later.', isDestructive: true },
+  retry: { verb: 'Retry', what: 'Try again from where they failed. Completed steps are kept and do not run again.', isDestructive: false },
+  cancel: { verb: 'Cancel', what: 'Their code is cancelled and can clean up, then the runs end. You can retry them later.', isDestructive: true },
+  terminate: { verb: 'Terminate', what: 'End them immediately, without running any more of their code: nothing is cleaned up. You can retry them later.', isDestructive: true },
 }
 
 interface Total {
@@ -134,6 +134,7 @@ function BulkDialog({ action, query, marked, onClose, onDone }: {
     <ActionDialog
       title={`${verb} ${expected === null ? '…' : plural(expected, 'run')}`}
       verb={expected === null ? 'Counting …' : `${verb} ${plural(expected, 'run')}`}
+      dismiss={isDestructive ? 'Keep running' : 'Cancel'}
       isDestructive={isDestructive}
       isReady={expected !== null && expected > 0}
       onClose={onClose}

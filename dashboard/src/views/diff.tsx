@@ -1,4 +1,4 @@
-// Two runs side by side, and where they part.
+// Two runs side by side, and their first difference.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 
@@ -32,7 +32,7 @@ export function DiffView() {
         <h1>Compare</h1>
         {loaded.data && (
           <p class="faint" role="status">
-            {loaded.data.first === null ? 'The runs are equal' : `They differ from record ${loaded.data.first}; ${plural(differing, 'row')} ${differing === 1 ? 'differs' : 'differ'} in all`}
+            {loaded.data.first === null ? 'No differences' : `First difference: record ${loaded.data.first} · ${plural(differing, 'differing row')}`}
           </p>
         )}
         <span class="spread" />
@@ -59,7 +59,7 @@ export function DiffView() {
               ))}
             </tbody>
           </table>
-          {rows.length > shown && <button type="button" onClick={() => setShown(shown + ROWS_STEP)}>More</button>}
+          {rows.length > shown && <button type="button" onClick={() => setShown(shown + ROWS_STEP)}>Show more</button>}
         </div>
       )}
     </>
@@ -79,7 +79,7 @@ function Row({ row, mark }: { row: DiffRow; mark: { current: HTMLTableRowElement
 }
 
 function Side({ record }: { record: JournalRecord | null }) {
-  if (!record) return <td class="faint">nothing</td>
+  if (!record) return <td class="faint">no record</td>
   return (
     <td>
       <span class="faint number">{record.seq} {record.kind}</span> {record.name}

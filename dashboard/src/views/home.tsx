@@ -168,7 +168,7 @@ function ShortList({ runs, withErrors }: { runs: RunInfo[]; withErrors?: boolean
 function FirstSteps() {
   return (
     <section class="panel first-steps" aria-labelledby="first-title">
-      <h2 id="first-title">There are no runs yet</h2>
+      <h2 id="first-title">No runs yet</h2>
       <p>Start a workflow from the code, from a terminal, or from this page.</p>
       <ol>
         <li>

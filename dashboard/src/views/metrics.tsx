@@ -66,11 +66,11 @@ export function Metrics() {
         <h1>Metrics</h1>
         <p class="faint">the last hour</p>
       </header>
-      {loaded.problem && !history && <ViewProblem problem={loaded.problem} what="a history" again={loaded.reload} />}
+      {loaded.problem && !history && <ViewProblem problem={loaded.problem} what="metrics of the last hour" again={loaded.reload} />}
       {!history && !loaded.problem && <Loading what="the last hour" />}
       {history && !isDrawable && (
-        <Empty icon="chart" title="The server has just started">
-          <p>The first point comes in {duration(history.step_seconds)}.</p>
+        <Empty icon="chart" title="No data yet">
+          <p>The server has just started. The first data point appears in {duration(history.step_seconds)}.</p>
         </Empty>
       )}
       {history && isDrawable && (

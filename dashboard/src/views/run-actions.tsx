@@ -29,6 +29,9 @@ const SIMPLE: { [name in Simple]: { verb: string; icon: IconName; what: string; 
   terminate: { verb: 'Terminate', icon: 'terminated', what: 'End it immediately, without running any more of its code: nothing is cleaned up, and running steps are stopped. You can retry it later: everything it recorded is kept.', isDestructive: true },
 }
 
+// Beside a button "Cancel" that cancels the run, another "Cancel" would be ambiguous.
+const DISMISS: { [name in Simple]?: string } = { cancel: 'Keep running', terminate: 'Keep running', discard: 'Keep the message' }
+
 type Open = Action | 'diff' | null
 
 export function RunActions({ detail, store, forkAt, onForkAt }: {
@@ -79,8 +82,9 @@ function SimpleDialog({ action, detail, store, onClose }: {
   const { verb, what, isDestructive } = SIMPLE[action]
   return (
     <ActionDialog
-      title={`${verb} this run`}
+      title={action === 'discard' ? 'Discard the message' : `${verb} this run`}
       verb={verb}
+      dismiss={DISMISS[action] ?? 'Cancel'}
       isDestructive={isDestructive}
       onClose={onClose}
       onSend={async () => {

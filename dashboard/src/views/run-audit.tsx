@@ -8,13 +8,13 @@ import type { AuditInfo } from '../types.ts'
 
 const VIA: Record<AuditInfo['via'], string> = {
   http: 'over HTTP',
-  socket: 'on the machine',
-  command: 'with a command',
+  socket: 'over the Unix socket',
+  command: 'with the command line',
 }
 
 export function RunAudit({ id, seq }: { id: string; seq: number }) {
   const { data, problem, reload } = useLoad(`audit:${id}:${seq}`, () => api.audit(id))
-  if (problem && !data) return <ViewProblem problem={problem} what="the audit log" again={reload} />
+  if (problem && !data) return <ViewProblem problem={problem} what="an audit log" again={reload} />
   if (!data) return <Loading what="the audit log" />
   if (data.audit.length === 0) {
     return (

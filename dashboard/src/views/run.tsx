@@ -150,7 +150,7 @@ function Head({ detail, store, forkAt, onForkAt }: {
         <div><dt>Created</dt><dd><Ago at={detail.created_at} /></dd></div>
         <div><dt>{detail.closed_at ? 'Took' : 'Open for'}</dt><dd><Took from={detail.started_at ?? detail.created_at} to={detail.closed_at} /><Since detail={detail} store={store} /></dd></div>
         <div><dt>Steps</dt><dd class="number">{count(detail.steps)}</dd></div>
-        {deathsOf(detail) > 0 && <div><dt>Process deaths</dt><dd class="tone-parked" title="Consecutive process crashes during this run without a new record">{deathsOf(detail)} without progress</dd></div>}
+        {deathsOf(detail) > 0 && <div><dt>Process crashes</dt><dd class="tone-parked" title="Consecutive process crashes during this run without a new record">{deathsOf(detail)} without progress</dd></div>}
         {detail.parent && <div><dt>Parent</dt><dd class="clip"><a class="mono" href={runLink(detail.parent)}>{detail.parent}</a></dd></div>}
         {attributes.map(([name, value]) => (
           <div key={name}>
@@ -189,7 +189,7 @@ function Why({ detail }: { detail: RunDetail }) {
   return (
     <p class={`why ${isForPerson ? 'person' : ''}`} role="status">
       <Icon name={detail.status === 'parked' ? 'parked' : 'help'} />
-      <span class="wrap">{detail.why ? <Counting key={`${detail.why} ${detail.wake_at}`} text={detail.why} wakeAt={detail.wake_at} /> : 'It is running.'}</span>
+      <span class="wrap">{detail.why ? <Counting key={`${detail.why} ${detail.wake_at}`} text={detail.why} wakeAt={detail.wake_at} /> : 'Running.'}</span>
       {!detail.has_code && <span class="faint">This server has no code for this workflow.</span>}
     </p>
   )
@@ -207,10 +207,10 @@ function Attention({ detail }: { detail: RunDetail }) {
       {detail.asks.slice(0, ATTENTION_SHOWN).map((ask) => (
         <li key={ask.id}>
           <Icon name="inbox" />
-          <span class="wrap">{ask.title || 'A question'}</span>
+          <span class="wrap">{ask.title || 'A request'}</span>
           {mayOperate.value
             ? <a class="button primary" href={link(['approvals'], { token: ask.id })}>{ask.kind === 'approval' ? 'Approve or reject' : 'Answer'}</a>
-            : <a href={link(['approvals'], { token: ask.id })}>Show</a>}
+            : <a href={link(['approvals'], { token: ask.id })}>View</a>}
         </li>
       ))}
       {stopped.slice(0, ATTENTION_SHOWN).map((child) => (
@@ -241,7 +241,7 @@ function Timeline({ store, detail, selected, onSelect }: {
 }) {
   const records = store.records.value
   const last = records.at(-1)
-  if (!last) return <Empty icon="runs" title="The journal is empty"><p>Nothing has been recorded yet.</p></Empty>
+  if (!last) return <Empty icon="runs" title="The journal is empty"><p>No record has been written yet.</p></Empty>
   // While it is open its end is now; the clock's second is fine enough for that.
   const end = detail.closed_at ? instant(detail.closed_at) : Math.max(now.value, instant(last.at))
   const start = instant(detail.started_at ?? detail.created_at)
@@ -254,7 +254,7 @@ function Earlier({ store }: { store: RunStore }) {
   return (
     <p class="earlier">
       <button type="button" disabled={store.isReading.value} onClick={() => void store.earlier()}>
-        <Icon name="up" /> {store.isReading.value ? 'Reading …' : 'Earlier records'}
+        <Icon name="up" /> {store.isReading.value ? 'Loading …' : 'Earlier records'}
       </button>
       <span class="faint">{plural(first.seq - 1, 'record')} before these</span>
     </p>

@@ -151,15 +151,15 @@ function followOr(event: KeyboardEvent, id: string | undefined): void {
 function NoRuns({ query, onClear }: { query: string; onClear: () => void }) {
   if (query === '') {
     return (
-      <Empty icon="runs" title="There are no runs yet">
+      <Empty icon="runs" title="No runs yet">
         <p>Start one with the button above, or with <code>outlast run app.py:flow</code>.</p>
       </Empty>
     )
   }
   return (
-    <Empty icon="search" title="No run matches">
+    <Empty icon="search" title="No matching runs">
       {hints(query).map((hint) => <p key={hint}>{hint}</p>)}
-      <p>All words must match. A word without a colon is looked for in ids, workflows and errors; <code>status:open</code> has the runs that have not ended.</p>
+      <p>All words must match. A word without a colon is searched for in ids, workflow names and errors; <code>status:open</code> shows the runs that have not ended.</p>
       <button type="button" onClick={onClear}>Show all runs</button>
     </Empty>
   )

@@ -7,7 +7,7 @@ import type { Problem } from '../http.ts'
 import { signIn, signInNote } from '../session.ts'
 import { isSigningIn } from '../signin.ts'
 import { Command } from '../parts/copy.tsx'
-import { Loading, ProblemNote } from '../parts/empty.tsx'
+import { ProblemNote } from '../parts/empty.tsx'
 
 export function SignIn() {
   const [typed, setTyped] = useState('')
@@ -19,7 +19,7 @@ export function SignIn() {
     setProblem(await refusal(typed.trim()))
     setBusy(false)
   }
-  if (isSigningIn.value) return <main class="sign-in"><Loading what="the link" /></main>
+  if (isSigningIn.value) return <main class="sign-in"><p class="loading" role="status">Signing in …</p></main>
   return (
     <main class="sign-in">
       <form onSubmit={submit} class="stack" aria-labelledby="sign-in-title">

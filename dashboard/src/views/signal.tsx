@@ -93,7 +93,7 @@ export function SignalDialog({ detail, store, onClose }: { detail: RunDetail; st
         </p>
       )}
       <div class="labelled">
-        <label for="signal-dedup">Dedup key <span class="faint">optional</span></label>
+        <label for="signal-dedup">Dedup key <span class="faint">(optional)</span></label>
         <input id="signal-dedup" type="text" class="mono" spellcheck={false} value={dedup} onInput={(event) => setDedup(event.currentTarget.value)} />
         <p class="hint">A second signal with the same key is ignored.</p>
       </div>

@@ -42,7 +42,7 @@ export function StartDialog({ workflows, chosen, onClose }: {
     if (delay !== '') body['delay'] = delay
     if (isObject(attributes)) body['attributes'] = attributes
     const run = await api.start(workflow.name, body).catch((error: unknown) => { throw placed(error) })
-    if (!run.created) tell('A run with this id exists already', 'It is shown here.')
+    if (!run.created) tell('A run with this id already exists', 'This is the existing run.')
     go(runLink(run.id))
   }
   return (
