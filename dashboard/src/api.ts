@@ -14,6 +14,7 @@ import type {
   JournalPage,
   Json,
   JsonObject,
+  LogPage,
   Overview,
   Preview,
   RerunPlan,
@@ -92,6 +93,7 @@ export const api = {
     body: JsonObject,
   ) => post<{ result?: Json } | null>(path('actors', type, key, handler), body, { mode }),
   stopActor: (type: string, key: string) => post<unknown>(path('actors', type, key, 'stop'), {}),
+  logs: (part: Query, signal?: AbortSignal) => get<LogPage>('v1/logs', part, signal),
   audit: (run: string) =>
     get<{ audit: AuditInfo[]; next: number | null }>('v1/audit', { run, limit: 100 }),
   teams: () => get<{ teams: TeamInfo[] }>('v1/teams').then((it) => it.teams),

@@ -28,6 +28,7 @@ const LATER: { [name: string]: () => Promise<ComponentType> } = {
   approvals: () => import('./views/approvals.tsx').then((it) => it.Approvals),
   actors: () => import('./views/actors.tsx').then((it) => it.Actors),
   actor: () => import('./views/actor.tsx').then((it) => it.ActorView),
+  logs: () => import('./views/logs.tsx').then((it) => it.Logs),
   metrics: () => import('./views/metrics.tsx').then((it) => it.Metrics),
 }
 

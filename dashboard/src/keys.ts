@@ -12,6 +12,7 @@ export const PLACES: { [key: string]: [address: string, label: string] } = {
   r: ['#/runs', 'Runs'],
   p: ['#/approvals', 'Approvals'],
   a: ['#/actors', 'Actors'],
+  l: ['#/logs', 'Logs'],
   m: ['#/metrics', 'Metrics'],
 }
 

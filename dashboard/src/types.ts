@@ -187,6 +187,25 @@ export interface AuditInfo {
   outcome: string
 }
 
+export interface LogLine {
+  at: string
+  level: string
+  logger: string
+  message: string
+  run: string
+  step: string
+  attempt: number
+  error: string
+}
+
+/** Some lines of the log, oldest first, and where those before and after them are. */
+export interface LogPage {
+  lines: LogLine[]
+  next: string
+  previous: string
+  has_more: boolean
+}
+
 export interface DeadLetter {
   number: number
   actor: string

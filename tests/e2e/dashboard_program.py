@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -23,6 +24,7 @@ class Decision:
     note: str = ""
 
 
+log = logging.getLogger("shop")
 go_on = Signal("go_on", str)
 decision = Signal("decision", Decision)
 lines = Stream("lines", str)
@@ -267,3 +269,19 @@ async def ships(lines: list[Order], pace: Speed = Speed.FAST) -> str:
 async def decided(text: str) -> str:
     said = await wf.token(Decision).wait()
     return f"{said.approved} {said.amount} {said.note}"
+
+
+@step
+async def says(text: str, count: int) -> None:
+    for number in range(count):
+        log.info("%s line %d", text, number)
+    try:
+        raise ConnectionError(f"no line for {text}")
+    except ConnectionError:
+        log.exception("%s is cut off", text)
+
+
+@workflow
+async def logs(text: str, count: int = 3) -> None:
+    wf.log.warning("%s begins", text)
+    await says(text, count)

@@ -14,6 +14,7 @@ const PLACES: { address: string; name: string; label: string; icon: IconName }[]
   { address: '#/runs', name: 'runs', label: 'Runs', icon: 'runs' },
   { address: '#/approvals', name: 'approvals', label: 'Approvals', icon: 'inbox' },
   { address: '#/actors', name: 'actors', label: 'Actors', icon: 'actors' },
+  { address: '#/logs', name: 'logs', label: 'Logs', icon: 'logs' },
   { address: '#/metrics', name: 'metrics', label: 'Metrics', icon: 'chart' },
 ]
 

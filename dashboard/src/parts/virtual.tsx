@@ -6,11 +6,13 @@ import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 // Rows beyond the edges, so that a quick scroll shows rows and not holes.
 const OVERSCAN = 12
 
-export function VirtualRows({ count, rowHeight, row, onRange, active, label, head, columns }: {
+export function VirtualRows({ count, rowHeight, row, onRange, onScroll, active, label, head, columns }: {
   count: number
   rowHeight: number
   row: (index: number) => ComponentChildren
   onRange?: (first: number, last: number) => void
+  // How the list was scrolled: upwards, and whether its end is in sight.
+  onScroll?: (isUp: boolean, isAtEnd: boolean) => void
   // The row to keep in sight, when a key moves it.
   active?: number
   label: string
@@ -18,6 +20,8 @@ export function VirtualRows({ count, rowHeight, row, onRange, active, label, hea
   columns: number
 }) {
   const box = useRef<HTMLDivElement>(null)
+  const told = useRef(onScroll)
+  told.current = onScroll
   const [view, setView] = useState({ top: 0, height: 600 })
   const first = Math.max(0, Math.floor(view.top / rowHeight) - OVERSCAN)
   const last = Math.min(count, Math.ceil((view.top + view.height) / rowHeight) + OVERSCAN)
@@ -26,13 +30,20 @@ export function VirtualRows({ count, rowHeight, row, onRange, active, label, hea
     const element = box.current
     if (!element) return
     const read = () => setView({ top: element.scrollTop, height: element.clientHeight })
+    let top = 0
+    const scrolled = () => {
+      const isAtEnd = element.scrollHeight - element.scrollTop - element.clientHeight < rowHeight
+      if (element.scrollTop !== top) told.current?.(element.scrollTop < top, isAtEnd)
+      top = element.scrollTop
+      read()
+    }
     const observer = new ResizeObserver(read)
     observer.observe(element)
-    element.addEventListener('scroll', read, { passive: true })
+    element.addEventListener('scroll', scrolled, { passive: true })
     read()
     return () => {
       observer.disconnect()
-      element.removeEventListener('scroll', read)
+      element.removeEventListener('scroll', scrolled)
     }
   }, [])
 

@@ -11,6 +11,7 @@ import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
 import { Icon } from '../parts/icon.tsx'
 import { Inspector } from '../parts/inspector.tsx'
 import { JournalList } from '../parts/journal-list.tsx'
+import { LogView } from '../parts/log-view.tsx'
 import { RunData } from '../parts/run-data.tsx'
 import { StatusMark } from '../parts/status.tsx'
 import { StreamPanel, ValuePanel } from '../parts/stream-view.tsx'
@@ -89,6 +90,7 @@ export function RunView() {
               { id: 'journal', label: 'Journal', count: detail.last_seq },
               { id: 'streams', label: 'Streams and values', count: detail.streams.length + detail.values.length },
               { id: 'children', label: 'Children', count: detail.children.length },
+              { id: 'logs', label: 'Logs' },
               { id: 'audit', label: 'Audit' },
             ]}
           >
@@ -100,6 +102,7 @@ export function RunView() {
             )}
             {tab === 'streams' && <Streams detail={detail} />}
             {tab === 'children' && <Children detail={detail} />}
+            {tab === 'logs' && <LogView run={{ id: detail.id, since: detail.created_at, until: detail.closed_at }} />}
             {tab === 'audit' && <RunAudit id={detail.id} seq={detail.last_seq} />}
             {tab === 'timeline' && (
               <>

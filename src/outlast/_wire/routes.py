@@ -110,7 +110,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/session", status.sign_in, role=None, load="free", body=status.SignInBody),
     _get("/v1/overview", status.overview),
     _get("/v1/history", status.history),
-    _get("/v1/logs", status.logs, "run", "after", "limit"),
+    _get("/v1/logs", status.logs, "run", "after", "tail", "since", "until", "limit"),
     Route("GET", "/v1/events", status.events, load="free", query=("kinds",), is_stream=True),
     _get("/v1/workflows", status.workflows),
     _post("/v1/workflows/{name}/runs", runs.start, runs.StartBody, statuses=(201, 200)),

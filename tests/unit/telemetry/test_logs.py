@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from outlast import Engine, Retry, Signal, step, this_step, wf, workflow
-from outlast._logfile import LogLine, read_log
+from outlast._logfile import LogLine, Wanted, read_log
 from outlast._wording.redaction import redact
 from outlast.errors import RunFailed, RunParked
 from outlast.telemetry import write_logs
@@ -22,7 +22,7 @@ log = logging.getLogger("shop")
 
 
 def log_lines(file: Path, run: str = "") -> list[LogLine]:
-    return read_log(file, run=run, size=1000).lines
+    return read_log(file, wanted=Wanted(run=run, size=1000)).lines
 
 
 @pytest.fixture(autouse=True)

@@ -60,8 +60,8 @@ def parse_query(text: str, now: int) -> RunFilter:
     return RunFilter(
         statuses=statuses,
         workflow=plain.get("workflow"),
-        created_from=_moment(plain.get("since"), now),
-        created_to=_moment(plain.get("until"), now),
+        created_from=moment_of(plain.get("since"), now),
+        created_to=moment_of(plain.get("until"), now),
         id_prefix=plain.get("id"),
         parent=RunId(plain["parent"]) if "parent" in plain else None,
         attributes=tuple(dict.fromkeys(attributes)),
@@ -136,7 +136,12 @@ def _statuses(value: str) -> frozenset[Status]:
     return frozenset(found)
 
 
-def _moment(value: str | None, now: int) -> int | None:
+def moment_of(value: str | None, now: int) -> int | None:
+    """Return the time that a length of time back from now, or an ISO date, means.
+
+    Raises:
+        QueryError: it is neither.
+    """
     if value is None:
         return None
     try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from starlette.responses import PlainTextResponse, Response
 
 from outlast import limits
-from outlast._logfile import read_log
+from outlast._engine.reading.queries import moment_of
+from outlast._engine.reading.records import moment
+from outlast._logfile import Wanted, read_log, read_log_before
 from outlast._registry import NameDefinition, WorkflowDefinition, cached_version_of
 from outlast._wire.formats.answers import answer
 from outlast._wire.formats.problems import Problem
@@ -102,12 +105,28 @@ async def logs(service: Service, call: Call) -> Response:
     file = service.log_file
     if file is None:
         raise Problem(404, "not-found", "this server does not keep a log; `outlast serve` does")
-    after, run = call.text("after"), call.text("run")
+    after, tail = call.text("after"), call.text("tail")
+    wanted = Wanted(
+        run=call.text("run"),
+        since=_time_in(service, call, "since"),
+        until=_time_in(service, call, "until"),
+        size=call.page_size(),
+    )
+    if tail and (after or wanted.since or wanted.until):
+        raise bad_query("tail", "given without `after`, `since` and `until`", tail)
     try:
-        page = read_log(file, after, run=run, size=call.page_size())
+        if tail:
+            return answer(read_log_before(file, "" if tail == "end" else tail, wanted=wanted))
+        return answer(read_log(file, after, wanted=wanted))
     except ValueError:
+        if tail:
+            raise bad_query("tail", "`end`, or the `previous` of a page", tail) from None
         raise bad_query("after", "the `next` of a page", after) from None
-    return answer(page)
+
+
+def _time_in(service: Service, call: Call, name: str) -> datetime | None:
+    at = moment_of(call.text(name) or None, service.core.world.now())
+    return None if at is None else moment(at)
 
 
 async def history(service: Service, _: Call) -> Response:

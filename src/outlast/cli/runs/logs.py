@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from outlast._logfile import LogLine, LogPage, lines_of, read_log
+from outlast._logfile import LogLine, LogPage, Wanted, lines_of, read_log
 from outlast.cli.places import Server, database_options, log_file_of, place_of, target_of
 from outlast.cli.printing import as_json, flush, moment, note, safe_line, safe_text, say
 from outlast.cli.transport import client_of
@@ -55,7 +55,7 @@ async def _show(source: Path | Server, run: str, follow: bool, *, as_data: bool)
 
 def _lines_here(file: Path, run: str, *, follow: bool) -> AsyncGenerator[LogLine, None]:
     async def page_after(place: str) -> LogPage:
-        return read_log(file, place, run=run)
+        return read_log(file, place, wanted=Wanted(run))
 
     return lines_of(page_after, follow=follow)
 

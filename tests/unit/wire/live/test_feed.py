@@ -129,8 +129,15 @@ async def test_a_log_is_given_page_by_page_where_one_is_kept(
     assert ([one["message"] for one in first["lines"]], first["has_more"]) == (["a"], True)
     second = (await server.request("GET", f"/v1/logs?after={first['next']}")).json()
     assert ([one["message"] for one in second["lines"]], second["has_more"]) == (["b"], False)
-    odd = await server.request("GET", "/v1/logs?after=here")
-    assert (odd.status, odd.json()["type"]) == (422, "/problems/query-error")
+    last = (await server.request("GET", "/v1/logs?tail=end&limit=1")).json()
+    assert ([one["message"] for one in last["lines"]], last["has_more"]) == (["b"], True)
+    earlier = (await server.request("GET", f"/v1/logs?tail={last['previous']}")).json()
+    assert ([one["message"] for one in earlier["lines"]], earlier["has_more"]) == (["a"], False)
+    later = (await server.request("GET", "/v1/logs?since=2026-03-01T12:00:01Z")).json()
+    assert (later["lines"], later["has_more"]) == ([], False)
+    for query in ("after=here", "tail=here", "since=soon", "tail=end&since=1h"):
+        odd = await server.request("GET", f"/v1/logs?{query}")
+        assert (odd.status, odd.json()["type"]) == (422, "/problems/query-error"), query
 
 
 async def test_every_actor_that_changed_is_told(
