@@ -22,6 +22,7 @@ import type {
   RunDetail,
   RunInfo,
   SignalInfo,
+  Statistics,
   TeamInfo,
   TokenInfo,
   WorkflowInfo,
@@ -54,6 +55,7 @@ export const api = {
     get<{ runs: RunInfo[]; next: string | null }>('v1/runs', { query, after, limit }, signal),
   countRuns: (query: string, signal?: AbortSignal) =>
     get<{ count: number; is_exact: boolean }>('v1/count', { query }, signal),
+  statistics: (query: string, points?: number) => get<Statistics>('v1/statistics', { query, points }),
   run: (id: string, signal?: AbortSignal) => get<RunDetail>(path('runs', id), undefined, signal),
   journal: (id: string, part: { after?: number; before?: number; limit: number }) =>
     get<JournalPage>(path('runs', id, 'journal'), part),

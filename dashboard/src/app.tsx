@@ -28,6 +28,8 @@ const LATER: { [name: string]: () => Promise<ComponentType> } = {
   approvals: () => import('./views/approvals.tsx').then((it) => it.Approvals),
   actors: () => import('./views/actors.tsx').then((it) => it.Actors),
   actor: () => import('./views/actor.tsx').then((it) => it.ActorView),
+  workflows: () => import('./views/workflows.tsx').then((it) => it.Workflows),
+  workflow: () => import('./views/workflow.tsx').then((it) => it.WorkflowView),
   logs: () => import('./views/logs.tsx').then((it) => it.Logs),
   metrics: () => import('./views/metrics.tsx').then((it) => it.Metrics),
 }
@@ -116,6 +118,7 @@ function View() {
   }, [place, id])
   if (place === undefined || place === 'home') return <Home />
   if (place === 'runs') return id === undefined ? <Runs /> : <Later name="run" key={id} />
+  if (place === 'workflows' && id !== undefined) return <Later name="workflow" key={id} />
   if (place === 'actors' && id !== undefined) return <Later name="actor" key={id} />
   if (Object.hasOwn(LATER, place)) return <Later name={place} key={place} />
   return (

@@ -106,6 +106,14 @@ export function shortName(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1)
 }
 
+const ID_SHOWN_MAX = 24
+
+/** An id as it is told in lists: of a long one both ends, where ids of one kind differ. */
+export function shortId(id: string): string {
+  const letters = [...id]
+  return letters.length <= ID_SHOWN_MAX ? id : `${letters.slice(0, 10).join('')}…${letters.slice(-8).join('')}`
+}
+
 const LENGTHS: { [unit: string]: number } = { d: 86_400, h: 3_600, m: 60, s: 1, ms: 0.001 }
 const DUE = /due in ((?:\d+(?:\.\d+)?(?:ms|[dhms])\s?)+)/g
 const SINCE = /(running|queued) for ((?:\d+(?:\.\d+)?(?:ms|[dhms])\s?)+)/g

@@ -10,6 +10,7 @@ export interface Shortcut {
 export const PLACES: { [key: string]: [address: string, label: string] } = {
   h: ['#/', 'Home'],
   r: ['#/runs', 'Runs'],
+  w: ['#/workflows', 'Workflows'],
   p: ['#/approvals', 'Approvals'],
   a: ['#/actors', 'Actors'],
   l: ['#/logs', 'Logs'],

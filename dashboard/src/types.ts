@@ -249,6 +249,44 @@ export interface History {
   until: string
 }
 
+type StatusCounts = { [status in Status]?: number }
+
+export interface WorkflowStatistics {
+  name: string
+  runs: number
+  counts: StatusCounts
+  versions: { [version: string]: number }
+  p50: number | null
+  p99: number | null
+  started: number[]
+  failed: number[]
+}
+
+/** Failed runs of one workflow whose errors differ only in numbers and ids. */
+export interface FailureGroup {
+  workflow: string
+  error: string
+  count: number
+  run: string
+  at: string | null
+}
+
+export interface Statistics {
+  since: string
+  until: string
+  step_seconds: number
+  runs: number
+  is_exact: boolean
+  counts: StatusCounts
+  p50: number | null
+  p99: number | null
+  started: number[]
+  completed: number[]
+  failed: number[]
+  workflows: WorkflowStatistics[]
+  failures: FailureGroup[]
+}
+
 export interface DiffRow {
   key: string
   a: JournalRecord | null

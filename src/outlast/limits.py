@@ -215,6 +215,9 @@ MAILBOX_READ_MAX = 1_000
 COUNT_MAX = 100_000
 """Counting runs stops here; the count is shown before a bulk action."""
 
+STATISTICS_RUNS_MAX = 10_000
+"""Runs that statistics are made of, the newest of a query: 30 ms of work."""
+
 LOOKUP_QUICK_SECONDS = 0.05
 """Lookups faster than this never wait behind slower ones."""
 

@@ -10,7 +10,7 @@ import pytest
 from outlast import limits
 from outlast._records import VALUE, detach
 from outlast._store.contract import Cursor, RunFilter, Store
-from outlast._store.glimpses import Part
+from outlast._store.glimpses import GLANCE_ERROR_CHARS, Part
 from outlast._store.pages import is_last
 from outlast._store.rows import RunRow
 from outlast.types import RunId
@@ -102,3 +102,26 @@ async def test_a_page_of_runs_ends_with_the_row_that_fills_it(
     assert [[row.id for row in page] for page in pages] == [
         ["r6", "r5", "r4"], ["r3", "r2", "r1"], ["r0"],
     ]  # fmt: skip
+
+
+async def test_a_glance_tells_of_the_newest_runs_that_a_filter_wants(
+    store: Store, engine: Driver
+) -> None:
+    for n in range(6):
+        row = engine.row(RunId(f"r{n}"), created_at=1_000 + n)
+        failed = msgspec.structs.replace(
+            row, workflow=f"shop.w{n % 2}", status="failed", started_at=2_000, closed_at=3_000 + n,
+            error="e" * 1_000,
+        )  # fmt: skip
+        await engine.receipt(engine.starting(failed if n != 5 else row))
+
+    newest = await store.glance_at_runs(RunFilter(workflow="shop.w0"), 2)
+    every = await store.glance_at_runs(RunFilter(), 100)
+
+    assert [one.id for one in newest] == ["r4", "r2"]
+    one = newest[0]
+    assert (one.workflow, one.status, one.created_at) == ("shop.w0", "failed", 1_004)
+    assert (one.started_at, one.closed_at) == (2_000, 3_004)
+    assert one.error == "e" * GLANCE_ERROR_CHARS
+    assert [one.id for one in every] == ["r5", "r4", "r3", "r2", "r1", "r0"]
+    assert (every[0].closed_at, every[0].error) == (None, None)

@@ -93,5 +93,5 @@ def test_what_waits_for_a_person_adds_up(seat: Seat) -> None:
     seat.shot(page, "waiting")
     total, parts = waiting(page)
     assert total == sum(parts)
-    assert "a timer, a message or a person" in text_of(page)
+    assert "a timer, a message or an answer" in text_of(page)
     assert page.evaluate("window.sawNaN") is False

@@ -93,8 +93,8 @@ def test_what_ran_out_of_time_is_not_counted_as_failed(seat: Seat) -> None:
     figure.wait_for()
     seat.shot(page, "home")
 
-    text = page.locator("[aria-label='Runs now']").inner_text()
-    assert re.search(r"Failed\s+0\s+1 timed out", text), text
+    text = page.locator("[aria-label='Runs']").inner_text()
+    assert re.search(r"Failed, last hour\s+0\s+1 timed out", text), text
 
 
 def test_a_person_who_ends_a_run_is_told_that_it_can_be_retried(seat: Seat, talking: str) -> None:

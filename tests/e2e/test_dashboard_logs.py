@@ -24,6 +24,7 @@ from tests.e2e.dashboards import (
 )
 
 MANY = 10_000
+LOGGED = ("many-1", "logs-1", "logs-2")
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
         found.start("logs", "logs-1", text="first")
         found.start("logs", "logs-2", text=f"second {TURNING}")
         found.start("quick", "silent-1", n=1)
-        for run in ("many-1", "logs-1", "logs-2"):
-            until(lambda: found.run(run)["status"] == "completed")
+        until(lambda: all(found.run(run)["status"] == "completed" for run in LOGGED))
         yield found
 
 

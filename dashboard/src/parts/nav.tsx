@@ -12,6 +12,7 @@ import type { IconName } from './icon.tsx'
 const PLACES: { address: string; name: string; label: string; icon: IconName }[] = [
   { address: '#/', name: 'home', label: 'Home', icon: 'home' },
   { address: '#/runs', name: 'runs', label: 'Runs', icon: 'runs' },
+  { address: '#/workflows', name: 'workflows', label: 'Workflows', icon: 'workflows' },
   { address: '#/approvals', name: 'approvals', label: 'Approvals', icon: 'inbox' },
   { address: '#/actors', name: 'actors', label: 'Actors', icon: 'actors' },
   { address: '#/logs', name: 'logs', label: 'Logs', icon: 'logs' },

@@ -8,7 +8,7 @@ import { problemOf, wasAborted } from '../http.ts'
 import { PLACES } from '../keys.ts'
 import { signOutEverywhere } from '../live.ts'
 import { quoted } from '../query.ts'
-import { actorLink, go, link, runLink, runsLink } from '../router.ts'
+import { actorLink, go, link, runLink, runsLink, workflowLink } from '../router.ts'
 import { mayOperate } from '../session.ts'
 import { nextTheme } from '../theme.ts'
 import { hasWords, STATUSES } from '../types.ts'
@@ -132,6 +132,7 @@ function commands(text: string, workflows: string[]): Entry[] {
     ...fixedEntries(),
     ...workflows.flatMap((name) => [
       ...(mayOperate.peek() ? [{ label: `Start ${name}`, hint: 'workflow', act: () => go(link(['runs'], { start: name })) }] : []),
+      { label: `Workflow ${name}`, hint: 'statistics', act: () => go(workflowLink(name)) },
       { label: `Runs of ${name}`, hint: 'workflow', act: () => go(runsLink(`workflow:${name}`)) },
     ]),
   ]

@@ -180,7 +180,7 @@ function fitting(millis: number, width: number): string {
   return text.length * GAP_LETTER_PIXELS <= width ? text : ''
 }
 
-const ICONS: { [kind in Lane['kind']]: IconName } = {
+export const LANE_ICONS: { [kind in Lane['kind']]: IconName } = {
   step: 'step',
   child: 'fork',
   timer: 'waiting',
@@ -208,7 +208,7 @@ function LaneRow({ lane, scale, index, isActive, onSelect }: {
     <div class={`lane lane-${lane.kind} state-${lane.state} ${isActive ? 'active' : ''}`} role="row" aria-rowindex={index + 1}>
       <span role="cell" class="lane-name" style={{ paddingLeft: `${10 + Math.min(lane.depth, 6) * 14}px` }}>
         <button type="button" class="lane-button" aria-pressed={isActive} onClick={() => select(undefined)} title={lane.name}>
-          <Icon name={lane.state === 'failed' ? 'failed' : ICONS[lane.kind]} {...(lane.state === 'failed' && { label: 'failed' })} />
+          <Icon name={lane.state === 'failed' ? 'failed' : LANE_ICONS[lane.kind]} {...(lane.state === 'failed' && { label: 'failed' })} />
           <span class="clip">{lane.name}</span>
         </button>
         {lane.attempts > 1 && <span class="attempts" title={`${lane.attempts} attempts`}>×{lane.attempts}</span>}

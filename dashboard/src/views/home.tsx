@@ -4,29 +4,32 @@ import type { ComponentChildren } from 'preact'
 import { useEffect } from 'preact/hooks'
 
 import { api } from '../api.ts'
-import { bytes, count, duration, plural, shortName } from '../format.ts'
+import { limitNote, successRate } from '../figures.ts'
+import { bytes, count, duration, plural } from '../format.ts'
 import { onRuns, openTokens, overview } from '../live.ts'
 import { Command } from '../parts/copy.tsx'
 import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
+import { FailureGroups } from '../parts/failure-groups.tsx'
 import { Icon } from '../parts/icon.tsx'
 import type { IconName } from '../parts/icon.tsx'
 import { useLoad, useThrottled } from '../parts/load.ts'
-import { StatusMark } from '../parts/status.tsx'
-import { Ago, Took } from '../parts/time.tsx'
-import { runLink, runsLink } from '../router.ts'
+import { RangeSwitch } from '../parts/range-switch.tsx'
+import { ShortRuns } from '../parts/short-runs.tsx'
+import { Sparkline } from '../parts/sparkline.tsx'
+import { range } from '../range.ts'
+import { runsLink } from '../router.ts'
 import { mayOperate } from '../session.ts'
+import { useStatistics } from '../statistics.ts'
 import { ESTIMATED } from '../types.ts'
-import type { Latency, RunInfo } from '../types.ts'
+import type { Latency } from '../types.ts'
 
 const RECENT = 8
 
 export function Home() {
-  const failures = useLoad('failures', () => api.runs('status:failed,timed_out', undefined, RECENT))
+  const since = range.value.value
+  const found = useStatistics(`since:${since}`, 40)
   const latest = useLoad('latest', () => api.runs('', undefined, RECENT))
-  const again = useThrottled(() => {
-    failures.reload()
-    latest.reload()
-  }, 1500)
+  const again = useThrottled(latest.reload, 1500)
   useEffect(() => onRuns(again), [])
 
   const counts = overview.value?.counts ?? {}
@@ -34,19 +37,27 @@ export function Home() {
   const dead = overview.value?.dead_letters ?? 0
   const isKnown = overview.value !== null
   const isEmpty = latest.data !== null && latest.data.runs.length === 0
+  const ended = found.data?.counts ?? {}
+  const note = found.data ? limitNote(found.data) : ''
 
   return (
     <>
       <header class="view-head">
         <h1>Home</h1>
         <p class="faint">{overview.value?.store}</p>
+        <span class="spread" />
+        {note && <span class="faint hint">{note}</span>}
+        <RangeSwitch />
       </header>
-      <section class="figures" aria-label="Runs now">
-        <Figure label="Running" icon="running" tone="running" value={isKnown ? of('running', 'pending') : null} address={runsLink('status:running,pending')}>
-          {count(of('waiting'))} more waiting for a timer, a message or a person
+      <section class="figures" aria-label="Runs">
+        <Figure label="Running now" icon="running" tone="running" value={isKnown ? of('running', 'pending') : null} address={runsLink('status:running,pending')}>
+          {count(of('waiting'))} more waiting for a timer, a message or an answer
         </Figure>
-        <Figure label="Failed" icon="failed" tone="failed" value={isKnown ? of('failed') : null} address={runsLink('status:failed')}>
-          {of('timed_out') > 0 && `${count(of('timed_out'))} timed out · `}{count(of('completed'))} completed
+        <Figure label={`Started, ${range.value.text}`} icon="runs" tone="" value={found.data?.runs ?? null} address={runsLink(`since:${since}`)} chart={found.data && <Sparkline values={found.data.started} what="run" />}>
+          {count(ended.completed ?? 0)} completed
+        </Figure>
+        <Figure label={`Failed, ${range.value.text}`} icon="failed" tone="failed" value={found.data ? (ended.failed ?? 0) : null} address={runsLink(`status:failed since:${since}`)} chart={found.data && <Sparkline values={found.data.failed} what="failure" isBad />}>
+          {(ended.timed_out ?? 0) > 0 && `${count(ended.timed_out)} timed out · `}{successRate(ended)} succeeded
         </Figure>
         <Figure
           label="Needs attention"
@@ -63,21 +74,22 @@ export function Home() {
         <div class="columns">
           <section class="panel" aria-labelledby="failures-title">
             <header>
-              <h2 id="failures-title">Recent failures</h2>
-              <a href={runsLink('status:failed,timed_out')}>All</a>
+              <h2 id="failures-title">Failing, {range.value.text}</h2>
+              <a href={runsLink('status:failed,timed_out')}>All failures</a>
             </header>
-            {failures.problem && <ViewProblem problem={failures.problem} what="lists of runs" again={failures.reload} />}
-            {failures.data === null && !failures.problem && <Loading what="failures" />}
-            {failures.data?.runs.length === 0 && <Empty icon="check" title="No failures" />}
-            <ShortList runs={failures.data?.runs ?? []} withErrors />
+            {found.problem && !found.data && <ViewProblem problem={found.problem} what="statistics" again={found.reload} />}
+            {found.data === null && !found.problem && <Loading what="failures" />}
+            {found.data?.failures.length === 0 && <Empty icon="check" title="No failures"><p>No run that was created in the {range.value.text} has failed.</p></Empty>}
+            {found.data && <FailureGroups groups={found.data.failures} since={since} />}
           </section>
           <section class="panel" aria-labelledby="latest-title">
             <header>
               <h2 id="latest-title">Latest runs</h2>
               <a href={runsLink('')}>All</a>
             </header>
+            {latest.problem && !latest.data && <ViewProblem problem={latest.problem} what="lists of runs" again={latest.reload} />}
             {latest.data === null && !latest.problem && <Loading what="runs" />}
-            <ShortList runs={latest.data?.runs ?? []} />
+            <ShortRuns runs={latest.data?.runs ?? []} withErrors />
           </section>
         </div>
       )}
@@ -85,18 +97,20 @@ export function Home() {
   )
 }
 
-function Figure({ label, value, address, icon, tone, children }: {
+function Figure({ label, value, address, icon, tone, chart, children }: {
   label: string
   value: number | null
   address: string
   icon: IconName
   tone: string
+  chart?: ComponentChildren
   children: ComponentChildren
 }) {
   return (
-    <a class={`figure ${value ? `tone-${tone}` : ''}`} href={address}>
+    <a class={`figure ${value && tone ? `tone-${tone}` : ''}`} href={address}>
       <span class="figure-label"><Icon name={icon} /> {label}</span>
       <span class="figure-value">{count(value)}</span>
+      {chart}
       <span class="figure-note">{children}</span>
     </a>
   )
@@ -137,31 +151,6 @@ function Measure({ label, latency }: { label: string; latency: Latency | null })
         </span>
       )}
     </div>
-  )
-}
-
-function ShortList({ runs, withErrors }: { runs: RunInfo[]; withErrors?: boolean }) {
-  return (
-    <ul class="short-list">
-      {runs.map((run) => (
-        <li key={run.id}>
-          <a href={runLink(run.id)}>
-            <span class="short-top">
-              <StatusMark status={run.status} />
-              <span class="mono clip">{run.id}</span>
-              <span class="short-at"><Ago at={run.closed_at ?? run.created_at} /></span>
-            </span>
-            <span class="short-sub clip">
-              {withErrors && run.error ? <span class="error-line">{run.error}</span> : (
-                <>
-                  {shortName(run.workflow)} · {plural(run.steps, 'step')} · <Took from={run.started_at} to={run.closed_at} />
-                </>
-              )}
-            </span>
-          </a>
-        </li>
-      ))}
-    </ul>
   )
 }
 

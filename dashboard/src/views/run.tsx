@@ -18,7 +18,7 @@ import { StreamPanel, ValuePanel } from '../parts/stream-view.tsx'
 import { Tabs } from '../parts/tabs.tsx'
 import { Ago, Took } from '../parts/time.tsx'
 import { WaterfallChart } from '../parts/waterfall-chart.tsx'
-import { link, replace, route, runLink, runsLink, withParams } from '../router.ts'
+import { link, replace, route, runLink, runsLink, withParams, workflowLink } from '../router.ts'
 import { RunStore } from '../runstore.ts'
 import { mayOperate } from '../session.ts'
 import { deathsOf, isOpen } from '../types.ts'
@@ -149,7 +149,7 @@ function Head({ detail, store, forkAt, onForkAt }: {
         <RunActions detail={detail} store={store} forkAt={forkAt} onForkAt={onForkAt} />
       </div>
       <dl class="run-facts">
-        <div><dt>Workflow</dt><dd><a href={runsLink(`workflow:${detail.workflow}`)}>{detail.workflow}</a> <span class="faint">{detail.version}</span></dd></div>
+        <div><dt>Workflow</dt><dd><a href={workflowLink(detail.workflow)}>{detail.workflow}</a> <span class="faint">{detail.version}</span></dd></div>
         <div><dt>Created</dt><dd><Ago at={detail.created_at} /></dd></div>
         <div><dt>{detail.closed_at ? 'Took' : 'Open for'}</dt><dd><Took from={detail.started_at ?? detail.created_at} to={detail.closed_at} /><Since detail={detail} store={store} /></dd></div>
         <div><dt>Steps</dt><dd class="number">{count(detail.steps)}</dd></div>

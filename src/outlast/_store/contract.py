@@ -20,7 +20,7 @@ from typing import Protocol, TypeAlias
 
 from outlast._records import Record
 from outlast._store.auditing import AuditReads, AuditUpkeep
-from outlast._store.glimpses import WHOLE, GlimpseVerbs, Part
+from outlast._store.glimpses import WHOLE, GlimpseVerbs, Part, RunGlance
 from outlast._store.health import HealthVerbs
 from outlast._store.rows import DeadLetter, Message, RunKind, RunRow, StreamRow, TokenRow
 from outlast._store.transactions import CommitId, CommitResult, Transaction
@@ -198,6 +198,13 @@ class OverviewVerbs(Protocol):
 
     async def count_by_status(self) -> dict[Status, int]:
         """Return how many workflow runs there are of each status."""
+        ...
+
+    async def glance_at_runs(self, which: RunFilter, limit: int) -> list[RunGlance]:
+        """Return the newest runs that a filter wants, `limit` at most, newest first.
+
+        For statistics: rows are not compared with their checksums, and no values are read.
+        """
         ...
 
     async def count_dead(self) -> int:

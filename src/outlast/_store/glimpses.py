@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from outlast._records import Kind
-from outlast.types import RunId
+from outlast.types import RunId, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,22 @@ class Part:
 
 
 WHOLE = Part()
+
+
+class RunGlance(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What statistics are made of: a run without its values. Of an error there is the beginning."""
+
+    id: RunId
+    workflow: str
+    version: str
+    status: Status
+    created_at: int
+    started_at: int | None
+    closed_at: int | None
+    error: str | None
+
+
+GLANCE_ERROR_CHARS = 300
 
 
 class GlimpseVerbs(Protocol):

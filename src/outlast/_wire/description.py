@@ -41,7 +41,12 @@ _PROBLEM: Schema = {
     },
     "required": ["type", "title", "status", "detail"],
 }
-_INTEGERS = {"limit": (1, 1_000), "offset": (0, 1 << 50), "before": (1, 10_000_000)}
+_INTEGERS = {
+    "limit": (1, 1_000),
+    "offset": (0, 1 << 50),
+    "before": (1, 10_000_000),
+    "points": (1, 200),
+}
 _ERRORS = (400, 401, 403, 404, 409, 422, 429, 503)
 
 

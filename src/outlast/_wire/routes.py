@@ -158,6 +158,7 @@ ROUTES: tuple[Route, ...] = (
     _post(_RUN + "/retry", runs.retry, runs.RetryBody, statuses=(202, 200)),
     _post(_RUN + "/fork", runs.fork, runs.ForkBody, statuses=(201, 200)),
     _get("/v1/count", runs.count, "query"),
+    _get("/v1/statistics", runs.statistics, "query", "points"),
     _post("/v1/bulk", runs.bulk, runs.BulkBody, statuses=(200,)),
     _get("/v1/diff", records.diff, "a", "b"),
     _get("/v1/approvals", approvals.approvals, "all", "after", "limit"),

@@ -27,9 +27,9 @@ from outlast._execution.why import why_of, with_lengths
 from outlast._records import Record as StoredRecord
 from outlast._registry import Registry
 from outlast._store.asking import TooLong
-from outlast._store.contract import Cursor, Store
+from outlast._store.contract import Cursor, RunFilter, Store
 from outlast._store.damaged import RowDamaged
-from outlast._store.glimpses import WHOLE, Part
+from outlast._store.glimpses import WHOLE, Part, RunGlance
 from outlast._store.pages import is_last
 from outlast._store.rows import RunRow
 from outlast._wording.durations import text_of
@@ -248,6 +248,16 @@ class Reader:
             await self._flushed()
         with _in_time(query):
             return await self._store.count_runs(which, limits.COUNT_MAX)
+
+    async def glances(self, query: str) -> tuple[RunFilter, list[RunGlance]]:
+        """Return the newest runs that a query wants, as statistics need them; as their rows are.
+
+        Raises:
+            QueryError: the query does not parse.
+        """
+        which = parse_query(query, self._world.now())
+        with _in_time(query):
+            return which, await self._store.glance_at_runs(which, limits.STATISTICS_RUNS_MAX)
 
     async def _flushed(self) -> None:
         if self._scheduler is not None and self._scheduler.writer.trouble is None:

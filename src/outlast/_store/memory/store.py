@@ -32,7 +32,7 @@ from outlast._store.contract import (
     TailRun,
 )
 from outlast._store.decisions import matches
-from outlast._store.glimpses import WHOLE, Part
+from outlast._store.glimpses import GLANCE_ERROR_CHARS, WHOLE, Part, RunGlance
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.pages import page_of
 from outlast._store.rows import DeadLetter, Message, RunRow, StreamRow, TokenRow
@@ -223,6 +223,24 @@ class MemoryStore(Store):
         if after is not None:
             rows = [r for r in rows if (r.created_at, r.id) < (after.created_at, after.id)]
         return page_of([row for row in rows if matches(row, which)], limit)
+
+    @override
+    async def glance_at_runs(self, which: RunFilter, limit: int) -> list[RunGlance]:
+        rows = [row for row in self._db.rows.values() if matches(row, which)]
+        rows.sort(key=lambda r: (r.created_at, r.id), reverse=True)
+        return [
+            RunGlance(
+                row.id,
+                row.workflow,
+                row.version,
+                row.status,
+                row.created_at,
+                row.started_at,
+                row.closed_at,
+                row.error and row.error[:GLANCE_ERROR_CHARS],
+            )
+            for row in rows[:limit]
+        ]
 
     @override
     async def count_by_status(self) -> dict[Status, int]:

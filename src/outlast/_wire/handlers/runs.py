@@ -13,6 +13,7 @@ from outlast import limits
 from outlast._codec import shown_json
 from outlast._engine.reading.details import failure_of, result_in
 from outlast._engine.reading.records import info_of
+from outlast._engine.reading.run_statistics import statistics_of
 from outlast._engine.scheduling.outcomes import error_of
 from outlast._engine.scheduling.signal_names import payload_by_name
 from outlast._engine.verbs.forks import ForkInput, ForkRequest, fork_input
@@ -46,6 +47,8 @@ from outlast.types import (
 
 _RESULT_SECONDS = 30.0
 _FAILED_SHOWN = 100
+_POINTS_MAX = 200
+_GLANCE_BYTES = 200
 _ROW_BYTES = 500  # of a run's row beside its attributes
 
 
@@ -163,6 +166,17 @@ async def runs(service: Service, call: Call) -> Response:
     following_text = following and text_of_cursor(following)
     return await call.converted(
         total, lambda: answer({"runs": [info_of(row) for row in shown], "next": following_text})
+    )
+
+
+async def statistics(service: Service, call: Call) -> Response:
+    """Count runs by status, time, workflow and error."""
+    points = call.number("points", 60, least=1, most=_POINTS_MAX)
+    which, glances = await service.core.reader.glances(query_of(call))
+    now = service.core.world.now()
+    return await call.converted(
+        len(glances) * _GLANCE_BYTES,
+        lambda: answer(statistics_of(glances, which, now, points=points)),
     )
 
 

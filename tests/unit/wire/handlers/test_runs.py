@@ -439,3 +439,20 @@ async def test_a_cursor_is_the_next_of_a_page(server: Served) -> None:
 
 async def test_a_comparison_needs_two_runs(server: Served) -> None:
     assert (await server.request("GET", "/v1/diff")).status == 422
+
+
+async def test_statistics_count_the_runs_of_a_query(server: Served) -> None:
+    for n in range(3):
+        await server.request("POST", START, {"input": ORDER, "id": f"s-{n}"})
+        await server.request("GET", f"/v1/runs/s-{n}/result")
+
+    found = (await server.request("GET", "/v1/statistics?query=since:1h%20id:s-&points=4")).json()
+    bad = [
+        (await server.request("GET", f"/v1/statistics?{query}")).json()["type"]
+        for query in ("points=0", "points=201", "query=status:nothing")
+    ]
+
+    assert (found["runs"], found["is_exact"], found["counts"]) == (3, True, {"completed": 3})
+    assert (sum(found["started"]), len(found["started"])) == (3, 4)
+    assert found["workflows"][0]["runs"] == 3
+    assert bad == ["/problems/query-error"] * 3

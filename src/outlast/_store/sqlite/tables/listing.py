@@ -7,8 +7,11 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from outlast._store.contract import Cursor, RunFilter
 from outlast._store.decisions import lowered, spellings
+from outlast._store.glimpses import GLANCE_ERROR_CHARS, RunGlance
 from outlast._store.rows import RunRow
 from outlast._store.sqlite.connection import Cell, Connection
 from outlast._store.sqlite.tables import rows
@@ -37,6 +40,16 @@ def count_runs(db: Connection, which: RunFilter, limit: int) -> int:
     found, cells = _wanted(db, which, None, ())
     sql = f"SELECT count(*) FROM (SELECT 1 {found} LIMIT ?)"
     return rows.integer(db.execute(sql, (*cells, limit)).fetchall()[0][0])
+
+
+def glance_at_runs(db: Connection, which: RunFilter, limit: int) -> list[RunGlance]:
+    """Return the newest runs that a filter wants without their values, `limit` at most."""
+    found, cells = _wanted(db, which, None, ())
+    sql = (
+        "SELECT id, workflow, version, status, created_at, started_at, closed_at, "
+        f"substr(error, 1, {GLANCE_ERROR_CHARS}) {found} LIMIT ?"
+    )
+    return msgspec.convert(db.execute(sql, (*cells, limit)).fetchall(), list[RunGlance])
 
 
 @dataclass(frozen=True, slots=True)

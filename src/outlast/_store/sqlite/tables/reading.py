@@ -11,7 +11,7 @@ from typing_extensions import override
 from outlast._records import Record
 from outlast._store.auditing import AuditRow
 from outlast._store.contract import Cursor, Lookups, RunFilter, TailRun
-from outlast._store.glimpses import WHOLE, Part
+from outlast._store.glimpses import WHOLE, Part, RunGlance
 from outlast._store.rows import DeadLetter, Message, RunRow, StreamRow, TokenRow
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.tables import audit as sqlite_audit
@@ -101,6 +101,12 @@ class SqliteReads(Lookups):
     async def list_runs(self, which: RunFilter, after: Cursor | None, limit: int) -> list[RunRow]:
         return await self._look_by(
             lambda r: sqlite_listing.list_runs(r, which, after, limit), is_wide=_is_wide(which)
+        )
+
+    @override
+    async def glance_at_runs(self, which: RunFilter, limit: int) -> list[RunGlance]:
+        return await self._look_by(
+            lambda r: sqlite_listing.glance_at_runs(r.db, which, limit), is_wide=True
         )
 
     @override
