@@ -285,3 +285,8 @@ async def says(text: str, count: int) -> None:
 async def logs(text: str, count: int = 3) -> None:
     wf.log.warning("%s begins", text)
     await says(text, count)
+
+
+@workflow
+async def keeps(value: dict[str, object]) -> dict[str, object]:
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -175,3 +176,69 @@ def test_of_a_large_value_there_is_the_beginning_and_the_rest_on_request(seat: S
     page.get_by_role("button", name="Load all").click()
     page.locator(".run-side .json-text button").click()
     until(lambda: "the-end" in text_of(page))
+
+
+NESTED = {
+    "lines": [{"sku": f"sku-{n}", "cents": LARGE + n, "odd name": [TURNED]} for n in range(110)],
+    "customer": {"name": "Ada", "tags": ["a", "b"]},
+}
+
+SAVING = """
+() => {
+  const make = URL.createObjectURL
+  URL.createObjectURL = (blob) => {
+    blob.text().then((text) => { window.saved = text })
+    return make.call(URL, blob)
+  }
+  HTMLAnchorElement.prototype.click = function () { window.savedAs = this.download }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def nested(server: Server) -> str:
+    server.ask("/v1/workflows/app.keeps/runs", {"id": "nested", "input": {"value": NESTED}})
+    until(lambda: server.run("nested")["status"] == "completed")
+    return run_link("nested")
+
+
+def test_a_value_is_searched_in_names_and_values(seat: Seat, nested: str) -> None:
+    page = seat.open(nested)
+    page.get_by_role("button", name="Search the input").click()
+    search = page.get_by_label("Text to find in the input")
+    search.fill("SKU-109")
+    shows(page, "1 match")
+    seat.shot(page, "json-search")
+
+    side = page.locator(".run-side .json").first
+    assert "sku-109" in side.inner_text()  # it is the last of 110, and 100 are shown at once
+    assert "sku-108" not in side.inner_text()
+    assert side.locator("mark").count() == 1
+    search.fill("customer")
+    until(lambda: "Ada" in side.inner_text())  # below a name that matches all is shown
+    search.fill("nowhere")
+    shows(page, "No matches")
+    search.press("Escape")
+    until(lambda: "110 items" in side.inner_text())
+    assert search.count() == 0
+
+
+def test_a_value_is_shown_as_text_and_downloaded_exactly(seat: Seat, nested: str) -> None:
+    page = seat.open(nested)
+    page.get_by_role("button", name="Show the input as text").click()
+    until(lambda: f'"cents": {LARGE + 109}' in page.locator(".run-side .json pre").inner_text())
+    page.evaluate(SAVING)
+    page.get_by_role("button", name="Download the input").click()
+    until(lambda: page.evaluate("window.saved") is not None)
+
+    assert page.evaluate("window.savedAs") == "input.json"
+    assert json.loads(str(page.evaluate("window.saved"))) == {"value": NESTED}
+
+
+def test_the_path_of_a_part_is_copied(seat: Seat, nested: str) -> None:
+    page = seat.open(nested)
+    page.get_by_role("button", name="Search the input").click()
+    page.get_by_label("Text to find in the input").fill("sku-7")
+    button = page.get_by_role("button", name="Copy the path $.value.lines[7].sku", exact=True)
+    button.press("Enter")
+    until(lambda: "Copied" in button.inner_text())

@@ -151,7 +151,7 @@ function Ruler({ scale, origin, isZoomed, isTrue, onTrue, onReset }: {
             <input type="checkbox" checked={isTrue} onChange={(event) => onTrue(event.currentTarget.checked)} /> true scale
           </label>
         )}
-        {!isZoomed && !hasChoice && <span class="faint">time since the start</span>}
+        {!isZoomed && !hasChoice && <span class="faint">from the start</span>}
       </span>
       <span role="columnheader" class="ruler">
         {ticksOf(scale, origin).map((tick) => (
