@@ -101,5 +101,6 @@ export const api = {
   teams: () => get<{ teams: TeamInfo[] }>('v1/teams').then((it) => it.teams),
   deadLetters: (after?: string) =>
     get<{ dead_letters: DeadLetter[]; next: string | null }>('v1/dead-letters', { after }),
-  redrive: (number: number) => post<unknown>(path('dead-letters', number, 'redrive'), {}),
+  redrive: (number: number, reason: string) => post<unknown>(path('dead-letters', number, 'redrive'), { reason }),
+  discard: (number: number, reason: string) => post<unknown>(path('dead-letters', number, 'discard'), { reason }),
 }

@@ -349,7 +349,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs):
             raise UsageError(f"a dead letter has a number, not {number!r}")
         core = self._core
         core.check()
-        await core.actors.redrive(number)
+        await core.actors.dead_letters.redrive(number)
 
     async def apply(self, team: Supervisor) -> Applied:
         """Change a team, and all teams in it, to the given definition; return the changes.

@@ -37,7 +37,9 @@ def spoil(server: Server) -> str:
 
 
 def dead_numbers(server: Server) -> list[int]:
-    found = msgspec.convert(server.ask("/v1/dead-letters")["dead_letters"], list[dict[str, object]])
+    found = msgspec.convert(
+        server.ask("/v1/dead-letters?limit=1000")["dead_letters"], list[dict[str, object]]
+    )
     return [msgspec.convert(each["number"], int) for each in found]
 
 
@@ -95,3 +97,71 @@ def test_what_waits_for_a_person_adds_up(seat: Seat) -> None:
     assert total == sum(parts)
     assert "a timer, a message or an answer" in text_of(page)
     assert page.evaluate("window.sawNaN") is False
+
+
+def number_of(server: Server, error: str) -> int:
+    """Return the number of the dead letter with this error, once there is one."""
+    found: list[int] = []
+
+    def look() -> bool:
+        letters = msgspec.convert(
+            server.ask("/v1/dead-letters?limit=1000")["dead_letters"], list[dict[str, object]]
+        )
+        found[:] = [msgspec.convert(it["number"], int) for it in letters if error in str(it)]
+        return bool(found)
+
+    until(look)
+    return found[0]
+
+
+def test_several_letters_are_discarded_with_a_reason(seat: Seat) -> None:
+    numbers = [number_of(seat.server, spoil(seat.server)) for _ in range(3)]
+    page = seat.open("#/actors?tab=dead")
+    for number in numbers[:2]:
+        page.get_by_label(f"Select message {number}", exact=True).check()
+    seat.shot(page, "dead-letters")
+    selected = page.get_by_role("group", name="Selected messages")
+    selected.get_by_role("button", name="Discard").click()
+    page.locator("dialog[open] input").fill("test orders")
+    page.locator("dialog[open]").get_by_role("button", name="Discard 2 messages").click()
+    page.locator(".notice").get_by_text("2 messages discarded").wait_for()
+
+    until(lambda: not {*numbers[:2]} & {*dead_numbers(seat.server)})
+    assert numbers[2] in dead_numbers(seat.server)
+    audit = str(seat.server.ask("/v1/audit"))
+    assert "test orders" in audit
+
+
+def test_letters_are_found_by_their_arguments_and_redriven_together(seat: Seat) -> None:
+    errors = [spoil(seat.server) for _ in range(2)]
+    numbers = [number_of(seat.server, error) for error in errors]
+    page = seat.open("#/actors?tab=dead")
+    key = errors[0].split()[2]
+    page.get_by_label("Filter dead letters").fill(f"milk of {key}")
+    until_seen(page, lambda: page.locator(".letters tbody tr").count() == 1)
+    page.locator(".letter-input summary").click()
+    page.locator(".letter-input .json-text").get_by_text(f"milk of {key}").wait_for()
+    page.get_by_label("Select all").check()
+    page.get_by_role("group", name="Selected messages").get_by_role(
+        "button", name="Redrive"
+    ).click()
+    page.locator("dialog[open]").get_by_role("button", name="Redrive 1 message").click()
+    page.locator(".notice").get_by_text("1 message sent again").wait_for()
+
+    until(lambda: numbers[0] not in dead_numbers(seat.server))
+    assert numbers[1] in dead_numbers(seat.server)
+    page.get_by_label("Filter dead letters").fill("no such letter")
+    page.get_by_text("No message matches.").wait_for()
+
+
+def test_a_letter_that_somebody_else_discarded_is_told_and_the_others_are_done(seat: Seat) -> None:
+    numbers = [number_of(seat.server, spoil(seat.server)) for _ in range(2)]
+    page = seat.open("#/actors?tab=dead")
+    for number in numbers:
+        page.get_by_label(f"Select message {number}", exact=True).check()
+    selected = page.get_by_role("group", name="Selected messages")
+    selected.get_by_role("button", name="Discard").click()
+    seat.server.ask(f"/v1/dead-letters/{numbers[0]}/discard", {})
+    page.locator("dialog[open]").get_by_role("button", name="Discard 2 messages").click()
+    page.locator(".notice").get_by_text("Discard: 1 message done, 1 failed").wait_for()
+    until(lambda: not {*numbers} & {*dead_numbers(seat.server)})

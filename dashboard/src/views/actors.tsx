@@ -1,14 +1,12 @@
-// Teams as trees, actors with their mailboxes, and the messages that nobody took.
+// Teams as trees, actors with their mailboxes, and messages that could not be delivered.
 
 import { useEffect, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
-import { bytes, count, duration, plural } from '../format.ts'
+import { count, duration, plural } from '../format.ts'
 import { onActors, overview } from '../live.ts'
-import { tell, tellFault } from '../notices.ts'
+import { tellFault } from '../notices.ts'
 import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
-import { Icon } from '../parts/icon.tsx'
-import { JsonView } from '../parts/json.tsx'
 import { useLoad, useThrottled } from '../parts/load.ts'
 import { StatusMark } from '../parts/status.tsx'
 import { Tabs } from '../parts/tabs.tsx'
@@ -16,9 +14,9 @@ import { TeamTree } from '../parts/team-tree.tsx'
 import { Ago } from '../parts/time.tsx'
 import { VirtualRows } from '../parts/virtual.tsx'
 import { actorLink, replace, route, withParams } from '../router.ts'
-import { mayOperate } from '../session.ts'
 import { actorStatus, hasWords } from '../types.ts'
-import type { ActorInfo, DeadLetter } from '../types.ts'
+import type { ActorInfo } from '../types.ts'
+import { DeadLetters } from './dead-letters.tsx'
 
 const PAGE = 500
 const ROW_HEIGHT = 34
@@ -162,89 +160,3 @@ function Teams() {
     </div>
   )
 }
-
-function DeadLetters() {
-  const [pages, setPages] = useState(1)
-  const loaded = useLoad('dead', () => readDead(pages))
-  // A letter that was redriven and failed again is another one: the number may be the same.
-  const again = useThrottled(loaded.reload, 1500)
-  useEffect(() => onActors(again), [])
-  useEffect(loaded.reload, [overview.value?.dead_letters, pages])
-  if (loaded.problem && !loaded.data) return <ViewProblem problem={loaded.problem} what="dead letters" again={loaded.reload} />
-  if (loaded.data === null) return <Loading what="dead letters" />
-  const { letters, next } = loaded.data
-  if (letters.length === 0) {
-    return <Empty icon="check" title="No dead letters"><p>Messages that could not be delivered are kept here, with the reason.</p></Empty>
-  }
-  return (
-    <div class="panel scroll">
-      <p class="faint">{plural(letters.length, 'message')}{next === null ? '' : ' so far'}</p>
-      <table class="plain stacked">
-        <thead>
-          <tr>
-            <th scope="col">Actor</th><th scope="col">Message</th><th scope="col">Reason</th>
-            <th scope="col" class="right">Attempts</th><th scope="col" class="right">Sent</th><th scope="col"><span class="off-screen">Redrive</span></th>
-          </tr>
-        </thead>
-        <tbody>
-          {letters.map((letter) => (
-            <Letter key={letter.number} letter={letter} onDone={loaded.reload} />
-          ))}
-        </tbody>
-      </table>
-      {next !== null && <button type="button" disabled={loaded.isLoading} onClick={() => setPages(pages + 1)}>More</button>}
-    </div>
-  )
-}
-
-/** As many pages as were asked for, all of them anew: a new letter moves the others on. */
-async function readDead(pages: number): Promise<{ letters: DeadLetter[]; next: string | null }> {
-  const letters: DeadLetter[] = []
-  let next: string | null = null
-  for (let read = 0; read < pages && (read === 0 || next !== null); read += 1) {
-    const page = await api.deadLetters(next ?? undefined)
-    letters.push(...page.dead_letters)
-    next = page.next
-  }
-  return { letters, next }
-}
-
-/** What it brought: whoever sends it again should know. */
-function LetterInput({ letter }: { letter: DeadLetter }) {
-  if (letter.input === null) return null
-  if (letter.input_bytes !== null) {
-    return <p class="wrap mono">{String(letter.input)} <span class="faint">{bytes(letter.input_bytes)}</span></p>
-  }
-  return <JsonView value={letter.input} label={`message ${letter.number}`} />
-}
-
-function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) {
-  const [isBusy, setBusy] = useState(false)
-  const redrive = async () => {
-    setBusy(true)
-    try {
-      await api.redrive(letter.number)
-      tell('Message sent again', `${letter.handler} to ${letter.actor}. If it fails again, it returns to this list.`)
-      onDone()
-    } catch (error) {
-      tellFault(error)
-    } finally {
-      setBusy(false)
-    }
-  }
-  return (
-    <tr>
-      <td data-label="Actor"><a class="mono wrap" href={actorLink(letter.actor)}>{letter.actor}</a></td>
-      <td data-label="Message"><span class="letter"><span><span class="mono">{letter.handler}</span> <span class="faint">{letter.kind}</span></span><LetterInput letter={letter} /></span></td>
-      <td class="wrap" data-label="Reason"><span>{letter.reason}{letter.error && <span class="error-line"> {letter.error}</span>}</span></td>
-      <td class="right number" data-label="Attempts">{letter.attempts}</td>
-      <td class="right faint" data-label="Sent"><Ago at={letter.sent_at} /></td>
-      <td class="right">
-        <button type="button" disabled={isBusy || !mayOperate.value} onClick={() => void redrive()} aria-label={`Redrive message ${letter.number}`}>
-          <Icon name="retry" /> Redrive
-        </button>
-      </td>
-    </tr>
-  )
-}
-

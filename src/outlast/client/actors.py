@@ -108,6 +108,14 @@ class ActorVerbs(Asking):
         """Redeliver a dead letter."""
         await self.ask("POST", f"/v1/dead-letters/{number}/redrive")
 
+    async def discard_dead_letter(self, number: int, *, reason: str = "") -> None:
+        """Delete a dead letter. Its message cannot be redelivered afterwards.
+
+        Raises:
+            DeadLetterNotFound: there is no dead letter of this number.
+        """
+        await self.ask("POST", f"/v1/dead-letters/{number}/discard", {"reason": reason})
+
 
 class RemoteActor(Generic[A]):
     """An actor on a server: the verbs of `ActorRef`."""

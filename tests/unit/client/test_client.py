@@ -113,6 +113,8 @@ async def test_an_actor_is_asked_and_told_by_its_class_and_by_its_name(server: S
         info = await client.actor_info(ServedNotebook, "ann")
         with pytest.raises(DeadLetterNotFound):
             await client.redrive(7)
+        with pytest.raises(DeadLetterNotFound):
+            await client.discard_dead_letter(7)
 
     assert (typed, named, twice) == (2, 3, [4, 4])
     assert ann.key == "ann"

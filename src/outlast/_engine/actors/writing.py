@@ -11,12 +11,13 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Literal
 
 from outlast import limits
 from outlast._codec import name_of_class
+from outlast._engine.actors.dead_letters import DeadLetters
 from outlast._engine.actors.idle_actors import IdleActors
 from outlast._engine.actors.parked_asks import ParkedAsks, is_from_supervisor
 from outlast._engine.actors.volatile import VolatileActors
@@ -28,27 +29,19 @@ from outlast._messages.letters import (
     Expired,
     Overflowed,
     Rejected,
-    as_new,
-    decode_letter,
-    encode_letter,
 )
 from outlast._messages.system_messages import ORDERS
-from outlast._messages.updates import update_message
-from outlast._store.decisions import MAIL_KINDS
-from outlast._store.rows import DONE, JOIN, DeadLetter, Message, MessageKind, PostResult, RunRow
+from outlast._store.rows import DONE, JOIN, Message, PostResult, RunRow
 from outlast._store.transactions import Effects, Receipt, Transaction
 from outlast._wording.plurals import counted
 from outlast.errors import (
     ActorBusy,
     ActorStopped,
     AskTimeout,
-    DeadLetterNotFound,
     HandlerFailed,
     MailboxFull,
-    RunClosed,
     SignalConflict,
     StoreDamaged,
-    UsageError,
 )
 from outlast.types import CLOSED_STATUSES, RunId
 
@@ -67,6 +60,7 @@ class Actors:
         self._joins: set[tuple[RunId, int]] = set()  # those of them that wait for stopped ones
         self._changed: dict[RunId, asyncio.Future[None]] = {}
         self.parked: ParkedAsks = ParkedAsks(scheduler)
+        self.dead_letters: DeadLetters = DeadLetters(scheduler)
         self.trace_of: Callable[[], str] | None = None  # telemetry: in which trace one is written
 
     # ------------------------------------------------------------------------ sending
@@ -292,35 +286,6 @@ class Actors:
         """What is stored of an actor is damaged: it answers nothing before that is mended."""
         _fail(self._asks, actor, error)
 
-    async def redrive(self, number: int) -> None:
-        """Send a dead letter again, as a new message to the same actor or run.
-
-        Asked at the same moment by several, it is sent once.
-
-        Raises:
-            DeadLetterNotFound: there is no dead letter of this number.
-            MailboxFull, ActorStopped, RunClosed: it stays a dead letter.
-            UsageError: it is a request that an earlier version has kept; it stays one too.
-        """
-        letter = _checked(await self._store.read_dead(None, number - 1, 1), number)
-        message = _sent_again(letter, self._world.now())
-        transaction = Transaction(
-            None, letter.run, [], Effects(posts=(message,), redriven=(number,))
-        )
-
-        def made(receipt: Receipt) -> None:
-            if receipt.posts[0] == "accepted":
-                self._scheduler.deliver(message, receipt.numbers[0])
-
-        receipt = await self._scheduler.writer.commit(transaction, made)
-        if receipt.posts[0] == "duplicate":
-            raise DeadLetterNotFound(f"{number}")  # somebody else was first
-        if receipt.posts[0] != "accepted":
-            if letter.kind in ("signal", "update"):
-                row = await self._store.read_run(letter.run)
-                raise RunClosed(letter.run, "closed" if row is None else row.status)
-            raise ActorStopped(f"{letter.run} has stopped: dead letter {number} stays where it is")
-
     def fail_all(self, error: Exception) -> None:
         """The engine cannot go on: tell everyone who waits for an answer."""
         self.resting.stop()
@@ -345,34 +310,6 @@ async def _first_of(*futures: asyncio.Future[bytes] | asyncio.Future[None]) -> N
     """Wait for the first of these, for a while: what another engine does may go unheard."""
     seconds = limits.RECONCILE_SECONDS
     await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-
-
-def _checked(found: Sequence[DeadLetter], number: int) -> DeadLetter:
-    """Return the dead letter of this number, which can be sent again.
-
-    Raises:
-        DeadLetterNotFound, StoreDamaged, UsageError
-    """
-    if not found or found[0].number != number:
-        raise DeadLetterNotFound(f"{number}")
-    letter = found[0]
-    if letter.reason == "damaged":
-        raise StoreDamaged(letter.error)
-    if letter.kind not in MAIL_KINDS:
-        what = f"a {letter.kind} that {letter.run} did not see before it ended"
-        raise UsageError(f"dead letter {number} is {what}: it is over, and not sent again")
-    return letter
-
-
-def _sent_again(letter: DeadLetter, now: int) -> Message:
-    """Return a dead letter as a new message, under a dedup key of its own: the old one is known."""
-    again = f"redrive-{letter.number}"
-    if letter.kind == "update":
-        return update_message(letter.run, letter.name, letter.body, again, at=now)
-    is_signal = letter.kind == "signal"
-    body = letter.body if is_signal else encode_letter(as_new(decode_letter(letter.body)))
-    kind: MessageKind = "signal" if is_signal else "tell"
-    return Message(run=letter.run, kind=kind, name=letter.name, body=body, dedup=again, at=now)
 
 
 def _value_in(envelope: Envelope, outcome: bytes) -> bytes:

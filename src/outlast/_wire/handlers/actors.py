@@ -17,11 +17,12 @@ from outlast._engine.reading.actor_reader import dead_letter_info
 from outlast._messages.actor_ids import OWN_TYPES
 from outlast._messages.envelopes import envelope_of
 from outlast._shapes import is_dict
-from outlast._store.auditing import doing
+from outlast._store.auditing import because, doing
 from outlast._store.contract import Cursor
 from outlast._store.rows import DeadLetter
 from outlast._wire.formats.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.formats.problems import Problem
+from outlast._wire.handlers.runs import ReasonBody
 from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.service import Service
 from outlast.errors import DecodingError
@@ -190,13 +191,27 @@ def _dead(service: Service, letter: DeadLetter) -> dict[str, object]:
 
 async def redrive(service: Service, call: Call) -> Response:
     """Redeliver a dead letter."""
+    number = _letter_number(call)
+    because((await call.read(ReasonBody)).reason)
+    await service.engine.redrive(number)
+    return answer({}, 202)
+
+
+async def discard(service: Service, call: Call) -> Response:
+    """Delete a dead letter."""
+    number = _letter_number(call)
+    because((await call.read(ReasonBody)).reason)
+    await service.core.actors.dead_letters.discard(number)
+    return answer({}, 202)
+
+
+def _letter_number(call: Call) -> int:
     number = call.path["number"]
     if not number.isascii() or not number.isdigit():
         raise Problem(
             404, "dead-letter-not-found", f"{number[:50]!r} is not the number of a dead letter"
         )
-    await service.engine.redrive(int(number[:18]))
-    return answer({}, 202)
+    return int(number[:18])
 
 
 class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
