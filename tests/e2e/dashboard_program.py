@@ -290,3 +290,8 @@ async def logs(text: str, count: int = 3) -> None:
 @workflow
 async def keeps(value: dict[str, object]) -> dict[str, object]:
     return value
+
+
+@workflow
+async def family(order_id: str) -> str:
+    return await parent(order_id)

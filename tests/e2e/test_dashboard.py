@@ -72,7 +72,7 @@ def test_a_run_is_started_from_a_form_and_watched_live(seat: Seat) -> None:
         "() => { const it = document.querySelector('#start-workflow');"
         " it.value = 'app.digest'; it.dispatchEvent(new Event('change', {bubbles: true})) }"
     )
-    page.get_by_label("topic").fill("live")
+    page.get_by_label("topic", exact=True).fill("live")
     page.get_by_text("Id, attributes, delay").click()
     page.get_by_label("Id", exact=True).fill("live-1")
     seat.shot(page, "start")
@@ -185,7 +185,7 @@ def test_a_run_is_forked_from_a_step_with_another_input(seat: Seat) -> None:
     page = seat.open(run_link("fork-1"))
     page.get_by_role("button", name="Fork").click()
     page.get_by_label("Change the input").check()
-    page.get_by_label("topic").fill("changed")
+    page.get_by_label("topic", exact=True).fill("changed")
     page.get_by_label("Reason").fill("another topic")
     seat.shot(page, "fork")
     dialog_button(page, "Fork")

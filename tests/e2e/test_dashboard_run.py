@@ -34,6 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
         found.start("digest", "digest-1", topic="seen")
         found.start("parent", "parent-1", order_id="7")
         found.start("sleeps", "sleeps-1", seconds=3_000)
+        found.start("family", "family-1", order_id="7")
         found.start("reports", "reports-1", text="Order 7")
         found.start("works", "works-1", text="a")
         found.start("troubled", "troubled-1", text="troubled-1")
@@ -280,3 +281,36 @@ def test_a_viewer_is_offered_nothing_that_is_refused(seat: Seat) -> None:
     settled(page)
     assert page.locator("dialog[open]").count() == 0
     assert page.url.endswith(run_link(run))
+
+
+def test_children_open_in_place_as_a_tree(seat: Seat) -> None:
+    page = seat.open(run_link("family-1") + "?tab=children")
+    fold = page.locator(".child-tree button[aria-expanded]")
+    fold.first.wait_for()
+    assert "parent" in page.locator(".child-tree").inner_text()
+    assert "slow_child" not in page.locator(".child-tree").inner_text()
+    fold.first.click()
+    page.locator(".child-tree .child-tree").get_by_text("slow_child").wait_for()
+    seat.shot(page, "children")
+
+    fold.last.press("Enter")
+    page.get_by_text("No child runs", exact=True).wait_for()
+    fold.first.click()
+    until(lambda: page.locator(".child-tree .child-tree").count() == 0)
+
+
+def test_a_list_leads_with_the_workflow_and_shortens_long_ids(seat: Seat) -> None:
+    long = f"a-very-long-id-{uuid4().hex}"
+    seat.server.start("works", long, text="a")
+    page = seat.open(f"#/runs?query=id:{long}")
+    row = page.locator(".run-row:not(.head)")
+    row.first.wait_for()
+    text = row.first.inner_text()
+
+    assert text.index("works") < text.index("a-very-lon\N{HORIZONTAL ELLIPSIS}")
+    assert long not in text
+    assert page.locator(f'.run-row a[title="{long}"]').count() == 1
+    copy = page.get_by_role("button", name=f"Copy the id {long}")
+    if copy.count():  # a phone has no room for it: the run's own page has one
+        copy.press("Enter")
+        page.locator(".run-row .icon-check").wait_for(state="attached")

@@ -2,10 +2,11 @@
 
 import { signal } from '@preact/signals'
 
-import { shortName } from '../format.ts'
+import { shortId, shortName } from '../format.ts'
 import { runLink } from '../router.ts'
 import { deathsOf } from '../types.ts'
 import type { RunInfo } from '../types.ts'
+import { CopyButton } from './copy.tsx'
 import { StatusMark } from './status.tsx'
 import { Ago, Took } from './time.tsx'
 
@@ -21,8 +22,8 @@ export function RunHead() {
     <div class="row run-row head" role="row">
       <span role="columnheader"><span class="off-screen">Marked</span></span>
       <span role="columnheader">Status</span>
-      <span role="columnheader">Run</span>
       <span role="columnheader">Workflow</span>
+      <span role="columnheader">Run</span>
       <span role="columnheader">Attributes</span>
       <span role="columnheader" class="right">Steps</span>
       <span role="columnheader" class="right">Took</span>
@@ -51,8 +52,11 @@ export function RunRow({ run, index, isActive, isMarked, onMark }: {
         <input type="checkbox" checked={isMarked} aria-label={`Mark ${run.id}`} onChange={() => onMark(run.id)} />
       </span>
       <span role="cell"><StatusMark status={run.status} /></span>
-      <span role="cell" class="clip"><a class="mono cover" href={runLink(run.id)} title={run.id}>{run.id}</a></span>
-      <span role="cell" class="clip" title={`${run.workflow} version ${run.version}`}>{shortName(run.workflow)}</span>
+      <span role="cell" class="clip" title={`${run.workflow} version ${run.version}`}><strong>{shortName(run.workflow)}</strong></span>
+      <span role="cell" class="id-cell">
+        <a class="mono cover clip" href={runLink(run.id)} title={run.id}>{shortId(run.id)}</a>
+        <CopyButton text={run.id} label={`Copy the id ${run.id}`} />
+      </span>
       <span role="cell" class="clip facts"><Facts run={run} /></span>
       <span role="cell" class="right number">{run.steps}</span>
       <span role="cell" class="right"><Took from={run.started_at} to={run.closed_at} /></span>

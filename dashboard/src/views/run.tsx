@@ -18,7 +18,7 @@ import { StreamPanel, ValuePanel } from '../parts/stream-view.tsx'
 import { Tabs } from '../parts/tabs.tsx'
 import { Ago, Took } from '../parts/time.tsx'
 import { WaterfallChart } from '../parts/waterfall-chart.tsx'
-import { link, replace, route, runLink, runsLink, withParams, workflowLink } from '../router.ts'
+import { link, replace, route, runLink, withParams, workflowLink } from '../router.ts'
 import { RunStore } from '../runstore.ts'
 import { mayOperate } from '../session.ts'
 import { deathsOf, isOpen } from '../types.ts'
@@ -26,10 +26,10 @@ import type { RunDetail } from '../types.ts'
 import { instant } from '../waterfall.ts'
 import { RunActions } from './run-actions.tsx'
 import { RunAudit } from './run-audit.tsx'
+import { Children } from './run-children.tsx'
 
 // Runs that no feed tells about are read again so often.
 const POLL_MS = 5_000
-const CHILDREN_SHOWN = 200
 const ATTENTION_SHOWN = 5
 
 export function RunView() {
@@ -273,27 +273,5 @@ function Streams({ detail }: { detail: RunDetail }) {
       {detail.values.map((name) => <ValuePanel key={`v:${name}`} run={detail.id} name={name} seq={detail.last_seq} />)}
       {detail.streams.map((name) => <StreamPanel key={`s:${name}`} run={detail.id} name={name} isLive={isOpen(detail.status)} />)}
     </div>
-  )
-}
-
-function Children({ detail }: { detail: RunDetail }) {
-  if (detail.children.length === 0) return <Empty icon="fork" title="No child runs" />
-  return (
-    <>
-      <ul class="short-list">
-        {detail.children.slice(0, CHILDREN_SHOWN).map((child) => (
-          <li key={child.id}>
-            <a href={runLink(child.id)}>
-              <span class="short-top">
-                <StatusMark status={child.status} />
-                <span class="mono clip">{child.id}</span>
-                <span class="faint">{child.workflow}</span>
-              </span>
-            </a>
-          </li>
-        ))}
-      </ul>
-      {detail.children.length > CHILDREN_SHOWN && <a href={runsLink(`parent:${detail.id}`)}>All children</a>}
-    </>
   )
 }
