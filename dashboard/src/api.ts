@@ -84,8 +84,8 @@ export const api = {
   token: (id: string) => get<TokenInfo>(path('tokens', id)),
   answer: (id: string, body: JsonObject) => post<TokenInfo>(path('tokens', id), body),
 
-  actors: (after: string | undefined, limit: number, type?: string) =>
-    get<{ actors: ActorInfo[]; next: string | null }>('v1/actors', { after, limit, type }),
+  actors: (after: string | undefined, limit: number, query?: string) =>
+    get<{ actors: ActorInfo[]; next: string | null }>('v1/actors', { after, limit, query }),
   actor: (type: string, key: string) => get<ActorDetail>(path('actors', type, key)),
   send: (
     type: string,
@@ -96,8 +96,8 @@ export const api = {
   ) => post<{ result?: Json } | null>(path('actors', type, key, handler), body, { mode }),
   stopActor: (type: string, key: string) => post<unknown>(path('actors', type, key, 'stop'), {}),
   logs: (part: Query, signal?: AbortSignal) => get<LogPage>('v1/logs', part, signal),
-  audit: (run: string) =>
-    get<{ audit: AuditInfo[]; next: number | null }>('v1/audit', { run, limit: 100 }),
+  audit: (part: { run?: string; caller?: string; after?: number; limit: number }) =>
+    get<{ audit: AuditInfo[]; next: number | null }>('v1/audit', part),
   teams: () => get<{ teams: TeamInfo[] }>('v1/teams').then((it) => it.teams),
   deadLetters: (after?: string) =>
     get<{ dead_letters: DeadLetter[]; next: string | null }>('v1/dead-letters', { after }),

@@ -31,6 +31,7 @@ const LATER: { [name: string]: () => Promise<ComponentType> } = {
   workflows: () => import('./views/workflows.tsx').then((it) => it.Workflows),
   workflow: () => import('./views/workflow.tsx').then((it) => it.WorkflowView),
   logs: () => import('./views/logs.tsx').then((it) => it.Logs),
+  audit: () => import('./views/audit.tsx').then((it) => it.Audit),
   metrics: () => import('./views/metrics.tsx').then((it) => it.Metrics),
 }
 

@@ -15,6 +15,7 @@ export const PLACES: { [key: string]: [address: string, label: string] } = {
   a: ['#/actors', 'Actors'],
   l: ['#/logs', 'Logs'],
   m: ['#/metrics', 'Metrics'],
+  u: ['#/audit', 'Audit log'],
 }
 
 export const SHORTCUTS: Shortcut[] = [

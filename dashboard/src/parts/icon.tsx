@@ -7,6 +7,7 @@ const PATHS = {
   actors: 'M8 2.5v3M8 5.5h-4.5v3M8 5.5h4.5v3M2 8.5h3v4H2zM11 8.5h3v4h-3zM6.5 1.5h3v2h-3z',
   logs: 'M2.5 3.5h11M2.5 6.5h7M2.5 9.5h11M2.5 12.5h5',
   workflows: 'M2.5 2.5h4v4h-4zM9.5 9.5h4v4h-4zM6.5 4.5H12v5',
+  audit: 'M8 2.5 13 4.5v3.5c0 3-2 4.8-5 5.5-3-.7-5-2.5-5-5.5V4.5zM5.8 8l1.7 1.7L10.4 6.6',
   chart: 'M2.5 13.5h11M4 11V8M7 11V4M10 11V6.5M13 11V3',
   completed: 'M3.5 8.5 6.5 11.5 12.5 4.5',
   failed: 'M4.5 4.5l7 7M11.5 4.5l-7 7',

@@ -17,6 +17,7 @@ const PLACES: { address: string; name: string; label: string; icon: IconName }[]
   { address: '#/actors', name: 'actors', label: 'Actors', icon: 'actors' },
   { address: '#/logs', name: 'logs', label: 'Logs', icon: 'logs' },
   { address: '#/metrics', name: 'metrics', label: 'Metrics', icon: 'chart' },
+  { address: '#/audit', name: 'audit', label: 'Audit', icon: 'audit' },
 ]
 
 export function Nav({ onPalette, onHelp }: { onPalette: () => void; onHelp: () => void }) {

@@ -1,4 +1,4 @@
-// Who did what to a run from outside: over HTTP, the socket beside the database, or by a command.
+// External actions on a run: over HTTP, the socket beside the database, or by a command.
 
 import { api } from '../api.ts'
 import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
@@ -6,14 +6,14 @@ import { useLoad } from '../parts/load.ts'
 import { Ago } from '../parts/time.tsx'
 import type { AuditInfo } from '../types.ts'
 
-const VIA: Record<AuditInfo['via'], string> = {
+export const VIA: Record<AuditInfo['via'], string> = {
   http: 'over HTTP',
   socket: 'over the Unix socket',
   command: 'with the command line',
 }
 
 export function RunAudit({ id, seq }: { id: string; seq: number }) {
-  const { data, problem, reload } = useLoad(`audit:${id}:${seq}`, () => api.audit(id))
+  const { data, problem, reload } = useLoad(`audit:${id}:${seq}`, () => api.audit({ run: id, limit: 100 }))
   if (problem && !data) return <ViewProblem problem={problem} what="an audit log" again={reload} />
   if (!data) return <Loading what="the audit log" />
   if (data.audit.length === 0) {

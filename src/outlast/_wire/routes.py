@@ -164,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
     _get("/v1/approvals", approvals.approvals, "all", "after", "limit"),
     _get("/v1/tokens/{id}", approvals.token),
     _post("/v1/tokens/{id}", approvals.answer_token, approvals.AnswerBody, statuses=(200,)),
-    _get("/v1/actors", actors.actors, "type", "after", "limit"),
+    _get("/v1/actors", actors.actors, "query", "type", "after", "limit"),
     _get(_ACTOR, actors.show),
     _post(_ACTOR + "/stop", actors.stop, runs.Nothing),
     Route(

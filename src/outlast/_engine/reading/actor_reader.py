@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from outlast import limits
 from outlast._codec import shown_json, stored_json
 from outlast._engine.reading.declared import DeclaredTypes
+from outlast._engine.reading.queries import parse_query
+from outlast._engine.reading.reader import in_time
 from outlast._engine.reading.records import moment, payload_json
 from outlast._execution.actors.membership import PLACE, decode_place
 from outlast._messages.actor_ids import actor_id, key_in
@@ -42,14 +45,20 @@ class ActorReader:
             after = Cursor(rows[-1].created_at, rows[-1].id)
 
     async def page(
-        self, type_name: str | None, after: Cursor | None, size: int
+        self, query: str, type_name: str | None, after: Cursor | None, size: int, *, now: int
     ) -> list[tuple[ActorInfo, RunRow]]:
-        """Return up to `size` actors from behind a cursor on, newest first.
+        """Return up to `size` actors that a query wants from behind a cursor on, newest first.
 
         The row of each is beside it, with its state encoded: `state_json` makes JSON of it.
+
+        Raises:
+            QueryError: the query does not parse, or has more looked at than can be in time.
         """
-        which = RunFilter(workflow=type_name, kind="actor")
-        rows = await self._store.list_runs(which, after, size)
+        which = replace(parse_query(query, now), kind="actor")
+        if type_name is not None:
+            which = replace(which, workflow=type_name)
+        with in_time(query):
+            rows = await self._store.list_runs(which, after, size)
         return [(await self._any_info(row, None), row) for row in rows]
 
     async def dead_page(

@@ -194,7 +194,7 @@ class Reader:
             self._residency.write_summaries(settled_only=False)
             await self._flushed()
         while True:
-            with _in_time(query):
+            with in_time(query):
                 rows = await self._store.list_runs(which, after, page)
             for row in rows:
                 fresh = self.refreshed(row)
@@ -246,7 +246,7 @@ class Reader:
         if self._residency is not None and which.statuses is not None:
             self._residency.write_summaries(settled_only=False)
             await self._flushed()
-        with _in_time(query):
+        with in_time(query):
             return await self._store.count_runs(which, limits.COUNT_MAX)
 
     async def glances(self, query: str) -> tuple[RunFilter, list[RunGlance]]:
@@ -256,7 +256,7 @@ class Reader:
             QueryError: the query does not parse.
         """
         which = parse_query(query, self._world.now())
-        with _in_time(query):
+        with in_time(query):
             return which, await self._store.glance_at_runs(which, limits.STATISTICS_RUNS_MAX)
 
     async def _flushed(self) -> None:
@@ -308,7 +308,7 @@ def _waits_for_its_turn(row: RunRow) -> str:
 
 
 @contextmanager
-def _in_time(query: str) -> Generator[None]:
+def in_time(query: str) -> Generator[None]:
     """Say what to do about a query that the store cannot answer in the time a client has."""
     try:
         yield

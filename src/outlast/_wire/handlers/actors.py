@@ -22,7 +22,7 @@ from outlast._store.contract import Cursor
 from outlast._store.rows import DeadLetter
 from outlast._wire.formats.answers import answer, fields_of, fitting, preview_of
 from outlast._wire.formats.problems import Problem
-from outlast._wire.handlers.runs import ReasonBody
+from outlast._wire.handlers.runs import ReasonBody, query_of
 from outlast._wire.requests import Call, bad_query, cursor_in, text_of_cursor
 from outlast._wire.service import Service
 from outlast.errors import DecodingError
@@ -35,9 +35,15 @@ _SHOWN_BYTES = 4 * limits.HTTP_PREVIEW_BYTES
 
 
 async def actors(service: Service, call: Call) -> Response:
-    """List actors, newest first."""
+    """List actors that a query wants, newest first."""
     size = call.page_size()
-    rows = await service.actor_reader.page(call.text("type") or None, cursor_in(call), size + 1)
+    rows = await service.actor_reader.page(
+        query_of(call),
+        call.text("type") or None,
+        cursor_in(call),
+        size + 1,
+        now=service.core.world.now(),
+    )
     infos = [(info, row.output or b"") for info, row in rows[:size]]
     count, total = fitting(_ROW_BYTES + min(len(state), _SHOWN_BYTES) for _, state in infos)
     shown = infos[:count]

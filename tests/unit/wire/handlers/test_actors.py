@@ -52,3 +52,22 @@ async def test_actors_are_asked_told_shown_and_stopped(server: Served) -> None:
     assert (late.status, late.json()["type"]) == (409, "/problems/actor-stopped")
     ended = await server.request("GET", f"/v1/runs/{quote(shown['id'], safe='')}/result")
     assert ended.json()["result"] is None
+
+
+async def test_actors_are_found_by_words_type_and_status(server: Served) -> None:
+    for key in ("alice", "bob", "alicia"):
+        await server.request("POST", f"/v1/actors/ServedNotebook/{key}/add", {"text": "x"})
+    await server.request("POST", "/v1/actors/ServedNotebook/bob/stop")
+
+    async def keys(query: str) -> list[str]:
+        found = (await server.request("GET", f"/v1/actors?{query}")).json()["actors"]
+        return sorted(one["key"] for one in found)
+
+    assert await keys("query=ALI") == ["alice", "alicia"]
+    assert await keys("query=workflow:ServedNotebook%20bob") == ["bob"]
+    assert await keys("query=alicia&type=ServedNotebook") == ["alicia"]
+    assert await keys("query=alicia&type=Other") == []
+    assert await keys("query=status:completed") == ["bob"]
+    assert await keys("query=since:1h") == ["alice", "alicia", "bob"]
+    odd = await server.request("GET", "/v1/actors?query=status:nothing")
+    assert (odd.status, odd.json()["type"]) == (422, "/problems/query-error")

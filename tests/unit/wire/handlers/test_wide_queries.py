@@ -39,7 +39,7 @@ async def counting(server: Served) -> asyncio.StreamWriter:
     return writer
 
 
-@pytest.mark.parametrize("path", ["/v1/runs", "/v1/count", "/v1/statistics"])
+@pytest.mark.parametrize("path", ["/v1/runs", "/v1/count", "/v1/statistics", "/v1/actors"])
 async def test_a_query_that_takes_too_long_is_refused_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
