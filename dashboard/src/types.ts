@@ -344,12 +344,6 @@ export function tokenStatus(token: Pick<TokenInfo, 'kind' | 'status' | 'value'>)
   return token.value === true ? 'approved' : 'rejected'
 }
 
-/** Whether an actor's type or key has all the words. */
-export function hasWords(actor: Pick<ActorInfo, 'id'>, text: string): boolean {
-  const id = actor.id.toLowerCase()
-  return text.toLowerCase().split(/\s+/).every((word) => id.includes(word))
-}
-
 /** How an actor stands, in a word: one that waits for nothing but a message is idle. */
 export function actorStatus(actor: ActorInfo): string {
   return actor.status === 'waiting' && actor.waiting === 0 ? 'idle' : actor.status

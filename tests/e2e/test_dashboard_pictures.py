@@ -61,6 +61,10 @@ def test_pictures_for_the_documentation(chromium: Browser, tmp_path: Path) -> No
         page.get_by_text("CardDeclined").first.wait_for()
         picture(page, "dashboard-failure")
 
+        seat.go(page, "#/workflows/app.checkout")
+        page.locator(".flow-box").first.wait_for()
+        picture(page, "dashboard-workflow")
+
         seat.go(page, "#/approvals")
         page.get_by_role("button", name="Approve").first.wait_for()
         picture(page, "dashboard-approvals")

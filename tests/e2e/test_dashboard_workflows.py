@@ -156,3 +156,14 @@ def test_the_palette_and_keys_lead_to_workflows_and_logs(seat: Seat) -> None:
     page.keyboard.press("g")
     page.keyboard.press("l")
     shows(page, "Logs")
+
+
+def test_a_list_of_runs_is_narrowed_to_a_time_with_one_click(seat: Seat) -> None:
+    page = seat.open("#/runs?query=status:failed")
+    created = page.get_by_role("group", name="Created")
+    created.get_by_role("button", name="24 h").click()
+    until_seen(page, lambda: "since%3A1d+status%3Afailed" in page.url)
+    assert created.locator("[aria-pressed=true]").inner_text() == "24 h"
+    until_seen(page, lambda: page.locator(".run-row:not(.head)").count() == 2)
+    created.get_by_role("button", name="Any time").click()
+    until_seen(page, lambda: "since" not in page.url)

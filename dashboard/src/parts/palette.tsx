@@ -1,7 +1,7 @@
 // Ctrl-K: everything by name. What is typed is also looked for on the server: runs by their ids,
 // workflows and errors, and actors; only what exists is offered.
 
-import { useEffect, useId, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useId, useRef, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
 import { problemOf, wasAborted } from '../http.ts'
@@ -11,7 +11,7 @@ import { quoted } from '../query.ts'
 import { actorLink, go, link, runLink, runsLink, workflowLink } from '../router.ts'
 import { mayOperate } from '../session.ts'
 import { nextTheme } from '../theme.ts'
-import { hasWords, STATUSES } from '../types.ts'
+import { STATUSES } from '../types.ts'
 import type { ActorInfo } from '../types.ts'
 import { Dialog } from './dialog.tsx'
 import { StatusMark } from './status.tsx'
@@ -57,9 +57,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   }, [])
   useEffect(() => chosen.current?.scrollIntoView({ block: 'nearest' }), [active])
 
-  // The server looks actors up by their whole name only: parts are looked for among the newest.
-  const actors = useMemo(() => api.actors(undefined, ACTORS_READ).then((it) => it.actors, () => []), [])
-  const search = useSearch(text.trim(), actors)
+  const search = useSearch(text.trim())
   const entries = [...commands(text, workflows), ...search.entries]
   const run = (entry: Entry | undefined) => {
     if (!entry) return
@@ -148,17 +146,16 @@ interface Search {
 
 const PAUSE_MS = 150
 const RUNS_FOUND_MAX = 7
-const ACTORS_READ = 500
 const ACTORS_FOUND_MAX = 5
 const NOTHING: Search = { entries: [], isBusy: false, problem: '' }
 
-function useSearch(typed: string, actors: Promise<ActorInfo[]>): Search {
+function useSearch(typed: string): Search {
   const [state, setState] = useState<Search & { typed: string }>({ ...NOTHING, typed: '' })
   useEffect(() => {
     if (typed === '') return
     const stopper = new AbortController()
     const timer = setTimeout(() => {
-      lookFor(typed, actors, stopper.signal).then(
+      lookFor(typed, stopper.signal).then(
         (entries) => setState({ entries, typed, isBusy: false, problem: '' }),
         (error: unknown) => wasAborted(error) || setState({ ...NOTHING, typed, problem: problemOf(error).detail }),
       )
@@ -173,15 +170,15 @@ function useSearch(typed: string, actors: Promise<ActorInfo[]>): Search {
   return state.typed === typed ? state : { ...state, isBusy: true, entries: [] }
 }
 
-async function lookFor(typed: string, actors: Promise<ActorInfo[]>, signal: AbortSignal): Promise<Entry[]> {
+async function lookFor(typed: string, signal: AbortSignal): Promise<Entry[]> {
   const query = typed.includes(':') ? typed : typed.split(/\s+/).map(quoted).join(' ')
-  const [exact, page, actor, newest] = await Promise.all([
+  const [exact, page, actor, others] = await Promise.all([
     orNothing(/\s/.test(typed) ? null : api.run(typed, signal)),
     api.runs(query, undefined, RUNS_FOUND_MAX, signal),
     orNothing(actorOf(typed)),
-    actors,
+    orNothing(typed.includes(':') ? null : api.actors(undefined, ACTORS_FOUND_MAX + 1, query)),
   ])
-  const found = newest.filter((each) => each.id !== actor?.id && hasWords(each, typed))
+  const found = (others?.actors ?? []).filter((each) => each.id !== actor?.id)
   const shown = [...(actor ? [actor] : []), ...found.slice(0, ACTORS_FOUND_MAX)]
   // An actor has a run of its own, which its own page shows better.
   const own = exact && !shown.some((each) => each.id === exact.id) ? [exact] : []

@@ -14,6 +14,7 @@ import { JsonEditor, Labelled, SentFaults } from '../parts/form.tsx'
 import { Icon } from '../parts/icon.tsx'
 import { JsonView } from '../parts/json.tsx'
 import { useLoad } from '../parts/load.ts'
+import { ShortRuns } from '../parts/short-runs.tsx'
 import { StatusMark } from '../parts/status.tsx'
 import { Ago } from '../parts/time.tsx'
 import { link, route, runLink, runsLink } from '../router.ts'
@@ -103,20 +104,7 @@ function Inbox() {
             <h2 id="parked-title">Parked runs</h2>
             <a href={runsLink('status:parked')}>All</a>
           </header>
-          <ul class="short-list">
-            {parked.data?.runs.map((run) => (
-              <li key={run.id}>
-                <a href={runLink(run.id)}>
-                  <span class="short-top">
-                    <StatusMark status={run.status} />
-                    <span class="mono clip">{run.id}</span>
-                    <span class="short-at"><Ago at={run.created_at} /></span>
-                  </span>
-                  <span class="short-sub clip">{run.error}</span>
-                </a>
-              </li>
-            ))}
-          </ul>
+          <ShortRuns runs={parked.data?.runs ?? []} withErrors />
         </section>
       )}
     </div>

@@ -14,7 +14,8 @@ import { RunHead, RunRow, rowHeight } from '../parts/run-row.tsx'
 import { SavedViews } from '../parts/saved-views.tsx'
 import { VirtualRows } from '../parts/virtual.tsx'
 import { go, link, replace, route, runLink } from '../router.ts'
-import { hints } from '../query.ts'
+import { hints, valueOf, withWord } from '../query.ts'
+import { RANGES } from '../range.ts'
 import { RunList } from '../runlist.ts'
 import { isViewer, mayOperate } from '../session.ts'
 import { BulkBar } from './bulk.tsx'
@@ -91,6 +92,7 @@ export function Runs() {
         wantsFocus={params.get('focus') === '1'}
       />
       <div class="under-query">
+        {!isQueryFault && <Created query={query} onQuery={setQuery} />}
         {!isQueryFault && <SavedViews query={query} />}
         <BulkBar query={query} rows={list.isComplete ? rows : null} marked={rows.filter((run) => marked.has(run.id))} total={total} onClear={() => setMarked(new Set())} onDone={() => setTurn(turn + 1)} />
       </div>
@@ -134,6 +136,20 @@ export function Runs() {
           onClose={() => replace(link(['runs'], { query }))}
         />
       )}
+    </div>
+  )
+}
+
+/** Runs of any time, or created in one of the usual ranges: the word `since` of the query. */
+function Created({ query, onQuery }: { query: string; onQuery: (query: string) => void }) {
+  const since = valueOf(query, 'since')
+  return (
+    <div class="switch" role="group" aria-label="Created">
+      {[{ value: '', label: 'Any time', text: 'all runs' }, ...RANGES].map((each) => (
+        <button key={each.value} type="button" aria-pressed={each.value === since} title={each.value === '' ? 'Runs of any time' : `Created in the ${each.text}`} onClick={() => onQuery(withWord(query, 'since', each.value))}>
+          {each.label}
+        </button>
+      ))}
     </div>
   )
 }
