@@ -320,6 +320,9 @@ def test_hostile_strings_are_only_ever_text(seat: Seat) -> None:
         run_link(HOSTILE + "2") + "?at=3",
         "#/approvals",
         "#/actors",
+        "#/logs",
+        "#/audit",
+        "#/workflows",
         "#/runs?query=" + HOSTILE,
     ]
     for place in places:

@@ -42,6 +42,12 @@ PLACES = {
     "attempts": run_link("seen-buy") + "?at=3",
     "nowhere": "#/nowhere",
     "metrics": "#/metrics",
+    "logs": "#/logs",
+    "run-logs": run_link("seen-buy") + "?tab=logs",
+    "children": run_link("seen-family") + "?tab=children",
+    "workflows": "#/workflows",
+    "workflow": "#/workflows/app.buy",
+    "audit": "#/audit",
 }
 
 
@@ -55,6 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Itera
         found.start("refund", "seen-refund", cents=40)
         found.start("quick", "seen-quick", n=1)
         found.start("buy", "seen-buy", order_id="7")
+        found.start("family", "seen-family", order_id="7")
         found.ask("/v1/actors/app.Notebook/alice/add?mode=ask", {"text": "hello"})
         until(lambda: found.run("seen-parks")["status"] == "parked")
         until(lambda: "go_on" in str(found.run("seen-digest")["why"]))

@@ -132,7 +132,7 @@ def test_a_dead_letter_shows_what_it_brought(seat: Seat) -> None:
     until_seen(page, lambda: f"milk of {key} is spoilt" in text_of(page))
     seat.shot(page, "dead-letter")
 
-    row = page.locator(".letter").last
+    row = page.locator(".letter-input").last
     assert f"milk of {key}" in row.inner_text()
 
 

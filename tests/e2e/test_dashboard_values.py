@@ -73,6 +73,7 @@ def test_no_stored_text_hides_anything_on_any_page(seat: Seat) -> None:
     shows(page, SHOWN)
     seat.shot(page, "turned-approval")
     places = ["#/", "#/runs", "#/approvals", "#/actors/app.Notebook%2Fturned"]
+    places += ["#/logs", "#/audit", "#/workflows/app.fails"]
     for run in ("turned", "turned-fails", "turned-parks", "turned-digest"):
         places += [run_link(run) + end for end in ("", "?tab=journal", "?tab=streams", "?at=2")]
     places.append("#/diff?a=turned&b=turned-digest")

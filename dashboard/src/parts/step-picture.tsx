@@ -34,7 +34,7 @@ function Box({ operation, of }: { operation: Operation; of: number }) {
       <span class="flow-note faint">
         {median === null ? '' : duration(median)}
         {runs < of && ` · in ${runs} of ${of}`}
-        {troubled > 0 && <span class="tone-failed"> · {troubled === of ? 'failures in all' : `failures in ${troubled}`}</span>}
+        {troubled > 0 && <span class="tone-failed"> · failed attempts in {troubled === of ? 'all' : troubled}</span>}
       </span>
     </div>
   )

@@ -97,16 +97,18 @@ export function WorkflowView() {
       </section>
       <Steps name={name} own={own} />
       <div class="columns">
-        <section class="panel" aria-labelledby="failing-title">
-          <header><h2 id="failing-title">Failures</h2><a href={runsLink(`${own} status:failed,timed_out`)}>All</a></header>
-          {found.data.failures.length === 0 ? <p class="faint">None in the {range.value.text}.</p> : <FailureGroups groups={found.data.failures} since={since} isOfOne />}
-        </section>
-        <Versions info={info} found={found.data} open={open.data} own={own} />
         <section class="panel" aria-labelledby="latest-title">
           <header><h2 id="latest-title">Latest runs</h2><a href={runsLink(own)}>All</a></header>
           {latest.data.runs.length === 0 && <p class="faint">No runs yet.</p>}
           <ShortRuns runs={latest.data.runs} withErrors isOfOne />
         </section>
+        <div class="stack">
+          <section class="panel" aria-labelledby="failing-title">
+            <header><h2 id="failing-title">Failures</h2><a href={runsLink(`${own} status:failed,timed_out`)}>All</a></header>
+            {found.data.failures.length === 0 ? <p class="faint">None in the {range.value.text}.</p> : <FailureGroups groups={found.data.failures} since={since} isOfOne />}
+          </section>
+          <Versions info={info} found={found.data} open={open.data} own={own} />
+        </div>
       </div>
     </div>
   )
