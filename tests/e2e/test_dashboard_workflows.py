@@ -171,7 +171,7 @@ def test_a_list_of_runs_is_narrowed_to_a_time_with_one_click(seat: Seat) -> None
     created = page.get_by_role("group", name="Created")
     created.get_by_role("button", name="24 h").click()
     until_seen(page, lambda: "since%3A1d+status%3Afailed" in page.url)
-    assert created.locator("[aria-pressed=true]").inner_text() == "24 h"
+    until_seen(page, lambda: created.locator("[aria-pressed=true]").inner_text() == "24 h")
     until_seen(page, lambda: page.locator(".run-row:not(.head)").count() == 2)
     created.get_by_role("button", name="Any time").click()
     until_seen(page, lambda: "since" not in page.url)

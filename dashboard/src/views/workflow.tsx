@@ -135,7 +135,7 @@ function Versions({ info, found, open, own }: {
           {names.map((version) => (
             <tr key={version}>
               <td><span class="mono">{version || '–'}</span> {version === info?.version && <span class="tag">current</span>}</td>
-              <td class="right number">{open ? count(opened[version] ?? 0) : '…'}</td>
+              <td class="right number">{open ? count(opened[version] ?? 0) : '–'}</td>
               <td class="right number">{count(counted[version] ?? 0)}</td>
             </tr>
           ))}
