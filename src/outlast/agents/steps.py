@@ -44,6 +44,7 @@ from outlast._registry import StepDefinition
 from outlast._shapes import is_dict
 from outlast.agents.budgets.enforcing import Called, admit, kept, note
 from outlast.agents.budgets.scopes import Spending, budgets_here
+from outlast.agents.conversations.interruption import ResponseInterrupted
 from outlast.agents.internals import threads_in_steps
 from outlast.agents.programs import ProgramFailed, may_have_happened
 from outlast.agents.tools.approvals import decided, due_of, is_always_due
@@ -286,7 +287,7 @@ def _without_refusals(retry: Retry | None) -> Retry | None:
     """Return retries that do not try again what a budget has refused."""
     if not isinstance(retry, Retry):
         return retry  # what is none is refused with the other options
-    return replace(retry, never_on=(*retry.never_on, BudgetError))
+    return replace(retry, never_on=(*retry.never_on, BudgetError, ResponseInterrupted))
 
 
 def _numbered(key: str) -> str:

@@ -149,7 +149,7 @@ def _late(spending: Spending, agent: str) -> OverBudget:
     spending.stopped = "wall"
     return OverBudget(
         f"the time of budget {spending.scope.ledger!r} is over, so {agent} was stopped. Raise "
-        "wall= in the code and start the run again",
+        "wall= in the code, then start the run or send the message again",
         reason="wall",
         scope=spending.scope.ledger,
     )

@@ -187,6 +187,6 @@ def _over(scope: Scope, totals: Totals, request: Request) -> OverBudget:
     return OverBudget(
         f"budget {scope.ledger!r} has {' and '.join(filter(None, left))} left, and even a short "
         f"answer of {request.model!r} may cost {needs}, so the request was not sent. Raise the "
-        "limit in the code and retry the run",
+        "limit in the code, then retry the run or send the message again",
         scope=scope.ledger,
     )

@@ -28,8 +28,10 @@ from outlast.agents.conversations.prompts import prompt_of
 from outlast.agents.conversations.turn import Turn
 from outlast.agents.conversations.window import messages_of, tokens_of
 from outlast.agents.durability import Durability
-from outlast.errors import RegistrationError
+from outlast.errors import ActorParked, RegistrationError, UsageError
 from outlast.types import Duration, WhileBusy
+
+_CHAT = "chat"
 
 DepsT = TypeVar("DepsT")
 OutT = TypeVar("OutT")
@@ -91,7 +93,7 @@ class AgentActor(Actor[ConversationState], Generic[DepsT, OutT]):
         agent = _checked(cls, given)
         cls._compaction = Compaction(cls.conversation, agent)
         # Its annotations are those of this class, so that answers are stored as what they are.
-        chat = _chat_of(_output_of(cls), cls.while_busy)
+        chat = _chat_of(cls.__name__, _output_of(cls), cls.while_busy)
         cls.chat = chat  # type: ignore[method-assign, assignment]  # the same, with its types
         actor(name=name, mailbox=mailbox, idle=idle)(cls)
 
@@ -148,8 +150,13 @@ class AgentActor(Actor[ConversationState], Generic[DepsT, OutT]):
         Raises:
             RunNotFound: nobody has said anything to this agent yet.
         """
-        state = await ref.ask(cls.about)
-        async with aclosing(observed(ref, after + 1, state.events)) as seen:
+        if after < -1:
+            raise UsageError(f"after= is the offset of an entry, or -1 for all, not {after}")
+        try:
+            told = (await ref.ask(cls.about)).events
+        except ActorParked:
+            told = 0  # its conversation can be read all the same
+        async with aclosing(observed(ref, after + 1, told)) as seen:
             async for one in seen:
                 yield one
 
@@ -182,16 +189,23 @@ async def _take_turn(
     turn: Turn[DepsT, OutT] = Turn(log, number)
     before = await log.entries()
     log.add("user", number, text=text, attachments=attachments, sender=self.sender)
-    self._turn = turn
-    try:
+    prompt = prompt_of(text, attachments)
+    returns = running_actor().definition.handlers[_CHAT].signature.returns
+
+    async def run() -> OutT:
         with self.budget():
-            kept = await kind._compaction.compact(
+            kept, used = await kind._compaction.compact(
                 log, before, turn=number, context_tokens=state.context_tokens
             )
-            history = messages_of(kept)
-            output = await turn.answer(
-                self.agent, prompt_of(text, attachments), history, await self.deps()
-            )
+            turn.usage += used
+            deps = await self.deps()
+            output = await turn.drive(self.agent, prompt, messages_of(kept), deps)
+        returns.encode(output)  # what cannot be stored fails the turn, and not its message
+        return output
+
+    self._turn = turn
+    try:
+        output = await turn.answer(prompt, run)
     except KeptError:
         await _note_end(self, turn, log)
         raise
@@ -213,7 +227,7 @@ async def _note_end(self: AgentActor[DepsT, OutT], turn: Turn[DepsT, OutT], log:
 
 
 def _chat_of(
-    output: object, while_busy: WhileBusy
+    name: str, output: object, while_busy: WhileBusy
 ) -> Handler[AgentActor[object, object], ..., object]:
     """Return the handler `chat` of a class, which answers with its type of output."""
 
@@ -223,6 +237,7 @@ def _chat_of(
         return await _talk(self, text, attachments)
 
     chat.__doc__ = AgentActor[object, object].chat.__doc__
+    chat.__qualname__ = f"{name}.{_CHAT}"  # as messages about wrong arguments name it
     chat.__annotations__ = {
         "text": str,
         "attachments": list[Attachment] | None,
@@ -250,6 +265,10 @@ def _checked(cls: type[AgentActor[DepsT, OutT]], agent: object) -> AbstractAgent
     if not _is_durable(agent):
         raise RegistrationError(
             f"{cls.__name__}.agent must be durable: Agent(..., capabilities=[Durability()])"
+        )
+    if _CHAT in vars(cls):
+        raise RegistrationError(
+            f"{cls.__name__}.chat is made of the agent: give a handler of your own another name"
         )
     if not isinstance(cls.conversation, Conversation):
         raise RegistrationError(f"{cls.__name__}.conversation is a Conversation(...)")

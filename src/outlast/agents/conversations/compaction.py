@@ -21,10 +21,10 @@ from pydantic_ai import (
     UserPromptPart,
 )
 from pydantic_ai.agent import AbstractAgent
-from pydantic_ai.exceptions import AgentRunError
 from pydantic_ai.models import KnownModelName, Model
 
-from outlast.agents.conversations.entries import Log
+from outlast._execution.run_context import raise_refusal
+from outlast.agents.conversations.entries import Log, TurnUsage
 from outlast.agents.conversations.window import Placed, cut_of, messages_of, system_of
 from outlast.agents.durability import Durability
 from outlast.errors import RegistrationError
@@ -76,6 +76,10 @@ class Conversation:
                 "Conversation: window_tokens= is a whole number of tokens, not "
                 f"{self.window_tokens!r}"
             )
+        if self.compact is not None and not isinstance(self.compact, Summarise):
+            raise RegistrationError(
+                f"Conversation: compact= is Summarise(...) or None, not {self.compact!r}"
+            )
         if self.compact is not None and self.compact.to >= self.window_tokens:
             raise RegistrationError(
                 f"Conversation: a summary of {self.compact.to} tokens does not fit into a window "
@@ -101,33 +105,38 @@ class Compaction:
 
     async def compact(
         self, conversation: Log, entries: list[Placed], *, turn: int, context_tokens: int
-    ) -> list[Placed]:
-        """Cut a conversation if it is longer than its window, and return what is left.
+    ) -> tuple[list[Placed], TurnUsage]:
+        """Cut a conversation if it is longer than its window; return what is left, and the usage.
 
         If the model that summarises fails, nothing is cut this time.
         """
         if context_tokens <= self._options.window_tokens:
-            return entries
+            return entries, TurnUsage()
         cut = cut_of(entries, self._options.window_tokens // 2)
         if cut is None:
-            return entries
+            return entries, TurnUsage()
+        used = TurnUsage()
         if self._summariser is not None:
             told = messages_of([*_summaries(entries), *cut.before])
-            text = await self._summary(_as_text(told))
-            if text is None:
-                return entries
+            summary = await self._summary(_as_text(told))
+            if summary is None:
+                return entries, TurnUsage()
+            text, used = summary
             conversation.add("summary", turn, text=text, message=system_of(told))
         conversation.cut(cut.kept[0][0])
-        return await conversation.entries()
+        return await conversation.entries(), used
 
-    async def _summary(self, text: str) -> str | None:
+    async def _summary(self, text: str) -> tuple[str, TurnUsage] | None:
         if self._summariser is None:
             return None
         try:
-            return (await self._summariser.run(text)).output
-        except AgentRunError as error:
+            result = await self._summariser.run(text)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the turn goes on
+            raise_refusal(error)
             log.warning("%s failed, the conversation is not cut: %s", self._summariser.name, error)
             return None
+        used = result.usage
+        return result.output, TurnUsage(used.requests, used.input_tokens, used.output_tokens)
 
 
 def _summaries(entries: Sequence[Placed]) -> list[Placed]:

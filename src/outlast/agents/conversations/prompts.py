@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from pydantic_ai import AudioUrl, DocumentUrl, ImageUrl, VideoUrl
 from pydantic_ai.messages import UserContent
 
 from outlast.agents.conversations.entries import Attachment
 
+Prompt: TypeAlias = str | list[UserContent]
 
-def prompt_of(text: str, attachments: Sequence[Attachment] | None) -> list[UserContent]:
+
+def prompt_of(text: str, attachments: Sequence[Attachment] | None) -> Prompt:
     """Return what the model is told."""
-    return [text, *(_url(attachment) for attachment in attachments or ())]
+    if not attachments:
+        return text
+    return [text, *(_url(attachment) for attachment in attachments)]
 
 
 def _url(attachment: Attachment) -> UserContent:

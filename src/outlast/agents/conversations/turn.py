@@ -7,7 +7,7 @@ it: the response that is under way ends where it is, and what was said so far st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
@@ -20,7 +20,6 @@ from pydantic_ai import (
 )
 from pydantic_ai.agent import AbstractAgent, AgentRun
 from pydantic_ai.exceptions import RunCancelled
-from pydantic_ai.messages import UserContent
 from pydantic_graph import End
 
 from outlast._execution.run_context import KeptError, NotNow, raise_refusal
@@ -30,7 +29,7 @@ from outlast.agents.conversations.interruption import (
     ResponseInterrupted,
     interruption,
 )
-from outlast.agents.conversations.prompts import prompt_of
+from outlast.agents.conversations.prompts import Prompt, prompt_of
 from outlast.agents.conversations.window import closed
 from outlast.errors import TurnInterrupted
 
@@ -50,8 +49,8 @@ class Turn(Generic[DepsT, OutT]):
         self._interruption = Interruption()
         self._known = 0  # so many messages of the run are told already
         self._has_all = False  # none comes any more
-        self._prompt: list[UserContent] = []
-        self._enqueued: dict[str, list[UserContent]] = {}  # what has steered, by its id
+        self._prompt: Prompt = ""
+        self._enqueued: dict[str, Prompt] = {}  # what has steered, by its id
         self._run: AgentRun[DepsT, OutT] | None = None
         self._is_asking = False  # a request to the model is under way
         self._joined: list[asyncio.Future[OutT]] = []
@@ -69,7 +68,8 @@ class Turn(Generic[DepsT, OutT]):
         if run is None or run.result is not None or self._interruption.is_requested:
             raise NotNow
         prompt = prompt_of(text, attachments)
-        self._enqueued[run.enqueue(*prompt) or ""] = prompt
+        parts = [prompt] if isinstance(prompt, str) else prompt
+        self._enqueued[run.enqueue(*parts) or ""] = prompt
         self._log.add(
             "user",
             self.number,
@@ -96,14 +96,8 @@ class Turn(Generic[DepsT, OutT]):
             self._run.cancel()
 
     # ------------------------------------------------------------------------------ its run
-    async def answer(
-        self,
-        agent: AbstractAgent[DepsT, OutT],
-        prompt: list[UserContent],
-        history: list[ModelMessage],
-        deps: DepsT,
-    ) -> OutT:
-        """Run the agent, add to the conversation what it says, and return its answer.
+    async def answer(self, prompt: Prompt, run: Callable[[], Awaitable[OutT]]) -> OutT:
+        """Run the agent by `run`, which calls `drive`, and return its answer.
 
         Raises:
             KeptError: it has failed, or was interrupted; what was said stays.
@@ -111,7 +105,7 @@ class Turn(Generic[DepsT, OutT]):
         self._prompt = prompt
         token = interruption.set(self._interruption)
         try:
-            output = await self._drive(agent, prompt, history, deps)
+            output = await run()
         except (RunCancelled, ResponseInterrupted) as error:
             if not self._interruption.is_requested:
                 raise await self._failed(error) from error
@@ -127,13 +121,14 @@ class Turn(Generic[DepsT, OutT]):
         await self._let_others_end()
         return output
 
-    async def _drive(
+    async def drive(
         self,
         agent: AbstractAgent[DepsT, OutT],
-        prompt: list[UserContent],
+        prompt: Prompt,
         history: list[ModelMessage],
         deps: DepsT,
     ) -> OutT:
+        """Run the agent, and add to the conversation what it says."""
         try:
             async with agent.iter(prompt, message_history=history, deps=deps) as run:
                 self._run = run
@@ -148,8 +143,9 @@ class Turn(Generic[DepsT, OutT]):
         except RunCancelled as error:
             self._tell_rest(error.new_messages())
             raise
-        except Exception:
-            self._tell_rest([] if self._run is None else self._run.new_messages())
+        except Exception as error:
+            messages = [] if self._run is None else self._run.new_messages()
+            self._tell_rest(messages, because=f"{type(error).__name__}: {error}")
             raise
         finally:
             self._is_asking = False
@@ -169,11 +165,11 @@ class Turn(Generic[DepsT, OutT]):
         else:
             self._tell(messages)
 
-    def _tell_rest(self, messages: list[ModelMessage]) -> None:
+    def _tell_rest(self, messages: list[ModelMessage], *, because: str = "") -> None:
         """Add what is new of all messages of the turn, no tool call left open."""
         if not self._has_all:
             self._has_all = True
-            told = closed(messages)
+            told = closed(messages, because=because)
             self._tell(told)
             self._tell_unheard(told)
 
@@ -211,6 +207,7 @@ class Turn(Generic[DepsT, OutT]):
         return await self._ended("failed", error)
 
     async def _ended(self, outcome: Outcome, error: Exception) -> KeptError:
+        self._tell_rest([])  # it may have ended before the agent began
         text = "" if outcome == "interrupted" else f"{type(error).__name__}: {error}"
         self._end(outcome, text)
         kept = KeptError(error)

@@ -27,6 +27,7 @@ Placed: TypeAlias = tuple[int, Entry]
 _BYTES_OF_TOKEN = 4  # of English and JSON; other scripts have less, and are counted too small
 _SUMMARISED = "Summary of the conversation so far:\n\n"
 INTERRUPTED = "The call was interrupted before it had a result: it may have had its effect or not."
+FAILED = "The turn failed before this call had a result ({}): it may have had its effect or not."
 
 
 def messages_of(entries: Sequence[Placed]) -> list[ModelMessage]:
@@ -110,10 +111,11 @@ def _size(entries: Sequence[Placed]) -> int:
     return tokens_of([entry.message for _, entry in entries if entry.message is not None])
 
 
-def closed(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
+def closed(messages: Sequence[ModelMessage], *, because: str = "") -> list[ModelMessage]:
     """Return messages in which no tool call is open: a call without a result gets one.
 
     Of a response that was interrupted only what it has said remains: its calls were never made.
+    `because` is the error with which the turn has failed.
     """
     told: list[ModelMessage] = []
     for message in messages:
@@ -123,7 +125,7 @@ def closed(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
             ]
             if said:
                 told.append(replace(message, parts=said))
-        else:
+        elif message.parts:
             told.append(message)
     open_calls: dict[str, ToolCallPart] = {}
     for message in told:
@@ -133,14 +135,16 @@ def closed(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
             for call in _answered_in(message):
                 open_calls.pop(call, None)
     if open_calls:
-        told.append(ModelRequest(parts=[_interrupted(call) for call in open_calls.values()]))
+        told.append(
+            ModelRequest(parts=[_unanswered(call, because) for call in open_calls.values()])
+        )
     return told
 
 
-def _interrupted(call: ToolCallPart) -> ToolReturnPart:
+def _unanswered(call: ToolCallPart, because: str) -> ToolReturnPart:
     return ToolReturnPart(
         tool_name=call.tool_name,
-        content=INTERRUPTED,
+        content=FAILED.format(because) if because else INTERRUPTED,
         tool_call_id=call.tool_call_id,
         outcome="interrupted",
     )

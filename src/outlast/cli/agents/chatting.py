@@ -17,7 +17,7 @@ from typing import TypeAlias
 from outlast.cli.agents.showing import Shown, data_of
 from outlast.cli.agents.talks import Talk
 from outlast.cli.agents.typing import Lines
-from outlast.cli.printing import complain, note, safe_line, shown
+from outlast.cli.printing import complain, flush, note, safe_line, say, shown
 from outlast.errors import HandlerFailed, OutlastError
 from outlast.types import StreamEvent, TokenInfo, WhileBusy
 
@@ -35,6 +35,10 @@ def write_text(text: str) -> None:
     sys.stdout.flush()
 
 
+def _write_nothing(_: str) -> None:
+    """Through a pipe, only answers are printed."""
+
+
 class Chat:
     """One session with an agent."""
 
@@ -42,7 +46,7 @@ class Chat:
         self._talk = talk
         self._user = user
         self._lines = Lines()
-        self._shown = Shown(write_text, answers_only=not self._lines.is_terminal)
+        self._shown = Shown(write_text if self._lines.is_terminal else _write_nothing)
         self._own: list[str] = []  # said here, and not seen in the conversation yet
         self._seen_to = 0  # the offset of the next entry
         self._told = 0  # events before this offset belong to entries that were seen
@@ -138,6 +142,7 @@ class Chat:
                     await self._look_for_approvals()
         finally:
             saying.cancel()
+        self._forget_question()
         ends = await self._talk.look()
         while self._seen_to < ends.entries:
             self._has_news.clear()
@@ -146,10 +151,16 @@ class Chat:
     async def _say(self, text: str, while_busy: WhileBusy | None) -> None:
         self._own.append(text)
         try:
-            await self._talk.say(text, while_busy)
+            answer = await self._talk.say(text, while_busy)
+            if not self._lines.is_terminal or not isinstance(answer, str):
+                self._shown.end_line()
+                say(shown(answer))
+                flush()
         except HandlerFailed as error:
-            # Its turn tells how it ended.
+            # At a terminal, its turn tells how it ended.
             self._has_failed = self._has_failed or error.type_name != "TurnInterrupted"
+            if not self._lines.is_terminal:
+                complain(f"{error}")
         except OutlastError as error:
             self._has_failed = True
             self._shown.end_line()
@@ -159,6 +170,8 @@ class Chat:
     async def _look_for_approvals(self) -> None:
         """Ask for an approval that the turn waits for; it is looked at while nothing is said."""
         verbs, actor = self._talk.verbs, self._talk.actor
+        if self._asking is not None and (await verbs.token(self._asking.id)).status != "open":
+            self._forget_question()
         if self._asking is not None or "waiting for" not in await verbs.get(actor).why():
             return
         async for token in verbs.tokens():
@@ -175,6 +188,12 @@ class Chat:
             write_text(f"  ? {what}\n    approve? [y, or why not] ")
         else:
             note(f"the agent waits for the {token.kind} {token.id}: {what}")
+
+    def _forget_question(self) -> None:
+        """What was asked is answered, or its turn has ended: the next line is a message."""
+        if self._asking is not None:
+            self._asking = None
+            write_text("\n    [no answer is needed any more]\n")
 
     async def _answer(self, token: TokenInfo, text: str) -> None:
         try:

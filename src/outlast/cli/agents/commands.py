@@ -6,8 +6,10 @@ import os
 
 import click
 
+from outlast import limits
 from outlast._shapes import is_dict
 from outlast._wire.unixsocket import user_name
+from outlast._wording.names import check_name
 from outlast.cli.agents.chatting import Chat, write_text
 from outlast.cli.agents.showing import Shown
 from outlast.cli.agents.talks import Ends, talk_with
@@ -39,6 +41,7 @@ def chat(*, app: str, key: str, db: str | None, url: str | None) -> int:
     between turns ends the chat, as Ctrl-D does. Requests for approval are answered in place.
     Through a pipe, each line is a message, and only the answers are printed.
     """
+    check_name("a key", key, limits.ID_CHARS_MAX)
     place = target_of(db, None) if url is None else place_of(db, url)
     return run_loop(_chat(place, app, key))
 

@@ -36,13 +36,11 @@ def _texts(entry: Data) -> Iterator[str]:
 class Shown:
     """Writes a conversation, as it comes: live words, or whole entries where there were none.
 
-    `write` gets text to be printed as it is. With `answers_only`, only what the agent says to the
-    user is written.
+    `write` gets text to be printed as it is.
     """
 
-    def __init__(self, write: Callable[[str], None], *, answers_only: bool = False) -> None:
+    def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._answers_only = answers_only
         self._is_in_line = False
         self._heard = ""  # live words since the last message
         self._calls: dict[str, str] = {}
@@ -85,6 +83,7 @@ class Shown:
         else:
             self.end_line()
             self._say(text)
+        self.end_line()
 
     def _ended(self, entry: Data) -> None:
         self.end_line()
@@ -154,8 +153,7 @@ class Shown:
 
     def _line(self, text: str) -> None:
         self.end_line()
-        if not self._answers_only:
-            self._write(f"{text}\n")
+        self._write(f"{text}\n")
 
 
 def _short(text: str) -> str:

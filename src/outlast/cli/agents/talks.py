@@ -33,8 +33,8 @@ class Talk(Protocol):
     actor: str
     """The id of the agent's actor."""
 
-    async def say(self, text: str, while_busy: WhileBusy | None = None) -> None:
-        """Say something; returns when it is answered."""
+    async def say(self, text: str, while_busy: WhileBusy | None = None) -> object:
+        """Say something; return the answer as JSON data."""
         ...
 
     async def interrupt(self) -> None:
@@ -63,8 +63,8 @@ class _Here:
         self._key = key
         self.actor = f"{kind}/{key}"
 
-    async def say(self, text: str, while_busy: WhileBusy | None = None) -> None:
-        await self._ask("chat", {"text": text}, while_busy)
+    async def say(self, text: str, while_busy: WhileBusy | None = None) -> object:
+        return await self._ask("chat", {"text": text}, while_busy)
 
     async def interrupt(self) -> None:
         await self._ask("interrupt", {}, None)
@@ -98,11 +98,11 @@ class _There:
         self._key = key
         self.actor = ""
 
-    async def say(self, text: str, while_busy: WhileBusy | None = None) -> None:
+    async def say(self, text: str, while_busy: WhileBusy | None = None) -> object:
         dedup = f"{uuid4()}"
         while True:
             try:
-                await self._client.ask_actor(
+                return await self._client.ask_actor(
                     self._kind,
                     self._key,
                     "chat",
@@ -113,8 +113,6 @@ class _There:
                 )
             except AskTimeout:
                 continue  # a turn may take longer than a request may wait
-            else:
-                return
 
     async def interrupt(self) -> None:
         await self._client.ask_actor(self._kind, self._key, "interrupt", {})
