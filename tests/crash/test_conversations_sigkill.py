@@ -17,7 +17,7 @@ from outlast.errors import EngineClosed, HandlerFailed, StoreUnavailable
 from outlast.types import WhileBusy
 from tests.crash.conversation_program import WORDS, Host
 from tests.crash.serving import Server
-from tests.simulation.test_conversation_seeds import said_in, texts_in
+from tests.simulation.conversations import said_in, texts_in
 
 IS_FULL = os.environ.get("OUTLAST_TEST_FULL") == "1"
 KILLS = 20 if IS_FULL else 6

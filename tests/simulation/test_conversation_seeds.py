@@ -12,13 +12,6 @@ from collections.abc import Sequence
 
 import pytest
 from pydantic_ai import Agent, ModelRequest, ModelResponse
-from pydantic_ai.messages import (
-    PartDeltaEvent,
-    PartStartEvent,
-    TextPart,
-    TextPartDelta,
-    UserPromptPart,
-)
 
 from outlast import wf, workflow
 from outlast.agents import (
@@ -29,11 +22,11 @@ from outlast.agents import (
     conversation_entries,
     effect,
 )
-from outlast.agents.events import event_adapter
 from outlast.errors import HandlerFailed
 from outlast.testing import Asked, Calls, Says, ScriptedModel, Sim
 from outlast.testing.replaying import _KilledAt
 from outlast.types import RunId, WhileBusy
+from tests.simulation.conversations import said_in, texts_in
 
 WORDS = 6
 
@@ -86,17 +79,6 @@ def plan_of(seed: int) -> list[tuple[float, WhileBusy, str]]:
     return [(rng.uniform(0, 1.5), rng.choice(policies), f"t{number}") for number in range(6)]
 
 
-def said_in(value: object) -> str:
-    """Return the text that an event of an agent says."""
-    match event_adapter().validate_python(value):
-        case PartStartEvent(part=TextPart(content=said)):
-            return said
-        case PartDeltaEvent(delta=TextPartDelta(content_delta=said)):
-            return said
-        case _:
-            return ""
-
-
 async def told_in(sim: Sim) -> tuple[list[Entry], str]:
     """Return the entries of the conversation, and the words that its readers were left with."""
     ref = sim.actor(Chatter, "one")
@@ -109,16 +91,6 @@ async def told_in(sim: Sim) -> tuple[list[Entry], str]:
         elif event.kind == "data" and (said := said_in(event.value)):
             words[event.offset] = (event.writer, said)
     return [e for e in entries if e is not None], "".join(word for _, word in words.values())
-
-
-def texts_in(entries: Sequence[Entry], kind: type[ModelRequest] | type[ModelResponse]) -> list[str]:
-    messages = [entry.message for entry in entries if isinstance(entry.message, kind)]
-    return [
-        f"{part.content}" if isinstance(part.content, str) else f"{part.content[0]}"
-        for message in messages
-        for part in message.parts
-        if isinstance(part, UserPromptPart | TextPart)
-    ]
 
 
 def check(

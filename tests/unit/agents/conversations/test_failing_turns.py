@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import pytest
 from pydantic_ai import Agent
@@ -71,7 +73,7 @@ async def test_a_turn_that_fails_before_its_agent_runs_keeps_what_was_said(
 class Counts(AgentActor[None, int], name="counts-agent"):
     """Is declared with another output than its agent has."""
 
-    agent = talking.agent  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # the mistake
+    agent = cast("Agent[None, int]", talking.agent)
 
 
 async def test_an_output_that_cannot_be_stored_fails_the_turn_and_keeps_what_was_said(
@@ -185,13 +187,7 @@ async def test_a_tool_that_raises_is_told_to_the_model_with_its_error(url: str) 
 
 async def test_what_is_wrong_is_said_where_it_is_given(url: str) -> None:
     with pytest.raises(RegistrationError, match=r"Own\.chat is made of the agent"):
-
-        class Own(AgentActor[None, str]):  # pyright: ignore[reportUnusedClass]  # refused here
-            agent = talking.agent
-
-            async def chat(self, text: str) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the mistake
-                return text
-
+        types.new_class("Own", (AgentActor[None, str],), {}, exec_body=_with_own_chat)
     with pytest.raises(RegistrationError, match="compact= is Summarise"):
         Conversation(compact="x")  # type: ignore[arg-type]  # the mistake that is tested
     async with Engine.open(url) as engine, asyncio.timeout(30):
@@ -199,4 +195,8 @@ async def test_what_is_wrong_is_said_where_it_is_given(url: str) -> None:
         with pytest.raises(UsageError, match="after= is the offset"):
             await anext(Talker.observe(ref, after=-5))
         with pytest.raises(TypeError, match=r"Talker\.chat\(\)"):
-            await ref.ask(Talker.chat)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # the mistake
+            await ref.ask(Talker.chat)  # type: ignore[call-arg]  # the mistake that is tested
+
+
+def _with_own_chat(names: dict[str, object]) -> None:
+    names.update(agent=talking.agent, chat=None)
