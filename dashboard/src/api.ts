@@ -93,7 +93,8 @@ export const api = {
     handler: string,
     mode: 'ask' | 'tell',
     body: JsonObject,
-  ) => post<{ result?: Json } | null>(path('actors', type, key, handler), body, { mode }),
+    whileBusy?: string,
+  ) => post<{ result?: Json } | null>(path('actors', type, key, handler), body, { mode, while_busy: whileBusy }),
   stopActor: (type: string, key: string) => post<unknown>(path('actors', type, key, 'stop'), {}),
   logs: (part: Query, signal?: AbortSignal) => get<LogPage>('v1/logs', part, signal),
   audit: (part: { run?: string; caller?: string; after?: number; limit: number }) =>

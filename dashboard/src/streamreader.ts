@@ -34,8 +34,13 @@ export class StreamReader {
   private stopper: AbortController | null = null
   private isDrawing = false
 
-  constructor(run: string, name: string) {
+  private readonly max: number
+
+  /** `after` is the offset behind which it begins to read. */
+  constructor(run: string, name: string, { after = -1, max = VALUES_MAX }: { after?: number; max?: number } = {}) {
     this.path = api.streamPath(run, name)
+    this.max = max
+    if (after >= 0) this.lastId = String(after)
   }
 
   /** Read while the page is seen: a hidden one would hold a connection for nobody. */
@@ -132,8 +137,8 @@ export class StreamReader {
       this.isDrawing = false
       const all = [...this.values.peek(), ...this.pending]
       this.pending = []
-      this.dropped.value += Math.max(0, all.length - VALUES_MAX)
-      this.values.value = all.slice(-VALUES_MAX)
+      this.dropped.value += Math.max(0, all.length - this.max)
+      this.values.value = all.slice(-this.max)
     })
   }
 }

@@ -3,11 +3,13 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
+import { agentState } from '../conversation.ts'
 import { count } from '../format.ts'
 import { problemOf } from '../http.ts'
 import type { Problem } from '../http.ts'
 import { onActors } from '../live.ts'
 import { tell } from '../notices.ts'
+import { ConversationPanel } from '../parts/conversation.tsx'
 import { CopyButton } from '../parts/copy.tsx'
 import { ActionDialog } from '../parts/dialog.tsx'
 import { Loading, ProblemNote, ViewProblem } from '../parts/empty.tsx'
@@ -31,6 +33,7 @@ export function ActorView() {
   const loaded = useLoad(id, () => api.actor(type, key))
   const again = useThrottled(loaded.reload, 700)
   const [isStopping, setStopping] = useState(false)
+  const [isRaw, setRaw] = useState(false)
   useEffect(() => onActors((ids) => ids.includes(id) && again()), [id])
 
   const actor = loaded.data
@@ -43,6 +46,7 @@ export function ActorView() {
     )
   }
   if (!actor) return <Loading what="the actor" />
+  const agent = agentState(actor)
   return (
     <div class="run-view">
       <header class="run-head">
@@ -51,10 +55,13 @@ export function ActorView() {
           <h1 class="mono">{actor.id}</h1>
           <CopyButton text={actor.id} label="Copy the id" />
           <span class="spread" />
+          {agent && <button type="button" class="quiet" aria-pressed={isRaw} onClick={() => setRaw(!isRaw)}>{isRaw ? 'Show the conversation' : 'Show as an actor'}</button>}
           <button type="button" onClick={loaded.reload}><Icon name="retry" /> Refresh</button>
           {mayOperate.value && <button type="button" class="danger quiet-danger" onClick={() => setStopping(true)}><Icon name="terminated" /> Stop</button>}
         </div>
         <dl class="run-facts">
+          {agent && <div><dt>Turns</dt><dd class="number">{count(agent.turns)}</dd></div>}
+          {agent && <div><dt>Tokens in / out</dt><dd class="number">{count(agent.input)} / {count(agent.output)}</dd></div>}
           <div><dt>Waiting</dt><dd class="number">{count(actor.waiting)}</dd></div>
           <div><dt>Oldest</dt><dd><Ago at={actor.oldest_at} /></dd></div>
           <div><dt>Restarts</dt><dd class="number">{actor.restarts}</dd></div>
@@ -63,7 +70,8 @@ export function ActorView() {
         </dl>
         {actor.error && <pre class="error-text">{actor.error}</pre>}
       </header>
-      <div class="run-columns short">
+      {agent && !isRaw && <ConversationPanel id={actor.id} type={type} actorKey={key} state={agent} />}
+      {(!agent || isRaw) && <div class="run-columns short">
         <section class="panel run-main" aria-labelledby="send-title">
           <header><h2 id="send-title">Send a message</h2></header>
           <Send actor={actor} type={type} actorKey={key} onSent={again} />
@@ -72,7 +80,7 @@ export function ActorView() {
           <header><h2 id="state-title">State</h2></header>
           <StoredValue value={actor.state} preview={actor.state_preview} pick={(it) => it['state']} label="the state" />
         </section>
-      </div>
+      </div>}
       {isStopping && (
         <ActionDialog
           title="Stop this actor"
