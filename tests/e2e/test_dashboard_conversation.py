@@ -85,7 +85,7 @@ def test_two_browsers_show_the_same_over_two_kills(
     killed.kill()
     killed.start()
     for page in (writer, reader):
-        until_seen(page, lambda page=page: "You said “in short”" in messages(page))
+        page.get_by_text("You said “in short”").wait_for(timeout=60_000)
         page.get_by_role("button", name="Stop the turn").wait_for(state="detached")
 
     shown = [messages(page) for page in (writer, reader)]

@@ -20,6 +20,7 @@ from outlast.errors import (
     HandlerFailed,
     RunFailed,
     RunNotFound,
+    RunTerminated,
     UsageError,
     WaitTimeout,
 )
@@ -218,6 +219,8 @@ async def test_operators_say_why(engine: Engine, database: str) -> None:
             run.resume(reason="two")
             run.fork(2, reason="three")
             run.terminate(reason="four")
+            with pytest.raises(RunTerminated):  # a retry is refused until it has ended
+                run.result("30s")
             run.retry(reason="five")
 
     await in_thread(engine, work)
