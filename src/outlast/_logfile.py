@@ -10,8 +10,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from io import SEEK_END
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -85,6 +85,7 @@ async def lines_of(
 def read_log(file: Path, after: str = "", *, wanted: Wanted = EVERY) -> LogPage:
     """Return lines of a log from a place on; without a place, from the time that is wanted.
 
+    Lines have milliseconds: one of the same millisecond as `since` is not before it.
     A place that has been deleted meanwhile means the oldest line that there is. Lines that are
     none are passed over, and one that is half-written waits until it is whole.
 
@@ -92,6 +93,9 @@ def read_log(file: Path, after: str = "", *, wanted: Wanted = EVERY) -> LogPage:
         ValueError: `after` is not the `next` of a page.
     """
     mark, offset = _place(after)
+    if wanted.since is not None:
+        part = wanted.since.microsecond % 1_000
+        wanted = replace(wanted, since=wanted.since - timedelta(microseconds=part))
     with ExitStack() as stack:
         marked = _parts(file, stack)
         found = [index for index, (name, _) in enumerate(marked) if name == mark]

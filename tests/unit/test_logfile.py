@@ -205,6 +205,15 @@ def test_reading_begins_at_a_time_without_reading_what_is_before(
     assert not last.has_more
 
 
+def test_a_line_of_the_millisecond_in_which_a_run_began_is_not_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    say_each_second(file, 0, 2)
+
+    page = read_log(file, wanted=Wanted(since=BEGAN + timedelta(microseconds=999)))
+
+    assert numbers(page) == [0, 1]
+
+
 def test_a_time_behind_the_end_of_a_log_has_no_lines(tmp_path: Path) -> None:
     file = tmp_path / "log"
     say_each_second(file, 0, 100)
