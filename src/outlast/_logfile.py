@@ -94,8 +94,8 @@ def read_log(file: Path, after: str = "", *, wanted: Wanted = EVERY) -> LogPage:
     """
     mark, offset = _place(after)
     if wanted.since is not None:
-        part = wanted.since.microsecond % 1_000
-        wanted = replace(wanted, since=wanted.since - timedelta(microseconds=part))
+        beyond = timedelta(microseconds=wanted.since.microsecond % 1_000)
+        wanted = replace(wanted, since=wanted.since - beyond)
     with ExitStack() as stack:
         marked = _parts(file, stack)
         found = [index for index, (name, _) in enumerate(marked) if name == mark]
