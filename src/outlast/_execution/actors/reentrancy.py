@@ -91,8 +91,15 @@ class Reentrancy:
         return self._policy(executing.message, executing.letter)
 
     def chain(self) -> tuple[str, ...] | None:
-        """Return who waits for the nested message that executes, None when none does."""
-        executing = [nested for nested in self._open if nested.outcome is None]
+        """Return who waits for the nested message that executes, None when none does.
+
+        A message that steers or interrupts goes beside the outer one, which executes too.
+        """
+        executing = [
+            nested
+            for nested in self._open
+            if nested.outcome is None and self._policy(nested.message, nested.letter) is None
+        ]
         return executing[-1].letter.chain if executing else None
 
     def let_in(self, message: Message, outer: HandledMessage | None, at: int) -> bool:

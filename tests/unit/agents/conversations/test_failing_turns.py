@@ -200,3 +200,32 @@ async def test_what_is_wrong_is_said_where_it_is_given(url: str) -> None:
 
 def _with_own_chat(names: dict[str, object]) -> None:
     names.update(agent=talking.agent, chat=None)
+
+
+class Slow(AgentActor[None, str], name="slow-agent"):
+    """Its summaries take an hour."""
+
+    agent = Agent(
+        FunctionModel(stream_function=talking.say),
+        name="slow",
+        deps_type=type(None),
+        capabilities=[Durability(stream=True)],
+    )
+    conversation = Conversation(
+        window_tokens=40,
+        compact=Summarise(to=10, model=ScriptedModel([Says("S", delay=3_600), "S"])),
+    )
+
+
+async def test_an_interruption_ends_a_summary_too(url: str) -> None:
+    async with Engine.open(url) as engine, asyncio.timeout(30):
+        ref = engine.actor(Slow, "one")
+        await ref.ask(Slow.chat, f"turn 0 {'word ' * 30}".strip())
+        second = asyncio.ensure_future(ref.ask(Slow.chat, "turn 1"))
+        async for seen in Slow.observe(ref):
+            if seen.entry is not None and seen.entry.text == "turn 1":
+                break
+        await ref.ask(Slow.interrupt)
+
+        with pytest.raises(HandlerFailed, match="TurnInterrupted"):
+            await second

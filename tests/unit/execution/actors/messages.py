@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 import msgspec
@@ -36,6 +37,13 @@ class Notes(Actor[Lines]):
     async def refuse(self, line: str) -> int:
         self.state.lines.append(line)
         raise ValueError(f"not {line!r}")
+
+    @handler(while_busy="steer")
+    async def wait(self, line: str) -> int:
+        """Wait for ever beside the message that is handled."""
+        self.state.lines.append(line)
+        await asyncio.get_running_loop().create_future()
+        return 0
 
 
 def definition() -> ActorDefinition:

@@ -144,6 +144,15 @@ def test_a_nested_message_is_handled_on_the_same_state_and_answered_after_its_re
     assert parts.put_back() == []
 
 
+def test_a_message_that_steers_is_no_caller_of_what_the_outer_one_asks() -> None:
+    parts = Parts()
+
+    parts.comes_in(nested(2, name="wait"))
+
+    assert parts.lines == ["inner"]
+    assert parts.reentrancy.chain() is None
+
+
 def test_nothing_is_handled_before_the_record_of_it_is_durable() -> None:
     parts = Parts()
 
