@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic_ai import Agent, RunContext
 
 from outlast.agents import AgentActor, Durability, effect, requires_approval
@@ -38,3 +40,26 @@ class Support(AgentActor[None, str]):
     """Helps."""
 
     agent = support
+
+
+@dataclass
+class Verdict:
+    """A structured answer."""
+
+    text: str
+    score: int
+
+
+judge = Agent(
+    ScriptedModel(lambda asked: Calls(("final_result", {"text": asked.prompt, "score": 7}))),
+    name="judge",
+    deps_type=type(None),
+    output_type=Verdict,
+    capabilities=[Durability()],
+)
+
+
+class Judge(AgentActor[None, Verdict]):
+    """Answers with data."""
+
+    agent = judge

@@ -95,11 +95,40 @@ def test_lines_through_a_pipe_are_said_one_after_the_other(project: Project) -> 
     assert [entry["kind"] for entry in entries] == ["user", "message", "message", "ended"] * 2
 
 
+def test_structured_answers_are_json(project: Project) -> None:
+    said = project("agent", "chat", "chat.py:Judge", stdin="one")
+
+    assert (said.code, said.fields) == (0, {"text": "one", "score": 7})
+
+
+def test_a_key_that_is_none_is_refused(project: Project) -> None:
+    done = project("agent", "chat", "chat.py:Support", "--key", "")
+
+    assert done.code != 0
+    assert "a key" in done.err
+
+
+def test_an_approval_that_is_given_elsewhere_takes_no_line_of_the_chat(project: Project) -> None:
+    terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    terminal.until("> ")
+    terminal.type("refund A-1")
+    terminal.until(r"approve\? \[y, or why not\] ")
+    [waiting] = project("inbox", "--json").rows
+    project("approve", f"{waiting['id']}")
+    terminal.until("no answer is needed any more")
+    terminal.until(f"{ANSWER}\n> ")
+    terminal.type("thanks")
+    terminal.until(f"You said thanks  {ANSWER}\n> ")
+    terminal.press_ctrl_d()
+
+    assert terminal.end() == 0
+
+
 def test_an_agent_that_is_not_there_is_named_with_those_that_are(project: Project) -> None:
     done = project("agent", "chat", "chat.py:Nobody")
 
     assert done.code != 0
-    assert "chat.py has no agent 'Nobody'; its agents: chat.Support" in done.err
+    assert "chat.py has no agent 'Nobody'; its agents: chat.Judge, chat.Support" in done.err
 
 
 def test_at_a_terminal_turns_are_steered_interrupted_and_approved(project: Project) -> None:

@@ -21,7 +21,7 @@ from outlast.agents import (
     Summarise,
     conversation_entries,
 )
-from outlast.errors import HandlerFailed, RegistrationError, UsageError
+from outlast.errors import ActorParked, HandlerFailed, RegistrationError, UsageError
 from outlast.testing import Says, ScriptedModel
 from outlast.types import Retry
 from tests.unit.agents.conversations import talking
@@ -229,3 +229,40 @@ async def test_an_interruption_ends_a_summary_too(url: str) -> None:
 
         with pytest.raises(HandlerFailed, match="TurnInterrupted"):
             await second
+
+
+hammers = Agent(
+    FunctionModel(stream_function=talking.say),
+    name="parks",
+    deps_type=type(None),
+    capabilities=[
+        Durability(stream=True, steps={"tools": {"retry": Retry(attempts=1, then="park")}})
+    ],
+)
+
+
+@hammers.tool_plain(name="tool")
+async def swing(name: str) -> str:
+    """Miss."""
+    raise ValueError(f"missed the {name}")
+
+
+class Parks(AgentActor[None, str], name="parks-agent"):
+    """A tool that raises parks it."""
+
+    agent = hammers
+
+
+async def test_the_conversation_of_a_parked_agent_can_be_read(url: str) -> None:
+    async with Engine.open(url) as engine, asyncio.timeout(30):
+        ref = engine.actor(Parks, "one")
+        await ref.ask(Parks.chat, "hello")
+        with pytest.raises(ActorParked):
+            await ref.ask(Parks.chat, "use hammer")
+        kinds: list[str] = []
+        async for seen in Parks.observe(ref):
+            kinds += [] if seen.entry is None else [seen.entry.kind]
+            if "ended" in kinds:
+                break
+
+    assert kinds == ["user", "message", "message", "ended"]
