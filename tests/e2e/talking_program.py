@@ -21,7 +21,7 @@ def script(asked: Asked) -> Says | Calls:
         file.write(f"{asked.input_tokens}\n")
     if not asked.results and "parcel" in asked.prompt:
         return Calls(("track", {"parcel": "A-17", "carrier": "Nord"}))
-    speed = 4 if "slowly" in asked.prompt else 200
+    speed = 2 if "slowly" in asked.prompt else 200
     words = f"You said “{asked.prompt}”. Your parcel left Oslo this morning and is on its way."
     return Says(words, tokens_per_second=speed)
 
