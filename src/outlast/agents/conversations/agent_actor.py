@@ -126,7 +126,7 @@ class AgentActor(Actor[ConversationState], Generic[DepsT, OutT]):
 
     @handler(while_busy="steer")
     async def hear(self, text: str) -> None:
-        """Tell the agent something whose answer nobody waits for: that a background tool has ended.
+        """Tell the agent something that needs no answer, such as the end of a background tool.
 
         It wakes the agent, or steers the turn that runs.
         """
@@ -148,7 +148,7 @@ class AgentActor(Actor[ConversationState], Generic[DepsT, OutT]):
         before the entry that it belongs to, and never after it.
 
         Raises:
-            RunNotFound: nobody has said anything to this agent yet.
+            RunNotFound: this agent has never been sent a message.
         """
         if after < -1:
             raise UsageError(f"after= is the offset of an entry, or -1 for all, not {after}")

@@ -54,6 +54,8 @@ class Chat:
         self._asking: TokenInfo | None = None  # the approval that the next line answers
         self._asked: set[str] = set()
         self._has_failed = False
+        self._turn: asyncio.Task[None] | None = None
+        self._interrupting: asyncio.Task[None] | None = None  # kept, so that it is not collected
 
     async def run(self) -> int:
         """Talk until the input ends, or Ctrl-C is pressed between turns; return the exit code."""
@@ -85,9 +87,6 @@ class Chat:
             self._interrupting = asyncio.ensure_future(self._talk.interrupt())
 
     # --------------------------------------------------------------------------------- turns
-    _turn: asyncio.Task[None] | None = None
-    _interrupting: asyncio.Task[None] | None = None
-
     async def _talk_on(self) -> int:
         self._lines.begin()
         line = asyncio.ensure_future(self._lines.next())
