@@ -6,12 +6,15 @@ app = App(resources={Bank: make_bank}, retention="90d")
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from typing_extensions import override
 
 from outlast import limits
+from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import parse_url
 from outlast._engine.options import Resources, core_options
+from outlast._handles.limits import Limits
 from outlast._registry import default_registry
 from outlast.engine import Engine
 from outlast.types import Duration
@@ -43,19 +46,30 @@ class App:
         live_bytes_max: int | None = None,
         tracing: object = None,
     ) -> None:
-        self._options = core_options(
+        self._made = core_options(
             resources=resources,
             retention=retention,
             live_runs_max=live_runs_max,
             live_bytes_max=live_bytes_max,
             tracing=tracing,
         )
+        self._limits = Limits(self._made.provider_limits)
+
+    @property
+    def limits(self) -> Limits:
+        """What agents keep to in each engine that is opened from now on: `limits.provider(...)`."""
+        return self._limits
 
     def open(self, url: str | os.PathLike[str] = "outlast.db") -> Engine:
         """Return an engine to enter with `async with`; see `Engine.open`."""
         target = parse_url(os.fspath(url), read_only=False)
         return Engine(target, self._options, default_registry)
 
+    @property
+    def _options(self) -> CoreOptions:
+        """What the next engine is opened with."""
+        return replace(self._made, provider_limits=self._made.provider_limits.copy())
+
     @override
     def __repr__(self) -> str:
-        return f"App(resources={list(self._options.resources)!r})"
+        return f"App(resources={list(self._made.resources)!r})"

@@ -39,6 +39,7 @@ from outlast._handles.bulk import BulkVerbs
 from outlast._handles.call import Call, WorkflowCall
 from outlast._handles.declarations import Signal
 from outlast._handles.inbox import InboxVerbs
+from outlast._handles.limits import LimitVerbs
 from outlast._handles.run import Run, signal_payload
 from outlast._messages.actor_ids import OWN_TYPES
 from outlast._registry import Registry, WorkflowDefinition, default_registry
@@ -78,7 +79,7 @@ def _check_types(url: object, registry: object) -> None:
             raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
 
 
-class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs):
+class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVerbs):
     """Runs workflows on one store, and gives handles on their runs.
 
     Opening recovers: every open run whose workflow is registered goes on by itself. Leaving the
@@ -87,7 +88,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs):
 
     def __init__(self, target: Target, options: CoreOptions, registry: Registry) -> None:
         self._target = target
-        self._options = options
+        self._options, self._limits = options, options.provider_limits
         self._registry = registry
         self._opened: Opened | None = None
 

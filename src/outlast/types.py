@@ -205,6 +205,26 @@ class AuditInfo:
     outcome: str
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderInfo:
+    """The limits of a provider's key and its queue: the fields that `--json` prints.
+
+    `rpm` and `tpm` are the requests and tokens that a minute has, `requests_used` and
+    `tokens_used` what is used of the last one. `waiting` requests of so many `tenants` wait.
+    `held_seconds` is how long the provider still wants nothing to be sent.
+    """
+
+    name: str
+    rpm: int | None
+    tpm: int | None
+    fair_by: str | None
+    waiting: int = 0
+    tenants: int = 0
+    requests_used: int = 0
+    tokens_used: int = 0
+    held_seconds: float = 0.0
+
+
 ForkKeys = Literal["same", "new"]
 ForkSignals = Literal["leave", "copy"]
 

@@ -16,6 +16,8 @@ from typing import Protocol
 from outlast import limits
 from outlast._engine.actors.volatile import VolatileActors
 from outlast._engine.actors.writing import Actors
+from outlast._engine.providers.declared import DeclaredLimits
+from outlast._engine.providers.queue import ProviderQueues
 from outlast._engine.reading.reader import Reader
 from outlast._engine.recovery import Reconciler, Recovery
 from outlast._engine.residency.inactive_runs import InactiveRuns
@@ -70,6 +72,7 @@ class CoreOptions:
     shards_max: int | None = None
     step_processes: int | None = None  # None: one for each processor
     prepare: tuple[Callable[[EngineCore], None], ...] = ()  # called before anything is recovered
+    provider_limits: DeclaredLimits = field(default_factory=DeclaredLimits)
     # Bodies of tests in the place of real ones, by the names of their steps.
     fakes: Mapping[str, Function] = field(default_factory=dict[str, Function])
 
@@ -92,6 +95,8 @@ _WRONG_LOOP = (
 
 class EngineCore:
     """An open engine."""
+
+    served_by: Served | None = None  # what all servers of this engine share
 
     def __init__(
         self,
@@ -139,6 +144,7 @@ class EngineCore:
         self.messages: Messages = Messages(self.scheduler, self.inactive_runs)
         self.results: Results = Results(self.scheduler)
         self.updates: Updates = Updates(self.scheduler)
+        self.provider_queues: ProviderQueues = ProviderQueues(world, options.provider_limits)
         self.volatile: VolatileActors = VolatileActors(world)
         self.wait_graph: WaitGraph = WaitGraph(self.scheduler)
         self.actors: Actors = Actors(self.scheduler, self.volatile)
@@ -160,8 +166,7 @@ class EngineCore:
         self._reconciler: Reconciler | None = None
         self._ends = 0.0  # when the grace of the drain is over
         self._is_closed = self._is_late = False  # late: the store did not take all in the drain
-        self.stores_while_draining: bool = False  # starts, for the engine that comes next
-        self.served_by: Served | None = None  # what all servers of this engine share
+        self.stores_while_draining: bool = False  # starts, for the next engine
         self.events.on_fatal.append(self._failed)
 
     def _join(self) -> None:
@@ -351,6 +356,7 @@ class EngineCore:
         for ticker in self._tickers:
             ticker.stop()
         self.recovery.stop()
+        self.provider_queues.close()
         self.residency.stop()
         await self.scheduler.bodies.close()
         await self.writer.close(self._left())

@@ -95,7 +95,9 @@ def is_at_work(run: LiveRun) -> bool:
     if run.state == "replaying":
         return True
     return any(
-        not step.definition.is_wait if step.is_started else not (step.is_parked or step.next_at)
+        not (step.definition.is_wait or step.queue is not None)
+        if step.is_started
+        else not (step.is_parked or step.next_at)
         for step in run.steps.pending.values()
     )
 
@@ -140,6 +142,8 @@ def _why_free(actor: LiveActor, times: _Times) -> str:
 
 def _at_work(run: LiveRun, step: StepOperation, times: _Times) -> str:
     """Return since when an attempt runs, or why it does not yet."""
+    if step.queue is not None:
+        return f"queued {times.since(step.queued_at)}, {step.queue.why()}"
     if step.ran_at:
         return f"running {times.since(step.ran_at)}"
     if not step.queued_at:

@@ -7,7 +7,8 @@ from outlast.types import RunId
 SUPERVISORS = "outlast.Supervisor"  # the actors that supervise
 TOPICS = "outlast.Topic"  # the actors that keep who has subscribed to what
 BUDGETS = "outlast.Budget"  # the ledgers of what agents spend
-OWN_TYPES = (SUPERVISORS, TOPICS, BUDGETS)
+PROVIDERS = "outlast.Provider"  # what is used of the minutes of providers of models
+OWN_TYPES = (SUPERVISORS, TOPICS, BUDGETS, PROVIDERS)
 
 
 def actor_id(type_name: str, key: str) -> RunId:

@@ -109,6 +109,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/session", status.session, load="free"),
     Route("POST", "/v1/session", status.sign_in, role=None, load="free", body=status.SignInBody),
     _get("/v1/overview", status.overview),
+    _get("/v1/providers", status.providers),
     _get("/v1/history", status.history),
     _get("/v1/logs", status.logs, "run", "after", "tail", "since", "until", "limit"),
     Route("GET", "/v1/events", status.events, load="free", query=("kinds",), is_stream=True),

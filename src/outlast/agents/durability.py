@@ -45,6 +45,7 @@ from outlast.agents.conversations.interruption import InterruptibleModel, interr
 from outlast.agents.events import streaming
 from outlast.agents.internals import LIBRARIES, JournalCodec, no_threads
 from outlast.agents.overriding import refuse_overrides_of
+from outlast.agents.providers.queued import queued
 from outlast.agents.steps import (
     StepBackend,
     StepConfig,
@@ -77,6 +78,9 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
             streamed then.
         steps: how model requests, tools and calls of MCP servers run as steps: their retries and
             timeouts, as with `@step`. The metadata `outlast` of one tool comes before it.
+        provider: at which provider's limits its requests wait (`engine.limits.provider`); by
+            default those of its model ("openai:gpt-5"), else those of the model's provider
+            ("openai"), if they are declared.
 
     Raises:
         UserError: an argument is none of those above, or options contradict each other.
@@ -111,6 +115,7 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         name: str | None = None,
         stream: bool = False,
         steps: StepConfigs | None = None,
+        provider: str | None = None,
     ) -> None:
         _check_models(models)
         _check_steps({} if steps is None else steps)
@@ -123,7 +128,10 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
             raise UserError(f"Durability: name= is a text that is not empty, not {name!r}")
         handler = streaming(event_stream_handler) if stream else event_stream_handler
         super().__init__(models=models, event_stream_handler=handler, name=name)
+        if provider is not None and (not isinstance(provider, str) or not provider):
+            raise UserError(f"Durability: provider= is a text that is not empty, not {provider!r}")
         self._steps: StepConfigs = steps or {}
+        self._provider = provider
 
     @property
     @override
@@ -176,7 +184,13 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         if budgets := budgets_here.get():
             is_last = must_answer(budgets, agent_run.get())
             served = BudgetedModel(served or model, budgets, must_answer=is_last)
-        # Around the budget: it also ends the wait for a reservation.
+        priority = self._steps.get("model", {}).get("priority")
+        # Around the budget: what only waits for its turn has nothing reserved.
+        served = (
+            queued(served or model, agent=self.name, provider=self._provider, priority=priority)
+            or served
+        )
+        # Around both: it also ends these waits.
         return served if stopping is None else InterruptibleModel(served or model, stopping)
 
     # ----------------------------------------------------------- what replay gives again
@@ -264,6 +278,16 @@ def _check_steps(steps: object) -> None:
             raise UserError(
                 f"Durability: steps= takes dicts with some of {sorted(_OPTIONS)} under some of "
                 f"{kinds}, not {config!r} under {kind!r}"
+            )
+        if kind != "model" and "priority" in config:
+            raise UserError(
+                f"Durability: steps={{{kind!r}: ...}} takes no priority: only requests to models "
+                "wait at a provider"
+            )
+        if config.get("priority", "batch") not in ("interactive", "batch"):
+            raise UserError(
+                "Durability: the priority of requests to models is 'interactive' or 'batch', not "
+                f"{config.get('priority')!r}"
             )
         if kind == "model" and "effect" in config:
             raise UserError(

@@ -47,6 +47,7 @@ from outlast.agents.budgets.scopes import Spending, budgets_here
 from outlast.agents.conversations.interruption import ResponseInterrupted
 from outlast.agents.internals import threads_in_steps
 from outlast.agents.programs import ProgramFailed, may_have_happened
+from outlast.agents.providers.asking import RequestPriority, asker, asker_here
 from outlast.agents.tools.approvals import decided, due_of, is_always_due
 from outlast.agents.tools.cut_off import completed
 from outlast.agents.tools.effects import Effect, ToolCall, effect_of
@@ -72,13 +73,16 @@ agent_place: ContextVar[str | None] = ContextVar("outlast_agent_place", default=
 class StepConfig(TypedDict, total=False):
     """How operations of an agent run as steps, as with `@step`: for all of a kind, or for one tool.
 
-    Of a tool: `@agent.tool(metadata={"outlast": {"retry": Retry(attempts=3)}})`.
+    Of a tool: `@agent.tool(metadata={"outlast": {"retry": Retry(attempts=3)}})`. `priority` is of
+    requests to models where their provider has limits: those of actors are "interactive" and come
+    first, those of workflows are "batch", unless it says something else.
     """
 
     retry: Retry
     timeout: Timeout | Duration
     once: Once
     effect: Effect
+    priority: RequestPriority
 
 
 class StepConfigs(TypedDict, total=False):
@@ -168,6 +172,9 @@ class StepBackend(JournalCallableOperationBackend[StepConfig]):
                     if isinstance(error.__cause__, ProgramFailed):
                         raise error.__cause__ from None
                     raise
+
+        if isinstance(operation_id, ModelRequestId):
+            asker.set(asker_here())
 
         async def attempt(key: str) -> object:
             step = definition_of(name, work, config)

@@ -17,7 +17,14 @@ from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_name
 from outlast.client.asking import Asking, query_of, quoted
 from outlast.errors import UsageError
-from outlast.types import ActorInfo, DeadLetterInfo, Duration, TeamInfo, WhileBusy
+from outlast.types import (
+    ActorInfo,
+    DeadLetterInfo,
+    Duration,
+    ProviderInfo,
+    TeamInfo,
+    WhileBusy,
+)
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -98,6 +105,11 @@ class ActorVerbs(Asking):
         found = msgspec.convert(await self.ask("GET", "/v1/teams"), dict[str, list[TeamInfo]])
         for team in found["teams"]:
             yield team
+
+    async def providers(self) -> list[ProviderInfo]:
+        """Return the limits of providers of models: what is used of them, and how many wait."""
+        found = await self.ask("GET", "/v1/providers")
+        return msgspec.convert(found, dict[str, list[ProviderInfo]])["providers"]
 
     async def dead_letters(self) -> AsyncGenerator[DeadLetterInfo, None]:
         """Iterate over dead letters, messages that could not be delivered, oldest first."""

@@ -16,6 +16,7 @@ from typing_extensions import override
 from outlast._authoring.workflow import Workflow
 from outlast._handles.actor_ref import ActorRef
 from outlast._handles.call import WorkflowCall
+from outlast._handles.limits import Limits
 from outlast._handles.run import Run
 from outlast._registry import Registry
 from outlast.engine import Engine
@@ -42,8 +43,9 @@ class Simulation(Protocol):
 class EngineSample:
     """What an engine gives without being asked anything."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, limits: Limits) -> None:
         self._registry = registry
+        self.limits: Limits = limits
 
     def get(self, run_id: str, workflow: Workflow[..., R] | None = None) -> Run[object]:
         """Return a handle on a run."""

@@ -16,6 +16,7 @@ from outlast import limits
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._events import Events
 from outlast._execution.bodies.body import Body
+from outlast._handles.limits import Limits
 from outlast._registry import Function, Registry
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.store import MemoryStore
@@ -23,6 +24,7 @@ from outlast._store.transactions import Transaction
 from outlast.errors import CommitUnknown, StoreFull, StoreUnavailable
 from outlast.testing.loop import SimLoop, new_sim_loop
 from outlast.testing.world import SimWorld
+from outlast.types import ProviderInfo
 
 T = TypeVar("T")
 Work = Callable[[EngineCore], Coroutine[object, object, T]]
@@ -169,6 +171,15 @@ class Yard:
         """The world of whoever calls from outside; it never crashes."""
         return self._client
 
+    @property
+    def limits(self) -> Limits:
+        """What agents keep to on all machines."""
+        return Limits(self._options.provider_limits, self._waiting)
+
+    def _waiting(self) -> list[ProviderInfo] | None:
+        core = next((m.core for m in self.machines if m.is_up), None)
+        return None if core is None else core.provider_queues.infos()
+
     def roll(self, chance: float) -> bool:
         """Let the seed decide."""
         return chance > 0 and self.loop.rng.random() < chance
@@ -195,7 +206,12 @@ class Yard:
                 tail_records_max=options.tail_records_max,
                 shards_max=shards_max,
             )
-        core = EngineCore(world, store, self.registry, replace(options, fakes=self.fakes))
+        core = EngineCore(
+            world,
+            store,
+            self.registry,
+            replace(options, fakes=self.fakes, provider_limits=self._options.provider_limits),
+        )
         core.scheduler.bodies.around.append(self.observe)
         self.events.append(core.events)
         machine.core = core

@@ -249,7 +249,7 @@ class Sim(EngineVerbs):
         `sim.engine.actor(Notebook, "a").ask(...)`. A verb that a crash cuts off is called again,
         under the same dedup key where it has one.
         """
-        sample = EngineSample(self._yard.registry)
+        sample = EngineSample(self._yard.registry, self._yard.limits)
         made: object = Handle(self, Engine, sample, lambda engine: engine)
         return made  # type: ignore[return-value]  # it stands for one
 

@@ -12,7 +12,7 @@ from typing_extensions import TypeVarTuple, override
 
 from outlast._execution.bodies.contained import Raised
 from outlast._execution.bodies.context import MadeOnce, StepContext, StepFacts, StepSink
-from outlast._execution.calls.operations import StepOperation
+from outlast._execution.calls.operations import Queued, StepOperation
 from outlast._registry import StepDefinition
 from outlast._world import Timer
 from outlast.errors import Shutdown, StepTimeout
@@ -59,11 +59,28 @@ class BodySink(Protocol):
         ...
 
 
+class PhaseLimits(Protocol):
+    """The time limits of bodies, as they go to and fro between a queue and their work."""
+
+    def queued(self, body: Body) -> None:
+        """A body waits in a queue from now on."""
+        ...
+
+    def began(self, body: Body) -> None:
+        """A body is at work from now on."""
+        ...
+
+
 class BodyOwner(Protocol):
     """All bodies of one engine, as one of them sees it."""
 
     sink: BodySink
     resources: MadeOnce
+
+    @property
+    def limits(self) -> PhaseLimits:
+        """Their time limits."""
+        ...
 
     def is_at_work(self, run: RunId, key: str, attempt: int) -> bool:
         """Whether this very attempt is still the one that counts."""
@@ -106,6 +123,7 @@ class Body(msgspec.Struct, eq=False):
     task: asyncio.Task[None] | None = None
     timers: list[Timer] | None = None
     idle_timer: Timer | None = None
+    phase_timer: Timer | None = None  # of `timers`: of its time in a queue, or at work
     timed_out: StepTimeout | None = None
     is_abandoned: bool = False
     begun: asyncio.Future[None] | None = None
@@ -149,6 +167,27 @@ class Body(msgspec.Struct, eq=False):
         keys_of = self.operation.keys_of if self.operation is not None else ""
         return f"{keys_of or self.run}/{self.key}"
 
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for its thread or process, or in a queue."""
+        if self.operation is not None and self.operation.queue is not None:
+            return True
+        return self.begun is not None and not self.begun.done()
+
+    def enter_queue(self, queue: Queued) -> None:
+        """Wait in a queue: the time limits of an attempt at work do not run meanwhile."""
+        if self.operation is not None:
+            self.operation.queue = queue
+            self.bodies.limits.queued(self)
+
+    def leave_queue(self) -> None:
+        """Be at work again: the attempt's time runs from here."""
+        if self.operation is not None and self.operation.queue is not None:
+            self.operation.queue = None
+            self.bodies.limits.began(self)
+            if self.made is not None:
+                self.made.deadline = self._deadline()
+
     def take_late(self) -> tuple[object, BaseException | None] | None:
         """Return once what came of a body after its end; None when it was only cut off."""
         returned, self.returned = self.returned, None
@@ -163,7 +202,8 @@ class Body(msgspec.Struct, eq=False):
         timeout = self.definition.timeout
         ends: list[int] = []
         if timeout.run is not None:
-            ends.append(self.began_at + int(timeout.run * 1e6))
+            began = self.operation.ran_at if self.operation is not None else 0
+            ends.append((began or self.began_at) + int(timeout.run * 1e6))
         if timeout.total is not None:
             ends.append(self.first_at + int(timeout.total * 1e6))
         return datetime.fromtimestamp(min(ends) / 1e6, UTC) if ends else None

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from outlast._codec import adapter_for
 from outlast._execution.bodies.held import HeldOpen, Open
+from outlast._execution.calls.operations import Queued
 from outlast.errors import NotInRun, UsageError
 
 T = TypeVar("T")
@@ -232,6 +233,19 @@ class HasContext(Protocol):
         ...
 
 
+@runtime_checkable
+class CanQueue(Protocol):
+    """A step of a run, which may wait in a queue."""
+
+    def enter_queue(self, queue: Queued) -> None:
+        """Wait in a queue: the time limits of an attempt at work do not run meanwhile."""
+        ...
+
+    def leave_queue(self) -> None:
+        """Be at work again."""
+        ...
+
+
 executing_step: ContextVar[HasContext | None] = ContextVar("executing_step", default=None)
 
 
@@ -250,6 +264,24 @@ def waiting_for_engine() -> Generator[None]:
         yield
     finally:
         step.only_waits = before
+
+
+@contextmanager
+def waiting_in_queue(queue: Queued) -> Generator[None]:
+    """Say that the step that runs waits for its turn in a queue in the block.
+
+    The time that an attempt may run begins anew after it; `Timeout.queue` limits the wait.
+    """
+    step: object = executing_step.get()
+    if not isinstance(step, CanQueue):
+        yield
+        return
+    with waiting_for_engine():
+        step.enter_queue(queue)
+        try:
+            yield
+        finally:
+            step.leave_queue()
 
 
 def in_step() -> bool:

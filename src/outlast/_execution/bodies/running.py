@@ -79,7 +79,7 @@ class Bodies:
         self.resources: MadeOnce = MadeOnce(dict(resources), self.held)
         self._processes = processes
         self._starts = Starts(world)
-        self._limits = TimeLimits(world, self._is_counted, self._finish)
+        self.limits: TimeLimits = TimeLimits(world, self._is_counted, self._finish)
         self._loop = world.loop
         self._abandoned: set[Body] = set()  # at work still: nothing else may hold their tasks
         self._over: list[Body] = []  # those of them whose end was not told
@@ -138,7 +138,7 @@ class Bodies:
         else:
             self._start_elsewhere(body, ambient, is_thread=where == "thread" or fake is not None)
         if definition.timeout is not NO_TIMEOUT:
-            self._limits.arm(body, is_at_work=where == "loop")
+            self.limits.arm(body, is_at_work=where == "loop")
 
     def _start_elsewhere(self, body: Body, ambient: Context, *, is_thread: bool) -> None:
         # Begun by the task itself: one that is cancelled before has begun nothing.
@@ -219,7 +219,7 @@ class Bodies:
         if self._bodies.get(key) is body:
             del self._bodies[key]
         if body.definition.timeout is not NO_TIMEOUT:
-            self._limits.disarm(body)
+            self.limits.disarm(body)
         self.sink.step_ended(body, self._world.now() if now is None else now)
         if body.timed_out is not None and body.error is body.timed_out and body.returned:
             self._tell_late(body)  # its thread returned between the timeout and this
@@ -262,13 +262,13 @@ class Bodies:
     def _thread_began(self, body: Body, begun: asyncio.Future[None]) -> None:
         if not begun.done():
             begun.set_result(None)
-            self._limits.began(body)
+            self.limits.began(body)
 
     def process_began(self, body: Body) -> None:
         """A worker has taken the body."""
         if body.begun is not None and not body.begun.done():
             body.begun.set_result(None)
-            self._limits.began(body)
+            self.limits.began(body)
 
     # -------------------------------------------------------------------- messages
     def is_at_work(self, run: RunId, key: str, attempt: int) -> bool:
@@ -300,7 +300,7 @@ class Bodies:
         """A step is alive."""
         body = self._bodies.get((run, key))
         if body is not None:
-            self._limits.heard(body)
+            self.limits.heard(body)
             self.sink.step_heartbeat(run, key, data)
 
     # -------------------------------------------------------------------- stopping

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from outlast import limits
 from outlast._execution.bodies.body import Body
-from outlast._world import World
+from outlast._world import Timer, World
 from outlast.errors import StepTimeout
 
 
@@ -32,17 +32,23 @@ class TimeLimits:
             self._limit(body, "total", timeout.total, left)
         if is_at_work:
             self.began(body)
-        elif timeout.queue is not None:
-            self._limit(body, "queue", timeout.queue, timeout.queue)
+        else:
+            self._limit_phase(body, "queue", body.definition.timeout.queue)
 
     def began(self, body: Body) -> None:
         """The body has its thread or process: the time of the attempt runs from here."""
         if body.operation is not None and not body.operation.ran_at:
             body.operation.ran_at = self._world.now()
-        timeout = body.definition.timeout
-        if timeout.run is not None:
-            self._limit(body, "run", timeout.run, timeout.run)
+        self._limit_phase(body, "run", body.definition.timeout.run)
         self.heard(body)
+
+    def queued(self, body: Body) -> None:
+        """A body that was at work waits in a queue: only that and the total time are limited."""
+        if body.operation is not None:
+            body.operation.queued_at, body.operation.ran_at = self._world.now(), 0
+        if body.idle_timer is not None:
+            body.idle_timer.cancel()
+        self._limit_phase(body, "queue", body.definition.timeout.queue)
 
     def heard(self, body: Body) -> None:
         """The body has said that it is alive."""
@@ -61,16 +67,25 @@ class TimeLimits:
         if body.idle_timer is not None:
             body.idle_timer.cancel()
 
-    def _limit(self, body: Body, kind: str, seconds: float, left: float) -> None:
+    def _limit_phase(self, body: Body, kind: str, seconds: float | None) -> None:
+        """A body is in a queue, or at work, from now on."""
+        if body.phase_timer is not None:
+            body.phase_timer.cancel()
+            body.phase_timer = None
+        if seconds is not None:
+            body.phase_timer = self._limit(body, kind, seconds, seconds)
+
+    def _limit(self, body: Body, kind: str, seconds: float, left: float) -> Timer:
         timer = self._world.call_later(left, self._time_out, body, kind, seconds)
         if body.timers is None:
             body.timers = []
         body.timers.append(timer)
+        return timer
 
     def _time_out(self, body: Body, kind: str, seconds: float) -> None:
         if body.timed_out is not None or not self._is_counted(body):
             return
-        if kind == "queue" and (body.begun is None or body.begun.done()):
+        if kind == "queue" and not body.is_queued:
             return
         body.timed_out = StepTimeout(body.definition.name, kind, seconds)
         body.cancelled = True

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -143,6 +143,14 @@ def decode_body(data: bytes, kind: type[_B]) -> _B:
     return msgspec.msgpack.decode(memoryview(data)[1:], type=kind)
 
 
+class Queued(Protocol):
+    """A place in a queue, where a step that has begun waits for its turn."""
+
+    def why(self) -> str:
+        """Return what is before it, in words."""
+        ...
+
+
 class StepOperation(msgspec.Struct, eq=False):
     """A step that the code awaits."""
 
@@ -170,6 +178,7 @@ class StepOperation(msgspec.Struct, eq=False):
     keys_of: str = ""  # see `StartedBody`
     given: bytes = b""  # its arguments as the first record about it has them
     context: Context | None = None  # of the code that asks, for the body of a closure
+    queue: Queued | None = None  # where its body waits
 
     def failed(self, attempt: int, body: AttemptBody) -> None:
         """Take note of how an attempt ended; the next one has not begun."""

@@ -42,6 +42,11 @@ class RunOutputs:
         streams.write(stream, [data], key=key, writer=writer, now=now)
         return offset
 
+    @property
+    def attributes(self) -> str:
+        """The attributes that the run has, as JSON."""
+        return self._run.summary.attributes
+
     def set_attributes(self, changes: Mapping[str, object]) -> None:
         """Set attributes that listings can filter by; None removes one.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from outlast._events import BOUNDS, Histogram
 from outlast._wire.service import Service
 from outlast._world import memory_bytes
+from outlast.types import ProviderInfo
 
 _COUNTERS: tuple[tuple[str, str, str], ...] = (
     ("commits", "commits_total", "Commits of the store."),
@@ -52,11 +53,26 @@ def _lines(service: Service) -> Iterator[str]:
     )
     for name, text, value in gauges:
         yield from _metric(name, "gauge", text, value)
+    yield from _of_providers(service)
     refused = "Requests rejected because too many were in progress."
     yield from _metric("http_refused_total", "counter", refused, service.admission.refused)
     yield from _histogram("step_seconds", "Duration of step bodies.", events.step_seconds)
     yield from _histogram("commit_seconds", "Duration of commits.", events.commit_seconds)
     yield from _histogram("loop_lag_seconds", "Lag of the event loop.", service.figures.lag)
+
+
+def _of_providers(service: Service) -> Iterator[str]:
+    infos = service.core.provider_queues.infos()
+    told: tuple[tuple[str, str, Callable[[ProviderInfo], int]], ...] = (
+        ("waiting", "Requests to models that wait for their turns.", lambda info: info.waiting),
+        ("requests", "Requests sent in the last minute.", lambda info: info.requests_used),
+        ("tokens", "Tokens used in the last minute.", lambda info: info.tokens_used),
+    )
+    for name, text, figure in told if infos else ():
+        yield f"# HELP outlast_provider_{name} {text}"
+        yield f"# TYPE outlast_provider_{name} gauge"
+        for info in infos:
+            yield f'outlast_provider_{name}{{provider="{_escaped(info.name)}"}} {figure(info)}'
 
 
 def _escaped(label: str) -> str:

@@ -75,6 +75,11 @@ async def metrics(service: Service, _: Call) -> Response:
     return Response(prometheus(service), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+async def providers(service: Service, _: Call) -> Response:
+    """Return the limits of providers of models: what is used of them, and how many wait."""
+    return answer({"providers": service.core.provider_queues.infos()})
+
+
 async def overview(service: Service, call: Call) -> Response:
     """Return an overview of the server."""
     return answer({**await overview_of(service), "role": call.caller.role})

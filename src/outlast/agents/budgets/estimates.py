@@ -32,6 +32,8 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_core import to_json
 
+from outlast._engine.providers.limits import BYTES_PER_TOKEN, UNKNOWN_TOKENS
+
 _REQUEST_TOKENS = 16  # what a provider's format adds to a request
 PART_TOKENS = 16
 """What a provider's format adds to each part: roles, separators, names."""
@@ -67,6 +69,22 @@ def input_tokens_at_most(
     if not known:
         total += _definitions(parameters, system)
     return total
+
+
+def input_tokens_about(
+    messages: Sequence[ModelMessage],
+    parameters: ModelRequestParameters,
+    *,
+    model: str,
+    system: str,
+) -> int:
+    """Return how many input tokens a request is expected to have: more than most have."""
+    known, _ = _since_reported(messages, model)
+    try:
+        most = input_tokens_at_most(messages, parameters, model=model, system=system)
+    except Unbounded:
+        return known + UNKNOWN_TOKENS
+    return known + (most - known) // BYTES_PER_TOKEN
 
 
 def _definitions(parameters: ModelRequestParameters, system: str) -> int:

@@ -121,7 +121,7 @@ class BudgetedModel(WrapperModel):
         is_limited = any(s.limits.usd is not None or s.limits.tokens is not None for s in scopes)
         pricing = _pricing_of(model, is_needed=any(s.limits.usd is not None for s in scopes))
         tokens = _tokens_at_most(model, messages, parameters) if is_limited else 0
-        wanted = _most(settings) or _most(model.settings) or limits.OUTPUT_TOKENS
+        wanted = max_tokens_in(settings) or max_tokens_in(model.settings) or limits.OUTPUT_TOKENS
         full, last = _offers(pricing, tokens, wanted, parameters, is_limited=is_limited)
         step = current_step()
         request = Request(
@@ -189,7 +189,8 @@ class _Call:
             return Amount(self.worst.usd, tokens)
 
 
-def _most(settings: ModelSettings | None) -> int | None:
+def max_tokens_in(settings: ModelSettings | None) -> int | None:
+    """Return how many tokens of output settings allow, None where they do not say."""
     return settings["max_tokens"] if settings is not None and "max_tokens" in settings else None
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -35,7 +36,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 from typing_extensions import override
 
-from outlast._execution.bodies.context import executing_step
+from outlast._execution.bodies.context import StepContext, executing_step
 from outlast.testing.loop import SimLoop
 from outlast.testing.models.asking import asked_by, texts_in
 from outlast.testing.models.replies import (
@@ -51,6 +52,10 @@ from outlast.testing.models.serving import serving
 from outlast.testing.models.turns import Asked, Turn, TurnFunction
 
 _SYSTEM = "outlast"
+_asked_in: ContextVar[tuple[StepContext, Counter[int]] | None] = ContextVar(
+    "outlast_scripted_asked", default=None
+)
+"""The step that runs, and how often it has asked each model."""
 
 
 class ScriptedModel(Model[None]):
@@ -178,9 +183,22 @@ class ScriptedModel(Model[None]):
     def _attempt(self, texts: Sequence[str]) -> int:
         step = executing_step.get()
         if step is not None:
-            return step.context.attempt
+            return step.context.attempt + _asked_before(step.context, self)
         self._tries[tuple(texts)] += 1
         return self._tries[tuple(texts)]
+
+
+def _asked_before(step: StepContext, model: Model) -> int:
+    """Return how often an attempt of a step has asked this model before.
+
+    It asks again when its provider has sent it away for a while.
+    """
+    found = _asked_in.get()
+    if found is None or found[0] is not step:
+        found = (step, Counter[int]())
+        _asked_in.set(found)
+    found[1][id(model)] += 1
+    return found[1][id(model)] - 1
 
 
 @dataclass

@@ -199,7 +199,7 @@ async def test_a_thread_that_returns_while_its_timeout_is_handled_is_kept(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bodies = engine._core.scheduler.bodies
-    time_out = bodies._limits._time_out
+    time_out = bodies.limits._time_out
 
     def and_then_the_thread_returns(body: Body, kind: str, seconds: float) -> None:
         time_out(body, kind, seconds)
@@ -207,7 +207,7 @@ async def test_a_thread_that_returns_while_its_timeout_is_handled_is_kept(
         while body.returned is None:
             time.sleep(0.001)
 
-    monkeypatch.setattr(bodies._limits, "_time_out", and_then_the_thread_returns)
+    monkeypatch.setattr(bodies.limits, "_time_out", and_then_the_thread_returns)
     run = await engine.start(late_timed_out(0.3), id="r")
     assert await run.result(timeout=30) == "timed out"
 

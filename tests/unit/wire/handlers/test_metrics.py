@@ -81,3 +81,16 @@ async def test_a_failed_run_is_an_error_in_the_log_and_an_attempt_a_warning(
     assert [level for level, _ in told] == ["WARNING", "WARNING", "WARNING", "ERROR"]
     assert told[0][1] == f"step {name} of run r failed, attempt 1: ConnectionError: away, attempt 1"
     assert told[3][1].startswith("run r failed: ConnectionError: away, attempt 3")
+
+
+async def test_limits_of_providers_are_told_to_those_who_ask(server: Served) -> None:
+    before = (await server.request("GET", "/metrics")).body.decode()
+    server.engine.limits.provider('my "key"', rpm=500, tpm=1_000, fair_by="tenant")
+
+    [info] = (await server.request("GET", "/v1/providers")).json()["providers"]
+    found = await figures(server)
+
+    assert "outlast_provider" not in before
+    assert info["name"] == 'my "key"'
+    assert (info["rpm"], info["tpm"], info["fair_by"], info["waiting"]) == (500, 1_000, "tenant", 0)
+    assert found['outlast_provider_waiting{provider="my \\"key\\""}'] == 0
