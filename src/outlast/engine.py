@@ -26,7 +26,7 @@ from outlast._authoring.workflow import Workflow
 from outlast._codec import Codec
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
-from outlast._engine.options import core_options
+from outlast._engine.options import core_options, handed_by
 from outlast._engine.reading.actor_reader import ActorReader
 from outlast._engine.reading.records import info_of
 from outlast._engine.scheduling.signal_names import unknown_signal
@@ -57,6 +57,7 @@ from outlast.types import (
     Duration,
     OnConflict,
     Reuse,
+    RunBudget,
     RunInfo,
     TeamInfo,
 )
@@ -200,7 +201,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVe
         priority: int = 0,
         fair_key: str | None = None,
         timeout: Duration | None = None,
-        budget: object = None,
+        budget: RunBudget | None = None,
     ) -> Run[R]:
         """Start a run, or attach to the one that has this id; returns when that is safe on disk.
 
@@ -213,6 +214,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVe
             signals: delivered before the workflow's first line.
             delay: start later.
             timeout: the run's own, instead of the workflow's.
+            budget: what its agents, and its children, may spend: `budget(...)` of outlast.agents.
 
         Raises:
             RunExists, IdempotencyMismatch: the id is taken and the policies refuse.
@@ -222,8 +224,6 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVe
         for feature, given in (("queue", queue), ("priority", priority), ("fair_key", fair_key)):
             if given:
                 raise NotSupported(f"{feature}= of start")
-        if budget is not None:
-            raise NotSupported("budget= of start")
         if on_conflict not in ("attach", "fail", "terminate", "replace"):
             raise UsageError("on_conflict is 'attach', 'fail', 'terminate' or 'replace'")
         if reuse not in ("always", "if_failed", "never"):
@@ -242,6 +242,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVe
             attributes="{}" if attributes is None else merged_attributes("{}", attributes),
             signals=tuple(_signal(core, definition.name, s, value) for s, value in signals),
             delay_seconds=_not_negative("delay", delay),
+            handed_down=handed_by(budget, core.world, id, delay=delay),
             timeout_seconds=None if timeout is None else seconds_of(timeout),
             place=call.place,
             request=request_id or "",
@@ -375,7 +376,6 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVe
         return ActorReader(self._require_open().store, self._registry)
 
     # --------------------------------------------------------------- not supported yet
-
     def memory(self, *_: object) -> NoReturn:
         """Not supported yet."""
         raise NotSupported("Engine.memory")

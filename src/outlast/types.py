@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Generic, Literal, NewType, TypeAlias, TypeVar
+from typing import Generic, Literal, NewType, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 R = TypeVar("R")
 
@@ -203,6 +203,15 @@ class AuditInfo:
     run: str | None
     reason: str
     outcome: str
+
+
+@runtime_checkable
+class RunBudget(Protocol):
+    """What `Engine.start` takes as `budget=`: what `outlast.agents.budget(...)` returns."""
+
+    def handed_to(self, run: str, *, unique: str, begins: float) -> str:
+        """Return what the code of a new run is told of it; `begins` is in seconds since 1970."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

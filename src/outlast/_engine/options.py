@@ -8,8 +8,9 @@ from importlib import import_module
 from outlast import limits
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._wording.durations import seconds_of
+from outlast._world import World
 from outlast.errors import UsageError
-from outlast.types import Duration
+from outlast.types import Duration, RunBudget
 
 Resources = Mapping[type[object], Callable[[], object]]
 
@@ -41,6 +42,24 @@ def core_options(
         resources=dict(resources or {}),
         prepare=() if tracing is None else (_tracing_by(tracing),),
     )
+
+
+def handed_by(
+    budget: RunBudget | None, world: World, run: str | None, *, delay: Duration | None
+) -> str:
+    """Return what a new run is told of the budget that it is started under.
+
+    Raises:
+        UsageError: it is no budget.
+    """
+    if budget is None:
+        return ""
+    if not isinstance(budget, RunBudget):
+        raise UsageError(
+            f"budget= of start takes what outlast.agents.budget(...) returns, not {budget!r}"
+        )
+    begins = world.now() / 1e6 + (0.0 if delay is None else seconds_of(delay))
+    return budget.handed_to(run or "", unique=world.new_id(), begins=begins)
 
 
 def _tracing_by(provider: object) -> Callable[[EngineCore], None]:

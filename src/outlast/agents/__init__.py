@@ -22,7 +22,7 @@ if find_spec("pydantic_ai.external_events") is None:
 
 from outlast.agents.budgets.prices import Price, set_prices
 from outlast.agents.budgets.reading import BudgetInfo, budget_info, budget_infos
-from outlast.agents.budgets.spending import Remaining, Spent, budget
+from outlast.agents.budgets.spending import Budget, Remaining, Spent, budget
 from outlast.agents.conversations.agent_actor import AgentActor, ConversationState
 from outlast.agents.conversations.compaction import Conversation, Summarise
 from outlast.agents.conversations.entries import (
@@ -44,6 +44,7 @@ from outlast.agents.web.protocols import register_protocols
 __all__ = [
     "AgentActor",
     "Attachment",
+    "Budget",
     "BudgetInfo",
     "Conversation",
     "ConversationState",

@@ -51,6 +51,7 @@ class StartRequest(msgspec.Struct, frozen=True):
     timeout_seconds: float | None = None
     request: str = ""
     place: str = ""
+    handed_down: str = ""  # the budget that the run has
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -131,6 +132,7 @@ class Starts:
             place=request.place,
             request=request_id,
             is_left_to_others=not scheduler.executes or scheduler.is_closing,
+            handed_down=request.handed_down,
         )
 
         def made(receipt: Receipt) -> None:

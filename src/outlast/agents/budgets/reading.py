@@ -56,7 +56,8 @@ async def budget_info(engine: Engine, name: str) -> BudgetInfo | None:
         found = await engine.actor_info(BUDGETS, name)
     except ActorNotFound:
         return None
-    return _info(await _settled(engine, found))
+    settled = await _settled(engine, found)
+    return None if settled.state is None else _info(settled)
 
 
 async def budget_infos(engine: Engine) -> AsyncIterator[BudgetInfo]:
@@ -65,7 +66,8 @@ async def budget_infos(engine: Engine) -> AsyncIterator[BudgetInfo]:
     What a ledger was told in the last moment may be missing; `budget_info` waits for that.
     """
     async for found in engine.actors(BUDGETS):
-        yield _info(found)
+        if found.state is not None:  # else it has not ended its first message yet
+            yield _info(found)
 
 
 async def _settled(engine: Engine, found: ActorInfo) -> ActorInfo:

@@ -115,6 +115,11 @@ def new_ledger() -> str:
     return f"{OF_RUNS}{run[:_ID_CHARS]}/{number}-{digest}"
 
 
+def started_ledger(run: str, unique: str) -> str:
+    """Return the key of the ledger of a budget that a run is started under."""
+    return f"{OF_RUNS}{run[:_ID_CHARS]}/start-{unique}"
+
+
 def _earlier(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
         return other if one is None else one

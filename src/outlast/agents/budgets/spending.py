@@ -10,6 +10,9 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from types import TracebackType
+
+from typing_extensions import override
 
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import current_context, handed_down, in_run
@@ -28,6 +31,7 @@ from outlast.agents.budgets.scopes import (
     handed,
     inherited,
     new_ledger,
+    started_ledger,
     within,
 )
 from outlast.errors import NotInRun, UsageError
@@ -113,6 +117,53 @@ class Spent:
         )
 
 
+class Budget(AbstractContextManager[Spent]):
+    """What `budget(...)` returns: it is entered once, or given to `Engine.start`."""
+
+    __slots__ = ("_block", "_limits", "_name", "_same_call", "_seconds")
+
+    def __init__(
+        self, limits: Limits, seconds: float | None, same_call: int | None, name: str | None
+    ) -> None:
+        self._limits = limits
+        self._seconds = seconds
+        self._same_call = same_call
+        self._name = name
+        self._block: AbstractContextManager[Spent] | None = None
+
+    def __enter__(self) -> Spent:
+        """Begin the block that it is of.
+
+        Raises:
+            NotInRun: outside of a run.
+            UsageError: it was entered before.
+        """
+        if self._block is not None:
+            raise UsageError("a budget is entered once: call budget(...) again for another block")
+        self._block = _entered(self._limits, self._seconds, self._same_call, self._name)
+        return self._block.__enter__()
+
+    @override
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """End the block."""
+        return None if self._block is None else self._block.__exit__(kind, error, traceback)
+
+    def handed_to(self, run: str, *, unique: str, begins: float) -> str:
+        """Return what the code of a new run is told of it (used by `Engine.start`)."""
+        made = Scope(
+            ledger=started_ledger(run, unique) if self._name is None else self._name,
+            limits=self._limits,
+            deadline=None if self._seconds is None else begins + self._seconds,
+            same_call=self._same_call,
+        )
+        return handed((Spending(made),))
+
+
 def budget(
     *,
     usd: Dollars | None = None,
@@ -121,8 +172,10 @@ def budget(
     tool_calls: int | None = None,
     same_call: int | None = None,
     scope: str | None = None,
-) -> AbstractContextManager[Spent]:
+) -> Budget:
     """Limit what agents spend in this part of a run, and in the child runs that it starts.
+
+    `engine.start(..., budget=budget(usd="0.50"))` limits a whole run.
 
     Each request to a model reserves the most it can cost, and is sent only if every budget around
     it has room for that; `max_tokens` is lowered to what is left. When too little is left for a
@@ -162,7 +215,7 @@ def budget(
     seconds = None if wall is None else seconds_of(wall)
     if seconds is not None and seconds <= 0:
         raise UsageError(f"budget: wall must be positive, not {wall!r}")
-    return _entered(limits, seconds, same_call, scope)
+    return Budget(limits, seconds, same_call, scope)
 
 
 @contextmanager
