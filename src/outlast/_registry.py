@@ -225,7 +225,8 @@ class Registry:
         for definition in self.actors.values():
             if definition.cls is kind:
                 return definition
-        raise UnknownActor(f"{kind!r} is not an actor: declare the class with @actor")
+        missing: object = getattr(kind, "not_declared", "declare the class with @actor")
+        raise UnknownActor(f"{kind!r} is not an actor: {missing}")
 
     def add_step(self, definition: StepDefinition) -> None:
         """Register a step."""

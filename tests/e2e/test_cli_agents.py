@@ -80,12 +80,14 @@ def project(tmp_path: Path) -> Project:
 def test_lines_through_a_pipe_are_said_one_after_the_other(project: Project) -> None:
     said = project("agent", "chat", "chat.py:Support", "--key", "ann", stdin="one\ntwo")
     listed = project("agent", "ls")
+    unknown = project("agent", "ls", "Nope")
     told = project("agent", "show", "Support", "ann")
     entries = project("agent", "show", "Support", "ann", "--json").lines
 
     assert said.out.splitlines() == [f"You said {text}  {ANSWER}" for text in ("one", "two")]
     assert (said.code, said.err) == (0, "")
     assert listed.out.splitlines()[1].split()[:4] == ["chat.Support", "ann", "idle", "2"]
+    assert "no conversations yet of 'Nope'; `outlast agent ls` lists all" in unknown.err
     assert told.out.splitlines() == [
         "you: one",
         f"You said one  {ANSWER}",

@@ -75,6 +75,7 @@ class AgentActor(Actor[ConversationState], Generic[DepsT, OutT]):
     conversation: Conversation = Conversation()
     while_busy: WhileBusy = "queue"
 
+    not_declared: ClassVar[str] = "it has no agent; set `agent = Agent(...)` in the class"
     _compaction: ClassVar[Compaction]
     _turn: Turn[DepsT, OutT] | None = None
 

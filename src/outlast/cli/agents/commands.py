@@ -67,7 +67,8 @@ async def _list(opening: Verbs, type_name: str | None, *, as_data: bool) -> None
         say(as_json(found))
         return
     if not found:
-        note("no conversations yet")
+        of = "" if type_name is None else f" of {type_name!r}; `outlast agent ls` lists all"
+        note(f"no conversations yet{of}")
         return
     rows = [(i.type, i.key, status_of(i), *_figures(i.state), moment(i.created_at)) for i in found]
     head = ("AGENT", "KEY", "STATUS", "TURNS", "TOKENS IN", "TOKENS OUT", "CREATED")

@@ -24,7 +24,7 @@ from outlast.agents import (
     conversation_entries,
     effect,
 )
-from outlast.errors import ActorBusy, HandlerFailed, RegistrationError
+from outlast.errors import ActorBusy, HandlerFailed, RegistrationError, UnknownActor
 from outlast.testing import Asked, Calls, Fails, Says, ScriptedModel
 from tests.unit.agents.conversations import talking
 from tests.unit.agents.conversations.talking import Talker, entries_of, lines_of
@@ -322,6 +322,14 @@ async def test_a_model_that_refuses_to_summarise_leaves_the_conversation_as_it_i
             await ref.ask(Whole.chat, f"turn {number} {'word ' * 30}".strip())
 
     assert talking.told[-1][0].startswith("user: turn 0")
+
+
+async def test_a_class_without_an_agent_is_refused_with_what_it_lacks(engine: Engine) -> None:
+    class Speechless(AgentActor[None, str]):
+        pass
+
+    with pytest.raises(UnknownActor, match="it has no agent; set `agent = Agent"):
+        engine.actor(Speechless, "x")
 
 
 def test_what_cannot_be_talked_to_is_refused_where_it_is_declared() -> None:

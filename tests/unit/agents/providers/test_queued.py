@@ -171,6 +171,21 @@ async def test_actors_are_tenants_of_their_own_unless_their_code_says_otherwise(
     assert shared.tenants == 1
 
 
+async def test_a_turn_that_waits_can_be_interrupted(sim: Sim) -> None:
+    sim.engine.limits.provider(PROVIDER, rpm=1)
+    await sim.result(await sim.start(ask("limited", "first")))
+    talker = sim.engine.actor(Talker, "eve")
+    await talker.tell(Talker.chat, "waits")
+    await sim.advance(2)
+    [before] = sim.engine.limits.providers()
+
+    assert await talker.ask(Talker.interrupt)
+    [after] = sim.engine.limits.providers()
+
+    assert (before.waiting, after.waiting) == (1, 0)
+    assert len(sent) == 1
+
+
 async def test_a_provider_that_asks_to_wait_is_left_alone_and_the_request_is_sent_again(
     sim: Sim,
 ) -> None:
