@@ -6,7 +6,7 @@ Nothing here is on the path of a step; telemetry and the command line read it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from outlast import limits
@@ -64,6 +64,46 @@ class Histogram:
 _EMPTY = Histogram()
 
 
+@dataclass(frozen=True, slots=True)
+class ModelCalls:
+    """What an agent has asked of a model: requests, tokens, and nanodollars of those with a price.
+
+    `unpriced` are the requests of which the price is not known.
+    """
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: int = 0
+    unpriced: int = 0
+
+    def __add__(self, other: ModelCalls) -> ModelCalls:
+        return ModelCalls(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.usd + other.usd,
+            self.unpriced + other.unpriced,
+        )
+
+    def since(self, before: ModelCalls) -> ModelCalls:
+        """Return what was counted after `before`, an earlier value of this."""
+        return ModelCalls(
+            self.requests - before.requests,
+            self.input_tokens - before.input_tokens,
+            self.output_tokens - before.output_tokens,
+            self.usd - before.usd,
+            self.unpriced - before.unpriced,
+        )
+
+
+NO_CALLS = ModelCalls()
+NANODOLLARS = 1_000_000_000
+"""So many are a dollar."""
+
+_OTHER = "(other)"
+
+
 @dataclass(slots=True)
 class Events:
     """Counters of one engine since it was opened."""
@@ -85,6 +125,10 @@ class Events:
     collection_seconds_max: float = 0.0
     step_seconds: Histogram = field(default_factory=Histogram)  # bodies, by how long they ran
     commit_seconds: Histogram = field(default_factory=Histogram)  # from the batch to the disk
+    model_calls: Mapping[tuple[str, str], ModelCalls] = field(
+        default_factory=dict[tuple[str, str], ModelCalls]
+    )
+    """By agent and model; replaced and never changed, so that a reader may keep it."""
     fatal: StoreError | None = None
     on_batch: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     on_fatal: list[Callable[[StoreError], None]] = field(
@@ -105,5 +149,25 @@ class Events:
         if key not in self.ended:
             known = {name for name, _ in self.ended}
             if workflow not in known and len(known) >= limits.METRIC_WORKFLOWS_MAX:
-                key = "(other)", status
+                key = _OTHER, status
         self.ended[key] = self.ended.get(key, 0) + 1
+
+    def model_asked(
+        self,
+        agent: str,
+        model: str,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        usd: int | None,
+    ) -> None:
+        """Count a response of a model; `usd` is in nanodollars, None where that is not known.
+
+        Beyond `limits.METRIC_WORKFLOWS_MAX` agents and models, as "(other)".
+        """
+        key = agent, model
+        if key not in self.model_calls and len(self.model_calls) >= limits.METRIC_WORKFLOWS_MAX:
+            key = _OTHER, _OTHER
+        counted = ModelCalls(1, input_tokens, output_tokens, usd or 0, int(usd is None))
+        before = self.model_calls.get(key, NO_CALLS)
+        self.model_calls = {**self.model_calls, key: before + counted}

@@ -39,6 +39,7 @@ from outlast._authoring.workflow import wf
 from outlast._execution.bodies.context import in_step
 from outlast._execution.run_context import asking_place, in_run, message_here, next_number
 from outlast._shapes import is_dict, is_mapping
+from outlast.agents.budgets.costs import PricedModel
 from outlast.agents.budgets.requests import BudgetedModel
 from outlast.agents.budgets.scopes import budgets_here, inherited, must_answer
 from outlast.agents.conversations.interruption import InterruptibleModel, interruption
@@ -184,14 +185,14 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         if budgets := budgets_here.get():
             is_last = must_answer(budgets, agent_run.get())
             served = BudgetedModel(served or model, budgets, must_answer=is_last)
+        priced = PricedModel(served or model, self.name)
         priority = self._steps.get("model", {}).get("priority")
         # Around the budget: what only waits for its turn has nothing reserved.
         served = (
-            queued(served or model, agent=self.name, provider=self._provider, priority=priority)
-            or served
+            queued(priced, agent=self.name, provider=self._provider, priority=priority) or priced
         )
         # Around both: it also ends these waits.
-        return served if stopping is None else InterruptibleModel(served or model, stopping)
+        return served if stopping is None else InterruptibleModel(served, stopping)
 
     # ----------------------------------------------------------- what replay gives again
     @override

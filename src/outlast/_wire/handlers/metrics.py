@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from outlast._events import BOUNDS, Histogram
+from outlast._events import BOUNDS, NANODOLLARS, Events, Histogram, ModelCalls
 from outlast._wire.service import Service
 from outlast._world import memory_bytes
 from outlast.types import ProviderInfo
@@ -40,6 +40,7 @@ def _lines(service: Service) -> Iterator[str]:
     for (workflow, status), count in sorted(events.ended.items()):
         labels = f'workflow="{_escaped(workflow)}",status="{status}"'
         yield f"outlast_runs_ended_total{{{labels}}} {count}"
+    yield from _model_calls(events)
     scheduler = service.core.scheduler
     gauges: tuple[tuple[str, str, object], ...] = (
         ("runs_in_memory", "Runs and actors in memory.", len(scheduler.residents)),
@@ -73,6 +74,22 @@ def _of_providers(service: Service) -> Iterator[str]:
         yield f"# TYPE outlast_provider_{name} gauge"
         for info in infos:
             yield f'outlast_provider_{name}{{provider="{_escaped(info.name)}"}} {figure(info)}'
+
+
+def _model_calls(events: Events) -> Iterator[str]:
+    series: tuple[tuple[str, str, Callable[[ModelCalls], object]], ...] = (
+        ("requests_total", "Responses of models to agents.", lambda it: it.requests),
+        ("input_tokens_total", "Input tokens of agents.", lambda it: it.input_tokens),
+        ("output_tokens_total", "Output tokens of agents.", lambda it: it.output_tokens),
+        ("usd_total", "Dollars, of requests with a known price.", lambda it: it.usd / NANODOLLARS),
+        ("unpriced_total", "Requests whose price is not known.", lambda it: it.unpriced),
+    )
+    for name, text, value in series:
+        yield f"# HELP outlast_model_{name} {text}"
+        yield f"# TYPE outlast_model_{name} counter"
+        for (agent, model), calls in sorted(events.model_calls.items()):
+            labels = f'agent="{_escaped(agent)}",model="{_escaped(model)}"'
+            yield f"outlast_model_{name}{{{labels}}} {value(calls)}"
 
 
 def _escaped(label: str) -> str:

@@ -135,11 +135,14 @@ def _time_in(service: Service, call: Call, name: str) -> datetime | None:
 
 
 async def history(service: Service, _: Call) -> Response:
-    """Return the series of the last hour."""
+    """Return the series of the last hour, and what agents have asked of models in it."""
+    seconds, used = service.figures.model_use()
     return answer(
         {
             "step_seconds": limits.HISTORY_SECONDS,
             "series": service.figures.history(),
+            "models_seconds": round(seconds, 1),
+            "models": used,
             "until": service.now(),
         }
     )

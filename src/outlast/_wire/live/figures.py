@@ -6,12 +6,13 @@ Invariant: what is kept is bounded, and measuring costs the engine a few additio
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from outlast import limits
 from outlast._engine.open_engine import EngineCore
-from outlast._events import Histogram
+from outlast._events import NANODOLLARS, NO_CALLS, Histogram, ModelCalls
 from outlast._world import Timer, memory_bytes
 
 _LAG_SECONDS = 0.1
@@ -40,6 +41,23 @@ class Point:
     lag: Histogram
     memory: int
     runs: int
+    models: Mapping[tuple[str, str], ModelCalls]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """What one agent has asked of one model; `usd` is in dollars, of requests whose price is known.
+
+    `unpriced` are the requests of which it is not.
+    """
+
+    agent: str
+    model: str
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    usd: float
+    unpriced: int
 
 
 @dataclass(slots=True)
@@ -77,6 +95,7 @@ class Figures:
                 lag=self.lag.copy(),
                 memory=memory_bytes(),
                 runs=len(self.core.scheduler.residents),
+                models=events.model_calls,
             )
         )
         timer = self.core.world.call_later(limits.HISTORY_SECONDS, self._take)
@@ -112,6 +131,20 @@ class Figures:
             "starts": round((events.runs_started - before.starts) / seconds, 1),
         }
 
+    def model_use(self) -> tuple[float, list[ModelUse]]:
+        """Return what agents have asked of models in the last hour, most dollars first.
+
+        With it comes how many seconds that is: less than an hour after a start.
+        """
+        first, now = self._points[0], self.core.events.model_calls
+        found = [
+            _use(agent, model, calls.since(first.models.get((agent, model), NO_CALLS)))
+            for (agent, model), calls in now.items()
+        ]
+        used = [use for use in found if use.requests]
+        used.sort(key=lambda use: (-use.usd, -use.input_tokens - use.output_tokens, use.agent))
+        return self.core.world.monotonic() - first.at, used
+
     def history(self) -> dict[str, list[float | None]]:
         """Return the last hour's series, oldest first."""
         points = list(self._points)
@@ -126,6 +159,18 @@ class Figures:
             "memory_bytes": [float(b.memory) for _, b in pairs],
             "runs_in_memory": [float(b.runs) for _, b in pairs],
         }
+
+
+def _use(agent: str, model: str, calls: ModelCalls) -> ModelUse:
+    return ModelUse(
+        agent,
+        model,
+        calls.requests,
+        calls.input_tokens,
+        calls.output_tokens,
+        calls.usd / NANODOLLARS,
+        calls.unpriced,
+    )
 
 
 def _rate(count: int, a: Point, b: Point) -> float:

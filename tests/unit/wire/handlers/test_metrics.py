@@ -69,6 +69,32 @@ async def test_workflows_beyond_a_bound_are_counted_together(
     }
 
 
+async def test_what_agents_ask_of_models_is_counted_by_agent_and_model(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "METRIC_WORKFLOWS_MAX", 2)
+    asked = server.engine._core.events.model_asked
+    for _ in range(2):
+        asked("support", "dear", input_tokens=10, output_tokens=5, usd=2_000_000)
+    asked("support", "own", input_tokens=1, output_tokens=1, usd=None)
+    asked("third", "dear", input_tokens=3, output_tokens=4, usd=0)
+
+    found = await figures(server)
+    history = (await server.request("GET", "/v1/history")).json()
+
+    labels = '{agent="support",model="dear"}'
+    assert found[f"outlast_model_requests_total{labels}"] == 2
+    assert found[f"outlast_model_usd_total{labels}"] == 0.004
+    assert found['outlast_model_unpriced_total{agent="support",model="own"}'] == 1
+    assert [(use["agent"], use["model"], use["usd"]) for use in history["models"]] == [
+        ("support", "dear", 0.004),
+        ("(other)", "(other)", 0.0),
+        ("support", "own", 0.0),
+    ]
+    assert history["models"][0]["output_tokens"] == 10
+    assert history["models_seconds"] < 60
+
+
 async def test_a_failed_run_is_an_error_in_the_log_and_an_attempt_a_warning(
     server: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
