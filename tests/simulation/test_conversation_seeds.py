@@ -29,6 +29,7 @@ from outlast.types import RunId, WhileBusy
 from tests.simulation.conversations import said_in, texts_in
 
 WORDS = 6
+SECOND_TURN = 6  # the first one has a call of a tool: so many entries
 
 
 def script(asked: Asked) -> Says | Calls:
@@ -79,9 +80,19 @@ def plan_of(seed: int) -> list[tuple[float, WhileBusy, str]]:
     return [(rng.uniform(0, 1.5), rng.choice(policies), f"t{number}") for number in range(6)]
 
 
-async def told_in(sim: Sim) -> tuple[list[Entry], str]:
+@workflow
+async def fork_and_talk() -> str:
+    """Hold a conversation, fork it at its second turn, and talk to the fork."""
+    original, fork = wf.actor(Chatter, "original"), wf.actor(Chatter, "fork")
+    for text in ("t0", "t1"):
+        await original.ask(Chatter.chat, text)
+    await fork.ask(Chatter.fork, "original", SECOND_TURN, "t2")
+    return await fork.ask(Chatter.chat, "t3")
+
+
+async def told_in(sim: Sim, key: str = "one") -> tuple[list[Entry], str]:
     """Return the entries of the conversation, and the words that its readers were left with."""
-    ref = sim.actor(Chatter, "one")
+    ref = sim.actor(Chatter, key)
     await sim.get(ref.id).terminate("the test is over")
     entries = [e.value async for e in ref.stream(conversation_entries) if e.kind == "data"]
     words: dict[int, tuple[str, str]] = {}
@@ -136,3 +147,26 @@ async def test_a_kill_at_any_record_of_a_conversation_changes_nothing(seed: int)
 
             check(plan, answers, told)
     assert last > 20
+
+
+@pytest.mark.sim
+async def test_a_kill_at_any_record_of_a_fork_changes_nothing() -> None:
+    at, last = 0, 1
+    while at < last:
+        at += 1
+        sim = _KilledAt(at, RunId("seeds.chatter/fork"))
+        async with sim:
+            answer = await sim.run(fork_and_talk())
+            entries, words = await told_in(sim, "fork")
+            original, _ = await told_in(sim, "original")
+            last = sim.records
+
+            said = texts_in(entries, ModelResponse)
+            assert [e.text for e in entries if e.kind == "user"] == ["t0", "t2", "t3"]
+            assert [e.text for e in original if e.kind == "user"] == ["t0", "t1"]
+            assert [e.message for e in entries[:SECOND_TURN]] == [
+                e.message for e in original[:SECOND_TURN]
+            ]
+            assert said[-1] == answer
+            assert "".join(said).endswith(words)
+    assert last > 10

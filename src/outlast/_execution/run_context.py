@@ -21,6 +21,7 @@ from outlast._execution.calls.children import ChildCalls, handed_down
 from outlast._execution.calls.inbox import Inbox
 from outlast._execution.calls.steps import StepCalls
 from outlast._execution.calls.tokens import TokenCalls
+from outlast._execution.calls.tokens import TokenOperation as TokenOperation
 from outlast._execution.calls.unreadable import raise_refusal as raise_refusal
 from outlast._execution.calls.unreadable import read_in_run
 from outlast._execution.calls.updates import OnClose, UpdateCalls

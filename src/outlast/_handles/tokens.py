@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from outlast import limits
 from outlast._codec import adapter_for, register_reference
-from outlast._execution.run_context import current_context
+from outlast._execution.run_context import TokenOperation, current_context
 from outlast._wording.durations import seconds_of
 from outlast._wording.names import check_text
 from outlast.errors import (
@@ -129,20 +129,50 @@ class AskingVerbs:
         `timeout`, it is not approved, by None. `key` is as for `token`. `by` is the only name under
         which it can be approved (others get `WrongApprover`); anybody can reject it.
         """
-        tokens = current_context().tokens
-        operation = tokens.open(
-            "approval",
-            title=_checked_title(title),
-            detail=_detail_of(detail),
-            adapter=_VERDICT,
-            timeout=_seconds(timeout),
-            key=key,
-            approver=check_text("the name of who approves", by or ""),
-        )
-        answer = await tokens.wait(operation)
+        asked = open_approval(title, detail=detail, timeout=timeout, key=key, by=by)
+        return await asked.decided()
+
+
+class AskedApproval:
+    """An approval that the code of a run has asked for."""
+
+    __slots__ = ("_operation",)
+
+    def __init__(self, operation: TokenOperation) -> None:
+        self._operation = operation
+
+    @property
+    def id(self) -> str:
+        """What the answer is given under."""
+        return self._operation.id
+
+    async def decided(self) -> Approval:
+        """Return what people have said; not approved by None when it has expired."""
+        answer = await current_context().tokens.wait(self._operation)
         if answer.value is None:
             return Approval(approved=False)
-        return Approval(operation.value is True, answer.by, answer.reason)
+        return Approval(self._operation.value is True, answer.by, answer.reason)
+
+
+def open_approval(
+    title: str,
+    *,
+    detail: object = None,
+    timeout: Duration | None = None,
+    key: str | None = None,
+    by: str | None = None,
+) -> AskedApproval:
+    """Ask people as `wf.approve` does, without waiting for them yet."""
+    operation = current_context().tokens.open(
+        "approval",
+        title=_checked_title(title),
+        detail=_detail_of(detail),
+        adapter=_VERDICT,
+        timeout=_seconds(timeout),
+        key=key,
+        approver=check_text("the name of who approves", by or ""),
+    )
+    return AskedApproval(operation)
 
 
 def _checked_title(title: str) -> str:

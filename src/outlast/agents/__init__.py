@@ -28,9 +28,11 @@ from outlast.agents.conversations.compaction import Conversation, Summarise
 from outlast.agents.conversations.entries import (
     Attachment,
     Entry,
+    Question,
     TurnUsage,
     conversation_entries,
 )
+from outlast.agents.conversations.forking import ForkedFrom
 from outlast.agents.conversations.observing import Observed
 from outlast.agents.durability import Durability
 from outlast.agents.events import agent_events
@@ -51,8 +53,10 @@ __all__ = [
     "Durability",
     "Effect",
     "Entry",
+    "ForkedFrom",
     "Observed",
     "Price",
+    "Question",
     "Remaining",
     "Spent",
     "StepConfig",

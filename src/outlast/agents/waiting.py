@@ -14,6 +14,7 @@ from pydantic_ai.durable_exec import ExternalEventError, ExternalEventWaiter
 
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import next_number
+from outlast.agents.conversations.questions import note_answered, note_asked
 from outlast.agents.steps import agent_run
 from outlast.agents.tools.asking import detail_of, title_of
 from outlast.errors import WaitTimeout
@@ -83,10 +84,21 @@ async def _answer(
     answer = await wf.step(f"ask:{name}", asks, key=f"{key}/ask", returns=object)
     if answer is not None:
         return answer
+    calls = _calls_in(requests)
+    note_asked(title, token.id, calls)
     try:
-        return await token.wait()
+        said = await token.wait()
     except WaitTimeout as error:
+        note_answered(token.id, calls, reason="not answered in time")
         raise ExternalEventError(f"{error}") from error
+    note_answered(token.id, calls)
+    return said
+
+
+def _calls_in(requests: DeferredToolRequests | None) -> list[str]:
+    if requests is None:
+        return []
+    return [call.tool_call_id for call in (*requests.approvals, *requests.calls)]
 
 
 def _requests_in(ask: Callable[[str], Awaitable[JsonValue]]) -> DeferredToolRequests | None:

@@ -21,8 +21,11 @@ from outlast._actors.actor import Actor, actor, handler, running_actor
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import KeptError, NotNow
 from outlast._handles.actor_ref import ActorRef, Handler
+from outlast._messages.actor_ids import actor_id
+from outlast.agents.budgets.scopes import budgets_here
 from outlast.agents.conversations.compaction import Compaction, Conversation
 from outlast.agents.conversations.entries import Attachment, Log, TurnUsage
+from outlast.agents.conversations.forking import ForkedFrom, check_model, take_over
 from outlast.agents.conversations.observing import Observed, observed
 from outlast.agents.conversations.prompts import prompt_of
 from outlast.agents.conversations.turn import Turn
@@ -43,7 +46,9 @@ class ConversationState:
 
     `context_tokens` is the size of the last request and its response, as the model has said.
     `entries` and `events` are the ends of the streams `conversation` and `agent_events` when the
-    last turn ended.
+    last turn ended. `usage` is that of its own turns, without those that a fork has taken over.
+    `model` is what it was forked with, empty for the agent's own. `budgets` are the ledgers that
+    the last turn was charged to (`budget_info`).
     """
 
     turns: int = 0
@@ -52,6 +57,9 @@ class ConversationState:
     last_at: datetime | None = None
     entries: int = 0
     events: int = 0
+    model: str = ""
+    forked_from: ForkedFrom | None = None
+    budgets: list[str] = field(default_factory=list[str])
 
 
 class AgentActor(Actor[ConversationState], Generic[DepsT, OutT]):
@@ -141,6 +149,29 @@ class AgentActor(Actor[ConversationState], Generic[DepsT, OutT]):
         self._turn.interrupt()
         return True
 
+    @handler
+    async def fork(
+        self, of: str, at: int, text: str | None = None, model: str | None = None
+    ) -> ForkedFrom:
+        """Begin this conversation with what was said in another one before a message of it.
+
+        It returns when that is taken over; `text` is then said to the agent, in a turn of its own.
+        What was said before is not paid for again. The other conversation is not changed, and may
+        be in the midst of a turn.
+
+        Args:
+            of: the key of the other conversation.
+            at: the offset there of what a user has said to begin a turn.
+            text: what is said in its place; without it, `chat` goes on.
+            model: serves this turn and all later ones in place of the agent's own model: a key of
+                `Durability(models=)`, or a name that pydantic-ai knows.
+
+        Raises:
+            HandlerFailed: this conversation has begun already, the other one has no such turn, or
+                the model is not known (`UsageError`). Nothing was said.
+        """
+        return await _fork(self, of, at, text, model)
+
     @classmethod
     async def observe(cls, ref: ActorRef[Self], after: int = -1) -> AsyncGenerator[Observed]:
         """Follow a conversation from behind an entry on, live, until its actor stops.
@@ -189,18 +220,28 @@ async def _take_turn(
     number = state.turns + 1
     turn: Turn[DepsT, OutT] = Turn(log, number)
     before = await log.entries()
-    log.add("user", number, text=text, attachments=attachments, sender=self.sender)
+    log.add(
+        "user",
+        number,
+        text=text,
+        attachments=attachments,
+        sender=self.sender,
+        history_start=log.start,
+    )
     prompt = prompt_of(text, attachments)
     returns = running_actor().definition.handlers[_CHAT].signature.returns
 
     async def run() -> OutT:
         with self.budget():
+            turn.budgets = [spending.scope.ledger for spending in budgets_here.get()]
             kept, used = await kind._compaction.compact(
                 log, before, turn=number, context_tokens=state.context_tokens
             )
             turn.usage += used
             deps = await self.deps()
-            output = await turn.drive(self.agent, prompt, messages_of(kept), deps)
+            output = await turn.drive(
+                self.agent, prompt, messages_of(kept), deps, model=state.model
+            )
         returns.encode(output)  # what cannot be stored fails the turn, and not its message
         return output
 
@@ -217,6 +258,31 @@ async def _take_turn(
         self._turn = None
 
 
+async def _fork(
+    self: AgentActor[DepsT, OutT], of: str, at: int, text: str | None, model: str | None
+) -> ForkedFrom:
+    actor, state = running_actor(), self.state
+    log = Log(actor)
+    if state.turns or log.ends()[0]:
+        raise UsageError(
+            f"{actor.definition.name}/{self.key} has a conversation already: fork {of!r} under a "
+            "key that has none"
+        )
+    if model is not None:
+        await check_model(self.agent, await self.deps(), model)
+    taken = await take_over(log, actor.definition.name, of, at)
+    state.forked_from, state.turns = taken.origin, taken.turns
+    state.context_tokens, state.model = taken.context_tokens, model or ""
+    state.last_at = wf.now()
+    state.entries, state.events = log.ends()
+    if text is not None:
+        chat = actor.definition.handlers[_CHAT].signature
+        said = chat.encode(chat.bind((text,), {}))
+        target = actor_id(actor.definition.name, self.key)
+        actor.forward(target, _CHAT, said, sender=self.sender)
+    return taken.origin
+
+
 async def _note_end(self: AgentActor[DepsT, OutT], turn: Turn[DepsT, OutT], log: Log) -> None:
     state = self.state
     state.turns = turn.number
@@ -224,6 +290,7 @@ async def _note_end(self: AgentActor[DepsT, OutT], turn: Turn[DepsT, OutT], log:
     # Models that do not tell their usage are estimated.
     state.context_tokens = turn.context_tokens or tokens_of(messages_of(await log.entries()))
     state.last_at = wf.now()
+    state.budgets = turn.budgets
     state.entries, state.events = log.ends()
 
 

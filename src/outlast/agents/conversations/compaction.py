@@ -24,7 +24,7 @@ from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.models import KnownModelName, Model
 
 from outlast._execution.run_context import raise_refusal
-from outlast.agents.conversations.entries import Log, TurnUsage
+from outlast.agents.conversations.entries import Log, TurnUsage, usage_of
 from outlast.agents.conversations.window import Placed, cut_of, messages_of, system_of
 from outlast.agents.durability import Durability
 from outlast.errors import RegistrationError
@@ -135,8 +135,11 @@ class Compaction:
             raise_refusal(error)
             log.warning("%s failed, the conversation is not cut: %s", self._summariser.name, error)
             return None
-        used = result.usage
-        return result.output, TurnUsage(used.requests, used.input_tokens, used.output_tokens)
+        used = TurnUsage()
+        for message in result.new_messages():
+            if isinstance(message, ModelResponse):
+                used += usage_of(message)
+        return result.output, used
 
 
 def _summaries(entries: Sequence[Placed]) -> list[Placed]:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
-from pydantic_ai import ModelMessage
+from pydantic_ai import ModelMessage, ModelResponse
 
 from outlast._authoring.workflow import wf
 from outlast._execution.run_context import ActorContext, current_context
 from outlast._handles.declarations import Stream
+from outlast.agents.budgets.amounts import dollars
+from outlast.agents.budgets.costs import cost_in
 from outlast.agents.events import agent_events
 
-EntryKind = Literal["user", "message", "summary", "ended"]
+EntryKind = Literal["user", "message", "summary", "asked", "answered", "ended"]
 Outcome = Literal["completed", "interrupted", "failed"]
 
 
@@ -31,12 +34,18 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class TurnUsage:
-    """What a turn has used, or all turns of a conversation."""
+    """What a turn has used, or all turns of a conversation.
+
+    `usd` is what the requests have cost, as recorded with each; of only `priced` of the `requests`
+    the price is known.
+    """
 
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     tool_calls: int = 0
+    usd: Decimal = Decimal(0)
+    priced: int = 0
 
     def __add__(self, other: TurnUsage) -> TurnUsage:
         return TurnUsage(
@@ -44,7 +53,40 @@ class TurnUsage:
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.tool_calls + other.tool_calls,
+            self.usd + other.usd,
+            self.priced + other.priced,
         )
+
+
+def usage_of(response: ModelResponse) -> TurnUsage:
+    """Return what one response has used, with the price that was recorded with it."""
+    used, cost = response.usage, cost_in(response)
+    usd = None if cost is None else cost.usd
+    return TurnUsage(
+        requests=1,
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        tool_calls=len(response.tool_calls),
+        usd=dollars(usd or 0),
+        priced=int(usd is not None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What people are asked in a turn, and what was answered.
+
+    Attributes:
+        token: the id under which it is answered: `engine.approve(token)`.
+        calls: the ids of the calls of tools that it is about.
+        approved: what was answered; None of a question that is open or is no approval.
+        by: the name under which it was answered; empty while it is open, or when it has expired.
+    """
+
+    token: str
+    calls: list[str]
+    approved: bool | None = None
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +96,9 @@ class Entry:
     Attributes:
         kind: `user`: somebody has said `text`, which began the turn, or steered it
             (`is_steering`). `message`: a request to the model, or its response, in `message`.
-            `summary`: `text` stands for what is before, for the model. `ended`: the turn is over.
+            `summary`: `text` stands for what is before, for the model. `asked`: people are asked
+            the `question`, whose title is `text`. `answered`: so it was, and `text` is why.
+            `ended`: the turn is over.
         turn: which turn it belongs to, from 1 on.
         at: when it was added, by the clock of the actor.
         events: the offset of the stream `agent_events` up to which its events belong to this
@@ -62,6 +106,8 @@ class Entry:
         sender: the id of the run or actor that sent what a user says, empty from outside.
         outcome: how the turn ended; `text` is the error of one that has failed.
         model: which model has answered last in the turn that has ended.
+        history_start: of what has begun a turn: the offset of the first entry that the agent went
+            on from. It is negative in a fork that has not all of them.
     """
 
     kind: EntryKind
@@ -76,6 +122,8 @@ class Entry:
     outcome: Outcome | None = None
     usage: TurnUsage | None = None
     model: str = ""
+    question: Question | None = None
+    history_start: int = 0
 
 
 conversation_entries: Stream[Entry] = Stream("conversation", Entry)
@@ -115,6 +163,8 @@ class Log:
         outcome: Outcome | None = None,
         usage: TurnUsage | None = None,
         model: str = "",
+        question: Question | None = None,
+        history_start: int = 0,
     ) -> int:
         """Add an entry, and return its offset."""
         entry = Entry(
@@ -130,12 +180,23 @@ class Log:
             outcome,
             usage,
             model,
+            question,
+            history_start,
         )
+        return self.take(entry)
+
+    def take(self, entry: Entry) -> int:
+        """Add an entry as it is, and return its offset."""
         data = conversation_entries.adapter.encode(entry)
         offset = current_context().outputs.write(conversation_entries.name, data)
         self._history.append(offset, data)
         self._read[offset] = entry
         return offset
+
+    @property
+    def start(self) -> int:
+        """The offset of the first entry that the agent goes on from."""
+        return self._history.start
 
     def ends(self) -> tuple[int, int]:
         """Return the next offsets of the conversation and of the events."""

@@ -23,13 +23,21 @@ from pydantic_ai.exceptions import RunCancelled
 from pydantic_graph import End
 
 from outlast._execution.run_context import KeptError, NotNow, raise_refusal
-from outlast.agents.conversations.entries import Attachment, Log, Outcome, TurnUsage
+from outlast.agents.conversations.entries import (
+    Attachment,
+    Log,
+    Outcome,
+    Question,
+    TurnUsage,
+    usage_of,
+)
 from outlast.agents.conversations.interruption import (
     Interruption,
     ResponseInterrupted,
     interruption,
 )
 from outlast.agents.conversations.prompts import Prompt, prompt_of
+from outlast.agents.conversations.questions import Listener, listener
 from outlast.agents.conversations.window import closed
 from outlast.errors import TurnInterrupted
 
@@ -46,6 +54,7 @@ class Turn(Generic[DepsT, OutT]):
         self.usage: TurnUsage = TurnUsage()
         self.model: str = ""
         self.context_tokens: int = 0
+        self.budgets: list[str] = []
         self._interruption = Interruption()
         self._known = 0  # so many messages of the run are told already
         self._has_all = False  # none comes any more
@@ -104,6 +113,7 @@ class Turn(Generic[DepsT, OutT]):
         """
         self._prompt = prompt
         token = interruption.set(self._interruption)
+        listening = listener.set(Listener(self._asked, self._answered))
         try:
             output = await run()
         except (RunCancelled, ResponseInterrupted) as error:
@@ -114,6 +124,7 @@ class Turn(Generic[DepsT, OutT]):
             raise_refusal(error)
             raise await self._failed(error) from error
         finally:
+            listener.reset(listening)
             interruption.reset(token)
         self._end("completed")
         for answer in self._joined:
@@ -127,10 +138,14 @@ class Turn(Generic[DepsT, OutT]):
         prompt: Prompt,
         history: list[ModelMessage],
         deps: DepsT,
+        *,
+        model: str = "",
     ) -> OutT:
-        """Run the agent, and add to the conversation what it says."""
+        """Run the agent, and add to the conversation what it says; without `model` by its own."""
         try:
-            async with agent.iter(prompt, message_history=history, deps=deps) as run:
+            async with agent.iter(
+                prompt, message_history=history, deps=deps, model=model or None
+            ) as run:
                 self._run = run
                 node = run.next_node
                 while not isinstance(node, End):
@@ -195,12 +210,13 @@ class Turn(Generic[DepsT, OutT]):
         if used.input_tokens:
             self.context_tokens = used.input_tokens + used.output_tokens
         self.model = response.model_name or ""
-        self.usage += TurnUsage(
-            requests=1,
-            input_tokens=used.input_tokens,
-            output_tokens=used.output_tokens,
-            tool_calls=len(response.tool_calls),
-        )
+        self.usage += usage_of(response)
+
+    def _asked(self, title: str, question: Question) -> None:
+        self._log.add("asked", self.number, text=title, question=question)
+
+    def _answered(self, reason: str, question: Question) -> None:
+        self._log.add("answered", self.number, text=reason, question=question)
 
     # ------------------------------------------------------------------------------ its end
     async def _failed(self, error: Exception) -> KeptError:

@@ -23,10 +23,11 @@ from pydantic_ai import ApprovalRequired, DeferredToolRequests, RunContext, Tool
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ToolCallPart
 
-from outlast._authoring.workflow import wf
 from outlast._execution.run_context import next_number
+from outlast._handles.tokens import open_approval
 from outlast._shapes import is_dict
 from outlast._wording.durations import seconds_of
+from outlast.agents.conversations.questions import note_answered, note_asked
 from outlast.agents.tools.asking import detail_of, title_of
 from outlast.agents.tools.effects import ToolCall, function_of
 from outlast.agents.tools.wrapping import naming, wrapped
@@ -179,13 +180,23 @@ async def _decision(
 ) -> ToolApproved | ToolDenied:
     by, seconds = declared.get("by"), declared.get("seconds")
     needed = f" (by {by})" if by else ""
+    title, calls = title_of(f"{agent}: {call.tool_name}{needed}"), [call.tool_call_id]
     while True:
-        answer = await wf.approve(
-            title_of(f"{agent}: {call.tool_name}{needed}"),
+        asked = open_approval(
+            title,
             detail=detail_of(agent, call.tool_name, call.args_as_dict()),
             timeout=seconds if isinstance(seconds, (int, float)) else None,
             key=f"{place}#{next_number(place)}",
             by=f"{by}" if by else None,
+        )
+        note_asked(title, asked.id, calls)
+        answer = await asked.decided()
+        note_answered(
+            asked.id,
+            calls,
+            approved=answer.approved,
+            by=answer.by or "",
+            reason=answer.reason or "",
         )
         if answer.by is None:
             if declared.get("on_expire") == "fail":
