@@ -28,6 +28,7 @@ const LATER: { [name: string]: () => Promise<ComponentType> } = {
   approvals: () => import('./views/approvals.tsx').then((it) => it.Approvals),
   actors: () => import('./views/actors.tsx').then((it) => it.Actors),
   actor: () => import('./views/actor.tsx').then((it) => it.ActorView),
+  conversations: () => import('./views/conversations.tsx').then((it) => it.Conversations),
   workflows: () => import('./views/workflows.tsx').then((it) => it.Workflows),
   workflow: () => import('./views/workflow.tsx').then((it) => it.WorkflowView),
   logs: () => import('./views/logs.tsx').then((it) => it.Logs),

@@ -4,33 +4,72 @@ import { isObject } from './json.ts'
 import type { StreamValue } from './streamreader.ts'
 import type { ActorInfo, Json, JsonObject } from './types.ts'
 
+/** What people are asked about a call, and what they have answered. */
+export interface Question {
+  token: string
+  title: string
+  isOpen: boolean
+  // Of an approval whether it was given; null while it is open, or of a question of another kind.
+  approved: boolean | null
+  by: string
+  reason: string
+  at: string
+}
+
 export interface ToolCall {
   id: string
   name: string
   input: Json
   result: Json | undefined
   outcome: string
+  question: Question | null
+}
+
+/** What requests to models have used. Of only `priced` of them the price is known: `usd` is theirs. */
+export interface Usage {
+  requests: number
+  input: number
+  output: number
+  usd: number
+  priced: number
+}
+
+/** A turn that a restart has cut in two: responses that were kept, and those asked for since. */
+export interface Resumed {
+  kept: number
+  asked: number
 }
 
 export type Item =
-  | { kind: 'user'; at: number; text: string; isSteering: boolean; sender: string; attachments: string[] }
+  | { kind: 'user'; at: number; time: string; text: string; isSteering: boolean; sender: string; attachments: string[] }
   | { kind: 'agent'; at: number; text: string; isInterrupted: boolean; isLive: boolean }
   | { kind: 'tools'; at: number; calls: ToolCall[] }
+  | { kind: 'question'; at: number; question: Question }
   | { kind: 'summary'; at: number; text: string }
-  | { kind: 'ended'; at: number; outcome: string; text: string; model: string; input: number; output: number; requests: number }
+  | { kind: 'ended'; at: number; outcome: string; text: string; model: string; usage: Usage; seconds: number | null; resumed: Resumed | null }
 
 export interface Conversation {
   items: Item[]
   isBusy: boolean
+  // The budgets that were charged last, by the names of their ledgers.
+  budgets: string[]
+}
+
+export interface Origin {
+  key: string
+  at: number
+  entries: number
 }
 
 /** What an agent has beside its conversation, if an actor is one. */
 export interface AgentState {
   turns: number
-  input: number
-  output: number
+  usage: Usage
   entries: number
   events: number
+  model: string
+  origin: Origin | null
+  budgets: string[]
 }
 
 const textOf = (it: JsonObject, name: string) => {
@@ -38,81 +77,183 @@ const textOf = (it: JsonObject, name: string) => {
   return typeof value === 'string' ? value : ''
 }
 const numberOf = (it: JsonObject, name: string) => Number(it[name] ?? 0)
-const partsOf = (it: JsonObject): JsonObject[] => {
-  const message = it['message']
-  const parts = isObject(message) ? message['parts'] : null
+const objectOf = (it: JsonObject, name: string): JsonObject => {
+  const value = it[name]
+  return isObject(value) ? value : {}
+}
+const textsOf = (it: JsonObject, name: string): string[] => {
+  const value = it[name]
+  return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : []
+}
+const partsOf = (message: JsonObject): JsonObject[] => {
+  const parts = message['parts']
   return Array.isArray(parts) ? parts.filter(isObject) : []
+}
+
+export function usageOf(it: JsonObject): Usage {
+  return {
+    requests: numberOf(it, 'requests'),
+    input: numberOf(it, 'input_tokens'),
+    output: numberOf(it, 'output_tokens'),
+    usd: numberOf(it, 'usd'),
+    priced: numberOf(it, 'priced'),
+  }
 }
 
 export function agentState(actor: ActorInfo): AgentState | null {
   const state = actor.state
   if (!isObject(state) || !('turns' in state && 'context_tokens' in state && 'entries' in state)) return null
-  const usage = isObject(state['usage']) ? state['usage'] : {}
+  const origin = state['forked_from']
   return {
     turns: numberOf(state, 'turns'),
-    input: numberOf(usage, 'input_tokens'),
-    output: numberOf(usage, 'output_tokens'),
+    usage: usageOf(objectOf(state, 'usage')),
     entries: numberOf(state, 'entries'),
     events: numberOf(state, 'events'),
+    model: textOf(state, 'model'),
+    origin: isObject(origin ?? null) ? originOf(origin as JsonObject) : null,
+    budgets: textsOf(state, 'budgets'),
   }
 }
 
-/** Fold the entries, then the events that no entry says again. */
-export function conversationOf(entries: StreamValue[], events: StreamValue[]): Conversation {
-  const items: Item[] = []
-  const calls = new Map<string, ToolCall>()
-  let isBusy = false
-  let told = 0
-  for (const it of entries) {
-    if (it.isRetracted || !isObject(it.value)) continue
-    const entry = it.value
-    told = Math.max(told, numberOf(entry, 'events'))
-    const kind = textOf(entry, 'kind')
-    if (kind === 'user') {
-      isBusy = true
-      const files = Array.isArray(entry['attachments']) ? entry['attachments'].filter(isObject) : []
-      items.push({
-        kind: 'user',
-        at: it.offset,
-        text: textOf(entry, 'text'),
-        isSteering: entry['is_steering'] === true,
-        sender: textOf(entry, 'sender'),
-        attachments: files.map((file) => textOf(file, 'url')),
-      })
-    } else if (kind === 'message') addMessage(items, calls, it.offset, entry)
-    else if (kind === 'summary') items.push({ kind: 'summary', at: it.offset, text: textOf(entry, 'text') })
-    else if (kind === 'ended') {
-      isBusy = false
-      const usage = isObject(entry['usage']) ? entry['usage'] : {}
-      items.push({
-        kind: 'ended',
-        at: it.offset,
-        outcome: textOf(entry, 'outcome'),
-        text: textOf(entry, 'text'),
-        model: textOf(entry, 'model'),
-        input: numberOf(usage, 'input_tokens'),
-        output: numberOf(usage, 'output_tokens'),
-        requests: numberOf(usage, 'requests'),
-      })
+const OF_AGENTS = ['about', 'chat', 'hear', 'interrupt']
+
+/** An agent in its first turn has no state yet: it is known by what it can be told. */
+export function newAgent(handlers: { name: string }[]): AgentState | null {
+  const names = handlers.map((each) => each.name)
+  if (!OF_AGENTS.every((name) => names.includes(name))) return null
+  return { turns: 0, usage: usageOf({}), entries: 0, events: 0, model: '', origin: null, budgets: [] }
+}
+
+const originOf = (it: JsonObject): Origin => ({ key: textOf(it, 'key'), at: numberOf(it, 'at'), entries: numberOf(it, 'entries') })
+
+/** Entries folded into what is shown; what is said right now is added with `withLive`. */
+export interface Folded extends Conversation {
+  calls: Map<string, ToolCall>
+  // The events before this offset belong to entries.
+  told: number
+}
+
+class Fold {
+  readonly items: Item[] = []
+  readonly calls = new Map<string, ToolCall>()
+  private readonly questions = new Map<string, Question>()
+  private lives: number[] = []
+  private begun = ''
+  told = 0
+  isBusy = false
+  budgets: string[] = []
+
+  take(at: number, entry: JsonObject): void {
+    this.told = Math.max(this.told, numberOf(entry, 'events'))
+    switch (textOf(entry, 'kind')) {
+      case 'user': return this.takeUser(at, entry)
+      case 'message': return this.takeMessage(at, objectOf(entry, 'message'))
+      case 'asked': return this.takeAsked(at, entry)
+      case 'answered': return this.takeAnswered(entry)
+      case 'ended': return this.takeEnded(at, entry)
+      case 'summary': this.items.push({ kind: 'summary', at, text: textOf(entry, 'text') })
     }
   }
-  addLive(items, calls, events.filter((it) => it.offset >= told && !it.isRetracted))
-  return { items, isBusy }
+
+  private takeUser(at: number, entry: JsonObject): void {
+    const isSteering = entry['is_steering'] === true
+    this.isBusy = true
+    if (!isSteering) {
+      this.lives = []
+      this.begun = textOf(entry, 'at')
+    }
+    const files = Array.isArray(entry['attachments']) ? entry['attachments'].filter(isObject) : []
+    this.items.push({
+      kind: 'user',
+      at,
+      time: textOf(entry, 'at'),
+      text: textOf(entry, 'text'),
+      isSteering,
+      sender: textOf(entry, 'sender'),
+      attachments: files.map((file) => textOf(file, 'url')),
+    })
+  }
+
+  private takeMessage(at: number, message: JsonObject): void {
+    const isInterrupted = message['state'] === 'interrupted'
+    const metadata = objectOf(message, 'metadata')
+    const cost = objectOf(metadata, 'outlast_cost')
+    if ('life' in cost) this.lives.push(numberOf(cost, 'life'))
+    const charged = Object.keys(objectOf(objectOf(metadata, 'outlast'), 'totals'))
+    if (charged.length > 0) this.budgets = charged
+    let text = ''
+    const made: ToolCall[] = []
+    for (const part of partsOf(message)) {
+      const kind = textOf(part, 'part_kind')
+      if (kind === 'text') text += textOf(part, 'content')
+      else if (kind === 'tool-call') made.push(called(this.calls, part))
+      else if (kind === 'tool-return' || kind === 'retry-prompt') returned(this.calls, part)
+    }
+    if (text !== '' || isInterrupted) this.items.push({ kind: 'agent', at, text, isInterrupted, isLive: false })
+    if (made.length > 0) this.items.push({ kind: 'tools', at, calls: made })
+  }
+
+  private takeAsked(at: number, entry: JsonObject): void {
+    const asked = objectOf(entry, 'question')
+    const question = { token: textOf(asked, 'token'), title: textOf(entry, 'text'), isOpen: true, approved: null, by: '', reason: '', at: textOf(entry, 'at') }
+    this.questions.set(question.token, question)
+    const about = textsOf(asked, 'calls').flatMap((id) => this.calls.get(id) ?? [])
+    for (const call of about) call.question = question
+    if (about.length === 0) this.items.push({ kind: 'question', at, question })
+  }
+
+  private takeAnswered(entry: JsonObject): void {
+    const answered = objectOf(entry, 'question')
+    const question = this.questions.get(textOf(answered, 'token'))
+    if (!question) return
+    const approved = answered['approved']
+    question.isOpen = false
+    question.approved = typeof approved === 'boolean' ? approved : null
+    question.by = textOf(answered, 'by')
+    question.reason = textOf(entry, 'text')
+    question.at = textOf(entry, 'at')
+  }
+
+  private takeEnded(at: number, entry: JsonObject): void {
+    this.isBusy = false
+    // What was not answered when the turn ended, nobody waits for.
+    for (const question of this.questions.values()) question.isOpen = false
+    const seconds = (Date.parse(textOf(entry, 'at')) - Date.parse(this.begun)) / 1000
+    this.items.push({
+      kind: 'ended',
+      at,
+      outcome: textOf(entry, 'outcome'),
+      text: textOf(entry, 'text'),
+      model: textOf(entry, 'model'),
+      usage: usageOf(objectOf(entry, 'usage')),
+      seconds: Number.isFinite(seconds) ? seconds : null,
+      resumed: resumedIn(this.lives),
+    })
+    this.begun = ''
+    this.lives = []
+  }
 }
 
-function addMessage(items: Item[], calls: Map<string, ToolCall>, at: number, entry: JsonObject): void {
-  const message = entry['message']
-  const isInterrupted = isObject(message) && message['state'] === 'interrupted'
-  let text = ''
-  const made: ToolCall[] = []
-  for (const part of partsOf(entry)) {
-    const kind = textOf(part, 'part_kind')
-    if (kind === 'text') text += textOf(part, 'content')
-    else if (kind === 'tool-call') made.push(called(calls, part))
-    else if (kind === 'tool-return' || kind === 'retry-prompt') returned(calls, part)
+/** Each response says in which life of the actor it was asked for: a later life repeats no earlier one. */
+function resumedIn(lives: number[]): Resumed | null {
+  const last = Math.max(...lives)
+  const kept = lives.filter((life) => life < last).length
+  return kept === 0 ? null : { kept, asked: lives.length - kept }
+}
+
+export function foldEntries(entries: StreamValue[]): Folded {
+  const fold = new Fold()
+  for (const it of entries) {
+    if (!it.isRetracted && isObject(it.value)) fold.take(it.offset, it.value)
   }
-  if (text !== '' || isInterrupted) items.push({ kind: 'agent', at, text, isInterrupted, isLive: false })
-  if (made.length > 0) items.push({ kind: 'tools', at, calls: made })
+  return fold
+}
+
+/** Add the events that no entry says again. */
+export function withLive(folded: Folded, events: StreamValue[]): Conversation {
+  const items = [...folded.items]
+  addLive(items, folded.calls, events.filter((it) => it.offset >= folded.told && !it.isRetracted))
+  return { items, isBusy: folded.isBusy, budgets: folded.budgets }
 }
 
 function addLive(items: Item[], calls: Map<string, ToolCall>, events: StreamValue[]): void {
@@ -145,6 +286,7 @@ function called(calls: Map<string, ToolCall>, part: JsonObject): ToolCall {
     input: part['args'] ?? null,
     result: undefined,
     outcome: '',
+    question: null,
   }
   calls.set(call.id, call)
   return call
@@ -155,4 +297,58 @@ function returned(calls: Map<string, ToolCall>, part: JsonObject): void {
   if (!call) return
   call.result = part['content'] ?? null
   call.outcome = part['part_kind'] === 'retry-prompt' ? 'retried' : textOf(part, 'outcome') || 'success'
+}
+
+/** What one side of a comparison has, from where two conversations part. */
+export interface Side {
+  items: Item[]
+  answer: string
+  tools: string[]
+  usage: Usage
+  seconds: number | null
+  model: string
+}
+
+/** The first turn of a conversation from an entry on: what a fork is compared by. */
+export function sideOf(folded: Conversation, from: number): Side {
+  const items = folded.items.filter((item) => item.at >= from)
+  const ended = items.findIndex((item) => item.kind === 'ended')
+  const turn = ended < 0 ? items : items.slice(0, ended + 1)
+  const end = turn.at(-1)
+  const answers = turn.flatMap((item) => (item.kind === 'agent' ? [item.text] : []))
+  return {
+    items: turn,
+    answer: answers.at(-1) ?? '',
+    tools: turn.flatMap((item) => (item.kind === 'tools' ? item.calls.map((call) => call.name) : [])),
+    usage: end?.kind === 'ended' ? end.usage : usageOf({}),
+    seconds: end?.kind === 'ended' ? end.seconds : null,
+    model: end?.kind === 'ended' ? end.model : '',
+  }
+}
+
+/** What a budget has counted, of the state of its ledger. Dollars are kept in nanodollars. */
+export interface Gauge {
+  what: 'usd' | 'tokens' | 'tool_calls'
+  spent: number
+  reserved: number
+  limit: number
+}
+
+const NANODOLLARS = 1e9
+
+export function gaugesOf(state: Json): Gauge[] {
+  if (!isObject(state)) return []
+  const limits = objectOf(state, 'limits')
+  const spent = objectOf(state, 'spent')
+  const amounts = Object.values(objectOf(state, 'reserved')).filter(isObject).map((it) => objectOf(it, 'amount'))
+  const reserved = (name: string) => amounts.reduce((sum, amount) => sum + numberOf(amount, name), 0)
+  const gauges: Gauge[] = []
+  for (const what of ['usd', 'tokens', 'tool_calls'] as const) {
+    const limit = limits[what]
+    if (limit === undefined || limit === null) continue
+    const scale = what === 'usd' ? NANODOLLARS : 1
+    const used = what === 'tool_calls' ? numberOf(state, 'tool_calls') : numberOf(spent, what)
+    gauges.push({ what, spent: used / scale, reserved: what === 'tool_calls' ? 0 : reserved(what) / scale, limit: Number(limit) / scale })
+  }
+  return gauges
 }

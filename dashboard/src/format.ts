@@ -78,6 +78,18 @@ export function clock(at: string): string {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${millis}`
 }
 
+const DAY_MS = 86_400_000
+const TIME = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' })
+const DATED = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })
+
+/** When something was said: the time of day, with the day when that is another one. */
+export function timeOfDay(at: string, now: number): string {
+  const then = Date.parse(at)
+  if (Number.isNaN(then)) return ''
+  const isToday = new Date(then).toDateString() === new Date(now).toDateString() && now - then < DAY_MS
+  return (isToday ? TIME : DATED).format(then)
+}
+
 const WHOLE = new Intl.NumberFormat('en-GB')
 
 export function count(value: number | null | undefined): string {
@@ -149,4 +161,19 @@ export function countedDown(text: string, passedSeconds: number, exactSeconds: n
     const space = whole.endsWith(' ') ? ' ' : ''
     return left > 0 ? `due in ${duration(Math.ceil(left))}${space}` : `due now${space}`
   })
+}
+
+/** Dollars: cents at least, and two digits that say something of what is less than a dollar. */
+export function dollars(usd: number): string {
+  if (usd === 0) return '$0'
+  if (usd >= 0.995) return `$${usd.toFixed(2)}`
+  const digits = Math.min(9, Math.max(2, 1 - Math.floor(Math.log10(usd))))
+  return '$' + usd.toFixed(digits).replace(/(\.\d\d+?)0+$/, '$1')
+}
+
+/** What requests have cost, as far as their prices are known. */
+export function cost(usage: { requests: number; priced: number; usd: number }): string {
+  if (usage.requests === 0) return '$0'
+  if (usage.priced === 0) return 'price unknown'
+  return usage.priced < usage.requests ? `at least ${dollars(usage.usd)}` : dollars(usage.usd)
 }

@@ -41,6 +41,8 @@ export function link(parts: string[], params: Params = {}): string {
 export const runLink = (id: string, params: Params = {}) => link(['runs', id], params)
 export const runsLink = (query: string) => link(['runs'], { query })
 export const workflowLink = (name: string) => link(['workflows', name])
+/** A conversation beside its fork. */
+export const comparisonLink = (a: string, b: string) => link(['conversations'], { a, b })
 export const actorLink = (id: string) => link(['actors', id])
 
 export function go(address: string): void {

@@ -29,6 +29,7 @@ export class StreamReader {
   readonly problem = signal<Problem | null>(null)
   readonly isConnected = signal(false)
   private readonly path: string
+  private readonly offset: number
   private lastId = ''
   private pending: StreamValue[] = []
   private stopper: AbortController | null = null
@@ -39,8 +40,8 @@ export class StreamReader {
   /** `after` is the offset behind which it begins to read. */
   constructor(run: string, name: string, { after = -1, max = VALUES_MAX }: { after?: number; max?: number } = {}) {
     this.path = api.streamPath(run, name)
+    this.offset = after + 1
     this.max = max
-    if (after >= 0) this.lastId = String(after)
   }
 
   /** Read while the page is seen: a hidden one would hold a connection for nobody. */
@@ -87,6 +88,7 @@ export class StreamReader {
     let watch = setTimeout(end, PATIENCE_MS)
     try {
       return await readEvents(this.path, {
+        ...(this.offset > 0 && { query: { offset: this.offset } }),
         lastId: this.lastId,
         signal: attempt.signal,
         onOpen: () => {
@@ -141,4 +143,29 @@ export class StreamReader {
       this.values.value = all.slice(-this.max)
     })
   }
+}
+
+/** The values of a stream in a range of offsets, all of which are written already. */
+export async function readRange(run: string, name: string, first: number, end: number): Promise<StreamValue[]> {
+  const found: StreamValue[] = []
+  if (first >= end) return found
+  const stopper = new AbortController()
+  try {
+    await readEvents(api.streamPath(run, name), {
+      query: { offset: first },
+      lastId: '',
+      signal: stopper.signal,
+      onEvent: (event) => {
+        if (event.name !== 'data') return
+        const { offset, writer, values } = parseAnswer(event.data) as { offset: number; writer: string; values: Json[] }
+        for (const [index, value] of values.entries()) {
+          if (offset + index < end) found.push({ offset: offset + index, writer, value, isRetracted: false })
+        }
+        if (offset + values.length >= end) stopper.abort()
+      },
+    })
+  } catch (error) {
+    if (!wasAborted(error)) throw error
+  }
+  return found
 }

@@ -243,8 +243,21 @@ export interface Overview {
   runs_in_memory: number
 }
 
+/** What one agent has asked of one model; `usd` is of the requests whose price is known. */
+export interface ModelUse {
+  agent: string
+  model: string
+  requests: number
+  input_tokens: number
+  output_tokens: number
+  usd: number
+  unpriced: number
+}
+
 export interface History {
   step_seconds: number
+  models_seconds: number
+  models: ModelUse[]
   series: { [name: string]: (number | null)[] }
   until: string
 }

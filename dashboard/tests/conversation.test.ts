@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { agentState, conversationOf } from '../src/conversation.ts'
+import { agentState, foldEntries, gaugesOf, newAgent, sideOf, withLive } from '../src/conversation.ts'
+import { firstIn, placesOf } from '../src/places.ts'
+import type { StreamValue } from '../src/streamreader.ts'
 import type { ActorInfo, Json } from '../src/types.ts'
+
+const conversationOf = (entries: StreamValue[], events: StreamValue[]) => withLive(foldEntries(entries), events)
 
 const placed = (values: Json[], first = 0, isRetracted = false) =>
   values.map((value, index) => ({ offset: first + index, writer: 'w', value, isRetracted }))
@@ -28,7 +32,7 @@ test('a turn is what was said, the calls of tools with their results, and its en
   assert.equal(isBusy, false)
   assert.deepEqual(items.map((it) => it.kind), ['user', 'tools', 'agent', 'ended'])
   const made = items.flatMap((it) => (it.kind === 'tools' ? it.calls : []))
-  assert.deepEqual(made, [{ id: 'c1', name: 'track', input: '{"id":7}', result: 'Oslo', outcome: 'success' }])
+  assert.deepEqual(made, [{ id: 'c1', name: 'track', input: '{"id":7}', result: 'Oslo', outcome: 'success', question: null }])
 })
 
 test('what is being said follows the entries, without what they say again or what was retracted', () => {
@@ -55,8 +59,80 @@ test('only the state of an agent is taken for one', () => {
 
   assert.equal(agentState(actor({ turns: 1 })), null)
   assert.equal(agentState(actor(null)), null)
+  assert.equal(newAgent([{ name: 'chat' }]), null)
+  assert.equal(newAgent(['about', 'chat', 'fork', 'hear', 'interrupt'].map((name) => ({ name })))?.turns, 0)
   assert.deepEqual(
     agentState(actor({ turns: 2, usage, context_tokens: 7, entries: 8, events: 9 })),
-    { turns: 2, input: 3, output: 4, entries: 8, events: 9 },
+    {
+      turns: 2,
+      usage: { requests: 0, input: 3, output: 4, usd: 0, priced: 0 },
+      entries: 8,
+      events: 9,
+      model: '',
+      origin: null,
+      budgets: [],
+    },
   )
+})
+
+const QUESTION = { token: 't1', calls: ['c1'] }
+const OPENED = { kind: 'asked', turn: 1, text: 'support: track', question: QUESTION }
+const DECIDED = { kind: 'answered', turn: 1, text: 'as agreed', question: { ...QUESTION, approved: true, by: 'Mia' } }
+
+test('a question belongs to the call that it is about, and says who has answered it and why', () => {
+  const call = (entries: Json[]) => foldEntries(placed(entries)).calls.get('c1')?.question
+
+  assert.equal(call([ASKED, CALLS, OPENED])?.isOpen, true)
+  const { isOpen, approved, by, reason } = call([ASKED, CALLS, OPENED, DECIDED]) ?? {}
+  assert.deepEqual({ isOpen, approved, by, reason }, { isOpen: false, approved: true, by: 'Mia', reason: 'as agreed' })
+})
+
+test('a question is not open when its turn has ended, and one about no call is shown by itself', () => {
+  const { items, calls } = foldEntries(placed([ASKED, CALLS, OPENED, { ...OPENED, question: { token: 't2', calls: [] } }, ENDED]))
+
+  assert.equal(calls.get('c1')?.question?.isOpen, false)
+  assert.deepEqual(items.map((it) => it.kind), ['user', 'tools', 'question', 'ended'])
+})
+
+const lived = (life: number) => ({ ...ANSWER, message: { ...ANSWER.message, metadata: { outlast_cost: { usd: 5, life, attempt: 1 }, outlast: { totals: { 'tenant:acme': {} } } } } })
+
+test('a turn says what of it a restart has kept, what it has cost and how long it took', () => {
+  const began = { ...ASKED, at: '2026-12-01T10:00:00Z' }
+  const over = { ...ENDED, at: '2026-12-01T10:00:03Z', usage: { ...ENDED.usage, usd: '0.25', priced: 2 } }
+  const { items, budgets } = foldEntries(placed([began, lived(1), lived(1), lived(2), over, began, lived(2), over]))
+  const [first, second] = items.filter((it) => it.kind === 'ended')
+
+  assert.deepEqual(budgets, ['tenant:acme'])
+  assert.deepEqual([first?.resumed, second?.resumed], [{ kept: 2, asked: 1 }, null])
+  assert.deepEqual([first?.seconds, first?.usage.usd, first?.usage.priced], [3, 0.25, 2])
+})
+
+test('a side of a comparison is the first turn from where two conversations part', () => {
+  const folded = foldEntries(placed([ASKED, ANSWER, ENDED, { ...ASKED, text: 'Again?' }, CALLS, RESULT, ANSWER, ENDED, ASKED]))
+  const side = sideOf(folded, 3)
+
+  assert.deepEqual([side.items.length, side.answer, side.tools, side.model], [4, 'It is in Oslo.', ['track'], 'm'])
+})
+
+test('a budget is told in dollars, tokens and calls, with what is reserved', () => {
+  const state = {
+    limits: { usd: 500_000_000, tokens: 1_000, tool_calls: null },
+    spent: { usd: 125_000_000, tokens: 300 },
+    tool_calls: 0,
+    reserved: { a: { amount: { usd: 1_000_000, tokens: 20 } }, b: { amount: { usd: 0, tokens: 5 } } },
+  }
+
+  assert.deepEqual(gaugesOf(state), [
+    { what: 'usd', spent: 0.125, reserved: 0.001, limit: 0.5 },
+    { what: 'tokens', spent: 300, reserved: 25, limit: 1_000 },
+  ])
+  assert.deepEqual(gaugesOf(null), [])
+})
+
+test('items of a long list are found by their heights', () => {
+  const places = placesOf([10, 20, 30])
+
+  assert.deepEqual(places, [0, 10, 30, 60])
+  assert.deepEqual([-5, 0, 9, 10, 29, 45, 99].map((at) => firstIn(places, at)), [0, 0, 0, 1, 1, 2, 2])
+  assert.equal(firstIn([0], 10), 0)
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { countedDown, countedUp, relative } from '../src/format.ts'
+import { cost, countedDown, countedUp, dollars, relative, timeOfDay } from '../src/format.ts'
 
 test('what is due counts down, all of it, and ends', () => {
   assert.equal(countedDown('waiting for a timer, due in 22.0s', 0), 'waiting for a timer, due in 22 s')
@@ -29,4 +29,24 @@ test('what is to come is rounded once, to the nearest', () => {
 test('what runs has run longer when it is read later', () => {
   assert.equal(countedUp('waiting for step a, attempt 1 running for 952ms', 0), 'waiting for step a, attempt 1 running for 952 ms')
   assert.equal(countedUp('step a, attempt 1 running for 59.5s; step b, attempt 2 queued for 1m 2s', 3), 'step a, attempt 1 running for 1 m 2 s; step b, attempt 2 queued for 1 m 5 s')
+})
+
+test('dollars have cents, and of less than a cent the digits that say something', () => {
+  assert.deepEqual([0, 12.5, 0.999, 0.25, 0.05, 0.0372, 0.00123, 0.0000625].map(dollars), ['$0', '$12.50', '$1.00', '$0.25', '$0.05', '$0.037', '$0.0012', '$0.000063'])
+})
+
+test('a cost is told as far as prices are known', () => {
+  assert.equal(cost({ requests: 2, priced: 2, usd: 0.5 }), '$0.50')
+  assert.equal(cost({ requests: 2, priced: 1, usd: 0.25 }), 'at least $0.25')
+  assert.equal(cost({ requests: 2, priced: 0, usd: 0 }), 'price unknown')
+  assert.equal(cost({ requests: 0, priced: 0, usd: 0 }), '$0')
+})
+
+test('what was said today is told by its time, and else by its day too', () => {
+  const now = new Date(2026, 11, 1, 14, 0).getTime()
+  const at = (...when: [number, number, number, number, number]) => timeOfDay(new Date(...when).toISOString(), now)
+
+  assert.equal(at(2026, 11, 1, 9, 5), '09:05')
+  assert.equal(at(2026, 10, 30, 23, 59), '30 Nov, 23:59')
+  assert.equal(timeOfDay('', now), '')
 })

@@ -7,6 +7,7 @@ reason.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import importlib.util
@@ -19,16 +20,19 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 import pytest
 
 from tests.e2e.commands import SOURCE, end, until
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "src" / "outlast" / "_server" / "static"
@@ -321,6 +325,16 @@ SETTLED = """
 def settled(page: Page) -> None:
     """Wait until the page shows all that it has read."""
     page.evaluate(SETTLED)
+
+
+# Two frames later: what one has brought about is shown, and what that has brought about too.
+SHOWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def apart(work: Coroutine[object, object, T]) -> T:
+    """Run a coroutine on a thread: the browser has a loop of its own on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def until_live(page: Page) -> None:

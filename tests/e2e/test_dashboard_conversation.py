@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from outlast import Engine
 from outlast.agents import Entry, budget_info, conversation_entries
 from tests.crash.serving import Server as KilledServer
-from tests.e2e.dashboards import WIDE, Browser, Page, Seat, Server, served, until_seen
+from tests.e2e.dashboards import WIDE, Browser, Page, Seat, Server, apart, served, until_seen
 
-T = TypeVar("T")
 PROGRAM = Path(__file__).with_name("talking_program.py")
 PLACE = "#/actors/Support%2Fann"
 keys = count()
@@ -72,14 +68,14 @@ def test_two_browsers_show_the_same_over_two_kills(
     known.mkdir()
     (known / "token").write_text(killed.token)
     seats = [Seat(chromium, Server(killed.url, known), viewport=WIDE) for _ in range(2)]
-    _apart(killed.ready())
+    apart(killed.ready())
     seats[0].server.ask("/v1/actors/Support/ann/chat?timeout=30", {"text": "hello"})
     writer, reader = (seat.open(PLACE) for seat in seats)
     say(writer, "slowly, about my parcel")
     until_seen(writer, lambda: "You said “slowly" in messages(writer))
     killed.kill()
     killed.start()
-    _apart(killed.ready())
+    apart(killed.ready())
     say(writer, "in short")
     until_seen(reader, lambda: "steered the turn" in messages(reader))
     killed.kill()
@@ -92,7 +88,7 @@ def test_two_browsers_show_the_same_over_two_kills(
     for seat in seats:
         seat.context.close()
     killed.kill()
-    entries, spent = _apart(_stored(tmp_path / "outlast.db"))
+    entries, spent = apart(_stored(tmp_path / "outlast.db"))
 
     assert shown[0] == shown[1]
     for text in ("hello", "slowly, about my parcel", "in short"):
@@ -104,12 +100,6 @@ def test_two_browsers_show_the_same_over_two_kills(
     assert sum(usage.requests for usage in usages) <= len(asked)
     assert sum(usage.input_tokens + usage.output_tokens for usage in usages) <= spent
     assert sum(asked) <= spent
-
-
-def _apart(work: Coroutine[object, object, T]) -> T:
-    """Run a coroutine on a thread: the browser has a loop of its own on this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
 
 
 async def _stored(path: Path) -> tuple[list[Entry], int]:

@@ -26,7 +26,9 @@ from tests.e2e.dashboards import (
 
 IMAGES = ROOT / "docs" / "images"
 PROGRAM = Path(__file__).with_name("pictures_program.py")
+AGENTS = Path(__file__).with_name("agents_program.py")
 SIZE = {"width": 1200, "height": 760}
+TALL = {"width": 1200, "height": 970}
 BYTES_MAX = 150_000
 LARGE = "order-1042"  # ends in an approval, so it stays open
 DECLINED = "order-1036"
@@ -68,6 +70,24 @@ def test_pictures_for_the_documentation(chromium: Browser, tmp_path: Path) -> No
         seat.go(page, "#/approvals")
         page.get_by_role("button", name="Approve").first.wait_for()
         picture(page, "dashboard-approvals")
+        seat.context.close()
+
+        assert seat.complaints == []
+
+
+def test_the_picture_of_a_conversation(chromium: Browser, tmp_path: Path) -> None:
+    built()
+    directory = tmp_path / "support"
+    directory.mkdir()
+    with served(directory, AGENTS) as server:
+        chat = "/v1/actors/Support/user-42/chat"
+        server.ask(chat, {"text": "Where is order 1042?"})
+        server.ask(f"{chat}?mode=tell", {"text": "Please pay the lamp back."})
+        seat = Seat(chromium, server, viewport=TALL, color_scheme="light")
+        page = seat.open("#/actors/Support%2Fuser-42")
+        page.get_by_role("button", name="Approve").wait_for()
+        page.get_by_role("meter", name="Budget customer:user-42").wait_for()
+        picture(page, "dashboard-conversation")
         seat.context.close()
 
         assert seat.complaints == []

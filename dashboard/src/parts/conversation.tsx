@@ -1,66 +1,109 @@
 // A conversation as a conversation, and a place to go on with it.
 
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useMemo, useState } from 'preact/hooks'
 
-import { api } from '../api.ts'
-import { conversationOf } from '../conversation.ts'
-import type { AgentState, Item, ToolCall } from '../conversation.ts'
-import { count, plural } from '../format.ts'
-import { problemOf } from '../http.ts'
-import type { Problem } from '../http.ts'
-import { jsonText, parseData } from '../json.ts'
+import { foldEntries, withLive } from '../conversation.ts'
+import type { AgentState, Item, Origin } from '../conversation.ts'
+import { ConversationStore } from '../conversationstore.ts'
+import { actorLink, comparisonLink } from '../router.ts'
 import { mayOperate } from '../session.ts'
 import { StreamReader } from '../streamreader.ts'
-import type { Json } from '../types.ts'
 import { visible } from '../visible.ts'
 import '../styles/conversation.css'
 import { ProblemNote } from './empty.tsx'
 import { Icon } from './icon.tsx'
-import { JsonView } from './json.tsx'
+import { LongList } from './long-list.tsx'
+import { Composer } from './talk-composer.tsx'
+import { ForkTalk } from './talk-fork.tsx'
+import { TalkItem } from './talk-items.tsx'
+import type { ForkFrom } from './talk-items.tsx'
 
-const ENTRIES_MAX = 60_000
-// So near to the end, one reads what comes.
-const NEAR_PIXELS = 48
+// Where a fork goes on by itself, among what was said.
+type Parting = { kind: 'parting'; at: number }
+type Placed = (Item | Parting) & { key: string }
 
-const POLICIES = [
-  { name: 'steer', label: 'Steer', title: 'The agent is told before its next request' },
-  { name: 'interrupt', label: 'Interrupt', title: 'The turn ends now; what was said so far stays' },
-  { name: 'queue', label: 'Wait', title: 'The message waits for its own turn' },
-]
+const keyOf = (item: Item | Parting): string => `${item.kind}${item.at}${item.kind === 'agent' && item.isLive ? 'live' : ''}`
 
-export function ConversationPanel({ id, type, actorKey, state }: {
+/** Items with the place at which a fork parts from its original. */
+function placedOf(items: Item[], origin: Origin | null): Placed[] {
+  const all: (Item | Parting)[] = [...items]
+  if (origin) {
+    const place = items.findIndex((item) => item.at >= origin.entries)
+    all.splice(place < 0 ? items.length : place, 0, { kind: 'parting', at: origin.entries })
+  }
+  return all.map((item) => ({ ...item, key: keyOf(item) }))
+}
+
+export function ConversationPanel({ id, type, actorKey, state, canFork, onBudgets }: {
   id: string
   type: string
   actorKey: string
   state: AgentState
+  canFork: boolean
+  // Which budgets the responses were charged to.
+  onBudgets: (names: string[]) => void
 }) {
-  const entries = useMemo(() => new StreamReader(id, 'conversation', { max: ENTRIES_MAX }), [id])
+  const store = useMemo(() => new ConversationStore(id, state.entries), [id])
   // What was said before the last turn ended, the entries say.
   const events = useMemo(() => new StreamReader(id, 'agent_events', { after: state.events - 1 }), [id])
-  useFollowed(entries)
+  useFollowed(store.newer)
   useFollowed(events)
-  const { items, isBusy } = useMemo(
-    () => conversationOf(entries.values.value, events.values.value),
-    [entries.values.value, events.values.value],
-  )
-  const box = useRef<HTMLDivElement>(null)
+  const older = store.older.value
+  const newer = store.newer.values.value
+  const folded = useMemo(() => foldEntries([...older, ...newer]), [older, newer])
+  const { items, isBusy } = useMemo(() => withLive(folded, events.values.value), [folded, events.values.value])
+  const { origin } = state
+  const placed = useMemo(() => placedOf(items, origin), [items, origin?.entries])
   const [isFollowing, setFollowing] = useState(true)
-  useLayoutEffect(() => {
-    if (isFollowing && box.current) box.current.scrollTop = box.current.scrollHeight
-  }, [items, isFollowing])
-  const scrolled = ({ currentTarget: it }: { currentTarget: HTMLElement }) =>
-    setFollowing(it.scrollHeight - it.scrollTop - it.clientHeight < NEAR_PIXELS)
+  const [from, setFrom] = useState<ForkFrom | null>(null)
+  const budgets = folded.budgets.join('\n')
+  useEffect(() => onBudgets(folded.budgets), [budgets])
+  const isAsking = items.some((item) => (item.kind === 'question' && item.question.isOpen) || (item.kind === 'tools' && item.calls.some((call) => call.question?.isOpen)))
+  const hasOlder = store.first.value > 0
+  const problem = store.newer.problem.value ?? store.problem.value
+  const models = [...new Set(items.flatMap((item) => (item.kind === 'ended' && item.model ? [item.model] : [])))]
   return (
     <section class="panel talk" aria-label="Conversation">
-      <div class="talk-box" ref={box} tabIndex={0} onScroll={scrolled} role="log" aria-label="Messages" aria-live="off">
-        {entries.problem.value && <ProblemNote problem={entries.problem.value} isQuiet />}
-        {items.length === 0 && <p class="faint talk-empty">Nothing has been said yet.</p>}
-        {items.map((item) => <Entry key={`${item.kind}${item.at}${'isLive' in item && item.isLive ? 'live' : ''}`} item={item} />)}
-        {isBusy && <p class="talk-busy faint" role="status"><span class="talk-dots" aria-hidden="true"><i /><i /><i /></span> The agent is at work</p>}
+      <LongList
+        items={placed}
+        row={(item) => item.kind === 'parting' ? origin && <Parted origin={origin} type={type} id={id} /> : <TalkItem item={item} {...(canFork && mayOperate.value && { onFork: setFrom })} />}
+        isFollowing={isFollowing}
+        onFollowing={setFollowing}
+        onOlder={hasOlder ? () => void store.readOlder() : null}
+        before={
+          <>
+            {problem && <ProblemNote problem={problem} isQuiet />}
+            {items.length === 0 && !problem && <Welcome isRead={store.newer.isConnected.value} />}
+            {hasOlder && <p class="faint talk-empty" role="status">Reading what was said before …</p>}
+          </>
+        }
+        after={isBusy && (
+          <p class="talk-busy faint" role="status">
+            {isAsking ? 'The agent waits for an answer' : <><span class="talk-dots" aria-hidden="true"><i /><i /><i /></span> The agent is at work</>}
+          </p>
+        )}
+      />
+      <div class="talk-foot">
+        {!isFollowing && <button type="button" class="talk-down" onClick={() => setFollowing(true)}><Icon name="down" /> Latest</button>}
+        {mayOperate.value ? <Composer type={type} actorKey={actorKey} isBusy={isBusy} onSend={() => setFollowing(true)} /> : <p class="faint talk-note">Your role is read-only: it cannot send messages.</p>}
       </div>
-      {!isFollowing && <button type="button" class="talk-down" onClick={() => setFollowing(true)}><Icon name="down" /> Latest</button>}
-      {mayOperate.value ? <Composer type={type} actorKey={actorKey} isBusy={isBusy} onSend={() => setFollowing(true)} /> : <p class="faint talk-note">Your role is read-only: it cannot send messages.</p>}
+      {from && <ForkTalk from={from} type={type} actorKey={actorKey} models={models} onClose={() => setFrom(null)} />}
     </section>
+  )
+}
+
+function Welcome({ isRead }: { isRead: boolean }) {
+  return <p class="faint talk-empty">{isRead ? 'Nothing has been said yet.' : 'Reading the conversation …'}</p>
+}
+
+/** Where a fork comes from, below what it has taken over. */
+function Parted({ origin, type, id }: { origin: Origin; type: string; id: string }) {
+  const other = `${type}/${origin.key}`
+  return (
+    <p class="talk-origin">
+      <span><Icon name="fork" /> Forked here from <a class="mono" href={actorLink(other)}>{visible(other)}</a></span>
+      <a href={comparisonLink(other, id)}>Compare</a>
+    </p>
   )
 }
 
@@ -75,125 +118,4 @@ function useFollowed(reader: StreamReader): void {
       reader.stop()
     }
   }, [reader])
-}
-
-function Entry({ item }: { item: Item }) {
-  switch (item.kind) {
-    case 'user':
-      return (
-        <div class="talk-user">
-          <div class="talk-bubble">
-            {visible(item.text)}
-            {item.attachments.map((url) => <span class="talk-file mono" key={url}>{visible(url)}</span>)}
-          </div>
-          {(item.isSteering || item.sender) && (
-            <p class="talk-caption">{item.isSteering ? 'steered the turn' : ''}{item.isSteering && item.sender ? ', ' : ''}{item.sender ? `from ${visible(item.sender)}` : ''}</p>
-          )}
-        </div>
-      )
-    case 'agent':
-      return (
-        <div class="talk-agent">
-          <p>{visible(item.text)}{item.isLive && <span class="talk-caret" aria-hidden="true" />}</p>
-          {item.isInterrupted && <p class="talk-caption tone-parked">cut off here</p>}
-        </div>
-      )
-    case 'tools':
-      return <div class="talk-tools">{item.calls.map((call) => <Tool key={call.id} call={call} />)}</div>
-    case 'summary':
-      return <details class="talk-summary"><summary>What is before is summarised for the agent</summary><p>{visible(item.text)}</p></details>
-    case 'ended':
-      return <Ended item={item} />
-  }
-}
-
-function Tool({ call }: { call: ToolCall }) {
-  const input = typeof call.input === 'string' ? parsed(call.input) : call.input
-  const isOpen = call.result === undefined
-  return (
-    <details class="talk-tool">
-      <summary>
-        <Icon name={isOpen ? 'running' : call.outcome === 'success' ? 'check' : 'parked'} />
-        <span class="mono talk-call">{visible(call.name)}<span class="faint">({visible(jsonText(input).slice(0, 120))})</span></span>
-        <span class="faint">{isOpen ? 'under way' : call.outcome === 'success' ? '' : call.outcome}</span>
-      </summary>
-      <JsonView value={{ arguments: input, result: call.result ?? null }} label={`the call of ${call.name}`} />
-    </details>
-  )
-}
-
-function parsed(text: string): Json {
-  try {
-    return parseData(text)
-  } catch {
-    return text
-  }
-}
-
-function Ended({ item }: { item: Extract<Item, { kind: 'ended' }> }) {
-  const used = [item.model, plural(item.requests, 'request'), `${count(item.input)} tokens in`, `${count(item.output)} out`]
-  return (
-    <div class="talk-ended">
-      {item.outcome === 'failed' && <pre class="error-text">{visible(item.text)}</pre>}
-      <p class="talk-caption">
-        {item.outcome === 'interrupted' && <span class="tone-parked">interrupted · </span>}
-        {used.filter((it) => it !== '').join(' · ')}
-      </p>
-    </div>
-  )
-}
-
-function Composer({ type, actorKey, isBusy, onSend }: { type: string; actorKey: string; isBusy: boolean; onSend: () => void }) {
-  const [text, setText] = useState('')
-  const [policy, setPolicy] = useState('steer')
-  const [problem, setProblem] = useState<Problem | null>(null)
-  const act = async (work: () => Promise<unknown>) => {
-    setProblem(null)
-    try {
-      await work()
-    } catch (error) {
-      setProblem(problemOf(error))
-    }
-  }
-  const send = () => {
-    const said = text
-    if (said.trim() === '') return
-    setText('')
-    onSend()
-    void act(() => api.send(type, actorKey, 'chat', 'tell', { text: said }, isBusy ? policy : undefined).catch((error: unknown) => {
-      setText(said)
-      throw error
-    }))
-  }
-  return (
-    <form class="talk-composer" onSubmit={(event) => { event.preventDefault(); send() }}>
-      {problem && <ProblemNote problem={problem} />}
-      <textarea
-        rows={2}
-        value={text}
-        aria-label="Message to the agent"
-        placeholder={isBusy ? 'Say something during the turn' : 'Say something to the agent'}
-        onInput={(event) => setText(event.currentTarget.value)}
-        onKeyDown={(event) => {
-          if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
-          event.preventDefault()
-          send()
-        }}
-      />
-      <div class="talk-actions">
-        {isBusy && (
-          <div class="segments" role="radiogroup" aria-label="During the turn">
-            {POLICIES.map((each) => (
-              <label key={each.name} title={each.title}>
-                <input type="radio" name="policy" checked={policy === each.name} onChange={() => setPolicy(each.name)} /> {each.label}
-              </label>
-            ))}
-          </div>
-        )}
-        <span class="spread" />
-        {isBusy && <button type="button" onClick={() => void act(() => api.send(type, actorKey, 'interrupt', 'tell', {}))} title="End the turn; what was said so far stays"><Icon name="terminated" /> Stop the turn</button>}
-        <button type="submit" class="primary" disabled={text.trim() === ''}><Icon name="send" /> Send</button>
-      </div>
-    </form>
-  )
 }

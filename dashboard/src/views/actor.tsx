@@ -3,8 +3,9 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
-import { agentState } from '../conversation.ts'
-import { count } from '../format.ts'
+import { agentState, newAgent } from '../conversation.ts'
+import type { AgentState } from '../conversation.ts'
+import { cost, count } from '../format.ts'
 import { problemOf } from '../http.ts'
 import type { Problem } from '../http.ts'
 import { onActors } from '../live.ts'
@@ -17,6 +18,7 @@ import { JsonEditor, Labelled } from '../parts/form.tsx'
 import { Icon } from '../parts/icon.tsx'
 import { JsonView, StoredValue } from '../parts/json.tsx'
 import { useLoad, useThrottled } from '../parts/load.ts'
+import { BudgetBars } from '../parts/talk-budget.tsx'
 import { StatusMark } from '../parts/status.tsx'
 import { Ago } from '../parts/time.tsx'
 import { actorLink, route } from '../router.ts'
@@ -24,6 +26,7 @@ import { isObject } from '../json.ts'
 import { faults, fieldOf, initial } from '../schema.ts'
 import { mayOperate } from '../session.ts'
 import { actorStatus } from '../types.ts'
+import { visible } from '../visible.ts'
 import type { ActorDetail, HandlerInfo, Json } from '../types.ts'
 
 export function ActorView() {
@@ -34,6 +37,7 @@ export function ActorView() {
   const again = useThrottled(loaded.reload, 700)
   const [isStopping, setStopping] = useState(false)
   const [isRaw, setRaw] = useState(false)
+  const [charged, setCharged] = useState<string[]>([])
   useEffect(() => onActors((ids) => ids.includes(id) && again()), [id])
 
   const actor = loaded.data
@@ -46,7 +50,7 @@ export function ActorView() {
     )
   }
   if (!actor) return <Loading what="the actor" />
-  const agent = agentState(actor)
+  const agent = agentState(actor) ?? newAgent(actor.handlers ?? [])
   return (
     <div class="run-view">
       <header class="run-head">
@@ -60,17 +64,16 @@ export function ActorView() {
           {mayOperate.value && <button type="button" class="danger quiet-danger" onClick={() => setStopping(true)}><Icon name="terminated" /> Stop</button>}
         </div>
         <dl class="run-facts">
-          {agent && <div><dt>Turns</dt><dd class="number">{count(agent.turns)}</dd></div>}
-          {agent && <div><dt>Tokens in / out</dt><dd class="number">{count(agent.input)} / {count(agent.output)}</dd></div>}
-          <div><dt>Waiting</dt><dd class="number">{count(actor.waiting)}</dd></div>
-          <div><dt>Oldest</dt><dd><Ago at={actor.oldest_at} /></dd></div>
-          <div><dt>Restarts</dt><dd class="number">{actor.restarts}</dd></div>
+          {agent && <AgentFacts agent={agent} budgets={[...new Set([...charged, ...agent.budgets])]} />}
+          {(!agent || actor.waiting > 1) && <div><dt>Waiting</dt><dd class="number">{count(actor.waiting)}</dd></div>}
+          {!agent && <div><dt>Oldest</dt><dd><Ago at={actor.oldest_at} /></dd></div>}
+          {(!agent || actor.restarts > 0) && <div><dt>Restarts</dt><dd class="number">{actor.restarts}</dd></div>}
           <div><dt>Created</dt><dd><Ago at={actor.created_at} /></dd></div>
           {actor.supervisor && <div><dt>Supervisor</dt><dd><a class="mono" href={actorLink(actor.supervisor)}>{actor.supervisor}</a></dd></div>}
         </dl>
         {actor.error && <pre class="error-text">{actor.error}</pre>}
       </header>
-      {agent && !isRaw && <ConversationPanel id={actor.id} type={type} actorKey={key} state={agent} />}
+      {agent && !isRaw && <ConversationPanel id={actor.id} type={type} actorKey={key} state={agent} canFork={(actor.handlers ?? []).some((each) => each.name === 'fork')} onBudgets={setCharged} />}
       {(!agent || isRaw) && <div class="run-columns short">
         <section class="panel run-main" aria-labelledby="send-title">
           <header><h2 id="send-title">Send a message</h2></header>
@@ -100,6 +103,18 @@ export function ActorView() {
         </ActionDialog>
       )}
     </div>
+  )
+}
+
+function AgentFacts({ agent, budgets }: { agent: AgentState; budgets: string[] }) {
+  return (
+    <>
+      <div><dt>Turns</dt><dd class="number">{count(agent.turns)}</dd></div>
+      <div><dt>Tokens in / out</dt><dd class="number">{count(agent.usage.input)} / {count(agent.usage.output)}</dd></div>
+      <div><dt>Cost</dt><dd class="number">{cost(agent.usage)}</dd></div>
+      {agent.model && <div><dt>Model</dt><dd class="mono">{visible(agent.model)}</dd></div>}
+      <BudgetBars names={budgets} />
+    </>
   )
 }
 

@@ -3,15 +3,18 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
-import { bytes, count, duration } from '../format.ts'
+import { bytes, cost, count, duration } from '../format.ts'
 import { overview } from '../live.ts'
 import { Chart } from '../parts/chart.tsx'
 import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
+import { Icon } from '../parts/icon.tsx'
 import { useLoad } from '../parts/load.ts'
 import { runsLink } from '../router.ts'
 import { ESTIMATED, STATUSES } from '../types.ts'
 import { StatusMark } from '../parts/status.tsx'
-import type { History, Overview } from '../types.ts'
+import { visible } from '../visible.ts'
+import '../styles/models.css'
+import type { History, ModelUse, Overview } from '../types.ts'
 
 interface Plot {
   name: string
@@ -89,6 +92,7 @@ export function Metrics() {
           ))}
         </div>
       )}
+      {loaded.data && <Models models={loaded.data.models} seconds={loaded.data.models_seconds} again={loaded.reload} />}
       <section class="panel" aria-labelledby="counts-title">
         <header><h2 id="counts-title">Runs by status</h2></header>
         <ul class="counts">
@@ -104,6 +108,47 @@ export function Metrics() {
       </section>
       <p class="faint">For Prometheus, these and more metrics are at <code>{new URL('metrics', document.baseURI).pathname}</code>.</p>
     </>
+  )
+}
+
+const HOUR_NEARLY_SECONDS = 3590
+
+/** What agents have cost. The server counts it in memory, so it says since when. */
+function Models({ models, seconds, again }: { models: ModelUse[]; seconds: number; again: () => void }) {
+  if (models.length === 0) return null
+  const window = seconds >= HOUR_NEARLY_SECONDS ? 'the last hour' : `since this server started, ${duration(Math.round(seconds))} ago`
+  const costOf = (use: ModelUse) => cost({ requests: use.requests, priced: use.requests - use.unpriced, usd: use.usd })
+  const total = models.reduce((sum, use) => ({
+    requests: sum.requests + use.requests,
+    input_tokens: sum.input_tokens + use.input_tokens,
+    output_tokens: sum.output_tokens + use.output_tokens,
+    usd: sum.usd + use.usd,
+    unpriced: sum.unpriced + use.unpriced,
+  }), { requests: 0, input_tokens: 0, output_tokens: 0, usd: 0, unpriced: 0 })
+  return (
+    <section class="panel of-models" aria-labelledby="models-title">
+      <header>
+        <h2 id="models-title">Agents and models</h2>
+        <span class="faint">{window}</span>
+        <button type="button" class="quiet" onClick={again}><Icon name="retry" /> Refresh</button>
+      </header>
+      <div class="scroll" tabIndex={0} role="region" aria-labelledby="models-title">
+        <table class="models">
+          <thead><tr><th scope="col">Agent</th><th scope="col">Model</th><th scope="col">Requests</th><th scope="col">Tokens in</th><th scope="col">Tokens out</th><th scope="col">Cost</th></tr></thead>
+          <tbody>
+            {models.map((use) => (
+              <tr key={`${use.agent} ${use.model}`}>
+                <td>{visible(use.agent)}</td><td class="mono">{visible(use.model)}</td>
+                <td>{count(use.requests)}</td><td>{count(use.input_tokens)}</td><td>{count(use.output_tokens)}</td><td>{costOf(use)}</td>
+              </tr>
+            ))}
+          </tbody>
+          {models.length > 1 && (
+            <tfoot><tr><td colSpan={2}>All</td><td>{count(total.requests)}</td><td>{count(total.input_tokens)}</td><td>{count(total.output_tokens)}</td><td>{costOf({ ...total, agent: '', model: '' })}</td></tr></tfoot>
+          )}
+        </table>
+      </div>
+    </section>
   )
 }
 

@@ -1,0 +1,83 @@
+// Where one writes to an agent: a new message, or one in the midst of a turn.
+
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+
+import { api } from '../api.ts'
+import { problemOf } from '../http.ts'
+import type { Problem } from '../http.ts'
+import { ProblemNote } from './empty.tsx'
+import { Icon } from './icon.tsx'
+
+const POLICIES = [
+  { name: 'steer', label: 'Steer', title: 'The agent is told before its next request' },
+  { name: 'interrupt', label: 'Interrupt', title: 'The turn ends now; what was said so far stays' },
+  { name: 'queue', label: 'Wait', title: 'The message waits for its own turn' },
+]
+
+const HEIGHT_MAX = 220
+
+export function Composer({ type, actorKey, isBusy, onSend }: { type: string; actorKey: string; isBusy: boolean; onSend: () => void }) {
+  const [text, setText] = useState('')
+  const [policy, setPolicy] = useState('steer')
+  const [problem, setProblem] = useState<Problem | null>(null)
+  const area = useRef<HTMLTextAreaElement>(null)
+  // As high as what is written, up to a bound.
+  useLayoutEffect(() => {
+    const element = area.current
+    if (!element) return
+    element.style.height = 'auto'
+    element.style.height = `${Math.min(HEIGHT_MAX, element.scrollHeight)}px`
+  }, [text])
+  const act = async (work: () => Promise<unknown>) => {
+    setProblem(null)
+    try {
+      await work()
+    } catch (error) {
+      setProblem(problemOf(error))
+    }
+  }
+  const send = () => {
+    const said = text
+    if (said.trim() === '') return
+    setText('')
+    onSend()
+    void act(() => api.send(type, actorKey, 'chat', 'tell', { text: said }, isBusy ? policy : undefined).catch((error: unknown) => {
+      setText(said)
+      throw error
+    }))
+  }
+  return (
+    <form class="talk-composer" onSubmit={(event) => { event.preventDefault(); send() }}>
+      {problem && <ProblemNote problem={problem} />}
+      <div class="talk-field">
+        <textarea
+          ref={area}
+          rows={1}
+          value={text}
+          aria-label="Message to the agent"
+          placeholder={isBusy ? 'Say something during the turn' : 'Say something to the agent'}
+          onInput={(event) => setText(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
+            event.preventDefault()
+            send()
+          }}
+        />
+        <div class="talk-actions">
+          {isBusy ? (
+            <div class="talk-policies" role="radiogroup" aria-label="During the turn">
+              {POLICIES.map((each) => (
+                <label key={each.name} title={each.title}>
+                  <input type="radio" name="policy" checked={policy === each.name} onChange={() => setPolicy(each.name)} /><span>{each.label}</span>
+                </label>
+              ))}
+            </div>
+          ) : <span class="talk-hint">Enter sends, Shift+Enter begins a line</span>}
+          <span class="spread" />
+          {isBusy && <button type="button" onClick={() => void act(() => api.send(type, actorKey, 'interrupt', 'tell', {}))} title="End the turn; what was said so far stays"><Icon name="terminated" /> Stop the turn</button>}
+          <button type="submit" class="primary" disabled={text.trim() === ''}><Icon name="send" /> Send</button>
+        </div>
+      </div>
+    </form>
+  )
+}
