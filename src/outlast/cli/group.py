@@ -24,7 +24,11 @@ from outlast.cli.printing import OutputError, complain, safe_line
 # name: (module of outlast, attribute, help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("cli.program.project", "init", "Create a small project."),
-    "demo": ("demo", "command", "Run a sample job, kill it half-way, and watch it recover."),
+    "demo": (
+        "demo.command",
+        "command",
+        "Run agents on a sample job, kill their server, and watch them go on.",
+    ),
     "dev": ("cli.server.serving", "dev", "Serve a program and reload it when a file changes."),
     "serve": ("cli.server.serving", "serve", "Run an engine and serve it over HTTP."),
     "token": ("cli.server.tokens", "token", "Manage API tokens."),

@@ -1,7 +1,13 @@
-"""`outlast demo`: a real job, killed half-way, that goes on. `job.py` is what to read first."""
+"""`outlast demo`: agents that are killed at work, and go on. `manual.py` is what to read first."""
 
 from __future__ import annotations
 
-from outlast.demo.command import command
+from importlib.util import find_spec
 
-__all__ = ["command"]
+from outlast.errors import UsageError
+
+if find_spec("pydantic_ai") is None or find_spec("openai") is None:
+    raise UsageError(
+        "the demo needs pydantic-ai and the client of OpenAI: pip install "
+        "'pydantic-ai-slim[openai]', or run `python3 dev demo` in a checkout"
+    )

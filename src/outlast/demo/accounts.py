@@ -1,156 +1,228 @@
-"""The demo's accounts: the journals held against the effects file.
+"""The demo's accounts: the conversations held against the model's bill and a reader's ears.
 
-Nothing is taken from what the demo's engine said of itself: the records before and after the kill
-come from the store, read while no engine runs it, and the executions from a file of the steps.
+Nothing is taken from what the demo's engine said of itself: the conversations and the ledger come
+from the store, the bill from the model's own process, the words from a client, the pages from disk.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
 
-from outlast._wording.plurals import counted
-from outlast.demo.effects import Execution
-from outlast.demo.job import SURVEY, Totals
-from outlast.demo.journals import Journals
+import msgspec
+from pydantic_ai import ModelResponse
+
+from outlast.agents import BudgetInfo, Entry, budget_info, conversation_entries
+from outlast.demo.agents import BUDGET, PRICE, Critic, Reader, Writer
+from outlast.demo.bill import Billed, Usage
+from outlast.demo.manual import Manual, page_text
+from outlast.demo.spectator import Heard
+from outlast.engine import Engine
+from outlast.errors import ActorNotFound
+from outlast.types import ActorInfo
+
+AGENTS = (Reader, Writer, Critic)
 
 
 @dataclass(frozen=True, slots=True)
-class KillAccount:
-    """What the kill did."""
+class Talk:
+    """One conversation, as it is recorded: the agent's name, the module, what was answered."""
 
-    runs_open: int
-    steps_recorded_before: int
-    attempts_in_flight: int
-    attempts_executed_twice: int
-    recorded_steps_run_again: int
-    recovery_seconds: float | None
+    agent: str
+    module: str
+    turns: int
+    turns_failed: int
+    responses: list[tuple[str, Usage]]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is compared."""
+
+    manual: Manual
+    talks: Sequence[Talk]
+    bill: Sequence[Billed]
+    ledger: BudgetInfo | None
+    heard: Mapping[str, Heard]
+    pages: Mapping[str, str]  # the texts of the files, by module
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """All figures of one demo."""
+    """All figures of one demo.
+
+    Attributes:
+        requests: responses that the model has generated, by its own count.
+        requests_recorded: those that are in the conversations.
+        requests_cut_off: those whose client died; each is asked again.
+        said_twice: responses that a reader heard, and that are not in the conversations.
+        paid_twice: responses that were delivered although the same question was answered before.
+        lost: responses that were delivered and are in no conversation, and pages that are missing.
+        tokens_lost: what the ledger counts for requests that were cut off, at their worst case.
+    """
 
     modules: int
-    lines: int
-    functions: int
-    classes: int
-    runs: int
-    runs_completed: int
-    runs_open_max: int
-    steps_recorded: int
-    steps_per_second: float
-    attempts_failed: int
-    attempts_executed: int
-    kill: KillAccount | None
+    revisions: int
+    conversations: int
+    turns: int
+    requests: int
+    requests_recorded: int
+    requests_cut_off: int
+    said_twice: int
+    paid_twice: int
+    lost: int
+    words_heard: int
+    words_retracted: int
+    tokens_billed: int
+    tokens_counted: int
+    tokens_lost: int
+    usd_billed: Decimal
+    usd_counted: Decimal
+    usd_lost: Decimal
+    approved_by: str | None
     problems: list[str] = field(default_factory=list[str])
 
 
-def account_for(
-    totals: Totals,
-    after: Journals,
-    executions: Sequence[Execution],
-    *,
-    at_the_kill: Journals | None,
-    restarted_at: float,
-) -> Account:
+def account_for(evidence: Evidence) -> Account:
     """Return the figures, and what does not add up."""
-    problems = _lost_runs(totals, after) + _unexplained(after, executions)
-    kill = None
-    if at_the_kill is not None:
-        kill = _kill_account(after, at_the_kill, executions, restarted_at)
-        problems += _kill_problems(kill, after, at_the_kill)
-    times = [line.at for lines in after.lines.values() for line in lines]
-    steps = after.count("step_done")
-    return Account(
-        modules=totals.modules,
-        lines=totals.lines,
-        functions=totals.functions,
-        classes=totals.classes,
-        runs=len(after.infos),
-        runs_completed=after.completed_runs,
-        runs_open_max=after.open_runs_max(),
-        steps_recorded=steps,
-        steps_per_second=steps / max(1e-6, max(times) - min(times)),
-        attempts_failed=after.count("attempt_failed"),
-        attempts_executed=len(executions),
-        kill=kill,
-        problems=problems,
+    manual, talks, bill, ledger = evidence.manual, evidence.talks, evidence.bill, evidence.ledger
+    delivered = [billed for billed in bill if billed.is_delivered]
+    recorded = [usage for talk in talks for _, usage in talk.responses]
+    missing = sum(evidence.pages.get(p.module) != page_text(p) for p in manual.pages)
+    answered = Counter(billed.fingerprint for billed in delivered)
+    account = Account(
+        modules=len(manual.pages),
+        revisions=sum(page.revisions for page in manual.pages),
+        conversations=len(talks),
+        turns=sum(talk.turns for talk in talks),
+        requests=len(bill),
+        requests_recorded=len(recorded),
+        requests_cut_off=len(bill) - len(delivered),
+        said_twice=sum(_unrecorded(talk, evidence.heard) for talk in talks),
+        paid_twice=sum(times - 1 for times in answered.values()),
+        lost=max(0, len(delivered) - len(recorded)) + missing,
+        words_heard=sum(heard.tokens for heard in evidence.heard.values()),
+        words_retracted=sum(heard.retracted for heard in evidence.heard.values()),
+        tokens_billed=sum(billed.usage.tokens for billed in bill),
+        tokens_counted=0 if ledger is None else ledger.tokens,
+        tokens_lost=0 if ledger is None else ledger.tokens_lost,
+        usd_billed=sum((cost_of(billed.usage) for billed in bill), Decimal()),
+        usd_counted=Decimal() if ledger is None else ledger.usd,
+        usd_lost=Decimal() if ledger is None else ledger.usd_lost,
+        approved_by=manual.approved_by,
     )
+    account.problems.extend([*_problems(account), *_differences(evidence)])
+    return account
 
 
-def _kill_account(
-    after: Journals, at_the_kill: Journals, executions: Sequence[Execution], restarted_at: float
-) -> KillAccount:
-    recorded = at_the_kill.attempts()
-    in_flight = {e.attempt_id for e in executions if e.life == 1} - recorded
-    times = Counter(e.attempt_id for e in executions)
-    first_epoch = max(line.epoch for lines in at_the_kill.lines.values() for line in lines)
-    new = [
-        line.at
-        for lines in after.lines.values()
-        for line in lines
-        if line.epoch > first_epoch and line.kind in ("step_done", "attempt_failed")
-    ]
-    return KillAccount(
-        runs_open=at_the_kill.open_runs,
-        steps_recorded_before=at_the_kill.count("step_done"),
-        attempts_in_flight=len(in_flight),
-        attempts_executed_twice=sum(count - 1 for count in times.values()),
-        recorded_steps_run_again=sum(e.life > 1 and e.attempt_id in recorded for e in executions),
-        recovery_seconds=min(new) - restarted_at if new else None,
-    )
+def cost_of(usage: Usage) -> Decimal:
+    """Return what a response costs."""
+    total = usage.prompt_tokens * Decimal(PRICE.input)
+    return (total + usage.completion_tokens * Decimal(PRICE.output)) / 1_000_000
 
 
-def _lost_runs(totals: Totals, after: Journals) -> list[str]:
+def _unrecorded(talk: Talk, heard: Mapping[str, Heard]) -> int:
+    """Return how many responses of the writer were heard, and are not recorded."""
+    if talk.agent != Writer.__name__ or talk.module not in heard:
+        return 0
+    surplus = Counter(heard[talk.module].texts)
+    surplus.subtract(text for text, _ in talk.responses)
+    return sum(times for times in surplus.values() if times > 0)
+
+
+def _problems(account: Account) -> list[str]:
     problems: list[str] = []
-    lost = [run for run, info in after.infos.items() if info.status != "completed"]
-    if lost:
-        problems.append(f"{counted(len(lost), 'run')} did not complete, the first is {lost[0]!r}")
-    if SURVEY not in after.infos:
-        problems.append("the survey itself is lost")
-    if len(after.infos) != totals.modules + 1:
-        problems.append(f"modules reported: {totals.modules}, runs: {len(after.infos)}")
-    return problems
-
-
-def _unexplained(after: Journals, executions: Sequence[Execution]) -> list[str]:
-    """Return what only one of the two sides knows of."""
-    recorded = {attempt for attempt in after.attempts() if "outlast.demo.job" in attempt[1]}
-    executed = {e.attempt_id for e in executions}
-    problems: list[str] = []
-    if recorded - executed:
-        some = min(recorded - executed)
+    if account.said_twice:
+        problems.append(f"{account.said_twice} responses were heard that are not recorded")
+    if account.paid_twice:
+        problems.append(f"{account.paid_twice} questions were answered twice by the model")
+    if account.lost:
+        problems.append(f"{account.lost} responses or pages are lost")
+    if account.tokens_billed > account.tokens_counted:
         problems.append(
-            f"{len(recorded - executed)} outcomes are recorded of steps that were never executed, "
-            f"such as {some}"
+            f"the model has generated {account.tokens_billed:,} tokens, and the ledger has "
+            f"{account.tokens_counted:,}"
         )
-    if executed - recorded:
-        some = min(executed - recorded)
+    if account.usd_billed > account.usd_counted:
         problems.append(
-            f"{len(executed - recorded)} executions have no recorded outcome, such as {some}"
+            f"the model's bill is {account.usd_billed} dollars, and the ledger has "
+            f"{account.usd_counted}"
         )
     return problems
 
 
-def _kill_problems(kill: KillAccount, after: Journals, at_the_kill: Journals) -> list[str]:
+def _differences(evidence: Evidence) -> list[str]:
+    """Return what the conversations say otherwise than others."""
     problems: list[str] = []
-    if kill.recorded_steps_run_again:
-        problems.append(f"{kill.recorded_steps_run_again} recorded steps were executed again")
-    if kill.attempts_executed_twice > kill.attempts_in_flight:
+    delivered = sum(billed.is_delivered for billed in evidence.bill)
+    recorded = sum(len(talk.responses) for talk in evidence.talks)
+    if recorded > delivered:
+        problems.append(f"{recorded} responses are recorded, and {delivered} were delivered")
+    for talk in evidence.talks:
+        texts = [text for text, _ in talk.responses]
+        if talk.agent == Writer.__name__:
+            heard = evidence.heard.get(talk.module, Heard()).texts
+            if heard != texts:
+                problems.append(f"what was heard of {talk.module} is not what is recorded")
+            if not any(p.text in texts for p in evidence.manual.pages if p.module == talk.module):
+                problems.append(f"the page of {talk.module} is not in its writer's conversation")
+        if talk.turns_failed:
+            problems.append(f"{talk.turns_failed} turns of {talk.agent}/{talk.module} failed")
+    ledger = evidence.ledger
+    counted = sum(usage.tokens for talk in evidence.talks for _, usage in talk.responses)
+    if ledger is not None and ledger.tokens - ledger.tokens_lost != counted:
         problems.append(
-            f"{kill.attempts_executed_twice} steps were executed twice, but only "
-            f"{kill.attempts_in_flight} were in flight at the kill"
+            f"the ledger has {ledger.tokens - ledger.tokens_lost:,} tokens beside those that were "
+            f"lost, and the conversations {counted:,}"
         )
-    changed = [
-        run
-        for run, lines in at_the_kill.lines.items()
-        if after.lines.get(run, [])[: len(lines)] != lines
-    ]
-    if changed:
-        problems.append(
-            f"the journals of {len(changed)} runs lost or changed records that were there at "
-            f"the kill, the first is {changed[0]!r}"
-        )
+    if ledger is not None and ledger.tokens_reserved:
+        problems.append(f"{ledger.tokens_reserved:,} tokens are still reserved")
     return problems
+
+
+async def gather_evidence(
+    db: Path, manual: Manual, bill: Sequence[Billed], heard: Mapping[str, Heard], folder: Path
+) -> Evidence:
+    """Read what the store and the disk have, beside an engine that may be running."""
+    talks: list[Talk] = []
+    async with Engine.open(db, read_only=True) as engine:
+        for page in manual.pages:
+            for kind in AGENTS:
+                try:
+                    info = await engine.actor_info(kind, page.module)
+                except ActorNotFound:
+                    continue  # then its responses are missing, and that is told
+                talks.append(await _talk(engine, info))
+        ledger = await budget_info(engine, BUDGET)
+    files = {page.module: folder / f"{page.module}.md" for page in manual.pages}
+    pages = {m: path.read_text(encoding="utf-8") for m, path in files.items() if path.exists()}
+    return Evidence(manual, talks, bill, ledger, heard, pages)
+
+
+class _Ends(msgspec.Struct):
+    turns: int
+    entries: int
+
+
+async def _talk(engine: Engine, info: ActorInfo) -> Talk:
+    """Read a conversation to its end, as its actor's state has it: its stream would wait on."""
+    ends = msgspec.convert(info.state, _Ends)
+    responses: list[tuple[str, Usage]] = []
+    failed = 0
+    if ends.entries:
+        async for event in engine.get(info.id).stream(conversation_entries):
+            if isinstance(event.value, Entry):
+                failed += event.value.outcome == "failed"
+                if isinstance(event.value.message, ModelResponse):
+                    responses.append(_response(event.value.message))
+            if event.offset + 1 >= ends.entries:
+                break
+    return Talk(info.type, info.key, ends.turns, failed, responses)
+
+
+def _response(message: ModelResponse) -> tuple[str, Usage]:
+    usage = Usage(message.usage.input_tokens, message.usage.output_tokens)
+    return message.text or "", usage

@@ -1,27 +1,39 @@
-"""Where the demo happens: its files, and the engine process that it starts, kills and starts again.
+"""Where the demo happens: its files, and the processes that it starts, kills and starts again.
 
-Invariant: no process outlives the stage. The worker ends when the pipe to it closes, its own step
-processes when it does.
+Invariant: no process outlives the demo. Each ends when the pipe to it closes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from outlast.demo.digest import MODEL_URL
-from outlast.demo.effects import CODE, EffectsFile, environment
-from outlast.errors import StoreError, UsageError
+from outlast._server.tokenfile import digest_of, new_token
+from outlast.errors import OutlastError, StoreError, UsageError
 
-STOP_SECONDS = 10.0  # a clean stop waits for steps in flight; parsing the largest file takes one
+REAL = "SmolLM2-135M"  # the names of the models
+SCRIPTED = "scripted"
+
+# Variables of the server's process.
+CODE = "OUTLAST_DEMO_CODE"  # of the link to the dashboard
+MODEL_NAME = "OUTLAST_DEMO_MODEL_NAME"
+MODEL_URL = "OUTLAST_DEMO_MODEL_URL"
+
+READER = "demo"  # the name of the API token of the demo's own client
+_STOP_SECONDS = 10.0  # a clean stop waits for steps in flight
+_START_SECONDS = 60.0
+_WORDS_LINES = 15
+
+
+class DemoFailed(OutlastError):
+    """The demo could not be played to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +43,29 @@ class Files:
     db: Path
 
     @property
-    def db_at_the_kill(self) -> Path:
-        """The store as the kill left it."""
-        return self._beside("at-the-kill.db")
+    def bill(self) -> Path:
+        """What the model's process has generated."""
+        return self._beside("bill.jsonl")
 
     @property
-    def effects(self) -> Path:
-        """Where the steps note that they were executed."""
-        return self._beside("effects.txt")
+    def folder(self) -> Path:
+        """What the job is for: a page a module."""
+        return self._beside("manual")
 
     @property
-    def catalogue(self) -> Path:
-        """What the job is for: a report a module."""
-        return self._beside("catalogue")
+    def tokens(self) -> Path:
+        """The API tokens of the server."""
+        return self._beside("token")
 
     @property
     def messages(self) -> Path:
-        """What the worker printed."""
-        return self._beside("worker.log")
+        """What the processes printed."""
+        return self._beside("messages.log")
+
+    def last_words(self) -> str:
+        """Return the end of what the processes printed."""
+        lines = self.messages.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-_WORDS_LINES:])
 
     def _beside(self, name: str) -> Path:
         return self.db.with_name(f"{self.db.stem}-{name}")
@@ -64,37 +81,25 @@ def prepare_files(db: Path | None) -> Files:
     if db is None:
         db = Path(tempfile.mkdtemp(prefix="outlast-demo-")) / "demo.db"
     files = Files(db.absolute())
-    taken = [p for p in (files.db, files.effects, files.db_at_the_kill) if p.exists()]
+    taken = [p for p in (files.db, files.bill, files.folder, files.tokens) if p.exists()]
     if taken:
         raise UsageError(
             f"{taken[0]} already exists, and the demo needs a new database: choose another --db"
         )
     try:
-        files.catalogue.mkdir(parents=True, exist_ok=True)
+        files.folder.mkdir(parents=True)
     except OSError as error:
-        raise StoreError(f"cannot make {files.catalogue}: {error.strerror}") from error
+        raise StoreError(f"cannot make {files.folder}: {error.strerror}") from error
     return files
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where the demo is reached, and where it reaches the language model."""
-
-    port: int
-    token: str
-    code: str  # of the link to the dashboard
-    model_name: str
-    model_url: str
-
-    @property
-    def url(self) -> str:
-        """The server's address."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def link(self) -> str:
-        """What opens the dashboard, signed in."""
-        return f"{self.url}/#code={self.code}"
+def write_tokens(files: Files) -> str:
+    """Write the server's token file, and return the API token that the demo itself uses."""
+    admin, own = new_token(), new_token()
+    descriptor = os.open(files.tokens, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(f"{admin}\n{READER} operator sha256:{digest_of(own).hex()}\n")
+    return own
 
 
 def free_port(wanted: int) -> int:
@@ -111,119 +116,72 @@ def free_port(wanted: int) -> int:
     raise StoreError("no free port on this machine")
 
 
-class Model:
-    """The language model's process."""
+class Child:
+    """A process of the demo, which has said that it is ready."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, process: Process, line: str) -> None:
+        self._process = process
+        self.line: str = line  # what it said
+
+    @classmethod
+    async def start(
+        cls, module: str, arguments: Sequence[str], files: Files, env: Mapping[str, str]
+    ) -> Child:
+        """Start a module as a process, and wait until it is ready.
+
+        Raises:
+            DemoFailed: it ended instead.
+        """
         with files.messages.open("ab") as messages:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "outlast.demo.model"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                module,
+                *arguments,
+                stdin=PIPE,
+                stdout=PIPE,
                 stderr=messages,
-                start_new_session=True,
-            )
-        line = b"" if self._process.stdout is None else self._process.stdout.readline()
-        name, _, url = line.decode().strip().partition(" ")
-        self.name: str = name
-        self.url: str = url
-        if not self.url:
-            raise StoreError("the language model's process failed to start")
-
-    def stop(self) -> None:
-        """End the process."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-class Worker:
-    """The demo's engine process."""
-
-    def __init__(self, files: Files, limit: int | None, *, life: int, site: Site) -> None:
-        self._files = files
-        arguments = [str(files.db), str(files.catalogue), f"{site.port}"]
-        if limit is not None:
-            arguments.append(str(limit))
-        with files.messages.open("ab") as messages:
-            self.started_at: float = time.time()  # records have the time of day, too
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "outlast.demo.worker", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=messages,
-                stderr=messages,
-                env={
-                    **os.environ,
-                    **environment(files.effects, life),
-                    MODEL_URL: site.model_url,
-                    "OUTLAST_TOKEN": site.token,
-                    CODE: site.code,
-                },
+                env={**os.environ, **env},
                 start_new_session=True,  # Ctrl-C is for the demo, which stops it in order
             )
+        child = cls(process, "")
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                said = b"" if process.stdout is None else await process.stdout.readline()
+        except BaseException:
+            await child.kill()
+            raise
+        if not said:
+            await child.kill()
+            raise DemoFailed(f"{module} did not start; it said:\n{files.last_words()}")
+        child.line = said.decode().strip()
+        return child
 
     @property
     def pid(self) -> int:
         """The id of the process."""
         return self._process.pid
 
-    @property
-    def exit_code(self) -> int | None:
-        """How the process ended, None while it runs."""
-        return self._process.poll()
+    async def ended(self) -> int:
+        """Wait until the process has ended, and return its exit code."""
+        return await self._process.wait()
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """End the process without a word of warning."""
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        self._close()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End the process; what it does not finish stays in its store."""
+        self._close()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            await self.kill()
+
+    def _close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def last_words(self) -> str:
-        """Return the end of what it printed."""
-        lines = self._files.messages.read_text(errors="replace").splitlines()
-        return "\n".join(lines[-15:])
-
-
-def copy_as_killed(files: Files) -> None:
-    """Keep the dead store as it is, to compare with later: its file and its write-ahead log."""
-    for suffix in ("", "-wal"):
-        source = files.db.with_name(files.db.name + suffix)
-        if source.exists():
-            shutil.copyfile(source, f"{files.db_at_the_kill}{suffix}")
-
-
-def wait_for_workers_end(effects: EffectsFile, seconds: float = 5.0) -> None:
-    """Wait until the step processes of a killed worker have noticed, as they soon do."""
-    effects.read_on()
-    ends = time.monotonic() + seconds
-    for pid in {execution.pid for execution in effects.executions}:
-        while _is_alive(pid) and time.monotonic() < ends:
-            time.sleep(0.005)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    try:
-        # A dead process whose parent does not look after it keeps its number.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return not Path("/proc/self").exists()

@@ -4,102 +4,114 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
-from outlast.demo.accounts import Account, account_for
-from outlast.demo.effects import Execution
-from outlast.demo.job import SURVEY, Totals
-from outlast.demo.journals import Journals, Line
-from outlast.types import RunInfo, Status
+from outlast.agents import BudgetInfo
+from outlast.demo.accounts import Account, Evidence, Talk, account_for
+from outlast.demo.bill import Billed, Usage
+from outlast.demo.manual import Manual, Page, page_text
+from outlast.demo.spectator import Heard
 
-STEP = "0#1:outlast.demo.job.read"
-NEXT = "0#2:outlast.demo.job.parse"
-TOTALS = Totals(modules=1, lines=10, functions=2, classes=1)
-
-
-def info(run: str, status: Status = "completed") -> RunInfo:
-    return RunInfo(run, "study", "1", status, datetime.now(UTC), None, None, None, None)
+PAGE = Page("bisect", "insort", "It inserts.", 1)
+DRAFT, FINAL = Usage(100, 10), Usage(120, 5)
+CUT = Usage(100, 12)
 
 
-def line(seq: int, kind: str, key: str = "", epoch: int = 1) -> Line:
-    return Line(seq, kind, key, 1 if key else 0, epoch, float(seq), b"print")
+def billed(number: int, question: str, usage: Usage, *, is_delivered: bool = True) -> Billed:
+    return Billed(number, question, usage, is_delivered=is_delivered)
 
 
-def journals(*lines: Line, status: Status = "completed") -> Journals:
-    infos = {SURVEY: info(SURVEY, status), "ast": info("ast", status)}
-    return Journals(infos, {SURVEY: [], "ast": list(lines)})
+def heard(*texts: str) -> Heard:
+    return Heard(pieces=[("a", True, text) for text in texts], retracted=3)
 
 
-BEFORE = journals(line(1, "run_started"), line(2, "step_done", STEP), status="running")
-AFTER = journals(
-    line(1, "run_started"),
-    line(2, "step_done", STEP),
-    line(3, "step_done", NEXT, epoch=2),
-    line(4, "run_closed", epoch=2),
+LEDGER = BudgetInfo(
+    name="demo",
+    is_named=True,
+    usd=Decimal("0.01"),
+    tokens=DRAFT.tokens + FINAL.tokens + 200,
+    tool_calls=0,
+    usd_reserved=Decimal(),
+    tokens_reserved=0,
+    usd_lost=Decimal("0.004"),
+    tokens_lost=200,
+    usd_limit=None,
+    tokens_limit=None,
+    tool_calls_limit=None,
+    used_at=datetime.now(UTC),
+)
+EVIDENCE = Evidence(
+    manual=Manual([PAGE], "demo", Decimal("0.01"), 435),
+    talks=[Talk("Writer", "bisect", 2, 0, [("It puts.", DRAFT), ("It inserts.", FINAL)])],
+    bill=[
+        billed(1, "explain", CUT, is_delivered=False),
+        billed(2, "explain", DRAFT),
+        billed(3, "revise", FINAL),
+    ],
+    ledger=LEDGER,
+    heard={"bisect": heard("It puts.", "It inserts.")},
+    pages={"bisect": page_text(PAGE)},
 )
 
 
-def ran(key: str, life: int) -> Execution:
-    return Execution("ast", f"ast/{key}", 1, 100 + life, life)
+def test_a_response_that_was_cut_off_and_asked_for_again_adds_up() -> None:
+    account = account_for(EVIDENCE)
+
+    assert account.problems == []
+    assert (account.requests, account.requests_recorded, account.requests_cut_off) == (3, 2, 1)
+    assert (account.said_twice, account.paid_twice, account.lost) == (0, 0, 0)
+    assert account.usd_billed == Decimal("0.000214")
+    assert account.tokens_billed == 347
 
 
-EXECUTIONS = [ran(STEP, 1), ran(NEXT, 1), ran(NEXT, 2)]
+def test_what_a_client_heard_twice_is_found() -> None:
+    account = told(
+        replace(EVIDENCE, heard={"bisect": heard("It puts.", "It puts.", "It inserts.")})
+    )
+
+    assert account.said_twice == 1
+    assert "1 responses were heard that are not recorded" in account.problems
 
 
-def account(
-    after: Journals = AFTER,
-    executions: list[Execution] = EXECUTIONS,
-    at_the_kill: Journals = BEFORE,
-) -> Account:
-    return account_for(TOTALS, after, executions, at_the_kill=at_the_kill, restarted_at=2.5)
+def test_a_question_that_was_answered_twice_is_found() -> None:
+    again = billed(4, "revise", FINAL)
+
+    account = told(replace(EVIDENCE, bill=[*EVIDENCE.bill, again]))
+
+    assert account.paid_twice == 1
+    assert account.lost == 1
 
 
-def test_a_step_in_flight_at_the_kill_may_be_executed_twice() -> None:
-    found = account()
-
-    assert found.problems == []
-    assert found.runs_open_max == 1
-    assert found.kill is not None
-    assert found.kill.attempts_in_flight == found.kill.attempts_executed_twice == 1
-    assert found.kill.steps_recorded_before == 1
-    assert found.kill.runs_open == 2
-    assert found.kill.recovery_seconds == 0.5
+def test_a_page_that_is_missing_or_another_is_lost() -> None:
+    assert told(replace(EVIDENCE, pages={})).lost == 1
+    assert told(replace(EVIDENCE, pages={"bisect": "## bisect"})).lost == 1
 
 
-def test_a_recorded_step_that_is_executed_again_is_found() -> None:
-    [*problems] = account(executions=[*EXECUTIONS, ran(STEP, 2)]).problems
+def test_words_that_a_client_missed_are_found() -> None:
+    [problem] = told(replace(EVIDENCE, heard={"bisect": heard("It puts.")})).problems
 
-    assert "1 recorded steps were executed again" in problems
-    assert "2 steps were executed twice, but only 1 were in flight at the kill" in problems
-
-
-def test_a_run_that_does_not_complete_is_found() -> None:
-    stuck = replace(AFTER, infos={**AFTER.infos, "ast": info("ast", "running")})
-
-    assert account(after=stuck).problems == ["1 run did not complete, the first is 'ast'"]
+    assert problem == "what was heard of bisect is not what is recorded"
 
 
-def test_a_run_that_is_gone_is_found() -> None:
-    gone = Journals({SURVEY: info(SURVEY)}, {SURVEY: AFTER.lines["ast"]})
+def test_a_ledger_below_the_bill_is_found() -> None:
+    ledger = replace(LEDGER, tokens=235, tokens_lost=0, usd=Decimal("0.0002"))
 
-    assert "modules reported: 1, runs: 1" in account(after=gone).problems
+    [tokens, dollars] = told(replace(EVIDENCE, ledger=ledger)).problems
 
-
-def test_a_record_that_changed_after_the_kill_is_found() -> None:
-    lines = list(AFTER.lines["ast"])
-    lines[1] = replace(lines[1], fingerprint=b"another")
-
-    [problem] = account(after=journals(*lines)).problems
-
-    assert "lost or changed records that were there at the kill, the first is 'ast'" in problem
+    assert tokens == "the model has generated 347 tokens, and the ledger has 235"
+    assert dollars.startswith("the model's bill is 0.000214 dollars")
 
 
-def test_an_outcome_of_a_step_that_nobody_executed_is_found() -> None:
-    [problem] = account(executions=EXECUTIONS[1:]).problems
+def test_what_the_ledger_counts_beside_the_conversations_is_found() -> None:
+    ledger = replace(LEDGER, tokens_lost=100, tokens_reserved=50)
 
-    assert "1 outcomes are recorded of steps that were never executed" in problem
+    [difference, reserved] = told(replace(EVIDENCE, ledger=ledger)).problems
+
+    assert "335 tokens beside those that were lost, and the conversations 235" in difference
+    assert reserved == "50 tokens are still reserved"
 
 
-def test_an_execution_without_an_outcome_is_found() -> None:
-    [problem] = account(executions=[*EXECUTIONS, ran("0#3:outlast.demo.job.measure", 2)]).problems
-
-    assert "1 executions have no recorded outcome" in problem
+def told(evidence: Evidence) -> Account:
+    account = account_for(evidence)
+    assert account.problems
+    return account
