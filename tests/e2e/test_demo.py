@@ -71,6 +71,7 @@ def assert_that_it_adds_up(account: dict[str, Any], directory: Path, *, modules:
     assert account["requests_cut_off"] == 1
     assert account["requests"] == account["requests_recorded"] + account["requests_cut_off"]
     assert account["said_twice"] == account["paid_twice"] == account["lost"] == 0
+    assert account["responses_heard"] == modules + account["revisions"]
     assert account["words_retracted"] >= 5
     assert account["outage"]["seconds"] > account["outage"]["restart_seconds"] > 0
     assert account["tokens_lost"] > 0

@@ -1,4 +1,4 @@
-"""The demo's accounts: the conversations held against the model's bill and a reader's ears.
+"""The demo's accounts: conversations compared with the model's bill and what a client heard.
 
 Nothing is taken from what the demo's engine said of itself: the conversations and the ledger come
 from the store, the bill from the model's own process, the words from a client, the pages from disk.
@@ -58,7 +58,8 @@ class Account:
         requests: responses that the model has generated, by its own count.
         requests_recorded: those that are in the conversations.
         requests_cut_off: those whose client died; each is asked again.
-        said_twice: responses that a reader heard, and that are not in the conversations.
+        said_twice: responses that a client heard, and that are not in the conversations.
+        responses_heard, words_heard: what it heard of the writer, and was not taken back.
         paid_twice: responses that were delivered although the same question was answered before.
         lost: responses that were delivered and are in no conversation, and pages that are missing.
         tokens_lost: what the ledger counts for requests that were cut off, at their worst case.
@@ -74,6 +75,7 @@ class Account:
     said_twice: int
     paid_twice: int
     lost: int
+    responses_heard: int
     words_heard: int
     words_retracted: int
     tokens_billed: int
@@ -104,6 +106,7 @@ def account_for(evidence: Evidence) -> Account:
         said_twice=sum(_unrecorded(talk, evidence.heard) for talk in talks),
         paid_twice=sum(times - 1 for times in answered.values()),
         lost=max(0, len(delivered) - len(recorded)) + missing,
+        responses_heard=sum(len(heard.texts) for heard in evidence.heard.values()),
         words_heard=sum(heard.tokens for heard in evidence.heard.values()),
         words_retracted=sum(heard.retracted for heard in evidence.heard.values()),
         tokens_billed=sum(billed.usage.tokens for billed in bill),
@@ -195,7 +198,7 @@ async def gather_evidence(
                     info = await engine.actor_info(kind, page.module)
                 except ActorNotFound:
                     continue  # then its responses are missing, and that is told
-                talks.append(await _talk(engine, info))
+                talks.append(await _talk(engine, kind.__name__, info))
         ledger = await budget_info(engine, BUDGET)
     files = {page.module: folder / f"{page.module}.md" for page in manual.pages}
     pages = {m: path.read_text(encoding="utf-8") for m, path in files.items() if path.exists()}
@@ -207,7 +210,7 @@ class _Ends(msgspec.Struct):
     entries: int
 
 
-async def _talk(engine: Engine, info: ActorInfo) -> Talk:
+async def _talk(engine: Engine, agent: str, info: ActorInfo) -> Talk:
     """Read a conversation to its end, as its actor's state has it: its stream would wait on."""
     ends = msgspec.convert(info.state, _Ends)
     responses: list[tuple[str, Usage]] = []
@@ -220,7 +223,7 @@ async def _talk(engine: Engine, info: ActorInfo) -> Talk:
                     responses.append(_response(event.value.message))
             if event.offset + 1 >= ends.entries:
                 break
-    return Talk(info.type, info.key, ends.turns, failed, responses)
+    return Talk(agent, info.key, ends.turns, failed, responses)
 
 
 def _response(message: ModelResponse) -> tuple[str, Usage]:

@@ -70,7 +70,7 @@ def _durability() -> Durability[None]:
     return Durability(stream=True, steps={"model": {"retry": Retry(attempts=5, first="500ms")}})
 
 
-class Reader(AgentActor[None, Choice]):
+class Reader(AgentActor[None, Choice], name="Reader"):
     """Picks the function that the manual explains."""
 
     agent: AbstractAgent[None, Choice] = Agent(
@@ -89,7 +89,7 @@ class Reader(AgentActor[None, Choice]):
         return shared_budget()
 
 
-class Writer(AgentActor[None, str]):
+class Writer(AgentActor[None, str], name="Writer"):
     """Explains a function, and explains it again when the critic wants it otherwise."""
 
     agent: AbstractAgent[None, str] = Agent(
@@ -106,7 +106,7 @@ class Writer(AgentActor[None, str]):
         return shared_budget()
 
 
-class Critic(AgentActor[None, Verdict]):
+class Critic(AgentActor[None, Verdict], name="Critic"):
     """Accepts an explanation, or has it revised."""
 
     agent: AbstractAgent[None, Verdict] = Agent(

@@ -105,7 +105,7 @@ def _rows(shown: Shown) -> list[tuple[str, str]]:
     pages = f"{counted(account.modules, 'module')} of Python {platform.python_version()}"
     rows = [
         ("explained", f"{pages}, {counted(account.revisions, 'revision')}"),
-        ("approved by", account.approved_by or "nobody"),
+        ("approved by", account.approved_by or "no one: the manual was rejected"),
         ("conversations", f"{account.conversations} with {counted(account.turns, 'turn')}"),
         ("answered by", f"{model}, in a process of its own, which has counted:"),
         ("  responses", f"{account.requests}, of which {account.requests_recorded} are recorded"),
@@ -132,11 +132,11 @@ def _rows(shown: Shown) -> list[tuple[str, str]]:
 def _budget_rows(account: Account) -> list[tuple[str, str]]:
     recorded = account.usd_counted - account.usd_lost
     rows = [
-        ("the model's bill", f"${account.usd_billed:f} for {account.tokens_billed:,} tokens"),
-        ("the budget counts", f"${account.usd_counted:f}: ${recorded:f} for what is recorded"),
+        ("the model's bill", f"${account.usd_billed:.6f} for {account.tokens_billed:,} tokens"),
+        ("the budget counts", f"${account.usd_counted:.6f}: ${recorded:.6f} for what is recorded"),
     ]
     if account.tokens_lost:
-        lost = f"${account.usd_lost:f}, the most that the requests under way may have cost"
+        lost = f"${account.usd_lost:.6f}, the most that the requests under way may have cost"
         rows.append(("  and for the kill", lost))
     return rows
 

@@ -67,6 +67,7 @@ async def _real_model(path: Path) -> AsyncGenerator[str]:
     library = importlib.import_module("xllamacpp")
     parameters: SimpleNamespace = library.CommonParams()
     parameters.model.path = str(path)
+    parameters.model_alias = {REAL}  # else responses name the path of the file
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
     parameters.n_ctx = _CONTEXT_TOKENS

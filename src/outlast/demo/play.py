@@ -108,6 +108,7 @@ class Play:
     def _say_what_is_played(self, model: str) -> None:
         say = self.progress.say
         say(f"dashboard:  {self.url}/#code={self._code}")
+        say(f"live words: {self.url}/#/actors/Writer%2F{self._modules[0]} (once signed in)")
         say(f"manual of:  {', '.join(self._modules)}")
         if model == SCRIPTED:
             reason = "as asked for" if self._is_scripted else "since none is installed here"
@@ -188,8 +189,10 @@ class Play:
 
     async def _stay(self, stage: _Stage) -> None:
         """Serve what is there until the person who looks at it has seen enough."""
-        self._code = new_code()
-        self.progress.say(f"the dashboard stays until Ctrl-C: {self.url}")
+        self.progress.say(
+            f"The dashboard and the agents stay until Ctrl-C: {self.url}\n"
+            f"  outlast agent chat Writer --key {self._modules[0]} --db {self._files.db}"
+        )
         with contextlib.suppress(asyncio.CancelledError):
             await stage.ended()
 

@@ -90,4 +90,8 @@ def _function(name: str, value: Callable[..., object]) -> Function:
 
 def _beginning(docstring: str) -> str:
     """Return its first two paragraphs as one: more of them confuses a small model."""
-    return " ".join(" ".join(docstring.split("\n\n")[:2]).split())[:_DOCSTRING_CHARS]
+    text = " ".join(" ".join(docstring.split("\n\n")[:2]).split())
+    if len(text) <= _DOCSTRING_CHARS:
+        return text
+    sentences, dot, _ = text[:_DOCSTRING_CHARS].rpartition(". ")
+    return f"{sentences}{dot}".strip() or text[:_DOCSTRING_CHARS]

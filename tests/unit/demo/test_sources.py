@@ -25,3 +25,10 @@ def test_each_module_has_enough_to_choose_from() -> None:
     assert len(found) >= 6
     assert found[:2] == modules(2)
     assert all(len(read_module(module).functions) == FUNCTIONS for module in found)
+
+
+def test_a_long_documentation_ends_with_a_sentence() -> None:
+    wrap, *_ = read_module("textwrap").functions
+
+    assert 100 < len(wrap.docstring) <= 300
+    assert wrap.docstring.endswith(".")
