@@ -29,7 +29,7 @@ from outlast.agents.budgets.requests import max_tokens_in
 from outlast.agents.providers.asking import RequestPriority, asker
 from outlast.agents.providers.keeper import KeptWindow
 
-log = logging.getLogger("outlast.agents")
+log: logging.Logger = logging.getLogger("outlast.agents")
 
 _TOO_MANY = 429
 _OVERLOADED = (503, 529)
