@@ -116,8 +116,8 @@ def test_an_approval_that_is_given_elsewhere_takes_no_line_of_the_chat(project: 
     terminal.type("refund A-1")
     terminal.until(r"approve\? \[y, or why not\] ")
     [waiting] = project("inbox", "--json").rows
-    project("approve", f"{waiting['id']}")
-    terminal.until("no answer is needed any more")  # in the midst of the answer, or behind it
+    project("approve", f"{waiting['id']}", "--reason", "a good customer")
+    terminal.until(r"\n  \[approved by \S+: a good customer\]\n")
     terminal.until("\n> ")
     terminal.type("thanks")
     terminal.until(f"You said thanks  {ANSWER}\n> ")
@@ -159,6 +159,7 @@ def test_at_a_terminal_turns_are_steered_interrupted_and_approved(project: Proje
     again = Terminal(project.directory, "agent", "chat", "chat.py:Support", "--key", "ann")
     text = again.until("> ")
     assert "you: refund A-1" in text
+    assert re.search(r"\? .*refund.*\n  \[approved by \S+\]\n", text)
     assert "[interrupted]" in text
     again.press_ctrl_c()
     assert again.end() == 130

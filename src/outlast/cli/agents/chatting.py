@@ -14,14 +14,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TypeAlias
 
-from outlast.cli.agents.showing import Shown, data_of
+from outlast.cli.agents.showing import Data, Shown, data_of
 from outlast.cli.agents.talks import Talk
 from outlast.cli.agents.typing import Lines
 from outlast.cli.printing import complain, flush, note, safe_line, say, shown
 from outlast.errors import HandlerFailed, OutlastError
 from outlast.types import StreamEvent, TokenInfo, WhileBusy
 
-_LOOK_SECONDS = 0.5  # how often a turn that says nothing is asked whether it waits for an approval
 _ENTRIES_SHOWN = 60
 _FAILED = 1
 _INTERRUPTED = 130
@@ -52,7 +51,6 @@ class Chat:
         self._told = 0  # events before this offset belong to entries that were seen
         self._has_news = asyncio.Event()
         self._asking: TokenInfo | None = None  # the approval that the next line answers
-        self._asked: set[str] = set()
         self._has_failed = False
         self._turn: asyncio.Task[None] | None = None
         self._interrupting: asyncio.Task[None] | None = None  # kept, so that it is not collected
@@ -133,15 +131,7 @@ class Chat:
         await asyncio.gather(turn, self._say(text, "steer"))
 
     async def _take_turn(self, text: str) -> None:
-        saying = asyncio.ensure_future(self._say(text, None))
-        try:
-            while not saying.done():
-                await asyncio.wait({saying}, timeout=_LOOK_SECONDS)
-                if not saying.done():
-                    await self._look_for_approvals()
-        finally:
-            saying.cancel()
-        self._forget_question()
+        await self._say(text, None)
         ends = await self._talk.look()
         while self._seen_to < ends.entries:
             self._has_news.clear()
@@ -166,18 +156,22 @@ class Chat:
             complain(f"{error}")
 
     # ------------------------------------------------------------------------------ approvals
-    async def _look_for_approvals(self) -> None:
-        """Ask for an approval that the turn waits for; it is looked at while nothing is said."""
-        verbs, actor = self._talk.verbs, self._talk.actor
-        if self._asking is not None and (await verbs.token(self._asking.id)).status != "open":
-            self._forget_question()
-        if self._asking is not None or "waiting for" not in await verbs.get(actor).why():
-            return
-        async for token in verbs.tokens():
-            if token.run == actor and token.id not in self._asked:
-                self._asked.add(token.id)
-                self._ask(token)
-                return
+    async def _question(self, entry: Data) -> None:
+        """Ask what the turn asks people, and take that back when it is answered elsewhere."""
+        token = f"{data_of(entry.get('question')).get('token')}"
+        match entry.get("kind"):
+            case "asked":
+                found = await self._talk.verbs.token(token)
+                if found.status == "open":
+                    self._ask(found)
+            case "answered" if self._asking is not None and self._asking.id == token:
+                self._asking = None
+                write_text("\n")
+            case "ended" if self._asking is not None:
+                self._asking = None
+                write_text("\n")
+            case _:
+                pass
 
     def _ask(self, token: TokenInfo) -> None:
         self._shown.end_line()
@@ -187,12 +181,6 @@ class Chat:
             write_text(f"  ? {what}\n    approve? [y, or why not] ")
         else:
             note(f"the agent waits for the {token.kind} {token.id}: {what}")
-
-    def _forget_question(self) -> None:
-        """What was asked is answered, or its turn has ended: the next line is a message."""
-        if self._asking is not None:
-            self._asking = None
-            write_text("\n    [no answer is needed any more]\n")
 
     async def _answer(self, token: TokenInfo, text: str) -> None:
         try:
@@ -231,6 +219,7 @@ class Chat:
                     if seen is None or seen.kind == "end":
                         return
                     entry = _next(entries)
+                    await self._question(data_of(seen.value))
                     self._entry(seen)
                 elif (heard := event.result()) is not None:
                     event = _next(events)
@@ -250,7 +239,7 @@ class Chat:
         text = data.get("text")
         if data.get("kind") == "user" and text in self._own:
             self._own.remove(f"{text}")  # it is on the screen already
-        elif seen.kind == "data":
+        elif seen.kind == "data" and data.get("kind") != "asked":
             self._shown.entry(seen.value)
         self._has_news.set()
 

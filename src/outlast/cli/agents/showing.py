@@ -33,6 +33,17 @@ def _texts(entry: Data) -> Iterator[str]:
     )
 
 
+def _answer_in(entry: Data) -> str:
+    """Return what was answered to a question, by whom, and why."""
+    question, reason = data_of(entry.get("question")), safe_line(_text(entry, "text"))
+    approved, by = question.get("approved"), safe_line(_text(question, "by"))
+    if approved is None:
+        return f"answered by {by}" if by else "answered"
+    if not by:
+        return "not answered in time"
+    return f"{'approved' if approved else 'rejected'} by {by}{f': {reason}' if reason else ''}"
+
+
 class Shown:
     """Writes a conversation, as it comes: live words, or whole entries where there were none.
 
@@ -58,6 +69,10 @@ class Shown:
                 self._message(entry)
             case "summary":
                 self._line("[what is before is summarised for the agent]")
+            case "asked":
+                self._line(f"? {safe_line(_text(entry, 'text'))}")
+            case "answered":
+                self._line(f"  [{_answer_in(entry)}]")
             case "ended":
                 self._ended(entry)
             case _:
