@@ -61,6 +61,12 @@ class Terminal:
         text, self._text = self._text[: found.end()], self._text[found.end() :]
         return text
 
+    def kill(self) -> None:
+        """Kill it as the power does."""
+        self._process.kill()
+        self._process.wait(60)
+        os.close(self._main)
+
     def end(self) -> int:
         """Return the exit code."""
         try:
@@ -114,7 +120,7 @@ def test_an_approval_that_is_given_elsewhere_takes_no_line_of_the_chat(project: 
     terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support")
     terminal.until("> ")
     terminal.type("refund A-1")
-    terminal.until(r"approve\? \[y, or why not\] ")
+    terminal.until(r"approve\? \[y, n, or why not\] ")
     [waiting] = project("inbox", "--json").rows
     project("approve", f"{waiting['id']}", "--reason", "a good customer")
     terminal.until(r"\n  \[approved by \S+: a good customer\]\n")
@@ -124,6 +130,94 @@ def test_an_approval_that_is_given_elsewhere_takes_no_line_of_the_chat(project: 
     terminal.press_ctrl_d()
 
     assert terminal.end() == 0
+
+
+def test_only_a_clear_answer_decides_an_approval(project: Project) -> None:
+    terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    terminal.until("> ")
+    terminal.type("refund A-1")
+    for unclear in ("", "yes if he asked"):
+        terminal.until(r"approve\? \[y, n, or why not\] ")
+        terminal.type(unclear)
+    terminal.until(r"approve\? \[y, n, or why not\] ")
+    terminal.type("n")
+    terminal.until(r"\[rejected by \S+\]\n")
+    terminal.until(f"{ANSWER}\n> ")
+    terminal.type("refund A-2")
+    terminal.until(r"why not\] ")
+    terminal.type("too dear")
+    terminal.until(r"\[rejected by \S+: too dear\]\n")
+    terminal.until(f"{ANSWER}\n> ")
+    terminal.press_ctrl_d()
+
+    assert terminal.end() == 0
+
+
+def test_a_chat_that_is_entered_again_asks_and_interrupts_as_before(project: Project) -> None:
+    first = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    first.until("> ")
+    first.type("refund A-1")
+    first.until("why not\\] ")
+    first.kill()
+    again = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    again.until("why not\\] ")
+    again.type("y")
+    again.until(f"{ANSWER}\n> ")
+    again.type("slowly please")
+    again.until("You said")
+    again.kill()
+    last = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    last.until("You said slowly")
+    last.press_ctrl_c()
+    last.until(r"\[interrupted\]\n> ")
+    last.press_ctrl_c()
+
+    assert last.end() == 130
+
+
+def test_what_was_typed_for_an_approval_is_not_said_to_the_agent(project: Project) -> None:
+    terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    terminal.until("> ")
+    terminal.type("refund slowly")
+    terminal.until("why not\\] ")
+    [waiting] = project("inbox", "--json").rows
+    project("approve", f"{waiting['id']}")
+    terminal.until(r"\[approved by \S+\]\n")
+    terminal.type("because it is dear")
+    terminal.until("not sent, since the approval was answered meanwhile: because it is dear")
+    terminal.until(f"{ANSWER}\n> ")
+    terminal.press_ctrl_d()
+    told = project("agent", "show", "Support", "cli")
+
+    assert terminal.end() == 0
+    assert "because it is dear" not in told.out
+
+
+def test_a_line_that_the_terminal_has_cut_is_not_sent(project: Project) -> None:
+    terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    terminal.until("> ")
+    terminal.type("x" * 6_000)
+    terminal.until("so it was not sent")
+    terminal.press_ctrl_d()
+
+    assert terminal.end() == 0
+    assert project("agent", "show", "Support", "cli").out == ""
+
+
+def test_a_call_that_was_not_approved_yet_is_told_as_one_that_was_not_made(
+    project: Project,
+) -> None:
+    terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    terminal.until("> ")
+    terminal.type("refund A-1")
+    terminal.until("why not\\] ")
+    terminal.press_ctrl_c()
+    terminal.until(r"\[interrupted\]\n> ")
+    terminal.press_ctrl_d()
+    told = project("agent", "show", "Support", "cli")
+
+    assert terminal.end() == 0
+    assert "The call was not made" in told.out
 
 
 def test_an_agent_that_is_not_there_is_named_with_those_that_are(project: Project) -> None:
@@ -137,7 +231,7 @@ def test_at_a_terminal_turns_are_steered_interrupted_and_approved(project: Proje
     terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support", "--key", "ann")
     terminal.until("> ")
     terminal.type("refund A-1")
-    terminal.until(r"approve\? \[y, or why not\] ")
+    terminal.until(r"approve\? \[y, n, or why not\] ")
     terminal.type("y")
     text = terminal.until(f"{ANSWER}\n> ")
     assert '· refund({"order":"A-1"}) → refunded A-1' in text
@@ -163,6 +257,33 @@ def test_at_a_terminal_turns_are_steered_interrupted_and_approved(project: Proje
     assert "[interrupted]" in text
     again.press_ctrl_c()
     assert again.end() == 130
+
+
+def test_a_chat_goes_on_when_its_server_is_killed_and_started_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(project.directory, project.directory / "chat.py")
+    monkeypatch.setenv("OUTLAST_TOKEN", server.token)
+    server.start()
+    try:
+        until(lambda: project("ls", "--url", server.url).code == 0)
+        terminal = Terminal(project.directory, "agent", "chat", "Support", "--url", server.url)
+        terminal.until("> ")
+        terminal.type("slowly please")
+        terminal.until("You said")
+        server.kill()
+        server.start()
+        terminal.until(f"{ANSWER}\n> ")
+        terminal.type("thanks")
+        terminal.until(f"You said thanks  {ANSWER}\n> ")
+        terminal.press_ctrl_d()
+        code = terminal.end()
+        told = project("agent", "show", "Support", "cli", "--url", server.url)
+    finally:
+        server.kill()
+
+    assert code == 0
+    assert told.out.count(f"You said slowly please  {ANSWER}") == 1
 
 
 def test_an_agent_of_a_server_is_chatted_with_over_its_url(

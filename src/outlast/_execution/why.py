@@ -143,7 +143,8 @@ def _why_free(actor: LiveActor, times: _Times) -> str:
 def _at_work(run: LiveRun, step: StepOperation, times: _Times) -> str:
     """Return since when an attempt runs, or why it does not yet."""
     if step.queue is not None:
-        return f"queued {times.since(step.queued_at)}, {step.queue.why()}"
+        queued = f"queued {times.since(step.queued_at)} for {step.queue.name}"
+        return queued if times.is_kept else f"{queued}: {step.queue.why()}"
     if step.ran_at:
         return f"running {times.since(step.ran_at)}"
     if not step.queued_at:

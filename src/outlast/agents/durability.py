@@ -39,6 +39,7 @@ from outlast._authoring.workflow import wf
 from outlast._execution.bodies.context import in_step
 from outlast._execution.run_context import asking_place, in_run, message_here, next_number
 from outlast._shapes import is_dict, is_mapping
+from outlast._wording.names import check_name
 from outlast.agents.budgets.costs import PricedModel
 from outlast.agents.budgets.requests import BudgetedModel
 from outlast.agents.budgets.scopes import budgets_here, inherited, must_answer
@@ -129,10 +130,13 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
             raise UserError(f"Durability: name= is a text that is not empty, not {name!r}")
         handler = streaming(event_stream_handler) if stream else event_stream_handler
         super().__init__(models=models, event_stream_handler=handler, name=name)
-        if provider is not None and (not isinstance(provider, str) or not provider):
-            raise UserError(f"Durability: provider= is a text that is not empty, not {provider!r}")
+        if provider is not None:
+            try:
+                check_name("Durability: provider=", provider)
+            except UsageError as error:
+                raise UserError(f"{error}") from None
         self._steps: StepConfigs = steps or {}
-        self._provider = provider
+        self.provider: str | None = provider
 
     @property
     @override
@@ -189,7 +193,7 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         priority = self._steps.get("model", {}).get("priority")
         # Around the budget: what only waits for its turn has nothing reserved.
         served = (
-            queued(priced, agent=self.name, provider=self._provider, priority=priority) or priced
+            queued(priced, agent=self.name, provider=self.provider, priority=priority) or priced
         )
         # Around both: it also ends these waits.
         return served if stopping is None else InterruptibleModel(served, stopping)
@@ -242,6 +246,18 @@ class Durability(BaseDurabilityCapability[AgentDepsT]):
         finally:
             budgets_here.reset(around)
             agent_run.reset(token)
+
+
+def durability_of(agent: AbstractAgent[AgentDepsT, object]) -> Durability[AgentDepsT] | None:
+    """Return the capability by which an agent is durable, None without."""
+    found: list[Durability[AgentDepsT]] = []
+
+    def look(capability: AbstractCapability[AgentDepsT]) -> None:
+        if isinstance(capability, Durability):
+            found.append(capability)
+
+    agent.root_capability.apply(look)
+    return found[0] if found else None
 
 
 def _is_config(value: object) -> TypeGuard[StepConfig]:

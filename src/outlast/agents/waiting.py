@@ -84,8 +84,8 @@ async def _answer(
     answer = await wf.step(f"ask:{name}", asks, key=f"{key}/ask", returns=object)
     if answer is not None:
         return answer
-    calls = _calls_in(requests)
-    note_asked(title, token.id, calls)
+    calls, unmade = _calls_in(requests)
+    note_asked(title, token.id, calls, unmade=unmade)
     try:
         said = await token.wait()
     except WaitTimeout as error:
@@ -95,10 +95,12 @@ async def _answer(
     return said
 
 
-def _calls_in(requests: DeferredToolRequests | None) -> list[str]:
+def _calls_in(requests: DeferredToolRequests | None) -> tuple[list[str], list[str]]:
+    """Return the calls that a question is about, and those that are made only after its answer."""
     if requests is None:
-        return []
-    return [call.tool_call_id for call in (*requests.approvals, *requests.calls)]
+        return [], []
+    unmade = [call.tool_call_id for call in requests.approvals]
+    return [*unmade, *(call.tool_call_id for call in requests.calls)], unmade
 
 
 def _requests_in(ask: Callable[[str], Awaitable[JsonValue]]) -> DeferredToolRequests | None:

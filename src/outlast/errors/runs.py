@@ -23,10 +23,8 @@ class StepTimeout(StepError, TimeoutError):
     """A step took longer than its `Timeout` allows; `kind` says which of its times ran out."""
 
     def __init__(self, step: str, kind: str, seconds: float) -> None:
-        super().__init__(
-            f"step {step!r} exceeded its {kind} timeout of {seconds:g}s; "
-            f"its effect may have happened"
-        )
+        effect = "it had not begun" if kind == "queue" else "its effect may have happened"
+        super().__init__(f"step {step!r} exceeded its {kind} timeout of {seconds:g}s; {effect}")
         self.step = step
         self.kind = kind
         self.seconds = seconds

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from outlast._wording.names import check_name
 from outlast.errors import UsageError
 
+_MOST = 10**12
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderLimit:
@@ -67,8 +69,10 @@ def _check(limit: ProviderLimit) -> None:
     if limit.rpm is None and limit.tpm is None:
         raise UsageError(f"{what} need rpm=, requests a minute, or tpm=, tokens a minute, or both")
     for name, value in (("rpm", limit.rpm), ("tpm", limit.tpm)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise UsageError(f"{what}: {name}= is a whole number from 1 on, not {value!r}")
+        if value is not None and not (type(value) is int and 1 <= value <= _MOST):
+            raise UsageError(
+                f"{what}: {name}= is a whole number from 1 to {_MOST:,}, not {value!r}"
+            )
     if limit.fair_by is not None:
         if not isinstance(limit.fair_by, str):
             raise UsageError(f"{what}: fair_by= is the name of an attribute, not {limit.fair_by!r}")

@@ -97,12 +97,17 @@ class Place:
         """Return its place in words, and what is before it."""
         return self.queue.why(self)
 
+    @property
+    def name(self) -> str:
+        """What it waits for."""
+        return f"its turn at provider {self.queue.name!r}"
+
 
 class ProviderQueue:
     """The requests to one provider that wait, and those that may be sent."""
 
     def __init__(self, name: str, world: World, declared: DeclaredLimits, window: Window) -> None:
-        self._name = name
+        self.name: str = name
         self._world = world
         self._declared = declared
         self._window = window
@@ -110,7 +115,7 @@ class ProviderQueue:
         self._places: dict[Waiting, Place] = {}
         self._corrections: list[Correction] = []
         self._last: Admitted | None = None
-        self._next_at = 0.0
+        self._next_at = self._held_until = 0.0
         self._answer_seconds = limits.ANSWER_SECONDS[0]  # what an answer may take
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -150,7 +155,8 @@ class ProviderQueue:
 
     async def hold(self, seconds: float) -> None:
         """Let no request through for so long: the provider has said so."""
-        until = self._now() + seconds
+        until = self._now() + min(seconds, limits.HOLD_SECONDS_MAX)
+        self._held_until = max(self._held_until, until)
         self._next_at = max(self._next_at, until)
         await self._window.hold(until)
 
@@ -166,7 +172,7 @@ class ProviderQueue:
             self._timer = self._world.call_later(left, self.look)
             return
         self._task = self._world.spawn(
-            self._admit(), name=f"outlast-provider {self._name}", then=self._asked
+            self._admit(), name=f"outlast-provider {self.name}", then=self._asked
         )
 
     def changed(self) -> None:
@@ -195,6 +201,7 @@ class ProviderQueue:
                 self._limit(), tokens, corrections, self._answer_seconds
             )
             self._last = admitted
+            self._held_until = admitted.held_until
             self._next_at = admitted.next_at
             if self._is_in_time(admitted):
                 count = admitted.count
@@ -250,9 +257,8 @@ class ProviderQueue:
         """Return what is known of the queue."""
         limit, last, now = self._limit(), self._last, self._now()
         is_recent = last is not None and last.second > now - 60
-        held = 0.0 if last is None else last.held_until
         return ProviderInfo(
-            name=self._name,
+            name=self.name,
             rpm=limit.rpm,
             tpm=limit.tpm,
             fair_by=limit.fair_by,
@@ -260,13 +266,13 @@ class ProviderQueue:
             tenants=len({waiting.tenant for waiting in self._places}),
             requests_used=last.requests if last is not None and is_recent else 0,
             tokens_used=last.tokens if last is not None and is_recent else 0,
-            held_seconds=max(0.0, held - now),
+            held_seconds=max(0.0, self._held_until - now),
         )
 
     def _why_not_now(self) -> str:
         limit, last, now = self._limit(), self._last, self._now()
-        if last is not None and last.held_until > now:
-            return f"the provider asked to wait, {text_of(last.held_until - now)} more"
+        if self._held_until > now:
+            return f"the provider asked to wait, {text_of(self._held_until - now)} more"
         used: list[str] = []
         if limit.rpm and last is not None:
             used.append(f"{last.requests:,} of {counted(limit.rpm, 'request')}")
@@ -278,9 +284,9 @@ class ProviderQueue:
         return f"{used_up} a minute are used, the next may go in {text_of(self._next_at - now)}"
 
     def _limit(self) -> ProviderLimit:
-        found = self._declared.get(self._name)
+        found = self._declared.get(self.name)
         if found is None:
-            raise KeyError(self._name)  # a limit is replaced and never removed
+            raise KeyError(self.name)  # a limit is replaced and never removed
         return found
 
     def _now(self) -> float:

@@ -63,6 +63,7 @@ class MessageHandling:
         "_row",
         "_state",
         "current",
+        "wary_before",
         "wary_of",
     )
 
@@ -82,6 +83,7 @@ class MessageHandling:
         self._calls = calls
         self._membership: Membership = ends.memory.membership
         self.wary_of: int = 0  # so many messages are recorded as begun before their handlers run
+        self.wary_before: int = 0  # what was sent later has killed no process yet
         self._reentrancy = reentrancy
         self.current: HandledMessage | None = None
 
@@ -110,6 +112,7 @@ class MessageHandling:
     def be_wary(self) -> None:
         """One of the next messages may have killed the process: leave a trace of each."""
         self.wary_of = limits.ACTOR_WARY_MESSAGES
+        self.wary_before = self._ends.now()
 
     def next_message(
         self, message: Message, letter: Letter, *, not_before: int

@@ -146,6 +146,11 @@ def decode_body(data: bytes, kind: type[_B]) -> _B:
 class Queued(Protocol):
     """A place in a queue, where a step that has begun waits for its turn."""
 
+    @property
+    def name(self) -> str:
+        """What it waits for."""
+        ...
+
     def why(self) -> str:
         """Return what is before it, in words."""
         ...

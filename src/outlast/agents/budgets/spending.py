@@ -38,6 +38,8 @@ from outlast.errors import NotInRun, UsageError
 from outlast.types import Duration
 
 _NAME_CHARS = 150
+_USD_MIN, _USD_MAX = Decimal("1e-9"), Decimal(1_000_000_000)
+_WHOLE_MAX = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def budget(
     any number of concurrent runs, as far as they keep to `max_tokens`. Replay charges nothing.
     """
     limits = Limits(
-        None if usd is None else limit_of(dollars_in("budget: usd", usd)),
+        None if usd is None else _nanodollars(usd),
         _whole("tokens", tokens),
         _whole("tool_calls", tool_calls),
     )
@@ -243,7 +245,16 @@ def _entered(
         budgets_here.reset(around)
 
 
+def _nanodollars(usd: Dollars) -> int:
+    found = dollars_in("budget: usd", usd)
+    if not (found == 0 or _USD_MIN <= found <= _USD_MAX):
+        raise UsageError(f"budget: usd is 0, or from {_USD_MIN:f} to {_USD_MAX:f}, not {usd!r}")
+    return limit_of(found)
+
+
 def _whole(what: str, value: object, least: int = 0) -> int | None:
-    if value is None or (type(value) is int and value >= least):
+    if value is None or (type(value) is int and least <= value <= _WHOLE_MAX):
         return value
-    raise UsageError(f"budget: {what} is a whole number from {least}, not {value!r}")
+    raise UsageError(
+        f"budget: {what} is a whole number from {least} to {_WHOLE_MAX:,}, not {value!r}"
+    )

@@ -30,7 +30,7 @@ from outlast.agents.conversations.observing import Observed, observed
 from outlast.agents.conversations.prompts import prompt_of
 from outlast.agents.conversations.turn import Turn
 from outlast.agents.conversations.window import messages_of, tokens_of
-from outlast.agents.durability import Durability
+from outlast.agents.durability import durability_of
 from outlast.errors import ActorParked, RegistrationError, UsageError
 from outlast.types import Duration, WhileBusy
 
@@ -330,7 +330,7 @@ def _checked(cls: type[AgentActor[DepsT, OutT]], agent: object) -> AbstractAgent
     """Return the agent of a class; refuse what would fail with the first message."""
     if not _is_agent(agent) or not agent.name:
         raise RegistrationError(f"{cls.__name__}.agent is an agent of pydantic-ai with a name")
-    if not _is_durable(agent):
+    if durability_of(agent) is None:
         raise RegistrationError(
             f"{cls.__name__}.agent must be durable: Agent(..., capabilities=[Durability()])"
         )
@@ -349,13 +349,3 @@ def _checked(cls: type[AgentActor[DepsT, OutT]], agent: object) -> AbstractAgent
 
 def _is_agent(agent: object) -> TypeGuard[AbstractAgent[object, object]]:
     return isinstance(agent, AbstractAgent)
-
-
-def _is_durable(agent: AbstractAgent[object, object]) -> bool:
-    found: list[bool] = []
-
-    def look(capability: object) -> None:
-        found.append(isinstance(capability, Durability))
-
-    agent.root_capability.apply(look)
-    return any(found)

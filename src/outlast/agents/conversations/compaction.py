@@ -26,7 +26,7 @@ from pydantic_ai.models import KnownModelName, Model
 from outlast._execution.run_context import raise_refusal
 from outlast.agents.conversations.entries import Log, TurnUsage, usage_of
 from outlast.agents.conversations.window import Placed, cut_of, messages_of, system_of
-from outlast.agents.durability import Durability
+from outlast.agents.durability import Durability, durability_of
 from outlast.errors import RegistrationError
 
 log: logging.Logger = logging.getLogger("outlast.actor")
@@ -95,11 +95,15 @@ class Compaction:
         self._summariser: Agent[None, str] | None = None
         if options.compact is not None:
             name = f"{agent.name}-summary"
+            durable = durability_of(agent)
+            is_own = options.compact.model is None
+            # Of the agent's own model it shares the limits.
+            provider = durable.provider if is_own and durable is not None else None
             self._summariser = Agent(
                 options.compact.model or agent.model,
                 name=name,
                 instructions=_INSTRUCTIONS.format(tokens=options.compact.to),
-                capabilities=[Durability()],
+                capabilities=[Durability(provider=provider)],
                 model_settings={"max_tokens": options.compact.to},
             )
 

@@ -11,9 +11,9 @@ from outlast.agents.conversations.entries import Question
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Hears of a question with its title, and of its answer with the reason."""
+    """Hears of a question with its title and the calls that wait for it, and of its answer."""
 
-    asked: Callable[[str, Question], None]
+    asked: Callable[[str, Question, Sequence[str]], None]
     answered: Callable[[str, Question], None]
 
 
@@ -21,11 +21,11 @@ listener: ContextVar[Listener | None] = ContextVar("outlast_questions", default=
 """Who listens in the turn that executes; None outside of conversations."""
 
 
-def note_asked(title: str, token: str, calls: Sequence[str]) -> None:
-    """Tell that people are asked about calls of tools."""
+def note_asked(title: str, token: str, calls: Sequence[str], *, unmade: Sequence[str]) -> None:
+    """Tell that people are asked about calls of tools; `unmade` are those made only after it."""
     found = listener.get()
     if found is not None:
-        found.asked(title, Question(token, [*calls]))
+        found.asked(title, Question(token, [*calls]), unmade)
 
 
 def note_answered(

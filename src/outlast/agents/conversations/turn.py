@@ -55,6 +55,7 @@ class Turn(Generic[DepsT, OutT]):
         self.model: str = ""
         self.context_tokens: int = 0
         self.budgets: list[str] = []
+        self._unmade: set[str] = set()  # calls of tools that wait for an approval
         self._interruption = Interruption()
         self._known = 0  # so many messages of the run are told already
         self._has_all = False  # none comes any more
@@ -184,7 +185,7 @@ class Turn(Generic[DepsT, OutT]):
         """Add what is new of all messages of the turn, no tool call left open."""
         if not self._has_all:
             self._has_all = True
-            told = closed(messages, because=because)
+            told = closed(messages, because=because, unmade=self._unmade)
             self._tell(told)
             self._tell_unheard(told)
 
@@ -212,10 +213,12 @@ class Turn(Generic[DepsT, OutT]):
         self.model = response.model_name or ""
         self.usage += usage_of(response)
 
-    def _asked(self, title: str, question: Question) -> None:
+    def _asked(self, title: str, question: Question, unmade: Sequence[str]) -> None:
+        self._unmade.update(unmade)
         self._log.add("asked", self.number, text=title, question=question)
 
     def _answered(self, reason: str, question: Question) -> None:
+        self._unmade.difference_update(question.calls)
         self._log.add("answered", self.number, text=reason, question=question)
 
     # ------------------------------------------------------------------------------ its end

@@ -5,7 +5,7 @@ Invariant: it is cut only where no tool call is open, so that each call is follo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -27,6 +27,7 @@ Placed: TypeAlias = tuple[int, Entry]
 _BYTES_OF_TOKEN = 4  # of English and JSON; other scripts have less, and are counted too small
 _SUMMARISED = "Summary of the conversation so far:\n\n"
 INTERRUPTED = "The call was interrupted before it had a result: it may have had its effect or not."
+UNMADE = "The call was not made: the turn ended before it was approved."
 FAILED = "The turn failed before this call had a result ({}): it may have had its effect or not."
 
 
@@ -111,11 +112,14 @@ def _size(entries: Sequence[Placed]) -> int:
     return tokens_of([entry.message for _, entry in entries if entry.message is not None])
 
 
-def closed(messages: Sequence[ModelMessage], *, because: str = "") -> list[ModelMessage]:
+def closed(
+    messages: Sequence[ModelMessage], *, because: str = "", unmade: Collection[str] = ()
+) -> list[ModelMessage]:
     """Return messages in which no tool call is open: a call without a result gets one.
 
     Of a response that was interrupted only what it has said remains: its calls were never made.
-    `because` is the error with which the turn has failed.
+    `because` is the error with which the turn has failed; `unmade` are the ids of calls that were
+    never made, since they waited for an approval.
     """
     told: list[ModelMessage] = []
     for message in messages:
@@ -135,16 +139,16 @@ def closed(messages: Sequence[ModelMessage], *, because: str = "") -> list[Model
             for call in _answered_in(message):
                 open_calls.pop(call, None)
     if open_calls:
-        told.append(
-            ModelRequest(parts=[_unanswered(call, because) for call in open_calls.values()])
-        )
+        results = [_unanswered(call, because, unmade) for call in open_calls.values()]
+        told.append(ModelRequest(parts=results))
     return told
 
 
-def _unanswered(call: ToolCallPart, because: str) -> ToolReturnPart:
+def _unanswered(call: ToolCallPart, because: str, unmade: Collection[str]) -> ToolReturnPart:
+    said = FAILED.format(because) if because else INTERRUPTED
     return ToolReturnPart(
         tool_name=call.tool_name,
-        content=FAILED.format(because) if because else INTERRUPTED,
+        content=UNMADE if call.tool_call_id in unmade else said,
         tool_call_id=call.tool_call_id,
         outcome="interrupted",
     )

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from pydantic_ai import ModelMessage, ModelResponse, RunContext
-from pydantic_ai.exceptions import ModelHTTPError, ModelQuotaExceededError
+from pydantic_ai.exceptions import ModelHTTPError, ModelQuotaExceededError, UserError
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
@@ -23,14 +23,16 @@ from outlast._engine.providers import limits
 from outlast._engine.providers.declared import ProviderLimit
 from outlast._engine.providers.queue import Correction, Place, ProviderQueue
 from outlast._engine.remote import ambient
-from outlast._execution.bodies.context import waiting_in_queue
+from outlast._execution.bodies.context import current_step, waiting_in_queue
 from outlast.agents.budgets.estimates import input_tokens_about
 from outlast.agents.budgets.requests import max_tokens_in
-from outlast.agents.providers.asking import RequestPriority, asker
+from outlast.agents.providers.asking import RequestPriority, asker, asker_of_step
 from outlast.agents.providers.keeper import KeptWindow
+from outlast.errors import BudgetError, UsageError
 
 log: logging.Logger = logging.getLogger("outlast.agents")
 
+_NOT_SENT = (BudgetError, UserError, UsageError)
 _TOO_MANY = 429
 _OVERLOADED = (503, 529)
 
@@ -122,9 +124,7 @@ class _Sending:
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:
         """Wait for a turn; swallow that the provider wants the request to be sent later."""
-        found = asker.get()
-        if found is None:
-            raise RuntimeError("a request to a model has no run that asks for it")
+        found = asker.get() or asker_of_step(current_step().run_id, ambient().world.now() / 1e6)
         place = self.queue.enter(found.asking(self.limit.fair_by, self.priority), self.tokens)
         self.second = await _turn_of(place)
         try:
@@ -136,6 +136,9 @@ class _Sending:
             self.holds += 1
             log.info("the provider's limit was reached: %s; asking again in %g s", error, pause)
             await self.queue.hold(pause)
+        except _NOT_SENT:
+            self.queue.correct(Correction(self.second, -1, -min(self.tokens, self.limit.tpm or 0)))
+            raise
 
     def count(self, response: ModelResponse) -> None:
         """Count the tokens of a response instead of those that were expected."""

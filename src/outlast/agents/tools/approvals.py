@@ -189,7 +189,7 @@ async def _decision(
             key=f"{place}#{next_number(place)}",
             by=f"{by}" if by else None,
         )
-        note_asked(title, asked.id, calls)
+        note_asked(title, asked.id, calls, unmade=calls)
         answer = await asked.decided()
         note_answered(
             asked.id,

@@ -22,6 +22,7 @@ from outlast.errors import HandlerFailed, OutlastError
 from outlast.types import StreamEvent, TokenInfo, WhileBusy
 
 _ENTRIES_SHOWN = 60
+_YES, _NO = ("y", "yes"), ("n", "no")
 _FAILED = 1
 _INTERRUPTED = 130
 
@@ -51,6 +52,9 @@ class Chat:
         self._told = 0  # events before this offset belong to entries that were seen
         self._has_news = asyncio.Event()
         self._asking: TokenInfo | None = None  # the approval that the next line answers
+        self._was_settled = False  # while it was answered here, and the turn goes on
+        self._is_busy = False  # a turn is under way, perhaps of another's message
+        self._is_at_prompt = False
         self._has_failed = False
         self._turn: asyncio.Task[None] | None = None
         self._interrupting: asyncio.Task[None] | None = None  # kept, so that it is not collected
@@ -79,7 +83,7 @@ class Chat:
             await asyncio.gather(following, talking, return_exceptions=True)
 
     def _interrupt(self, talking: asyncio.Task[int]) -> None:
-        if self._turn is None:
+        if self._turn is None and not self._is_busy:
             talking.cancel()
         else:
             self._interrupting = asyncio.ensure_future(self._talk.interrupt())
@@ -116,22 +120,32 @@ class Chat:
 
     async def _typed(self, text: str) -> None:
         """Do what a line says: answer an approval, steer the turn, or begin one."""
-        if self._asking is not None:
-            token, self._asking = self._asking, None
-            await self._answer(token, text)
+        self._is_at_prompt = False
+        if self._lines.is_cut(text):
+            complain(
+                "this line may have lost its end, since a terminal takes 4,095 bytes at most, so "
+                "it was not sent. Send long text through a pipe"
+            )
+            self._prompt()
+        elif self._asking is not None:
+            await self._answer(self._asking, text)
+        elif self._was_settled and text.strip():
+            self._was_settled = False
+            note(f"not sent, since the approval was answered meanwhile: {safe_line(text)}")
         elif not text.strip():
             if self._turn is None:
                 self._prompt()
         elif self._turn is None:
-            self._turn = asyncio.ensure_future(self._take_turn(text))
+            policy: WhileBusy | None = "steer" if self._is_busy else None
+            self._turn = asyncio.ensure_future(self._take_turn(text, policy))
         else:
             self._turn = asyncio.ensure_future(self._steer(self._turn, text))
 
     async def _steer(self, turn: asyncio.Task[None], text: str) -> None:
         await asyncio.gather(turn, self._say(text, "steer"))
 
-    async def _take_turn(self, text: str) -> None:
-        await self._say(text, None)
+    async def _take_turn(self, text: str, while_busy: WhileBusy | None) -> None:
+        await self._say(text, while_busy)
         ends = await self._talk.look()
         while self._seen_to < ends.entries:
             self._has_news.clear()
@@ -165,29 +179,43 @@ class Chat:
                 if found.status == "open":
                     self._ask(found)
             case "answered" if self._asking is not None and self._asking.id == token:
-                self._asking = None
+                self._asking, self._was_settled = None, True
                 write_text("\n")
-            case "ended" if self._asking is not None:
-                self._asking = None
-                write_text("\n")
+            case "ended":
+                if self._asking is not None:
+                    write_text("\n")
+                self._asking, self._was_settled = None, False
             case _:
                 pass
 
     def _ask(self, token: TokenInfo) -> None:
+        self._leave_prompt()
         self._shown.end_line()
         what = f"{safe_line(token.title)}  {safe_line(shown(token.detail))}"
         if token.kind == "approval" and self._lines.is_terminal:
             self._asking = token
-            write_text(f"  ? {what}\n    approve? [y, or why not] ")
+            write_text(f"  ? {what}\n")
+            self._ask_again()
         else:
             note(f"the agent waits for the {token.kind} {token.id}: {what}")
 
+    def _ask_again(self) -> None:
+        write_text("    approve? [y, n, or why not] ")
+
     async def _answer(self, token: TokenInfo, text: str) -> None:
+        """Answer an approval, unless it is not clear what was meant."""
+        said = text.strip()
+        first = said.lower().partition(" ")[0].rstrip(",.!")
+        if not said or (first in _YES and said.lower() not in _YES):
+            self._ask_again()
+            return
+        self._asking = None
         try:
-            if text.strip().lower() in ("y", "yes"):
+            if said.lower() in _YES:
                 await self._talk.verbs.approve(token.id, by=self._user)
             else:
-                await self._talk.verbs.reject(token.id, by=self._user, reason=text.strip())
+                reason = "" if said.lower() in _NO else said
+                await self._talk.verbs.reject(token.id, by=self._user, reason=reason)
         except OutlastError as error:
             complain(f"{error}")
 
@@ -236,11 +264,16 @@ class Chat:
         data = data_of(seen.value)
         events = data.get("events")
         self._told = max(self._told, events if isinstance(events, int) else 0)
-        text = data.get("text")
-        if data.get("kind") == "user" and text in self._own:
+        text, kind = data.get("text"), data.get("kind")
+        if kind in ("user", "ended"):
+            self._is_busy = kind == "user"
+        if kind == "user" and text in self._own:
             self._own.remove(f"{text}")  # it is on the screen already
-        elif seen.kind == "data" and data.get("kind") != "asked":
+        elif seen.kind == "data" and kind != "asked":
+            self._leave_prompt()
             self._shown.entry(seen.value)
+            if kind == "ended" and self._turn is None:
+                self._prompt()
         self._has_news.set()
 
     def _event(self, heard: StreamEvent[object]) -> None:
@@ -249,12 +282,20 @@ class Chat:
         if heard.kind == "retract":
             self._shown.retract()
         elif heard.kind == "data":
+            self._leave_prompt()
             self._shown.event(heard.value)
 
     def _prompt(self) -> None:
         self._shown.end_line()
         if self._lines.is_terminal:
             write_text("> ")
+            self._is_at_prompt = True
+
+    def _leave_prompt(self) -> None:
+        """Others have said something: it is not written behind the prompt."""
+        if self._is_at_prompt:
+            self._is_at_prompt = False
+            write_text("\n")
 
 
 def _from(entries: int) -> int:

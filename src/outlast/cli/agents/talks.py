@@ -18,9 +18,10 @@ from outlast.cli.loading import load_program, options_of
 from outlast.cli.places import Place, Server
 from outlast.cli.transport import Verbs, client_of
 from outlast.client import Client
+from outlast.client.asking import Patience
 from outlast.client.local import owner_of
 from outlast.engine import Engine
-from outlast.errors import AskTimeout, UnknownActor, UsageError
+from outlast.errors import AskTimeout, EngineClosed, StoreUnavailable, UnknownActor, UsageError
 from outlast.types import WhileBusy
 
 _HANDLERS = frozenset(("chat", "interrupt", "about"))
@@ -96,32 +97,46 @@ class _There:
         self._client = client
         self._kind = kind
         self._key = key
+        self._has_answered = False  # a server that never did is not waited for
         self.actor = ""
 
     async def say(self, text: str, while_busy: WhileBusy | None = None) -> object:
-        dedup = f"{uuid4()}"
+        return await self._ask("chat", {"text": text}, while_busy)
+
+    async def interrupt(self) -> None:
+        await self._ask("interrupt", {}, None)
+
+    async def look(self) -> Ends:
+        state = await self._ask("about", {}, None)
+        if not self.actor:
+            self.actor = (await self._client.actor_info(self._kind, self._key)).id
+        return msgspec.convert(state, Ends)
+
+    async def _ask(
+        self, handler: str, arguments: dict[str, object], while_busy: WhileBusy | None
+    ) -> object:
+        """Ask once, however often that is sent: over a restart of the server too."""
+        dedup, patience = f"{uuid4()}", Patience()
         while True:
             try:
-                return await self._client.ask_actor(
+                found = await self._client.ask_actor(
                     self._kind,
                     self._key,
-                    "chat",
-                    {"text": text},
+                    handler,
+                    arguments,
                     timeout=limits.HTTP_WAIT_SECONDS_MAX,
                     dedup=dedup,
                     while_busy=while_busy,
                 )
             except AskTimeout:
-                continue  # a turn may take longer than a request may wait
-
-    async def interrupt(self) -> None:
-        await self._client.ask_actor(self._kind, self._key, "interrupt", {})
-
-    async def look(self) -> Ends:
-        state = await self._client.ask_actor(self._kind, self._key, "about", {})
-        if not self.actor:
-            self.actor = (await self._client.actor_info(self._kind, self._key)).id
-        return msgspec.convert(state, Ends)
+                patience.renew()  # a turn may take longer than a request may wait
+            except (StoreUnavailable, EngineClosed) as error:
+                if not self._has_answered:
+                    raise
+                await patience.wait(error)
+            else:
+                self._has_answered = True
+                return found
 
 
 def talk_with(place: Place, app_and_name: str, key: str) -> AbstractAsyncContextManager[Talk]:

@@ -7,6 +7,7 @@ import os
 import sys
 
 _BYTES = 64 * 1024
+_LINE_BYTES = 4_080  # a terminal gives 4,095 bytes of a line, and drops the rest
 
 
 class Lines:
@@ -30,6 +31,10 @@ class Lines:
     async def next(self) -> str | None:
         """Return the next line, without its end."""
         return await self._queue.get()
+
+    def is_cut(self, line: str) -> bool:
+        """Whether the terminal may have dropped the end of a line."""
+        return self.is_terminal and len(line.encode()) >= _LINE_BYTES
 
     def close(self) -> None:
         """Read no more."""

@@ -108,6 +108,9 @@ def test_a_budget_outside_of_a_run_is_refused() -> None:
     [
         ({"usd": 0.5}, "as text"),
         ({"usd": "-1"}, "as text"),
+        ({"usd": "1e400"}, "from 0.000000001 to 1000000000"),
+        ({"usd": "1e-30"}, "from 0.000000001 to 1000000000"),
+        ({"tokens": 10**30}, "whole number from 0 to 1,000,000,000,000,000"),
         ({"tokens": -1}, "whole number from 0"),
         ({"tokens": True}, "whole number from 0"),
         ({"tool_calls": 1.5}, "whole number from 0"),
