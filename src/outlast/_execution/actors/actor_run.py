@@ -152,8 +152,7 @@ class LiveActor(LiveRun):
     def _add(self, message: Message) -> None:
         handler = self.definition.handlers.get(message.name)
         is_read = handler is not None and handler.is_read
-        is_harmless = not self.handling.wary_of or message.at > self.handling.wary_before
-        may_read = is_harmless or self.membership.is_down
+        may_read = message.at >= self.handling.wary_before or self.membership.is_down
         if handler is not None and is_read and may_read:
             self._readings.start(message, handler, self._memory.encoded, self)
         elif self.definition.lets_in and self.reentrancy.let_in(

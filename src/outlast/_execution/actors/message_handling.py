@@ -255,6 +255,8 @@ class MessageHandling:
         self._ends.close(transaction, handled, outcome)
         self.fold(transaction)
         self.wary_of = max(0, self.wary_of - 1)
+        if not self.wary_of:
+            self.wary_before = 0
         stops = None if handled.made_outbox is None else handled.made_outbox.stop_reason
         membership = self._membership
         if stops is None and membership.place is None:
