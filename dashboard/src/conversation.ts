@@ -131,6 +131,17 @@ export interface Folded extends Conversation {
   calls: Map<string, ToolCall>
   // The events before this offset belong to entries.
   told: number
+  // What has steered the response that is under way: the model is told of it after that response.
+  unheard: Steering[]
+}
+
+/** What somebody said in the midst of a turn, and the offset of the events that came after it. */
+interface Steering {
+  item: Item
+  text: string
+  events: number
+  // Whether a response was asked for before, and not answered yet, as far as the entries say.
+  isDuringFirst: boolean
 }
 
 class Fold {
@@ -139,12 +150,16 @@ class Fold {
   private readonly questions = new Map<string, Question>()
   private lives: number[] = []
   private begun = ''
+  private hasResponse = false
   told = 0
+  unheard: Steering[] = []
   isBusy = false
   budgets: string[] = []
 
   take(at: number, entry: JsonObject): void {
-    this.told = Math.max(this.told, numberOf(entry, 'events'))
+    // What comes in the midst of a response, or of calls of tools, does not say what these have said so far.
+    const isInMidst = entry['is_steering'] === true || ['asked', 'answered'].includes(textOf(entry, 'kind'))
+    if (!isInMidst) this.told = Math.max(this.told, numberOf(entry, 'events'))
     switch (textOf(entry, 'kind')) {
       case 'user': return this.takeUser(at, entry)
       case 'message': return this.takeMessage(at, objectOf(entry, 'message'))
@@ -160,18 +175,14 @@ class Fold {
     this.isBusy = true
     if (!isSteering) {
       this.lives = []
+      this.hasResponse = false
       this.begun = textOf(entry, 'at')
     }
     const files = Array.isArray(entry['attachments']) ? entry['attachments'].filter(isObject) : []
-    this.items.push({
-      kind: 'user',
-      at,
-      time: textOf(entry, 'at'),
-      text: textOf(entry, 'text'),
-      isSteering,
-      sender: textOf(entry, 'sender'),
-      attachments: files.map((file) => textOf(file, 'url')),
-    })
+    const text = textOf(entry, 'text')
+    const item: Item = { kind: 'user', at, time: textOf(entry, 'at'), text, isSteering, sender: textOf(entry, 'sender'), attachments: files.map((file) => textOf(file, 'url')) }
+    this.items.push(item)
+    if (isSteering) this.unheard.push({ item, text, events: numberOf(entry, 'events'), isDuringFirst: !this.hasResponse })
   }
 
   private takeMessage(at: number, message: JsonObject): void {
@@ -188,9 +199,21 @@ class Fold {
       if (kind === 'text') text += textOf(part, 'content')
       else if (kind === 'tool-call') made.push(called(this.calls, part))
       else if (kind === 'tool-return' || kind === 'retry-prompt') returned(this.calls, part)
+      else if (kind === 'user-prompt') this.hear(part)
     }
-    if (text !== '' || isInterrupted) this.items.push({ kind: 'agent', at, text, isInterrupted, isLive: false })
-    if (made.length > 0) this.items.push({ kind: 'tools', at, calls: made })
+    if (message['kind'] === 'response') this.hasResponse = true
+    const said: Item[] = []
+    if (text !== '' || isInterrupted) said.push({ kind: 'agent', at, text, isInterrupted, isLive: false })
+    if (made.length > 0) said.push({ kind: 'tools', at, calls: made })
+    insertBefore(this.items, this.unheard[0], said)
+  }
+
+  /** A request says to the model what somebody has said. */
+  private hear(prompt: JsonObject): void {
+    const content = prompt['content']
+    const text = Array.isArray(content) ? content.filter((it) => typeof it === 'string').join('') : content
+    const heard = this.unheard.findIndex((it) => it.text === text)
+    if (heard >= 0) this.unheard.splice(heard, 1)
   }
 
   private takeAsked(at: number, entry: JsonObject): void {
@@ -231,7 +254,14 @@ class Fold {
     })
     this.begun = ''
     this.lives = []
+    this.unheard = []
   }
+}
+
+/** A response comes before what has steered it: so the model reads it. */
+function insertBefore(items: Item[], steering: Steering | undefined, said: Item[]): void {
+  const place = steering ? items.indexOf(steering.item) : items.length
+  items.splice(place, 0, ...said)
 }
 
 /** Each response says in which life of the actor it was asked for: a later life repeats no earlier one. */
@@ -252,19 +282,23 @@ export function foldEntries(entries: StreamValue[]): Folded {
 /** Add the events that no entry says again. */
 export function withLive(folded: Folded, events: StreamValue[]): Conversation {
   const items = [...folded.items]
-  addLive(items, folded.calls, events.filter((it) => it.offset >= folded.told && !it.isRetracted))
+  addLive(items, folded, events.filter((it) => it.offset >= folded.told))
   return { items, isBusy: folded.isBusy, budgets: folded.budgets }
 }
 
-function addLive(items: Item[], calls: Map<string, ToolCall>, events: StreamValue[]): void {
+function addLive(items: Item[], { calls, unheard }: Folded, events: StreamValue[]): void {
   let text = ''
+  let begun = Infinity
   let at = -1
   const made: ToolCall[] = []
-  for (const { value, offset } of events) {
+  for (const { value, offset, isRetracted } of events) {
     if (!isObject(value)) continue
     const part = value['part']
     const delta = value['delta']
     const kind = textOf(value, 'event_kind')
+    // A response that a restart has taken back is asked for again, with what it was asked at first.
+    if (kind === 'part_start') begun = Math.min(begun, offset)
+    if (isRetracted) continue
     if (at < 0) at = offset
     if (kind === 'part_start' && isObject(part) && part['part_kind'] === 'text') text += textOf(part, 'content')
     else if (kind === 'part_delta' && isObject(delta)) text += textOf(delta, 'content_delta')
@@ -275,8 +309,10 @@ function addLive(items: Item[], calls: Map<string, ToolCall>, events: StreamValu
       if (isObject(result)) returned(calls, result)
     }
   }
-  if (text !== '') items.push({ kind: 'agent', at, text, isInterrupted: false, isLive: true })
-  if (made.length > 0) items.push({ kind: 'tools', at, calls: made })
+  const said: Item[] = []
+  if (text !== '') said.push({ kind: 'agent', at, text, isInterrupted: false, isLive: true })
+  if (made.length > 0) said.push({ kind: 'tools', at, calls: made })
+  insertBefore(items, unheard.find((it) => it.isDuringFirst || it.events > begun), said)
 }
 
 function called(calls: Map<string, ToolCall>, part: JsonObject): ToolCall {

@@ -45,6 +45,43 @@ test('what is being said follows the entries, without what they say again or wha
   assert.deepEqual(items.at(-1), { kind: 'agent', at: 8, text: 'It is in', isInterrupted: false, isLive: true })
 })
 
+const WORDS: Json[] = [
+  { event_kind: 'part_start', part: { part_kind: 'text', content: 'one ' } },
+  { event_kind: 'part_delta', delta: { part_delta_kind: 'text', content_delta: 'two ' } },
+  { event_kind: 'part_delta', delta: { part_delta_kind: 'text', content_delta: 'three ' } },
+]
+const STEERED = { kind: 'user', turn: 1, text: 'Be brief.', is_steering: true, events: 2 }
+const saidBy = (items: { kind: string }[]) => items.map((it) => ('text' in it ? it.text : it.kind))
+
+test('the words of a response that is steered stay, before what has steered it, and so when it is complete', () => {
+  const live = conversationOf(placed([ASKED, STEERED]), placed(WORDS))
+  const request = { kind: 'message', turn: 1, events: 3, message: { kind: 'request', parts: [{ part_kind: 'user-prompt', content: 'Where is it?' }] } }
+  const heard = { ...request, message: { kind: 'request', parts: [{ part_kind: 'user-prompt', content: 'Be brief.' }] } }
+  const second = { ...ANSWER, message: { kind: 'response', state: 'complete', parts: [{ part_kind: 'text', content: 'Oslo.' }] } }
+  const entries = [ASKED, STEERED, request, { ...ANSWER, events: 3 }, heard, second]
+  const complete = conversationOf(placed(entries), placed(WORDS))
+
+  assert.deepEqual(saidBy(live.items), ['Where is it?', 'one two three ', 'Be brief.'])
+  assert.deepEqual(saidBy(complete.items), ['Where is it?', 'It is in Oslo.', 'Be brief.', 'Oslo.'])
+})
+
+test('what has steered between two requests is before the response that knows of it', () => {
+  const steered = { ...STEERED, events: 3 }
+  const heard = { ...RESULT, message: { kind: 'request', parts: [...RESULT.message.parts, { part_kind: 'user-prompt', content: ['Be brief.'] }] } }
+  const live = conversationOf(placed([ASKED, CALLS, steered]), placed(WORDS, 3))
+  const complete = conversationOf(placed([ASKED, CALLS, steered, heard, ANSWER]), [])
+
+  assert.deepEqual(saidBy(live.items), ['Where is it?', 'tools', 'Be brief.', 'one two three '])
+  assert.deepEqual(saidBy(complete.items), ['Where is it?', 'tools', 'Be brief.', 'It is in Oslo.'])
+})
+
+test('what a tool has returned is not forgotten when another one asks', () => {
+  const result = { event_kind: 'function_tool_result', part: { ...RESULT.message.parts[0] } }
+  const { items } = conversationOf(placed([ASKED, CALLS, { kind: 'asked', turn: 1, text: 'Pay?', events: 4, question: { token: 't', calls: [] } }]), placed([result], 3))
+
+  assert.deepEqual(items.flatMap((it) => (it.kind === 'tools' ? it.calls.map((call) => call.result) : [])), ['Oslo'])
+})
+
 test('a response that was cut off is marked', () => {
   const cut = { ...ANSWER, message: { kind: 'response', state: 'interrupted', parts: [{ part_kind: 'text', content: 'It' }] } }
 

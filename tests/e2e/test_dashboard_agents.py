@@ -97,6 +97,27 @@ def test_a_call_is_approved_where_it_waits_and_says_who_did(seat: Seat) -> None:
     assert seat.complaints == []
 
 
+def test_what_was_said_stays_where_it_is_when_the_turn_is_steered(seat: Seat) -> None:
+    key = f"guest-{next(keys)}"
+    tell(seat.server, key, "slowly please", "tell")
+    page = seat.open(f"#/actors/Support%2F{key}")
+    other = seat.open(f"#/actors/Support%2F{key}")
+    until_seen(page, lambda: "I look it up" in messages(page))
+    say(page, "What of order 8?")
+    in_order = re.compile("I look it up.*What of order 8", re.DOTALL)
+    for each in (page, other):
+        each.get_by_text("steered the turn").wait_for()
+        assert in_order.search(messages(each))
+    seat.shot(page, "agent-steered")
+    page.reload()
+    until_seen(page, lambda: in_order.search(messages(page)) is not None)
+    assert "You said" not in messages(page)
+    for each in (page, other):
+        each.get_by_text("You said").wait_for()
+        assert re.search("find about it.*What of order 8.*You said", messages(each), re.DOTALL)
+    assert seat.complaints == []
+
+
 def test_a_conversation_is_forked_from_a_message_and_compared_with_the_original(
     seat: Seat,
 ) -> None:
