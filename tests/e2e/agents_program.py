@@ -42,6 +42,7 @@ A-17 comes today before 18:00. For A-18 I can
 """
 PAID = """\
 Done: $49.00 are on their way to the card that ends in `4242`. It takes two to three days."""
+LONG_ORDER = ", ".join(f"P-{number}" for number in range(100, 140))
 SENT = "The lamp is sent again: parcel A-21 arrives on Friday."
 
 
@@ -51,7 +52,8 @@ def script(asked: Asked) -> Says | Calls:
     if "order 1042" in asked.prompt:
         return Says(FOUND) if "track" in done else Calls(("track", {"order": "1042"}))
     if "pay" in asked.prompt:
-        refund = ("refund", {"order": "1042", "cents": 4_900})
+        order = LONG_ORDER if "all" in asked.prompt else "1042"
+        refund = ("refund", {"order": order, "cents": 4_900})
         return Says(PAID) if "refund" in done else Calls(refund)
     if "again" in asked.prompt:
         return Says(SENT) if "send" in done else Calls(("send", {"order": "1042"}))

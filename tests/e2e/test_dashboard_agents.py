@@ -97,6 +97,34 @@ def test_a_call_is_approved_where_it_waits_and_says_who_did(seat: Seat) -> None:
     assert seat.complaints == []
 
 
+def test_who_approves_a_call_sees_all_its_arguments(seat: Seat) -> None:
+    key = f"guest-{next(keys)}"
+    tell(seat.server, key, "Please pay me all of it back.", "tell")
+    page = seat.open(f"#/actors/Support%2F{key}")
+    page.get_by_role("button", name="Approve").wait_for()
+    seat.shot(page, "agent-asks-long")
+    given = page.get_by_role("group", name="All arguments of refund")
+    cut = page.evaluate(CUT, ".talk-arguments, .talk-arguments *, .run-facts, .run-facts *")
+    shown = given.inner_text()
+
+    assert "P-139" in shown
+    assert re.search(r"cents\s+4900", shown)
+    assert cut == []
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_text("are on their way").wait_for()
+    assert given.count() == 0
+    assert seat.complaints == []
+
+
+# Elements that hold more than they show in width, or reach beyond the page.
+CUT = """
+(selector) => [...document.querySelectorAll(selector)]
+  .filter((it) => it.scrollWidth > it.clientWidth + 1 && it.clientWidth > 0
+    || it.getBoundingClientRect().right > innerWidth)
+  .map((it) => it.outerHTML)
+"""
+
+
 def test_what_was_said_stays_where_it_is_when_the_turn_is_steered(seat: Seat) -> None:
     key = f"guest-{next(keys)}"
     tell(seat.server, key, "slowly please", "tell")

@@ -2,7 +2,7 @@
 
 import type { Item, Question, Resumed, ToolCall } from '../conversation.ts'
 import { absolute, cost, count, duration, plural, timeOfDay } from '../format.ts'
-import { jsonText, parseData } from '../json.ts'
+import { isObject, jsonText, parseData } from '../json.ts'
 import { link } from '../router.ts'
 import type { Json } from '../types.ts'
 import { visible } from '../visible.ts'
@@ -72,12 +72,13 @@ function standing(call: ToolCall): { icon: IconName; word: string } {
 function Tool({ call }: { call: ToolCall }) {
   const input = typeof call.input === 'string' ? parsed(call.input) : call.input
   const { icon, word } = standing(call)
+  const isOpen = call.question?.isOpen === true
   return (
-    <div class={call.question?.isOpen ? 'talk-tool is-asking' : 'talk-tool'}>
+    <div class={isOpen ? 'talk-tool is-asking' : 'talk-tool'}>
       <details>
         <summary>
           <Icon name={icon} />
-          <span class="mono talk-call">{visible(call.name)}<span class="faint">({visible(shortly(input))})</span></span>
+          <span class="mono talk-call">{visible(call.name)}{!isOpen && <span class="faint">({visible(shortly(input))})</span>}</span>
           <span class="faint talk-word">{word}</span>
           <Icon name="right" />
         </summary>
@@ -85,8 +86,24 @@ function Tool({ call }: { call: ToolCall }) {
           <JsonView value={{ arguments: input, result: call.result ?? null }} label={`the call of ${call.name}`} />
         </div>
       </details>
+      {isOpen && <Arguments input={input} name={call.name} />}
       {call.question && <Asked question={call.question} />}
     </div>
+  )
+}
+
+/** All that a call is given, for whoever answers whether it may be made. */
+function Arguments({ input, name }: { input: Json; name: string }) {
+  const given: [string, Json][] = isObject(input) ? Object.entries(input) : [['', input]]
+  return (
+    <dl class="talk-arguments mono" tabIndex={0} role="group" aria-label={`All arguments of ${visible(name)}`}>
+      {given.map(([each, value]) => (
+        <div key={each}>
+          {each !== '' && <dt>{visible(each)}</dt>}
+          <dd>{visible(typeof value === 'string' && value.includes('\n') ? value : jsonText(value, 2))}</dd>
+        </div>
+      ))}
+    </dl>
   )
 }
 
