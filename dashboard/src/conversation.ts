@@ -131,6 +131,7 @@ export interface Folded extends Conversation {
   calls: Map<string, ToolCall>
   // The events before this offset belong to entries.
   told: number
+  isStopped: boolean
   // What has steered the response that is under way: the model is told of it after that response.
   unheard: Steering[]
 }
@@ -152,6 +153,7 @@ class Fold {
   private begun = ''
   private hasResponse = false
   told = 0
+  isStopped = false
   unheard: Steering[] = []
   isBusy = false
   budgets: string[] = []
@@ -256,6 +258,14 @@ class Fold {
     this.lives = []
     this.unheard = []
   }
+
+  /** The agent was stopped: what was under way then stays as it was. */
+  stop(): void {
+    this.isStopped = true
+    this.isBusy = false
+    for (const question of this.questions.values()) question.isOpen = false
+    for (const call of this.calls.values()) if (call.result === undefined) returned(this.calls, { tool_call_id: call.id, outcome: 'stopped' })
+  }
 }
 
 /** A response comes before what has steered it: so the model reads it. */
@@ -271,11 +281,12 @@ function resumedIn(lives: number[]): Resumed | null {
   return kept === 0 ? null : { kept, asked: lives.length - kept }
 }
 
-export function foldEntries(entries: StreamValue[]): Folded {
+export function foldEntries(entries: StreamValue[], isStopped = false): Folded {
   const fold = new Fold()
   for (const it of entries) {
     if (!it.isRetracted && isObject(it.value)) fold.take(it.offset, it.value)
   }
+  if (isStopped) fold.stop()
   return fold
 }
 
@@ -286,7 +297,7 @@ export function withLive(folded: Folded, events: StreamValue[]): Conversation {
   return { items, isBusy: folded.isBusy, budgets: folded.budgets }
 }
 
-function addLive(items: Item[], { calls, unheard }: Folded, events: StreamValue[]): void {
+function addLive(items: Item[], { calls, unheard, isStopped }: Folded, events: StreamValue[]): void {
   let text = ''
   let begun = Infinity
   let at = -1
@@ -310,7 +321,7 @@ function addLive(items: Item[], { calls, unheard }: Folded, events: StreamValue[
     }
   }
   const said: Item[] = []
-  if (text !== '') said.push({ kind: 'agent', at, text, isInterrupted: false, isLive: true })
+  if (text !== '') said.push({ kind: 'agent', at, text, isInterrupted: isStopped, isLive: !isStopped })
   if (made.length > 0) said.push({ kind: 'tools', at, calls: made })
   insertBefore(items, unheard.find((it) => it.isDuringFirst || it.events > begun), said)
 }

@@ -357,7 +357,8 @@ export function tokenStatus(token: Pick<TokenInfo, 'kind' | 'status' | 'value'>)
   return token.value === true ? 'approved' : 'rejected'
 }
 
-/** How an actor stands, in a word: one that waits for nothing but a message is idle. */
-export function actorStatus(actor: ActorInfo): string {
+/** How an actor stands, in a word: one that waits for nothing but a message is idle, and none is ever complete. */
+export function actorStatus(actor: Pick<ActorInfo, 'status' | 'waiting'>): string {
+  if (actor.status === 'completed') return 'stopped'
   return actor.status === 'waiting' && actor.waiting === 0 ? 'idle' : actor.status
 }

@@ -82,6 +82,16 @@ test('what a tool has returned is not forgotten when another one asks', () => {
   assert.deepEqual(items.flatMap((it) => (it.kind === 'tools' ? it.calls.map((call) => call.result) : [])), ['Oslo'])
 })
 
+test('what was under way when the agent was stopped does not go on', () => {
+  const folded = foldEntries(placed([ASKED, CALLS, OPENED]), true)
+  const { items, isBusy } = withLive(folded, placed(WORDS, 3))
+  const [call] = folded.calls.values()
+
+  assert.equal(isBusy, false)
+  assert.deepEqual([call?.question?.isOpen, call?.outcome], [false, 'stopped'])
+  assert.deepEqual(items.at(-1), { kind: 'agent', at: 3, text: 'one two three ', isInterrupted: true, isLive: false })
+})
+
 test('a response that was cut off is marked', () => {
   const cut = { ...ANSWER, message: { kind: 'response', state: 'interrupted', parts: [{ part_kind: 'text', content: 'It' }] } }
 

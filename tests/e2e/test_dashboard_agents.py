@@ -116,6 +116,26 @@ def test_who_approves_a_call_sees_all_its_arguments(seat: Seat) -> None:
     assert seat.complaints == []
 
 
+def test_a_stopped_agent_says_so_and_takes_no_messages(seat: Seat) -> None:
+    key = f"guest-{next(keys)}"
+    tell(seat.server, key, "hello")
+    page = seat.open(f"#/actors/Support%2F{key}")
+    page.get_by_text("You said").wait_for()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.locator("dialog[open]").get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_text("takes no more messages: stopped by").wait_for()
+    settled(page)
+    seat.shot(page, "agent-stopped")
+    wanted = [page.get_by_label("Message to the agent"), page.locator(".error-text")]
+    wanted += [page.get_by_role("button", name=name) for name in ("Stop", "Send", "Fork from here")]
+
+    assert [each.count() for each in wanted] == [0] * 5
+    assert page.locator(".run-title .status").inner_text() == "stopped"
+    assert "You said" in messages(page)
+    assert page.evaluate(CONTRAST, CONTRAST_MIN) == []
+    assert seat.complaints == []
+
+
 # Elements that hold more than they show in width, or reach beyond the page.
 CUT = """
 (selector) => [...document.querySelectorAll(selector)]

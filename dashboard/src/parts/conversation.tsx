@@ -34,12 +34,14 @@ function placedOf(items: Item[], origin: Origin | null): Placed[] {
   return all.map((item) => ({ ...item, key: keyOf(item) }))
 }
 
-export function ConversationPanel({ id, type, actorKey, state, canFork, onBudgets }: {
+export function ConversationPanel({ id, type, actorKey, state, canFork, stopped, onBudgets }: {
   id: string
   type: string
   actorKey: string
   state: AgentState
   canFork: boolean
+  // Why nothing can be said to the agent any more, if so.
+  stopped: string | null
   // Which budgets the responses were charged to.
   onBudgets: (names: string[]) => void
 }) {
@@ -50,7 +52,7 @@ export function ConversationPanel({ id, type, actorKey, state, canFork, onBudget
   useFollowed(events)
   const older = store.older.value
   const newer = store.newer.values.value
-  const folded = useMemo(() => foldEntries([...older, ...newer]), [older, newer])
+  const folded = useMemo(() => foldEntries([...older, ...newer], stopped !== null), [older, newer, stopped !== null])
   const { items, isBusy } = useMemo(() => withLive(folded, events.values.value), [folded, events.values.value])
   const { origin } = state
   const placed = useMemo(() => placedOf(items, origin), [items, origin?.entries])
@@ -85,7 +87,9 @@ export function ConversationPanel({ id, type, actorKey, state, canFork, onBudget
       />
       <div class="talk-foot">
         {!isFollowing && <button type="button" class="talk-down" onClick={() => setFollowing(true)}><Icon name="down" /> Latest</button>}
-        {mayOperate.value ? <Composer type={type} actorKey={actorKey} isBusy={isBusy} onSend={() => setFollowing(true)} /> : <p class="faint talk-note">Your role is read-only: it cannot send messages.</p>}
+        {stopped !== null && <p class="faint talk-note" role="status"><Icon name="terminated" /> {stopped}</p>}
+        {stopped === null && !mayOperate.value && <p class="faint talk-note">Your role is read-only: it cannot send messages.</p>}
+        {stopped === null && mayOperate.value && <Composer type={type} actorKey={actorKey} isBusy={isBusy} onSend={() => setFollowing(true)} />}
       </div>
       {from && <ForkTalk from={from} type={type} actorKey={actorKey} models={models} onClose={() => setFrom(null)} />}
     </section>

@@ -24,6 +24,7 @@ const ICONS: { [status: string]: IconName } = {
   rejected: 'failed',
   expired: 'timed_out',
   closed: 'cancelled',
+  stopped: 'terminated',
 }
 
 const KNOWN = new Set(Object.keys(ICONS))

@@ -25,7 +25,7 @@ import { actorLink, route } from '../router.ts'
 import { isObject } from '../json.ts'
 import { faults, fieldOf, initial } from '../schema.ts'
 import { mayOperate } from '../session.ts'
-import { actorStatus } from '../types.ts'
+import { actorStatus, isOpen } from '../types.ts'
 import { visible } from '../visible.ts'
 import type { ActorDetail, HandlerInfo, Json } from '../types.ts'
 
@@ -51,6 +51,8 @@ export function ActorView() {
   }
   if (!actor) return <Loading what="the actor" />
   const agent = agentState(actor) ?? newAgent(actor.handlers ?? [])
+  const isStopped = !isOpen(actor.status)
+  const canFork = !isStopped && (actor.handlers ?? []).some((each) => each.name === 'fork')
   return (
     <div class="run-view">
       <header class="run-head">
@@ -61,7 +63,7 @@ export function ActorView() {
           <span class="spread" />
           {agent && <button type="button" class="quiet" aria-pressed={isRaw} onClick={() => setRaw(!isRaw)}>{isRaw ? 'Show the conversation' : 'Show as an actor'}</button>}
           <button type="button" onClick={loaded.reload}><Icon name="retry" /> Refresh</button>
-          {mayOperate.value && <button type="button" class="danger quiet-danger" onClick={() => setStopping(true)}><Icon name="terminated" /> Stop</button>}
+          {mayOperate.value && !isStopped && <button type="button" class="danger quiet-danger" onClick={() => setStopping(true)}><Icon name="terminated" /> Stop</button>}
         </div>
         <dl class="run-facts">
           {agent && <AgentFacts agent={agent} budgets={[...new Set([...charged, ...agent.budgets])]} />}
@@ -71,13 +73,13 @@ export function ActorView() {
           <div><dt>Created</dt><dd><Ago at={actor.created_at} /></dd></div>
           {actor.supervisor && <div><dt>Supervisor</dt><dd><a class="mono" href={actorLink(actor.supervisor)}>{actor.supervisor}</a></dd></div>}
         </dl>
-        {actor.error && <pre class="error-text">{actor.error}</pre>}
+        {actor.error && actor.status !== 'completed' && <pre class="error-text">{actor.error}</pre>}
       </header>
-      {agent && !isRaw && <ConversationPanel id={actor.id} type={type} actorKey={key} state={agent} canFork={(actor.handlers ?? []).some((each) => each.name === 'fork')} onBudgets={setCharged} />}
+      {agent && !isRaw && <ConversationPanel id={actor.id} type={type} actorKey={key} state={agent} canFork={canFork} stopped={isStopped ? stoppedNote(actor, 'agent') : null} onBudgets={setCharged} />}
       {(!agent || isRaw) && <div class="run-columns short">
         <section class="panel run-main" aria-labelledby="send-title">
           <header><h2 id="send-title">Send a message</h2></header>
-          <Send actor={actor} type={type} actorKey={key} onSent={again} />
+          {isStopped ? <p class="faint">{stoppedNote(actor, 'actor')}</p> : <Send actor={actor} type={type} actorKey={key} onSent={again} />}
         </section>
         <section class="panel run-side" aria-labelledby="state-title">
           <header><h2 id="state-title">State</h2></header>
@@ -104,6 +106,12 @@ export function ActorView() {
       )}
     </div>
   )
+}
+
+/** Why nothing can be said to an actor; that somebody has stopped it is no fault. */
+function stoppedNote(actor: ActorDetail, what: string): string {
+  const why = actor.status === 'completed' && actor.error ? `: ${visible(actor.error)}` : ''
+  return `This ${what} takes no more messages${why}.`
 }
 
 function AgentFacts({ agent, budgets }: { agent: AgentState; budgets: string[] }) {

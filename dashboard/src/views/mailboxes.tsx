@@ -14,7 +14,7 @@ import { VirtualRows } from '../parts/virtual.tsx'
 import { quoted } from '../query.ts'
 import { actorLink, replace, route, withParams } from '../router.ts'
 import { actorStatus } from '../types.ts'
-import type { ActorInfo } from '../types.ts'
+import type { ActorInfo, Status } from '../types.ts'
 
 const PAGE = 500
 const ROW_HEIGHT = 34
@@ -59,7 +59,7 @@ export function Mailboxes() {
     <>
       <div class="under-query">
         <input type="text" aria-label="Filter actors" aria-invalid={isFault} placeholder="Part of a type, key or error" spellcheck={false} value={filter} onInput={(event) => replace(withParams({ filter: event.currentTarget.value || undefined }))} />
-        <Choice label="Status" value={status} options={STATUSES} onChange={(value) => replace(withParams({ status: value }))} />
+        <Choice label="Status" value={status} options={STATUSES} told={(status) => actorStatus({ status: status as Status, waiting: 1 })} onChange={(value) => replace(withParams({ status: value }))} />
         <Choice label="Type" value={type} options={types} onChange={(value) => replace(withParams({ type: value }))} />
         {first.data && <span class="faint" role="status">{plural(actors.length, 'actor')}{next === null ? '' : ' loaded so far'}</span>}
         <span class="spread" />
@@ -115,10 +115,11 @@ function useTypes(actors: ActorInfo[], chosen: string): string[] {
   return [...new Set([...seen, ...(chosen === '' ? [] : [chosen])])].sort()
 }
 
-function Choice({ label, value, options, onChange }: {
+function Choice({ label, value, options, told = (option) => option, onChange }: {
   label: string
   value: string
   options: readonly string[]
+  told?: (option: string) => string
   onChange: (value: string | undefined) => void
 }) {
   return (
@@ -126,7 +127,7 @@ function Choice({ label, value, options, onChange }: {
       {label}
       <select value={value} onChange={(event) => onChange(event.currentTarget.value || undefined)}>
         <option value="">all</option>
-        {options.map((option) => <option key={option} value={option}>{option.replaceAll('_', ' ')}</option>)}
+        {options.map((option) => <option key={option} value={option}>{told(option)}</option>)}
       </select>
     </label>
   )
@@ -154,7 +155,7 @@ function ActorRow({ actor, index }: { actor: ActorInfo; index: number }) {
       <span role="cell"><StatusMark status={actorStatus(actor)} /></span>
       <span role="cell" class="clip">
         <a class="mono cover" href={actorLink(actor.id)}><span class="faint">{actor.type}/</span>{actor.key}</a>
-        {actor.error && <span class="error-line"> {actor.error}</span>}
+        {actor.error && <span class={actor.status === 'completed' ? 'faint' : 'error-line'}> {actor.error}</span>}
       </span>
       <span role="cell" class="right number depth">
         <span class="depth-bar" style={{ width: `${part * 100}%` }} aria-hidden="true" />
