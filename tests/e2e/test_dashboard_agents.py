@@ -273,6 +273,47 @@ def test_a_turn_that_a_restart_has_cut_in_two_says_so(
     seat.context.close()
 
 
+def test_that_the_server_did_not_respond_is_said_until_it_is_back(
+    killed: KilledServer, chromium: Browser, tmp_path: Path
+) -> None:
+    known = tmp_path / "known"
+    known.mkdir()
+    (known / "token").write_text(killed.token)
+    apart(killed.ready())
+    seat = Seat(chromium, Server(killed.url, known))
+    tell(seat.server, "ann", "hello")
+    page = seat.open("#/actors/Support%2Fann")
+    page.get_by_text("You said “hello”").wait_for()
+    killed.kill()
+    say(page, "Are you there?")
+    fault = page.locator(".talk-composer").get_by_role("alert")
+    fault.wait_for()
+    killed.start()
+    until_seen(page, lambda: fault.count() == 0)
+
+    page.get_by_role("button", name="Send").click()  # what was not sent is still there
+    page.get_by_text("You said “Are you there?”").wait_for()
+    assert fault.count() == 0
+    seat.context.close()
+
+
+def test_a_message_of_which_the_answer_was_lost_is_not_left_to_be_sent_again(seat: Seat) -> None:
+    key = f"guest-{next(keys)}"
+    tell(seat.server, key, "hello")
+    page = seat.open(f"#/actors/Support%2F{key}")
+    page.get_by_text("You said “hello”").wait_for()
+    page.route(re.compile("/chat"), lambda route: route.abort())
+    say(page, "Are you there?")
+    page.locator(".talk-composer").get_by_role("alert").wait_for()
+    assert page.evaluate(WRITTEN) == "Are you there?"
+
+    tell(seat.server, key, "Are you there?")  # as if only the answer had been lost
+    until_seen(page, lambda: page.evaluate(WRITTEN) == "")
+    assert page.locator(".talk-composer").get_by_role("alert").count() == 0
+    assert seat.complaints == []
+
+
+WRITTEN = "document.querySelector('.talk-composer textarea').value"
 SCROLL = "(to) => { document.querySelector('.talk-box').scrollTop = to }"
 TOP = "document.querySelector('.talk-box').scrollTop"
 HEIGHT = "document.querySelector('.talk-list').offsetHeight"

@@ -61,6 +61,7 @@ export function ConversationPanel({ id, type, actorKey, state, canFork, stopped,
   const budgets = folded.budgets.join('\n')
   useEffect(() => onBudgets(folded.budgets), [budgets])
   const isAsking = items.some((item) => (item.kind === 'question' && item.question.isOpen) || (item.kind === 'tools' && item.calls.some((call) => call.question?.isOpen)))
+  const last = items.findLast((item) => item.kind === 'user') ?? null
   const hasOlder = store.first.value > 0
   const problem = store.newer.problem.value ?? store.problem.value
   const models = [...new Set(items.flatMap((item) => (item.kind === 'ended' && item.model ? [item.model] : [])))]
@@ -89,7 +90,7 @@ export function ConversationPanel({ id, type, actorKey, state, canFork, stopped,
         {!isFollowing && <button type="button" class="talk-down" onClick={() => setFollowing(true)}><Icon name="down" /> Latest</button>}
         {stopped !== null && <p class="faint talk-note" role="status"><Icon name="terminated" /> {stopped}</p>}
         {stopped === null && !mayOperate.value && <p class="faint talk-note">Your role is read-only: it cannot send messages.</p>}
-        {stopped === null && mayOperate.value && <Composer type={type} actorKey={actorKey} isBusy={isBusy} onSend={() => setFollowing(true)} />}
+        {stopped === null && mayOperate.value && <Composer type={type} actorKey={actorKey} isBusy={isBusy} last={last} onSend={() => setFollowing(true)} />}
       </div>
       {from && <ForkTalk from={from} type={type} actorKey={actorKey} models={models} onClose={() => setFrom(null)} />}
     </section>

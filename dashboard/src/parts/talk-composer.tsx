@@ -1,9 +1,9 @@
 // Where one writes to an agent: a new message, or one in the midst of a turn.
 
-import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import { api } from '../api.ts'
-import { problemOf } from '../http.ts'
+import { answered, problemOf } from '../http.ts'
 import type { Problem } from '../http.ts'
 import { ProblemNote } from './empty.tsx'
 import { Icon } from './icon.tsx'
@@ -16,10 +16,19 @@ const POLICIES = [
 
 const HEIGHT_MAX = 220
 
-export function Composer({ type, actorKey, isBusy, onSend }: { type: string; actorKey: string; isBusy: boolean; onSend: () => void }) {
+export function Composer({ type, actorKey, isBusy, last, onSend }: {
+  type: string
+  actorKey: string
+  isBusy: boolean
+  // What was said last, and where among what was said.
+  last: { at: number; text: string } | null
+  onSend: () => void
+}) {
   const [text, setText] = useState('')
   const [policy, setPolicy] = useState('steer')
   const [problem, setProblem] = useState<Problem | null>(null)
+  // What was sent without an answer: perhaps it has come, perhaps not.
+  const unsure = useRef('')
   const area = useRef<HTMLTextAreaElement>(null)
   // As high as what is written, up to a bound.
   useLayoutEffect(() => {
@@ -28,6 +37,14 @@ export function Composer({ type, actorKey, isBusy, onSend }: { type: string; act
     element.style.height = 'auto'
     element.style.height = `${Math.min(HEIGHT_MAX, element.scrollHeight)}px`
   }, [text])
+  // Anything that is answered says that the server is back.
+  useEffect(() => setProblem((old) => (old?.status === 0 ? null : old)), [answered.value])
+  useEffect(() => {
+    if (last === null || last.text !== unsure.current) return
+    unsure.current = ''
+    setText((now) => (now === last.text ? '' : now))
+    setProblem(null)
+  }, [last?.at])
   const act = async (work: () => Promise<unknown>) => {
     setProblem(null)
     try {
@@ -43,6 +60,7 @@ export function Composer({ type, actorKey, isBusy, onSend }: { type: string; act
     onSend()
     void act(() => api.send(type, actorKey, 'chat', 'tell', { text: said }, isBusy ? policy : undefined).catch((error: unknown) => {
       setText(said)
+      if (problemOf(error).status === 0) unsure.current = said
       throw error
     }))
   }
