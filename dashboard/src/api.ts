@@ -6,6 +6,7 @@ import type {
   Action,
   ActorDetail,
   ActorInfo,
+  ActorType,
   AuditInfo,
   BulkAnswer,
   DeadLetter,
@@ -86,6 +87,7 @@ export const api = {
 
   actors: (after: string | undefined, limit: number, query?: string) =>
     get<{ actors: ActorInfo[]; next: string | null }>('v1/actors', { after, limit, query }),
+  actorTypes: () => get<{ types?: ActorType[] }>('v1/actors', { limit: 1 }).then((it) => it.types ?? []),
   actor: (type: string, key: string) => get<ActorDetail>(path('actors', type, key)),
   send: (
     type: string,

@@ -117,10 +117,12 @@ export function agentState(actor: ActorInfo): AgentState | null {
 
 const OF_AGENTS = ['about', 'chat', 'hear', 'interrupt']
 
+/** Whether actors that can be told this are agents. */
+export const isAgent = (handlers: string[]): boolean => OF_AGENTS.every((name) => handlers.includes(name))
+
 /** An agent in its first turn has no state yet: it is known by what it can be told. */
 export function newAgent(handlers: { name: string }[]): AgentState | null {
-  const names = handlers.map((each) => each.name)
-  if (!OF_AGENTS.every((name) => names.includes(name))) return null
+  if (!isAgent(handlers.map((each) => each.name))) return null
   return { turns: 0, usage: usageOf({}), entries: 0, events: 0, model: '', origin: null, budgets: [] }
 }
 

@@ -140,6 +140,12 @@ export interface ActorInfo {
   restarts: number
 }
 
+/** A type of actors that the program declares, with the names of its handlers. */
+export interface ActorType {
+  name: string
+  handlers: string[]
+}
+
 export interface HandlerInfo {
   name: string
   doc: string | null

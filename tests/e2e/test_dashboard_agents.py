@@ -136,6 +136,34 @@ def test_a_stopped_agent_says_so_and_takes_no_messages(seat: Seat) -> None:
     assert seat.complaints == []
 
 
+def test_a_conversation_is_begun_from_the_dashboard(seat: Seat) -> None:
+    key = f"guest-{next(keys)}"
+    page = seat.open("#/actors")
+    page.get_by_role("button", name="New conversation").click()
+    page.get_by_label("Key", exact=True).fill(key)
+    page.get_by_label("Message", exact=True).fill("hello")
+    seat.shot(page, "agent-new")
+    assert page.evaluate(CONTRAST, CONTRAST_MIN) == []
+    assert page.evaluate(NAMES) == []
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_text("You said “hello”").wait_for()
+
+    seat.go(page, "#/actors")
+    page.get_by_role("button", name="New conversation").click()
+    page.get_by_label("Key", exact=True).fill(key)
+    page.get_by_label("Message", exact=True).fill("hello again")
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_text("There is a conversation with this key").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+
+    seat.go(page, f"#/actors/Support%2F{key}-new")
+    page.get_by_role("button", name="New conversation").click()
+    page.get_by_label("Message", exact=True).fill("hello there")
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_text("You said “hello there”").wait_for()
+    assert seat.complaints == []
+
+
 # Elements that hold more than they show in width, or reach beyond the page.
 CUT = """
 (selector) => [...document.querySelectorAll(selector)]

@@ -19,6 +19,7 @@ import { Icon } from '../parts/icon.tsx'
 import { JsonView, StoredValue } from '../parts/json.tsx'
 import { useLoad, useThrottled } from '../parts/load.ts'
 import { BudgetBars } from '../parts/talk-budget.tsx'
+import { NewTalk } from '../parts/talk-new.tsx'
 import { StatusMark } from '../parts/status.tsx'
 import { Ago } from '../parts/time.tsx'
 import { actorLink, route } from '../router.ts'
@@ -44,7 +45,7 @@ export function ActorView() {
   if (!actor && loaded.problem) {
     return (
       <>
-        <header class="view-head"><h1 class="mono">{id}</h1></header>
+        <header class="view-head"><h1 class="mono">{id}</h1><span class="spread" />{loaded.problem.type === 'actor-not-found' && <NewTalk type={type} actorKey={key} />}</header>
         <ViewProblem problem={loaded.problem} what="this actor" again={loaded.reload} />
       </>
     )

@@ -9,6 +9,7 @@ import { Empty, Loading, ViewProblem } from '../parts/empty.tsx'
 import { useLoad, useThrottled } from '../parts/load.ts'
 import { StatusMark } from '../parts/status.tsx'
 import { Tabs } from '../parts/tabs.tsx'
+import { NewTalk } from '../parts/talk-new.tsx'
 import { TeamTree } from '../parts/team-tree.tsx'
 import { replace, route, withParams } from '../router.ts'
 import { DeadLetters } from './dead-letters.tsx'
@@ -19,7 +20,7 @@ export function Actors() {
   const dead = overview.value?.dead_letters
   return (
     <div class="runs-view">
-      <header class="view-head"><h1>Actors</h1></header>
+      <header class="view-head"><h1>Actors</h1><span class="spread" /><NewTalk /></header>
       <Tabs
         label="Parts of the actors"
         active={tab}

@@ -35,7 +35,7 @@ _SHOWN_BYTES = 4 * limits.HTTP_PREVIEW_BYTES
 
 
 async def actors(service: Service, call: Call) -> Response:
-    """List actors that a query wants, newest first."""
+    """List actors that a query wants, newest first, and the types that the program declares."""
     size = call.page_size()
     rows = await service.actor_reader.page(
         query_of(call),
@@ -52,9 +52,18 @@ async def actors(service: Service, call: Call) -> Response:
 
     def told() -> Response:
         actors = [_previewed(service, info, state) for info, state in shown]
-        return answer({"actors": actors, "next": following})
+        return answer({"actors": actors, "next": following, "types": _types(service)})
 
     return await call.converted(total + sum(len(state) for _, state in shown), told)
+
+
+def _types(service: Service) -> list[dict[str, object]]:
+    known = service.core.registry.actors
+    return [
+        {"name": name, "handlers": [each for each in known[name].handlers if each.isidentifier()]}
+        for name in sorted(known)
+        if name not in OWN_TYPES
+    ]
 
 
 def _previewed(service: Service, info: ActorInfo, state: bytes) -> dict[str, object]:

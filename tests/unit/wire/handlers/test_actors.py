@@ -54,6 +54,14 @@ async def test_actors_are_asked_told_shown_and_stopped(server: Served) -> None:
     assert ended.json()["result"] is None
 
 
+async def test_the_types_of_actors_are_told_before_there_is_one(server: Served) -> None:
+    listed = (await server.request("GET", "/v1/actors")).json()
+
+    handlers = {each["name"]: each["handlers"] for each in listed["types"]}
+    assert handlers["tests.unit.wire.served.ServedNotebook"] == ["add", "fail"]
+    assert not [name for name in handlers if name.startswith("outlast.")]
+
+
 async def test_actors_are_found_by_words_type_and_status(server: Served) -> None:
     for key in ("alice", "bob", "alicia"):
         await server.request("POST", f"/v1/actors/ServedNotebook/{key}/add", {"text": "x"})
