@@ -348,6 +348,22 @@ function returned(calls: Map<string, ToolCall>, part: JsonObject): void {
   call.outcome = part['part_kind'] === 'retry-prompt' ? 'retried' : textOf(part, 'outcome') || 'success'
 }
 
+/** A message that was sent to wait for its turn, and the entry before which it cannot be. */
+export interface Waiting {
+  text: string
+  from: number
+}
+
+/** Those of the messages whose turns have not begun. */
+export function stillWaiting(sent: Waiting[], entries: StreamValue[]): Waiting[] {
+  const begun = entries.filter(({ value, isRetracted }) => !isRetracted && isObject(value) && value['kind'] === 'user' && value['is_steering'] !== true)
+  return sent.filter(({ text, from }) => {
+    const found = begun.findIndex((it) => it.offset >= from && isObject(it.value) && it.value['text'] === text)
+    if (found >= 0) begun.splice(found, 1)
+    return found < 0
+  })
+}
+
 /** What one side of a comparison has, from where two conversations part. */
 export interface Side {
   items: Item[]

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { agentState, foldEntries, gaugesOf, newAgent, sideOf, withLive } from '../src/conversation.ts'
+import { agentState, foldEntries, gaugesOf, newAgent, sideOf, stillWaiting, withLive } from '../src/conversation.ts'
 import { firstIn, placesOf } from '../src/places.ts'
 import type { StreamValue } from '../src/streamreader.ts'
 import type { ActorInfo, Json } from '../src/types.ts'
@@ -90,6 +90,15 @@ test('what was under way when the agent was stopped does not go on', () => {
   assert.equal(isBusy, false)
   assert.deepEqual([call?.question?.isOpen, call?.outcome], [false, 'stopped'])
   assert.deepEqual(items.at(-1), { kind: 'agent', at: 3, text: 'one two three ', isInterrupted: true, isLive: false })
+})
+
+test('a message waits until the turn begins that it was sent for', () => {
+  const sent = [{ text: 'And then?', from: 1 }, { text: 'And then?', from: 1 }, { text: 'Where is it?', from: 1 }]
+  const next = { ...ASKED, text: 'And then?' }
+
+  assert.deepEqual(stillWaiting(sent, placed([ASKED])), sent)
+  assert.deepEqual(stillWaiting(sent, placed([ASKED, { ...next, is_steering: true }])), sent)
+  assert.deepEqual(stillWaiting(sent, placed([ASKED, ENDED, next])), sent.slice(1))
 })
 
 test('a response that was cut off is marked', () => {

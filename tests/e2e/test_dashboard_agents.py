@@ -164,6 +164,23 @@ def test_a_conversation_is_begun_from_the_dashboard(seat: Seat) -> None:
     assert seat.complaints == []
 
 
+def test_a_message_that_waits_for_its_turn_is_shown(seat: Seat) -> None:
+    key = f"guest-{next(keys)}"
+    tell(seat.server, key, "slowly please", "tell")
+    page = seat.open(f"#/actors/Support%2F{key}")
+    until_seen(page, lambda: "I look" in messages(page))
+    page.get_by_text("Wait", exact=True).click()
+    say(page, "And then?")
+    page.get_by_text("waits for its turn").wait_for()
+    settled(page)
+    seat.shot(page, "agent-waits")
+    assert re.search("I look.*And then.*waits for its turn", messages(page), re.DOTALL)
+    page.get_by_text("You said “And then?”").wait_for()
+    assert page.get_by_text("waits for its turn").count() == 0
+    assert messages(page).count("And then?") == 2
+    assert seat.complaints == []
+
+
 # Elements that hold more than they show in width, or reach beyond the page.
 CUT = """
 (selector) => [...document.querySelectorAll(selector)]

@@ -19,7 +19,7 @@ export interface Row {
   key: string
 }
 
-export function LongList<T extends Row>({ items, row, isFollowing, onFollowing, onOlder, before, after }: {
+export function LongList<T extends Row>({ items, row, isFollowing, onFollowing, onOlder, before }: {
   items: T[]
   row: (item: T) => ComponentChildren
   isFollowing: boolean
@@ -27,7 +27,6 @@ export function LongList<T extends Row>({ items, row, isFollowing, onFollowing, 
   // The beginning is near, and there is more.
   onOlder: (() => void) | null
   before?: ComponentChildren
-  after?: ComponentChildren
 }) {
   const box = useRef<HTMLDivElement>(null)
   const body = useRef<HTMLDivElement>(null)
@@ -124,7 +123,6 @@ export function LongList<T extends Row>({ items, row, isFollowing, onFollowing, 
           </div>
         ))}
       </div>
-      {after}
     </div>
   )
 }

@@ -22,7 +22,8 @@ export function Composer({ type, actorKey, isBusy, last, onSend }: {
   isBusy: boolean
   // What was said last, and where among what was said.
   last: { at: number; text: string } | null
-  onSend: () => void
+  // It is sent, to wait for its turn or not; what is returned is called if it could not be.
+  onSend: (text: string, isWaiting: boolean) => () => void
 }) {
   const [text, setText] = useState('')
   const [policy, setPolicy] = useState('steer')
@@ -57,8 +58,9 @@ export function Composer({ type, actorKey, isBusy, last, onSend }: {
     const said = text
     if (said.trim() === '') return
     setText('')
-    onSend()
+    const undo = onSend(said, isBusy && policy === 'queue')
     void act(() => api.send(type, actorKey, 'chat', 'tell', { text: said }, isBusy ? policy : undefined).catch((error: unknown) => {
+      undo()
       setText(said)
       if (problemOf(error).status === 0) unsure.current = said
       throw error
