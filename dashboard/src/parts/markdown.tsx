@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact'
 import { useMemo } from 'preact/hooks'
 
 import { blocksOf } from '../markdown.ts'
-import type { Block, Inline } from '../markdown.ts'
+import type { Block, Inline, List } from '../markdown.ts'
 import { visible } from '../visible.ts'
 import { CopyButton } from './copy.tsx'
 
@@ -26,10 +26,8 @@ function Shown({ block }: { block: Block }) {
       return <hr />
     case 'code':
       return <div class="prose-code"><CopyButton text={block.text} label="Copy the code" /><pre tabIndex={0}>{visible(block.text)}</pre></div>
-    case 'list': {
-      const items = block.items.map((item, index) => <li key={index}><Words text={item} /></li>)
-      return block.isOrdered ? <ol start={block.start}>{items}</ol> : <ul>{items}</ul>
-    }
+    case 'list':
+      return <Listed list={block} />
     case 'table':
       return (
         <div class="prose-table" tabIndex={0} role="region" aria-label="Table">
@@ -40,6 +38,13 @@ function Shown({ block }: { block: Block }) {
         </div>
       )
   }
+}
+
+function Listed({ list }: { list: List }) {
+  const items = list.items.map(({ text, lists }, index) => (
+    <li key={index}><Words text={text} />{lists.map((inner, place) => <Listed key={place} list={inner} />)}</li>
+  ))
+  return list.isOrdered ? <ol start={list.start}>{items}</ol> : <ul>{items}</ul>
 }
 
 const cells = (texts: Inline[][], cell: (text: ComponentChildren) => ComponentChildren) =>
@@ -54,6 +59,7 @@ function Word({ part }: { part: Inline }) {
     case 'text': return <>{visible(part.text)}</>
     case 'code': return <code>{visible(part.text)}</code>
     case 'bold': return <strong>{visible(part.text)}</strong>
+    case 'struck': return <s>{visible(part.text)}</s>
     case 'italic': return <em>{visible(part.text)}</em>
     // Where it leads is told in full, for a model may say one thing and link another.
     case 'link': return <a href={part.href} title={part.href} target="_blank" rel="noopener noreferrer nofollow">{visible(part.text)}</a>
