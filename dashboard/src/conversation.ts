@@ -153,6 +153,8 @@ class Fold {
   private readonly questions = new Map<string, Question>()
   private lives: number[] = []
   private begun = ''
+  // Of the turn.
+  private made: ToolCall[] = []
   private hasResponse = false
   told = 0
   isStopped = false
@@ -179,6 +181,7 @@ class Fold {
     this.isBusy = true
     if (!isSteering) {
       this.lives = []
+      this.made = []
       this.hasResponse = false
       this.begun = textOf(entry, 'at')
     }
@@ -209,6 +212,7 @@ class Fold {
     const said: Item[] = []
     if (text !== '' || isInterrupted) said.push({ kind: 'agent', at, text, isInterrupted, isLive: false })
     if (made.length > 0) said.push({ kind: 'tools', at, calls: made })
+    this.made.push(...made)
     insertBefore(this.items, this.unheard[0], said)
   }
 
@@ -245,11 +249,14 @@ class Fold {
     this.isBusy = false
     // What was not answered when the turn ended, nobody waits for.
     for (const question of this.questions.values()) question.isOpen = false
+    // A call without a result is closed as interrupted, however the turn has ended.
+    const outcome = textOf(entry, 'outcome')
+    if (outcome === 'failed') for (const call of this.made) if (call.outcome === 'interrupted') call.outcome = outcome
     const seconds = (Date.parse(textOf(entry, 'at')) - Date.parse(this.begun)) / 1000
     this.items.push({
       kind: 'ended',
       at,
-      outcome: textOf(entry, 'outcome'),
+      outcome,
       text: textOf(entry, 'text'),
       model: textOf(entry, 'model'),
       usage: usageOf(objectOf(entry, 'usage')),

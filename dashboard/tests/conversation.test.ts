@@ -92,6 +92,14 @@ test('what was under way when the agent was stopped does not go on', () => {
   assert.deepEqual(items.at(-1), { kind: 'agent', at: 3, text: 'one two three ', isInterrupted: true, isLive: false })
 })
 
+test('a call of which a turn has failed has failed, and one of an interrupted turn was interrupted', () => {
+  const unanswered = { ...RESULT, message: { kind: 'request', parts: [{ ...RESULT.message.parts[0], outcome: 'interrupted' }] } }
+  const outcome = (ended: string) => foldEntries(placed([ASKED, CALLS, unanswered, { ...ENDED, outcome: ended }])).calls.get('c1')?.outcome
+
+  assert.equal(outcome('failed'), 'failed')
+  assert.equal(outcome('interrupted'), 'interrupted')
+})
+
 test('a message waits until the turn begins that it was sent for', () => {
   const sent = [{ text: 'And then?', from: 1 }, { text: 'And then?', from: 1 }, { text: 'Where is it?', from: 1 }]
   const next = { ...ASKED, text: 'And then?' }

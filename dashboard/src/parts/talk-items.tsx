@@ -66,6 +66,7 @@ function standing(call: ToolCall): { icon: IconName; word: string } {
   if (asked?.isOpen) return { icon: 'inbox', word: 'waits for an answer' }
   if (call.result === undefined) return { icon: 'running', word: 'running' }
   if (asked?.approved === false) return { icon: 'failed', word: 'rejected' }
+  if (call.outcome === 'failed') return { icon: 'failed', word: 'failed' }
   return call.outcome === 'success' ? { icon: 'check', word: '' } : { icon: 'parked', word: call.outcome }
 }
 
