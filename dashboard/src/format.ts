@@ -100,6 +100,11 @@ export function plural(value: number, one: string, many = one + 's'): string {
   return `${count(value)} ${value === 1 ? one : many}`
 }
 
+/** What a request to a model was given and has given. */
+export function tokens(input: number, output: number): string {
+  return `${plural(input, 'token')} in, ${count(output)} out`
+}
+
 export function bytes(value: number | null | undefined): string {
   if (value === null || value === undefined) return '–'
   if (value < 1024) return `${value} B`

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { cost, countedDown, countedUp, dollars, relative, timeOfDay } from '../src/format.ts'
+import { cost, countedDown, countedUp, dollars, relative, timeOfDay, tokens } from '../src/format.ts'
 
 test('what is due counts down, all of it, and ends', () => {
   assert.equal(countedDown('waiting for a timer, due in 22.0s', 0), 'waiting for a timer, due in 22 s')
@@ -49,4 +49,9 @@ test('what was said today is told by its time, and else by its day too', () => {
   assert.equal(at(2026, 11, 1, 9, 5), '09:05')
   assert.equal(at(2026, 10, 30, 23, 59), '30 Nov, 23:59')
   assert.equal(timeOfDay('', now), '')
+})
+
+test('one token is a token', () => {
+  assert.equal(tokens(1, 3), '1 token in, 3 out')
+  assert.equal(tokens(2, 1), '2 tokens in, 1 out')
 })

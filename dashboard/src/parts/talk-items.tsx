@@ -1,7 +1,7 @@
 // What a conversation consists of: what was said, calls of tools, questions to people, ends of turns.
 
 import type { Item, Question, Resumed, ToolCall } from '../conversation.ts'
-import { absolute, cost, count, duration, plural, timeOfDay } from '../format.ts'
+import { absolute, cost, duration, plural, timeOfDay, tokens } from '../format.ts'
 import { isObject, jsonText, parseData } from '../json.ts'
 import { link } from '../router.ts'
 import type { Json } from '../types.ts'
@@ -147,7 +147,7 @@ function Ended({ item }: { item: Extract<Item, { kind: 'ended' }> }) {
   const told = [
     item.model,
     usage.requests === 1 ? '' : plural(usage.requests, 'request'),
-    `${count(usage.input)} tokens in, ${count(usage.output)} out`,
+    tokens(usage.input, usage.output),
     usage.requests === 0 ? '' : cost(usage),
     item.seconds === null ? '' : duration(item.seconds),
   ]
