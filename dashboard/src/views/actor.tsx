@@ -43,10 +43,12 @@ export function ActorView() {
 
   const actor = loaded.data
   if (!actor && loaded.problem) {
+    const isNew = loaded.problem.type === 'actor-not-found'
     return (
       <>
-        <header class="view-head"><h1 class="mono">{id}</h1><span class="spread" />{loaded.problem.type === 'actor-not-found' && <NewTalk type={type} actorKey={key} />}</header>
-        <ViewProblem problem={loaded.problem} what="this actor" again={loaded.reload} />
+        <header class="view-head"><h1 class="mono">{id}</h1><span class="spread" />{isNew && <NewTalk type={type} actorKey={key} />}</header>
+        {isNew && <ProblemNote problem={loaded.problem} isQuiet again={loaded.reload} />}
+        {!isNew && <ViewProblem problem={loaded.problem} what="this actor" again={loaded.reload} />}
       </>
     )
   }
