@@ -136,6 +136,7 @@ def test_only_a_clear_answer_decides_an_approval(project: Project) -> None:
     terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support")
     terminal.until("> ")
     terminal.type("refund A-1")
+    terminal.until(r'\? support: refund  \{"order": ?"A-1"\}\n')
     for unclear in ("", "yes if he asked"):
         terminal.until(r"approve\? \[y, n, or why not\] ")
         terminal.type(unclear)

@@ -191,7 +191,9 @@ class Chat:
     def _ask(self, token: TokenInfo) -> None:
         self._leave_prompt()
         self._shown.end_line()
-        what = f"{safe_line(token.title)}  {safe_line(shown(token.detail))}"
+        # The title has the agent and the tool: of a call only its arguments are left to tell.
+        told = data_of(token.detail).get("arguments", token.detail)
+        what = f"{safe_line(token.title)}  {safe_line(shown(told))}"
         if token.kind == "approval" and self._lines.is_terminal:
             self._asking = token
             write_text(f"  ? {what}\n")
