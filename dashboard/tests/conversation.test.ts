@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { agentState, foldEntries, gaugesOf, newAgent, sideOf, stillWaiting, withLive } from '../src/conversation.ts'
+import { agentState, foldEntries, newAgent, sideOf, stillWaiting, withLive } from '../src/conversation.ts'
+import { gaugesOf } from '../src/gauges.ts'
 import { firstIn, placesOf } from '../src/places.ts'
 import type { StreamValue } from '../src/streamreader.ts'
 import type { ActorInfo, Json } from '../src/types.ts'

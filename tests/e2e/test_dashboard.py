@@ -418,7 +418,13 @@ def test_a_sample_with_none_beside_it_is_a_dot(seat: Seat) -> None:
         "loop_lag_p99": [0.001],
         "memory_bytes": [5e7] * 12,
     }
-    history = {"step_seconds": 300, "until": datetime.now(UTC).isoformat(), "series": series}
+    history = {
+        "step_seconds": 300,
+        "until": datetime.now(UTC).isoformat(),
+        "series": series,
+        "models": [],
+        "models_seconds": 0,
+    }
     page = seat.open()
     page.route(re.compile("/v1/history"), lambda route: route.fulfill(json=history))
     seat.go(page, "#/metrics")

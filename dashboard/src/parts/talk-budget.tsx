@@ -3,8 +3,8 @@
 import { useEffect } from 'preact/hooks'
 
 import { api } from '../api.ts'
-import { gaugesOf } from '../conversation.ts'
-import type { Gauge } from '../conversation.ts'
+import { gaugesOf } from '../gauges.ts'
+import type { Gauge } from '../gauges.ts'
 import { count, dollars } from '../format.ts'
 import { onActors } from '../live.ts'
 import { actorLink } from '../router.ts'

@@ -13,6 +13,7 @@ import { TalkItem } from '../parts/talk-items.tsx'
 import { actorLink, route } from '../router.ts'
 import { StreamReader } from '../streamreader.ts'
 import '../styles/conversation.css'
+import '../styles/talk-page.css'
 import { visible } from '../visible.ts'
 
 const parted = (id: string): [string, string] => {
