@@ -29,7 +29,7 @@ BUDGET_USD = "0.05"
 BUDGET_TOKENS = 100_000
 REVISIONS_MAX = 1
 
-# Invented, as nobody bills a model that runs here; with it the ledger has dollars to count.
+# Invented: a model that runs here costs nothing, and the ledger needs dollars to count.
 PRICE: Price = Price(input="0.50", output="2.00")
 set_prices({REAL: PRICE, SCRIPTED: PRICE})
 

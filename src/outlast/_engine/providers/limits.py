@@ -31,7 +31,7 @@ WINDOW_SECONDS = 61
 
 PACE_SECONDS = 10.0
 """What a provider's minute gives in so many seconds may be sent at once; the rest follows as it
-comes, so that nobody waits for a minute because somebody else was first."""
+comes, so that one tenant cannot use up the minute before the next one asks."""
 
 PACE_REQUESTS = 10
 """Requests that may be sent at once in any case, if the minute has them."""

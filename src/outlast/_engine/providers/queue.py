@@ -201,8 +201,9 @@ class ProviderQueue:
                 self._limit(), tokens, corrections, self._answer_seconds
             )
             self._last = admitted
-            self._held_until = admitted.held_until
-            self._next_at = admitted.next_at
+            # The provider may have asked for a pause while the answer was under way.
+            self._held_until = max(self._held_until, admitted.held_until)
+            self._next_at = max(self._held_until, admitted.next_at)
             if self._is_in_time(admitted):
                 count = admitted.count
                 for place in taken[:count]:
