@@ -13,21 +13,20 @@ const AGAIN_MS = 5_000
 const PASSING_MS = 30_000
 
 export function useStatistics(query: string, points?: number): Loaded<Statistics> {
-  // On a large store this takes the server up to two seconds: it is asked a tenth of the time at most.
-  const due = useRef(0)
+  const took = useRef(0)
   const loaded = useLoad(`statistics ${query} ${points}`, async () => {
     const began = Date.now()
     try {
       return await api.statistics(query, points)
     } finally {
-      due.current = Date.now() + 10 * (Date.now() - began)
+      took.current = Date.now() - began
     }
   })
-  const reload = () => Date.now() >= due.current && loaded.reload()
-  const again = useThrottled(reload, AGAIN_MS)
+  // On a large store this takes the server up to two seconds: it is asked a tenth of the time at most.
+  const again = useThrottled(loaded.reload, Math.max(AGAIN_MS, 11 * took.current))
   useEffect(() => onRuns(again), [])
   useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === 'visible' && reload(), PASSING_MS)
+    const timer = setInterval(() => document.visibilityState === 'visible' && again(), PASSING_MS)
     return () => clearInterval(timer)
   }, [])
   return loaded

@@ -11,9 +11,10 @@ from outlast.testing import Asked, Calls, Says, ScriptedModel
 
 
 def script(asked: Asked) -> Says | Calls:
-    """Call the tool for `refund ...`, else repeat what was said, `slowly` if that is wanted."""
+    """Call the tool for `refund A and B`, else repeat what was said, `slowly` if that is wanted."""
     if not asked.results and asked.prompt.startswith("refund"):
-        return Calls(("refund", {"order": asked.prompt.removeprefix("refund ")}))
+        orders = asked.prompt.removeprefix("refund ").split(" and ")
+        return Calls(*(("refund", {"order": order}) for order in orders))
     speed = 5 if "slowly" in asked.prompt else 500
     results = " ".join(f"{result.content}" for result in asked.results)
     return Says(f"You said {asked.prompt} {results} and this is my answer", tokens_per_second=speed)

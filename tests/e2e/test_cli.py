@@ -18,6 +18,14 @@ def words_of(value: list[str] | int | str) -> str:
 
 
 # ------------------------------------------------------------------------------- run
+def test_log_lines_do_not_drive_the_terminal(project: Project) -> None:
+    done = project("run", "app.py:fail", "text=\x1b[31m red")
+
+    assert done.code == 1
+    assert "\\x1b[31m red" in done.err
+    assert "\x1b" not in done.err
+
+
 def test_init_makes_a_project_that_runs(project: Project) -> None:
     made = project("init", "hello")
     again = project("init", "hello")

@@ -132,6 +132,41 @@ def test_an_approval_that_is_given_elsewhere_takes_no_line_of_the_chat(project: 
     assert terminal.end() == 0
 
 
+def test_approvals_of_one_response_are_asked_one_after_the_other(project: Project) -> None:
+    terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    terminal.until("> ")
+    terminal.type("refund A-1 and A-2")
+    text = terminal.until(r"approve\? \[y, n, or why not\] ")
+    assert 'refund  {"order":"A-1"}' in text.replace(": ", ":").replace("refund:", "refund ")
+    assert "A-2" not in text.partition("refund A-1 and A-2")[2]
+    terminal.type("n")
+    text = terminal.until(r"approve\? \[y, n, or why not\] ")
+    assert text.index("[rejected by") < text.index("A-2")
+    terminal.type("y")
+    terminal.until(r"\[approved by \S+\]\n")
+    terminal.until(f"refunded A-2.*{ANSWER}\n> ")
+    terminal.press_ctrl_d()
+
+    assert terminal.end() == 0
+
+
+def test_ctrl_d_leaves_an_approval_open(project: Project) -> None:
+    first = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    first.until("> ")
+    first.type("refund A-1")
+    first.until("why not\\] ")
+    first.press_ctrl_d()
+    first.until("the approval stays open: enter the chat again to answer it")
+    assert first.end() == 0
+    again = Terminal(project.directory, "agent", "chat", "chat.py:Support")
+    again.until("why not\\] ")
+    again.type("y")
+    again.until(f"{ANSWER}\n> ")
+    again.press_ctrl_d()
+
+    assert again.end() == 0
+
+
 def test_only_a_clear_answer_decides_an_approval(project: Project) -> None:
     terminal = Terminal(project.directory, "agent", "chat", "chat.py:Support")
     terminal.until("> ")
@@ -275,8 +310,11 @@ def test_a_chat_goes_on_when_its_server_is_killed_and_started_again(
         server.kill()
         server.start()
         terminal.until(f"{ANSWER}\n> ")
-        terminal.type("thanks")
-        terminal.until(f"You said thanks  {ANSWER}\n> ")
+        terminal.type("refund A-1")
+        terminal.until("why not\\] ")
+        terminal.type("y")
+        terminal.until(r"\[approved by \S+\]\n")
+        terminal.until(f"refunded A-1 {ANSWER}\n> ")
         terminal.press_ctrl_d()
         code = terminal.end()
         told = project("agent", "show", "Support", "cli", "--url", server.url)

@@ -418,7 +418,7 @@ def test_a_sample_with_none_beside_it_is_a_dot(seat: Seat) -> None:
         "loop_lag_p99": [0.001],
         "memory_bytes": [5e7] * 12,
     }
-    history = {
+    history: dict[str, object] = {
         "step_seconds": 300,
         "until": datetime.now(UTC).isoformat(),
         "series": series,

@@ -52,20 +52,20 @@ export function useLoad<T>(key: string, read: () => Promise<T>): Loaded<T> {
   }
 }
 
-/** Call at most once in `millis`, the last time included. */
+/** Call at most once in `millis`, the last time included; the pause is the one of the last render. */
 export function useThrottled(call: () => void, millis: number): () => void {
-  const latest = useRef(call)
-  latest.current = call
+  const latest = useRef({ call, millis })
+  latest.current = { call, millis }
   const timer = useRef(0)
   const last = useRef(0)
   useEffect(() => () => clearTimeout(timer.current), [])
   return useCallback(() => {
     if (timer.current !== 0) return
-    const pause = Math.max(0, last.current + millis - Date.now())
+    const pause = Math.max(0, last.current + latest.current.millis - Date.now())
     timer.current = window.setTimeout(() => {
       timer.current = 0
       last.current = Date.now()
-      latest.current()
+      latest.current.call()
     }, pause)
-  }, [millis])
+  }, [])
 }

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from outlast import errors
 from outlast._built import BUILT
-from outlast.cli.printing import OutputError, complain, safe_line
+from outlast.cli.printing import OutputError, complain, log_harmlessly, safe_line
 
 # name: (module of outlast, attribute, help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -202,6 +202,7 @@ def run_command(group: click.Group, args: Sequence[str]) -> int:
         if reconfigure is not None:
             # A terminal that cannot show a letter must not end a command.
             reconfigure(errors="backslashreplace")
+    log_harmlessly()
     try:
         result: object = group.main(args=list(args), prog_name=_NAME, standalone_mode=False)
         sys.stdout.flush()

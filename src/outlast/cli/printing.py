@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+
+from typing_extensions import override
 
 from outlast._shapes import is_dict, is_list, is_tuple
 from outlast.cli.shown import json_of, line_of, text_of
@@ -103,6 +106,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def moment(at: datetime | None) -> str:
     """Return a time in the reader's zone."""
     return "-" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+class _HarmlessLines(logging.Formatter):
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return safe_text(super().format(record))
+
+
+def log_harmlessly() -> None:
+    """Let no log line drive the terminal, if the program says nothing of where they go."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_HarmlessLines())
 
 
 class Status:

@@ -21,6 +21,7 @@ from outlast._engine.remote import ambient
 from outlast._execution.bodies.context import current_step
 from outlast._shapes import is_dict
 from outlast.agents.budgets.prices import Pricing
+from outlast.agents.budgets.usage import Tokens, measured_tokens, reported_tokens
 from outlast.errors import BudgetUnpriced
 
 _METADATA = "outlast_cost"
@@ -82,12 +83,13 @@ class PricedModel(WrapperModel):
         stream.metadata = {**(stream.metadata or {}), _METADATA: self._counted(stream.get())}
 
     def _counted(self, response: ModelResponse) -> dict[str, object]:
-        usd, usage, step = _price_of(self.wrapped, response), response.usage, current_step()
+        usd, step = _price_of(self.wrapped, response), current_step()
+        used = reported_tokens(response) or Tokens(0, 0)
         ambient().events.model_asked(
             self._agent,
             response.model_name or self.wrapped.model_name,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
+            input_tokens=used.input,
+            output_tokens=used.output,
             usd=usd,
         )
         found: dict[str, object] = msgspec.to_builtins(Cost(usd, step.fence, step.attempt))
@@ -96,9 +98,7 @@ class PricedModel(WrapperModel):
 
 def _price_of(model: Model, response: ModelResponse) -> int | None:
     """Return nanodollars; None where they are not known: a part of a response has no usage."""
-    usage = response.usage
-    is_used = usage.input_tokens or usage.output_tokens
-    if response.state != "complete" or not is_used or usage.unmeasured_requests:
+    if measured_tokens(response) is None:
         return None
     try:
         return Pricing(model).actual(response)

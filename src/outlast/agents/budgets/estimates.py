@@ -33,6 +33,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_core import to_json
 
 from outlast._engine.providers.limits import BYTES_PER_TOKEN, UNKNOWN_TOKENS
+from outlast.agents.budgets.usage import reported_tokens
 
 _REQUEST_TOKENS = 16  # what a provider's format adds to a request
 PART_TOKENS = 16
@@ -107,9 +108,9 @@ def _since_reported(
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
         if isinstance(message, ModelResponse):
-            usage = message.usage
-            if message.model_name == model and usage.input_tokens:
-                return usage.input_tokens + usage.output_tokens, messages[index + 1 :]
+            used = reported_tokens(message)
+            if message.model_name == model and used is not None and used.input:
+                return used.input + used.output, messages[index + 1 :]
     return 0, messages
 
 

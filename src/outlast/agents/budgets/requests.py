@@ -26,6 +26,7 @@ from outlast.agents.budgets.ledger import Totals
 from outlast.agents.budgets.ledgers import Request, Reserved, reserve, settle
 from outlast.agents.budgets.prices import Pricing
 from outlast.agents.budgets.scopes import Scope, Spending
+from outlast.agents.budgets.usage import measured_tokens
 from outlast.errors import BudgetUnpriced, OutlastError
 
 _METADATA = "outlast"
@@ -178,11 +179,10 @@ class _Call:
         return found
 
     def _cost_of(self, response: ModelResponse) -> Amount:
-        usage = response.usage
-        is_known = usage.input_tokens or usage.output_tokens
-        if response.state != "complete" or not is_known or usage.unmeasured_requests:
+        used = measured_tokens(response)
+        if used is None:
             return self.worst
-        tokens = usage.input_tokens + usage.output_tokens
+        tokens = used.input + used.output
         try:
             return Amount(0 if self.pricing is None else self.pricing.actual(response), tokens)
         except BudgetUnpriced:  # it had a price before; the response is not lost for that

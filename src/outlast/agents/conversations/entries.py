@@ -18,6 +18,7 @@ from outlast._execution.run_context import ActorContext, current_context
 from outlast._handles.declarations import Stream
 from outlast.agents.budgets.amounts import dollars
 from outlast.agents.budgets.costs import cost_in
+from outlast.agents.budgets.usage import Tokens, reported_tokens
 from outlast.agents.events import agent_events
 
 EntryKind = Literal["user", "message", "summary", "asked", "answered", "ended"]
@@ -60,12 +61,12 @@ class TurnUsage:
 
 def usage_of(response: ModelResponse) -> TurnUsage:
     """Return what one response has used, with the price that was recorded with it."""
-    used, cost = response.usage, cost_in(response)
+    used, cost = reported_tokens(response) or Tokens(0, 0), cost_in(response)
     usd = None if cost is None else cost.usd
     return TurnUsage(
         requests=1,
-        input_tokens=used.input_tokens,
-        output_tokens=used.output_tokens,
+        input_tokens=used.input,
+        output_tokens=used.output,
         tool_calls=len(response.tool_calls),
         usd=dollars(usd or 0),
         priced=int(usd is not None),

@@ -19,6 +19,7 @@ from outlast._authoring.workflow import wf
 from outlast._engine.remote import ambient
 from outlast._handles.streams import stream_events
 from outlast._messages.actor_ids import actor_id
+from outlast.agents.budgets.usage import reported_tokens
 from outlast.agents.conversations.entries import Entry, Log, conversation_entries
 from outlast.agents.conversations.window import messages_of, tokens_of
 from outlast.errors import UsageError
@@ -146,8 +147,9 @@ def _context_of(entries: list[Entry]) -> int:
     """Return the size of the last request and its response, as the model has said."""
     for entry in reversed(entries):
         message = entry.message
-        if isinstance(message, ModelResponse) and message.usage.input_tokens:
-            return message.usage.input_tokens + message.usage.output_tokens
+        used = reported_tokens(message) if isinstance(message, ModelResponse) else None
+        if used is not None and used.input:
+            return used.input + used.output
     return 0
 
 

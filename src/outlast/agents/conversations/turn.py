@@ -23,6 +23,7 @@ from pydantic_ai.exceptions import RunCancelled
 from pydantic_graph import End
 
 from outlast._execution.run_context import KeptError, NotNow, raise_refusal
+from outlast.agents.budgets.usage import reported_tokens
 from outlast.agents.conversations.entries import (
     Attachment,
     Log,
@@ -207,9 +208,9 @@ class Turn(Generic[DepsT, OutT]):
                 self._count(message)
 
     def _count(self, response: ModelResponse) -> None:
-        used = response.usage
-        if used.input_tokens:
-            self.context_tokens = used.input_tokens + used.output_tokens
+        used = reported_tokens(response)
+        if used is not None and used.input:
+            self.context_tokens = used.input + used.output
         self.model = response.model_name or ""
         self.usage += usage_of(response)
 

@@ -7,6 +7,7 @@ runs are under way.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from outlast._engine.remote import ambient
 from outlast._execution.bodies.context import current_step, waiting_in_queue
 from outlast.agents.budgets.estimates import input_tokens_about
 from outlast.agents.budgets.requests import max_tokens_in
+from outlast.agents.budgets.usage import reported_tokens
 from outlast.agents.providers.asking import RequestPriority, asker, asker_of_step
 from outlast.agents.providers.keeper import KeptWindow
 from outlast.errors import BudgetError, UsageError
@@ -142,24 +144,29 @@ class _Sending:
 
     def count(self, response: ModelResponse) -> None:
         """Count the tokens of a response instead of those that were expected."""
-        usage = response.usage
-        if self.limit.tpm is None or not (usage.input_tokens or usage.output_tokens):
+        used = reported_tokens(response)
+        if self.limit.tpm is None or used is None:
             return
         queue = self.queue
-        queue.output_tokens += limits.OUTPUT_WEIGHT * (usage.output_tokens - queue.output_tokens)
+        queue.output_tokens += limits.OUTPUT_WEIGHT * (used.output - queue.output_tokens)
         counted = min(self.tokens, self.limit.tpm)
-        more = usage.input_tokens + usage.output_tokens - counted
+        more = used.input + used.output - counted
         queue.correct(Correction(self.second, 0, more))
 
     def _pause_after(self, error: ModelHTTPError) -> float | None:
         """Return for how long the provider wants nothing to be sent; None for another error."""
-        asked = error.retry_after
+        asked: float | None = error.retry_after
+        if asked is not None and math.isnan(asked):
+            asked = None
         is_full = error.status_code == _TOO_MANY and not isinstance(error, ModelQuotaExceededError)
         is_busy = error.status_code in _OVERLOADED and asked is not None
         if not (is_full or is_busy) or error.in_stream or self.holds >= limits.HOLDS_MAX:
             return None
         first, longest = limits.HOLD_SECONDS
-        return min(longest, first * 2**self.holds) if asked is None else asked
+        # Whoever is sent back at once, and again, is given time all the same.
+        if asked is not None and (asked >= first or self.holds == 0):
+            return asked
+        return min(longest, first * 2.0**self.holds)
 
 
 async def _turn_of(place: Place) -> int:

@@ -14,15 +14,15 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TypeAlias
 
-from outlast.cli.agents.showing import Data, Shown, data_of
+from outlast.cli.agents.approving import Approvals
+from outlast.cli.agents.showing import Shown, data_of
 from outlast.cli.agents.talks import Talk
 from outlast.cli.agents.typing import Lines
-from outlast.cli.printing import complain, flush, note, safe_line, say, shown
+from outlast.cli.printing import complain, flush, note, say, shown
 from outlast.errors import HandlerFailed, OutlastError
-from outlast.types import StreamEvent, TokenInfo, WhileBusy
+from outlast.types import StreamEvent, WhileBusy
 
 _ENTRIES_SHOWN = 60
-_YES, _NO = ("y", "yes"), ("n", "no")
 _FAILED = 1
 _INTERRUPTED = 130
 
@@ -42,17 +42,15 @@ def _write_nothing(_: str) -> None:
 class Chat:
     """One session with an agent."""
 
-    def __init__(self, talk: Talk, *, user: str) -> None:
+    def __init__(self, talk: Talk, *, by: str) -> None:
         self._talk = talk
-        self._user = user
         self._lines = Lines()
         self._shown = Shown(write_text if self._lines.is_terminal else _write_nothing)
         self._own: list[str] = []  # said here, and not seen in the conversation yet
         self._seen_to = 0  # the offset of the next entry
         self._told = 0  # events before this offset belong to entries that were seen
         self._has_news = asyncio.Event()
-        self._asking: TokenInfo | None = None  # the approval that the next line answers
-        self._was_settled = False  # while it was answered here, and the turn goes on
+        self._approvals = Approvals(talk.verbs, by=by, ask=self._ask)
         self._is_busy = False  # a turn is under way, perhaps of another's message
         self._is_at_prompt = False
         self._has_failed = False
@@ -107,8 +105,7 @@ class Chat:
                     continue
                 text = line.result()
                 if text is None:
-                    if self._turn is not None:
-                        await self._turn
+                    await self._leave()
                     return _FAILED if self._has_failed else 0
                 line = asyncio.ensure_future(self._lines.next())
                 await self._typed(text)
@@ -117,6 +114,20 @@ class Chat:
             self._lines.close()
             if self._turn is not None:
                 self._turn.cancel()
+
+    async def _leave(self) -> None:
+        """Let the turn end, unless it waits for an approval: no line can answer that any more."""
+        asking = asyncio.ensure_future(self._approvals.is_asking.wait())
+        try:
+            if self._turn is not None:
+                await asyncio.wait({self._turn, asking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asking.cancel()
+        if self._approvals.is_asking.is_set():
+            self._shown.end_line()
+            note("the approval stays open: enter the chat again to answer it, or `outlast inbox`")
+        elif self._turn is not None:
+            await self._turn
 
     async def _typed(self, text: str) -> None:
         """Do what a line says: answer an approval, steer the turn, or begin one."""
@@ -127,11 +138,8 @@ class Chat:
                 "it was not sent. Send long text through a pipe"
             )
             self._prompt()
-        elif self._asking is not None:
-            await self._answer(self._asking, text)
-        elif self._was_settled and text.strip():
-            self._was_settled = False
-            note(f"not sent, since the approval was answered meanwhile: {safe_line(text)}")
+        elif await self._approvals.takes(text):
+            pass
         elif not text.strip():
             if self._turn is None:
                 self._prompt()
@@ -169,58 +177,6 @@ class Chat:
             self._shown.end_line()
             complain(f"{error}")
 
-    # ------------------------------------------------------------------------------ approvals
-    async def _question(self, entry: Data) -> None:
-        """Ask what the turn asks people, and take that back when it is answered elsewhere."""
-        token = f"{data_of(entry.get('question')).get('token')}"
-        match entry.get("kind"):
-            case "asked":
-                found = await self._talk.verbs.token(token)
-                if found.status == "open":
-                    self._ask(found)
-            case "answered" if self._asking is not None and self._asking.id == token:
-                self._asking, self._was_settled = None, True
-                write_text("\n")
-            case "ended":
-                if self._asking is not None:
-                    write_text("\n")
-                self._asking, self._was_settled = None, False
-            case _:
-                pass
-
-    def _ask(self, token: TokenInfo) -> None:
-        self._leave_prompt()
-        self._shown.end_line()
-        # The title has the agent and the tool: of a call only its arguments are left to tell.
-        told = data_of(token.detail).get("arguments", token.detail)
-        what = f"{safe_line(token.title)}  {safe_line(shown(told))}"
-        if token.kind == "approval" and self._lines.is_terminal:
-            self._asking = token
-            write_text(f"  ? {what}\n")
-            self._ask_again()
-        else:
-            note(f"the agent waits for the {token.kind} {token.id}: {what}")
-
-    def _ask_again(self) -> None:
-        write_text("    approve? [y, n, or why not] ")
-
-    async def _answer(self, token: TokenInfo, text: str) -> None:
-        """Answer an approval, unless it is not clear what was meant."""
-        said = text.strip()
-        first = said.lower().partition(" ")[0].rstrip(",.!")
-        if not said or (first in _YES and said.lower() not in _YES):
-            self._ask_again()
-            return
-        self._asking = None
-        try:
-            if said.lower() in _YES:
-                await self._talk.verbs.approve(token.id, by=self._user)
-            else:
-                reason = "" if said.lower() in _NO else said
-                await self._talk.verbs.reject(token.id, by=self._user, reason=reason)
-        except OutlastError as error:
-            complain(f"{error}")
-
     # ------------------------------------------------------------------------------ following
     async def _history(self) -> None:
         """Show the end of the conversation as it is."""
@@ -249,8 +205,8 @@ class Chat:
                     if seen is None or seen.kind == "end":
                         return
                     entry = _next(entries)
-                    await self._question(data_of(seen.value))
                     self._entry(seen)
+                    await self._approvals.hear(data_of(seen.value))
                 elif (heard := event.result()) is not None:
                     event = _next(events)
                     self._event(heard)
@@ -286,6 +242,15 @@ class Chat:
         elif heard.kind == "data":
             self._leave_prompt()
             self._shown.event(heard.value)
+
+    def _ask(self, text: str) -> bool:
+        """Ask for a line, if there is anybody to type one."""
+        if self._lines.is_terminal:
+            self._leave_prompt()
+            self._shown.end_line()
+            write_text(text)
+            self._is_at_prompt = True
+        return self._lines.is_terminal
 
     def _prompt(self) -> None:
         self._shown.end_line()

@@ -13,7 +13,7 @@ from outlast._wording.names import check_name
 from outlast.cli.agents.chatting import Chat, write_text
 from outlast.cli.agents.showing import Shown
 from outlast.cli.agents.talks import Ends, talk_with
-from outlast.cli.places import Place, database_options, json_option, place_of, target_of
+from outlast.cli.places import Place, Server, database_options, json_option, place_of, target_of
 from outlast.cli.printing import as_json, moment, note, safe_line, say, table
 from outlast.cli.runs.actors import status_of, stop_actor
 from outlast.cli.runs.inspect import reading
@@ -48,7 +48,9 @@ def chat(*, app: str, key: str, db: str | None, url: str | None) -> int:
 
 async def _chat(place: Place, app: str, key: str) -> int:
     async with talk_with(place, app, key) as talk:
-        return await Chat(talk, user=user_name(os.geteuid())).run()
+        # A server records the name of the API token.
+        by = "" if isinstance(place, Server) else user_name(os.geteuid())
+        return await Chat(talk, by=by).run()
 
 
 @agent.command()

@@ -6,6 +6,7 @@ server that it serves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -133,6 +134,8 @@ class Fails:
     def __post_init__(self) -> None:
         if not 400 <= self.status <= 599:
             raise UsageError(f"Fails takes a status from 400 to 599, not {self.status}")
+        if self.retry_after is not None and not 0 <= self.retry_after < math.inf:
+            raise UsageError(f"Fails: retry_after is in seconds, and not {self.retry_after}")
         _check_times("Fails", self.times)
 
 

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
-from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai import (
+    Agent,
+    ModelMessage,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    UserPromptPart,
+)
 from pydantic_ai.exceptions import ModelConnectionError
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.settings import ModelSettings
@@ -89,6 +96,37 @@ async def test_a_lost_attempt_is_counted_at_its_worst_case(engine: Engine) -> No
 
     assert 1_120 < tokens < 1_320
     assert len(tries) == 2
+
+
+async def misreport(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    """Answer with a usage that cannot be: the prompt tells how many tokens of input."""
+    del info
+    prompt = messages[-1].parts[-1]
+    count = int(f"{prompt.content}") if isinstance(prompt, UserPromptPart) else 0
+    used = RequestUsage(input_tokens=count, output_tokens=1)
+    return ModelResponse(parts=[TextPart("ok")], usage=used, model_name="misreporting")
+
+
+misreporting = Agent(
+    FunctionModel(misreport, model_name="misreporting"),
+    name="misreporting",
+    capabilities=[Durability()],
+    model_settings=ModelSettings(max_tokens=1_000),
+)
+
+
+@workflow
+async def ask_misreporting(count: str) -> int:
+    with budget(scope="misreporting", tokens=50_000) as spent:
+        await misreporting.run(count)
+    return spent.tokens
+
+
+@pytest.mark.parametrize("count", [-5_000, 2**62])
+async def test_a_usage_that_cannot_be_is_charged_at_the_worst_case(
+    engine: Engine, count: int
+) -> None:
+    assert 1_000 < await engine.run(ask_misreporting(f"{count}")) < 1_500
 
 
 refused_times: list[str] = []

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 from collections.abc import AsyncIterator
 
 import pytest
-from pydantic_ai import Agent
+from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from outlast import App, Engine, Retry, Timeout, step, wf, workflow
 from outlast.agents import AgentActor, Conversation, Durability, Summarise, budget
@@ -24,6 +28,8 @@ def answer(asked: Asked) -> Says | Fails:
     sent.append((asyncio.get_running_loop().time(), asked.prompt))
     if asked.prompt.endswith("?") and asked.attempt == 1:
         return Fails(429, retry_after=7)
+    if asked.prompt.endswith("!") and asked.attempt <= 4:
+        return Fails(429, retry_after=0)
     return Says(f"re: {asked.prompt}")
 
 
@@ -46,8 +52,23 @@ impatient: Agent[None, str] = Agent(
         )
     ],
 )
+refused: list[float] = []
+
+
+async def untold_time(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    """Refuse once, with a time that is none."""
+    del messages, info
+    refused.append(asyncio.get_running_loop().time())
+    if len(refused) == 1:
+        raise ModelHTTPError(429, "scripted", retry_after=math.nan)
+    return ModelResponse(parts=[TextPart("ok")])
+
+
+untold: Agent[None, str] = Agent(
+    FunctionModel(untold_time), name="untold", capabilities=[Durability(provider=PROVIDER)]
+)
 plain: Agent[None, str] = Agent(model, name="plain", capabilities=[Durability()])
-AGENTS = {a.name or "": a for a in (limited, streamed, impatient, plain)}
+AGENTS = {a.name or "": a for a in (limited, streamed, impatient, untold, plain)}
 
 
 class Talker(AgentActor[None, str], name="limits.talker"):
@@ -269,6 +290,29 @@ async def test_a_provider_that_asks_to_wait_is_left_alone_and_the_request_is_sen
     refused = times("really?")[0]
     assert len(times("really?")) == 2
     assert min(at for at, _ in sent[1:]) - refused >= 7.0
+
+
+async def test_a_provider_that_refuses_again_and_again_without_a_time_is_given_time(
+    sim: Sim,
+) -> None:
+    sim.engine.limits.provider(PROVIDER, rpm=600)
+    run = await sim.start(ask("limited", "now!"))
+
+    assert await sim.result(run) == "re: now!"
+    pauses = [after - before for before, after in itertools.pairwise(times())]
+    assert len(pauses) == 4
+    assert pauses[0] < 1.0
+    assert pauses[1] >= 2.0
+    assert pauses[2] >= 4.0
+
+
+async def test_a_time_that_is_none_is_as_if_it_had_not_been_told(sim: Sim) -> None:
+    sim.engine.limits.provider(PROVIDER, rpm=600)
+    refused.clear()
+    run = await sim.start(ask("untold", "hello"))
+
+    assert await sim.result(run) == "ok"
+    assert refused[1] - refused[0] >= 1.0
 
 
 async def test_a_streamed_request_is_sent_again_too(sim: Sim) -> None:
