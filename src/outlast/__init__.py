@@ -109,6 +109,7 @@ _NAMES = {
         "StepError",
         "StepFailed",
         "StepTimeout",
+        "StoreCodecError",
         "StoreDamaged",
         "StoreError",
         "StoreFull",

@@ -6,11 +6,13 @@ app = App(resources={Bank: make_bank}, retention="90d")
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 from typing_extensions import override
 
 from outlast import limits
+from outlast._codec.stored.layers import CodecLayer
 from outlast._engine.open_engine import CoreOptions
 from outlast._engine.opening import parse_url
 from outlast._engine.options import Resources, core_options
@@ -31,6 +33,7 @@ class App:
         retention: how long closed runs are kept; None keeps them.
         live_runs_max: runs in memory; more are passivated.
         live_bytes_max: journal bytes that runs in memory may hold.
+        codec: what stored values pass through, as for `Engine.open`.
         tracing: OpenTelemetry's TracerProvider that gets spans of runs, attempts and messages.
 
     Raises:
@@ -44,6 +47,7 @@ class App:
         retention: Duration | None = limits.RETENTION,
         live_runs_max: int = limits.LIVE_RUNS_MAX,
         live_bytes_max: int | None = None,
+        codec: CodecLayer | Sequence[CodecLayer] | None = None,
         tracing: object = None,
     ) -> None:
         self._made = core_options(
@@ -51,6 +55,7 @@ class App:
             retention=retention,
             live_runs_max=live_runs_max,
             live_bytes_max=live_bytes_max,
+            codec=codec,
             tracing=tracing,
         )
         self._limits = Limits(self._made.provider_limits)

@@ -23,10 +23,10 @@ from outlast._actors.publishing import TopicVerbs
 from outlast._actors.supervisor import Supervisor
 from outlast._actors.teams import Teams, apply_team
 from outlast._authoring.workflow import Workflow
-from outlast._codec import Codec
+from outlast._codec.stored.layers import CodecLayer
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.opening import Opened, Target, open_target, parse_url
-from outlast._engine.options import core_options, handed_by
+from outlast._engine.options import check_opening, core_options, handed_by
 from outlast._engine.reading.actor_reader import ActorReader
 from outlast._engine.reading.records import info_of
 from outlast._engine.scheduling.signal_names import unknown_signal
@@ -69,17 +69,6 @@ Scalar = str | int | float | bool
 SignalArgument = tuple[Signal[T] | str, T]
 
 
-def _check_types(url: object, registry: object) -> None:
-    """Refuse what no type checker has seen."""
-    wanted: list[tuple[str, object, type | tuple[type, ...], str]] = [
-        ("url", url, (str, os.PathLike), "a path or an url"),
-        ("registry", registry, (Registry, type(None)), "a Registry"),
-    ]
-    for name, value, kinds, what in wanted:
-        if not isinstance(value, kinds):
-            raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")
-
-
 class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVerbs):
     """Runs workflows on one store, and gives handles on their runs.
 
@@ -105,7 +94,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVe
         retention: Duration | None = limits.RETENTION,
         live_runs_max: int = limits.LIVE_RUNS_MAX,
         live_bytes_max: int | None = None,
-        codec: Sequence[Codec] | None = None,
+        codec: CodecLayer | Sequence[CodecLayer] | None = None,
         namespace: str = "default",
         share: bool = False,
         gate: str = "warn",
@@ -125,14 +114,14 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVe
             share: several processes may open the file so. The first one owns it and runs the
                 workflows; the others have the same verbs, and write through it. When it dies, one
                 of them goes on within a second, and calls in flight are made once.
+            codec: `encrypted(keys)` of `outlast.codec`, or a list with `compressed()` before it.
             tracing: OpenTelemetry's TracerProvider that gets spans of runs, attempts and messages.
 
         Raises (on entering, StoreUnavailable on leaving: not all was written in time):
-            StoreLocked, StoreDamaged, StoreTooNew, StoreMissing, StoreError, StoreUnavailable
+            StoreLocked, StoreDamaged, StoreTooNew, StoreMissing, StoreError, StoreUnavailable,
+            StoreCodecError
         """
-        _check_types(url, registry)
-        if codec is not None:
-            raise NotSupported("codec= of Engine.open")
+        check_opening(url, registry)
         _refuse_later(namespace=namespace, gate=gate)
         options = core_options(
             recover=recover,
@@ -140,6 +129,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVe
             retention=retention,
             live_runs_max=live_runs_max,
             live_bytes_max=live_bytes_max,
+            codec=codec,
             tracing=tracing,
         )
         target = parse_url(os.fspath(url), read_only=read_only, share=share)

@@ -9,6 +9,8 @@ from typing import Protocol
 import pytest
 from typing_extensions import override
 
+from outlast._codec.stored.keys import Keys
+from outlast._codec.stored.layers import BodyCodec, CodecLayer, codec_of, compressed, encrypted
 from outlast._store.contract import Store
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.memory.store import MemoryStore
@@ -53,13 +55,14 @@ class _MemoryHome(Home):
 
 
 class _SqliteHome(Home):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, codec: BodyCodec | None = None) -> None:
         self._path = path
+        self._codec = codec
         self._world = RealWorld()
 
     @override
     async def open(self) -> Store:
-        return await SqliteStore.open(self._path, world=self._world)
+        return await SqliteStore.open(self._path, world=self._world, codec=self._codec)
 
     @override
     async def open_after_a_death(self, store: Store) -> Store:
@@ -67,9 +70,15 @@ class _SqliteHome(Home):
         return await self.open()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "encrypted", "compressed"])
 async def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
-    return _MemoryHome() if request.param == "memory" else _SqliteHome(tmp_path / "outlast.db")
+    layers: dict[str, CodecLayer | list[CodecLayer]] = {
+        "encrypted": [compressed(), encrypted(Keys({"k1": bytes(range(32))}))],
+        "compressed": compressed(),
+    }
+    if request.param == "memory":
+        return _MemoryHome()
+    return _SqliteHome(tmp_path / "outlast.db", codec_of(layers.get(request.param)))
 
 
 @pytest.fixture

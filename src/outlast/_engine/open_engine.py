@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from outlast import limits
+from outlast._codec.stored.layers import BodyCodec
 from outlast._engine.actors.volatile import VolatileActors
 from outlast._engine.actors.writing import Actors
 from outlast._engine.providers.declared import DeclaredLimits
@@ -73,6 +74,7 @@ class CoreOptions:
     step_processes: int | None = None  # None: one for each processor
     prepare: tuple[Callable[[EngineCore], None], ...] = ()  # called before anything is recovered
     provider_limits: DeclaredLimits = field(default_factory=DeclaredLimits)
+    codec: BodyCodec | None = None  # what stored bodies pass through
     # Bodies of tests in the place of real ones, by the names of their steps.
     fakes: Mapping[str, Function] = field(default_factory=dict[str, Function])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from outlast._codec.stored.layers import BodyCodec
 from outlast._engine.open_engine import CoreOptions, EngineCore
 from outlast._engine.reading.reader import Reader
 from outlast._execution.bodies.process_code import refuse_while_loading
@@ -29,6 +30,8 @@ class Target:
     name: str
     read_only: bool = False
     share: bool = False
+    codec: BodyCodec | None = None
+    """What a command was given to read it with; that of the program comes first."""
 
 
 def parse_url(url: str, *, read_only: bool, share: bool = False) -> Target:
@@ -125,7 +128,7 @@ async def open_target(
     """
     refuse_while_loading()
     world = RealWorld()
-    store = await _open_store(target, world, connect)
+    store = await _open_store(target, world, connect, options.codec or target.codec)
     if target.read_only:
         return Opened(store, Reader(store, world, registry), None)
     core = EngineCore(world, store, registry, options, processes=_processes)
@@ -142,13 +145,16 @@ def _processes(core: EngineCore) -> ProcessPool:
     return ProcessPool(core.world, options.resources, workers_max=options.step_processes)
 
 
-async def _open_store(target: Target, world: World, connect: Connect | None) -> Store:
+async def _open_store(
+    target: Target, world: World, connect: Connect | None, codec: BodyCodec | None
+) -> Store:
     if target.kind == "memory":
         database = _databases.get(target.name)
         if database is None:
             database = MemoryDatabase(clock=world.now)
             _databases[target.name] = database
         return MemoryStore(database, world)
+    path = Path(target.name)
     if target.share and connect is not None:
-        return await SharedSqliteStore.share(Path(target.name), world=world, connect=connect)
-    return await SqliteStore.open(Path(target.name), world=world, read_only=target.read_only)
+        return await SharedSqliteStore.share(path, world=world, connect=connect, codec=codec)
+    return await SqliteStore.open(path, world=world, read_only=target.read_only, codec=codec)

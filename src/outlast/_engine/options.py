@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from outlast import limits
+from outlast._codec.stored.layers import CodecLayer, codec_of
 from outlast._engine.open_engine import CoreOptions, EngineCore
+from outlast._registry import Registry
 from outlast._wording.durations import seconds_of
 from outlast._world import World
 from outlast.errors import UsageError
@@ -22,6 +25,7 @@ def core_options(
     retention: Duration | None = limits.RETENTION,
     live_runs_max: int = limits.LIVE_RUNS_MAX,
     live_bytes_max: int | None = None,
+    codec: CodecLayer | Sequence[CodecLayer] | None = None,
     tracing: object = None,
 ) -> CoreOptions:
     """Return what an engine is opened with.
@@ -40,6 +44,7 @@ def core_options(
         live_runs_max=live_runs_max,
         live_bytes_max=live_bytes_max or limits.LIVE_BYTES_MAX,
         resources=dict(resources or {}),
+        codec=codec_of(codec),
         prepare=() if tracing is None else (_tracing_by(tracing),),
     )
 
@@ -82,3 +87,14 @@ def _check_types(resources: object, live_runs_max: object) -> None:
         raise UsageError(f"resources= takes a mapping of types to makers, not {resources!r}")
     if not isinstance(live_runs_max, int):
         raise UsageError(f"live_runs_max= takes a whole number, not {live_runs_max!r}")
+
+
+def check_opening(url: object, registry: object) -> None:
+    """Refuse what no type checker has seen."""
+    wanted: list[tuple[str, object, type | tuple[type, ...], str]] = [
+        ("url", url, (str, os.PathLike), "a path or an url"),
+        ("registry", registry, (Registry, type(None)), "a Registry"),
+    ]
+    for name, value, kinds, what in wanted:
+        if not isinstance(value, kinds):
+            raise UsageError(f"{name}= of Engine.open takes {what}, not {value!r}")

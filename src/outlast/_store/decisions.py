@@ -16,6 +16,7 @@ import msgspec
 from outlast import limits
 from outlast._store.auditing import rows_for
 from outlast._store.contract import RunFilter
+from outlast._store.glimpses import GLANCE_ERROR_CHARS, RunGlance
 from outlast._store.rows import (
     JOIN,
     Answer,
@@ -234,6 +235,20 @@ def matches(row: RunRow, which: RunFilter) -> bool:
         attributes = json.loads(row.attributes)
         return all(attribute_text(attributes.get(k)) in spellings(v) for k, v in which.attributes)
     return True
+
+
+def glance_of(row: RunRow) -> RunGlance:
+    """Return what statistics are made of."""
+    return RunGlance(
+        row.id,
+        row.workflow,
+        row.version,
+        row.status,
+        row.created_at,
+        row.started_at,
+        row.closed_at,
+        row.error and row.error[:GLANCE_ERROR_CHARS],
+    )
 
 
 def searched(row: RunRow) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from outlast._built import BUILT
+from outlast._codec.stored.keys import Keys, keys_from_environment, keys_from_file
+from outlast._codec.stored.layers import BodyCodec, codec_of, encrypted
 from outlast._engine.opening import Target, parse_url
 from outlast._server.tokenfile import TokenFile
 from outlast._store.sqlite.tables.schema import is_there
@@ -21,11 +23,20 @@ from outlast.errors import StoreMissing, UsageError
 F = TypeVar("F", bound=Callable[..., object])
 
 _CA_FILE = "outlast.ca_file"
+_KEY_FILE = "outlast.key_file"
 _WAS_SAID = "outlast.said_which_database"
 
 
 def database_options(command: F) -> F:
-    """Add `--db`, `--url`, and `--ca-file`, which `place_of` finds by itself."""
+    """Add `--db`, `--url`, and `--ca-file` and `--key-file`, which `place_of` finds by itself."""
+    command = click.option(
+        "--key-file",
+        metavar="PATH",
+        default=None,
+        expose_value=False,
+        callback=_keep_key_file,
+        help="Keys of an encrypted database [default: OUTLAST_KEY_FILE, or OUTLAST_KEYS]",
+    )(command)
     command = click.option(
         "--ca-file",
         metavar="PATH",
@@ -52,6 +63,24 @@ def database_options(command: F) -> F:
 
 def _keep_ca_file(context: click.Context, _: click.Parameter, given: str | None) -> None:
     context.meta[_CA_FILE] = given
+
+
+def _keep_key_file(context: click.Context, _: click.Parameter, given: str | None) -> None:
+    context.meta[_KEY_FILE] = given
+
+
+def given_keys() -> Keys | None:
+    """Return the keys that a command was given: by its option, or by the environment.
+
+    Raises:
+        UsageError: they cannot be used.
+    """
+    context = click.get_current_context(silent=True)
+    given: str | None = None if context is None else context.meta.get(_KEY_FILE)
+    path = given if given is not None else os.environ.get("OUTLAST_KEY_FILE")
+    if path:
+        return keys_from_file(path)
+    return keys_from_environment() if os.environ.get("OUTLAST_KEYS") else None
 
 
 def _ca_file() -> str | None:
@@ -89,12 +118,17 @@ def _target(db: str | None, *, read_only: bool = False, says_where: bool = True)
                 "a memory:// store exists only inside its own process, so a command cannot open "
                 "it: give --db a path"
             )
-        return target
+        return replace(target, codec=_codec())
     root = project_root()
     path = root / ".outlast" / "outlast.db"
     if says_where and root != Path.cwd():
         _say_once(path, root)
-    return Target("sqlite", str(path), read_only)
+    return Target("sqlite", str(path), read_only, codec=_codec())
+
+
+def _codec() -> BodyCodec | None:
+    keys = given_keys()
+    return None if keys is None else codec_of(encrypted(keys))
 
 
 def _say_once(path: Path, root: Path) -> None:

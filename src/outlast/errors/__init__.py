@@ -61,6 +61,7 @@
     │   └── Shutdown                a step was ended by our own shutdown
     └── StoreError
         ├── StoreLocked, StoreMissing, StoreDamaged, StoreTooNew, StoreReadOnly
+        ├── StoreCodecError          the codec does not fit the database
         ├── StoreFull
         ├── StoreBusy               too much is looked up at once
         ├── StoreUnavailable
@@ -135,6 +136,7 @@ from outlast.errors.store import (
     CommitUnknown,
     LeaseLost,
     StoreBusy,
+    StoreCodecError,
     StoreDamaged,
     StoreError,
     StoreFull,
@@ -215,6 +217,7 @@ __all__ = [
     "StepFailed",
     "StepTimeout",
     "StoreBusy",
+    "StoreCodecError",
     "StoreDamaged",
     "StoreError",
     "StoreFull",

@@ -34,6 +34,18 @@ class StoreTooNew(StoreError):
     """A newer outlast wrote this database."""
 
 
+class StoreCodecError(StoreError):
+    """The database and the codec that it was opened with do not fit: nothing was changed.
+
+    A key is missing or is not the right one, the database is encrypted and there is no codec, or
+    the other way round. `key_id` names the key, if it is about one.
+    """
+
+    def __init__(self, message: str, key_id: str = "") -> None:
+        super().__init__(message)
+        self.key_id = key_id
+
+
 class StoreReadOnly(StoreError):
     """A writing verb was used on a store that was opened for reading."""
 

@@ -31,8 +31,8 @@ from outlast._store.contract import (
     Store,
     TailRun,
 )
-from outlast._store.decisions import matches
-from outlast._store.glimpses import GLANCE_ERROR_CHARS, WHOLE, Part, RunGlance
+from outlast._store.decisions import glance_of, matches
+from outlast._store.glimpses import WHOLE, Part, RunGlance
 from outlast._store.memory.database import MemoryDatabase
 from outlast._store.pages import page_of
 from outlast._store.rows import DeadLetter, Message, RunRow, StreamRow, TokenRow
@@ -228,19 +228,7 @@ class MemoryStore(Store):
     async def glance_at_runs(self, which: RunFilter, limit: int) -> list[RunGlance]:
         rows = [row for row in self._db.rows.values() if matches(row, which)]
         rows.sort(key=lambda r: (r.created_at, r.id), reverse=True)
-        return [
-            RunGlance(
-                row.id,
-                row.workflow,
-                row.version,
-                row.status,
-                row.created_at,
-                row.started_at,
-                row.closed_at,
-                row.error and row.error[:GLANCE_ERROR_CHARS],
-            )
-            for row in rows[:limit]
-        ]
+        return [glance_of(row) for row in rows[:limit]]
 
     @override
     async def count_by_status(self) -> dict[Status, int]:

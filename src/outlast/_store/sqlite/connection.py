@@ -11,6 +11,8 @@ from typing import Protocol, TypeAlias
 
 import apsw
 
+from outlast._store.row_codec import RowCodec
+
 BUSY_MILLISECONDS = 5_000  # a connection waits so long for a lock of another program
 
 Cell = int | str | bytes | None
@@ -38,6 +40,9 @@ class Rows(Protocol):
 
 class Connection(Protocol):
     """One connection; see apsw for the meaning of its methods."""
+
+    codec: RowCodec | None
+    """What bodies pass through; None on a connection that takes rows as they are stored."""
 
     @property
     def system_errno(self) -> int:
@@ -72,7 +77,7 @@ class Connection(Protocol):
         """Wait this long for a lock."""
         ...
 
-    def set_wal_hook(self, callable: Callable[[Connection, str, int], int] | None, /) -> None:
+    def set_wal_hook(self, callable: Callable[[object, str, int], int] | None, /) -> None:
         """Call after every commit with the pages in the write-ahead log."""
         ...
 
@@ -97,9 +102,13 @@ class Connection(Protocol):
         ...
 
 
+class _Connection(apsw.Connection):
+    codec: RowCodec | None = None
+
+
 def connect(name: str, flags: int, *, statements_cached: int = 100) -> Connection:
     """Open a database."""
-    return apsw.Connection(name, flags=flags, statementcachesize=statements_cached)
+    return _Connection(name, flags=flags, statementcachesize=statements_cached)
 
 
 def texts(values: Iterable[str]) -> apsw.CArrayBinding:

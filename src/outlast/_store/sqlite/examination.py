@@ -9,6 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,10 +67,16 @@ from outlast.errors import StoreDamaged, StoreError
 log = logging.getLogger("outlast.store")
 
 
-def prepare(path: Path, *, create: bool, checks: Checks | None = None) -> Connection:
+def prepare(
+    path: Path,
+    *,
+    create: bool,
+    checks: Checks | None = None,
+    begin: Callable[[Connection], None] | None = None,
+) -> Connection:
     """Return the writing connection to a database that is whole and of the newest schema.
 
-    The caller holds the owner lock. `checks` hears what is damaged.
+    The caller holds the owner lock. `checks` hears what is damaged, `begin` gets a new database.
 
     Raises:
         StoreMissing, StoreDamaged, StoreTooNew, StoreError: what is there cannot be used.
@@ -79,7 +86,7 @@ def prepare(path: Path, *, create: bool, checks: Checks | None = None) -> Connec
     if is_new:
         if not create:
             raise missing(path)
-        create_database(path)
+        create_database(path, begin)
     refuse_hard_links(path)
     checks = Checks(path, open_reader) if checks is None else checks
     _check_unopened(path, checks)

@@ -23,6 +23,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from typing_extensions import override
 
 from outlast import limits
+from outlast._codec.stored.layers import BodyCodec
 from outlast._store.contract import Committed, Hint
 from outlast._store.decisions import as_old
 from outlast._store.sqlite.files.lock import living_holder
@@ -86,9 +87,12 @@ class SharedSqliteStore(SqliteStore):
     _forwarded: CommitId | None = None
     _given_up: StoreError | None = None
     _moved: Future[None] | None = None  # done when there is another owner
+    _codec: BodyCodec | None = None
 
     @classmethod
-    async def share(cls, path: Path, *, world: World, connect: Connect) -> SharedSqliteStore:
+    async def share(
+        cls, path: Path, *, world: World, connect: Connect, codec: BodyCodec | None = None
+    ) -> SharedSqliteStore:
         """Open a database as its owner if it is free, else beside its owner.
 
         Raises:
@@ -97,7 +101,7 @@ class SharedSqliteStore(SqliteStore):
         ends = world.monotonic() + limits.SHARE_SECONDS
         while True:
             try:
-                return await cls.open(path, world=world)
+                return await cls.open(path, world=world, codec=codec)
             except StoreLocked as locked:
                 # Who has just taken the lock does not listen before the database is open.
                 link = await connect(path)
@@ -107,19 +111,25 @@ class SharedSqliteStore(SqliteStore):
                         "is suspended or busy, or runs another version of outlast"
                     ) from None
             if link is not None:
-                return await cls._beside(path, world, connect, link)
+                return await cls._beside(path, world, connect, link, codec)
             await world.sleep(_PAUSE_SECONDS)
 
     @classmethod
     async def _beside(
-        cls, path: Path, world: World, connect: Connect, link: OwnerLink
+        cls,
+        path: Path,
+        world: World,
+        connect: Connect,
+        link: OwnerLink,
+        codec: BodyCodec | None,
     ) -> SharedSqliteStore:
         try:
-            store = await cls.open(path, world=world, read_only=True)
+            store = await cls.open(path, world=world, read_only=True, codec=codec)
         except BaseException:
             await link.close()
             raise
         store._connect = connect
+        store._codec = codec
         store._link = link
         store._follower = world.spawn(store._follow(), name="outlast-share")
         return store
@@ -186,7 +196,9 @@ class SharedSqliteStore(SqliteStore):
     async def _take_over(self) -> bool:
         """Own the file, unless another process does."""
         try:
-            owned = await SqliteStore.open(self.path, world=self._world, create=False)
+            owned = await SqliteStore.open(
+                self.path, world=self._world, create=False, codec=self._codec
+            )
         except StoreLocked:
             return False
         except StoreMissing as error:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.tables.batch import Shard, write_batch
-from outlast._store.sqlite.tables.columns import SHARERS, fetch, is_whole, sealed
+from outlast._store.sqlite.tables.columns import SHARERS, fetch, is_whole, seals_of
 from outlast._store.sqlite.writing import Writing
 from outlast._store.transactions import CommitId, CommitResult, Receipt, Transaction
 from outlast.errors import CommitUnknown, StoreDamaged, StoreError, StoreReplaced
@@ -82,5 +82,5 @@ def outcome_for(sharer: CommitId, writing: Writing) -> list[CommitResult] | None
 
 def _note(db: Connection, sharer: CommitId, results: Sequence[CommitResult], now: int) -> None:
     db.execute(_FORGET, (sharer.owner, now - _KEPT_MICROSECONDS)).fetchall()
-    cells = sealed((sharer.owner, sharer.number, _encode(results), now))
+    cells = seals_of(db).sharers((sharer.owner, sharer.number, _encode(results), now))
     db.execute(_NOTE, cells).fetchall()

@@ -23,7 +23,9 @@ from typing import Self, TypeAlias, TypeVar
 from typing_extensions import override
 
 from outlast import limits
+from outlast._codec.stored.layers import BodyCodec
 from outlast._store.contract import Committed, Hint, Lookups, Store
+from outlast._store.sqlite.codec_keys import begin, codec_for
 from outlast._store.sqlite.condition import Condition
 from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.examination import prepare, prepare_reading
@@ -104,23 +106,26 @@ class SqliteStore(SqliteReads, Store):
         world: World,
         read_only: bool = False,
         create: bool = True,
+        codec: BodyCodec | None = None,
     ) -> Self:
         """Open a database, as its owner or to read it.
 
         Its owner makes it if it is not there (`create`) and brings it up to date. A reader may
-        open it beside an owner in another process, or without one.
+        open it beside an owner in another process, or without one. With a `codec`, bodies are
+        encoded and decoded on the threads that write and read.
 
         Raises:
             StoreLocked: another engine owns it.
+            StoreCodecError: it cannot be read with this codec.
             StoreMissing, StoreDamaged, StoreTooNew: what is there cannot be used; it is not
                 touched.
             StoreError: the file cannot be opened or made, or is on a network file system.
         """
         opening = world.run_blocking(
             lambda: (
-                _open_for_reading(cls, path, world)
+                _open_for_reading(cls, path, world, codec)
                 if read_only
-                else _open_owned(cls, path, world, create=create)
+                else _open_owned(cls, path, world, codec, create=create)
             )
         )
         store = await _opened(opening)
@@ -290,7 +295,14 @@ def _full_path(path: str | os.PathLike[str]) -> Path:
     return full
 
 
-def _open_owned(cls: type[S], name: str | os.PathLike[str], world: World, *, create: bool) -> S:
+def _open_owned(
+    cls: type[S],
+    name: str | os.PathLike[str],
+    world: World,
+    codec: BodyCodec | None,
+    *,
+    create: bool,
+) -> S:
     path = _full_path(name)
     if not path.parent.is_dir():
         if not create:
@@ -299,8 +311,10 @@ def _open_owned(cls: type[S], name: str | os.PathLike[str], world: World, *, cre
     lock = OwnerLock(path)
     try:
         checks = Checks(path, open_reader)
-        db = prepare(path, create=create, checks=checks)
+        begun = None if codec is None else partial(begin, codec=codec, new_seed=world.new_seed)
+        db = prepare(path, create=create, checks=checks, begin=begun)
         try:
+            db.codec = codec_for(db, path, codec, world.new_seed, is_writing=True)
             lock.note_database(is_there=True)
             writing = Writing(db, path)
         except BaseException:
@@ -308,6 +322,8 @@ def _open_owned(cls: type[S], name: str | os.PathLike[str], world: World, *, cre
             raise
         try:
             readers = _open_readers(path)
+            for reader in readers:
+                reader.codec = db.codec
         except BaseException:
             writing.close()
             raise
@@ -318,17 +334,21 @@ def _open_owned(cls: type[S], name: str | os.PathLike[str], world: World, *, cre
         raise
 
 
-def _open_for_reading(cls: type[S], name: str | os.PathLike[str], world: World) -> S:
+def _open_for_reading(
+    cls: type[S], name: str | os.PathLike[str], world: World, codec: BodyCodec | None
+) -> S:
     path = _full_path(name)
     traces = Traces(path)
     try:
-        return _open_unlocked(cls, path, world, traces)
+        return _open_unlocked(cls, path, world, traces, codec)
     except BaseException:
         traces.remove()
         raise
 
 
-def _open_unlocked(cls: type[S], path: Path, world: World, traces: Traces) -> S:
+def _open_unlocked(
+    cls: type[S], path: Path, world: World, traces: Traces, codec: BodyCodec | None
+) -> S:
     checks = Checks(path, open_reader)
     if not is_held_here(path):
         prepare_reading(path)
@@ -338,6 +358,9 @@ def _open_unlocked(cls: type[S], path: Path, world: World, traces: Traces) -> S:
         if path.stat().st_size <= limits.READER_VERIFIES_BYTES and not is_held_here(path):
             checks.look_at_structure(readers[0], limits.READER_VERIFIES_BYTES)
             checks.look_at_rows(readers[0], limits.READER_VERIFIES_BYTES)
+        row_codec = codec_for(readers[0], path, codec, world.new_seed, is_writing=False)
+        for reader in readers:
+            reader.codec = row_codec
     except BaseException:
         for db in readers:
             db.close(True)

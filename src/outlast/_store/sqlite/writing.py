@@ -72,6 +72,7 @@ class Writing:
         self._held = ""  # the owner that acquired the lease in this opening
         self._last: _Attempt | None = None
         self._db: Connection | None = db
+        self._codec = db.codec
         self._wal.attach(db)
         self._row = ShardRow(path)
         self._noted, self._database_id = self._row.noted(db)
@@ -331,6 +332,7 @@ class Writing:
             if self.watch.is_lost():
                 raise self.watch.lose(self._db)
             db = self._db = open_writer(self._path)
+            db.codec = self._codec
             self._wal.attach(db)
         if not self._is_synced:
             try:

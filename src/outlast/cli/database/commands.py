@@ -23,6 +23,7 @@ from outlast._store.sqlite.tables.schema import PARTIAL, newest_version
 from outlast._wording.plurals import counted
 from outlast._world import RealWorld
 from outlast.cli.database.recovering import restore, salvage
+from outlast.cli.database.rekeying import new_key, rekey
 from outlast.cli.database.verifying import verify
 from outlast.cli.inputs import seconds_option
 from outlast.cli.ownership import holder_of
@@ -42,6 +43,8 @@ def db() -> None:
 db.add_command(restore)
 db.add_command(salvage)
 db.add_command(verify)
+db.add_command(new_key)
+db.add_command(rekey)
 
 
 @db.command()
@@ -96,6 +99,7 @@ def _facts_of(path: Path) -> dict[str, object]:
         "wal_bytes": _size(path.with_name(path.name + "-wal")),
         "schema": schema_of(path),
         "schema_newest": newest_version(),
+        "keys": list(_counts(path, "SELECT key, 1 FROM codec_keys ORDER BY rowid")),
         "owner_pid": holder_of(path),
         "runs": _counts(path, _BY_STATUS.format("<>")),
         "actors": sum(_counts(path, _BY_STATUS.format("=")).values()),

@@ -30,7 +30,7 @@ def restore(*, backup: Path, db: str | None, url: str | None) -> None:
     """
     path = _real(target_of(db, url).name)
     make_directory(path.parent)
-    kept = _alone(path, lambda: restore_backup(backup, path))
+    kept = alone(path, lambda: restore_backup(backup, path))
     say(safe_line(path))
     note(f"restored from {safe_line(backup)}")
     if kept is not None:
@@ -52,7 +52,7 @@ def salvage(*, accept_loss: int | None, db: str | None, url: str | None) -> int:
     Before it changes anything, the command copies the files into a directory next to them.
     """
     path = _real(existing_target(db, url).name)
-    found = _alone(path, lambda: salvage_database(path, accept_loss))
+    found = alone(path, lambda: salvage_database(path, accept_loss))
     loss, kept = found.loss, found.kept
     if loss is None:
         if found.stale_log is not None:
@@ -83,7 +83,8 @@ def _real(name: str) -> Path:
     return Path(os.path.realpath(name))
 
 
-def _alone(path: Path, work: Callable[[], T]) -> T:
+def alone(path: Path, work: Callable[[], T]) -> T:
+    """Do what no other process may disturb."""
     try:
         return work()
     except StoreLocked as locked:

@@ -7,12 +7,16 @@ from pathlib import Path
 import apsw
 import click
 
+from outlast._codec.stored.layers import BodyCodec
+from outlast._store.sqlite.codec_keys import codec_for
 from outlast._store.sqlite.examination import prepare_reading
 from outlast._store.sqlite.faults import translate
 from outlast._store.sqlite.files.traces import without_traces
 from outlast._store.sqlite.opening import open_reader
+from outlast._store.sqlite.rekey import undecodable
 from outlast._store.sqlite.tables.verify import faults
 from outlast._wording.plurals import counted
+from outlast.cli.database.rekeying import new_seed
 from outlast.cli.places import database_options, existing_target
 from outlast.cli.printing import note, safe_line, say
 from outlast.errors import StoreDamaged
@@ -31,13 +35,15 @@ _ADVICE = (
 def verify(*, db: str | None, url: str | None) -> int:
     """Check a database's structure and the checksum of every row; exit with 1 on damage.
 
+    With the keys of an encrypted database, check also that every row is what was written there.
     Another process may be using the database; nothing is changed.
     """
-    path = Path(existing_target(db, url, read_only=True).name)
+    target = existing_target(db, url, read_only=True)
+    path = Path(target.name)
     with without_traces(path):
         try:
             prepare_reading(path)
-            found = faults_of(path)
+            found = faults_of(path, target.codec)
         except StoreDamaged as error:
             if _DAMAGED not in f"{error}":
                 raise  # it is no database
@@ -47,7 +53,8 @@ def verify(*, db: str | None, url: str | None) -> int:
     if found:
         note(f"{safe_line(path)} is damaged in {counted(len(found), 'place')}: restore a backup")
         return 1
-    note(f"{safe_line(path)}, {path.stat().st_size:,} bytes: structure and checksums are correct")
+    what = "structure and checksums are" if target.codec is None else "all that is stored is"
+    note(f"{safe_line(path)}, {path.stat().st_size:,} bytes: {what} correct")
     return 0
 
 
@@ -58,7 +65,7 @@ def _without_advice(told: str) -> str:
     return told
 
 
-def faults_of(path: Path) -> list[str]:
+def faults_of(path: Path, codec: BodyCodec | None = None) -> list[str]:
     """Return all that is damaged in a database, in words.
 
     Raises:
@@ -66,7 +73,11 @@ def faults_of(path: Path) -> list[str]:
     """
     reader = open_reader(path)
     try:
-        return faults(reader)
+        found = faults(reader)
+        if codec is None or found:
+            return found
+        rows = codec_for(reader, path, codec, new_seed, is_writing=False)
+        return [] if rows is None else list(undecodable(reader, rows))
     except apsw.Error as error:
         raise translate(error, str(path)) from error
     finally:

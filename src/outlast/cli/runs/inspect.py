@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import click
 
 from outlast import limits
+from outlast._engine.open_engine import CoreOptions
 from outlast._engine.reading.records import Record
 from outlast._handles.run import Run
+from outlast._registry import default_registry
 from outlast._wording.plurals import counted
 from outlast.cli.places import Place, Server, database_options, json_option, place_of
 from outlast.cli.printing import (
@@ -50,7 +52,7 @@ def opened(place: Place) -> Verbs:
     """Return the same for a place."""
     if isinstance(place, Server):
         return client_of(place)
-    return Engine.open(place.name, read_only=True)
+    return Engine(replace(place, read_only=True), CoreOptions(), default_registry)
 
 
 @click.command()

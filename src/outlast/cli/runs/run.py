@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -259,7 +259,8 @@ async def _through_owner(
             f"process {pid} owns the database and does not have {flow.name}: the run stays "
             "parked until an engine that has it opens the database; waiting"
         )
-    async with Engine.open(path, read_only=True) as engine:
+    target = replace(flow.target, read_only=True)
+    async with Engine(target, flow.options, default_registry) as engine:
         watch = asyncio.ensure_future(_owner_leaves(path))
         try:
             parked: Literal["raise", "wait"] = "raise" if started.has_code else "wait"

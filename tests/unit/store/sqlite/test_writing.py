@@ -61,7 +61,7 @@ class Disk:
     def fail_after_commit(self, code: int) -> None:
         """COMMIT is done, and its answer is an error all the same."""
 
-        def hook(_: Connection, __: str, ___: int) -> int:
+        def hook(_: object, __: str, ___: int) -> int:
             return self._fail(code)
 
         self._db.set_wal_hook(hook)

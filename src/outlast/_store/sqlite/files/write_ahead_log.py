@@ -95,7 +95,7 @@ class WriteAheadLog:
     def attach(self, db: Connection) -> None:
         """Count what this connection writes."""
 
-        def count(_: Connection, __: str, pages: int) -> int:
+        def count(_: object, __: str, pages: int) -> int:
             self._pages = pages
             return apsw.SQLITE_OK
 

@@ -9,7 +9,7 @@ from msgspec.structs import astuple, replace
 from outlast._store.auditing import VIAS, AuditRow, Via
 from outlast._store.decisions import outcome_of
 from outlast._store.sqlite.connection import Cell, Connection
-from outlast._store.sqlite.tables.columns import AUDIT, fetch, is_whole, sealed
+from outlast._store.sqlite.tables.columns import AUDIT, fetch, is_whole, seals_of
 from outlast._store.transactions import NO_EFFECTS, CommitResult, Receipt, Transaction
 from outlast.types import RunId
 
@@ -26,6 +26,7 @@ def write_audit(
     """Write the rows that a batch carries, in its transaction."""
     if not any(t.effects is not None and t.effects.audit for t in batch):
         return
+    seal = seals_of(db).audit
     [*_, number] = [0, *(int(f"{last}") for (last,) in db.execute(_NUMBER).fetchall())]
     for transaction, result in zip(batch, results, strict=True):
         if not isinstance(result, Receipt):
@@ -35,7 +36,7 @@ def write_audit(
             number += 1
             kept = replace(row, number=number, outcome=row.outcome or outcome)
             cells = (*astuple(kept)[:-1], int(kept.is_traffic))  # as the column gives it back
-            db.execute(_INSERT, sealed(cells)).fetchall()
+            db.execute(_INSERT, seal(cells)).fetchall()
 
 
 def read_audit(

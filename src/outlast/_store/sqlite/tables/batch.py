@@ -21,7 +21,7 @@ from outlast._store.sqlite.connection import Cell, Connection, texts
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables import rows
 from outlast._store.sqlite.tables.audit import write_audit
-from outlast._store.sqlite.tables.columns import fetch, sealed
+from outlast._store.sqlite.tables.columns import JOURNAL_LAYOUT, Seal, fetch, sealed, seals_of
 from outlast._store.sqlite.tables.facts import look_up
 from outlast._store.sqlite.tables.forget import forget, release
 from outlast._store.sqlite.tables.tokens import close_open, write_tokens
@@ -68,29 +68,34 @@ def _write(db: Connection, stage: Stage, number: int) -> None:
         _write_records(db, stage, number)
     if not stage.has_more:
         return
-    rows.BLOBS.write(db, [cell for blob in stage.blobs for cell in (blob.digest, blob.body)])
-    rows.BLOB_REFS.write(db, _cells(map(sealed, stage.blob_refs)))
-    rows.RUNS.write(db, _cells(map(rows.run_cells, stage.rows.values())))
-    rows.SUMMARIES.write(db, _cells(map(rows.summary_cells, stage.summaries.values())))
-    rows.HISTORIES.write(db, _cells(map(rows.segment_cells, stage.segments)))
+    seals = seals_of(db)
+    _write_blobs(db, stage)
+    rows.RUNS.write(db, _cells(rows.run_cells(row, seals) for row in stage.rows.values()))
+    summary = seals.runs_summary
+    rows.SUMMARIES.write(
+        db, _cells(rows.summary_cells(row, summary) for row in stage.summaries.values())
+    )
+    rows.HISTORIES.write(
+        db, _cells(rows.segment_cells(segment, seals.histories) for segment in stage.segments)
+    )
     if stage.folded:
         gone = list(stage.folded.items())
         db.executemany("DELETE FROM histories WHERE run = ? AND last_seq <= ?", gone)
-    rows.MAILBOX.write(db, _cells(sealed(astuple(message)) for message in stage.posts))
+    rows.MAILBOX.write(db, _cells(seals.mailbox(astuple(message)) for message in stage.posts))
     rows.CONSUMED.write(db, _cells(stage.consumed))
-    rows.STREAMS.write(db, _cells(sealed(astuple(written)) for written in stage.streams))
-    _write_values(db, stage)
+    rows.STREAMS.write(db, _cells(seals.streams(astuple(written)) for written in stage.streams))
+    _write_values(db, stage, seals.values)
     if stage.redriven:
         db.execute(
             "DELETE FROM dead_letters WHERE number IN (SELECT value FROM json_each(?))",
             (json.dumps(stage.redriven),),
         )
-    rows.DEAD.write(db, _cells(sealed(astuple(letter)) for letter in stage.dead))
+    rows.DEAD.write(db, _cells(seals.dead_letters(astuple(letter)) for letter in stage.dead))
     write_tokens(db, stage.tokens)
     if stage.closed:
         closed = tuple(stage.closed)
         close_open(db, closed)
-        _set_mail_aside(db, closed)
+        _set_mail_aside(db, closed, seals.dead_letters)
     if stage.released is not None:
         release(db, *stage.released)
 
@@ -101,37 +106,54 @@ def _cells(of_rows: Iterable[Sequence[Cell]]) -> list[Cell]:
 
 def _write_records(db: Connection, stage: Stage, number: int) -> None:
     lines: list[Cell] = []
-    line, seal = lines.extend, lines.append
+    line, seal, codec = lines.extend, lines.append, db.codec
     for run, position, records in stage.records:
         for r in records:
             # As `sealed` does it, without a call.
-            cells = (position, run, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
+            cells: tuple[Cell, ...] = (position, run, r.seq, r.kind, r.key, r.name, r.at, r.epoch,
                      r.attempt, r.place, r.body, r.waited, r.took, number)  # fmt: skip
+            if codec is not None:
+                cells = codec.encode(JOURNAL_LAYOUT, cells)
             line(cells)
             seal(crc32(_encode(cells)))
             position += 1
     rows.JOURNAL.write(db, lines)
 
 
-def _write_values(db: Connection, stage: Stage) -> None:
+def _write_blobs(db: Connection, stage: Stage) -> None:
+    codec = db.codec
+    if codec is None:
+        rows.BLOBS.write(db, [cell for blob in stage.blobs for cell in (blob.digest, blob.body)])
+        rows.BLOB_REFS.write(db, _cells(map(sealed, stage.blob_refs)))
+        return
+    blobs: list[Cell] = []
+    for blob in stage.blobs:
+        address = codec.address(blob.digest)
+        blobs += address, codec.encode_blob(address, blob.body)
+    rows.BLOBS.write(db, blobs)
+    refs = ((run, codec.address(digest)) for run, digest in stage.blob_refs)
+    rows.BLOB_REFS.write(db, _cells(map(sealed, refs)))
+
+
+def _write_values(db: Connection, stage: Stage, seal: Seal) -> None:
     kept: list[Cell] = []
     gone: list[Cell] = []
     for (run, name), value in stage.values.items():
         if value is None:
             gone += (run, name)
         else:
-            kept += sealed((run, name, value))
+            kept += seal((run, name, value))
     rows.VALUES.write(db, kept)
     rows.FORGOTTEN_VALUES.write(db, gone)
 
 
-def _set_mail_aside(db: Connection, closed: Sequence[RunId]) -> None:
+def _set_mail_aside(db: Connection, closed: Sequence[RunId], seal: Seal) -> None:
     """Move what closed runs have not read to the dead letters."""
     which = (texts(closed), JOIN)
     rest = "WHERE run IN carray(?) AND name != ?"
     letters: list[Cell] = []
     mail = f"{rest} AND kind IN carray(?)"
     for cells in fetch(db, tables.MAILBOX, mail, (*which, texts(MAIL_KINDS))):
-        letters += rows.dead_cells(cells)
+        letters += rows.dead_cells(cells, seal)
     rows.DEAD.write(db, letters)
     db.execute(f"DELETE FROM mailbox {rest}", which)

@@ -14,14 +14,15 @@ from outlast._store.sqlite.tables import rows
 from outlast._store.sqlite.tables.columns import fetch, is_whole
 from outlast.types import RunId
 
+# As many bytes as the messages have; of those that a codec has compressed, what is left of them.
 SIGNAL_BYTES = (
-    "SELECT run, sum(length(body)) FROM mailbox "
-    "WHERE kind = 'signal' AND run IN carray(?) GROUP BY run"
+    "SELECT run, sum(length(body)) - ?2 * count(*) FROM mailbox "
+    "WHERE kind = 'signal' AND run IN carray(?1) GROUP BY run"
 )
 _WAITING = "SELECT run, count(*) FROM mailbox WHERE run IN carray(?) GROUP BY run"
 _SIZES = (
-    "SELECT number, length(body) FROM mailbox "
-    "WHERE number IN (SELECT value FROM json_each(?)) AND kind = 'signal'"
+    "SELECT number, length(body) - ?2 FROM mailbox "
+    "WHERE number IN (SELECT value FROM json_each(?1)) AND kind = 'signal'"
 )
 _UNREAD = (
     "WHERE dedup <> '' AND (run, dedup) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
@@ -47,9 +48,10 @@ def look_up(db: Connection, questions: Questions) -> Facts:
         facts.waiting = _numbers_by_run(db, _WAITING, questions.mailboxes)
     if questions.signalled:
         # The index has both: no message is read.
-        facts.signal_bytes = _numbers_by_run(db, SIGNAL_BYTES, questions.signalled)
+        facts.signal_bytes = _numbers_by_run(db, SIGNAL_BYTES, questions.signalled, _overhead(db))
     if questions.consumed:
-        sizes = db.execute(_SIZES, (json.dumps(questions.consumed),)).fetchall()
+        consumed = json.dumps(questions.consumed)
+        sizes = db.execute(_SIZES, (consumed, _overhead(db))).fetchall()
         facts.sizes = {rows.integer(number): rows.integer(size) for number, size in sizes}
     if questions.dedups:
         asked = json.dumps(questions.dedups, ensure_ascii=False)
@@ -65,10 +67,16 @@ def look_up(db: Connection, questions: Questions) -> Facts:
     return facts
 
 
-def _numbers_by_run(db: Connection, sql: str, runs: Sequence[RunId]) -> dict[RunId, int]:
+def _overhead(db: Connection) -> int:
+    return 0 if db.codec is None else db.codec.envelopes.overhead
+
+
+def _numbers_by_run(
+    db: Connection, sql: str, runs: Sequence[RunId], *more: int
+) -> dict[RunId, int]:
     """Return a number for each run, 0 for those that the query does not give."""
     numbers = dict.fromkeys(runs, 0)
-    for run, number in db.execute(sql, (texts(runs),)).fetchall():
+    for run, number in db.execute(sql, (texts(runs), *more)).fetchall():
         if isinstance(number, int):
             numbers[RunId(str(run))] = number
     return numbers

@@ -31,9 +31,11 @@ def forget(db: Connection, runs: Sequence[RunId], *, dead_letters: bool = True) 
 
 def release(db: Connection, run: RunId, digests: Sequence[bytes]) -> None:
     """Let go of blobs that a run needs no more; those without other users are deleted."""
-    refs = [(run, digest) for digest in digests]
+    codec = db.codec
+    places = digests if codec is None else [codec.address(digest) for digest in digests]
+    refs = [(run, place) for place in places]
     db.executemany("DELETE FROM blob_refs WHERE run = ? AND digest = ?", refs)
-    _drop_unused(db, digests)
+    _drop_unused(db, places)
 
 
 def _drop_unused(db: Connection, digests: Iterable[bytes]) -> None:

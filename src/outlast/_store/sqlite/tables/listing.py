@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import msgspec
 
 from outlast._store.contract import Cursor, RunFilter
-from outlast._store.decisions import lowered, spellings
+from outlast._store.decisions import glance_of, lowered, spellings
 from outlast._store.glimpses import GLANCE_ERROR_CHARS, RunGlance
+from outlast._store.row_codec import RowCodec
 from outlast._store.rows import RunRow
 from outlast._store.sqlite.connection import Cell, Connection
 from outlast._store.sqlite.tables import rows
@@ -45,11 +47,24 @@ def count_runs(db: Connection, which: RunFilter, limit: int) -> int:
 def glance_at_runs(db: Connection, which: RunFilter, limit: int) -> list[RunGlance]:
     """Return the newest runs that a filter wants without their values, `limit` at most."""
     found, cells = _wanted(db, which, None, ())
+    if db.codec is not None:
+        return _decoded_glances(db, db.codec, f"{found} LIMIT ?", (*cells, limit))
     sql = (
         "SELECT id, workflow, version, status, created_at, started_at, closed_at, "
         f"substr(error, 1, {GLANCE_ERROR_CHARS}) {found} LIMIT ?"
     )
     return msgspec.convert(db.execute(sql, (*cells, limit)).fetchall(), list[RunGlance])
+
+
+def _decoded_glances(
+    db: Connection, codec: RowCodec, rest: str, cells: Sequence[Cell]
+) -> list[RunGlance]:
+    """Return the same: the beginning of an encoded error cannot be read alone."""
+    glances: list[RunGlance] = []
+    with closing(db.execute(f"SELECT {rows.RUN_COLUMNS} {rest}", cells)) as found:
+        while (row := found.fetchone()) is not None:
+            glances.append(glance_of(rows.any_run_row(rows.decoded_run(codec, row))))
+    return glances
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 import msgspec
 
 from outlast import limits
+from outlast._codec.stored.envelope import NotAuthentic
 from outlast._records import Record, blob_digest, filled, unpack_records
 from outlast._store.contract import TailRun
 from outlast._store.glimpses import WHOLE, Part
@@ -22,7 +23,7 @@ from outlast._store.sqlite.connection import Connection
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables import rows
 from outlast._store.sqlite.tables.checks import Reading
-from outlast._store.sqlite.tables.columns import fetch
+from outlast._store.sqlite.tables.columns import decoded, fetch
 from outlast.errors import StoreDamaged
 from outlast.types import STATUSES, RunId, Status
 
@@ -186,6 +187,7 @@ def read_stream(
     """Return stream rows that hold offsets from `offset` on."""
     db = reading.of(run, "streams")
     # The first one that counts may begin below: the index leads to it.
+    codec = db.codec
     found = db.execute(
         f"SELECT {tables.STREAMS.selected} FROM streams WHERE run = ?1 AND name = ?2 "
         f'AND "offset" >= coalesce((SELECT max("offset") FROM streams '
@@ -197,6 +199,8 @@ def read_stream(
     size = 0
     with closing(found):
         while size < limits.STREAM_READ_BYTES and (cells := found.fetchone()) is not None:
+            if codec is not None:
+                cells = decoded(codec, tables.STREAMS, cells)
             page.append(rows.stream_row(cells))
             size += len(page[-1].body)
     return page
@@ -327,8 +331,15 @@ def _filled(db: Connection, records: list[Record]) -> list[Record]:
 
 
 def _blob(db: Connection, digest: bytes) -> bytes:
-    found = db.execute("SELECT body FROM blobs WHERE digest = ?", (digest,)).fetchall()
+    codec = db.codec
+    place = digest if codec is None else codec.address(digest)
+    found = db.execute("SELECT body FROM blobs WHERE digest = ?", (place,)).fetchall()
     body = _bytes(found[0][0]) if found else b""
+    if codec is not None:
+        try:
+            body = codec.decode_blob(place, body)
+        except NotAuthentic:
+            body = b""
     if hashlib.sha256(body).digest() != digest:
         raise StoreDamaged(f"the blob {digest.hex()} is damaged or missing")
     return body

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -19,17 +20,21 @@ from outlast import limits
 from outlast._codec.chain import Chain, Zlib
 from outlast._records import Record
 from outlast._store.damaged import UNKNOWN, RowDamaged
+from outlast._store.row_codec import RowCodec
 from outlast._store.rows import DeadLetter, Message, RunRow, StreamRow, TokenRow
 from outlast._store.sqlite.connection import Cell, Cells, Connection, texts
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables.columns import (
+    NOT_AUTHENTIC,
     RUNS_FIXED,
     RUNS_SUMMARY,
+    Seal,
+    Seals,
     Table,
     checksum,
+    decoded,
     fetch_columns,
     is_whole,
-    sealed,
 )
 from outlast._store.transactions import Segment
 from outlast.errors import DecodingError, StoreDamaged
@@ -124,9 +129,9 @@ BLOBS = RowWriter(
 BLOB_REFS = _insert(tables.BLOB_REFS, "ON CONFLICT DO NOTHING")
 
 
-def summary_cells(row: RunRow) -> tuple[Cell, ...]:
+def summary_cells(row: RunRow, seal: Seal) -> tuple[Cell, ...]:
     """Return what `SUMMARIES` writes of a row."""
-    return sealed(
+    return seal(
         (
             row.id,
             row.version,
@@ -151,7 +156,7 @@ def summary_cells(row: RunRow) -> tuple[Cell, ...]:
     )
 
 
-def run_cells(row: RunRow) -> tuple[Cell, ...]:
+def run_cells(row: RunRow, seals: Seals) -> tuple[Cell, ...]:
     """Return what `RUNS` writes of a row."""
     fixed = (
         row.id,
@@ -166,13 +171,13 @@ def run_cells(row: RunRow) -> tuple[Cell, ...]:
         row.digest,
         row.kind,
     )
-    return (*sealed(fixed), *summary_cells(row)[1:])
+    return (*seals.runs_fixed(fixed), *summary_cells(row, seals.runs_summary)[1:])
 
 
-def segment_cells(segment: Segment) -> tuple[Cell, ...]:
+def segment_cells(segment: Segment, seal: Seal) -> tuple[Cell, ...]:
     """Return what `HISTORIES` writes of a segment."""
     body = segment_codec.pack(segment.body)
-    return sealed((segment.run, segment.first_seq, segment.last_seq, body))
+    return seal((segment.run, segment.first_seq, segment.last_seq, body))
 
 
 def segment_body(cells: Sequence[object], run: RunId) -> bytes:
@@ -184,19 +189,23 @@ def segment_body(cells: Sequence[object], run: RunId) -> bytes:
     what = f"the history of run {run!r} up to record {cells[2]!r}"
     body = cells[3]
     if not is_whole(cells) or not isinstance(body, bytes) or cells[0] != run:
-        raise damaged(what)
+        raise damaged(what, _fault_of(cells))
     try:
         return segment_codec.unpack(body)
     except DecodingError as error:
         raise damaged(what, f"{error}") from error
 
 
-def damaged(what: str, fault: str = "its checksum does not fit") -> StoreDamaged:
+def damaged(what: str, fault: str) -> StoreDamaged:
     """Return the error for a row that is not what was written."""
     return StoreDamaged(
         f"{what} is damaged: {fault}. Restore a backup with `outlast db restore`, or look at all "
         f"damage with `outlast db verify`"
     )
+
+
+def _fault_of(cells: Sequence[object]) -> str:
+    return NOT_AUTHENTIC if cells[-1] == NOT_AUTHENTIC else "its checksum does not fit"
 
 
 def run_row(cells: Sequence[object]) -> RunRow:
@@ -215,6 +224,8 @@ def run_row(cells: Sequence[object]) -> RunRow:
         values = (*fixed[:-1], *summary[1:-1])
         return _converted(values, _RUN_FIELDS, RunRow, f"the row of run {cells[0]!r}")
     fault = f"the checksum of {' and of '.join(faults)} does not fit"
+    if NOT_AUTHENTIC in (fixed[-1], summary[-1]):
+        fault = f"{' and '.join(faults)}: {NOT_AUTHENTIC}"
     error = damaged(f"the row of run {cells[0]!r}", fault)
     raise RowDamaged(f"{error}", _stand_in(fixed, summary, f"{error}"))
 
@@ -248,15 +259,32 @@ def any_run_row(cells: Sequence[object]) -> RunRow:
 
 def run_rows(db: Connection, rest: str, cells: Cells = ()) -> list[RunRow]:
     """Return rows of `runs`, those that are damaged as runs that are parked for it."""
-    found = fetch_columns(db, RUN_COLUMNS, _RUN_TEXTS, f"FROM runs {rest}", cells)
+    found = fetch_runs(db, f"FROM runs {rest}", cells)
     return [any_run_row(row) for row in found]
 
 
 def run_page(db: Connection, rest: str, cells: Cells) -> list[RunRow]:
     """Return one page of a listing in the same way; `rest` is what follows the columns."""
     size = limits.PAGE_READ_BYTES
-    found = fetch_columns(db, RUN_COLUMNS, _RUN_TEXTS, rest, cells, bytes_max=size)
+    found = fetch_runs(db, rest, cells, bytes_max=size)
     return [any_run_row(row) for row in found]
+
+
+def fetch_runs(
+    db: Connection, rest: str, cells: Cells = (), *, bytes_max: int | None = None
+) -> Sequence[Sequence[object]]:
+    """Return the cells of rows of `runs`, each as `RUN_COLUMNS`."""
+    decode = None if db.codec is None else partial(decoded_run, db.codec)
+    return fetch_columns(
+        db, RUN_COLUMNS, _RUN_TEXTS, rest, cells, bytes_max=bytes_max, decode=decode
+    )
+
+
+def decoded_run(codec: RowCodec, cells: Sequence[object]) -> Sequence[object]:
+    """Return the cells of a stored row of `runs` as they were before the codec."""
+    fixed = decoded(codec, RUNS_FIXED, cells[: _FIXED_CELLS + 1])
+    summary = decoded(codec, RUNS_SUMMARY, (cells[0], *cells[_FIXED_CELLS + 1 :]))
+    return (*fixed, *summary[1:])
 
 
 def read_run(db: Connection, run: RunId) -> RunRow | None:
@@ -265,7 +293,7 @@ def read_run(db: Connection, run: RunId) -> RunRow | None:
     Raises:
         RowDamaged: it is not what was written.
     """
-    found = fetch_columns(db, RUN_COLUMNS, _RUN_TEXTS, "FROM runs WHERE id = ?", (run,))
+    found = fetch_runs(db, "FROM runs WHERE id = ?", (run,))
     return run_row(found[0]) if found else None
 
 
@@ -291,7 +319,8 @@ def record(cells: Sequence[object], run: RunId) -> Record:
         StoreDamaged: it is not what was written.
     """
     if not is_whole(cells) or cells[1] != run:
-        raise damaged(f"record {cells[2]!r} of run {run!r} (log position {cells[0]!r})")
+        what = f"record {cells[2]!r} of run {run!r} (log position {cells[0]!r})"
+        raise damaged(what, _fault_of(cells))
     try:
         return msgspec.convert(cells[2:-2], Record)
     except msgspec.ValidationError as error:
@@ -335,11 +364,11 @@ def any_dead_letter(cells: Sequence[object]) -> DeadLetter:
         )
 
 
-def dead_cells(cells: Sequence[object]) -> tuple[Cell, ...]:
+def dead_cells(cells: Sequence[object], seal: Seal) -> tuple[Cell, ...]:
     """Return what `DEAD` writes of a message whose run has ended; damage is not hidden by that."""
     run, kind, name, body, dedup, at, number, *_ = (_cell(cell) for cell in cells)
     letter = (number, run, kind, name, body, dedup, at, "closed", "", 0, at)
-    return sealed(letter) if is_whole(cells) else (*letter, checksum(letter) ^ 1)
+    return seal(letter) if is_whole(cells) else (*letter, checksum(letter) ^ 1)
 
 
 def _cell(value: object) -> Cell:
@@ -363,7 +392,7 @@ def value_row(cells: Sequence[object]) -> tuple[str, bytes]:
     """
     name, body = cells[1], cells[2]
     if not is_whole(cells) or not isinstance(name, str) or not isinstance(body, bytes):
-        raise damaged(f"value {name!r} of run {cells[0]!r}")
+        raise damaged(f"value {name!r} of run {cells[0]!r}", _fault_of(cells))
     return name, body
 
 
@@ -397,7 +426,7 @@ def any_token(cells: Sequence[object]) -> TokenRow:
 
 def _checked(cells: Sequence[object], kind: type[S], what: str) -> S:
     if not is_whole(cells):
-        raise damaged(what)
+        raise damaged(what, _fault_of(cells))
     return _converted(cells[:-1], kind.__struct_fields__, kind, what)
 
 

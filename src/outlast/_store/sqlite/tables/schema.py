@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import stat
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def missing(path: Path) -> StoreMissing:
 
 
 # ------------------------------------------------------------------------ making
-def create_database(path: Path) -> None:
-    """Make an empty database; under its name it is complete."""
+def create_database(path: Path, begin: Callable[[Connection], None] | None = None) -> None:
+    """Make an empty database; under its name it is complete. `begin` gives it its first rows."""
     building = beside(path, ".creating")
     try:
         # SQLite would make it readable for all, and gives its WAL the same permissions.
@@ -82,6 +83,8 @@ def create_database(path: Path) -> None:
             db.pragma("journal_mode", "wal")
             db.execute(WRITER_PRAGMAS).fetchall()
             migrate(db, building)
+            if begin is not None:
+                begin(db)
         finally:
             db.close()  # the last connection empties the WAL into the file and removes it
     sync_path(building)

@@ -11,15 +11,16 @@ from outlast._store.rows import TokenRow
 from outlast._store.sqlite.connection import Cell, Connection, texts
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables import rows
-from outlast._store.sqlite.tables.columns import fetch, is_whole, sealed
+from outlast._store.sqlite.tables.columns import fetch, is_whole, seals_of
 from outlast.types import RunId
 
 
 def write_tokens(db: Connection, changed: Sequence[TokenRow]) -> None:
     """Write rows of tokens, new ones and others."""
     cells: list[Cell] = []
+    seal = seals_of(db).tokens
     for row in changed:
-        cells += sealed(msgspec.structs.astuple(row))
+        cells += seal(msgspec.structs.astuple(row))
     rows.TOKENS.write(db, cells)
 
 
@@ -27,10 +28,11 @@ def close_open(db: Connection, runs: Sequence[RunId]) -> None:
     """Close what ended runs still ask."""
     rest = "WHERE run IN carray(?) AND status = 'open'"
     cells: list[Cell] = []
+    seal = seals_of(db).tokens
     for found in fetch(db, tables.TOKENS, rest, (texts(runs),)):
         if is_whole(found):
             closed = msgspec.structs.replace(rows.token(found), status="closed")
-            cells += sealed(msgspec.structs.astuple(closed))
+            cells += seal(msgspec.structs.astuple(closed))
     rows.TOKENS.write(db, cells)
 
 

@@ -15,6 +15,7 @@ from zlib import crc32
 import apsw
 import msgspec
 
+from outlast._store.row_codec import is_whole_blob
 from outlast._store.sqlite.connection import Cell, Connection
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables.columns import Table, checksum, fetch, fetch_columns
@@ -121,7 +122,7 @@ def _damage_of(table: Table, cells: Sequence[object], known: frozenset[RunId]) -
         if isinstance(cell, int | str) and name in _NAMED
     )
     what = f"the row of {table.name} with {place}"
-    if table in (tables.SHARDS, tables.SHARERS, tables.AUDIT):
+    if table in (tables.SHARDS, tables.SHARERS, tables.AUDIT, tables.CODEC_KEYS):
         return Damage(table.name, what)
     column = table.columns.index("id" if table.name == "runs" else "run")
     run = RunId(str(cells[column]))
@@ -155,7 +156,9 @@ def _damaged_blobs(db: Connection, stopped: Callable[[], bool]) -> Iterator[Dama
         ).fetchall()
         for rowid, digest, body in page:
             after = rowid if isinstance(rowid, int) else after
-            is_good = isinstance(body, bytes) and hashlib.sha256(body).digest() == digest
+            is_good = isinstance(body, bytes) and (
+                hashlib.sha256(body).digest() == digest or is_whole_blob(body)
+            )
             if not is_good:
                 name = digest.hex() if isinstance(digest, bytes) else repr(digest)
                 owners = fetch(db, tables.BLOB_REFS, "WHERE digest = ?", (_cell(digest),))

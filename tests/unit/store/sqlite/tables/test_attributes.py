@@ -88,6 +88,7 @@ async def test_runs_of_a_database_from_before_the_index_are_found(path: Path) ->
     db.execute("DROP VIEW attributes_of_runs")
     db.execute("DROP TABLE run_attributes")
     db.execute("DROP INDEX mailbox_bytes")
+    db.execute("DROP TABLE codec_keys")
     db.pragma("user_version", 8)
     db.close()
 

@@ -11,7 +11,7 @@ import pytest
 from outlast._store.sqlite.connection import Connection, connect
 from outlast._store.sqlite.opening import open_reader
 from outlast._store.sqlite.store import SqliteStore
-from outlast._store.sqlite.tables.columns import ALL, Table
+from outlast._store.sqlite.tables.columns import ALL, Table, sealed
 from outlast._store.sqlite.tables.verify import damaged_rows, faults
 from outlast._world import RealWorld
 from outlast.errors import StoreDamaged
@@ -52,6 +52,7 @@ def changes(db: Connection) -> list[tuple[Table, str]]:
 def test_a_change_of_any_column_is_found(built: Path) -> None:
     assert faults(open_reader(built)) == []
     db = connect(str(built), apsw.SQLITE_OPEN_READWRITE)
+    db.execute("INSERT INTO codec_keys VALUES (?, ?, ?)", sealed(("k1", b"known")))
     columns = changes(db)
     assert {table.name for table, _ in columns} == {table.name for table in ALL}
     for table, column in columns:

@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 async def test_the_bytes_of_signals_are_summed_without_reading_them(path: Path) -> None:
     await (await SqliteStore.open(path, world=RealWorld())).close()
     db = connect(str(path), apsw.SQLITE_OPEN_READONLY)
-    plan = db.execute(f"EXPLAIN QUERY PLAN {SIGNAL_BYTES}", (texts(("r",)),)).fetchall()
+    plan = db.execute(f"EXPLAIN QUERY PLAN {SIGNAL_BYTES}", (texts(("r",)), 0)).fetchall()
     db.close()
 
     assert "COVERING INDEX mailbox_bytes (run=? AND kind=?)" in f"{plan}"
