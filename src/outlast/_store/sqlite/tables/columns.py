@@ -85,7 +85,7 @@ JOURNAL = Table(
     "journal",
     ("position", "run", *Record.__struct_fields__, "commit_number"),
     _RECORD_TEXTS | {"run"},
-    bodies=("body",),
+    bodies=("body", "name"),  # the name of a token's record is its title
 )
 RUNS_FIXED = Table(
     "runs",
