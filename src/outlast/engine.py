@@ -114,7 +114,7 @@ class Engine(InboxVerbs, BulkVerbs, TopicVerbs, AuditVerbs, StreamVerbs, LimitVe
             share: several processes may open the file so. The first one owns it and runs the
                 workflows; the others have the same verbs, and write through it. When it dies, one
                 of them goes on within a second, and calls in flight are made once.
-            codec: `encrypted(keys)` of `outlast.codec`, or a list with `compressed()` before it.
+            codec: `encrypted(keys)` of `outlast.encryption`, or a list with `compressed()` first.
             tracing: OpenTelemetry's TracerProvider that gets spans of runs, attempts and messages.
 
         Raises (on entering, StoreUnavailable on leaving: not all was written in time):

@@ -36,7 +36,7 @@ from outlast._codec.stored.layers import BodyCodec, codec_of
 from outlast._store.auditing import Acting, acting_as
 from outlast._store.sqlite.backup import copy_database
 from outlast._store.sqlite.rekey import Rekeyed, rekey
-from outlast.codec import CodecLayer, compressed, encrypted
+from outlast.encryption import CodecLayer, compressed, encrypted
 from outlast.errors import OutlastError, StoreCodecError
 from outlast.types import RunId
 from tests.preloaded import run_program
@@ -390,5 +390,8 @@ def test_the_commands_take_a_key_file(tmp_path: Path) -> None:
     moved = outlast("db", "rekey", "--json", "--key-file", "k.keys")
     assert '"retired": ["k1"]' in moved.stdout, moved.stderr
     assert "all that is stored is correct" in outlast("db", "verify", "--key-file", "k.keys").stderr
+    assert outlast("db", "backup", "copy.db").returncode == 0
+    assert outlast("db", "restore", "copy.db").returncode == 0
+    assert MARK in outlast("show", "r", "--key-file", "k.keys").stdout
     (home / "k.keys").chmod(0o644)
     assert "chmod 600 k.keys" in outlast("ls", "--key-file", "k.keys").stderr

@@ -3,7 +3,8 @@
     adapters    one declared type; what everything else stands on
     signature   the parameters and the result of a function; `digests` of its calls
     failures    exceptions, and `revival` of them
-    chain       what stored bytes pass through: compression, later encryption
+    chain       what stored bytes pass through: compression
+    stored      keys, and the envelope of encrypted bodies
 
 Below `adapters`: `build` makes a tree of `nodes` of an annotation (`scalars`, `texts`,
 `containers`, `unions`, `records`, `classes`, `models` and their `extras`, `references`,

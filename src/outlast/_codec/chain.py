@@ -1,4 +1,4 @@
-"""The codecs that stored bytes pass through: compression, later encryption.
+"""The codecs that stored bytes pass through: compression. Encryption is `stored`'s.
 
 Stored data says how it was written: one byte names the codec of the outermost layer, 0 is the
 bare payload. So a codec can be added or retired while old data stays readable.

@@ -19,6 +19,7 @@ import hmac
 from collections.abc import Callable, Sequence
 
 from outlast._codec.chain import Chain, Zlib
+from outlast._codec.stored.keys import KEY_BYTES, check_key_id
 from outlast._codec.stored.layers import BodyCodec, Cipher, Encrypted
 from outlast.errors import DecodingError, StoreCodecError
 
@@ -58,7 +59,10 @@ class Envelopes:
         self._count = _BODIES_PER_SALT
         self._start = b""
         self._cipher: Cipher | None = None
-        self.current = PLAIN_KEY if self._encryption is None else self._encryption.keys.current()
+        self.current = PLAIN_KEY
+        if self._encryption is not None:
+            self.current = self._encryption.keys.current()
+            check_key_id(self.current)
 
     @property
     def overhead(self) -> int:
@@ -153,6 +157,8 @@ class Envelopes:
     def _key(self, encryption: Encrypted, name: str) -> bytes | None:
         key = self._keys.get(name)
         if key is None and (key := encryption.keys.key(name)) is not None:
+            if len(key) != KEY_BYTES:
+                raise StoreCodecError(f"the key {name!r} has {len(key)} bytes, not 32", name)
             self._keys[name] = key
         return key
 

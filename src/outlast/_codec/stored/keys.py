@@ -56,7 +56,7 @@ class Keys(KeySource):
         if not keys:
             raise UsageError("there is no key: give at least one")
         for name, key in keys.items():
-            _check_id(name)
+            check_key_id(name)
             if len(key) != KEY_BYTES:
                 raise UsageError(f"key {name!r} has {len(key)} bytes: a key has {KEY_BYTES}")
         # As a secret, its text is also taken out of errors and logs of other code.
@@ -141,7 +141,7 @@ def _parsed(text: str, where: str) -> Keys:
         place = f"line {number} of {where}"
         if len(words) != 2:
             raise UsageError(f"{place} is not a key: {FORMAT}")
-        _check_id(words[0], place)
+        check_key_id(words[0], place)
         if words[0] in keys:
             raise UsageError(f"{place}: there are two keys of the id {words[0]!r}")
         keys[words[0]] = _key_of(words[1], place)
@@ -150,7 +150,12 @@ def _parsed(text: str, where: str) -> Keys:
     return Keys(keys)
 
 
-def _check_id(name: str, place: str = "") -> None:
+def check_key_id(name: str, place: str = "") -> None:
+    """Refuse a name that no key can have.
+
+    Raises:
+        UsageError: it is not of the form.
+    """
     if not _ID.fullmatch(name):
         # Not shown: somebody may have put a key where its id belongs.
         raise UsageError(

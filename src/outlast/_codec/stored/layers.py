@@ -43,7 +43,7 @@ class Compressed:
 
 @final
 class Encrypted:
-    """Encrypts every body with AES-256-GCM; see `outlast.codec.encrypted`."""
+    """Encrypts every body with AES-256-GCM; see `outlast.encryption.encrypted`."""
 
     def __init__(self, keys: KeySource) -> None:
         if not hasattr(keys, "current") or not hasattr(keys, "key"):
@@ -51,7 +51,7 @@ class Encrypted:
                 "encrypted() takes keys: keys_from_file(path), keys_from_environment(), Keys(...) "
                 f"or a KeySource, not {type(keys).__name__}"
             )
-        self.keys = keys
+        self.keys: KeySource = keys
         self.cipher: MakeCipher = _make_cipher()
 
     @override
@@ -94,8 +94,8 @@ class BodyCodec:
     __slots__ = ("encryption", "is_compressing")
 
     def __init__(self, encryption: Encrypted | None, *, is_compressing: bool) -> None:
-        self.encryption = encryption
-        self.is_compressing = is_compressing
+        self.encryption: Encrypted | None = encryption
+        self.is_compressing: bool = is_compressing
 
     @override
     def __repr__(self) -> str:
@@ -113,7 +113,7 @@ def codec_of(given: CodecLayer | Sequence[CodecLayer] | None) -> BodyCodec | Non
         return None
     layers: Sequence[object] = [given] if isinstance(given, Compressed | Encrypted) else given
     if not isinstance(layers, list | tuple) or not layers:
-        raise UsageError(f"codec= takes layers of outlast.codec, not {given!r}")
+        raise UsageError(f"codec= takes layers of outlast.encryption, not {given!r}")
     encryption: Encrypted | None = None
     is_compressing = False
     for layer in layers:
@@ -126,7 +126,7 @@ def codec_of(given: CodecLayer | Sequence[CodecLayer] | None) -> BodyCodec | Non
         elif isinstance(layer, Compressed | Encrypted):
             raise UsageError(f"codec= has the layer {layer!r} twice")
         else:
-            raise UsageError(f"codec= takes layers of outlast.codec, not {layer!r}")
+            raise UsageError(f"codec= takes layers of outlast.encryption, not {layer!r}")
     return BodyCodec(encryption, is_compressing=is_compressing)
 
 

@@ -30,8 +30,8 @@ Phase: TypeAlias = Literal["done", "encoding", "decoding"]
 NewSeed: TypeAlias = Callable[[], bytes]
 
 HELP = (
-    "give codec= of outlast.codec to Engine.open, or the key file to the command with --key-file "
-    "or OUTLAST_KEY_FILE"
+    "give codec= (outlast.encryption) to Engine.open, or the key file to the command with "
+    "--key-file or OUTLAST_KEY_FILE"
 )
 DECODE_FIRST = "run `outlast db rekey --decrypt` first, then `outlast db rekey --key-file FILE`"
 _INSERT = f"INSERT OR REPLACE INTO codec_keys ({CODEC_KEYS.selected}) VALUES (?, ?, ?)"
@@ -73,7 +73,9 @@ class Keyring:
     @property
     def phase(self) -> Phase:
         """Whether bodies without a codec lie there too."""
-        phases = [known.phase for known in self._known.values() if known.phase != "done"]
+        phases: list[Phase] = [
+            known.phase for known in self._known.values() if known.phase != "done"
+        ]
         return phases[0] if phases else "done"
 
     @property

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from outlast._codec.stored import envelope
 from outlast._codec.stored.envelope import Envelopes, NotAuthentic, key_id_of
 from outlast._codec.stored.layers import BodyCodec, codec_of
-from outlast.codec import Keys, compressed, encrypted
-from outlast.errors import StoreCodecError
+from outlast.encryption import Keys, KeySource, compressed, encrypted
+from outlast.errors import StoreCodecError, UsageError
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 
@@ -86,6 +87,28 @@ def test_equal_bodies_have_different_envelopes_and_no_nonce_is_used_twice(
     assert len(set(nonces)) == 10
     assert len({nonce[:16] for nonce in nonces}) == 4
     assert {envelopes.open(body, b"") for body in closed} == {b"a value"}
+
+
+class Broken(KeySource):
+    """A vault that gives what is no key."""
+
+    def __init__(self, name: str, key: bytes) -> None:
+        self._name, self._key = name, key
+
+    @override
+    def current(self) -> str:
+        return self._name
+
+    @override
+    def key(self, id: str, /) -> bytes | None:
+        return self._key
+
+
+def test_what_a_source_of_keys_gives_is_looked_at() -> None:
+    with pytest.raises(UsageError, match="has no valid id"):
+        made(codec_of(encrypted(Broken("a key", OLD))))
+    with pytest.raises(StoreCodecError, match="the key 'k1' has 16 bytes, not 32"):
+        made(codec_of(encrypted(Broken("k1", OLD[:16])))).close(b"", b"")
 
 
 def test_an_envelope_is_as_much_longer_as_it_says() -> None:

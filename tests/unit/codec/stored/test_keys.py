@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast.codec import Keys, encrypted, keys_from_environment, keys_from_file
+from outlast.encryption import Keys, encrypted, keys_from_environment, keys_from_file
 from outlast.errors import UsageError
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from outlast._codec.stored.layers import codec_of
-from outlast.codec import CodecLayer, Keys, compressed, encrypted
+from outlast.encryption import CodecLayer, Keys, compressed, encrypted
 from outlast.errors import UsageError
 
 KEYS = Keys({"k1": bytes(32)})
@@ -30,7 +30,7 @@ def test_layers_are_given_alone_or_in_order() -> None:
         ([encrypted(KEYS), compressed()], "put compressed\\(\\) first"),
         ([compressed(), compressed()], "has the layer compressed\\(\\) twice"),
         ([encrypted(KEYS), encrypted(KEYS)], "has the layer encrypted\\('k1'\\) twice"),
-        ([], "takes layers of outlast.codec"),
+        ([], "takes layers of outlast.encryption"),
     ],
 )
 def test_layers_that_make_no_sense_are_refused(layers: list[CodecLayer], says: str) -> None:

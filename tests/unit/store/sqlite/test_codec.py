@@ -16,12 +16,16 @@ from outlast._codec.stored.layers import codec_of
 from outlast._store.contract import RunFilter
 from outlast._store.row_codec import RowCodec
 from outlast._store.rows import StreamRow, TokenRow
+from outlast._store.sqlite.codec_keys import codec_for
 from outlast._store.sqlite.connection import Cell, connect
+from outlast._store.sqlite.opening import open_reader
+from outlast._store.sqlite.rekey import rekey, undecodable
 from outlast._store.sqlite.store import SqliteStore
 from outlast._store.sqlite.tables import columns as tables
 from outlast._store.sqlite.tables.columns import Table, sealed
+from outlast._store.sqlite.tables.verify import faults
 from outlast._world import RealWorld
-from outlast.codec import CodecLayer, Keys, compressed, encrypted
+from outlast.encryption import CodecLayer, Keys, compressed, encrypted
 from outlast.errors import StoreCodecError, StoreDamaged
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, record, segment, signal
@@ -157,7 +161,7 @@ async def test_a_step_makes_no_call_for_a_codec_that_is_not_there(
 
 def test_the_core_does_not_import_the_library_of_the_extra() -> None:
     program = (
-        "import sys, outlast, outlast.engine, outlast.codec, outlast.cli\n"
+        "import sys, outlast, outlast.engine, outlast.encryption, outlast.cli\n"
         "print([name for name in sys.modules if name.startswith('cryptography')])"
     )
     done = subprocess.run(
@@ -237,6 +241,35 @@ async def test_a_changed_or_plain_row_is_damage_though_its_checksum_fits(
         await store.read_journal(RUN)
     assert len(await store.read_journal(OTHER)) == 3
     await store.close()
+
+
+async def test_exchanged_rows_are_found_by_verify_and_refused_by_rekey(path: Path) -> None:
+    await make(path, keyed(k1=OLD))
+    both = ("run = 'order-1' AND seq = 2", "run = 'order-2' AND seq = 2")
+    exchange(path, tables.JOURNAL, "body", both)
+    reader = open_reader(path)
+    codec = codec_of(keyed(k2=NEW, k1=OLD))
+    assert codec is not None
+    assert faults(reader) == []
+    rows = codec_for(reader, path, codec, seed, is_writing=False)
+    assert rows is not None
+
+    found = list(undecodable(reader, rows))
+    reader.close(True)
+
+    assert [text.partition(", name")[0] for text in found] == [
+        "the row of journal with run 'order-1', seq 2",
+        "the row of journal with run 'order-2', seq 2",
+    ]
+    with pytest.raises(StoreDamaged, match=r"order-1.* not what was written. Nothing was changed"):
+        rekey(path, codec, decrypt=False, new_seed=seed, tell=lambda _done, _all: None)
+    exchange(path, tables.JOURNAL, "body", both)
+    made = rekey(path, codec, decrypt=False, new_seed=seed, tell=lambda _done, _all: None)
+    assert made.retired == ("k1",)
+
+
+def seed() -> bytes:
+    return bytes(range(64, 96))
 
 
 async def test_a_replayed_message_is_damage(path: Path) -> None:
