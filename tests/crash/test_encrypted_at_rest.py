@@ -338,7 +338,7 @@ async def test_a_rekey_that_is_killed_is_gone_on_with(tmp_path: Path, how: str) 
         assert canaries_in(home) == []
 
 
-async def test_a_half_encrypted_database_is_opened_by_nobody(tmp_path: Path) -> None:
+async def test_a_half_encrypted_database_is_not_opened(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     path = home / "outlast.db"

@@ -93,7 +93,7 @@ def rekey(
         keyring, rows = _rekey(path, codec, new_seed, tell, decrypt=decrypt)
     finally:
         lock.release()
-    key = None if decrypt else keyring.current
+    key = None if decrypt else keyring.current or None
     gone = tuple(one for one in keyring.ids if one and one != key)
     return Rekeyed(rows, key, gone, size_of(beside(path, "-wal")))
 

@@ -76,10 +76,10 @@ def new_seed() -> bytes:
 @json_option
 @database_options
 def rekey(*, compress: bool, decrypt: bool, as_data: bool, db: str | None, url: str | None) -> None:
-    """Rewrite what is stored under the current key; no process may be using the database.
+    """Encrypt a database under the current key; no process may be using the database.
 
-    Encrypts a database that is not encrypted, or moves one from older keys to the current one; the
-    older ones are then no longer needed. If the command is interrupted, run it again.
+    Encrypts what is not encrypted yet, or is encrypted under an older key. Afterwards the older
+    keys are no longer needed. If the command is interrupted, run it again.
     """
     target = existing_target(db, url)
     path = Path(os.path.realpath(target.name))
