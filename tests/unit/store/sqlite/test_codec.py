@@ -326,6 +326,32 @@ async def test_a_message_that_is_sent_again_is_compared_with_what_was_written(pa
     await store.close()
 
 
+def test_what_an_envelope_is_bound_to_never_changes() -> None:
+    """Another list here means that no row that was encrypted before can be read."""
+    bound = {
+        table.layout.table: " ".join(table.columns[place] for place in table.layout.bound)
+        for table in tables.ALL
+        if table.layout is not None
+    }
+
+    assert bound == {
+        "runs.fixed_checksum": "id shard workflow created_at parent parent_key on_parent_close "
+        "started_position request kind",
+        "runs.checksum": "id version status started_at closed_at wake_at timeout_at attributes "
+        "steps crash_count is_alone parked_as resident last_seq packed_seq folded_seq",
+        "journal.checksum": "position run seq kind key at epoch attempt place waited took "
+        "commit_number",
+        "histories.checksum": "run first_seq last_seq",
+        "mailbox.checksum": "run kind name dedup at number bound",
+        "dead_letters.checksum": "number run kind name dedup sent_at reason attempts at",
+        "streams.checksum": "run name offset count kind writer",
+        "run_values.checksum": "run name",
+        "tokens.checksum": "id run workflow key kind created_at expires_at status answered_at",
+        "sharers.checksum": "owner number at",
+        "audit.checksum": "number at caller role via verb target run outcome is_traffic",
+    }
+
+
 async def test_words_are_not_looked_for_in_what_is_encrypted(path: Path) -> None:
     store = await opened(path, keyed(k1=OLD))
     engine = await Driver.begin(store)

@@ -45,7 +45,7 @@ class Table:
     `columns` are covered by it, `texts` are those of them that hold text, `key` is what the table
     is ordered by, and `since` is the schema that it came with, 0 if that had no checksums.
     `bodies` are the columns that a codec encodes, the one that takes the envelope first. The others
-    are bound to it: never add a column to those of a table with bodies without leaving it out.
+    are bound to it, but for those of `unbound`: columns that are younger than encoded rows.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Table:
     since: int = 0
     bodies: tuple[str, ...] = ()
     nullable: frozenset[str] = frozenset()  # of the bodies
+    unbound: frozenset[str] = frozenset()
     selected: str = field(init=False)
     """What a SELECT asks for: the covered columns, then the checksum."""
     layout: Layout | None = field(init=False)
@@ -69,7 +70,11 @@ class Table:
         return Layout(
             f"{self.name}.{self.checksum}",
             tuple(map(self.columns.index, self.bodies)),
-            tuple(n for n, name in enumerate(self.columns) if name not in self.bodies),
+            tuple(
+                n
+                for n, name in enumerate(self.columns)
+                if name not in self.bodies and name not in self.unbound
+            ),
             tuple(None if name in self.nullable else "" for name in self.bodies[1:]),
             is_text=self.bodies[0] in self.texts,
         )
