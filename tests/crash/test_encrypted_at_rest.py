@@ -36,11 +36,12 @@ from outlast._codec.stored.layers import BodyCodec, codec_of
 from outlast._store.auditing import Acting, acting_as
 from outlast._store.sqlite.backup import copy_database
 from outlast._store.sqlite.rekey import Rekeyed, rekey
+from outlast._store.sqlite.tables import columns as tables
 from outlast.encryption import CodecLayer, compressed, encrypted
-from outlast.errors import OutlastError, StoreCodecError
+from outlast.errors import OutlastError, RunParked, StoreCodecError, StoreDamaged
 from outlast.types import RunId
 from tests.preloaded import run_program
-from tests.unit.store.sqlite.databases import query
+from tests.unit.store.sqlite.databases import exchange, query
 
 MARK = "c4n4ry"
 SEED = iter(range(10_000))
@@ -354,6 +355,27 @@ async def test_a_half_encrypted_database_is_not_opened(tmp_path: Path) -> None:
             await all_of(path, layers)
     with pytest.raises(StoreCodecError, match=r"must be finished first, without --decrypt"):
         rekeyed(path, layers_of(home, "k1"), decrypt=True)
+
+
+async def test_a_run_whose_record_was_exchanged_is_parked_and_others_go_on(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "outlast.db"
+    layers = layers_of(tmp_path, "k1")
+    async with Engine.open(path, codec=layers) as engine:
+        for name in ("one", "two", "three"):
+            await engine.start(waits(name), id=name)
+    first = [f"run = '{run}' AND first_seq = 1" for run in ("one", "two")]
+    exchange(path, tables.HISTORIES, "body", first)
+
+    async with Engine.open(path, codec=layers) as engine:
+        await engine.get("three").signal(go, "on")
+        assert await engine.get("three").result() == "on"
+        for run in ("one", "two"):
+            await engine.get(run).signal(go, "on")
+            with pytest.raises((StoreDamaged, RunParked), match="not what was written there"):
+                await engine.get(run).result(timeout="10s")
+            assert (await engine.get(run).info()).status in ("waiting", "parked")
 
 
 def test_the_commands_take_a_key_file(tmp_path: Path) -> None:

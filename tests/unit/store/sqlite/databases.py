@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 import apsw
+import msgspec
 
-from outlast._store.sqlite.connection import connect
+from outlast._store.sqlite.connection import Cell, connect
 from outlast._store.sqlite.store import SqliteStore
+from outlast._store.sqlite.tables.columns import Table
 from outlast._world import RealWorld
 from tests.conformance.driving import RUN, Driver, records
 from tests.preloaded import run_program
@@ -108,6 +112,27 @@ def query(path: Path, sql: str) -> list[tuple[object, ...]]:
     rows = [tuple(row) for row in db.execute(sql).fetchall()]
     db.close()
     return rows
+
+
+def exchange(path: Path, table: Table, column: str, where: Sequence[str]) -> None:
+    """Exchange a column of two rows, and make their checksums fit."""
+    db = connect(str(path), apsw.SQLITE_OPEN_READWRITE)
+    [one, other] = [
+        db.execute(f"SELECT {table.selected} FROM {table.name} WHERE {w}").fetchall()[0]
+        for w in where
+    ]
+    place = table.columns.index(column)
+    for row, other_row, w in ((one, other, where[0]), (other, one, where[1])):
+        cells = [cell for cell in row[:-1] if isinstance(cell, int | str | bytes | None)]
+        taken = other_row[place]
+        assert isinstance(taken, bytes)
+        cells[place] = taken
+        fits: Cell = crc32(msgspec.msgpack.encode(tuple(cells)))
+        db.execute(
+            f'UPDATE {table.name} SET "{column}" = ?, {table.checksum} = ? WHERE {w}',
+            (taken, fits),
+        )
+    db.close()
 
 
 # ------------------------------------------------------------------------- being killed

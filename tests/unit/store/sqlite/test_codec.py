@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from zlib import crc32
 
 import apsw
 import msgspec
@@ -29,6 +27,7 @@ from outlast.encryption import CodecLayer, Keys, compressed, encrypted
 from outlast.errors import StoreCodecError, StoreDamaged
 from outlast.types import RunId
 from tests.conformance.driving import OTHER, RUN, Driver, record, segment, signal
+from tests.unit.store.sqlite.databases import exchange
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 BLOB_RUN = RunId("large")
@@ -72,27 +71,6 @@ async def make(path: Path, layers: list[CodecLayer] | None) -> None:
         await engine.receipt(writing)
         await engine.receipt(engine.posting(signal(run, body=b"first"), signal(run, body=b"next")))
     await store.close()
-
-
-def exchange(path: Path, table: Table, column: str, where: Sequence[str]) -> None:
-    """Exchange a column of two rows, and make their checksums fit."""
-    db = connect(str(path), apsw.SQLITE_OPEN_READWRITE)
-    [one, other] = [
-        db.execute(f"SELECT {table.selected} FROM {table.name} WHERE {w}").fetchall()[0]
-        for w in where
-    ]
-    place = table.columns.index(column)
-    for row, other_row, w in ((one, other, where[0]), (other, one, where[1])):
-        cells = [cell for cell in row[:-1] if isinstance(cell, int | str | bytes | None)]
-        taken = other_row[place]
-        assert isinstance(taken, bytes)
-        cells[place] = taken
-        fits: Cell = crc32(msgspec.msgpack.encode(tuple(cells)))
-        db.execute(
-            f'UPDATE {table.name} SET "{column}" = ?, {table.checksum} = ? WHERE {w}',
-            (taken, fits),
-        )
-    db.close()
 
 
 async def test_a_reader_and_a_writer_need_the_codec_that_it_was_written_with(path: Path) -> None:
