@@ -15,6 +15,7 @@ EXCLUDES = (
     "PyInstaller",
     "_pytest",
     "a2wsgi",
+    "cryptography",
     "curio",
     "curses",
     "distutils",
@@ -51,8 +52,16 @@ EXCLUDES = (
     "yaml",
 )
 # For making programs; and `building` but for what an executable runs at its start. `agents` goes in
-# with a program that has loaded it: it brings pydantic-ai along.
-_OUR_TOOLS = ("agents", "bench", "building", "demo", "testing", "cli.program")
+# with a program that has loaded it: it brings pydantic-ai along. So does what encrypts (OpenSSL).
+_OUR_TOOLS = (
+    "agents",
+    "bench",
+    "building",
+    "demo",
+    "testing",
+    "cli.program",
+    "_codec.stored.aesgcm",
+)
 _OUR_TOOLS_KEPT = ("outlast.building", "outlast.building.startup", "outlast.cli.program.version")
 # Chosen by uvicorn and asyncio by name, where they are installed.
 _BY_NAME = (
@@ -77,6 +86,8 @@ def hidden_imports(program: Program, included: Collection[str]) -> list[str]:
     asked = {name for name in program.modules if name.startswith("outlast.")}
     if "outlast.agents" in asked:  # it loads the protocols of pages by name
         asked |= {name for name in _our_modules() if name.startswith("outlast.agents.")}
+    if _encrypts(program):
+        asked.add("outlast._codec.stored.aesgcm")
     by_name = {name for name in _BY_NAME if _is_installed(name)}
     return sorted(ours | theirs | asked | by_name | set(included))
 
@@ -85,6 +96,8 @@ def excludes(program: Program, included: Collection[str]) -> list[str]:
     """Return modules that stay out: none that the program has loaded, imports or asks for."""
     wanted = {name.partition(".")[0] for name in (*program.modules, *included)}
     wanted |= set(program.imports)
+    if _encrypts(program):
+        wanted.add("cryptography")
     return sorted(set(EXCLUDES) - wanted)
 
 
@@ -139,6 +152,10 @@ def _is_tool(name: str) -> bool:
         return False
     inside = name.removeprefix("outlast.")
     return any(inside == tool or inside.startswith(f"{tool}.") for tool in _OUR_TOOLS)
+
+
+def _encrypts(program: Program) -> bool:
+    return "outlast.encryption" in program.modules and _is_installed("cryptography")
 
 
 def _is_installed(name: str) -> bool:

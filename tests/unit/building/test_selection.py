@@ -46,6 +46,16 @@ def test_agents_go_in_with_a_program_that_uses_them() -> None:
     assert {"outlast.agents.web.agui", "outlast.agents.web.vercel"} <= set(of_agents(used))
 
 
+def test_encryption_goes_in_with_a_program_that_uses_it() -> None:
+    used = program(modules=["shop", "outlast.encryption"])
+    cipher = "outlast._codec.stored.aesgcm"
+
+    assert cipher not in hidden_imports(program(), [])
+    assert "cryptography" in excludes(program(), [])
+    assert cipher in hidden_imports(used, [])
+    assert "cryptography" not in excludes(used, [])
+
+
 def test_nothing_stays_out_that_the_program_uses() -> None:
     assert {"numpy", "pydantic", "unittest", "yaml"} <= set(excludes(program(), []))
 
