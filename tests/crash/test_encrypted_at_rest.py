@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal as signals
+import sqlite3
 import subprocess
 import sys
 from base64 import b64encode
@@ -398,7 +399,11 @@ def test_the_commands_take_a_key_file(tmp_path: Path) -> None:
             check=False,
         )
 
+    (home / "kept").mkdir()
+    (home / "k.keys").symlink_to("kept/k.keys")
+    assert "--id has no valid id" in outlast("db", "new-key", "k.keys", "--id", "a b").stderr
     assert outlast("db", "new-key", "k.keys").stdout == "k1\n"
+    assert (home / "k.keys").is_symlink()
     assert (home / "k.keys").stat().st_mode & 0o777 == 0o600
     started = outlast("run", "app.py:hello", f"name={MARK}", "--id=r", OUTLAST_KEY_FILE="k.keys")
     assert started.stdout == f"hello {MARK}\n", started.stderr
@@ -409,8 +414,15 @@ def test_the_commands_take_a_key_file(tmp_path: Path) -> None:
     assert refused.returncode != 0
     assert "is encrypted under 'k1'" in refused.stderr
     assert outlast("db", "new-key", "k.keys").stdout == "k2\n"
+    reader = sqlite3.connect(f"file:{home / '.outlast' / 'outlast.db'}?mode=ro", uri=True)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM runs").fetchall()
+    held = outlast("db", "rekey", "--json", "--key-file", "k.keys")
+    reader.close()
+    assert '"retired": ["k1"]' in held.stdout, held.stderr
+    assert (held.returncode, "still hold old bytes" in held.stderr) == (1, True)
     moved = outlast("db", "rekey", "--json", "--key-file", "k.keys")
-    assert '"retired": ["k1"]' in moved.stdout, moved.stderr
+    assert (moved.returncode, moved.stderr) == (0, "")
     assert "all that is stored is correct" in outlast("db", "verify", "--key-file", "k.keys").stderr
     assert outlast("db", "backup", "copy.db").returncode == 0
     assert outlast("db", "restore", "copy.db").returncode == 0

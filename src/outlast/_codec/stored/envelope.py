@@ -59,10 +59,11 @@ class Envelopes:
         self._count = _BODIES_PER_SALT
         self._start = b""
         self._cipher: Cipher | None = None
+        self.admitted: frozenset[str] | None = None
+        """The ids of all keys under which bodies lie, where that is known for certain."""
         self.current = PLAIN_KEY
         if self._encryption is not None:
-            self.current = self._encryption.keys.current()
-            check_key_id(self.current)
+            self.current = self._current(self._encryption)
 
     @property
     def overhead(self) -> int:
@@ -98,7 +99,7 @@ class Envelopes:
 
         Raises:
             NotAuthentic: it is not what was written at this place, or not an envelope.
-            StoreCodecError: there is no key of its id.
+            StoreCodecError: there is no key of its id, though bodies may lie under it.
         """
         kind = envelope[:1]
         if kind == PACKED and self._encryption is None:
@@ -129,7 +130,7 @@ class Envelopes:
             if len(envelope) <= end:
                 raise NotAuthentic("its end is missing")
             if self._encryption is None:
-                raise self._missing(key_id_of(envelope))
+                raise self._no_key(key_id_of(envelope))
             cipher = self._derived(self._encryption, start)
         nonce = _NONCE_START + envelope[salt_end:end]
         return cipher.decrypt(nonce, envelope[end:], self._scope + bound)
@@ -147,7 +148,7 @@ class Envelopes:
         name = key_id_of(start)
         key = self._key(encryption, name)
         if key is None:
-            raise self._missing(name)
+            raise self._no_key(name)
         if len(self._ciphers) >= _CIPHERS_KEPT:
             self._ciphers.clear()
         made = encryption.cipher(hmac.digest(key, _PURPOSE + start[-_SALT_BYTES:], "sha256"))
@@ -156,16 +157,38 @@ class Envelopes:
 
     def _key(self, encryption: Encrypted, name: str) -> bytes | None:
         key = self._keys.get(name)
-        if key is None and (key := encryption.keys.key(name)) is not None:
-            if len(key) != KEY_BYTES:
-                raise StoreCodecError(f"the key {name!r} has {len(key)} bytes, not 32", name)
+        if key is None and (found := encryption.keys.key(name)) is not None:
+            key = _checked(found, name, encryption)
             self._keys[name] = key
         return key
 
-    def _missing(self, name: str) -> StoreCodecError:
+    def _current(self, encryption: Encrypted) -> str:
+        found: object = encryption.keys.current()
+        source = type(encryption.keys).__name__
+        if not isinstance(found, str):
+            kind = type(found).__name__
+            raise StoreCodecError(f"{source}.current() gives {kind}, not the id of a key")
+        check_key_id(found, f"what {source}.current() gives")
+        if self._key(encryption, found) is None:
+            raise StoreCodecError(f"{source} has no key {found!r}, which current() names", found)
+        return found
+
+    def _no_key(self, name: str) -> Exception:
+        if self.admitted is not None and name not in self.admitted:
+            return NotAuthentic(f"it names the key {name!r}, under which nothing was written")
         return StoreCodecError(
             f"there is no key {name!r}, with which a body was encrypted: add it to the keys", name
         )
+
+
+def _checked(key: object, name: str, encryption: Encrypted) -> bytes:
+    source = type(encryption.keys).__name__
+    if not isinstance(key, bytes):
+        kind = type(key).__name__
+        raise StoreCodecError(f"{source}.key({name!r}) gives {kind}, not {KEY_BYTES} bytes", name)
+    if len(key) != KEY_BYTES:
+        raise StoreCodecError(f"the key {name!r} has {len(key)} bytes, not {KEY_BYTES}", name)
+    return key
 
 
 def key_id_of(envelope: bytes) -> str:

@@ -83,6 +83,10 @@ class Keyring:
         """How far that has come; None if it was not begun."""
         return next((one.place for one in self._known.values() if one.phase != "done"), None)
 
+    def trust_no_other(self) -> None:
+        """Take a body that names another key for damage; only where no other process admits one."""
+        self.codec.envelopes.admitted = frozenset((*self._known, self.current))
+
     def admit(self, db: Connection, phase: Phase, place: Place | None = None) -> None:
         """Write the row of the current key, and the phase to all; in the caller's transaction."""
         for key in dict.fromkeys((*self._known, self.current)):
@@ -116,8 +120,11 @@ def codec_for(
     new_seed: NewSeed,
     *,
     is_writing: bool,
+    is_frozen: bool = False,
 ) -> RowCodec | None:
     """Return what the rows of a database pass through, None if it has no codec.
+
+    With `is_frozen` no key is added to the database meanwhile.
 
     Raises:
         StoreCodecError: the codec that was given cannot read all that is there, or there is none.
@@ -134,8 +141,9 @@ def codec_for(
     if keyring is None:
         raise StoreCodecError(
             f"{path} is not encrypted, and a codec was given. The two are never mixed, because "
-            f"then anyone could put plain values into an encrypted database. Stop what uses it and "
-            f"encrypt it with `outlast db rekey`, or open it without a codec"
+            f"then anyone could put plain values into an encrypted database. If it was never "
+            f"encrypted, stop what uses it and encrypt it with `outlast db rekey`, or open it "
+            f"without a codec. If it was, somebody has changed or replaced it: restore a backup"
         )
     if keyring.phase != "done":
         raise StoreCodecError(f"{path}: `outlast db rekey` was interrupted; run it again")
@@ -147,6 +155,8 @@ def codec_for(
                 db.execute("BEGIN IMMEDIATE")
                 keyring.admit(db, "done")
                 db.execute("COMMIT")
+    if is_writing or is_frozen:
+        keyring.trust_no_other()
     return keyring.codec
 
 

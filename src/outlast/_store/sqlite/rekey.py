@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from outlast._codec.stored.envelope import NotAuthentic, key_id_of
+from outlast._codec.stored.envelope import PLAIN_KEY, NotAuthentic, key_id_of
 from outlast._codec.stored.layers import BodyCodec
 from outlast._store.row_codec import RowCodec, envelope_in
 from outlast._store.sqlite.codec_keys import (
@@ -104,6 +104,7 @@ def _rekey(
     db = prepare(path, create=False)
     try:
         keyring = _keyring(db, path, codec, new_seed, decrypt=decrypt)
+        keyring.trust_no_other()
         _refuse_damage(db, path, keyring)
         work = _Work(Writing(db, path), keyring, _count(db), tell)
     except BaseException:
@@ -114,6 +115,19 @@ def _rekey(
     finally:
         work.writing.close()
     return keyring, work.rewritten
+
+
+def _encoded_row(db: Connection, codec: RowCodec) -> str | None:
+    """Return a row that is encrypted, in words: a plain database has none."""
+    if codec.envelopes.current == PLAIN_KEY:
+        return None
+    for table in CODED:
+        for page in _pages(db, table, ()):
+            for cells in page:
+                row = cells[: len(table.columns) + 1]
+                if is_whole(row) and tables.decoded(codec, table, row)[-1] != tables.NOT_AUTHENTIC:
+                    return f"the row of {table.name} with {_told(table, row)}"
+    return None
 
 
 def undecodable(db: Connection, codec: RowCodec) -> Iterator[str]:
@@ -171,6 +185,11 @@ def _refuse_damage(db: Connection, path: Path, keyring: Keyring) -> None:
     found = next((damage.text for damage in damaged_rows(db)), None)
     if found is None and keyring.ids:
         found = next(undecodable(db, keyring.codec), None)
+    if not keyring.ids and (encoded := _encoded_row(db, keyring.codec)) is not None:
+        raise StoreDamaged(
+            f"{path} is damaged: it says that it is not encrypted, and {encoded} is. Somebody has "
+            f"changed it. Nothing was changed now; restore a backup with `outlast db restore`"
+        )
     if found is not None:
         raise StoreDamaged(
             f"{path} is damaged: {found} is not what was written. Nothing was changed. See all "

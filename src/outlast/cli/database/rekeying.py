@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from outlast._codec.stored.keys import KEY_BYTES, keys_from_file, read_key_file
+from outlast._codec.stored.keys import KEY_BYTES, check_key_id, keys_from_file, read_key_file
 from outlast._codec.stored.layers import BodyCodec, CodecLayer, codec_of, compressed, encrypted
 from outlast._store.sqlite.rekey import Rekeyed
 from outlast._store.sqlite.rekey import rekey as rekey_database
@@ -38,6 +38,9 @@ def new_key(*, file: Path, key_id: str | None) -> None:
     Only its owner may read the file. Earlier keys stay in it, so that what they encrypted can be
     read until `outlast db rekey` has rewritten it.
     """
+    if key_id is not None:
+        check_key_id(key_id, "--id")
+    file = Path(os.path.realpath(file))  # a link stays what it is
     text = read_key_file(file) if file.exists() else ""
     known = keys_from_file(file) if text.strip() else None
     number = 1
@@ -75,7 +78,7 @@ def new_seed() -> bytes:
 @click.option("--decrypt", is_flag=True, help="Store bodies without encryption or compression.")
 @json_option
 @database_options
-def rekey(*, compress: bool, decrypt: bool, as_data: bool, db: str | None, url: str | None) -> None:
+def rekey(*, compress: bool, decrypt: bool, as_data: bool, db: str | None, url: str | None) -> int:
     """Encrypt a database under the current key; no process may be using the database.
 
     Encrypts what is not encrypted yet, or is encrypted under an older key. Afterwards the older
@@ -100,6 +103,12 @@ def rekey(*, compress: bool, decrypt: bool, as_data: bool, db: str | None, url: 
         say(as_json(asdict(made)))
     else:
         _print(path, made)
+    if made.log_bytes:
+        note(
+            f"error: {safe_line(path)} and its -wal still hold old bytes, because a reader has the "
+            f"database open: close it, then run {command_line('db', 'rekey')} again"
+        )
+    return 1 if made.log_bytes else 0
 
 
 def _codec(*, compress: bool, decrypt: bool) -> BodyCodec | None:
@@ -118,9 +127,4 @@ def _print(path: Path, made: Rekeyed) -> None:
     if made.retired:
         keys = ", ".join(made.retired)
         note(f"no longer needed for this database: {keys} (backups may still need them)")
-    if made.log_bytes:
-        note(
-            f"{safe_line(path)}-wal still holds old bytes, because a reader has it open: close it, "
-            f"then run {command_line('db', 'rekey')} again"
-        )
     note("backups and files set aside earlier are as they were: delete them, or make new ones")

@@ -76,7 +76,7 @@ def faults_of(path: Path, codec: BodyCodec | None = None) -> list[str]:
         found = faults(reader)
         if codec is None or found:
             return found
-        rows = codec_for(reader, path, codec, new_seed, is_writing=False)
+        rows = codec_for(reader, path, codec, new_seed, is_writing=False, is_frozen=True)
         return [] if rows is None else list(undecodable(reader, rows))
     except apsw.Error as error:
         raise translate(error, str(path)) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,23 +94,40 @@ def test_equal_bodies_have_different_envelopes_and_no_nonce_is_used_twice(
 class Broken(KeySource):
     """A vault that gives what is no key."""
 
-    def __init__(self, name: str, key: bytes) -> None:
+    def __init__(self, name: object, key: object) -> None:
         self._name, self._key = name, key
 
     @override
     def current(self) -> str:
-        return self._name
+        return cast("str", self._name)
 
     @override
     def key(self, id: str, /) -> bytes | None:
-        return self._key
+        return cast("bytes | None", self._key)
 
 
 def test_what_a_source_of_keys_gives_is_looked_at() -> None:
     with pytest.raises(UsageError, match="has no valid id"):
         made(codec_of(encrypted(Broken("a key", OLD))))
     with pytest.raises(StoreCodecError, match="the key 'k1' has 16 bytes, not 32"):
-        made(codec_of(encrypted(Broken("k1", OLD[:16])))).close(b"", b"")
+        made(codec_of(encrypted(Broken("k1", OLD[:16]))))
+    with pytest.raises(StoreCodecError, match=r"Broken.key\('k1'\) gives str, not 32 bytes"):
+        made(codec_of(encrypted(Broken("k1", "A" * 32))))
+    with pytest.raises(StoreCodecError, match=r"Broken has no key 'k1', which current\(\) names"):
+        made(codec_of(encrypted(Broken("k1", None))))
+    with pytest.raises(StoreCodecError, match=r"Broken.current\(\) gives int, not the id of a key"):
+        made(codec_of(encrypted(Broken(7, OLD))))
+
+
+def test_a_key_that_is_not_there_is_damage_where_nothing_was_written_under_it() -> None:
+    closed = sealing(k2=NEW).close(b"body", b"here")
+    reading = sealing(k1=OLD)
+
+    with pytest.raises(StoreCodecError, match="there is no key 'k2'"):
+        reading.open(closed, b"here")
+    reading.admitted = frozenset(["k1"])
+    with pytest.raises(NotAuthentic, match="the key 'k2', under which nothing was written"):
+        reading.open(closed, b"here")
 
 
 def test_an_envelope_is_as_much_longer_as_it_says() -> None:

@@ -198,6 +198,7 @@ async def test_exchanged_values_streams_messages_and_tokens_are_damage(path: Pat
         (tables.JOURNAL, {"kind": "signal"}),
         (tables.JOURNAL, {"body": b"\x00forged"}),
         (tables.JOURNAL, {"attempt": 7}),
+        (tables.JOURNAL, {"body": b"\xa1\x02k9" + bytes(60)}),
     ],
 )
 async def test_a_changed_or_plain_row_is_damage_though_its_checksum_fits(
@@ -219,6 +220,19 @@ async def test_a_changed_or_plain_row_is_damage_though_its_checksum_fits(
         await store.read_journal(RUN)
     assert len(await store.read_journal(OTHER)) == 3
     await store.close()
+
+
+async def test_a_database_that_lost_its_keys_is_not_encrypted_twice(path: Path) -> None:
+    await make(path, keyed(k1=OLD))
+    db = connect(str(path), apsw.SQLITE_OPEN_READWRITE)
+    db.execute("DELETE FROM codec_keys")
+    db.close()
+    codec = codec_of(keyed(k1=OLD))
+
+    with pytest.raises(StoreCodecError, match="somebody has changed or replaced it"):
+        await opened(path, keyed(k1=OLD))
+    with pytest.raises(StoreDamaged, match="says that it is not encrypted, and the row of"):
+        rekey(path, codec, decrypt=False, new_seed=seed, tell=lambda _done, _all: None)
 
 
 async def test_exchanged_rows_are_found_by_verify_and_refused_by_rekey(path: Path) -> None:
