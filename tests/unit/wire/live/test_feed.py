@@ -22,16 +22,18 @@ class Listener:
     def __init__(self, client: FeedClient) -> None:
         self._pieces = client.pieces()
         self.events: list[Event] = []
+        self._unheard: list[Event] = []
 
     async def until(self, kind: str, run: str = "", status: str = "") -> Event:
         """Return the next event that tells this."""
         async with asyncio.timeout(30):
             while True:
-                piece = await anext(self._pieces)
-                for event in parsed(piece.decode()):
+                while self._unheard:  # a piece may hold several events
+                    event = self._unheard.pop(0)
                     self.events.append(event)
                     if event.kind == kind and (not run or self._tells(event, run, status)):
                         return event
+                self._unheard = list(parsed((await anext(self._pieces)).decode()))
 
     @staticmethod
     def _tells(event: Event, run: str, status: str) -> bool:
