@@ -68,6 +68,13 @@ async def left_behind(engine: Engine, policy: str = "cancel") -> None:
     await run.retry()
 
 
+async def until_waiting(run: Run[str]) -> None:
+    """Return when a run has been told that it waits."""
+    async with asyncio.timeout(30):
+        while (await run.info()).status != "waiting":  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.005)
+
+
 async def only_child(engine: Engine) -> str:
     """Return the id of the child of `p`."""
     [info] = [info async for info in engine.runs("parent:p")]
@@ -107,6 +114,7 @@ async def test_a_parent_that_waits_for_the_child_of_an_earlier_life_survives_a_r
 async def test_a_parent_cancelled_while_it_waits_starts_no_other_child(engine: Engine) -> None:
     await left_behind(engine)
     run = engine.get("p", parent)
+    await until_waiting(run)
 
     await run.cancel("enough")
     await engine.get(await only_child(engine)).signal(closed, "done")
