@@ -40,8 +40,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_of_the_callers_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A token, a database or a server that somebody works with is no matter of the tests."""
-    for name in ("OUTLAST_CA_FILE", "OUTLAST_DB", "OUTLAST_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("CA_FILE", "DB", "KEYS", "KEY_FILE", "TOKEN"):
+        monkeypatch.delenv(f"OUTLAST_{name}", raising=False)
 
 
 @pytest.fixture

@@ -51,8 +51,8 @@ class Approvals:
 
     async def takes(self, line: str) -> bool:
         """Answer what is asked with a line; return whether the line was meant for that."""
-        if not line.strip() and not self.is_asking.is_set():
-            return False
+        if not line.strip():
+            return self.is_asking.is_set() and self._ask(_PROMPT)
         if self._was_settled or (self._given and len(self._open) > 1):
             # It was typed for another question than the one that is asked now, or will be.
             self._was_settled = False
@@ -72,7 +72,7 @@ class Approvals:
     async def _answer(self, token: TokenInfo, said: str) -> None:
         """Answer an approval, unless it is not clear what was meant."""
         first = said.lower().partition(" ")[0].rstrip(",.!")
-        if not said or (first in _YES and said.lower() not in _YES):
+        if first in _YES and said.lower() not in _YES:
             self._ask(_PROMPT)
             return
         # The next one is asked when the conversation tells of this one.
